@@ -1,0 +1,42 @@
+# Everything a contributor runs. `make help` lists it; ARGS passes options on, as in `make dev ARGS="--port 4000"`.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+ARGS ?=
+
+# The crate is locked: a build uses exactly the versions of Cargo.lock.
+CARGO_LOCKED := --locked
+
+.PHONY: help dev test bench lint contracts setup
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+dev: ## run everything on this machine: database, chain, demo market, indexer, gateway and page
+	@scripts/setup dev
+	@cargo build $(CARGO_LOCKED) --bin chaincast
+	@exec target/debug/chaincast dev $(ARGS)
+
+test: ## run every test there is
+	@scripts/setup test
+	cargo test $(CARGO_LOCKED) $(ARGS)
+	node --test tests/browser/client.test.mjs
+
+bench: ## run the performance suite; results also go to target/bench/*.json
+	@scripts/setup test
+	cargo bench $(CARGO_LOCKED) $(ARGS)
+
+lint: ## check formatting, lints, docs, dependencies and that contract artifacts are current
+	@scripts/setup dev
+	cargo fmt --check
+	cargo clippy $(CARGO_LOCKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc $(CARGO_LOCKED) --no-deps --document-private-items
+	scripts/compile-contracts --check
+	scripts/check-deps
+
+contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
+	@scripts/setup dev
+	scripts/compile-contracts
+
+setup: ## install what is missing for development and tests
+	@scripts/setup test

@@ -1,0 +1,132 @@
+//! `/addresses/{address}/transactions` and `/addresses/{address}/transfers`.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    error::{Problem, Problems},
+    extract::{Params, Segment},
+    page::{self, List, Page},
+    transactions::{ListQuery, TransactionSummary},
+    wire::{Address, Hash, Quantity},
+};
+use crate::{
+    model::ChainId,
+    store::read::{TransactionKey, TransferKey, TransferRow},
+};
+
+/// An ERC-20 transfer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Transfer {
+    chain_id: ChainId,
+    block_number: u64,
+    block_hash: Hash,
+    /// The header's timestamp, in seconds since the Unix epoch.
+    block_timestamp: i64,
+    transaction_hash: Hash,
+    transaction_index: u32,
+    /// Position in the block.
+    log_index: u32,
+    /// The token's contract.
+    token: Address,
+    from: Address,
+    to: Address,
+    /// In the token's smallest unit.
+    amount: Quantity,
+    /// Whether its block is.
+    finalized: bool,
+}
+
+impl Transfer {
+    fn new(chain_id: ChainId, row: TransferRow) -> Self {
+        Self {
+            chain_id,
+            block_number: row.block_number,
+            block_hash: Hash(row.block_hash),
+            block_timestamp: row.block_timestamp,
+            transaction_hash: Hash(row.transaction_hash),
+            transaction_index: row.transaction_index,
+            log_index: row.log_index,
+            token: Address(row.token),
+            from: Address(row.from),
+            to: Address(row.to),
+            amount: Quantity(row.amount),
+            finalized: row.finalized,
+        }
+    }
+}
+
+/// Transactions from or to an address, newest first
+#[utoipa::path(
+    get, path = "/api/v1/addresses/{address}/transactions", tag = "chain",
+    params(("address" = Address, Path, description = "In any case"), ListQuery),
+    responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
+)]
+pub(super) async fn list_address_transactions(
+    State(state): Shared,
+    segment: Segment,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<TransactionSummary>>, Problem> {
+    let chain = state.chain(query.chain)?;
+    let address = segment.address()?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let list = List::new(format!("address-transactions/{chain}/{address}"));
+    let before = place(&list, query.cursor.as_deref())?.map(|(block_number, transaction_index)| {
+        TransactionKey {
+            block_number,
+            transaction_index,
+        }
+    });
+    let rows = state
+        .store
+        .read_address_transactions(chain, address, before, limit + 1)
+        .await?;
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.block_number as i64, row.transaction_index.into()],
+        |row| TransactionSummary::new(chain, row),
+    )))
+}
+
+/// ERC-20 transfers from or to an address, newest first
+#[utoipa::path(
+    get, path = "/api/v1/addresses/{address}/transfers", tag = "chain",
+    params(("address" = Address, Path, description = "In any case"), ListQuery),
+    responses((status = 200, description = "A page of transfers", body = Page<Transfer>), Problems)
+)]
+pub(super) async fn list_address_transfers(
+    State(state): Shared,
+    segment: Segment,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<Transfer>>, Problem> {
+    let chain = state.chain(query.chain)?;
+    let address = segment.address()?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let list = List::new(format!("address-transfers/{chain}/{address}"));
+    let before =
+        place(&list, query.cursor.as_deref())?.map(|(block_number, log_index)| TransferKey {
+            block_number,
+            log_index,
+        });
+    let rows = state
+        .store
+        .read_address_transfers(chain, address, before, limit + 1)
+        .await?;
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.block_number as i64, row.log_index.into()],
+        |row| Transfer::new(chain, row),
+    )))
+}
+
+/// A cursor's block and the index within it.
+fn place(list: &List, cursor: Option<&str>) -> Result<Option<(u64, u32)>, Problem> {
+    Ok(list
+        .position(cursor)?
+        .and_then(|[block, index]| Some((u64::try_from(block).ok()?, u32::try_from(index).ok()?))))
+}

@@ -1,0 +1,243 @@
+//! `/blocks` and `/blocks/{id}`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header::CACHE_CONTROL},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    ApiState, Shared,
+    error::{Problem, Problems, shortened},
+    extract::{Params, Segment, prefixed},
+    page::{self, List, Page},
+    wire::{Address, Bytes, Hash, Quantity},
+};
+use crate::{
+    model::ChainId,
+    store::read::{BlockId, BlockRow},
+};
+
+/// A block of the canonical chain.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Block {
+    chain_id: ChainId,
+    number: u64,
+    hash: Hash,
+    parent_hash: Hash,
+    /// The header's timestamp, in seconds since the Unix epoch.
+    timestamp: i64,
+    miner: Address,
+    /// Count of transactions.
+    transactions: u32,
+    /// Count of logs.
+    logs: u32,
+    gas_used: Quantity,
+    gas_limit: Quantity,
+    /// In wei; null before London.
+    #[schema(required)]
+    base_fee_per_gas: Option<Quantity>,
+    difficulty: Quantity,
+    /// In bytes.
+    #[schema(required)]
+    size: Option<u64>,
+    state_root: Hash,
+    transactions_root: Hash,
+    receipts_root: Hash,
+    extra_data: Bytes,
+    #[schema(required)]
+    mix_hash: Option<Hash>,
+    #[schema(required)]
+    nonce: Option<Bytes>,
+    #[schema(required)]
+    blob_gas_used: Option<Quantity>,
+    #[schema(required)]
+    excess_blob_gas: Option<Quantity>,
+    /// Whether the chain will not go back behind it.
+    finalized: bool,
+}
+
+impl Block {
+    fn new(chain_id: ChainId, row: BlockRow) -> Self {
+        Self {
+            chain_id,
+            number: row.number,
+            hash: Hash(row.hash),
+            parent_hash: Hash(row.parent_hash),
+            timestamp: row.timestamp,
+            miner: Address(row.miner),
+            transactions: row.transaction_count,
+            logs: row.log_count,
+            gas_used: row.gas_used.into(),
+            gas_limit: row.gas_limit.into(),
+            base_fee_per_gas: row.base_fee_per_gas.map(Quantity),
+            difficulty: Quantity(row.difficulty),
+            size: row.size,
+            state_root: Hash(row.state_root),
+            transactions_root: Hash(row.transactions_root),
+            receipts_root: Hash(row.receipts_root),
+            extra_data: Bytes(row.extra_data),
+            mix_hash: row.mix_hash.map(Hash),
+            nonce: row.nonce.map(Bytes),
+            blob_gas_used: row.blob_gas_used.map(Quantity::from),
+            excess_blob_gas: row.excess_blob_gas.map(Quantity::from),
+            finalized: row.finalized,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BlocksQuery {
+    /// EIP-155 id; the first configured chain when left out.
+    chain: Option<u64>,
+    /// Blocks a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// Only blocks below this number.
+    before: Option<u64>,
+    /// Only blocks above this number.
+    after: Option<u64>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Blocks, newest first
+#[utoipa::path(
+    get, path = "/api/v1/blocks", tag = "chain", params(BlocksQuery),
+    responses((status = 200, description = "A page of blocks", body = Page<Block>), Problems)
+)]
+pub(super) async fn list_blocks(
+    State(state): Shared,
+    Params(query): Params<BlocksQuery>,
+) -> Result<Json<Page<Block>>, Problem> {
+    let chain = state.chain(query.chain)?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let list = List::new(format!(
+        "blocks/{chain}/{:?}/{:?}",
+        query.before, query.after
+    ));
+    let before = match list.position(query.cursor.as_deref())? {
+        Some([number]) => u64::try_from(number).ok(),
+        None => query.before,
+    };
+    let rows = state
+        .store
+        .read_blocks(chain, before, query.after, limit + 1)
+        .await?;
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.number as i64],
+        |row| Block::new(chain, row),
+    )))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ChainQuery {
+    /// EIP-155 id; the first configured chain when left out.
+    pub chain: Option<u64>,
+}
+
+/// One block
+#[utoipa::path(
+    get, path = "/api/v1/blocks/{id}", tag = "chain",
+    params(
+        ("id" = String, Path, description = "A number, a hash, `latest`, `safe` or `finalized`", example = "latest"),
+        ChainQuery,
+    ),
+    responses((status = 200, description = "The block", body = Block), Problems)
+)]
+pub(super) async fn read_block(
+    State(state): Shared,
+    Segment(id): Segment,
+    Params(query): Params<ChainQuery>,
+) -> Result<Response, Problem> {
+    let chain = state.chain(query.chain)?;
+    let id = block_id(&id)?;
+    let row = find(&state, chain, id).await?;
+    // A number may name another block after a reset of a test chain, a hash never.
+    let cache = match (row.finalized, id) {
+        (true, BlockId::Hash(_)) => "public, max-age=86400, immutable",
+        (true, BlockId::Number(_)) => "public, max-age=60",
+        _ => "no-store",
+    };
+    let mut response = Json(Block::new(chain, row)).into_response();
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    Ok(response)
+}
+
+/// The block that a path's segment names.
+pub(super) fn block_id(text: &str) -> Result<BlockId, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "latest" => return Ok(BlockId::Latest),
+        "safe" => return Ok(BlockId::Safe),
+        "finalized" => return Ok(BlockId::Finalized),
+        _ => {}
+    }
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = || text.parse().ok().filter(|_| digits).map(BlockId::Number);
+    number()
+        .or_else(|| prefixed(text).map(BlockId::Hash))
+        .ok_or_else(|| {
+            Problem::bad_parameter(
+                "id",
+                format!(
+                    "a block is named by its number, its hash (0x and 64 hex digits), latest, safe or finalized, \
+                     not {:?}",
+                    shortened(text)
+                ),
+            )
+        })
+}
+
+/// The block, or why there is none.
+pub(super) async fn find(
+    state: &ApiState,
+    chain: ChainId,
+    id: BlockId,
+) -> Result<BlockRow, Problem> {
+    if let Some(row) = state.store.read_block(chain, id).await? {
+        return Ok(row);
+    }
+    Err(Problem::not_found(match id {
+        BlockId::Number(number) => format!("block {number} of chain {chain} is not indexed"),
+        BlockId::Hash(hash) => match state.store.read_dropped_block(chain, hash).await? {
+            Some(number) => format!(
+                "block {hash} at height {number} left the canonical chain {chain} in a reorg"
+            ),
+            None => format!("block {hash} of chain {chain} is not indexed"),
+        },
+        BlockId::Latest => format!("no block of chain {chain} is indexed yet"),
+        BlockId::Safe => format!("no indexed block of chain {chain} is safe yet"),
+        BlockId::Finalized => format!("no indexed block of chain {chain} is finalized yet"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_named_by_number_hash_or_tag() {
+        assert_eq!(block_id("12").unwrap(), BlockId::Number(12));
+        assert_eq!(block_id("Latest").unwrap(), BlockId::Latest);
+        assert_eq!(block_id("safe").unwrap(), BlockId::Safe);
+        assert_eq!(block_id("finalized").unwrap(), BlockId::Finalized);
+        let hash = format!("0x{}", "AB".repeat(32));
+        assert_eq!(
+            block_id(&hash).unwrap(),
+            BlockId::Hash(crate::model::B256::repeat_byte(0xab))
+        );
+        for bad in ["", "-1", "+1", "0x12", "newest", "99999999999999999999"] {
+            assert!(block_id(bad).is_err(), "{bad:?}");
+        }
+    }
+}

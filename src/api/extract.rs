@@ -1,0 +1,123 @@
+//! Path and query parameters as types, with errors that name the parameter.
+
+use std::str::FromStr;
+
+use axum::{
+    extract::{FromRequestParts, Path, Query},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    ApiState,
+    error::{Problem, shortened},
+};
+use crate::model::{Address, B256, ChainId, Token};
+
+/// Query parameters. Unknown ones are ignored.
+pub(super) struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            // Its text ends with the parameter's name and what was wrong with it.
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let reason = text
+                    .rsplit_once("query string: ")
+                    .map_or(&*text, |(_, tail)| tail);
+                let detail = format!("query parameter {reason}");
+                Err(match parameter_of(reason) {
+                    Some(name) => Problem::bad_parameter(name.to_owned(), detail),
+                    None => Problem::bad_request(detail),
+                })
+            }
+        }
+    }
+}
+
+/// The parameter that a rejection names: `limit: invalid digit…`, or "duplicate field `limit`". Only names of fields
+/// come in these forms, never a client's own.
+fn parameter_of(reason: &str) -> Option<&str> {
+    let name = match reason.split_once("duplicate field `") {
+        Some((_, rest)) => rest.split_once('`')?.0,
+        None => reason.split_once(": ")?.0,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
+}
+
+/// The one variable segment of the path, percent-decoded.
+pub(super) struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(segment)) => Ok(Self(segment)),
+            Err(_) => Err(Problem::bad_request("the path is not valid UTF-8")),
+        }
+    }
+}
+
+impl Segment {
+    pub(super) fn hash(&self) -> Result<B256, Problem> {
+        prefixed(&self.0).ok_or_else(|| {
+            Problem::bad_parameter(
+                "hash",
+                format!(
+                    "hash must be 0x and 64 hex digits, not {:?}",
+                    shortened(&self.0)
+                ),
+            )
+        })
+    }
+
+    /// In any case: whether the checksum is right is not looked at.
+    pub(super) fn address(&self) -> Result<Address, Problem> {
+        prefixed(&self.0).ok_or_else(|| {
+            Problem::bad_parameter(
+                "address",
+                format!(
+                    "address must be 0x and 40 hex digits, not {:?}",
+                    shortened(&self.0)
+                ),
+            )
+        })
+    }
+
+    pub(super) fn token(&self) -> Result<Token, Problem> {
+        self.0
+            .parse()
+            .map_err(|error| Problem::bad_parameter("token", format!("token: {error}")))
+    }
+}
+
+impl ApiState {
+    /// The chain that `?chain=` picks, or the first.
+    pub(super) fn chain(&self, asked: Option<ChainId>) -> Result<ChainId, Problem> {
+        let Some(first) = self.chains.first() else {
+            return Err(Problem::unknown_chain("no chain is configured"));
+        };
+        match asked {
+            None => Ok(*first),
+            Some(id) if self.chains.contains(&id) => Ok(id),
+            Some(id) => Err(Problem::unknown_chain(format!(
+                "chain {id} is not indexed here; /api/v1/status lists those that are"
+            ))),
+        }
+    }
+}
+
+/// 0x and hex of exactly the target's length, in any case.
+pub(super) fn prefixed<T: FromStr>(text: &str) -> Option<T> {
+    let lower = text.to_ascii_lowercase();
+    lower
+        .starts_with("0x")
+        .then(|| lower.parse().ok())
+        .flatten()
+}

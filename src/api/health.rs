@@ -1,0 +1,139 @@
+//! `/healthz`: the process is alive. `/readyz`: it can serve, and if not, why.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{ApiConfig, ApiState, Shared};
+use crate::{
+    model::ChainId,
+    store::{StoreError, read::ChainRow},
+};
+
+/// How long the database may take to answer: shorter than the patience of whoever probes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Alive {
+    alive: bool,
+}
+
+/// Whether the process is alive
+#[utoipa::path(
+    get, path = "/healthz", tag = "service",
+    responses((status = 200, description = "It is", body = Alive))
+)]
+pub(super) async fn healthz() -> Json<Alive> {
+    Json(Alive { alive: true })
+}
+
+/// Whether the service is ready, check by check.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Check {
+    /// `database`, or `chain:ID`.
+    #[schema(examples("database"))]
+    name: String,
+    ok: bool,
+    /// For people.
+    detail: String,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ok,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Whether the service can serve, and why not
+///
+/// It is ready when the database answers and every chain has a node that answered of late and a
+/// head that is not too far behind it.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service",
+    responses(
+        (status = 200, description = "Ready", body = Readiness),
+        (status = 503, description = "Not ready; the checks say why", body = Readiness),
+    )
+)]
+pub(super) async fn readyz(State(state): Shared) -> Response {
+    let checks = match tokio::time::timeout(PATIENCE, checks(&state)).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database cannot be read");
+            vec![Check::new("database", false, "the database cannot be read")]
+        }
+        Err(_) => {
+            let detail = format!(
+                "the database gave no answer within {} ms",
+                PATIENCE.as_millis()
+            );
+            vec![Check::new("database", false, detail)]
+        }
+    };
+    let ready = checks.iter().all(|check| check.ok);
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(Readiness { ready, checks })).into_response()
+}
+
+async fn checks(state: &ApiState) -> Result<Vec<Check>, StoreError> {
+    let rows = state.store.read_chains(&state.chains).await?;
+    let mut checks = vec![Check::new("database", true, "answers")];
+    for id in &state.chains {
+        let row = rows.iter().find(|row| row.chain_id == *id);
+        checks.push(chain(*id, row, &state.config));
+    }
+    Ok(checks)
+}
+
+fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
+    let name = format!("chain:{id}");
+    let Some(head) = row.and_then(|row| row.head) else {
+        return Check::new(name, false, "no block is indexed yet");
+    };
+    let heard = row.and_then(|row| row.node_head.zip(row.node_silent_ms));
+    let Some((node, silent_ms)) = heard else {
+        let detail = format!(
+            "block {} is indexed; the node has not answered yet",
+            head.number
+        );
+        return Check::new(name, false, detail);
+    };
+    let silent_ms = u64::try_from(silent_ms).unwrap_or(0);
+    if silent_ms > config.ready_silence_ms {
+        let detail = format!(
+            "the node has not answered for {} s, or no indexer asks it",
+            silent_ms / 1_000
+        );
+        return Check::new(name, false, detail);
+    }
+    let (lag, most) = (node.saturating_sub(head.number), config.ready_lag_blocks);
+    let detail = format!("block {} is {lag} behind the node", head.number);
+    if lag > most {
+        return Check::new(
+            name,
+            false,
+            format!("{detail}; more than {most} is not ready"),
+        );
+    }
+    Check::new(name, true, detail)
+}

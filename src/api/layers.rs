@@ -1,0 +1,112 @@
+//! What every request passes through: CORS, caught panics, a deadline, and `no-store` unless the answer says better.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, Method, header::CACHE_CONTROL},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, Any as AnyHeader, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use super::{ApiConfig, error::Problem};
+
+/// How long a browser may remember the answer to a preflight request.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3_600);
+
+/// Wraps every route of the API.
+pub(super) fn around(router: Router, config: &ApiConfig) -> Router {
+    let limit = Duration::from_millis(config.request_timeout_ms);
+    router
+        .layer(middleware::from_fn(
+            move |request: Request, next: Next| async move {
+                match tokio::time::timeout(limit, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => Problem::too_slow(limit).into_response(),
+                }
+            },
+        ))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(cors(config))
+}
+
+fn cors(config: &ApiConfig) -> CorsLayer {
+    let origins = if config.allowed_origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        let allowed = config.allowed_origins.clone();
+        AllowOrigin::predicate(move |origin, _| {
+            allowed
+                .iter()
+                .any(|one| one.trim_end_matches('/').as_bytes() == origin.as_bytes())
+        })
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers(AnyHeader)
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("(no message)");
+    tracing::error!(panic = message, "a request handler panicked");
+    Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_does_not_say_what_panicked() {
+        async fn boom() {
+            if true {
+                panic!("secret");
+            }
+        }
+        let router = around(Router::new().route("/", get(boom)), &ApiConfig::default());
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.contains("INTERNAL") && !text.contains("secret"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_never_ends_is_cut_off() {
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let response = around(router, &ApiConfig::default())
+            .oneshot(Request::new(Body::empty()))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
+}

@@ -1,0 +1,113 @@
+//! REST: what is stored, as JSON, with an OpenAPI description. One file a resource.
+//!
+//! Promises: pages are cursors and stay stable while new rows arrive; every error is a problem document with a stable
+//! code and says nothing of the inside; no request takes longer, nor answers more, than the configuration allows.
+//! Assumes: everything here may be read by anyone. What belongs to a subject (`user:…`) is not served.
+
+mod addresses;
+mod blocks;
+mod candles;
+mod config;
+mod docs;
+mod error;
+mod extract;
+mod health;
+mod layers;
+mod moment;
+mod page;
+mod prices;
+mod status;
+mod tokens;
+mod transactions;
+mod updates;
+mod wire;
+
+pub use config::ApiConfig;
+pub use docs::docs_router;
+
+use std::sync::Arc;
+
+use axum::{Router, routing::any};
+use utoipa::{OpenApi as _, openapi::OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    model::{ChainId, now_ms},
+    store::Store,
+};
+
+/// What the handlers share.
+pub struct ApiState {
+    store: Store,
+    config: ApiConfig,
+    /// Those configured; the first is meant by requests without `?chain=`.
+    chains: Vec<ChainId>,
+    version: &'static str,
+    /// In ms since the Unix epoch.
+    started_at: i64,
+}
+
+type Shared = axum::extract::State<Arc<ApiState>>;
+
+impl ApiState {
+    /// For the configured `chains`, of which the first is the default. There must be one.
+    pub fn new(store: Store, config: ApiConfig, chains: Vec<ChainId>) -> Self {
+        Self {
+            store,
+            config,
+            chains,
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: now_ms(),
+        }
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "chaincast",
+        description = "Blocks, transactions and token prices of an EVM chain, as indexed.\n\n\
+            Lists are pages `{\"data\": […], \"next\": cursor}`: pass `next` as `cursor`, with the same other \
+            parameters, for the next page; `null` is the end. Hashes are 0x-hex, addresses are checksummed (EIP-55), \
+            quantities of a chain are decimal strings. Prices are JSON numbers with all their digits. Errors are \
+            `application/problem+json` (RFC 9457) with a stable `code`.",
+    ),
+    tags(
+        (name = "chain", description = "Blocks, transactions and transfers of the canonical chain"),
+        (name = "prices", description = "Tracked tokens and their prices"),
+        (name = "channels", description = "The messages of the live channels, by seq"),
+        (name = "service", description = "How the service itself is doing"),
+    ),
+    components(schemas(error::ProblemDocument)),
+)]
+struct Description;
+
+/// Everything under `/api/v1` that the store answers, `/healthz` and `/readyz`; and their description.
+/// Other paths under `/api` answer 404, unless another router that is merged with this one has them.
+pub fn router(state: ApiState) -> (Router, OpenApi) {
+    let state = Arc::new(state);
+    let (router, openapi) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::read_status))
+        .routes(routes!(blocks::list_blocks))
+        .routes(routes!(blocks::read_block))
+        .routes(routes!(transactions::list_block_transactions))
+        .routes(routes!(transactions::read_transaction))
+        .routes(routes!(addresses::list_address_transactions))
+        .routes(routes!(addresses::list_address_transfers))
+        .routes(routes!(tokens::list_tokens))
+        .routes(routes!(prices::list_prices))
+        .routes(routes!(prices::read_price))
+        .routes(routes!(prices::list_ticks))
+        .routes(routes!(candles::list_candles))
+        .routes(routes!(updates::list_updates))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    let router = router
+        .route("/api", any(error::unknown_path))
+        .route("/api/", any(error::unknown_path))
+        .route("/api/{*rest}", any(error::unknown_path))
+        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(Arc::clone(&state));
+    (layers::around(router, &state.config), openapi)
+}

@@ -1,0 +1,69 @@
+//! Times as clients give them.
+
+use chrono::DateTime;
+
+use super::error::{Problem, shortened};
+
+/// The end of the year 9999, in ms since the Unix epoch.
+pub(super) const LAST: i64 = 253_402_300_799_999;
+
+/// A time given as ms since the Unix epoch or as RFC 3339, in ms.
+pub(super) fn parse(name: &'static str, text: &str) -> Result<i64, Problem> {
+    let millis = match text.parse::<i64>() {
+        Ok(millis) => Some(millis),
+        // A `+` of an offset that was not escaped arrives as a blank.
+        Err(_) => DateTime::parse_from_rfc3339(&text.trim().replace(' ', "+"))
+            .ok()
+            .map(|time| time.timestamp_millis()),
+    };
+    millis.filter(|at| (0..=LAST).contains(at)).ok_or_else(|| {
+        Problem::bad_parameter(
+            name,
+            format!(
+                "{name} must be a time from 1970 to 9999, in ms since the Unix epoch or as RFC 3339, such as \
+                 2026-01-31T12:00:00Z, not {:?}",
+                shortened(text)
+            ),
+        )
+    })
+}
+
+/// `from` (included; the epoch when not given) and `to` (excluded; `otherwise` when not given).
+pub(super) fn range(
+    from: Option<&str>,
+    to: Option<&str>,
+    otherwise: i64,
+) -> Result<(i64, i64), Problem> {
+    let from = from.map_or(Ok(0), |text| parse("from", text))?;
+    let to = to.map_or(Ok(otherwise), |text| parse("to", text))?;
+    if to < from {
+        return Err(Problem::bad_parameter("to", "to must not be before from"));
+    }
+    Ok((from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_milliseconds_or_rfc_3339() {
+        for text in [
+            "1790000000000",
+            "2026-09-21T14:13:20Z",
+            "2026-09-21T16:13:20+02:00",
+            "2026-09-21T16:13:20 02:00",
+        ] {
+            assert_eq!(parse("from", text).unwrap(), 1_790_000_000_000, "{text}");
+        }
+        for bad in ["", "yesterday", "-1", "99999999999999999", "2026-09-21"] {
+            assert!(parse("from", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_refused() {
+        assert!(range(Some("5"), Some("4"), 0).is_err());
+        assert_eq!(range(None, None, 9).unwrap(), (0, 9));
+    }
+}

@@ -1,0 +1,226 @@
+//! `/prices`, `/prices/{token}` and `/prices/{token}/history`.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    ApiState, Shared,
+    blocks::ChainQuery,
+    error::{Problem, Problems},
+    extract::{Params, Segment},
+    moment,
+    page::{self, List, Page},
+    transactions::ListQuery,
+    wire::{Decimal, Hash},
+};
+use crate::{
+    model::{Channel, LogOrigin, PriceStatus, Token, USD, now_ms},
+    store::read::{PriceRow, TickKey, TickRow},
+};
+
+/// A token's newest price: the data of its last `price-update`, with age and status as of now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Price {
+    #[schema(examples("ETH"))]
+    token: String,
+    price: Decimal,
+    /// When it was announced, in ms since the Unix epoch.
+    timestamp: i64,
+    #[schema(examples("USD"))]
+    quote: &'static str,
+    /// Half the distance between the lowest and the highest source, in the quote currency.
+    confidence: Decimal,
+    /// The sources whose ticks were used.
+    sources: Vec<String>,
+    /// Age of the newest tick used, in ms, at the time of this answer.
+    age_ms: i64,
+    /// `ok`; `degraded`: fewer fresh sources than configured; `stale`: not current, do not trade on it.
+    #[schema(value_type = String, examples("ok"))]
+    status: PriceStatus,
+    /// Its update's seq in the channel.
+    seq: u64,
+    #[schema(examples("price:ETH"))]
+    channel: String,
+}
+
+impl Price {
+    fn new(row: PriceRow, now: i64) -> Self {
+        let age_ms = now.saturating_sub(row.observed_at).max(0);
+        // Should the writer be down, nobody announces that the price went stale: the clock tells.
+        let expired = row
+            .max_age_ms
+            .is_none_or(|longest| age_ms.unsigned_abs() > longest);
+        Self {
+            token: row.token.to_string(),
+            price: row.price.into(),
+            timestamp: row.announced_at,
+            quote: USD,
+            confidence: row.confidence.into(),
+            sources: row.sources,
+            age_ms,
+            status: if expired {
+                PriceStatus::Stale
+            } else {
+                row.status
+            },
+            seq: row.seq,
+            channel: Channel::Price(row.token).to_string(),
+        }
+    }
+}
+
+/// The newest price of each tracked token that has one
+#[utoipa::path(
+    get, path = "/api/v1/prices", tag = "prices", params(ListQuery),
+    responses((status = 200, description = "A page of prices", body = Page<Price>), Problems)
+)]
+pub(super) async fn list_prices(
+    State(state): Shared,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<Price>>, Problem> {
+    state.chain(query.chain)?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let list = List::new("prices");
+    let after = list
+        .position(query.cursor.as_deref())?
+        .and_then(|[position]| u32::try_from(position).ok());
+    let rows = state.store.read_prices(after, limit + 1).await?;
+    let now = now_ms();
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.position.into()],
+        |row| Price::new(row, now),
+    )))
+}
+
+/// The newest price of a token
+#[utoipa::path(
+    get, path = "/api/v1/prices/{token}", tag = "prices",
+    params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), ChainQuery),
+    responses((status = 200, description = "The price", body = Price), Problems)
+)]
+pub(super) async fn read_price(
+    State(state): Shared,
+    segment: Segment,
+    Params(query): Params<ChainQuery>,
+) -> Result<Json<Price>, Problem> {
+    state.chain(query.chain)?;
+    let token = segment.token()?;
+    match state.store.read_price(&token).await? {
+        Some(row) => Ok(Json(Price::new(row, now_ms()))),
+        None => {
+            tracked(&state, &token).await?;
+            Err(Problem::not_found(format!("{token} has no price yet")))
+        }
+    }
+}
+
+/// Refuses tokens that are not tracked.
+pub(super) async fn tracked(state: &ApiState, token: &Token) -> Result<(), Problem> {
+    match state.store.is_tracked(token).await? {
+        true => Ok(()),
+        false => Err(Problem::not_found(format!(
+            "{token} is not tracked; /api/v1/tokens lists what is"
+        ))),
+    }
+}
+
+/// One price observation by one source.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Tick {
+    #[schema(examples("chainlink"))]
+    source: String,
+    price: Decimal,
+    /// What the price is counted in: USD, or the symbol of a tracked token.
+    #[schema(examples("USD"))]
+    quote: String,
+    /// When the source observed it, in ms since the Unix epoch.
+    timestamp: i64,
+    /// When it arrived here, in ms since the Unix epoch.
+    received_at: i64,
+    /// The log that it comes from, when its source is on a chain.
+    #[schema(required)]
+    origin: Option<Origin>,
+}
+
+/// A log's place.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Origin {
+    chain_id: u64,
+    block_number: u64,
+    block_hash: Hash,
+    log_index: u32,
+}
+
+impl From<TickRow> for Tick {
+    fn from(row: TickRow) -> Self {
+        let origin = |origin: LogOrigin| Origin {
+            chain_id: origin.chain_id,
+            block_number: origin.block_number,
+            block_hash: Hash(origin.block_hash),
+            log_index: origin.log_index,
+        };
+        Self {
+            source: row.source,
+            price: row.price.into(),
+            quote: row.quote,
+            timestamp: row.observed_at,
+            received_at: row.received_at,
+            origin: row.origin.map(origin),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TicksQuery {
+    /// EIP-155 id of a configured chain; ticks of all chains and venues are listed whichever it is.
+    chain: Option<u64>,
+    /// Observed at or after: ms since the Unix epoch, or RFC 3339.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    from: Option<String>,
+    /// Observed before: ms since the Unix epoch, or RFC 3339.
+    to: Option<String>,
+    /// Ticks a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A token's ticks, newest first by the time of observation
+#[utoipa::path(
+    get, path = "/api/v1/prices/{token}/history", tag = "prices",
+    params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), TicksQuery),
+    responses((status = 200, description = "A page of ticks", body = Page<Tick>), Problems)
+)]
+pub(super) async fn list_ticks(
+    State(state): Shared,
+    segment: Segment,
+    Params(query): Params<TicksQuery>,
+) -> Result<Json<Page<Tick>>, Problem> {
+    state.chain(query.chain)?;
+    let token = segment.token()?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let range = moment::range(query.from.as_deref(), query.to.as_deref(), moment::LAST)?;
+    let list = List::new(format!("ticks/{token}/{range:?}"));
+    let before = list
+        .position(query.cursor.as_deref())?
+        .map(|[observed_at_us, id]| TickKey { observed_at_us, id });
+    tracked(&state, &token).await?;
+    let rows = state
+        .store
+        .read_ticks(&token, range, before, limit + 1)
+        .await?;
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.key.observed_at_us, row.key.id],
+        Tick::from,
+    )))
+}

@@ -1,0 +1,211 @@
+//! `/status`: where chains and price sources stand.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Shared,
+    blocks::ChainQuery,
+    error::{Problem, Problems},
+    extract::Params,
+    wire::{Decimal, Hash},
+};
+use crate::{
+    model::{ChainId, now_ms},
+    store::read::{ChainRow, Mark, SourceRow},
+};
+
+/// The most price sources that are listed.
+const MAX_SOURCES: u32 = 1_000;
+
+/// How the service stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    #[schema(examples("0.1.0"))]
+    version: &'static str,
+    /// A seq means something only within it.
+    #[schema(examples("k3f9x2a1b0"))]
+    epoch: String,
+    /// In ms since the Unix epoch.
+    server_time: i64,
+    /// When this process started, in ms since the Unix epoch.
+    started_at: i64,
+    /// The configured chains; the first is the default.
+    chains: Vec<ChainStatus>,
+    prices: PriceStatuses,
+}
+
+/// Where a chain stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChainStatus {
+    chain_id: ChainId,
+    /// The first block that is indexed.
+    #[schema(required)]
+    start_block: Option<u64>,
+    /// The newest indexed canonical block.
+    #[schema(required)]
+    head: Option<BlockMark>,
+    #[schema(required)]
+    safe: Option<BlockMark>,
+    #[schema(required)]
+    finalized: Option<BlockMark>,
+    /// Every block up to here was compared with the node.
+    #[serde(rename = "verified_through")]
+    #[schema(required)]
+    verified_through: Option<u64>,
+    /// The node's newest block when it was last asked.
+    #[schema(required)]
+    node_head: Option<u64>,
+    /// When the node last answered, in ms since the Unix epoch.
+    #[schema(required)]
+    node_seen_at: Option<i64>,
+    /// `nodeHead` less `head`, in blocks; null while either is unknown.
+    #[schema(required)]
+    lag_blocks: Option<u64>,
+    /// Age of the head by its header, in seconds.
+    #[schema(required)]
+    lag_seconds: Option<i64>,
+    /// When the index last moved, in ms since the Unix epoch.
+    #[schema(required)]
+    updated_at: Option<i64>,
+}
+
+/// A block. Hash and timestamp are null when it is not indexed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BlockMark {
+    number: u64,
+    #[schema(required)]
+    hash: Option<Hash>,
+    /// The header's timestamp, in seconds since the Unix epoch.
+    #[schema(required)]
+    timestamp: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PriceStatuses {
+    sources: Vec<SourceStatus>,
+}
+
+/// Where a price source stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SourceStatus {
+    #[schema(examples("ETH"))]
+    token: String,
+    #[schema(examples("chainlink"))]
+    source: String,
+    #[schema(examples("USD"))]
+    quote: String,
+    health: Health,
+    /// When it observed its newest tick, in ms since the Unix epoch.
+    #[schema(required)]
+    last_tick_at: Option<i64>,
+    /// In `quote`.
+    #[schema(required)]
+    last_price: Option<Decimal>,
+    /// A tick older than this is not used, in ms.
+    max_age_ms: u64,
+}
+
+/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Health {
+    Ok,
+    Stale,
+    Silent,
+}
+
+/// Where every chain and price source stands
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "service", params(ChainQuery),
+    responses((status = 200, description = "The status; with `chain`, of that chain alone", body = Status), Problems)
+)]
+pub(super) async fn read_status(
+    State(state): Shared,
+    Params(query): Params<ChainQuery>,
+) -> Result<Json<Status>, Problem> {
+    let chains = match query.chain {
+        Some(_) => vec![state.chain(query.chain)?],
+        None => state.chains.clone(),
+    };
+    let rows = state.store.read_chains(&chains).await?;
+    let sources = state.store.read_sources(MAX_SOURCES).await?;
+    let now = now_ms();
+    let chain =
+        |id: &ChainId| ChainStatus::new(*id, rows.iter().find(|row| row.chain_id == *id), now);
+    Ok(Json(Status {
+        version: state.version,
+        epoch: state.store.epoch().to_owned(),
+        server_time: now,
+        started_at: state.started_at,
+        chains: chains.iter().map(chain).collect(),
+        prices: PriceStatuses {
+            sources: sources
+                .into_iter()
+                .map(|row| SourceStatus::new(row, now))
+                .collect(),
+        },
+    }))
+}
+
+impl ChainStatus {
+    fn new(chain_id: ChainId, row: Option<&ChainRow>, now: i64) -> Self {
+        let head = row.and_then(|row| row.head);
+        let node_head = row.and_then(|row| row.node_head);
+        Self {
+            chain_id,
+            start_block: row.map(|row| row.start_block),
+            head: head.map(BlockMark::from),
+            safe: row.and_then(|row| row.safe).map(BlockMark::from),
+            finalized: row.and_then(|row| row.finalized).map(BlockMark::from),
+            verified_through: row.and_then(|row| row.verified_through),
+            node_head,
+            node_seen_at: row.and_then(|row| row.node_seen_at),
+            lag_blocks: head
+                .zip(node_head)
+                .map(|(head, node)| node.saturating_sub(head.number)),
+            lag_seconds: head
+                .and_then(|head| head.timestamp)
+                .map(|timestamp| (now / 1_000).saturating_sub(timestamp).max(0)),
+            updated_at: row.map(|row| row.updated_at),
+        }
+    }
+}
+
+impl From<Mark> for BlockMark {
+    fn from(mark: Mark) -> Self {
+        Self {
+            number: mark.number,
+            hash: mark.hash.map(Hash),
+            timestamp: mark.timestamp,
+        }
+    }
+}
+
+impl SourceStatus {
+    fn new(row: SourceRow, now: i64) -> Self {
+        let (price, at) = row.last.unzip();
+        let health = match at {
+            None => Health::Silent,
+            Some(at)
+                if now.saturating_sub(at) > i64::try_from(row.max_age_ms).unwrap_or(i64::MAX) =>
+            {
+                Health::Stale
+            }
+            Some(_) => Health::Ok,
+        };
+        Self {
+            token: row.token.to_string(),
+            source: row.source,
+            quote: row.quote,
+            health,
+            last_tick_at: at,
+            last_price: price.map(Decimal::from),
+            max_age_ms: row.max_age_ms,
+        }
+    }
+}

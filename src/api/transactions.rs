@@ -1,0 +1,210 @@
+//! `/transactions/{hash}` and `/blocks/{id}/transactions`.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Shared,
+    blocks::{self, ChainQuery},
+    error::{Problem, Problems},
+    extract::{Params, Segment},
+    page::{self, List, Page},
+    wire::{Address, Bytes, Hash, Quantity},
+};
+use crate::{
+    model::ChainId,
+    store::read::{LogRow, TransactionDetail, TransactionRow},
+};
+
+/// What became of a transaction.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Outcome {
+    Success,
+    Failed,
+}
+
+/// A transaction of the canonical chain and its receipt; lists leave out its input and logs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TransactionSummary {
+    chain_id: ChainId,
+    hash: Hash,
+    /// `success` or `failed`; null before Byzantium.
+    #[schema(required)]
+    status: Option<Outcome>,
+    block_number: u64,
+    block_hash: Hash,
+    /// The header's timestamp, in seconds since the Unix epoch.
+    block_timestamp: i64,
+    transaction_index: u32,
+    from: Address,
+    /// Null when it creates a contract.
+    #[schema(required)]
+    to: Option<Address>,
+    /// Of the contract that it created.
+    #[schema(required)]
+    contract_address: Option<Address>,
+    /// In wei.
+    value: Quantity,
+    nonce: Quantity,
+    /// As of EIP-2718; 0 is a legacy one.
+    r#type: u32,
+    gas_limit: Quantity,
+    #[schema(required)]
+    gas_price: Option<Quantity>,
+    #[schema(required)]
+    max_fee_per_gas: Option<Quantity>,
+    #[schema(required)]
+    max_priority_fee_per_gas: Option<Quantity>,
+    gas_used: Quantity,
+    cumulative_gas_used: Quantity,
+    effective_gas_price: Quantity,
+    /// How many indexed blocks hold it or stand on it: 1 in the head.
+    confirmations: u64,
+    /// Whether its block is.
+    finalized: bool,
+}
+
+/// A transaction with its input and logs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Transaction {
+    #[serde(flatten)]
+    summary: TransactionSummary,
+    input: Bytes,
+    /// In order of emission.
+    logs: Vec<Log>,
+}
+
+/// A log of a transaction.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Log {
+    /// Position in the block.
+    log_index: u32,
+    address: Address,
+    /// Up to four; the first is the event's signature, unless it is anonymous.
+    topics: Vec<Hash>,
+    data: Bytes,
+}
+
+impl TransactionSummary {
+    pub(super) fn new(chain_id: ChainId, row: TransactionRow) -> Self {
+        let status = row.succeeded.map(|succeeded| match succeeded {
+            true => Outcome::Success,
+            false => Outcome::Failed,
+        });
+        Self {
+            chain_id,
+            hash: Hash(row.hash),
+            status,
+            block_number: row.block_number,
+            block_hash: Hash(row.block_hash),
+            block_timestamp: row.block_timestamp,
+            transaction_index: row.transaction_index,
+            from: Address(row.from),
+            to: row.to.map(Address),
+            contract_address: row.contract_address.map(Address),
+            value: Quantity(row.value),
+            nonce: Quantity(row.nonce),
+            r#type: row.kind,
+            gas_limit: row.gas_limit.into(),
+            gas_price: row.gas_price.map(Quantity),
+            max_fee_per_gas: row.max_fee_per_gas.map(Quantity),
+            max_priority_fee_per_gas: row.max_priority_fee_per_gas.map(Quantity),
+            gas_used: row.gas_used.into(),
+            cumulative_gas_used: row.cumulative_gas_used.into(),
+            effective_gas_price: Quantity(row.effective_gas_price),
+            confirmations: row.confirmations,
+            finalized: row.finalized,
+        }
+    }
+}
+
+impl Transaction {
+    fn new(chain_id: ChainId, detail: TransactionDetail) -> Self {
+        let log = |row: LogRow| Log {
+            log_index: row.log_index,
+            address: Address(row.address),
+            topics: row.topics.into_iter().map(Hash).collect(),
+            data: Bytes(row.data),
+        };
+        Self {
+            summary: TransactionSummary::new(chain_id, detail.transaction),
+            input: Bytes(detail.input),
+            logs: detail.logs.into_iter().map(log).collect(),
+        }
+    }
+}
+
+/// One transaction, with its receipt and logs
+#[utoipa::path(
+    get, path = "/api/v1/transactions/{hash}", tag = "chain",
+    params(("hash" = Hash, Path, description = "The transaction's hash"), ChainQuery),
+    responses((status = 200, description = "The transaction", body = Transaction), Problems)
+)]
+pub(super) async fn read_transaction(
+    State(state): Shared,
+    segment: Segment,
+    Params(query): Params<ChainQuery>,
+) -> Result<Json<Transaction>, Problem> {
+    let chain = state.chain(query.chain)?;
+    let hash = segment.hash()?;
+    let detail = state.store.read_transaction(chain, hash).await?;
+    let detail = detail.ok_or_else(|| {
+        Problem::not_found(format!(
+            "transaction {hash} is not in an indexed block of chain {chain}"
+        ))
+    })?;
+    Ok(Json(Transaction::new(chain, detail)))
+}
+
+/// Parameters of a list that has no filter.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// EIP-155 id; the first configured chain when left out.
+    pub chain: Option<u64>,
+    /// Items a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A block's transactions, in its order
+///
+/// A cursor is bound to the block's hash: after a reorg at that height it is refused.
+#[utoipa::path(
+    get, path = "/api/v1/blocks/{id}/transactions", tag = "chain",
+    params(
+        ("id" = String, Path, description = "A number, a hash, `latest`, `safe` or `finalized`", example = "latest"),
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
+)]
+pub(super) async fn list_block_transactions(
+    State(state): Shared,
+    Segment(id): Segment,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<TransactionSummary>>, Problem> {
+    let chain = state.chain(query.chain)?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let block = blocks::find(&state, chain, blocks::block_id(&id)?).await?;
+    let list = List::new(format!("block-transactions/{chain}/{}", block.hash));
+    let after = list
+        .position(query.cursor.as_deref())?
+        .and_then(|[index]| u32::try_from(index).ok());
+    let rows = state
+        .store
+        .read_block_transactions(chain, block.hash, after, limit + 1)
+        .await?;
+    Ok(Json(list.page(
+        rows,
+        limit,
+        |row| [row.transaction_index.into()],
+        |row| TransactionSummary::new(chain, row),
+    )))
+}

@@ -1,0 +1,204 @@
+//! `/channels/{channel}/updates`: the messages of a live channel from the store, for backfill up to a seq.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    ApiState, Shared,
+    error::{Problem, Problems, shortened},
+    extract::{Params, Segment},
+    page::{self, List},
+};
+use crate::{
+    model::{Channel, Update},
+    store::{StoreError, updates::Extent},
+};
+
+/// A message as the live channel sends it over WebSocket.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Message {
+    #[schema(examples("price-update"))]
+    event: String,
+    #[schema(examples("price:ETH"))]
+    channel: String,
+    seq: u64,
+    /// The event's data, with every digit that was announced: the shape is the event's, as docs/asyncapi.yaml has it.
+    #[schema(value_type = Object, examples(json!({
+        "token": "ETH", "price": 3456.12, "timestamp": 1_790_000_000_000_i64, "quote": "USD", "confidence": 0.42,
+        "sources": ["chainlink", "uniswap-v2"], "ageMs": 120, "status": "ok"
+    })))]
+    data: Box<RawValue>,
+}
+
+impl Message {
+    fn new(update: &Update) -> Result<Self, StoreError> {
+        let data = RawValue::from_string(update.data.to_string()).map_err(|error| {
+            StoreError::Corrupt {
+                what: "update",
+                reason: error.to_string(),
+            }
+        })?;
+        Ok(Self {
+            event: update.event.to_string(),
+            channel: update.channel.to_string(),
+            seq: update.seq,
+            data,
+        })
+    }
+}
+
+/// Messages of one channel in order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Updates {
+    data: Vec<Message>,
+    /// Pass it as `cursor` for the next page; `null` when this page reaches the newest update.
+    #[schema(required)]
+    next: Option<String>,
+    /// What the seqs belong to: pass it on when subscribing with `since`.
+    #[schema(examples("k3f9x2a1b0"))]
+    epoch: String,
+    /// The channel's newest seq when this was answered; 0 when nothing was announced yet.
+    seq: u64,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UpdatesQuery {
+    /// EIP-155 id: with `new-block`, the chain whose blocks are meant.
+    chain: Option<u64>,
+    /// Updates after this seq. When left out: from the oldest that is still stored.
+    #[param(example = 0)]
+    since: Option<u64>,
+    /// The epoch that `since` belongs to; another one than the database's is `GONE`.
+    epoch: Option<String>,
+    /// Updates a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before; `since` is then not looked at.
+    cursor: Option<String>,
+}
+
+/// The messages of a live channel, oldest first
+///
+/// Read up to the newest seq here, then subscribe with `since` of the last one: the live stream goes on with the next.
+#[utoipa::path(
+    get, path = "/api/v1/channels/{channel}/updates", tag = "channels",
+    params(
+        ("channel" = String, Path, example = "new-block",
+         description = "`new-block`, `new-block:CHAIN_ID` or `price:TOKEN`, in any case"),
+        UpdatesQuery,
+    ),
+    responses(
+        (status = 200, description = "Messages, each as the channel sends it", body = Updates),
+        (status = 403, description = "The channel is private (`FORBIDDEN`)", content_type = "application/problem+json",
+         body = super::error::ProblemDocument),
+        (status = 410, description = "The updates after `since` are not stored any more, or belong to another epoch \
+         (`GONE`); `oldest` and `newest` say what is stored", content_type = "application/problem+json",
+         body = super::error::ProblemDocument),
+        Problems
+    )
+)]
+pub(super) async fn list_updates(
+    State(state): Shared,
+    Segment(name): Segment,
+    Params(query): Params<UpdatesQuery>,
+) -> Result<Json<Updates>, Problem> {
+    let channel = channel(&state, &name, query.chain)?;
+    let limit = page::limit(query.limit, &state.config)?;
+    let epoch = state.store.epoch();
+    let list = List::new(format!("updates/{epoch}/{channel}"));
+    let after = list
+        .position(query.cursor.as_deref())?
+        .and_then(|[seq]| u64::try_from(seq).ok());
+
+    let stored = state.store.channel_extent(&channel).await?;
+    if let (0, Channel::Price(token)) = (stored.newest, &channel)
+        && !state.store.is_tracked(token).await?
+    {
+        return Err(unknown(&name, "no such token is tracked"));
+    }
+    if query.epoch.as_deref().is_some_and(|asked| asked != epoch) {
+        return Err(Problem::gone(
+            "epoch",
+            format!("the database's epoch is {epoch}: seqs of another one mean nothing here"),
+            stored.oldest,
+            stored.newest,
+        ));
+    }
+    let since = after.or(query.since).unwrap_or(stored.oldest - 1);
+    if since > stored.newest {
+        return Err(Problem::gone(
+            "since",
+            format!(
+                "{channel} stands at {}: seq {since} belongs to another database; begin anew",
+                stored.newest
+            ),
+            stored.oldest,
+            stored.newest,
+        ));
+    }
+    let updates = state
+        .store
+        .updates_between(&channel, since, stored.newest, limit)
+        .await?;
+    let first = updates
+        .first()
+        .map_or(stored.newest + 1, |update| update.seq);
+    if first != since + 1 {
+        return Err(pruned(&channel, since, first, stored));
+    }
+    let last = updates.last().map_or(since, |update| update.seq);
+    Ok(Json(Updates {
+        data: updates.iter().map(Message::new).collect::<Result<_, _>>()?,
+        next: (last < stored.newest).then(|| list.cursor([last as i64])),
+        epoch: epoch.to_owned(),
+        seq: stored.newest,
+    }))
+}
+
+/// The channel of that name, if its updates are stored for everyone.
+fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, Problem> {
+    let first = state.chain(None)?;
+    let chain = state.chain(chain)?;
+    let channel = match name.parse::<Channel>() {
+        Ok(Channel::NewBlock(None)) => Channel::NewBlock(Some(chain)),
+        Ok(channel) => channel,
+        Err(error) => return Err(Problem::unknown_channel(error.to_string())),
+    };
+    match channel.canonical(first) {
+        Channel::NewBlock(Some(id)) if !state.chains.contains(&id) => {
+            Err(unknown(name, "that chain is not indexed here"))
+        }
+        channel @ (Channel::NewBlock(_) | Channel::Price(_)) => Ok(channel),
+        Channel::Heartbeat => Err(unknown(name, "heartbeats are only sent live, never stored")),
+        Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
+            Err(unknown(name, "it is not served by this version"))
+        }
+        Channel::User(_) => Err(Problem::forbidden(
+            "user channels are private: subscribe over the gateway with a token of that subject",
+        )),
+    }
+}
+
+fn unknown(name: &str, reason: &str) -> Problem {
+    Problem::unknown_channel(format!(
+        "channel {:?} has no stored updates: {reason}",
+        shortened(name)
+    ))
+}
+
+fn pruned(channel: &Channel, since: u64, first: u64, stored: Extent) -> Problem {
+    Problem::gone(
+        "since",
+        format!(
+            "updates {} to {} of {channel} are not stored any more; the oldest is {first}: begin anew, or at since={}",
+            since + 1,
+            first - 1,
+            first - 1
+        ),
+        first,
+        stored.newest,
+    )
+}

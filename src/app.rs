@@ -1,0 +1,243 @@
+//! The composition root: bind, wire, spawn, drain.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, ApiState},
+    bus::{Bus, BusError},
+    config::Config,
+    gateway::{Gateway, GatewayError, KnownChannels},
+    ingest::{ChainIngest, IngestError, PriceIngest, PriceSignals},
+    page, server,
+    shutdown::{Failures, TaskFailure, Tasks},
+    source::price::{OnChainSources, PriceConfigError},
+    store::{Store, StoreError},
+    telemetry::TelemetryError,
+};
+
+/// Which part of the service a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    All,
+    /// Writes: chains and prices. Serves REST and metrics, no realtime gateway.
+    Indexer,
+    /// Serves what others write.
+    Gateway,
+}
+
+/// Why the application did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error(transparent)]
+    Prices(#[from] PriceConfigError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error("the address it listens on cannot be read: {0}")]
+    Address(std::io::Error),
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
+    #[error("some tasks were still running {0:?} after shutdown began; they were abandoned")]
+    Drain(Duration),
+}
+
+/// A running chaincast.
+pub struct App {
+    address: SocketAddr,
+    drain: Duration,
+    tasks: Tasks,
+    failures: Failures,
+    gateway: Option<Gateway>,
+    /// Stops accepting connections, ahead of everything else.
+    listening: CancellationToken,
+    store: Store,
+}
+
+impl App {
+    /// Connects the database, wires the parts of `role` and begins to serve on `listener`.
+    pub async fn start(
+        config: Config,
+        role: Role,
+        listener: TcpListener,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, AppError> {
+        let address = listener.local_addr().map_err(AppError::Address)?;
+        raise_file_limit();
+        let store = Store::connect(&config.database).await?;
+        let (tasks, failures) = Tasks::new();
+        let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
+        let listening = CancellationToken::new();
+        let (api, mut openapi) = api::router(ApiState::new(
+            store.clone(),
+            config.api.clone(),
+            config.chains.iter().map(|chain| chain.chain_id).collect(),
+        ));
+        let mut router = api.merge(page::router()).merge(metrics_router(&metrics));
+
+        // The hub listens before anyone writes, so that it misses nothing.
+        let gateway = if role == Role::Indexer {
+            None
+        } else {
+            let known = KnownChannels {
+                first_chain: config.first_chain(),
+                chain_ids: config.chains.iter().map(|chain| chain.chain_id).collect(),
+                tokens: config
+                    .prices
+                    .tokens
+                    .iter()
+                    .map(|token| token.symbol.clone())
+                    .collect(),
+            };
+            let feed = bus.feed().await?;
+            let gateway =
+                Gateway::start(config.gateway.clone(), known, feed, bus.history(), &tasks).await?;
+            router = router.merge(gateway.router());
+            openapi.merge(gateway.openapi());
+            Some(gateway)
+        };
+        router = router
+            .merge(api::docs_router(openapi))
+            .fallback(page::unknown_path);
+        tasks.spawn_critical(
+            "http server",
+            server::serve(
+                listener,
+                router,
+                config.server.clone(),
+                tasks.clone(),
+                listening.clone(),
+            ),
+        );
+        tasks.spawn(upkeep(metrics, tasks.token()));
+        if role != Role::Gateway {
+            spawn_writers(&config, &store, &bus, &tasks).await?;
+            tasks.spawn(
+                store
+                    .clone()
+                    .retain_updates(config.database.clone(), tasks.token()),
+            );
+        }
+        let drain = Duration::from_millis(config.server.drain_timeout_ms);
+        Ok(Self {
+            address,
+            drain,
+            tasks,
+            failures,
+            gateway,
+            listening,
+            store,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An address that a browser on this machine can open.
+    pub fn url(&self) -> String {
+        let host = match self.address.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        format!("http://{host}:{}", self.address.port())
+    }
+
+    /// Runs until `stop`, or until a critical task fails; then drains.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let failure = tokio::select! {
+            () = stop => None,
+            failure = self.failures.first() => Some(failure),
+        };
+        match &failure {
+            Some(failure) => {
+                tracing::error!(task = failure.task, reason = %failure.reason, "stopping")
+            }
+            None => tracing::info!("stopping"),
+        }
+        // No new connections, then sessions are told to come back, then writers finish their commit.
+        self.listening.cancel();
+        if let Some(gateway) = &self.gateway {
+            gateway.close(self.drain).await;
+        }
+        let drained = self.tasks.drain(self.drain).await;
+        self.store.close().await;
+        match failure {
+            Some(failure) => Err(failure.into()),
+            None if drained => Ok(()),
+            None => Err(AppError::Drain(self.drain)),
+        }
+    }
+}
+
+/// One writer a chain, and one for prices.
+async fn spawn_writers(
+    config: &Config,
+    store: &Store,
+    bus: &Bus,
+    tasks: &Tasks,
+) -> Result<(), AppError> {
+    let first = config.first_chain();
+    let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
+    let (signals, incoming) = PriceSignals::new();
+    for chain in &config.chains {
+        let ingest = ChainIngest::connect(
+            chain.clone(),
+            first,
+            store.clone(),
+            bus.publisher(),
+            sources.clone(),
+            signals.clone(),
+        )
+        .await?;
+        tasks.spawn_critical("chain writer", ingest.run(tasks.token()));
+    }
+    let prices = PriceIngest::new(
+        config.prices.clone(),
+        first,
+        store.clone(),
+        bus.publisher(),
+        incoming,
+    )?;
+    tasks.spawn_critical("price writer", prices.run(tasks.token()));
+    Ok(())
+}
+
+fn metrics_router(metrics: &PrometheusHandle) -> Router {
+    let metrics = metrics.clone();
+    Router::new().route("/metrics", get(async move || metrics.render()))
+}
+
+/// Histograms are folded at scrapes; without scrapes they would grow.
+async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => metrics.run_upkeep(),
+        }
+    }
+}
+
+/// Sessions are sockets: allow as many as the system lets this process have.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

@@ -1,0 +1,37 @@
+use serde::Deserialize;
+
+use crate::model::Secret;
+
+/// How committed updates travel between processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BusKind {
+    /// Within this process; other processes see updates by polling the store.
+    Memory,
+    /// Through Redis as well.
+    Redis,
+}
+
+/// `[bus]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusConfig {
+    pub kind: BusKind,
+    /// `redis://[:password@]host:port[/db]`, when kind is `redis`.
+    pub redis_url: Secret,
+    /// Commits held for a hub that is busy; when it falls further behind it reads the rest from the store.
+    pub capacity: usize,
+    /// How often a hub asks the store whether it missed anything, in ms.
+    pub poll_interval_ms: u64,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            kind: BusKind::Memory,
+            redis_url: Secret::default(),
+            capacity: 4_096,
+            poll_interval_ms: 1_000,
+        }
+    }
+}

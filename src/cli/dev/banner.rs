@@ -1,0 +1,76 @@
+//! What a newcomer reads under the ready line.
+
+use std::{path::Path, time::Duration};
+
+use super::{super::terminal::Paint, environment::Environment};
+use crate::{
+    app::App,
+    config::{Config, Sources},
+    gateway::auth::{self, TokenRequest},
+};
+
+/// The ready-made token is good for a day.
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 3_600);
+
+pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
+    let paint = Paint::stdout();
+    // As it was called: it need not be on the PATH.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "chaincast".to_owned());
+    let url = app.url();
+    let realtime = url.replacen("http", "ws", 1);
+    let token = Config::load(&Sources::for_dev(config))
+        .ok()
+        .and_then(|config| {
+            let request = TokenRequest {
+                sub: "dev".to_owned(),
+                role: Some("admin".to_owned()),
+                channels: None,
+                ttl: TOKEN_TTL,
+            };
+            auth::mint(&config.gateway.auth, &request).ok()
+        });
+    let mut lines = vec![
+        ("page", url.clone()),
+        ("API", format!("{url}/api-docs")),
+        ("WebSocket", format!("{realtime}/realtime")),
+        ("Socket.IO", format!("{url}/realtime")),
+        (
+            "SSE",
+            format!("curl -N '{url}/realtime/sse?channels=new-block,price:ETH'"),
+        ),
+        (
+            "terminal",
+            format!("{program} watch --url {url} new-block price:ETH"),
+        ),
+        (
+            "chain",
+            format!(
+                "{} (chain id {})",
+                environment.rpc_url.redacted_url(),
+                environment.chain_id
+            ),
+        ),
+        ("data", environment.data_dir.display().to_string()),
+    ];
+    match token {
+        Some(token) => lines.push(("JWT", format!("{token}\n             (role admin, good for a day; more with: {program} token --config {} --sub ID)", config.display()))),
+        None => lines.push((
+            "JWT",
+            "none: the configured key cannot sign tokens".to_owned(),
+        )),
+    }
+    for (name, value) in lines {
+        println!("  {} {value}", paint.dim(format!("{name:<10}")));
+    }
+    if environment.deployment.is_none() {
+        println!(
+            "  The node is not an anvil: blocks are indexed; there are no demo contracts and no prices."
+        );
+    }
+    println!(
+        "  {}",
+        paint.dim("Ctrl-C stops everything and leaves the data; the next start goes on from it.")
+    );
+}

@@ -1,0 +1,57 @@
+//! `chaincast serve`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, terminal};
+use crate::{
+    app::{App, Role},
+    config::{Config, Sources},
+    server, telemetry,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// TOML file; config/default.toml documents every key
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Which part of the service this process is
+    #[arg(long, value_enum, default_value_t = RoleArg::All)]
+    role: RoleArg,
+    /// Overrides server.port
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleArg {
+    All,
+    Indexer,
+    Gateway,
+}
+
+pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let mut config = Config::load(&Sources::from_process(Some(&args.config)))?;
+    if let Some(port) = args.port {
+        config.server.port = port;
+    }
+    telemetry::init_logs(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
+    let role = match args.role {
+        RoleArg::All => Role::All,
+        RoleArg::Indexer => Role::Indexer,
+        RoleArg::Gateway => Role::Gateway,
+    };
+    let metrics = telemetry::init_metrics().map_err(Failure::failed)?;
+    let mut stop = Box::pin(terminal::stop_signal().map_err(Failure::failed)?);
+    let listener = server::bind(&config.server)
+        .await
+        .map_err(Failure::failed)?;
+    // A database or a node that does not answer may hold up the start: a signal ends the wait.
+    let app = tokio::select! {
+        () = &mut stop => return Ok(()),
+        app = App::start(config, role, listener, metrics) => app.map_err(Failure::failed)?,
+    };
+    println!("chaincast is ready on {}", app.url());
+    app.run_until(stop).await.map_err(Failure::failed)
+}

@@ -1,0 +1,57 @@
+//! What the commands share about the terminal: signals and colours.
+
+use std::{future::Future, io::IsTerminal};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Resolves on Ctrl-C or SIGTERM.
+pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Colours for a terminal, nothing otherwise. Follows <https://no-color.org>.
+#[derive(Clone, Copy)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    pub fn stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self(wanted && std::io::stdout().is_terminal())
+    }
+
+    #[cfg(test)]
+    pub fn plain() -> Self {
+        Self(false)
+    }
+
+    pub fn dim(self, text: impl std::fmt::Display) -> String {
+        self.wrap("2", text)
+    }
+
+    pub fn bold(self, text: impl std::fmt::Display) -> String {
+        self.wrap("1", text)
+    }
+
+    pub fn green(self, text: impl std::fmt::Display) -> String {
+        self.wrap("32", text)
+    }
+
+    pub fn red(self, text: impl std::fmt::Display) -> String {
+        self.wrap("31", text)
+    }
+
+    fn wrap(self, code: &str, text: impl std::fmt::Display) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
+    }
+}

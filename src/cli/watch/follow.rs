@@ -1,0 +1,349 @@
+//! The connection of `chaincast watch`, its positions and its reconnects.
+
+use std::{collections::BTreeMap, io::Write, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::timeout;
+use tokio_tungstenite::{
+    connect_async_with_config,
+    tungstenite::{
+        Error as WsError, Message as Frame,
+        client::IntoClientRequest,
+        http::header::AUTHORIZATION,
+        protocol::{CloseFrame, WebSocketConfig},
+    },
+};
+
+use super::{
+    super::terminal::Paint,
+    line::{self, Message},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(15);
+/// The server pings every 10 s by default: silence for three of them means that the connection is dead.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Why watching ended.
+pub(super) enum End {
+    /// Standard output is gone, as when `| head` has read enough.
+    OutputClosed,
+    /// The server will not serve this client until something is changed.
+    Refused(String),
+}
+
+enum Broken {
+    End(End),
+    Retry {
+        reason: String,
+        after: Option<Duration>,
+    },
+}
+
+pub(super) struct Follower {
+    url: String,
+    channels: Vec<String>,
+    token: Option<String>,
+    /// Last seq seen, by channel.
+    positions: BTreeMap<String, u64>,
+    epoch: Option<String>,
+    json: bool,
+    paint: Paint,
+}
+
+/// `http://host:port` → `ws://host:port/realtime`
+pub(super) fn realtime_url(url: &str) -> Result<String, String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let scheme = match scheme {
+        "http" | "ws" => "ws",
+        "https" | "wss" => "wss",
+        other => {
+            return Err(format!(
+                "--url: {other}:// is not supported; use http:// or https://"
+            ));
+        }
+    };
+    let rest = rest.trim_end_matches('/');
+    if rest.is_empty() {
+        return Err("--url names no host; use something like http://127.0.0.1:3000".to_owned());
+    }
+    let path = if rest.ends_with("/realtime") {
+        ""
+    } else {
+        "/realtime"
+    };
+    Ok(format!("{scheme}://{rest}{path}"))
+}
+
+impl Follower {
+    pub fn new(
+        url: String,
+        channels: Vec<String>,
+        token: Option<String>,
+        positions: BTreeMap<String, u64>,
+        json: bool,
+    ) -> Self {
+        Self {
+            url,
+            channels,
+            token,
+            positions,
+            epoch: None,
+            json,
+            paint: Paint::stdout(),
+        }
+    }
+
+    /// Watches until the output closes or the server refuses.
+    pub async fn run(&mut self) -> End {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let mut served = false;
+            match self.connection(&mut served).await {
+                Broken::End(end) => return end,
+                Broken::Retry { reason, after } => {
+                    if served {
+                        retry = FIRST_RETRY;
+                    }
+                    // Jitter keeps clients from coming back all at once.
+                    let wait = after.unwrap_or(retry.mul_f64(rand::random_range(0.5..1.0)));
+                    eprintln!("{reason}; trying again in {:.1} s", wait.as_secs_f64());
+                    tokio::time::sleep(wait).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
+            }
+        }
+    }
+
+    async fn connection(&mut self, served: &mut bool) -> Broken {
+        let retry = |reason: String| Broken::Retry {
+            reason,
+            after: None,
+        };
+        let mut request = match self.url.as_str().into_client_request() {
+            Ok(request) => request,
+            Err(error) => return Broken::End(End::Refused(format!("--url {}: {error}", self.url))),
+        };
+        if let Some(token) = &self.token {
+            let Ok(value) = format!("Bearer {token}").parse() else {
+                return Broken::End(End::Refused(
+                    "--token holds characters that no JWT has".to_owned(),
+                ));
+            };
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        let limits = WebSocketConfig::default().read_buffer_size(16 * 1024);
+        let mut socket = match timeout(
+            CONNECT_TIMEOUT,
+            connect_async_with_config(request, Some(limits), true),
+        )
+        .await
+        {
+            Err(_) => return retry(format!("{} did not answer", self.url)),
+            Ok(Ok((socket, _))) => socket,
+            Ok(Err(WsError::Http(response))) if matches!(response.status().as_u16(), 400..=499) => {
+                let status = response.status();
+                if status.as_u16() == 429 {
+                    return retry(format!("{} answered {status}", self.url));
+                }
+                let body = response
+                    .body()
+                    .as_deref()
+                    .map(String::from_utf8_lossy)
+                    .unwrap_or_default();
+                return Broken::End(End::Refused(format!(
+                    "{} answered {status}: {body}",
+                    self.url
+                )));
+            }
+            Ok(Err(error)) => return retry(format!("{} cannot be reached: {error}", self.url)),
+        };
+        let mut data = json!({ "channels": self.channels });
+        if !self.positions.is_empty() {
+            data["since"] = json!(self.positions);
+        }
+        if let Some(epoch) = &self.epoch {
+            data["epoch"] = json!(epoch);
+        }
+        let subscribe = json!({ "id": 1, "event": "subscribe", "data": data }).to_string();
+        if let Err(error) = socket.send(Frame::text(subscribe)).await {
+            return retry(format!("the connection broke: {error}"));
+        }
+        loop {
+            let frame = match timeout(SILENCE, socket.next()).await {
+                Err(_) => return retry("the server went silent".to_owned()),
+                Ok(None) => return retry("the server closed the connection".to_owned()),
+                Ok(Some(Err(error))) => return retry(format!("the connection broke: {error}")),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            match frame {
+                Frame::Text(text) => {
+                    *served = true;
+                    if let Err(end) = self.message(text.as_str()) {
+                        return Broken::End(end);
+                    }
+                }
+                Frame::Close(close) => return closed(close),
+                // Pings are answered by the library when the socket is next written or read.
+                _ => {}
+            }
+        }
+    }
+
+    fn message(&mut self, text: &str) -> Result<(), End> {
+        let Ok(message) = serde_json::from_str::<Message<'_>>(text) else {
+            eprintln!("not understood: {text}");
+            return Ok(());
+        };
+        match message.event.as_str() {
+            "connected" => self.connected(message.data),
+            "ack" => self.acknowledged(message.data)?,
+            "error" => eprintln!(
+                "{}",
+                self.paint.red(message.data.map_or("error", RawValue::get))
+            ),
+            _ => self.followed(&message),
+        }
+        let shown = match message.event.as_str() {
+            _ if self.json => text.to_owned(),
+            "connected" | "ack" | "error" => return Ok(()),
+            _ => line::render(&message, self.paint),
+        };
+        writeln!(std::io::stdout().lock(), "{shown}").map_err(|_| End::OutputClosed)
+    }
+
+    fn connected(&mut self, data: Option<&RawValue>) {
+        let data: Value = data
+            .and_then(|data| serde_json::from_str(data.get()).ok())
+            .unwrap_or_default();
+        let epoch = data["epoch"].as_str().map(str::to_owned);
+        if self.epoch.is_some() && self.epoch != epoch {
+            eprintln!(
+                "the server has another database now (epoch {})",
+                epoch.as_deref().unwrap_or("unknown")
+            );
+        }
+        // The old epoch was sent with `since` if there was one; from here on the new one counts.
+        self.epoch = epoch;
+    }
+
+    fn acknowledged(&mut self, data: Option<&RawValue>) -> Result<(), End> {
+        let data: Value = data
+            .and_then(|data| serde_json::from_str(data.get()).ok())
+            .unwrap_or_default();
+        let answers = data["channels"].as_array().cloned().unwrap_or_default();
+        let mut refused = 0;
+        for (at, answer) in answers.iter().enumerate() {
+            let channel = answer["channel"].as_str().unwrap_or_default();
+            if answer["success"] == json!(true) {
+                // Answers stand in the order of the request: from now on the channel goes by its canonical name.
+                if let Some(named) = self.channels.get_mut(at).filter(|named| *named != channel) {
+                    if let Some(seq) = self.positions.remove(named.as_str()) {
+                        self.positions.insert(channel.to_owned(), seq);
+                    }
+                    *named = channel.to_owned();
+                }
+                let seq = answer["seq"].as_u64().unwrap_or_default();
+                let known = self.positions.get(channel).copied();
+                if known.is_some() && answer["recovered"] != json!(true) {
+                    eprintln!(
+                        "{channel}: the updates after #{} are gone; going on at #{seq}",
+                        known.unwrap_or_default()
+                    );
+                    self.positions.insert(channel.to_owned(), seq);
+                } else if known.is_none() && seq > 0 {
+                    self.positions.insert(channel.to_owned(), seq);
+                }
+            } else {
+                refused += 1;
+                eprintln!(
+                    "{channel}: {}",
+                    answer["error"]["message"].as_str().unwrap_or("refused")
+                );
+            }
+        }
+        if !answers.is_empty() && refused == answers.len() {
+            return Err(End::Refused("no channel could be subscribed to".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Moves the channel's position, and says when messages are missing before this one.
+    fn followed(&mut self, message: &Message<'_>) {
+        let (Some(channel), Some(seq)) = (&message.channel, message.seq) else {
+            return;
+        };
+        let last = self.positions.get(channel).copied();
+        if let Some(last) = last.filter(|_| !message.snapshot) {
+            let before = message.prev.unwrap_or(seq.saturating_sub(1));
+            if before > last {
+                eprintln!(
+                    "{}",
+                    self.paint
+                        .red(format!("{channel}: missed #{} to #{before}", last + 1))
+                );
+            }
+        }
+        self.positions
+            .insert(channel.clone(), last.unwrap_or(0).max(seq));
+    }
+}
+
+/// Close codes say whether coming back makes sense (docs/protocol.md).
+fn closed(close: Option<CloseFrame>) -> Broken {
+    let Some(close) = close else {
+        return Broken::Retry {
+            reason: "the server closed the connection".to_owned(),
+            after: None,
+        };
+    };
+    let code = u16::from(close.code);
+    let reason = format!(
+        "the server closed the connection: {code} {}",
+        close.reason.as_str()
+    );
+    if matches!(code, 4401 | 4403) {
+        return Broken::End(End::Refused(reason));
+    }
+    let after = serde_json::from_str::<Value>(close.reason.as_str())
+        .ok()
+        .and_then(|reason| reason["retryAfterMs"].as_u64())
+        .map(Duration::from_millis);
+    Broken::Retry { reason, after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realtime_address_follows_from_the_servers() {
+        assert_eq!(
+            realtime_url("http://h:3000/").unwrap(),
+            "ws://h:3000/realtime"
+        );
+        assert_eq!(realtime_url("https://h").unwrap(), "wss://h/realtime");
+        assert_eq!(realtime_url("h:3000").unwrap(), "ws://h:3000/realtime");
+        assert!(realtime_url("ftp://h").is_err());
+        assert!(realtime_url("http://").is_err());
+    }
+
+    #[test]
+    fn a_close_that_asks_for_a_change_ends_watching() {
+        let close = |code: u16, reason: &str| CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        assert!(matches!(
+            closed(Some(close(4401, "token expired"))),
+            Broken::End(_)
+        ));
+        let Broken::Retry { after, .. } = closed(Some(close(1001, r#"{"retryAfterMs":1200}"#)))
+        else {
+            panic!("1001 means to come back");
+        };
+        assert_eq!(after, Some(Duration::from_millis(1200)));
+    }
+}

@@ -1,0 +1,105 @@
+//! Assembles the section types that the modules own, from a TOML file, then the environment, then flags.
+
+mod error;
+mod overlay;
+mod validate;
+
+pub use error::ConfigError;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{
+    api::ApiConfig, bus::BusConfig, gateway::GatewayConfig, model::ChainId, server::ServerConfig,
+    source::chain::ChainConfig, source::price::PriceConfig, store::StoreConfig,
+    telemetry::TelemetryConfig,
+};
+
+/// The whole configuration. `config/default.toml` documents every key.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub database: StoreConfig,
+    pub chains: Vec<ChainConfig>,
+    pub prices: PriceConfig,
+    pub bus: BusConfig,
+    pub gateway: GatewayConfig,
+    pub api: ApiConfig,
+    pub telemetry: TelemetryConfig,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub file: Option<PathBuf>,
+    /// Environment variables as (name, value); others than ours are ignored.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Sources {
+    fn text(&self) -> Result<String, ConfigError> {
+        match &self.file {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+                path: path.clone(),
+                error,
+            }),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// A file and this process's environment.
+    pub fn from_process(file: Option<&Path>) -> Self {
+        // Variables that are not UTF-8 cannot be ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            file: file.map(Path::to_owned),
+            environment,
+        }
+    }
+}
+
+impl Sources {
+    /// A file that already took `PORT` and `DATABASE_URL` into account: only our own variables go on top of it.
+    pub fn for_dev(file: &Path) -> Self {
+        let mut sources = Self::from_process(Some(file));
+        sources
+            .environment
+            .retain(|(name, _)| name.starts_with("CHAINCAST__"));
+        sources
+    }
+}
+
+impl Config {
+    /// The chain that `new-block` and requests without `?chain=` mean. A validated configuration has one.
+    pub fn first_chain(&self) -> ChainId {
+        self.chains.first().map_or(0, |chain| chain.chain_id)
+    }
+
+    /// Reads, overlays and validates. Every error names the file and line, or the variable, and the key.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let config = Self::read(sources)?;
+        let problems = validate::problems(&config);
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError::invalid(
+            sources.file.as_deref(),
+            &sources.text()?,
+            problems,
+        ))
+    }
+
+    /// Reads and overlays; keys and types are right, the values are not looked at.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let text = sources.text()?;
+        let path = sources.file.clone().unwrap_or_default();
+        // The file alone first, so that its errors carry its lines.
+        let config = toml::from_str::<Self>(&text)
+            .map_err(|error| ConfigError::written(&path, &text, &error))?;
+        overlay::apply(config, &text, &sources.environment)
+    }
+}

@@ -1,0 +1,126 @@
+//! What is wrong with a configuration, and where.
+
+use std::{fmt, path::Path, path::PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{}: cannot be read: {error}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("{place}: {message}")]
+    Written { place: String, message: String },
+    #[error("environment variable {variable}: {reason}")]
+    Variable { variable: String, reason: String },
+    #[error("{}", Listed(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// One value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Dotted path such as `chains.0.rpc_url`.
+    pub key: String,
+    pub message: String,
+    /// `FILE:LINE` of the key or the section it belongs to; the file alone when neither stands in it.
+    pub place: Option<String>,
+}
+
+impl Problem {
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+            place: None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+struct Listed<'a>(&'a [Problem]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.0.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ConfigError {
+    /// A file that is not TOML, or has a key or a type that is not ours. Names file, line and key, and never shows
+    /// the line itself, which may hold a secret.
+    pub(super) fn written(file: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let mut place = file.display().to_string();
+        let mut message = error.message().to_owned();
+        if let Some(span) = error.span() {
+            let start = span.start.min(text.len());
+            place = format!("{place}:{}", text[..start].matches('\n').count() + 1);
+            let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+            if let Some((key, _)) = text[line..]
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .split_once('=')
+            {
+                message = format!("{}: {message}", key.trim());
+            }
+        }
+        Self::Written { place, message }
+    }
+
+    /// Problems of values, each with the line its key stands on.
+    pub(super) fn invalid(file: Option<&Path>, text: &str, mut problems: Vec<Problem>) -> Self {
+        if let (Some(file), Ok(table)) = (file, DeTable::parse(text)) {
+            for problem in &mut problems {
+                let line = offset_of(table.get_ref(), &problem.key)
+                    .map(|offset| text[..offset].matches('\n').count() + 1);
+                let file = file.display();
+                problem.place =
+                    Some(line.map_or(file.to_string(), |line| format!("{file}:{line}")));
+            }
+        }
+        Self::Invalid(problems)
+    }
+}
+
+/// Byte offset of the deepest part of a dotted path that the file has.
+fn offset_of(table: &DeTable<'_>, path: &str) -> Option<usize> {
+    let mut parts = path.split('.');
+    let (key, value) = table.get_key_value(parts.next()?)?;
+    let (mut offset, mut value) = (key.span().start, value);
+    for part in parts {
+        let next = match value.get_ref() {
+            DeValue::Table(table) => table
+                .get_key_value(part)
+                .map(|(key, value)| (key.span().start, value)),
+            DeValue::Array(items) => part
+                .parse::<usize>()
+                .ok()
+                .and_then(|at| items.get(at))
+                .map(|value| (value.span().start, value)),
+            _ => None,
+        };
+        match next {
+            Some(found) => (offset, value) = found,
+            None => break,
+        }
+    }
+    Some(offset)
+}

@@ -1,0 +1,189 @@
+//! The environment on top of the file: `CHAINCAST__SECTION__KEY`, and the customary `DATABASE_URL` and `PORT`.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Config, ConfigError};
+
+const PREFIX: &str = "CHAINCAST__";
+
+/// Overlays the variables that are ours; an unknown key or a bad value names its variable.
+pub fn apply(
+    config: Config,
+    text: &str,
+    environment: &[(String, String)],
+) -> Result<Config, ConfigError> {
+    let ours = variables(environment);
+    if ours.is_empty() {
+        return Ok(config);
+    }
+    let mut table = toml::from_str::<Table>(text).map_err(|error| ConfigError::Variable {
+        variable: String::new(),
+        reason: error.to_string(),
+    })?;
+    let mut config = config;
+    for (variable, path, value) in ours {
+        let refused = |reason: String| ConfigError::Variable {
+            variable: variable.clone(),
+            reason,
+        };
+        let mut last = None;
+        for candidate in candidates(&value) {
+            let mut trial = table.clone();
+            set(&mut trial, &path, candidate).map_err(refused)?;
+            match Config::deserialize(trial.clone()) {
+                Ok(read) => {
+                    (config, table, last) = (read, trial, None);
+                    break;
+                }
+                // The first reading is the natural one: its error says more.
+                Err(error) => last = last.or(Some(error)),
+            }
+        }
+        if let Some(error) = last {
+            let reason = error.to_string();
+            return Err(refused(format!("{}: {}", path.join("."), reason.trim())));
+        }
+    }
+    Ok(config)
+}
+
+/// (variable, path of keys, value), the customary ones first so that ours win; ours in order of name.
+fn variables(environment: &[(String, String)]) -> Vec<(String, Vec<String>, String)> {
+    let mut customary = Vec::new();
+    let mut ours = Vec::new();
+    for (name, value) in environment {
+        let path: Vec<String> = match name.as_str() {
+            "DATABASE_URL" => vec!["database".into(), "url".into()],
+            "PORT" => vec!["server".into(), "port".into()],
+            _ => {
+                if let Some(rest) = name.strip_prefix(PREFIX) {
+                    let path = rest.split("__").map(str::to_ascii_lowercase).collect();
+                    ours.push((name.clone(), path, value.clone()));
+                }
+                continue;
+            }
+        };
+        customary.push((name.clone(), path, value.clone()));
+    }
+    customary.sort();
+    ours.sort();
+    customary.extend(ours);
+    customary
+}
+
+/// The value as TOML if it is (a number, a boolean, a list), and as plain text.
+fn candidates(value: &str) -> Vec<Value> {
+    let plain = Value::String(value.to_owned());
+    match toml::from_str::<Table>(&format!("value = {value}"))
+        .map(|mut table| table.remove("value"))
+    {
+        Ok(Some(parsed)) => vec![parsed, plain],
+        _ => vec![plain],
+    }
+}
+
+/// Sets `path` in `table`, making sections on the way; a number in the path picks an element of a list, or adds the
+/// next one.
+fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
+    if path.is_empty() || path.iter().any(String::is_empty) {
+        return Err("has an empty part; write CHAINCAST__SECTION__KEY".to_owned());
+    }
+    let mut root = Value::Table(std::mem::take(table));
+    let mut at = &mut root;
+    for (depth, part) in path.iter().enumerate() {
+        let below_is_list = path
+            .get(depth + 1)
+            .is_some_and(|next| next.parse::<usize>().is_ok());
+        let empty = || {
+            if below_is_list {
+                Value::Array(vec![])
+            } else {
+                Value::Table(Table::new())
+            }
+        };
+        at = match at {
+            Value::Table(table) => table.entry(part.clone()).or_insert_with(empty),
+            Value::Array(items) => {
+                let index = part
+                    .parse::<usize>()
+                    .map_err(|_| format!("{part:?} is not a position in a list"))?;
+                if index == items.len() {
+                    items.push(empty());
+                }
+                let count = items.len();
+                items
+                    .get_mut(index)
+                    .ok_or(format!("position {index} is beyond the list's {count}"))?
+            }
+            other => {
+                return Err(format!(
+                    "{part:?} is below a {}, not a section",
+                    other.type_str()
+                ));
+            }
+        };
+    }
+    *at = value;
+    if let Value::Table(filled) = root {
+        *table = filled;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlaid(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        apply(toml::from_str(text).unwrap(), text, &environment)
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file_and_ours_over_the_customary() {
+        let config = overlaid(
+            "[server]\nport = 1",
+            &[("PORT", "2"), ("CHAINCAST__SERVER__PORT", "3")],
+        );
+        assert_eq!(config.unwrap().server.port, 3);
+    }
+
+    #[test]
+    fn a_secret_of_digits_stays_a_text() {
+        let config = overlaid("", &[("CHAINCAST__GATEWAY__AUTH__SECRET", "12345")]).unwrap();
+        assert_eq!(config.gateway.auth.secret.expose(), "12345");
+    }
+
+    #[test]
+    fn an_element_of_a_list_is_reached_by_its_position() {
+        let text = "[[chains]]\nchain_id = 1\nrpc_url = \"http://a\"";
+        let environment = [
+            ("CHAINCAST__CHAINS__0__RPC_URL", "http://b"),
+            (
+                "CHAINCAST__GATEWAY__ALLOWED_ORIGINS",
+                "[\"https://a.example\"]",
+            ),
+        ];
+        let config = overlaid(text, &environment).unwrap();
+        assert_eq!(config.chains[0].rpc_url.expose(), "http://b");
+        assert_eq!(config.gateway.allowed_origins, ["https://a.example"]);
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_bad_value_names_its_variable() {
+        for (name, value) in [
+            ("CHAINCAST__SERVER__PROT", "1"),
+            ("CHAINCAST__SERVER__PORT", "many"),
+            ("CHAINCAST__SERVER__PORT__X", "1"),
+            ("CHAINCAST__CHAINS__7__RPC_URL", "http://b"),
+            ("CHAINCAST__", "1"),
+        ] {
+            let error = overlaid("[server]\nport = 1", &[(name, value)]).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

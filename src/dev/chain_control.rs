@@ -1,0 +1,100 @@
+//! Makes an anvil chain do on demand what other chains do by chance: mine, stand still, reorganise.
+
+use alloy::primitives::{B256, U256};
+
+use super::{DevError, Node};
+
+/// Control over an anvil chain.
+#[derive(Debug, Clone)]
+pub struct ChainControl {
+    node: Node,
+}
+
+impl ChainControl {
+    pub fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    /// Mines `blocks` blocks now; the first takes what waits in the pool.
+    pub async fn mine(&self, blocks: u64) -> Result<(), DevError> {
+        self.node.request("anvil_mine", (U256::from(blocks),)).await
+    }
+
+    /// Whether each transaction gets a block at once. Off, transactions wait for [`ChainControl::mine`], so that one
+    /// block can hold several.
+    pub async fn set_automine(&self, on: bool) -> Result<(), DevError> {
+        self.node.request("evm_setAutomine", (on,)).await
+    }
+
+    /// Replaces the newest `depth` blocks by as many others, empty ones: the height stays, every hash above the common
+    /// ancestor changes, and the transactions of the dropped blocks are gone. `depth` is below the number of blocks
+    /// mined since anvil started.
+    pub async fn reorg(&self, depth: u64) -> Result<(), DevError> {
+        let no_transactions: [(); 0] = [];
+        self.node
+            .request("anvil_reorg", (depth, no_transactions))
+            .await
+    }
+
+    /// Drops the newest `depth` blocks and mines nothing: the head goes back, as on a node that lags or was reset.
+    pub async fn rollback(&self, depth: u64) -> Result<(), DevError> {
+        self.node.request("anvil_rollback", (depth,)).await
+    }
+
+    /// Remembers the chain as it is now; the id for [`ChainControl::revert`].
+    pub async fn snapshot(&self) -> Result<U256, DevError> {
+        self.node.request("evm_snapshot", ()).await
+    }
+
+    /// Goes back to a snapshot, which is used up; false when there is none of that id.
+    pub async fn revert(&self, snapshot: U256) -> Result<bool, DevError> {
+        self.node.request("evm_revert", (snapshot,)).await
+    }
+
+    /// The hash of the newest block.
+    pub async fn head(&self) -> Result<(u64, B256), DevError> {
+        let number = self.node.block_number().await?;
+        Ok((number, self.node.block_hash(number).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::{Anvil, AnvilOptions};
+
+    #[tokio::test]
+    async fn a_reorg_keeps_the_height_and_the_ancestor_and_changes_every_hash_above() {
+        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let node = Node::connect(&anvil.http_url()).unwrap();
+        let control = ChainControl::new(node.clone());
+        control.mine(6).await.unwrap();
+        let mut before = Vec::new();
+        for number in 0..=6 {
+            before.push(node.block_hash(number).await.unwrap());
+        }
+        for _ in 0..2 {
+            control.reorg(2).await.unwrap();
+        }
+        assert_eq!(node.block_number().await.unwrap(), 6);
+        assert_eq!(node.block_hash(4).await.unwrap(), before[4]);
+        assert_ne!(node.block_hash(5).await.unwrap(), before[5]);
+        assert_ne!(node.block_hash(6).await.unwrap(), before[6]);
+        anvil.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_chain_goes_back_by_rollback_and_to_a_snapshot() {
+        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let control = ChainControl::new(Node::connect(&anvil.http_url()).unwrap());
+        control.mine(3).await.unwrap();
+        let (number, hash) = control.head().await.unwrap();
+        let snapshot = control.snapshot().await.unwrap();
+        control.mine(4).await.unwrap();
+        assert!(control.revert(snapshot).await.unwrap());
+        assert_eq!(control.head().await.unwrap(), (number, hash));
+        control.rollback(1).await.unwrap();
+        assert_eq!(control.head().await.unwrap().0, number - 1);
+        anvil.stop().await.unwrap();
+    }
+}

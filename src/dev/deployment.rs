@@ -1,0 +1,135 @@
+//! Where the demo contracts are: kept in `DATA_DIR/deployment.json`, and what the embedded config is made from.
+
+use std::{fs, io, path::Path};
+
+use alloy::primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use super::{DevError, Node};
+
+/// The symbol of the token that prices the others.
+pub(super) const QUOTE: &str = "USDC";
+
+/// The demo contracts on one chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// EIP-155 id.
+    pub chain_id: u64,
+    /// Tells this chain from another of the same id.
+    pub genesis_hash: B256,
+    pub tokens: Vec<DemoToken>,
+    pub feeds: Vec<DemoFeed>,
+    pub pairs: Vec<DemoPair>,
+}
+
+/// An ERC-20 token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoToken {
+    pub symbol: String,
+    pub name: String,
+    pub address: Address,
+    pub decimals: u8,
+}
+
+/// A Chainlink-style feed of a token's price in USD.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoFeed {
+    /// Symbol of the priced token.
+    pub token: String,
+    pub address: Address,
+    /// Of the answers.
+    pub decimals: u8,
+}
+
+/// A Uniswap-V2-style pair of a token with the quote token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoPair {
+    /// Symbol of the priced token.
+    pub token: String,
+    pub address: Address,
+    pub token0_symbol: String,
+    pub token1_symbol: String,
+    /// Whether the priced token is the pair's token0.
+    pub base_is_token0: bool,
+    pub base_decimals: u8,
+    pub quote_decimals: u8,
+    /// Symbol of the other token.
+    pub quote_token: String,
+}
+
+impl Deployment {
+    pub fn token(&self, symbol: &str) -> Result<&DemoToken, DevError> {
+        find("token", symbol, &self.tokens, |one| &one.symbol)
+    }
+
+    pub fn feed(&self, token: &str) -> Result<&DemoFeed, DevError> {
+        find("feed", token, &self.feeds, |one| &one.token)
+    }
+
+    pub fn pair(&self, token: &str) -> Result<&DemoPair, DevError> {
+        find("pair", token, &self.pairs, |one| &one.token)
+    }
+
+    /// The record in `path`; None when there is none.
+    pub(super) fn load(path: &Path) -> Result<Option<Self>, DevError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DevError::file("read", path)(error)),
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| DevError::Record {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })
+    }
+
+    /// Written whole or not at all.
+    pub(super) fn save(&self, path: &Path) -> Result<(), DevError> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| DevError::Record {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let new = path.with_extension("json.new");
+        fs::write(&new, text + "\n").map_err(DevError::file("write", &new))?;
+        fs::rename(&new, path).map_err(DevError::file("replace", path))
+    }
+
+    /// Whether all of it is on the chain behind `node`.
+    pub(super) async fn is_on(&self, node: &Node) -> Result<bool, DevError> {
+        if self.chain_id != node.chain_id().await?
+            || self.genesis_hash != node.block_hash(0).await?
+        {
+            return Ok(false);
+        }
+        let tokens = self.tokens.iter().map(|one| one.address);
+        let feeds = self.feeds.iter().map(|one| one.address);
+        let pairs = self.pairs.iter().map(|one| one.address);
+        for address in tokens.chain(feeds).chain(pairs) {
+            if !node.has_code(address).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn find<'a, T>(
+    what: &'static str,
+    token: &str,
+    all: &'a [T],
+    name: impl Fn(&T) -> &String,
+) -> Result<&'a T, DevError> {
+    all.iter()
+        .find(|one| name(one) == token)
+        .ok_or_else(|| DevError::UnknownToken {
+            what,
+            token: token.to_owned(),
+            known: all
+                .iter()
+                .map(|one| name(one).as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+}

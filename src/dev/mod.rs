@@ -1,0 +1,42 @@
+//! The embedded development environment: everything `chaincast dev` and the tests need around the indexer.
+//!
+//! - [`PrivatePostgres`]: a database server of our own, in the data dir, from an installed PostgreSQL.
+//! - [`Anvil`]: a local chain that keeps its blocks in a file.
+//! - [`deploy_or_load`]: the demo contracts of `contracts/`, deployed once to a chain and found again.
+//! - [`Market`], [`run_market`]: moves the prices on those contracts and sends transfers.
+//! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
+//!
+//! Promises: what is started here is stopped by `stop`, and dies with this process even when it is killed; what a
+//! killed process left behind does not hinder the next start. Assumes a Unix; nothing here is used in production.
+
+mod anvil;
+mod anvil_state;
+mod binaries;
+mod chain_control;
+mod child;
+mod cluster;
+mod contracts;
+mod deployment;
+mod error;
+mod lock;
+mod market;
+mod node;
+mod orphan;
+mod postgres;
+mod server_user;
+mod settings;
+#[cfg(test)]
+mod test_dir;
+mod walk;
+
+pub use self::{
+    anvil::{Anvil, AnvilOptions},
+    chain_control::ChainControl,
+    contracts::deploy_or_load,
+    deployment::{DemoFeed, DemoPair, DemoToken, Deployment},
+    error::DevError,
+    market::{Market, MarketOptions, run_market},
+    node::{Node, Transaction},
+    postgres::PrivatePostgres,
+    settings::price_settings,
+};

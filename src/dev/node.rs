@@ -1,0 +1,252 @@
+//! The few calls that the demo makes to a node with unlocked accounts.
+
+use std::time::Duration;
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U64, U256},
+    providers::{Provider, RootProvider},
+    rpc::json_rpc::{RpcError, RpcRecv, RpcSend},
+    sol_types::SolCall,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::DevError;
+use crate::model::Secret;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction may wait for its block.
+const MINE_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+/// Enough for each of the demo's transactions, so that none has to be estimated against a state that changes.
+const GAS_LIMIT: u64 = 2_000_000;
+
+/// A connection to a node over HTTP. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Node {
+    provider: RootProvider,
+    url: String,
+}
+
+/// A transaction that the node signs for one of its accounts.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    pub from: Address,
+    /// None creates a contract.
+    pub to: Option<Address>,
+    /// In wei.
+    pub value: U256,
+    pub data: Bytes,
+}
+
+impl Transaction {
+    /// Ether from one account to another, `value` in wei.
+    pub fn payment(from: Address, to: Address, value: U256) -> Self {
+        Self {
+            from,
+            to: Some(to),
+            value,
+            data: Bytes::new(),
+        }
+    }
+
+    /// A call of a contract's function.
+    pub fn call(from: Address, to: Address, call: &impl SolCall) -> Self {
+        Self {
+            from,
+            to: Some(to),
+            value: U256::ZERO,
+            data: call.abi_encode().into(),
+        }
+    }
+
+    /// The creation of a contract: its bytecode and its constructor's encoded arguments.
+    pub fn creation(from: Address, bytecode: &[u8], arguments: &[u8]) -> Self {
+        Self {
+            from,
+            to: None,
+            value: U256::ZERO,
+            data: [bytecode, arguments].concat().into(),
+        }
+    }
+}
+
+/// The fields of a receipt that matter here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Receipt {
+    status: U64,
+    pub(super) contract_address: Option<Address>,
+}
+
+impl Node {
+    /// `url` is `http://HOST:PORT`; nothing is sent yet.
+    pub fn connect(url: &str) -> Result<Self, DevError> {
+        let refused = |reason: String| DevError::Url {
+            url: Secret::new(url).redacted_url(),
+            reason,
+        };
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(refused("it must begin with http:// or https://".to_owned()));
+        }
+        let parsed = url.parse().map_err(|error| refused(format!("{error}")))?;
+        Ok(Self {
+            provider: RootProvider::new_http(parsed),
+            // A URL may carry a key.
+            url: Secret::new(url).redacted_url(),
+        })
+    }
+
+    /// Any JSON-RPC request.
+    pub async fn request<P: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, DevError> {
+        let failed = |reason: String| DevError::Rpc {
+            url: self.url.clone(),
+            method,
+            reason,
+        };
+        match timeout(
+            REQUEST_TIMEOUT,
+            self.provider.client().request(method, params),
+        )
+        .await
+        {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(RpcError::Transport(error))) => Err(DevError::Unreachable {
+                url: self.url.clone(),
+                reason: reason_of(&error),
+            }),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(DevError::Unreachable {
+                url: self.url.clone(),
+                reason: format!("no answer within {REQUEST_TIMEOUT:?}"),
+            }),
+        }
+    }
+
+    /// At least `needed` accounts for which the node signs.
+    pub async fn accounts(&self, needed: usize) -> Result<Vec<Address>, DevError> {
+        let accounts: Vec<Address> = self.request("eth_accounts", ()).await?;
+        if accounts.len() < needed {
+            return Err(DevError::Accounts {
+                url: self.url.clone(),
+                found: accounts.len(),
+                needed,
+            });
+        }
+        Ok(accounts)
+    }
+
+    /// Whether the node is an anvil, which signs for its accounts and obeys the `anvil_` methods.
+    pub async fn is_anvil(&self) -> Result<bool, DevError> {
+        let version: String = self.request("web3_clientVersion", ()).await?;
+        Ok(version.starts_with("anvil/"))
+    }
+
+    pub async fn chain_id(&self) -> Result<u64, DevError> {
+        let id: U64 = self.request("eth_chainId", ()).await?;
+        Ok(id.to())
+    }
+
+    pub async fn block_number(&self) -> Result<u64, DevError> {
+        let number: U64 = self.request("eth_blockNumber", ()).await?;
+        Ok(number.to())
+    }
+
+    /// The hash of the canonical block at `number`.
+    pub async fn block_hash(&self, number: u64) -> Result<B256, DevError> {
+        let method = "eth_getBlockByNumber";
+        let block: Value = self.request(method, (U64::from(number), false)).await?;
+        serde_json::from_value(block["hash"].clone()).map_err(|error| DevError::Answer {
+            url: self.url.clone(),
+            method,
+            reason: format!("block {number} has no hash: {error}"),
+        })
+    }
+
+    pub(super) async fn has_code(&self, address: Address) -> Result<bool, DevError> {
+        let code: Bytes = self.request("eth_getCode", (address, "latest")).await?;
+        Ok(!code.is_empty())
+    }
+
+    /// Reads from a contract at the head.
+    pub async fn read<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return, DevError> {
+        let method = "eth_call";
+        let data = Bytes::from(call.abi_encode());
+        let answer: Bytes = self
+            .request(method, (json!({ "to": to, "data": data }), "latest"))
+            .await?;
+        C::abi_decode_returns(&answer).map_err(|error| DevError::Answer {
+            url: self.url.clone(),
+            method,
+            reason: format!("{}: {error}", C::SIGNATURE),
+        })
+    }
+
+    /// Hands a transaction to the node; its hash. It is not mined yet, and may still fail.
+    pub async fn send(&self, transaction: Transaction) -> Result<B256, DevError> {
+        let Transaction {
+            from,
+            to,
+            value,
+            data,
+        } = transaction;
+        let mut object = json!({
+            "from": from, "value": value, "data": data, "gas": U64::from(GAS_LIMIT),
+        });
+        if let Some(to) = to {
+            object["to"] = json!(to);
+        }
+        self.request("eth_sendTransaction", (object,)).await
+    }
+
+    /// Waits until all are mined, in any block; an error names the first that failed.
+    pub async fn mined(&self, hashes: &[B256]) -> Result<(), DevError> {
+        self.receipts(hashes).await.map(drop)
+    }
+
+    pub(super) async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Receipt>, DevError> {
+        let deadline = Instant::now() + MINE_TIMEOUT;
+        let mut receipts = Vec::with_capacity(hashes.len());
+        for &hash in hashes {
+            let receipt = loop {
+                let receipt: Option<Receipt> =
+                    self.request("eth_getTransactionReceipt", (hash,)).await?;
+                if let Some(receipt) = receipt {
+                    break receipt;
+                }
+                let known: Option<Value> =
+                    self.request("eth_getTransactionByHash", (hash,)).await?;
+                if known.is_none() {
+                    return Err(DevError::Dropped(hash));
+                }
+                if Instant::now() >= deadline {
+                    return Err(DevError::NotMined {
+                        hash,
+                        waited: MINE_TIMEOUT,
+                    });
+                }
+                sleep(POLL).await;
+            };
+            if receipt.status.is_zero() {
+                return Err(DevError::Reverted(hash));
+            }
+            receipts.push(receipt);
+        }
+        Ok(receipts)
+    }
+}
+
+/// The innermost cause: the ones around it repeat the URL, which may carry a key.
+fn reason_of(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,174 @@
+//! A private PostgreSQL server: its data in the data dir, reachable through a Unix socket that only its owner may
+//! open, so that no port is taken and no password is needed.
+
+use std::{fs, path::Path, time::Duration};
+
+use nix::sys::signal::Signal;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use super::{DevError, child::Child, cluster::Cluster, orphan::stop_orphan};
+
+/// No TCP port: only part of the socket's name.
+pub(super) const PORT: u16 = 5432;
+/// The database that `chaincast dev` uses.
+const DATABASE: &str = "chaincast";
+/// Recovery after a crash may take a while.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// A fast shutdown ends with writing what is dirty.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+/// SIGINT: PostgreSQL's fast shutdown, which disconnects clients and keeps everything committed.
+const FAST_SHUTDOWN: Signal = Signal::SIGINT;
+
+/// A running server. [`PrivatePostgres::stop`] ends it in order; dropping it asks it to end and does not wait.
+pub struct PrivatePostgres {
+    child: Child,
+    url: String,
+    // After `child`, as fields are dropped in order: the lock on the data dir goes last.
+    cluster: Cluster,
+}
+
+impl PrivatePostgres {
+    /// Starts the server whose data is in `data_dir`, made at the first start, with an empty database `chaincast`.
+    /// A server that a killed chaincast left running there is stopped first.
+    pub async fn start(data_dir: &Path) -> Result<Self, DevError> {
+        let cluster = Cluster::open(data_dir).await?;
+        if let Some(pid) = first_line(&cluster.pid_file()) {
+            stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_PATIENCE).await?;
+        }
+        cluster.remove_stale_locks()?;
+
+        let mut command = cluster.command("postgres");
+        command
+            .arg("-D")
+            .arg(&cluster.data)
+            .args(["-p", &PORT.to_string(), "-c", "listen_addresses="])
+            .arg("-c")
+            // Quoted, as it is a list.
+            .arg(format!(
+                "unix_socket_directories=\"{}\"",
+                cluster.sockets.display()
+            ))
+            // Tests share one server.
+            .args(["-c", "max_connections=200"]);
+        let (mut child, _) = Child::spawn("postgres", command, FAST_SHUTDOWN).await?;
+        tokio::select! {
+            ready = ready(&cluster, child.pid()) => {
+                if !ready {
+                    let log = child.last_words();
+                    return Err(DevError::NotReady { program: "postgres", waited: START_PATIENCE, log });
+                }
+            }
+            error = child.exited() => return Err(error),
+        }
+
+        let postgres = Self {
+            url: url(&cluster.sockets, DATABASE),
+            child,
+            cluster,
+        };
+        postgres.ensure_database().await?;
+        Ok(postgres)
+    }
+
+    /// Of the database `chaincast`, for sqlx and for psql.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes a new, empty database, for a test; its URL. It is an error if there is one of that name.
+    pub async fn create_database(&self, name: &str) -> Result<String, DevError> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if !starts || name.len() > 63 || !name.chars().all(fits) {
+            return Err(DevError::DatabaseName(name.to_owned()));
+        }
+        let refused = |source| DevError::Database {
+            doing: format!("to create the database {name}"),
+            source,
+        };
+        let mut connection = self.connect().await?;
+        let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
+        connection.execute(&*statement).await.map_err(refused)?;
+        connection.close().await.map_err(refused)?;
+        Ok(url(&self.cluster.sockets, name))
+    }
+
+    /// Resolves when the server has died, with the error that says so.
+    pub async fn exited(&mut self) -> DevError {
+        self.child.exited().await
+    }
+
+    /// Fast shutdown: clients are disconnected, what is committed stays; killed when it takes longer than 20 s.
+    pub async fn stop(self) -> Result<(), DevError> {
+        self.child.stop(STOP_PATIENCE).await
+    }
+
+    async fn ensure_database(&self) -> Result<(), DevError> {
+        let mut connection = self.connect().await?;
+        let exists: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                .bind(DATABASE)
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|source| DevError::Database {
+                    doing: "to list its databases".into(),
+                    source,
+                })?;
+        connection.close().await.ok();
+        if !exists {
+            self.create_database(DATABASE).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<PgConnection, DevError> {
+        let url = url(&self.cluster.sockets, "postgres");
+        PgConnection::connect(&url)
+            .await
+            .map_err(|source| DevError::Database {
+                doing: "a connection".into(),
+                source,
+            })
+    }
+}
+
+/// Waits until the server `pid` says in its pid file that it takes connections; false when it took too long.
+async fn ready(cluster: &Cluster, pid: i32) -> bool {
+    let path = cluster.pid_file();
+    let deadline = Instant::now() + START_PATIENCE;
+    while Instant::now() < deadline {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = text.lines();
+        let ours = lines.next().and_then(|line| line.trim().parse().ok()) == Some(pid);
+        // Line 8 is its state.
+        if ours && lines.nth(6).is_some_and(|state| state.trim() == "ready") {
+            return true;
+        }
+        sleep(POLL).await;
+    }
+    false
+}
+
+fn first_line(path: &Path) -> Option<i32> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().next()?.trim().parse().ok()
+}
+
+/// `postgres://…` of a database behind the sockets in `dir`, escaped so that libpq reads it as sqlx does.
+fn url(dir: &Path, database: &str) -> String {
+    use std::{fmt::Write, os::unix::ffi::OsStrExt};
+    let mut host = String::new();
+    for &byte in dir.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            host.push(char::from(byte));
+        } else {
+            write!(host, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    format!("postgres://postgres@localhost:{PORT}/{database}?host={host}")
+}
+
+#[cfg(test)]
+mod tests;

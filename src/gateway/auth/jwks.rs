@@ -1,0 +1,257 @@
+//! A JSON Web Key Set (RFC 7517) from a file or a URL, kept current.
+//!
+//! A set at a URL is fetched again when a token names a key that is not in it, so that an issuer can rotate its
+//! keys, and when it is old, so that a key that was withdrawn stops being believed. Fetches are bounded in rate,
+//! time and size: tokens with invented key ids cannot turn this server against the issuer.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
+};
+use serde::Deserialize;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{
+    AuthError,
+    keys::{MAX_KEY_FILE_BYTES, read_bounded},
+};
+use crate::model::Secret;
+
+/// Shortest time between two fetches.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
+/// A set older than this is fetched again on the next token.
+const MAX_AGE: Duration = Duration::from_secs(600);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most keys of one set.
+const MAX_KEYS: usize = 64;
+
+/// The usable keys of a set.
+pub(super) struct KeySet {
+    current: Arc<ArcSwap<Loaded>>,
+    remote: Option<Arc<Remote>>,
+}
+
+struct Loaded {
+    keys: Vec<(Option<String>, DecodingKey)>,
+    at: Option<Instant>,
+}
+
+struct Remote {
+    url: Secret,
+    client: reqwest::Client,
+    algorithm: Algorithm,
+    /// The keys of the set that this belongs to.
+    current: Arc<ArcSwap<Loaded>>,
+    /// When a fetch was last begun; held during it, so that there is one at a time.
+    tried: Arc<Mutex<Option<Instant>>>,
+}
+
+impl KeySet {
+    pub(super) fn from_file(path: &Path, algorithm: Algorithm) -> Result<Self, AuthError> {
+        let wrong = |reason| AuthError::Keys {
+            key: "jwks_file",
+            place: path.display().to_string(),
+            reason,
+        };
+        let text = read_bounded(path).map_err(|reason| AuthError::config("jwks_file", reason))?;
+        let keys = parse(&text, algorithm).map_err(wrong)?;
+        Ok(Self {
+            current: Arc::new(ArcSwap::from_pointee(Loaded {
+                keys,
+                at: Some(Instant::now()),
+            })),
+            remote: None,
+        })
+    }
+
+    /// A set that is empty until [`KeySet::load`].
+    pub(super) fn at_url(url: &Secret, algorithm: Algorithm) -> Result<Self, AuthError> {
+        metrics::describe_counter!(
+            "chaincast_auth_jwks_failures_total",
+            "Times the key set could not be fetched"
+        );
+        metrics::counter!("chaincast_auth_jwks_failures_total").increment(0);
+        let text = url.expose();
+        let good = reqwest::Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !good {
+            return Err(AuthError::config("jwks_url", "it is not an http(s) URL"));
+        }
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .build()
+            .map_err(|error| AuthError::config("jwks_url", error.to_string()))?;
+        let current = Arc::new(ArcSwap::from_pointee(Loaded {
+            keys: Vec::new(),
+            at: None,
+        }));
+        let remote = Remote {
+            url: url.clone(),
+            client,
+            algorithm,
+            current: current.clone(),
+            tried: Arc::default(),
+        };
+        Ok(Self {
+            current,
+            remote: Some(Arc::new(remote)),
+        })
+    }
+
+    /// Fetches the set now, if it is at a URL.
+    pub(super) async fn load(&self) -> Result<(), AuthError> {
+        let Some(remote) = &self.remote else {
+            return Ok(());
+        };
+        let mut tried = remote.tried.lock().await;
+        *tried = Some(Instant::now());
+        remote.fetch().await
+    }
+
+    /// The keys that a token with this key id may be signed with.
+    pub(super) async fn candidates(&self, kid: Option<&str>) -> Vec<DecodingKey> {
+        let found = self.find(kid);
+        let Some(remote) = &self.remote else {
+            return found;
+        };
+        let loaded_at = self.current.load().at;
+        if found.is_empty() {
+            // Whoever waits here while another one fetches finds that fetch's keys.
+            let tried = remote.tried.clone().lock_owned().await;
+            if self.current.load().at == loaded_at {
+                remote.refetch(tried).await;
+            }
+            return self.find(kid);
+        }
+        let old = loaded_at.is_none_or(|at| at.elapsed() > MAX_AGE);
+        if old && let Ok(tried) = remote.tried.clone().try_lock_owned() {
+            remote.refetch(tried).await;
+            return self.find(kid);
+        }
+        found
+    }
+
+    fn find(&self, kid: Option<&str>) -> Vec<DecodingKey> {
+        let loaded = self.current.load();
+        let fits = |id: &Option<String>| match (kid, id) {
+            (Some(wanted), Some(id)) => wanted == id,
+            // Without an id on either side only trying tells.
+            (None, _) | (Some(_), None) => true,
+        };
+        let keys = loaded.keys.iter().filter(|(id, _)| fits(id));
+        keys.map(|(_, key)| key.clone()).collect()
+    }
+}
+
+impl Remote {
+    /// Fetches unless that was done a moment ago. The old keys stay when it fails.
+    ///
+    /// The fetch goes on without whoever began it: a client that hangs up would else leave the next ones without
+    /// the new keys until the next may be begun.
+    async fn refetch(self: &Arc<Self>, mut tried: OwnedMutexGuard<Option<Instant>>) {
+        if tried.is_some_and(|at| at.elapsed() < RELOAD_INTERVAL) {
+            return;
+        }
+        *tried = Some(Instant::now());
+        let remote = self.clone();
+        let fetching = tokio::spawn(async move {
+            if let Err(error) = remote.fetch().await {
+                metrics::counter!("chaincast_auth_jwks_failures_total").increment(1);
+                tracing::warn!(%error, "the key set could not be fetched, the old keys stay");
+            }
+            drop(tried);
+        });
+        if let Err(error) = fetching.await {
+            tracing::error!(%error, "fetching the key set broke off, the old keys stay");
+        }
+    }
+
+    async fn fetch(&self) -> Result<(), AuthError> {
+        let keys = async {
+            let text = download(self).await?;
+            parse(&text, self.algorithm)
+        };
+        let keys = keys.await.map_err(|reason| AuthError::Keys {
+            key: "jwks_url",
+            place: self.url.redacted_url(),
+            reason,
+        })?;
+        self.current.store(Arc::new(Loaded {
+            keys,
+            at: Some(Instant::now()),
+        }));
+        Ok(())
+    }
+}
+
+async fn download(remote: &Remote) -> Result<Vec<u8>, String> {
+    // reqwest's errors name the URL, which may hold a key.
+    let told = |error: reqwest::Error| error.without_url().to_string();
+    let request = remote.client.get(remote.url.expose());
+    let response = request.send().await.map_err(told)?;
+    let mut response = response.error_for_status().map_err(told)?;
+    let mut text = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(told)? {
+        if text.len() + chunk.len() > MAX_KEY_FILE_BYTES as usize {
+            return Err(format!("it is larger than {MAX_KEY_FILE_BYTES} bytes"));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(text)
+}
+
+/// The keys of a set that are for signatures of the one algorithm; keys of other kinds are left out.
+fn parse(text: &[u8], algorithm: Algorithm) -> Result<Vec<(Option<String>, DecodingKey)>, String> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<serde_json::Value>,
+    }
+    let set: Set = serde_json::from_slice(text)
+        .map_err(|error| format!("it is not a JSON Web Key Set: {error}"))?;
+    if set.keys.len() > MAX_KEYS {
+        return Err(format!("it has more than {MAX_KEYS} keys"));
+    }
+    let mut usable = Vec::new();
+    for value in set.keys {
+        // A set may hold keys of kinds that are not known here.
+        let Ok(jwk) = serde_json::from_value::<Jwk>(value) else {
+            continue;
+        };
+        if is_for(&jwk, algorithm)
+            && let Ok(key) = DecodingKey::from_jwk(&jwk)
+        {
+            usable.push((jwk.common.key_id, key));
+        }
+    }
+    if usable.is_empty() {
+        return Err(format!("it has no key for {algorithm:?}"));
+    }
+    Ok(usable)
+}
+
+fn is_for(jwk: &Jwk, algorithm: Algorithm) -> bool {
+    let kind = match (&jwk.algorithm, algorithm) {
+        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => {
+            key.curve == EllipticCurve::P256
+        }
+        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => {
+            key.curve == EllipticCurve::Ed25519
+        }
+        _ => false,
+    };
+    let named = jwk.common.key_algorithm;
+    let signs = jwk
+        .common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|purpose| *purpose == PublicKeyUse::Signature);
+    kind && signs && named.is_none_or(|named| named == algorithm.into())
+}

@@ -1,0 +1,123 @@
+//! The key that the configuration names: one source, fit for the one algorithm.
+
+use std::path::Path;
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+use super::{AuthError, jwks::KeySet};
+use crate::gateway::config::AuthConfig;
+
+/// Shortest HS256 secret, in bytes: RFC 7518 section 3.2 wants as many as the hash has.
+pub(super) const MIN_SECRET_BYTES: usize = 32;
+/// Largest key file that is read, in bytes.
+pub(super) const MAX_KEY_FILE_BYTES: u64 = 262_144;
+
+/// Where verification keys come from.
+pub(super) enum KeySource {
+    /// Nothing is configured.
+    None,
+    One(DecodingKey),
+    Set(KeySet),
+}
+
+impl KeySource {
+    pub(super) fn open(config: &AuthConfig, algorithm: Algorithm) -> Result<Self, AuthError> {
+        let given = [
+            ("secret", !config.secret.is_empty()),
+            ("public_key_file", config.public_key_file.is_some()),
+            ("jwks_file", config.jwks_file.is_some()),
+            ("jwks_url", config.jwks_url.is_some()),
+        ];
+        let mut given = given.iter().filter(|(_, set)| *set).map(|(key, _)| *key);
+        let (Some(key), second) = (given.next(), given.next()) else {
+            return Ok(Self::None);
+        };
+        if let Some(second) = second {
+            return Err(AuthError::config(
+                second,
+                format!("{key} is set as well; give one of them"),
+            ));
+        }
+        let symmetric = algorithm == Algorithm::HS256;
+        if symmetric != (key == "secret") {
+            let wants = if symmetric {
+                "a secret"
+            } else {
+                "a public key or a key set"
+            };
+            return Err(AuthError::config(
+                key,
+                format!("the algorithm {} takes {wants}", config.algorithm),
+            ));
+        }
+        if let Some(path) = &config.public_key_file {
+            public_key(path, algorithm).map(Self::One)
+        } else if let Some(path) = &config.jwks_file {
+            KeySet::from_file(path, algorithm).map(Self::Set)
+        } else if let Some(url) = &config.jwks_url {
+            KeySet::at_url(url, algorithm).map(Self::Set)
+        } else {
+            secret(config).map(|bytes| Self::One(DecodingKey::from_secret(bytes)))
+        }
+    }
+}
+
+/// The pinned algorithm.
+pub(super) fn algorithm(config: &AuthConfig) -> Result<Algorithm, AuthError> {
+    match config.algorithm.as_str() {
+        "HS256" => Ok(Algorithm::HS256),
+        "RS256" => Ok(Algorithm::RS256),
+        "ES256" => Ok(Algorithm::ES256),
+        "EdDSA" => Ok(Algorithm::EdDSA),
+        other => Err(AuthError::config(
+            "algorithm",
+            format!("{other:?} is not one of HS256, RS256, ES256 and EdDSA"),
+        )),
+    }
+}
+
+/// The HS256 secret, long enough.
+pub(super) fn secret(config: &AuthConfig) -> Result<&[u8], AuthError> {
+    let bytes = config.secret.expose().as_bytes();
+    if bytes.len() < MIN_SECRET_BYTES {
+        return Err(AuthError::config(
+            "secret",
+            format!(
+                "it is {} bytes long, HS256 needs at least {MIN_SECRET_BYTES}: try `openssl rand -hex 32`",
+                bytes.len()
+            ),
+        ));
+    }
+    Ok(bytes)
+}
+
+fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthError> {
+    let pem = read_bounded(path).map_err(|reason| AuthError::config("public_key_file", reason))?;
+    let key = match algorithm {
+        Algorithm::RS256 => DecodingKey::from_rsa_pem(&pem),
+        Algorithm::ES256 => DecodingKey::from_ec_pem(&pem),
+        _ => DecodingKey::from_ed_pem(&pem),
+    };
+    key.map_err(|_| {
+        AuthError::config(
+            "public_key_file",
+            format!(
+                "{} holds no public key in PEM for {algorithm:?}",
+                path.display()
+            ),
+        )
+    })
+}
+
+/// A whole file of reasonable size; the error says what is wrong with which path.
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let wrong = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let size = std::fs::metadata(path).map_err(wrong)?.len();
+    if size > MAX_KEY_FILE_BYTES {
+        return Err(format!(
+            "{} is larger than {MAX_KEY_FILE_BYTES} bytes",
+            path.display()
+        ));
+    }
+    std::fs::read(path).map_err(wrong)
+}

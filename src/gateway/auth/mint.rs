@@ -1,0 +1,66 @@
+//! Makes tokens with the configured secret, for development and for services without an issuer of their own.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde::Serialize;
+
+use super::{
+    AuthError,
+    keys::{algorithm, secret},
+};
+use crate::{gateway::config::AuthConfig, model::now_ms};
+
+/// What a minted token shall say.
+#[derive(Debug, Clone, Default)]
+pub struct TokenRequest {
+    pub sub: String,
+    pub role: Option<String>,
+    /// Patterns of channels; `None` for every public channel.
+    pub channels: Option<Vec<String>>,
+    /// How long the token is good for.
+    pub ttl: Duration,
+}
+
+/// A token for `request`, signed with `gateway.auth.secret`. Only for HS256: the private key of the other
+/// algorithms is the issuer's.
+pub fn mint(config: &AuthConfig, request: &TokenRequest) -> Result<String, AuthError> {
+    #[derive(Serialize)]
+    struct Claims<'a> {
+        sub: &'a str,
+        iat: u64,
+        exp: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iss: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aud: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channels: Option<&'a [String]>,
+    }
+    let algorithm = algorithm(config)?;
+    if algorithm != Algorithm::HS256 {
+        return Err(AuthError::config(
+            "algorithm",
+            format!(
+                "tokens are minted for HS256 only; for {algorithm:?} use the issuer that holds the private key"
+            ),
+        ));
+    }
+    if request.sub.is_empty() {
+        return Err(AuthError::Claim("sub".to_owned()));
+    }
+    let now = now_ms().unsigned_abs() / 1_000;
+    let claims = Claims {
+        sub: &request.sub,
+        iat: now,
+        exp: now.saturating_add(request.ttl.as_secs()),
+        iss: config.issuer.as_deref(),
+        aud: config.audience.as_deref(),
+        role: request.role.as_deref(),
+        channels: request.channels.as_deref(),
+    };
+    let key = EncodingKey::from_secret(secret(config)?);
+    encode(&Header::new(algorithm), &claims, &key).map_err(AuthError::from)
+}

@@ -1,0 +1,186 @@
+//! Who a client is: JSON Web Tokens (RFC 7519) checked against the one configured algorithm and key.
+//!
+//! A token is good when its `alg` is the configured one, its signature verifies, `exp` is present and ahead,
+//! `nbf` is not ahead, `sub` names somebody, and `iss` and `aud` are the configured ones where set. What is
+//! wrong with a token is told to the client; key material never is.
+
+mod error;
+mod identity;
+mod jwks;
+mod keys;
+mod mint;
+
+pub use error::AuthError;
+pub use identity::Identity;
+pub use mint::{TokenRequest, mint};
+
+use axum::http::{HeaderMap, header::AUTHORIZATION};
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+
+use self::keys::{KeySource, algorithm};
+use super::config::{AuthConfig, AuthMode};
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8_192;
+/// Most keys of a key set that are tried for a token that names none.
+const MAX_TRIED_KEYS: usize = 8;
+/// Largest clock difference that may be configured, in seconds.
+const MAX_LEEWAY_SECS: u64 = 3_600;
+
+/// Checks tokens as `[gateway.auth]` says.
+pub struct Authenticator {
+    mode: AuthMode,
+    validation: Validation,
+    keys: KeySource,
+}
+
+impl Authenticator {
+    /// Reads the key, or the key file. A key set at a URL is fetched by [`Authenticator::load`].
+    pub fn new(config: &AuthConfig) -> Result<Self, AuthError> {
+        let algorithm = algorithm(config)?;
+        if config.leeway_secs > MAX_LEEWAY_SECS {
+            return Err(AuthError::config(
+                "leeway_secs",
+                format!(
+                    "{} is more than {MAX_LEEWAY_SECS} seconds",
+                    config.leeway_secs
+                ),
+            ));
+        }
+        let keys = match config.mode {
+            AuthMode::Off => KeySource::None,
+            AuthMode::Optional | AuthMode::Required => KeySource::open(config, algorithm)?,
+        };
+        if config.mode == AuthMode::Required && matches!(keys, KeySource::None) {
+            return Err(AuthError::config(
+                "mode",
+                "required needs a key: set secret, public_key_file, jwks_file or jwks_url",
+            ));
+        }
+        let mut validation = Validation::new(algorithm);
+        let mut required = vec!["exp", "sub"];
+        validation.leeway = config.leeway_secs;
+        validation.validate_nbf = true;
+        validation.validate_aud = config.audience.is_some();
+        if let Some(issuer) = &config.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &config.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        Ok(Self {
+            mode: config.mode,
+            validation,
+            keys,
+        })
+    }
+
+    /// Fetches the key set when it is at a URL; call it once before serving.
+    pub async fn load(&self) -> Result<(), AuthError> {
+        match &self.keys {
+            KeySource::Set(set) => set.load().await,
+            KeySource::None | KeySource::One(_) => Ok(()),
+        }
+    }
+
+    pub fn mode(&self) -> AuthMode {
+        self.mode
+    }
+
+    /// Who connects with this token, if any; an empty token is no token. `None` is a nameless client, where the
+    /// mode allows it.
+    pub async fn identify(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+        match (self.mode, token.filter(|token| !token.is_empty())) {
+            (AuthMode::Off, _) | (AuthMode::Optional, None) => Ok(None),
+            (AuthMode::Required, None) => Err(AuthError::Missing),
+            (_, Some(token)) => self.verify(token).await.map(Some),
+        }
+    }
+
+    /// Whom a token names. In mode `off` every token is refused, for it cannot be checked.
+    pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        if token.is_empty() {
+            return Err(AuthError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::TooLong);
+        }
+        match &self.keys {
+            KeySource::None => Err(match self.mode {
+                AuthMode::Off => AuthError::Off,
+                AuthMode::Optional | AuthMode::Required => AuthError::NoKey,
+            }),
+            KeySource::One(key) => self.check(token, key),
+            KeySource::Set(set) => {
+                let header = decode_header(token)?;
+                // Looked at before the key set, so that a token of another algorithm causes no fetch.
+                if !self.validation.algorithms.contains(&header.alg) {
+                    return Err(AuthError::Algorithm);
+                }
+                let keys = set.candidates(header.kid.as_deref()).await;
+                let mut outcome = Err(AuthError::UnknownKey);
+                for key in keys.iter().take(MAX_TRIED_KEYS) {
+                    outcome = self.check(token, key);
+                    if !matches!(outcome, Err(AuthError::Signature)) {
+                        break;
+                    }
+                }
+                outcome
+            }
+        }
+    }
+
+    fn check(&self, token: &str, key: &DecodingKey) -> Result<Identity, AuthError> {
+        let claims = decode::<Claims>(token, key, &self.validation)?.claims;
+        Identity::new(claims, self.validation.leeway)
+    }
+}
+
+/// The claims that are looked at beside those that the validation checks.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    // Both are required, but their absence is the validation's to tell.
+    sub: Option<String>,
+    exp: Option<NumericDate>,
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    channels: Option<Vec<String>>,
+}
+
+/// Seconds since the Unix epoch, which RFC 7519 lets be fractional.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NumericDate {
+    Whole(u64),
+    Fraction(f64),
+}
+
+impl NumericDate {
+    fn as_ms(&self) -> i64 {
+        match self {
+            Self::Whole(secs) => i64::try_from(*secs)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000),
+            // A cast from a float saturates.
+            Self::Fraction(secs) => (secs * 1_000.0) as i64,
+        }
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750); other schemes belong to somebody else.
+pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim())
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+//! One channel in the hub: where it stands, its newest updates, and who listens in which way.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use super::{
+    encode::{ChannelName, Message, Packet, Wire},
+    outbox::{Delivery, Pushed},
+    protocol::Interval,
+    session::Session,
+};
+use crate::model::{Channel, Update};
+
+/// Bytes of a message beside its names and data, at most.
+const MESSAGE_OVERHEAD: usize = 128;
+
+/// One message of a channel. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Absent for what is never stored, such as the heartbeat.
+    pub seq: Option<u64>,
+    pub event: Arc<str>,
+    /// The text of one JSON object.
+    pub data: Arc<str>,
+}
+
+impl From<Update> for Entry {
+    fn from(update: Update) -> Self {
+        Self {
+            seq: Some(update.seq),
+            event: update.event,
+            data: update.data,
+        }
+    }
+}
+
+/// Which updates a subscription gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// Every one; a client that is too slow for that is closed.
+    All,
+    /// Every one while the client keeps up, else the newest.
+    Latest,
+    /// The newest, at most once an interval.
+    Every(Interval),
+}
+
+impl Pace {
+    pub fn interval(self) -> Interval {
+        match self {
+            Self::Every(interval) => interval,
+            _ => Interval::NONE,
+        }
+    }
+}
+
+/// The place of a subscriber in its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    lane: usize,
+    key: usize,
+}
+
+struct Subscriber {
+    session: Arc<Session>,
+    /// Seq up to which this session has, or was told, everything.
+    after: u64,
+}
+
+/// The subscribers of one channel that get the same bytes at the same time.
+struct Lane {
+    wire: Wire,
+    pace: Pace,
+    subscribers: Slab<Subscriber>,
+    /// `Every` only: seq of the message sent last, when the next may follow, and what waits until then.
+    sent: u64,
+    due: Instant,
+    waiting: Option<Entry>,
+}
+
+/// What a new subscriber is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Snapshot {
+    /// The store has to be asked.
+    Unknown,
+    Nothing,
+    Newest(Entry),
+}
+
+/// Sessions that a turn of the hub has something to do for.
+#[derive(Default)]
+pub struct Turn {
+    /// Have something to be written.
+    pub dirty: Vec<Arc<Session>>,
+    /// Overflowed, and must end.
+    pub slow: Vec<Arc<Session>>,
+    pub conflated: u64,
+}
+
+/// See the module's description.
+pub struct ChannelState {
+    pub channel: Channel,
+    pub name: Arc<ChannelName>,
+    /// Seq of the newest update that was handed to the hub, once it is known.
+    pub position: Option<u64>,
+    pub snapshot: Snapshot,
+    /// Held while the store is asked, so that it is asked once.
+    pub warming: Arc<tokio::sync::Mutex<()>>,
+    /// Subscriptions, those still catching up included.
+    pub watchers: usize,
+    ring: VecDeque<Entry>,
+    lanes: Vec<Lane>,
+    touched: Instant,
+}
+
+impl ChannelState {
+    pub fn new(channel: Channel, now: Instant) -> Self {
+        // Channels without an update of their own kind have no snapshot; the heartbeat has no position either.
+        let (position, snapshot) = match channel {
+            Channel::Heartbeat => (Some(0), Snapshot::Nothing),
+            Channel::NewBlock(_) | Channel::Price(_) => (None, Snapshot::Unknown),
+            _ => (None, Snapshot::Nothing),
+        };
+        Self {
+            name: Arc::new(ChannelName::new(&channel)),
+            channel,
+            position,
+            snapshot,
+            warming: Arc::default(),
+            watchers: 0,
+            ring: VecDeque::new(),
+            lanes: Vec::new(),
+            touched: now,
+        }
+    }
+
+    /// The position, when sessions can be attached: it and the snapshot are known.
+    pub fn warm(&self) -> Option<u64> {
+        match self.snapshot {
+            Snapshot::Unknown => None,
+            _ => self.position,
+        }
+    }
+
+    /// Takes what the store knows. Nobody is attached yet, so the position may jump ahead of the hub's feed,
+    /// whose older updates are then ignored.
+    pub fn warm_up(&mut self, newest: u64, snapshot: Option<Update>) {
+        if self.warm().is_some() {
+            return;
+        }
+        if self.position.is_none_or(|position| position < newest) {
+            self.position = Some(newest);
+            self.ring.clear();
+        }
+        if self.snapshot == Snapshot::Unknown {
+            self.snapshot =
+                snapshot.map_or(Snapshot::Nothing, |update| Snapshot::Newest(update.into()));
+        }
+    }
+
+    /// Keeps the channel in memory for a while.
+    pub fn touch(&mut self, now: Instant) {
+        self.touched = now;
+    }
+
+    /// Whether nobody listens and nothing happened since `before`.
+    pub fn is_idle_since(&self, before: Instant) -> bool {
+        self.watchers == 0 && self.touched < before
+    }
+
+    /// Whether memory holds every update after `since`.
+    pub fn covers(&self, since: u64) -> bool {
+        match (self.position, self.ring.front()) {
+            (Some(position), _) if since >= position => true,
+            (_, Some(oldest)) => oldest.seq.is_some_and(|seq| seq <= since + 1),
+            _ => false,
+        }
+    }
+
+    /// The updates after `since` that memory holds, oldest first.
+    pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
+        let start = self
+            .ring
+            .partition_point(|entry| entry.seq.is_some_and(|seq| seq <= since));
+        self.ring.range(start..)
+    }
+
+    /// Whether memory holds every update after `since`, and all of them take at most about `room` bytes.
+    pub fn fits(&self, since: u64, room: usize) -> bool {
+        let size = |entry: &Entry| {
+            entry.data.len() + entry.event.len() + 2 * self.name.json.len() + MESSAGE_OVERHEAD
+        };
+        self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
+    }
+
+    /// Adds a listener that has everything up to `after`.
+    pub fn attach(&mut self, session: Arc<Session>, pace: Pace, after: u64, now: Instant) -> Seat {
+        let wire = session.wire();
+        let found = self
+            .lanes
+            .iter()
+            .position(|lane| (lane.wire, lane.pace) == (wire, pace));
+        let lane = found.unwrap_or_else(|| {
+            self.lanes.push(Lane {
+                wire,
+                pace,
+                subscribers: Slab::new(),
+                sent: after,
+                due: now,
+                waiting: None,
+            });
+            self.lanes.len() - 1
+        });
+        let key = self.lanes[lane]
+            .subscribers
+            .insert(Subscriber { session, after });
+        Seat { lane, key }
+    }
+
+    pub fn detach(&mut self, seat: Seat) {
+        if let Some(lane) = self.lanes.get_mut(seat.lane) {
+            lane.subscribers.try_remove(seat.key);
+            if lane.subscribers.is_empty() {
+                lane.subscribers = Slab::new();
+            }
+        }
+    }
+
+    /// Takes the next update and queues it for everyone who gets it now. Returns the times at which lanes with
+    /// an interval have to be looked at again.
+    pub fn publish(
+        &mut self,
+        slot: usize,
+        entry: Entry,
+        ring: usize,
+        now: Instant,
+        turn: &mut Turn,
+    ) -> Vec<(Instant, usize)> {
+        self.touched = now;
+        let mut wakes = Vec::new();
+        if let Some(seq) = entry.seq {
+            match self.position {
+                Some(position) if seq <= position => return wakes,
+                // Retention was faster than the feed: what is in memory no longer joins on.
+                Some(position) if seq > position + 1 => self.ring.clear(),
+                _ => {}
+            }
+            self.position = Some(seq);
+            self.remember(&entry, ring);
+        }
+        let mut encodings = Encodings::default();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.subscribers.is_empty() {
+                lane.waiting = None;
+                continue;
+            }
+            let prev = match lane.pace {
+                Pace::All => None,
+                // Not the seq that was sent last: a hole that the feed could not fill must show as one.
+                Pace::Latest => entry.seq.map(|seq| seq.saturating_sub(1)),
+                Pace::Every(interval) => {
+                    if now < lane.due {
+                        if lane.waiting.replace(entry.clone()).is_none() {
+                            wakes.push((lane.due, index));
+                        }
+                        continue;
+                    }
+                    // What still waited, because the clock is late, is older than this.
+                    lane.waiting = None;
+                    lane.due = now + Duration::from_millis(u64::from(interval.ms()));
+                    Some(lane.sent)
+                }
+            };
+            lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+        }
+        wakes
+    }
+
+    /// Sends what waited in a lane for its interval to pass.
+    pub fn fire(&mut self, slot: usize, lane: usize, now: Instant, turn: &mut Turn) {
+        let Some(lane) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        if let Some(entry) = lane.waiting.take() {
+            lane.due = now + Duration::from_millis(u64::from(lane.pace.interval().ms()));
+            let prev = Some(lane.sent);
+            let mut encodings = Encodings::default();
+            lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+        }
+    }
+
+    fn remember(&mut self, entry: &Entry, ring: usize) {
+        match self.channel {
+            Channel::NewBlock(_) if *entry.event == *"new-block" => {
+                self.snapshot = Snapshot::Newest(entry.clone());
+            }
+            Channel::Price(_) => self.snapshot = Snapshot::Newest(entry.clone()),
+            _ => {}
+        }
+        if self.ring.len() >= ring {
+            self.ring.pop_front();
+        }
+        if ring > 0 {
+            self.ring.push_back(entry.clone());
+        }
+    }
+}
+
+impl Lane {
+    fn send(
+        &mut self,
+        slot: usize,
+        name: &Arc<ChannelName>,
+        entry: &Entry,
+        prev: Option<u64>,
+        encodings: &mut Encodings,
+        turn: &mut Turn,
+    ) {
+        let seq = entry.seq.unwrap_or(u64::MAX);
+        // Entries without a position have no place in a stream.
+        let prev = prev.filter(|_| entry.seq.is_some());
+        let shared = encodings.get(self.wire, name, entry, prev);
+        for (_, subscriber) in &self.subscribers {
+            if subscriber.after >= seq {
+                continue;
+            }
+            let mut delivery = Delivery {
+                slot,
+                name,
+                entry,
+                conflates: self.pace != Pace::All,
+                prev,
+            };
+            // One that joined after the lane's last message has a later message before this one.
+            if prev.is_some_and(|prev| prev < subscriber.after) {
+                delivery.prev = Some(subscriber.after);
+                let own = encodings.get(self.wire, name, entry, delivery.prev);
+                turn.offer(&subscriber.session, &own, &delivery);
+            } else {
+                turn.offer(&subscriber.session, &shared, &delivery);
+            }
+        }
+        if let Some(seq) = entry.seq {
+            self.sent = seq;
+        }
+    }
+}
+
+impl Turn {
+    fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
+        let (pushed, woken) = session.offer(packet, delivery);
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::Conflated => self.conflated += 1,
+            Pushed::Overflow => self.slow.push(session.clone()),
+        }
+        if woken {
+            self.dirty.push(session.clone());
+        }
+    }
+}
+
+/// The encodings of one entry that were needed so far: few, so a list serves.
+#[derive(Default)]
+struct Encodings(Vec<(Wire, Option<u64>, Packet)>);
+
+impl Encodings {
+    fn get(&mut self, wire: Wire, name: &ChannelName, entry: &Entry, prev: Option<u64>) -> Packet {
+        let known = self.0.iter().find(|(w, p, _)| (*w, *p) == (wire, prev));
+        if let Some((_, _, packet)) = known {
+            return packet.clone();
+        }
+        let packet = entry.encode(wire, name, prev, false);
+        self.0.push((wire, prev, packet.clone()));
+        packet
+    }
+}
+
+impl Entry {
+    pub fn encode(
+        &self,
+        wire: Wire,
+        channel: &ChannelName,
+        prev: Option<u64>,
+        snapshot: bool,
+    ) -> Packet {
+        let message = Message {
+            event: &self.event,
+            channel,
+            seq: self.seq,
+            prev,
+            snapshot,
+            data: &self.data,
+        };
+        message.encode(wire)
+    }
+}

@@ -1,0 +1,126 @@
+//! Why a session ended: the close code, what it says, and whether to come back.
+
+use std::borrow::Cow;
+
+use super::ErrorCode;
+
+/// The one reason a session ended for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said goodbye, with this code (1005 for none).
+    Left(u16),
+    /// The connection broke without a goodbye.
+    Lost,
+    /// This server is going down; come back after the given time.
+    GoingAway { retry_after_ms: u64 },
+    /// The client broke the rules of its transport.
+    Protocol(&'static str),
+    /// A text message was not UTF-8.
+    NotText,
+    /// A message was longer than `limits.message_bytes`.
+    TooBig,
+    /// Nothing arrived for the ping interval and timeout.
+    Silent,
+    /// More was waiting than `limits.backlog_bytes`, in a mode that may not leave updates out.
+    Slow,
+    /// Kept exceeding the rate limit.
+    Abuse,
+    /// Its address, or the server, has as many sessions as configured.
+    TooManyConnections,
+    /// No token where one is needed, or one that is no longer good.
+    Unauthenticated(ErrorCode),
+}
+
+impl CloseReason {
+    /// The WebSocket close code (RFC 6455 section 7.4; 4000 and up are this protocol's own).
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Left(code) => *code,
+            Self::Lost => 1006,
+            Self::GoingAway { .. } => 1001,
+            Self::Protocol(_) => 1002,
+            Self::NotText => 1007,
+            Self::TooBig => 1009,
+            Self::Silent => 4000,
+            Self::Slow => 4008,
+            Self::Abuse => 4029,
+            Self::TooManyConnections => 4030,
+            Self::Unauthenticated(_) => 4401,
+        }
+    }
+
+    /// What the close frame says, at most 123 bytes.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Left(_) | Self::Lost => "".into(),
+            Self::GoingAway { retry_after_ms } => {
+                format!(r#"{{"retryAfterMs":{retry_after_ms}}}"#).into()
+            }
+            Self::Protocol(what) => (*what).into(),
+            Self::NotText => "a text message is not UTF-8".into(),
+            Self::TooBig => "message too big".into(),
+            Self::Silent => "heartbeat missed".into(),
+            Self::Slow => "slow consumer: resume with since".into(),
+            Self::Abuse => "kept exceeding the rate limit".into(),
+            Self::TooManyConnections => "too many connections".into(),
+            Self::Unauthenticated(ErrorCode::TokenExpired) => "token expired".into(),
+            Self::Unauthenticated(_) => "unauthenticated".into(),
+        }
+    }
+
+    /// Whether the client should connect again without changing anything.
+    pub fn reconnect(&self) -> bool {
+        !matches!(
+            self,
+            Self::Left(_) | Self::Protocol(_) | Self::Unauthenticated(_)
+        )
+    }
+
+    /// Whether the peer can still be told.
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Self::Lost)
+    }
+
+    /// Whether what is already queued is still worth sending before the goodbye.
+    pub fn keeps_backlog(&self) -> bool {
+        matches!(
+            self,
+            Self::GoingAway { .. } | Self::Abuse | Self::Unauthenticated(_) | Self::Protocol(_)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_fits_into_a_close_frame() {
+        let reasons = [
+            CloseReason::GoingAway {
+                retry_after_ms: u64::MAX,
+            },
+            CloseReason::Slow,
+            CloseReason::Abuse,
+            CloseReason::Unauthenticated(ErrorCode::TokenExpired),
+        ];
+        for reason in reasons {
+            assert!(reason.text().len() <= 123, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_change_could_mend_is_not_to_be_retried() {
+        for (reason, reconnect) in [
+            (CloseReason::GoingAway { retry_after_ms: 1 }, true),
+            (CloseReason::TooBig, true),
+            (CloseReason::Silent, true),
+            (CloseReason::Slow, true),
+            (CloseReason::Abuse, true),
+            (CloseReason::TooManyConnections, true),
+            (CloseReason::Unauthenticated(ErrorCode::Unauthorized), false),
+        ] {
+            assert_eq!(reason.reconnect(), reconnect, "{reason:?}");
+        }
+    }
+}

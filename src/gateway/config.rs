@@ -1,0 +1,149 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::model::Secret;
+
+/// `[gateway]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// How often the server pings each session, in ms.
+    pub ping_interval_ms: u64,
+    /// Beyond the interval, how long a session may be silent before it is closed, in ms.
+    pub ping_timeout_ms: u64,
+    /// `Origin`s that browsers may connect from: `*` for any, or `https://app.example`. Requests without an
+    /// `Origin`, as from bots, are not checked.
+    pub allowed_origins: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Updates kept in memory a channel, for clients that resume.
+    pub ring_updates: usize,
+    /// Channels kept in memory before those that nobody listens to are forgotten.
+    pub channels_in_memory: usize,
+    /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
+    pub replay_updates: u64,
+    /// How long frames may wait to be written together under load, in ms; 0 writes at once.
+    pub linger_ms: u64,
+    /// Send buffer asked of the kernel a connection, in bytes: small, so that a slow client shows early.
+    pub send_buffer_bytes: usize,
+    /// On shutdown, clients are told to return after a random delay up to this, in ms.
+    pub reconnect_window_ms: u64,
+    /// Whether anyone may read `/api/v1/stats`, or only tokens with the role `admin`.
+    pub public_stats: bool,
+    pub auth: AuthConfig,
+    pub limits: LimitsConfig,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            ping_interval_ms: 10_000,
+            ping_timeout_ms: 5_000,
+            allowed_origins: vec!["*".to_owned()],
+            trusted_proxies: Vec::new(),
+            ring_updates: 1_024,
+            channels_in_memory: 4_096,
+            replay_updates: 10_000,
+            linger_ms: 0,
+            send_buffer_bytes: 65_536,
+            reconnect_window_ms: 5_000,
+            public_stats: false,
+            auth: AuthConfig::default(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// Public channels need no token; a token that is given must be good.
+    Optional,
+    /// Every session needs a token.
+    Required,
+    /// Tokens are not looked at; private channels are closed.
+    Off,
+}
+
+/// `[gateway.auth]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    pub mode: AuthMode,
+    /// The one algorithm accepted: `HS256`, `RS256`, `ES256` or `EdDSA`.
+    pub algorithm: String,
+    /// HS256: the shared secret, at least 32 bytes.
+    pub secret: Secret,
+    /// RS256, ES256, EdDSA: file of the public key in PEM.
+    pub public_key_file: Option<PathBuf>,
+    /// Instead of a PEM: file of a JSON Web Key Set (RFC 7517).
+    pub jwks_file: Option<PathBuf>,
+    /// Instead of a PEM: http(s) URL of a JSON Web Key Set.
+    pub jwks_url: Option<Secret>,
+    /// Required `iss`, when set.
+    pub issuer: Option<String>,
+    /// Required `aud`, when set.
+    pub audience: Option<String>,
+    /// Clock difference that `exp` and `nbf` may show, in seconds.
+    pub leeway_secs: u64,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            mode: AuthMode::Optional,
+            algorithm: "HS256".to_owned(),
+            secret: Secret::default(),
+            public_key_file: None,
+            jwks_file: None,
+            jwks_url: None,
+            issuer: None,
+            audience: None,
+            leeway_secs: 0,
+        }
+    }
+}
+
+/// `[gateway.limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Requests a session in any window of `rate_window_ms`.
+    pub requests: u32,
+    pub rate_window_ms: u64,
+    /// Requests refused in one window before the session is closed with 4029.
+    pub abuse_requests: u32,
+    /// Most bytes of one incoming message.
+    pub message_bytes: usize,
+    /// Subscriptions a session.
+    pub subscriptions: usize,
+    /// Channels named in one request.
+    pub channels_per_request: usize,
+    /// Sessions an address.
+    pub connections_per_address: usize,
+    /// Sessions in all.
+    pub connections: usize,
+    /// Bytes waiting for a session before it is conflated, or closed as slow.
+    pub backlog_bytes: usize,
+    /// How long a connection may take to finish its handshake, in ms.
+    pub handshake_timeout_ms: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            requests: 100,
+            rate_window_ms: 60_000,
+            abuse_requests: 100,
+            message_bytes: 65_536,
+            subscriptions: 512,
+            channels_per_request: 100,
+            connections_per_address: 256,
+            connections: 100_000,
+            backlog_bytes: 1_048_576,
+            handshake_timeout_ms: 10_000,
+        }
+    }
+}

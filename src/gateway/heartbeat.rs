@@ -1,0 +1,179 @@
+//! Which sessions there are, and when each has to be looked at next: to be pinged, found silent, warned of its
+//! token's end, or ended by it. One sweep serves all; a session has no timer of its own.
+
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use slab::Slab;
+
+use super::{
+    CloseReason, ErrorCode,
+    encode::{self, Wire},
+    hub::Hub,
+    session::Session,
+};
+use crate::{model::now_ms, shutdown::Hangup};
+
+/// How long before its token's end a client is told, in ms.
+const WARNING_MS: i64 = 30_000;
+
+/// How long a client may take to read the goodbye of a session that is pulled, in ms.
+const GOODBYE_MS: u64 = 2_000;
+
+/// The sessions of one hub.
+#[derive(Default)]
+pub struct Registry {
+    sessions: Slab<Registered>,
+    counts: [usize; 3],
+    /// Ended sessions whose connections are broken when they still exist at the given time of the hub's clock.
+    leaving: Vec<(u64, Weak<Session>, Hangup)>,
+}
+
+struct Registered {
+    session: Arc<Session>,
+    /// When to look at it, and when to ping it, in ms of the hub's clock.
+    look_at: u64,
+    ping_at: u64,
+}
+
+impl Registry {
+    pub fn insert(&mut self, session: &Arc<Session>) {
+        let hub = session.hub();
+        let ping_at = hub.clock_ms() + hub.config().ping_interval_ms;
+        let key = self.sessions.insert(Registered {
+            session: session.clone(),
+            look_at: 0,
+            ping_at,
+        });
+        session.key.store(key, Ordering::Relaxed);
+        self.counts[session.wire() as usize] += 1;
+    }
+
+    pub fn remove(&mut self, session: &Arc<Session>) {
+        let key = session.key.load(Ordering::Relaxed);
+        let known = self.sessions.get(key);
+        if known.is_some_and(|known| Arc::ptr_eq(&known.session, session)) {
+            self.sessions.remove(key);
+            self.counts[session.wire() as usize] -= 1;
+        }
+    }
+
+    /// Something changed for this session that the next sweep has to see.
+    pub fn look_soon(&mut self, session: &Session) {
+        let key = session.key.load(Ordering::Relaxed);
+        if let Some(known) = self.sessions.get_mut(key)
+            && std::ptr::eq(&*known.session, session)
+        {
+            known.look_at = 0;
+        }
+    }
+
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions
+            .iter()
+            .map(|(_, known)| known.session.clone())
+            .collect()
+    }
+
+    pub fn counts(&self) -> [usize; 3] {
+        self.counts
+    }
+
+    /// Hangs up on the clients that did not take their goodbye in time.
+    fn hang_up(&mut self, now: u64) {
+        self.leaving.retain(|(at, session, hangup)| {
+            let gone = session.strong_count() == 0;
+            if !gone && *at <= now {
+                hangup.hang_up();
+            }
+            !gone && *at > now
+        });
+    }
+
+    /// The sessions to look at now, and whether each is to be pinged; sets when to look at them next.
+    fn due(&mut self, now: u64, interval: u64, timeout: u64) -> Vec<(Arc<Session>, bool)> {
+        let mut due = Vec::new();
+        for (_, known) in &mut self.sessions {
+            if known.look_at > now {
+                continue;
+            }
+            let ping = known.ping_at <= now;
+            if ping {
+                known.ping_at = now + interval;
+            }
+            let silent_at = now + (interval + timeout).saturating_sub(known.session.silence_ms());
+            let expires = known.session.expires_at_ms.load(Ordering::Relaxed);
+            let left = expires.saturating_sub(now_ms());
+            // The warning comes first; once it has passed only the end is left.
+            let ahead = if left > WARNING_MS {
+                left - WARNING_MS
+            } else {
+                left
+            };
+            let expiry_at = now.saturating_add(ahead.max(0) as u64);
+            known.look_at = known.ping_at.min(silent_at).min(expiry_at).max(now + 1);
+            due.push((known.session.clone(), ping));
+        }
+        due
+    }
+}
+
+impl Hub {
+    /// How often [`Hub::sweep`] is to be called.
+    pub(super) fn sweep_interval(&self) -> Duration {
+        let config = self.config();
+        let shortest = config.ping_interval_ms.min(config.ping_timeout_ms);
+        Duration::from_millis((shortest / 20).clamp(10, 500))
+    }
+
+    /// A session ended that is pulled over this connection.
+    pub(super) fn hang_up_soon(&self, session: &Arc<Session>, hangup: Hangup) {
+        let at = self.clock_ms() + GOODBYE_MS;
+        let leaving = (at, Arc::downgrade(session), hangup);
+        self.registry().lock().leaving.push(leaving);
+    }
+
+    /// Pings, warns and ends the sessions whose time has come.
+    pub(super) fn sweep(&self) {
+        let config = self.config();
+        let (interval, timeout) = (config.ping_interval_ms, config.ping_timeout_ms);
+        let now = self.clock_ms();
+        let due = {
+            let mut registry = self.registry().lock();
+            registry.hang_up(now);
+            registry.due(now, interval, timeout)
+        };
+        for (session, ping) in due {
+            session.look(ping, interval + timeout);
+        }
+    }
+}
+
+impl Session {
+    fn look(self: &Arc<Self>, ping: bool, patience: u64) {
+        let left = self.expires_at_ms.load(Ordering::Relaxed) - now_ms();
+        if left <= 0 {
+            return self.end(CloseReason::Unauthenticated(ErrorCode::TokenExpired));
+        }
+        if left <= WARNING_MS && !std::mem::replace(&mut self.client.lock().warned, true) {
+            let expires = self.expires_at_ms.load(Ordering::Relaxed);
+            let data = format!(r#"{{"expiresAt":{expires},"expiresInMs":{left}}}"#);
+            self.queue(encode::event(self.wire(), "token-expiring", &data));
+        }
+        // Nothing ever arrives on an event stream: there, silence is a keep-alive that was not taken.
+        let silent = self.silence_ms() >= patience;
+        match self.wire() {
+            Wire::Sse if silent && self.has_backlog() => return self.end(CloseReason::Slow),
+            Wire::Sse if !self.has_backlog() => self.heard(),
+            Wire::Sse => {}
+            _ if silent => return self.end(CloseReason::Silent),
+            _ => {}
+        }
+        if ping {
+            self.queue(encode::ping(self.wire()));
+            self.outbox.lock().shrink();
+        }
+    }
+}

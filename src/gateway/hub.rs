@@ -1,0 +1,404 @@
+//! The sessions and channels of this process, and the fan-out between them.
+//!
+//! A turn has two halves. [`Hub::publish`] locks the channels, encodes each update once per wire format and queues
+//! it for its subscribers; the flusher then writes, once for each session that has something new, however many
+//! updates came meanwhile. Locks are taken in the order channels → subscriptions → outbox, never back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    CloseReason, GatewayConfig,
+    auth::{Authenticator, Identity},
+    channel::{Entry, Turn},
+    channels::Channels,
+    encode::Wire,
+    heartbeat::Registry,
+    metrics::GatewayMetrics,
+    past::Past,
+    session::{Hold, Session},
+};
+use crate::{
+    model::{ChainId, Channel, Token, Update},
+    shutdown::Tasks,
+};
+
+/// Sessions written to before other tasks of the thread get their turn.
+const WRITES_A_TURN: usize = 256;
+
+/// Replays that read the store at once: fewer than it has connections, which others need, too.
+const REPLAY_READS: usize = 4;
+
+/// What this deployment serves channels of.
+#[derive(Debug, Clone)]
+pub struct KnownChannels {
+    pub first_chain: ChainId,
+    pub chain_ids: Vec<ChainId>,
+    pub tokens: Vec<Token>,
+}
+
+/// See the module's description. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    config: GatewayConfig,
+    first_chain: ChainId,
+    chain_ids: FxHashSet<ChainId>,
+    tokens: FxHashSet<Token>,
+    past: Box<dyn Past>,
+    authenticator: Arc<Authenticator>,
+    metrics: GatewayMetrics,
+    started: Instant,
+    channels: Mutex<Channels>,
+    registry: Mutex<Registry>,
+    pending: Mutex<Pending>,
+    /// There is something in `pending`.
+    pending_since: Notify,
+    /// An interval lane waits for a time that may be sooner than the clock sleeps for.
+    rearmed: Notify,
+    tickets: AtomicU64,
+    replay_reads: Semaphore,
+    tasks: Tasks,
+    /// Sessions that still exist, ended ones whose goodbye is being sent included.
+    alive: AtomicUsize,
+    none_alive: Notify,
+    closing: AtomicBool,
+}
+
+/// Sessions with something to be written, and since when.
+#[derive(Default)]
+struct Pending {
+    dirty: Vec<Arc<Session>>,
+    since: Option<Instant>,
+}
+
+impl Hub {
+    pub fn new(
+        config: GatewayConfig,
+        known: KnownChannels,
+        past: Box<dyn Past>,
+        authenticator: Arc<Authenticator>,
+        tasks: Tasks,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            first_chain: known.first_chain,
+            chain_ids: known.chain_ids.into_iter().collect(),
+            tokens: known.tokens.into_iter().collect(),
+            config,
+            past,
+            authenticator,
+            metrics: GatewayMetrics::new(),
+            started: Instant::now(),
+            channels: Mutex::default(),
+            registry: Mutex::default(),
+            pending: Mutex::default(),
+            pending_since: Notify::new(),
+            rearmed: Notify::new(),
+            tickets: AtomicU64::new(0),
+            replay_reads: Semaphore::new(REPLAY_READS),
+            tasks,
+            alive: AtomicUsize::new(0),
+            none_alive: Notify::new(),
+            closing: AtomicBool::new(false),
+        }))
+    }
+
+    pub fn config(&self) -> &GatewayConfig {
+        &self.0.config
+    }
+
+    pub fn epoch(&self) -> &str {
+        self.0.past.epoch()
+    }
+
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    pub fn first_chain(&self) -> ChainId {
+        self.0.first_chain
+    }
+
+    pub(super) fn past(&self) -> &dyn Past {
+        &*self.0.past
+    }
+
+    pub(super) fn metrics(&self) -> &GatewayMetrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn channels(&self) -> &Mutex<Channels> {
+        &self.0.channels
+    }
+
+    pub(super) fn registry(&self) -> &Mutex<Registry> {
+        &self.0.registry
+    }
+
+    /// Where sessions spawn what outlives a request.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    /// One of these is to be held by a replay that reads the store.
+    pub(super) fn replay_reads(&self) -> &Semaphore {
+        &self.0.replay_reads
+    }
+
+    /// Ms since the hub started, by a clock that never goes back.
+    pub fn clock_ms(&self) -> u64 {
+        self.0.started.elapsed().as_millis() as u64
+    }
+
+    /// A number that was not given before.
+    pub(super) fn ticket(&self) -> u64 {
+        self.0.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether this deployment has the chain, or the token.
+    pub(super) fn has_chain(&self, id: ChainId) -> bool {
+        self.0.chain_ids.contains(&id)
+    }
+
+    pub(super) fn has_token(&self, token: &Token) -> bool {
+        self.0.tokens.contains(token)
+    }
+
+    /// Makes a session; `None` when the hub is closing. `hold` is dropped with it.
+    pub fn open(
+        &self,
+        wire: Wire,
+        identity: Option<Identity>,
+        hold: Option<Hold>,
+    ) -> Option<Arc<Session>> {
+        self.0.alive.fetch_add(1, Ordering::SeqCst);
+        let session = Arc::new(Session::new(
+            self.clone(),
+            wire,
+            identity.map(Arc::new),
+            hold,
+        ));
+        self.0.metrics.opened(wire);
+        let mut registry = self.0.registry.lock();
+        // Under the lock: closing either sees this session or is seen here.
+        if self.0.closing.load(Ordering::SeqCst) {
+            drop(registry);
+            session.end(CloseReason::GoingAway {
+                retry_after_ms: self.retry_after_ms(),
+            });
+            return None;
+        }
+        registry.insert(&session);
+        Some(session)
+    }
+
+    /// Takes an ended session out of everything; called by [`Session::end`] alone.
+    pub(super) fn remove(&self, session: &Arc<Session>, reason: &CloseReason) {
+        self.0.registry.lock().remove(session);
+        self.unsubscribe_all(session);
+        self.0.metrics.closed(session.wire(), reason);
+    }
+
+    /// Ends every subscription of a session.
+    pub fn unsubscribe_all(&self, session: &Arc<Session>) {
+        let mut channels = self.0.channels.lock();
+        let gone = std::mem::take(&mut *session.subscriptions.lock());
+        for subscription in &gone {
+            channels.leave(session, subscription.slot, subscription.state);
+        }
+        drop(channels);
+        self.0.metrics.unsubscribed(gone.len());
+    }
+
+    /// A session's expiry changed.
+    pub(super) fn watch(&self, session: &Session) {
+        self.0.registry.lock().look_soon(session);
+    }
+
+    /// Counts down as sessions are dropped.
+    pub(super) fn dropped(&self) {
+        if self.0.alive.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_alive.notify_waiters();
+        }
+    }
+
+    /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write.
+    pub fn publish(&self, updates: &[Update]) {
+        let entries = updates
+            .iter()
+            .map(|update| (update.channel.clone(), Entry::from(update.clone())));
+        self.announce(entries);
+    }
+
+    pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>) {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        let mut rearmed = false;
+        let mut channels = self.0.channels.lock();
+        for (channel, entry) in entries {
+            let Some(slot) = self.slot_to_publish(&mut channels, &channel, now) else {
+                continue;
+            };
+            let ring = self.0.config.ring_updates;
+            rearmed |= channels.publish(slot, entry, ring, now, &mut turn);
+        }
+        drop(channels);
+        if rearmed {
+            self.0.rearmed.notify_one();
+        }
+        self.finish(turn, now);
+    }
+
+    /// Channels that nobody listens to are remembered up to a bound; the store knows the others.
+    fn slot_to_publish(
+        &self,
+        channels: &mut Channels,
+        channel: &Channel,
+        now: Instant,
+    ) -> Option<usize> {
+        match channels.find(channel) {
+            Some(slot) => Some(slot),
+            None if channels.slots.len() < self.0.config.channels_in_memory => {
+                Some(channels.slot(channel, now))
+            }
+            None => None,
+        }
+    }
+
+    /// Sends what waited for the end of an interval; returns when to look again.
+    pub(super) fn fire_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        let mut channels = self.0.channels.lock();
+        let next = channels.fire_due(now, &mut turn);
+        drop(channels);
+        self.finish(turn, now);
+        next
+    }
+
+    pub(super) async fn rearmed(&self) {
+        self.0.rearmed.notified().await;
+    }
+
+    fn finish(&self, turn: Turn, now: Instant) {
+        self.0.metrics.conflated(turn.conflated);
+        for session in turn.slow {
+            session.end(CloseReason::Slow);
+        }
+        if turn.dirty.is_empty() {
+            return;
+        }
+        let mut pending = self.0.pending.lock();
+        pending.since.get_or_insert(now);
+        if pending.dirty.is_empty() {
+            pending.dirty = turn.dirty;
+        } else {
+            pending.dirty.extend(turn.dirty);
+        }
+        drop(pending);
+        self.0.pending_since.notify_one();
+    }
+
+    /// Writes for as long as it is polled: each dirty session once a round.
+    pub async fn run_flusher(&self) {
+        let linger = Duration::from_millis(self.0.config.linger_ms);
+        let mut flushed = None::<Instant>;
+        loop {
+            self.0.pending_since.notified().await;
+            // Under load rounds are at least the linger apart; after a pause the first goes out at once.
+            if let Some(at) = flushed
+                && at.elapsed() < linger
+            {
+                tokio::time::sleep_until((at + linger).into()).await;
+            }
+            let Pending { dirty, since } = std::mem::take(&mut *self.0.pending.lock());
+            for (count, session) in dirty.into_iter().enumerate() {
+                session.flush();
+                if count % WRITES_A_TURN == WRITES_A_TURN - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            if let Some(since) = since {
+                self.0.metrics.fanned_out(since);
+            }
+            flushed = Some(Instant::now());
+        }
+    }
+
+    /// Forgets channels that nobody listens to and that had no update for `idle`, once there are too many.
+    pub(super) fn forget_idle(&self, idle: Duration) {
+        let Some(before) = Instant::now().checked_sub(idle) else {
+            return;
+        };
+        let mut channels = self.0.channels.lock();
+        if channels.slots.len() >= self.0.config.channels_in_memory {
+            channels.forget_idle(before);
+        }
+    }
+
+    /// A random time within the reconnect window, so that clients do not all come back at once.
+    pub(super) fn retry_after_ms(&self) -> u64 {
+        rand::random_range(0..=self.0.config.reconnect_window_ms)
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::SeqCst)
+    }
+
+    /// Tells every session to come back later, takes no new ones, and waits until all are gone or `deadline`
+    /// has passed; returns whether all are gone.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        let sessions = {
+            let registry = self.0.registry.lock();
+            self.0.closing.store(true, Ordering::SeqCst);
+            registry.sessions()
+        };
+        for (count, session) in sessions.into_iter().enumerate() {
+            session.end(CloseReason::GoingAway {
+                retry_after_ms: self.retry_after_ms(),
+            });
+            if count % WRITES_A_TURN == WRITES_A_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let gone = async {
+            loop {
+                let notified = self.0.none_alive.notified();
+                if self.0.alive.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        tokio::time::timeout(deadline, gone).await.is_ok()
+    }
+
+    /// Open sessions by transport, in the order of [`Wire::ALL`].
+    pub fn session_counts(&self) -> [usize; 3] {
+        self.0.registry.lock().counts()
+    }
+
+    /// Channels with at least one subscription, by name.
+    pub fn subscriber_counts(&self) -> Vec<(String, usize)> {
+        let channels = self.0.channels.lock();
+        let mut counts: Vec<(String, usize)> = channels
+            .slots
+            .iter()
+            .filter(|(_, state)| state.watchers > 0)
+            .map(|(_, state)| (state.name.plain.clone(), state.watchers))
+            .collect();
+        drop(channels);
+        counts.sort();
+        counts
+    }
+}

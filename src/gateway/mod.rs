@@ -1,0 +1,195 @@
+//! The realtime gateway: sessions, channels and the fan-out between them, over three transports.
+//!
+//! ```text
+//! bus::Feed → hub (channel, lanes) → session (outbox) → transport (websocket, sse, socketio)
+//!                   ↑                     ↑ request, subscribe, replay ← bus::History
+//!                 clock                 protocol, auth, rate
+//! ```
+
+pub mod address;
+pub mod auth;
+pub mod channel;
+mod channels;
+mod clock;
+mod close;
+mod config;
+pub mod context;
+pub mod encode;
+mod error_code;
+pub mod frame;
+mod heartbeat;
+pub mod hub;
+mod metrics;
+pub mod origin;
+pub mod outbox;
+pub mod past;
+pub mod problem;
+pub mod protocol;
+pub mod rate;
+mod replay;
+mod request;
+mod resolve;
+pub mod session;
+pub mod socketio;
+pub mod stats;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+pub mod transport;
+
+pub use close::CloseReason;
+pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
+pub use error_code::{ErrorCode, Refusal};
+pub use hub::KnownChannels;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use utoipa::OpenApi;
+
+use self::{
+    address::Connections,
+    auth::{AuthError, Authenticator},
+    context::Context,
+    hub::Hub,
+    origin::{OriginError, OriginPolicy},
+    past::Past,
+    stats::Bearer,
+    transport::{sse, websocket},
+};
+use crate::{
+    bus::{Feed, History},
+    model::Channel,
+    shutdown::Tasks,
+};
+
+/// How long the feed rests after the store failed.
+const FEED_RETRY: Duration = Duration::from_secs(1);
+
+/// The realtime part of the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    context: Context,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(stats::show), components(schemas(stats::Stats)), modifiers(&Bearer))]
+struct Api;
+
+impl Gateway {
+    /// Checks the configuration, and begins to hand the feed's updates to sessions.
+    pub async fn start(
+        config: GatewayConfig,
+        channels: KnownChannels,
+        feed: Feed,
+        history: History,
+        tasks: &Tasks,
+    ) -> Result<Self, GatewayError> {
+        let authenticator = Authenticator::new(&config.auth)?;
+        authenticator.load().await?;
+        let gateway = Self::assemble(config, channels, Box::new(history), authenticator, tasks)?;
+        let hub = gateway.context.hub().clone();
+        // Not critical: a client that subscribes asks again.
+        if let Err(error) = hub.warm(&Channel::NewBlock(None)).await {
+            tracing::warn!(%error, "the newest block is not known yet");
+        }
+        spawn(tasks, "gateway feed", async move {
+            follow(&hub, feed).await;
+        });
+        Ok(gateway)
+    }
+
+    /// Everything but what feeds it.
+    fn assemble(
+        config: GatewayConfig,
+        channels: KnownChannels,
+        past: Box<dyn Past>,
+        authenticator: Authenticator,
+        tasks: &Tasks,
+    ) -> Result<Self, GatewayError> {
+        let origins = OriginPolicy::new(&config.allowed_origins)?;
+        let limits = &config.limits;
+        let connections = Connections::new(limits.connections_per_address, limits.connections);
+        let hub = Hub::new(
+            config,
+            channels,
+            past,
+            Arc::new(authenticator),
+            tasks.clone(),
+        );
+        let (flushing, ticking) = (hub.clone(), hub.clone());
+        spawn(tasks, "gateway flusher", async move {
+            flushing.run_flusher().await;
+        });
+        spawn(tasks, "gateway clock", async move {
+            ticking.run_clock().await;
+        });
+        let context = Context::new(hub, origins, connections, tasks.clone());
+        Ok(Self { context })
+    }
+
+    /// `/realtime`, `/realtime/sse`, `/socket.io/` and `/api/v1/stats`.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/realtime", get(websocket::open))
+            .route("/realtime/sse", get(sse::open))
+            .route("/api/v1/stats", get(stats::show))
+            .with_state(self.context.clone())
+            .merge(transport::socketio::router(self.context.clone()))
+    }
+
+    /// What of it is REST.
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        Api::openapi()
+    }
+
+    /// Tells every session to come back (1001 with `retryAfterMs`), sends what is queued, and closes, within
+    /// `deadline`. New sessions are refused from now on.
+    pub async fn close(&self, deadline: Duration) {
+        if !self.context.hub().close(deadline).await {
+            tracing::warn!("some sessions did not take their goodbye in time");
+        }
+    }
+}
+
+/// Spawns one of the hub's own tasks, which only shutdown ends.
+fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = tasks.token();
+    tasks.spawn_critical(name, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// Publishes what the feed hands over. While the store fails, the feed is asked again and again.
+async fn follow(hub: &Hub, mut feed: Feed) {
+    let mut failing = false;
+    loop {
+        match feed.next().await {
+            Ok(commit) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("the updates can be read again");
+                }
+                hub.publish(&commit);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "updates cannot be read; trying again until they can");
+                }
+                tokio::time::sleep(FEED_RETRY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! What waits to be sent to one session: a bounded queue, and beside it the newest update of each channel that
+//! may be conflated.
+//!
+//! A frame that has begun to be written is always finished. Pure: the session does the I/O.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    channel::Entry,
+    encode::{ChannelName, Message, Packet, Wire},
+};
+
+/// What became of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    Queued,
+    /// Kept as the newest of its channel, to be sent when there is room.
+    Conflated,
+    /// There is no room, and it may not be left out.
+    Overflow,
+}
+
+/// An update on its way to one session.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The channel's place in the hub.
+    pub slot: usize,
+    pub name: &'a Arc<ChannelName>,
+    pub entry: &'a Entry,
+    /// Whether a later one may take its place.
+    pub conflates: bool,
+    /// Seq of the message before this one in this session's stream, when the mode is `latest` and there are seqs.
+    pub prev: Option<u64>,
+}
+
+/// The newest update of a channel whose stream ran into the bound.
+#[derive(Debug)]
+struct Held {
+    slot: usize,
+    name: Arc<ChannelName>,
+    entry: Entry,
+    /// The last seq that was really queued, where there are seqs.
+    prev: Option<u64>,
+}
+
+/// Where each channel of an event stream stands: its `id:` lines.
+#[derive(Debug, Default)]
+pub struct Marks(Vec<(Arc<ChannelName>, u64)>);
+
+impl Marks {
+    fn set(&mut self, name: &Arc<ChannelName>, seq: u64) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, at)) => *at = seq,
+            None => self.0.push((name.clone(), seq)),
+        }
+    }
+
+    fn line(&self) -> String {
+        let all: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, seq)| format!("{}@{seq}", name.plain))
+            .collect();
+        format!("id: {}\n\n", all.join(","))
+    }
+
+    /// The message with the line that says where the stream stands after it.
+    fn stamp(&mut self, message: &Packet, name: &Arc<ChannelName>, seq: Option<u64>) -> Packet {
+        let mut whole = message.framed().to_vec();
+        match seq {
+            Some(seq) => {
+                self.set(name, seq);
+                whole.extend_from_slice(self.line().as_bytes());
+            }
+            None => whole.push(b'\n'),
+        }
+        Packet::raw(whole)
+    }
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: VecDeque<Packet>,
+    /// Bytes of the first packet that were already sent.
+    sent: usize,
+    /// Bytes in the queue that were not sent.
+    bytes: usize,
+    /// Most `bytes` before updates are conflated or refused.
+    bound: usize,
+    held: Vec<Held>,
+    wire: Wire,
+    marks: Option<Box<Marks>>,
+    /// Whether the hub already knows that there is something to write.
+    pub dirty: bool,
+    /// The session has ended: nothing is taken any more.
+    closed: bool,
+}
+
+impl Outbox {
+    pub fn new(wire: Wire, bound: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            sent: 0,
+            bytes: 0,
+            bound,
+            held: Vec::new(),
+            wire,
+            marks: (wire == Wire::Sse).then(Box::default),
+            dirty: false,
+            closed: false,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.held.is_empty()
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many more bytes can be queued without passing half of the bound: what replay may use, so that live
+    /// updates keep the other half.
+    pub fn replay_room(&self) -> usize {
+        (self.bound / 2).saturating_sub(self.bytes)
+    }
+
+    /// Queues an answer, a ping or another packet that belongs to no channel; `false` when there is no room.
+    pub fn push(&mut self, packet: Packet) -> bool {
+        if self.bytes + packet.len() > self.bound && !self.queue.is_empty() {
+            return false;
+        }
+        self.append(packet);
+        true
+    }
+
+    /// Drops what waits unless it is worth keeping, queues the last packets and takes no more.
+    pub fn close(&mut self, keep: bool, farewell: Vec<Packet>) {
+        if !keep {
+            self.clear();
+        }
+        for packet in farewell {
+            self.append(packet);
+        }
+        self.closed = true;
+    }
+
+    /// Whether the last packets were queued.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Queues a packet whatever the bound.
+    pub fn append(&mut self, packet: Packet) {
+        if self.closed {
+            return;
+        }
+        self.bytes += packet.len();
+        self.queue.push_back(packet);
+    }
+
+    /// Queues an update that was encoded for all receivers, or keeps the newest when there is no room.
+    pub fn push_update(&mut self, packet: &Packet, delivery: &Delivery<'_>) -> Pushed {
+        if self.closed {
+            return Pushed::Queued;
+        }
+        if !self.held.is_empty() {
+            let held = self.held.iter_mut().find(|held| held.slot == delivery.slot);
+            if let Some(held) = held {
+                held.entry = delivery.entry.clone();
+                return Pushed::Conflated;
+            }
+        }
+        if self.bytes + packet.len() <= self.bound || self.queue.is_empty() {
+            self.append_update(packet, delivery.name, delivery.entry.seq);
+            return Pushed::Queued;
+        }
+        if !delivery.conflates {
+            return Pushed::Overflow;
+        }
+        self.held.push(Held {
+            slot: delivery.slot,
+            name: delivery.name.clone(),
+            entry: delivery.entry.clone(),
+            prev: delivery.prev,
+        });
+        Pushed::Conflated
+    }
+
+    /// Sets where a channel of an event stream stands, without a message.
+    pub fn place(&mut self, name: &Arc<ChannelName>, seq: u64) {
+        if let Some(marks) = &mut self.marks {
+            marks.set(name, seq);
+        }
+    }
+
+    /// Queues a message of a channel whatever the bound; `seq` is where the stream stands after it.
+    pub fn append_update(&mut self, packet: &Packet, name: &Arc<ChannelName>, seq: Option<u64>) {
+        let packet = match &mut self.marks {
+            Some(marks) => marks.stamp(packet, name, seq),
+            None => packet.clone(),
+        };
+        self.append(packet);
+    }
+
+    /// Forgets a channel's conflated update: its subscription ended or begins anew.
+    pub fn forget(&mut self, slot: usize, name: &ChannelName) {
+        self.held.retain(|held| held.slot != slot);
+        if let Some(marks) = &mut self.marks {
+            marks.0.retain(|(known, _)| **known != *name);
+        }
+    }
+
+    /// Moves conflated updates into the queue once there is room again.
+    fn release(&mut self) {
+        if self.held.is_empty() || self.bytes > self.bound / 2 {
+            return;
+        }
+        for held in std::mem::take(&mut self.held) {
+            let message = Message {
+                event: &held.entry.event,
+                channel: &held.name,
+                seq: held.entry.seq,
+                prev: held.prev,
+                snapshot: false,
+                data: &held.entry.data,
+            };
+            let packet = message.encode(self.wire);
+            self.append_update(&packet, &held.name, held.entry.seq);
+        }
+    }
+
+    /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`, up to `most`.
+    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>, most: usize) -> &'a [u8] {
+        self.release();
+        let (sent, only) = (self.sent, self.queue.len() == 1);
+        match self.queue.front() {
+            None => &[],
+            Some(first) if only || first.len() - sent >= most => &first.framed()[sent..],
+            Some(_) => {
+                scratch.clear();
+                let mut skip = sent;
+                for packet in &self.queue {
+                    let rest = &packet.framed()[skip..];
+                    if scratch.len() + rest.len() > most && !scratch.is_empty() {
+                        break;
+                    }
+                    scratch.extend_from_slice(rest);
+                    skip = 0;
+                }
+                scratch
+            }
+        }
+    }
+
+    /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
+    pub fn advance(&mut self, mut count: usize) -> usize {
+        self.bytes -= count;
+        let mut finished = 0;
+        while let Some(first) = self.queue.front() {
+            let rest = first.len() - self.sent;
+            if count < rest {
+                self.sent += count;
+                return finished;
+            }
+            count -= rest;
+            self.sent = 0;
+            self.queue.pop_front();
+            finished += 1;
+        }
+        finished
+    }
+
+    /// Takes whole payloads up to `most` bytes, at least one if any waits: for transports that are pulled.
+    pub fn take(&mut self, most: usize) -> Vec<bytes::Bytes> {
+        let (mut taken, mut total) = (Vec::new(), 0);
+        loop {
+            self.release();
+            let Some(first) = self.queue.front() else {
+                return taken;
+            };
+            let payload = first.payload();
+            if total + payload.len() > most && !taken.is_empty() {
+                return taken;
+            }
+            total += payload.len();
+            self.bytes -= first.len();
+            self.queue.pop_front();
+            taken.push(payload);
+        }
+    }
+
+    /// Drops all that waits, but not the rest of a packet that has begun.
+    fn clear(&mut self) {
+        self.held.clear();
+        self.queue.truncate(usize::from(self.sent > 0));
+        self.bytes = self.queue.front().map_or(0, |first| first.len()) - self.sent;
+    }
+
+    /// Gives back memory that an idle session does not need.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            self.queue = VecDeque::new();
+            self.held = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64) -> Entry {
+        Entry {
+            seq: Some(seq),
+            event: "price-update".into(),
+            data: format!(r#"{{"n":{seq}}}"#).into(),
+        }
+    }
+
+    fn name(name: &str) -> Arc<ChannelName> {
+        Arc::new(ChannelName::new(&name.parse().unwrap()))
+    }
+
+    fn push(outbox: &mut Outbox, name: &Arc<ChannelName>, seq: u64, latest: bool) -> Pushed {
+        let entry = entry(seq);
+        let prev = latest.then(|| seq - 1);
+        let message = Message {
+            event: &entry.event,
+            channel: name,
+            seq: Some(seq),
+            prev,
+            snapshot: false,
+            data: &entry.data,
+        };
+        let packet = message.encode(outbox.wire);
+        outbox.push_update(
+            &packet,
+            &Delivery {
+                slot: 0,
+                name,
+                entry: &entry,
+                conflates: latest,
+                prev,
+            },
+        )
+    }
+
+    fn drain(outbox: &mut Outbox) -> Vec<String> {
+        let taken = outbox.take(usize::MAX).into_iter();
+        taken
+            .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_full_outbox_keeps_the_newest_and_says_what_was_sent_before_it() {
+        let (mut outbox, eth) = (Outbox::new(Wire::Json, 200), name("price:ETH"));
+        let mut seq = 1;
+        while push(&mut outbox, &eth, seq, true) == Pushed::Queued {
+            seq += 1;
+        }
+        for later in seq + 1..=50 {
+            assert_eq!(push(&mut outbox, &eth, later, true), Pushed::Conflated);
+        }
+        let sent = drain(&mut outbox);
+        assert_eq!(sent.len() as u64, seq);
+        let last: serde_json::Value = serde_json::from_str(sent.last().unwrap()).unwrap();
+        assert_eq!(
+            (&last["seq"], &last["prev"]),
+            (&50.into(), &(seq - 1).into())
+        );
+        assert_eq!(push(&mut outbox, &eth, 51, true), Pushed::Queued);
+    }
+
+    #[test]
+    fn what_has_no_place_in_a_stream_is_conflated_without_one() {
+        let (mut outbox, beat) = (Outbox::new(Wire::Json, 10), name("heartbeat"));
+        let entry = Entry {
+            seq: None,
+            ..entry(0)
+        };
+        let packet = entry.encode(Wire::Json, &beat, None, false);
+        let delivery = Delivery {
+            slot: 0,
+            name: &beat,
+            entry: &entry,
+            conflates: true,
+            prev: None,
+        };
+        assert_eq!(outbox.push_update(&packet, &delivery), Pushed::Queued);
+        assert_eq!(outbox.push_update(&packet, &delivery), Pushed::Conflated);
+        for text in drain(&mut outbox) {
+            assert!(!text.contains("prev"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_left_out_overflows() {
+        let (mut outbox, block) = (Outbox::new(Wire::Json, 200), name("new-block"));
+        let results: Vec<_> = (1..10)
+            .map(|seq| push(&mut outbox, &block, seq, false))
+            .collect();
+        assert_eq!(results.last(), Some(&Pushed::Overflow));
+        assert!(outbox.bytes() <= 200);
+    }
+
+    #[test]
+    fn a_packet_that_has_begun_is_finished() {
+        let mut outbox = Outbox::new(Wire::Json, 1_000);
+        for text in ["one", "two", "three"] {
+            assert!(outbox.push(Packet::text(text)));
+        }
+        let mut scratch = Vec::new();
+        assert_eq!(
+            outbox.next(&mut scratch, 100),
+            b"\x81\x03one\x81\x03two\x81\x05three"
+        );
+        assert_eq!(outbox.advance(2), 0);
+        outbox.close(false, vec![Packet::raw("bye")]);
+        assert!(outbox.push(Packet::raw("too late")));
+        assert_eq!(outbox.bytes(), 6);
+        assert_eq!(outbox.next(&mut scratch, 100), b"onebye");
+        assert_eq!(outbox.advance(6), 2);
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn an_event_stream_says_where_all_its_channels_stand() {
+        let (mut outbox, eth, block) = (
+            Outbox::new(Wire::Sse, 10_000),
+            name("price:ETH"),
+            name("new-block"),
+        );
+        push(&mut outbox, &eth, 7, true);
+        push(&mut outbox, &block, 3, false);
+        let text = drain(&mut outbox).concat();
+        assert!(text.contains("\nid: price:ETH@7\n\n"), "{text}");
+        assert!(
+            text.ends_with("\nid: price:ETH@7,new-block@3\n\n"),
+            "{text}"
+        );
+    }
+}

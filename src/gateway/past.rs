@@ -1,0 +1,82 @@
+//! What the hub asks of the committed log: channels that are not in memory, and history older than memory.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    bus::History,
+    model::{Channel, Update},
+};
+
+/// The log could not be read; the cause is logged by whoever asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the history cannot be read: {0}")]
+pub struct PastError(pub String);
+
+/// What the log holds of one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Seq of the newest update; 0 when there never was one.
+    pub newest: u64,
+    /// Seq of the oldest update that can still be read; `newest + 1` when none can.
+    pub oldest: u64,
+}
+
+pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, PastError>> + Send + 'a>>;
+
+/// The committed log as the hub sees it. [`History`] is the real one.
+pub trait Past: Send + Sync {
+    /// The id under which seqs mean something.
+    fn epoch(&self) -> &str;
+
+    fn span<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Span>;
+
+    /// Updates with `since < seq <= through`, in order, at most `limit`.
+    fn between<'a>(
+        &'a self,
+        channel: &'a Channel,
+        since: u64,
+        through: u64,
+        limit: u32,
+    ) -> Asked<'a, Vec<Update>>;
+
+    /// What a new subscriber is shown: the newest block or price.
+    fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>>;
+}
+
+fn failed(error: impl std::fmt::Display) -> PastError {
+    PastError(error.to_string())
+}
+
+impl Past for History {
+    fn epoch(&self) -> &str {
+        self.epoch()
+    }
+
+    fn span<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Span> {
+        Box::pin(async move {
+            let extent = self.extent(channel).await.map_err(failed)?;
+            Ok(Span {
+                newest: extent.newest,
+                oldest: extent.oldest,
+            })
+        })
+    }
+
+    fn between<'a>(
+        &'a self,
+        channel: &'a Channel,
+        since: u64,
+        through: u64,
+        limit: u32,
+    ) -> Asked<'a, Vec<Update>> {
+        Box::pin(async move {
+            History::between(self, channel, since, through, limit)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {
+        Box::pin(async move { History::snapshot(self, channel).await.map_err(failed) })
+    }
+}

@@ -1,0 +1,239 @@
+//! What a session does with a request, the same for every transport: limits first, then the work, then the answer.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    CloseReason, ErrorCode, Refusal,
+    auth::AuthError,
+    channel::Pace,
+    encode,
+    protocol::{Answer, Mode, Names, Request, Subscribe},
+    session::{Reply, Session, user_json},
+};
+use crate::model::now_ms;
+
+/// A session that works on a request; also over when the work is dropped half done.
+struct Busy<'a>(&'a Session);
+
+impl<'a> Busy<'a> {
+    fn with(session: &'a Session) -> Self {
+        session.heard();
+        session.busy.store(true, Ordering::Relaxed);
+        Self(session)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+        self.0.heard();
+    }
+}
+
+/// One channel of the answer to `unsubscribe`.
+#[derive(Serialize)]
+struct Left {
+    channel: String,
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Refusal>,
+}
+
+/// One channel of the answer to `subscriptions`.
+#[derive(Serialize)]
+struct Listed {
+    channel: String,
+    mode: Mode,
+    interval: u32,
+    seq: u64,
+}
+
+impl Session {
+    /// Takes one request (or why there is none), counts it, and queues its answer and what follows from it.
+    ///
+    /// Requests of one session are to be made one after the other. The returned future may wait for the store.
+    pub async fn request(self: &Arc<Self>, request: Result<Request, Refusal>, reply: Reply) {
+        self.hub.metrics().received();
+        let _busy = Busy::with(self);
+        let answer = match self.admit() {
+            Err(refusal) => Some(Answer::Refused(refusal)),
+            Ok(()) => match request {
+                Err(refusal) => Some(Answer::Refused(refusal)),
+                Ok(Request::Subscribe(subscribe)) => {
+                    self.subscribe(subscribe, reply).await;
+                    return;
+                }
+                Ok(Request::Unsubscribe(names)) => Some(self.unsubscribe(&names)),
+                Ok(Request::Ping) => Some(Answer::Pong {
+                    timestamp: now_ms(),
+                }),
+                Ok(Request::Auth { token }) => Some(self.authenticate(&token).await),
+                Ok(Request::Subscriptions) => Some(self.list()),
+            },
+        };
+        if let Some(answer) = answer {
+            self.answer(&answer, reply);
+        }
+    }
+
+    /// Subscribes without a request and without an answer, as transports that join a channel by themselves do.
+    /// A channel that cannot be joined is told by an `error`.
+    pub async fn join(self: &Arc<Self>, channel: &'static str) {
+        let (wire, subscribe) = (self.wire(), Subscribe::to(channel));
+        let reply = move |answer: &Answer| match answer {
+            Answer::Refused(refusal) => vec![encode::failure(wire, channel, refusal)],
+            _ => Vec::new(),
+        };
+        self.subscribe(subscribe, Box::new(reply)).await;
+    }
+
+    pub(super) fn answer(self: &Arc<Self>, answer: &Answer, reply: Reply) {
+        for packet in reply(answer) {
+            self.queue(packet);
+        }
+    }
+
+    /// Counts a request; one too many is refused, and refusing too often ends the session.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let mut client = self.client.lock();
+        let Err(retry_after_ms) = client.rate.admit(now) else {
+            return Ok(());
+        };
+        let abused = client.abuse.admit(now).is_err();
+        drop(client);
+        if abused {
+            self.end(CloseReason::Abuse);
+        }
+        Err(Refusal::rate_limited(retry_after_ms))
+    }
+
+    fn unsubscribe(self: &Arc<Self>, names: &Names) -> Answer {
+        if let Err(refusal) = self.check_count(names) {
+            return Answer::Refused(refusal);
+        }
+        let mut left = Vec::new();
+        for name in names.as_slice() {
+            left.push(match self.hub.resolve(name) {
+                Ok(channel) => {
+                    self.leave(|subscription| subscription.channel == channel);
+                    Left {
+                        channel: channel.to_string(),
+                        success: true,
+                        error: None,
+                    }
+                }
+                Err(refusal) => Left {
+                    channel: name.chars().take(64).collect(),
+                    success: false,
+                    error: Some(refusal),
+                },
+            });
+        }
+        match (names, left.pop()) {
+            (Names::One(_), Some(Left { error: Some(e), .. })) => Answer::Refused(e),
+            (Names::One(_), Some(Left { channel, .. })) => {
+                Answer::ack(&json!({"success": true, "channel": channel}))
+            }
+            (_, last) => {
+                left.extend(last);
+                let success = left.iter().all(|one| one.success);
+                Answer::ack(&json!({"success": success, "channels": left}))
+            }
+        }
+    }
+
+    /// Ends the subscriptions that `which` chooses; returns their channels.
+    fn leave(
+        self: &Arc<Self>,
+        which: impl Fn(&super::session::Subscription) -> bool,
+    ) -> Vec<String> {
+        let mut gone = Vec::new();
+        let mut channels = self.hub.channels().lock();
+        self.subscriptions.lock().retain(|subscription| {
+            let chosen = which(subscription);
+            if chosen {
+                channels.leave(self, subscription.slot, subscription.state);
+                gone.push(subscription.channel.to_string());
+            }
+            !chosen
+        });
+        drop(channels);
+        self.hub.metrics().unsubscribed(gone.len());
+        gone
+    }
+
+    async fn authenticate(self: &Arc<Self>, token: &str) -> Answer {
+        let identity = match self.hub.authenticator().verify(token).await {
+            Ok(identity) => identity,
+            Err(error) => return Answer::Refused(refusal_of(&error)),
+        };
+        if self.identity().is_some_and(|now| now.sub != identity.sub) {
+            return Answer::Refused(Refusal::new(
+                ErrorCode::Forbidden,
+                "this session belongs to another subject; open a new connection",
+            ));
+        }
+        let user = user_json(&identity);
+        let allowed = identity.clone();
+        self.identify(Some(identity));
+        // A token with fewer rights than the last closes what it does not open.
+        let lost = self.leave(|subscription| !allowed.may_subscribe(&subscription.channel));
+        let mut data = json!({"success": true, "user": user});
+        if !lost.is_empty() {
+            data["unsubscribed"] = json!(lost);
+        }
+        Answer::ack(&data)
+    }
+
+    fn list(&self) -> Answer {
+        let channels = self.hub.channels().lock();
+        let subscriptions = self.subscriptions.lock();
+        let listed: Vec<Listed> = subscriptions
+            .iter()
+            .map(|subscription| Listed {
+                channel: subscription.channel.to_string(),
+                mode: match subscription.pace {
+                    Pace::All => Mode::All,
+                    Pace::Latest | Pace::Every(_) => Mode::Latest,
+                },
+                interval: subscription.pace.interval().ms(),
+                seq: channels
+                    .slots
+                    .get(subscription.slot)
+                    .and_then(|state| state.position)
+                    .unwrap_or(0),
+            })
+            .collect();
+        Answer::ack(&json!({"success": true, "channels": listed}))
+    }
+
+    pub(super) fn check_count(&self, names: &Names) -> Result<(), Refusal> {
+        let (count, most) = (
+            names.as_slice().len(),
+            self.hub.config().limits.channels_per_request,
+        );
+        if count > most {
+            return Err(Refusal::bad_request(format!(
+                "{count} channels in one request; at most {most} are taken"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told of a token that was refused.
+pub fn refusal_of(error: &AuthError) -> Refusal {
+    let code = if error.is_expired() {
+        ErrorCode::TokenExpired
+    } else {
+        ErrorCode::Unauthorized
+    };
+    Refusal::new(code, error.to_string())
+}

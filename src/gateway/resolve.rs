@@ -1,0 +1,141 @@
+//! Which channel a name means in this deployment, and who may listen to it how.
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    ErrorCode, Refusal,
+    auth::Identity,
+    channel::Pace,
+    hub::Hub,
+    protocol::{Interval, Mode, Since, Subscribe},
+};
+use crate::model::Channel;
+
+/// From where each channel of a request resumes.
+pub(super) enum Positions {
+    /// The one channel of the request, if any.
+    One(Option<u64>),
+    Each(FxHashMap<Channel, u64>),
+}
+
+impl Positions {
+    pub fn of(&self, channel: &Channel) -> Option<u64> {
+        match self {
+            _ if *channel == Channel::Heartbeat => None,
+            Self::One(seq) => *seq,
+            Self::Each(seqs) => seqs.get(channel).copied(),
+        }
+    }
+}
+
+impl Hub {
+    /// Resolves the names in `since`. Those that mean nothing here are left out: a client may remember channels
+    /// that are no longer served.
+    pub(super) fn positions(&self, since: Option<&Since>) -> Result<Positions, Refusal> {
+        let seqs = match since {
+            None => return Ok(Positions::One(None)),
+            Some(Since::One(seq)) => return Ok(Positions::One(Some(*seq))),
+            Some(Since::Each(seqs)) => seqs,
+        };
+        let most = self.config().limits.channels_per_request;
+        if seqs.len() > most {
+            return Err(Refusal::bad_request(format!(
+                "since names {} channels; at most {most} are taken",
+                seqs.len()
+            )));
+        }
+        let mut positions = FxHashMap::default();
+        for (name, seq) in seqs {
+            if let Ok(channel) = self.resolve(name) {
+                positions.entry(channel).or_insert(*seq);
+            }
+        }
+        Ok(Positions::Each(positions))
+    }
+
+    /// The channel that a name means in this deployment.
+    pub fn resolve(&self, name: &str) -> Result<Channel, Refusal> {
+        let unknown = |message: String| Refusal::new(ErrorCode::UnknownChannel, message);
+        let channel: Channel = match name.parse() {
+            Ok(channel) => channel,
+            Err(error) => return Err(unknown(format!("{error}"))),
+        };
+        let channel = channel.canonical(self.first_chain());
+        match &channel {
+            Channel::NewBlock(None) if !self.has_chain(self.first_chain()) => {
+                Err(unknown("no chain is indexed here".to_owned()))
+            }
+            Channel::NewBlock(Some(id)) if !self.has_chain(*id) => Err(unknown(format!(
+                "chain {id} is not indexed here; /api/v1/status lists the chains"
+            ))),
+            Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
+                "{token} is not tracked here; /api/v1/tokens lists the tokens"
+            ))),
+            Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
+                Err(unknown(format!("{channel} is not served by this version")))
+            }
+            _ => Ok(channel),
+        }
+    }
+
+    /// Whether everything in a subscription can be given to a client: the first thing that cannot is told.
+    pub fn check(&self, subscribe: &Subscribe, identity: Option<&Identity>) -> Result<(), Refusal> {
+        self.positions(subscribe.since.as_ref())?;
+        let mut seen = Vec::new();
+        for name in subscribe.names.as_slice() {
+            let channel = self.resolve(name)?;
+            may(identity, &channel)?;
+            pace(&channel, subscribe.mode, subscribe.interval)?;
+            if seen.contains(&channel) {
+                return Err(twice(&channel));
+            }
+            seen.push(channel);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn twice(channel: &Channel) -> Refusal {
+    Refusal::bad_request(format!("{channel} is named twice in one request"))
+}
+
+/// Whether a client may listen to a channel.
+pub(super) fn may(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
+    match identity {
+        Some(identity) if identity.may_subscribe(channel) => Ok(()),
+        Some(_) => Err(Refusal::new(
+            ErrorCode::Forbidden,
+            format!("the token does not open {channel}"),
+        )),
+        None if matches!(channel, Channel::User(_)) => Err(Refusal::new(
+            ErrorCode::Unauthorized,
+            format!("{channel} is private: send its subject's token with auth first"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Which updates a subscription gets, from the channel and the options.
+pub(super) fn pace(
+    channel: &Channel,
+    mode: Option<Mode>,
+    interval: Interval,
+) -> Result<Pace, Refusal> {
+    let latest = match mode {
+        Some(mode) => mode == Mode::Latest,
+        None => channel.is_latest_by_default(),
+    };
+    if let Channel::NewBlock(_) = channel
+        && (latest || interval != Interval::NONE)
+    {
+        return Err(Refusal::bad_request(
+            "blocks are never left out: new-block has mode \"all\" and no interval",
+        ));
+    }
+    match (latest, interval) {
+        (false, Interval::NONE) => Ok(Pace::All),
+        (false, _) => Err(Refusal::bad_request("interval needs mode \"latest\"")),
+        (true, Interval::NONE) => Ok(Pace::Latest),
+        (true, interval) => Ok(Pace::Every(interval)),
+    }
+}

@@ -1,0 +1,433 @@
+//! One client connection, whatever its transport.
+//!
+//! A session is an outbox, subscriptions, an identity and a clock of when it was last heard. Two kinds of sink
+//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller such as
+//! a polling request or an event stream ([`Session::poll_take`]). A session that is pulled can be given a socket
+//! later, which is how Socket.IO upgrades. Exactly one function ends a session: [`Session::end`].
+//!
+//! For a transport:
+//! 1. [`Hub::open`](super::hub::Hub::open) makes the session; [`Session::greet`] queues `connected`.
+//! 2. [`Session::request`] takes parsed requests. It checks limits and rights, queues the answer through the
+//!    transport's [`Reply`], and then what the request makes due (snapshot, replay), in that order.
+//! 3. [`Session::queue`] takes the transport's own packets.
+//! 4. [`Session::end`] ends it; the transport learns of it from [`Session::ended`] after a wake.
+
+use std::{
+    io::ErrorKind,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, sync::Notify};
+
+use super::{
+    CloseReason,
+    auth::Identity,
+    channel::{Pace, Seat},
+    encode::{self, Packet, Wire},
+    hub::Hub,
+    outbox::{Delivery, Outbox, Pushed},
+    protocol::Answer,
+    rate::RateWindow,
+};
+use crate::{
+    model::{Channel, now_ms},
+    shutdown::Hangup,
+};
+
+/// Most bytes given to the kernel in one write.
+const WRITE_BYTES: usize = 65_536;
+
+/// Turns an answer into the packets that carry it, in the session's wire format. Called at most once, while the
+/// hub is locked: it must only format.
+pub type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
+
+/// Anything that is to be dropped when the session is: the permit of its address.
+pub type Hold = Box<dyn Send + Sync>;
+
+/// See the module's description.
+pub struct Session {
+    id: Box<str>,
+    wire: Wire,
+    pub(super) hub: Hub,
+    pub(super) key: AtomicUsize,
+    pub(super) outbox: Mutex<Outbox>,
+    /// Changed only while the hub's channels are locked.
+    pub(super) subscriptions: Mutex<Vec<Subscription>>,
+    pub(super) client: Mutex<Client>,
+    /// When the identity's token ends, in ms since the Unix epoch.
+    pub(super) expires_at_ms: AtomicI64,
+    /// When something last arrived, in ms since the hub started.
+    heard_ms: AtomicU64,
+    /// A request is being worked on, so nothing is read: silence is ours, not the client's.
+    pub(super) busy: AtomicBool,
+    /// Wakes the one task that reads the socket or pulls.
+    waker: AtomicWaker,
+    /// Tells replays that there is room again.
+    pub(super) drained: Notify,
+    socket: OnceLock<TcpStream>,
+    ended: OnceLock<CloseReason>,
+    /// Breaks the connection of a puller that does not take the goodbye.
+    hangup: OnceLock<Hangup>,
+    _hold: Option<Hold>,
+}
+
+/// What one session listens to.
+pub struct Subscription {
+    pub channel: Channel,
+    /// The channel's place in the hub.
+    pub slot: usize,
+    pub pace: Pace,
+    pub state: Attachment,
+}
+
+/// How far a subscription is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    Live(Seat),
+    /// History is being replayed under this ticket; another ticket means that it was replaced.
+    Replaying(u64),
+}
+
+/// What is known of the client, and what it may still ask.
+pub struct Client {
+    pub identity: Option<Arc<Identity>>,
+    pub rate: RateWindow,
+    /// Counts the requests that `rate` refused; when it refuses too, the session goes.
+    pub abuse: RateWindow,
+    /// Whether the client was told that its token expires soon.
+    pub warned: bool,
+}
+
+/// What [`Session::flush`] left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+}
+
+/// What a puller gets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// Whole payloads, never none.
+    Payloads(Vec<Bytes>),
+    /// The session has ended and everything was taken.
+    Ended,
+}
+
+impl Session {
+    pub(super) fn new(
+        hub: Hub,
+        wire: Wire,
+        identity: Option<Arc<Identity>>,
+        hold: Option<Hold>,
+    ) -> Self {
+        let limits = hub.config().limits.clone();
+        let window = Duration::from_millis(limits.rate_window_ms);
+        let expires = identity.as_ref().map_or(i64::MAX, |i| i.expires_at_ms);
+        let heard = hub.clock_ms();
+        Self {
+            id: random_id(),
+            wire,
+            hub,
+            key: AtomicUsize::new(usize::MAX),
+            outbox: Mutex::new(Outbox::new(wire, limits.backlog_bytes)),
+            subscriptions: Mutex::default(),
+            client: Mutex::new(Client {
+                identity,
+                rate: RateWindow::new(limits.requests, window),
+                abuse: RateWindow::new(limits.abuse_requests, window),
+                warned: false,
+            }),
+            expires_at_ms: AtomicI64::new(expires),
+            heard_ms: AtomicU64::new(heard),
+            busy: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            drained: Notify::new(),
+            socket: OnceLock::new(),
+            ended: OnceLock::new(),
+            hangup: OnceLock::new(),
+            _hold: hold,
+        }
+    }
+
+    /// The public, unguessable `clientId`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.client.lock().identity.clone()
+    }
+
+    /// Sets who the client is, as when a handshake inside the transport brings the token.
+    pub fn identify(&self, identity: Option<Identity>) {
+        let expires = identity.as_ref().map_or(i64::MAX, |i| i.expires_at_ms);
+        let mut client = self.client.lock();
+        client.identity = identity.map(Arc::new);
+        client.warned = false;
+        self.expires_at_ms.store(expires, Ordering::Relaxed);
+        drop(client);
+        self.hub.watch(self);
+    }
+
+    /// Notes that something arrived from the client.
+    pub fn heard(&self) {
+        self.heard_ms.store(self.hub.clock_ms(), Ordering::Relaxed);
+    }
+
+    /// How long nothing arrived, in ms; 0 while the server itself is not reading.
+    pub(super) fn silence_ms(&self) -> u64 {
+        if self.busy.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let heard = self.heard_ms.load(Ordering::Relaxed);
+        self.hub.clock_ms().saturating_sub(heard)
+    }
+
+    /// The data of `connected`, a JSON object.
+    pub fn greeting(&self) -> String {
+        let config = self.hub.config();
+        let user = self.identity().map(|identity| user_json(&identity));
+        serde_json::json!({
+            "clientId": self.id(),
+            "serverTime": now_ms(),
+            "epoch": self.hub.epoch(),
+            "pingInterval": config.ping_interval_ms,
+            "pingTimeout": config.ping_timeout_ms,
+            "user": user,
+        })
+        .to_string()
+    }
+
+    /// Queues `connected`, the first event of every session.
+    pub fn greet(self: &Arc<Self>) {
+        let packet = encode::event(self.wire, "connected", &self.greeting());
+        self.queue(packet);
+    }
+
+    /// Queues a packet that belongs to no channel and writes what can be written. A session without room for
+    /// it is slow, and ends.
+    pub fn queue(self: &Arc<Self>, packet: Packet) {
+        if !self.outbox.lock().push(packet) {
+            return self.end(CloseReason::Slow);
+        }
+        self.flush();
+    }
+
+    /// Gives the session the socket that its transport ends in: from now on it writes by itself.
+    ///
+    /// Returns the socket when it already has one.
+    pub fn own(self: &Arc<Self>, socket: TcpStream) -> Result<(), TcpStream> {
+        self.socket.set(socket)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Lets the session break the connection that it is pulled over for as long as it lives, should the client
+    /// not take the goodbye. Only the first counts.
+    pub fn pulled_over(self: &Arc<Self>, hangup: Hangup) {
+        let first = self.hangup.set(hangup.clone()).is_ok();
+        if first && self.ended().is_some() {
+            self.hub.hang_up_soon(self, hangup);
+        }
+    }
+
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
+        self.socket.get()
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_backlog(&self) -> bool {
+        !self.outbox.lock().is_empty()
+    }
+
+    /// Why the session ended, if it did. Its goodbye may not be queued yet: see [`Self::closed`].
+    pub fn ended(&self) -> Option<&CloseReason> {
+        self.ended.get()
+    }
+
+    /// Why the session ended, once its last packets are queued: only then may its transport hang up.
+    pub fn closed(&self) -> Option<&CloseReason> {
+        self.ended().filter(|_| self.outbox.lock().is_closed())
+    }
+
+    /// Ends the session: it leaves the hub at once, and its transport sends what is left and hangs up. Only the
+    /// first reason counts.
+    pub fn end(self: &Arc<Self>, reason: CloseReason) {
+        if self.ended.set(reason.clone()).is_err() {
+            return;
+        }
+        self.hub.remove(self, &reason);
+        let farewell = if reason.is_told() {
+            encode::farewell(self.wire, &reason, self.socket.get().is_some())
+        } else {
+            Vec::new()
+        };
+        self.outbox.lock().close(reason.keeps_backlog(), farewell);
+        self.flush();
+        self.waker.wake();
+        self.drained.notify_waiters();
+        if let Some(hangup) = self.hangup.get() {
+            self.hub.hang_up_soon(self, hangup.clone());
+        }
+    }
+
+    /// Takes an update from the hub; the flag says that the session became dirty.
+    pub(super) fn offer(&self, packet: &Packet, delivery: &Delivery<'_>) -> (Pushed, bool) {
+        let mut outbox = self.outbox.lock();
+        let pushed = outbox.push_update(packet, delivery);
+        let woken = pushed == Pushed::Queued && !outbox.dirty;
+        outbox.dirty |= woken;
+        (pushed, woken)
+    }
+
+    /// Writes what the socket takes, or wakes the puller.
+    pub(super) fn flush(self: &Arc<Self>) -> Flushed {
+        let Some(socket) = self.socket.get() else {
+            let mut outbox = self.outbox.lock();
+            outbox.dirty = false;
+            let waits = !outbox.is_empty();
+            drop(outbox);
+            if waits {
+                self.waker.wake();
+            }
+            return Flushed::Blocked;
+        };
+        let (mut packets, mut written) = (0, 0);
+        let mut outbox = self.outbox.lock();
+        outbox.dirty = false;
+        let stopped = SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let bytes = outbox.next(scratch, WRITE_BYTES);
+                if bytes.is_empty() {
+                    return None;
+                }
+                let wanted = bytes.len();
+                match socket.try_write(bytes) {
+                    Ok(count) => {
+                        packets += outbox.advance(count);
+                        written += count;
+                        // A short write: the kernel's buffer is full, asking again would only say so.
+                        if count < wanted {
+                            return Some(ErrorKind::WouldBlock);
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Some(error.kind()),
+                }
+            }
+        });
+        drop(outbox);
+        self.after_sending(packets, written);
+        match stopped {
+            None => Flushed::All,
+            Some(ErrorKind::WouldBlock) => {
+                self.waker.wake();
+                Flushed::Blocked
+            }
+            Some(_) => {
+                self.end(CloseReason::Lost);
+                self.waker.wake();
+                Flushed::Blocked
+            }
+        }
+    }
+
+    /// Waits for payloads of up to `most` bytes (at least one payload) to send; for the one puller of a session
+    /// that has no socket.
+    pub fn poll_take(&self, cx: &mut Context<'_>, most: usize) -> Poll<Pulled> {
+        self.waker.register(cx.waker());
+        let mut outbox = self.outbox.lock();
+        let before = outbox.bytes();
+        let taken = outbox.take(most);
+        let count = before.saturating_sub(outbox.bytes());
+        let closed = outbox.is_closed();
+        drop(outbox);
+        if !taken.is_empty() {
+            self.after_sending(taken.len(), count);
+            // All that is ever heard of a client that only reads.
+            if self.wire == Wire::Sse {
+                self.heard();
+            }
+            return Poll::Ready(Pulled::Payloads(taken));
+        }
+        // Not as soon as the session has ended: its goodbye is still to come then.
+        if closed {
+            Poll::Ready(Pulled::Ended)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// As [`Self::poll_take`], to be awaited.
+    pub async fn take(&self, most: usize) -> Pulled {
+        std::future::poll_fn(|cx| self.poll_take(cx, most)).await
+    }
+
+    /// The waker of the task that reads the socket.
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    fn after_sending(&self, packets: usize, bytes: usize) {
+        if bytes > 0 {
+            self.hub.metrics().sent(packets, bytes);
+            self.drained.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.hub.dropped();
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("wire", &self.wire)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Where small packets are joined to one write.
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(Vec::with_capacity(WRITE_BYTES));
+}
+
+/// What `connected` and the answer to `auth` say of the user.
+pub fn user_json(identity: &Identity) -> serde_json::Value {
+    serde_json::json!({
+        "sub": identity.sub,
+        "role": identity.role,
+        "channels": identity.channels,
+        "expiresAt": identity.expires_at_ms,
+    })
+}
+
+/// 128 random bits in base64url.
+pub(super) fn random_id() -> Box<str> {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    BASE64_URL_SAFE_NO_PAD
+        .encode(rand::random::<[u8; 16]>())
+        .into()
+}

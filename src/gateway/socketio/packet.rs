@@ -1,0 +1,313 @@
+//! [Socket.IO protocol 5](https://socket.io/docs/v4/socket-io-protocol/): what stands in an Engine.IO message.
+//!
+//! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`
+
+use serde_json::value::RawValue;
+
+/// Most attachments that a packet may announce: they are read past and refused, never kept.
+pub const MAX_ATTACHMENTS: usize = 16;
+/// Longest namespace, in bytes.
+const MAX_NAMESPACE: usize = 128;
+/// Ack ids are JavaScript integers: 16 digits at most.
+const MAX_ID_DIGITS: usize = 16;
+
+/// A packet from a client, borrowing from its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// With its slash; `/` when the packet names none.
+    pub namespace: &'a str,
+    pub kind: Kind<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// With the JSON of the authentication payload, if there is one.
+    Connect(Option<&'a str>),
+    Disconnect,
+    Event {
+        /// What the acknowledgement must be numbered with, when one is wanted.
+        ack: Option<u64>,
+        /// The JSON array of the event's name and arguments, not yet looked at.
+        json: &'a str,
+        /// Binary messages that follow and belong to this event.
+        attachments: usize,
+    },
+    /// Answers an event of ours. We ask for none.
+    Ack {
+        attachments: usize,
+    },
+}
+
+/// Why a text is no packet that a client may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.what())]
+pub enum PacketError {
+    Type,
+    ServerOnly,
+    Attachments,
+    Namespace,
+    Id,
+}
+
+impl PacketError {
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Type => "an unknown Socket.IO packet type",
+            Self::ServerOnly => "a Socket.IO packet that only servers send",
+            Self::Attachments => "a binary packet with a bad number of attachments",
+            Self::Namespace => "a namespace that is too long",
+            Self::Id => "an acknowledgement id that is too long",
+        }
+    }
+}
+
+impl<'a> Packet<'a> {
+    pub fn parse(text: &'a str) -> Result<Self, PacketError> {
+        let mut rest = text.chars();
+        let kind = rest.next().ok_or(PacketError::Type)?;
+        let rest = rest.as_str();
+        let (attachments, rest) = match kind {
+            '5' | '6' => attachments(rest)?,
+            _ => (0, rest),
+        };
+        let (namespace, rest) = namespace(rest)?;
+        let (ack, json) = ack_id(rest)?;
+        let kind = match kind {
+            '0' => Kind::Connect(Some(rest).filter(|json| !json.is_empty())),
+            '1' => Kind::Disconnect,
+            '2' | '5' => Kind::Event {
+                ack,
+                json,
+                attachments,
+            },
+            '3' | '6' => Kind::Ack { attachments },
+            '4' => return Err(PacketError::ServerOnly),
+            _ => return Err(PacketError::Type),
+        };
+        Ok(Self { namespace, kind })
+    }
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn attachments(text: &str) -> Result<(usize, &str), PacketError> {
+    let (count, rest) = digits(text);
+    let rest = rest.strip_prefix('-').ok_or(PacketError::Attachments)?;
+    match count.parse() {
+        Ok(count) if count <= MAX_ATTACHMENTS => Ok((count, rest)),
+        _ => Err(PacketError::Attachments),
+    }
+}
+
+fn namespace(text: &str) -> Result<(&str, &str), PacketError> {
+    if !text.starts_with('/') {
+        return Ok(("/", text));
+    }
+    let (name, rest) = text.split_once(',').unwrap_or((text, ""));
+    if name.len() > MAX_NAMESPACE {
+        return Err(PacketError::Namespace);
+    }
+    Ok((name, rest))
+}
+
+fn ack_id(text: &str) -> Result<(Option<u64>, &str), PacketError> {
+    let (id, rest) = digits(text);
+    if id.is_empty() {
+        return Ok((None, rest));
+    }
+    if id.len() > MAX_ID_DIGITS {
+        return Err(PacketError::Id);
+    }
+    let id = id.parse().map_err(|_| PacketError::Id)?;
+    Ok((Some(id), rest))
+}
+
+/// An event's name and the JSON text of its first argument; further arguments have no meaning here. `None` when
+/// the text is not an array that begins with a string.
+pub fn event_arguments(json: &str) -> Option<(String, Option<&str>)> {
+    let parts: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+    let name = serde_json::from_str(parts.first()?.get()).ok()?;
+    Some((name, parts.get(1).map(|argument| argument.get())))
+}
+
+/// Admits a client to a namespace.
+pub fn connected(namespace: &str, sid: &str) -> String {
+    format!(
+        "40{}{}",
+        prefix(namespace),
+        serde_json::json!({ "sid": sid })
+    )
+}
+
+/// Refuses a namespace: a `connect_error` with this message and data.
+pub fn connect_error(namespace: &str, error: &serde_json::Value) -> String {
+    format!("44{}{error}", prefix(namespace))
+}
+
+/// Takes a client out of a namespace.
+pub fn disconnect(namespace: &str) -> String {
+    format!("41{}", prefix(namespace))
+}
+
+/// Acknowledges an event with one argument, the text of a JSON value.
+pub fn ack(namespace: &str, id: u64, argument: &str) -> String {
+    format!("43{}{id}[{argument}]", prefix(namespace))
+}
+
+/// The main namespace is not written.
+fn prefix(namespace: &str) -> String {
+    match namespace {
+        "/" => String::new(),
+        other => format!("{other},"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (&str, Kind<'_>) {
+        let packet = Packet::parse(text).unwrap();
+        (packet.namespace, packet.kind)
+    }
+
+    fn event(ack: Option<u64>, json: &str, attachments: usize) -> Kind<'_> {
+        Kind::Event {
+            ack,
+            json,
+            attachments,
+        }
+    }
+
+    #[test]
+    fn the_packets_of_the_protocols_page_are_read() {
+        for (text, namespace, kind) in [
+            ("0", "/", Kind::Connect(None)),
+            ("0/admin,", "/admin", Kind::Connect(None)),
+            ("0/admin", "/admin", Kind::Connect(None)),
+            (
+                r#"0/admin,{"token":"123"}"#,
+                "/admin",
+                Kind::Connect(Some(r#"{"token":"123"}"#)),
+            ),
+            (r#"0{"a":1}"#, "/", Kind::Connect(Some(r#"{"a":1}"#))),
+            ("1", "/", Kind::Disconnect),
+            ("1/admin,", "/admin", Kind::Disconnect),
+            (r#"2["hello",1]"#, "/", event(None, r#"["hello",1]"#, 0)),
+            (
+                r#"2/admin,456["project:delete",123]"#,
+                "/admin",
+                event(Some(456), r#"["project:delete",123]"#, 0),
+            ),
+            (
+                "212[\"a,b\",\"/c,\"]",
+                "/",
+                event(Some(12), "[\"a,b\",\"/c,\"]", 0),
+            ),
+            ("3/admin,456[]", "/admin", Kind::Ack { attachments: 0 }),
+            (
+                r#"51-/admin,0["hello",{"_placeholder":true,"num":0}]"#,
+                "/admin",
+                event(Some(0), r#"["hello",{"_placeholder":true,"num":0}]"#, 1),
+            ),
+            (
+                r#"61-/admin,456[{"_placeholder":true,"num":0}]"#,
+                "/admin",
+                Kind::Ack { attachments: 1 },
+            ),
+        ] {
+            assert_eq!(parse(text), (namespace, kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_named() {
+        let long = format!("0/{},", "n".repeat(200));
+        for (text, error) in [
+            ("", PacketError::Type),
+            ("7", PacketError::Type),
+            ("x", PacketError::Type),
+            ("长2", PacketError::Type),
+            ("4{}", PacketError::ServerOnly),
+            ("5[]", PacketError::Attachments),
+            ("5-[]", PacketError::Attachments),
+            ("5999999-[]", PacketError::Attachments),
+            ("599999999999999999999999-[]", PacketError::Attachments),
+            ("299999999999999999[]", PacketError::Id),
+            (&long, PacketError::Namespace),
+        ] {
+            assert_eq!(Packet::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_has_a_name_and_perhaps_an_argument() {
+        for (json, found) in [
+            (r#"["ping"]"#, Some(("ping", None))),
+            (r#"["a",{"b":[1]},2]"#, Some(("a", Some(r#"{"b":[1]}"#)))),
+            (r#"["\u00e9",null]"#, Some(("é", Some("null")))),
+            (r#"[1,2]"#, None),
+            ("[]", None),
+            ("{}", None),
+            ("", None),
+            (r#"["a""#, None),
+        ] {
+            let parsed = event_arguments(json);
+            let parsed = parsed.as_ref().map(|(name, data)| (name.as_str(), *data));
+            assert_eq!(parsed, found, "{json}");
+        }
+        let deep = format!(r#"["a",{}"#, "[".repeat(60_000));
+        assert_eq!(event_arguments(&deep), None);
+    }
+
+    #[test]
+    fn answers_are_written_as_the_reference_writes_them() {
+        assert_eq!(connected("/realtime", "x"), r#"40/realtime,{"sid":"x"}"#);
+        assert_eq!(ack("/realtime", 7, "{}"), "43/realtime,7[{}]");
+        assert_eq!(disconnect("/realtime"), "41/realtime,");
+        let error = serde_json::json!({"message":"Invalid namespace"});
+        assert_eq!(
+            connect_error("/", &error),
+            r#"44{"message":"Invalid namespace"}"#
+        );
+        assert_eq!(
+            connect_error("/other", &error),
+            r#"44/other,{"message":"Invalid namespace"}"#
+        );
+    }
+
+    /// Every prefix, and every text with one byte changed, of good packets: none may panic.
+    #[test]
+    fn damaged_packets_are_read_or_refused_without_a_panic() {
+        for good in [
+            r#"51-/admin,0["hello",{"_placeholder":true,"num":0}]"#,
+            r#"0/admin,{"token":"é"}"#,
+        ] {
+            for at in 0..=good.len() {
+                for byte in [0, b'0', b'9', b',', b'-', b'/', b'[', 0x80, 0xff] {
+                    let mut bytes = good.as_bytes()[..at].to_vec();
+                    check(&bytes);
+                    bytes.push(byte);
+                    bytes.extend_from_slice(good.as_bytes().get(at + 1..).unwrap_or_default());
+                    check(&bytes);
+                }
+            }
+        }
+    }
+
+    fn check(bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(Packet {
+            kind: Kind::Event { json, .. },
+            ..
+        }) = Packet::parse(&text)
+        {
+            event_arguments(json);
+        }
+    }
+}

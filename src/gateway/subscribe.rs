@@ -1,0 +1,349 @@
+//! `subscribe`: what may be listened to, from where, and how a session joins a channel without gap or duplicate.
+//!
+//! All waiting (for the store) comes first. Then, with the channels locked, the answer is queued, after it the
+//! snapshot or what was missed, and the session attached: no update can come in between.
+
+use std::{sync::Arc, time::Instant};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    CloseReason, ErrorCode, Refusal,
+    channel::{ChannelState, Pace, Snapshot},
+    channels::Channels,
+    outbox::Outbox,
+    past::{PastError, Span},
+    protocol::{Answer, Names, Subscribe},
+    replay::Replay,
+    resolve::{Positions, may, pace, twice},
+    session::{Attachment, Reply, Session, Subscription},
+};
+use crate::model::Channel;
+
+/// What is asked for of one channel, once it is known to be allowed.
+struct Wanted {
+    channel: Channel,
+    pace: Pace,
+    since: Option<u64>,
+    /// What the store holds, if it had to be asked.
+    span: Option<Span>,
+}
+
+/// One channel's part of the answer.
+#[derive(Serialize)]
+struct Joined {
+    channel: String,
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Refusal>,
+}
+
+/// A channel that a session is about to join.
+struct Joining {
+    wanted: Wanted,
+    slot: usize,
+    position: u64,
+    /// From where everything is still there, when it is.
+    resume: Option<u64>,
+}
+
+impl Session {
+    pub(super) async fn subscribe(self: &Arc<Self>, request: Subscribe, reply: Reply) {
+        if let Err(refusal) = self.check_count(&request.names) {
+            return self.answer(&Answer::Refused(refusal), reply);
+        }
+        let positions = match self.hub.positions(request.since.as_ref()) {
+            Ok(positions) => positions,
+            Err(refusal) => return self.answer(&Answer::Refused(refusal), reply),
+        };
+        let mut all = Vec::new();
+        for name in request.names.as_slice() {
+            let wanted = match self.wanted(name, &request, &positions, &all) {
+                Ok(wanted) => self.ask_store(wanted).await,
+                Err(refusal) => Err(refusal),
+            };
+            all.push((name.clone(), wanted));
+        }
+        let same_epoch = request
+            .epoch
+            .as_deref()
+            .is_none_or(|epoch| epoch == self.hub.epoch());
+        self.attach(&request, all, same_epoch, reply);
+    }
+
+    /// Checks one name against the deployment, the client's rights and the options.
+    fn wanted(
+        &self,
+        name: &str,
+        request: &Subscribe,
+        positions: &Positions,
+        before: &[(String, Result<Wanted, Refusal>)],
+    ) -> Result<Wanted, Refusal> {
+        let channel = self.hub.resolve(name)?;
+        may(self.identity().as_deref(), &channel)?;
+        let named = |other: &Result<Wanted, Refusal>| {
+            other.as_ref().is_ok_and(|other| other.channel == channel)
+        };
+        if before.iter().any(|(_, other)| named(other)) {
+            return Err(twice(&channel));
+        }
+        let pace = pace(&channel, request.mode, request.interval)?;
+        let since = positions.of(&channel);
+        Ok(Wanted {
+            channel,
+            pace,
+            since,
+            span: None,
+        })
+    }
+
+    /// Everything that may have to be read before the channel can be joined.
+    async fn ask_store(&self, mut wanted: Wanted) -> Result<Wanted, Refusal> {
+        let failed = |error: PastError| {
+            tracing::error!(%error, channel = %wanted.channel, "a subscription failed");
+            Refusal::new(
+                ErrorCode::Internal,
+                "the history cannot be read now; try again",
+            )
+        };
+        self.hub.warm(&wanted.channel).await.map_err(&failed)?;
+        if let Some(since) = wanted.since
+            && !self.hub.joins_on(&wanted.channel, since)
+        {
+            let span = self.hub.past().span(&wanted.channel).await;
+            wanted.span = Some(span.map_err(&failed)?);
+        }
+        Ok(wanted)
+    }
+
+    /// Answers and joins, with the channels locked throughout.
+    fn attach(
+        self: &Arc<Self>,
+        request: &Subscribe,
+        all: Vec<(String, Result<Wanted, Refusal>)>,
+        same_epoch: bool,
+        reply: Reply,
+    ) {
+        let limits = &self.hub.config().limits;
+        let mut replays = Vec::new();
+        let mut guard = self.hub.channels().lock();
+        let channels = &mut *guard;
+        if self.ended().is_some() {
+            return;
+        }
+        let mut subscriptions = self.subscriptions.lock();
+        let before = subscriptions.len();
+        let (mut joined, mut joining) = (Vec::new(), Vec::new());
+        let mut room = limits.subscriptions.saturating_sub(before);
+        for (name, wanted) in all {
+            let new = wanted.as_ref().is_ok_and(|wanted| {
+                !subscriptions
+                    .iter()
+                    .any(|known| known.channel == wanted.channel)
+            });
+            let one = match wanted {
+                Ok(_) if new && room == 0 => Err(Refusal::new(
+                    ErrorCode::TooManySubscriptions,
+                    format!("a session may have {} subscriptions", limits.subscriptions),
+                )),
+                Ok(wanted) => {
+                    room -= usize::from(new);
+                    self.joining(channels, wanted, same_epoch)
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match one {
+                Ok(one) => {
+                    joined.push(Joined {
+                        channel: one.wanted.channel.to_string(),
+                        success: true,
+                        seq: Some(one.position),
+                        recovered: Some(one.resume.is_some()),
+                        error: None,
+                    });
+                    joining.push(one);
+                }
+                Err(refusal) => joined.push(Joined {
+                    channel: name.chars().take(64).collect(),
+                    success: false,
+                    seq: None,
+                    recovered: None,
+                    error: Some(refusal),
+                }),
+            }
+        }
+        let packets = reply(&answer(&request.names, joined));
+        let mut outbox = self.outbox.lock();
+        let mut fits = packets.into_iter().all(|packet| outbox.push(packet));
+        drop(outbox);
+        for one in &joining {
+            // A stream that breaks before this channel's first message resumes from here, too.
+            if let Some(since) = one.resume {
+                let name = &channels.slots[one.slot].name;
+                self.outbox.lock().place(name, since);
+            }
+        }
+        for one in joining {
+            if let Some(at) = subscriptions
+                .iter()
+                .position(|known| known.channel == one.wanted.channel)
+            {
+                let old = subscriptions.swap_remove(at);
+                channels.leave(self, old.slot, old.state);
+            }
+            let (subscription, replay) = self.join_one(channels, one, request.snapshot);
+            subscriptions.push(subscription);
+            replays.extend(replay);
+        }
+        fits &= self.outbox.lock().bytes() <= limits.backlog_bytes;
+        self.hub.metrics().subscribed(subscriptions.len() - before);
+        drop(subscriptions);
+        drop(guard);
+        if !fits {
+            return self.end(CloseReason::Slow);
+        }
+        self.flush();
+        for replay in replays {
+            self.hub.tasks().spawn(replay.run());
+        }
+    }
+
+    /// Where the channel stands, and whether everything since the client's position is still there.
+    fn joining(
+        &self,
+        channels: &mut Channels,
+        wanted: Wanted,
+        same_epoch: bool,
+    ) -> Result<Joining, Refusal> {
+        let slot = channels.slot(&wanted.channel, Instant::now());
+        let state = &channels.slots[slot];
+        let Some(position) = state.warm() else {
+            return Err(Refusal::new(
+                ErrorCode::Internal,
+                "the channel was forgotten meanwhile; try again",
+            ));
+        };
+        let resume = wanted
+            .since
+            .filter(|&since| same_epoch && self.is_resumable(state, since, position, wanted.span));
+        Ok(Joining {
+            wanted,
+            slot,
+            // A client can be ahead of this hub: it read the store, or came from a faster one.
+            position: resume.map_or(position, |since| since.max(position)),
+            resume,
+        })
+    }
+
+    fn is_resumable(
+        &self,
+        state: &ChannelState,
+        since: u64,
+        position: u64,
+        span: Option<Span>,
+    ) -> bool {
+        if since > position {
+            return span.is_some_and(|span| since <= span.newest);
+        }
+        let there = state.covers(since) || span.is_none_or(|span| span.oldest <= since + 1);
+        there && position - since <= self.hub.config().replay_updates
+    }
+
+    /// Queues what comes before the live updates, and attaches; or leaves both to a replay.
+    fn join_one(
+        self: &Arc<Self>,
+        channels: &mut Channels,
+        one: Joining,
+        snapshot: bool,
+    ) -> (Subscription, Option<Replay>) {
+        let Joining {
+            wanted,
+            slot,
+            position,
+            resume,
+        } = one;
+        let state = &mut channels.slots[slot];
+        state.watchers += 1;
+        let mut outbox = self.outbox.lock();
+        let mut replay = None;
+        match resume {
+            None => {
+                let shown = snapshot.then_some(&state.snapshot);
+                if let Some(Snapshot::Newest(entry)) = shown {
+                    // The state as of the channel's position: what follows is the next seq, also when the newest update
+                    // was none that makes a snapshot.
+                    let mut entry = entry.clone();
+                    entry.seq = entry.seq.map(|_| position);
+                    // The stream begins here: nothing was before it.
+                    let prev = (wanted.pace != Pace::All).then_some(0);
+                    let packet = entry.encode(self.wire(), &state.name, prev, true);
+                    outbox.append_update(&packet, &state.name, Some(position));
+                } else if wanted.channel != Channel::Heartbeat {
+                    outbox.place(&state.name, position);
+                }
+            }
+            Some(since) if state.fits(since, outbox.replay_room()) => {
+                for entry in state.after(since) {
+                    self.push_missed(&mut outbox, state, wanted.pace, entry);
+                }
+            }
+            Some(since) => {
+                replay = Some(Replay {
+                    session: self.clone(),
+                    channel: wanted.channel.clone(),
+                    slot,
+                    ticket: self.hub.ticket(),
+                    pace: wanted.pace,
+                    since,
+                });
+            }
+        }
+        drop(outbox);
+        let attachment = match &replay {
+            Some(replay) => Attachment::Replaying(replay.ticket),
+            None => {
+                let seat = state.attach(self.clone(), wanted.pace, position, Instant::now());
+                Attachment::Live(seat)
+            }
+        };
+        let subscription = Subscription {
+            channel: wanted.channel,
+            slot,
+            pace: wanted.pace,
+            state: attachment,
+        };
+        (subscription, replay)
+    }
+
+    /// Queues one update that the client missed.
+    pub(super) fn push_missed(
+        &self,
+        outbox: &mut Outbox,
+        state: &ChannelState,
+        pace: Pace,
+        entry: &super::channel::Entry,
+    ) {
+        let prev = match pace {
+            Pace::All => None,
+            Pace::Latest | Pace::Every(_) => entry.seq.map(|seq| seq.saturating_sub(1)),
+        };
+        let packet = entry.encode(self.wire(), &state.name, prev, false);
+        outbox.append_update(&packet, &state.name, entry.seq);
+    }
+}
+
+fn answer(names: &Names, mut joined: Vec<Joined>) -> Answer {
+    if let (Names::One(_), [one]) = (names, joined.as_mut_slice()) {
+        return match one.error.take() {
+            Some(refusal) => Answer::Refused(refusal),
+            None => Answer::ack(one),
+        };
+    }
+    let success = joined.iter().all(|one| one.success);
+    Answer::ack(&json!({"success": success, "channels": joined}))
+}

@@ -1,0 +1,363 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::support::{PATIENCE, World, seq};
+use crate::{
+    gateway::{
+        CloseReason,
+        channel::Turn,
+        encode::{Packet, Wire},
+        session::Pulled,
+    },
+    model::{Channel, Update},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_comes_first_then_the_snapshot_then_what_is_live() {
+    let world = World::start().await;
+    world.price("ETH", 1);
+    world.price("ETH", 2);
+    let mut ws = world.ws().await;
+    let answer = ws.subscribe(json!({"channel": "PRICE:eth"})).await;
+    assert_eq!(
+        answer,
+        json!({"success": true, "channel": "price:ETH", "seq": 2, "recovered": false})
+    );
+    let snapshot = ws.next().await;
+    assert_eq!(
+        snapshot,
+        json!({"event": "price-update", "channel": "price:ETH", "seq": 2, "prev": 0, "snapshot": true,
+               "data": {"token": "ETH", "price": 2}})
+    );
+    world.price("ETH", 3);
+    let live = ws.next().await;
+    assert_eq!((&live["seq"], &live["prev"]), (&3.into(), &2.into()));
+    assert_eq!(live.get("snapshot"), None);
+    ws.request("unsubscribe", json!({"channel": "price:ETH"}))
+        .await;
+    world.price("ETH", 4);
+    assert_eq!(ws.request("ping", Value::Null).await["event"], "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_committed_while_a_channel_is_read_for_the_first_time_is_not_lost() {
+    let world = World::start().await;
+    world
+        .log
+        .append("price:ETH", "price-update", &json!({"price": 1}));
+    let log = world.log.clone();
+    let (told, announced) = std::sync::mpsc::channel();
+    world.log.after_next_read(move || {
+        let update = log.append("price:ETH", "price-update", &json!({"price": 2}));
+        told.send(update).unwrap();
+    });
+    let mut ws = world.ws().await;
+    let answer = ws.subscribe(json!({"channel": "price:ETH"})).await;
+    assert_eq!(answer["seq"], 2);
+    let snapshot = ws.next().await;
+    assert_eq!((seq(&snapshot), &snapshot["data"]["price"]), (2, &2.into()));
+    let late = announced.try_recv().unwrap();
+    world.gateway.context.hub().publish(&[late]);
+    world.price("ETH", 3);
+    let live = ws.next().await;
+    assert_eq!((seq(&live), &live["prev"]), (3, &2.into()), "nothing twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribing_again_replaces_the_options_and_doubles_nothing() {
+    let world = World::start().await;
+    world.price("ETH", 1);
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({"channel": "price:ETH", "snapshot": false}))
+        .await;
+    ws.subscribe(json!({"channel": "price:ETH", "snapshot": false, "mode": "all"}))
+        .await;
+    let listed = ws.request("subscriptions", Value::Null).await;
+    assert_eq!(
+        listed["data"]["channels"],
+        json!([{"channel": "price:ETH", "mode": "all", "interval": 0, "seq": 1}])
+    );
+    world.price("ETH", 2);
+    let live = ws.next().await;
+    assert_eq!((seq(&live), live.get("prev")), (2, None));
+    assert_eq!(ws.request("ping", Value::Null).await["event"], "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_clock_is_late() {
+    let world = World::start().await;
+    world.price("ETH", 1);
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({"channel": "price:ETH", "interval": 5000, "snapshot": false}))
+        .await;
+    let channel: Channel = "price:ETH".parse().unwrap();
+    let update = |seq| Update {
+        channel: channel.clone(),
+        seq,
+        event: "price-update".into(),
+        data: "{}".into(),
+    };
+    let mut turn = Turn::default();
+    {
+        let mut channels = world.gateway.context.hub().channels().lock();
+        let slot = channels.find(&channel).unwrap();
+        let state = &mut channels.slots[slot];
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        state.publish(slot, update(2).into(), 8, at(0), &mut turn);
+        let wakes = state.publish(slot, update(3).into(), 8, at(1), &mut turn);
+        assert_eq!(wakes.len(), 1, "3 waits for the interval's end");
+        // The clock should have looked at 5 s.
+        state.publish(slot, update(4).into(), 8, at(6), &mut turn);
+        state.fire(slot, wakes[0].1, at(6), &mut turn);
+        state.publish(slot, update(5).into(), 8, at(12), &mut turn);
+    }
+    for session in turn.dirty {
+        session.flush();
+    }
+    for (seq_wanted, prev) in [(2, 1), (4, 2), (5, 4)] {
+        let message = ws.next().await;
+        assert_eq!(
+            (seq(&message), &message["prev"]),
+            (seq_wanted, &prev.into())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_sends_the_first_at_once_and_then_the_newest_when_it_is_over() {
+    let world = World::start().await;
+    world.price("ETH", 1);
+    let (mut early, mut late) = (world.ws().await, world.ws().await);
+    let ask = json!({"channel": "price:ETH", "interval": 250});
+    early.subscribe(ask.clone()).await;
+    assert_eq!(early.next().await["snapshot"], true);
+    let begun = Instant::now();
+    for price in 2..=8 {
+        world.price("ETH", price);
+    }
+    let first = early.next().await;
+    assert_eq!((seq(&first), &first["prev"]), (2, &1.into()));
+    late.subscribe(ask).await;
+    assert_eq!(
+        seq(&late.next().await),
+        8,
+        "the snapshot of one who came later"
+    );
+    let second = early.next().await;
+    assert!(begun.elapsed() >= Duration::from_millis(250));
+    assert_eq!((seq(&second), &second["prev"]), (8, &2.into()));
+    world.price("ETH", 9);
+    let (third, joined) = (early.next().await, late.next().await);
+    assert_eq!((seq(&third), &third["prev"]), (9, &8.into()));
+    assert_eq!(
+        (seq(&joined), &joined["prev"]),
+        (9, &8.into()),
+        "what it already had is not sent twice"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_closes_tells_each_session_when_to_come_back() {
+    let world = World::with(|config| config.reconnect_window_ms = 700).await;
+    world.block(1);
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({"channel": "new-block"})).await;
+    let mut sse = world.sse("/realtime/sse?channels=new-block", "").await;
+    sse.until("\"snapshot\":true").await;
+    let gateway = world.gateway.clone();
+    let closing = tokio::spawn(async move { gateway.close(PATIENCE).await });
+    let (code, reason) = ws.closed().await;
+    assert_eq!(code, 1001);
+    let reason: Value = serde_json::from_str(&reason).unwrap();
+    assert!(reason["retryAfterMs"].as_u64().unwrap() <= 700, "{reason}");
+    sse.until("\"code\":1001").await;
+    drop((ws, sse));
+    tokio::time::timeout(PATIENCE, closing)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(world.gateway.context.hub().session_counts(), [0, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
+    let world = World::with(|config| {
+        config.ping_interval_ms = 200;
+        config.ping_timeout_ms = 100;
+    })
+    .await;
+    let mut lively = world.ws().await;
+    let mut socket = world.socket().await;
+    let request = "GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let opened = Instant::now();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut read));
+    let (ended, still) = tokio::join!(reading, async {
+        // Reading answers pings.
+        while opened.elapsed() < Duration::from_millis(900) {
+            let _ = tokio::time::timeout(
+                Duration::from_millis(50),
+                futures_util::StreamExt::next(&mut lively.stream),
+            )
+            .await;
+        }
+        lively.request("ping", Value::Null).await
+    });
+    ended.unwrap().unwrap();
+    assert!(opened.elapsed() >= Duration::from_millis(300));
+    assert!(read.windows(2).any(|frame| frame == b"\x89\x00"), "a ping");
+    assert!(
+        read.ends_with(b"\x88\x12\x0f\xa0heartbeat missed"),
+        "code 4000"
+    );
+    assert_eq!(still["event"], "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_heartbeat_channel_beats_without_a_position() {
+    let world = World::start().await;
+    world.block(77);
+    let mut ws = world.ws().await;
+    let answer = ws.subscribe(json!({"channel": "heartbeat"})).await;
+    assert_eq!(answer["seq"], 0);
+    let beat = ws.next().await;
+    assert_eq!(
+        (&beat["event"], &beat["data"]["head"]),
+        (&"heartbeat".into(), &77.into())
+    );
+    assert!(beat["data"]["timestamp"].is_i64());
+    assert_eq!(beat.get("seq"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_client_reads_steadily_lives_although_something_always_waits() {
+    let world = World::with(|config| {
+        config.ping_interval_ms = 100;
+        config.ping_timeout_ms = 50;
+    })
+    .await;
+    let hub = world.gateway.context.hub();
+    let session = hub.open(Wire::Sse, None, None).unwrap();
+    session.queue(Packet::raw("one"));
+    let opened = Instant::now();
+    while opened.elapsed() < Duration::from_millis(600) {
+        session.queue(Packet::raw("another"));
+        let taken = session.take(1).await;
+        assert!(
+            matches!(taken, Pulled::Payloads(_)),
+            "{:?}",
+            session.ended()
+        );
+        assert!(session.has_backlog());
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    while session.ended().is_none() {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "one that reads nothing is closed"
+        );
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(session.ended(), Some(&CloseReason::Slow));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_ended_is_not_over_before_its_goodbye_is_queued() {
+    let world = World::start().await;
+    let hub = world.gateway.context.hub();
+    let session = hub.open(Wire::SocketIo, None, None).unwrap();
+    // Ending has to wait for this lock.
+    let held = hub.channels().lock();
+    let ending = {
+        let session = session.clone();
+        std::thread::spawn(move || session.end(CloseReason::Slow))
+    };
+    let begun = Instant::now();
+    while session.ended().is_none() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(session.poll_take(&mut cx, 100).is_pending());
+    assert_eq!(session.closed(), None);
+    drop(held);
+    ending.join().unwrap();
+    assert_eq!(session.closed(), Some(&CloseReason::Slow));
+    assert!(matches!(session.take(100).await, Pulled::Payloads(_)));
+    assert_eq!(session.take(100).await, Pulled::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_is_echoed_and_the_place_is_free_again() {
+    let world = World::with(|config| config.limits.connections_per_address = 1).await;
+    let mut ws = world.ws().await;
+    let mut second = world.ws_on(world.socket().await).await;
+    assert_eq!(second.closed().await.0, 4030);
+    ws.stream.close(None).await.unwrap();
+    assert_eq!(ws.message().await, Err(None));
+    let begun = Instant::now();
+    loop {
+        let mut again = world.ws_on(world.socket().await).await;
+        if again.message().await.is_ok() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the place was never freed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_stream_is_told_before_it_begins() {
+    let world = World::start().await;
+    for (target, status) in [
+        ("/realtime/sse", "400"),
+        ("/realtime/sse?channels=nope", "404"),
+        ("/realtime/sse?channels=new-block,price:NOPE", "404"),
+        ("/realtime/sse?channels=new-block&since=x", "400"),
+        ("/realtime/sse?channels=new-block&interval=100", "400"),
+        ("/realtime/sse?channels=user:bob", "401"),
+        ("/realtime", "426"),
+    ] {
+        let sse = world.sse(target, "").await;
+        assert!(
+            sse.head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{target}: {}",
+            sse.head
+        );
+        assert!(
+            sse.head.contains("application/problem+json"),
+            "{}",
+            sse.head
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_is_an_error_and_not_a_closed_session() {
+    let world = World::start().await;
+    world.log.set_down(true);
+    let mut ws = world.ws().await;
+    let answer = ws
+        .request("subscribe", json!({"channel": "price:ETH"}))
+        .await;
+    assert_eq!(answer["data"]["code"], "INTERNAL");
+    world.log.set_down(false);
+    assert_eq!(
+        ws.subscribe(json!({"channel": "price:ETH"})).await["seq"],
+        0
+    );
+    world.price("ETH", 1);
+    assert_eq!(seq(&ws.next().await), 1);
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    // The aim is 4 KB in all; the kernel-side registration and the task's header come on top of these.
+    let session = std::mem::size_of::<crate::gateway::session::Session>();
+    assert!(session <= 768, "{session} bytes");
+}

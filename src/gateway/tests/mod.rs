@@ -1,0 +1,8 @@
+//! The hub with real sockets, and a log in memory in place of the store.
+
+mod lifecycle;
+mod polling;
+mod resume;
+mod slow;
+mod socketio;
+mod support;

@@ -1,0 +1,203 @@
+//! The one task of a session on a socket: reads, hands messages to the transport, writes when the socket has room
+//! again, and closes.
+//!
+//! An idle session holds no buffer here: reads go into one buffer a thread.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io::ErrorKind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::net::TcpStream;
+
+use super::connection::{Connection, READ_BYTES, Reader};
+use crate::gateway::{
+    CloseReason,
+    encode::Packet,
+    frame::{self, FrameError, Inbound},
+    session::{Flushed, Session},
+};
+
+/// How long a peer may take to read the goodbye and hang up.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// A whole message of the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// Work that a message gave rise to; nothing more is read until it is done.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a transport makes of messages.
+pub trait Handler: Send {
+    fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work>;
+}
+
+enum Event {
+    Message(Inbound),
+    WorkDone,
+    End(CloseReason),
+}
+
+/// Gives the connection to the session and serves it until it has ended and the peer was told.
+///
+/// A session that already has a socket keeps it, and this connection is dropped.
+pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: impl Handler) {
+    let Connection {
+        stream, mut reader, ..
+    } = connection;
+    if session.own(stream).is_err() {
+        return;
+    }
+    let Some(socket) = session.socket() else {
+        return;
+    };
+    let mut work: Option<Work> = None;
+    loop {
+        let event = poll_fn(|cx| poll(cx, &session, socket, &mut reader, &mut work)).await;
+        match event {
+            Event::WorkDone => work = None,
+            Event::End(reason) => {
+                session.end(reason);
+                break;
+            }
+            Event::Message(inbound) => {
+                session.heard();
+                match inbound {
+                    Inbound::Text(text) => {
+                        work = handler.message(&session, Message::Text(text));
+                    }
+                    Inbound::Binary(bytes) => {
+                        work = handler.message(&session, Message::Binary(bytes));
+                    }
+                    Inbound::Ping(payload) => session.queue(Packet::raw(frame::pong(&payload))),
+                    Inbound::Pong => {}
+                    Inbound::Close(code) => session.end(CloseReason::Left(code.unwrap_or(1005))),
+                }
+            }
+        }
+    }
+    // Someone else may have ended the session and not yet queued the goodbye.
+    let closed = poll_fn(|cx| {
+        session.register(cx);
+        session.closed().map_or(Poll::Pending, Poll::Ready)
+    });
+    if closed.await.is_told() {
+        // A peer that does not take the rest in time is left.
+        let _ = tokio::time::timeout(GOODBYE, farewell(&session, socket)).await;
+    }
+}
+
+fn poll(
+    cx: &mut Context<'_>,
+    session: &Arc<Session>,
+    socket: &TcpStream,
+    reader: &mut Reader,
+    work: &mut Option<Work>,
+) -> Poll<Event> {
+    // Registered before anything is looked at, so that no wake in between is lost.
+    session.register(cx);
+    if let Some(reason) = session.closed() {
+        return Poll::Ready(Event::End(reason.clone()));
+    }
+    while session.has_backlog() {
+        match socket.poll_write_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                session.flush();
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
+            Poll::Pending => break,
+        }
+    }
+    if let Some(work) = work {
+        ready!(work.as_mut().poll(cx));
+        return Poll::Ready(Event::WorkDone);
+    }
+    loop {
+        if let Some(message) = reader.inbound.pop_front() {
+            return Poll::Ready(Event::Message(message));
+        }
+        if reader.inbound.capacity() > 0 {
+            reader.inbound.shrink_to_fit();
+        }
+        if ready!(socket.poll_read_ready(cx)).is_err() {
+            return Poll::Ready(Event::End(CloseReason::Lost));
+        }
+        if let Some(reason) = read(session, socket, reader) {
+            return Poll::Ready(Event::End(reason));
+        }
+    }
+}
+
+/// Reads once; returns why the session has to end, if it has.
+fn read(session: &Session, socket: &TcpStream, reader: &mut Reader) -> Option<CloseReason> {
+    let max = session.hub().config().limits.message_bytes;
+    BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
+        Ok(0) => Some(CloseReason::Lost),
+        Ok(count) => {
+            let pushed = reader
+                .decoder
+                .push(&mut buffer[..count], max, &mut reader.inbound);
+            // What came before the fault is dropped: the connection cannot be trusted any more.
+            pushed.err().map(reason_of)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            None
+        }
+        Err(_) => Some(CloseReason::Lost),
+    })
+}
+
+fn reason_of(error: FrameError) -> CloseReason {
+    match error {
+        FrameError::Protocol(what) => CloseReason::Protocol(what),
+        FrameError::NotText => CloseReason::NotText,
+        FrameError::TooBig => CloseReason::TooBig,
+    }
+}
+
+/// Sends what is left, hangs up, and waits for the peer to do the same.
+async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
+    while session.has_backlog() {
+        if socket.writable().await.is_err() {
+            return;
+        }
+        if session.flush() == Flushed::All {
+            break;
+        }
+    }
+    if socket2::SockRef::from(socket)
+        .shutdown(std::net::Shutdown::Write)
+        .is_ok()
+    {
+        linger(socket).await;
+    }
+}
+
+/// Reads and drops until the peer hangs up: closing with unread bytes would destroy what it has yet to read.
+pub(super) async fn linger(socket: &TcpStream) {
+    let drained = async {
+        let mut sink = [0; 1_024];
+        while socket.readable().await.is_ok() {
+            match socket.try_read(&mut sink) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, drained).await;
+}

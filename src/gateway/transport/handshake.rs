@@ -1,0 +1,123 @@
+//! The opening handshake of a WebSocket (RFC 6455 section 4.2) on an HTTP/1.1 request.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::gateway::problem::Problem;
+
+/// A request that asks for a WebSocket, and asks rightly.
+pub struct Upgrade {
+    accept: String,
+    protocol: Option<&'static str>,
+    on: OnUpgrade,
+}
+
+/// What is wrong with a request for a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    #[error("this address speaks WebSocket: connect with a WebSocket client")]
+    NotWebSocket,
+    #[error("only version 13 of the WebSocket protocol is spoken")]
+    Version,
+    #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
+    Key,
+    #[error("this connection cannot be upgraded: use HTTP/1.1")]
+    NotUpgradable,
+}
+
+impl IntoResponse for HandshakeError {
+    fn into_response(self) -> Response {
+        let required = |name, value| {
+            let status = StatusCode::UPGRADE_REQUIRED;
+            let problem = Problem::new(status, "BAD_REQUEST", self.to_string());
+            ([(name, HeaderValue::from_static(value))], problem).into_response()
+        };
+        match self {
+            Self::NotWebSocket => required(header::UPGRADE, "websocket"),
+            Self::Version => required(header::SEC_WEBSOCKET_VERSION, "13"),
+            Self::Key | Self::NotUpgradable => {
+                Problem::bad_request(self.to_string()).into_response()
+            }
+        }
+    }
+}
+
+impl Upgrade {
+    /// Checks the request. `protocols` are the subprotocols served; the first one that the client offers is
+    /// chosen, and none when it offers none of them.
+    pub fn check(
+        request: &mut Request,
+        protocols: &[&'static str],
+    ) -> Result<Self, HandshakeError> {
+        let headers = request.headers();
+        if request.method() != Method::GET
+            || !has_token(headers, &header::CONNECTION, "upgrade")
+            || !has_token(headers, &header::UPGRADE, "websocket")
+        {
+            return Err(HandshakeError::NotWebSocket);
+        }
+        let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+        if version.is_none_or(|version| version != "13") {
+            return Err(HandshakeError::Version);
+        }
+        let is_key = |key: &&HeaderValue| {
+            BASE64_STANDARD
+                .decode(key)
+                .is_ok_and(|bytes| bytes.len() == 16)
+        };
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .filter(is_key)
+            .ok_or(HandshakeError::Key)?;
+        let accept = derive_accept_key(key.as_bytes());
+        let protocol = protocols
+            .iter()
+            .copied()
+            .find(|served| has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, served));
+        let on = request
+            .extensions_mut()
+            .remove::<OnUpgrade>()
+            .ok_or(HandshakeError::NotUpgradable)?;
+        Ok(Self {
+            accept,
+            protocol,
+            on,
+        })
+    }
+
+    /// The 101 answer, and the connection that follows once it was sent.
+    pub fn accept(self) -> (Response, OnUpgrade) {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        // Base64 is always a header value.
+        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        if let Some(protocol) = self.protocol {
+            headers.insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(protocol),
+            );
+        }
+        (response, self.on)
+    }
+}
+
+/// Whether a header that lists tokens names this one, in any case.
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|each| each.trim().eq_ignore_ascii_case(token))
+}

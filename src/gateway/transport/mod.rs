@@ -1,0 +1,9 @@
+//! How sessions reach their clients: WebSocket with its handshake and connection, which Socket.IO shares, and
+//! server-sent events.
+
+pub mod connection;
+pub mod drive;
+pub mod handshake;
+pub mod socketio;
+pub mod sse;
+pub mod websocket;

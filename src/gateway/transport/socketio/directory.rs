@@ -1,0 +1,68 @@
+//! The connections that are served by polling, by the secret id that their requests name them with.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::polling::Polled;
+
+/// How long an ended connection is kept for its client to fetch the goodbye.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often ended connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// See the module's description. Bounded by the limit on connections, which every one in it is counted in.
+#[derive(Default)]
+pub struct Directory {
+    polled: Mutex<HashMap<Box<str>, Kept>>,
+}
+
+struct Kept {
+    polled: Arc<Polled>,
+    /// When it was first seen to have ended.
+    ended: Option<Instant>,
+}
+
+impl Directory {
+    pub fn insert(&self, sid: Box<str>, polled: Arc<Polled>) {
+        let ended = None;
+        self.polled.lock().insert(sid, Kept { polled, ended });
+    }
+
+    pub fn find(&self, sid: &str) -> Option<Arc<Polled>> {
+        self.polled.lock().get(sid).map(|kept| kept.polled.clone())
+    }
+
+    pub fn remove(&self, sid: &str) {
+        self.polled.lock().remove(sid);
+    }
+
+    /// Forgets ended connections, until it is stopped and nothing is left to forget.
+    pub async fn sweep(&self, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let now = sweep.tick().await;
+            let mut gone = Vec::new();
+            self.polled.lock().retain(|_, kept| {
+                let session = kept.polled.session();
+                if session.closed().is_none() {
+                    return true;
+                }
+                let since = *kept.ended.get_or_insert(now);
+                let keep = session.has_backlog() && now - since < LINGER;
+                if !keep {
+                    gone.push(kept.polled.clone());
+                }
+                keep
+            });
+            // Dropped after the lock is.
+            drop(gone);
+            if stop.is_cancelled() && self.polled.lock().is_empty() {
+                return;
+            }
+        }
+    }
+}

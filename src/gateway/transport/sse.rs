@@ -1,0 +1,234 @@
+//! `GET /realtime/sse`: a read-only stream of server-sent events that `Last-Event-ID` resumes.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::{self, ConnectInfo, Query, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use serde::Deserialize;
+
+use crate::{
+    gateway::{
+        CloseReason, Refusal,
+        auth::Identity,
+        context::Context,
+        encode::{self, Packet, Wire},
+        hub::Hub,
+        problem::Problem,
+        protocol::{Answer, Interval, Mode, Names, Request, Since, Subscribe},
+        session::{Pulled, Session},
+    },
+    shutdown::Hangup,
+};
+
+/// How soon an `EventSource` comes back after a broken stream, in ms.
+const RETRY_MS: u32 = 2_000;
+/// Most bytes given to the HTTP connection at once.
+const CHUNK_BYTES: usize = 65_536;
+
+#[derive(Deserialize)]
+pub struct Parameters {
+    channels: Option<String>,
+    since: Option<String>,
+    epoch: Option<String>,
+    token: Option<String>,
+    mode: Option<Mode>,
+    interval: Option<u64>,
+    snapshot: Option<bool>,
+}
+
+/// Opens a stream. Whatever is wrong with the request is told before the stream begins.
+pub async fn open(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    request: extract::Request,
+) -> Response {
+    let parameters = match parameters {
+        Ok(Query(parameters)) => parameters,
+        Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
+    };
+    let headers = request.headers();
+    let hangup = request.extensions().get::<Hangup>().cloned();
+    match stream(&context, peer, &parameters, headers, hangup).await {
+        Ok(mut response) => {
+            if let Some(origin) = context.origins().cors_origin(headers) {
+                let allow = header::ACCESS_CONTROL_ALLOW_ORIGIN;
+                response.headers_mut().insert(allow, origin.clone());
+                let vary = HeaderValue::from_static("origin");
+                response.headers_mut().insert(header::VARY, vary);
+            }
+            response
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn stream(
+    context: &Context,
+    peer: SocketAddr,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+    hangup: Option<Hangup>,
+) -> Result<Response, Problem> {
+    if !context.origins().allows(headers) {
+        return Err(Problem::origin());
+    }
+    let token = parameters.token.as_deref();
+    let identity = context
+        .identify(headers, token)
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    let subscribe = subscription(context.hub(), identity.as_ref(), parameters, headers)
+        .map_err(|refusal| Problem::from(&refusal))?;
+    let hold = context.admit(peer, headers)?;
+    let session = context
+        .hub()
+        .open(Wire::Sse, identity, Some(hold))
+        .ok_or_else(Problem::closing)?;
+    if let Some(hangup) = hangup {
+        session.pulled_over(hangup);
+    }
+    let body = EventStream {
+        session: session.clone(),
+    };
+    session.queue(Packet::raw(format!("retry: {RETRY_MS}\n\n")));
+    session.greet();
+    let reply =
+        Box::new(|answer: &Answer| vec![encode::event(Wire::Sse, answer.event(), &answer.data())]);
+    session
+        .request(Ok(Request::Subscribe(subscribe)), reply)
+        .await;
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// What the query and `Last-Event-ID` ask for, when all of it can be given.
+fn subscription(
+    hub: &Hub,
+    identity: Option<&Identity>,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+) -> Result<Subscribe, Refusal> {
+    let names: Vec<String> = parameters
+        .channels
+        .iter()
+        .flat_map(|list| list.split(','))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let interval = parameters.interval.unwrap_or(0);
+    let Some(interval) = Interval::new(interval) else {
+        return Err(Refusal::bad_request(format!(
+            "interval {interval} is not one of 0, 100, 250, 1000 and 5000"
+        )));
+    };
+    let most = hub.config().limits.channels_per_request;
+    if names.is_empty() || names.len() > most {
+        return Err(Refusal::bad_request(format!(
+            "channels must name 1 to {most} channels, such as channels=price:ETH,new-block"
+        )));
+    }
+    let subscribe = Subscribe {
+        since: since(parameters, headers)?,
+        names: Names::Many(names),
+        epoch: parameters.epoch.clone(),
+        snapshot: parameters.snapshot.unwrap_or(true),
+        mode: parameters.mode,
+        interval,
+    };
+    hub.check(&subscribe, identity)?;
+    Ok(subscribe)
+}
+
+/// `Last-Event-ID` is newer than the URL, which a client that comes back repeats.
+fn since(parameters: &Parameters, headers: &HeaderMap) -> Result<Option<Since>, Refusal> {
+    let last = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| !value.is_empty());
+    let Some(text) = last.or(parameters.since.as_deref()) else {
+        return Ok(None);
+    };
+    positions(text).map(|seqs| Some(Since::Each(seqs)))
+}
+
+/// Reads `a@13,b@7`.
+fn positions(text: &str) -> Result<BTreeMap<String, u64>, Refusal> {
+    let bad = |part: &str| {
+        Refusal::bad_request(format!(
+            "{:?} is not a position: use CHANNEL@SEQ, several separated by commas",
+            part.chars().take(64).collect::<String>()
+        ))
+    };
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (channel, seq) = part.rsplit_once('@').ok_or_else(|| bad(part))?;
+            let seq = seq.parse().map_err(|_| bad(part))?;
+            Ok((channel.to_owned(), seq))
+        })
+        .collect()
+}
+
+/// The body of the response; the session ends with it.
+struct EventStream {
+    session: Arc<Session>,
+}
+
+impl Stream for EventStream {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        self.session
+            .poll_take(cx, CHUNK_BYTES)
+            .map(|pulled| match pulled {
+                Pulled::Payloads(payloads) => {
+                    let mut chunk = BytesMut::new();
+                    for payload in payloads {
+                        chunk.extend_from_slice(&payload);
+                    }
+                    Some(Ok(chunk.freeze()))
+                }
+                Pulled::Ended => None,
+            })
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.session.end(CloseReason::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_as_they_are_written() {
+        assert_eq!(
+            positions("new-block@13,user:a@b@7").unwrap(),
+            BTreeMap::from([("new-block".to_owned(), 13), ("user:a@b".to_owned(), 7)])
+        );
+        for bad in ["new-block", "new-block@", "new-block@-1", "@x"] {
+            assert!(positions(bad).is_err(), "{bad}");
+        }
+    }
+}

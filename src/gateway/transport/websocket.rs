@@ -1,0 +1,118 @@
+//! `GET /realtime`: the native protocol, JSON in WebSocket text frames.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Query, Request, State, rejection::QueryRejection},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    connection::Connection,
+    drive::{Handler, Message, Work, drive},
+    handshake::Upgrade,
+};
+use crate::gateway::{
+    CloseReason, Refusal,
+    address::Refused,
+    context::Context,
+    encode::{Packet, Wire},
+    problem::Problem,
+    protocol::parse_text,
+    session::Session,
+};
+
+/// The subprotocol of this gateway, chosen when a client offers it.
+const PROTOCOL: &str = "chaincast.v1.json";
+
+#[derive(Deserialize)]
+pub struct Parameters {
+    token: Option<String>,
+}
+
+/// Opens a session. A request that may not connect is refused before the upgrade; too many connections of one
+/// address are told by the close code 4030, which browsers can see.
+pub async fn open(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    mut request: Request,
+) -> Response {
+    let parameters = match parameters {
+        Ok(Query(parameters)) => parameters,
+        Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
+    };
+    if !context.origins().allows(request.headers()) {
+        return Problem::origin().into_response();
+    }
+    let upgrade = match Upgrade::check(&mut request, &[PROTOCOL]) {
+        Ok(upgrade) => upgrade,
+        Err(error) => return error.into_response(),
+    };
+    let token = parameters.token.as_deref();
+    let identity = match context.identify(request.headers(), token).await {
+        Ok(identity) => identity,
+        Err(error) => return Problem::from(&error).into_response(),
+    };
+    let admitted = match context.admit(peer, request.headers()) {
+        Ok(hold) => Ok(hold),
+        Err(Refused::Address(_)) => Err(CloseReason::TooManyConnections),
+        Err(full) => return Problem::from(full).into_response(),
+    };
+    if context.hub().is_closing() {
+        return Problem::closing().into_response();
+    }
+    let (response, on) = upgrade.accept();
+    let task = {
+        let context = context.clone();
+        async move {
+            let connection = match Connection::establish(on, context.config()).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "a WebSocket was not opened");
+                    return;
+                }
+            };
+            match admitted {
+                Err(reason) => connection.refuse(&reason).await,
+                Ok(hold) => {
+                    let Some(session) = context.hub().open(Wire::Json, identity, Some(hold)) else {
+                        let retry_after_ms = context.hub().retry_after_ms();
+                        return connection
+                            .refuse(&CloseReason::GoingAway { retry_after_ms })
+                            .await;
+                    };
+                    session.greet();
+                    drive(session, connection, Native).await;
+                }
+            }
+        }
+    };
+    context.tasks().spawn(task);
+    response
+}
+
+/// Reads native messages.
+struct Native;
+
+impl Handler for Native {
+    fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work> {
+        let (id, request) = match message {
+            Message::Text(text) => parse_text(&text),
+            Message::Binary(_) => (
+                None,
+                Err(Refusal::bad_request(
+                    "binary messages are not understood: send JSON as text",
+                )),
+            ),
+        };
+        let session = session.clone();
+        Some(Box::pin(async move {
+            let reply = Box::new(move |answer: &crate::gateway::protocol::Answer| {
+                vec![Packet::text(&answer.text(id.as_ref()))]
+            });
+            session.request(request, reply).await;
+        }))
+    }
+}

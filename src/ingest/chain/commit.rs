@@ -1,0 +1,114 @@
+//! One transaction of the chain writer: rows, cursor, ticks and updates together, and the announcement after it.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    IngestError,
+    session::{PATIENCE, Session},
+    ticks::ticks_of,
+};
+use crate::{
+    ingest::PriceSignal,
+    model::{BlockRef, IndexedBlock},
+    store::{
+        chain::{self as stored, Tags},
+        ticks, updates,
+    },
+};
+
+/// A database that takes longer for one transaction of blocks is taken for gone.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The next step of the stored chain.
+pub(super) struct Step<'a> {
+    /// Goes back to this block first.
+    pub(super) ancestor: Option<BlockRef>,
+    pub(super) blocks: &'a [IndexedBlock],
+    /// Blocks from this height on are announced.
+    pub(super) announce_from: u64,
+}
+
+impl Session<'_> {
+    /// Commits a step, then announces it. When the transaction fails, nothing of it happened, unless the commit was
+    /// carried out and only its answer is missing: the next session reads which.
+    pub(super) async fn commit(&mut self, step: Step<'_>) -> Result<(), IngestError> {
+        let parts = self.parts;
+        let chain_id = parts.config.chain_id;
+        let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
+        let mut news = Vec::with_capacity(step.blocks.len() + 1);
+
+        let began = Instant::now();
+        let writer = &mut self.writer;
+        let committed = parts.within(COMMIT_PATIENCE, async {
+            let mut transaction = writer.begin().await?;
+            let mut dropped = 0;
+            if let Some(ancestor) = step.ancestor {
+                let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
+                dropped = blocks.len();
+                news.push(parts.announcer.reorg(ancestor, blocks));
+            }
+            let proven = parts.config.checks.all();
+            stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
+            ticks::insert(&mut transaction, &new_ticks).await?;
+            let announced = step
+                .blocks
+                .iter()
+                .filter(|block| block.header.number >= step.announce_from);
+            news.extend(announced.map(|block| parts.announcer.new_block(block)));
+            let updates = updates::append(&mut transaction, news).await?;
+            transaction.commit().await?;
+            Ok((updates, dropped))
+        });
+        let (updates, dropped) = committed.await?;
+
+        parts.publisher.publish(updates);
+        if let Some(last) = step.blocks.last() {
+            self.head = Some(last.block_ref());
+        }
+        if let Some(ancestor) = step.ancestor {
+            // `safe` was lowered with the head: what the node says of it is news again.
+            self.recorded = Tags::default();
+            tracing::warn!(
+                chain_id,
+                depth = dropped,
+                ancestor = ancestor.number,
+                head = self.head.map(|head| head.number),
+                "followed a reorg"
+            );
+            parts.signals.send(PriceSignal::Reorged { chain_id });
+        }
+        if !new_ticks.is_empty() {
+            parts.signals.send(PriceSignal::Ticks(new_ticks));
+        }
+        parts
+            .metrics
+            .committed(step.blocks, dropped, began.elapsed());
+        Ok(())
+    }
+
+    /// Commits what the node says of its chain, and announces a block that became final.
+    pub(super) async fn commit_tags(
+        &mut self,
+        tags: Tags,
+        newly_final: Option<BlockRef>,
+    ) -> Result<(), IngestError> {
+        let parts = self.parts;
+        // That the genesis block is final is no news.
+        let news = newly_final.filter(|block| block.number > 0);
+        let news = news
+            .map(|block| parts.announcer.finalized(block))
+            .into_iter()
+            .collect();
+        let writer = &mut self.writer;
+        let committed = parts.within(PATIENCE, async {
+            let mut transaction = writer.begin().await?;
+            stored::record_tags(&mut transaction, parts.config.chain_id, &tags).await?;
+            let updates = updates::append(&mut transaction, news).await?;
+            transaction.commit().await?;
+            Ok(updates)
+        });
+        let updates = committed.await?;
+        parts.publisher.publish(updates);
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Why a chain cannot be indexed.
+
+use std::time::Duration;
+
+use crate::{
+    model::{B256, BlockRef, ChainId},
+    source::chain::NodeError,
+    store::StoreError,
+};
+
+/// Why a chain writer did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("chain {chain_id} (chains.rpc_url): {error}")]
+    Node { chain_id: ChainId, error: NodeError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("chain {chain_id}: the database did not answer within {limit:?}")]
+    Silent { chain_id: ChainId, limit: Duration },
+    #[error(
+        "the database indexes another chain {chain_id} than the node serves: genesis hash {stored} is stored, the \
+         node has {actual}. Point chains.rpc_url or database.url at the right one, or drop what is stored: \
+         `chaincast dev` does that with --reset"
+    )]
+    DifferentChain {
+        chain_id: ChainId,
+        stored: B256,
+        actual: B256,
+    },
+    #[error(
+        "chain {chain_id} is indexed from block {stored} on, but start_block is {configured}: set it back, or use \
+         another database"
+    )]
+    StartBlockMoved {
+        chain_id: ChainId,
+        stored: u64,
+        configured: u64,
+    },
+    #[error(
+        "chain {chain_id}: the node follows a branch that leaves the indexed one below block {}, {limit}. If that is \
+         right, raise chains.max_reorg_depth when it is the limit, or drop what is stored and index again (`chaincast \
+         dev` does that with --reset); if not, point chains.rpc_url at another node. The indexed head is block {} {}",
+        .below, .head.number, .head.hash
+    )]
+    ReorgTooDeep {
+        chain_id: ChainId,
+        head: BlockRef,
+        below: u64,
+        limit: ReorgLimit,
+    },
+}
+
+/// What forbids to go back further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReorgLimit {
+    #[error("which is deeper than max_reorg_depth = {0}")]
+    Depth(u64),
+    #[error("which is below the finalized block {0}")]
+    Finalized(u64),
+    #[error("where the index begins (start_block = {0})")]
+    Start(u64),
+}
+
+impl IngestError {
+    /// Whether waiting cannot mend it: the writer ends with it.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Node { error, .. } => {
+                matches!(error, NodeError::WrongChain { .. } | NodeError::Url { .. })
+            }
+            Self::Store(error) => !error.is_transient(),
+            Self::Silent { .. } => false,
+            Self::DifferentChain { .. }
+            | Self::StartBlockMoved { .. }
+            | Self::ReorgTooDeep { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The one writer of a chain: from the node's head to rows, cursor and updates, one transaction at a time.
+//!
+//! Promises that the stored chain is hash-linked at every commit, that each indexed block is announced after the
+//! transaction that holds it (see `announce_blocks` for history), and that a reorg is one transaction and one
+//! `reorg` update. A node or a database that goes away, or falls silent, is waited for; [`ChainIngest::run`] fails only for what
+//! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
+
+mod commit;
+mod error;
+mod events;
+mod forward;
+mod outage;
+mod reorg;
+mod session;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod ticks;
+mod witness;
+
+pub use error::{IngestError, ReorgLimit};
+pub use ticks::TickDecoder;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use self::{
+    events::Announcer,
+    outage::Outage,
+    session::{PATIENCE, Session},
+    telemetry::ChainMetrics,
+};
+use super::PriceSignals;
+use crate::{
+    bus::Publisher,
+    model::{B256, ChainId},
+    source::chain::{ChainConfig, HeadFollower, Node, NodeError, NodeView},
+    store::{Store, StoreError, chain as stored},
+};
+
+/// Indexes one chain.
+pub struct ChainIngest {
+    parts: Parts,
+    follower: HeadFollower,
+    seen: watch::Receiver<NodeView>,
+}
+
+/// What every session of the writer uses.
+#[derive(Clone)]
+struct Parts {
+    config: ChainConfig,
+    node: Arc<Node>,
+    store: Store,
+    publisher: Publisher,
+    decoder: Arc<dyn TickDecoder>,
+    signals: PriceSignals,
+    announcer: Announcer,
+    metrics: ChainMetrics,
+}
+
+impl ChainIngest {
+    /// Asks the node who it is and compares that with the config and with what is stored, so that a wrong URL or
+    /// another chain fails the start. A node that does not answer fails it only when nothing is indexed yet: what is
+    /// indexed can be served meanwhile. Nothing is written yet, and the right to write is not taken.
+    pub async fn connect(
+        config: ChainConfig,
+        first_chain: ChainId,
+        store: Store,
+        publisher: Publisher,
+        decoder: Arc<dyn TickDecoder>,
+        signals: PriceSignals,
+    ) -> Result<Self, IngestError> {
+        let chain_id = config.chain_id;
+        let failed = |error: NodeError| IngestError::Node { chain_id, error };
+        let node = Arc::new(Node::new(&config).map_err(failed)?);
+        let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
+        let parts = Parts {
+            node,
+            store,
+            publisher,
+            decoder,
+            signals,
+            announcer: Announcer::new(chain_id, first_chain),
+            metrics: ChainMetrics::of(chain_id),
+            config,
+        };
+        let mut connection = parts
+            .store
+            .pool()
+            .acquire()
+            .await
+            .map_err(StoreError::from)?;
+        let state = parts
+            .within(PATIENCE, stored::state(&mut connection, chain_id))
+            .await?;
+        match (parts.genesis().await, state) {
+            (Ok(genesis), Some(state)) => parts.check_identity(&state, genesis)?,
+            (Ok(_), None) => {}
+            (Err(error), Some(_)) if !error.is_final() => {
+                tracing::warn!(chain_id, %error, "the node does not answer yet; what is indexed is served meanwhile");
+            }
+            (Err(error), _) => return Err(error),
+        }
+        drop(connection);
+        Ok(Self {
+            parts,
+            follower,
+            seen,
+        })
+    }
+
+    /// Indexes until `stop`. A commit that began is finished first, but is not waited for longer than it may take.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), IngestError> {
+        let Self {
+            parts,
+            follower,
+            mut seen,
+        } = self;
+        let _following = AbortOnDropHandle::new(tokio::spawn(follower.run(stop.child_token())));
+        let mut outage = Outage::none(parts.config.chain_id);
+        while !stop.is_cancelled() {
+            let opened = tokio::select! {
+                () = stop.cancelled() => break,
+                opened = Session::open(&parts, &stop) => opened,
+            };
+            let ended = match opened {
+                // Only who holds the right to write records what its node says.
+                Ok(session) => {
+                    let heard = seen.clone();
+                    tokio::select! {
+                        ended = session.run(&mut seen, &mut outage) => ended,
+                        never = parts.witness(heard) => match never {},
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(()) => break,
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => {
+                    let wait = outage.failed(&error);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Parts {
+    async fn genesis(&self) -> Result<B256, IngestError> {
+        self.node
+            .genesis_hash()
+            .await
+            .map_err(|error| self.node_failed(error))
+    }
+
+    /// Waits for the database no longer than it may take: a dead connection may never say so itself.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, IngestError> {
+        match timeout(limit, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(IngestError::Silent {
+                chain_id: self.config.chain_id,
+                limit,
+            }),
+        }
+    }
+
+    fn node_failed(&self, error: NodeError) -> IngestError {
+        IngestError::Node {
+            chain_id: self.config.chain_id,
+            error,
+        }
+    }
+
+    fn check_identity(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
+        let chain_id = self.config.chain_id;
+        if state.genesis_hash != genesis {
+            return Err(IngestError::DifferentChain {
+                chain_id,
+                stored: state.genesis_hash,
+                actual: genesis,
+            });
+        }
+        if state.head.is_some() && state.start_block != self.config.start_block {
+            return Err(IngestError::StartBlockMoved {
+                chain_id,
+                stored: state.start_block,
+                configured: self.config.start_block,
+            });
+        }
+        Ok(())
+    }
+}

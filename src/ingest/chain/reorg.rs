@@ -1,0 +1,127 @@
+//! Following the node to another branch.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    IngestError, ReorgLimit,
+    commit::Step,
+    session::{PATIENCE, Session},
+};
+use crate::{
+    model::{BlockRef, IndexedBlock},
+    source::chain::Wanted,
+    store::chain as stored,
+};
+
+impl Session<'_> {
+    /// Moves the index to the branch that ends in `tip`: a block at a known height with another hash than the stored
+    /// one, or the block above the head when its parent is another. The branch is walked by hash, so that it is one
+    /// branch even if the node changes its mind meanwhile, and is fetched whole before anything is unwound.
+    pub(super) async fn reorg(&mut self, tip: BlockRef) -> Result<(), IngestError> {
+        let stop = self.stop.clone();
+        let branch = async {
+            let (ancestor, branch) = self.common_ancestor(tip).await?;
+            Ok::<_, IngestError>((ancestor, self.branch(branch).await?))
+        };
+        let (ancestor, blocks) = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            found = branch => found?,
+        };
+        self.commit(Step {
+            ancestor: Some(ancestor),
+            blocks: &blocks,
+            announce_from: 0,
+        })
+        .await
+    }
+
+    async fn branch(&self, branch: Vec<BlockRef>) -> Result<Vec<IndexedBlock>, IngestError> {
+        let parts = self.parts;
+        stream::iter(branch)
+            .map(|block| parts.fetch(Wanted::Block(block)))
+            .buffered(parts.config.concurrency.max(1))
+            .try_collect()
+            .await
+            .map_err(|error| parts.node_failed(error))
+    }
+
+    /// The newest block that both branches have, and the new branch above it in order of height.
+    async fn common_ancestor(
+        &mut self,
+        tip: BlockRef,
+    ) -> Result<(BlockRef, Vec<BlockRef>), IngestError> {
+        let parts = self.parts;
+        let chain_id = parts.config.chain_id;
+        let mut branch = vec![tip];
+        let mut block = tip;
+        loop {
+            if let Some(limit) = self.forbids(block.number) {
+                return Err(self.too_deep(block.number, limit).await);
+            }
+            let link = parts
+                .node
+                .link(block.hash)
+                .await
+                .map_err(|error| parts.node_failed(error))?;
+            let Some(number) = link.block.number.checked_sub(1) else {
+                return Err(self
+                    .too_deep(0, ReorgLimit::Start(parts.config.start_block))
+                    .await);
+            };
+            let parent = BlockRef {
+                number,
+                hash: link.parent_hash,
+            };
+            let known = if number + 1 == parts.config.start_block {
+                let root = stored::root(self.writer.connection(), chain_id);
+                parts.within(PATIENCE, root).await?
+            } else {
+                let stored = stored::ref_at(self.writer.connection(), chain_id, number);
+                let stored = parts.within(PATIENCE, stored).await?;
+                stored.map(|block| block.hash)
+            };
+            if known == Some(parent.hash) {
+                branch.reverse();
+                return Ok((parent, branch));
+            }
+            branch.push(parent);
+            block = parent;
+        }
+    }
+
+    /// What forbids to drop the stored block at this height, if anything does.
+    fn forbids(&self, number: u64) -> Option<ReorgLimit> {
+        let config = &self.parts.config;
+        let head = self.head?;
+        if number > head.number {
+            None
+        } else if number < config.start_block || number == 0 {
+            Some(ReorgLimit::Start(config.start_block))
+        } else if let Some(finalized) = self.finalized.filter(|block| number <= block.number) {
+            Some(ReorgLimit::Finalized(finalized.number))
+        } else if head.number - number >= config.max_reorg_depth {
+            Some(ReorgLimit::Depth(config.max_reorg_depth))
+        } else {
+            None
+        }
+    }
+
+    /// The error for a branch that leaves the stored one below `below`. When even the genesis differs, that is what
+    /// is told.
+    async fn too_deep(&self, below: u64, limit: ReorgLimit) -> IngestError {
+        let Some(head) = self.head else {
+            return IngestError::Store(crate::store::StoreError::Conflict(
+                "a reorg was met with nothing indexed".to_owned(),
+            ));
+        };
+        match self.check_genesis().await {
+            Ok(()) => IngestError::ReorgTooDeep {
+                chain_id: self.parts.config.chain_id,
+                head,
+                below,
+                limit,
+            },
+            Err(error) => error,
+        }
+    }
+}

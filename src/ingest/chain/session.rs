@@ -1,0 +1,208 @@
+//! The writer while it holds the right to write: what is stored is known here and changed by nobody else.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{IngestError, Outage, Parts};
+use crate::{
+    model::{B256, BlockRef},
+    source::chain::NodeView,
+    store::{
+        chain::{self as stored, Tags},
+        writer::{Stream, Writer},
+    },
+};
+
+/// A database that takes longer for one step is taken for gone; see `COMMIT_PATIENCE` for one with blocks.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// From taking the lock to losing the connection that holds it.
+pub(super) struct Session<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) writer: Writer,
+    pub(super) genesis: B256,
+    pub(super) head: Option<BlockRef>,
+    pub(super) finalized: Option<BlockRef>,
+    /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
+    pub(super) recorded: Tags,
+    /// [`NodeView::outages`] when the node last proved which chain it serves.
+    known_at: u64,
+    pub(super) stop: CancellationToken,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the lock, enters the chain when it is new, and reads where it stands.
+    pub(super) async fn open(
+        parts: &'a Parts,
+        stop: &CancellationToken,
+    ) -> Result<Self, IngestError> {
+        let chain_id = parts.config.chain_id;
+        let acquired = Writer::acquire(&parts.store, Stream::Chain(chain_id));
+        let mut writer = parts.within(PATIENCE, acquired).await?;
+        let genesis = parts.genesis().await?;
+        let start = parts.config.start_block;
+        let registered = stored::register(writer.connection(), chain_id, genesis, start);
+        let state = parts.within(PATIENCE, registered).await?;
+        parts.check_identity(&state, genesis)?;
+        tracing::info!(
+            chain_id,
+            head = state.head.map(|head| head.number),
+            "indexing, as the chain's only writer"
+        );
+        Ok(Self {
+            parts,
+            writer,
+            genesis,
+            head: state.head,
+            finalized: state.finalized,
+            recorded: Tags {
+                node_head: state.node_head,
+                safe_number: state.safe_number,
+                finalized: state.finalized,
+            },
+            known_at: 0,
+            stop: stop.clone(),
+        })
+    }
+
+    /// Follows the node until `stop`, or until the database fails. What the node does wrong is waited out here, so
+    /// that the lock is kept.
+    pub(super) async fn run(
+        mut self,
+        seen: &mut watch::Receiver<NodeView>,
+        outage: &mut Outage,
+    ) -> Result<(), IngestError> {
+        self.known_at = seen.borrow().outages;
+        let stop = self.stop.clone();
+        loop {
+            let view = seen.borrow_and_update().clone();
+            let wait = match self.step(&view).await {
+                Ok(()) => {
+                    outage.ended();
+                    None
+                }
+                Err(error @ IngestError::Node { .. }) if !error.is_final() => {
+                    Some(Instant::now() + outage.failed(&error))
+                }
+                Err(error) => return Err(error),
+            };
+            if stop.is_cancelled() {
+                return self.release().await;
+            }
+            let retry = async {
+                match wait {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return self.release().await,
+                () = retry => {}
+                changed = seen.changed(), if wait.is_none() => {
+                    if changed.is_err() {
+                        // The follower ends only when it is stopped.
+                        return self.release().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A lock that cannot be given back goes with its connection.
+    async fn release(self) -> Result<(), IngestError> {
+        self.parts
+            .within(PATIENCE, self.writer.release())
+            .await
+            .ok();
+        Ok(())
+    }
+
+    /// Brings what is stored to what the node shows.
+    async fn step(&mut self, view: &NodeView) -> Result<(), IngestError> {
+        if view.outages != self.known_at {
+            // It was away: what answers now may be another chain under the same URL.
+            self.check_genesis().await?;
+            self.known_at = view.outages;
+        }
+        self.parts.metrics.stands(
+            self.head.map(|head| head.number),
+            view.head.map(|head| head.number),
+        );
+        if let Some(node_head) = view.head {
+            self.follow(node_head).await?;
+        }
+        self.record(view).await
+    }
+
+    pub(super) async fn check_genesis(&self) -> Result<(), IngestError> {
+        let actual = self.parts.genesis().await?;
+        if actual == self.genesis {
+            return Ok(());
+        }
+        Err(IngestError::DifferentChain {
+            chain_id: self.parts.config.chain_id,
+            stored: self.genesis,
+            actual,
+        })
+    }
+
+    /// Follows until the node's head is indexed, or known not to be news, or until `stop`.
+    async fn follow(&mut self, node_head: BlockRef) -> Result<(), IngestError> {
+        while !self.stop.is_cancelled() {
+            match self.head {
+                Some(head) if node_head == head => return Ok(()),
+                Some(head) if node_head.number <= head.number => {
+                    let chain_id = self.parts.config.chain_id;
+                    let known =
+                        stored::ref_at(self.writer.connection(), chain_id, node_head.number);
+                    let known = self.parts.within(PATIENCE, known).await?;
+                    match known {
+                        // Only another hash at a known height says that the chain changed; a lower head does not.
+                        Some(known) if known.hash != node_head.hash => {
+                            self.reorg(node_head).await?
+                        }
+                        _ => return Ok(()),
+                    }
+                }
+                None if node_head.number < self.parts.config.start_block => return Ok(()),
+                _ => self.forward(node_head).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores `safe`, the node's head and a finalized block that is indexed, when they are news.
+    async fn record(&mut self, view: &NodeView) -> Result<(), IngestError> {
+        // What no column holds is no height of a chain: a node that says so must not end the writer.
+        let height = |block: BlockRef| i64::try_from(block.number).is_ok().then_some(block.number);
+        let mut tags = Tags {
+            node_head: view.head.and_then(height),
+            safe_number: view.safe.and_then(height),
+            finalized: self.finalized,
+        };
+        let mut newly_final = None;
+        if let (Some(finalized), Some(head)) = (view.finalized, self.head) {
+            let news = self
+                .finalized
+                .is_none_or(|known| finalized.number > known.number);
+            if news && finalized.number <= head.number {
+                let chain_id = self.parts.config.chain_id;
+                let known = stored::ref_at(self.writer.connection(), chain_id, finalized.number);
+                let known = self.parts.within(PATIENCE, known).await?;
+                if known == Some(finalized) {
+                    newly_final = Some(finalized);
+                    tags.finalized = newly_final;
+                }
+            }
+        }
+        if tags == self.recorded {
+            return Ok(());
+        }
+        self.commit_tags(tags, newly_final).await?;
+        self.finalized = tags.finalized;
+        self.recorded = tags;
+        Ok(())
+    }
+}

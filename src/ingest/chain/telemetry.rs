@@ -1,0 +1,95 @@
+//! Metrics of the chain writers.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::{
+    model::{ChainId, IndexedBlock},
+    source::chain::NodeError,
+};
+
+/// The metrics of one chain.
+#[derive(Debug, Clone)]
+pub(super) struct ChainMetrics {
+    chain_id: String,
+}
+
+impl ChainMetrics {
+    pub(super) fn of(chain_id: ChainId) -> Self {
+        describe_gauge!(
+            "chaincast_chain_head_number",
+            "Height of the newest indexed block"
+        );
+        describe_gauge!(
+            "chaincast_chain_lag_blocks",
+            "Blocks between the node's head and the index"
+        );
+        describe_counter!("chaincast_chain_blocks_total", "Blocks indexed");
+        describe_counter!("chaincast_chain_transactions_total", "Transactions indexed");
+        describe_counter!("chaincast_chain_logs_total", "Logs indexed");
+        describe_counter!("chaincast_chain_reorgs_total", "Reorgs followed");
+        describe_counter!(
+            "chaincast_chain_dropped_blocks_total",
+            "Blocks dropped by reorgs"
+        );
+        describe_counter!(
+            "chaincast_chain_node_errors_total",
+            "Requests that a node did not answer well, by kind"
+        );
+        describe_histogram!(
+            "chaincast_chain_commit_seconds",
+            Unit::Seconds,
+            "From the begin of a transaction of blocks to its commit"
+        );
+        let chain_id = chain_id.to_string();
+        // Shown as 0 from the start: a rate over a counter that only appears with its first event misses that one.
+        for name in [
+            "chaincast_chain_blocks_total",
+            "chaincast_chain_transactions_total",
+            "chaincast_chain_logs_total",
+            "chaincast_chain_reorgs_total",
+            "chaincast_chain_dropped_blocks_total",
+        ] {
+            counter!(name, "chain_id" => chain_id.clone()).increment(0);
+        }
+        for kind in NodeError::KINDS {
+            counter!("chaincast_chain_node_errors_total", "chain_id" => chain_id.clone(), "kind" => kind).increment(0);
+        }
+        Self { chain_id }
+    }
+
+    /// Blocks were committed.
+    pub(super) fn committed(&self, blocks: &[IndexedBlock], dropped: usize, took: Duration) {
+        let id = || self.chain_id.clone();
+        let count = |of: fn(&IndexedBlock) -> usize| blocks.iter().map(of).sum::<usize>() as u64;
+        counter!("chaincast_chain_blocks_total", "chain_id" => id()).increment(blocks.len() as u64);
+        counter!("chaincast_chain_transactions_total", "chain_id" => id())
+            .increment(count(|block| block.transactions.len()));
+        counter!("chaincast_chain_logs_total", "chain_id" => id())
+            .increment(count(|block| block.logs.len()));
+        if dropped > 0 {
+            counter!("chaincast_chain_reorgs_total", "chain_id" => id()).increment(1);
+            counter!("chaincast_chain_dropped_blocks_total", "chain_id" => id())
+                .increment(dropped as u64);
+        }
+        histogram!("chaincast_chain_commit_seconds", "chain_id" => id()).record(took.as_secs_f64());
+    }
+
+    /// Where the index stands, and the node.
+    pub(super) fn stands(&self, indexed: Option<u64>, node: Option<u64>) {
+        if let Some(indexed) = indexed {
+            gauge!("chaincast_chain_head_number", "chain_id" => self.chain_id.clone())
+                .set(indexed as f64);
+        }
+        if let Some(node) = node {
+            let lag = indexed.map_or(node.saturating_add(1), |indexed| {
+                node.saturating_sub(indexed)
+            });
+            gauge!("chaincast_chain_lag_blocks", "chain_id" => self.chain_id.clone())
+                .set(lag as f64);
+        }
+    }
+}

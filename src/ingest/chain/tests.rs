@@ -1,0 +1,8 @@
+//! The chain writer between a real PostgreSQL and a real anvil.
+
+mod faults;
+mod follow;
+mod gate;
+mod inverse;
+mod proxy;
+mod stage;

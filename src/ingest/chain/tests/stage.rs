@@ -1,0 +1,301 @@
+//! A database, a chain and a writer between them.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{PgConnection, Row};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bus::{Bus, BusConfig, Feed},
+    dev::{Anvil, AnvilOptions, ChainControl, Node, PrivatePostgres},
+    ingest::{ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
+    model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
+    shutdown::{Failures, Tasks},
+    source::{
+        chain::{ChainConfig, ChecksConfig},
+        price::LogView,
+    },
+    store::{Store, StoreConfig, chain as stored},
+};
+
+pub(super) const CHAIN: ChainId = 31_337;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `check` gives something; panics with `what` when that takes too long.
+pub(super) async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Every log with three topics is worth 1 and its position.
+pub(super) struct EveryTransfer;
+
+impl TickDecoder for EveryTransfer {
+    fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Tick> {
+        let tick = (log.topics.len() == 3).then(|| Tick {
+            token: "ETH".parse().unwrap(),
+            source: "test".into(),
+            quote: "USD".into(),
+            price: (log.log_index + 1).into(),
+            observed_at: log.block_timestamp as i64 * 1_000,
+            origin: Some(LogOrigin {
+                chain_id,
+                block_number: log.block_number,
+                block_hash: log.block_hash,
+                log_index: log.log_index,
+            }),
+        });
+        Vec::from_iter(tick)
+    }
+}
+
+/// Removed when the test ends.
+pub(super) struct Dir(PathBuf);
+
+impl Dir {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+pub(super) struct Stage {
+    // Fields are dropped in order: the servers end before their directory goes.
+    pub(super) postgres: Option<PrivatePostgres>,
+    pub(super) anvil: Option<Anvil>,
+    pub(super) anvil_options: AnvilOptions,
+    pub(super) control: ChainControl,
+    pub(super) node: Node,
+    pub(super) store: Store,
+    pub(super) database: StoreConfig,
+    pub(super) feed: Feed,
+    waiting: VecDeque<Update>,
+    pub(super) bus: Bus,
+    _tasks: Tasks,
+    _failures: Failures,
+    pub(super) dir: Dir,
+}
+
+impl Stage {
+    pub(super) async fn new() -> Self {
+        Self::with(AnvilOptions::default()).await
+    }
+
+    pub(super) async fn with(mut options: AnvilOptions) -> Self {
+        let dir =
+            Dir(std::env::temp_dir()
+                .join(format!("chaincast-chain-{:016x}", rand::random::<u64>())));
+        fs::create_dir_all(dir.path()).unwrap();
+        let postgres = PrivatePostgres::start(&dir.path().join("db"))
+            .await
+            .unwrap();
+        options.state_file = Some(dir.path().join("anvil.json"));
+        let anvil = Anvil::start(&options).await.unwrap();
+        options.port = anvil.port();
+        let node = Node::connect(&anvil.http_url()).unwrap();
+        let database = StoreConfig {
+            url: Secret::new(postgres.url()),
+            ..Default::default()
+        };
+        let store = Store::connect(&database).await.unwrap();
+        let (tasks, failures) = Tasks::new();
+        let bus = Bus::connect(&BusConfig::default(), store.clone(), &tasks)
+            .await
+            .unwrap();
+        Self {
+            feed: bus.feed().await.unwrap(),
+            waiting: VecDeque::new(),
+            bus,
+            _tasks: tasks,
+            _failures: failures,
+            control: ChainControl::new(node.clone()),
+            node,
+            store,
+            database,
+            postgres: Some(postgres),
+            anvil: Some(anvil),
+            anvil_options: options,
+            dir,
+        }
+    }
+
+    pub(super) fn config(&self) -> ChainConfig {
+        let port = self.anvil_options.port;
+        ChainConfig {
+            chain_id: CHAIN,
+            rpc_url: Secret::new(format!("http://127.0.0.1:{port}/?key=a-secret-key")),
+            ws_url: Some(Secret::new(format!("ws://127.0.0.1:{port}"))),
+            start_block: 0,
+            poll_interval_ms: 100,
+            request_timeout_ms: 5_000,
+            concurrency: 4,
+            batch_blocks: 7,
+            announce_blocks: 1_000,
+            max_reorg_depth: 64,
+            checks: ChecksConfig::default(),
+        }
+    }
+
+    pub(super) async fn ingest(&self, config: ChainConfig) -> Result<Running, IngestError> {
+        self.ingest_into(self.store.clone(), config).await
+    }
+
+    /// With a way of its own to the database.
+    pub(super) async fn ingest_into(
+        &self,
+        store: Store,
+        config: ChainConfig,
+    ) -> Result<Running, IngestError> {
+        let (signals, queue) = PriceSignals::new();
+        let publisher = self.bus.publisher();
+        let decoder = Arc::new(EveryTransfer);
+        let ingest =
+            ChainIngest::connect(config, CHAIN, store, publisher, decoder, signals).await?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(ingest.run(stop.clone()));
+        Ok(Running { stop, task, queue })
+    }
+
+    pub(super) async fn connection(&self) -> sqlx::pool::PoolConnection<sqlx::Postgres> {
+        self.store.pool().acquire().await.unwrap()
+    }
+
+    pub(super) async fn state(&self) -> stored::ChainState {
+        stored::state(&mut *self.connection().await, CHAIN)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// The node's head, once it is indexed.
+    pub(super) async fn caught_up(&self) -> BlockRef {
+        eventually("the node's head in the database", async || {
+            let (number, hash) = self.control.head().await.ok()?;
+            let head = BlockRef { number, hash };
+            let mut connection = self.store.pool().acquire().await.ok()?;
+            let state = stored::state(&mut connection, CHAIN).await.ok()??;
+            (state.head == Some(head)).then_some(head)
+        })
+        .await
+    }
+
+    /// The next updates of the chain's channel; checks that no seq is left out.
+    pub(super) async fn heard(&mut self, count: usize) -> Vec<Update> {
+        let mut heard = Vec::new();
+        while heard.len() < count {
+            let commit = tokio::time::timeout(PATIENCE, self.feed.next())
+                .await
+                .unwrap_or_else(|_| panic!("waited in vain for {count} updates, got {heard:?}"));
+            heard.extend(commit.unwrap().iter().cloned());
+        }
+        for pair in heard.windows(2) {
+            assert_eq!(pair[0].seq + 1, pair[1].seq);
+        }
+        heard
+    }
+
+    /// The next block announced; what became final meanwhile is left out.
+    pub(super) async fn next_block(&mut self) -> serde_json::Value {
+        loop {
+            if self.waiting.is_empty() {
+                self.waiting = self.heard(1).await.into();
+            }
+            let update = self.waiting.pop_front().unwrap();
+            if &*update.event == "new-block" {
+                return data(&update);
+            }
+        }
+    }
+
+    /// The stored chain is linked from its first block, and equals the node's.
+    pub(super) async fn assert_equals_node(&self) {
+        let mut connection = self.connection().await;
+        let rows = sqlx::query("SELECT number, hash, parent_hash FROM blocks ORDER BY number")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        let mut parent = None;
+        for row in &rows {
+            let number = row.get::<i64, _>("number") as u64;
+            let hash = B256::from_slice(row.get("hash"));
+            assert_eq!(
+                hash,
+                self.node.block_hash(number).await.unwrap(),
+                "block {number}"
+            );
+            if let Some((below, parent)) = parent {
+                assert_eq!(number, below + 1);
+                assert_eq!(B256::from_slice(row.get("parent_hash")), parent);
+            }
+            parent = Some((number, hash));
+        }
+        let state = self.state().await;
+        assert_eq!(
+            parent.map(|(number, hash)| BlockRef { number, hash }),
+            state.head
+        );
+    }
+
+    pub(super) async fn count(&self, query: &str) -> i64 {
+        count(&mut *self.connection().await, query).await
+    }
+}
+
+pub(super) async fn count(connection: &mut PgConnection, query: &str) -> i64 {
+    sqlx::query_scalar(query)
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) task: JoinHandle<Result<(), IngestError>>,
+    pub(super) queue: PriceSignalQueue,
+}
+
+impl Running {
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it stops")
+            .unwrap()
+            .unwrap();
+    }
+
+    /// What it ends with by itself.
+    pub(super) async fn failed(self) -> IngestError {
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it ends")
+            .unwrap()
+            .expect_err("it fails")
+    }
+}
+
+pub(super) fn data(update: &Update) -> serde_json::Value {
+    serde_json::from_str(&update.data).unwrap()
+}

@@ -1,0 +1,44 @@
+//! Where the node stands and when it was last heard, recorded beside the indexing: a long catch-up does not hide the
+//! node's head, and a node that falls silent leaves a moment that grows old.
+
+use std::{convert::Infallible, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::Parts;
+use crate::{
+    source::chain::NodeView,
+    store::{StoreError, chain as stored},
+};
+
+/// How far apart what is recorded lies.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+impl Parts {
+    /// Records what is heard of the node, the first at once, for as long as it is polled. What cannot be written is
+    /// only old by one more interval.
+    pub(super) async fn witness(&self, mut seen: watch::Receiver<NodeView>) -> Infallible {
+        let mut recorded = None;
+        loop {
+            let view = seen.borrow_and_update().clone();
+            if let (Some(head), Some(heard)) = (view.head, view.heard)
+                && recorded != Some(heard)
+            {
+                match self.record_node(head.number, heard).await {
+                    Ok(()) => recorded = Some(heard),
+                    Err(error) => {
+                        tracing::debug!(chain_id = self.config.chain_id, %error, "the node's head is not recorded");
+                    }
+                }
+            }
+            if view.head.is_some() || seen.changed().await.is_err() {
+                tokio::time::sleep(INTERVAL).await;
+            }
+        }
+    }
+
+    async fn record_node(&self, head: u64, heard: Instant) -> Result<(), StoreError> {
+        let mut connection = self.store.pool().acquire().await?;
+        stored::record_node(&mut connection, self.config.chain_id, head, heard.elapsed()).await
+    }
+}

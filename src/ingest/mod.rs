@@ -1,0 +1,9 @@
+//! The only writers: each chain, and the price feed. What they commit they announce on the bus.
+
+mod chain;
+mod price;
+mod signal;
+
+pub use chain::{ChainIngest, IngestError, TickDecoder};
+pub use price::{PriceIngest, PriceIngestError};
+pub use signal::{PriceSignal, PriceSignalQueue, PriceSignals};

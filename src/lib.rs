@@ -1,0 +1,32 @@
+//! chaincast indexes an EVM chain and token prices into Postgres and streams both, live and without gaps.
+//!
+//! Data flows one way, and the modules below stand in its order:
+//!
+//! ```text
+//! source → ingest → store ⇒ (after commit) bus → gateway
+//!                     └──→ api
+//! ```
+
+pub mod model;
+
+pub mod source;
+
+pub mod store;
+
+pub mod ingest;
+
+pub mod bus;
+
+pub mod gateway;
+
+pub mod api;
+
+pub mod dev;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+mod page;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,104 @@
+//! A block as it is indexed: the rows of its header, transactions with their receipts, logs and transfers.
+
+use alloy::primitives::{B64, Bytes};
+
+use super::{Address, B256, BlockRef, U256};
+
+/// One canonical block, whole. Every list is in block order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedBlock {
+    pub header: BlockHeader,
+    pub transactions: Vec<IndexedTransaction>,
+    pub logs: Vec<IndexedLog>,
+    pub transfers: Vec<Transfer>,
+}
+
+impl IndexedBlock {
+    /// The block's height and hash.
+    pub fn block_ref(&self) -> BlockRef {
+        BlockRef {
+            number: self.header.number,
+            hash: self.header.hash,
+        }
+    }
+}
+
+/// The stored fields of a header (Yellow Paper, section 4.3; EIP-1559, EIP-4399, EIP-4844).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHeader {
+    pub number: u64,
+    pub hash: B256,
+    pub parent_hash: B256,
+    /// Seconds since the Unix epoch.
+    pub timestamp: u64,
+    pub miner: Address,
+    pub gas_used: u64,
+    pub gas_limit: u64,
+    /// In wei; `None` before EIP-1559.
+    pub base_fee_per_gas: Option<u64>,
+    pub difficulty: U256,
+    /// Bytes of the encoded block, when the node says so.
+    pub size: Option<u64>,
+    pub state_root: B256,
+    pub transactions_root: B256,
+    pub receipts_root: B256,
+    pub extra_data: Bytes,
+    pub mix_hash: Option<B256>,
+    pub nonce: Option<B64>,
+    pub blob_gas_used: Option<u64>,
+    pub excess_blob_gas: Option<u64>,
+}
+
+/// A transaction and what its receipt adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedTransaction {
+    pub index: u32,
+    pub hash: B256,
+    pub from: Address,
+    /// `None` creates a contract.
+    pub to: Option<Address>,
+    /// The contract that was created.
+    pub contract_address: Option<Address>,
+    /// In wei.
+    pub value: U256,
+    pub nonce: u64,
+    pub input: Bytes,
+    /// EIP-2718 type; 0 is a legacy transaction.
+    pub transaction_type: u8,
+    pub gas_limit: u64,
+    /// In wei; `None` for dynamic-fee transactions.
+    pub gas_price: Option<u128>,
+    /// In wei; `None` for transactions without a dynamic fee.
+    pub max_fee_per_gas: Option<u128>,
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// `None` before EIP-658.
+    pub success: Option<bool>,
+    pub gas_used: u64,
+    pub cumulative_gas_used: u64,
+    /// In wei.
+    pub effective_gas_price: u128,
+}
+
+/// An event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedLog {
+    /// Position among all logs of the block.
+    pub index: u32,
+    pub transaction_index: u32,
+    pub address: Address,
+    /// At most four.
+    pub topics: Vec<B256>,
+    pub data: Bytes,
+}
+
+/// An ERC-20 `Transfer(address,address,uint256)` event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    pub log_index: u32,
+    pub transaction_index: u32,
+    pub token: Address,
+    pub from: Address,
+    pub to: Address,
+    /// In the token's smallest unit.
+    pub amount: U256,
+}

@@ -1,0 +1,88 @@
+//! What the outside hears: the `data` of each stored update, in the shapes of the gateway's protocol.
+
+use serde::Serialize;
+
+use super::{BlockRef, ChainId, JsonNumber, PriceStatus, Token};
+
+/// The data of one event; [`Event::name`] is what clients listen for.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    NewBlock(NewBlock),
+    Reorg(Reorg),
+    BlockFinalized(BlockFinalized),
+    PriceUpdate(PriceUpdate),
+}
+
+impl Event {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NewBlock(_) => "new-block",
+            Self::Reorg(_) => "reorg",
+            Self::BlockFinalized(_) => "block-finalized",
+            Self::PriceUpdate(_) => "price-update",
+        }
+    }
+}
+
+/// A block became the head of the canonical chain.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewBlock {
+    pub number: u64,
+    pub hash: super::B256,
+    pub parent_hash: super::B256,
+    /// Server time of the announcement, in ms.
+    pub timestamp: i64,
+    /// The header's timestamp, in seconds.
+    pub block_timestamp: u64,
+    /// Count of transactions.
+    pub transactions: u64,
+    /// Decimal strings, as every quantity that may pass 2^53.
+    pub gas_used: String,
+    pub gas_limit: String,
+    pub base_fee_per_gas: Option<String>,
+    pub chain_id: ChainId,
+}
+
+/// Blocks left the canonical chain; the `new-block` events of the new branch follow.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reorg {
+    pub chain_id: ChainId,
+    /// How many blocks were dropped.
+    pub depth: u64,
+    pub common_ancestor: BlockRef,
+    /// Newest first.
+    pub dropped: Vec<BlockRef>,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}
+
+/// The chain will not go back behind this block.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockFinalized {
+    pub number: u64,
+    pub hash: super::B256,
+    pub chain_id: ChainId,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}
+
+/// A token's price changed, or its status did.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceUpdate {
+    pub token: Token,
+    pub price: JsonNumber,
+    /// Server time of the announcement, in ms.
+    pub timestamp: i64,
+    pub quote: &'static str,
+    /// In the quote currency, see [`super::Price::confidence`].
+    pub confidence: JsonNumber,
+    pub sources: Vec<std::sync::Arc<str>>,
+    /// Age of the newest tick used when this was announced, in ms.
+    pub age_ms: i64,
+    pub status: PriceStatus,
+}

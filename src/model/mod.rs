@@ -1,0 +1,32 @@
+//! The words of the system as plain types: no I/O, used by every other module.
+
+mod block;
+mod channel;
+mod event;
+mod number;
+mod price;
+mod secret;
+mod token;
+mod update;
+
+pub use alloy::primitives::{Address, B256, U256};
+pub use block::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, Transfer};
+pub use channel::{Channel, ChannelError};
+pub use event::{BlockFinalized, Event, NewBlock, PriceUpdate, Reorg};
+pub use number::{JsonNumber, now_ms};
+pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
+pub use secret::Secret;
+pub use token::{Token, TokenError};
+pub use update::{NewUpdate, Update};
+
+use serde::{Deserialize, Serialize};
+
+/// A chain's id as of [EIP-155](https://eips.ethereum.org/EIPS/eip-155).
+pub type ChainId = u64;
+
+/// A block named by height and hash: the height alone does not say which branch it is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockRef {
+    pub number: u64,
+    pub hash: B256,
+}

@@ -1,0 +1,63 @@
+//! Ticks and the prices aggregated from them.
+
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+use serde::Serialize;
+
+use super::{B256, ChainId, Token};
+
+/// The quote currency that every price is given in.
+pub const USD: &str = "USD";
+
+/// One price observation of one token by one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tick {
+    pub token: Token,
+    /// The source's name as clients see it, such as `chainlink`.
+    pub source: Arc<str>,
+    /// What the price is counted in: [`USD`], or the symbol of a tracked token.
+    pub quote: Arc<str>,
+    /// Units of `quote` for one whole token; above zero.
+    pub price: BigDecimal,
+    /// When the source observed it (event time), in ms since the Unix epoch.
+    pub observed_at: i64,
+    /// The log that the tick was decoded from, when it comes from a chain.
+    pub origin: Option<LogOrigin>,
+}
+
+/// Where on a chain something was emitted. Rows with an origin are taken back when its block is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOrigin {
+    pub chain_id: ChainId,
+    pub block_number: u64,
+    pub block_hash: B256,
+    pub log_index: u32,
+}
+
+/// How far a price can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PriceStatus {
+    /// Enough fresh sources.
+    Ok,
+    /// Fewer fresh sources than configured.
+    Degraded,
+    /// No fresh source: the price is the last one known and not current.
+    Stale,
+}
+
+/// The price of a token aggregated from its fresh ticks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Price {
+    pub token: Token,
+    /// USD for one whole token.
+    pub price: BigDecimal,
+    /// Half the distance between the lowest and the highest fresh tick, in USD; zero with one source.
+    pub confidence: BigDecimal,
+    /// Names of the sources whose ticks were used, sorted.
+    pub sources: Vec<Arc<str>>,
+    pub status: PriceStatus,
+    /// Event time of the newest tick used, in ms since the Unix epoch.
+    pub observed_at: i64,
+}

@@ -1,0 +1,24 @@
+//! Updates: what was committed and is to be heard of outside.
+
+use std::sync::Arc;
+
+use super::{Channel, Event};
+
+/// An update on its way into the store, which gives it its seq.
+#[derive(Debug, Clone)]
+pub struct NewUpdate {
+    pub channel: Channel,
+    pub event: Event,
+}
+
+/// A committed update: position `seq` of `channel`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    pub channel: Channel,
+    /// 1, 2, 3, … within the channel and the database's epoch.
+    pub seq: u64,
+    /// The event's name, such as `price-update`.
+    pub event: Arc<str>,
+    /// The event's data: the text of one JSON object, exactly as stored.
+    pub data: Arc<str>,
+}

@@ -1,0 +1,101 @@
+//! `[[chains]]`: which chains are indexed, from which node, how fast and how carefully.
+//!
+//! What is read here is well-formed and no more; the node is asked at start whether it serves that chain.
+
+use serde::Deserialize;
+
+use crate::model::{ChainId, Secret};
+
+/// `[[chains]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// EIP-155 id; the node must answer the same.
+    pub chain_id: ChainId,
+    /// `http(s)://…` endpoint of the node.
+    pub rpc_url: Secret,
+    /// `ws(s)://…` endpoint for `newHeads`; without it the head is polled.
+    #[serde(default)]
+    pub ws_url: Option<Secret>,
+    /// First block to index; must not change once indexed.
+    #[serde(default)]
+    pub start_block: u64,
+    /// How often the head is polled when `newHeads` is silent or not used, in ms.
+    #[serde(default = "poll_interval_ms")]
+    pub poll_interval_ms: u64,
+    /// How long the node may take for one request, in ms.
+    #[serde(default = "request_timeout_ms")]
+    pub request_timeout_ms: u64,
+    /// Blocks fetched at once while catching up.
+    #[serde(default = "concurrency")]
+    pub concurrency: usize,
+    /// Blocks a transaction while catching up.
+    #[serde(default = "batch_blocks")]
+    pub batch_blocks: usize,
+    /// While catching up, blocks further than this behind the node's head are stored without a `new-block` update:
+    /// the channel then starts near the head instead of with all of history. In blocks.
+    #[serde(default = "announce_blocks")]
+    pub announce_blocks: u64,
+    /// A reorg deeper than this stops the chain with a clear error, in blocks.
+    #[serde(default = "max_reorg_depth")]
+    pub max_reorg_depth: u64,
+    /// Recompute each block's hash, roots and bloom before storing it.
+    #[serde(default = "checks")]
+    pub checks: ChecksConfig,
+}
+
+/// `[chains.checks]`: every check is on unless switched off here, for chains whose headers follow other rules.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChecksConfig {
+    pub block_hash: bool,
+    pub transactions_root: bool,
+    pub receipts_root: bool,
+    pub logs_bloom: bool,
+}
+
+impl ChecksConfig {
+    /// Whether none is switched off.
+    pub fn all(&self) -> bool {
+        self.block_hash && self.transactions_root && self.receipts_root && self.logs_bloom
+    }
+}
+
+impl Default for ChecksConfig {
+    fn default() -> Self {
+        Self {
+            block_hash: true,
+            transactions_root: true,
+            receipts_root: true,
+            logs_bloom: true,
+        }
+    }
+}
+
+fn poll_interval_ms() -> u64 {
+    2_000
+}
+
+fn request_timeout_ms() -> u64 {
+    10_000
+}
+
+fn concurrency() -> usize {
+    8
+}
+
+fn batch_blocks() -> usize {
+    50
+}
+
+fn announce_blocks() -> u64 {
+    1_000
+}
+
+fn max_reorg_depth() -> u64 {
+    256
+}
+
+fn checks() -> ChecksConfig {
+    ChecksConfig::default()
+}

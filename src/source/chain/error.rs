@@ -1,0 +1,187 @@
+//! What can be wrong with a node's answer, told without the secrets that its URL may hold.
+
+use alloy::{
+    rpc::json_rpc::RpcError,
+    transports::{TransportError, TransportErrorKind, http::reqwest},
+};
+
+use super::verify::CheckError;
+use crate::model::{ChainId, Secret};
+
+/// Longest text of a node's own that is shown, in characters.
+const MAX_REASON: usize = 300;
+
+/// Why a node could not be used, or its answer not be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{key} is not a usable URL: {reason}; use {schemes}")]
+    Url {
+        key: &'static str,
+        reason: String,
+        schemes: &'static str,
+    },
+    #[error(
+        "cannot reach the node at {url}: {reason}; check that it runs and that the URL is right"
+    )]
+    Unreachable { url: String, reason: String },
+    #[error(
+        "the node at {url} serves chain {actual}, but chain {expected} is configured; correct chain_id or rpc_url"
+    )]
+    WrongChain {
+        url: String,
+        expected: ChainId,
+        actual: ChainId,
+    },
+    #[error("the node at {url} refused {method}: {message} (code {code})")]
+    Refused {
+        url: String,
+        method: &'static str,
+        code: i64,
+        message: String,
+    },
+    /// The node lags: it may answer later.
+    #[error("the node at {url} does not have {what} yet")]
+    Missing { url: String, what: String },
+    #[error("the node at {url} answered {method} with something else than was asked for: {reason}")]
+    BadAnswer {
+        url: String,
+        method: &'static str,
+        reason: String,
+    },
+    #[error("the node at {url} sent a block that fails a check: {error}")]
+    Check { url: String, error: CheckError },
+}
+
+impl NodeError {
+    /// What [`NodeError::kind`] may say of a request. A bad URL is found before any.
+    pub const KINDS: [&str; 6] = [
+        "unreachable",
+        "wrong_chain",
+        "refused",
+        "missing",
+        "bad_answer",
+        "check",
+    ];
+
+    /// A short stable name for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "url",
+            Self::Unreachable { .. } => "unreachable",
+            Self::WrongChain { .. } => "wrong_chain",
+            Self::Refused { .. } => "refused",
+            Self::Missing { .. } => "missing",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::Check { .. } => "check",
+        }
+    }
+
+    /// Whether the node said that it does not know the method.
+    pub(super) fn is_unknown_method(&self) -> bool {
+        const METHOD_NOT_FOUND: i64 = -32601;
+        match self {
+            // Some gateways send their own code with the standard's words.
+            Self::Refused { code, message, .. } => {
+                *code == METHOD_NOT_FOUND || {
+                    let message = message.to_ascii_lowercase();
+                    message.contains("method not found")
+                        || message.contains("method not supported")
+                        || message.contains("does not exist/is not available")
+                }
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn of_transport(url: &Secret, method: &'static str, error: TransportError) -> Self {
+        let shown = url.redacted_url();
+        let unreachable = |reason: String| Self::Unreachable {
+            url: url.redacted_url(),
+            reason: scrub(url, &reason),
+        };
+        match error {
+            RpcError::ErrorResp(payload) => Self::Refused {
+                url: shown,
+                method,
+                code: payload.code,
+                message: scrub(url, &payload.message),
+            },
+            RpcError::NullResp => Self::Missing {
+                url: shown,
+                what: format!("an answer to {method}"),
+            },
+            // The text that was not understood is left out: it may be megabytes.
+            RpcError::DeserError { err, .. } => Self::BadAnswer {
+                url: shown,
+                method,
+                reason: scrub(url, &err.to_string()),
+            },
+            RpcError::Transport(TransportErrorKind::Custom(error)) => {
+                match error.downcast::<reqwest::Error>() {
+                    Ok(error) => unreachable(chain_of(&error.without_url())),
+                    Err(error) => unreachable(chain_of(error.as_ref())),
+                }
+            }
+            RpcError::Transport(kind) => match kind.as_http_error() {
+                Some(http) => unreachable(format!("HTTP status {} {}", http.status, http.body)),
+                None => unreachable(kind.to_string()),
+            },
+            other => unreachable(other.to_string()),
+        }
+    }
+}
+
+/// An error with its causes, which libraries tend to leave out of their own text.
+fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Hides every part of the URL that may be a key, and shortens.
+fn scrub(url: &Secret, text: &str) -> String {
+    const SHORTEST_KEY: usize = 6;
+    let after_scheme = url.expose().split_once("://").map_or("", |(_, rest)| rest);
+    let authority_end = after_scheme
+        .find(['/', '?', '#'])
+        .unwrap_or(after_scheme.len());
+    let (authority, path) = after_scheme.split_at(authority_end);
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let mut text = text.trim().replace(url.expose(), &url.redacted_url());
+    for part in user
+        .split(':')
+        .chain(path.split(['/', '?', '#', '&', '=']))
+        .filter(|part| part.len() >= SHORTEST_KEY)
+    {
+        text = text.replace(part, "(hidden)");
+    }
+    if text.chars().count() > MAX_REASON {
+        text = text.chars().take(MAX_REASON).chain(['…']).collect();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_key_is_hidden_in_a_nodes_own_words() {
+        let url = Secret::new("https://me:passw0rd@node.example/v3/0123456789?token=abcdefgh");
+        let text = scrub(
+            &url,
+            "key 0123456789 of me:passw0rd is unknown (abcdefgh) at node.example/v3",
+        );
+        assert!(!text.contains("0123456789"), "{text}");
+        assert!(!text.contains("passw0rd"), "{text}");
+        assert!(!text.contains("abcdefgh"), "{text}");
+        assert!(text.contains("node.example/v3"), "{text}");
+    }
+}

@@ -1,0 +1,225 @@
+//! JSON-RPC requests to one node over HTTP (the Ethereum execution API).
+//!
+//! Every request ends within `request_timeout_ms`, and nothing is retried here: the caller knows what waiting means.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use alloy::{
+    primitives::U64,
+    rpc::{
+        client::{ClientBuilder, RpcClient},
+        json_rpc::{RpcRecv, RpcSend},
+    },
+    transports::http::reqwest::{self, Url},
+};
+use serde::Deserialize;
+
+use super::{ChainConfig, NodeError};
+use crate::model::{B256, BlockRef, ChainId, Secret};
+
+/// A node, reached over HTTP.
+pub struct Node {
+    client: RpcClient,
+    url: Secret,
+    chain_id: ChainId,
+    timeout: Duration,
+    /// Set once the node said that it has no `eth_getBlockReceipts`.
+    pub(super) single_receipts: AtomicBool,
+}
+
+/// The blocks that a node names by a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    Latest,
+    Safe,
+    Finalized,
+}
+
+impl Tag {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Latest => "latest",
+            Self::Safe => "safe",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// A block and its parent, as a header links them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    pub block: BlockRef,
+    pub parent_hash: B256,
+}
+
+/// The fields of a header that say where its block stands.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HeaderLink {
+    hash: B256,
+    parent_hash: B256,
+    number: U64,
+}
+
+impl From<HeaderLink> for Link {
+    fn from(header: HeaderLink) -> Self {
+        Self {
+            block: BlockRef {
+                number: header.number.to(),
+                hash: header.hash,
+            },
+            parent_hash: header.parent_hash,
+        }
+    }
+}
+
+impl Node {
+    /// Prepares a client; nothing is sent yet.
+    pub fn new(config: &ChainConfig) -> Result<Self, NodeError> {
+        let bad = |reason: String| NodeError::Url {
+            key: "chains.rpc_url",
+            reason,
+            schemes: "http://HOST:PORT or https://HOST/PATH",
+        };
+        let url: Url = config
+            .rpc_url
+            .expose()
+            .parse()
+            .map_err(|error| bad(format!("{error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(format!("its scheme is {}", url.scheme())));
+        }
+        let timeout = Duration::from_millis(config.request_timeout_ms);
+        let mut client = reqwest::Client::builder()
+            .timeout(timeout)
+            .tcp_nodelay(true);
+        if is_loopback(&url) {
+            client = client.no_proxy();
+        }
+        let client = client
+            .build()
+            .map_err(|error| bad(error.without_url().to_string()))?;
+        Ok(Self {
+            client: ClientBuilder::default().http_with_client(client, url),
+            url: config.rpc_url.clone(),
+            chain_id: config.chain_id,
+            timeout,
+            single_receipts: AtomicBool::new(false),
+        })
+    }
+
+    /// The node's address as it may be shown.
+    pub fn shown_url(&self) -> String {
+        self.url.redacted_url()
+    }
+
+    /// Checks that the node serves the configured chain, and returns the hash of block 0: two chains may share an
+    /// id, as every fresh development chain does.
+    pub async fn genesis_hash(&self) -> Result<B256, NodeError> {
+        let actual: U64 = self.request("eth_chainId", ()).await?;
+        if actual.to::<u64>() != self.chain_id {
+            return Err(self.counted(NodeError::WrongChain {
+                url: self.shown_url(),
+                expected: self.chain_id,
+                actual: actual.to(),
+            }));
+        }
+        // What the node can do may have changed since it was last asked.
+        self.single_receipts.store(false, Ordering::Relaxed);
+        let genesis: Option<HeaderLink> =
+            self.request("eth_getBlockByNumber", ("0x0", false)).await?;
+        Ok(self.present(genesis, || "block 0".to_owned())?.hash)
+    }
+
+    /// The block that a tag names now; `None` when there is none yet, or the node does not know the tag.
+    pub async fn tagged(&self, tag: Tag) -> Result<Option<BlockRef>, NodeError> {
+        let answer: Result<Option<HeaderLink>, _> = self
+            .request("eth_getBlockByNumber", (tag.name(), false))
+            .await;
+        match answer {
+            Ok(header) => Ok(header.map(|header| Link::from(header).block)),
+            // Chains without finality, and nodes before their first finalized block, answer with an error.
+            Err(NodeError::Refused { .. }) if tag != Tag::Latest => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A block's place in the chain, by its hash.
+    pub async fn link(&self, hash: B256) -> Result<Link, NodeError> {
+        let header: Option<HeaderLink> = self.request("eth_getBlockByHash", (hash, false)).await?;
+        let link = Link::from(self.present(header, || format!("block {hash}"))?);
+        if link.block.hash != hash {
+            return Err(self.bad_answer(
+                "eth_getBlockByHash",
+                format!("block {} when {hash} was asked for", link.block.hash),
+            ));
+        }
+        Ok(link)
+    }
+
+    pub(super) async fn request<P, R>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, NodeError>
+    where
+        P: RpcSend,
+        R: RpcRecv,
+    {
+        let request = self.client.request(method, params);
+        match tokio::time::timeout(self.timeout, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.counted(NodeError::of_transport(&self.url, method, error))),
+            Err(_) => Err(self.counted(NodeError::Unreachable {
+                url: self.shown_url(),
+                reason: format!(
+                    "{method} was not answered within {} ms",
+                    self.timeout.as_millis()
+                ),
+            })),
+        }
+    }
+
+    pub(super) fn present<T>(
+        &self,
+        answer: Option<T>,
+        what: impl FnOnce() -> String,
+    ) -> Result<T, NodeError> {
+        answer.ok_or_else(|| {
+            self.counted(NodeError::Missing {
+                url: self.shown_url(),
+                what: what(),
+            })
+        })
+    }
+
+    pub(super) fn bad_answer(&self, method: &'static str, reason: String) -> NodeError {
+        self.counted(NodeError::BadAnswer {
+            url: self.shown_url(),
+            method,
+            reason,
+        })
+    }
+
+    pub(super) fn counted(&self, error: NodeError) -> NodeError {
+        metrics::counter!(
+            "chaincast_chain_node_errors_total",
+            "chain_id" => self.chain_id.to_string(),
+            "kind" => error.kind()
+        )
+        .increment(1);
+        error
+    }
+}
+
+/// A proxy of the environment is for the outside, not for a node on this machine.
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}

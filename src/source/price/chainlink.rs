@@ -1,0 +1,123 @@
+//! A Chainlink-style aggregator: `AnswerUpdated(int256 indexed current, uint256 indexed roundId, uint256 updatedAt)`.
+
+use alloy::{primitives::B256, sol, sol_types::SolEvent};
+use bigdecimal::{BigDecimal, num_bigint::BigInt};
+
+use super::{
+    LogView, TickFault,
+    on_chain::{Observation, block_time_ms},
+};
+
+sol!(Aggregator, "abi/chainlink_aggregator.json");
+
+/// Topic 0 of the event that is read.
+pub(super) const TOPIC: B256 = Aggregator::AnswerUpdated::SIGNATURE_HASH;
+
+/// Reads one `AnswerUpdated`: the price is `current / 10^decimals`, exactly.
+///
+/// The observation's time is `updatedAt` (seconds), but never later than the block that carries it: nothing was
+/// observed after it was said, and an oracle whose clock runs ahead must not keep its answer fresh for longer. A
+/// zero `updatedAt` means that the aggregator does not say, and the block's time stands in.
+pub(super) fn observe(log: &LogView<'_>, decimals: u8) -> Result<Observation, TickFault> {
+    let event =
+        Aggregator::AnswerUpdated::decode_raw_log_validate(log.topics.iter().copied(), log.data)
+            .map_err(|error| TickFault::Malformed(error.to_string()))?;
+    if !event.current.is_positive() {
+        return Err(TickFault::NotPositive(event.current.to_string()));
+    }
+    let answer = BigInt::from_signed_bytes_be(&event.current.to_be_bytes::<32>());
+    let block_ms = block_time_ms(log)?;
+    let observed_at = match u64::try_from(event.updatedAt) {
+        Ok(seconds @ 1..) if seconds < log.block_timestamp => seconds.cast_signed() * 1_000,
+        _ => block_ms,
+    };
+    Ok(Observation {
+        price: BigDecimal::new(answer, i64::from(decimals)).normalized(),
+        observed_at,
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloy::primitives::{Address, I256, LogData, U256};
+
+    use super::*;
+
+    /// An `AnswerUpdated` as a contract would emit it.
+    pub(in super::super) fn answer(current: I256, updated_at: U256) -> LogData {
+        Aggregator::AnswerUpdated {
+            current,
+            roundId: U256::from(7),
+            updatedAt: updated_at,
+        }
+        .encode_log_data()
+    }
+
+    const BLOCK_TIME: u64 = 1_700_000_000;
+
+    fn read(log: &LogData, decimals: u8) -> Result<Observation, TickFault> {
+        let view = LogView {
+            address: Address::ZERO,
+            topics: log.topics(),
+            data: &log.data,
+            block_number: 1,
+            block_hash: B256::ZERO,
+            block_timestamp: BLOCK_TIME,
+            log_index: 0,
+        };
+        observe(&view, decimals)
+    }
+
+    fn text(value: &str, decimals: u8) -> String {
+        let log = answer(value.parse().unwrap(), U256::from(BLOCK_TIME));
+        read(&log, decimals).unwrap().price.to_plain_string()
+    }
+
+    #[test]
+    fn the_topic_is_the_one_that_aggregators_emit() {
+        assert_eq!(
+            TOPIC.to_string(),
+            "0x0559884fd3a460db3073b7fc896cc77986f16e378210ded43186175bf646fc5f"
+        );
+    }
+
+    #[test]
+    fn an_answer_keeps_every_digit() {
+        assert_eq!(text("345612000001", 8), "3456.12000001");
+        assert_eq!(text("1", 18), "0.000000000000000001");
+        assert_eq!(text("345600000000", 8), "3456");
+        let most = I256::MAX.to_string();
+        assert_eq!(text(&most, 0), most);
+        assert_eq!(text("1", 255).len(), 257);
+    }
+
+    #[test]
+    fn an_answer_of_zero_or_below_is_refused() {
+        for bad in [I256::ZERO, I256::MINUS_ONE, I256::MIN] {
+            let refused = read(&answer(bad, U256::from(BLOCK_TIME)), 8).unwrap_err();
+            assert_eq!(refused, TickFault::NotPositive(bad.to_string()));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_as_old_as_it_says_but_never_newer_than_its_block() {
+        let at = |updated_at: U256| {
+            let log = answer(I256::ONE, updated_at);
+            read(&log, 8).unwrap().observed_at / 1_000
+        };
+        let block = BLOCK_TIME as i64;
+        assert_eq!(at(U256::from(BLOCK_TIME - 90)), block - 90);
+        assert_eq!(at(U256::from(BLOCK_TIME + 1)), block);
+        assert_eq!(at(U256::ZERO), block);
+        assert_eq!(at(U256::MAX), block);
+    }
+
+    #[test]
+    fn an_event_with_cut_data_or_missing_topics_is_malformed() {
+        let log = answer(I256::ONE, U256::from(1));
+        let cut = LogData::new_unchecked(log.topics().to_vec(), log.data.slice(..31));
+        assert!(matches!(read(&cut, 8), Err(TickFault::Malformed(_))));
+        let fewer = LogData::new_unchecked(log.topics()[..2].to_vec(), log.data.clone());
+        assert!(matches!(read(&fewer, 8), Err(TickFault::Malformed(_))));
+    }
+}

@@ -1,0 +1,110 @@
+//! Exact decimal arithmetic for prices: no float anywhere, and every rounding is this one.
+//!
+//! Sums, halves and shifts are exact. Quotients and products are rounded once, half to even, to
+//! [`SIGNIFICANT_DIGITS`].
+
+use std::num::NonZeroU64;
+
+use bigdecimal::{
+    BigDecimal, RoundingMode,
+    num_bigint::BigInt,
+    num_traits::{One, Zero},
+};
+
+/// Digits that a quotient or a product keeps: beyond the 18 of most tokens, below what would bloat a message.
+pub const SIGNIFICANT_DIGITS: NonZeroU64 = NonZeroU64::new(24).unwrap();
+
+/// `value` rounded half to even to [`SIGNIFICANT_DIGITS`].
+pub fn rounded(value: &BigDecimal) -> BigDecimal {
+    if value.digits() <= SIGNIFICANT_DIGITS.get() {
+        return value.clone();
+    }
+    value
+        .with_precision_round(SIGNIFICANT_DIGITS, RoundingMode::HalfEven)
+        .normalized()
+}
+
+/// The product, rounded.
+pub fn product(a: &BigDecimal, b: &BigDecimal) -> BigDecimal {
+    rounded(&(a * b))
+}
+
+/// `numerator / denominator × 10^shift` of two integers above zero, rounded; `None` when the denominator is zero.
+pub fn quotient(numerator: &BigInt, denominator: &BigInt, shift: i64) -> Option<BigDecimal> {
+    if denominator.is_zero() {
+        return None;
+    }
+    // Scale the numerator until the integer quotient has a few digits more than are kept.
+    let digits = |value: &BigInt| value.to_string().len() as i64;
+    let wanted = SIGNIFICANT_DIGITS.get() as i64 + 2;
+    let scale = (wanted + digits(denominator) - digits(numerator)).max(0);
+    let scaled = numerator * BigInt::from(10).pow(u32::try_from(scale).ok()?);
+    let whole = &scaled / denominator;
+    let rest = scaled - &whole * denominator;
+    // A last digit that stands for whatever the division left over: it breaks ties as the full expansion would.
+    let sticky = if rest.is_zero() {
+        BigInt::zero()
+    } else {
+        BigInt::one()
+    };
+    let exact_enough = BigDecimal::new(whole * 10 + sticky, scale + 1 - shift);
+    Some(rounded(&exact_enough).normalized())
+}
+
+/// Half of a value, exactly.
+pub fn half(value: BigDecimal) -> BigDecimal {
+    value * BigDecimal::new(BigInt::from(5), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn int(text: &str) -> BigInt {
+        text.parse().unwrap()
+    }
+
+    fn quotient_text(a: &str, b: &str, shift: i64) -> String {
+        quotient(&int(a), &int(b), shift).unwrap().to_plain_string()
+    }
+
+    #[test]
+    fn a_quotient_has_24_significant_digits() {
+        assert_eq!(quotient_text("1", "3", 0), "0.333333333333333333333333");
+        assert_eq!(quotient_text("2", "3", 0), "0.666666666666666666666667");
+        assert_eq!(quotient_text("20", "3", 3), "6666.66666666666666666667");
+        assert_eq!(
+            quotient_text("1", "3", -20),
+            "0.00000000000000000000333333333333333333333333"
+        );
+        assert_eq!(quotient_text("6", "3", 2), "200");
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_even_digit_and_anything_beyond_it_does_not() {
+        // 24 digits kept, then exactly one half.
+        let tie_even = "1000000000000000000000005"; // …0|5
+        let tie_odd = "1000000000000000000000015"; // …1|5
+        let ten = "10000000000000000000000000";
+        assert_eq!(quotient_text(tie_even, ten, 1), "1");
+        assert_eq!(quotient_text(tie_odd, ten, 1), "1.00000000000000000000002");
+        // One part in 10^50 above the tie decides it.
+        let above = format!("{tie_even}{}1", "0".repeat(49));
+        let scale = format!("1{}", "0".repeat(74));
+        assert_eq!(
+            quotient_text(&above, &scale, 0),
+            "1.00000000000000000000001"
+        );
+    }
+
+    #[test]
+    fn halves_are_exact() {
+        let value: BigDecimal = "0.123456789012345678901234567890123457".parse().unwrap();
+        assert_eq!(half(value.clone()) * BigDecimal::from(2), value);
+    }
+
+    #[test]
+    fn nothing_is_divided_by_zero() {
+        assert_eq!(quotient(&BigInt::one(), &BigInt::zero(), 0), None);
+    }
+}

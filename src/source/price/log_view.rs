@@ -1,0 +1,19 @@
+//! A log as price sources read it.
+//!
+//! Promises nothing of its content: it is what the chain's block holds, whoever emitted it.
+
+use crate::model::{Address, B256};
+
+/// One log of a block as a price source sees it: borrowed, nothing copied.
+#[derive(Debug, Clone, Copy)]
+pub struct LogView<'a> {
+    pub address: Address,
+    pub topics: &'a [B256],
+    pub data: &'a [u8],
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// The header's timestamp, in seconds.
+    pub block_timestamp: u64,
+    /// Position among all logs of the block.
+    pub log_index: u32,
+}

@@ -1,0 +1,29 @@
+//! Counters of what the sources gave and what was refused.
+
+use ::metrics::{counter, describe_counter};
+
+use super::TickFault;
+use crate::model::Token;
+
+pub(super) fn describe() {
+    describe_counter!(
+        "chaincast_price_ticks_total",
+        "Ticks decoded, by token and source"
+    );
+    describe_counter!(
+        "chaincast_price_refused_total",
+        "Observations that gave no tick, by reason"
+    );
+}
+
+pub(super) fn tick(token: &Token, source: &str) {
+    counter!(
+        "chaincast_price_ticks_total",
+        "token" => token.to_string(), "source" => source.to_owned()
+    )
+    .increment(1);
+}
+
+pub(super) fn refused(fault: &TickFault) {
+    counter!("chaincast_price_refused_total", "reason" => fault.reason()).increment(1);
+}

@@ -1,0 +1,27 @@
+//! Prices: ticks from each kind of source, and their aggregation.
+//!
+//! Everything here is a pure function of its inputs. [`OnChainSources`] turns the logs of an indexed block into
+//! ticks; [`aggregate()`] turns the newest tick of each source into one USD price a token. docs/prices.md tells the
+//! rules to operators.
+
+mod aggregate;
+mod chainlink;
+mod config;
+mod decimal;
+mod log_view;
+mod metrics;
+mod on_chain;
+mod tick_error;
+mod uniswap_v2;
+mod validate;
+
+pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
+pub use config::{
+    DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKeysError, SourceKind,
+    TokenConfig,
+};
+pub use decimal::SIGNIFICANT_DIGITS;
+pub use log_view::LogView;
+pub use on_chain::OnChainSources;
+pub use tick_error::{TickError, TickFault};
+pub use validate::{PriceConfigError, SourcePlace};

@@ -1,0 +1,43 @@
+//! Why a log of a price source gave no tick.
+
+use std::sync::Arc;
+
+use crate::model::{LogOrigin, Token};
+
+/// A log that a source should have been priced by, and cannot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{source_name} of {token} gave no price in block {} of chain {}, log {}: {fault}",
+    origin.block_number, origin.chain_id, origin.log_index
+)]
+pub struct TickError {
+    pub token: Token,
+    pub source_name: Arc<str>,
+    pub origin: LogOrigin,
+    pub fault: TickFault,
+}
+
+/// What is wrong with an observation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TickFault {
+    #[error("its event does not decode: {0}")]
+    Malformed(String),
+    #[error("its answer is {0}, and a price is above zero")]
+    NotPositive(String),
+    #[error("a reserve of the pair is zero")]
+    EmptyReserve,
+    #[error("its block's timestamp, {0} s, is out of range")]
+    Timestamp(u64),
+}
+
+impl TickFault {
+    /// Stable label of the metric `chaincast_price_refused_total`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotPositive(_) => "not_positive",
+            Self::EmptyReserve => "empty_reserve",
+            Self::Timestamp(_) => "timestamp",
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A Uniswap V2-style pair: `Sync(uint112 reserve0, uint112 reserve1)`.
+
+use alloy::{primitives::B256, sol, sol_types::SolEvent};
+use bigdecimal::num_bigint::{BigInt, Sign};
+
+use super::{
+    LogView, TickFault, decimal,
+    on_chain::{Observation, block_time_ms},
+};
+
+sol!(Pair, "abi/uniswap_v2_pair.json");
+
+/// Topic 0 of the event that is read.
+pub(super) const TOPIC: B256 = Pair::Sync::SIGNATURE_HASH;
+
+/// Which of the pair's reserves is priced, and how many decimals each token has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PairShape {
+    /// 0 or 1.
+    pub base: u8,
+    pub base_decimals: u8,
+    pub quote_decimals: u8,
+}
+
+/// Reads one `Sync`: the price is `(quote / 10^quote_decimals) / (base / 10^base_decimals)`, rounded once as
+/// [`decimal`] says. It was observed when its block was made.
+pub(super) fn observe(log: &LogView<'_>, shape: PairShape) -> Result<Observation, TickFault> {
+    let event = Pair::Sync::decode_raw_log_validate(log.topics.iter().copied(), log.data)
+        .map_err(|error| TickFault::Malformed(error.to_string()))?;
+    let reserves = [event.reserve0, event.reserve1]
+        .map(|reserve| BigInt::from_bytes_be(Sign::Plus, &reserve.to_be_bytes_vec()));
+    if reserves.iter().any(|reserve| reserve.sign() != Sign::Plus) {
+        return Err(TickFault::EmptyReserve);
+    }
+    let [reserve0, reserve1] = &reserves;
+    let (base, quote) = if shape.base == 0 {
+        (reserve0, reserve1)
+    } else {
+        (reserve1, reserve0)
+    };
+    let shift = i64::from(shape.base_decimals) - i64::from(shape.quote_decimals);
+    let price = decimal::quotient(quote, base, shift).ok_or(TickFault::EmptyReserve)?;
+    Ok(Observation {
+        price,
+        observed_at: block_time_ms(log)?,
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloy::primitives::{Address, LogData, U256, aliases::U112};
+
+    use super::*;
+
+    /// A `Sync` as a pair would emit it.
+    pub(in super::super) fn sync(reserve0: &str, reserve1: &str) -> LogData {
+        Pair::Sync {
+            reserve0: reserve0.parse().unwrap(),
+            reserve1: reserve1.parse().unwrap(),
+        }
+        .encode_log_data()
+    }
+
+    const ETH_USDC: PairShape = PairShape {
+        base: 1,
+        base_decimals: 18,
+        quote_decimals: 6,
+    };
+
+    fn read(log: &LogData, shape: PairShape) -> Result<Observation, TickFault> {
+        let view = LogView {
+            address: Address::ZERO,
+            topics: log.topics(),
+            data: &log.data,
+            block_number: 1,
+            block_hash: B256::ZERO,
+            block_timestamp: 1_700_000_000,
+            log_index: 0,
+        };
+        observe(&view, shape)
+    }
+
+    #[test]
+    fn the_topic_is_the_one_that_pairs_emit() {
+        assert_eq!(
+            TOPIC.to_string(),
+            "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
+        );
+    }
+
+    #[test]
+    fn either_token_of_a_pair_can_be_priced() {
+        // 34,561,200 USDC (6 decimals) and 10,000 ETH (18 decimals).
+        let log = sync("34561200000000", "10000000000000000000000");
+        let eth = read(&log, ETH_USDC).unwrap();
+        assert_eq!(eth.price.to_plain_string(), "3456.12");
+        assert_eq!(eth.observed_at, 1_700_000_000_000);
+        let usdc = PairShape {
+            base: 0,
+            base_decimals: 6,
+            quote_decimals: 18,
+        };
+        assert_eq!(
+            read(&log, usdc).unwrap().price.to_plain_string(),
+            "0.000289341805261391386873141"
+        );
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_reserves_keep_24_digits() {
+        let most = U112::MAX.to_string();
+        for (log, base_decimals, quote_decimals) in [
+            (sync("1", &most), 0, 255),
+            (sync(&most, "1"), 255, 0),
+            (sync(&most, &most), 18, 18),
+        ] {
+            let shape = PairShape {
+                base: 0,
+                base_decimals,
+                quote_decimals,
+            };
+            let price = read(&log, shape).unwrap().price;
+            assert!(price > 0 && price.digits() <= 24, "{price}");
+        }
+    }
+
+    #[test]
+    fn an_empty_reserve_gives_no_price() {
+        for log in [sync("0", "5"), sync("5", "0"), sync("0", "0")] {
+            assert_eq!(read(&log, ETH_USDC).unwrap_err(), TickFault::EmptyReserve);
+        }
+    }
+
+    #[test]
+    fn a_reserve_beyond_112_bits_is_malformed() {
+        let log = sync("1", "1");
+        let mut data = log.data.to_vec();
+        data[..32].copy_from_slice(&U256::MAX.to_be_bytes::<32>());
+        let bad = LogData::new_unchecked(log.topics().to_vec(), data.into());
+        assert!(matches!(read(&bad, ETH_USDC), Err(TickFault::Malformed(_))));
+    }
+}

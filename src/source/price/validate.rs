@@ -1,0 +1,308 @@
+//! What the entries of `[prices]` must keep to, beyond having the right keys. Needs nothing but the configuration.
+
+use std::collections::HashSet;
+
+use super::{MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKind};
+use crate::model::{Token, USD};
+
+/// The longest name of a source, in characters.
+const MAX_SOURCE_NAME: usize = 64;
+
+/// Which entry of `[prices]` is wrong, and why. `source` counts from 1 in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PriceConfigError {
+    #[error("prices.min_sources must be at least 1")]
+    MinSources,
+    #[error("prices.tokens lists {0} twice")]
+    DuplicateToken(Token),
+    #[error("prices.tokens lists {USD}, which is the quote currency itself")]
+    TokenIsQuote,
+    #[error("{at}: {token} is not in prices.tokens")]
+    UntrackedToken { at: SourcePlace, token: Token },
+    #[error("{at}: {token} has another source of that name; give one a `name` of its own")]
+    DuplicateSource { at: SourcePlace, token: Token },
+    #[error(
+        "{at}: {token} has another source that reads the same contract, which would count it twice"
+    )]
+    DuplicateContract { at: SourcePlace, token: Token },
+    #[error(
+        "{at}: its name must have 1 to {MAX_SOURCE_NAME} characters, none of them blank or a control character"
+    )]
+    SourceName { at: SourcePlace },
+    #[error("{at}: max_age_ms must be 1 to {MAX_AGE_LIMIT_MS}, not {given}")]
+    MaxAge { at: SourcePlace, given: u64 },
+    #[error("{at}: base must be 0 or 1, not {given}")]
+    Base { at: SourcePlace, given: u8 },
+    #[error("{at}: quote {quote:?} is neither {USD} nor in prices.tokens")]
+    UnknownQuote { at: SourcePlace, quote: String },
+    #[error("{at}: {token} cannot be quoted in itself")]
+    QuotedInItself { at: SourcePlace, token: Token },
+    #[error(
+        "{at}: its quote {quote} has no source in {USD}; prices are converted one level deep, so {quote} needs one"
+    )]
+    QuoteWithoutUsd { at: SourcePlace, quote: Token },
+}
+
+/// Names one `[[prices.sources]]` entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePlace {
+    /// Position in the file, from 1.
+    pub position: usize,
+    pub name: String,
+    pub token: Token,
+}
+
+impl std::fmt::Display for SourcePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "prices.sources entry {} ({:?} of {})",
+            self.position, self.name, self.token
+        )
+    }
+}
+
+impl PriceConfigError {
+    /// The source that it is about, when it is about one.
+    pub fn place(&self) -> Option<&SourcePlace> {
+        match self {
+            Self::MinSources | Self::DuplicateToken(_) | Self::TokenIsQuote => None,
+            Self::UntrackedToken { at, .. }
+            | Self::DuplicateSource { at, .. }
+            | Self::DuplicateContract { at, .. }
+            | Self::SourceName { at }
+            | Self::MaxAge { at, .. }
+            | Self::Base { at, .. }
+            | Self::UnknownQuote { at, .. }
+            | Self::QuotedInItself { at, .. }
+            | Self::QuoteWithoutUsd { at, .. } => Some(at),
+        }
+    }
+}
+
+impl PriceConfig {
+    /// Refuses entries that contradict each other, naming the first that does.
+    pub fn validate(&self) -> Result<(), PriceConfigError> {
+        if self.min_sources == Some(0) {
+            return Err(PriceConfigError::MinSources);
+        }
+        let mut tracked = HashSet::new();
+        for token in self.tokens.iter().map(|token| &token.symbol) {
+            if token.as_str() == USD {
+                return Err(PriceConfigError::TokenIsQuote);
+            }
+            if !tracked.insert(token) {
+                return Err(PriceConfigError::DuplicateToken(token.clone()));
+            }
+        }
+        let in_usd: HashSet<&Token> = self
+            .sources
+            .iter()
+            .filter(|source| source.kind.quote() == USD)
+            .map(|source| &source.token)
+            .collect();
+
+        let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
+        for (index, source) in self.sources.iter().enumerate() {
+            let at = || source.place(index);
+            let token = &source.token;
+            if !tracked.contains(token) {
+                let token = token.clone();
+                return Err(PriceConfigError::UntrackedToken { at: at(), token });
+            }
+            if !is_name(&source.source_name()) {
+                return Err(PriceConfigError::SourceName { at: at() });
+            }
+            if !names.insert((token, source.source_name())) {
+                let token = token.clone();
+                return Err(PriceConfigError::DuplicateSource { at: at(), token });
+            }
+            if !contracts.insert((token, contract_of(&source.kind))) {
+                let token = token.clone();
+                return Err(PriceConfigError::DuplicateContract { at: at(), token });
+            }
+            if !(1..=MAX_AGE_LIMIT_MS).contains(&source.max_age_ms) {
+                let given = source.max_age_ms;
+                return Err(PriceConfigError::MaxAge { at: at(), given });
+            }
+            if let SourceKind::UniswapV2 { base, .. } = source.kind
+                && base > 1
+            {
+                return Err(PriceConfigError::Base {
+                    at: at(),
+                    given: base,
+                });
+            }
+            check_quote(source, &tracked, &in_usd, at)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_quote(
+    source: &SourceConfig,
+    tracked: &HashSet<&Token>,
+    in_usd: &HashSet<&Token>,
+    at: impl Fn() -> SourcePlace,
+) -> Result<(), PriceConfigError> {
+    let quote = source.kind.quote();
+    if quote == USD {
+        return Ok(());
+    }
+    let unknown = || PriceConfigError::UnknownQuote {
+        at: at(),
+        quote: quote.to_owned(),
+    };
+    let quote: Token = quote.parse().map_err(|_| unknown())?;
+    if !tracked.contains(&quote) {
+        return Err(unknown());
+    }
+    if quote == source.token {
+        return Err(PriceConfigError::QuotedInItself {
+            at: at(),
+            token: quote,
+        });
+    }
+    if !in_usd.contains(&quote) {
+        return Err(PriceConfigError::QuoteWithoutUsd { at: at(), quote });
+    }
+    Ok(())
+}
+
+/// The contract as written: a left-out chain is the first one, whichever that is.
+fn contract_of(kind: &SourceKind) -> (Option<u64>, crate::model::Address) {
+    match kind {
+        SourceKind::Chainlink {
+            chain_id, address, ..
+        }
+        | SourceKind::UniswapV2 {
+            chain_id, address, ..
+        } => (*chain_id, *address),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=MAX_SOURCE_NAME).contains(&length)
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+impl SourceConfig {
+    /// This entry in an error; `index` counts from 0.
+    pub(super) fn place(&self, index: usize) -> SourcePlace {
+        SourcePlace {
+            position: index + 1,
+            name: self.source_name().to_string(),
+            token: self.token.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENS: &str =
+        "[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'\n[[tokens]]\nsymbol = 'UNI'\n";
+
+    fn feed(token: &str, address: u8, more: &str) -> String {
+        format!(
+            "[[sources]]\nkind = 'chainlink'\ntoken = '{token}'\naddress = '0x{address:040x}'\n\
+             decimals = 8\n{more}\n"
+        )
+    }
+
+    fn pair(token: &str, address: u8, quote: &str, base: u8) -> String {
+        format!(
+            "[[sources]]\nkind = 'uniswap-v2'\ntoken = '{token}'\naddress = '0x{address:040x}'\n\
+             base = {base}\nbase_decimals = 18\nquote_decimals = 18\nquote = '{quote}'\n"
+        )
+    }
+
+    fn outcome(text: &str) -> Result<(), String> {
+        toml::from_str::<PriceConfig>(text)
+            .unwrap()
+            .validate()
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_pair_may_price_both_of_its_tokens_in_each_other() {
+        let text = [
+            TOKENS,
+            &feed("ETH", 1, ""),
+            &feed("BTC", 2, ""),
+            &pair("ETH", 3, "btc", 0),
+            &pair("BTC", 3, "eth", 1),
+        ]
+        .concat();
+        assert_eq!(outcome(&text), Ok(()));
+        assert_eq!(outcome(""), Ok(()));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_entry() {
+        let with = |more: &[String]| format!("{TOKENS}{}", more.concat());
+        let cases = [
+            ("min_sources = 0".to_owned(), "min_sources must be"),
+            (
+                format!("{TOKENS}[[tokens]]\nsymbol = 'eth'\n"),
+                "lists ETH twice",
+            ),
+            ("[[tokens]]\nsymbol = 'usd'\n".to_owned(), "lists USD"),
+            (
+                with(&[feed("DAI", 1, "")]),
+                "entry 1 (\"chainlink\" of DAI): DAI is not in",
+            ),
+            (
+                with(&[feed("ETH", 1, ""), feed("ETH", 2, "")]),
+                "entry 2 (\"chainlink\" of ETH): ETH has another source of that name",
+            ),
+            (
+                with(&[feed("ETH", 1, ""), feed("ETH", 1, "name = 'b'")]),
+                "reads the same contract",
+            ),
+            (with(&[feed("ETH", 1, "name = ''")]), "its name must have"),
+            (
+                with(&[feed("ETH", 1, "name = 'a b'")]),
+                "its name must have",
+            ),
+            (
+                with(&[feed("ETH", 1, "max_age_ms = 0")]),
+                "max_age_ms must be 1 to",
+            ),
+            (
+                with(&[feed("ETH", 1, "max_age_ms = 9000000000000")]),
+                "not 9000000000000",
+            ),
+            (
+                with(&[pair("ETH", 1, "USD", 2)]),
+                "base must be 0 or 1, not 2",
+            ),
+            (
+                with(&[pair("ETH", 1, "EUR", 0)]),
+                "quote \"EUR\" is neither",
+            ),
+            (
+                with(&[pair("ETH", 1, "E R", 0)]),
+                "quote \"E R\" is neither",
+            ),
+            (
+                with(&[pair("ETH", 1, "ETH", 0)]),
+                "ETH cannot be quoted in itself",
+            ),
+            (
+                with(&[
+                    feed("BTC", 1, ""),
+                    pair("ETH", 2, "BTC", 0),
+                    pair("UNI", 3, "ETH", 0),
+                ]),
+                "entry 3 (\"uniswap-v2\" of UNI): its quote ETH has no source in USD",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = outcome(&text).unwrap_err();
+            assert!(error.contains(expected), "{error}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The canonical chain: its row with the cursor, and the steps that move it.
+//!
+//! [`apply()`] puts blocks on top of the head, [`unwind()`] takes them back; each is the other's inverse, and both keep
+//! the promise that the rows of a chain are hash-linked from the first indexed block to the head. They run in the
+//! transaction of the chain's one writer (see [`super::writer`]).
+
+mod apply;
+mod events;
+mod state;
+mod transactions;
+mod unwind;
+
+pub use apply::apply;
+pub use state::{ChainState, Tags, record_node, record_tags, register, state};
+pub use unwind::unwind;
+
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::StoreError;
+use crate::model::{B256, BlockRef, ChainId};
+
+/// Indexed blocks with `from <= number <= to`, newest first.
+pub async fn refs_between(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    from: u64,
+    to: u64,
+) -> Result<Vec<BlockRef>, StoreError> {
+    sqlx::query(
+        "SELECT number, hash FROM blocks
+         WHERE chain_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number DESC",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(bigint(from, "block number")?)
+    .bind(bigint(to, "block number")?)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(ref_of)
+    .collect()
+}
+
+/// The indexed block at a height.
+pub async fn ref_at(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    number: u64,
+) -> Result<Option<BlockRef>, StoreError> {
+    Ok(refs_between(connection, chain_id, number, number)
+        .await?
+        .pop())
+}
+
+/// The hash of the parent of the first indexed block: where the index hangs on the chain below it.
+pub async fn root(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<B256>, StoreError> {
+    sqlx::query_scalar::<_, Vec<u8>>(
+        "SELECT b.parent_hash FROM chains c
+         JOIN blocks b ON b.chain_id = c.chain_id AND b.number = c.start_block
+         WHERE c.chain_id = $1",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .fetch_optional(connection)
+    .await?
+    .map(|bytes| hash(&bytes, "parent hash"))
+    .transpose()
+}
+
+fn ref_of(row: &PgRow) -> Result<BlockRef, StoreError> {
+    Ok(BlockRef {
+        number: row.try_get::<i64, _>("number")? as u64,
+        hash: hash(&row.try_get::<Vec<u8>, _>("hash")?, "block hash")?,
+    })
+}
+
+fn hash(bytes: &[u8], what: &'static str) -> Result<B256, StoreError> {
+    B256::try_from(bytes).map_err(|_| StoreError::Corrupt {
+        what,
+        reason: format!("it has {} bytes, not 32", bytes.len()),
+    })
+}
+
+/// Postgres has no unsigned integers: what does not fit is refused, never wrapped.
+fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| {
+        StoreError::Conflict(format!(
+            "{what} {value} is above 2^63 - 1 and cannot be stored"
+        ))
+    })
+}

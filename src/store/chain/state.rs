@@ -1,0 +1,139 @@
+//! The row of a chain: what it is, and how far it is indexed.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::{StoreError, bigint, hash};
+use crate::model::{B256, BlockRef, ChainId};
+
+/// What is stored of a chain as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainState {
+    pub chain_id: ChainId,
+    pub genesis_hash: B256,
+    /// The first block that is indexed.
+    pub start_block: u64,
+    /// The newest indexed block; `None` before the first.
+    pub head: Option<BlockRef>,
+    /// The node's `safe` block.
+    pub safe_number: Option<u64>,
+    /// The newest indexed block that is final.
+    pub finalized: Option<BlockRef>,
+    /// Every block up to this one passed all checks, without a hole from `start_block` on.
+    pub verified_through: Option<u64>,
+    /// The node's head when it was last asked.
+    pub node_head: Option<u64>,
+}
+
+/// What a node says of its chain, to be recorded. `None` leaves what is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tags {
+    pub node_head: Option<u64>,
+    pub safe_number: Option<u64>,
+    pub finalized: Option<BlockRef>,
+}
+
+/// Enters a chain, or reads what is stored of it. The caller compares what it gave with what is stored: a stored
+/// genesis hash is never replaced, and `start_block` only while no block is indexed.
+pub async fn register(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    genesis_hash: B256,
+    start_block: u64,
+) -> Result<ChainState, StoreError> {
+    sqlx::query(
+        "INSERT INTO chains AS c (chain_id, genesis_hash, start_block) VALUES ($1, $2, $3)
+         ON CONFLICT (chain_id) DO UPDATE SET start_block = excluded.start_block
+         WHERE c.head_number IS NULL AND c.start_block <> excluded.start_block",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(genesis_hash.as_slice())
+    .bind(bigint(start_block, "start_block")?)
+    .execute(&mut *connection)
+    .await?;
+    state(connection, chain_id)
+        .await?
+        .ok_or_else(|| StoreError::Conflict(format!("chain {chain_id} vanished from the database")))
+}
+
+/// What is stored of a chain; `None` when it never was registered.
+pub async fn state(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<ChainState>, StoreError> {
+    sqlx::query("SELECT * FROM chains WHERE chain_id = $1")
+        .bind(bigint(chain_id, "chain_id")?)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| state_of(chain_id, &row))
+        .transpose()
+}
+
+/// Records what the node says.
+pub async fn record_tags(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    tags: &Tags,
+) -> Result<(), StoreError> {
+    let number = |value: Option<u64>| value.map(|v| bigint(v, "block number")).transpose();
+    sqlx::query(
+        "UPDATE chains SET node_head = coalesce($2, node_head), safe_number = coalesce($3, safe_number),
+             finalized_number = coalesce($4, finalized_number),
+             finalized_hash = coalesce($5, finalized_hash), updated_at = now()
+         WHERE chain_id = $1",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(number(tags.node_head)?)
+    .bind(number(tags.safe_number)?)
+    .bind(number(tags.finalized.map(|block| block.number))?)
+    .bind(tags.finalized.map(|block| block.hash.to_vec()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records the node's head and that the node told it `ago`. The cursor does not move by it.
+pub async fn record_node(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    node_head: u64,
+    ago: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE chains SET node_head = $2, node_seen_at = now() - make_interval(secs => $3::bigint / 1000.0)
+         WHERE chain_id = $1",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(bigint(node_head, "block number")?)
+    .bind(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
+    let number = |column: &str| -> Result<Option<u64>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(|v| v as u64))
+    };
+    let block = |number: Option<u64>, column: &str| -> Result<Option<BlockRef>, StoreError> {
+        let bytes: Option<Vec<u8>> = row.try_get(column)?;
+        match (number, bytes) {
+            (Some(number), Some(bytes)) => Ok(Some(BlockRef {
+                number,
+                hash: hash(&bytes, "block hash")?,
+            })),
+            _ => Ok(None),
+        }
+    };
+    Ok(ChainState {
+        chain_id,
+        genesis_hash: hash(&row.try_get::<Vec<u8>, _>("genesis_hash")?, "genesis hash")?,
+        start_block: row.try_get::<i64, _>("start_block")? as u64,
+        head: block(number("head_number")?, "head_hash")?,
+        safe_number: number("safe_number")?,
+        finalized: block(number("finalized_number")?, "finalized_hash")?,
+        verified_through: number("verified_through")?,
+        node_head: number("node_head")?,
+    })
+}

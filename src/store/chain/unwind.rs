@@ -1,0 +1,74 @@
+//! Blocks taken back from the head: the inverse of applying them.
+
+use sqlx::PgConnection;
+
+use super::{StoreError, bigint, ref_at, refs_between, root, state::state};
+use crate::model::{BlockRef, ChainId};
+
+/// Takes back every block above `to`, which becomes the head, and keeps them aside whole in `dropped_blocks`, with
+/// their transactions, logs, transfers and ticks. Returns what was dropped, newest first.
+///
+/// `to` must be indexed, or be the parent of the first indexed block; then nothing stays indexed.
+pub async fn unwind(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    to: BlockRef,
+) -> Result<Vec<BlockRef>, StoreError> {
+    let refused = |reason: &str| {
+        StoreError::Conflict(format!(
+            "chain {chain_id} cannot go back to block {} {}: {reason}",
+            to.number, to.hash
+        ))
+    };
+    let stored = state(connection, chain_id)
+        .await?
+        .ok_or_else(|| refused("the chain is not registered"))?;
+    let head = stored.head.ok_or_else(|| refused("nothing is indexed"))?;
+    let known = if to.number + 1 == stored.start_block {
+        root(connection, chain_id).await?
+    } else {
+        ref_at(connection, chain_id, to.number)
+            .await?
+            .map(|block| block.hash)
+    };
+    if known != Some(to.hash) {
+        return Err(refused("it is not indexed"));
+    }
+
+    let target = bigint(to.number, "block number")?;
+    let id = bigint(chain_id, "chain_id")?;
+    let dropped = refs_between(connection, chain_id, to.number + 1, head.number).await?;
+    for statement in [
+        "INSERT INTO dropped_blocks (chain_id, hash, number, content)
+         SELECT b.chain_id, b.hash, b.number, jsonb_build_object(
+             'block', to_jsonb(b),
+             'transactions', coalesce((SELECT jsonb_agg(to_jsonb(t) ORDER BY t.transaction_index)
+                 FROM transactions t WHERE t.chain_id = b.chain_id AND t.block_number = b.number), '[]'),
+             'logs', coalesce((SELECT jsonb_agg(to_jsonb(l) ORDER BY l.log_index)
+                 FROM logs l WHERE l.chain_id = b.chain_id AND l.block_number = b.number), '[]'),
+             'transfers', coalesce((SELECT jsonb_agg(to_jsonb(r) ORDER BY r.log_index)
+                 FROM transfers r WHERE r.chain_id = b.chain_id AND r.block_number = b.number), '[]'),
+             'ticks', coalesce((SELECT jsonb_agg(to_jsonb(k) ORDER BY k.log_index, k.id)
+                 FROM ticks k WHERE k.chain_id = b.chain_id AND k.block_number = b.number), '[]'))
+         FROM blocks b WHERE b.chain_id = $1 AND b.number > $2",
+        "DELETE FROM ticks WHERE chain_id = $1 AND block_number > $2",
+        // Transactions, logs and transfers go with their block.
+        "DELETE FROM blocks WHERE chain_id = $1 AND number > $2",
+    ] {
+        sqlx::query(statement).bind(id).bind(target).execute(&mut *connection).await?;
+    }
+    let left = to.number >= stored.start_block;
+    sqlx::query(
+        "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
+             safe_number = CASE WHEN safe_number > $4 THEN $2 ELSE safe_number END,
+             verified_through = CASE WHEN verified_through > $4 THEN $2 ELSE verified_through END
+         WHERE chain_id = $1",
+    )
+    .bind(id)
+    .bind(left.then_some(target))
+    .bind(left.then(|| to.hash.to_vec()))
+    .bind(target)
+    .execute(connection)
+    .await?;
+    Ok(dropped)
+}

@@ -1,0 +1,34 @@
+use serde::Deserialize;
+
+use crate::model::Secret;
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `postgres://user:password@host:port/name`
+    pub url: Secret,
+    /// Connections shared by readers; each writer has one more of its own.
+    pub max_connections: u32,
+    /// How long a reader waits for a connection, in ms.
+    pub acquire_timeout_ms: u64,
+    /// How long a reader's statement may take, in ms.
+    pub statement_timeout_ms: u64,
+    /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from before.
+    pub updates_retention_hours: u32,
+    /// Apply pending migrations at start.
+    pub auto_migrate: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            max_connections: 10,
+            acquire_timeout_ms: 5_000,
+            statement_timeout_ms: 15_000,
+            updates_retention_hours: 168,
+            auto_migrate: true,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Postgres: the truth that everything else is announced from. All SQL of the crate lives here, a file an aggregate.
+//!
+//! Writers use one dedicated connection each (see [`writer::Writer`]), so that losing the connection loses the lock
+//! and nobody writes without it. Readers share [`Store::pool`].
+
+pub mod chain;
+mod config;
+mod error;
+pub mod prices;
+pub mod read;
+mod reset;
+mod retention;
+pub mod ticks;
+pub mod tokens;
+pub mod updates;
+pub mod writer;
+
+pub use config::StoreConfig;
+pub use error::StoreError;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Connections for the bus and the gateway.
+const LIVE_CONNECTIONS: u32 = 4;
+/// Beyond the database's own limit, for the way there and back.
+const SLACK: Duration = Duration::from_secs(2);
+/// A database that does not answer must not keep the process from ending.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connected, migrated database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    /// For the bus and the gateway alone, so that slow pages of REST cannot hold up what is live.
+    live: PgPool,
+    /// How long a live read may take.
+    patience: Duration,
+    options: PgConnectOptions,
+    epoch: std::sync::Arc<str>,
+}
+
+impl Store {
+    /// Connects and reads the epoch; applies pending migrations first when the config says so.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        metrics::describe_counter!(
+            "chaincast_store_unknown_channels_total",
+            "Channels in the database with a name that this version does not know"
+        );
+        metrics::counter!("chaincast_store_unknown_channels_total").increment(0);
+        if config.auto_migrate {
+            Self::migrate(config).await?;
+        }
+        let options = Self::options_of(config)?;
+        // A reader whose client has gone must not work on; writers and migrations have no such bound.
+        let readers = options
+            .clone()
+            .options([("statement_timeout", config.statement_timeout_ms.to_string())]);
+        let pool = Self::pool_of(config, readers.clone()).await?;
+        let live = PgPoolOptions::new()
+            .max_connections(LIVE_CONNECTIONS)
+            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+            .connect_lazy_with(readers);
+        let epoch = sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = 'epoch'")
+            .fetch_one(&pool)
+            .await
+            .map_err(StoreError::not_migrated)?;
+        Ok(Self {
+            pool,
+            live,
+            patience: Duration::from_millis(config.statement_timeout_ms) + SLACK,
+            options,
+            epoch: epoch.into(),
+        })
+    }
+
+    /// Applies pending migrations; returns the version that the database is at.
+    pub async fn migrate(config: &StoreConfig) -> Result<i64, StoreError> {
+        let pool = Self::pool_of(config, Self::options_of(config)?).await?;
+        MIGRATIONS.run(&pool).await?;
+        pool.close().await;
+        Ok(MIGRATIONS
+            .iter()
+            .map(|migration| migration.version)
+            .max()
+            .unwrap_or(0))
+    }
+
+    fn options_of(config: &StoreConfig) -> Result<PgConnectOptions, StoreError> {
+        let options = PgConnectOptions::from_str(config.url.expose())
+            .map_err(|error| StoreError::Url(error.to_string()))?;
+        Ok(options.application_name("chaincast"))
+    }
+
+    async fn pool_of(
+        config: &StoreConfig,
+        options: PgConnectOptions,
+    ) -> Result<PgPool, StoreError> {
+        let patience = Duration::from_millis(config.acquire_timeout_ms);
+        // A pool retries until its time is over and then only says so; one connection tells the reason at once.
+        let connection = match tokio::time::timeout(patience, options.connect()).await {
+            Ok(connected) => connected.map_err(|error| StoreError::unreachable(&options, error))?,
+            Err(_) => return Err(StoreError::unreachable(&options, sqlx::Error::PoolTimedOut)),
+        };
+        connection.close().await?;
+        Ok(PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(patience)
+            .connect_lazy_with(options))
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The id under which seqs of this database mean something.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Closes the connections, waiting a while for those in use.
+    pub async fn close(&self) {
+        let closing = async { tokio::join!(self.pool.close(), self.live.close()) };
+        if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {
+            tracing::warn!("database connections in use were abandoned");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Announced prices, by their seq in `price:TOKEN`.
+
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::StoreError;
+use crate::model::{Price, PriceStatus, Token};
+
+/// Inserts announced prices, each with the seq that its update got in the same transaction. `announced_at` is the
+/// update's timestamp, in ms since the Unix epoch.
+pub async fn insert(
+    transaction: &mut PgConnection,
+    prices: &[(u64, &Price)],
+    announced_at: i64,
+) -> Result<(), StoreError> {
+    let mut observed = Vec::with_capacity(prices.len());
+    let mut announced = Vec::with_capacity(prices.len());
+    for (_, price) in prices {
+        observed.push(moment(price.observed_at, "price", &price.token)?);
+        announced.push(moment(announced_at, "announcement", &price.token)?);
+    }
+    fn column<T>(prices: &[(u64, &Price)], value: impl Fn(&(u64, &Price)) -> T) -> Vec<T> {
+        prices.iter().map(value).collect()
+    }
+    // Arrays of arrays must be rectangular in Postgres: each price's sources travel as one JSON array.
+    sqlx::query(
+        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at)
+         SELECT token, seq, price, confidence, status, ARRAY(SELECT jsonb_array_elements_text(sources)),
+                observed_at, announced_at
+         FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::jsonb[],
+                     $7::timestamptz[], $8::timestamptz[])
+              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at)",
+    )
+    .bind(column(prices, |(_, price)| price.token.to_string()))
+    .bind(column(prices, |(seq, _)| *seq as i64))
+    .bind(column(prices, |(_, price)| price.price.clone()))
+    .bind(column(prices, |(_, price)| price.confidence.clone()))
+    .bind(column(prices, |(_, price)| status_text(price.status)))
+    .bind(column(prices, |(_, price)| serde_json::Value::from_iter(price.sources.iter().map(|name| &**name))))
+    .bind(observed)
+    .bind(announced)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Moves the time of the newest tick of each token's newest announced price: later ticks confirmed it, or a reorg left
+/// an earlier one that says the same. Nothing else of what was announced changes.
+pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result<(), StoreError> {
+    let mut observed = Vec::with_capacity(prices.len());
+    for price in prices {
+        observed.push(moment(price.observed_at, "price", &price.token)?);
+    }
+    sqlx::query(
+        "UPDATE prices p SET observed_at = t.observed_at
+         FROM unnest($1::text[], $2::timestamptz[]) AS t (token, observed_at)
+         WHERE p.token = t.token AND p.seq = (SELECT max(seq) FROM prices WHERE token = t.token)",
+    )
+    .bind(
+        prices
+            .iter()
+            .map(|price| price.token.to_string())
+            .collect::<Vec<_>>(),
+    )
+    .bind(observed)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// The newest announced price of each of these tokens that has one.
+pub async fn latest(
+    connection: &mut PgConnection,
+    tokens: &[Token],
+) -> Result<Vec<Price>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT p.* FROM unnest($1::text[]) AS t (token)
+         CROSS JOIN LATERAL (
+             SELECT token, price, confidence, status, sources, observed_at
+             FROM prices WHERE token = t.token ORDER BY seq DESC LIMIT 1
+         ) p",
+    )
+    .bind(tokens.iter().map(Token::to_string).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(price_of).collect()
+}
+
+fn price_of(row: &PgRow) -> Result<Price, StoreError> {
+    let corrupt = |reason: String| StoreError::Corrupt {
+        what: "price",
+        reason,
+    };
+    let token: String = row.try_get("token")?;
+    let status: String = row.try_get("status")?;
+    let price: BigDecimal = row.try_get("price")?;
+    let confidence: BigDecimal = row.try_get("confidence")?;
+    let sources: Vec<String> = row.try_get("sources")?;
+    let observed_at: DateTime<Utc> = row.try_get("observed_at")?;
+    Ok(Price {
+        status: status_of(&status)
+            .ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?,
+        token: token.parse().map_err(|error| corrupt(format!("{error}")))?,
+        price,
+        confidence,
+        sources: sources.into_iter().map(Arc::from).collect(),
+        observed_at: observed_at.timestamp_millis(),
+    })
+}
+
+fn status_text(status: PriceStatus) -> &'static str {
+    match status {
+        PriceStatus::Ok => "ok",
+        PriceStatus::Degraded => "degraded",
+        PriceStatus::Stale => "stale",
+    }
+}
+
+/// The status that a column names, if it is one.
+pub(super) fn status_of(text: &str) -> Option<PriceStatus> {
+    [PriceStatus::Ok, PriceStatus::Degraded, PriceStatus::Stale]
+        .into_iter()
+        .find(|status| status_text(*status) == text)
+}
+
+/// A time in ms as the database takes it.
+pub(super) fn moment(ms: i64, what: &str, token: &Token) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_millis(ms).ok_or_else(|| {
+        StoreError::Conflict(format!(
+            "a {what} of {token} is at {ms} ms, which is no date"
+        ))
+    })
+}

@@ -1,0 +1,96 @@
+//! Where each chain stands.
+
+use super::{
+    super::{Store, StoreError},
+    row::{Reader, bigint},
+};
+use crate::model::{B256, ChainId};
+
+/// A height that the chain's cursor names. Hash and header time are known when the block is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub number: u64,
+    pub hash: Option<B256>,
+    /// The header's timestamp, in seconds.
+    pub timestamp: Option<i64>,
+}
+
+/// A chain's cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainRow {
+    pub chain_id: ChainId,
+    pub start_block: u64,
+    /// The newest indexed canonical block.
+    pub head: Option<Mark>,
+    pub safe: Option<Mark>,
+    pub finalized: Option<Mark>,
+    pub verified_through: Option<u64>,
+    /// The node's own head when it was last asked.
+    pub node_head: Option<u64>,
+    /// When the node last answered, in ms since the Unix epoch.
+    pub node_seen_at: Option<i64>,
+    /// How long ago that was by the database's clock, in ms.
+    pub node_silent_ms: Option<i64>,
+    /// When the cursor last moved, in ms since the Unix epoch.
+    pub updated_at: i64,
+}
+
+impl Store {
+    /// The cursors of these chains; one that was never indexed is missing.
+    pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
+        let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
+        let rows = sqlx::query(
+            "SELECT c.chain_id, c.start_block, c.verified_through, c.node_head, c.updated_at, c.node_seen_at,
+                    (extract(epoch FROM now() - c.node_seen_at) * 1000)::bigint AS node_silent_ms,
+                    c.head_number, c.head_hash, h.timestamp AS head_timestamp,
+                    c.safe_number, s.hash AS safe_hash, s.timestamp AS safe_timestamp,
+                    c.finalized_number, c.finalized_hash, f.timestamp AS finalized_timestamp
+             FROM chains c
+             LEFT JOIN blocks h ON h.chain_id = c.chain_id AND h.number = c.head_number
+             LEFT JOIN blocks s ON s.chain_id = c.chain_id AND s.number = c.safe_number
+             LEFT JOIN blocks f ON f.chain_id = c.chain_id AND f.number = c.finalized_number
+             WHERE c.chain_id = ANY($1)",
+        )
+        .bind(&ids)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Reader::new(row, "chain");
+                Ok(ChainRow {
+                    chain_id: row.natural("chain_id")?,
+                    start_block: row.natural("start_block")?,
+                    head: mark(&row, "head_number", "head_hash", "head_timestamp")?,
+                    safe: mark(&row, "safe_number", "safe_hash", "safe_timestamp")?,
+                    finalized: mark(
+                        &row,
+                        "finalized_number",
+                        "finalized_hash",
+                        "finalized_timestamp",
+                    )?,
+                    verified_through: row.natural_or_null("verified_through")?,
+                    node_head: row.natural_or_null("node_head")?,
+                    node_seen_at: row.millis_or_null("node_seen_at")?,
+                    node_silent_ms: row.get("node_silent_ms")?,
+                    updated_at: row.millis("updated_at")?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn mark(
+    row: &Reader<'_>,
+    number: &str,
+    hash: &str,
+    timestamp: &str,
+) -> Result<Option<Mark>, StoreError> {
+    let Some(number) = row.natural_or_null(number)? else {
+        return Ok(None);
+    };
+    Ok(Some(Mark {
+        number,
+        hash: row.hash_or_null(hash)?,
+        timestamp: row.get(timestamp)?,
+    }))
+}

@@ -1,0 +1,26 @@
+//! Queries behind REST: what is stored, as plain rows, a file an aggregate.
+//!
+//! Every list is read by keyset, never by offset: a page costs the same wherever it is, and stays where it is while
+//! new rows arrive. Each method is one statement, or one snapshot where two must agree. A row that does not fit its
+//! type is [`StoreError::Corrupt`](super::StoreError::Corrupt), never a default.
+//!
+//! Quantities of a chain come as decimal text: uint256 fits no number of Rust's, and nobody computes with them here.
+
+mod block;
+mod candle;
+mod chain;
+mod price;
+mod row;
+mod tick;
+mod token;
+mod transaction;
+mod transfer;
+
+pub use block::{BlockId, BlockRow};
+pub use candle::{Candle, Candles};
+pub use chain::{ChainRow, Mark};
+pub use price::PriceRow;
+pub use tick::{SourceRow, TickKey, TickRow};
+pub use token::{TokenRow, TokenSource};
+pub use transaction::{LogRow, TransactionDetail, TransactionKey, TransactionRow};
+pub use transfer::{TransferKey, TransferRow};

@@ -1,0 +1,88 @@
+//! The newest price of each tracked token.
+
+use bigdecimal::BigDecimal;
+use sqlx::postgres::PgRow;
+
+use super::{
+    super::{Store, StoreError, prices::status_of},
+    row::Reader,
+};
+use crate::model::{PriceStatus, Token};
+
+/// A price as it was announced, and how old its ticks may get.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceRow {
+    pub token: Token,
+    /// The token's order in the configuration.
+    pub position: u32,
+    /// In the channel `price:TOKEN`.
+    pub seq: u64,
+    pub price: BigDecimal,
+    pub confidence: BigDecimal,
+    /// As announced; see [`PriceRow::max_age_ms`] for what became of it since.
+    pub status: PriceStatus,
+    pub sources: Vec<String>,
+    /// Event time of the newest tick that it stands on, in ms since the Unix epoch: of those it was announced with, or
+    /// of a later one that confirmed it.
+    pub observed_at: i64,
+    /// In ms since the Unix epoch.
+    pub announced_at: i64,
+    /// The longest that a tick of the token's active sources is used; `None` when it has no active source.
+    pub max_age_ms: Option<u64>,
+}
+
+const SELECT: &str =
+    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.sources, p.observed_at, p.announced_at,
+            (SELECT max(s.max_age_ms) FROM price_sources s WHERE s.token = t.symbol AND s.active) AS max_age_ms
+     FROM tokens t
+     CROSS JOIN LATERAL (SELECT * FROM prices WHERE token = t.symbol ORDER BY seq DESC LIMIT 1) p
+     WHERE t.position IS NOT NULL";
+
+impl Store {
+    /// The newest price of a tracked token; `None` before its first.
+    pub async fn read_price(&self, token: &Token) -> Result<Option<PriceRow>, StoreError> {
+        let row = sqlx::query(&format!("{SELECT} AND t.symbol = $1"))
+            .bind(token.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(price).transpose()
+    }
+
+    /// The newest price of every tracked token that has one, in the order of the configuration, from behind position
+    /// `after`, at most `limit`.
+    pub async fn read_prices(
+        &self,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<PriceRow>, StoreError> {
+        let sql = format!("{SELECT} AND t.position > $1 ORDER BY t.position LIMIT $2");
+        let rows = sqlx::query(&sql)
+            .bind(after.map_or(-1, i64::from))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(price).collect()
+    }
+}
+
+fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
+    let row = Reader::new(row, "price");
+    let symbol: String = row.get("symbol")?;
+    let status: &str = row.get("status")?;
+    let status = status_of(status)
+        .ok_or_else(|| row.corrupt("status", format!("{status:?} is no status")))?;
+    Ok(PriceRow {
+        token: symbol
+            .parse()
+            .map_err(|error| row.corrupt("symbol", error))?,
+        position: row.index("position")?,
+        seq: row.natural("seq")?,
+        price: row.get("price")?,
+        confidence: row.get("confidence")?,
+        status,
+        sources: row.get("sources")?,
+        observed_at: row.millis("observed_at")?,
+        announced_at: row.millis("announced_at")?,
+        max_age_ms: row.natural_or_null("max_age_ms")?,
+    })
+}

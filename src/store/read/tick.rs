@@ -1,0 +1,144 @@
+//! Ticks: their history, and when each source last gave one.
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+
+use super::{
+    super::{Store, StoreError},
+    row::{Reader, moment},
+};
+use crate::model::{LogOrigin, Token};
+
+/// A stored tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TickRow {
+    pub key: TickKey,
+    pub source: String,
+    pub quote: String,
+    pub price: BigDecimal,
+    /// Event time, in ms since the Unix epoch.
+    pub observed_at: i64,
+    pub received_at: i64,
+    /// The log that it was decoded from, when it comes from a chain.
+    pub origin: Option<LogOrigin>,
+}
+
+/// A tick's place in its token's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickKey {
+    /// Event time in µs since the Unix epoch: all that Postgres keeps.
+    pub observed_at_us: i64,
+    pub id: i64,
+}
+
+/// A configured price source and its newest tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceRow {
+    pub token: Token,
+    pub source: String,
+    pub quote: String,
+    pub max_age_ms: u64,
+    /// Price and event time (ms since the Unix epoch) of its newest tick.
+    pub last: Option<(BigDecimal, i64)>,
+}
+
+impl Store {
+    /// Ticks of a token with `from <= event time < to` (ms), newest first, from behind `before`, at most `limit`.
+    pub async fn read_ticks(
+        &self,
+        token: &Token,
+        (from, to): (i64, i64),
+        before: Option<TickKey>,
+        limit: u32,
+    ) -> Result<Vec<TickRow>, StoreError> {
+        let to = moment(to);
+        // Without a place to go on from: just below the first tick at `to`.
+        let (at, id) = match before {
+            Some(key) => (
+                DateTime::<Utc>::from_timestamp_micros(key.observed_at_us).unwrap_or(to),
+                key.id,
+            ),
+            None => (to, i64::MIN),
+        };
+        let rows = sqlx::query(
+            "SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
+             FROM ticks WHERE token = $1 AND observed_at >= $2 AND (observed_at, id) < ($3, $4)
+             ORDER BY observed_at DESC, id DESC LIMIT $5",
+        )
+        .bind(token.as_str())
+        .bind(moment(from))
+        .bind(at)
+        .bind(id)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Reader::new(row, "tick");
+                let observed_at: DateTime<Utc> = row.get("observed_at")?;
+                Ok(TickRow {
+                    key: TickKey {
+                        observed_at_us: observed_at.timestamp_micros(),
+                        id: row.get("id")?,
+                    },
+                    source: row.get("source")?,
+                    quote: row.get("quote")?,
+                    price: row.get("price")?,
+                    observed_at: observed_at.timestamp_millis(),
+                    received_at: row.millis("received_at")?,
+                    origin: origin(&row)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Every configured price source, by token and name, at most `limit`. Its newest tick is the one that prices are
+    /// made of: see [`latest_per_source`](crate::store::ticks::latest_per_source).
+    pub async fn read_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT s.token, s.source, s.quote, s.max_age_ms, k.price, k.observed_at
+             FROM price_sources s JOIN tokens t ON t.symbol = s.token
+             LEFT JOIN LATERAL (
+                 SELECT price, observed_at FROM ticks k
+                 WHERE k.token = s.token AND k.source = s.source AND k.chain_id IS NOT DISTINCT FROM s.chain_id
+                 ORDER BY k.block_number DESC NULLS LAST, k.log_index DESC NULLS LAST, k.observed_at DESC, k.id DESC
+                 LIMIT 1
+             ) k ON true
+             WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Reader::new(row, "price source");
+                let symbol: String = row.get("token")?;
+                let price: Option<BigDecimal> = row.get("price")?;
+                Ok(SourceRow {
+                    token: symbol
+                        .parse()
+                        .map_err(|error| row.corrupt("token", error))?,
+                    source: row.get("source")?,
+                    quote: row.get("quote")?,
+                    max_age_ms: row.natural("max_age_ms")?,
+                    last: match price {
+                        Some(price) => Some((price, row.millis("observed_at")?)),
+                        None => None,
+                    },
+                })
+            })
+            .collect()
+    }
+}
+
+fn origin(row: &Reader<'_>) -> Result<Option<LogOrigin>, StoreError> {
+    let Some(chain_id) = row.natural_or_null("chain_id")? else {
+        return Ok(None);
+    };
+    Ok(Some(LogOrigin {
+        chain_id,
+        block_number: row.natural("block_number")?,
+        block_hash: row.hash("block_hash")?,
+        log_index: row.index("log_index")?,
+    }))
+}

@@ -1,0 +1,32 @@
+//! Starting over: everything that was indexed or announced goes, the schema stays.
+
+use sqlx::Connection;
+
+use super::{MIGRATIONS, Store, StoreConfig, StoreError};
+
+/// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
+const DATA: &str = "chains, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
+                    price_sources, ticks, prices";
+
+impl Store {
+    /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
+    /// Nothing else may write it meanwhile.
+    pub async fn reset(config: &StoreConfig) -> Result<(), StoreError> {
+        let pool = Self::pool_of(config, Self::options_of(config)?).await?;
+        MIGRATIONS.run(&pool).await?;
+        let mut connection = pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        sqlx::query(&format!("TRUNCATE {DATA} RESTART IDENTITY"))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "UPDATE meta SET value = substr(md5(gen_random_uuid()::text), 1, 10) WHERE key = 'epoch'",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        drop(connection);
+        pool.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is tracked: tokens and their price sources, as configured when the price writer last started.
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::model::{Address, ChainId, Token};
+
+/// One configured token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedToken {
+    pub symbol: Token,
+    /// For people.
+    pub name: String,
+    pub chain_id: Option<ChainId>,
+    pub address: Option<Address>,
+    pub decimals: Option<u8>,
+}
+
+/// One configured price source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedSource {
+    pub token: Token,
+    /// Unique within its token.
+    pub name: String,
+    /// `USD`, or the symbol of a tracked token.
+    pub quote: String,
+    /// The contract it reads, when it is on a chain.
+    pub contract: Option<(ChainId, Address)>,
+    /// In ms.
+    pub max_age_ms: u64,
+}
+
+/// Makes the tables say what is configured now. Tokens keep the order given; rows of what is no longer configured
+/// stay, for the history that names them, without a position and inactive. Call it within a transaction.
+pub async fn sync(
+    transaction: &mut PgConnection,
+    tokens: &[TrackedToken],
+    sources: &[TrackedSource],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tokens SET position = NULL WHERE position IS NOT NULL")
+        .execute(&mut *transaction)
+        .await?;
+    for (position, token) in tokens.iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO tokens (symbol, name, chain_id, address, decimals, position)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (symbol) DO UPDATE SET name = excluded.name, chain_id = excluded.chain_id,
+                 address = excluded.address, decimals = excluded.decimals, position = excluded.position",
+        )
+        .bind(token.symbol.as_str())
+        .bind(&token.name)
+        .bind(token.chain_id.map(u64::cast_signed))
+        .bind(token.address.map(|address| address.to_vec()))
+        .bind(token.decimals.map(i16::from))
+        .bind(i32::try_from(position).unwrap_or(i32::MAX))
+        .execute(&mut *transaction)
+        .await?;
+    }
+    sqlx::query("UPDATE price_sources SET active = false WHERE active")
+        .execute(&mut *transaction)
+        .await?;
+    for source in sources {
+        sqlx::query(
+            "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, active)
+             VALUES ($1, $2, $3, $4, $5, $6, true)
+             ON CONFLICT (token, source) DO UPDATE SET quote = excluded.quote, chain_id = excluded.chain_id,
+                 address = excluded.address, max_age_ms = excluded.max_age_ms, active = true",
+        )
+        .bind(source.token.as_str())
+        .bind(&source.name)
+        .bind(&source.quote)
+        .bind(source.contract.map(|(chain_id, _)| chain_id.cast_signed()))
+        .bind(source.contract.map(|(_, address)| address.to_vec()))
+        .bind(source.max_age_ms.cast_signed())
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}

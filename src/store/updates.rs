@@ -1,0 +1,230 @@
+//! The log of committed updates: append within a writer's transaction, read by channel and seq.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
+
+use super::{Store, StoreError};
+use crate::model::{Channel, NewUpdate, Update};
+
+/// Appends updates in the given order and gives each its seq. The channels' rows stay locked until the
+/// transaction ends, so within a channel seq order is commit order.
+pub async fn append(
+    transaction: &mut PgConnection,
+    updates: Vec<NewUpdate>,
+) -> Result<Vec<Update>, StoreError> {
+    if updates.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Sorted names: writers that share channels take the row locks in one order.
+    let mut counts = BTreeMap::<String, i64>::new();
+    for update in &updates {
+        *counts.entry(update.channel.to_string()).or_default() += 1;
+    }
+    let (names, counts): (Vec<String>, Vec<i64>) = counts.into_iter().unzip();
+    let rows = sqlx::query(
+        "INSERT INTO channels AS c (name, seq)
+         SELECT name, n FROM unnest($1::text[], $2::bigint[]) AS t (name, n) ORDER BY name
+         ON CONFLICT (name) DO UPDATE SET seq = c.seq + excluded.seq, updated_at = clock_timestamp()
+         RETURNING id, name, seq",
+    )
+    .bind(&names)
+    .bind(&counts)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut next = BTreeMap::<String, (i64, i64)>::new();
+    for row in rows {
+        let (name, seq): (String, i64) = (row.get("name"), row.get("seq"));
+        let at = names.binary_search(&name).map_or(0, |at| counts[at]);
+        next.insert(name, (row.get("id"), seq - at));
+    }
+
+    let mut committed = Vec::with_capacity(updates.len());
+    let (mut ids, mut seqs, mut events, mut texts) = (vec![], vec![], vec![], vec![]);
+    for update in updates {
+        let corrupt = |reason: String| StoreError::Corrupt {
+            what: "update",
+            reason,
+        };
+        let name = update.channel.to_string();
+        let Some((id, seq)) = next.get_mut(&name) else {
+            return Err(corrupt(format!("channel {name} got no seq")));
+        };
+        *seq += 1;
+        let data = serde_json::to_string(&update.event).map_err(|e| corrupt(e.to_string()))?;
+        ids.push(*id);
+        seqs.push(*seq);
+        events.push(update.event.name());
+        texts.push(data.clone());
+        committed.push(Update {
+            channel: update.channel,
+            seq: *seq as u64,
+            event: update.event.name().into(),
+            data: data.into(),
+        });
+    }
+    sqlx::query(
+        "INSERT INTO updates (channel_id, seq, event, data)
+         SELECT id, seq, event, data::json
+         FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS t (id, seq, event, data)",
+    )
+    .bind(&ids)
+    .bind(&seqs)
+    .bind(&events)
+    .bind(&texts)
+    .execute(&mut *transaction)
+    .await?;
+    Ok(committed)
+}
+
+/// What is stored of one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Seq of the newest update; 0 when there never was one.
+    pub newest: u64,
+    /// Seq of the oldest update still stored; `newest + 1` when none is.
+    pub oldest: u64,
+}
+
+impl Store {
+    /// Waits for a live read no longer than the database itself would let it run, and a little: a connection may be
+    /// dead without saying so.
+    async fn answered<T>(
+        &self,
+        query: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.patience, query).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(StoreError::Silent(self.patience)),
+        }
+    }
+
+    /// How far the stored history of a channel reaches.
+    pub async fn channel_extent(&self, channel: &Channel) -> Result<Extent, StoreError> {
+        let query = sqlx::query(
+            "SELECT c.seq, (SELECT min(u.seq) FROM updates u WHERE u.channel_id = c.id) AS oldest
+             FROM channels c WHERE c.name = $1",
+        )
+        .bind(channel.to_string())
+        .fetch_optional(&self.live);
+        let row = self.answered(query).await?;
+        Ok(row.map_or(
+            Extent {
+                newest: 0,
+                oldest: 1,
+            },
+            |row| {
+                let newest = row.get::<i64, _>("seq") as u64;
+                let oldest = row
+                    .get::<Option<i64>, _>("oldest")
+                    .map_or(newest + 1, |seq| seq as u64);
+                Extent { newest, oldest }
+            },
+        ))
+    }
+
+    /// Updates of a channel with `since < seq <= through`, in order, at most `limit`.
+    pub async fn updates_between(
+        &self,
+        channel: &Channel,
+        since: u64,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<Update>, StoreError> {
+        let query = sqlx::query(
+            "SELECT u.seq, u.event, u.data FROM updates u JOIN channels c ON c.id = u.channel_id
+             WHERE c.name = $1 AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq LIMIT $4",
+        )
+        .bind(channel.to_string())
+        .bind(clamp(since))
+        .bind(clamp(through))
+        .bind(i64::from(limit))
+        .fetch_all(&self.live);
+        let rows = self.answered(query).await?;
+        rows.into_iter()
+            .map(|row| update_of(channel.clone(), &row))
+            .collect()
+    }
+
+    /// The newest update of a channel with the given event: its snapshot.
+    pub async fn newest_update(
+        &self,
+        channel: &Channel,
+        event: &str,
+    ) -> Result<Option<Update>, StoreError> {
+        let query = sqlx::query(
+            "SELECT u.seq, u.event, u.data FROM updates u JOIN channels c ON c.id = u.channel_id
+             WHERE c.name = $1 AND u.event = $2 ORDER BY u.seq DESC LIMIT 1",
+        )
+        .bind(channel.to_string())
+        .bind(event)
+        .fetch_optional(&self.live);
+        let row = self.answered(query).await?;
+        row.map(|row| update_of(channel.clone(), &row)).transpose()
+    }
+
+    /// Newest seq of every channel that moved in the last `within_ms`, or of all with `None`. At most `limit`.
+    pub async fn channel_heads(
+        &self,
+        within_ms: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<(Channel, u64)>, StoreError> {
+        let query = sqlx::query(
+            "SELECT name, seq FROM channels
+             WHERE $1::bigint IS NULL OR updated_at > now() - make_interval(secs => $1 / 1000.0)
+             ORDER BY updated_at DESC LIMIT $2",
+        )
+        .bind(within_ms)
+        .bind(i64::from(limit))
+        .fetch_all(&self.live);
+        let rows = self.answered(query).await?;
+        let head = |row: PgRow| {
+            let name: String = row.get("name");
+            let channel = name.parse().ok();
+            if channel.is_none() {
+                // Of a newer version beside this one: nobody here can subscribe to it.
+                metrics::counter!("chaincast_store_unknown_channels_total").increment(1);
+            }
+            Some((channel?, row.get::<i64, _>("seq") as u64))
+        };
+        Ok(rows.into_iter().filter_map(head).collect())
+    }
+
+    /// Deletes updates older than `older_than_ms`, but never a channel's newest `keep`; at most `limit` in one call.
+    /// Returns how many went.
+    pub async fn prune_updates(
+        &self,
+        older_than_ms: i64,
+        keep: u32,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM updates WHERE (channel_id, seq) IN (
+                 SELECT u.channel_id, u.seq FROM updates u JOIN channels c ON c.id = u.channel_id
+                 WHERE u.created_at < now() - make_interval(secs => $1 / 1000.0) AND u.seq <= c.seq - $2
+                 ORDER BY u.channel_id, u.seq LIMIT $3)",
+        )
+        .bind(older_than_ms)
+        .bind(i64::from(keep))
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn update_of(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
+    let data: Json<Box<RawValue>> = row.try_get("data")?;
+    let event: String = row.try_get("event")?;
+    Ok(Update {
+        channel,
+        seq: row.try_get::<i64, _>("seq")? as u64,
+        event: event.into(),
+        data: Arc::from(data.get()),
+    })
+}
+
+fn clamp(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,87 @@
+//! Tracing and the metrics registry. Each module keeps its own metrics beside it; this file only installs them.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// A `tracing` filter such as `info` or `chaincast=debug,warn`; `RUST_LOG` wins over it.
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Why logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error(
+        "telemetry.log is not a filter: {0}; use something like \"info\" or \"chaincast=debug,warn\""
+    )]
+    Filter(String),
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(String),
+}
+
+/// Seconds; from a socket write to a slow commit.
+const BUCKETS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+impl TelemetryConfig {
+    /// What is logged: `RUST_LOG`, or what is configured.
+    pub fn filter(&self) -> Result<EnvFilter, TelemetryError> {
+        let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| self.log.clone());
+        // What these log is told better where it is handled, or is no news.
+        let directives = format!(
+            "alloy_pubsub=off,alloy_transport_ws=off,sqlx::postgres::notice=off,{directives}"
+        );
+        EnvFilter::try_new(directives).map_err(|error| TelemetryError::Filter(error.to_string()))
+    }
+}
+
+/// Sends logs to standard error, once a process.
+pub fn init_logs(config: &TelemetryConfig) -> Result<(), TelemetryError> {
+    let filter = config.filter()?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call in one process keeps the first subscriber: only tests do that.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// Installs the process's metrics recorder; the handle renders `/metrics`.
+pub fn init_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let failed =
+        |error: metrics_exporter_prometheus::BuildError| TelemetryError::Metrics(error.to_string());
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
+        .map_err(failed)?
+        .install_recorder()
+        .map_err(failed)
+}

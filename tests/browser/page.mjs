@@ -1,0 +1,246 @@
+// Drives the live page in a real Chromium against a running server.
+//
+//   node tests/browser/page.mjs URL [--screenshots DIR] [--deadline SECONDS]
+//   node tests/browser/page.mjs URL --expect-reorg | --expect-reconnect   (both may be given, in this order)
+//
+// Without an --expect option it checks the page as a newcomer uses it. With one it opens the page, prints a line that
+// starts with "ready: watching", and waits for the thing that the caller then makes happen; "ok: …" says it was seen.
+// Exit code 0 when every step passed, 1 otherwise. The browser is $CHROMIUM, or Debian's.
+// Every wait is for a condition and has a deadline.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    screenshots: { type: 'string' },
+    deadline: { type: 'string', default: '30' },
+    'expect-reorg': { type: 'boolean', default: false },
+    'expect-reconnect': { type: 'boolean', default: false },
+  },
+});
+const url = positionals[0];
+const deadline = Number(options.deadline) * 1000;
+if (!url || !URL.canParse(url) || !(deadline > 0)) {
+  console.error('usage: node page.mjs URL [--screenshots DIR] [--deadline SECONDS] [--expect-reorg] [--expect-reconnect]');
+  process.exit(2);
+}
+const origin = new URL(url).origin;
+const DESKTOP = { width: 1280, height: 900 };
+const PHONES = [{ width: 390, height: 844 }, { width: 360, height: 740 }];
+
+/** Faults the page must never show, gathered while it runs. */
+const faults = [];
+/** While the server is made to go away, the browser reports failed connections; those are expected then. */
+let serverMayBeAway = false;
+
+const browser = await chromium.launch({
+  executablePath: executable(),
+  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage', '--no-first-run'],
+});
+let page = null;
+try {
+  page = await open(DESKTOP, 'light');
+  if (options['expect-reorg'] || options['expect-reconnect']) {
+    if (options['expect-reorg']) await seeReorg();
+    if (options['expect-reconnect']) await seeReconnect();
+  } else {
+    await step('prices', seePrices);
+    await step('blocks', seeBlocks);
+    await step('console', useConsole);
+    await step('phone', seePhones);
+    await screenshots();
+  }
+  if (faults.length > 0) throw new Error(`the page had faults:\n  ${faults.join('\n  ')}`);
+  console.log('ok: no console error, no request outside the origin');
+  console.log('passed');
+} catch (error) {
+  process.exitCode = 1;
+  console.error(`failed: ${error.message}`);
+  for (const fault of faults) console.error(`  fault: ${fault}`);
+  if (page) console.error(await describe(page));
+  if (page && options.screenshots) await shot(page, 'failed');
+} finally {
+  await browser.close();
+}
+
+// ---- steps ----
+
+async function step(name, run) {
+  try {
+    console.log(`ok: ${name}: ${await run()}`);
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`, { cause: error });
+  }
+}
+
+async function seePrices() {
+  const tokens = (await fetchJson('/api/v1/tokens')).data.map((token) => token.symbol);
+  if (tokens.length === 0) throw new Error('the server lists no token, so there is nothing to show');
+  for (const symbol of tokens) await page.waitForSelector(`[data-card="${symbol}"]`);
+  await page.waitForFunction((symbols) => symbols.some((symbol) => /\d/.test(document.querySelector(`[data-card="${symbol}"] [data-price]`).textContent)), tokens);
+  const before = await cardTexts();
+  console.log('ready: watching for a live price');
+  const changed = await page.waitForFunction(
+    (old) => [...document.querySelectorAll('[data-card]')].map((card) => [card.dataset.card, card.querySelector('[data-price]').title.split('\n')[0]]).find(([symbol, price]) => /\d/.test(old[symbol] ?? '') && price !== old[symbol]),
+    before,
+  );
+  const [symbol, after] = await changed.jsonValue();
+  const line = await page.getAttribute(`[data-card="${symbol}"] .spark-line`, 'd');
+  if (!line.includes('L')) throw new Error(`the sparkline of ${symbol} has no line: ${line}`);
+  return `cards for ${tokens.join(', ')}; ${symbol} moved from ${before[symbol]} to ${after}`;
+}
+
+async function seeBlocks() {
+  const top = () => page.$eval('#blocks > li', (row) => Number(row.dataset.number));
+  await page.waitForSelector('#blocks > li');
+  const first = await top();
+  console.log('ready: watching for a live block');
+  await page.waitForFunction((number) => Number(document.querySelector('#blocks > li').dataset.number) > number, first);
+  const next = await top();
+  const numbers = await page.$$eval('#blocks > li', (rows) => rows.map((row) => Number(row.dataset.number)));
+  if (numbers.some((number, index) => index > 0 && number > numbers[index - 1])) throw new Error(`rows are out of order: ${numbers}`);
+  const twice = await page.$$eval('#blocks > li', (rows) => rows.length - new Set(rows.map((row) => row.dataset.hash)).size);
+  if (twice > 0) throw new Error(`${twice} block(s) are shown twice`);
+  const head = (await page.textContent('#head')).replace(/\D/g, '');
+  if (Number(head) < next) throw new Error(`the head says ${head} while the list is at ${next}`);
+  return `#${next} arrived above #${first}, ${numbers.length} rows`;
+}
+
+async function useConsole() {
+  await subscribe('price:BTC');
+  await page.waitForSelector('#console-log .entry[data-kind="ack"]');
+  await page.waitForSelector('#console-log .entry[data-channel="price:BTC"]');
+  const message = await page.$eval('#console-log .entry[data-channel="price:BTC"] code', (code) => code.textContent);
+  if (!/"price":-?\d/.test(message)) throw new Error(`the raw message has no price: ${message}`);
+  await subscribe('no-such-channel');
+  await page.waitForFunction(() => document.getElementById('console-answer').textContent.includes('UNKNOWN_CHANNEL'));
+  await page.waitForSelector('#console-log .entry[data-kind="error"]');
+  await page.click('#console-pause');
+  const held = await page.getAttribute('#console-pause', 'aria-pressed');
+  await page.click('#console-pause');
+  if (held !== 'true') throw new Error('Pause does not say that it is pressed');
+  await page.click('#console-subs [data-drop="price:BTC"]');
+  await page.waitForFunction(() => document.getElementById('console-answer').textContent.startsWith('Unsubscribed from price:BTC'));
+  return 'price:BTC gave messages, no-such-channel gave UNKNOWN_CHANNEL, unsubscribed';
+}
+
+async function seePhones() {
+  const widths = [];
+  for (const size of PHONES) {
+    const phone = await open(size, 'dark');
+    await phone.waitForSelector('#blocks > li');
+    await phone.waitForSelector('[data-card]');
+    const [content, screen] = await phone.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    if (content > screen) throw new Error(`at ${size.width} px the page is ${content} px wide: ${await phone.evaluate(widest)}`);
+    widths.push(`${content} ≤ ${screen}`);
+    await phone.close();
+  }
+  return `no sideways scroll: ${widths.join(', ')}`;
+}
+
+async function seeReorg() {
+  await page.waitForSelector('#blocks > li');
+  console.log('ready: watching for a reorg');
+  await page.waitForSelector('#reorg[data-seen="true"]');
+  await page.waitForSelector('#blocks > li[data-state="dropped"]');
+  const notice = await page.textContent('#reorg');
+  const dropped = await page.$$eval('#blocks > li[data-state="dropped"]', (rows) => rows.map((row) => row.dataset.number));
+  if (options.screenshots) await shot(page, 'reorg');
+  console.log(`ok: reorg shown: ${notice}; struck out: ${dropped.join(', ')}`);
+}
+
+async function seeReconnect() {
+  await page.waitForFunction(() => [...document.querySelectorAll('#streams tr')].some((row) => /\d/.test(row.children[1].textContent)));
+  serverMayBeAway = true;
+  console.log('ready: watching for a reconnect');
+  await page.waitForSelector('#connection:not([data-phase="live"])');
+  const reason = await page.textContent('#story');
+  console.log(`ok: connection lost: ${reason}`);
+  await page.waitForSelector('#connection[data-phase="live"]');
+  await page.waitForSelector('#story[data-recovered]');
+  const story = await page.textContent('#story');
+  if (options.screenshots) await shot(page, 'reconnected');
+  if ((await page.getAttribute('#story', 'data-recovered')) !== 'true') throw new Error(`the page came back without recovering: ${story}`);
+  serverMayBeAway = false;
+  console.log(`ok: reconnected: ${story}`);
+}
+
+async function screenshots() {
+  if (!options.screenshots) return;
+  for (const scheme of ['light', 'dark']) {
+    for (const size of [DESKTOP, PHONES[0]]) {
+      const view = await open(size, scheme);
+      await view.waitForSelector('#blocks > li');
+      await view.waitForFunction(() => document.querySelector('.spark-line')?.getAttribute('d').includes('L'));
+      await shot(view, `${size.width}-${scheme}`);
+      await view.close();
+    }
+  }
+  console.log(`ok: screenshots in ${options.screenshots}`);
+}
+
+// ---- means ----
+
+/** A page of this size that has loaded and is live. */
+async function open(viewport, colorScheme) {
+  const view = await browser.newPage({ viewport, colorScheme });
+  view.setDefaultTimeout(deadline);
+  view.on('pageerror', (error) => faults.push(`error thrown: ${error.message}`));
+  view.on('console', (message) => {
+    if (message.type() === 'error' && !serverMayBeAway) faults.push(`console error: ${message.text()} (${message.location().url})`);
+  });
+  view.on('request', (request) => checkOrigin(request.url()));
+  view.on('websocket', (socket) => checkOrigin(socket.url()));
+  await view.goto(url);
+  await view.waitForSelector('#connection[data-phase="live"]');
+  return view;
+}
+
+function checkOrigin(requested) {
+  const { protocol, origin: asked, host } = new URL(requested);
+  const same = protocol.startsWith('ws') ? host === new URL(url).host : asked === origin;
+  if (!same && protocol !== 'data:') faults.push(`request outside the origin: ${requested}`);
+}
+
+async function subscribe(channel) {
+  await page.fill('#console-channel', channel);
+  await page.press('#console-channel', 'Enter');
+}
+
+/** symbol → the full text of its price */
+function cardTexts() {
+  return page.$$eval('[data-card]', (cards) => Object.fromEntries(cards.map((card) => [card.dataset.card, card.querySelector('[data-price]').title.split('\n')[0]])));
+}
+
+async function fetchJson(path) {
+  const response = await fetch(new URL(path, url), { signal: AbortSignal.timeout(deadline) });
+  if (!response.ok) throw new Error(`GET ${path}: status ${response.status}`);
+  return response.json();
+}
+
+function widest() {
+  const reaching = [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > innerWidth + 1);
+  return reaching.slice(0, 5).map((element) => `${element.tagName.toLowerCase()}.${element.className}`).join(', ');
+}
+
+async function describe(view) {
+  const text = await view.evaluate(() => ['connection', 'story', 'reorg', 'console-answer', 'prices-empty'].map((id) => `  ${id}: ${document.getElementById(id)?.textContent.trim()}`).join('\n')).catch((error) => `  ${error.message}`);
+  return `the page said:\n${text}`;
+}
+
+async function shot(view, name) {
+  mkdirSync(options.screenshots, { recursive: true });
+  await view.screenshot({ path: join(options.screenshots, `page-${name}.png`), fullPage: true });
+}
+
+function executable() {
+  const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].filter(Boolean);
+  const found = places.find((place) => existsSync(place));
+  if (found) return found;
+  console.error(`no Chromium at ${places.join(' or ')}: install the package "chromium" or set CHROMIUM`);
+  process.exit(1);
+}

@@ -1,0 +1,204 @@
+//! Who may connect, and to what.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::support::{Script, World, WsClient, mint, run_to_end};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn status(result: Result<WsClient, Error>) -> u16 {
+    match result {
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => 101,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_taken_from_the_header_the_query_and_the_auth_event() {
+    let world = World::start().await;
+    let token = mint("alice", Some("admin"), None, HOUR);
+    let url = world.server.realtime();
+    let bearer = format!("Bearer {token}");
+    let mut by_header = WsClient::try_connect(&url, &[("authorization", &bearer)])
+        .await
+        .unwrap();
+    assert_eq!(
+        by_header.event("connected").await["data"]["user"]["sub"],
+        "alice"
+    );
+    let mut by_query = WsClient::connect(&format!("{url}?token={token}")).await;
+    assert_eq!(
+        by_query.event("connected").await["data"]["user"]["sub"],
+        "alice"
+    );
+    let mut later = WsClient::connect(&url).await;
+    assert_eq!(later.event("connected").await["data"]["user"], Value::Null);
+    let answer = later.request("auth", json!({ "token": token })).await;
+    assert_eq!(answer["data"]["success"], true, "{answer}");
+    let answer = later.subscribe(json!({ "channel": "user:alice" })).await;
+    assert_eq!(answer["success"], true);
+    let denied = later
+        .request("subscribe", json!({ "channel": "user:bob" }))
+        .await;
+    assert_eq!(denied["data"]["code"], "FORBIDDEN");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tokens_are_refused_whatever_is_wrong_with_them() {
+    let world = World::start().await;
+    let url = world.server.realtime();
+    let good = mint("alice", None, None, HOUR);
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let unsigned = {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+        let part = |value: Value| B64.encode(value.to_string());
+        format!(
+            "{}.{}.",
+            part(json!({ "alg": "none" })),
+            part(json!({ "sub": "alice", "exp": 4_000_000_000u64 }))
+        )
+    };
+    let tampered = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    for token in ["garbage", "a.b.c", &tampered, &unsigned] {
+        assert_eq!(
+            status(WsClient::try_connect(&format!("{url}?token={token}"), &[]).await),
+            401,
+            "{token}"
+        );
+    }
+    assert_eq!(
+        status(WsClient::try_connect(&format!("{url}?token="), &[]).await),
+        101,
+        "empty is none"
+    );
+    let client = Script::node(
+        "tests/clients/socketio.mjs",
+        &[world.server.url(), "bad-token"],
+    );
+    client.finish().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tokens_claims_limit_its_channels() {
+    let world = World::start().await;
+    let token = mint("alice", None, Some(&["price:*"]), HOUR);
+    let mut ws = WsClient::connect(&format!("{}?token={token}", world.server.realtime())).await;
+    assert_eq!(
+        ws.subscribe(json!({ "channel": "price:ETH" })).await["success"],
+        true
+    );
+    let denied = ws
+        .request("subscribe", json!({ "channel": "new-block" }))
+        .await;
+    assert_eq!(denied["data"]["code"], "FORBIDDEN");
+    assert_eq!(
+        ws.request("ping", Value::Null).await["event"],
+        "pong",
+        "the session lives on"
+    );
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_token_unless_it_is_renewed() {
+    let world = World::start().await;
+    let short = mint("alice", None, None, Duration::from_secs(2));
+    let url = format!("{}?token={short}", world.server.realtime());
+    let (mut ends, mut renewed) = (WsClient::connect(&url).await, WsClient::connect(&url).await);
+    ends.event("token-expiring").await;
+    let answer = renewed
+        .request("auth", json!({ "token": mint("alice", None, None, HOUR) }))
+        .await;
+    assert_eq!(answer["data"]["success"], true);
+    assert_eq!(u16::from(ends.closed().await.unwrap().code), 4401);
+    assert_eq!(renewed.request("ping", Value::Null).await["event"], "pong");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn required_mode_and_origins_keep_others_out() {
+    let world =
+        World::with("[gateway]\nallowed_origins = [\"https://app.example\"]\n[gateway.auth]\nmode = \"required\"")
+            .await;
+    let url = world.server.realtime();
+    assert_eq!(status(WsClient::try_connect(&url, &[]).await), 401);
+    let url = format!("{url}?token={}", mint("alice", None, None, HOUR));
+    assert_eq!(status(WsClient::try_connect(&url, &[]).await), 101);
+    assert_eq!(
+        status(WsClient::try_connect(&url, &[("origin", "https://app.example")]).await),
+        101
+    );
+    for foreign in [
+        "https://evil.example",
+        "http://app.example",
+        "https://app.example:444",
+        "null",
+    ] {
+        assert_eq!(
+            status(WsClient::try_connect(&url, &[("origin", foreign)]).await),
+            403,
+            "{foreign}"
+        );
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minted_token_is_good_and_stats_need_the_role() {
+    let world = World::start().await;
+    let config = world.config.to_str().unwrap();
+    let (code, token, _) = run_to_end(&[
+        "token", "--config", config, "--sub", "ops", "--role", "admin", "--ttl", "5m",
+    ])
+    .await;
+    assert_eq!(code, 0);
+    let stats = reqwest::Client::new().get(world.url("/api/v1/stats"));
+    assert_eq!(
+        stats.try_clone().unwrap().send().await.unwrap().status(),
+        401
+    );
+    let user = mint("bob", None, None, HOUR);
+    assert_eq!(
+        stats
+            .try_clone()
+            .unwrap()
+            .bearer_auth(user)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({ "channel": "price:ETH" })).await;
+    let stats: Value = stats
+        .bearer_auth(token.trim())
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert!(stats.to_string().contains("price:ETH"), "{stats}");
+    let description = world.get("/api-docs/openapi.json").await;
+    let scheme = &description["components"]["securitySchemes"]["bearer"];
+    assert_eq!(
+        *scheme,
+        json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" })
+    );
+    let refusals = &description["paths"]["/api/v1/stats"]["get"]["responses"];
+    for status in ["401", "403"] {
+        let schema = &refusals[status]["content"]["application/problem+json"]["schema"];
+        assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{refusals}");
+    }
+    let nothing = reqwest::get(world.url("/nope")).await.unwrap();
+    assert_eq!(nothing.status(), 404);
+    assert!(nothing.text().await.unwrap().contains("nothing here"));
+    world.server.stop().await;
+}

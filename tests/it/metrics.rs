@@ -1,0 +1,111 @@
+//! What `/metrics` shows is documented, described, and nothing else is.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::World;
+
+/// What every metric's name begins with, by the part it is of.
+const PARTS: [&str; 7] = ["auth", "bus", "chain", "gateway", "http", "price", "store"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every `.rs` below `dir`, as one text.
+fn sources(dir: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+/// The metrics that stand in `text` between two `quote`s.
+fn named(text: &str, quote: char) -> BTreeSet<String> {
+    text.split(quote)
+        .filter(|name| {
+            PARTS
+                .iter()
+                .any(|part| name.starts_with(&format!("chaincast_{part}_")))
+        })
+        .filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Name and rest of each call of `describe_counter!` and its like.
+fn descriptions(sources: &str) -> Vec<(String, String, String)> {
+    ["counter", "gauge", "histogram"]
+        .iter()
+        .flat_map(|kind| {
+            sources
+                .split(&format!("describe_{kind}!("))
+                .skip(1)
+                .map(move |call| {
+                    let call = call.split(");").next().unwrap();
+                    let name = call.split('"').nth(1).unwrap_or_default();
+                    ((*kind).to_owned(), name.to_owned(), call.to_owned())
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_metric_is_in_the_document_and_described_without_a_full_stop() {
+    let sources = sources(&root().join("src"));
+    let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let emitted = named(&sources, '"');
+    assert!(emitted.len() > 20, "{emitted:?}");
+    assert_eq!(
+        named(&document, '`'),
+        emitted,
+        "docs/metrics.md, and what the sources name"
+    );
+    let descriptions = descriptions(&sources);
+    for name in &emitted {
+        let (kind, _, call) = descriptions
+            .iter()
+            .find(|(_, described, _)| described == name)
+            .unwrap_or_else(|| panic!("{name} has no describe_ macro"));
+        assert!(!call.contains(".\""), "{name}: {call}");
+        let row = format!("| `{name}` | {kind} |");
+        assert!(document.contains(&row), "docs/metrics.md lacks {row:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_happened_is_shown_as_zero() {
+    let world = World::start().await;
+    let shown = reqwest::get(world.url("/metrics"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    for line in [
+        "chaincast_chain_reorgs_total{chain_id=\"31337\"} 0",
+        "chaincast_chain_node_errors_total{chain_id=\"31337\",kind=\"bad_answer\"} 0",
+        "chaincast_bus_gaps_total 0",
+        "chaincast_http_accept_errors_total 0",
+    ] {
+        assert!(shown.contains(line), "no {line} in {shown}");
+    }
+    for line in shown.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(
+            shown.contains(&format!("# HELP {name} ")),
+            "{name} has no HELP"
+        );
+    }
+    world.server.stop().await;
+}

@@ -1,0 +1,55 @@
+//! The live page in real Chromium.
+
+use crate::support::{Script, World};
+
+const PAGE: &str = "tests/browser/page.mjs";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_prices_and_blocks_as_they_come() {
+    let world = World::start().await;
+    let mut page = Script::node(PAGE, &[world.server.url(), "--deadline", "50"]);
+    page.line("the page waits for a price", |line| {
+        line.contains("ready: watching for a live price")
+    })
+    .await;
+    world.set_feed("ETH", 3_777).await;
+    page.line("the page waits for a block", |line| {
+        line.contains("ready: watching for a live block")
+    })
+    .await;
+    world.control.mine(1).await.unwrap();
+    // The console's part subscribes to price:BTC and waits for a message of its own.
+    world.set_feed("BTC", 63_333).await;
+    page.finish().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_a_reorg_and_comes_back_after_a_restart() {
+    let world = World::start().await;
+    world.control.mine(3).await.unwrap();
+    world.caught_up().await;
+    let mut page = Script::node(
+        PAGE,
+        &[
+            world.server.url(),
+            "--expect-reorg",
+            "--expect-reconnect",
+            "--deadline",
+            "50",
+        ],
+    );
+    page.line("it watches for a reorg", |line| {
+        line.contains("ready: watching for a reorg")
+    })
+    .await;
+    world.control.reorg(2).await.unwrap();
+    world.control.mine(1).await.unwrap();
+    page.line("it watches for a reconnect", |line| {
+        line.contains("ready: watching for a reconnect")
+    })
+    .await;
+    let world = world.restart().await;
+    page.finish().await;
+    world.server.stop().await;
+}

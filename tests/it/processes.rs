@@ -1,0 +1,90 @@
+//! An indexer and gateways as processes of their own, joined by Redis or by the database alone.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Redis, Server, World, WsClient};
+
+async fn gateway_beside(world: &World, bus: &str) -> Server {
+    let text = std::fs::read_to_string(&world.config).unwrap();
+    let mut table: toml::Table = toml::from_str(&text).unwrap();
+    table.insert(
+        "bus".into(),
+        toml::from_str::<toml::Table>(bus).unwrap().into(),
+    );
+    let file = world.dir.path().join("gateway.toml");
+    std::fs::write(&file, table.to_string()).unwrap();
+    Server::start(&[
+        "serve",
+        "--role",
+        "gateway",
+        "--config",
+        file.to_str().unwrap(),
+    ])
+    .await
+}
+
+async fn blocks_arrive(world: &World, gateway: &Server) {
+    let mut ws = WsClient::connect(&gateway.realtime()).await;
+    let at = ws
+        .subscribe(json!({ "channel": "new-block", "snapshot": false }))
+        .await;
+    world.control.mine(3).await.unwrap();
+    for offset in 1..=3 {
+        let block = ws.event("new-block").await;
+        assert_eq!(
+            block["seq"].as_u64().unwrap(),
+            at["seq"].as_u64().unwrap() + offset
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_of_its_own_needs_nothing_but_the_database() {
+    let world = World::start().await;
+    let gateway = gateway_beside(&world, "kind = \"memory\"\npoll_interval_ms = 100").await;
+    blocks_arrive(&world, &gateway).await;
+    gateway.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_carries_updates_and_losing_it_loses_none() {
+    let redis = Redis::start().await;
+    let bus = format!(
+        "kind = \"redis\"\nredis_url = \"{}\"\npoll_interval_ms = 30000",
+        redis.url()
+    );
+    let world = World::with(&format!("[bus]\n{bus}")).await;
+    let gateway = gateway_beside(&world, &bus).await;
+    // With a poll only every 30 s, what arrives at once came through Redis.
+    let begun = tokio::time::Instant::now();
+    blocks_arrive(&world, &gateway).await;
+    assert!(
+        begun.elapsed().as_secs() < 25,
+        "the updates came by polling"
+    );
+    gateway.stop().await;
+    let gateway = gateway_beside(&world, &bus.replace("30000", "100")).await;
+    redis.stop().await;
+    blocks_arrive(&world, &gateway).await;
+    gateway.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_told_to_come_back_when_the_server_stops() {
+    let world = World::start().await;
+    let mut ws = world.ws().await;
+    ws.event("connected").await;
+    let mut server = world.server;
+    server.signal(Signal::SIGTERM);
+    let close = ws.closed().await.unwrap();
+    assert_eq!(u16::from(close.code), 1001);
+    let reason: serde_json::Value = serde_json::from_str(close.reason.as_str()).unwrap();
+    assert!(
+        reason["retryAfterMs"].as_u64().unwrap() <= 5_000,
+        "{reason}"
+    );
+    assert!(server.ended().await.success());
+}

@@ -1,0 +1,261 @@
+//! Blocks, transactions and transfers.
+
+use axum::http::Method;
+use serde_json::Value;
+
+use super::{
+    Api,
+    fixture::{OTHER_CHAIN, block_hash, transaction_hash},
+};
+
+const SENDER: &str = "0xaAaAaAaaAaAaAaaAaAAAAAAAAaaaAaAaAaaAaaAa";
+
+fn numbers(items: &[Value], key: &str) -> Vec<u64> {
+    items
+        .iter()
+        .map(|item| item[key].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn pages_of_blocks_stay_stable_while_blocks_arrive() {
+    let api = Api::start().await;
+    api.chain(9, 4).await;
+    let first = api.get("/api/v1/blocks?limit=4").await;
+    assert_eq!(
+        numbers(first["data"].as_array().unwrap(), "number"),
+        [9, 8, 7, 6]
+    );
+    api.blocks(10, 12).await;
+    let next = first["next"].as_str().unwrap();
+    let second = api
+        .get(&format!("/api/v1/blocks?limit=4&cursor={next}"))
+        .await;
+    assert_eq!(
+        numbers(second["data"].as_array().unwrap(), "number"),
+        [5, 4, 3, 2]
+    );
+    let all = api.all("/api/v1/blocks?limit=5").await;
+    assert_eq!(numbers(&all, "number"), (0..=12).rev().collect::<Vec<_>>());
+    let some = api.all("/api/v1/blocks?limit=2&before=9&after=3").await;
+    assert_eq!(numbers(&some, "number"), [8, 7, 6, 5, 4]);
+    let exact = api.get("/api/v1/blocks?limit=13").await;
+    assert!(
+        exact["next"].is_null(),
+        "a last page that is full has no next"
+    );
+}
+
+#[tokio::test]
+async fn a_block_is_found_by_number_hash_and_tag() {
+    let api = Api::start().await;
+    api.chain(9, 4).await;
+    let block = api.get("/api/v1/blocks/7").await;
+    assert_eq!(block["hash"], block_hash(7).as_str());
+    assert_eq!(block["parentHash"], block_hash(6).as_str());
+    assert_eq!(block["timestamp"], 1_700_000_007);
+    assert_eq!(block["transactions"], 1);
+    assert_eq!(block["logs"], 2);
+    assert_eq!(block["gasUsed"], "21000");
+    assert_eq!(block["baseFeePerGas"], "7");
+    assert_eq!(block["miner"], "0xbBbBBBBbbBBBbbbBbbBbbbbBBbBbbbbBbBbbBBbB");
+    assert_eq!(block["extraData"], "0x");
+    assert_eq!(block["finalized"], false);
+    for (id, number) in [
+        (block_hash(7), 7),
+        (block_hash(7).to_uppercase().replace('X', "x"), 7),
+        ("latest".into(), 9),
+        ("finalized".into(), 4),
+        ("safe".into(), 4),
+    ] {
+        assert_eq!(
+            api.get(&format!("/api/v1/blocks/{id}")).await["number"],
+            number,
+            "{id}"
+        );
+    }
+    let finalized = format!("/api/v1/blocks/{}", block_hash(4));
+    let answer = api.ask(Method::GET, &finalized).await;
+    assert!(
+        answer.headers["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
+    let answer = api.ask(Method::GET, "/api/v1/blocks/7").await;
+    assert_eq!(answer.headers["cache-control"], "no-store");
+
+    api.refused("/api/v1/blocks/99", 404, "NOT_FOUND").await;
+    api.refused("/api/v1/blocks/18446744073709551615", 404, "NOT_FOUND")
+        .await;
+    assert_eq!(
+        api.refused("/api/v1/blocks/0x12", 400, "BAD_REQUEST").await["parameter"],
+        "id"
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_block_is_told_from_one_never_seen() {
+    let api = Api::start().await;
+    api.chain(2, 0).await;
+    api.sql("INSERT INTO dropped_blocks (chain_id, hash, number, content) VALUES (31337, decode(repeat('dd', 32), 'hex'), 2, '{}')")
+        .await;
+    let dropped = format!("/api/v1/blocks/0x{}", "dd".repeat(32));
+    let problem = api.refused(&dropped, 404, "NOT_FOUND").await;
+    assert!(
+        problem["detail"].as_str().unwrap().contains("reorg"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn a_transaction_comes_with_receipt_logs_and_what_became_of_it() {
+    let api = Api::start().await;
+    api.chain(9, 4).await;
+    let transaction = api
+        .get(&format!("/api/v1/transactions/{}", transaction_hash(3)))
+        .await;
+    assert_eq!(transaction["status"], "success");
+    assert_eq!(transaction["blockNumber"], 3);
+    assert_eq!(transaction["blockHash"], block_hash(3).as_str());
+    assert_eq!(transaction["confirmations"], 7);
+    assert_eq!(transaction["finalized"], true);
+    assert_eq!(transaction["from"], SENDER);
+    assert_eq!(transaction["input"], "0xa9059cbb");
+    assert_eq!(transaction["type"], 2);
+    let most = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+    assert_eq!(transaction["value"], most, "uint256 keeps every digit");
+    let logs = transaction["logs"].as_array().unwrap();
+    assert_eq!(numbers(logs, "logIndex"), [0, 1]);
+    assert_eq!(logs[0]["topics"], serde_json::json!([block_hash(3)]));
+    let failed = api
+        .get(&format!("/api/v1/transactions/{}", transaction_hash(8)))
+        .await;
+    assert_eq!(failed["status"], "failed");
+    assert_eq!(failed["finalized"], false);
+    api.refused(
+        &format!("/api/v1/transactions/{}", transaction_hash(77)),
+        404,
+        "NOT_FOUND",
+    )
+    .await;
+    let bad = api
+        .refused("/api/v1/transactions/0x77", 400, "BAD_REQUEST")
+        .await;
+    assert_eq!(bad["parameter"], "hash");
+}
+
+#[tokio::test]
+async fn a_blocks_transactions_are_paged_by_index() {
+    let api = Api::start().await;
+    api.chain(5, 0).await;
+    api.sql(
+        "INSERT INTO transactions SELECT chain_id, block_number, i, decode(lpad(to_hex(i), 64, 'e'), 'hex'), from_address,
+             to_address, contract_address, value, nonce, input, type, gas_limit, gas_price, max_fee_per_gas,
+             max_priority_fee_per_gas, status, gas_used, cumulative_gas_used, effective_gas_price
+         FROM transactions, generate_series(1, 6) i WHERE block_number = 5",
+    )
+    .await;
+    let all = api.all("/api/v1/blocks/latest/transactions?limit=3").await;
+    assert_eq!(numbers(&all, "transactionIndex"), [0, 1, 2, 3, 4, 5, 6]);
+    let page = api.get("/api/v1/blocks/5/transactions?limit=3").await;
+    let cursor = page["next"].as_str().unwrap();
+    // A reorg at that height: the cursor's block is another one.
+    api.sql("UPDATE blocks SET hash = decode(repeat('cc', 32), 'hex') WHERE number = 5")
+        .await;
+    let path = format!("/api/v1/blocks/5/transactions?limit=3&cursor={cursor}");
+    assert_eq!(
+        api.refused(&path, 400, "BAD_REQUEST").await["parameter"],
+        "cursor"
+    );
+    api.refused("/api/v1/blocks/6/transactions", 404, "NOT_FOUND")
+        .await;
+}
+
+#[tokio::test]
+async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() {
+    let api = Api::start().await;
+    api.chain(9, 4).await;
+    for address in [SENDER.to_owned(), SENDER.to_lowercase()] {
+        let transactions = api
+            .all(&format!("/api/v1/addresses/{address}/transactions?limit=4"))
+            .await;
+        assert_eq!(
+            numbers(&transactions, "blockNumber"),
+            (0..=9).rev().collect::<Vec<_>>()
+        );
+        // The odd ones it sent to itself.
+        let transfers = api
+            .all(&format!("/api/v1/addresses/{address}/transfers?limit=3"))
+            .await;
+        assert_eq!(
+            numbers(&transfers, "blockNumber"),
+            (0..=9).rev().collect::<Vec<_>>()
+        );
+        assert_eq!(transfers[0]["amount"], "9");
+        assert_eq!(
+            transfers[0]["transactionHash"],
+            transaction_hash(9).as_str()
+        );
+        assert_eq!(transfers[0]["from"], SENDER);
+    }
+    let nobody = format!("/api/v1/addresses/0x{}/transfers", "11".repeat(20));
+    assert_eq!(api.get(&nobody).await["data"], serde_json::json!([]));
+    let bad = api
+        .refused("/api/v1/addresses/0x12/transactions", 400, "BAD_REQUEST")
+        .await;
+    assert_eq!(bad["parameter"], "address");
+}
+
+#[tokio::test]
+async fn a_chain_is_picked_by_its_id() {
+    let api = Api::start().await;
+    api.chain(3, 0).await;
+    assert_eq!(
+        api.get("/api/v1/blocks?chain=31337").await["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
+    let other = api
+        .get(&format!("/api/v1/blocks?chain={OTHER_CHAIN}"))
+        .await;
+    assert_eq!(other["data"].as_array().unwrap().len(), 0);
+    let problem = api
+        .refused("/api/v1/blocks?chain=5", 404, "UNKNOWN_CHAIN")
+        .await;
+    assert_eq!(problem["parameter"], "chain");
+    let page = api.get("/api/v1/blocks?limit=1").await;
+    let cursor = page["next"].as_str().unwrap();
+    api.refused(
+        &format!("/api/v1/blocks?limit=1&chain={OTHER_CHAIN}&cursor={cursor}"),
+        400,
+        "BAD_REQUEST",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_status_tells_where_every_chain_stands() {
+    let api = Api::start().await;
+    let status = api.get("/api/v1/status").await;
+    assert!(
+        status["chains"][0]["head"].is_null() && status["chains"][0]["verified_through"].is_null()
+    );
+    api.chain(9, 4).await;
+    api.sql("UPDATE chains SET verified_through = 8, node_head = 11")
+        .await;
+    let status = api.get("/api/v1/status").await;
+    assert_eq!(status["epoch"], api.store.epoch());
+    assert!(status["version"].is_string() && status["serverTime"].is_i64());
+    let chain = &status["chains"][0];
+    assert_eq!(chain["chainId"], 31_337);
+    assert_eq!(chain["head"]["number"], 9);
+    assert_eq!(chain["head"]["hash"], block_hash(9).as_str());
+    assert_eq!(chain["head"]["timestamp"], 1_700_000_009);
+    assert_eq!(chain["finalized"]["number"], 4);
+    assert_eq!(chain["verified_through"], 8);
+    assert_eq!(chain["lagBlocks"], 2);
+    assert_eq!(status["chains"].as_array().unwrap().len(), 2);
+}

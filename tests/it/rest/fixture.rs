@@ -1,0 +1,214 @@
+//! The API's router over a database of its own, without a socket, and rows to fill it with.
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use chaincast::{
+    api::{self, ApiConfig, ApiState},
+    model::Secret,
+    store::{Store, StoreConfig},
+};
+use serde_json::Value;
+use tower::ServiceExt;
+use utoipa::openapi::OpenApi;
+
+use crate::support::fresh_database;
+
+pub const CHAIN: u64 = 31_337;
+pub const OTHER_CHAIN: u64 = 10;
+
+pub struct Api {
+    pub store: Store,
+    pub router: Router,
+    pub openapi: OpenApi,
+}
+
+/// What the router answered.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        Self::over(&fresh_database().await, ApiConfig::default()).await
+    }
+
+    pub async fn over(url: &str, config: ApiConfig) -> Self {
+        let store = StoreConfig {
+            url: Secret::new(url),
+            acquire_timeout_ms: 1_000,
+            ..StoreConfig::default()
+        };
+        let store = Store::connect(&store).await.unwrap();
+        let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN]);
+        let (router, openapi) = api::router(state);
+        Self {
+            store,
+            router,
+            openapi,
+        }
+    }
+
+    pub async fn ask(&self, method: Method, path: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("origin", "https://app.example")
+            .body(Body::empty())
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 64 << 20).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// GET of what must be there.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.ask(Method::GET, path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    /// GET of what must be refused with this status and code.
+    pub async fn refused(&self, path: &str, status: u16, code: &str) -> Value {
+        let answer = self.ask(Method::GET, path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["type"], "about:blank");
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{problem}"
+        );
+        problem
+    }
+
+    /// All items of a list, page by page.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("{path}{cursor}")).await;
+            items.extend(page["data"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return items,
+            }
+        }
+    }
+
+    pub async fn sql(&self, statements: &str) {
+        sqlx::raw_sql(statements)
+            .execute(self.store.pool())
+            .await
+            .unwrap();
+    }
+
+    /// Blocks `0..=head` of `CHAIN`, each with one transaction that sends a token from 0xaa… to 0xbb… and logs twice.
+    /// Every block's hash is its number, behind 0x01.
+    pub async fn chain(&self, head: u64, finalized: u64) {
+        self.sql(&format!(
+            "INSERT INTO chains (chain_id, genesis_hash, start_block) VALUES ({CHAIN}, {}, 0)",
+            hash("01", "0")
+        ))
+        .await;
+        self.blocks(0, head).await;
+        self.sql(&format!(
+            "UPDATE chains SET safe_number = {finalized}, finalized_number = {finalized}, finalized_hash = {},
+             node_head = {head}, node_seen_at = now() WHERE chain_id = {CHAIN}",
+            hash("01", &finalized.to_string())
+        ))
+        .await;
+    }
+
+    /// More blocks on top.
+    pub async fn blocks(&self, from: u64, to: u64) {
+        let (block, parent, transaction) = (hash("01", "n"), hash("01", "n - 1"), hash("02", "n"));
+        let (sender, receiver) = (address("aa"), address("bb"));
+        self.sql(&format!(
+            "INSERT INTO blocks (chain_id, number, hash, parent_hash, timestamp, miner, gas_used, gas_limit,
+                 base_fee_per_gas, difficulty, state_root, transactions_root, receipts_root, extra_data,
+                 transaction_count, log_count)
+             SELECT {CHAIN}, n, {block}, {parent}, 1700000000 + n, {receiver}, 21000, 30000000, 7, 0,
+                    {block}, {block}, {block}, '\\x', 1, 2 FROM generate_series({from}, {to}) n;
+             INSERT INTO transactions (chain_id, block_number, transaction_index, hash, from_address, to_address, value,
+                 nonce, input, type, gas_limit, status, gas_used, cumulative_gas_used, effective_gas_price)
+             SELECT {CHAIN}, n, 0, {transaction}, {sender}, {receiver}, power(2::numeric, 256) - 1, n, '\\xa9059cbb', 2,
+                    50000, n % 2, 21000, 21000, 1000000000 FROM generate_series({from}, {to}) n;
+             INSERT INTO logs (chain_id, block_number, log_index, transaction_index, address, topic0, data)
+             SELECT {CHAIN}, n, i, 0, {receiver}, {block}, '\\x01' FROM generate_series({from}, {to}) n, generate_series(0, 1) i;
+             INSERT INTO transfers (chain_id, block_number, log_index, transaction_index, token_address, from_address,
+                 to_address, amount)
+             SELECT {CHAIN}, n, 0, 0, {receiver}, {sender}, CASE WHEN n % 2 = 0 THEN {receiver} ELSE {sender} END, n
+             FROM generate_series({from}, {to}) n;
+             UPDATE chains SET head_number = {to}, head_hash = {}, node_head = {to} WHERE chain_id = {CHAIN};",
+            hash("01", &to.to_string())
+        ))
+        .await;
+    }
+
+    /// ETH and BTC are tracked; ETH by a feed and a pair.
+    pub async fn tokens(&self) {
+        self.sql(
+            "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0), ('BTC', 'Bitcoin', 1);
+             INSERT INTO tokens (symbol, name) VALUES ('OLD', 'No longer tracked');
+             INSERT INTO price_sources (token, source, quote, max_age_ms) VALUES
+                 ('ETH', 'chainlink', 'USD', 3600000), ('ETH', 'uniswap-v2', 'USD', 3600000);",
+        )
+        .await;
+    }
+
+    /// Updates of a channel as stored, seq from 1.
+    pub async fn updates(&self, channel: &str, event: &str, data: &[&str]) {
+        for (at, data) in data.iter().enumerate() {
+            sqlx::query(
+                "WITH c AS (INSERT INTO channels AS c (name, seq) VALUES ($1, $2)
+                            ON CONFLICT (name) DO UPDATE SET seq = excluded.seq RETURNING id)
+                 INSERT INTO updates (channel_id, seq, event, data) SELECT id, $2, $3, $4::json FROM c",
+            )
+            .bind(channel)
+            .bind(at as i64 + 1)
+            .bind(event)
+            .bind(data)
+            .execute(self.store.pool())
+            .await
+            .unwrap();
+        }
+    }
+}
+
+/// SQL of a 32-byte value: one byte, then a number.
+fn hash(first: &str, number: &str) -> String {
+    format!("decode('{first}' || lpad(to_hex(({number})::bigint), 62, '0'), 'hex')")
+}
+
+/// SQL of an address of one byte repeated.
+fn address(byte: &str) -> String {
+    format!("decode(repeat('{byte}', 20), 'hex')")
+}
+
+/// The hash of block `number`.
+pub fn block_hash(number: u64) -> String {
+    format!("0x01{number:062x}")
+}
+
+/// The hash of the transaction in block `number`.
+pub fn transaction_hash(number: u64) -> String {
+    format!("0x02{number:062x}")
+}

@@ -1,0 +1,289 @@
+//! What is refused, and how; and what surrounds every answer.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use chaincast::api::{self, ApiConfig};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::Api;
+use crate::support::fresh_database;
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems() {
+    let api = Api::start().await;
+    for path in [
+        "/api",
+        "/api/",
+        "/api/v1",
+        "/api/v1/nope",
+        "/api/v2/blocks",
+        "/api/v1/blocks/1/nope",
+    ] {
+        api.refused(path, 404, "NOT_FOUND").await;
+    }
+    let answer = api.ask(Method::POST, "/api/v1/blocks").await;
+    assert_eq!(answer.status, 405);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert!(answer.headers["allow"].to_str().unwrap().contains("GET"));
+    assert_eq!(answer.json()["code"], "METHOD_NOT_ALLOWED");
+    let head = api.ask(Method::HEAD, "/api/v1/blocks").await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_named() {
+    let api = Api::start().await;
+    for limit in ["0", "1001", "-1", "many", "99999999999"] {
+        let problem = api
+            .refused(&format!("/api/v1/blocks?limit={limit}"), 400, "BAD_REQUEST")
+            .await;
+        assert!(
+            problem["detail"].as_str().unwrap().contains("limit"),
+            "{problem}"
+        );
+        assert_eq!(problem["parameter"], "limit");
+    }
+    for (parameter, path) in [
+        ("interval", "/api/v1/prices/ETH/candles?interval=2m"),
+        ("limit", "/api/v1/blocks?limit=1&limit=2"),
+        ("before", "/api/v1/blocks?before=x"),
+        ("chain", "/api/v1/blocks?chain=mainnet"),
+        ("since", "/api/v1/channels/new-block/updates?since=-1"),
+        ("cursor", "/api/v1/blocks?cursor=AAAA"),
+        ("cursor", "/api/v1/tokens?cursor=%00"),
+    ] {
+        let problem = api.refused(path, 400, "BAD_REQUEST").await;
+        assert!(
+            problem["detail"].as_str().unwrap().contains(parameter),
+            "{problem}"
+        );
+        assert_eq!(problem["parameter"], parameter);
+    }
+    api.refused("/api/v1/prices/%ff", 400, "BAD_REQUEST").await;
+    let long = "9".repeat(5_000);
+    let problem = api
+        .refused(&format!("/api/v1/blocks/{long}"), 400, "BAD_REQUEST")
+        .await;
+    assert!(
+        problem["detail"].as_str().unwrap().len() < 300,
+        "what was sent is told back in short"
+    );
+}
+
+#[tokio::test]
+async fn a_tampered_cursor_is_refused() {
+    let api = Api::start().await;
+    api.chain(9, 0).await;
+    let page = api.get("/api/v1/blocks?limit=3").await;
+    let cursor = page["next"].as_str().unwrap();
+    let mut tampered = cursor.to_owned().into_bytes();
+    tampered[9] = if tampered[9] == b'A' { b'B' } else { b'A' };
+    let tampered = String::from_utf8(tampered).unwrap();
+    for (bad, rest) in [
+        (tampered.as_str(), ""),
+        (&cursor[1..], ""),
+        (cursor, "&before=5"),
+    ] {
+        let problem = api
+            .refused(
+                &format!("/api/v1/blocks?limit=3&cursor={bad}{rest}"),
+                400,
+                "BAD_REQUEST",
+            )
+            .await;
+        assert_eq!(problem["parameter"], "cursor");
+    }
+    api.get(&format!("/api/v1/blocks?limit=5&cursor={cursor}"))
+        .await;
+}
+
+#[tokio::test]
+async fn only_configured_origins_may_read_from_a_browser() {
+    let url = fresh_database().await;
+    let open = Api::over(&url, ApiConfig::default()).await;
+    let answer = open.ask(Method::GET, "/api/v1/nope").await;
+    assert_eq!(
+        answer.headers["access-control-allow-origin"], "*",
+        "errors are readable too"
+    );
+    for (origin, allowed) in [
+        ("https://app.example", true),
+        ("https://other.example", false),
+    ] {
+        let config = ApiConfig {
+            allowed_origins: vec![origin.to_owned()],
+            ..ApiConfig::default()
+        };
+        let answer = Api::over(&url, config)
+            .await
+            .ask(Method::GET, "/api/v1/tokens")
+            .await;
+        assert_eq!(
+            answer.headers.contains_key("access-control-allow-origin"),
+            allowed,
+            "{origin}"
+        );
+    }
+    let preflight = Request::builder()
+        .method(Method::OPTIONS)
+        .uri("/api/v1/blocks")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "GET")
+        .body(Body::empty())
+        .unwrap();
+    let answer = open.router.clone().oneshot(preflight).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(
+        answer.headers()["access-control-allow-methods"]
+            .to_str()
+            .unwrap()
+            .contains("GET")
+    );
+}
+
+#[tokio::test]
+async fn the_description_has_every_path_and_resolves_every_reference() {
+    let api = Api::start().await;
+    let text = api.openapi.to_json().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for path in [
+        "/api/v1/status",
+        "/api/v1/blocks",
+        "/api/v1/blocks/{id}",
+        "/api/v1/blocks/{id}/transactions",
+        "/api/v1/transactions/{hash}",
+        "/api/v1/addresses/{address}/transactions",
+        "/api/v1/addresses/{address}/transfers",
+        "/api/v1/tokens",
+        "/api/v1/prices",
+        "/api/v1/prices/{token}",
+        "/api/v1/prices/{token}/history",
+        "/api/v1/prices/{token}/candles",
+        "/api/v1/channels/{channel}/updates",
+        "/healthz",
+        "/readyz",
+    ] {
+        let operation = &json["paths"][path]["get"];
+        assert!(
+            operation["summary"].is_string() && operation["responses"]["200"].is_object(),
+            "{path}"
+        );
+    }
+    let schemas = json["components"]["schemas"].as_object().unwrap();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(
+            schemas.contains_key(name),
+            "{name} is referred to and not there"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_schema_of_the_description_agrees_with_itself() {
+    let api = Api::start().await;
+    let json: Value = serde_json::from_str(&api.openapi.to_json().unwrap()).unwrap();
+    let mut seen = 0;
+    walk(&json, &json, "#", &mut seen);
+    assert!(seen > 5, "defaults were looked at");
+    let interval = json["paths"]["/api/v1/prices/{token}/candles"]["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|parameter| parameter["name"] == "interval")
+        .unwrap();
+    assert_eq!(interval["schema"]["type"], "string");
+    assert_eq!(interval["required"], false);
+    for value in interval["schema"]["enum"].as_array().unwrap() {
+        let path = format!(
+            "/api/v1/prices/ETH/candles?interval={}",
+            value.as_str().unwrap()
+        );
+        api.refused(&path, 404, "NOT_FOUND").await;
+    }
+}
+
+/// Every `allOf` can be met, and every default is a value of its own schema.
+fn walk(root: &Value, node: &Value, at: &str, seen: &mut usize) {
+    if let Some(parts) = node["allOf"].as_array() {
+        let types: BTreeSet<String> = parts
+            .iter()
+            .map(|part| resolved(root, part))
+            .filter(|part| !part["type"].is_null())
+            .map(|part| part["type"].to_string())
+            .collect();
+        assert!(types.len() < 2, "{at}: {node}");
+    }
+    // Within `properties` the keys are names, not keywords.
+    if !at.ends_with("/properties")
+        && let Some(default) = node.get("default")
+    {
+        *seen += 1;
+        let kind = match default {
+            Value::String(_) => "string",
+            Value::Number(_) => "integer",
+            Value::Bool(_) => "boolean",
+            _ => panic!("{at}: {node}"),
+        };
+        let types = node["type"].to_string();
+        assert!(types.contains(kind), "{at}: {node}");
+        if let Some(values) = node["enum"].as_array() {
+            assert!(values.contains(default), "{at}: {node}");
+        }
+    }
+    match node {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                walk(root, value, &format!("{at}/{name}"), seen);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                walk(root, item, at, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => root.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    }
+}
+
+#[tokio::test]
+async fn the_interactive_page_asks_no_other_origin() {
+    let api = Api::start().await;
+    let docs = api::docs_router(api.openapi.clone());
+    let get = |path: &'static str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        docs.clone().oneshot(request)
+    };
+    let redirect = get("/api-docs").await.unwrap();
+    assert!(redirect.status().is_redirection());
+    let text = |response: axum::response::Response| async {
+        let bytes = axum::body::to_bytes(response.into_body(), 16 << 20)
+            .await
+            .unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    let page = text(get("/api-docs/").await.unwrap()).await;
+    assert!(!page.contains("://"), "{page}");
+    assert!(page.contains("<title>chaincast</title>"), "{page}");
+    let script = text(get("/api-docs/swagger-initializer.js").await.unwrap()).await;
+    assert!(
+        script.contains("/api-docs/openapi.json") && script.contains("\"validatorUrl\": \"none\""),
+        "{script}"
+    );
+    assert!(!script.contains("://"), "{script}");
+    let description = get("/api-docs/openapi.json").await.unwrap();
+    assert_eq!(description.status(), 200);
+    assert_eq!(api.get("/healthz").await["alive"], true);
+}

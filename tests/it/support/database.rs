@@ -1,0 +1,46 @@
+//! One PostgreSQL for all tests of a run, one database for each.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chaincast::dev::PrivatePostgres;
+use tokio::sync::OnceCell;
+
+static SERVER: OnceCell<PrivatePostgres> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// URL of a new, empty database. The server dies with the test process.
+pub async fn fresh_database() -> String {
+    let server = SERVER
+        .get_or_init(|| async {
+            let parent = std::env::temp_dir().join("chaincast-it-postgres");
+            sweep(&parent);
+            let dir = parent.join(std::process::id().to_string());
+            std::fs::create_dir_all(&dir).unwrap();
+            PrivatePostgres::start(&dir).await.unwrap()
+        })
+        .await;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    server
+        .create_database(&format!("test_{number}"))
+        .await
+        .unwrap()
+}
+
+/// Removes what earlier runs left: statics are never dropped.
+fn sweep(parent: &std::path::Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let alive = entry
+            .file_name()
+            .to_str()
+            .and_then(|pid| pid.parse::<i32>().ok())
+            .is_some_and(|pid| {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
+            });
+        if !alive {
+            std::fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}

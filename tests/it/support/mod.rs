@@ -1,0 +1,21 @@
+//! The harness: a world for each test, and clients that wait for what they expect.
+
+mod database;
+mod redis;
+mod script;
+mod server;
+mod sse;
+mod temporary;
+mod wait;
+mod world;
+mod ws;
+
+pub use database::fresh_database;
+pub use redis::Redis;
+pub use script::Script;
+pub use server::{Server, run_to_end};
+pub use sse::SseReader;
+pub use temporary::Temporary;
+pub use wait::{PATIENCE, eventually};
+pub use world::{World, mint};
+pub use ws::WsClient;

@@ -1,0 +1,255 @@
+//! Everything one test needs: a database, a chain with the demo contracts, and a chaincast between them.
+
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use chaincast::{
+    dev::{
+        Anvil, AnvilOptions, ChainControl, Deployment, Market, Node, deploy_or_load, price_settings,
+    },
+    gateway::{
+        AuthConfig,
+        auth::{self, TokenRequest},
+    },
+    model::Secret,
+};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use toml::Table;
+
+use super::{Server, Temporary, WsClient, eventually, fresh_database};
+
+/// Signs the tests' tokens.
+const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
+
+/// A token as `chaincast token` mints it.
+pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Duration) -> String {
+    let config = AuthConfig {
+        secret: Secret::new(SECRET),
+        ..AuthConfig::default()
+    };
+    let request = TokenRequest {
+        sub: sub.to_owned(),
+        role: role.map(str::to_owned),
+        channels: channels
+            .map(|patterns| patterns.iter().map(|&pattern| pattern.to_owned()).collect()),
+        ttl,
+    };
+    auth::mint(&config, &request).unwrap()
+}
+
+pub struct World {
+    pub server: Server,
+    pub market: Market,
+    pub control: ChainControl,
+    pub deployment: Deployment,
+    pub anvil: Anvil,
+    pub database: String,
+    pub config: std::path::PathBuf,
+    pub dir: Temporary,
+}
+
+/// A world that is about to start.
+struct WorldBuilder {
+    settings: String,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more TOML, such as `[gateway]\nping_interval_ms = 200`.
+    pub async fn with(settings: &str) -> Self {
+        WorldBuilder {
+            settings: settings.to_owned(),
+        }
+        .start()
+        .await
+    }
+
+    /// Stops chaincast in order and starts it again on the same port.
+    pub async fn restart(self) -> Self {
+        let Self { server, config, .. } = self;
+        let port = server.port();
+        server.stop().await;
+        let server = serve_on(&config, port).await;
+        Self {
+            server,
+            config,
+            ..self
+        }
+    }
+
+    /// Kills chaincast and starts it again on the same port.
+    pub async fn crash_and_restart(self) -> Self {
+        let Self { server, config, .. } = self;
+        let port = server.port();
+        server.crash().await;
+        let server = serve_on(&config, port).await;
+        Self {
+            server,
+            config,
+            ..self
+        }
+    }
+
+    pub fn node(&self) -> &Node {
+        self.market.node()
+    }
+
+    pub async fn ws(&self) -> WsClient {
+        WsClient::connect(&self.server.realtime()).await
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.url())
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let response = reqwest::get(self.url(path)).await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{path} answered {status}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database).await.unwrap()
+    }
+
+    /// Waits until the index stands where the node does.
+    pub async fn caught_up(&self) -> (u64, String) {
+        eventually("the index reaches the node's head", || async {
+            let (number, hash) = self.control.head().await.ok()?;
+            let status = reqwest::get(self.url("/api/v1/status"))
+                .await
+                .ok()?
+                .text()
+                .await
+                .ok()?;
+            let status: Value = serde_json::from_str(&status).ok()?;
+            let head = &status["chains"][0]["head"];
+            let hash = format!("{hash:#x}");
+            (head["number"] == number && head["hash"] == hash.as_str()).then_some((number, hash))
+        })
+        .await
+    }
+
+    /// Waits until every token has a price from all its sources: what comes later is new.
+    async fn priced(&self) {
+        eventually("every token is priced", || async {
+            let prices = reqwest::get(self.url("/api/v1/prices"))
+                .await
+                .ok()?
+                .text()
+                .await
+                .ok()?;
+            let prices: Value = serde_json::from_str(&prices).ok()?;
+            let sources = prices["data"]
+                .as_array()?
+                .iter()
+                .map(|price| price["sources"].as_array().map_or(0, Vec::len));
+            let deployed = self.deployment.feeds.len() + self.deployment.pairs.len();
+            (sources.sum::<usize>() == deployed).then_some(())
+        })
+        .await
+    }
+
+    /// Sets a token's feed, in whole dollars and 8 decimals, in a block of its own.
+    pub async fn set_feed(&self, token: &str, dollars: i64) {
+        let sent = self
+            .market
+            .set_feed(token, dollars * 100_000_000)
+            .await
+            .unwrap();
+        self.node().mined(&[sent]).await.unwrap();
+    }
+
+    pub async fn transfer(&self, token: &str, amount: u64) {
+        let holders = self.market.holders();
+        let amount = U256::from(amount);
+        let sent = self
+            .market
+            .transfer(token, holders[0], holders[1], amount)
+            .await
+            .unwrap();
+        self.node().mined(&[sent]).await.unwrap();
+    }
+}
+
+async fn serve_on(config: &std::path::Path, port: u16) -> Server {
+    let port = port.to_string();
+    Server::start(&[
+        "serve",
+        "--config",
+        config.to_str().unwrap(),
+        "--port",
+        &port,
+    ])
+    .await
+}
+
+impl WorldBuilder {
+    async fn start(self) -> World {
+        let dir = Temporary::new("world");
+        let options = AnvilOptions {
+            state_file: Some(dir.path().join("anvil.json")),
+            slots_in_an_epoch: 1_000,
+            ..AnvilOptions::default()
+        };
+        let (database, anvil) = tokio::join!(fresh_database(), Anvil::start(&options));
+        let anvil = anvil.unwrap();
+        let deployment = deploy_or_load(&anvil.http_url(), dir.path()).await.unwrap();
+        let market = Market::new(&anvil.http_url(), &deployment, Some(1))
+            .await
+            .unwrap();
+        let config = dir.path().join("chaincast.toml");
+        std::fs::write(
+            &config,
+            settings(&self.settings, &database, &anvil, &deployment),
+        )
+        .unwrap();
+        let server = Server::serve(&config).await;
+        let control = ChainControl::new(market.node().clone());
+        let world = World {
+            server,
+            market,
+            control,
+            deployment,
+            anvil,
+            database,
+            config,
+            dir,
+        };
+        world.caught_up().await;
+        world.priced().await;
+        world
+    }
+}
+
+/// The given settings over those that every world has.
+fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment) -> String {
+    let mut settings: Table = toml::from_str(given).unwrap();
+    let mut base: Table = toml::from_str(&format!(
+        "[server]\nport = 0\n[database]\nurl = {database:?}\n[gateway.auth]\nsecret = {SECRET:?}\n\
+         [[chains]]\nchain_id = 31337\nrpc_url = {:?}\nws_url = {:?}\npoll_interval_ms = 200\n",
+        anvil.http_url(),
+        anvil.ws_url(),
+    ))
+    .unwrap();
+    base.insert("prices".into(), price_settings(deployment).into());
+    merge(&mut base, std::mem::take(&mut settings));
+    base.to_string()
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A plain WebSocket client of the gateway.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, http, protocol::CloseFrame},
+};
+
+use super::PATIENCE;
+
+pub struct WsClient {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_id: u64,
+    /// What came while something else was waited for, in order.
+    pub backlog: Vec<Value>,
+}
+
+impl WsClient {
+    pub async fn connect(url: &str) -> Self {
+        Self::try_connect(url, &[]).await.unwrap()
+    }
+
+    /// With headers; a refused handshake is the error.
+    pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .insert(*name, http::HeaderValue::from_str(value).unwrap());
+        }
+        let (socket, _) = connect_async(request).await?;
+        Ok(Self {
+            socket,
+            next_id: 1,
+            backlog: Vec::new(),
+        })
+    }
+
+    pub async fn send_text(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.unwrap();
+    }
+
+    pub async fn send_frame(&mut self, frame: Message) -> Result<(), Error> {
+        self.socket.send(frame).await
+    }
+
+    /// Sends a request and returns its answer; what comes before it waits in the backlog.
+    pub async fn request(&mut self, event: &str, data: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_text(json!({ "id": id, "event": event, "data": data }).to_string())
+            .await;
+        self.expect(&format!("the answer to {event} {data}"), |message| {
+            message["id"] == json!(id)
+        })
+        .await
+    }
+
+    pub async fn subscribe(&mut self, data: Value) -> Value {
+        let answer = self.request("subscribe", data).await;
+        assert_eq!(answer["event"], "ack", "{answer}");
+        answer["data"].clone()
+    }
+
+    /// The first message, waiting or to come, that `wanted` takes. Those before it stay in the backlog.
+    pub async fn expect(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.backlog.iter().position(&wanted) {
+            return self.backlog.remove(at);
+        }
+        loop {
+            let message = self.receive(what).await;
+            if wanted(&message) {
+                return message;
+            }
+            self.backlog.push(message);
+        }
+    }
+
+    pub async fn event(&mut self, name: &str) -> Value {
+        self.expect(name, |message| message["event"] == name).await
+    }
+
+    /// Whether the server lets it in: true at `connected`, false when it closes instead.
+    pub async fn is_welcome(&mut self) -> bool {
+        loop {
+            match self.frame("a welcome or a close").await {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["event"] == "connected" {
+                        return true;
+                    }
+                    self.backlog.push(message);
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return false,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// The next message in order, the backlog's first.
+    pub async fn next(&mut self, what: &str) -> Value {
+        if self.backlog.is_empty() {
+            self.receive(what).await
+        } else {
+            self.backlog.remove(0)
+        }
+    }
+
+    async fn receive(&mut self, what: &str) -> Value {
+        loop {
+            match self.frame(what).await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Close(close))) => {
+                    panic!("closed with {close:?} while waiting for {what}")
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error} while waiting for {what}"),
+                None => panic!("ended while waiting for {what}"),
+            }
+        }
+    }
+
+    async fn frame(&mut self, what: &str) -> Option<Result<Message, Error>> {
+        match tokio::time::timeout(PATIENCE, self.socket.next()).await {
+            Ok(frame) => frame,
+            Err(_) => panic!(
+                "not within {PATIENCE:?}: {what}; came instead: {:?}",
+                self.backlog
+            ),
+        }
+    }
+
+    /// Reads until the server closes; what else came goes to the backlog.
+    pub async fn closed(&mut self) -> Option<CloseFrame> {
+        loop {
+            match self.frame("the close").await {
+                Some(Ok(Message::Close(close))) => return close,
+                Some(Ok(Message::Text(text))) => {
+                    self.backlog.push(serde_json::from_str(&text).unwrap())
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The commands for the terminal.
+
+use std::process::Stdio;
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use crate::support::{PATIENCE, World, run_to_end};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_prints_what_happens_and_survives_a_restart() {
+    let world = World::start().await;
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_chaincast"))
+        .args([
+            "watch",
+            "--url",
+            world.server.url(),
+            "price:eth",
+            "new-block",
+        ])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut line = async |wanted: &str| loop {
+        let next = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = next
+            .unwrap_or_else(|_| panic!("no line with {wanted}"))
+            .unwrap()
+            .expect("watch goes on");
+        if line.contains(wanted) {
+            return line;
+        }
+    };
+    line("(snapshot)").await;
+    world.set_feed("ETH", 5_432).await;
+    assert!(line("price:ETH").await.contains("USD"));
+    let world = world.restart().await;
+    world.control.mine(1).await.unwrap();
+    let (number, _) = world.caught_up().await;
+    line(&format!("block {number} ")).await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_ends_when_no_channel_is_known_or_the_token_is_bad() {
+    let world = World::start().await;
+    let (code, _, error) = run_to_end(&["watch", "--url", world.server.url(), "nope"]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("nope"), "{error}");
+    let (code, _, error) = run_to_end(&[
+        "watch",
+        "--url",
+        world.server.url(),
+        "--token",
+        "garbage",
+        "new-block",
+    ])
+    .await;
+    assert_eq!(code, 1);
+    assert!(error.contains("401"), "{error}");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_works_and_what_does_not() {
+    let world = World::start().await;
+    let config = world.config.to_str().unwrap();
+    let (code, said, _) = run_to_end(&["check", "--config", config]).await;
+    assert_eq!(code, 0, "{said}");
+    for part in ["database", "chain 31337", "token key"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let broken = std::fs::read_to_string(config)
+        .unwrap()
+        .replace(&world.anvil.http_url(), "http://127.0.0.1:1");
+    let file = world.dir.path().join("broken.toml");
+    std::fs::write(&file, broken).unwrap();
+    let (code, said, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("127.0.0.1:1") && error.contains("check"),
+        "{said}{error}"
+    );
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_makes_the_schema_and_can_be_repeated() {
+    let database = crate::support::fresh_database().await;
+    let dir = crate::support::Temporary::new("migrate");
+    let file = dir.path().join("chaincast.toml");
+    let text = format!(
+        "[database]\nurl = \"{database}\"\n[[chains]]\nchain_id = 1\nrpc_url = \"http://127.0.0.1:1\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    for _ in 0..2 {
+        let (code, said, error) =
+            run_to_end(&["migrate", "--config", file.to_str().unwrap()]).await;
+        assert_eq!(code, 0, "{error}");
+        assert!(said.contains("migration"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_exits_with_2() {
+    for arguments in [
+        &["nope"] as &[_],
+        &["watch"],
+        &["serve"],
+        &["token", "--sub", "x", "--ttl", "soon"],
+    ] {
+        assert_eq!(run_to_end(arguments).await.0, 2, "{arguments:?}");
+    }
+}

@@ -1,0 +1,76 @@
+// The line under the header: how the connection is, which chain, and what happened last.
+
+import { byId, setText, setTitle } from './dom.js';
+import { duration, grouped } from './format.js';
+
+const NEEDS_TOKEN = 4401;
+const WORDS = { connecting: 'Connecting', live: 'Live', reconnecting: 'Reconnecting', refused: 'Refused', stopped: 'Closed' };
+
+export class Connection {
+  #client;
+  #box = byId('connection');
+  #word = byId('connection-word');
+  #count = byId('connection-count');
+  #retry = byId('retry');
+  #story = byId('story');
+  #chain = byId('chain');
+  #head = byId('head');
+  #finalized = byId('finalized');
+  #resumed = false;
+
+  constructor(client) {
+    this.#client = client;
+    client.addEventListener('state', () => this.#show());
+    client.addEventListener('connected', ({ detail }) => setTitle(this.#chain, `epoch ${detail.epoch ?? 'not given'}`));
+    client.addEventListener('resumed', ({ detail }) => this.#back(detail));
+    client.addEventListener('gap', ({ detail }) => this.#tell(`${detail.stream.channel} had a hole, asked again from #${grouped(detail.from)}`, 'gap'));
+    client.addEventListener('problem', ({ detail }) => this.#tell(`${detail.code}: ${detail.message}`, 'problem'));
+    this.#retry.addEventListener('click', () => client.retry());
+    addEventListener('online', () => client.state.phase === 'reconnecting' && client.retry());
+    setInterval(() => this.#countdown(), 250);
+    this.#show();
+  }
+
+  facts({ head, finalized, chainId }) {
+    if (Number.isSafeInteger(head)) setText(this.#head, `#${grouped(head)}`);
+    if (Number.isSafeInteger(finalized)) setText(this.#finalized, `#${grouped(finalized)}`);
+    if (chainId !== undefined && chainId !== null) setText(this.#chain, String(chainId));
+  }
+
+  #show() {
+    const { phase, reason, code } = this.#client.state;
+    this.#box.dataset.phase = phase;
+    setText(this.#word, WORDS[phase]);
+    this.#retry.hidden = phase !== 'reconnecting' && phase !== 'refused';
+    this.#countdown();
+    if (phase === 'live' && !this.#resumed) this.#tell('Every update is numbered and checked', 'live');
+    if (phase === 'live') this.#resumed = true;
+    if (phase === 'reconnecting') this.#tell(sentence(reason), 'lost');
+    if (phase === 'refused') this.#tell(code === NEEDS_TOKEN ? `${sentence(reason)}. Give one under "Use a token" in the console` : sentence(reason), 'refused');
+  }
+
+  #countdown() {
+    const { phase, retryAt } = this.#client.state;
+    const left = phase === 'reconnecting' ? Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)) : null;
+    setText(this.#count, left === null ? '' : `in ${left} s`);
+  }
+
+  #back({ downMs, results }) {
+    const recovered = results.length > 0 && results.every((result) => result.recovered);
+    const replayed = results.reduce((sum, result) => sum + result.replayed, 0);
+    const gone = results.filter((result) => !result.recovered).map((result) => result.channel);
+    const end = results.length === 0 ? 'nothing to resume yet' : recovered ? `recovered, ${grouped(replayed)} replayed, nothing missed` : `not recovered: ${gone.join(', ')}`;
+    this.#story.dataset.recovered = recovered;
+    this.#tell(`Back after ${downMs < 1000 ? 'a moment' : duration(downMs)}: ${end}`, 'back');
+  }
+
+  #tell(text, kind) {
+    this.#story.dataset.kind = kind;
+    setText(this.#story, text);
+    setTitle(this.#story, text);
+  }
+}
+
+function sentence(text) {
+  return text ? text[0].toUpperCase() + text.slice(1) : '';
+}

@@ -1,0 +1,398 @@
+// The client of the gateway's plain WebSocket protocol: one connection that comes back by itself.
+//
+// Promises: after every reconnect each channel is resubscribed from the last seq seen, under the epoch it was seen in;
+// each update is delivered once, in order, and a hole is reported and asked for again. A close that says "do not come
+// back" (4401, 4403) is obeyed until `authenticate` or `retry` is called.
+// Assumes text frames {"event","data","id"} as described in docs/protocol.md.
+//
+// Events (CustomEvent, see `detail`):
+//   state       {phase: 'connecting'|'live'|'reconnecting'|'refused'|'stopped', retryAt?, reason?, code?}
+//   connected   the server's greeting {clientId, serverTime, epoch, …}
+//   update      one message of a channel, `price` fields as decimal text, in order and without duplicates
+//   subscribed  {stream, entry, resumed}     refusedChannel {channel, code, message}
+//   resumed     {downMs, results: [{channel, recovered, replayed}]}   after a reconnect, when every channel answered
+//   gap         {stream, from, to}           streams  something in `streams` changed
+//   frame       {direction: 'in'|'out', text, message}   problem  {code, message}: an error no request waits for
+
+import { backoffMs, closeText, isRefusal, retryAfterMs } from './backoff.js';
+import { parseLossless } from './format.js';
+import { ChannelStream } from './stream.js';
+
+const GREETING_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 8_000;
+const PING_AFTER_IDLE_MS = 10_000;
+const PONG_TIMEOUT_MS = 5_000;
+const STEADY_AFTER_MS = 5_000; // live for this long, the next loss starts the backoff anew
+const HEAL_AT_MOST_EVERY_MS = 5_000; // per channel; each costs one of the 100 requests a minute
+const MAX_CHANNELS_A_REQUEST = 100;
+const MAX_REQUEST_BYTES = 64 * 1024;
+const RETRYABLE = new Set(['RATE_LIMITED', 'INTERNAL', 'TIMEOUT']);
+
+/** An answer that says no: `code` is one of the gateway's error codes, or TIMEOUT / DISCONNECTED / PAYLOAD_TOO_LARGE. */
+export class RequestError extends Error {
+  constructor({ code = 'INTERNAL', message = 'The server gave no reason', retryAfterMs: wait = null } = {}) {
+    super(message);
+    this.code = code;
+    this.retryAfterMs = wait;
+  }
+}
+
+export class Realtime extends EventTarget {
+  /** channel in lower case → ChannelStream, for each channel that is wanted. */
+  streams = new Map();
+  state = { phase: 'stopped' };
+  epoch = null;
+  /** What to add to Date.now() to get the server's clock, in ms. */
+  clockOffsetMs = 0;
+
+  #url;
+  #socket = null;
+  #token = null;
+  #tokenInUrl = false;
+  #pending = new Map();
+  #nextId = 1;
+  #attempt = 0;
+  #timers = new Map();
+  #heardAt = 0;
+  #pingedAt = null;
+  #liveSince = null;
+  #lostAt = null;
+  #healedAt = new Map();
+  #syncQueued = new Set();
+
+  constructor(url) {
+    super();
+    this.#url = url;
+  }
+
+  start() {
+    if (this.#socket || this.state.phase === 'connecting') return;
+    this.#open();
+  }
+
+  stop() {
+    this.#drop('stopped');
+    this.#setState({ phase: 'stopped' });
+  }
+
+  /** Skips what is left of the wait, or comes back after a refusal. */
+  retry() {
+    if (this.state.phase === 'live' || this.state.phase === 'connecting') return;
+    this.#open();
+  }
+
+  /** Wants these channels from now on. Their answers arrive as `subscribed` or `refusedChannel`. */
+  subscribe(channels) {
+    for (const channel of channels) {
+      const key = channel.toLowerCase();
+      if (!this.streams.has(key)) this.streams.set(key, new ChannelStream(channel));
+      this.#queueSync(this.streams.get(key));
+    }
+    this.#emit('streams');
+  }
+
+  async unsubscribe(channel) {
+    this.streams.delete(channel.toLowerCase());
+    this.#emit('streams');
+    if (this.state.phase === 'live') await this.request('unsubscribe', { channel });
+  }
+
+  /** Uses this token now and for later connections. Resolves to the answer, or to null when there is no connection yet. */
+  async authenticate(token) {
+    if (this.state.phase === 'live') {
+      const answer = await this.request('auth', { token });
+      this.#token = token; // kept only now: a refused one would spoil every later connection
+      return answer;
+    }
+    this.#token = token;
+    this.#tokenInUrl = this.state.phase === 'refused'; // where no one gets in without one, the `auth` event comes too late
+    this.retry();
+    return null;
+  }
+
+  /** Sends a request and resolves to the `data` of its answer, or rejects with a RequestError. */
+  request(event, data) {
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN) {
+      return Promise.reject(new RequestError({ code: 'DISCONNECTED', message: 'Not connected' }));
+    }
+    const id = this.#nextId++;
+    const text = JSON.stringify({ id, event, data });
+    if (new TextEncoder().encode(text).length > MAX_REQUEST_BYTES) {
+      return Promise.reject(new RequestError({ code: 'PAYLOAD_TOO_LARGE', message: 'A message can hold 64 KiB' }));
+    }
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#pending.delete(id);
+        reject(new RequestError({ code: 'TIMEOUT', message: `No answer to "${event}" in ${REQUEST_TIMEOUT_MS / 1000} s` }));
+      }, REQUEST_TIMEOUT_MS);
+      this.#pending.set(id, { resolve, reject, timer });
+      socket.send(text);
+      this.#emit('frame', { direction: 'out', text, message: { id, event, data } });
+    });
+  }
+
+  // ---- the connection ----
+
+  #open() {
+    this.#drop('replaced');
+    this.#setState({ phase: 'connecting' });
+    const url = new URL(this.#url);
+    if (this.#tokenInUrl) url.searchParams.set('token', this.#token);
+    const socket = new WebSocket(url);
+    this.#socket = socket;
+    this.#heardAt = Date.now();
+    this.#pingedAt = null;
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    this.#after('greeting', GREETING_TIMEOUT_MS, () => this.#lost(1006, 'no greeting from the server'));
+    this.#watch();
+  }
+
+  /** Lets go of the socket and of all that waits on it. */
+  #drop(why) {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(new RequestError({ code: 'DISCONNECTED', message: `The connection was ${why} before the answer` }));
+    }
+    this.#pending.clear();
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #lost(code, reason) {
+    const now = Date.now();
+    if (this.#liveSince !== null) {
+      if (now - this.#liveSince >= STEADY_AFTER_MS) this.#attempt = 0;
+      this.#lostAt ??= now;
+      this.#liveSince = null;
+    }
+    this.#drop('lost');
+    const text = closeText(code, reason);
+    if (isRefusal(code)) {
+      this.#setState({ phase: 'refused', code, reason: text });
+      return;
+    }
+    const wait = retryAfterMs(reason) ?? backoffMs(this.#attempt);
+    this.#attempt += 1;
+    this.#setState({ phase: 'reconnecting', code, reason: text, retryAt: now + wait });
+    this.#after('retry', wait, () => this.#open());
+  }
+
+  /** Asks for a sign of life when idle; gives up when none comes. */
+  #watch() {
+    this.#after('watch', 1000, () => {
+      const now = Date.now();
+      if (this.#pingedAt !== null && now - this.#pingedAt >= PONG_TIMEOUT_MS) {
+        this.#lost(4000, '');
+        return;
+      }
+      if (this.#liveSince !== null && this.#pingedAt === null && now - this.#heardAt >= PING_AFTER_IDLE_MS) {
+        this.#pingedAt = now;
+        this.request('ping').catch(() => {}); // silence is what counts, and it is watched here
+      }
+      this.#watch();
+    });
+  }
+
+  // ---- what arrives ----
+
+  #receive(text) {
+    this.#heardAt = Date.now();
+    this.#pingedAt = null;
+    let message;
+    try {
+      message = parseLossless(text);
+    } catch {
+      this.#emit('problem', { code: 'BAD_MESSAGE', message: 'The server sent something that is no JSON' });
+      return;
+    }
+    this.#emit('frame', { direction: 'in', text, message });
+    if (message.event === 'connected') this.#greeted(message.data ?? {});
+    else if (message.event === 'ack' || message.event === 'pong') this.#answer(message);
+    else if (message.event === 'error') this.#refuse(message);
+    else this.#update(message);
+  }
+
+  #greeted(data) {
+    clearTimeout(this.#timers.get('greeting'));
+    this.epoch = data.epoch ?? null;
+    if (Number.isFinite(data.serverTime)) this.clockOffsetMs = data.serverTime - Date.now();
+    this.#liveSince = Date.now();
+    this.#emit('connected', data);
+    this.#setState({ phase: 'live' });
+    this.#syncQueued.clear();
+    this.#resume();
+  }
+
+  #answer(message) {
+    const waiting = this.#take(message.id);
+    if (!waiting) return;
+    const data = message.data ?? {};
+    if (data.success === false && data.error) waiting.reject(new RequestError(data.error));
+    else waiting.resolve(data);
+  }
+
+  #refuse(message) {
+    const waiting = this.#take(message.id);
+    if (waiting) waiting.reject(new RequestError(message.data ?? {}));
+    else this.#emit('problem', message.data ?? {});
+  }
+
+  #take(id) {
+    const waiting = this.#pending.get(id);
+    if (!waiting) return null;
+    this.#pending.delete(id);
+    clearTimeout(waiting.timer);
+    return waiting;
+  }
+
+  #update(message) {
+    const stream = message.channel ? this.streams.get(message.channel.toLowerCase()) : null;
+    const verdict = stream ? stream.accept(message) : 'deliver';
+    if (verdict === 'deliver') this.#emit('update', message);
+    if (verdict === 'gap') this.#heal(stream, message);
+    this.#emit('streams');
+  }
+
+  /** A hole: ask again from the last seq. Too soon after the last time, take what there is; the hole stays counted. */
+  async #heal(stream, message) {
+    this.#emit('gap', { stream, from: stream.last + 1, to: message.seq - 1 });
+    const now = Date.now();
+    if (now - (this.#healedAt.get(stream) ?? 0) < HEAL_AT_MOST_EVERY_MS) {
+      stream.giveUpHealing();
+      stream.accept(message);
+      this.#emit('update', message);
+      return;
+    }
+    this.#healedAt.set(stream, now);
+    stream.startHealing();
+    await this.#sync([stream]);
+  }
+
+  // ---- subscriptions ----
+
+  /** Collects the channels asked for in one turn into one request. */
+  #queueSync(stream) {
+    if (this.state.phase !== 'live') return; // the greeting subscribes everything
+    this.#syncQueued.add(stream);
+    if (this.#syncQueued.size > 1) return;
+    queueMicrotask(() => {
+      const streams = [...this.#syncQueued];
+      this.#syncQueued.clear();
+      if (streams.length > 0) this.#sync(streams);
+    });
+  }
+
+  async #resume() {
+    if (this.#token && !this.#tokenInUrl) {
+      await this.request('auth', { token: this.#token }).catch((error) => this.#emit('problem', error));
+    }
+    const streams = [...this.streams.values()];
+    const lostAt = this.#lostAt;
+    const results = await this.#sync(streams);
+    if (lostAt === null || this.state.phase !== 'live') return;
+    this.#lostAt = null;
+    this.#emit('resumed', { downMs: Date.now() - lostAt, results });
+  }
+
+  /** Subscribes the streams, those with a position from there; returns one result for each that was resumed. */
+  async #sync(streams) {
+    const results = [];
+    for (const { epoch, batch } of this.#batches(streams)) {
+      const since = Object.fromEntries(batch.filter((stream) => stream.last !== null).map((stream) => [stream.channel, stream.last]));
+      const data = { channels: batch.map((stream) => stream.channel) };
+      if (Object.keys(since).length > 0) Object.assign(data, { since, epoch });
+      try {
+        const answer = await this.request('subscribe', data);
+        results.push(...this.#settle(batch, answer, since, epoch === this.epoch));
+      } catch (error) {
+        this.#failed(batch, error);
+      }
+    }
+    this.#emit('streams');
+    return results;
+  }
+
+  /** A request holds channels of one epoch, and not too many. */
+  #batches(streams) {
+    const byEpoch = new Map();
+    for (const stream of streams) {
+      const epoch = stream.last === null ? this.epoch : stream.epoch;
+      byEpoch.set(epoch, [...(byEpoch.get(epoch) ?? []), stream]);
+    }
+    const batches = [];
+    for (const [epoch, all] of byEpoch) {
+      for (let start = 0; start < all.length; start += MAX_CHANNELS_A_REQUEST) {
+        batches.push({ epoch, batch: all.slice(start, start + MAX_CHANNELS_A_REQUEST) });
+      }
+    }
+    return batches;
+  }
+
+  #settle(batch, answer, since, sameEpoch) {
+    const entries = answer.channels ?? [answer];
+    return batch.flatMap((stream, index) => {
+      const entry =
+        entries.find((candidate) => candidate.channel?.toLowerCase() === stream.channel.toLowerCase()) ??
+        (entries.length === batch.length ? entries[index] : null);
+      stream.healing = false;
+      if (!entry) return [];
+      if (entry.success === false) {
+        this.#failed([stream], new RequestError(entry.error ?? {}));
+        return [];
+      }
+      const resumed = stream.channel in since;
+      if (resumed) stream.resumed({ recovered: entry.recovered === true, seq: entry.seq, sameEpoch });
+      stream.epoch = this.epoch;
+      this.#rename(stream, entry.channel);
+      this.#emit('subscribed', { stream, entry, resumed });
+      return resumed ? [{ channel: stream.channel, recovered: stream.recovered, replayed: stream.replayed }] : [];
+    });
+  }
+
+  /** The server's spelling of a channel is the one its messages carry. */
+  #rename(stream, canonical) {
+    if (!canonical || canonical === stream.channel) return;
+    const key = stream.channel.toLowerCase();
+    if (!this.streams.has(key)) return; // unsubscribed meanwhile
+    this.streams.delete(key);
+    stream.channel = canonical;
+    this.streams.set(canonical.toLowerCase(), stream);
+  }
+
+  #failed(batch, error) {
+    if (error.code === 'DISCONNECTED') return; // the next greeting subscribes everything, from the same positions
+    if (RETRYABLE.has(error.code)) {
+      this.#emit('problem', error);
+      const again = () => this.#sync(batch.filter((stream) => this.streams.get(stream.channel.toLowerCase()) === stream));
+      this.#after(`sync ${batch[0].channel}`, error.retryAfterMs ?? backoffMs(2), again);
+      return;
+    }
+    for (const stream of batch) {
+      this.streams.delete(stream.channel.toLowerCase());
+      this.#emit('refusedChannel', { channel: stream.channel, code: error.code, message: error.message });
+    }
+  }
+
+  // ---- small things ----
+
+  #after(name, ms, then) {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.set(name, setTimeout(then, ms));
+  }
+
+  #setState(state) {
+    this.state = state;
+    this.#emit('state', state);
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
