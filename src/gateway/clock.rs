@@ -52,7 +52,10 @@ impl Hub {
             event: "heartbeat".into(),
             data: format!(r#"{{"timestamp":{},"head":{head}}}"#, now_ms()).into(),
         };
-        self.announce([(Channel::Heartbeat, entry)].into_iter());
+        self.announce(
+            [(Channel::Heartbeat, entry)].into_iter(),
+            std::time::Instant::now(),
+        );
     }
 
     /// Number of the newest block of the first chain that was announced.

@@ -17,12 +17,30 @@ pub enum Wire {
 }
 
 impl Wire {
-    pub const ALL: [Self; 3] = [Self::Json, Self::SocketIo, Self::Sse];
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Json => Transport::WebSocket,
+            Self::SocketIo => Transport::SocketIo,
+            Self::Sse => Transport::Sse,
+        }
+    }
+}
 
-    /// The transport's name in statistics and metrics.
+/// How a session reaches its client; one may have several wire formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    WebSocket,
+    SocketIo,
+    Sse,
+}
+
+impl Transport {
+    pub const ALL: [Self; 3] = [Self::WebSocket, Self::SocketIo, Self::Sse];
+
+    /// Its name in statistics, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Json => "websocket",
+            Self::WebSocket => "websocket",
             Self::SocketIo => "socketio",
             Self::Sse => "sse",
         }
@@ -41,7 +59,7 @@ impl Packet {
     /// A WebSocket text frame around `text`; over polling only the text is sent.
     pub fn text(text: &str) -> Self {
         let mut out = Vec::with_capacity(MAX_HEADER + text.len());
-        frame::text_header(text.len(), &mut out);
+        frame::message_header(false, false, text.len(), &mut out);
         let header = out.len() as u8;
         out.extend_from_slice(text.as_bytes());
         Self {

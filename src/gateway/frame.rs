@@ -210,10 +210,11 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Appends the header of an unfragmented, unmasked frame.
-fn header(opcode: OpCode, length: usize, out: &mut Vec<u8>) {
+/// Appends the header of an unfragmented, unmasked frame. `compressed` marks a message of RFC 7692.
+fn header(opcode: OpCode, compressed: bool, length: usize, out: &mut Vec<u8>) {
     let header = FrameHeader {
         opcode,
+        rsv1: compressed,
         ..FrameHeader::default()
     };
     // Writing into a Vec does not fail.
@@ -222,14 +223,15 @@ fn header(opcode: OpCode, length: usize, out: &mut Vec<u8>) {
 
 fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
-    header(opcode, payload.len(), &mut out);
+    header(opcode, false, payload.len(), &mut out);
     out.extend_from_slice(payload);
     out.into()
 }
 
-/// Appends the header of a text frame with `length` bytes of payload.
-pub fn text_header(length: usize, out: &mut Vec<u8>) {
-    header(OpCode::Data(Data::Text), length, out);
+/// Appends the header of a text or binary message with `length` bytes of payload.
+pub fn message_header(binary: bool, compressed: bool, length: usize, out: &mut Vec<u8>) {
+    let kind = if binary { Data::Binary } else { Data::Text };
+    header(OpCode::Data(kind), compressed, length, out);
 }
 
 /// A ping without payload.

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::{
     CloseReason, ErrorCode,
-    encode::{self, Wire},
+    encode::{self, Transport},
     hub::Hub,
     session::Session,
 };
@@ -48,7 +48,7 @@ impl Registry {
             ping_at,
         });
         session.key.store(key, Ordering::Relaxed);
-        self.counts[session.wire() as usize] += 1;
+        self.counts[session.wire().transport() as usize] += 1;
     }
 
     pub fn remove(&mut self, session: &Arc<Session>) {
@@ -56,7 +56,7 @@ impl Registry {
         let known = self.sessions.get(key);
         if known.is_some_and(|known| Arc::ptr_eq(&known.session, session)) {
             self.sessions.remove(key);
-            self.counts[session.wire() as usize] -= 1;
+            self.counts[session.wire().transport() as usize] -= 1;
         }
     }
 
@@ -164,10 +164,10 @@ impl Session {
         }
         // Nothing ever arrives on an event stream: there, silence is a keep-alive that was not taken.
         let silent = self.silence_ms() >= patience;
-        match self.wire() {
-            Wire::Sse if silent && self.has_backlog() => return self.end(CloseReason::Slow),
-            Wire::Sse if !self.has_backlog() => self.heard(),
-            Wire::Sse => {}
+        match self.wire().transport() {
+            Transport::Sse if silent && self.has_backlog() => return self.end(CloseReason::Slow),
+            Transport::Sse if !self.has_backlog() => self.heard(),
+            Transport::Sse => {}
             _ if silent => return self.end(CloseReason::Silent),
             _ => {}
         }

@@ -188,7 +188,7 @@ impl Hub {
             identity.map(Arc::new),
             hold,
         ));
-        self.0.metrics.opened(wire);
+        self.0.metrics.opened(wire.transport());
         let mut registry = self.0.registry.lock();
         // Under the lock: closing either sees this session or is seen here.
         if self.0.closing.load(Ordering::SeqCst) {
@@ -206,7 +206,7 @@ impl Hub {
     pub(super) fn remove(&self, session: &Arc<Session>, reason: &CloseReason) {
         self.0.registry.lock().remove(session);
         self.unsubscribe_all(session);
-        self.0.metrics.closed(session.wire(), reason);
+        self.0.metrics.closed(session.wire().transport(), reason);
     }
 
     /// Ends every subscription of a session.
@@ -232,15 +232,17 @@ impl Hub {
         }
     }
 
-    /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write.
-    pub fn publish(&self, updates: &[Update]) {
+    /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write. `committed`
+    /// is when the commit was announced, as far as this process can tell.
+    pub fn publish(&self, updates: &[Update], committed: Instant) {
         let entries = updates
             .iter()
             .map(|update| (update.channel.clone(), Entry::from(update.clone())));
-        self.announce(entries);
+        self.announce(entries, committed);
     }
 
-    pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>) {
+    /// Queues messages that became known at `since`.
+    pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>, since: Instant) {
         let now = Instant::now();
         let mut turn = Turn::default();
         let mut rearmed = false;
@@ -256,7 +258,7 @@ impl Hub {
         if rearmed {
             self.0.rearmed.notify_one();
         }
-        self.finish(turn, now);
+        self.finish(turn, since);
     }
 
     /// Channels that nobody listens to are remembered up to a bound; the store knows the others.
@@ -290,7 +292,7 @@ impl Hub {
         self.0.rearmed.notified().await;
     }
 
-    fn finish(&self, turn: Turn, now: Instant) {
+    fn finish(&self, turn: Turn, since: Instant) {
         self.0.metrics.conflated(turn.conflated);
         for session in turn.slow {
             session.end(CloseReason::Slow);
@@ -299,7 +301,7 @@ impl Hub {
             return;
         }
         let mut pending = self.0.pending.lock();
-        pending.since.get_or_insert(now);
+        pending.since.get_or_insert(since);
         if pending.dirty.is_empty() {
             pending.dirty = turn.dirty;
         } else {
@@ -383,7 +385,7 @@ impl Hub {
         tokio::time::timeout(deadline, gone).await.is_ok()
     }
 
-    /// Open sessions by transport, in the order of [`Wire::ALL`].
+    /// Open sessions by transport, in the order of [`Transport::ALL`](super::encode::Transport::ALL).
     pub fn session_counts(&self) -> [usize; 3] {
         self.0.registry.lock().counts()
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 
-use super::{CloseReason, encode::Wire};
+use super::{CloseReason, encode::Transport};
 
 /// See the module's description. Made once a hub, after the process's recorder was installed.
 pub struct GatewayMetrics {
@@ -21,8 +21,9 @@ impl GatewayMetrics {
     pub fn new() -> Self {
         describe();
         Self {
-            sessions: Wire::ALL
-                .map(|wire| gauge!("chaincast_gateway_sessions", "transport" => wire.name())),
+            sessions: Transport::ALL.map(
+                |transport| gauge!("chaincast_gateway_sessions", "transport" => transport.name()),
+            ),
             subscriptions: gauge!("chaincast_gateway_subscriptions"),
             messages_in: counter!("chaincast_gateway_messages_in_total"),
             messages_out: counter!("chaincast_gateway_messages_out_total"),
@@ -32,12 +33,12 @@ impl GatewayMetrics {
         }
     }
 
-    pub fn opened(&self, wire: Wire) {
-        self.sessions[wire as usize].increment(1);
+    pub fn opened(&self, transport: Transport) {
+        self.sessions[transport as usize].increment(1);
     }
 
-    pub fn closed(&self, wire: Wire, reason: &CloseReason) {
-        self.sessions[wire as usize].decrement(1);
+    pub fn closed(&self, transport: Transport, reason: &CloseReason) {
+        self.sessions[transport as usize].decrement(1);
         counter!("chaincast_gateway_closed_total", "code" => code(reason)).increment(1);
     }
 

@@ -42,7 +42,11 @@ pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
 pub use error_code::{ErrorCode, Refusal};
 pub use hub::KnownChannels;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, routing::get};
 use utoipa::OpenApi;
@@ -182,7 +186,7 @@ async fn follow(hub: &Hub, mut feed: Feed) {
                 if std::mem::take(&mut failing) {
                     tracing::info!("the updates can be read again");
                 }
-                hub.publish(&commit);
+                hub.publish(&commit, Instant::now());
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {

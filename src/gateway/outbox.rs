@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     channel::Entry,
-    encode::{ChannelName, Message, Packet, Wire},
+    encode::{ChannelName, Message, Packet, Transport, Wire},
 };
 
 /// What became of an update.
@@ -106,7 +106,7 @@ impl Outbox {
             bound,
             held: Vec::new(),
             wire,
-            marks: (wire == Wire::Sse).then(Box::default),
+            marks: (wire.transport() == Transport::Sse).then(Box::default),
             dirty: false,
             closed: false,
         }

@@ -31,7 +31,7 @@ use super::{
     CloseReason,
     auth::Identity,
     channel::{Pace, Seat},
-    encode::{self, Packet, Wire},
+    encode::{self, Packet, Transport, Wire},
     hub::Hub,
     outbox::{Delivery, Outbox, Pushed},
     protocol::Answer,
@@ -363,7 +363,7 @@ impl Session {
         if !taken.is_empty() {
             self.after_sending(taken.len(), count);
             // All that is ever heard of a client that only reads.
-            if self.wire == Wire::Sse {
+            if self.wire.transport() == Transport::Sse {
                 self.heard();
             }
             return Poll::Ready(Pulled::Payloads(taken));

@@ -20,7 +20,7 @@ use utoipa::{
 use super::{
     auth::{AuthError, bearer_token},
     context::Context,
-    encode::Wire,
+    encode::Transport,
     problem::Problem,
 };
 
@@ -115,7 +115,10 @@ pub async fn show(
         return problem.into_response();
     }
     let [websocket, socketio, sse] = context.hub().session_counts();
-    debug_assert_eq!(Wire::ALL, [Wire::Json, Wire::SocketIo, Wire::Sse]);
+    debug_assert_eq!(
+        Transport::ALL,
+        [Transport::WebSocket, Transport::SocketIo, Transport::Sse]
+    );
     let stats = Stats {
         sessions: SessionCounts {
             total: websocket + socketio + sse,

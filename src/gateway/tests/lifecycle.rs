@@ -59,7 +59,11 @@ async fn an_update_that_is_committed_while_a_channel_is_read_for_the_first_time_
     let snapshot = ws.next().await;
     assert_eq!((seq(&snapshot), &snapshot["data"]["price"]), (2, &2.into()));
     let late = announced.try_recv().unwrap();
-    world.gateway.context.hub().publish(&[late]);
+    world
+        .gateway
+        .context
+        .hub()
+        .publish(&[late], std::time::Instant::now());
     world.price("ETH", 3);
     let live = ws.next().await;
     assert_eq!((seq(&live), &live["prev"]), (3, &2.into()), "nothing twice");

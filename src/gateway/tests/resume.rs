@@ -131,7 +131,11 @@ async fn a_client_that_is_ahead_of_this_hub_waits_for_it() {
         (&answer["recovered"], &answer["seq"]),
         (&true.into(), &3.into())
     );
-    world.gateway.context.hub().publish(&ahead);
+    world
+        .gateway
+        .context
+        .hub()
+        .publish(&ahead, std::time::Instant::now());
     assert_eq!(seq(&ws.next().await), 4);
 }
 
@@ -150,7 +154,11 @@ async fn a_hub_that_starts_on_a_full_store_begins_where_the_store_stands() {
     assert_eq!(answer["seq"], 5);
     assert_eq!(seq(&ws.next().await), 5);
     // The feed lags behind what was read: its old news are known already.
-    world.gateway.context.hub().publish(&stored[3..]);
+    world
+        .gateway
+        .context
+        .hub()
+        .publish(&stored[3..], std::time::Instant::now());
     world.price("ETH", 6);
     assert_eq!(seq(&ws.next().await), 6);
     let mut later = world.ws().await;

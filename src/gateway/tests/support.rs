@@ -194,7 +194,10 @@ impl World {
     pub fn publish(&self, channel: &str, event: &str, data: &Value) -> u64 {
         let update = self.log.append(channel, event, data);
         let seq = update.seq;
-        self.gateway.context.hub().publish(&[update]);
+        self.gateway
+            .context
+            .hub()
+            .publish(&[update], std::time::Instant::now());
         seq
     }
 
