@@ -130,10 +130,13 @@ impl Gateway {
             Arc::new(authenticator),
             tasks.clone(),
         );
-        let (flushing, ticking) = (hub.clone(), hub.clone());
-        spawn(tasks, "gateway flusher", async move {
-            flushing.run_flusher().await;
-        });
+        for shard in 0..hub.flushers() {
+            let hub = hub.clone();
+            spawn(tasks, "gateway flusher", async move {
+                hub.run_flusher(shard).await;
+            });
+        }
+        let ticking = hub.clone();
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
         });
