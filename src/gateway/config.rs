@@ -28,6 +28,8 @@ pub struct GatewayConfig {
     /// Tasks that write to sessions, each for its share of them: more than one helps when one core cannot write
     /// for all.
     pub flushers: usize,
+    /// Whether sockets are written to through io_uring, many with one system call. Linux only.
+    pub io_uring: bool,
     /// Send buffer asked of the kernel a connection, in bytes: small, so that a slow client shows early.
     pub send_buffer_bytes: usize,
     /// On shutdown, clients are told to return after a random delay up to this, in ms.
@@ -50,6 +52,7 @@ impl Default for GatewayConfig {
             replay_updates: 10_000,
             linger_ms: 0,
             flushers: 1,
+            io_uring: false,
             send_buffer_bytes: 65_536,
             reconnect_window_ms: 5_000,
             public_stats: false,

@@ -24,9 +24,9 @@ use super::{
     encode::Wire,
     heartbeat::Registry,
     metrics::GatewayMetrics,
-    outbox::Sent,
     past::Past,
     session::{Hold, Session},
+    writer::Writer,
 };
 use crate::{
     model::{ChainId, Channel, Token, Update},
@@ -333,7 +333,7 @@ impl Hub {
     }
 
     /// Writes for as long as it is polled: each dirty session of its shard once a round.
-    pub async fn run_flusher(&self, shard: usize) {
+    pub async fn run_flusher(&self, shard: usize, mut writer: Writer) {
         let linger = Duration::from_millis(self.0.config.linger_ms);
         let Some(shard) = self.0.shards.get(shard) else {
             return;
@@ -349,10 +349,7 @@ impl Hub {
             }
             let Pending { dirty, since } = std::mem::take(&mut *shard.pending.lock());
             for some in dirty.chunks(WRITES_A_TURN) {
-                let mut sent = Sent::default();
-                for session in some {
-                    sent += session.flush_counted().1;
-                }
+                let sent = writer.flush(some);
                 self.0.metrics.sent(sent.packets, sent.bytes);
                 tokio::task::yield_now().await;
             }

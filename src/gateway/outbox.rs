@@ -3,7 +3,7 @@
 //!
 //! A frame that has begun to be written is always finished. The session gives it the socket.
 
-use std::{cell::RefCell, collections::VecDeque, io::ErrorKind, sync::Arc};
+use std::{cell::RefCell, collections::VecDeque, io::ErrorKind, ops::Range, sync::Arc};
 
 use super::{
     channel::Entry,
@@ -26,6 +26,15 @@ pub enum Pushed {
     Conflated,
     /// There is no room, and it may not be left out.
     Overflow,
+}
+
+/// Bytes to be written at once.
+#[derive(Debug)]
+pub enum Gathered<'a> {
+    Nothing,
+    One(&'a [u8]),
+    /// Where they stand in the buffer that was given.
+    Joined(Range<usize>),
 }
 
 /// What writing got done.
@@ -268,24 +277,39 @@ impl Outbox {
         }
     }
 
-    /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`, up to `most`.
-    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>, most: usize) -> &'a [u8] {
+    /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`.
+    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        scratch.clear();
+        match self.gather(scratch) {
+            Gathered::Nothing => &[],
+            Gathered::One(bytes) => bytes,
+            Gathered::Joined(range) => &scratch[range],
+        }
+    }
+
+    /// Finds the bytes to write next; those of several packets are appended to `joined`.
+    pub fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> Gathered<'a> {
         self.release();
         let Some(first) = &self.first else {
-            return &[];
+            return Gathered::Nothing;
         };
-        if self.rest.is_empty() || first.len() - self.sent >= most {
-            return &first.framed()[self.sent..];
+        if self.rest.is_empty() || first.len() - self.sent >= WRITE_BYTES {
+            return Gathered::One(&first.framed()[self.sent..]);
         }
-        scratch.clear();
-        scratch.extend_from_slice(&first.framed()[self.sent..]);
+        let start = joined.len();
+        joined.extend_from_slice(&first.framed()[self.sent..]);
         for packet in &self.rest {
-            if scratch.len() + packet.len() > most {
+            if joined.len() - start + packet.len() > WRITE_BYTES {
                 break;
             }
-            scratch.extend_from_slice(packet.framed());
+            joined.extend_from_slice(packet.framed());
         }
-        scratch
+        Gathered::Joined(start..joined.len())
+    }
+
+    /// Sees to it that the bytes of the first packet are never freed.
+    pub fn leak_first(&self) {
+        std::mem::forget(self.first.clone());
     }
 
     /// Drops the first packet, and the next takes its place.
@@ -302,7 +326,7 @@ impl Outbox {
         let mut sent = Sent::default();
         let stopped = SCRATCH.with_borrow_mut(|scratch| {
             loop {
-                let bytes = self.next(scratch, WRITE_BYTES);
+                let bytes = self.next(scratch);
                 if bytes.is_empty() {
                     return None;
                 }
@@ -484,14 +508,14 @@ mod tests {
         }
         let mut scratch = Vec::new();
         assert_eq!(
-            outbox.next(&mut scratch, 100),
+            outbox.next(&mut scratch),
             b"\x81\x03one\x81\x03two\x81\x05three"
         );
         assert_eq!(outbox.advance(2), 0);
         outbox.close(false, vec![Packet::raw("bye")]);
         assert!(outbox.push(Packet::raw("too late")));
         assert_eq!(outbox.bytes(), 6);
-        assert_eq!(outbox.next(&mut scratch, 100), b"onebye");
+        assert_eq!(outbox.next(&mut scratch), b"onebye");
         assert_eq!(outbox.advance(6), 2);
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);

@@ -329,12 +329,21 @@ impl Session {
         // goes on by way of the runtime, which then waits for the socket.
         let socket = socket2::SockRef::from(socket);
         let (sent, stopped) = outbox.write_to(|bytes| socket.send(bytes));
-        let blocked = stopped.is_some();
-        let written = self.after_writing(outbox, sent, stopped);
-        if blocked {
+        (self.written(outbox, sent.bytes, stopped), sent)
+    }
+
+    /// Notes that so many bytes were written without asking the runtime, and why not more were.
+    pub(super) fn written(
+        self: &Arc<Self>,
+        outbox: MutexGuard<'_, Outbox>,
+        bytes: usize,
+        stopped: Option<ErrorKind>,
+    ) -> Flushed {
+        let flushed = self.after_writing(outbox, bytes, stopped);
+        if stopped.is_some() {
             self.waker.wake();
         }
-        written
+        flushed
     }
 
     /// Writes what the socket takes, and if that is not all lets the runtime know, so that it can be waited for.
@@ -343,29 +352,28 @@ impl Session {
         let mut outbox = self.outbox.lock();
         outbox.blocked = false;
         let (sent, stopped) = outbox.write_to(|bytes| socket.try_write(bytes));
-        let (flushed, sent) = self.after_writing(outbox, sent, stopped);
         self.hub.metrics().sent(sent.packets, sent.bytes);
-        flushed
+        self.after_writing(outbox, sent.bytes, stopped)
     }
 
     fn after_writing(
         self: &Arc<Self>,
         mut outbox: MutexGuard<'_, Outbox>,
-        sent: Sent,
+        bytes: usize,
         stopped: Option<ErrorKind>,
-    ) -> (Flushed, Sent) {
+    ) -> Flushed {
         outbox.blocked = stopped.is_some();
-        let awaited = sent.bytes > 0 && std::mem::take(&mut outbox.awaited);
+        let awaited = bytes > 0 && std::mem::take(&mut outbox.awaited);
         drop(outbox);
         if awaited {
             self.drained.notify_waiters();
         }
         match stopped {
-            None => (Flushed::All, sent),
-            Some(ErrorKind::WouldBlock) => (Flushed::Blocked, sent),
+            None => Flushed::All,
+            Some(ErrorKind::WouldBlock) => Flushed::Blocked,
             Some(_) => {
                 self.end(CloseReason::Lost);
-                (Flushed::Blocked, sent)
+                Flushed::Blocked
             }
         }
     }
