@@ -113,6 +113,9 @@ pub struct ChannelState {
     pub warming: Arc<tokio::sync::Mutex<()>>,
     /// Subscriptions, those still catching up included.
     pub watchers: usize,
+    /// Updates taken, and messages queued live for subscribers, since the channel is in memory.
+    pub published: u64,
+    pub delivered: u64,
     ring: VecDeque<Entry>,
     lanes: Vec<Lane>,
     touched: Instant,
@@ -133,6 +136,8 @@ impl ChannelState {
             snapshot,
             warming: Arc::default(),
             watchers: 0,
+            published: 0,
+            delivered: 0,
             ring: VecDeque::new(),
             lanes: Vec::new(),
             touched: now,
@@ -198,6 +203,20 @@ impl ChannelState {
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
     }
 
+    /// Attached subscriptions that get all, the latest, and one an interval.
+    pub fn attached(&self) -> [usize; 3] {
+        let mut attached = [0; 3];
+        for lane in &self.lanes {
+            let pace = match lane.pace {
+                Pace::All => 0,
+                Pace::Latest => 1,
+                Pace::Every(_) => 2,
+            };
+            attached[pace] += lane.subscribers.len();
+        }
+        attached
+    }
+
     /// Adds a listener that has everything up to `after`.
     pub fn attach(&mut self, session: Arc<Session>, pace: Pace, after: u64, now: Instant) -> Seat {
         let wire = session.wire();
@@ -253,6 +272,7 @@ impl ChannelState {
             self.position = Some(seq);
             self.remember(&entry, ring);
         }
+        self.published += 1;
         let mut encodings = Encodings::default();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.subscribers.is_empty() {
@@ -277,6 +297,7 @@ impl ChannelState {
                 }
             };
             lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            self.delivered += lane.subscribers.len() as u64;
         }
         wakes
     }
@@ -291,6 +312,7 @@ impl ChannelState {
             let prev = Some(lane.sent);
             let mut encodings = Encodings::default();
             lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            self.delivered += lane.subscribers.len() as u64;
         }
     }
 

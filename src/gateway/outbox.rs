@@ -95,6 +95,8 @@ pub struct Outbox {
     pub dirty: bool,
     /// The session has ended: nothing is taken any more.
     closed: bool,
+    /// Packets and bytes that were sent.
+    given: (u64, u64),
 }
 
 impl Outbox {
@@ -109,6 +111,7 @@ impl Outbox {
             marks: (wire.transport() == Transport::Sse).then(Box::default),
             dirty: false,
             closed: false,
+            given: (0, 0),
         }
     }
 
@@ -119,6 +122,11 @@ impl Outbox {
     /// Bytes waiting.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Packets and bytes that were sent or taken.
+    pub fn given(&self) -> (u64, u64) {
+        self.given
     }
 
     /// How many more bytes can be queued without passing half of the bound: what replay may use, so that live
@@ -258,6 +266,7 @@ impl Outbox {
     /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
     pub fn advance(&mut self, mut count: usize) -> usize {
         self.bytes -= count;
+        self.given.1 += count as u64;
         let mut finished = 0;
         while let Some(first) = self.queue.front() {
             let rest = first.len() - self.sent;
@@ -269,6 +278,7 @@ impl Outbox {
             self.sent = 0;
             self.queue.pop_front();
             finished += 1;
+            self.given.0 += 1;
         }
         finished
     }
@@ -287,6 +297,8 @@ impl Outbox {
             }
             total += payload.len();
             self.bytes -= first.len();
+            self.given.0 += 1;
+            self.given.1 += first.len() as u64;
             self.queue.pop_front();
             taken.push(payload);
         }

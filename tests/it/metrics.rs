@@ -97,6 +97,11 @@ async fn what_never_happened_is_shown_as_zero() {
         "chaincast_chain_node_errors_total{chain_id=\"31337\",kind=\"bad_answer\"} 0",
         "chaincast_bus_gaps_total 0",
         "chaincast_http_accept_errors_total 0",
+        "chaincast_gateway_closed_total{code=\"4008\"} 0",
+        "chaincast_gateway_handshakes_refused_total{transport=\"sse\",reason=\"too_many\"} 0",
+        "chaincast_gateway_requests_refused_total{code=\"RATE_LIMITED\"} 0",
+        "chaincast_gateway_resumes_total{from=\"refused\"} 0",
+        "chaincast_gateway_subscriptions{kind=\"price\"} 0",
     ] {
         assert!(shown.contains(line), "no {line} in {shown}");
     }
