@@ -95,12 +95,17 @@ impl Session {
 
     pub(super) fn answer(self: &Arc<Self>, answer: &Answer, reply: Reply) {
         if let Answer::Refused(refusal) = answer {
-            self.hub.metrics().request_refused(refusal.code);
-            self.hub.journal().request_refused(self, refusal.code);
+            self.note_refused(refusal.code);
         }
         for packet in reply(answer) {
             self.queue(packet);
         }
+    }
+
+    /// Counts and logs that something asked for was refused.
+    pub(super) fn note_refused(&self, code: ErrorCode) {
+        self.hub.metrics().request_refused(code);
+        self.hub.journal().request_refused(self, code);
     }
 
     /// Counts a request; one too many is refused, and refusing too often ends the session.

@@ -20,7 +20,9 @@ use utoipa::{
     },
 };
 
-use self::{census::Counted, filter::Filter};
+pub use self::filter::Filter;
+
+use self::census::Counted;
 use super::{
     auth::{AuthError, bearer_token},
     context::Context,

@@ -131,7 +131,7 @@ impl Session {
         reply: Reply,
     ) {
         let limits = &self.hub.config().limits;
-        let mut replays = Vec::new();
+        let (mut replays, mut refused) = (Vec::new(), Vec::new());
         let mut guard = self.hub.channels().lock();
         let channels = &mut *guard;
         if self.ended().is_some() {
@@ -169,13 +169,16 @@ impl Session {
                     });
                     joining.push(one);
                 }
-                Err(refusal) => joined.push(Joined {
-                    channel: name.chars().take(64).collect(),
-                    success: false,
-                    seq: None,
-                    recovered: None,
-                    error: Some(refusal),
-                }),
+                Err(refusal) => {
+                    refused.push(refusal.code);
+                    joined.push(Joined {
+                        channel: name.chars().take(64).collect(),
+                        success: false,
+                        seq: None,
+                        recovered: None,
+                        error: Some(refusal),
+                    });
+                }
             }
         }
         let packets = reply(&answer(&request.names, joined));
@@ -206,6 +209,9 @@ impl Session {
         fits &= self.outbox.lock().bytes() <= limits.backlog_bytes;
         drop(subscriptions);
         drop(guard);
+        for code in refused {
+            self.note_refused(code);
+        }
         if !fits {
             return self.end(CloseReason::Slow);
         }

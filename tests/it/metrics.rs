@@ -83,6 +83,23 @@ fn every_metric_is_in_the_document_and_described_without_a_full_stop() {
     }
 }
 
+#[test]
+fn alerts_name_metrics_that_there_are() {
+    let emitted = named(&sources(&root().join("src")), '"');
+    let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let alerts = document.split("```promql").nth(1).unwrap();
+    let alerts = alerts.split("```").next().unwrap();
+    let words = alerts.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let names: Vec<&str> = words
+        .filter(|word| word.starts_with("chaincast_"))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let metric = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(emitted.contains(metric), "no metric is called {metric}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_happened_is_shown_as_zero() {
     let world = World::start().await;
