@@ -94,7 +94,8 @@ async fn a_session_closed_for_abuse_is_in_the_log_under_the_id_that_its_client_w
 async fn refused_handshakes_are_all_counted_and_logged_within_a_budget() {
     let world = World::with(
         "[telemetry]\nlog_format = \"json\"\n[gateway]\nallowed_origins = [\"https://app.example\"]\n\
-         [gateway.limits]\nlog_lines = 2\nconnections_per_address = 1",
+         ping_interval_ms = 600000\n[gateway.limits]\nlog_lines = 2\nconnections_per_address = 2\n\
+         handshake_timeout_ms = 600000",
     )
     .await;
     let url = world.server.realtime();
@@ -109,6 +110,16 @@ async fn refused_handshakes_are_all_counted_and_logged_within_a_budget() {
         .get(polling)
         .header("origin", "https://evil.example");
     assert_eq!(foreign.send().await.unwrap().status(), 403);
+    // One that gets a connection, and keeps it, but does not get into the namespace.
+    let http = reqwest::Client::new();
+    let polling = world.url("/socket.io/?EIO=4&transport=polling");
+    let open = http.get(&polling).send().await.unwrap();
+    let open = open.text().await.unwrap();
+    let open: Value = serde_json::from_str(&open[1..]).unwrap();
+    let polling = format!("{polling}&sid={}", open["sid"].as_str().unwrap());
+    let join = r#"40/realtime,{"token":"a.stolen.token"}"#;
+    let joined = http.post(&polling).body(join).send().await.unwrap();
+    assert_eq!(joined.status(), 200);
     let _first = world.ws().await;
     let mut second = world.ws().await;
     assert_eq!(u16::from(second.closed().await.unwrap().code), 4030);
@@ -116,6 +127,7 @@ async fn refused_handshakes_are_all_counted_and_logged_within_a_budget() {
         ("websocket", "unauthenticated", 5.0),
         ("sse", "unauthenticated", 1.0),
         ("socketio", "forbidden", 1.0),
+        ("socketio", "unauthenticated", 1.0),
         ("websocket", "too_many", 1.0),
         ("websocket", "bad_request", 0.0),
     ] {
@@ -141,7 +153,12 @@ async fn refused_handshakes_are_all_counted_and_logged_within_a_budget() {
         ),
         (&json!("socketio"), &json!("127.0.0.1"), &json!(403))
     );
+    let bytes_in = "chaincast_gateway_bytes_in_total{transport=\"socketio\"}";
+    let sent = metric(&world.server, bytes_in).await;
+    assert_eq!(sent, Some(join.len() as f64));
     assert!(!world.server.said().contains("a.stolen.token"));
+    // Nobody would fetch its goodbye.
+    http.post(&polling).body("1").send().await.unwrap();
     world.server.stop().await;
 }
 
