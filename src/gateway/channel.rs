@@ -93,10 +93,11 @@ pub enum Snapshot {
 }
 
 /// Sessions that a turn of the hub has something to do for.
-#[derive(Default)]
 pub struct Turn {
-    /// Have something to be written.
-    pub dirty: Vec<Arc<Session>>,
+    /// Have something to be written, by the flusher that does it.
+    pub dirty: Vec<Vec<Arc<Session>>>,
+    /// Flushers, one a bit, that write more for sessions that were waiting for them already.
+    pub joined: u64,
     /// Overflowed, and must end.
     pub slow: Vec<Arc<Session>>,
     pub conflated: u64,
@@ -374,15 +375,24 @@ impl Lane {
 }
 
 impl Turn {
+    pub fn new(flushers: usize) -> Self {
+        Self {
+            dirty: vec![Vec::new(); flushers],
+            joined: 0,
+            slow: Vec::new(),
+            conflated: 0,
+        }
+    }
+
     fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
         let (pushed, woken) = session.offer(packet, delivery);
         match pushed {
-            Pushed::Queued => {}
+            Pushed::Queued => self.joined |= u64::from(!woken) << session.shard,
             Pushed::Conflated => self.conflated += 1,
             Pushed::Overflow => self.slow.push(session.clone()),
         }
         if woken {
-            self.dirty.push(session.clone());
+            self.dirty[session.shard].push(session.clone());
         }
     }
 }

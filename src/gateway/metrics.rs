@@ -4,11 +4,13 @@
 
 mod describe;
 
+use std::{sync::Arc, time::Instant};
+
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::{
-    CloseReason, ErrorCode, Refusal, backlog::Backlog, commits::Commits, encode::Transport,
-    protocol::Request,
+    CloseReason, ErrorCode, Refusal, backlog::Backlog, commits::Way, encode::Transport,
+    outbox::Sent, protocol::Request,
 };
 use crate::model::Channel;
 
@@ -44,6 +46,16 @@ impl Resumed {
             Self::Store => "store",
             Self::Refused => "refused",
         }
+    }
+}
+
+/// What was sent to many sessions, by transport.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally([Sent; 3]);
+
+impl Tally {
+    pub fn add(&mut self, transport: Transport, sent: Sent) {
+        self.0[transport as usize] += sent;
     }
 }
 
@@ -148,10 +160,19 @@ impl GatewayMetrics {
         self.bytes_in[transport as usize].increment(bytes as u64);
     }
 
-    /// Packets and bytes were given to sockets, of one session or of many.
-    pub fn sent(&self, transport: Transport, packets: usize, bytes: usize) {
-        self.messages_out[transport as usize].increment(packets as u64);
-        self.bytes_out[transport as usize].increment(bytes as u64);
+    /// Something was given to the socket of a session.
+    pub fn sent(&self, transport: Transport, sent: Sent) {
+        if sent != Sent::default() {
+            self.messages_out[transport as usize].increment(sent.packets as u64);
+            self.bytes_out[transport as usize].increment(sent.bytes as u64);
+        }
+    }
+
+    /// Something was given to the sockets of many sessions.
+    pub fn sent_all(&self, tally: &Tally) {
+        for (transport, sent) in Transport::ALL.into_iter().zip(tally.0) {
+            self.sent(transport, sent);
+        }
     }
 
     /// A socket could not be written to.
@@ -176,11 +197,10 @@ impl GatewayMetrics {
         self.backlog_sessions.set(backlog.sessions as f64);
     }
 
-    /// Everyone who could take these commits has been written to.
-    pub fn fanned_out(&self, commits: &Commits) {
-        for at in commits.iter() {
-            self.fanout.record(at.elapsed());
-        }
+    /// A commit begins its way to the sockets; how long it takes is counted when it has arrived.
+    pub fn on_its_way(&self, committed: Instant) -> Arc<Way> {
+        let fanout = self.fanout.clone();
+        Way::new(committed, move |took| fanout.record(took))
     }
 }
 

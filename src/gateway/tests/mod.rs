@@ -7,3 +7,4 @@ mod resume;
 mod slow;
 mod socketio;
 mod support;
+mod writers;
