@@ -219,6 +219,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "gateway.limits.handshake_timeout_ms",
         "must be 100 to 600000",
     );
+    check(
+        (1..=100_000).contains(&limits.log_lines),
+        "gateway.limits.log_lines",
+        "must be 1 to 100000",
+    );
 
     for (key, refused) in [
         (

@@ -37,6 +37,8 @@ impl Hub {
                 _ = heartbeat.tick() => {
                     self.beat();
                     self.forget_idle(IDLE);
+                    self.measure_backlog();
+                    self.journal().report();
                 }
             }
         }
@@ -52,10 +54,7 @@ impl Hub {
             event: "heartbeat".into(),
             data: format!(r#"{{"timestamp":{},"head":{head}}}"#, now_ms()).into(),
         };
-        self.announce(
-            [(Channel::Heartbeat, entry)].into_iter(),
-            std::time::Instant::now(),
-        );
+        self.announce([(Channel::Heartbeat, entry)].into_iter());
     }
 
     /// Number of the newest block of the first chain that was announced.

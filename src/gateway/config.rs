@@ -136,6 +136,8 @@ pub struct LimitsConfig {
     pub backlog_bytes: usize,
     /// How long a connection may take to finish its handshake, in ms.
     pub handshake_timeout_ms: u64,
+    /// Log lines a minute about each kind of fault of clients; the rest is only counted.
+    pub log_lines: u32,
 }
 
 impl Default for LimitsConfig {
@@ -151,6 +153,7 @@ impl Default for LimitsConfig {
             connections: 100_000,
             backlog_bytes: 1_048_576,
             handshake_timeout_ms: 10_000,
+            log_lines: 60,
         }
     }
 }

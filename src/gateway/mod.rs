@@ -8,17 +8,22 @@
 
 pub mod address;
 pub mod auth;
+mod backlog;
+mod budget;
 pub mod channel;
 mod channels;
 mod clock;
 mod close;
+mod commits;
 mod config;
 pub mod context;
 pub mod encode;
 mod error_code;
 pub mod frame;
+mod handshakes;
 mod heartbeat;
 pub mod hub;
+mod journal;
 mod metrics;
 pub mod origin;
 pub mod outbox;
@@ -45,13 +50,9 @@ pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
 pub use error_code::{ErrorCode, Refusal};
 pub use hub::KnownChannels;
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware, routing::get};
 use utoipa::OpenApi;
 
 use self::{
@@ -153,12 +154,17 @@ impl Gateway {
 
     /// `/realtime`, `/realtime/sse`, `/socket.io/` and `/api/v1/stats`.
     pub fn router(&self) -> Router {
+        let watched = middleware::from_fn_with_state(self.context.clone(), handshakes::watch);
         Router::new()
             .route("/realtime", get(websocket::open))
             .route("/realtime/sse", get(sse::open))
-            .route("/api/v1/stats", get(stats::show))
             .with_state(self.context.clone())
             .merge(transport::socketio::router(self.context.clone()))
+            .layer(watched)
+            .route(
+                "/api/v1/stats",
+                get(stats::show).with_state(self.context.clone()),
+            )
     }
 
     /// What of it is REST.
@@ -196,7 +202,7 @@ async fn follow(hub: &Hub, mut feed: Feed) {
                 if std::mem::take(&mut failing) {
                     tracing::info!("the updates can be read again");
                 }
-                hub.publish(&commit, Instant::now());
+                hub.publish(&commit, commit.at);
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {

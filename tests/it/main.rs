@@ -6,6 +6,7 @@ mod auth;
 mod hostile;
 mod imports;
 mod metrics;
+mod observe;
 mod outage;
 mod page;
 mod path;

@@ -147,6 +147,8 @@ fn read(session: &Session, socket: &TcpStream, reader: &mut Reader) -> Option<Cl
     BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(0) => Some(CloseReason::Lost),
         Ok(count) => {
+            let transport = session.wire().transport();
+            session.hub().metrics().read(transport, count);
             let pushed = reader
                 .decoder
                 .push(&mut buffer[..count], max, &mut reader.inbound);

@@ -18,6 +18,7 @@ use crate::gateway::{
     address::Refused,
     context::Context,
     encode::{Packet, Wire},
+    handshakes::RefusedAfterwards,
     problem::Problem,
     protocol::parse_text,
     session::Session,
@@ -63,7 +64,12 @@ pub async fn open(
     if context.hub().is_closing() {
         return Problem::closing().into_response();
     }
-    let (response, on) = upgrade.accept();
+    let (mut response, on) = upgrade.accept();
+    if admitted.is_err() {
+        response
+            .extensions_mut()
+            .insert(RefusedAfterwards("too_many"));
+    }
     let task = {
         let context = context.clone();
         async move {
