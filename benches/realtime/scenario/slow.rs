@@ -9,7 +9,7 @@ use crate::{
     bench::{Bench, Contender},
     commands::Pattern,
     load::{Load, Wire},
-    process,
+    message, process,
     script::Script,
     section::Section,
     stats,
@@ -18,6 +18,9 @@ use crate::{
 const SLOW: usize = 20;
 /// Channels that the slow ones listen to; the others listen to the first of them.
 const CHANNELS: usize = 21;
+
+/// Bytes sent to each slow client: more than the kernel's buffers and the default backlog of 1 MiB together.
+const MISSED: usize = 4_000_000;
 
 struct Outcome {
     p50: f64,
@@ -106,8 +109,9 @@ fn measure(bench: &Bench, slow: usize, hz: usize) -> Outcome {
         process::tcp_memory() as f64,
     );
     let (mut latencies, mut peak) = (Vec::new(), before);
-    // In parts, to see the memory at its highest.
-    for _ in 0..bench.pick(8, 3) {
+    // A second at a time, to see the memory at its highest, until the slow ones have missed enough to be closed.
+    let seconds = MISSED / (hz * CHANNELS * message::websocket(0, 100).len()) + 1;
+    for _ in 0..seconds.min(bench.pick(20, 3)) {
         let updates = hz * CHANNELS;
         let heard = observe(
             &mut server,
