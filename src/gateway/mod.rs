@@ -24,6 +24,7 @@ mod handshakes;
 mod heartbeat;
 pub mod hub;
 mod journal;
+pub mod inflate;
 mod metrics;
 pub mod origin;
 pub mod outbox;

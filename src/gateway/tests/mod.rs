@@ -8,3 +8,4 @@ mod slow;
 mod socketio;
 mod support;
 mod writers;
+mod wire;
