@@ -12,7 +12,7 @@ mod telemetry;
 
 pub use config::{BusConfig, BusKind};
 pub use feed::Feed;
-pub use history::History;
+pub use history::{History, StaleSource};
 pub use redis::ping as ping_redis;
 
 use std::sync::Arc;

@@ -25,6 +25,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "server.header_bytes",
         "must be 8192 to 16777216",
     );
+    check(
+        (4_096..=16_777_216).contains(&server.send_buffer_bytes),
+        "server.send_buffer_bytes",
+        "must be 4096 to 16777216",
+    );
     for (key, value) in [
         ("server.header_timeout_ms", server.header_timeout_ms),
         ("server.drain_timeout_ms", server.drain_timeout_ms),

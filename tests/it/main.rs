@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod deploy;
 mod hostile;
 mod imports;
 mod metrics;
@@ -14,6 +15,7 @@ mod processes;
 mod reorg;
 mod rest;
 mod resume;
+mod seam;
 mod socketio;
 mod start;
 mod terminal;

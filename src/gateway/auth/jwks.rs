@@ -6,7 +6,10 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,6 +54,8 @@ struct Remote {
     current: Arc<ArcSwap<Loaded>>,
     /// When a fetch was last begun; held during it, so that there is one at a time.
     tried: Arc<Mutex<Option<Instant>>>,
+    /// Whether the last fetch failed, or there was none yet.
+    failing: AtomicBool,
 }
 
 impl KeySet {
@@ -98,6 +103,7 @@ impl KeySet {
             algorithm,
             current: current.clone(),
             tried: Arc::default(),
+            failing: AtomicBool::new(true),
         };
         Ok(Self {
             current,
@@ -136,6 +142,12 @@ impl KeySet {
             return self.find(kid);
         }
         found
+    }
+
+    /// Whether a key may be missing here because the issuer cannot be reached.
+    pub(super) fn is_failing(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.failing.load(Ordering::Relaxed))
     }
 
     fn find(&self, kid: Option<&str>) -> Vec<DecodingKey> {
@@ -178,7 +190,9 @@ impl Remote {
             let text = download(self).await?;
             parse(&text, self.algorithm)
         };
-        let keys = keys.await.map_err(|reason| AuthError::Keys {
+        let keys = keys.await;
+        self.failing.store(keys.is_err(), Ordering::Relaxed);
+        let keys = keys.map_err(|reason| AuthError::Keys {
             key: "jwks_url",
             place: self.url.redacted_url(),
             reason,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    bus::StaleSource,
     gateway::{
         Gateway, GatewayConfig, KnownChannels,
         auth::Authenticator,
@@ -41,6 +42,8 @@ struct LogInner {
     /// Updates with a seq up to this are pruned.
     pruned: Mutex<u64>,
     down: AtomicBool,
+    /// What the price sources are.
+    stale: Mutex<Vec<StaleSource>>,
     /// Reads never come back.
     stalled: AtomicBool,
     /// Runs once, right after the next read.
@@ -69,6 +72,10 @@ impl Log {
 
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    pub fn set_stale(&self, stale: Vec<StaleSource>) {
+        *self.0.stale.lock() = stale;
     }
 
     pub fn stall(&self) {
@@ -141,6 +148,15 @@ impl Past for Log {
             })
         })
     }
+
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Err(PastError("the log is down".to_owned()));
+            }
+            Ok(self.0.stale.lock().clone())
+        })
+    }
 }
 
 /// A gateway that listens on a port of its own.
@@ -176,7 +192,10 @@ impl World {
         let serving = server::serve(
             listener,
             router,
-            ServerConfig::default(),
+            ServerConfig {
+                send_buffer_bytes: gateway.context.config().send_buffer_bytes,
+                ..ServerConfig::default()
+            },
             tasks.clone(),
             stop,
         );

@@ -1,6 +1,9 @@
 //! The harness: a world for each test, and clients that wait for what they expect.
 
 mod database;
+mod follower;
+mod ledger;
+mod line;
 mod redis;
 mod script;
 mod server;
@@ -11,6 +14,9 @@ mod world;
 mod ws;
 
 pub use database::fresh_database;
+pub use follower::{Follower, Mode, Wish};
+pub use ledger::Ledger;
+pub use line::Over;
 pub use redis::Redis;
 pub use script::Script;
 pub use server::{Server, run_to_end};
