@@ -34,6 +34,10 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         ("server.header_timeout_ms", server.header_timeout_ms),
         ("server.drain_timeout_ms", server.drain_timeout_ms),
         (
+            "gateway.auth.jwks_reload_ms",
+            config.gateway.auth.jwks_reload_ms,
+        ),
+        (
             "database.acquire_timeout_ms",
             config.database.acquire_timeout_ms,
         ),

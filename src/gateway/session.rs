@@ -112,6 +112,8 @@ pub enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// The connection is broken: nothing that waits will ever be sent.
+    Lost,
 }
 
 /// What a puller gets.
@@ -345,7 +347,7 @@ impl Session {
             Some(_) => {
                 self.end(CloseReason::Lost);
                 self.waker.wake();
-                Flushed::Blocked
+                Flushed::Lost
             }
         }
     }

@@ -6,37 +6,12 @@ use nix::sys::signal::Signal;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{
-    Follower, Ledger, Mode, Over, Server, Temporary, Wish, WsClient, fresh_database,
-};
+use crate::support::{Bare, Follower, Mode, Over, Wish, WsClient};
 
 const CHANNELS: [&str; 4] = ["new-block", "price:ETH", "price:BTC", "price:LINK"];
 const WINDOW_MS: u64 = 4_000;
 /// More than any replay here is long.
 const REPLAYS: u64 = 10_000;
-
-/// A gateway without a chain behind it: what it serves is committed by the test.
-async fn gateway(config: &std::path::Path) -> Server {
-    Server::start(&[
-        "serve",
-        "--role",
-        "gateway",
-        "--config",
-        config.to_str().unwrap(),
-    ])
-    .await
-}
-
-fn settings(database: &str) -> String {
-    let tokens = ["ETH", "BTC", "LINK"]
-        .map(|token| format!("[[prices.tokens]]\nsymbol = \"{token}\"\nname = \"{token}\"\n"))
-        .concat();
-    format!(
-        "[server]\nport = 0\ndrain_timeout_ms = 5000\n[database]\nurl = {database:?}\n\
-         [bus]\npoll_interval_ms = 20\n[gateway]\nreconnect_window_ms = {WINDOW_MS}\nring_updates = 8\n\
-         [[chains]]\nchain_id = 31337\nrpc_url = \"http://127.0.0.1:9\"\n{tokens}"
-    )
-}
 
 fn wishes(over: Over, number: usize) -> BTreeMap<String, Wish> {
     let mode = [Mode::All, Mode::Latest, Mode::Every(100)][number % 3];
@@ -55,11 +30,12 @@ fn wishes(over: Over, number: usize) -> BTreeMap<String, Wish> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_a_process_that_ends_go_on_at_the_next_without_gap_or_duplicate() {
-    let (database, dir) = (fresh_database().await, Temporary::new("deploy"));
-    let config = dir.path().join("chaincast.toml");
-    std::fs::write(&config, settings(&database)).unwrap();
-    let mut ledger = Ledger::open(&database).await;
-    let (mut old, new) = tokio::join!(gateway(&config), gateway(&config));
+    let mut bare = Bare::start(&format!(
+        "[server]\ndrain_timeout_ms = 5000\n[gateway]\nreconnect_window_ms = {WINDOW_MS}\nring_updates = 8"
+    ))
+    .await;
+    let new = bare.another().await;
+    let old = &mut bare.server;
     let bases = vec![old.url().to_owned(), new.url().to_owned()];
 
     // One that asks for everything and reads nothing cannot keep the process.
@@ -98,7 +74,7 @@ async fn clients_of_a_process_that_ends_go_on_at_the_next_without_gap_or_duplica
     let mut commits = 0_u64;
     let mut ended = None;
     while after < 50 {
-        ledger.commit(&CHANNELS).await;
+        bare.ledger.commit(&CHANNELS).await;
         commits += 1;
         if let Some(early) = clients.try_join_next() {
             early.unwrap();
@@ -115,7 +91,7 @@ async fn clients_of_a_process_that_ends_go_on_at_the_next_without_gap_or_duplica
     }
     assert!(ended.unwrap().success(), "it said:\n{}", old.said());
     assert!(commits - signalled > 50);
-    finals.send_replace(Some(ledger.newest.clone()));
+    finals.send_replace(Some(bare.ledger.newest.clone()));
     let followers = clients.join_all().await;
     drop(stuck);
 

@@ -21,7 +21,7 @@ use chaincast::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::support::{Follower, Ledger, Mode, Over, Wish, fresh_database};
+use crate::support::{Follower, Ledger, Mode, Over, PATIENCE, Wish, fresh_database};
 
 const PRICES: [&str; 3] = ["price:ETH", "price:BTC", "price:LINK"];
 const MODES: [Mode; 4] = [Mode::All, Mode::Latest, Mode::Every(100), Mode::Every(250)];
@@ -38,6 +38,7 @@ type Newest = HashMap<String, u64>;
 struct Stage {
     ledger: Ledger,
     publisher: Publisher,
+    gateway: Gateway,
     base: String,
     tasks: Tasks,
     _failures: Failures,
@@ -72,6 +73,7 @@ impl Stage {
         Self {
             ledger,
             publisher: bus.publisher(),
+            gateway,
             base,
             tasks,
             _failures: failures,
@@ -156,7 +158,9 @@ async fn run(run: Run) {
     );
     assert!(resumed > 100, "only {resumed} resumed, that shows little");
     assert!(restarted > 0, "none was told that its history is foreign");
-    assert!(stage.tasks.drain(Duration::from_secs(20)).await);
+    drop(followers);
+    stage.gateway.close(PATIENCE).await;
+    assert!(stage.tasks.drain(PATIENCE).await);
 }
 
 /// How far all are.

@@ -27,8 +27,6 @@ use super::{
 };
 use crate::model::Secret;
 
-/// Shortest time between two fetches.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// A set older than this is fetched again on the next token.
 const MAX_AGE: Duration = Duration::from_secs(600);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +48,8 @@ struct Remote {
     url: Secret,
     client: reqwest::Client,
     algorithm: Algorithm,
+    /// Shortest time between two fetches.
+    reload: Duration,
     /// The keys of the set that this belongs to.
     current: Arc<ArcSwap<Loaded>>,
     /// When a fetch was last begun; held during it, so that there is one at a time.
@@ -77,7 +77,11 @@ impl KeySet {
     }
 
     /// A set that is empty until [`KeySet::load`].
-    pub(super) fn at_url(url: &Secret, algorithm: Algorithm) -> Result<Self, AuthError> {
+    pub(super) fn at_url(
+        url: &Secret,
+        algorithm: Algorithm,
+        reload: Duration,
+    ) -> Result<Self, AuthError> {
         metrics::describe_counter!(
             "chaincast_auth_jwks_failures_total",
             "Times the key set could not be fetched"
@@ -101,6 +105,7 @@ impl KeySet {
             url: url.clone(),
             client,
             algorithm,
+            reload,
             current: current.clone(),
             tried: Arc::default(),
             failing: AtomicBool::new(true),
@@ -168,7 +173,7 @@ impl Remote {
     /// The fetch goes on without whoever began it: a client that hangs up would else leave the next ones without
     /// the new keys until the next may be begun.
     async fn refetch(self: &Arc<Self>, mut tried: OwnedMutexGuard<Option<Instant>>) {
-        if tried.is_some_and(|at| at.elapsed() < RELOAD_INTERVAL) {
+        if tried.is_some_and(|at| at.elapsed() < self.reload) {
             return;
         }
         *tried = Some(Instant::now());

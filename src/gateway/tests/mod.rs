@@ -1,6 +1,9 @@
 //! The hub with real sockets, and a log in memory in place of the store.
 
+mod heartbeat;
+mod lanes;
 mod lifecycle;
+mod limits;
 mod polling;
 mod resume;
 mod slow;

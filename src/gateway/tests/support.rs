@@ -269,6 +269,33 @@ impl Drop for World {
     }
 }
 
+/// A world whose sessions are slow soon.
+pub async fn narrow_world() -> World {
+    World::with(|config| {
+        config.limits.backlog_bytes = 16_384;
+        config.send_buffer_bytes = 4_096;
+        // Who does not read answers no pings either; that is not what is looked at.
+        config.ping_interval_ms = 600_000;
+    })
+    .await
+}
+
+/// A connection whose kernel holds little for its client.
+pub async fn narrow_socket(world: &World) -> TcpStream {
+    let socket = world.socket().await;
+    socket2::SockRef::from(&socket)
+        .set_recv_buffer_size(4_096)
+        .unwrap();
+    socket
+}
+
+/// A client on such a connection.
+pub async fn narrow(world: &World) -> Client {
+    let mut client = world.ws_on(narrow_socket(world).await).await;
+    assert_eq!(client.next().await["event"], "connected");
+    client
+}
+
 /// A WebSocket client that fails loudly and never waits for ever.
 pub struct Client {
     pub stream: WebSocketStream<TcpStream>,

@@ -114,9 +114,11 @@ fn poll(
     }
     while session.has_backlog() {
         match socket.poll_write_ready(cx) {
-            Poll::Ready(Ok(())) => {
-                session.flush();
+            // A broken socket stays ready, and what waits stays: to go on would be to go on for ever.
+            Poll::Ready(Ok(())) if session.flush() == Flushed::Lost => {
+                return Poll::Ready(Event::End(CloseReason::Lost));
             }
+            Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
             Poll::Pending => break,
         }
@@ -174,8 +176,10 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
         if socket.writable().await.is_err() {
             return;
         }
-        if session.flush() == Flushed::All {
-            break;
+        match session.flush() {
+            Flushed::All => break,
+            Flushed::Blocked => {}
+            Flushed::Lost => return,
         }
     }
     if socket2::SockRef::from(socket)

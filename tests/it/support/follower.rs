@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::line::{Heard, Line, Message, Over, Query};
+use super::{
+    PATIENCE,
+    line::{Heard, Line, Message, Over, Query},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -97,49 +100,33 @@ impl Follower {
 
     /// Connects and listens as wished. Event streams have one mode for all.
     pub async fn begin(&mut self, wishes: &BTreeMap<String, Wish>) {
-        if self.over == Over::EventStream {
-            return self.stream(wishes, None).await;
-        }
-        loop {
-            self.connect().await;
-            if self
-                .request("subscribe", json!({ "channel": "heartbeat" }))
-                .await
-                .is_none()
-            {
-                continue;
-            }
-            if wishes.is_empty() || self.subscribe(wishes, None).await {
-                return;
-            }
-        }
+        self.begin_in(wishes, None).await;
     }
 
     /// Breaks the connection off and resumes every channel where it stood; with another `epoch` than the server's it
     /// is to be told that nothing was recovered.
     pub async fn come_back(&mut self, epoch: Option<&str>) {
-        let listening: Vec<String> = self.streams.keys().cloned().collect();
-        self.resume(listening, epoch).await;
+        let wish = |channel: &String| {
+            let (mode, last) = self.places[channel];
+            let since = Some(last);
+            (channel.clone(), Wish { mode, since })
+        };
+        let wishes = self.streams.keys().map(wish).collect();
+        self.begin_in(&wishes, epoch).await;
     }
 
-    async fn resume(&mut self, channels: Vec<String>, epoch: Option<&str>) {
-        let wishes: BTreeMap<String, Wish> = channels
-            .into_iter()
-            .map(|channel| {
-                let (mode, last) = self.places[&channel];
-                let since = Some(last);
-                (channel, Wish { mode, since })
-            })
-            .collect();
-        match (self.over, epoch) {
-            (Over::EventStream, _) => self.stream(&wishes, epoch).await,
-            (_, None) => self.begin(&wishes).await,
-            (_, Some(_)) => loop {
-                self.connect().await;
-                if self.subscribe(&wishes, epoch).await {
-                    return;
-                }
-            },
+    async fn begin_in(&mut self, wishes: &BTreeMap<String, Wish>, epoch: Option<&str>) {
+        if self.over == Over::EventStream {
+            return self.stream(wishes, epoch).await;
+        }
+        loop {
+            self.connect().await;
+            let heartbeat = json!({ "channel": "heartbeat" });
+            if self.request("subscribe", heartbeat).await.is_some()
+                && self.subscribe(wishes, epoch).await
+            {
+                return;
+            }
         }
     }
 
@@ -163,6 +150,7 @@ impl Follower {
                 interval: interval(mode),
                 last_event_id: (!places.is_empty()).then(|| places.join(",")),
                 epoch: epoch.map(str::to_owned),
+                token: None,
             };
             self.connect().await;
             if let Some(answer) = self.answer().await {
@@ -275,7 +263,14 @@ impl Follower {
     }
 
     async fn hear(&mut self) -> Heard {
-        let heard = self.line.as_mut().unwrap().hear().await;
+        let hearing = self.line.as_mut().unwrap().hear();
+        let heard = match tokio::time::timeout(PATIENCE, hearing).await {
+            Ok(heard) => heard,
+            Err(_) => panic!(
+                "{}: nothing was heard within {PATIENCE:?}, not even a heartbeat; {:?}",
+                self.name, self.streams
+            ),
+        };
         match &heard {
             Heard::Message(message) => self.check(message),
             Heard::Closed(1001, reason) => {

@@ -24,6 +24,9 @@ impl EventStream {
         if let Some(epoch) = &query.epoch {
             url += &format!("&epoch={epoch}");
         }
+        if let Some(token) = &query.token {
+            url += &format!("&token={token}");
+        }
         let mut request = reqwest::Client::new().get(&url);
         if let Some(id) = &query.last_event_id {
             request = request.header("last-event-id", id);

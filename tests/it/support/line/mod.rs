@@ -58,6 +58,7 @@ pub struct Query {
     pub interval: u32,
     pub last_event_id: Option<String>,
     pub epoch: Option<String>,
+    pub token: Option<String>,
 }
 
 pub enum Line {
@@ -94,18 +95,25 @@ impl Line {
         }
     }
 
-    pub async fn hear(&mut self) -> Heard {
-        let hearing = async {
-            match self {
-                Self::WebSocket(line) => line.hear().await,
-                Self::SocketIo(line) => line.hear().await,
-                Self::Polling(line) => line.hear().await,
-                Self::EventStream(line) => line.hear().await,
+    /// Hears up to the next answer.
+    pub async fn answer(&mut self) -> Value {
+        loop {
+            let heard = tokio::time::timeout(PATIENCE, self.hear()).await;
+            match heard.expect("an answer in time") {
+                Heard::Ack(answer) => return answer,
+                Heard::Closed(code, reason) => panic!("closed with {code} {reason}"),
+                _ => {}
             }
-        };
-        match tokio::time::timeout(PATIENCE, hearing).await {
-            Ok(heard) => heard,
-            Err(_) => panic!("nothing was heard within {PATIENCE:?}"),
+        }
+    }
+
+    /// Waits for as long as it takes.
+    pub async fn hear(&mut self) -> Heard {
+        match self {
+            Self::WebSocket(line) => line.hear().await,
+            Self::SocketIo(line) => line.hear().await,
+            Self::Polling(line) => line.hear().await,
+            Self::EventStream(line) => line.hear().await,
         }
     }
 }
