@@ -9,7 +9,10 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    task::yield_now,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
 
 use super::{
     channel::{Pace, Snapshot},
@@ -26,8 +29,9 @@ use crate::{
 const BEAT: Duration = Duration::from_secs(1);
 /// Sessions that are served in one go; the channels are locked for as long.
 const BATCH: usize = 32;
-/// Between two batches the updates have the hub for themselves.
-const BETWEEN: Duration = Duration::from_millis(1);
+/// Between batches the updates have the hub for themselves: so often in one beat, at most, and for so long.
+const RESTS: usize = 200;
+const REST: Duration = Duration::from_millis(1);
 /// How long the store may take to tell of the price sources; the heartbeat then says that they are not known.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Stale sources that are named; of the rest only their number is told.
@@ -61,9 +65,14 @@ impl Hub {
                 sources: self.sources_json().await,
                 head: self.head_json(),
             };
-            for batch in listeners.chunks(BATCH) {
+            let batches = listeners.chunks(BATCH);
+            let rest_after = batches.len().div_ceil(RESTS);
+            for (number, batch) in batches.enumerate() {
                 self.beat(batch, &shared);
-                sleep(BETWEEN).await;
+                match (number + 1).is_multiple_of(rest_after) {
+                    true => sleep(REST).await,
+                    false => yield_now().await,
+                }
             }
         }
     }
