@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use chaincast::{
+    bus::StaleSource,
     gateway::{
         GatewayConfig, KnownChannels,
         address::Connections,
@@ -172,5 +173,9 @@ impl Past for NoPast {
 
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -14,7 +14,7 @@ mod telemetry;
 pub use commit::Commit;
 pub use config::{BusConfig, BusKind};
 pub use feed::Feed;
-pub use history::History;
+pub use history::{History, StaleSource};
 pub use redis::ping as ping_redis;
 
 use std::time::Instant;

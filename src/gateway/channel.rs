@@ -242,6 +242,17 @@ impl ChannelState {
         Seat { lane, key }
     }
 
+    /// Everyone who is attached, and how often each wants to hear.
+    pub fn listeners(&self) -> Vec<(Arc<Session>, Pace)> {
+        self.lanes
+            .iter()
+            .flat_map(|lane| {
+                let subscribers = lane.subscribers.iter();
+                subscribers.map(|(_, subscriber)| (subscriber.session.clone(), lane.pace))
+            })
+            .collect()
+    }
+
     pub fn detach(&mut self, seat: Seat) {
         if let Some(lane) = self.lanes.get_mut(seat.lane) {
             lane.subscribers.try_remove(seat.key);
@@ -308,6 +319,10 @@ impl ChannelState {
         let Some(lane) = self.lanes.get_mut(lane) else {
             return;
         };
+        // What waits came after a message that the late clock was overtaken by: its own time is still ahead.
+        if now < lane.due {
+            return;
+        }
         if let Some(entry) = lane.waiting.take() {
             lane.due = now + Duration::from_millis(u64::from(lane.pace.interval().ms()));
             let prev = Some(lane.sent);

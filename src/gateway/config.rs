@@ -92,6 +92,8 @@ pub struct AuthConfig {
     pub jwks_file: Option<PathBuf>,
     /// Instead of a PEM: http(s) URL of a JSON Web Key Set.
     pub jwks_url: Option<Secret>,
+    /// Shortest time between two fetches of the set at the URL, in ms, however many tokens name unknown keys.
+    pub jwks_reload_ms: u64,
     /// Required `iss`, when set.
     pub issuer: Option<String>,
     /// Required `aud`, when set.
@@ -109,6 +111,7 @@ impl Default for AuthConfig {
             public_key_file: None,
             jwks_file: None,
             jwks_url: None,
+            jwks_reload_ms: 30_000,
             issuer: None,
             audience: None,
             leeway_secs: 0,

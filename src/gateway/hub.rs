@@ -264,34 +264,22 @@ impl Hub {
     /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write. `committed`
     /// is when it was committed, where that is known: the fan-out's latency is measured from it.
     pub fn publish(&self, updates: &[Update], committed: impl Into<Option<Instant>>) {
-        let entries = updates
-            .iter()
-            .map(|update| (update.channel.clone(), Entry::from(update.clone())));
-        self.queue(entries, committed.into());
-    }
-
-    /// Queues messages that are of no commit.
-    pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>) {
-        self.queue(entries, None);
-    }
-
-    fn queue(&self, entries: impl Iterator<Item = (Channel, Entry)>, committed: Option<Instant>) {
         let now = Instant::now();
         let mut turn = Turn::new(self.0.shards.len());
         let mut rearmed = false;
         let mut channels = self.0.channels.lock();
-        for (channel, entry) in entries {
-            let Some(slot) = self.slot_to_publish(&mut channels, &channel, now) else {
+        for update in updates {
+            let Some(slot) = self.slot_to_publish(&mut channels, &update.channel, now) else {
                 continue;
             };
-            let ring = self.0.config.ring_updates;
+            let (entry, ring) = (Entry::from(update.clone()), self.0.config.ring_updates);
             rearmed |= channels.publish(slot, entry, ring, now, &mut turn);
         }
         drop(channels);
         if rearmed {
             self.0.rearmed.notify_one();
         }
-        self.finish(turn, committed);
+        self.finish(turn, committed.into());
     }
 
     /// Channels that nobody listens to are remembered up to a bound; the store knows the others.

@@ -9,6 +9,7 @@
 pub mod address;
 pub mod auth;
 mod backlog;
+mod beat;
 mod budget;
 pub mod channel;
 mod channels;
@@ -23,8 +24,8 @@ pub mod frame;
 mod handshakes;
 mod heartbeat;
 pub mod hub;
-mod journal;
 pub mod inflate;
+mod journal;
 mod metrics;
 pub mod origin;
 pub mod outbox;
@@ -107,9 +108,20 @@ impl Gateway {
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
         let authenticator = Authenticator::new(&config.auth)?;
-        authenticator.load().await?;
+        // Public channels need no keys, and an issuer that is down now may be up when the first token comes.
+        let unloaded = authenticator.load().await.err();
         let gateway = Self::assemble(config, channels, Box::new(history), authenticator, tasks)?;
         let hub = gateway.context.hub().clone();
+        if let Some(error) = unloaded {
+            tracing::warn!(%error, "tokens are refused until the key set is fetched; trying again until it is");
+            let (hub, stop) = (hub.clone(), tasks.token());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = hub.authenticator().load_in_time() => {}
+                }
+            });
+        }
         // Not critical: a client that subscribes asks again.
         if let Err(error) = hub.warm(&Channel::NewBlock(None)).await {
             tracing::warn!(%error, "the newest block is not known yet");
@@ -145,9 +157,12 @@ impl Gateway {
                 hub.run_flusher(shard, writer).await;
             });
         }
-        let ticking = hub.clone();
+        let (ticking, beating) = (hub.clone(), hub.clone());
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
+        });
+        spawn(tasks, "gateway heartbeat", async move {
+            beating.run_heartbeat().await;
         });
         let context = Context::new(hub, origins, connections, tasks.clone());
         Ok(Self { context })

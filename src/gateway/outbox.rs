@@ -242,6 +242,16 @@ impl Outbox {
         Pushed::Conflated
     }
 
+    /// Queues a message that is true now or never; `false` when it would have to wait behind what is conflated.
+    pub fn push_fresh(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
+        let room = self.bytes + packet.len() <= self.bound || self.first.is_none();
+        if !self.held.is_empty() || !room {
+            return false;
+        }
+        self.append_update(packet, name, None);
+        true
+    }
+
     /// Sets where a channel of an event stream stands, without a message.
     pub fn place(&mut self, name: &Arc<ChannelName>, seq: u64) {
         if let Some(marks) = &mut self.marks {

@@ -180,8 +180,13 @@ impl Session {
     }
 
     async fn authenticate(self: &Arc<Self>, token: &str) -> Answer {
-        let identity = match self.hub.authenticator().verify(token).await {
-            Ok(identity) => identity,
+        let identity = match self.hub.authenticator().renew(token).await {
+            Ok(Some(identity)) => identity,
+            // As at the handshake, an empty token is no token. It changes nothing: the answer says who this is.
+            Ok(None) => {
+                let user = self.identity().map(|identity| user_json(&identity));
+                return Answer::ack(&json!({"success": true, "user": user}));
+            }
             Err(error) => return Answer::Refused(refusal_of(&error)),
         };
         if self.identity().is_some_and(|now| now.sub != identity.sub) {
@@ -240,10 +245,10 @@ impl Session {
 
 /// What a client is told of a token that was refused.
 pub fn refusal_of(error: &AuthError) -> Refusal {
-    let code = if error.is_expired() {
-        ErrorCode::TokenExpired
-    } else {
-        ErrorCode::Unauthorized
+    let code = match error {
+        AuthError::Expired => ErrorCode::TokenExpired,
+        AuthError::Unavailable => ErrorCode::Internal,
+        _ => ErrorCode::Unauthorized,
     };
     Refusal::new(code, error.to_string())
 }

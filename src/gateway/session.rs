@@ -124,6 +124,8 @@ pub enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// The connection is broken: nothing that waits will ever be sent.
+    Lost,
 }
 
 /// What a puller gets.
@@ -409,7 +411,7 @@ impl Session {
             Some(_) => {
                 self.hub.metrics().send_failed();
                 self.end(CloseReason::Lost);
-                Flushed::Blocked
+                Flushed::Lost
             }
         }
     }

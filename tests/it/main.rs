@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod deploy;
 mod fuzz;
 mod hostile;
 mod imports;
@@ -16,6 +17,7 @@ mod processes;
 mod reorg;
 mod rest;
 mod resume;
+mod seam;
 mod socketio;
 mod start;
 mod terminal;

@@ -1,11 +1,14 @@
 //! The hub with real sockets, and a log in memory in place of the store.
 
+mod heartbeat;
+mod lanes;
 mod lifecycle;
+mod limits;
 mod observe;
 mod polling;
 mod resume;
 mod slow;
 mod socketio;
 mod support;
-mod writers;
 mod wire;
+mod writers;
