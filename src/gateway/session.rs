@@ -201,12 +201,12 @@ impl Session {
         self.hub.clock_ms().saturating_sub(heard)
     }
 
-    /// The data of `connected`, a JSON object.
-    pub fn greeting(&self) -> String {
+    /// The data of `connected`, a JSON object; `id` is what the client is to know itself by.
+    fn greeting(&self, id: &str) -> String {
         let config = self.hub.config();
         let user = self.identity().map(|identity| user_json(&identity));
         serde_json::json!({
-            "clientId": self.id(),
+            "clientId": id,
             "serverTime": now_ms(),
             "epoch": self.hub.epoch(),
             "pingInterval": config.ping_interval_ms,
@@ -218,7 +218,12 @@ impl Session {
 
     /// Queues `connected`, the first event of every session.
     pub fn greet(self: &Arc<Self>) {
-        let packet = encode::event(self.wire, "connected", &self.greeting());
+        self.greet_as(&self.id);
+    }
+
+    /// As [`Self::greet`], with another public id, as for a client that comes back within one connection.
+    pub fn greet_as(self: &Arc<Self>, id: &str) {
+        let packet = encode::event(self.wire, "connected", &self.greeting(id));
         self.queue(packet);
     }
 

@@ -15,12 +15,12 @@ use serde_json::{Map, Value, json};
 
 use super::reply::reply;
 use crate::gateway::{
-    CloseReason, ErrorCode, Refusal,
+    CloseReason, Refusal,
     auth::MAX_TOKEN_BYTES,
     encode::{NAMESPACE, Packet},
     protocol::Request,
     request::refusal_of,
-    session::Session,
+    session::{Session, random_id},
     socketio::{
         engine,
         packet::{self, Kind},
@@ -199,21 +199,22 @@ impl Client {
 
     async fn connect(&mut self, namespace: &str, handshake: Option<&str>) {
         if namespace != NAMESPACE {
-            return self.refuse(namespace, "Invalid namespace", None);
+            // In exactly these words, and no others, as clients of the reference expect.
+            return self.refuse(namespace, &json!({ "message": "Invalid namespace" }));
         }
         if self.inside {
             return self.end("the namespace was joined twice");
         }
         // The first time belongs to the handshake; to come and go is as much work as any request.
-        if self.arrived.load(Ordering::Relaxed)
-            && let Err(refusal) = self.session.admit()
-        {
-            return self.refuse(namespace, &refusal.message, Some(refusal.code));
+        let again = self.arrived.load(Ordering::Relaxed);
+        if again && let Err(refusal) = self.session.admit() {
+            return self.refuse(namespace, &connect_error(&refusal));
         }
         let handshake = match Handshake::parse(handshake) {
             Ok(handshake) => handshake,
             Err(message) => {
-                return self.refuse(namespace, message, Some(ErrorCode::BadRequest));
+                let refusal = Refusal::bad_request(message);
+                return self.refuse(namespace, &connect_error(&refusal));
             }
         };
         let token = handshake.token.as_deref().or(self.token.as_deref());
@@ -222,13 +223,21 @@ impl Client {
             Ok(identity) => self.session.identify(identity),
             Err(error) => {
                 let refusal = refusal_of(&error);
-                return self.refuse(namespace, &refusal.message, Some(refusal.code));
+                return self.refuse(namespace, &connect_error(&refusal));
             }
         }
         self.inside = true;
         self.arrived.store(true, Ordering::Relaxed);
-        self.say(&packet::connected(NAMESPACE, self.session.id()));
-        self.session.greet();
+        // Who leaves and joins again may be somebody else, and is not to be taken for the one who left.
+        let id = match again {
+            true => random_id(),
+            false => self.session.id().into(),
+        };
+        if again {
+            tracing::debug!(session = self.session.id(), client_id = %id, "the namespace was joined again");
+        }
+        self.say(&packet::connected(NAMESPACE, &id));
+        self.session.greet_as(&id);
         if handshake.auto_subscribe {
             self.session.join(JOINED).await;
         }
@@ -242,12 +251,8 @@ impl Client {
         }
     }
 
-    fn refuse(&mut self, namespace: &str, message: &str, code: Option<ErrorCode>) {
-        let error = match code {
-            Some(code) => json!({"message": message, "data": {"code": code}}),
-            None => json!({ "message": message }),
-        };
-        self.say(&packet::connect_error(namespace, &error));
+    fn refuse(&mut self, namespace: &str, error: &Value) {
+        self.say(&packet::connect_error(namespace, error));
         self.refused += 1;
         if self.refused >= MAX_REFUSED {
             self.session.end(CloseReason::Abuse);
@@ -261,4 +266,11 @@ impl Client {
     fn end(&self, what: &'static str) {
         self.session.end(CloseReason::Protocol(what));
     }
+}
+
+/// What `connect_error` says: the message, and in `data` the rest of a refusal, for programs.
+fn connect_error(refusal: &Refusal) -> Value {
+    let mut data = json!(refusal);
+    let message = data.as_object_mut().and_then(|data| data.remove("message"));
+    json!({"message": message, "data": data})
 }
