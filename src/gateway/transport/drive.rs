@@ -189,9 +189,9 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
 /// Reads and drops until the peer hangs up: closing with unread bytes would destroy what it has yet to read.
 pub(super) async fn linger(socket: &TcpStream) {
     let drained = async {
-        let mut sink = [0; 1_024];
         while socket.readable().await.is_ok() {
-            match socket.try_read(&mut sink) {
+            // Not held while waiting: it would be a part of every session's task.
+            match socket.try_read(&mut [0; 1_024]) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -3,12 +3,9 @@
 //! A client may use its Engine.IO connection for nothing but the namespace `/realtime`. Whatever breaks one of
 //! the two protocols ends the session; whatever is merely a bad request is answered.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use serde_json::{Map, Value, json};
@@ -82,25 +79,15 @@ impl Handshake {
 }
 
 impl Client {
-    /// A client that has not joined yet; when it does not within `patience`, its session ends.
-    pub fn new(session: Arc<Session>, token: Option<&str>, patience: Duration) -> Self {
-        let arrived = Arc::new(AtomicBool::new(false));
-        let (watched, joined) = (Arc::downgrade(&session), arrived.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(patience).await;
-            if !joined.load(Ordering::Relaxed)
-                && let Some(session) = watched.upgrade()
-            {
-                session.end(CloseReason::Protocol("no namespace was joined in time"));
-            }
-        });
+    /// A client that has not joined yet.
+    pub fn new(session: Arc<Session>, token: Option<&str>) -> Self {
         Self {
             session,
             token: token
                 .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_BYTES)
                 .map(Into::into),
             inside: false,
-            arrived,
+            arrived: Arc::default(),
             refused: 0,
             awaited: None,
         }
@@ -108,6 +95,11 @@ impl Client {
 
     pub fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// Becomes true when the client joins the namespace for the first time.
+    pub fn arrived(&self) -> &Arc<AtomicBool> {
+        &self.arrived
     }
 
     /// Takes the text of one Engine.IO packet.
