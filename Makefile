@@ -22,9 +22,9 @@ test: ## run every test there is
 	cargo test $(CARGO_LOCKED) $(ARGS)
 	node --test tests/browser/client.test.mjs
 
-bench: ## run the performance suite; results also go to target/bench/*.json
-	@scripts/setup test
-	cargo bench $(CARGO_LOCKED) $(ARGS)
+bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
+	@scripts/setup bench
+	cargo bench $(CARGO_LOCKED) --bench realtime $(ARGS)
 
 lint: ## check formatting, lints, docs, dependencies and that contract artifacts are current
 	@scripts/setup dev

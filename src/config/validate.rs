@@ -159,6 +159,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be at most 100",
     );
     check(
+        (1..=64).contains(&gateway.flushers),
+        "gateway.flushers",
+        "must be 1 to 64",
+    );
+    check(
         (16..=1_048_576).contains(&gateway.channels_in_memory),
         "gateway.channels_in_memory",
         "must be 16 to 1048576",

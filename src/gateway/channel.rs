@@ -93,10 +93,9 @@ pub enum Snapshot {
 }
 
 /// Sessions that a turn of the hub has something to do for.
-#[derive(Default)]
 pub struct Turn {
-    /// Have something to be written.
-    pub dirty: Vec<Arc<Session>>,
+    /// Have something to be written, by the flusher that does it.
+    pub dirty: Vec<Vec<Arc<Session>>>,
     /// Overflowed, and must end.
     pub slow: Vec<Arc<Session>>,
     pub conflated: u64,
@@ -352,6 +351,14 @@ impl Lane {
 }
 
 impl Turn {
+    pub fn new(flushers: usize) -> Self {
+        Self {
+            dirty: vec![Vec::new(); flushers],
+            slow: Vec::new(),
+            conflated: 0,
+        }
+    }
+
     fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
         let (pushed, woken) = session.offer(packet, delivery);
         match pushed {
@@ -360,7 +367,7 @@ impl Turn {
             Pushed::Overflow => self.slow.push(session.clone()),
         }
         if woken {
-            self.dirty.push(session.clone());
+            self.dirty[session.shard].push(session.clone());
         }
     }
 }

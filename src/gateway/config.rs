@@ -25,6 +25,11 @@ pub struct GatewayConfig {
     pub replay_updates: u64,
     /// How long frames may wait to be written together under load, in ms; 0 writes at once.
     pub linger_ms: u64,
+    /// Tasks that write to sessions, each for its share of them: more than one helps when one core cannot write
+    /// for all.
+    pub flushers: usize,
+    /// Whether sockets are written to through io_uring, many with one system call. Linux only.
+    pub io_uring: bool,
     /// Send buffer asked of the kernel a connection, in bytes: small, so that a slow client shows early.
     pub send_buffer_bytes: usize,
     /// On shutdown, clients are told to return after a random delay up to this, in ms.
@@ -46,6 +51,8 @@ impl Default for GatewayConfig {
             channels_in_memory: 4_096,
             replay_updates: 10_000,
             linger_ms: 0,
+            flushers: 1,
+            io_uring: false,
             send_buffer_bytes: 65_536,
             reconnect_window_ms: 5_000,
             public_stats: false,

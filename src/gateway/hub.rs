@@ -26,6 +26,7 @@ use super::{
     metrics::GatewayMetrics,
     past::Past,
     session::{Hold, Session},
+    writer::Writer,
 };
 use crate::{
     model::{ChainId, Channel, Token, Update},
@@ -61,9 +62,8 @@ struct Inner {
     started: Instant,
     channels: Mutex<Channels>,
     registry: Mutex<Registry>,
-    pending: Mutex<Pending>,
-    /// There is something in `pending`.
-    pending_since: Notify,
+    shards: Box<[Shard]>,
+    sharded: AtomicUsize,
     /// An interval lane waits for a time that may be sooner than the clock sleeps for.
     rearmed: Notify,
     tickets: AtomicU64,
@@ -73,6 +73,14 @@ struct Inner {
     alive: AtomicUsize,
     none_alive: Notify,
     closing: AtomicBool,
+}
+
+/// The sessions that one flusher writes for.
+#[derive(Default)]
+struct Shard {
+    pending: Mutex<Pending>,
+    /// There is something in `pending`.
+    filled: Notify,
 }
 
 /// Sessions with something to be written, and since when.
@@ -90,7 +98,10 @@ impl Hub {
         authenticator: Arc<Authenticator>,
         tasks: Tasks,
     ) -> Self {
+        let shards = (0..config.flushers.max(1)).map(|_| Shard::default());
         Self(Arc::new(Inner {
+            shards: shards.collect(),
+            sharded: AtomicUsize::new(0),
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
             tokens: known.tokens.into_iter().collect(),
@@ -101,8 +112,6 @@ impl Hub {
             started: Instant::now(),
             channels: Mutex::default(),
             registry: Mutex::default(),
-            pending: Mutex::default(),
-            pending_since: Notify::new(),
             rearmed: Notify::new(),
             tickets: AtomicU64::new(0),
             replay_reads: Semaphore::new(REPLAY_READS),
@@ -244,7 +253,7 @@ impl Hub {
     /// Queues messages that became known at `since`.
     pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>, since: Instant) {
         let now = Instant::now();
-        let mut turn = Turn::default();
+        let mut turn = Turn::new(self.0.shards.len());
         let mut rearmed = false;
         let mut channels = self.0.channels.lock();
         for (channel, entry) in entries {
@@ -280,7 +289,7 @@ impl Hub {
     /// Sends what waited for the end of an interval; returns when to look again.
     pub(super) fn fire_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let mut turn = Turn::default();
+        let mut turn = Turn::new(self.0.shards.len());
         let mut channels = self.0.channels.lock();
         let next = channels.fire_due(now, &mut turn);
         drop(channels);
@@ -297,38 +306,52 @@ impl Hub {
         for session in turn.slow {
             session.end(CloseReason::Slow);
         }
-        if turn.dirty.is_empty() {
-            return;
+        for (shard, dirty) in self.0.shards.iter().zip(turn.dirty) {
+            if dirty.is_empty() {
+                continue;
+            }
+            let mut pending = shard.pending.lock();
+            pending.since.get_or_insert(since);
+            if pending.dirty.is_empty() {
+                pending.dirty = dirty;
+            } else {
+                pending.dirty.extend(dirty);
+            }
+            drop(pending);
+            shard.filled.notify_one();
         }
-        let mut pending = self.0.pending.lock();
-        pending.since.get_or_insert(since);
-        if pending.dirty.is_empty() {
-            pending.dirty = turn.dirty;
-        } else {
-            pending.dirty.extend(turn.dirty);
-        }
-        drop(pending);
-        self.0.pending_since.notify_one();
     }
 
-    /// Writes for as long as it is polled: each dirty session once a round.
-    pub async fn run_flusher(&self) {
+    /// How many flushers there are; each has to be run.
+    pub fn flushers(&self) -> usize {
+        self.0.shards.len()
+    }
+
+    /// The flusher of the next session: they take turns.
+    pub(super) fn next_shard(&self) -> usize {
+        self.0.sharded.fetch_add(1, Ordering::Relaxed) % self.0.shards.len()
+    }
+
+    /// Writes for as long as it is polled: each dirty session of its shard once a round.
+    pub async fn run_flusher(&self, shard: usize, mut writer: Writer) {
         let linger = Duration::from_millis(self.0.config.linger_ms);
+        let Some(shard) = self.0.shards.get(shard) else {
+            return;
+        };
         let mut flushed = None::<Instant>;
         loop {
-            self.0.pending_since.notified().await;
+            shard.filled.notified().await;
             // Under load rounds are at least the linger apart; after a pause the first goes out at once.
             if let Some(at) = flushed
                 && at.elapsed() < linger
             {
                 tokio::time::sleep_until((at + linger).into()).await;
             }
-            let Pending { dirty, since } = std::mem::take(&mut *self.0.pending.lock());
-            for (count, session) in dirty.into_iter().enumerate() {
-                session.flush();
-                if count % WRITES_A_TURN == WRITES_A_TURN - 1 {
-                    tokio::task::yield_now().await;
-                }
+            let Pending { dirty, since } = std::mem::take(&mut *shard.pending.lock());
+            for some in dirty.chunks(WRITES_A_TURN) {
+                let sent = writer.flush(some);
+                self.0.metrics.sent(sent.packets, sent.bytes);
+                tokio::task::yield_now().await;
             }
             if let Some(since) = since {
                 self.0.metrics.fanned_out(since);

@@ -36,6 +36,9 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 pub mod transport;
+#[cfg(target_os = "linux")]
+mod uring;
+mod writer;
 
 pub use close::CloseReason;
 pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
@@ -60,6 +63,7 @@ use self::{
     past::Past,
     stats::Bearer,
     transport::{sse, websocket},
+    writer::Writer,
 };
 use crate::{
     bus::{Feed, History},
@@ -83,6 +87,8 @@ pub enum GatewayError {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Origin(#[from] OriginError),
+    #[error("io_uring cannot be used: {0}; set gateway.io_uring = false")]
+    IoUring(std::io::Error),
 }
 
 #[derive(OpenApi)]
@@ -130,10 +136,14 @@ impl Gateway {
             Arc::new(authenticator),
             tasks.clone(),
         );
-        let (flushing, ticking) = (hub.clone(), hub.clone());
-        spawn(tasks, "gateway flusher", async move {
-            flushing.run_flusher().await;
-        });
+        for shard in 0..hub.flushers() {
+            let hub = hub.clone();
+            let writer = Writer::new(hub.config().io_uring).map_err(GatewayError::IoUring)?;
+            spawn(tasks, "gateway flusher", async move {
+                hub.run_flusher(shard, writer).await;
+            });
+        }
+        let ticking = hub.clone();
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
         });

@@ -1,14 +1,22 @@
 //! What waits to be sent to one session: a bounded queue, and beside it the newest update of each channel that
 //! may be conflated.
 //!
-//! A frame that has begun to be written is always finished. Pure: the session does the I/O.
+//! A frame that has begun to be written is always finished. The session gives it the socket.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{cell::RefCell, collections::VecDeque, io::ErrorKind, ops::Range, sync::Arc};
 
 use super::{
     channel::Entry,
     encode::{ChannelName, Message, Packet, Transport, Wire},
 };
+
+/// Most bytes given to the kernel in one write.
+const WRITE_BYTES: usize = 65_536;
+
+thread_local! {
+    /// Where small packets are joined to one write.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE_BYTES));
+}
 
 /// What became of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +26,30 @@ pub enum Pushed {
     Conflated,
     /// There is no room, and it may not be left out.
     Overflow,
+}
+
+/// Bytes to be written at once.
+#[derive(Debug)]
+pub enum Gathered<'a> {
+    Nothing,
+    One(&'a [u8]),
+    /// Where they stand in the buffer that was given.
+    Joined(Range<usize>),
+}
+
+/// What writing got done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Packets whose last byte was sent.
+    pub packets: usize,
+    pub bytes: usize,
+}
+
+impl std::ops::AddAssign for Sent {
+    fn add_assign(&mut self, more: Self) {
+        self.packets += more.packets;
+        self.bytes += more.bytes;
+    }
 }
 
 /// An update on its way to one session.
@@ -81,39 +113,49 @@ impl Marks {
 /// See the module's description.
 #[derive(Debug)]
 pub struct Outbox {
-    queue: VecDeque<Packet>,
+    /// The packet to be sent first; `rest` follows it. Apart, because mostly it is the only one, and then the
+    /// fan-out touches no memory but the session's own.
+    first: Option<Packet>,
+    rest: VecDeque<Packet>,
     /// Bytes of the first packet that were already sent.
     sent: usize,
-    /// Bytes in the queue that were not sent.
+    /// Bytes of all packets that were not sent.
     bytes: usize,
     /// Most `bytes` before updates are conflated or refused.
     bound: usize,
     held: Vec<Held>,
     wire: Wire,
-    marks: Option<Box<Marks>>,
     /// Whether the hub already knows that there is something to write.
     pub dirty: bool,
+    /// The socket takes no more: only the task that waits for it writes again.
+    pub blocked: bool,
+    /// A replay waits for room.
+    pub awaited: bool,
     /// The session has ended: nothing is taken any more.
     closed: bool,
+    marks: Option<Box<Marks>>,
 }
 
 impl Outbox {
     pub fn new(wire: Wire, bound: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            first: None,
+            rest: VecDeque::new(),
             sent: 0,
             bytes: 0,
             bound,
             held: Vec::new(),
             wire,
-            marks: (wire.transport() == Transport::Sse).then(Box::default),
             dirty: false,
+            blocked: false,
+            awaited: false,
             closed: false,
+            marks: (wire.transport() == Transport::Sse).then(Box::default),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.held.is_empty()
+        self.first.is_none() && self.held.is_empty()
     }
 
     /// Bytes waiting.
@@ -129,7 +171,7 @@ impl Outbox {
 
     /// Queues an answer, a ping or another packet that belongs to no channel; `false` when there is no room.
     pub fn push(&mut self, packet: Packet) -> bool {
-        if self.bytes + packet.len() > self.bound && !self.queue.is_empty() {
+        if self.bytes + packet.len() > self.bound && self.first.is_some() {
             return false;
         }
         self.append(packet);
@@ -158,7 +200,10 @@ impl Outbox {
             return;
         }
         self.bytes += packet.len();
-        self.queue.push_back(packet);
+        match self.first {
+            None => self.first = Some(packet),
+            Some(_) => self.rest.push_back(packet),
+        }
     }
 
     /// Queues an update that was encoded for all receivers, or keeps the newest when there is no room.
@@ -173,7 +218,7 @@ impl Outbox {
                 return Pushed::Conflated;
             }
         }
-        if self.bytes + packet.len() <= self.bound || self.queue.is_empty() {
+        if self.bytes + packet.len() <= self.bound || self.first.is_none() {
             self.append_update(packet, delivery.name, delivery.entry.seq);
             return Pushed::Queued;
         }
@@ -232,34 +277,81 @@ impl Outbox {
         }
     }
 
-    /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`, up to `most`.
-    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>, most: usize) -> &'a [u8] {
-        self.release();
-        let (sent, only) = (self.sent, self.queue.len() == 1);
-        match self.queue.front() {
-            None => &[],
-            Some(first) if only || first.len() - sent >= most => &first.framed()[sent..],
-            Some(_) => {
-                scratch.clear();
-                let mut skip = sent;
-                for packet in &self.queue {
-                    let rest = &packet.framed()[skip..];
-                    if scratch.len() + rest.len() > most && !scratch.is_empty() {
-                        break;
-                    }
-                    scratch.extend_from_slice(rest);
-                    skip = 0;
-                }
-                scratch
-            }
+    /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`.
+    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        scratch.clear();
+        match self.gather(scratch) {
+            Gathered::Nothing => &[],
+            Gathered::One(bytes) => bytes,
+            Gathered::Joined(range) => &scratch[range],
         }
+    }
+
+    /// Finds the bytes to write next; those of several packets are appended to `joined`.
+    pub fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> Gathered<'a> {
+        self.release();
+        let Some(first) = &self.first else {
+            return Gathered::Nothing;
+        };
+        if self.rest.is_empty() || first.len() - self.sent >= WRITE_BYTES {
+            return Gathered::One(&first.framed()[self.sent..]);
+        }
+        let start = joined.len();
+        joined.extend_from_slice(&first.framed()[self.sent..]);
+        for packet in &self.rest {
+            if joined.len() - start + packet.len() > WRITE_BYTES {
+                break;
+            }
+            joined.extend_from_slice(packet.framed());
+        }
+        Gathered::Joined(start..joined.len())
+    }
+
+    /// Sees to it that the bytes of the first packet are never freed.
+    pub fn leak_first(&self) {
+        std::mem::forget(self.first.clone());
+    }
+
+    /// Drops the first packet, and the next takes its place.
+    fn shift(&mut self) -> Option<Packet> {
+        std::mem::replace(&mut self.first, self.rest.pop_front())
+    }
+
+    /// Writes until all is sent or `write` fails; the error says why not all was. A short write is one that
+    /// would block: the kernel's buffer is full, and asking again would only say so.
+    pub fn write_to(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> std::io::Result<usize>,
+    ) -> (Sent, Option<ErrorKind>) {
+        let mut sent = Sent::default();
+        let stopped = SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let bytes = self.next(scratch);
+                if bytes.is_empty() {
+                    return None;
+                }
+                let wanted = bytes.len();
+                match write(bytes) {
+                    Ok(count) => {
+                        sent.packets += self.advance(count);
+                        sent.bytes += count;
+                        if count < wanted {
+                            return Some(ErrorKind::WouldBlock);
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Some(error.kind()),
+                }
+            }
+        });
+        (sent, stopped)
     }
 
     /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
     pub fn advance(&mut self, mut count: usize) -> usize {
         self.bytes -= count;
         let mut finished = 0;
-        while let Some(first) = self.queue.front() {
+        while let Some(first) = &self.first {
             let rest = first.len() - self.sent;
             if count < rest {
                 self.sent += count;
@@ -267,7 +359,7 @@ impl Outbox {
             }
             count -= rest;
             self.sent = 0;
-            self.queue.pop_front();
+            self.shift();
             finished += 1;
         }
         finished
@@ -278,7 +370,7 @@ impl Outbox {
         let (mut taken, mut total) = (Vec::new(), 0);
         loop {
             self.release();
-            let Some(first) = self.queue.front() else {
+            let Some(first) = &self.first else {
                 return taken;
             };
             let payload = first.payload();
@@ -287,7 +379,7 @@ impl Outbox {
             }
             total += payload.len();
             self.bytes -= first.len();
-            self.queue.pop_front();
+            self.shift();
             taken.push(payload);
         }
     }
@@ -295,14 +387,15 @@ impl Outbox {
     /// Drops all that waits, but not the rest of a packet that has begun.
     fn clear(&mut self) {
         self.held.clear();
-        self.queue.truncate(usize::from(self.sent > 0));
-        self.bytes = self.queue.front().map_or(0, |first| first.len()) - self.sent;
+        self.rest.clear();
+        self.first.take_if(|_| self.sent == 0);
+        self.bytes = self.first.as_ref().map_or(0, Packet::len) - self.sent;
     }
 
     /// Gives back memory that an idle session does not need.
     pub fn shrink(&mut self) {
         if self.is_empty() {
-            self.queue = VecDeque::new();
+            self.rest = VecDeque::new();
             self.held = Vec::new();
         }
     }
@@ -415,14 +508,14 @@ mod tests {
         }
         let mut scratch = Vec::new();
         assert_eq!(
-            outbox.next(&mut scratch, 100),
+            outbox.next(&mut scratch),
             b"\x81\x03one\x81\x03two\x81\x05three"
         );
         assert_eq!(outbox.advance(2), 0);
         outbox.close(false, vec![Packet::raw("bye")]);
         assert!(outbox.push(Packet::raw("too late")));
         assert_eq!(outbox.bytes(), 6);
-        assert_eq!(outbox.next(&mut scratch, 100), b"onebye");
+        assert_eq!(outbox.next(&mut scratch), b"onebye");
         assert_eq!(outbox.advance(6), 2);
         assert!(outbox.is_empty());
         assert_eq!(outbox.bytes(), 0);

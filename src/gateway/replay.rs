@@ -91,8 +91,12 @@ impl Replay {
             if self.session.ended().is_some() {
                 return false;
             }
-            if self.session.outbox.lock().replay_room() >= enough {
-                return true;
+            {
+                let mut outbox = self.session.outbox.lock();
+                if outbox.replay_room() >= enough {
+                    return true;
+                }
+                outbox.awaited = true;
             }
             if tokio::time::timeout(patience, drained).await.is_err() {
                 self.session.end(CloseReason::Slow);

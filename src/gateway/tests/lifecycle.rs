@@ -103,7 +103,7 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
         event: "price-update".into(),
         data: "{}".into(),
     };
-    let mut turn = Turn::default();
+    let mut turn = Turn::new(1);
     {
         let mut channels = world.gateway.context.hub().channels().lock();
         let slot = channels.find(&channel).unwrap();
@@ -118,7 +118,7 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
         state.fire(slot, wakes[0].1, at(6), &mut turn);
         state.publish(slot, update(5).into(), 8, at(12), &mut turn);
     }
-    for session in turn.dirty {
+    for session in turn.dirty.into_iter().flatten() {
         session.flush();
     }
     for (seq_wanted, prev) in [(2, 1), (4, 2), (5, 4)] {

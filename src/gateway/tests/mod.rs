@@ -6,3 +6,4 @@ mod resume;
 mod slow;
 mod socketio;
 mod support;
+mod writers;

@@ -115,7 +115,7 @@ fn poll(
     while session.has_backlog() {
         match socket.poll_write_ready(cx) {
             Poll::Ready(Ok(())) => {
-                session.flush();
+                session.flush_ready(socket);
             }
             Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
             Poll::Pending => break,
@@ -174,7 +174,7 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
         if socket.writable().await.is_err() {
             return;
         }
-        if session.flush() == Flushed::All {
+        if session.flush_ready(socket) == Flushed::All {
             break;
         }
     }

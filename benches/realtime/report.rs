@@ -1,0 +1,92 @@
+//! Writes `target/bench/*.json`, and `docs/performance.md` from all of them.
+
+use std::{fs, path::PathBuf};
+
+use chaincast::model::now_ms;
+use serde_json::{from_str, to_string_pretty};
+
+use crate::{machine::Machine, scenario, section::Section};
+
+const PREFACE: &str = include_str!("preface.md");
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn file(name: &str) -> PathBuf {
+    root().join("target/bench").join(format!("{name}.json"))
+}
+
+/// Keeps a scenario's result, and prints its table.
+pub fn keep(mut section: Section, quick: bool) {
+    (section.date, section.quick) = (today(), quick);
+    println!(
+        "\n{}{}\n\n{}",
+        section.title,
+        if quick { " (short run)" } else { "" },
+        section.table()
+    );
+    write(
+        &section.name,
+        &to_string_pretty(&section).expect("it is plain data"),
+    );
+}
+
+pub fn keep_machine(machine: &Machine) {
+    write(
+        "machine",
+        &to_string_pretty(machine).expect("it is plain data"),
+    );
+}
+
+fn write(name: &str, text: &str) {
+    let path = file(name);
+    fs::create_dir_all(path.parent().expect("it is in a directory"))
+        .expect("target can be written");
+    fs::write(&path, text).expect("target can be written");
+}
+
+/// Renders every result that is there, so that one scenario can be measured again on its own.
+pub fn write_document() {
+    let Some(machine) = read::<Machine>("machine") else {
+        return;
+    };
+    let mut text = PREFACE.trim_end().to_owned();
+    text.push_str("\n\n## The machine\n\n");
+    text.push_str(&format!(
+        "{} cores of {}, {} GiB, {}; {}; Node.js {}. Peers: {}.\n",
+        machine.cores,
+        machine.cpu,
+        machine.memory_gib,
+        machine.kernel,
+        machine.rustc.split(" (").next().unwrap_or_default(),
+        machine.node,
+        machine.peers.join("; "),
+    ));
+    for (name, _) in scenario::ALL {
+        let Some(section) = read::<Section>(name) else {
+            continue;
+        };
+        let length = if section.quick { ", a short run" } else { "" };
+        text.push_str(&format!(
+            "\n## {}\n\n{}\n\n{}\n*{}{length}.*\n",
+            section.title,
+            section.text,
+            section.table(),
+            section.date,
+        ));
+    }
+    let path = root().join("docs/performance.md");
+    fs::write(&path, text).expect("docs can be written");
+    println!("written to target/bench/*.json and docs/performance.md");
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+    from_str(&fs::read_to_string(file(name)).ok()?).ok()
+}
+
+fn today() -> String {
+    chrono::DateTime::from_timestamp_millis(now_ms())
+        .map(|now| now.format("%Y-%m-%d %H:%M UTC").to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,178 @@
+//! One channel flat out: frames per server-CPU-second.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, Contender},
+    load::{Load, Wire},
+    script::Script,
+    section::Section,
+    server::{Server, Who},
+    stats,
+};
+
+/// Updates at once in the batched run.
+pub const BATCH: usize = 8;
+
+/// What a flat-out run came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Flat {
+    pub frames: u64,
+    pub cpu: f64,
+    pub wall: f64,
+    pub bytes_a_frame: f64,
+}
+
+impl Flat {
+    pub fn per_cpu_second(&self) -> f64 {
+        self.frames as f64 / self.cpu
+    }
+}
+
+/// The next `batch` updates are published once the last ones have reached every session.
+pub fn flat_out(server: &mut Server, load: &mut Load, updates: usize, batch: usize) -> Flat {
+    let sessions = load.sessions() as u64;
+    load.reset();
+    let (cpu, start) = (server.cpu(), Instant::now());
+    for round in 1..=(updates / batch) as u64 {
+        server.burst(batch);
+        if let Err(stalled) = load.receive(round * batch as u64 * sessions) {
+            panic!("{stalled}; closed: {:?}", load.closed.first());
+        }
+    }
+    Flat {
+        frames: load.frames,
+        cpu: server.cpu() - cpu,
+        wall: start.elapsed().as_secs_f64(),
+        bytes_a_frame: load.bytes as f64 / load.frames as f64,
+    }
+}
+
+pub fn run(bench: &Bench) -> Section {
+    let mut section = Section::new(
+        "fanout",
+        "One channel, flat out",
+        "Every session listens to one channel, every update of it. *One at a time*: the next update is published once \
+         the last one has reached every session, so each frame is one write for everybody. *8 at once*: eight updates \
+         are published in a row, and a server may write them together; the floor then sends eight frames in one \
+         `send()`. Figures are frames per second of server CPU; ratios are to the floor of the same round (of the same \
+         kind). Aims: WebSocket ≥ 0.95, Socket.IO ≥ 0.92.",
+        &[
+            "sessions",
+            "server",
+            "one at a time",
+            "÷ floor",
+            "8 at once",
+            "÷ floor",
+            "user / system µs a frame",
+            "bytes a frame",
+        ],
+    );
+    let mut all = Vec::new();
+    for sessions in bench.pick(vec![1_000, 5_000], vec![1_000]) {
+        let mut contenders = vec![
+            Contender::new(Who::Floor),
+            Contender::product("WebSocket", Wire::WebSocket),
+            Contender::product("Socket.IO", Wire::SocketIo),
+        ];
+        contenders.extend(bench.peers());
+        let mut results: Vec<Vec<(Flat, Flat, (f64, f64))>> = vec![Vec::new(); contenders.len()];
+        for round in 1..=bench.rounds {
+            for (contender, results) in contenders.iter().zip(&mut results) {
+                let measured = measure(bench, contender, sessions);
+                bench.say(&format!(
+                    "round {round}, {sessions} sessions, {}: {:.0} frames per CPU-second, {BATCH} at once {:.0}",
+                    contender.label,
+                    measured.0.per_cpu_second(),
+                    measured.1.per_cpu_second(),
+                ));
+                results.push(measured);
+            }
+        }
+        add_rows(&mut section, sessions, &contenders, &results);
+        all.push(json!({ "sessions": sessions, "servers": raw(&contenders, &results) }));
+    }
+    section.rounds = all.into();
+    section
+}
+
+fn measure(bench: &Bench, contender: &Contender, sessions: usize) -> (Flat, Flat, (f64, f64)) {
+    let updates = bench.pick(200_000, 50_000) / sessions / BATCH * BATCH;
+    let mut server = contender.start(bench);
+    let mut load = Load::new();
+    load.connect(server.port, sessions, |_| {
+        Script::listen(contender.wire, [0])
+    });
+    // Allocators and caches get warm, and what came with connecting is over.
+    flat_out(&mut server, &mut load, BATCH * 2, 1);
+    let before = crate::process::user_and_system(server.pid());
+    let single = flat_out(&mut server, &mut load, updates, 1);
+    let after = crate::process::user_and_system(server.pid());
+    let batched = flat_out(&mut server, &mut load, updates, BATCH);
+    assert!(
+        load.closed.is_empty(),
+        "no session is closed: {:?}",
+        load.closed
+    );
+    let per_frame = |before: f64, after: f64| (after - before) * 1e6 / single.frames as f64;
+    (
+        single,
+        batched,
+        (per_frame(before.0, after.0), per_frame(before.1, after.1)),
+    )
+}
+
+fn add_rows(
+    section: &mut Section,
+    sessions: usize,
+    contenders: &[Contender],
+    results: &[Vec<(Flat, Flat, (f64, f64))>],
+) {
+    let singles = |index: usize| -> Vec<f64> {
+        results[index]
+            .iter()
+            .map(|r| r.0.per_cpu_second())
+            .collect()
+    };
+    let batches = |index: usize| -> Vec<f64> {
+        results[index]
+            .iter()
+            .map(|r| r.1.per_cpu_second())
+            .collect()
+    };
+    for (index, contender) in contenders.iter().enumerate() {
+        let middle = |pick: fn(&(Flat, Flat, (f64, f64))) -> f64| {
+            stats::median(&results[index].iter().map(pick).collect::<Vec<_>>())
+        };
+        section.row([
+            sessions.to_string(),
+            contender.label.clone(),
+            format!("{:.0} k", stats::median(&singles(index)) / 1e3),
+            format!("{:.2}", stats::ratio(&singles(index), &singles(0))),
+            format!("{:.0} k", stats::median(&batches(index)) / 1e3),
+            format!("{:.2}", stats::ratio(&batches(index), &batches(0))),
+            format!("{:.1} / {:.1}", middle(|r| r.2.0), middle(|r| r.2.1)),
+            format!("{:.0}", middle(|r| r.0.bytes_a_frame)),
+        ]);
+    }
+}
+
+fn raw(contenders: &[Contender], results: &[Vec<(Flat, Flat, (f64, f64))>]) -> Value {
+    let rows = contenders.iter().zip(results).map(|(contender, results)| {
+        let rounds: Vec<Value> = results
+            .iter()
+            .map(|(single, batched, _)| {
+                json!({
+                    "frames_per_cpu_second": single.per_cpu_second(),
+                    "frames_per_second": single.frames as f64 / single.wall,
+                    "batched_frames_per_cpu_second": batched.per_cpu_second(),
+                    "bytes_a_frame": single.bytes_a_frame,
+                })
+            })
+            .collect();
+        json!({ "server": contender.label, "rounds": rounds })
+    });
+    rows.collect()
+}

@@ -1,0 +1,138 @@
+//! Clients that never read, beside those that do.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::latency::{SESSIONS, half_of_saturation, observe};
+use crate::{
+    bench::{Bench, Contender},
+    commands::Pattern,
+    load::{Load, Wire},
+    process,
+    script::Script,
+    section::Section,
+    stats,
+};
+
+const SLOW: usize = 20;
+/// Channels that the slow ones listen to; the others listen to the first of them.
+const CHANNELS: usize = 21;
+
+struct Outcome {
+    p50: f64,
+    p99: f64,
+    /// Growth in MB of the process, and of the kernel's memory for sockets.
+    process: f64,
+    kernel: f64,
+    /// Slow sessions that were closed with 4008.
+    closed: usize,
+}
+
+pub fn run(bench: &Bench) -> Section {
+    let mut section = Section::new(
+        "slow",
+        "Slow clients beside others",
+        "1,000 WebSocket sessions listen to one channel, updated evenly at half of saturation; 20 more listen to it and to \
+         20 other channels of the same rate, every update, and never read. The others' latency to the last of the \
+         thousand, with and without them; how much the process and the kernel's socket memory grew at most meanwhile; \
+         and how many of the slow ones were closed with 4008 in the end.",
+        &[
+            "slow clients",
+            "p50 ms",
+            "p99 ms",
+            "÷ without",
+            "process + MB",
+            "kernel + MB",
+            "closed with 4008",
+        ],
+    );
+    let mut results: [Vec<Outcome>; 2] = [Vec::new(), Vec::new()];
+    for round in 1..=bench.rounds {
+        let hz = half_of_saturation(bench);
+        for (slow, results) in [0, SLOW].into_iter().zip(&mut results) {
+            let outcome = measure(bench, slow, hz);
+            bench.say(&format!(
+                "round {round}, {slow} slow: p99 {:.2} ms, {} closed",
+                outcome.p99, outcome.closed
+            ));
+            results.push(outcome);
+        }
+    }
+    for (slow, outcomes) in [0, SLOW].iter().zip(&results) {
+        let column =
+            |pick: fn(&Outcome) -> f64| -> Vec<f64> { outcomes.iter().map(pick).collect() };
+        let without: Vec<f64> = results[0].iter().map(|o| o.p99).collect();
+        section.row([
+            slow.to_string(),
+            format!("{:.2}", stats::median(&column(|o| o.p50))),
+            format!("{:.2}", stats::median(&column(|o| o.p99))),
+            format!("{:.2}", stats::ratio(&column(|o| o.p99), &without)),
+            format!("{:.1}", stats::median(&column(|o| o.process))),
+            format!("{:.1}", stats::median(&column(|o| o.kernel))),
+            format!("{:.0}", stats::median(&column(|o| o.closed as f64))),
+        ]);
+    }
+    let rows = [0, SLOW].iter().zip(&results).map(|(slow, outcomes)| {
+        let rounds: Vec<_> = outcomes
+            .iter()
+            .map(|o| json!({ "p50_ms": o.p50, "p99_ms": o.p99, "process_mb": o.process, "kernel_mb": o.kernel, "closed": o.closed }))
+            .collect();
+        json!({ "slow": slow, "rounds": rounds })
+    });
+    section.rounds = rows.collect();
+    section
+}
+
+fn measure(bench: &Bench, slow: usize, hz: usize) -> Outcome {
+    const MB: f64 = 1_024.0 * 1_024.0;
+    let contender = Contender::product("WebSocket", Wire::WebSocket);
+    let mut server = contender.start(bench);
+    let mut load = Load::new();
+    load.connect(server.port, SESSIONS, |_| {
+        Script::listen(Wire::WebSocket, [0])
+    });
+    load.connect(server.port, slow, |_| {
+        Script::listen(Wire::WebSocket, 0..CHANNELS)
+    });
+    load.read_for(Duration::from_millis(300));
+    load.stop_reading(SESSIONS);
+    server.pattern(Pattern {
+        channels: CHANNELS,
+        stride: 1,
+    });
+    let before = (
+        process::resident(server.pid()) as f64,
+        process::tcp_memory() as f64,
+    );
+    let (mut latencies, mut peak) = (Vec::new(), before);
+    // In parts, to see the memory at its highest.
+    for _ in 0..bench.pick(8, 3) {
+        let updates = hz * CHANNELS;
+        let heard = observe(
+            &mut server,
+            &mut load,
+            SESSIONS,
+            hz * CHANNELS,
+            updates,
+            |number| number % CHANNELS == 0,
+        );
+        latencies.extend(heard.expect("sessions that read get everything"));
+        peak.0 = peak.0.max(process::resident(server.pid()) as f64);
+        peak.1 = peak.1.max(process::tcp_memory() as f64);
+    }
+    load.read_again(SESSIONS);
+    load.read_for(Duration::from_millis(500));
+    let told = load
+        .closed
+        .iter()
+        .filter(|code| **code == Some(4008))
+        .count();
+    Outcome {
+        p50: stats::percentile(&latencies, 50.0) / 1e3,
+        p99: stats::percentile(&latencies, 99.0) / 1e3,
+        process: (peak.0 - before.0) / MB,
+        kernel: (peak.1 - before.1) / MB,
+        closed: told,
+    }
+}

@@ -1,0 +1,41 @@
+//! How a flusher gives the kernel what waits in its sessions.
+
+use std::{io, sync::Arc};
+
+use super::{outbox::Sent, session::Session};
+
+/// See the module's description.
+pub enum Writer {
+    /// A system call a session.
+    Send,
+    /// A system call for many: Linux only, and where the kernel allows it.
+    #[cfg(target_os = "linux")]
+    Uring(super::uring::Uring),
+}
+
+impl Writer {
+    /// Fails where io_uring is asked for and cannot be had.
+    pub fn new(io_uring: bool) -> io::Result<Self> {
+        match io_uring {
+            false => Ok(Self::Send),
+            #[cfg(target_os = "linux")]
+            true => super::uring::Uring::new().map(Self::Uring),
+            #[cfg(not(target_os = "linux"))]
+            true => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Sent {
+        match self {
+            Self::Send => {
+                let mut sent = Sent::default();
+                for session in sessions {
+                    sent += session.flush_counted().1;
+                }
+                sent
+            }
+            #[cfg(target_os = "linux")]
+            Self::Uring(ring) => ring.flush(sessions),
+        }
+    }
+}
