@@ -1,8 +1,8 @@
 //! One client connection, whatever its transport.
 //!
 //! A session is an outbox, subscriptions, an identity and a clock of when it was last heard. Two kinds of sink
-//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller such as
-//! a polling request or an event stream ([`Session::poll_take`]). A session that is pulled can be given a socket
+//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller, which is a
+//! polling request ([`Session::poll_take`]). A session that is pulled can be given a socket
 //! later, which is how Socket.IO upgrades. Exactly one function ends a session: [`Session::end`].
 //!
 //! For a transport:
@@ -37,10 +37,7 @@ use super::{
     protocol::Answer,
     rate::RateWindow,
 };
-use crate::{
-    model::{Channel, now_ms},
-    shutdown::Hangup,
-};
+use crate::model::{Channel, now_ms};
 
 /// Turns an answer into the packets that carry it, in the session's wire format. Called at most once, while the
 /// hub is locked: it must only format.
@@ -77,8 +74,6 @@ pub struct Session {
     /// Tells replays that there is room again.
     pub(super) drained: Notify,
     ended: OnceLock<CloseReason>,
-    /// Breaks the connection of a puller that does not take the goodbye.
-    hangup: OnceLock<Hangup>,
     _hold: Option<Hold>,
 }
 
@@ -158,7 +153,6 @@ impl Session {
             waker: AtomicWaker::new(),
             drained: Notify::new(),
             ended: OnceLock::new(),
-            hangup: OnceLock::new(),
             _hold: hold,
         }
     }
@@ -249,15 +243,6 @@ impl Session {
         Ok(())
     }
 
-    /// Lets the session break the connection that it is pulled over for as long as it lives, should the client
-    /// not take the goodbye. Only the first counts.
-    pub fn pulled_over(self: &Arc<Self>, hangup: Hangup) {
-        let first = self.hangup.set(hangup.clone()).is_ok();
-        if first && self.ended().is_some() {
-            self.hub.hang_up_soon(self, hangup);
-        }
-    }
-
     pub(super) fn socket(&self) -> Option<&TcpStream> {
         self.socket.get()
     }
@@ -293,9 +278,6 @@ impl Session {
         self.flush();
         self.waker.wake();
         self.drained.notify_waiters();
-        if let Some(hangup) = self.hangup.get() {
-            self.hub.hang_up_soon(self, hangup.clone());
-        }
     }
 
     /// Takes an update from the hub; the flag says that the session became dirty.
@@ -373,6 +355,10 @@ impl Session {
         if awaited {
             self.drained.notify_waiters();
         }
+        // All that is ever heard of a client that only reads.
+        if bytes > 0 && self.wire.transport() == Transport::Sse {
+            self.heard();
+        }
         match stopped {
             None => Flushed::All,
             Some(ErrorKind::WouldBlock) => Flushed::Blocked,
@@ -399,10 +385,6 @@ impl Session {
         }
         if !taken.is_empty() {
             self.hub.metrics().sent(taken.len(), count);
-            // All that is ever heard of a client that only reads.
-            if self.wire.transport() == Transport::Sse {
-                self.heard();
-            }
             return Poll::Ready(Pulled::Payloads(taken));
         }
         // Not as soon as the session has ended: its goodbye is still to come then.

@@ -89,6 +89,11 @@ pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: i
             }
         }
     }
+    part(&session, socket).await;
+}
+
+/// Waits for the goodbye of a session that has ended, and sends it.
+pub(super) async fn part(session: &Arc<Session>, socket: &TcpStream) {
     // Someone else may have ended the session and not yet queued the goodbye.
     let closed = poll_fn(|cx| {
         session.register(cx);
@@ -96,7 +101,7 @@ pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: i
     });
     if closed.await.is_told() {
         // A peer that does not take the rest in time is left.
-        let _ = tokio::time::timeout(GOODBYE, farewell(&session, socket)).await;
+        let _ = tokio::time::timeout(GOODBYE, farewell(session, socket)).await;
     }
 }
 
@@ -112,14 +117,8 @@ fn poll(
     if let Some(reason) = session.closed() {
         return Poll::Ready(Event::End(reason.clone()));
     }
-    while session.has_backlog() {
-        match socket.poll_write_ready(cx) {
-            Poll::Ready(Ok(())) => {
-                session.flush_ready(socket);
-            }
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
-            Poll::Pending => break,
-        }
+    if let Err(reason) = poll_write(cx, session, socket) {
+        return Poll::Ready(Event::End(reason));
     }
     if let Some(work) = work {
         ready!(work.as_mut().poll(cx));
@@ -139,6 +138,24 @@ fn poll(
             return Poll::Ready(Event::End(reason));
         }
     }
+}
+
+/// Writes what waits, as far as the socket has room; fails when the peer is gone.
+pub(super) fn poll_write(
+    cx: &mut Context<'_>,
+    session: &Arc<Session>,
+    socket: &TcpStream,
+) -> Result<(), CloseReason> {
+    while session.has_backlog() {
+        match socket.poll_write_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                session.flush_ready(socket);
+            }
+            Poll::Ready(Err(_)) => return Err(CloseReason::Lost),
+            Poll::Pending => break,
+        }
+    }
+    Ok(())
 }
 
 /// Reads once; returns why the session has to end, if it has.
