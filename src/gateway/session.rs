@@ -110,6 +110,8 @@ pub enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// The socket takes nothing any more, although the rest of a packet may still wait.
+    Broken,
 }
 
 /// What a puller gets.
@@ -364,7 +366,7 @@ impl Session {
             Some(ErrorKind::WouldBlock) => Flushed::Blocked,
             Some(_) => {
                 self.end(CloseReason::Lost);
-                Flushed::Blocked
+                Flushed::Broken
             }
         }
     }

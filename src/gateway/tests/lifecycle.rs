@@ -5,12 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{PATIENCE, World, seq};
 use crate::{
-    gateway::{
-        CloseReason,
-        channel::Turn,
-        encode::{Packet, Wire},
-        session::Pulled,
-    },
+    gateway::{CloseReason, channel::Turn, encode::Wire, session::Pulled},
     model::{Channel, Update},
 };
 
@@ -236,39 +231,6 @@ async fn the_heartbeat_channel_beats_without_a_position() {
     );
     assert!(beat["data"]["timestamp"].is_i64());
     assert_eq!(beat.get("seq"), None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_whose_client_reads_steadily_lives_although_something_always_waits() {
-    let world = World::with(|config| {
-        config.ping_interval_ms = 100;
-        config.ping_timeout_ms = 50;
-    })
-    .await;
-    let hub = world.gateway.context.hub();
-    let session = hub.open(Wire::Sse, None, None).unwrap();
-    session.queue(Packet::raw("one"));
-    let opened = Instant::now();
-    while opened.elapsed() < Duration::from_millis(600) {
-        session.queue(Packet::raw("another"));
-        let taken = session.take(1).await;
-        assert!(
-            matches!(taken, Pulled::Payloads(_)),
-            "{:?}",
-            session.ended()
-        );
-        assert!(session.has_backlog());
-        tokio::task::yield_now().await;
-    }
-    let begun = Instant::now();
-    while session.ended().is_none() {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "one that reads nothing is closed"
-        );
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(session.ended(), Some(&CloseReason::Slow));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,5 +5,6 @@ mod polling;
 mod resume;
 mod slow;
 mod socketio;
+mod stream;
 mod support;
 mod writers;

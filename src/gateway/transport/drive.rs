@@ -149,7 +149,9 @@ pub(super) fn poll_write(
     while session.has_backlog() {
         match socket.poll_write_ready(cx) {
             Poll::Ready(Ok(())) => {
-                session.flush_ready(socket);
+                if session.flush_ready(socket) == Flushed::Broken {
+                    return Err(CloseReason::Lost);
+                }
             }
             Poll::Ready(Err(_)) => return Err(CloseReason::Lost),
             Poll::Pending => break,
@@ -191,8 +193,10 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
         if socket.writable().await.is_err() {
             return;
         }
-        if session.flush_ready(socket) == Flushed::All {
-            break;
+        match session.flush_ready(socket) {
+            Flushed::All => break,
+            Flushed::Blocked => {}
+            Flushed::Broken => return,
         }
     }
     if socket2::SockRef::from(socket)

@@ -6,5 +6,5 @@ pub mod drive;
 pub mod handshake;
 pub mod socketio;
 pub mod sse;
-mod stream;
+pub mod stream;
 pub mod websocket;

@@ -118,7 +118,7 @@ async fn begin(
     session
         .request(Ok(Request::Subscribe(subscribe)), reply)
         .await;
-    unserved.is_served();
+    unserved.disarm();
     Ok(session)
 }
 
@@ -126,7 +126,7 @@ async fn begin(
 struct Unserved(Option<Arc<Session>>);
 
 impl Unserved {
-    fn is_served(mut self) {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
