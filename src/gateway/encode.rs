@@ -234,8 +234,10 @@ pub fn farewell(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Packet> {
                 // A close packet in the same answer would come before the disconnect packet at the client, which
                 // handles that one a tick later. It closes the connection by itself.
                 (false, _) if stays_away => vec![disconnect()],
-                // Only the waiting request has to come back.
+                // Only the waiting request has to come back; the next one is told that there is no such session. To a
+                // close packet python-socketio would not come back at all.
                 (false, CloseReason::Left(_)) => vec![Packet::text(engine::NOOP)],
+                (false, reason) if reason.reconnect() => vec![Packet::text(engine::NOOP)],
                 (false, _) => vec![Packet::text(engine::CLOSE)],
             }
         }
