@@ -11,7 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -33,8 +33,8 @@ pub struct BindError {
 
 /// Binds now, so that a taken port is an error at start and not in a task.
 pub async fn bind(config: &ServerConfig) -> Result<TcpListener, BindError> {
-    let address = format!("{}:{}", config.host, config.port);
-    TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|error| {
+    listen(config).await.map_err(|error| {
+        let address = format!("{}:{}", config.host, config.port);
         let reason = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "the port is taken by another process; choose another with --port, PORT or server.port".to_owned()
@@ -43,6 +43,29 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener, BindError> {
         };
         BindError { address, reason }
     })
+}
+
+/// Tries the addresses of the host one after the other. The runtime's own `bind` would let only 128 connections
+/// wait, and a client that finds no place there tries again after a second.
+async fn listen(config: &ServerConfig) -> std::io::Result<TcpListener> {
+    let mut failed = std::io::Error::other("the host has no address");
+    for address in tokio::net::lookup_host((config.host.as_str(), config.port)).await? {
+        let listening = (|| {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // A restart need not wait for the connections of the process before it.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(config.accept_backlog)
+        })();
+        match listening {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 fn describe() {

@@ -21,6 +21,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
 
     let server = &config.server;
     check(
+        (16..=65_535).contains(&server.accept_backlog),
+        "server.accept_backlog",
+        "must be 16 to 65535",
+    );
+    check(
         (8_192..=16_777_216).contains(&server.header_bytes),
         "server.header_bytes",
         "must be 8192 to 16777216",

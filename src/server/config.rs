@@ -8,6 +8,8 @@ pub struct ServerConfig {
     pub host: String,
     /// The one port; 0 for a free one.
     pub port: u16,
+    /// Connections that may wait to be accepted, as after a restart; the kernel's `net.core.somaxconn` may allow fewer.
+    pub accept_backlog: u32,
     /// How long a client may take to send a request's headers, in ms.
     pub header_timeout_ms: u64,
     /// Most bytes of a request's headers; at least 8192.
@@ -23,6 +25,7 @@ impl Default for ServerConfig {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 3000,
+            accept_backlog: 4_096,
             header_timeout_ms: 10_000,
             header_bytes: 65_536,
             send_buffer_bytes: 65_536,
