@@ -190,6 +190,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be 1000 to 3600000",
     );
     check(
+        (20..=1_000_000).contains(&limits.control_frames),
+        "gateway.limits.control_frames",
+        "must be 20 to 1000000",
+    );
+    check(
         (128..=16_777_216).contains(&limits.message_bytes),
         "gateway.limits.message_bytes",
         "must be 128 to 16777216",

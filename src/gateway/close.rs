@@ -85,7 +85,12 @@ impl CloseReason {
     pub fn keeps_backlog(&self) -> bool {
         matches!(
             self,
-            Self::GoingAway { .. } | Self::Abuse | Self::Unauthenticated(_) | Self::Protocol(_)
+            Self::GoingAway { .. }
+                | Self::Abuse
+                | Self::Unauthenticated(_)
+                | Self::Protocol(_)
+                | Self::NotText
+                | Self::TooBig
         )
     }
 }

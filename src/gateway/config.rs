@@ -34,6 +34,8 @@ pub struct GatewayConfig {
     pub send_buffer_bytes: usize,
     /// On shutdown, clients are told to return after a random delay up to this, in ms.
     pub reconnect_window_ms: u64,
+    /// Whether WebSocket clients may have messages compressed (permessage-deflate, RFC 7692).
+    pub permessage_deflate: bool,
     /// Whether anyone may read `/api/v1/stats`, or only tokens with the role `admin`.
     pub public_stats: bool,
     pub auth: AuthConfig,
@@ -55,6 +57,7 @@ impl Default for GatewayConfig {
             io_uring: false,
             send_buffer_bytes: 65_536,
             reconnect_window_ms: 5_000,
+            permessage_deflate: false,
             public_stats: false,
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
@@ -122,6 +125,8 @@ pub struct LimitsConfig {
     pub rate_window_ms: u64,
     /// Requests refused in one window before the session is closed with 4029.
     pub abuse_requests: u32,
+    /// WebSocket pings and pongs of a client in `rate_window_ms` before its session is closed with 4029.
+    pub control_frames: u32,
     /// Most bytes of one incoming message.
     pub message_bytes: usize,
     /// Subscriptions a session.
@@ -144,6 +149,7 @@ impl Default for LimitsConfig {
             requests: 100,
             rate_window_ms: 60_000,
             abuse_requests: 100,
+            control_frames: 300,
             message_bytes: 65_536,
             subscriptions: 512,
             channels_per_request: 100,

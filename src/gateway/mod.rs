@@ -19,6 +19,7 @@ mod error_code;
 pub mod frame;
 mod heartbeat;
 pub mod hub;
+pub mod inflate;
 mod metrics;
 pub mod origin;
 pub mod outbox;

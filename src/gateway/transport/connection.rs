@@ -1,35 +1,27 @@
 //! A WebSocket connection before a session owns it: the raw socket that HTTP left behind, and its decoder.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
+use super::{handshake::Handover, reader::Reader};
 use crate::gateway::{
-    CloseReason,
+    CloseReason, LimitsConfig,
     config::GatewayConfig,
-    frame::{self, Decoder, FrameError, Inbound},
+    frame::{self, Inbound},
 };
 
 /// Most bytes read at once.
 pub const READ_BYTES: usize = 32_768;
-
-/// Frames as they arrive: the decoder, and what is decoded and not yet looked at.
-#[derive(Debug, Default)]
-pub struct Reader {
-    pub decoder: Decoder,
-    pub inbound: VecDeque<Inbound>,
-}
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct Connection {
     pub stream: TcpStream,
     pub reader: Reader,
-    /// Most bytes of a message.
-    max: usize,
+    limits: LimitsConfig,
 }
 
 /// Why there is no connection after all.
@@ -43,15 +35,19 @@ pub enum ConnectionError {
     NotTcp,
     #[error(transparent)]
     Socket(#[from] io::Error),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
+    #[error("the client broke the rules: {}", .0.text())]
+    Broken(CloseReason),
 }
 
 impl Connection {
-    /// Waits for the socket once the 101 answer is on its way, and sets it up for small, prompt frames.
-    pub async fn establish(on: OnUpgrade, config: &GatewayConfig) -> Result<Self, ConnectionError> {
+    /// Waits for the socket once the 101 answer is on its way, and sets it up for small, prompt frames. What the
+    /// client sent together with its request is the first to be read.
+    pub async fn establish(
+        handover: Handover,
+        config: &GatewayConfig,
+    ) -> Result<Self, ConnectionError> {
         let patience = Duration::from_millis(config.limits.handshake_timeout_ms);
-        let upgraded = tokio::time::timeout(patience, on)
+        let upgraded = tokio::time::timeout(patience, handover.on)
             .await
             .map_err(|_| ConnectionError::Timeout)?
             .map_err(ConnectionError::Handshake)?;
@@ -62,33 +58,36 @@ impl Connection {
         stream.set_nodelay(true)?;
         // The session's own queue is to be the bound, not the kernel's memory.
         socket2::SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes)?;
-        let mut connection = Self {
-            stream,
-            reader: Reader::default(),
-            max: config.limits.message_bytes,
-        };
+        let mut reader = Reader::new(handover.inflates);
         let mut early = parts.read_buf.to_vec();
-        connection.reader.decoder.push(
-            &mut early,
-            connection.max,
-            &mut connection.reader.inbound,
-        )?;
-        Ok(connection)
+        reader.push(&mut early, config.limits.message_bytes);
+        Ok(Self {
+            stream,
+            reader,
+            limits: config.limits.clone(),
+        })
     }
 
-    /// The next message; `None` when the peer is gone. For the time before a session owns the connection.
+    /// The next message; `None` when the peer is gone. For the time before a session owns the connection. A peer
+    /// that breaks the rules is told so.
     pub async fn receive(&mut self) -> Result<Option<Inbound>, ConnectionError> {
         loop {
-            if let Some(message) = self.reader.inbound.pop_front() {
-                return Ok(Some(message));
+            match self.reader.next(&self.limits) {
+                Some(Ok(message)) => return Ok(Some(message)),
+                Some(Err(reason)) => {
+                    self.send(&frame::closing(reason.code(), &reason.text()))
+                        .await?;
+                    return Err(ConnectionError::Broken(reason));
+                }
+                None => {}
             }
             self.stream.readable().await?;
             let mut buffer = vec![0; READ_BYTES];
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Ok(None),
                 Ok(count) => {
-                    let (decoder, inbound) = (&mut self.reader.decoder, &mut self.reader.inbound);
-                    decoder.push(&mut buffer[..count], self.max, inbound)?;
+                    let max = self.limits.message_bytes;
+                    self.reader.push(&mut buffer[..count], max);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),

@@ -15,11 +15,14 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::connection::{Connection, READ_BYTES, Reader};
+use super::{
+    connection::{Connection, READ_BYTES},
+    reader::Reader,
+};
 use crate::gateway::{
     CloseReason,
     encode::Packet,
-    frame::{self, FrameError, Inbound},
+    frame::{self, Inbound},
     session::{Flushed, Session},
 };
 
@@ -126,11 +129,10 @@ fn poll(
         return Poll::Ready(Event::WorkDone);
     }
     loop {
-        if let Some(message) = reader.inbound.pop_front() {
-            return Poll::Ready(Event::Message(message));
-        }
-        if reader.inbound.capacity() > 0 {
-            reader.inbound.shrink_to_fit();
+        match reader.next(&session.hub().config().limits) {
+            Some(Ok(message)) => return Poll::Ready(Event::Message(message)),
+            Some(Err(reason)) => return Poll::Ready(Event::End(reason)),
+            None => {}
         }
         if ready!(socket.poll_read_ready(cx)).is_err() {
             return Poll::Ready(Event::End(CloseReason::Lost));
@@ -147,25 +149,15 @@ fn read(session: &Session, socket: &TcpStream, reader: &mut Reader) -> Option<Cl
     BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(0) => Some(CloseReason::Lost),
         Ok(count) => {
-            let pushed = reader
-                .decoder
-                .push(&mut buffer[..count], max, &mut reader.inbound);
-            // What came before the fault is dropped: the connection cannot be trusted any more.
-            pushed.err().map(reason_of)
+            // A fault is told by the reader, after what came before it.
+            reader.push(&mut buffer[..count], max);
+            None
         }
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             None
         }
         Err(_) => Some(CloseReason::Lost),
     })
-}
-
-fn reason_of(error: FrameError) -> CloseReason {
-    match error {
-        FrameError::Protocol(what) => CloseReason::Protocol(what),
-        FrameError::NotText => CloseReason::NotText,
-        FrameError::TooBig => CloseReason::TooBig,
-    }
 }
 
 /// Sends what is left, hangs up, and waits for the peer to do the same.

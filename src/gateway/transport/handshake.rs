@@ -9,13 +9,22 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::extension::Deflate;
 use crate::gateway::problem::Problem;
 
 /// A request that asks for a WebSocket, and asks rightly.
 pub struct Upgrade {
     accept: String,
     protocol: Option<&'static str>,
+    deflate: Option<Deflate>,
     on: OnUpgrade,
+}
+
+/// The connection that follows once the 101 answer was sent.
+pub struct Handover {
+    pub(super) on: OnUpgrade,
+    /// The client may compress messages.
+    pub(super) inflates: bool,
 }
 
 /// What is wrong with a request for a WebSocket.
@@ -50,10 +59,11 @@ impl IntoResponse for HandshakeError {
 
 impl Upgrade {
     /// Checks the request. `protocols` are the subprotocols served; the first one that the client offers is
-    /// chosen, and none when it offers none of them.
+    /// chosen, and none when it offers none of them. `deflate` says whether permessage-deflate is served.
     pub fn check(
         request: &mut Request,
         protocols: &[&'static str],
+        deflate: bool,
     ) -> Result<Self, HandshakeError> {
         let headers = request.headers();
         if request.method() != Method::GET
@@ -80,6 +90,10 @@ impl Upgrade {
             .iter()
             .copied()
             .find(|served| has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, served));
+        let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+        let deflate = deflate
+            .then(|| Deflate::choose(offers.filter_map(|value| value.to_str().ok())))
+            .flatten();
         let on = request
             .extensions_mut()
             .remove::<OnUpgrade>()
@@ -87,12 +101,23 @@ impl Upgrade {
         Ok(Self {
             accept,
             protocol,
+            deflate,
             on,
         })
     }
 
+    /// The subprotocol chosen.
+    pub fn protocol(&self) -> Option<&'static str> {
+        self.protocol
+    }
+
+    /// Whether messages to this client may be compressed.
+    pub fn deflate(&self) -> bool {
+        self.deflate.is_some_and(Deflate::sends)
+    }
+
     /// The 101 answer, and the connection that follows once it was sent.
-    pub fn accept(self) -> (Response, OnUpgrade) {
+    pub fn accept(self) -> (Response, Handover) {
         let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
@@ -108,7 +133,16 @@ impl Upgrade {
                 HeaderValue::from_static(protocol),
             );
         }
-        (response, self.on)
+        if let Some(deflate) = self.deflate
+            && let Ok(answer) = HeaderValue::from_str(&deflate.answer())
+        {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+        }
+        let handover = Handover {
+            on: self.on,
+            inflates: self.deflate.is_some(),
+        };
+        (response, handover)
     }
 }
 

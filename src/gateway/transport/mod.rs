@@ -3,7 +3,9 @@
 
 pub mod connection;
 pub mod drive;
+pub mod extension;
 pub mod handshake;
+pub mod reader;
 pub mod socketio;
 pub mod sse;
 pub mod websocket;

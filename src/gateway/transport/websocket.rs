@@ -46,7 +46,8 @@ pub async fn open(
     if !context.origins().allows(request.headers()) {
         return Problem::origin().into_response();
     }
-    let upgrade = match Upgrade::check(&mut request, &[PROTOCOL]) {
+    let deflate = context.config().permessage_deflate;
+    let upgrade = match Upgrade::check(&mut request, &[PROTOCOL], deflate) {
         Ok(upgrade) => upgrade,
         Err(error) => return error.into_response(),
     };

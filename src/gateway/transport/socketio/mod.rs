@@ -190,7 +190,8 @@ fn handshake(
             Ok(polling::text(open.into_bytes()))
         }
         Transport::Websocket => {
-            let upgrade = Upgrade::check(&mut request, &[]).map_err(|_| Refused::BadRequest)?;
+            let upgrade =
+                Upgrade::check(&mut request, &[], false).map_err(|_| Refused::BadRequest)?;
             let (_, client, open) = io.open(peer, &request, token, &[])?;
             let (response, on) = upgrade.accept();
             let served = websocket::serve(io.clone(), on, client, open);
@@ -206,7 +207,7 @@ fn upgrade(
     polled: Arc<Polled>,
     mut request: Request,
 ) -> Result<Response, Refused> {
-    let upgrade = Upgrade::check(&mut request, &[]).map_err(|_| Refused::BadRequest)?;
+    let upgrade = Upgrade::check(&mut request, &[], false).map_err(|_| Refused::BadRequest)?;
     if !polled.begin_upgrade() {
         return Err(Refused::BadRequest);
     }

@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, Weak};
 
-use hyper::upgrade::OnUpgrade;
 use tokio::sync::Mutex;
 
 use super::{SocketIo, client::Client, polling::Polled};
@@ -19,11 +18,12 @@ use crate::gateway::{
     transport::{
         connection::{Connection, ConnectionError},
         drive::{Handler, Message, Work, drive},
+        handshake::Handover,
     },
 };
 
 /// Serves a client that begins with a websocket. `open` is its first packet.
-pub async fn serve(io: SocketIo, on: OnUpgrade, client: Client, open: String) {
+pub async fn serve(io: SocketIo, on: Handover, client: Client, open: String) {
     match Connection::establish(on, io.context().config()).await {
         Ok(connection) => {
             let session = client.session().clone();
@@ -38,7 +38,7 @@ pub async fn serve(io: SocketIo, on: OnUpgrade, client: Client, open: String) {
 }
 
 /// Lets a websocket take over from polling. A probe that fails or takes too long changes nothing.
-pub async fn upgrade(io: SocketIo, on: OnUpgrade, sid: Box<str>, polled: Weak<Polled>) {
+pub async fn upgrade(io: SocketIo, on: Handover, sid: Box<str>, polled: Weak<Polled>) {
     let stop = io.context().tasks().token();
     let probed = tokio::select! {
         probed = probe(&io, on, &polled) => probed,
@@ -73,7 +73,7 @@ pub async fn upgrade(io: SocketIo, on: OnUpgrade, sid: Box<str>, polled: Weak<Po
 /// session meanwhile: it may end, and be forgotten.
 async fn probe(
     io: &SocketIo,
-    on: OnUpgrade,
+    on: Handover,
     polled: &Weak<Polled>,
 ) -> Result<Option<Connection>, ConnectionError> {
     let mut connection = Connection::establish(on, io.context().config()).await?;
