@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod formats;
 mod hostile;
 mod imports;
 mod metrics;
