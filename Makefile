@@ -7,10 +7,10 @@ ARGS ?=
 # The crate is locked: a build uses exactly the versions of Cargo.lock.
 CARGO_LOCKED := --locked
 
-.PHONY: help dev test bench lint contracts setup
+.PHONY: help dev test bench conformance fuzz lint contracts setup
 
 help: ## list these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 dev: ## run everything on this machine: database, chain, demo market, indexer, gateway and page
 	@scripts/setup dev
@@ -25,6 +25,12 @@ test: ## run every test there is
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench
 	cargo bench $(CARGO_LOCKED) --bench realtime $(ARGS)
+
+conformance: ## run the Autobahn suite against the WebSocket stack; needs Python 2.7
+	@scripts/autobahn $(ARGS)
+
+fuzz: ## fuzz the frame codec and the parsers, a minute each; ARGS="600 frames" for longer
+	@scripts/fuzz $(ARGS)
 
 lint: ## check formatting, lints, docs, dependencies and that contract artifacts are current
 	@scripts/setup dev

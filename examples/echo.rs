@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use chaincast::{
+    bus::StaleSource,
     gateway::{
         GatewayConfig, KnownChannels,
         address::Connections,
@@ -123,34 +124,33 @@ impl Handler for Echo {
             Message::Text(text) => (false, text.into_bytes()),
             Message::Binary(bytes) => (true, bytes),
         };
-        let payload = if self.compressed {
-            deflate(&payload)
-        } else {
-            payload
+        let packed = self.compressed.then(|| deflate(&payload)).flatten();
+        let (compressed, payload) = match packed {
+            Some(packed) => (true, packed),
+            None => (false, payload),
         };
         let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
-        frame::message_header(binary, self.compressed, payload.len(), &mut out);
+        frame::message_header(binary, compressed, payload.len(), &mut out);
         out.extend_from_slice(&payload);
         session.queue(Packet::raw(out));
         None
     }
 }
 
-/// One message, without context (RFC 7692 section 7.2.1).
-fn deflate(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() / 2 + 64);
-    let mut state = Compress::new(Compression::fast(), false);
-    loop {
-        let read = state.total_in() as usize;
-        // Compressing never fails without a dictionary.
-        let _ = state.compress_vec(&payload[read..], &mut out, FlushCompress::Sync);
-        if state.total_in() as usize == payload.len() && out.len() < out.capacity() {
-            break;
-        }
-        out.reserve(out.capacity().max(64));
+/// One message, without context (RFC 7692 section 7.2.1); `None` when it does not become smaller.
+///
+/// In one call with room for all: a flush that is cut off and continued may leave out what was taken in last.
+fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
+    const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+    let mut out = Vec::with_capacity(payload.len() + TAIL.len());
+    Compress::new(Compression::fast(), false)
+        .compress_vec(payload, &mut out, FlushCompress::Sync)
+        .ok()?;
+    if out.len() == out.capacity() || !out.ends_with(&TAIL) {
+        return None;
     }
-    out.truncate(out.len().saturating_sub(4));
-    out
+    out.truncate(out.len() - TAIL.len());
+    Some(out)
 }
 
 /// There are no channels, so nothing was ever published.
@@ -172,5 +172,9 @@ impl Past for NoPast {
 
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

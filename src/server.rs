@@ -105,6 +105,12 @@ async fn connection(
     if let Err(error) = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD)) {
         tracing::debug!(%peer, %error, "a connection has no timeout for what is not read");
     }
+    // Without it the kernel takes megabytes for a client that does not read, and hides that it is slow.
+    if let Err(error) =
+        socket2::SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes)
+    {
+        tracing::debug!(%peer, %error, "a connection keeps the system's send buffer");
+    }
     // Without it, small frames wait for the client's delayed acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;

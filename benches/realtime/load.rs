@@ -27,8 +27,9 @@ pub enum Wire {
     Sse,
 }
 
-/// Connections that are being opened at a time: fewer than a server's backlog of 511.
-const OPENING: usize = 200;
+/// Connections that are being opened at a time: fewer than the smallest backlog of a listener, 128, beyond which a
+/// connection waits a second for its next try.
+const OPENING: usize = 100;
 /// Addresses that clients come from, so that there are enough ports.
 const ADDRESSES: usize = 40;
 /// Without any progress for so long, a run has failed.

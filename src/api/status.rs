@@ -188,16 +188,12 @@ impl From<Mark> for BlockMark {
 
 impl SourceStatus {
     fn new(row: SourceRow, now: i64) -> Self {
-        let (price, at) = row.last.unzip();
-        let health = match at {
+        let health = match row.is_stale(now) {
             None => Health::Silent,
-            Some(at)
-                if now.saturating_sub(at) > i64::try_from(row.max_age_ms).unwrap_or(i64::MAX) =>
-            {
-                Health::Stale
-            }
-            Some(_) => Health::Ok,
+            Some(true) => Health::Stale,
+            Some(false) => Health::Ok,
         };
+        let (price, at) = row.last.unzip();
         Self {
             token: row.token.to_string(),
             source: row.source,

@@ -29,6 +29,8 @@ pub struct Feed {
     last: FxHashMap<Channel, u64>,
     /// Read, and not handed over yet.
     ready: Vec<Update>,
+    /// When the first of `ready` was committed.
+    ready_at: Option<std::time::Instant>,
     /// Whether the store is known to have more than was read.
     behind: bool,
     poll: tokio::time::Interval,
@@ -56,6 +58,7 @@ impl Feed {
             incoming,
             last,
             ready: Vec::new(),
+            ready_at: None,
             behind: false,
             poll,
             look_back_ms,
@@ -73,7 +76,8 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Commit, BusError> {
         loop {
             if !self.ready.is_empty() {
-                return Ok(std::mem::take(&mut self.ready).into());
+                let at = self.ready_at.take();
+                return Ok(Commit::new(std::mem::take(&mut self.ready), at));
             }
             if self.behind {
                 self.poll_store().await?;
@@ -131,6 +135,7 @@ impl Feed {
             if update.seq == self.position(&update.channel) + 1 {
                 self.last.insert(update.channel.clone(), update.seq);
                 self.ready.push(update.clone());
+                self.is_ready_since(commit.at);
             }
         }
         Ok(())
@@ -174,9 +179,9 @@ impl Feed {
         }
         let page = self
             .store
-            .updates_between(channel, last, through, room)
+            .updates_with_age(channel, last, through, room)
             .await?;
-        let Some(newest) = page.last() else {
+        let Some((newest, _)) = page.last() else {
             // Retention was faster than this hub: the history is gone, and subscribers see the hole in seq.
             tracing::warn!(%channel, last, through, "updates were pruned before they were seen");
             self.last.insert(channel.clone(), through);
@@ -184,8 +189,16 @@ impl Feed {
         };
         self.behind |= newest.seq < through;
         self.last.insert(channel.clone(), newest.seq);
-        self.ready.extend(page);
+        // The longest ago of a channel's updates is the first.
+        let age = page.first().map(|(_, age)| *age);
+        self.is_ready_since(age.and_then(|age| std::time::Instant::now().checked_sub(age)));
+        self.ready
+            .extend(page.into_iter().map(|(update, _)| update));
         Ok(())
+    }
+
+    fn is_ready_since(&mut self, at: Option<std::time::Instant>) {
+        self.ready_at = [self.ready_at, at].into_iter().flatten().min();
     }
 }
 

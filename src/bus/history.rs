@@ -1,9 +1,21 @@
 //! Committed updates that are no longer in a hub's memory.
 
 use crate::{
-    model::{Channel, Update},
+    model::{Channel, Token, Update, now_ms},
     store::{Store, StoreError, updates::Extent},
 };
+
+/// The most price sources that are looked at, as in `/status`.
+const MAX_SOURCES: u32 = 1_000;
+
+/// A price source that prices are not made of now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleSource {
+    pub token: Token,
+    pub source: String,
+    /// Age of its newest tick, in ms; `None` when it never gave one.
+    pub age_ms: Option<u64>,
+}
 
 /// Reads the committed log. Cheap to clone.
 #[derive(Clone)]
@@ -47,5 +59,19 @@ impl History {
             _ => return Ok(None),
         };
         self.store.newest_update(channel, event).await
+    }
+
+    /// The price sources whose newest tick is too old to be used, or that never gave one, by token and name.
+    pub async fn stale_sources(&self) -> Result<Vec<StaleSource>, StoreError> {
+        let now = now_ms();
+        let sources = self.store.live_sources(MAX_SOURCES).await?.into_iter();
+        Ok(sources
+            .filter(|source| source.is_stale(now).unwrap_or(true))
+            .map(|source| StaleSource {
+                age_ms: source.age_ms(now),
+                token: source.token,
+                source: source.source,
+            })
+            .collect())
     }
 }

@@ -4,25 +4,24 @@
 //! channel's seqs rise by one: duplicates are dropped, and what a lossy path (a lagging receiver, Redis) left out is
 //! read from the store, which is the truth. [`History`] reads what a hub no longer has in memory.
 
+mod commit;
 mod config;
 mod feed;
 mod history;
 mod redis;
 mod telemetry;
 
+pub use commit::Commit;
 pub use config::{BusConfig, BusKind};
 pub use feed::Feed;
-pub use history::History;
+pub use history::{History, StaleSource};
 pub use redis::ping as ping_redis;
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::broadcast;
 
 use crate::{model::Update, shutdown::Tasks, store::Store};
-
-/// One commit's updates, in commit order.
-pub type Commit = Arc<[Update]>;
 
 /// What went wrong on the way between processes; the updates themselves are safe in the store.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +42,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Announces the updates of one committed transaction.
+    /// Announces the updates of a transaction that has just committed.
     pub fn publish(&self, updates: Vec<Update>) {
         if updates.is_empty() {
             return;
         }
-        let commit: Commit = updates.into();
+        let commit = Commit::new(updates, Some(Instant::now()));
         if let Some(remote) = &self.remote {
             remote.offer(commit.clone());
         }

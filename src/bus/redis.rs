@@ -7,17 +7,23 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::StreamExt;
 
-use super::{BusConfig, BusError, Commit};
+use super::{
+    BusConfig, BusError, Commit,
+    commit::{from_wall, to_wall},
+};
 use crate::{model::Update, shutdown::Tasks, store::Store};
 
 /// Commits waiting for Redis; beyond it they are left out, and the other processes read them from the store.
 const OUTLET_CAPACITY: usize = 1_024;
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// One update as it travels. `from` tells a process its own commits, which it already has.
+/// One commit as it travels. `from` tells a process its own commits, which it already has.
 #[derive(Serialize, Deserialize)]
 struct Parcel {
     from: u64,
+    /// When it was committed, in µs since the Unix epoch by the sender's clock; earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_us: Option<u64>,
     updates: Vec<Item>,
 }
 
@@ -168,12 +174,17 @@ fn parcel_of(from: u64, commit: &Commit) -> Parcel {
             data: update.data.clone(),
         })
         .collect();
-    Parcel { from, updates }
+    Parcel {
+        from,
+        at_us: commit.at.map(to_wall),
+        updates,
+    }
 }
 
 /// `None` when a channel's name is not known here, as from a newer version; the store's poll finds the others.
 fn commit_of(parcel: Parcel) -> Option<Commit> {
-    parcel
+    let at = parcel.at_us.and_then(from_wall);
+    let updates = parcel
         .updates
         .into_iter()
         .map(|item| {
@@ -184,5 +195,42 @@ fn commit_of(parcel: Parcel) -> Option<Commit> {
                 data: item.data,
             })
         })
-        .collect()
+        .collect::<Option<Vec<Update>>>()?;
+    Some(Commit::new(updates, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn commit(at: Option<Instant>) -> Commit {
+        let update = Update {
+            channel: "price:ETH".parse().unwrap(),
+            seq: 7,
+            event: "price-update".into(),
+            data: "{}".into(),
+        };
+        Commit::new(vec![update], at)
+    }
+
+    #[test]
+    fn a_commit_arrives_as_it_was_sent_and_with_its_time() {
+        let sent = commit(Some(Instant::now()));
+        let text = serde_json::to_string(&parcel_of(1, &sent)).unwrap();
+        let arrived = commit_of(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(*arrived, *sent);
+        assert!(arrived.at.unwrap().elapsed().as_secs() < 60);
+    }
+
+    #[test]
+    fn a_commit_of_a_version_that_says_no_time_is_taken_without_one() {
+        let text = r#"{"from":1,"updates":[{"channel":"price:ETH","seq":7,"event":"price-update","data":"{}"}]}"#;
+        let arrived = commit_of(serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!((arrived.len(), arrived.at), (1, None));
+        // And such a version can read ours: a field that it does not know is no fault.
+        let text = serde_json::to_string(&parcel_of(1, &commit(None))).unwrap();
+        assert!(!text.contains("at_us"), "{text}");
+    }
 }

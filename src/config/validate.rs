@@ -25,9 +25,18 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "server.header_bytes",
         "must be 8192 to 16777216",
     );
+    check(
+        (4_096..=16_777_216).contains(&server.send_buffer_bytes),
+        "server.send_buffer_bytes",
+        "must be 4096 to 16777216",
+    );
     for (key, value) in [
         ("server.header_timeout_ms", server.header_timeout_ms),
         ("server.drain_timeout_ms", server.drain_timeout_ms),
+        (
+            "gateway.auth.jwks_reload_ms",
+            config.gateway.auth.jwks_reload_ms,
+        ),
         (
             "database.acquire_timeout_ms",
             config.database.acquire_timeout_ms,
@@ -228,6 +237,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         (100..=600_000).contains(&limits.handshake_timeout_ms),
         "gateway.limits.handshake_timeout_ms",
         "must be 100 to 600000",
+    );
+    check(
+        (1..=100_000).contains(&limits.log_lines),
+        "gateway.limits.log_lines",
+        "must be 1 to 100000",
     );
 
     for (key, refused) in [

@@ -96,6 +96,8 @@ pub enum Snapshot {
 pub struct Turn {
     /// Have something to be written, by the flusher that does it.
     pub dirty: Vec<Vec<Arc<Session>>>,
+    /// Flushers, one a bit, that write more for sessions that were waiting for them already.
+    pub joined: u64,
     /// Overflowed, and must end.
     pub slow: Vec<Arc<Session>>,
     pub conflated: u64,
@@ -112,6 +114,9 @@ pub struct ChannelState {
     pub warming: Arc<tokio::sync::Mutex<()>>,
     /// Subscriptions, those still catching up included.
     pub watchers: usize,
+    /// Updates taken, and messages queued live for subscribers, since the channel is in memory.
+    pub published: u64,
+    pub delivered: u64,
     ring: VecDeque<Entry>,
     lanes: Vec<Lane>,
     touched: Instant,
@@ -132,6 +137,8 @@ impl ChannelState {
             snapshot,
             warming: Arc::default(),
             watchers: 0,
+            published: 0,
+            delivered: 0,
             ring: VecDeque::new(),
             lanes: Vec::new(),
             touched: now,
@@ -197,6 +204,20 @@ impl ChannelState {
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
     }
 
+    /// Attached subscriptions that get all, the latest, and one an interval.
+    pub fn attached(&self) -> [usize; 3] {
+        let mut attached = [0; 3];
+        for lane in &self.lanes {
+            let pace = match lane.pace {
+                Pace::All => 0,
+                Pace::Latest => 1,
+                Pace::Every(_) => 2,
+            };
+            attached[pace] += lane.subscribers.len();
+        }
+        attached
+    }
+
     /// Adds a listener that has everything up to `after`.
     pub fn attach(&mut self, session: Arc<Session>, pace: Pace, after: u64, now: Instant) -> Seat {
         let wire = session.wire();
@@ -219,6 +240,17 @@ impl ChannelState {
             .subscribers
             .insert(Subscriber { session, after });
         Seat { lane, key }
+    }
+
+    /// Everyone who is attached, and how often each wants to hear.
+    pub fn listeners(&self) -> Vec<(Arc<Session>, Pace)> {
+        self.lanes
+            .iter()
+            .flat_map(|lane| {
+                let subscribers = lane.subscribers.iter();
+                subscribers.map(|(_, subscriber)| (subscriber.session.clone(), lane.pace))
+            })
+            .collect()
     }
 
     pub fn detach(&mut self, seat: Seat) {
@@ -252,6 +284,7 @@ impl ChannelState {
             self.position = Some(seq);
             self.remember(&entry, ring);
         }
+        self.published += 1;
         let mut encodings = Encodings::default();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.subscribers.is_empty() {
@@ -276,6 +309,7 @@ impl ChannelState {
                 }
             };
             lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            self.delivered += lane.subscribers.len() as u64;
         }
         wakes
     }
@@ -285,11 +319,16 @@ impl ChannelState {
         let Some(lane) = self.lanes.get_mut(lane) else {
             return;
         };
+        // What waits came after a message that the late clock was overtaken by: its own time is still ahead.
+        if now < lane.due {
+            return;
+        }
         if let Some(entry) = lane.waiting.take() {
             lane.due = now + Duration::from_millis(u64::from(lane.pace.interval().ms()));
             let prev = Some(lane.sent);
             let mut encodings = Encodings::default();
             lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            self.delivered += lane.subscribers.len() as u64;
         }
     }
 
@@ -354,6 +393,7 @@ impl Turn {
     pub fn new(flushers: usize) -> Self {
         Self {
             dirty: vec![Vec::new(); flushers],
+            joined: 0,
             slow: Vec::new(),
             conflated: 0,
         }
@@ -362,7 +402,7 @@ impl Turn {
     fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
         let (pushed, woken) = session.offer(packet, delivery);
         match pushed {
-            Pushed::Queued => {}
+            Pushed::Queued => self.joined |= u64::from(!woken) << session.shard,
             Pushed::Conflated => self.conflated += 1,
             Pushed::Overflow => self.slow.push(session.clone()),
         }

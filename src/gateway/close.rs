@@ -49,6 +49,24 @@ impl CloseReason {
         }
     }
 
+    /// One word for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Left(_) => "left",
+            Self::Lost => "lost",
+            Self::GoingAway { .. } => "going_away",
+            Self::Protocol(_) => "protocol",
+            Self::NotText => "not_text",
+            Self::TooBig => "too_big",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Abuse => "abuse",
+            Self::TooManyConnections => "too_many_connections",
+            Self::Unauthenticated(ErrorCode::TokenExpired) => "token_expired",
+            Self::Unauthenticated(_) => "unauthenticated",
+        }
+    }
+
     /// What the close frame says, at most 123 bytes.
     pub fn text(&self) -> Cow<'static, str> {
         match self {

@@ -95,6 +95,8 @@ pub struct AuthConfig {
     pub jwks_file: Option<PathBuf>,
     /// Instead of a PEM: http(s) URL of a JSON Web Key Set.
     pub jwks_url: Option<Secret>,
+    /// Shortest time between two fetches of the set at the URL, in ms, however many tokens name unknown keys.
+    pub jwks_reload_ms: u64,
     /// Required `iss`, when set.
     pub issuer: Option<String>,
     /// Required `aud`, when set.
@@ -112,6 +114,7 @@ impl Default for AuthConfig {
             public_key_file: None,
             jwks_file: None,
             jwks_url: None,
+            jwks_reload_ms: 30_000,
             issuer: None,
             audience: None,
             leeway_secs: 0,
@@ -144,6 +147,8 @@ pub struct LimitsConfig {
     pub backlog_bytes: usize,
     /// How long a connection may take to finish its handshake, in ms.
     pub handshake_timeout_ms: u64,
+    /// Log lines a minute about each kind of fault of clients; the rest is only counted.
+    pub log_lines: u32,
 }
 
 impl Default for LimitsConfig {
@@ -160,6 +165,7 @@ impl Default for LimitsConfig {
             connections: 100_000,
             backlog_bytes: 1_048_576,
             handshake_timeout_ms: 10_000,
+            log_lines: 60,
         }
     }
 }

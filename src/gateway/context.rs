@@ -61,7 +61,7 @@ impl Context {
         let trusted = &self.config().trusted_proxies;
         let address = client_address(peer.ip(), headers, trusted);
         let permit = self.0.connections.admit(address)?;
-        Ok(Box::new(permit))
+        Ok(Hold { address, permit })
     }
 
     /// Who connects, by the `Authorization` header or else the token of the query.

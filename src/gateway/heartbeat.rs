@@ -77,6 +77,17 @@ impl Registry {
             .collect()
     }
 
+    /// Shows the sessions under `count` keys from `from` on; returns where to go on, while there is more.
+    pub fn visit(&self, from: usize, count: usize, mut see: impl FnMut(&Session)) -> Option<usize> {
+        let (end, all) = (from + count, self.sessions.capacity());
+        for key in from..end.min(all) {
+            if let Some(known) = self.sessions.get(key) {
+                see(&known.session);
+            }
+        }
+        (end < all).then_some(end)
+    }
+
     pub fn counts(&self) -> [usize; 3] {
         self.counts
     }

@@ -19,10 +19,13 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     CloseReason, GatewayConfig,
     auth::{Authenticator, Identity},
+    backlog::Backlog,
     channel::{Entry, Turn},
     channels::Channels,
+    commits::Commits,
     encode::Wire,
     heartbeat::Registry,
+    journal::Journal,
     metrics::GatewayMetrics,
     past::Past,
     session::{Hold, Session},
@@ -59,6 +62,8 @@ struct Inner {
     past: Box<dyn Past>,
     authenticator: Arc<Authenticator>,
     metrics: GatewayMetrics,
+    journal: Journal,
+    last_backlog: Mutex<Backlog>,
     started: Instant,
     channels: Mutex<Channels>,
     registry: Mutex<Registry>,
@@ -83,11 +88,11 @@ struct Shard {
     filled: Notify,
 }
 
-/// Sessions with something to be written, and since when.
+/// Sessions with something to be written, and the commits that it is of.
 #[derive(Default)]
 struct Pending {
     dirty: Vec<Arc<Session>>,
-    since: Option<Instant>,
+    commits: Commits,
 }
 
 impl Hub {
@@ -105,10 +110,12 @@ impl Hub {
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
             tokens: known.tokens.into_iter().collect(),
+            journal: Journal::new(config.limits.log_lines),
             config,
             past,
             authenticator,
             metrics: GatewayMetrics::new(),
+            last_backlog: Mutex::default(),
             started: Instant::now(),
             channels: Mutex::default(),
             registry: Mutex::default(),
@@ -144,6 +151,14 @@ impl Hub {
 
     pub(super) fn metrics(&self) -> &GatewayMetrics {
         &self.0.metrics
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    pub(super) fn last_backlog(&self) -> &Mutex<Backlog> {
+        &self.0.last_backlog
     }
 
     pub(super) fn channels(&self) -> &Mutex<Channels> {
@@ -208,6 +223,8 @@ impl Hub {
             return None;
         }
         registry.insert(&session);
+        drop(registry);
+        self.0.journal.opened(&session);
         Some(session)
     }
 
@@ -216,6 +233,7 @@ impl Hub {
         self.0.registry.lock().remove(session);
         self.unsubscribe_all(session);
         self.0.metrics.closed(session.wire().transport(), reason);
+        self.0.journal.closed(session, reason);
     }
 
     /// Ends every subscription of a session.
@@ -226,7 +244,9 @@ impl Hub {
             channels.leave(session, subscription.slot, subscription.state);
         }
         drop(channels);
-        self.0.metrics.unsubscribed(gone.len());
+        for subscription in &gone {
+            self.0.metrics.unsubscribed(&subscription.channel);
+        }
     }
 
     /// A session's expiry changed.
@@ -242,32 +262,24 @@ impl Hub {
     }
 
     /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write. `committed`
-    /// is when the commit was announced, as far as this process can tell.
-    pub fn publish(&self, updates: &[Update], committed: Instant) {
-        let entries = updates
-            .iter()
-            .map(|update| (update.channel.clone(), Entry::from(update.clone())));
-        self.announce(entries, committed);
-    }
-
-    /// Queues messages that became known at `since`.
-    pub(super) fn announce(&self, entries: impl Iterator<Item = (Channel, Entry)>, since: Instant) {
+    /// is when it was committed, where that is known: the fan-out's latency is measured from it.
+    pub fn publish(&self, updates: &[Update], committed: impl Into<Option<Instant>>) {
         let now = Instant::now();
         let mut turn = Turn::new(self.0.shards.len());
         let mut rearmed = false;
         let mut channels = self.0.channels.lock();
-        for (channel, entry) in entries {
-            let Some(slot) = self.slot_to_publish(&mut channels, &channel, now) else {
+        for update in updates {
+            let Some(slot) = self.slot_to_publish(&mut channels, &update.channel, now) else {
                 continue;
             };
-            let ring = self.0.config.ring_updates;
+            let (entry, ring) = (Entry::from(update.clone()), self.0.config.ring_updates);
             rearmed |= channels.publish(slot, entry, ring, now, &mut turn);
         }
         drop(channels);
         if rearmed {
             self.0.rearmed.notify_one();
         }
-        self.finish(turn, since);
+        self.finish(turn, committed.into());
     }
 
     /// Channels that nobody listens to are remembered up to a bound; the store knows the others.
@@ -293,7 +305,8 @@ impl Hub {
         let mut channels = self.0.channels.lock();
         let next = channels.fire_due(now, &mut turn);
         drop(channels);
-        self.finish(turn, now);
+        // What waited did so on purpose: it is not late.
+        self.finish(turn, None);
         next
     }
 
@@ -301,17 +314,24 @@ impl Hub {
         self.0.rearmed.notified().await;
     }
 
-    fn finish(&self, turn: Turn, since: Instant) {
+    fn finish(&self, turn: Turn, committed: Option<Instant>) {
         self.0.metrics.conflated(turn.conflated);
         for session in turn.slow {
             session.end(CloseReason::Slow);
         }
-        for (shard, dirty) in self.0.shards.iter().zip(turn.dirty) {
-            if dirty.is_empty() {
+        let mut way = None;
+        for (number, (shard, dirty)) in self.0.shards.iter().zip(turn.dirty).enumerate() {
+            // Only for sessions that wait for the flusher anyway: a round that has nothing to write ends after theirs.
+            let joined = turn.joined & (1 << number) != 0;
+            if dirty.is_empty() && !joined {
                 continue;
             }
             let mut pending = shard.pending.lock();
-            pending.since.get_or_insert(since);
+            if let Some(at) = committed {
+                pending
+                    .commits
+                    .note(way.get_or_insert_with(|| self.0.metrics.on_its_way(at)));
+            }
             if pending.dirty.is_empty() {
                 pending.dirty = dirty;
             } else {
@@ -347,15 +367,12 @@ impl Hub {
             {
                 tokio::time::sleep_until((at + linger).into()).await;
             }
-            let Pending { dirty, since } = std::mem::take(&mut *shard.pending.lock());
+            let Pending { dirty, commits } = std::mem::take(&mut *shard.pending.lock());
             for some in dirty.chunks(WRITES_A_TURN) {
-                let sent = writer.flush(some);
-                self.0.metrics.sent(sent.packets, sent.bytes);
+                self.0.metrics.sent_all(&writer.flush(some));
                 tokio::task::yield_now().await;
             }
-            if let Some(since) = since {
-                self.0.metrics.fanned_out(since);
-            }
+            drop(commits);
             flushed = Some(Instant::now());
         }
     }
@@ -411,19 +428,5 @@ impl Hub {
     /// Open sessions by transport, in the order of [`Transport::ALL`](super::encode::Transport::ALL).
     pub fn session_counts(&self) -> [usize; 3] {
         self.0.registry.lock().counts()
-    }
-
-    /// Channels with at least one subscription, by name.
-    pub fn subscriber_counts(&self) -> Vec<(String, usize)> {
-        let channels = self.0.channels.lock();
-        let mut counts: Vec<(String, usize)> = channels
-            .slots
-            .iter()
-            .filter(|(_, state)| state.watchers > 0)
-            .map(|(_, state)| (state.name.plain.clone(), state.watchers))
-            .collect();
-        drop(channels);
-        counts.sort();
-        counts
     }
 }

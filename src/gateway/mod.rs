@@ -8,19 +8,25 @@
 
 pub mod address;
 pub mod auth;
+mod backlog;
+mod beat;
+mod budget;
 pub mod channel;
 mod channels;
 mod clock;
 mod close;
+mod commits;
 mod config;
 pub mod context;
 pub mod deflate;
 pub mod encode;
 mod error_code;
 pub mod frame;
+mod handshakes;
 mod heartbeat;
 pub mod hub;
 pub mod inflate;
+mod journal;
 mod metrics;
 pub mod msgpack;
 pub mod origin;
@@ -48,13 +54,9 @@ pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
 pub use error_code::{ErrorCode, Refusal};
 pub use hub::KnownChannels;
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware, routing::get};
 use utoipa::OpenApi;
 
 use self::{
@@ -108,9 +110,20 @@ impl Gateway {
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
         let authenticator = Authenticator::new(&config.auth)?;
-        authenticator.load().await?;
+        // Public channels need no keys, and an issuer that is down now may be up when the first token comes.
+        let unloaded = authenticator.load().await.err();
         let gateway = Self::assemble(config, channels, Box::new(history), authenticator, tasks)?;
         let hub = gateway.context.hub().clone();
+        if let Some(error) = unloaded {
+            tracing::warn!(%error, "tokens are refused until the key set is fetched; trying again until it is");
+            let (hub, stop) = (hub.clone(), tasks.token());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = hub.authenticator().load_in_time() => {}
+                }
+            });
+        }
         // Not critical: a client that subscribes asks again.
         if let Err(error) = hub.warm(&Channel::NewBlock(None)).await {
             tracing::warn!(%error, "the newest block is not known yet");
@@ -146,9 +159,12 @@ impl Gateway {
                 hub.run_flusher(shard, writer).await;
             });
         }
-        let ticking = hub.clone();
+        let (ticking, beating) = (hub.clone(), hub.clone());
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
+        });
+        spawn(tasks, "gateway heartbeat", async move {
+            beating.run_heartbeat().await;
         });
         let context = Context::new(hub, origins, connections, tasks.clone());
         Ok(Self { context })
@@ -156,12 +172,17 @@ impl Gateway {
 
     /// `/realtime`, `/realtime/sse`, `/socket.io/` and `/api/v1/stats`.
     pub fn router(&self) -> Router {
+        let watched = middleware::from_fn_with_state(self.context.clone(), handshakes::watch);
         Router::new()
             .route("/realtime", get(websocket::open))
             .route("/realtime/sse", get(sse::open))
-            .route("/api/v1/stats", get(stats::show))
             .with_state(self.context.clone())
             .merge(transport::socketio::router(self.context.clone()))
+            .layer(watched)
+            .route(
+                "/api/v1/stats",
+                get(stats::show).with_state(self.context.clone()),
+            )
     }
 
     /// What of it is REST.
@@ -199,7 +220,7 @@ async fn follow(hub: &Hub, mut feed: Feed) {
                 if std::mem::take(&mut failing) {
                     tracing::info!("the updates can be read again");
                 }
-                hub.publish(&commit, Instant::now());
+                hub.publish(&commit, commit.at);
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {

@@ -133,6 +133,8 @@ pub struct Outbox {
     pub awaited: bool,
     /// The session has ended: nothing is taken any more.
     closed: bool,
+    /// Packets and bytes that were sent.
+    given: (u64, u64),
     marks: Option<Box<Marks>>,
 }
 
@@ -150,6 +152,7 @@ impl Outbox {
             blocked: false,
             awaited: false,
             closed: false,
+            given: (0, 0),
             marks: (wire.transport() == Transport::Sse).then(Box::default),
         }
     }
@@ -161,6 +164,11 @@ impl Outbox {
     /// Bytes waiting.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Packets and bytes that were sent or taken.
+    pub fn given(&self) -> (u64, u64) {
+        self.given
     }
 
     /// How many more bytes can be queued without passing half of the bound: what replay may use, so that live
@@ -232,6 +240,16 @@ impl Outbox {
             prev: delivery.prev,
         });
         Pushed::Conflated
+    }
+
+    /// Queues a message that is true now or never; `false` when it would have to wait behind what is conflated.
+    pub fn push_fresh(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
+        let room = self.bytes + packet.len() <= self.bound || self.first.is_none();
+        if !self.held.is_empty() || !room {
+            return false;
+        }
+        self.append_update(packet, name, None);
+        true
     }
 
     /// Sets where a channel of an event stream stands, without a message.
@@ -350,6 +368,7 @@ impl Outbox {
     /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
     pub fn advance(&mut self, mut count: usize) -> usize {
         self.bytes -= count;
+        self.given.1 += count as u64;
         let mut finished = 0;
         while let Some(first) = &self.first {
             let rest = first.len() - self.sent;
@@ -361,6 +380,7 @@ impl Outbox {
             self.sent = 0;
             self.shift();
             finished += 1;
+            self.given.0 += 1;
         }
         finished
     }
@@ -379,6 +399,8 @@ impl Outbox {
             }
             total += payload.len();
             self.bytes -= first.len();
+            self.given.0 += 1;
+            self.given.1 += first.len() as u64;
             self.shift();
             taken.push(payload);
         }

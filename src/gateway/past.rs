@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use crate::{
-    bus::History,
+    bus::{History, StaleSource},
     model::{Channel, Update},
 };
 
@@ -41,6 +41,9 @@ pub trait Past: Send + Sync {
 
     /// What a new subscriber is shown: the newest block or price.
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>>;
+
+    /// The price sources whose newest tick is too old to be used, or that never gave one.
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>>;
 }
 
 fn failed(error: impl std::fmt::Display) -> PastError {
@@ -78,5 +81,9 @@ impl Past for History {
 
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async move { History::snapshot(self, channel).await.map_err(failed) })
+    }
+
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+        Box::pin(async move { History::stale_sources(self).await.map_err(failed) })
     }
 }

@@ -52,7 +52,14 @@ impl Problem {
 
 impl From<&AuthError> for Problem {
     fn from(error: &AuthError) -> Self {
-        Self::from(&refusal_of(error))
+        match error {
+            AuthError::Unavailable => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                error.to_string(),
+            ),
+            _ => Self::from(&refusal_of(error)),
+        }
     }
 }
 

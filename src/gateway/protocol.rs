@@ -137,9 +137,6 @@ impl Request {
             "ping" => Ok(Self::Ping),
             "auth" => {
                 let AuthData { token } = read(event, data)?;
-                if token.is_empty() {
-                    return Err(Refusal::bad_request("auth: token is empty"));
-                }
                 Ok(Self::Auth { token })
             }
             "subscriptions" => Ok(Self::Subscriptions),

@@ -71,7 +71,7 @@ impl Replay {
                 Step::Read { through } => match self.read(through).await {
                     Ok(read) => page = read,
                     Err(error) => {
-                        tracing::error!(%error, channel = %self.channel, "a replay was given up");
+                        tracing::error!(%error, session = self.session.id(), channel = %self.channel, "a replay was given up");
                         let retry_after_ms = self.session.hub().retry_after_ms();
                         return self.session.end(CloseReason::GoingAway { retry_after_ms });
                     }

@@ -59,7 +59,7 @@ impl Session {
     ///
     /// Requests of one session are to be made one after the other. The returned future may wait for the store.
     pub async fn request(self: &Arc<Self>, request: Result<Request, Refusal>, reply: Reply) {
-        self.hub.metrics().received();
+        self.hub.metrics().received(&request);
         let _busy = Busy::with(self);
         let answer = match self.admit() {
             Err(refusal) => Some(Answer::Refused(refusal)),
@@ -94,9 +94,18 @@ impl Session {
     }
 
     pub(super) fn answer(self: &Arc<Self>, answer: &Answer, reply: Reply) {
+        if let Answer::Refused(refusal) = answer {
+            self.note_refused(refusal.code);
+        }
         for packet in reply(answer) {
             self.queue(packet);
         }
+    }
+
+    /// Counts and logs that something asked for was refused.
+    pub(super) fn note_refused(&self, code: ErrorCode) {
+        self.hub.metrics().request_refused(code);
+        self.hub.journal().request_refused(self, code);
     }
 
     /// Counts a request; one too many is refused, and refusing too often ends the session.
@@ -108,6 +117,7 @@ impl Session {
         };
         let abused = client.abuse.admit(now).is_err();
         drop(client);
+        self.hub.metrics().rate_limited();
         if abused {
             self.end(CloseReason::Abuse);
         }
@@ -160,18 +170,23 @@ impl Session {
             let chosen = which(subscription);
             if chosen {
                 channels.leave(self, subscription.slot, subscription.state);
+                self.hub.metrics().unsubscribed(&subscription.channel);
                 gone.push(subscription.channel.to_string());
             }
             !chosen
         });
         drop(channels);
-        self.hub.metrics().unsubscribed(gone.len());
         gone
     }
 
     async fn authenticate(self: &Arc<Self>, token: &str) -> Answer {
-        let identity = match self.hub.authenticator().verify(token).await {
-            Ok(identity) => identity,
+        let identity = match self.hub.authenticator().renew(token).await {
+            Ok(Some(identity)) => identity,
+            // As at the handshake, an empty token is no token. It changes nothing: the answer says who this is.
+            Ok(None) => {
+                let user = self.identity().map(|identity| user_json(&identity));
+                return Answer::ack(&json!({"success": true, "user": user}));
+            }
             Err(error) => return Answer::Refused(refusal_of(&error)),
         };
         if self.identity().is_some_and(|now| now.sub != identity.sub) {
@@ -230,10 +245,10 @@ impl Session {
 
 /// What a client is told of a token that was refused.
 pub fn refusal_of(error: &AuthError) -> Refusal {
-    let code = if error.is_expired() {
-        ErrorCode::TokenExpired
-    } else {
-        ErrorCode::Unauthorized
+    let code = match error {
+        AuthError::Expired => ErrorCode::TokenExpired,
+        AuthError::Unavailable => ErrorCode::Internal,
+        _ => ErrorCode::Unauthorized,
     };
     Refusal::new(code, error.to_string())
 }

@@ -14,6 +14,7 @@
 
 use std::{
     io::ErrorKind,
+    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
@@ -28,10 +29,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::{net::TcpStream, sync::Notify};
 
 use super::{
-    CloseReason,
+    CloseReason, ErrorCode,
+    address::Permit,
     auth::Identity,
     channel::{Pace, Seat},
     encode::{self, Packet, Transport, Wire},
+    handshakes,
     hub::Hub,
     outbox::{Delivery, Outbox, Pushed, Sent},
     protocol::Answer,
@@ -46,8 +49,12 @@ use crate::{
 /// hub is locked: it must only format.
 pub type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
 
-/// Anything that is to be dropped when the session is: the permit of its address.
-pub type Hold = Box<dyn Send + Sync>;
+/// Where the client is, and the permit that its address gets back with the session.
+#[derive(Debug)]
+pub struct Hold {
+    pub address: IpAddr,
+    pub permit: Permit,
+}
 
 /// See the module's description.
 ///
@@ -79,7 +86,9 @@ pub struct Session {
     ended: OnceLock<CloseReason>,
     /// Breaks the connection of a puller that does not take the goodbye.
     hangup: OnceLock<Hangup>,
-    _hold: Option<Hold>,
+    hold: Option<Hold>,
+    /// In ms since the hub started.
+    opened_ms: u64,
 }
 
 /// What one session listens to.
@@ -115,6 +124,8 @@ pub enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// The connection is broken: nothing that waits will ever be sent.
+    Lost,
 }
 
 /// What a puller gets.
@@ -159,7 +170,8 @@ impl Session {
             drained: Notify::new(),
             ended: OnceLock::new(),
             hangup: OnceLock::new(),
-            _hold: hold,
+            hold,
+            opened_ms: heard,
         }
     }
 
@@ -170,6 +182,23 @@ impl Session {
 
     pub fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// The client's address, where it is known.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.hold.as_ref().map(|hold| hold.address)
+    }
+
+    /// Ms since the session was made.
+    pub(super) fn age_ms(&self) -> u64 {
+        self.hub.clock_ms().saturating_sub(self.opened_ms)
+    }
+
+    /// Messages and bytes given to the client so far, and bytes that wait.
+    pub(super) fn traffic(&self) -> (u64, u64, usize) {
+        let outbox = self.outbox.lock();
+        let (messages, bytes) = outbox.given();
+        (messages, bytes, outbox.bytes())
     }
 
     pub fn hub(&self) -> &Hub {
@@ -189,6 +218,14 @@ impl Session {
         self.expires_at_ms.store(expires, Ordering::Relaxed);
         drop(client);
         self.hub.watch(self);
+    }
+
+    /// A connected client was not let in.
+    pub(super) fn refused_to_join(&self, code: Option<ErrorCode>) {
+        let reason = handshakes::reason_of(code);
+        let transport = self.wire.transport();
+        self.hub.metrics().handshake_refused(transport, reason);
+        self.hub.journal().join_refused(self, reason);
     }
 
     /// Notes that something arrived from the client.
@@ -305,7 +342,7 @@ impl Session {
     /// Writes what the socket takes, or wakes the puller.
     pub(super) fn flush(self: &Arc<Self>) -> Flushed {
         let (flushed, sent) = self.flush_counted();
-        self.hub.metrics().sent(sent.packets, sent.bytes);
+        self.hub.metrics().sent(self.wire.transport(), sent);
         flushed
     }
 
@@ -352,7 +389,7 @@ impl Session {
         let mut outbox = self.outbox.lock();
         outbox.blocked = false;
         let (sent, stopped) = outbox.write_to(|bytes| socket.try_write(bytes));
-        self.hub.metrics().sent(sent.packets, sent.bytes);
+        self.hub.metrics().sent(self.wire.transport(), sent);
         self.after_writing(outbox, sent.bytes, stopped)
     }
 
@@ -372,8 +409,9 @@ impl Session {
             None => Flushed::All,
             Some(ErrorKind::WouldBlock) => Flushed::Blocked,
             Some(_) => {
+                self.hub.metrics().send_failed();
                 self.end(CloseReason::Lost);
-                Flushed::Blocked
+                Flushed::Lost
             }
         }
     }
@@ -393,7 +431,11 @@ impl Session {
             self.drained.notify_waiters();
         }
         if !taken.is_empty() {
-            self.hub.metrics().sent(taken.len(), count);
+            let sent = Sent {
+                packets: taken.len(),
+                bytes: count,
+            };
+            self.hub.metrics().sent(self.wire.transport(), sent);
             // All that is ever heard of a client that only reads.
             if self.wire.transport() == Transport::Sse {
                 self.heard();

@@ -1,10 +1,13 @@
 //! `GET /api/v1/stats`: who is connected and what they listen to.
 
+mod census;
+mod filter;
+
 use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -17,6 +20,9 @@ use utoipa::{
     },
 };
 
+pub use self::filter::Filter;
+
+use self::census::Counted;
 use super::{
     auth::{AuthError, bearer_token},
     context::Context,
@@ -24,12 +30,36 @@ use super::{
     problem::Problem,
 };
 
+/// Channels in an answer when the request does not say, and at most.
+const DEFAULT_LIMIT: usize = 100;
+const MOST_CHANNELS: usize = 1_000;
+
 /// Sessions and subscriptions of this process.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Stats {
+    /// Since the gateway began, in ms.
+    uptime_ms: u64,
     sessions: SessionCounts,
-    /// Channels with at least one subscription, by name.
+    /// Subscriptions of all sessions to all channels.
+    subscriptions: usize,
+    backlog: BacklogCounts,
+    /// Channels with at least one subscription that the filter takes, whether listed or not.
+    channels_total: usize,
+    /// Of these, those with the most subscribers, as many as asked for.
     channels: Vec<ChannelCount>,
+}
+
+/// What waits to be sent, measured within the last second or so.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BacklogCounts {
+    /// Of all sessions.
+    bytes: u64,
+    /// Bytes of the session with the most.
+    largest_bytes: u64,
+    /// Sessions for which anything waits.
+    sessions: u64,
 }
 
 /// Open sessions by transport.
@@ -46,11 +76,52 @@ pub struct ChannelCount {
     /// Canonical name, such as `price:ETH`.
     channel: String,
     subscribers: usize,
+    modes: ModeCounts,
+    /// Of the newest update that this process has seen; null where that is not known, 0 where there is none.
+    seq: Option<u64>,
+    /// Updates that came since the channel is in this process's memory.
+    updates: u64,
+    /// Messages queued for subscribers as these came; neither snapshots nor replays.
+    messages: u64,
+}
+
+/// The subscriptions of a channel by what they get.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModeCounts {
+    /// Every update.
+    all: usize,
+    /// The newest, at once.
+    latest: usize,
+    /// The newest, at most once an interval.
+    interval: usize,
+    /// Still being sent what they missed.
+    replaying: usize,
+}
+
+impl From<Counted> for ChannelCount {
+    fn from(counted: Counted) -> Self {
+        let [all, latest, interval] = counted.attached;
+        Self {
+            channel: counted.name.plain.clone(),
+            subscribers: counted.subscribers,
+            modes: ModeCounts {
+                all,
+                latest,
+                interval,
+                replaying: counted.subscribers.saturating_sub(all + latest + interval),
+            },
+            seq: counted.seq,
+            updates: counted.published,
+            messages: counted.delivered,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 pub struct Parameters {
     token: Option<String>,
+    channel: Option<String>,
+    limit: Option<usize>,
 }
 
 /// The scheme that `security` names, for the OpenAPI description.
@@ -69,12 +140,13 @@ impl Modify for Bearer {
     }
 }
 
-/// The problems a token can end in, for the OpenAPI description. The schema is described with the rest of REST.
+/// The problems a request can end in, for the OpenAPI description. The schema is described with the rest of REST.
 struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         [
+            ("400", "The query is not valid"),
             ("401", "A token is needed, or the one given is not valid"),
             ("403", "The token lacks the role `admin`"),
         ]
@@ -98,7 +170,11 @@ impl IntoResponses for Refusals {
     path = "/api/v1/stats",
     tag = "gateway",
     security((), ("bearer" = [])),
-    params(("token" = Option<String>, Query, description = "A token, instead of the Authorization header")),
+    params(
+        ("channel" = Option<String>, Query, description = "One channel by its name, or those that begin alike: `price:*`"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Most channels listed, 100 by default"),
+        ("token" = Option<String>, Query, description = "A token, instead of the Authorization header"),
+    ),
     responses(
         (status = 200, description = "What this process serves now", body = Stats),
         Refusals,
@@ -106,34 +182,49 @@ impl IntoResponses for Refusals {
 )]
 pub async fn show(
     State(context): State<Context>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let parameters = match parameters {
+        Ok(Query(parameters)) => parameters,
+        Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
+    };
     if !context.config().public_stats
         && let Err(problem) = require_admin(&context, &headers, parameters.token.as_deref()).await
     {
         return problem.into_response();
     }
-    let [websocket, socketio, sse] = context.hub().session_counts();
+    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST_CHANNELS).contains(&limit) {
+        let detail = format!("limit must be 1 to {MOST_CHANNELS}");
+        return Problem::bad_request(detail).into_response();
+    }
+    let (hub, filter) = (context.hub(), Filter::new(parameters.channel.as_deref()));
+    let (census, backlog) = (hub.census(&filter, limit), hub.backlog());
+    let [websocket, socketio, sse] = hub.session_counts();
     debug_assert_eq!(
         Transport::ALL,
         [Transport::WebSocket, Transport::SocketIo, Transport::Sse]
     );
     let stats = Stats {
+        uptime_ms: hub.clock_ms(),
         sessions: SessionCounts {
             total: websocket + socketio + sse,
             websocket,
             socketio,
             sse,
         },
-        channels: context
-            .hub()
-            .subscriber_counts()
+        subscriptions: census.subscriptions,
+        backlog: BacklogCounts {
+            bytes: backlog.bytes,
+            largest_bytes: backlog.largest,
+            sessions: backlog.sessions,
+        },
+        channels_total: census.matching,
+        channels: census
+            .channels
             .into_iter()
-            .map(|(channel, subscribers)| ChannelCount {
-                channel,
-                subscribers,
-            })
+            .map(ChannelCount::from)
             .collect(),
     };
     Json(stats).into_response()

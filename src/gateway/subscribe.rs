@@ -12,6 +12,7 @@ use super::{
     CloseReason, ErrorCode, Refusal,
     channel::{ChannelState, Pace, Snapshot},
     channels::Channels,
+    metrics::Resumed,
     outbox::Outbox,
     past::{PastError, Span},
     protocol::{Answer, Names, Subscribe},
@@ -105,7 +106,7 @@ impl Session {
     /// Everything that may have to be read before the channel can be joined.
     async fn ask_store(&self, mut wanted: Wanted) -> Result<Wanted, Refusal> {
         let failed = |error: PastError| {
-            tracing::error!(%error, channel = %wanted.channel, "a subscription failed");
+            tracing::error!(%error, session = self.id(), channel = %wanted.channel, "a subscription failed");
             Refusal::new(
                 ErrorCode::Internal,
                 "the history cannot be read now; try again",
@@ -130,7 +131,7 @@ impl Session {
         reply: Reply,
     ) {
         let limits = &self.hub.config().limits;
-        let mut replays = Vec::new();
+        let (mut replays, mut refused) = (Vec::new(), Vec::new());
         let mut guard = self.hub.channels().lock();
         let channels = &mut *guard;
         if self.ended().is_some() {
@@ -168,13 +169,16 @@ impl Session {
                     });
                     joining.push(one);
                 }
-                Err(refusal) => joined.push(Joined {
-                    channel: name.chars().take(64).collect(),
-                    success: false,
-                    seq: None,
-                    recovered: None,
-                    error: Some(refusal),
-                }),
+                Err(refusal) => {
+                    refused.push(refusal.code);
+                    joined.push(Joined {
+                        channel: name.chars().take(64).collect(),
+                        success: false,
+                        seq: None,
+                        recovered: None,
+                        error: Some(refusal),
+                    });
+                }
             }
         }
         let packets = reply(&answer(&request.names, joined));
@@ -195,15 +199,19 @@ impl Session {
             {
                 let old = subscriptions.swap_remove(at);
                 channels.leave(self, old.slot, old.state);
+            } else {
+                self.hub.metrics().subscribed(&one.wanted.channel);
             }
             let (subscription, replay) = self.join_one(channels, one, request.snapshot);
             subscriptions.push(subscription);
             replays.extend(replay);
         }
         fits &= self.outbox.lock().bytes() <= limits.backlog_bytes;
-        self.hub.metrics().subscribed(subscriptions.len() - before);
         drop(subscriptions);
         drop(guard);
+        for code in refused {
+            self.note_refused(code);
+        }
         if !fits {
             return self.end(CloseReason::Slow);
         }
@@ -269,6 +277,13 @@ impl Session {
         } = one;
         let state = &mut channels.slots[slot];
         state.watchers += 1;
+        if wanted.since.is_some() {
+            self.hub.metrics().resumed(match resume {
+                None => Resumed::Refused,
+                Some(since) if state.covers(since) => Resumed::Memory,
+                Some(_) => Resumed::Store,
+            });
+        }
         let mut outbox = self.outbox.lock();
         let mut replay = None;
         match resume {

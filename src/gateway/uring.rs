@@ -11,6 +11,7 @@ use parking_lot::MutexGuard;
 
 use super::{
     CloseReason,
+    metrics::Tally,
     outbox::{Gathered, Outbox, Sent},
     session::Session,
 };
@@ -55,15 +56,15 @@ impl Uring {
     }
 
     /// Writes what waits in these sessions, as [`Session::flush`] does for one.
-    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Sent {
-        let mut sent = Sent::default();
+    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
+        let mut tally = Tally::default();
         for batch in sessions.chunks(BATCH) {
-            sent += self.flush_batch(batch);
+            self.flush_batch(batch, &mut tally);
         }
-        sent
+        tally
     }
 
-    fn flush_batch(&mut self, sessions: &[Arc<Session>]) -> Sent {
+    fn flush_batch(&mut self, sessions: &[Arc<Session>], tally: &mut Tally) {
         let mut sends = Vec::with_capacity(sessions.len());
         // Without a socket, used by another right now, or in this batch twice: written one by one afterwards.
         let mut others = Vec::new();
@@ -96,7 +97,8 @@ impl Uring {
             // The kernel may still read them.
             std::mem::forget(std::mem::take(&mut self.joined));
         }
-        let mut sent = Sent::default();
+        // Ended once no outbox is locked any more: that takes the lock on the channels, which comes before.
+        let (mut failed, mut lost) = (Vec::new(), Vec::new());
         for send in sends {
             let Send {
                 session,
@@ -108,8 +110,12 @@ impl Uring {
             match outcome {
                 Some(count) if count >= 0 => {
                     let count = count as usize;
-                    sent.packets += outbox.advance(count);
-                    sent.bytes += count;
+                    let packets = outbox.advance(count);
+                    let sent = Sent {
+                        packets,
+                        bytes: count,
+                    };
+                    tally.add(session.wire().transport(), sent);
                     let stopped = (count < wanted).then_some(io::ErrorKind::WouldBlock);
                     let more = stopped.is_none() && !outbox.is_empty();
                     session.written(outbox, count, stopped);
@@ -123,21 +129,27 @@ impl Uring {
                         others.push(session);
                     }
                     kind => {
-                        session.written(outbox, 0, Some(kind));
+                        drop(outbox);
+                        failed.push((session, kind));
                     }
                 },
                 // Nobody knows how much of it was sent.
                 None => {
                     outbox.leak_first();
                     drop(outbox);
-                    session.end(CloseReason::Lost);
+                    lost.push(session);
                 }
             }
         }
-        for session in others {
-            sent += session.flush_counted().1;
+        for (session, kind) in failed {
+            session.written(session.outbox.lock(), 0, Some(kind));
         }
-        sent
+        for session in lost {
+            session.end(CloseReason::Lost);
+        }
+        for session in others {
+            tally.add(session.wire().transport(), session.flush_counted().1);
+        }
     }
 
     /// Submits all and waits for all. After an error some have no outcome, and may still be under way.

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use super::{outbox::Sent, session::Session};
+use super::{metrics::Tally, session::Session};
 
 /// See the module's description.
 pub enum Writer {
@@ -10,7 +10,7 @@ pub enum Writer {
     Send,
     /// A system call for many: Linux only, and where the kernel allows it.
     #[cfg(target_os = "linux")]
-    Uring(super::uring::Uring),
+    Uring(Box<super::uring::Uring>),
 }
 
 impl Writer {
@@ -19,20 +19,20 @@ impl Writer {
         match io_uring {
             false => Ok(Self::Send),
             #[cfg(target_os = "linux")]
-            true => super::uring::Uring::new().map(Self::Uring),
+            true => super::uring::Uring::new().map(|ring| Self::Uring(Box::new(ring))),
             #[cfg(not(target_os = "linux"))]
             true => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Sent {
+    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
         match self {
             Self::Send => {
-                let mut sent = Sent::default();
+                let mut tally = Tally::default();
                 for session in sessions {
-                    sent += session.flush_counted().1;
+                    tally.add(session.wire().transport(), session.flush_counted().1);
                 }
-                sent
+                tally
             }
             #[cfg(target_os = "linux")]
             Self::Uring(ring) => ring.flush(sessions),

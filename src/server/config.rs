@@ -12,6 +12,8 @@ pub struct ServerConfig {
     pub header_timeout_ms: u64,
     /// Most bytes of a request's headers; at least 8192.
     pub header_bytes: usize,
+    /// Send buffer asked of the kernel a connection, in bytes: small, so that a client that does not read shows early.
+    pub send_buffer_bytes: usize,
     /// On shutdown, how long sessions and requests may take to end, in ms.
     pub drain_timeout_ms: u64,
 }
@@ -23,6 +25,7 @@ impl Default for ServerConfig {
             port: 3000,
             header_timeout_ms: 10_000,
             header_bytes: 65_536,
+            send_buffer_bytes: 65_536,
             drain_timeout_ms: 10_000,
         }
     }

@@ -1,6 +1,6 @@
 //! The log of committed updates: append within a writer's transaction, read by channel and seq.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
@@ -132,8 +132,24 @@ impl Store {
         through: u64,
         limit: u32,
     ) -> Result<Vec<Update>, StoreError> {
+        let page = self
+            .updates_with_age(channel, since, through, limit)
+            .await?;
+        Ok(page.into_iter().map(|(update, _)| update).collect())
+    }
+
+    /// As [`Self::updates_between`], each with how long ago its transaction began, by the database's own clock.
+    pub async fn updates_with_age(
+        &self,
+        channel: &Channel,
+        since: u64,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<(Update, Duration)>, StoreError> {
         let query = sqlx::query(
-            "SELECT u.seq, u.event, u.data FROM updates u JOIN channels c ON c.id = u.channel_id
+            "SELECT u.seq, u.event, u.data,
+                    extract(epoch FROM clock_timestamp() - u.created_at)::float8 AS age
+             FROM updates u JOIN channels c ON c.id = u.channel_id
              WHERE c.name = $1 AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq LIMIT $4",
         )
         .bind(channel.to_string())
@@ -143,7 +159,10 @@ impl Store {
         .fetch_all(&self.live);
         let rows = self.answered(query).await?;
         rows.into_iter()
-            .map(|row| update_of(channel.clone(), &row))
+            .map(|row| {
+                let age = Duration::try_from_secs_f64(row.try_get("age")?).unwrap_or_default();
+                Ok((update_of(channel.clone(), &row)?, age))
+            })
             .collect()
     }
 

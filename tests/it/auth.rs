@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::support::{Script, World, WsClient, mint, run_to_end};
+use crate::support::{
+    Bare, Heard, Issuer, Line, Over, Query, Script, World, WsClient, eventually, mint, run_to_end,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -201,4 +203,113 @@ async fn a_minted_token_is_good_and_stats_need_the_role() {
     assert_eq!(nothing.status(), 404);
     assert!(nothing.text().await.unwrap().contains("nothing here"));
     world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_channel_reaches_its_subject_alone_on_every_transport() {
+    let mut bare = Bare::start("").await;
+    let base = bare.server.url().to_owned();
+    let alice = mint("alice", None, Some(&["price:ETH"]), HOUR);
+    let names = json!({ "channels": ["user:alice", "user:bob", "new-block", "price:ETH"] });
+    let mut lines = Vec::new();
+    for over in [Over::WebSocket, Over::SocketIo, Over::Polling] {
+        let mut line = Line::open(over, &base, &Query::default()).await.unwrap();
+        line.ask("auth", &json!({ "token": alice })).await;
+        line.answer().await;
+        line.ask("subscribe", &names).await;
+        let answer = line.answer().await;
+        let codes: Vec<&Value> = answer["channels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["error"]["code"])
+            .collect();
+        // Denied one by one, and the session lives on.
+        assert_eq!(
+            codes,
+            [
+                &Value::Null,
+                &"FORBIDDEN".into(),
+                &"FORBIDDEN".into(),
+                &Value::Null
+            ]
+        );
+        lines.push(line);
+    }
+    let stream = format!("{base}/realtime/sse?channels=user:alice");
+    let nobody = reqwest::get(&stream).await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    let bob = mint("bob", None, None, HOUR);
+    let other = reqwest::get(format!("{stream}&token={bob}")).await.unwrap();
+    assert_eq!(other.status(), 403);
+    let query = Query {
+        channels: vec!["user:alice".to_owned()],
+        token: Some(alice),
+        ..Query::default()
+    };
+    let mut own = Line::open(Over::EventStream, &base, &query).await.unwrap();
+    own.answer().await;
+    lines.push(own);
+    bare.ledger
+        .commit(&["user:bob", "user:alice", "new-block"])
+        .await;
+    for line in &mut lines {
+        let told = loop {
+            if let Heard::Message(message) = line.hear().await {
+                break message;
+            }
+        };
+        assert_eq!((told.channel.as_str(), told.seq), ("user:alice", Some(1)));
+    }
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_is_down_at_the_start_keeps_nobody_from_public_channels() {
+    let issuer = Issuer::start().await;
+    for mode in ["optional", "required"] {
+        issuer.serve(json!("down"));
+        let bare = Bare::start(&format!(
+            "[gateway.auth]\nmode = {mode:?}\nsecret = \"\"\nalgorithm = \"ES256\"\njwks_url = {:?}\njwks_reload_ms = 100",
+            issuer.url()
+        ))
+        .await;
+        let url = bare.server.realtime();
+        let with_token = format!("{url}?token={}", issuer.token());
+        let without = status(WsClient::try_connect(&url, &[]).await);
+        assert_eq!(without, if mode == "optional" { 101 } else { 401 });
+        // Not 401, at which a client gives up: the token may be good.
+        assert_eq!(status(WsClient::try_connect(&with_token, &[]).await), 503);
+        issuer.serve(json!({ "keys": [issuer.key("another")] }));
+        // The key that the token names comes later, and then without a restart.
+        eventually("the issuer is believed", || async {
+            let refused = status(WsClient::try_connect(&with_token, &[]).await);
+            (refused == 401).then_some(())
+        })
+        .await;
+        issuer.serve(json!({ "keys": [issuer.key("es256-1")] }));
+        eventually("the new key is fetched", || async {
+            let mut ws = WsClient::try_connect(&with_token, &[]).await.ok()?;
+            let user = ws.event("connected").await["data"]["user"].take();
+            (user["sub"] == "alice").then_some(())
+        })
+        .await;
+        bare.server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_token_is_no_token_at_the_handshake_and_later() {
+    let bare = Bare::start("").await;
+    let mut ws = WsClient::connect(&format!("{}?token=", bare.server.realtime())).await;
+    assert_eq!(ws.event("connected").await["data"]["user"], Value::Null);
+    let answer = ws.request("auth", json!({ "token": "" })).await;
+    assert_eq!(answer["data"], json!({ "success": true, "user": null }));
+    let token = mint("alice", None, None, HOUR);
+    ws.request("auth", json!({ "token": token })).await;
+    let answer = ws.request("auth", json!({ "token": "" })).await;
+    assert_eq!(answer["data"]["user"]["sub"], "alice", "it changes nothing");
+    let answer = ws.subscribe(json!({ "channel": "user:alice" })).await;
+    assert_eq!(answer["success"], true);
+    bare.server.stop().await;
 }

@@ -3,10 +3,13 @@
 mod support;
 
 mod auth;
+mod deploy;
 mod formats;
+mod fuzz;
 mod hostile;
 mod imports;
 mod metrics;
+mod observe;
 mod outage;
 mod page;
 mod path;
@@ -15,6 +18,7 @@ mod processes;
 mod reorg;
 mod rest;
 mod resume;
+mod seam;
 mod socketio;
 mod start;
 mod terminal;

@@ -83,6 +83,23 @@ fn every_metric_is_in_the_document_and_described_without_a_full_stop() {
     }
 }
 
+#[test]
+fn alerts_name_metrics_that_there_are() {
+    let emitted = named(&sources(&root().join("src")), '"');
+    let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let alerts = document.split("```promql").nth(1).unwrap();
+    let alerts = alerts.split("```").next().unwrap();
+    let words = alerts.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let names: Vec<&str> = words
+        .filter(|word| word.starts_with("chaincast_"))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let metric = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(emitted.contains(metric), "no metric is called {metric}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_happened_is_shown_as_zero() {
     let world = World::start().await;
@@ -97,6 +114,11 @@ async fn what_never_happened_is_shown_as_zero() {
         "chaincast_chain_node_errors_total{chain_id=\"31337\",kind=\"bad_answer\"} 0",
         "chaincast_bus_gaps_total 0",
         "chaincast_http_accept_errors_total 0",
+        "chaincast_gateway_closed_total{code=\"4008\"} 0",
+        "chaincast_gateway_handshakes_refused_total{transport=\"sse\",reason=\"too_many\"} 0",
+        "chaincast_gateway_requests_refused_total{code=\"RATE_LIMITED\"} 0",
+        "chaincast_gateway_resumes_total{from=\"refused\"} 0",
+        "chaincast_gateway_subscriptions{kind=\"price\"} 0",
     ] {
         assert!(shown.contains(line), "no {line} in {shown}");
     }

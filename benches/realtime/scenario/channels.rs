@@ -10,7 +10,7 @@ use crate::{
     load::{Load, Wire},
     script::Script,
     section::Section,
-    server::Options,
+    server::{Options, Server},
     stats,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 const SUBSCRIBERS: usize = 10;
 /// Updates at once, each to other sessions than the rest, so that every frame is a write of its own.
 const BURST: usize = 100;
+/// Less than `bus.capacity`.
+const WAKE_BURST: usize = 1_000;
 
 pub fn run(bench: &Bench) -> Section {
     let sessions = bench.pick(10_000, 1_000);
@@ -77,19 +79,7 @@ fn measure(bench: &Bench, sessions: usize, channels: usize) -> (f64, f64) {
         ..contender.options
     };
     let mut server = contender.start(bench);
-    // One update of each before anyone listens, so that no subscription has to ask the store.
-    server.pattern(Pattern {
-        channels,
-        stride: 1,
-    });
-    let mut left = channels;
-    while left > 0 {
-        // Fewer than the bus holds for a busy hub.
-        let burst = left.min(1_000);
-        server.burst(burst);
-        left -= burst;
-        settle(&server);
-    }
+    wake_all(&mut server, channels);
     let mut load = Load::new();
     load.connect(server.port, sessions, |session| {
         let first = session * each % channels;
@@ -126,15 +116,22 @@ fn measure(bench: &Bench, sessions: usize, channels: usize) -> (f64, f64) {
     )
 }
 
-/// Waits until the server has nothing more to do.
-fn settle(server: &crate::server::Server) {
-    let mut before = server.cpu();
-    loop {
-        std::thread::sleep(Duration::from_millis(5));
-        let now = server.cpu();
-        if now - before < 0.001 {
-            return;
-        }
-        before = now;
+/// One update of each channel before anyone listens, so that no subscription has to ask the store. A session that
+/// hears the last of each burst tells that the burst was taken, as the bus holds only so many for a busy hub.
+fn wake_all(server: &mut Server, channels: usize) {
+    let burst = channels.min(WAKE_BURST);
+    let mut probe = Load::new();
+    probe.connect(server.port, 1, |_| {
+        Script::listen(Wire::WebSocket, (burst - 1..channels).step_by(burst))
+    });
+    probe.rest_for(Duration::from_millis(100));
+    probe.reset();
+    server.pattern(Pattern {
+        channels,
+        stride: 1,
+    });
+    for number in 1..=(channels / burst) as u64 {
+        server.burst(burst);
+        probe.receive(number).expect("every burst is taken");
     }
 }

@@ -114,7 +114,7 @@ fn measure(bench: &Bench, contender: &Contender, hz: usize) -> Option<Vec<f64>> 
         Script::listen(contender.wire, [0])
     });
     flat_out(&mut server, &mut load, 20, 1);
-    let updates = hz * bench.pick(6, 2);
+    let updates = hz * bench.pick(5, 2);
     observe(&mut server, &mut load, SESSIONS, hz, updates, |_| true)
 }
 

@@ -117,7 +117,7 @@ fn compare(section: &mut Section, contenders: &[Contender], results: &[Vec<Outco
 }
 
 fn measure(bench: &Bench, contender: &Contender) -> Outcome {
-    let seconds = bench.pick(5, 2);
+    let seconds = bench.pick(4, 2);
     let updates = CHANNELS * HZ * seconds;
     let offered = (updates * SESSIONS) as f64;
     let mut server = contender.start(bench);

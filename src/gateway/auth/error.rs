@@ -15,6 +15,9 @@ pub enum AuthError {
         place: String,
         reason: String,
     },
+    /// Not the token's fault: what it has to be checked with cannot be fetched now.
+    #[error("The keys that tokens are checked with cannot be fetched now; try again")]
+    Unavailable,
     #[error("A token is required")]
     Missing,
     #[error("This server does not look at tokens")]
@@ -27,6 +30,8 @@ pub enum AuthError {
     Malformed,
     #[error("The token is signed with another algorithm than this server accepts")]
     Algorithm,
+    #[error("The token demands an extension that is not known here")]
+    Critical,
     #[error("The token names a key that is not known here")]
     UnknownKey,
     #[error("The token's signature does not verify")]

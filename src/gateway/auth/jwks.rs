@@ -6,7 +6,10 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,8 +27,6 @@ use super::{
 };
 use crate::model::Secret;
 
-/// Shortest time between two fetches.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// A set older than this is fetched again on the next token.
 const MAX_AGE: Duration = Duration::from_secs(600);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,10 +48,14 @@ struct Remote {
     url: Secret,
     client: reqwest::Client,
     algorithm: Algorithm,
+    /// Shortest time between two fetches.
+    reload: Duration,
     /// The keys of the set that this belongs to.
     current: Arc<ArcSwap<Loaded>>,
     /// When a fetch was last begun; held during it, so that there is one at a time.
     tried: Arc<Mutex<Option<Instant>>>,
+    /// Whether the last fetch failed, or there was none yet.
+    failing: AtomicBool,
 }
 
 impl KeySet {
@@ -72,7 +77,11 @@ impl KeySet {
     }
 
     /// A set that is empty until [`KeySet::load`].
-    pub(super) fn at_url(url: &Secret, algorithm: Algorithm) -> Result<Self, AuthError> {
+    pub(super) fn at_url(
+        url: &Secret,
+        algorithm: Algorithm,
+        reload: Duration,
+    ) -> Result<Self, AuthError> {
         metrics::describe_counter!(
             "chaincast_auth_jwks_failures_total",
             "Times the key set could not be fetched"
@@ -96,8 +105,10 @@ impl KeySet {
             url: url.clone(),
             client,
             algorithm,
+            reload,
             current: current.clone(),
             tried: Arc::default(),
+            failing: AtomicBool::new(true),
         };
         Ok(Self {
             current,
@@ -138,6 +149,12 @@ impl KeySet {
         found
     }
 
+    /// Whether a key may be missing here because the issuer cannot be reached.
+    pub(super) fn is_failing(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.failing.load(Ordering::Relaxed))
+    }
+
     fn find(&self, kid: Option<&str>) -> Vec<DecodingKey> {
         let loaded = self.current.load();
         let fits = |id: &Option<String>| match (kid, id) {
@@ -156,7 +173,7 @@ impl Remote {
     /// The fetch goes on without whoever began it: a client that hangs up would else leave the next ones without
     /// the new keys until the next may be begun.
     async fn refetch(self: &Arc<Self>, mut tried: OwnedMutexGuard<Option<Instant>>) {
-        if tried.is_some_and(|at| at.elapsed() < RELOAD_INTERVAL) {
+        if tried.is_some_and(|at| at.elapsed() < self.reload) {
             return;
         }
         *tried = Some(Instant::now());
@@ -178,7 +195,9 @@ impl Remote {
             let text = download(self).await?;
             parse(&text, self.algorithm)
         };
-        let keys = keys.await.map_err(|reason| AuthError::Keys {
+        let keys = keys.await;
+        self.failing.store(keys.is_err(), Ordering::Relaxed);
+        let keys = keys.map_err(|reason| AuthError::Keys {
             key: "jwks_url",
             place: self.url.redacted_url(),
             reason,

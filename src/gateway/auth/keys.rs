@@ -1,6 +1,6 @@
 //! The key that the configuration names: one source, fit for the one algorithm.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
@@ -55,7 +55,8 @@ impl KeySource {
         } else if let Some(path) = &config.jwks_file {
             KeySet::from_file(path, algorithm).map(Self::Set)
         } else if let Some(url) = &config.jwks_url {
-            KeySet::at_url(url, algorithm).map(Self::Set)
+            let reload = Duration::from_millis(config.jwks_reload_ms);
+            KeySet::at_url(url, algorithm, reload).map(Self::Set)
         } else {
             secret(config).map(|bytes| Self::One(DecodingKey::from_secret(bytes)))
         }

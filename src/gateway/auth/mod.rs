@@ -14,6 +14,8 @@ pub use error::AuthError;
 pub use identity::Identity;
 pub use mint::{TokenRequest, mint};
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -25,6 +27,9 @@ use super::config::{AuthConfig, AuthMode};
 pub const MAX_TOKEN_BYTES: usize = 8_192;
 /// Most keys of a key set that are tried for a token that names none.
 const MAX_TRIED_KEYS: usize = 8;
+/// How long after a failed first fetch of the key set the next is tried, and to what that doubles.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
 /// Largest clock difference that may be configured, in seconds.
 const MAX_LEEWAY_SECS: u64 = 3_600;
 
@@ -87,6 +92,19 @@ impl Authenticator {
         }
     }
 
+    /// Fetches the key set again and again until that succeeds.
+    pub async fn load_in_time(&self) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            tokio::time::sleep(wait).await;
+            match self.load().await {
+                Ok(()) => return tracing::info!("the key set is fetched"),
+                Err(error) => tracing::warn!(%error, "the key set could not be fetched"),
+            }
+            wait = (wait * 2).min(LAST_RETRY);
+        }
+    }
+
     pub fn mode(&self) -> AuthMode {
         self.mode
     }
@@ -98,6 +116,14 @@ impl Authenticator {
             (AuthMode::Off, _) | (AuthMode::Optional, None) => Ok(None),
             (AuthMode::Required, None) => Err(AuthError::Missing),
             (_, Some(token)) => self.verify(token).await.map(Some),
+        }
+    }
+
+    /// As [`Self::identify`] for a token that is sent later; in mode `off` it cannot be taken, and that is told.
+    pub async fn renew(&self, token: &str) -> Result<Option<Identity>, AuthError> {
+        match token {
+            "" => self.identify(None).await,
+            token => self.verify(token).await.map(Some),
         }
     }
 
@@ -122,7 +148,10 @@ impl Authenticator {
                     return Err(AuthError::Algorithm);
                 }
                 let keys = set.candidates(header.kid.as_deref()).await;
-                let mut outcome = Err(AuthError::UnknownKey);
+                let mut outcome = Err(match set.is_failing() {
+                    true => AuthError::Unavailable,
+                    false => AuthError::UnknownKey,
+                });
                 for key in keys.iter().take(MAX_TRIED_KEYS) {
                     outcome = self.check(token, key);
                     if !matches!(outcome, Err(AuthError::Signature)) {
@@ -135,6 +164,10 @@ impl Authenticator {
     }
 
     fn check(&self, token: &str, key: &DecodingKey) -> Result<Identity, AuthError> {
+        // RFC 7515 section 4.1.11: who does not know what is critical refuses the token. None is known here.
+        if decode_header(token)?.crit.is_some() {
+            return Err(AuthError::Critical);
+        }
         let claims = decode::<Claims>(token, key, &self.validation)?.claims;
         Identity::new(claims, self.validation.leeway)
     }

@@ -399,3 +399,80 @@ fn only_a_bearer_header_holds_a_token() {
     }
     assert_eq!(bearer_token(&HeaderMap::new()), None);
 }
+
+#[tokio::test]
+async fn a_token_with_a_critical_extension_is_refused_whichever_it_is() {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let claims = json!({"sub":"a","exp":now_secs() + 60});
+    for crit in [json!(["b64"]), json!(["exp"]), json!([])] {
+        let mut header = Header::new(Algorithm::HS256);
+        header.crit = serde_json::from_value(crit).unwrap();
+        let token = encode(&header, &claims, &key).unwrap();
+        let refused = verified(&hs256(), &token).await.unwrap_err();
+        assert_eq!(refused, AuthError::Critical, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_fetched_when_a_token_names_it_but_no_more_often_than_configured() {
+    let vector = vectors("ES256");
+    let mut old = vector["jwk"].clone();
+    old["kid"] = "older".into();
+    let (keys, served) = watch::channel(json!({"keys":[old]}));
+    let (url, asked) = issuer(served).await;
+    let with = |jwks_reload_ms| AuthConfig {
+        algorithm: "ES256".to_owned(),
+        jwks_url: Some(Secret::new(url.clone())),
+        jwks_reload_ms,
+        ..AuthConfig::default()
+    };
+    let (rare, often) = (with(600_000), with(0));
+    let (rare, often) = (
+        Authenticator::new(&rare).unwrap(),
+        Authenticator::new(&often).unwrap(),
+    );
+    rare.load().await.unwrap();
+    often.load().await.unwrap();
+    let token = text(&vector["token"]);
+    assert_eq!(often.verify(token).await, Err(AuthError::UnknownKey));
+    keys.send_replace(json!({"keys":[vector["jwk"]]}));
+    assert_eq!(often.verify(token).await.unwrap().sub, "alice");
+    assert_eq!(rare.verify(token).await, Err(AuthError::UnknownKey));
+    assert_eq!(*asked.borrow(), 4, "two loads, two reloads of one");
+}
+
+#[tokio::test]
+async fn while_no_keys_can_be_fetched_it_is_not_the_token_that_is_wrong() {
+    let vector = vectors("ES256");
+    let (keys, served) = watch::channel(Value::Null);
+    let (url, _asked) = issuer(served).await;
+    let auth = Authenticator::new(&AuthConfig {
+        algorithm: "ES256".to_owned(),
+        jwks_url: Some(Secret::new(url)),
+        jwks_reload_ms: 0,
+        ..AuthConfig::default()
+    })
+    .unwrap();
+    assert!(auth.load().await.is_err());
+    let token = text(&vector["token"]);
+    assert_eq!(auth.verify(token).await, Err(AuthError::Unavailable));
+    assert_eq!(
+        auth.identify(None).await,
+        Ok(None),
+        "public channels need none"
+    );
+    keys.send_replace(json!({"keys":[vector["jwk"]]}));
+    assert!(auth.verify(token).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_empty_token_is_no_token_wherever_it_is_sent() {
+    let with = |mode| Authenticator::new(&AuthConfig { mode, ..hs256() }).unwrap();
+    for mode in [AuthMode::Optional, AuthMode::Off] {
+        assert_eq!(with(mode).identify(Some("")).await, Ok(None));
+        assert_eq!(with(mode).renew("").await, Ok(None));
+    }
+    let required = with(AuthMode::Required);
+    assert_eq!(required.identify(Some("")).await, Err(AuthError::Missing));
+    assert_eq!(required.renew("").await, Err(AuthError::Missing));
+}

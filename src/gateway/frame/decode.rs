@@ -65,6 +65,11 @@ impl Decoder {
         }
     }
 
+    /// Bytes held for what has begun; 0 between messages.
+    pub fn buffered(&self) -> usize {
+        self.half.as_ref().map_or(0, |half| half.buffered())
+    }
+
     /// Takes what was read (and unmasks it in place), appends what became whole to `out`. `max` bounds a
     /// message, in bytes once inflated; a longer one is refused as soon as that shows.
     ///
@@ -109,6 +114,11 @@ impl Decoder {
 impl Half {
     fn is_idle(&self) -> bool {
         self.header.is_empty() && self.frame.is_none() && self.message.is_none()
+    }
+
+    fn buffered(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |m| m.payload.len());
+        self.header.len() + self.control.len() + message
     }
 
     /// Takes a header off the input, or keeps what there is of it.

@@ -4,14 +4,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{PATIENCE, World, seq};
-use crate::{
-    gateway::{
-        CloseReason,
-        channel::Turn,
-        encode::{Packet, Wire},
-        session::Pulled,
-    },
-    model::{Channel, Update},
+use crate::gateway::{
+    CloseReason,
+    encode::{Packet, Wire},
+    session::Pulled,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,80 +86,6 @@ async fn subscribing_again_replaces_the_options_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_clock_is_late() {
-    let world = World::start().await;
-    world.price("ETH", 1);
-    let mut ws = world.ws().await;
-    ws.subscribe(json!({"channel": "price:ETH", "interval": 5000, "snapshot": false}))
-        .await;
-    let channel: Channel = "price:ETH".parse().unwrap();
-    let update = |seq| Update {
-        channel: channel.clone(),
-        seq,
-        event: "price-update".into(),
-        data: "{}".into(),
-    };
-    let mut turn = Turn::new(1);
-    {
-        let mut channels = world.gateway.context.hub().channels().lock();
-        let slot = channels.find(&channel).unwrap();
-        let state = &mut channels.slots[slot];
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        state.publish(slot, update(2).into(), 8, at(0), &mut turn);
-        let wakes = state.publish(slot, update(3).into(), 8, at(1), &mut turn);
-        assert_eq!(wakes.len(), 1, "3 waits for the interval's end");
-        // The clock should have looked at 5 s.
-        state.publish(slot, update(4).into(), 8, at(6), &mut turn);
-        state.fire(slot, wakes[0].1, at(6), &mut turn);
-        state.publish(slot, update(5).into(), 8, at(12), &mut turn);
-    }
-    for session in turn.dirty.into_iter().flatten() {
-        session.flush();
-    }
-    for (seq_wanted, prev) in [(2, 1), (4, 2), (5, 4)] {
-        let message = ws.next().await;
-        assert_eq!(
-            (seq(&message), &message["prev"]),
-            (seq_wanted, &prev.into())
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interval_sends_the_first_at_once_and_then_the_newest_when_it_is_over() {
-    let world = World::start().await;
-    world.price("ETH", 1);
-    let (mut early, mut late) = (world.ws().await, world.ws().await);
-    let ask = json!({"channel": "price:ETH", "interval": 250});
-    early.subscribe(ask.clone()).await;
-    assert_eq!(early.next().await["snapshot"], true);
-    let begun = Instant::now();
-    for price in 2..=8 {
-        world.price("ETH", price);
-    }
-    let first = early.next().await;
-    assert_eq!((seq(&first), &first["prev"]), (2, &1.into()));
-    late.subscribe(ask).await;
-    assert_eq!(
-        seq(&late.next().await),
-        8,
-        "the snapshot of one who came later"
-    );
-    let second = early.next().await;
-    assert!(begun.elapsed() >= Duration::from_millis(250));
-    assert_eq!((seq(&second), &second["prev"]), (8, &2.into()));
-    world.price("ETH", 9);
-    let (third, joined) = (early.next().await, late.next().await);
-    assert_eq!((seq(&third), &third["prev"]), (9, &8.into()));
-    assert_eq!(
-        (seq(&joined), &joined["prev"]),
-        (9, &8.into()),
-        "what it already had is not sent twice"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_closes_tells_each_session_when_to_come_back() {
     let world = World::with(|config| config.reconnect_window_ms = 700).await;
     world.block(1);
@@ -220,22 +142,6 @@ async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
         "code 4000"
     );
     assert_eq!(still["event"], "pong");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_heartbeat_channel_beats_without_a_position() {
-    let world = World::start().await;
-    world.block(77);
-    let mut ws = world.ws().await;
-    let answer = ws.subscribe(json!({"channel": "heartbeat"})).await;
-    assert_eq!(answer["seq"], 0);
-    let beat = ws.next().await;
-    assert_eq!(
-        (&beat["event"], &beat["data"]["head"]),
-        (&"heartbeat".into(), &77.into())
-    );
-    assert!(beat["data"]["timestamp"].is_i64());
-    assert_eq!(beat.get("seq"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,15 @@
 //! The hub with real sockets, and a log in memory in place of the store.
 
 mod formats;
+mod heartbeat;
+mod lanes;
 mod lifecycle;
+mod limits;
+mod observe;
 mod polling;
 mod resume;
 mod slow;
 mod socketio;
 mod support;
+mod wire;
 mod writers;

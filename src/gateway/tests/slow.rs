@@ -2,26 +2,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::support::{Client, PATIENCE, World, seq};
-
-/// A client whose kernel holds little for it.
-async fn narrow(world: &World) -> Client {
-    let socket = world.socket().await;
-    socket2::SockRef::from(&socket)
-        .set_recv_buffer_size(4_096)
-        .unwrap();
-    let mut client = world.ws_on(socket).await;
-    assert_eq!(client.next().await["event"], "connected");
-    client
-}
-
-async fn narrow_world() -> World {
-    World::with(|config| {
-        config.limits.backlog_bytes = 16_384;
-        config.send_buffer_bytes = 4_096;
-    })
-    .await
-}
+use super::{
+    socketio::client::Poller,
+    support::{PATIENCE, World, narrow, narrow_socket, narrow_world, seq},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_gets_the_newest_price_and_is_told_what_it_skipped() {
@@ -124,10 +108,7 @@ async fn a_flood_is_refused_and_then_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_client_stopped_reading_is_broken_off() {
     let world = narrow_world().await;
-    let socket = world.socket().await;
-    socket2::SockRef::from(&socket)
-        .set_recv_buffer_size(4_096)
-        .unwrap();
+    let socket = narrow_socket(&world).await;
     let mut sse = world
         .sse_on(socket, "/realtime/sse?channels=new-block", "")
         .await;
@@ -136,11 +117,100 @@ async fn a_stream_whose_client_stopped_reading_is_broken_off() {
     let begun = Instant::now();
     // More than the connection and the kernel hold, so that the body is not asked for again.
     let padding = "x".repeat(10_000);
+    let mut published = 0;
     while hub.session_counts()[2] > 0 {
         world.publish("new-block", "new-block", &json!({"padding": padding}));
+        published += padding.len();
+        assert!(published < 2_000_000, "the kernel hides a slow stream");
         assert!(begun.elapsed() < PATIENCE, "never closed");
         tokio::task::yield_now().await;
     }
     assert!(hub.close(PATIENCE).await, "the session is held for ever");
+    assert!(world.tasks.drain(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_are_stuck_on_any_transport_delay_nobody_and_hold_no_more_than_the_bound() {
+    let world = narrow_world().await;
+    let bound = world.gateway.context.config().limits.backlog_bytes;
+    let latest = json!({"channel": "price:ETH", "snapshot": false});
+    let mut stuck = Vec::new();
+    for _ in 0..3 {
+        let mut slow = narrow(&world).await;
+        slow.subscribe(latest.clone()).await;
+        stuck.push(slow);
+    }
+    let target = "/realtime/sse?channels=price:ETH&snapshot=false";
+    let mut stream = world.sse_on(narrow_socket(&world).await, target, "").await;
+    stream.until("event: ack").await;
+    let poller = Poller::open(&world, "").await;
+    poller.join(r#"{"autoSubscribe":false}"#).await;
+    let asked = format!(r#"42/realtime,1["subscribe",{latest}]"#);
+    assert_eq!(poller.post(asked).await.0, 200);
+    let mut fast = world.ws().await;
+    fast.subscribe(latest).await;
+
+    // The fast one is given each update before the next is made: it waits for nobody.
+    let padding = "x".repeat(1_000);
+    for price in 1..=2_000 {
+        let data = json!({"price": price, "padding": padding});
+        world.publish("price:ETH", "price-update", &data);
+        let next = fast.next().await;
+        assert_eq!((seq(&next), &next["prev"]), (price, &(price - 1).into()));
+        for session in world.gateway.context.hub().registry().lock().sessions() {
+            let waiting = session.outbox.lock().bytes();
+            assert!(waiting <= bound, "{waiting} bytes wait for {session:?}");
+        }
+    }
+    // None of them was closed, and each gets the newest, knowing what it missed.
+    for slow in &mut stuck {
+        let mut last = 0;
+        while last != 2_000 {
+            let next = slow.next().await;
+            assert_eq!(next["prev"], last);
+            last = seq(&next);
+        }
+    }
+    stream.until(r#""seq":2000"#).await;
+    let mut newest = String::new();
+    while !newest.contains(r#""seq":2000"#) {
+        newest = poller.packets().await.pop().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_whose_connection_breaks_is_let_go_at_once() {
+    let world = narrow_world().await;
+    let hub = world.gateway.context.hub();
+    for told in [true, false] {
+        let mut slow = narrow(&world).await;
+        slow.subscribe(json!({"channel": "new-block", "mode": "all"}))
+            .await;
+        let padding = "x".repeat(1_000);
+        let begun = Instant::now();
+        // Up to a packet that has begun: until the session ends as slow, or only until something waits.
+        while if told {
+            hub.session_counts()[0] > 0
+        } else {
+            !hub.registry().lock().sessions()[0].has_backlog()
+        } {
+            world.publish("new-block", "new-block", &json!({"padding": padding}));
+            assert!(begun.elapsed() < PATIENCE, "never full");
+        }
+        let socket = slow.stream.into_inner();
+        socket2::SockRef::from(&socket)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+        drop(socket);
+        let left = async {
+            while hub.session_counts()[0] > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, left)
+            .await
+            .expect("it is gone");
+    }
+    assert!(hub.close(PATIENCE).await, "nothing is left of them");
     assert!(world.tasks.drain(PATIENCE).await);
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    bus::StaleSource,
     gateway::{
         Gateway, GatewayConfig, KnownChannels,
         auth::Authenticator,
@@ -41,6 +42,8 @@ struct LogInner {
     /// Updates with a seq up to this are pruned.
     pruned: Mutex<u64>,
     down: AtomicBool,
+    /// What the price sources are.
+    stale: Mutex<Vec<StaleSource>>,
     /// Reads never come back.
     stalled: AtomicBool,
     /// Runs once, right after the next read.
@@ -69,6 +72,10 @@ impl Log {
 
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    pub fn set_stale(&self, stale: Vec<StaleSource>) {
+        *self.0.stale.lock() = stale;
     }
 
     pub fn stall(&self) {
@@ -141,6 +148,15 @@ impl Past for Log {
             })
         })
     }
+
+    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Err(PastError("the log is down".to_owned()));
+            }
+            Ok(self.0.stale.lock().clone())
+        })
+    }
 }
 
 /// A gateway that listens on a port of its own.
@@ -176,7 +192,10 @@ impl World {
         let serving = server::serve(
             listener,
             router,
-            ServerConfig::default(),
+            ServerConfig {
+                send_buffer_bytes: gateway.context.config().send_buffer_bytes,
+                ..ServerConfig::default()
+            },
             tasks.clone(),
             stop,
         );
@@ -248,6 +267,33 @@ impl Drop for World {
     fn drop(&mut self) {
         self.tasks.cancel();
     }
+}
+
+/// A world whose sessions are slow soon.
+pub async fn narrow_world() -> World {
+    World::with(|config| {
+        config.limits.backlog_bytes = 16_384;
+        config.send_buffer_bytes = 4_096;
+        // Who does not read answers no pings either; that is not what is looked at.
+        config.ping_interval_ms = 600_000;
+    })
+    .await
+}
+
+/// A connection whose kernel holds little for its client.
+pub async fn narrow_socket(world: &World) -> TcpStream {
+    let socket = world.socket().await;
+    socket2::SockRef::from(&socket)
+        .set_recv_buffer_size(4_096)
+        .unwrap();
+    socket
+}
+
+/// A client on such a connection.
+pub async fn narrow(world: &World) -> Client {
+    let mut client = world.ws_on(narrow_socket(world).await).await;
+    assert_eq!(client.next().await["event"], "connected");
+    client
 }
 
 /// A WebSocket client that fails loudly and never waits for ever.

@@ -117,9 +117,11 @@ fn poll(
     }
     while session.has_backlog() {
         match socket.poll_write_ready(cx) {
-            Poll::Ready(Ok(())) => {
-                session.flush_ready(socket);
+            // A broken socket stays ready, and what waits stays: to go on would be to go on for ever.
+            Poll::Ready(Ok(())) if session.flush_ready(socket) == Flushed::Lost => {
+                return Poll::Ready(Event::End(CloseReason::Lost));
             }
+            Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
             Poll::Pending => break,
         }
@@ -149,6 +151,8 @@ fn read(session: &Session, socket: &TcpStream, reader: &mut Reader) -> Option<Cl
     BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(0) => Some(CloseReason::Lost),
         Ok(count) => {
+            let transport = session.wire().transport();
+            session.hub().metrics().read(transport, count);
             // A fault is told by the reader, after what came before it.
             reader.push(&mut buffer[..count], max);
             None
@@ -166,8 +170,10 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
         if socket.writable().await.is_err() {
             return;
         }
-        if session.flush_ready(socket) == Flushed::All {
-            break;
+        match session.flush_ready(socket) {
+            Flushed::All => break,
+            Flushed::Blocked => {}
+            Flushed::Lost => return,
         }
     }
     if socket2::SockRef::from(socket)

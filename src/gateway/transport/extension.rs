@@ -60,7 +60,9 @@ fn parse(offer: &str) -> Option<Deflate> {
             ("server_no_context_takeover" | "client_no_context_takeover", None)
             | ("client_max_window_bits", None) => {}
             // Whatever window the client uses, ours is large enough.
-            ("client_max_window_bits", Some(value)) => drop(bits(value)?),
+            ("client_max_window_bits", Some(value)) => {
+                bits(value)?;
+            }
             ("server_max_window_bits", Some(value)) => window = Some(bits(value)?),
             _ => return None,
         }

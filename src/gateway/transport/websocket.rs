@@ -19,6 +19,7 @@ use crate::gateway::{
     context::Context,
     deflate::Deflate,
     encode::{self, Wire},
+    handshakes::RefusedAfterwards,
     problem::Problem,
     protocol::{Answer, parse_msgpack, parse_text},
     session::Session,
@@ -67,7 +68,12 @@ pub async fn open(
         return Problem::closing().into_response();
     }
     let wire = wire(&upgrade, context.config().deflate_min_bytes);
-    let (response, on) = upgrade.accept();
+    let (mut response, on) = upgrade.accept();
+    if admitted.is_err() {
+        response
+            .extensions_mut()
+            .insert(RefusedAfterwards("too_many"));
+    }
     let task = {
         let context = context.clone();
         async move {

@@ -27,6 +27,11 @@ impl ChainMetrics {
             "chaincast_chain_lag_blocks",
             "Blocks between the node's head and the index"
         );
+        describe_gauge!(
+            "chaincast_chain_node_silent_seconds",
+            Unit::Seconds,
+            "Time since the node last told its head"
+        );
         describe_counter!("chaincast_chain_blocks_total", "Blocks indexed");
         describe_counter!("chaincast_chain_transactions_total", "Transactions indexed");
         describe_counter!("chaincast_chain_logs_total", "Logs indexed");
@@ -76,6 +81,12 @@ impl ChainMetrics {
                 .increment(dropped as u64);
         }
         histogram!("chaincast_chain_commit_seconds", "chain_id" => id()).record(took.as_secs_f64());
+    }
+
+    /// How long the node has told nothing.
+    pub(super) fn node_silent(&self, silent: Duration) {
+        gauge!("chaincast_chain_node_silent_seconds", "chain_id" => self.chain_id.clone())
+            .set(silent.as_secs_f64());
     }
 
     /// Where the index stands, and the node.

@@ -18,9 +18,11 @@ impl Parts {
     /// Records what is heard of the node, the first at once, for as long as it is polled. What cannot be written is
     /// only old by one more interval.
     pub(super) async fn witness(&self, mut seen: watch::Receiver<NodeView>) -> Infallible {
-        let mut recorded = None;
+        let (begun, mut recorded) = (Instant::now(), None);
         loop {
             let view = seen.borrow_and_update().clone();
+            let silent = view.heard.unwrap_or(begun).elapsed();
+            self.metrics.node_silent(silent);
             if let (Some(head), Some(heard)) = (view.head, view.heard)
                 && recorded != Some(heard)
             {
@@ -31,7 +33,9 @@ impl Parts {
                     }
                 }
             }
-            if view.head.is_some() || seen.changed().await.is_err() {
+            let changed = tokio::time::timeout(INTERVAL, seen.changed());
+            // The first head is news; after it, and when nobody follows the node, the time alone counts.
+            if view.head.is_some() || matches!(changed.await, Ok(Err(_))) {
                 tokio::time::sleep(INTERVAL).await;
             }
         }

@@ -2,6 +2,7 @@
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 
 use super::{
     super::{Store, StoreError},
@@ -40,6 +41,19 @@ pub struct SourceRow {
     pub max_age_ms: u64,
     /// Price and event time (ms since the Unix epoch) of its newest tick.
     pub last: Option<(BigDecimal, i64)>,
+}
+
+impl SourceRow {
+    /// Age of its newest tick in ms at `now` (ms since the Unix epoch); `None` when it never gave one.
+    pub fn age_ms(&self, now: i64) -> Option<u64> {
+        let (_, at) = self.last.as_ref()?;
+        Some(u64::try_from(now.saturating_sub(*at)).unwrap_or(0))
+    }
+
+    /// Whether its newest tick is too old to be used; `None` when it never gave one.
+    pub fn is_stale(&self, now: i64) -> Option<bool> {
+        self.age_ms(now).map(|age| age > self.max_age_ms)
+    }
 }
 
 impl Store {
@@ -95,7 +109,17 @@ impl Store {
     /// Every configured price source, by token and name, at most `limit`. Its newest tick is the one that prices are
     /// made of: see [`latest_per_source`](crate::store::ticks::latest_per_source).
     pub async fn read_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
-        let rows = sqlx::query(
+        read_sources(&self.pool, limit).await
+    }
+
+    /// As [`Self::read_sources`], for the gateway.
+    pub async fn live_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
+        read_sources(&self.live, limit).await
+    }
+}
+
+async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
+    let rows = sqlx::query(
             "SELECT s.token, s.source, s.quote, s.max_age_ms, k.price, k.observed_at
              FROM price_sources s JOIN tokens t ON t.symbol = s.token
              LEFT JOIN LATERAL (
@@ -107,28 +131,27 @@ impl Store {
              WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1",
         )
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(pool)
         .await?;
-        rows.iter()
-            .map(|row| {
-                let row = Reader::new(row, "price source");
-                let symbol: String = row.get("token")?;
-                let price: Option<BigDecimal> = row.get("price")?;
-                Ok(SourceRow {
-                    token: symbol
-                        .parse()
-                        .map_err(|error| row.corrupt("token", error))?,
-                    source: row.get("source")?,
-                    quote: row.get("quote")?,
-                    max_age_ms: row.natural("max_age_ms")?,
-                    last: match price {
-                        Some(price) => Some((price, row.millis("observed_at")?)),
-                        None => None,
-                    },
-                })
+    rows.iter()
+        .map(|row| {
+            let row = Reader::new(row, "price source");
+            let symbol: String = row.get("token")?;
+            let price: Option<BigDecimal> = row.get("price")?;
+            Ok(SourceRow {
+                token: symbol
+                    .parse()
+                    .map_err(|error| row.corrupt("token", error))?,
+                source: row.get("source")?,
+                quote: row.get("quote")?,
+                max_age_ms: row.natural("max_age_ms")?,
+                last: match price {
+                    Some(price) => Some((price, row.millis("observed_at")?)),
+                    None => None,
+                },
             })
-            .collect()
-    }
+        })
+        .collect()
 }
 
 fn origin(row: &Reader<'_>) -> Result<Option<LogOrigin>, StoreError> {

@@ -1,6 +1,11 @@
 //! The harness: a world for each test, and clients that wait for what they expect.
 
+mod bare;
 mod database;
+mod follower;
+mod issuer;
+mod ledger;
+mod line;
 mod redis;
 mod script;
 mod server;
@@ -10,7 +15,12 @@ mod wait;
 mod world;
 mod ws;
 
+pub use bare::Bare;
 pub use database::fresh_database;
+pub use follower::{Follower, Mode, Wish};
+pub use issuer::Issuer;
+pub use ledger::Ledger;
+pub use line::{Heard, Line, Over, Query};
 pub use redis::Redis;
 pub use script::Script;
 pub use server::{Server, run_to_end};

@@ -91,6 +91,11 @@ impl Server {
         }
     }
 
+    /// How it ended, when it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// SIGTERM; it must end with 0.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);

@@ -20,7 +20,7 @@ use toml::Table;
 use super::{Server, Temporary, WsClient, eventually, fresh_database};
 
 /// Signs the tests' tokens.
-const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
+pub(super) const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
 
 /// A token as `chaincast token` mints it.
 pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Duration) -> String {
@@ -243,7 +243,7 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     base.to_string()
 }
 
-fn merge(base: &mut Table, over: Table) {
+pub(super) fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),

@@ -1,6 +1,6 @@
 //! Socket.IO as its packets stand on the wire; the client of the field is driven by the integration tests.
 
-mod client;
+pub mod client;
 mod namespace;
 mod polling;
 mod upgrade;

@@ -248,6 +248,7 @@ impl Client {
             None => json!({ "message": message }),
         };
         self.say(&packet::connect_error(namespace, &error));
+        self.session.refused_to_join(code);
         self.refused += 1;
         if self.refused >= MAX_REFUSED {
             self.session.end(CloseReason::Abuse);

@@ -109,6 +109,8 @@ impl Polled {
                 };
             }
         };
+        let transport = self.session.wire().transport();
+        self.session.hub().metrics().read(transport, body.len());
         let packets = match engine::parse_payload(&body, BODY_PACKETS) {
             Ok(packets) => packets,
             Err(error) => {

@@ -1,0 +1,145 @@
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::support::{PATIENCE, World, narrow, narrow_world, seq};
+use crate::bus::StaleSource;
+
+fn chainlink(age_ms: Option<u64>) -> StaleSource {
+    StaleSource {
+        token: "ETH".parse().unwrap(),
+        source: "chainlink".to_owned(),
+        age_ms,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_has_the_head_the_sessions_own_channels_and_no_position() {
+    let world = World::start().await;
+    world.block(77);
+    world.price("ETH", 1);
+    world.price("ETH", 2);
+    world.price("BTC", 1);
+    let mut ws = world.ws().await;
+    let names = json!(["heartbeat", "price:ETH", "new-block"]);
+    let answer = ws
+        .subscribe(json!({"channels": names, "snapshot": false}))
+        .await;
+    assert_eq!(answer["channels"][0]["seq"], 0);
+    let beat = ws.next().await;
+    assert_eq!(beat["event"], "heartbeat");
+    assert_eq!((beat.get("seq"), beat.get("prev")), (None, None));
+    let mut data = beat["data"].clone();
+    assert!(data["timestamp"].take().is_i64());
+    assert_eq!(
+        data,
+        json!({"timestamp": null, "head": 77, "seqs": {"price:ETH": 2, "new-block": 1}, "staleSources": []})
+    );
+    ws.request("unsubscribe", json!({"channel": "price:ETH"}))
+        .await;
+    assert_eq!(ws.next().await["data"]["seqs"], json!({"new-block": 1}));
+    ws.request("unsubscribe", json!({"channel": "heartbeat"}))
+        .await;
+    world.block(78);
+    assert_eq!(
+        seq(&ws.next().await),
+        2,
+        "no heartbeat comes after the answer"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_names_stale_sources_and_says_when_they_are_not_known() {
+    let world = World::start().await;
+    world
+        .log
+        .set_stale(vec![chainlink(Some(90_000)), chainlink(None)]);
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({"channel": "heartbeat"})).await;
+    assert_eq!(
+        ws.next().await["data"]["staleSources"],
+        json!([{"token": "ETH", "source": "chainlink", "ageMs": 90_000},
+               {"token": "ETH", "source": "chainlink", "ageMs": null}])
+    );
+    world.log.set_stale(vec![chainlink(None); 53]);
+    let data = loop {
+        let data = ws.next().await["data"].take();
+        if data["moreStaleSources"] == 3 {
+            break data;
+        }
+    };
+    assert_eq!(data["staleSources"].as_array().unwrap().len(), 50);
+    world.log.set_down(true);
+    while ws.next().await["data"]["staleSources"] != Value::Null {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_a_heartbeat_names_was_sent_before_it() {
+    let world = World::start().await;
+    world.block(1);
+    let mut ws = world.ws().await;
+    let names = json!(["heartbeat", "price:ETH", "new-block"]);
+    ws.subscribe(json!({"channels": names, "snapshot": false}))
+        .await;
+    let publishing = async {
+        let mut number = 1;
+        loop {
+            number += 1;
+            world.block(number);
+            world.price("ETH", number);
+            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+        }
+    };
+    let reading = async {
+        let (mut eth, mut block, mut beats) = (0, 1, 0);
+        while beats < 3 {
+            let next = ws.next().await;
+            match next["channel"].as_str().unwrap() {
+                "price:ETH" => eth = seq(&next),
+                "new-block" => block = seq(&next),
+                _ => {
+                    let seqs = &next["data"]["seqs"];
+                    assert_eq!(*seqs, json!({"price:ETH": eth, "new-block": block}));
+                    beats += 1;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = publishing => {}
+        () = reading => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_behind_hears_no_heartbeat_and_does_not_end_for_it() {
+    let world = narrow_world().await;
+    let mut slow = narrow(&world).await;
+    let names = json!(["heartbeat", "price:ETH"]);
+    slow.subscribe(json!({"channels": names, "snapshot": false}))
+        .await;
+    let mut watch = world.ws().await;
+    watch.subscribe(json!({"channel": "heartbeat"})).await;
+    let padding = "x".repeat(1_000);
+    let begun = Instant::now();
+    let mut newest = 0;
+    // Beyond what the kernel takes, and then for two heartbeats more.
+    for beats in 0..2 {
+        for _ in 0..200 {
+            newest = world.publish("price:ETH", "price-update", &json!({"padding": padding}));
+        }
+        assert_eq!(watch.next().await["event"], "heartbeat", "{beats}");
+    }
+    let mut last = 0;
+    while last != newest {
+        assert!(begun.elapsed() < PATIENCE);
+        let next = slow.next().await;
+        if next["channel"] == "price:ETH" {
+            assert_eq!(next["prev"], last);
+            last = seq(&next);
+        } else if let Some(named) = next["data"]["seqs"]["price:ETH"].as_u64() {
+            assert_eq!(named, last, "nothing that it names was left out");
+        }
+    }
+    while slow.next().await["event"] != "heartbeat" {}
+}

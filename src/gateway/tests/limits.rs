@@ -1,0 +1,149 @@
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use super::{
+    socketio::client::{Poller, http, url},
+    support::{PATIENCE, World},
+};
+
+const QUIET: &str = r#"40/realtime,{"autoSubscribe":false}"#;
+const HEADER: &str = "x-forwarded-for";
+
+/// A websocket of a client behind a proxy, which is told why when it may not stay: the close code, or 0. The
+/// connection is open for as long as it is held.
+async fn ws_from(world: &World, from: &'static str) -> (u16, WebSocketStream<TcpStream>) {
+    let url = format!("ws://127.0.0.1:{}/realtime", world.port);
+    let mut request = url.into_client_request().unwrap();
+    let value = HeaderValue::from_static(from);
+    request.headers_mut().insert(HEADER, value);
+    let (mut stream, _) = client_async(request, world.socket().await).await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, stream.next()).await;
+    let code = match first.expect("a first word") {
+        Some(Ok(Message::Text(text))) if text.contains("connected") => 0,
+        Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
+        other => panic!("{other:?}"),
+    };
+    (code, stream)
+}
+
+async fn stream_from(world: &World, from: &str) -> reqwest::Response {
+    let url = format!(
+        "http://127.0.0.1:{}/realtime/sse?channels=price:ETH",
+        world.port
+    );
+    let request = http().get(url).header(HEADER, from);
+    request.send().await.unwrap()
+}
+
+async fn poll_from(world: &World, from: &str) -> u16 {
+    let request = http().get(url(world, "EIO=4&transport=polling"));
+    let response = request.header(HEADER, from).send().await.unwrap();
+    response.status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_counted_by_the_address_that_a_trusted_proxy_saw() {
+    let world = World::with(|config| {
+        config.limits.connections_per_address = 3;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    // What the client itself wrote in front is not believed.
+    let (first, _held) = ws_from(&world, "198.51.100.1, 203.0.113.5").await;
+    let stream = stream_from(&world, "203.0.113.5").await;
+    let third = poll_from(&world, "198.51.100.2, 203.0.113.5, 127.0.0.9").await;
+    assert_eq!((first, stream.status().as_u16(), third), (0, 200, 200));
+    assert_eq!(ws_from(&world, "198.51.100.3, 203.0.113.5").await.0, 4030);
+    assert_eq!(stream_from(&world, "203.0.113.5").await.status(), 429);
+    assert_eq!(poll_from(&world, "203.0.113.5").await, 429);
+    assert_eq!(ws_from(&world, "203.0.113.5, 203.0.113.6").await.0, 0);
+    assert_eq!(stream_from(&world, "203.0.113.7").await.status(), 200);
+    assert_eq!(poll_from(&world, "203.0.113.8").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_trusted_proxy_nobody_can_say_that_it_is_somebody_else() {
+    let world = World::with(|config| config.limits.connections_per_address = 3).await;
+    let (first, _held) = ws_from(&world, "203.0.113.1").await;
+    let stream = stream_from(&world, "203.0.113.2").await;
+    let third = poll_from(&world, "203.0.113.3").await;
+    assert_eq!((first, stream.status().as_u16(), third), (0, 200, 200));
+    assert_eq!(ws_from(&world, "203.0.113.4").await.0, 4030);
+    assert_eq!(stream_from(&world, "203.0.113.5").await.status(), 429);
+    assert_eq!(poll_from(&world, "203.0.113.6").await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_limited_on_every_transport_and_across_polling_requests() {
+    let world = World::with(|config| config.limits.subscriptions = 2).await;
+    let poller = Poller::open(&world, "").await;
+    poller.join(r#"{"autoSubscribe":false}"#).await;
+    for (id, name) in ["price:ETH", "price:BTC", "new-block"].iter().enumerate() {
+        let ask = format!(
+            r#"42/realtime,{id}["subscribe",{}]"#,
+            json!({"channel": name})
+        );
+        assert_eq!(poller.post(ask).await.0, 200);
+    }
+    let refused = poller.until("43/realtime,2[").await;
+    assert!(refused.contains("TOO_MANY_SUBSCRIPTIONS"), "{refused}");
+
+    let target = "/realtime/sse?channels=price:ETH,price:BTC,new-block";
+    let mut stream = world.sse(target, "").await;
+    let answer = stream.until(r#""success":false"#).await;
+    assert!(answer.contains("TOO_MANY_SUBSCRIPTIONS"), "{answer}");
+
+    let mut ws = world.ws().await;
+    let answer = ws
+        .subscribe(json!({"channels": ["price:ETH", "price:BTC", "new-block"]}))
+        .await;
+    assert_eq!(
+        answer["channels"][2]["error"]["code"],
+        "TOO_MANY_SUBSCRIPTIONS"
+    );
+}
+
+/// The close code that a Socket.IO client on a websocket gets for what it sends.
+async fn socketio_close(world: &World, sent: &[String]) -> u16 {
+    let port = world.port;
+    let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
+    let (mut stream, _) = client_async(url, world.socket().await).await.unwrap();
+    stream.send(Message::text(QUIET)).await.unwrap();
+    for text in sent {
+        // What is sent after the close may fail.
+        stream.send(Message::text(text.clone())).await.ok();
+    }
+    let closed = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?} instead of a close"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("a close")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_io_client_on_a_websocket_is_held_to_size_and_rate() {
+    let world = World::with(|config| {
+        config.limits.message_bytes = 1_000;
+        config.limits.requests = 3;
+        config.limits.abuse_requests = 2;
+    })
+    .await;
+    let long = format!(r#"42/realtime,["ping","{}"]"#, "x".repeat(1_000));
+    assert_eq!(socketio_close(&world, &[long]).await, 1009);
+    let flood: Vec<String> = (0..10)
+        .map(|id| format!(r#"42/realtime,{id}["subscriptions"]"#))
+        .collect();
+    assert_eq!(socketio_close(&world, &flood).await, 4029);
+}
