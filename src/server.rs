@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::shutdown::{Hangup, Tasks};
+use crate::shutdown::{Hangup, Takeover, Tasks};
 
 /// How long accepting rests when the process has run out of file descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ fn describe() {
 /// Serves until `stop`; then accepts no more and lets each connection finish its request. Connections run as
 /// tracked tasks, so draining `tasks` waits for them, and hangs up on those that do not end.
 ///
-/// Handlers find the connection's [`Hangup`] among the request's extensions.
+/// Handlers find the connection's [`Takeover`] among the request's extensions.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -115,27 +115,26 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let handed = hangup.clone();
+    let (takeover, mut taken) = Takeover::new();
     let service = router.map_request(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(handed.clone());
+        request.extensions_mut().insert(takeover.clone());
         request
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.header_timeout_ms))
         .max_buf_size(config.header_bytes);
-    let connection = http
+    let mut connection = http
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .with_upgrades();
-    tokio::pin!(connection);
     let served = async {
         tokio::select! {
             ended = &mut connection => ended,
             () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
             }
         }
     };
@@ -143,6 +142,15 @@ async fn connection(
         ended = served => ended,
         () = hangup.hung_up() => {
             tracing::debug!(%peer, "hung up on a client that does not read");
+            return;
+        }
+        give = taken.asked() => {
+            // What the client may have sent after the request is dropped: nothing else is answered here. Earlier
+            // answers were sent, unless it did not wait for them and does not read them.
+            if let Some(parts) = connection.into_parts() {
+                // Who asked may be gone; then so is the connection.
+                let _ = give.send(parts.io.into_inner());
+            }
             return;
         }
     };

@@ -5,7 +5,10 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long tasks may take to end once their connections were hung up.
@@ -27,6 +30,39 @@ impl Hangup {
     /// One connection of many.
     pub fn one(&self) -> Self {
         Self(self.0.child_token())
+    }
+}
+
+/// Takes a connection's socket away from HTTP, for an answer that outlives the request. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Takeover(mpsc::Sender<oneshot::Sender<TcpStream>>);
+
+/// The other end of a [`Takeover`]: where the socket is asked for.
+pub struct Taken(mpsc::Receiver<oneshot::Sender<TcpStream>>);
+
+impl Takeover {
+    /// Both ends, for one connection.
+    pub fn new() -> (Self, Taken) {
+        let (ask, asked) = mpsc::channel(1);
+        (Self(ask), Taken(asked))
+    }
+
+    /// The socket, with nothing of the answer sent; `None` when the connection is gone. The handler of the request
+    /// is dropped where it stands, so it cannot be the one that waits for this.
+    pub async fn take(self) -> Option<TcpStream> {
+        let (give, given) = oneshot::channel();
+        self.0.send(give).await.ok()?;
+        given.await.ok()
+    }
+}
+
+impl Taken {
+    /// Waits until somebody asks for the socket.
+    pub async fn asked(&mut self) -> oneshot::Sender<TcpStream> {
+        match self.0.recv().await {
+            Some(give) => give,
+            None => std::future::pending().await,
+        }
     }
 }
 

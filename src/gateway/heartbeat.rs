@@ -2,7 +2,7 @@
 //! token's end, or ended by it. One sweep serves all; a session has no timer of its own.
 
 use std::{
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,21 +14,16 @@ use super::{
     hub::Hub,
     session::Session,
 };
-use crate::{model::now_ms, shutdown::Hangup};
+use crate::model::now_ms;
 
 /// How long before its token's end a client is told, in ms.
 const WARNING_MS: i64 = 30_000;
-
-/// How long a client may take to read the goodbye of a session that is pulled, in ms.
-const GOODBYE_MS: u64 = 2_000;
 
 /// The sessions of one hub.
 #[derive(Default)]
 pub struct Registry {
     sessions: Slab<Registered>,
     counts: [usize; 3],
-    /// Ended sessions whose connections are broken when they still exist at the given time of the hub's clock.
-    leaving: Vec<(u64, Weak<Session>, Hangup)>,
 }
 
 struct Registered {
@@ -92,17 +87,6 @@ impl Registry {
         self.counts
     }
 
-    /// Hangs up on the clients that did not take their goodbye in time.
-    fn hang_up(&mut self, now: u64) {
-        self.leaving.retain(|(at, session, hangup)| {
-            let gone = session.strong_count() == 0;
-            if !gone && *at <= now {
-                hangup.hang_up();
-            }
-            !gone && *at > now
-        });
-    }
-
     /// The sessions to look at now, and whether each is to be pinged; sets when to look at them next.
     fn due(&mut self, now: u64, interval: u64, timeout: u64) -> Vec<(Arc<Session>, bool)> {
         let mut due = Vec::new();
@@ -139,23 +123,12 @@ impl Hub {
         Duration::from_millis((shortest / 20).clamp(10, 500))
     }
 
-    /// A session ended that is pulled over this connection.
-    pub(super) fn hang_up_soon(&self, session: &Arc<Session>, hangup: Hangup) {
-        let at = self.clock_ms() + GOODBYE_MS;
-        let leaving = (at, Arc::downgrade(session), hangup);
-        self.registry().lock().leaving.push(leaving);
-    }
-
     /// Pings, warns and ends the sessions whose time has come.
     pub(super) fn sweep(&self) {
         let config = self.config();
         let (interval, timeout) = (config.ping_interval_ms, config.ping_timeout_ms);
         let now = self.clock_ms();
-        let due = {
-            let mut registry = self.registry().lock();
-            registry.hang_up(now);
-            registry.due(now, interval, timeout)
-        };
+        let due = self.registry().lock().due(now, interval, timeout);
         for (session, ping) in due {
             session.look(ping, interval + timeout);
         }

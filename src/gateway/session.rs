@@ -1,8 +1,8 @@
 //! One client connection, whatever its transport.
 //!
 //! A session is an outbox, subscriptions, an identity and a clock of when it was last heard. Two kinds of sink
-//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller such as
-//! a polling request or an event stream ([`Session::poll_take`]). A session that is pulled can be given a socket
+//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller, which is a
+//! polling request ([`Session::poll_take`]). A session that is pulled can be given a socket
 //! later, which is how Socket.IO upgrades. Exactly one function ends a session: [`Session::end`].
 //!
 //! For a transport:
@@ -40,10 +40,7 @@ use super::{
     protocol::Answer,
     rate::RateWindow,
 };
-use crate::{
-    model::{Channel, now_ms},
-    shutdown::Hangup,
-};
+use crate::model::{Channel, now_ms};
 
 /// Turns an answer into the packets that carry it, in the session's wire format. Called at most once, while the
 /// hub is locked: it must only format.
@@ -84,8 +81,6 @@ pub struct Session {
     /// Tells replays that there is room again.
     pub(super) drained: Notify,
     ended: OnceLock<CloseReason>,
-    /// Breaks the connection of a puller that does not take the goodbye.
-    hangup: OnceLock<Hangup>,
     hold: Option<Hold>,
     /// In ms since the hub started.
     opened_ms: u64,
@@ -169,7 +164,6 @@ impl Session {
             waker: AtomicWaker::new(),
             drained: Notify::new(),
             ended: OnceLock::new(),
-            hangup: OnceLock::new(),
             hold,
             opened_ms: heard,
         }
@@ -242,12 +236,12 @@ impl Session {
         self.hub.clock_ms().saturating_sub(heard)
     }
 
-    /// The data of `connected`, a JSON object.
-    pub fn greeting(&self) -> String {
+    /// The data of `connected`, a JSON object; `id` is what the client is to know itself by.
+    fn greeting(&self, id: &str) -> String {
         let config = self.hub.config();
         let user = self.identity().map(|identity| user_json(&identity));
         serde_json::json!({
-            "clientId": self.id(),
+            "clientId": id,
             "serverTime": now_ms(),
             "epoch": self.hub.epoch(),
             "pingInterval": config.ping_interval_ms,
@@ -259,7 +253,12 @@ impl Session {
 
     /// Queues `connected`, the first event of every session.
     pub fn greet(self: &Arc<Self>) {
-        let packet = encode::event(self.wire, "connected", &self.greeting());
+        self.greet_as(&self.id);
+    }
+
+    /// As [`Self::greet`], with another public id, as for a client that comes back within one connection.
+    pub fn greet_as(self: &Arc<Self>, id: &str) {
+        let packet = encode::event(self.wire, "connected", &self.greeting(id));
         self.queue(packet);
     }
 
@@ -279,15 +278,6 @@ impl Session {
         self.socket.set(socket)?;
         self.flush();
         Ok(())
-    }
-
-    /// Lets the session break the connection that it is pulled over for as long as it lives, should the client
-    /// not take the goodbye. Only the first counts.
-    pub fn pulled_over(self: &Arc<Self>, hangup: Hangup) {
-        let first = self.hangup.set(hangup.clone()).is_ok();
-        if first && self.ended().is_some() {
-            self.hub.hang_up_soon(self, hangup);
-        }
     }
 
     pub(super) fn socket(&self) -> Option<&TcpStream> {
@@ -325,9 +315,6 @@ impl Session {
         self.flush();
         self.waker.wake();
         self.drained.notify_waiters();
-        if let Some(hangup) = self.hangup.get() {
-            self.hub.hang_up_soon(self, hangup.clone());
-        }
     }
 
     /// Takes an update from the hub; the flag says that the session became dirty.
@@ -405,6 +392,10 @@ impl Session {
         if awaited {
             self.drained.notify_waiters();
         }
+        // All that is ever heard of a client that only reads.
+        if bytes > 0 && self.wire.transport() == Transport::Sse {
+            self.heard();
+        }
         match stopped {
             None => Flushed::All,
             Some(ErrorKind::WouldBlock) => Flushed::Blocked,
@@ -436,10 +427,6 @@ impl Session {
                 bytes: count,
             };
             self.hub.metrics().sent(self.wire.transport(), sent);
-            // All that is ever heard of a client that only reads.
-            if self.wire.transport() == Transport::Sse {
-                self.heard();
-            }
             return Poll::Ready(Pulled::Payloads(taken));
         }
         // Not as soon as the session has ended: its goodbye is still to come then.

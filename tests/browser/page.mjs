@@ -8,10 +8,10 @@
 // Exit code 0 when every step passed, 1 otherwise. The browser is $CHROMIUM, or Debian's.
 // Every wait is for a condition and has a deadline.
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium } from 'playwright-core';
+import { launch } from './chromium.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,10 +37,7 @@ const faults = [];
 /** While the server is made to go away, the browser reports failed connections; those are expected then. */
 let serverMayBeAway = false;
 
-const browser = await chromium.launch({
-  executablePath: executable(),
-  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage', '--no-first-run'],
-});
+const browser = await launch();
 let page = null;
 try {
   page = await open(DESKTOP, 'light');
@@ -235,12 +232,4 @@ async function describe(view) {
 async function shot(view, name) {
   mkdirSync(options.screenshots, { recursive: true });
   await view.screenshot({ path: join(options.screenshots, `page-${name}.png`), fullPage: true });
-}
-
-function executable() {
-  const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].filter(Boolean);
-  const found = places.find((place) => existsSync(place));
-  if (found) return found;
-  console.error(`no Chromium at ${places.join(' or ')}: install the package "chromium" or set CHROMIUM`);
-  process.exit(1);
 }

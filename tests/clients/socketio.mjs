@@ -1,6 +1,6 @@
 // Drives the real socket.io-client against a server and prints what happens, one JSON object a line.
 //
-//   node tests/clients/socketio.mjs URL SCENARIO [--token JWT] [--channel price:ETH] [--since N] [--epoch ID]
+//   node tests/clients/socketio.mjs URL SCENARIO [--token JWT] [--channel price:ETH] [--since N] [--epoch ID] [--mode all]
 //
 // Every line has `step`; an event of the server is {"step": EVENT, "data": …}. Ends with 0 when the scenario went
 // as it should, with 1 and {"step":"failed"} when it did not.
@@ -183,7 +183,7 @@ const scenarios = {
     socket.on("connected", async (data) => {
       epoch ??= data.epoch;
       try {
-        const request = { channels: wanted, epoch };
+        const request = { channels: wanted, epoch, ...(options.mode && { mode: options.mode }) };
         if (Object.keys(positions).length > 0) request.since = { ...positions };
         say("subscribed", { data: await ask(socket, "subscribe", request) });
       } catch (error) {

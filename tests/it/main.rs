@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod clients;
 mod deploy;
 mod formats;
 mod fuzz;

@@ -47,6 +47,7 @@ pub enum PacketError {
     Attachments,
     Namespace,
     Id,
+    Payload,
 }
 
 impl PacketError {
@@ -57,6 +58,7 @@ impl PacketError {
             Self::Attachments => "a binary packet with a bad number of attachments",
             Self::Namespace => "a namespace that is too long",
             Self::Id => "an acknowledgement id that is too long",
+            Self::Payload => "a Socket.IO packet with a payload that its type does not have",
         }
     }
 }
@@ -74,12 +76,14 @@ impl<'a> Packet<'a> {
         let (ack, json) = ack_id(rest)?;
         let kind = match kind {
             '0' => Kind::Connect(Some(rest).filter(|json| !json.is_empty())),
+            '1' if !json.is_empty() => return Err(PacketError::Payload),
             '1' => Kind::Disconnect,
             '2' | '5' => Kind::Event {
                 ack,
                 json,
                 attachments,
             },
+            '3' | '6' if !is_array(json) => return Err(PacketError::Payload),
             '3' | '6' => Kind::Ack { attachments },
             '4' => return Err(PacketError::ServerOnly),
             _ => return Err(PacketError::Type),
@@ -127,11 +131,20 @@ fn ack_id(text: &str) -> Result<(Option<u64>, &str), PacketError> {
     Ok((Some(id), rest))
 }
 
+fn is_array(json: &str) -> bool {
+    serde_json::from_str::<Vec<&RawValue>>(json).is_ok()
+}
+
 /// An event's name and the JSON text of its first argument; further arguments have no meaning here. `None` when
-/// the text is not an array that begins with a string.
+/// the text is not an array that begins with a name: a string or, as in the reference, a number.
 pub fn event_arguments(json: &str) -> Option<(String, Option<&str>)> {
     let parts: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-    let name = serde_json::from_str(parts.first()?.get()).ok()?;
+    let name = parts.first()?.get();
+    let name = match name.as_bytes().first()? {
+        b'"' => serde_json::from_str(name).ok()?,
+        b'-' | b'0'..=b'9' => name.to_owned(),
+        _ => return None,
+    };
     Some((name, parts.get(1).map(|argument| argument.get())))
 }
 
@@ -239,6 +252,12 @@ mod tests {
             ("5999999-[]", PacketError::Attachments),
             ("599999999999999999999999-[]", PacketError::Attachments),
             ("299999999999999999[]", PacketError::Id),
+            (r#"1/admin,{}"#, PacketError::Payload),
+            ("1[]", PacketError::Payload),
+            ("35{}", PacketError::Payload),
+            ("3", PacketError::Payload),
+            ("35[", PacketError::Payload),
+            ("61-5null", PacketError::Payload),
             (&long, PacketError::Namespace),
         ] {
             assert_eq!(Packet::parse(text), Err(error), "{text:?}");
@@ -251,7 +270,10 @@ mod tests {
             (r#"["ping"]"#, Some(("ping", None))),
             (r#"["a",{"b":[1]},2]"#, Some(("a", Some(r#"{"b":[1]}"#)))),
             (r#"["\u00e9",null]"#, Some(("é", Some("null")))),
-            (r#"[1,2]"#, None),
+            ("[1,2]", Some(("1", Some("2")))),
+            ("[-0.5]", Some(("-0.5", None))),
+            ("[null]", None),
+            (r#"[["a"]]"#, None),
             ("[]", None),
             ("{}", None),
             ("", None),

@@ -4,11 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{PATIENCE, World, seq};
-use crate::gateway::{
-    CloseReason,
-    encode::{Packet, Wire},
-    session::Pulled,
-};
+use crate::gateway::{CloseReason, encode::Wire, session::Pulled};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_first_then_the_snapshot_then_what_is_live() {
@@ -142,39 +138,6 @@ async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
         "code 4000"
     );
     assert_eq!(still["event"], "pong");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_whose_client_reads_steadily_lives_although_something_always_waits() {
-    let world = World::with(|config| {
-        config.ping_interval_ms = 100;
-        config.ping_timeout_ms = 50;
-    })
-    .await;
-    let hub = world.gateway.context.hub();
-    let session = hub.open(Wire::Sse, None, None).unwrap();
-    session.queue(Packet::raw("one"));
-    let opened = Instant::now();
-    while opened.elapsed() < Duration::from_millis(600) {
-        session.queue(Packet::raw("another"));
-        let taken = session.take(1).await;
-        assert!(
-            matches!(taken, Pulled::Payloads(_)),
-            "{:?}",
-            session.ended()
-        );
-        assert!(session.has_backlog());
-        tokio::task::yield_now().await;
-    }
-    let begun = Instant::now();
-    while session.ended().is_none() {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "one that reads nothing is closed"
-        );
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(session.ended(), Some(&CloseReason::Slow));
 }
 
 #[tokio::test(flavor = "multi_thread")]

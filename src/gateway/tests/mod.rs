@@ -10,6 +10,7 @@ mod polling;
 mod resume;
 mod slow;
 mod socketio;
+mod stream;
 mod support;
 mod wire;
 mod writers;

@@ -92,6 +92,11 @@ pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: i
             }
         }
     }
+    part(&session, socket).await;
+}
+
+/// Waits for the goodbye of a session that has ended, and sends it.
+pub(super) async fn part(session: &Arc<Session>, socket: &TcpStream) {
     // Someone else may have ended the session and not yet queued the goodbye.
     let closed = poll_fn(|cx| {
         session.register(cx);
@@ -99,7 +104,7 @@ pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: i
     });
     if closed.await.is_told() {
         // A peer that does not take the rest in time is left.
-        let _ = tokio::time::timeout(GOODBYE, farewell(&session, socket)).await;
+        let _ = tokio::time::timeout(GOODBYE, farewell(session, socket)).await;
     }
 }
 
@@ -115,16 +120,8 @@ fn poll(
     if let Some(reason) = session.closed() {
         return Poll::Ready(Event::End(reason.clone()));
     }
-    while session.has_backlog() {
-        match socket.poll_write_ready(cx) {
-            // A broken socket stays ready, and what waits stays: to go on would be to go on for ever.
-            Poll::Ready(Ok(())) if session.flush_ready(socket) == Flushed::Lost => {
-                return Poll::Ready(Event::End(CloseReason::Lost));
-            }
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::End(CloseReason::Lost)),
-            Poll::Pending => break,
-        }
+    if let Err(reason) = poll_write(cx, session, socket) {
+        return Poll::Ready(Event::End(reason));
     }
     if let Some(work) = work {
         ready!(work.as_mut().poll(cx));
@@ -143,6 +140,26 @@ fn poll(
             return Poll::Ready(Event::End(reason));
         }
     }
+}
+
+/// Writes what waits, as far as the socket has room; fails when the peer is gone.
+pub(super) fn poll_write(
+    cx: &mut Context<'_>,
+    session: &Arc<Session>,
+    socket: &TcpStream,
+) -> Result<(), CloseReason> {
+    while session.has_backlog() {
+        match socket.poll_write_ready(cx) {
+            Poll::Ready(Ok(())) => {
+                if session.flush_ready(socket) == Flushed::Lost {
+                    return Err(CloseReason::Lost);
+                }
+            }
+            Poll::Ready(Err(_)) => return Err(CloseReason::Lost),
+            Poll::Pending => break,
+        }
+    }
+    Ok(())
 }
 
 /// Reads once; returns why the session has to end, if it has.
@@ -187,9 +204,9 @@ async fn farewell(session: &Arc<Session>, socket: &TcpStream) {
 /// Reads and drops until the peer hangs up: closing with unread bytes would destroy what it has yet to read.
 pub(super) async fn linger(socket: &TcpStream) {
     let drained = async {
-        let mut sink = [0; 1_024];
         while socket.readable().await.is_ok() {
-            match socket.try_read(&mut sink) {
+            // Not held while waiting: it would be a part of every session's task.
+            match socket.try_read(&mut [0; 1_024]) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

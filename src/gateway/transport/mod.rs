@@ -8,4 +8,5 @@ pub mod handshake;
 pub mod reader;
 pub mod socketio;
 pub mod sse;
+pub mod stream;
 pub mod websocket;

@@ -1,22 +1,12 @@
 //! `GET /realtime/sse`: a read-only stream of server-sent events that `Last-Event-ID` resumes.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Poll},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::{
-    body::Body,
     extract::{self, ConnectInfo, Query, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
 use serde::Deserialize;
 
 use crate::{
@@ -28,15 +18,26 @@ use crate::{
         hub::Hub,
         problem::Problem,
         protocol::{Answer, Interval, Mode, Names, Request, Since, Subscribe},
-        session::{Pulled, Session},
+        session::Session,
+        transport::stream,
     },
-    shutdown::Hangup,
+    shutdown::Takeover,
 };
 
 /// How soon an `EventSource` comes back after a broken stream, in ms.
 const RETRY_MS: u32 = 2_000;
-/// Most bytes given to the HTTP connection at once.
-const CHUNK_BYTES: usize = 65_536;
+/// The headers of every stream. Proxies are not to keep it, nor to gather it up.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    ),
+];
 
 #[derive(Deserialize)]
 pub struct Parameters {
@@ -61,28 +62,38 @@ pub async fn open(
         Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
     };
     let headers = request.headers();
-    let hangup = request.extensions().get::<Hangup>().cloned();
-    match stream(&context, peer, &parameters, headers, hangup).await {
-        Ok(mut response) => {
-            if let Some(origin) = context.origins().cors_origin(headers) {
-                let allow = header::ACCESS_CONTROL_ALLOW_ORIGIN;
-                response.headers_mut().insert(allow, origin.clone());
-                let vary = HeaderValue::from_static("origin");
-                response.headers_mut().insert(header::VARY, vary);
-            }
-            response
+    let mut answer: HeaderMap = HEADERS.into_iter().collect();
+    if let Some(origin) = context.origins().cors_origin(headers) {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    let takeover = request.extensions().get::<Takeover>().cloned();
+    let takeover = match (request.method(), takeover) {
+        // A stream without an end has no other head than its beginning.
+        (&Method::HEAD, _) => return answer.into_response(),
+        (_, Some(takeover)) => takeover,
+        (_, None) => {
+            return Problem::bad_request("this connection cannot carry a stream").into_response();
+        }
+    };
+    match begin(&context, peer, &parameters, headers, &answer).await {
+        Ok(session) => {
+            context.tasks().spawn(stream::serve(session, takeover));
+            // The answer is in the session's hands, and this is dropped when it takes the connection.
+            std::future::pending().await
         }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn stream(
+/// A session whose queue begins with the head of the answer.
+async fn begin(
     context: &Context,
     peer: SocketAddr,
     parameters: &Parameters,
     headers: &HeaderMap,
-    hangup: Option<Hangup>,
-) -> Result<Response, Problem> {
+    answer: &HeaderMap,
+) -> Result<Arc<Session>, Problem> {
     if !context.origins().allows(headers) {
         return Err(Problem::origin());
     }
@@ -98,12 +109,8 @@ async fn stream(
         .hub()
         .open(Wire::Sse, identity, Some(hold))
         .ok_or_else(Problem::closing)?;
-    if let Some(hangup) = hangup {
-        session.pulled_over(hangup);
-    }
-    let body = EventStream {
-        session: session.clone(),
-    };
+    let unserved = Unserved(Some(session.clone()));
+    session.queue(Packet::raw(stream::head(answer)));
     session.queue(Packet::raw(format!("retry: {RETRY_MS}\n\n")));
     session.greet();
     let reply =
@@ -111,12 +118,25 @@ async fn stream(
     session
         .request(Ok(Request::Subscribe(subscribe)), reply)
         .await;
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    unserved.disarm();
+    Ok(session)
+}
+
+/// Ends a session that its connection never gets, as when the client hangs up while its request is worked on.
+struct Unserved(Option<Arc<Session>>);
+
+impl Unserved {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unserved {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            session.end(CloseReason::Lost);
+        }
+    }
 }
 
 /// What the query and `Last-Event-ID` ask for, when all of it can be given.
@@ -185,36 +205,6 @@ fn positions(text: &str) -> Result<BTreeMap<String, u64>, Refusal> {
             Ok((channel.to_owned(), seq))
         })
         .collect()
-}
-
-/// The body of the response; the session ends with it.
-struct EventStream {
-    session: Arc<Session>,
-}
-
-impl Stream for EventStream {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        self.session
-            .poll_take(cx, CHUNK_BYTES)
-            .map(|pulled| match pulled {
-                Pulled::Payloads(payloads) => {
-                    let mut chunk = BytesMut::new();
-                    for payload in payloads {
-                        chunk.extend_from_slice(&payload);
-                    }
-                    Some(Ok(chunk.freeze()))
-                }
-                Pulled::Ended => None,
-            })
-    }
-}
-
-impl Drop for EventStream {
-    fn drop(&mut self) {
-        self.session.end(CloseReason::Lost);
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A Node script as a client: its standard output is read line by line, closing its standard input ends it.
+//! A Node or Python script as a client: its standard output is read line by line, closing its standard input ends it.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use serde_json::Value;
 use tokio::{
@@ -19,7 +19,21 @@ pub struct Script {
 
 impl Script {
     pub fn node(script: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new("node")
+        Self::run(Path::new("node"), script, arguments)
+    }
+
+    /// With the Python that has the tests' clients.
+    pub fn python(script: &str, arguments: &[&str]) -> Self {
+        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+        assert!(
+            python.exists(),
+            "the Python clients are not installed: run scripts/setup test"
+        );
+        Self::run(&python, script, arguments)
+    }
+
+    fn run(interpreter: &Path, script: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(interpreter)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .arg(script)
             .args(arguments)

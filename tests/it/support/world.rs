@@ -70,9 +70,17 @@ impl World {
 
     /// Stops chaincast in order and starts it again on the same port.
     pub async fn restart(self) -> Self {
+        self.restart_after_mining(0).await
+    }
+
+    /// As [`Self::restart`], with so many blocks mined while it is away.
+    pub async fn restart_after_mining(self, blocks: u64) -> Self {
         let Self { server, config, .. } = self;
         let port = server.port();
         server.stop().await;
+        if blocks > 0 {
+            self.control.mine(blocks).await.unwrap();
+        }
         let server = serve_on(&config, port).await;
         Self {
             server,

@@ -203,7 +203,6 @@ async fn requests_are_limited_across_posts_and_abuse_ends_the_session() {
     );
     let flood = [r#"42/realtime,9["subscriptions"]"#; 4].join("\u{1e}");
     poller.post(flood).await;
-    poller.until("1").await;
     poller.gone().await;
 }
 
@@ -275,7 +274,10 @@ async fn at_shutdown_polling_clients_are_sent_away_to_come_back() {
     idle.join(QUIET).await;
     let poll = tokio::spawn({
         let waiting = waiting.clone();
-        async move { waiting.until("1").await }
+        async move {
+            waiting.until("6").await;
+            waiting.gone().await;
+        }
     });
     let begun = std::time::Instant::now();
     world
@@ -286,11 +288,8 @@ async fn at_shutdown_polling_clients_are_sent_away_to_come_back() {
         begun.elapsed().as_secs() < 10,
         "nobody is waited for without end"
     );
-    assert_eq!(
-        poll.await.unwrap(),
-        "",
-        "a close packet, and no disconnect packet before it"
-    );
+    // No close packet, which not every client comes back after, and no disconnect packet.
+    poll.await.unwrap();
     let late = http()
         .get(url(&world, "EIO=4&transport=polling"))
         .send()

@@ -3,24 +3,21 @@
 //! A client may use its Engine.IO connection for nothing but the namespace `/realtime`. Whatever breaks one of
 //! the two protocols ends the session; whatever is merely a bad request is answered.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use serde_json::{Map, Value, json};
 
 use super::reply::reply;
 use crate::gateway::{
-    CloseReason, ErrorCode, Refusal,
+    CloseReason, Refusal,
     auth::MAX_TOKEN_BYTES,
     encode::{NAMESPACE, Packet},
     protocol::Request,
     request::refusal_of,
-    session::Session,
+    session::{Session, random_id},
     socketio::{
         engine,
         packet::{self, Kind},
@@ -82,25 +79,15 @@ impl Handshake {
 }
 
 impl Client {
-    /// A client that has not joined yet; when it does not within `patience`, its session ends.
-    pub fn new(session: Arc<Session>, token: Option<&str>, patience: Duration) -> Self {
-        let arrived = Arc::new(AtomicBool::new(false));
-        let (watched, joined) = (Arc::downgrade(&session), arrived.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(patience).await;
-            if !joined.load(Ordering::Relaxed)
-                && let Some(session) = watched.upgrade()
-            {
-                session.end(CloseReason::Protocol("no namespace was joined in time"));
-            }
-        });
+    /// A client that has not joined yet.
+    pub fn new(session: Arc<Session>, token: Option<&str>) -> Self {
         Self {
             session,
             token: token
                 .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_BYTES)
                 .map(Into::into),
             inside: false,
-            arrived,
+            arrived: Arc::default(),
             refused: 0,
             awaited: None,
         }
@@ -108,6 +95,11 @@ impl Client {
 
     pub fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// Becomes true when the client joins the namespace for the first time.
+    pub fn arrived(&self) -> &Arc<AtomicBool> {
+        &self.arrived
     }
 
     /// Takes the text of one Engine.IO packet.
@@ -199,21 +191,21 @@ impl Client {
 
     async fn connect(&mut self, namespace: &str, handshake: Option<&str>) {
         if namespace != NAMESPACE {
-            return self.refuse(namespace, "Invalid namespace", None);
+            return self.refuse(namespace, None);
         }
         if self.inside {
             return self.end("the namespace was joined twice");
         }
         // The first time belongs to the handshake; to come and go is as much work as any request.
-        if self.arrived.load(Ordering::Relaxed)
-            && let Err(refusal) = self.session.admit()
-        {
-            return self.refuse(namespace, &refusal.message, Some(refusal.code));
+        let again = self.arrived.load(Ordering::Relaxed);
+        if again && let Err(refusal) = self.session.admit() {
+            return self.refuse(namespace, Some(&refusal));
         }
         let handshake = match Handshake::parse(handshake) {
             Ok(handshake) => handshake,
             Err(message) => {
-                return self.refuse(namespace, message, Some(ErrorCode::BadRequest));
+                let refusal = Refusal::bad_request(message);
+                return self.refuse(namespace, Some(&refusal));
             }
         };
         let token = handshake.token.as_deref().or(self.token.as_deref());
@@ -222,13 +214,21 @@ impl Client {
             Ok(identity) => self.session.identify(identity),
             Err(error) => {
                 let refusal = refusal_of(&error);
-                return self.refuse(namespace, &refusal.message, Some(refusal.code));
+                return self.refuse(namespace, Some(&refusal));
             }
         }
         self.inside = true;
         self.arrived.store(true, Ordering::Relaxed);
-        self.say(&packet::connected(NAMESPACE, self.session.id()));
-        self.session.greet();
+        // Who leaves and joins again may be somebody else, and is not to be taken for the one who left.
+        let id = match again {
+            true => random_id(),
+            false => self.session.id().into(),
+        };
+        if again {
+            tracing::debug!(session = self.session.id(), client_id = %id, "the namespace was joined again");
+        }
+        self.say(&packet::connected(NAMESPACE, &id));
+        self.session.greet_as(&id);
         if handshake.auto_subscribe {
             self.session.join(JOINED).await;
         }
@@ -242,13 +242,15 @@ impl Client {
         }
     }
 
-    fn refuse(&mut self, namespace: &str, message: &str, code: Option<ErrorCode>) {
-        let error = match code {
-            Some(code) => json!({"message": message, "data": {"code": code}}),
-            None => json!({ "message": message }),
+    /// `None`: there is no such namespace, in exactly the words that clients of the reference expect.
+    fn refuse(&mut self, namespace: &str, refusal: Option<&Refusal>) {
+        let error = match refusal {
+            Some(refusal) => connect_error(refusal),
+            None => json!({ "message": "Invalid namespace" }),
         };
         self.say(&packet::connect_error(namespace, &error));
-        self.session.refused_to_join(code);
+        self.session
+            .refused_to_join(refusal.map(|refusal| refusal.code));
         self.refused += 1;
         if self.refused >= MAX_REFUSED {
             self.session.end(CloseReason::Abuse);
@@ -262,4 +264,11 @@ impl Client {
     fn end(&self, what: &'static str) {
         self.session.end(CloseReason::Protocol(what));
     }
+}
+
+/// What `connect_error` says: the message, and in `data` the rest of a refusal, for programs.
+fn connect_error(refusal: &Refusal) -> Value {
+    let mut data = json!(refusal);
+    let message = data.as_object_mut().and_then(|data| data.remove("message"));
+    json!({"message": message, "data": data})
 }

@@ -4,14 +4,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::polling::Polled;
 
 /// How long an ended connection is kept for its client to fetch the goodbye.
 const LINGER: Duration = Duration::from_secs(2);
-/// How often ended connections are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See the module's description. Bounded by the limit on connections, which every one in it is counted in.
 #[derive(Default)]
@@ -39,30 +36,26 @@ impl Directory {
         self.polled.lock().remove(sid);
     }
 
-    /// Forgets ended connections, until it is stopped and nothing is left to forget.
-    pub async fn sweep(&self, stop: CancellationToken) {
-        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let now = sweep.tick().await;
-            let mut gone = Vec::new();
-            self.polled.lock().retain(|_, kept| {
-                let session = kept.polled.session();
-                if session.closed().is_none() {
-                    return true;
-                }
-                let since = *kept.ended.get_or_insert(now);
-                let keep = session.has_backlog() && now - since < LINGER;
-                if !keep {
-                    gone.push(kept.polled.clone());
-                }
-                keep
-            });
-            // Dropped after the lock is.
-            drop(gone);
-            if stop.is_cancelled() && self.polled.lock().is_empty() {
-                return;
+    pub fn is_empty(&self) -> bool {
+        self.polled.lock().is_empty()
+    }
+
+    /// Forgets ended connections whose goodbye was fetched, or had its time.
+    pub fn sweep(&self, now: Instant) {
+        let mut gone = Vec::new();
+        self.polled.lock().retain(|_, kept| {
+            let session = kept.polled.session();
+            if session.closed().is_none() {
+                return true;
             }
-        }
+            let since = *kept.ended.get_or_insert(now);
+            let keep = session.has_backlog() && now - since < LINGER;
+            if !keep {
+                gone.push(kept.polled.clone());
+            }
+            keep
+        });
+        // Dropped after the lock is.
+        drop(gone);
     }
 }

@@ -3,6 +3,7 @@
 //! A connection is named by a secret `sid`, which is not the public `clientId`. Behind it is one session of the
 //! hub; by polling it is pulled, over a websocket it owns the socket (see [`Session`](super::super::session)).
 
+mod arrivals;
 mod client;
 mod cors;
 mod directory;
@@ -21,8 +22,11 @@ use axum::{
     routing::any,
 };
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
-use self::{client::Client, directory::Directory, polling::Polled, refused::Refused};
+use self::{
+    arrivals::Arrivals, client::Client, directory::Directory, polling::Polled, refused::Refused,
+};
 use super::handshake::Upgrade;
 use crate::gateway::{
     auth::bearer_token,
@@ -32,6 +36,8 @@ use crate::gateway::{
     socketio::engine::Open,
 };
 
+/// How often ended connections are forgotten, and those that join nothing looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The version of the Engine.IO protocol that is spoken.
 const VERSION: &str = "4";
 
@@ -42,6 +48,7 @@ pub struct SocketIo(Arc<Inner>);
 struct Inner {
     context: Context,
     directory: Directory,
+    arrivals: Arrivals,
 }
 
 /// The query of every request.
@@ -60,16 +67,17 @@ enum Transport {
     Websocket,
 }
 
-/// The routes, and the task that forgets ended connections, spawned on the context's tasks.
+/// The routes, and the task that forgets ended connections and sends away who does not join, spawned on the context's tasks.
 pub fn router(context: Context) -> Router {
     let io = SocketIo(Arc::new(Inner {
         context,
         directory: Directory::default(),
+        arrivals: Arrivals::default(),
     }));
     let (swept, stop) = (io.clone(), io.context().tasks().token());
     io.context()
         .tasks()
-        .spawn(async move { swept.directory().sweep(stop).await });
+        .spawn(async move { swept.sweep(stop).await });
     Router::new()
         .route("/socket.io", any(handle))
         .route("/socket.io/", any(handle))
@@ -90,6 +98,20 @@ impl SocketIo {
         &self.0.directory
     }
 
+    /// Looks at all connections now and then, until it is stopped and none is left to forget.
+    async fn sweep(&self, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let now = sweep.tick().await;
+            self.0.arrivals.sweep(now);
+            self.directory().sweep(now);
+            if stop.is_cancelled() && self.directory().is_empty() {
+                return;
+            }
+        }
+    }
+
     /// A session for a client that shakes hands, and the packet that tells it so.
     fn open(
         &self,
@@ -107,7 +129,8 @@ impl SocketIo {
             .open(Wire::SocketIo, None, Some(hold))
             .ok_or(Refused::Closing)?;
         let token = bearer_token(request.headers()).or(token);
-        let client = Client::new(session, token, self.patience());
+        let client = Client::new(session, token);
+        self.0.arrivals.expect(&client, self.patience());
         let (sid, config) = (random_id(), context.config());
         let open = Open {
             sid: &sid,

@@ -91,6 +91,10 @@ impl Polled {
         let Some(client) = client.as_mut() else {
             return Refused::BadRequest.into_response();
         };
+        // Its goodbye may still wait for a `GET`, but nothing is taken any more.
+        if self.session.ended().is_some() {
+            return Refused::UnknownSession.into_response();
+        }
         self.session.heard();
         // Packets that were sent and not worked on are lost to a client that believes them taken.
         let abandoned = Abandoned(&self.session);
@@ -128,9 +132,9 @@ impl Polled {
         text("ok".into())
     }
 
-    /// Whether a websocket may try to take over: not when another one does.
+    /// Whether a websocket may try to take over: not when another one does, or the session has ended.
     pub fn begin_upgrade(&self) -> bool {
-        !self.upgrading.swap(true, Ordering::SeqCst)
+        self.session.ended().is_none() && !self.upgrading.swap(true, Ordering::SeqCst)
     }
 
     /// The probe was answered: no `GET` waits from now on.

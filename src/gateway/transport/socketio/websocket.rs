@@ -26,9 +26,8 @@ use crate::gateway::{
 pub async fn serve(io: SocketIo, on: Handover, client: Client, open: String) {
     match Connection::establish(on, io.context().config()).await {
         Ok(connection) => {
-            let session = client.session().clone();
-            session.queue(Packet::text(&open));
-            drive(session, connection, Socket::new(client)).await;
+            client.session().queue(Packet::text(&open));
+            spawn(&io, connection, client);
         }
         Err(error) => {
             tracing::debug!(%error, "a Socket.IO websocket was not opened");
@@ -65,8 +64,14 @@ pub async fn upgrade(io: SocketIo, on: Handover, sid: Box<str>, polled: Weak<Pol
         return;
     };
     io.directory().remove(&sid);
-    drop(polled);
-    drive(client.session().clone(), connection, Socket::new(client)).await;
+    spawn(&io, connection, client);
+}
+
+/// Serves the session in a task of its own, which keeps nothing of what led to it for as long as it lives.
+fn spawn(io: &SocketIo, connection: Connection, client: Client) {
+    let session = client.session().clone();
+    let served = drive(session, connection, Socket::new(client));
+    io.context().tasks().spawn(served);
 }
 
 /// Answers the probe and waits for `upgrade`; `None` when the client goes away or does something else. Holds no
