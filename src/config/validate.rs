@@ -187,6 +187,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "gateway.send_buffer_bytes",
         "must be 4096 to 16777216",
     );
+    check(
+        gateway.deflate_min_bytes <= 1_048_576,
+        "gateway.deflate_min_bytes",
+        "must be at most 1048576",
+    );
     let limits = &gateway.limits;
     check(
         limits.connections > 0,

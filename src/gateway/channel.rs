@@ -422,7 +422,11 @@ impl Encodings {
         if let Some((_, _, packet)) = known {
             return packet.clone();
         }
-        let packet = entry.encode(wire, name, prev, false);
+        let packet = match wire.deflate() {
+            // One encoding and one compression, whatever the number of receivers.
+            Some(deflate) => self.get(wire.plain(), name, entry, prev).deflated(deflate),
+            None => entry.encode(wire, name, prev, false),
+        };
         self.0.push((wire, prev, packet.clone()));
         packet
     }

@@ -36,6 +36,8 @@ pub struct GatewayConfig {
     pub reconnect_window_ms: u64,
     /// Whether WebSocket clients may have messages compressed (permessage-deflate, RFC 7692).
     pub permessage_deflate: bool,
+    /// Messages shorter than this are sent uncompressed, in bytes.
+    pub deflate_min_bytes: usize,
     /// Whether anyone may read `/api/v1/stats`, or only tokens with the role `admin`.
     pub public_stats: bool,
     pub auth: AuthConfig,
@@ -58,6 +60,7 @@ impl Default for GatewayConfig {
             send_buffer_bytes: 65_536,
             reconnect_window_ms: 5_000,
             permessage_deflate: false,
+            deflate_min_bytes: 128,
             public_stats: false,
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Refusal;
-use crate::gateway::ErrorCode;
+use super::{ErrorCode, Refusal, msgpack};
 
 /// Longest `id` of a request, in bytes of its JSON.
 const MAX_ID: usize = 128;
@@ -198,6 +197,12 @@ fn read<'a, T: Deserialize<'a>>(event: &str, data: Option<&'a str>) -> Result<T,
     let Some(data) = data else {
         return Err(Refusal::bad_request(format!("{event} needs data")));
     };
+    // serde would also take an array of the fields in order.
+    if !data.starts_with('{') {
+        return Err(Refusal::bad_request(format!(
+            "data of {event} must be an object"
+        )));
+    }
     serde_json::from_str(data)
         .map_err(|error| Refusal::bad_request(format!("data of {event}: {}", short(&error))))
 }
@@ -226,8 +231,25 @@ struct Envelope<'a> {
     data: Option<&'a RawValue>,
 }
 
+/// As [`parse_text`], of a map in MessagePack: the same rules hold, because it is read as the JSON that it equals.
+pub fn parse_msgpack(bytes: &[u8]) -> (Option<RequestId>, Result<Request, Refusal>) {
+    match msgpack::to_json(bytes) {
+        Ok(text) => parse_text(&text),
+        Err(error) => {
+            let message =
+                format!("not a message: {error}; send one MessagePack map with event and data");
+            (None, Err(Refusal::bad_request(message)))
+        }
+    }
+}
+
 /// Reads `{"id":…,"event":…,"data":…}`: the id, when one could be read, and the request or why there is none.
 pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
+    // serde would also take an array of the fields in order.
+    if text.trim_ascii_start().starts_with('[') {
+        let refusal = Refusal::bad_request("not a message: send an object with event and data");
+        return (None, Err(refusal));
+    }
     let envelope: Envelope = match serde_json::from_str(text) {
         Ok(envelope) => envelope,
         Err(error) => {
@@ -301,7 +323,7 @@ impl Answer {
         }
     }
 
-    /// As a native WebSocket message.
+    /// As a native WebSocket message in JSON.
     pub fn text(&self, id: Option<&RequestId>) -> String {
         let (event, data) = (self.event(), self.data());
         match id {
@@ -391,6 +413,7 @@ mod tests {
             "null",
             "{}",
             "7",
+            r#"["price:ETH"]"#,
             r#"{"channel":7}"#,
             r#"{"channels":[]}"#,
             r#"{"channel":"a","channels":["b"]}"#,
@@ -403,5 +426,33 @@ mod tests {
             let text = format!(r#"{{"id":1,"event":"subscribe","data":{data}}}"#);
             assert_eq!(refusal(&text), (Some("1".into()), BadRequest), "{data}");
         }
+    }
+
+    #[test]
+    fn a_request_means_the_same_in_messagepack() {
+        for text in [
+            r#"{"id":1,"event":"subscribe","data":{"channel":"price:ETH"}}"#,
+            r#"{"id":"a","event":"subscribe","data":{"channels":["price:ETH","new-block"],"since":{"new-block":41},"interval":250}}"#,
+            r#"{"event":"subscribe","data":{"channel":"new-block","since":18446744073709551615,"mode":"all","snapshot":false}}"#,
+            r#"{"event":"auth","data":{"token":"eyJ"}}"#,
+            r#"{"event":"ping","data":null}"#,
+            r#"{"id":[1],"event":"ping"}"#,
+            r#"{"id":1,"event":"subscribe","data":{"channel":7}}"#,
+            r#"{"id":1,"event":"subscribe","data":{"channel":"a","channel":"b"}}"#,
+            r#"{"id":1,"event":"dance"}"#,
+            r#"{"id":1}"#,
+            r#"[1,"ping",null]"#,
+            r#""ping""#,
+            "7",
+        ] {
+            let mut packed = Vec::new();
+            msgpack::from_json(text, &mut packed).unwrap();
+            assert_eq!(parse_msgpack(&packed), parse_text(text), "{text}");
+        }
+        let (id, garbage) = parse_msgpack(b"{\"event\":\"ping\"}");
+        assert_eq!(
+            (id, garbage.unwrap_err().code),
+            (None, ErrorCode::BadRequest)
+        );
     }
 }

@@ -86,3 +86,9 @@ pub struct PriceUpdate {
     pub age_ms: i64,
     pub status: PriceStatus,
 }
+
+impl PriceUpdate {
+    /// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
+    /// a [`JsonNumber`] is as likely `3456` as `3456.12`.
+    pub const DECIMALS: [&str; 2] = ["price", "confidence"];
+}

@@ -5,6 +5,7 @@ mod support;
 mod auth;
 mod clients;
 mod deploy;
+mod formats;
 mod fuzz;
 mod hostile;
 mod imports;

@@ -86,10 +86,8 @@ impl Upgrade {
             .filter(is_key)
             .ok_or(HandshakeError::Key)?;
         let accept = derive_accept_key(key.as_bytes());
-        let protocol = protocols
-            .iter()
-            .copied()
-            .find(|served| has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, served));
+        let protocol = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+            .find_map(|offered| protocols.iter().copied().find(|served| *served == offered));
         let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
         let deflate = deflate
             .then(|| Deflate::choose(offers.filter_map(|value| value.to_str().ok())))
@@ -148,10 +146,15 @@ impl Upgrade {
 
 /// Whether a header that lists tokens names this one, in any case.
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|each| each.eq_ignore_ascii_case(token))
+}
+
+/// The tokens that a header lists, in order.
+fn tokens<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|each| each.trim().eq_ignore_ascii_case(token))
+        .map(str::trim)
 }

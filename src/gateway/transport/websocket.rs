@@ -1,4 +1,4 @@
-//! `GET /realtime`: the native protocol, JSON in WebSocket text frames.
+//! `GET /realtime`: the native protocol, JSON in WebSocket text frames or MessagePack in binary ones.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,15 +17,17 @@ use crate::gateway::{
     CloseReason, Refusal,
     address::Refused,
     context::Context,
-    encode::{Packet, Wire},
+    deflate::Deflate,
+    encode::{self, Wire},
     handshakes::RefusedAfterwards,
     problem::Problem,
-    protocol::parse_text,
+    protocol::{Answer, parse_msgpack, parse_text},
     session::Session,
 };
 
-/// The subprotocol of this gateway, chosen when a client offers it.
-const PROTOCOL: &str = "chaincast.v1.json";
+/// The subprotocols of this gateway. A client that offers neither gets JSON.
+const JSON: &str = "chaincast.v1.json";
+const MSGPACK: &str = "chaincast.v1.msgpack";
 
 #[derive(Deserialize)]
 pub struct Parameters {
@@ -48,7 +50,7 @@ pub async fn open(
         return Problem::origin().into_response();
     }
     let deflate = context.config().permessage_deflate;
-    let upgrade = match Upgrade::check(&mut request, &[PROTOCOL], deflate) {
+    let upgrade = match Upgrade::check(&mut request, &[JSON, MSGPACK], deflate) {
         Ok(upgrade) => upgrade,
         Err(error) => return error.into_response(),
     };
@@ -65,6 +67,7 @@ pub async fn open(
     if context.hub().is_closing() {
         return Problem::closing().into_response();
     }
+    let wire = wire(&upgrade, context.config().deflate_min_bytes);
     let (mut response, on) = upgrade.accept();
     if admitted.is_err() {
         response
@@ -84,14 +87,14 @@ pub async fn open(
             match admitted {
                 Err(reason) => connection.refuse(&reason).await,
                 Ok(hold) => {
-                    let Some(session) = context.hub().open(Wire::Json, identity, Some(hold)) else {
+                    let Some(session) = context.hub().open(wire, identity, Some(hold)) else {
                         let retry_after_ms = context.hub().retry_after_ms();
                         return connection
                             .refuse(&CloseReason::GoingAway { retry_after_ms })
                             .await;
                     };
                     session.greet();
-                    drive(session, connection, Native).await;
+                    drive(session, connection, Native(wire)).await;
                 }
             }
         }
@@ -100,25 +103,43 @@ pub async fn open(
     response
 }
 
-/// Reads native messages.
-struct Native;
+/// What the client asked for, by its subprotocols and extensions.
+fn wire(upgrade: &Upgrade, deflate_min_bytes: usize) -> Wire {
+    let wire = match upgrade.protocol() {
+        Some(MSGPACK) => Wire::MsgPack,
+        _ => Wire::Json,
+    };
+    if upgrade.deflate() {
+        wire.compressed(Deflate::new(deflate_min_bytes))
+    } else {
+        wire
+    }
+}
+
+/// Reads native messages in the session's own format.
+struct Native(Wire);
 
 impl Handler for Native {
     fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work> {
-        let (id, request) = match message {
-            Message::Text(text) => parse_text(&text),
-            Message::Binary(_) => (
-                None,
-                Err(Refusal::bad_request(
-                    "binary messages are not understood: send JSON as text",
-                )),
-            ),
+        let wire = self.0;
+        let (id, request) = match (wire.plain(), message) {
+            (Wire::MsgPack, Message::Binary(bytes)) => parse_msgpack(&bytes),
+            (Wire::MsgPack, Message::Text(_)) => {
+                let refusal = format!("this session speaks {MSGPACK}: send binary messages");
+                (None, Err(Refusal::bad_request(refusal)))
+            }
+            (_, Message::Text(text)) => parse_text(&text),
+            (_, Message::Binary(_)) => {
+                let refusal = format!(
+                    "this session speaks {JSON}: send text, or connect with the subprotocol {MSGPACK}"
+                );
+                (None, Err(Refusal::bad_request(refusal)))
+            }
         };
         let session = session.clone();
         Some(Box::pin(async move {
-            let reply = Box::new(move |answer: &crate::gateway::protocol::Answer| {
-                vec![Packet::text(&answer.text(id.as_ref()))]
-            });
+            let reply =
+                Box::new(move |answer: &Answer| vec![encode::answer(wire, answer, id.as_ref())]);
             session.request(request, reply).await;
         }))
     }

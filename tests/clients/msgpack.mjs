@@ -1,0 +1,137 @@
+// A client of the native WebSocket protocol in MessagePack, with the field's own libraries, beside one in JSON.
+//
+//   node tests/clients/msgpack.mjs URL [plain|deflate]
+//
+// Prints {"step":"subscribed"} when the server has to make news: a price of ETH and a block. Ends with 0 when both
+// clients saw the same messages and every other message of a session was understood, with 1 and {"step":"failed"}
+// when not.
+import { decode, encode } from "@msgpack/msgpack";
+import WebSocket from "ws";
+
+const [url, compression = "plain"] = process.argv.slice(2);
+const deflate = compression === "deflate";
+const patience = 60_000;
+
+const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
+const check = (good, what) => {
+  if (!good) throw new Error(what);
+};
+
+/** JSON with its money as strings, which is what MessagePack carries. */
+const exact = (text) => JSON.parse(text.replace(/"(price|confidence)":(-?[0-9.eE+-]+)/g, '"$1":"$2"'));
+
+class Client {
+  seen = [];
+  watchers = new Set();
+  ids = 0;
+
+  constructor(protocol) {
+    this.packs = protocol === "chaincast.v1.msgpack";
+    // Without a threshold even the shortest request is compressed.
+    const perMessageDeflate = deflate && { threshold: 0 };
+    this.socket = new WebSocket(url, [protocol], { perMessageDeflate });
+    this.socket.on("message", (bytes, binary) => {
+      this.seen.push(binary === this.packs ? (binary ? decode(bytes) : exact(bytes.toString())) : { event: "wrong opcode" });
+      for (const watcher of this.watchers) watcher();
+    });
+    this.ended = new Promise((_, reject) => {
+      this.socket.on("error", reject);
+      this.socket.on("close", (code, reason) => reject(new Error(`closed: ${code} ${reason}`)));
+    });
+    this.ended.catch(() => {});
+  }
+
+  /** The first message that was or will be seen and that fits. */
+  message(what, fits) {
+    let watcher, timer;
+    const found = new Promise((resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`no ${what} within ${patience} ms: ${JSON.stringify(this.seen)}`)), patience);
+      watcher = () => {
+        const message = this.seen.find(fits);
+        if (message) resolve(message);
+      };
+      this.watchers.add(watcher);
+      watcher();
+    });
+    return Promise.race([found, this.ended]).finally(() => {
+      clearTimeout(timer);
+      this.watchers.delete(watcher);
+    });
+  }
+
+  send(message) {
+    this.socket.send(this.packs ? encode(message) : JSON.stringify(message));
+  }
+
+  /** Makes a request and returns its answer. */
+  ask(event, data, id = ++this.ids) {
+    this.send({ id, event, ...(data && { data }) });
+    return this.message(`answer to ${event}`, (message) => message.id === id);
+  }
+
+  live(event) {
+    return this.seen.filter((message) => message.event === event && !message.snapshot);
+  }
+}
+
+/** Messages of the event that both got live, told apart by seq. */
+async function compare(packed, json, event) {
+  let pairs = [];
+  await packed.message(`${event} that JSON has, too`, () => {
+    const bySeq = new Map(json.live(event).map((message) => [message.seq, message]));
+    pairs = packed.live(event).map((message) => [message, bySeq.get(message.seq)]).filter(([, other]) => other);
+    return pairs.length > 0;
+  });
+  for (const [message, other] of pairs) {
+    const [one, two] = [JSON.stringify(message), JSON.stringify(other)];
+    check(one === two, `msgpack has ${one}, JSON ${two}`);
+  }
+  return pairs[0][0];
+}
+
+async function run() {
+  const [packed, json] = [new Client("chaincast.v1.msgpack"), new Client("chaincast.v1.json")];
+  for (const client of [packed, json]) {
+    const connected = await client.message("connected", (message) => message.event === "connected");
+    check(connected.data.clientId && connected.data.epoch, "connected lacks a field");
+    check(client.socket.protocol === (client.packs ? "chaincast.v1.msgpack" : "chaincast.v1.json"), "wrong subprotocol");
+    check(client.socket.extensions.includes("permessage-deflate") === deflate, `extensions: ${client.socket.extensions}`);
+    const answer = await client.ask("subscribe", { channels: ["price:ETH", "new-block"] });
+    check(answer.data.success, JSON.stringify(answer));
+    const snapshot = await client.message("snapshot", (message) => message.event === "price-update" && message.snapshot);
+    check(typeof snapshot.data.price === "string" && typeof snapshot.data.confidence === "string", "money is no string");
+  }
+  say("subscribed");
+  // Whichever client is later to see a message, the other's arrival has to be looked at again.
+  json.watchers.add(() => packed.watchers.forEach((watcher) => watcher()));
+  const price = await compare(packed, json, "price-update");
+  check(/^[0-9.]+$/.test(price.data.price) && Number.isInteger(price.data.timestamp), "a price has other types");
+  const block = await compare(packed, json, "new-block");
+  check(Number.isInteger(block.data.number) && typeof block.data.gasUsed === "string", "a block has other types");
+
+  packed.seen = [];
+  const resumed = await packed.ask("subscribe", { channel: "new-block", since: block.seq - 1 }, "é");
+  check(resumed.data.recovered === true, JSON.stringify(resumed));
+  const again = await packed.message("replayed block", (message) => message.event === "new-block" && message.seq === block.seq);
+  check(JSON.stringify(again) === JSON.stringify(block), `replayed as ${JSON.stringify(again)}`);
+  const pong = await packed.ask("ping", undefined, 1.5);
+  check(pong.event === "pong" && Number.isInteger(pong.data.timestamp), JSON.stringify(pong));
+  const unknown = await packed.ask("dance");
+  check(unknown.event === "error" && unknown.data.code === "UNKNOWN_EVENT", JSON.stringify(unknown));
+  packed.socket.send('{"event":"ping"}');
+  const refused = await packed.message("refusal of text", (message) => message.data?.code === "BAD_REQUEST");
+  check(refused.event === "error", JSON.stringify(refused));
+  const beat = await packed.ask("subscribe", { channel: "heartbeat" });
+  check(beat.data.success, JSON.stringify(beat));
+  await packed.message("heartbeat", (message) => message.event === "heartbeat" && Number.isInteger(message.data.timestamp));
+  check(!packed.seen.concat(json.seen).some((message) => message.event === "wrong opcode"), "a frame of the other kind");
+  say("done");
+}
+
+run().then(
+  () => process.exit(0),
+  (error) => {
+    say("failed", { message: String(error?.message ?? error) });
+    process.exit(1);
+  },
+);
