@@ -192,6 +192,10 @@ impl Session {
                 self.outbox.lock().place(name, since);
             }
         }
+        if subscriptions.is_empty() {
+            // Many sessions have one for good.
+            subscriptions.reserve_exact(joining.len());
+        }
         for one in joining {
             if let Some(at) = subscriptions
                 .iter()
