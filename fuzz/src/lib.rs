@@ -60,7 +60,8 @@ fn decode(
     (out, None)
 }
 
-/// The packets of Engine.IO and Socket.IO: what is read can be written and is read again as the same.
+/// The packets of Engine.IO and Socket.IO: what is read can be written and is read again as the same. Of an
+/// acknowledgement only that it was one is kept.
 pub fn socketio(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -115,8 +116,8 @@ fn write_packet(packet: &packet::Packet<'_>) -> String {
                 some => format!("5{some}-{namespace},{ack}{json}"),
             }
         }
-        packet::Kind::Ack { attachments: 0 } => format!("3{namespace},"),
-        packet::Kind::Ack { attachments } => format!("6{attachments}-{namespace},"),
+        packet::Kind::Ack { attachments: 0 } => format!("3{namespace},0[]"),
+        packet::Kind::Ack { attachments } => format!("6{attachments}-{namespace},0[]"),
     }
 }
 
