@@ -94,7 +94,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            linger_ms: 0,
+            linger_ms: 5,
             tokens: 64,
             channels_in_memory: 4_096,
         }
