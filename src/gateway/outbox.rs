@@ -131,6 +131,8 @@ pub struct Outbox {
     pub blocked: bool,
     /// A replay waits for room.
     pub awaited: bool,
+    /// An update that may not be left out found no room: what came after it would hide the hole.
+    overflowed: bool,
     /// The session has ended: nothing is taken any more.
     closed: bool,
     /// Packets and bytes that were sent.
@@ -151,6 +153,7 @@ impl Outbox {
             dirty: false,
             blocked: false,
             awaited: false,
+            overflowed: false,
             closed: false,
             given: (0, 0),
             marks: (wire.transport() == Transport::Sse).then(Box::default),
@@ -219,6 +222,9 @@ impl Outbox {
         if self.closed {
             return Pushed::Queued;
         }
+        if self.overflowed {
+            return Pushed::Overflow;
+        }
         if !self.held.is_empty() {
             let held = self.held.iter_mut().find(|held| held.slot == delivery.slot);
             if let Some(held) = held {
@@ -231,6 +237,7 @@ impl Outbox {
             return Pushed::Queued;
         }
         if !delivery.conflates {
+            self.overflowed = true;
             return Pushed::Overflow;
         }
         self.held.push(Held {
@@ -245,7 +252,7 @@ impl Outbox {
     /// Queues a message that is true now or never; `false` when it would have to wait behind what is conflated.
     pub fn push_fresh(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
         let room = self.bytes + packet.len() <= self.bound || self.first.is_none();
-        if !self.held.is_empty() || !room {
+        if !self.held.is_empty() || !room || self.overflowed {
             return false;
         }
         self.append_update(packet, name, None);
@@ -520,6 +527,19 @@ mod tests {
             .collect();
         assert_eq!(results.last(), Some(&Pushed::Overflow));
         assert!(outbox.bytes() <= 200);
+    }
+
+    #[test]
+    fn nothing_of_the_stream_follows_what_overflowed_although_there_is_room_again() {
+        let (mut outbox, block) = (Outbox::new(Wire::Json, 200), name("new-block"));
+        let mut seq = 1;
+        while push(&mut outbox, &block, seq, false) == Pushed::Queued {
+            seq += 1;
+        }
+        // The client reads on before its session is ended.
+        assert_eq!(drain(&mut outbox).len() as u64, seq - 1);
+        assert_eq!(push(&mut outbox, &block, seq + 1, false), Pushed::Overflow);
+        assert!(outbox.is_empty());
     }
 
     #[test]

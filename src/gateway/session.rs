@@ -386,7 +386,9 @@ impl Session {
         bytes: usize,
         stopped: Option<ErrorKind>,
     ) -> Flushed {
-        outbox.blocked = stopped.is_some();
+        // With nothing left nobody waits for the socket, so nobody would say that it has room again. io_uring learns
+        // that a socket was full with its outbox unlocked meanwhile, and another may have written all.
+        outbox.blocked = stopped.is_some() && !outbox.is_empty();
         let awaited = bytes > 0 && std::mem::take(&mut outbox.awaited);
         drop(outbox);
         if awaited {

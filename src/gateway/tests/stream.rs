@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
@@ -58,6 +59,18 @@ async fn who_asks_for_the_head_of_a_stream_gets_only_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ends_before_it_has_its_connection_is_an_answer_all_the_same() {
+    let world = World::with(|config| config.limits.backlog_bytes = 16_384).await;
+    // A snapshot that there is no room for.
+    let padding = "x".repeat(20_000);
+    world.publish("new-block", "new-block", &json!({"padding": padding}));
+    let target = "/realtime/sse?channels=new-block";
+    let mut sse = world.sse(target, "").await;
+    assert!(sse.head.starts_with("HTTP/1.1 200 OK\r\n"), "{}", sse.head);
+    sse.until(r#""code":4008"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_client_reads_steadily_lives_although_something_always_waits() {
     let world = World::with(|config| {
         config.ping_interval_ms = 2_000;
@@ -77,7 +90,7 @@ async fn a_stream_whose_client_reads_steadily_lives_although_something_always_wa
         .open(Wire::Sse, None, None)
         .unwrap();
     let (takeover, mut taken) = Takeover::new();
-    tokio::spawn(stream::serve(session.clone(), takeover));
+    tokio::spawn(stream::serve(session.clone(), takeover, Vec::new()));
     taken.asked().await.send(server).unwrap();
 
     let text = "x".repeat(16_384);

@@ -1,5 +1,7 @@
 //! What the Autobahn suite checks and more, on raw sockets: frames cut anywhere, faults, closing, compression.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -207,6 +209,23 @@ async fn a_message_in_fragments_that_are_cut_byte_by_byte_is_read_with_pings_in_
     }
     assert_eq!(raw.next().await, Heard::Pong(b"between".to_vec()));
     assert_eq!(raw.next().await, Heard::Pong(vec![b'x'; 125]));
+    raw.pong().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_long_on_its_way_is_no_silence() {
+    let world = World::with(|config| {
+        config.ping_interval_ms = 500;
+        config.ping_timeout_ms = 1_000;
+    })
+    .await;
+    let mut raw = Raw::open(&world, "", b"").await;
+    // Pings are not answered in the middle of a frame.
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    for byte in text(PING) {
+        pace.tick().await;
+        raw.send(&[byte]).await;
+    }
     raw.pong().await;
 }
 

@@ -1,10 +1,19 @@
 //! Every way of writing to many sockets: nothing is lost, whoever reads slowly or leaves.
 
-use serde_json::json;
-use tokio::task::JoinSet;
+use std::io::ErrorKind;
 
-use super::support::{Client, World, seq};
-use crate::gateway::writer::Writer;
+use serde_json::json;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use super::support::{Client, PATIENCE, World, narrow, seq};
+use crate::gateway::{
+    encode::{Packet, Wire},
+    writer::Writer,
+};
 
 const CLIENTS: usize = 70;
 const UPDATES: u64 = 1_500;
@@ -21,6 +30,25 @@ async fn io_uring_gives_everyone_everything_in_order() {
         Ok(_) => everyone_gets_everything(1, true).await,
         Err(error) => eprintln!("io_uring cannot be used here: {error}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_found_full_before_another_wrote_all_is_written_to_again() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let hub = world.gateway.context.hub();
+    let session = hub.open(Wire::Json, None, None).unwrap();
+    session.own(server).unwrap();
+    session.written(session.outbox.lock(), 0, Some(ErrorKind::WouldBlock));
+    session.queue(Packet::raw("more"));
+    let mut read = [0; 4];
+    let reading = tokio::time::timeout(PATIENCE, client.read_exact(&mut read));
+    reading.await.expect("it is written").unwrap();
+    assert_eq!(&read, b"more");
 }
 
 async fn everyone_gets_everything(flushers: usize, io_uring: bool) {
@@ -73,16 +101,6 @@ async fn everyone_gets_everything(flushers: usize, io_uring: bool) {
         assert_eq!(next["prev"], last, "it skipped what it was not told of");
         last = seq(&next);
     }
-}
-
-async fn narrow(world: &World) -> Client {
-    let socket = world.socket().await;
-    socket2::SockRef::from(&socket)
-        .set_recv_buffer_size(4_096)
-        .unwrap();
-    let mut client = world.ws_on(socket).await;
-    assert_eq!(client.next().await["event"], "connected");
-    client
 }
 
 /// Reads to the end; each message follows the one before it in its channel.

@@ -76,20 +76,17 @@ pub async fn drive(session: Arc<Session>, connection: Connection, mut handler: i
                 session.end(reason);
                 break;
             }
-            Event::Message(inbound) => {
-                session.heard();
-                match inbound {
-                    Inbound::Text(text) => {
-                        work = handler.message(&session, Message::Text(text));
-                    }
-                    Inbound::Binary(bytes) => {
-                        work = handler.message(&session, Message::Binary(bytes));
-                    }
-                    Inbound::Ping(payload) => session.queue(Packet::raw(frame::pong(&payload))),
-                    Inbound::Pong => {}
-                    Inbound::Close(code) => session.end(CloseReason::Left(code.unwrap_or(1005))),
+            Event::Message(inbound) => match inbound {
+                Inbound::Text(text) => {
+                    work = handler.message(&session, Message::Text(text));
                 }
-            }
+                Inbound::Binary(bytes) => {
+                    work = handler.message(&session, Message::Binary(bytes));
+                }
+                Inbound::Ping(payload) => session.queue(Packet::raw(frame::pong(&payload))),
+                Inbound::Pong => {}
+                Inbound::Close(code) => session.end(CloseReason::Left(code.unwrap_or(1005))),
+            },
         }
     }
     part(&session, socket).await;
@@ -168,6 +165,8 @@ fn read(session: &Session, socket: &TcpStream, reader: &mut Reader) -> Option<Cl
     BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(0) => Some(CloseReason::Lost),
         Ok(count) => {
+            // Also of a message that is long on its way.
+            session.heard();
             let transport = session.wire().transport();
             session.hub().metrics().read(transport, count);
             // A fault is told by the reader, after what came before it.

@@ -10,10 +10,17 @@ use crate::gateway::{
     frame::{Decoder, FrameError, Inbound},
 };
 
+/// Bytes that are decoded at once where messages may be compressed: each message in them may become a thousand times
+/// as long.
+const STEP: usize = 256;
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
+    inflates: bool,
+    /// What was read and not decoded, where messages may be compressed.
+    raw: VecDeque<u8>,
     inbound: VecDeque<Inbound>,
     /// Comes after all of `inbound`; nothing is read any more.
     fault: Option<FrameError>,
@@ -25,6 +32,8 @@ impl Reader {
     pub fn new(inflates: bool) -> Self {
         Self {
             decoder: Decoder::new(inflates),
+            inflates,
+            raw: VecDeque::new(),
             inbound: VecDeque::new(),
             fault: None,
             controls: Controls::default(),
@@ -33,6 +42,14 @@ impl Reader {
 
     /// Takes what was read. `max` bounds a message, in bytes.
     pub fn push(&mut self, input: &mut [u8], max: usize) {
+        if self.inflates {
+            self.raw.extend(&*input);
+        } else {
+            self.decode(input, max);
+        }
+    }
+
+    fn decode(&mut self, input: &mut [u8], max: usize) {
         if self.fault.is_none() {
             self.fault = self.decoder.push(input, max, &mut self.inbound).err();
         }
@@ -40,9 +57,15 @@ impl Reader {
 
     /// The next message, or why there will be none any more; `None` when more has to be read.
     pub fn next(&mut self, limits: &LimitsConfig) -> Option<Result<Inbound, CloseReason>> {
+        while self.inbound.is_empty() && self.fault.is_none() && !self.raw.is_empty() {
+            let some = self.raw.len().min(STEP);
+            let mut some: Vec<u8> = self.raw.drain(..some).collect();
+            self.decode(&mut some, limits.message_bytes);
+        }
         let Some(inbound) = self.inbound.pop_front() else {
             // An idle session keeps no buffer.
             self.inbound = VecDeque::new();
+            self.raw = VecDeque::new();
             return self.fault.map(|fault| Err(fault.into()));
         };
         let control = matches!(inbound, Inbound::Ping(_) | Inbound::Pong);
@@ -91,6 +114,26 @@ impl From<FrameError> for CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::deflate;
+
+    #[test]
+    fn what_is_compressed_is_inflated_only_as_it_is_looked_at() {
+        let (long, mut packed) = (vec![b'x'; 60_000], Vec::new());
+        assert!(deflate::compress(&long, &mut packed));
+        let mut frame = vec![0xc2, 0x80 | packed.len() as u8, 0, 0, 0, 0];
+        assert!(packed.len() < 126, "{} bytes", packed.len());
+        frame.extend(packed);
+        let limits = LimitsConfig::default();
+        let mut reader = Reader::new(true);
+        reader.push(&mut frame.repeat(300), limits.message_bytes);
+        for number in 0..300 {
+            let next = reader.next(&limits);
+            assert!(next == Some(Ok(Inbound::Binary(long.clone()))), "{number}");
+            let waiting = reader.inbound.len();
+            assert!(waiting < 8, "{waiting} messages of 60 KB wait");
+        }
+        assert_eq!(reader.next(&limits), None);
+    }
 
     #[test]
     fn control_frames_are_counted_anew_in_each_window() {

@@ -76,9 +76,10 @@ pub async fn open(
             return Problem::bad_request("this connection cannot carry a stream").into_response();
         }
     };
-    match begin(&context, peer, &parameters, headers, &answer).await {
+    match begin(&context, peer, &parameters, headers).await {
         Ok(session) => {
-            context.tasks().spawn(stream::serve(session, takeover));
+            let served = stream::serve(session, takeover, stream::head(&answer));
+            context.tasks().spawn(served);
             // The answer is in the session's hands, and this is dropped when it takes the connection.
             std::future::pending().await
         }
@@ -86,13 +87,12 @@ pub async fn open(
     }
 }
 
-/// A session whose queue begins with the head of the answer.
+/// A session that was answered, and waits for its connection.
 async fn begin(
     context: &Context,
     peer: SocketAddr,
     parameters: &Parameters,
     headers: &HeaderMap,
-    answer: &HeaderMap,
 ) -> Result<Arc<Session>, Problem> {
     if !context.origins().allows(headers) {
         return Err(Problem::origin());
@@ -110,7 +110,6 @@ async fn begin(
         .open(Wire::Sse, identity, Some(hold))
         .ok_or_else(Problem::closing)?;
     let unserved = Unserved(Some(session.clone()));
-    session.queue(Packet::raw(stream::head(answer)));
     session.queue(Packet::raw(format!("retry: {RETRY_MS}\n\n")));
     session.greet();
     let reply =

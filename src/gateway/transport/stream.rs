@@ -37,16 +37,19 @@ pub fn head(headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
-/// Takes the connection over and serves the session on it until it has ended and the peer was told. What the session
-/// sends is sent as it is, so the head has to be in its queue already.
-pub async fn serve(session: Arc<Session>, takeover: Takeover) {
+/// Takes the connection over and serves the session on it, after the head, until it has ended and the peer was told.
+/// The head is not in the session's queue, which is emptied when the session ends as slow.
+pub async fn serve(session: Arc<Session>, takeover: Takeover, head: Vec<u8>) {
     let Some(stream) = takeover.take().await else {
         return session.end(CloseReason::Lost);
     };
     // The session's own queue is to be the bound, not the kernel's memory.
     let most = session.hub().config().send_buffer_bytes;
-    let limited = socket2::SockRef::from(&stream).set_send_buffer_size(most);
-    if limited.is_err() || session.own(stream).is_err() {
+    let socket = socket2::SockRef::from(&stream);
+    let limited = socket.set_send_buffer_size(most);
+    // There is room, unless the client has asked for more before than it reads.
+    let begun = matches!(socket.send(&head), Ok(count) if count == head.len());
+    if limited.is_err() || !begun || session.own(stream).is_err() {
         return session.end(CloseReason::Lost);
     }
     let Some(socket) = session.socket() else {
