@@ -170,10 +170,13 @@ impl App {
         }
         // No new connections, then sessions are told to come back, then writers finish their commit.
         self.listening.cancel();
+        let begun = Instant::now();
         if let Some(gateway) = &self.gateway {
             gateway.close(self.drain).await;
         }
-        let drained = self.tasks.drain(self.drain).await;
+        // One deadline for all, but writers have a moment even if sessions took it whole.
+        let left = self.drain.saturating_sub(begun.elapsed());
+        let drained = self.tasks.drain(left.max(WRITERS_MOMENT)).await;
         self.store.close().await;
         match failure {
             Some(failure) => Err(failure.into()),

@@ -1,4 +1,4 @@
-//! The one clock of a hub: ends of intervals, the sweep over the sessions, and channels to forget.
+//! The one clock of a hub: ends of intervals, and channels to forget.
 
 use std::time::Duration;
 
@@ -16,10 +16,8 @@ impl Hub {
     pub async fn run_clock(&self) {
         let mut upkeep = interval(UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sweep = interval(self.sweep_interval());
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // Nothing waits: the next tick of the sweep is soon enough to look again.
+            // Nothing waits: the next tick of the upkeep is soon enough to look again.
             let due = self.fire_due().map(Instant::from_std);
             tokio::select! {
                 () = async {
@@ -29,7 +27,6 @@ impl Hub {
                     }
                 } => {}
                 () = self.rearmed() => {}
-                _ = sweep.tick() => self.sweep(),
                 _ = upkeep.tick() => {
                     self.forget_idle(IDLE);
                     self.measure_backlog();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use slab::Slab;
+use tokio::time::MissedTickBehavior;
 
 use super::{
     CloseReason, ErrorCode,
@@ -15,6 +16,9 @@ use super::{
     session::Session,
 };
 use crate::model::now_ms;
+
+/// Sessions looked at before other tasks of the thread get their turn.
+const LOOKS_A_TURN: usize = 256;
 
 /// How long before its token's end a client is told, in ms.
 const WARNING_MS: i64 = 30_000;
@@ -116,21 +120,29 @@ impl Registry {
 }
 
 impl Hub {
-    /// How often [`Hub::sweep`] is to be called.
-    pub(super) fn sweep_interval(&self) -> Duration {
+    fn sweep_interval(&self) -> Duration {
         let config = self.config();
         let shortest = config.ping_interval_ms.min(config.ping_timeout_ms);
         Duration::from_millis((shortest / 20).clamp(10, 500))
     }
 
-    /// Pings, warns and ends the sessions whose time has come.
-    pub(super) fn sweep(&self) {
+    /// Pings, warns and ends sessions as their times come, for as long as it is polled.
+    pub async fn run_sweep(&self) {
+        let mut sweep = tokio::time::interval(self.sweep_interval());
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let config = self.config();
         let (interval, timeout) = (config.ping_interval_ms, config.ping_timeout_ms);
-        let now = self.clock_ms();
-        let due = self.registry().lock().due(now, interval, timeout);
-        for (session, ping) in due {
-            session.look(ping, interval + timeout);
+        loop {
+            sweep.tick().await;
+            let now = self.clock_ms();
+            let due = self.registry().lock().due(now, interval, timeout);
+            // Sessions that came together have their pings together.
+            for some in due.chunks(LOOKS_A_TURN) {
+                for (session, ping) in some {
+                    session.look(*ping, interval + timeout);
+                }
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
@@ -156,7 +168,11 @@ impl Session {
             _ => {}
         }
         if ping {
-            self.queue(encode::ping(self.wire()));
+            // Without room for it enough is on its way already.
+            let queued = self.outbox.lock().push(encode::ping(self.wire()));
+            if queued {
+                self.flush();
+            }
             self.outbox.lock().shrink();
         }
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, Semaphore};
 
@@ -277,6 +277,8 @@ impl Hub {
             };
             let (entry, ring) = (Entry::from(update.clone()), self.0.config.ring_updates);
             rearmed |= channels.publish(slot, entry, ring, now, &mut turn);
+            // Whoever waits for the channels does not wait for a whole commit.
+            MutexGuard::bump(&mut channels);
         }
         drop(channels);
         if rearmed {

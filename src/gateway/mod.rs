@@ -160,9 +160,12 @@ impl Gateway {
                 hub.run_flusher(shard, writer).await;
             });
         }
-        let (ticking, beating) = (hub.clone(), hub.clone());
+        let (ticking, beating, sweeping) = (hub.clone(), hub.clone(), hub.clone());
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
+        });
+        spawn(tasks, "gateway sweep", async move {
+            sweeping.run_sweep().await;
         });
         spawn(tasks, "gateway heartbeat", async move {
             beating.run_heartbeat().await;
