@@ -16,13 +16,14 @@ fn chainlink(age_ms: Option<u64>) -> StaleSource {
 /// Unsubscribes; heartbeats may come before the answer.
 async fn leave(ws: &mut Client, channel: &str) {
     let id = ws.send("unsubscribe", json!({"channel": channel})).await;
-    loop {
+    let answer = loop {
         let next = ws.next().await;
         if next["id"] == id {
-            return assert_eq!(next["data"]["success"], true, "{next}");
+            break next;
         }
         assert_eq!(next["event"], "heartbeat", "{next}");
-    }
+    };
+    assert_eq!(answer["data"]["success"], true, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
