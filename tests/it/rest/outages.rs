@@ -74,10 +74,7 @@ async fn a_chain_whose_node_fell_silent_or_never_answered_is_not_ready() {
     let answer = api.ask(axum::http::Method::GET, "/readyz").await;
     assert_eq!(answer.status, 503);
     let checks = answer.json()["checks"].clone();
-    for (at, reason) in [
-        (1, "has not answered for 4"),
-        (2, "has not answered yet"),
-    ] {
+    for (at, reason) in [(1, "has not answered for 4"), (2, "has not answered yet")] {
         assert_eq!(checks[at]["ok"], false, "{checks}");
         let detail = checks[at]["detail"].as_str().unwrap();
         assert!(detail.contains(reason), "{checks}");

@@ -280,10 +280,7 @@ async fn at_shutdown_polling_clients_are_sent_away_to_come_back() {
         }
     });
     let begun = std::time::Instant::now();
-    world
-        .gateway
-        .close(PATIENCE)
-        .await;
+    world.gateway.close(PATIENCE).await;
     assert!(
         begun.elapsed() < PATIENCE / 2,
         "nobody is waited for without end"
