@@ -89,14 +89,18 @@ pub struct Options {
     pub tokens: usize,
     /// `gateway.channels_in_memory`
     pub channels_in_memory: usize,
+    pub flushers: usize,
+    pub io_uring: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            linger_ms: 0,
+            linger_ms: 5,
             tokens: 64,
             channels_in_memory: 4_096,
+            flushers: 1,
+            io_uring: false,
         }
     }
 }

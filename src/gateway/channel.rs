@@ -11,10 +11,14 @@ use slab::Slab;
 use super::{
     encode::{ChannelName, Message, Packet, Wire},
     outbox::{Delivery, Pushed},
+    prefetch::prefetch,
     protocol::Interval,
     session::Session,
 };
 use crate::model::{Channel, Update};
+
+/// How many subscribers ahead memory is asked for: about as many as are served while it arrives.
+const AHEAD: usize = 4;
 
 /// Bytes of a message beside its names and data, at most.
 const MESSAGE_OVERHEAD: usize = 128;
@@ -363,7 +367,11 @@ impl Lane {
         // Entries without a position have no place in a stream.
         let prev = prev.filter(|_| entry.seq.is_some());
         let shared = encodings.get(self.wire, name, entry, prev);
+        let mut soon = self.subscribers.iter().skip(AHEAD);
         for (_, subscriber) in &self.subscribers {
+            if let Some((_, subscriber)) = soon.next() {
+                prefetch(&subscriber.session);
+            }
             if subscriber.after >= seq {
                 continue;
             }

@@ -23,7 +23,8 @@ pub struct GatewayConfig {
     pub channels_in_memory: usize,
     /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
     pub replay_updates: u64,
-    /// How long frames may wait to be written together under load, in ms; 0 writes at once.
+    /// How long frames may wait to be written together under load, which is when more comes while a round is being
+    /// written, in ms; 0 never waits.
     pub linger_ms: u64,
     /// Tasks that write to sessions, each for its share of them: more than one helps when one core cannot write
     /// for all.
@@ -54,7 +55,7 @@ impl Default for GatewayConfig {
             ring_updates: 1_024,
             channels_in_memory: 4_096,
             replay_updates: 10_000,
-            linger_ms: 0,
+            linger_ms: 5,
             flushers: 1,
             io_uring: false,
             send_buffer_bytes: 65_536,

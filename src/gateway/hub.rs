@@ -39,6 +39,9 @@ use crate::{
 /// Sessions written to before other tasks of the thread get their turn.
 const WRITES_A_TURN: usize = 256;
 
+/// The runtime's timers are no finer.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+
 /// Replays that read the store at once: fewer than it has connections, which others need, too.
 const REPLAY_READS: usize = 4;
 
@@ -358,22 +361,22 @@ impl Hub {
         let Some(shard) = self.0.shards.get(shard) else {
             return;
         };
-        let mut flushed = None::<Instant>;
         loop {
             shard.filled.notified().await;
-            // Under load rounds are at least the linger apart; after a pause the first goes out at once.
-            if let Some(at) = flushed
-                && at.elapsed() < linger
-            {
-                tokio::time::sleep_until((at + linger).into()).await;
-            }
+            let begun = Instant::now();
             let Pending { dirty, commits } = std::mem::take(&mut *shard.pending.lock());
             for some in dirty.chunks(WRITES_A_TURN) {
                 self.0.metrics.sent_all(&writer.flush(some));
                 tokio::task::yield_now().await;
             }
             drop(commits);
-            flushed = Some(Instant::now());
+            // Under load, which shows in that more came while this was written, what comes in a while is written
+            // together: a write costs nearly the same however many frames it has. Never for longer than in
+            // proportion to what writing took, so that a few sessions do not wait for what only many need.
+            let rest = linger.min(begun.elapsed() * 3 / 2);
+            if rest >= SHORTEST_REST && !shard.pending.lock().dirty.is_empty() {
+                tokio::time::sleep(rest).await;
+            }
         }
     }
 

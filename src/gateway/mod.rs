@@ -32,6 +32,7 @@ pub mod msgpack;
 pub mod origin;
 pub mod outbox;
 pub mod past;
+mod prefetch;
 pub mod problem;
 pub mod protocol;
 pub mod rate;

@@ -13,11 +13,14 @@ use super::{
     CloseReason,
     metrics::Tally,
     outbox::{Gathered, Outbox, Sent},
+    prefetch::prefetch,
     session::Session,
 };
 
 /// Sends of one system call.
 const BATCH: usize = 64;
+/// How many sessions ahead memory is asked for: the kernel does nothing in between that would hide the wait.
+const AHEAD: usize = 4;
 /// Most bytes of a batch that are joined from several packets.
 const JOINED_BYTES: usize = 1_048_576;
 
@@ -69,7 +72,10 @@ impl Uring {
         // Without a socket, used by another right now, or in this batch twice: written one by one afterwards.
         let mut others = Vec::new();
         self.joined.clear();
-        for session in sessions {
+        for (at, session) in sessions.iter().enumerate() {
+            if let Some(soon) = sessions.get(at + AHEAD) {
+                prefetch(soon);
+            }
             match (session.outbox.try_lock(), session.socket()) {
                 (Some(mut outbox), Some(_)) if !self.broken && self.joined.len() < JOINED_BYTES => {
                     outbox.dirty = false;

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use super::{metrics::Tally, session::Session};
+use super::{metrics::Tally, prefetch::prefetch, session::Session};
 
 /// See the module's description.
 pub enum Writer {
@@ -29,7 +29,10 @@ impl Writer {
         match self {
             Self::Send => {
                 let mut tally = Tally::default();
-                for session in sessions {
+                for (at, session) in sessions.iter().enumerate() {
+                    if let Some(next) = sessions.get(at + 1) {
+                        prefetch(next);
+                    }
                     tally.add(session.wire().transport(), session.flush_counted().1);
                 }
                 tally

@@ -16,6 +16,17 @@ use crate::{
 /// Updates at once in the batched run.
 pub const BATCH: usize = 8;
 
+pub const COLUMNS: &[&str] = &[
+    "sessions",
+    "server",
+    "one at a time",
+    "÷ floor",
+    "8 at once",
+    "÷ floor",
+    "user / system µs a frame",
+    "bytes a frame",
+];
+
 /// What a flat-out run came to.
 #[derive(Debug, Clone, Copy)]
 pub struct Flat {
@@ -69,25 +80,22 @@ pub fn run(bench: &Bench) -> Section {
          are published in a row, and a server may write them together; the floor then sends eight frames in one \
          `send()`. Figures are frames per second of server CPU; ratios are to the floor of the same round (of the same \
          kind). Aims: WebSocket ≥ 0.95, Socket.IO ≥ 0.92.",
-        &[
-            "sessions",
-            "server",
-            "one at a time",
-            "÷ floor",
-            "8 at once",
-            "÷ floor",
-            "user / system µs a frame",
-            "bytes a frame",
-        ],
+        COLUMNS,
     );
+    let mut contenders = vec![
+        Contender::new(Who::Floor),
+        Contender::product("WebSocket", Wire::WebSocket),
+        Contender::product("Socket.IO", Wire::SocketIo),
+    ];
+    contenders.extend(bench.peers());
+    section.rounds = compare(bench, &mut section, &contenders);
+    section
+}
+
+/// Measures all by turns, the first of which is the floor, adds their rows and returns every round.
+pub fn compare(bench: &Bench, section: &mut Section, contenders: &[Contender]) -> Value {
     let mut all = Vec::new();
     for sessions in bench.pick(vec![1_000, 5_000], vec![1_000]) {
-        let mut contenders = vec![
-            Contender::new(Who::Floor),
-            Contender::product("WebSocket", Wire::WebSocket),
-            Contender::product("Socket.IO", Wire::SocketIo),
-        ];
-        contenders.extend(bench.peers());
         let mut results: Vec<Vec<Measured>> = vec![Vec::new(); contenders.len()];
         for round in 1..=bench.rounds {
             for (contender, results) in contenders.iter().zip(&mut results) {
@@ -101,11 +109,10 @@ pub fn run(bench: &Bench) -> Section {
                 results.push(measured);
             }
         }
-        add_rows(&mut section, sessions, &contenders, &results);
-        all.push(json!({ "sessions": sessions, "servers": raw(&contenders, &results) }));
+        add_rows(section, sessions, contenders, &results);
+        all.push(json!({ "sessions": sessions, "servers": raw(contenders, &results) }));
     }
-    section.rounds = all.into();
-    section
+    all.into()
 }
 
 fn measure(bench: &Bench, contender: &Contender, sessions: usize) -> Measured {

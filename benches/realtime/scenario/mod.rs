@@ -8,6 +8,7 @@ mod offered;
 mod slow;
 mod storms;
 mod whole;
+mod writers;
 
 use crate::{bench::Bench, section::Section};
 
@@ -16,6 +17,7 @@ pub type Scenario = (&'static str, fn(&Bench) -> Section);
 /// In the order of the report.
 pub const ALL: &[Scenario] = &[
     ("fanout", fanout::run),
+    ("writers", writers::run),
     ("offered", offered::run),
     ("latency", latency::run),
     ("memory", memory::run),
