@@ -419,7 +419,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), grows)
+        tokio::time::timeout(Duration::from_secs(60), grows)
             .await
             .unwrap();
         anvil.stop().await.unwrap();

@@ -12,7 +12,7 @@ export function launch() {
 }
 
 function executable() {
-  const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].filter(Boolean);
+  const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].filter(Boolean);
   const found = places.find((place) => existsSync(place));
   if (found) return found;
   console.error(`no Chromium at ${places.join(' or ')}: install the package "chromium" or set CHROMIUM`);

@@ -11,7 +11,7 @@ const [url, scenario, ...rest] = process.argv.slice(2);
 const options = {};
 for (let i = 0; i < rest.length; i += 2) options[rest[i].replace(/^--/, "")] = rest[i + 1];
 const channel = options.channel ?? "price:ETH";
-const patience = Number(options.patience ?? 30_000);
+const patience = Number(options.patience ?? 60_000);
 
 const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 

@@ -25,7 +25,10 @@ async fn a_node_that_goes_away_is_waited_for_and_caught_up_with() {
             .ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     };
-    assert_eq!(ready().await.unwrap().0, 200);
+    eventually("it is ready", || async {
+        ready().await.filter(|(status, _)| *status == 200)
+    })
+    .await;
     let port = anvil.port();
     control.mine(1).await.unwrap();
     anvil.stop().await.unwrap();

@@ -7,7 +7,7 @@ const PAGE: &str = "tests/browser/page.mjs";
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_prices_and_blocks_as_they_come() {
     let world = World::start().await;
-    let mut page = Script::node(PAGE, &[world.server.url(), "--deadline", "50"]);
+    let mut page = Script::node(PAGE, &[world.server.url(), "--deadline", "100"]);
     page.line("the page waits for a price", |line| {
         line.contains("ready: watching for a live price")
     })
@@ -36,7 +36,7 @@ async fn the_page_shows_a_reorg_and_comes_back_after_a_restart() {
             "--expect-reorg",
             "--expect-reconnect",
             "--deadline",
-            "50",
+            "100",
         ],
     );
     page.line("it watches for a reorg", |line| {

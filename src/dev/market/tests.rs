@@ -154,7 +154,7 @@ async fn the_market_outlives_a_node_that_is_away_for_a_while() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), grows)
+        tokio::time::timeout(Duration::from_secs(60), grows)
             .await
             .unwrap();
     };

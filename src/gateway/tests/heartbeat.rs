@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, World, narrow, narrow_world, seq};
+use super::support::{Client, PATIENCE, World, narrow, narrow_world, seq};
 use crate::bus::StaleSource;
 
 fn chainlink(age_ms: Option<u64>) -> StaleSource {
@@ -11,6 +11,19 @@ fn chainlink(age_ms: Option<u64>) -> StaleSource {
         source: "chainlink".to_owned(),
         age_ms,
     }
+}
+
+/// Unsubscribes; heartbeats may come before the answer.
+async fn leave(ws: &mut Client, channel: &str) {
+    let id = ws.send("unsubscribe", json!({"channel": channel})).await;
+    let answer = loop {
+        let next = ws.next().await;
+        if next["id"] == id {
+            break next;
+        }
+        assert_eq!(next["event"], "heartbeat", "{next}");
+    };
+    assert_eq!(answer["data"]["success"], true, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,11 +48,9 @@ async fn a_heartbeat_has_the_head_the_sessions_own_channels_and_no_position() {
         data,
         json!({"timestamp": null, "head": 77, "seqs": {"price:ETH": 2, "new-block": 1}, "staleSources": []})
     );
-    ws.request("unsubscribe", json!({"channel": "price:ETH"}))
-        .await;
+    leave(&mut ws, "price:ETH").await;
     assert_eq!(ws.next().await["data"]["seqs"], json!({"new-block": 1}));
-    ws.request("unsubscribe", json!({"channel": "heartbeat"}))
-        .await;
+    leave(&mut ws, "heartbeat").await;
     world.block(78);
     assert_eq!(
         seq(&ws.next().await),

@@ -73,8 +73,8 @@ async fn a_stream_that_ends_before_it_has_its_connection_is_an_answer_all_the_sa
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_client_reads_steadily_lives_although_something_always_waits() {
     let world = World::with(|config| {
-        config.ping_interval_ms = 2_000;
-        config.ping_timeout_ms = 1_000;
+        config.ping_interval_ms = 3_000;
+        config.ping_timeout_ms = 2_000;
         config.send_buffer_bytes = 4_096;
     })
     .await;
@@ -97,7 +97,7 @@ async fn a_stream_whose_client_reads_steadily_lives_although_something_always_wa
     let mut read = vec![0; 16_384];
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     let opened = Instant::now();
-    while opened.elapsed() < Duration::from_secs(4) {
+    while opened.elapsed() < Duration::from_secs(7) {
         while session.outbox.lock().bytes() < 500_000 && session.ended().is_none() {
             session.queue(Packet::raw(text.clone()));
         }

@@ -44,9 +44,18 @@ impl Api {
     }
 
     pub async fn over(url: &str, config: ApiConfig) -> Self {
+        Self::with_patience(url, config, 10_000).await
+    }
+
+    /// One that soon gives up a database that is away.
+    pub async fn hurried(url: &str) -> Self {
+        Self::with_patience(url, ApiConfig::default(), 1_000).await
+    }
+
+    async fn with_patience(url: &str, config: ApiConfig, acquire_timeout_ms: u64) -> Self {
         let store = StoreConfig {
             url: Secret::new(url),
-            acquire_timeout_ms: 1_000,
+            acquire_timeout_ms,
             ..StoreConfig::default()
         };
         let store = Store::connect(&store).await.unwrap();

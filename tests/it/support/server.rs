@@ -67,6 +67,11 @@ impl Server {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }
 
+    /// Host and port, to connect to.
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
     pub fn realtime(&self) -> String {
         format!("{}/realtime", self.url.replacen("http", "ws", 1))
     }
@@ -141,6 +146,7 @@ fn command(arguments: &[&str]) -> Command {
         .kill_on_drop(true)
         .env_remove("DATABASE_URL")
         .env_remove("PORT")
+        .env_remove("RUST_LOG")
         .env("NO_COLOR", "1");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHAINCAST")) {
         command.env_remove(name);

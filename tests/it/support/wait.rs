@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 /// Far more than anything takes: what is not there by then does not come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// Polls until `probe` gives a value; panics with `what` when it does not in time.

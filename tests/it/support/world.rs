@@ -1,6 +1,10 @@
 //! Everything one test needs: a database, a chain with the demo contracts, and a chaincast between them.
 
-use std::time::Duration;
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use alloy::primitives::U256;
 use chaincast::{
@@ -240,8 +244,9 @@ impl WorldBuilder {
 fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment) -> String {
     let mut settings: Table = toml::from_str(given).unwrap();
     let mut base: Table = toml::from_str(&format!(
-        "[server]\nport = 0\n[database]\nurl = {database:?}\n[gateway.auth]\nsecret = {SECRET:?}\n\
+        "[server]\nhost = \"{}\"\nport = 0\n[database]\nurl = {database:?}\n[gateway.auth]\nsecret = {SECRET:?}\n\
          [[chains]]\nchain_id = 31337\nrpc_url = {:?}\nws_url = {:?}\npoll_interval_ms = 200\n",
+        own_host(),
         anvil.http_url(),
         anvil.ws_url(),
     ))
@@ -249,6 +254,16 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     base.insert("prices".into(), price_settings(deployment).into());
     merge(&mut base, std::mem::take(&mut settings));
     base.to_string()
+}
+
+/// A loopback address that no other world has: nobody else takes the port while its chaincast restarts.
+fn own_host() -> Ipv4Addr {
+    static WORLDS: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, 1, high, low),
+        false => Ipv4Addr::LOCALHOST,
+    }
 }
 
 pub(super) fn merge(base: &mut Table, over: Table) {

@@ -8,10 +8,10 @@ use super::{
     super::session::PATIENCE,
     gate::Gate,
     proxy::{Answer, Proxy},
-    stage::{CHAIN, Running, Stage, eventually},
+    stage::{CHAIN, Running, Stage, anvil_again, eventually},
 };
 use crate::{
-    dev::{Anvil, AnvilOptions, PrivatePostgres},
+    dev::{AnvilOptions, PrivatePostgres},
     ingest::IngestError,
     model::Secret,
     source::chain::{ChainConfig, ChecksConfig, NodeError},
@@ -28,7 +28,7 @@ async fn a_node_that_goes_away_is_waited_for() {
     let running = stage.ingest(stage.config()).await.unwrap();
     stage.caught_up().await;
     stage.anvil.take().unwrap().stop().await.unwrap();
-    stage.anvil = Some(Anvil::start(&stage.anvil_options).await.unwrap());
+    stage.anvil = Some(anvil_again(&stage.anvil_options).await);
     stage.control.mine(2).await.unwrap();
     let head = stage.caught_up().await;
     assert_eq!(head.number, 4);
@@ -103,7 +103,7 @@ async fn another_chain_of_the_same_id_is_refused_at_start_and_when_it_takes_the_
         state_file: Some(stage.dir.path().join("other.json")),
         ..stage.anvil_options.clone()
     };
-    stage.anvil = Some(Anvil::start(&other).await.unwrap());
+    stage.anvil = Some(anvil_again(&other).await);
     let error = running.failed().await;
     assert!(
         matches!(

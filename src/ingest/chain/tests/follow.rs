@@ -4,9 +4,9 @@ use alloy::primitives::U256;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use super::stage::{Stage, data, eventually};
+use super::stage::{Stage, anvil_again, data, eventually};
 use crate::{
-    dev::{Anvil, AnvilOptions, Market, deploy_or_load},
+    dev::{AnvilOptions, Market, deploy_or_load},
     ingest::{IngestError, PriceSignal, chain::ReorgLimit},
 };
 
@@ -102,7 +102,7 @@ async fn a_head_is_heard_of_without_a_poll_also_after_the_node_came_back() {
     for restarted in [false, true] {
         if restarted {
             stage.anvil.take().unwrap().stop().await.unwrap();
-            stage.anvil = Some(Anvil::start(&stage.anvil_options).await.unwrap());
+            stage.anvil = Some(anvil_again(&stage.anvil_options).await);
         }
         // The subscription may stand only after the first of them.
         eventually("a block that was heard of", async || {

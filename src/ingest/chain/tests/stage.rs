@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Bus, BusConfig, Feed},
-    dev::{Anvil, AnvilOptions, ChainControl, Node, PrivatePostgres},
+    dev::{Anvil, AnvilOptions, ChainControl, DevError, Node, PrivatePostgres},
     ingest::{ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(super) const CHAIN: ChainId = 31_337;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `check` gives something; panics with `what` when that takes too long.
 pub(super) async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
@@ -42,6 +42,18 @@ where
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Starts anvil on the port that it had, which another test may have for a moment.
+pub(super) async fn anvil_again(options: &AnvilOptions) -> Anvil {
+    eventually("anvil's port is free again", async || {
+        match Anvil::start(options).await {
+            Ok(anvil) => Some(anvil),
+            Err(DevError::PortTaken(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await
 }
 
 /// Every log with three topics is worth 1 and its position.
