@@ -1,6 +1,11 @@
 //! The composition root: bind, wire, spawn, drain.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -29,6 +34,9 @@ pub enum Role {
     /// Serves what others write.
     Gateway,
 }
+
+/// What writers have to finish their commit when sessions took all the time there was.
+const WRITERS_MOMENT: Duration = Duration::from_secs(1);
 
 /// Why the application did not start, or ended.
 #[derive(Debug, thiserror::Error)]
