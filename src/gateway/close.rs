@@ -75,7 +75,7 @@ impl CloseReason {
                 format!(r#"{{"retryAfterMs":{retry_after_ms}}}"#).into()
             }
             Self::Protocol(what) => (*what).into(),
-            Self::NotText => "a text message is not UTF-8".into(),
+            Self::NotText => "text is not UTF-8".into(),
             Self::TooBig => "message too big".into(),
             Self::Silent => "heartbeat missed".into(),
             Self::Slow => "slow consumer: resume with since".into(),

@@ -50,7 +50,10 @@ pub struct Subscribe {
 
 /// From where to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "since must be the last seq seen, a number, or a map of such by channel"
+)]
 pub enum Since {
     /// Of the one channel named.
     One(u64),

@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use self::keys::{KeySource, algorithm};
 use super::config::{AuthConfig, AuthMode};
+use crate::model::now_ms;
 
 /// Longest token that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -169,7 +170,12 @@ impl Authenticator {
             return Err(AuthError::Critical);
         }
         let claims = decode::<Claims>(token, key, &self.validation)?.claims;
-        Identity::new(claims, self.validation.leeway)
+        let identity = Identity::new(claims, self.validation.leeway)?;
+        // RFC 7519 section 4.1.4: not "on or after" that time; the library lets the very second pass.
+        match identity.expires_at_ms <= now_ms() {
+            true => Err(AuthError::Expired),
+            false => Ok(identity),
+        }
     }
 }
 

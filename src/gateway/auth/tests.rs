@@ -101,6 +101,7 @@ async fn each_fault_of_a_token_is_told_apart() {
     let claim = |name: &str| AuthError::Claim(name.to_owned());
     for (claims, wrong) in [
         (with("exp", json!(now_secs() - 2)), AuthError::Expired),
+        (with("exp", json!(now_secs())), AuthError::Expired),
         (with("nbf", json!(later)), AuthError::NotYet),
         (with("iss", json!("them")), AuthError::Issuer),
         (with("aud", json!(["other"])), AuthError::Audience),

@@ -34,7 +34,7 @@ pub enum Inbound {
 pub enum FrameError {
     #[error("{0}")]
     Protocol(&'static str),
-    #[error("a text message is not UTF-8")]
+    #[error("text is not UTF-8")]
     NotText,
     #[error("message too big")]
     TooBig,

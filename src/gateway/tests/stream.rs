@@ -52,9 +52,11 @@ async fn who_asks_for_the_head_of_a_stream_gets_only_that() {
         "http://127.0.0.1:{}/realtime/sse?channels=new-block",
         world.port
     );
-    let response = reqwest::Client::new().head(url).send().await.unwrap();
+    let response = reqwest::Client::new().head(&url).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let refused = reqwest::Client::new().head(format!("{url},nope"));
+    assert!(refused.send().await.unwrap().status().is_client_error());
     assert_eq!(world.gateway.context.hub().session_counts(), [0, 0, 0]);
 }
 

@@ -70,7 +70,12 @@ pub async fn open(
     let takeover = request.extensions().get::<Takeover>().cloned();
     let takeover = match (request.method(), takeover) {
         // A stream without an end has no other head than its beginning.
-        (&Method::HEAD, _) => return answer.into_response(),
+        (&Method::HEAD, _) => {
+            return match check(&context, &parameters, headers).await {
+                Ok(_) => answer.into_response(),
+                Err(problem) => problem.into_response(),
+            };
+        }
         (_, Some(takeover)) => takeover,
         (_, None) => {
             return Problem::bad_request("this connection cannot carry a stream").into_response();
@@ -94,16 +99,7 @@ async fn begin(
     parameters: &Parameters,
     headers: &HeaderMap,
 ) -> Result<Arc<Session>, Problem> {
-    if !context.origins().allows(headers) {
-        return Err(Problem::origin());
-    }
-    let token = parameters.token.as_deref();
-    let identity = context
-        .identify(headers, token)
-        .await
-        .map_err(|error| Problem::from(&error))?;
-    let subscribe = subscription(context.hub(), identity.as_ref(), parameters, headers)
-        .map_err(|refusal| Problem::from(&refusal))?;
+    let (identity, subscribe) = check(context, parameters, headers).await?;
     let hold = context.admit(peer, headers)?;
     let session = context
         .hub()
@@ -119,6 +115,25 @@ async fn begin(
         .await;
     unserved.disarm();
     Ok(session)
+}
+
+/// Whose stream it is and what it asks for, when that may be had.
+async fn check(
+    context: &Context,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+) -> Result<(Option<Identity>, Subscribe), Problem> {
+    if !context.origins().allows(headers) {
+        return Err(Problem::origin());
+    }
+    let token = parameters.token.as_deref();
+    let identity = context
+        .identify(headers, token)
+        .await
+        .map_err(|error| Problem::from(&error))?;
+    let subscribe = subscription(context.hub(), identity.as_ref(), parameters, headers)
+        .map_err(|refusal| Problem::from(&refusal))?;
+    Ok((identity, subscribe))
 }
 
 /// Ends a session that its connection never gets, as when the client hangs up while its request is worked on.
