@@ -39,6 +39,9 @@ use crate::{
 /// Sessions written to before other tasks of the thread get their turn.
 const WRITES_A_TURN: usize = 256;
 
+/// So many rounds in a row that left something to write are load, and fewer a hiccup.
+const BUSY_ROUNDS: u32 = 4;
+
 /// The runtime's timers are no finer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
@@ -363,6 +366,7 @@ impl Hub {
         let Some(shard) = self.0.shards.get(shard) else {
             return;
         };
+        let mut busy = 0;
         loop {
             shard.filled.notified().await;
             let begun = Instant::now();
@@ -372,11 +376,15 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
             drop(commits);
-            // Under load, which shows in that more came while this was written, what comes in a while is written
-            // together: a write costs nearly the same however many frames it has. Never for longer than in
-            // proportion to what writing took, so that a few sessions do not wait for what only many need.
+            // Under load, which shows in that more came while this was written, round after round, what comes in a
+            // while is written together: a write costs nearly the same however many frames it has. Never for longer
+            // than in proportion to what writing took, so that few sessions do not wait for what only many need.
+            busy = match shard.pending.lock().dirty.is_empty() {
+                true => 0,
+                false => BUSY_ROUNDS.min(busy + 1),
+            };
             let rest = linger.min(begun.elapsed() * 3 / 2);
-            if rest >= SHORTEST_REST && !shard.pending.lock().dirty.is_empty() {
+            if busy == BUSY_ROUNDS && rest >= SHORTEST_REST {
                 tokio::time::sleep(rest).await;
             }
         }
