@@ -23,8 +23,8 @@ pub struct GatewayConfig {
     pub channels_in_memory: usize,
     /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
     pub replay_updates: u64,
-    /// How long frames may wait to be written together under load, which is when more comes while a round is being
-    /// written, in ms; 0 never waits.
+    /// How long frames may wait, at most, to be written together under lasting load, which is when round after round
+    /// more comes while it is written, in ms; 0 never waits.
     pub linger_ms: u64,
     /// Tasks that write to sessions, each for its share of them: more than one helps when one core cannot write
     /// for all.
