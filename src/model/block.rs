@@ -85,20 +85,58 @@ pub struct IndexedLog {
     /// Position among all logs of the block.
     pub index: u32,
     pub transaction_index: u32,
+    /// Known here only where transactions are not indexed: else the transaction has it.
+    pub transaction_hash: Option<B256>,
     pub address: Address,
     /// At most four.
     pub topics: Vec<B256>,
     pub data: Bytes,
 }
 
-/// An ERC-20 `Transfer(address,address,uint256)` event.
+/// What a token's contract follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenStandard {
+    Erc20,
+    Erc721,
+    Erc1155,
+}
+
+impl TokenStandard {
+    /// The number of its EIP, which is how it is stored.
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Erc20 => 20,
+            Self::Erc721 => 721,
+            Self::Erc1155 => 1155,
+        }
+    }
+
+    /// The standard with this number.
+    pub fn of_number(number: i16) -> Option<Self> {
+        match number {
+            20 => Some(Self::Erc20),
+            721 => Some(Self::Erc721),
+            1155 => Some(Self::Erc1155),
+            _ => None,
+        }
+    }
+}
+
+/// Tokens that moved, as a log says: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
     pub log_index: u32,
+    /// Position within the log: above 0 only in an ERC-1155 batch.
+    pub position: u32,
     pub transaction_index: u32,
+    /// As in [`IndexedLog::transaction_hash`].
+    pub transaction_hash: Option<B256>,
+    pub standard: TokenStandard,
     pub token: Address,
     pub from: Address,
     pub to: Address,
-    /// In the token's smallest unit.
+    /// Which of the contract's tokens; `None` for ERC-20.
+    pub token_id: Option<U256>,
+    /// In the token's smallest unit; 1 for ERC-721.
     pub amount: U256,
 }

@@ -10,7 +10,9 @@ mod token;
 mod update;
 
 pub use alloy::primitives::{Address, B256, U256};
-pub use block::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, Transfer};
+pub use block::{
+    BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
+};
 pub use channel::{Channel, ChannelError};
 pub use event::{BlockFinalized, Event, NewBlock, PriceUpdate, Reorg};
 pub use number::{JsonNumber, now_ms};

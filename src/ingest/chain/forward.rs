@@ -6,14 +6,19 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{IngestError, Parts, commit::Step, session::Session};
 use crate::{
     model::{BlockRef, IndexedBlock},
-    source::chain::{NodeError, Wanted},
+    source::chain::{NodeError, Wanted, Work},
 };
 
 impl Parts {
     /// Fetches on a task of its own, so that checking and decoding several blocks uses several threads.
     pub(super) async fn fetch(&self, wanted: Wanted) -> Result<IndexedBlock, NodeError> {
         let (node, checks) = (self.node.clone(), self.config.checks);
-        let task = tokio::spawn(async move { node.block(wanted, &checks).await });
+        let task = tokio::spawn(async move {
+            node.attempt(Work::Live, |node| async move {
+                node.block(wanted, &checks).await
+            })
+            .await
+        });
         match AbortOnDropHandle::new(task).await {
             Ok(fetched) => fetched,
             Err(failed) => match failed.try_into_panic() {

@@ -36,7 +36,7 @@ use super::PriceSignals;
 use crate::{
     bus::Publisher,
     model::{B256, ChainId},
-    source::chain::{ChainConfig, HeadFollower, Node, NodeError, NodeView},
+    source::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
     store::{Store, StoreError, chain as stored},
 };
 
@@ -51,7 +51,7 @@ pub struct ChainIngest {
 #[derive(Clone)]
 struct Parts {
     config: ChainConfig,
-    node: Arc<Node>,
+    node: Arc<Providers>,
     store: Store,
     publisher: Publisher,
     decoder: Arc<dyn TickDecoder>,
@@ -74,7 +74,7 @@ impl ChainIngest {
     ) -> Result<Self, IngestError> {
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
-        let node = Arc::new(Node::new(&config).map_err(failed)?);
+        let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
         let parts = Parts {
             node,

@@ -44,6 +44,25 @@ pub struct ChainConfig {
     pub checks: ChecksConfig,
 }
 
+impl ChainConfig {
+    /// A chain with every default, as one that names no more than its id and its node has.
+    pub fn of(chain_id: ChainId, rpc_url: Secret) -> Self {
+        Self {
+            chain_id,
+            rpc_url,
+            ws_url: None,
+            start_block: 0,
+            poll_interval_ms: poll_interval_ms(),
+            request_timeout_ms: request_timeout_ms(),
+            concurrency: concurrency(),
+            batch_blocks: batch_blocks(),
+            announce_blocks: announce_blocks(),
+            max_reorg_depth: max_reorg_depth(),
+            checks: checks(),
+        }
+    }
+}
+
 /// `[chains.checks]`: every check is on unless switched off here, for chains whose headers follow other rules.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,5 +1,7 @@
 //! What can be wrong with a node's answer, told without the secrets that its URL may hold.
 
+use std::time::Duration;
+
 use alloy::{
     rpc::json_rpc::RpcError,
     transports::{TransportError, TransportErrorKind, http::reqwest},
@@ -39,6 +41,21 @@ pub enum NodeError {
         code: i64,
         message: String,
     },
+    /// The node asks to be asked less (HTTP 429, or an error that says so).
+    #[error("the node at {url} is asked too much: {reason}")]
+    Throttled {
+        url: String,
+        reason: String,
+        /// What its `Retry-After` says.
+        retry_after: Option<Duration>,
+    },
+    /// More was asked for at once than the node gives (size of a batch or of an answer, or count of results).
+    #[error("the node at {url} refuses {method} as too large: {reason}")]
+    TooLarge {
+        url: String,
+        method: &'static str,
+        reason: String,
+    },
     /// The node lags: it may answer later.
     #[error("the node at {url} does not have {what} yet")]
     Missing { url: String, what: String },
@@ -54,10 +71,12 @@ pub enum NodeError {
 
 impl NodeError {
     /// What [`NodeError::kind`] may say of a request. A bad URL is found before any.
-    pub const KINDS: [&str; 6] = [
+    pub const KINDS: [&str; 8] = [
         "unreachable",
         "wrong_chain",
         "refused",
+        "throttled",
+        "too_large",
         "missing",
         "bad_answer",
         "check",
@@ -70,6 +89,8 @@ impl NodeError {
             Self::Unreachable { .. } => "unreachable",
             Self::WrongChain { .. } => "wrong_chain",
             Self::Refused { .. } => "refused",
+            Self::Throttled { .. } => "throttled",
+            Self::TooLarge { .. } => "too_large",
             Self::Missing { .. } => "missing",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Check { .. } => "check",

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backoff, ChainConfig, Node, NodeError,
+    Backoff, ChainConfig, NodeError, Providers,
     rpc::{HeaderLink, Link, Tag},
 };
 use crate::model::{BlockRef, ChainId, Secret};
@@ -55,7 +55,7 @@ impl NodeView {
 
 /// Follows one node and tells what it sees.
 pub struct HeadFollower {
-    node: Arc<Node>,
+    node: Arc<Providers>,
     chain_id: ChainId,
     ws_url: Option<Secret>,
     poll_interval: Duration,
@@ -67,7 +67,7 @@ impl HeadFollower {
     /// Prepares to follow `node`; the receiver shows the newest view once [`HeadFollower::run`] runs.
     pub fn new(
         config: &ChainConfig,
-        node: Arc<Node>,
+        node: Arc<Providers>,
     ) -> Result<(Self, watch::Receiver<NodeView>), NodeError> {
         if let Some(url) = &config.ws_url {
             let text = url.expose();
@@ -245,7 +245,7 @@ impl HeadFollower {
 
     /// Whether the configured WebSocket accepts the subscription; `Ok` when none is configured.
     pub async fn probe(config: &ChainConfig) -> Result<(), NodeError> {
-        let (follower, _) = Self::new(config, Arc::new(Node::new(config)?))?;
+        let (follower, _) = Self::new(config, Arc::new(Providers::new(config)?))?;
         match &follower.ws_url {
             Some(url) => follower.subscribe(url).await.map(drop),
             None => Ok(()),

@@ -9,7 +9,9 @@ mod decode;
 mod error;
 mod fetch;
 mod head;
+mod providers;
 mod rpc;
+mod transfers;
 mod verify;
 
 pub use backoff::Backoff;
@@ -17,5 +19,6 @@ pub use config::{ChainConfig, ChecksConfig};
 pub use error::NodeError;
 pub use fetch::{RawBlock, Wanted};
 pub use head::{HeadFollower, NodeView};
+pub use providers::{Providers, Work};
 pub use rpc::{Link, Node, Tag};
 pub use verify::{CheckError, verify};

@@ -24,7 +24,12 @@ use crate::model::{B256, BlockRef, ChainId, Secret};
 /// A node, reached over HTTP.
 pub struct Node {
     client: RpcClient,
-    url: Secret,
+    /// The same connections, for requests whose answers are read as bytes.
+    #[allow(dead_code)]
+    pub(super) http: reqwest::Client,
+    #[allow(dead_code)]
+    pub(super) endpoint: Url,
+    pub(super) url: Secret,
     chain_id: ChainId,
     timeout: Duration,
     /// Set once the node said that it has no `eth_getBlockReceipts`.
@@ -104,7 +109,9 @@ impl Node {
             .build()
             .map_err(|error| bad(error.without_url().to_string()))?;
         Ok(Self {
-            client: ClientBuilder::default().http_with_client(client, url),
+            client: ClientBuilder::default().http_with_client(client.clone(), url.clone()),
+            http: client,
+            endpoint: url,
             url: config.rpc_url.clone(),
             chain_id: config.chain_id,
             timeout,

@@ -12,7 +12,7 @@ pub(super) async fn insert_logs(
     blocks: &[IndexedBlock],
 ) -> Result<(), StoreError> {
     let (mut numbers, mut indexes, mut transactions) = (vec![], vec![], vec![]);
-    let (mut addresses, mut data) = (vec![], vec![]);
+    let (mut addresses, mut data, mut hashes) = (vec![], vec![], vec![]);
     let mut topics: [Vec<Option<&[u8]>>; 4] = Default::default();
     for block in blocks {
         let number = bigint(block.header.number, "block number")?;
@@ -25,6 +25,7 @@ pub(super) async fn insert_logs(
                 column.push(log.topics.get(position).map(|topic| topic.as_slice()));
             }
             data.push(log.data.as_ref());
+            hashes.push(log.transaction_hash.as_ref().map(|hash| hash.as_slice()));
         }
     }
     if numbers.is_empty() {
@@ -33,9 +34,9 @@ pub(super) async fn insert_logs(
     let [topic0, topic1, topic2, topic3] = topics;
     sqlx::query(
         "INSERT INTO logs (chain_id, block_number, log_index, transaction_index, address,
-             topic0, topic1, topic2, topic3, data)
+             topic0, topic1, topic2, topic3, data, transaction_hash)
          SELECT $1, * FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[],
-             $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[])",
+             $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[])",
     )
     .bind(bigint(chain_id, "chain_id")?)
     .bind(numbers)
@@ -47,12 +48,13 @@ pub(super) async fn insert_logs(
     .bind(topic2)
     .bind(topic3)
     .bind(data)
+    .bind(hashes)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Inserts the ERC-20 transfers of blocks that are stored already.
+/// Inserts the transfers of blocks that are stored already.
 pub(super) async fn insert_transfers(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -60,6 +62,7 @@ pub(super) async fn insert_transfers(
 ) -> Result<(), StoreError> {
     let (mut numbers, mut indexes, mut transactions) = (vec![], vec![], vec![]);
     let (mut tokens, mut senders, mut receivers, mut amounts) = (vec![], vec![], vec![], vec![]);
+    let (mut positions, mut standards, mut ids, mut hashes) = (vec![], vec![], vec![], vec![]);
     for block in blocks {
         let number = bigint(block.header.number, "block number")?;
         for transfer in &block.transfers {
@@ -70,6 +73,15 @@ pub(super) async fn insert_transfers(
             senders.push(transfer.from.as_slice());
             receivers.push(transfer.to.as_slice());
             amounts.push(transfer.amount.to_string());
+            positions.push(transfer.position as i32);
+            standards.push(transfer.standard.number());
+            ids.push(transfer.token_id.map(|id| id.to_string()));
+            hashes.push(
+                transfer
+                    .transaction_hash
+                    .as_ref()
+                    .map(|hash| hash.as_slice()),
+            );
         }
     }
     if numbers.is_empty() {
@@ -77,10 +89,13 @@ pub(super) async fn insert_transfers(
     }
     sqlx::query(
         "INSERT INTO transfers (chain_id, block_number, log_index, transaction_index, token_address,
-             from_address, to_address, amount)
-         SELECT $1, number, log_index, transaction_index, token, sender, receiver, amount::numeric
-         FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[], $6::bytea[], $7::bytea[], $8::text[])
-             AS t (number, log_index, transaction_index, token, sender, receiver, amount)",
+             from_address, to_address, amount, position, standard, token_id, transaction_hash)
+         SELECT $1, number, log_index, transaction_index, token, sender, receiver, amount::numeric, position,
+             standard, token_id::numeric, hash
+         FROM unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[], $6::bytea[], $7::bytea[], $8::text[],
+             $9::int[], $10::smallint[], $11::text[], $12::bytea[])
+             AS t (number, log_index, transaction_index, token, sender, receiver, amount, position, standard,
+                 token_id, hash)",
     )
     .bind(bigint(chain_id, "chain_id")?)
     .bind(numbers)
@@ -90,6 +105,10 @@ pub(super) async fn insert_transfers(
     .bind(senders)
     .bind(receivers)
     .bind(amounts)
+    .bind(positions)
+    .bind(standards)
+    .bind(ids)
+    .bind(hashes)
     .execute(connection)
     .await?;
     Ok(())

@@ -5,12 +5,14 @@
 //! transaction of the chain's one writer (see [`super::writer`]).
 
 mod apply;
+mod batch;
 mod events;
 mod state;
 mod transactions;
 mod unwind;
 
 pub use apply::apply;
+pub use batch::{Batch, apply_batch};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
 

@@ -19,10 +19,7 @@ use crate::{
     ingest::{ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
-    source::{
-        chain::{ChainConfig, ChecksConfig},
-        price::LogView,
-    },
+    source::{chain::ChainConfig, price::LogView},
     store::{Store, StoreConfig, chain as stored},
 };
 
@@ -156,17 +153,16 @@ impl Stage {
     pub(super) fn config(&self) -> ChainConfig {
         let port = self.anvil_options.port;
         ChainConfig {
-            chain_id: CHAIN,
-            rpc_url: Secret::new(format!("http://127.0.0.1:{port}/?key=a-secret-key")),
             ws_url: Some(Secret::new(format!("ws://127.0.0.1:{port}"))),
-            start_block: 0,
             poll_interval_ms: 100,
             request_timeout_ms: 5_000,
             concurrency: 4,
             batch_blocks: 7,
-            announce_blocks: 1_000,
             max_reorg_depth: 64,
-            checks: ChecksConfig::default(),
+            ..ChainConfig::of(
+                CHAIN,
+                Secret::new(format!("http://127.0.0.1:{port}/?key=a-secret-key")),
+            )
         }
     }
 
