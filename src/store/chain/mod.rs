@@ -6,13 +6,15 @@
 
 mod apply;
 mod batch;
-mod events;
+mod copy;
+pub mod indexes;
+mod numeric;
+mod rows;
 mod state;
-mod transactions;
 mod unwind;
 
-pub use apply::apply;
-pub use batch::{Batch, apply_batch};
+pub use apply::{apply, apply_batch, apply_batches};
+pub use batch::{Batch, RowCounts};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
 
