@@ -43,7 +43,7 @@ pub(super) struct Readiness {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Check {
-    /// `database`, or `chain:ID`.
+    /// `database`, `chain:ID`, or `indexes` while some are yet to be built after a large load.
     #[schema(examples("database"))]
     name: String,
     ok: bool,
@@ -64,7 +64,7 @@ impl Check {
 /// Whether the service can serve, and why not
 ///
 /// It is ready when the database answers and every chain has a node that answered of late and a
-/// head that is not too far behind it.
+/// head that is not too far behind it, and no index is left out for a large load.
 #[utoipa::path(
     get, path = "/readyz", tag = "service",
     responses(
@@ -101,6 +101,14 @@ async fn checks(state: &ApiState) -> Result<Vec<Check>, StoreError> {
     for id in &state.chains {
         let row = rows.iter().find(|row| row.chain_id == *id);
         checks.push(chain(*id, row, &state.config));
+    }
+    let missing = state.store.read_deferred_indexes().await?;
+    if !missing.is_empty() {
+        let detail = format!(
+            "a large load goes on without {}; they are built after it",
+            missing.join(", ")
+        );
+        checks.push(Check::new("indexes", false, detail));
     }
     Ok(checks)
 }
