@@ -198,6 +198,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 1000",
         );
         check(
+            (1..=100_000).contains(&chain.log_range_blocks),
+            &key("log_range_blocks"),
+            "must be 1 to 100000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",

@@ -3,6 +3,7 @@
 mod block;
 mod channel;
 mod event;
+mod index_mode;
 mod number;
 mod price;
 mod secret;
@@ -15,6 +16,7 @@ pub use block::{
 };
 pub use channel::{Channel, ChannelError};
 pub use event::{BlockFinalized, Event, NewBlock, PriceUpdate, Reorg};
+pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
 pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
 pub use secret::Secret;

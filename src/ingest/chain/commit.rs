@@ -47,7 +47,7 @@ impl Session<'_> {
                 dropped = blocks.len();
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
-            let proven = parts.config.checks.all();
+            let proven = parts.config.claims_proof();
             stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
             ticks::insert(&mut transaction, &new_ticks).await?;
             let announced = step

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::{B256, BlockRef, ChainId},
+    model::{B256, BlockRef, ChainId, IndexMode},
     source::chain::NodeError,
     store::StoreError,
 };
@@ -35,6 +35,15 @@ pub enum IngestError {
         chain_id: ChainId,
         stored: u64,
         configured: u64,
+    },
+    #[error(
+        "chain {chain_id} is indexed with index = \"{stored}\", but \"{configured}\" is configured: set chains.index \
+         back, or use another database"
+    )]
+    IndexModeChanged {
+        chain_id: ChainId,
+        stored: IndexMode,
+        configured: IndexMode,
     },
     #[error(
         "chain {chain_id}: the node follows a branch that leaves the indexed one below block {}, {limit}. If that is \
@@ -75,6 +84,7 @@ impl IngestError {
             Self::Silent { .. } => false,
             Self::DifferentChain { .. }
             | Self::StartBlockMoved { .. }
+            | Self::IndexModeChanged { .. }
             | Self::ReorgTooDeep { .. } => true,
         }
     }

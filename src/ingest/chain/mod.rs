@@ -208,6 +208,13 @@ impl Parts {
                 configured: self.config.start_block,
             });
         }
+        if state.head.is_some() && state.index_mode != self.config.index {
+            return Err(IngestError::IndexModeChanged {
+                chain_id,
+                stored: state.index_mode,
+                configured: self.config.index,
+            });
+        }
         Ok(())
     }
 }

@@ -48,6 +48,8 @@ impl<'a> Session<'a> {
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
         parts.check_identity(&state, genesis)?;
+        let mode = stored::set_index_mode(writer.connection(), chain_id, parts.config.index);
+        parts.within(PATIENCE, mode).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),

@@ -65,6 +65,7 @@ pub fn decode(block: &RawBlock) -> Result<IndexedBlock, String> {
     }
     Ok(IndexedBlock {
         header: header(block)?,
+        transaction_count: transactions.len() as u32,
         transfers: transfers_in(&logs),
         transactions,
         logs,

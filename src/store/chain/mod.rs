@@ -15,7 +15,7 @@ mod unwind;
 
 pub use apply::{apply, apply_batch, apply_batches};
 pub use batch::{Batch, RowCounts};
-pub use state::{ChainState, Tags, record_node, record_tags, register, state};
+pub use state::{ChainState, Tags, record_node, record_tags, register, set_index_mode, state};
 pub use unwind::unwind;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
