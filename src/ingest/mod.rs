@@ -4,6 +4,8 @@ mod chain;
 mod price;
 mod signal;
 
-pub use chain::{ChainIngest, IngestError, TickDecoder};
+pub use chain::{
+    Backfill, Bottleneck, ChainIngest, Goal, IngestError, Progress, Rates, TickDecoder,
+};
 pub use price::{PriceIngest, PriceIngestError};
 pub use signal::{PriceSignal, PriceSignalQueue, PriceSignals};

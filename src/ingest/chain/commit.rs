@@ -24,6 +24,10 @@ pub(super) struct Step<'a> {
     /// Goes back to this block first.
     pub(super) ancestor: Option<BlockRef>,
     pub(super) blocks: &'a [IndexedBlock],
+    /// The same blocks, when they were encoded before.
+    pub(super) encoded: Option<&'a stored::Batch>,
+    /// They go below the first stored block instead of above the head; then they are encoded.
+    pub(super) below: bool,
     /// Blocks from this height on are announced.
     pub(super) announce_from: u64,
 }
@@ -48,7 +52,13 @@ impl Session<'_> {
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.claims_proof();
-            stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
+            match step.encoded {
+                Some(batch) if step.below => {
+                    stored::prepend_batch(&mut transaction, batch, proven).await?;
+                }
+                Some(batch) => stored::apply_batch(&mut transaction, batch, proven).await?,
+                None => stored::apply(&mut transaction, chain_id, step.blocks, proven).await?,
+            }
             ticks::insert(&mut transaction, &new_ticks).await?;
             let announced = step
                 .blocks
@@ -62,8 +72,10 @@ impl Session<'_> {
         let (updates, dropped) = committed.await?;
 
         parts.publisher.publish(updates);
-        if let Some(last) = step.blocks.last() {
-            self.head = Some(last.block_ref());
+        match (step.blocks.first(), step.blocks.last()) {
+            (Some(first), _) if step.below => self.start = first.header.number,
+            (_, Some(last)) => self.head = Some(last.block_ref()),
+            _ => {}
         }
         if let Some(ancestor) = step.ancestor {
             // `safe` was lowered with the head: what the node says of it is news again.
@@ -80,6 +92,7 @@ impl Session<'_> {
         if !new_ticks.is_empty() {
             parts.signals.send(PriceSignal::Ticks(new_ticks));
         }
+        parts.progress.stored(step.blocks, began.elapsed());
         parts
             .metrics
             .committed(step.blocks, dropped, began.elapsed());

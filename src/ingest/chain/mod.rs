@@ -5,11 +5,14 @@
 //! `reorg` update. A node or a database that goes away, or falls silent, is waited for; [`ChainIngest::run`] fails only for what
 //! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
 
+mod backfill;
 mod commit;
 mod error;
 mod events;
 mod forward;
+mod load;
 mod outage;
+mod progress;
 mod reorg;
 mod session;
 mod telemetry;
@@ -18,7 +21,9 @@ mod tests;
 mod ticks;
 mod witness;
 
+pub use backfill::{Backfill, Goal};
 pub use error::{IngestError, ReorgLimit};
+pub use progress::{Bottleneck, Progress, Rates};
 pub use ticks::TickDecoder;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -58,6 +63,7 @@ struct Parts {
     signals: PriceSignals,
     announcer: Announcer,
     metrics: ChainMetrics,
+    progress: Arc<Progress>,
 }
 
 impl ChainIngest {
@@ -84,6 +90,7 @@ impl ChainIngest {
             signals,
             announcer: Announcer::new(chain_id, first_chain),
             metrics: ChainMetrics::of(chain_id),
+            progress: Arc::default(),
             config,
         };
         let mut connection = parts
@@ -193,28 +200,45 @@ impl Parts {
     }
 
     fn check_identity(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
-        let chain_id = self.config.chain_id;
-        if state.genesis_hash != genesis {
-            return Err(IngestError::DifferentChain {
-                chain_id,
-                stored: state.genesis_hash,
-                actual: genesis,
-            });
+        self.check_genesis(state, genesis)?;
+        self.check_mode(state)?;
+        match state.head {
+            Some(_) => self.check_start(state.start_block),
+            None => Ok(()),
         }
-        if state.head.is_some() && state.start_block != self.config.start_block {
-            return Err(IngestError::StartBlockMoved {
-                chain_id,
-                stored: state.start_block,
-                configured: self.config.start_block,
-            });
+    }
+
+    fn check_genesis(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
+        if state.genesis_hash == genesis {
+            return Ok(());
         }
-        if state.head.is_some() && state.index_mode != self.config.index {
-            return Err(IngestError::IndexModeChanged {
-                chain_id,
-                stored: state.index_mode,
-                configured: self.config.index,
-            });
+        Err(IngestError::DifferentChain {
+            chain_id: self.config.chain_id,
+            stored: state.genesis_hash,
+            actual: genesis,
+        })
+    }
+
+    /// More may be stored than is asked for, but not less.
+    fn check_start(&self, stored: u64) -> Result<(), IngestError> {
+        if stored <= self.config.start_block {
+            return Ok(());
         }
-        Ok(())
+        Err(IngestError::StartBlockMoved {
+            chain_id: self.config.chain_id,
+            stored,
+            configured: self.config.start_block,
+        })
+    }
+
+    fn check_mode(&self, state: &stored::ChainState) -> Result<(), IngestError> {
+        if state.head.is_none() || state.index_mode == self.config.index {
+            return Ok(());
+        }
+        Err(IngestError::IndexModeChanged {
+            chain_id: self.config.chain_id,
+            stored: state.index_mode,
+            configured: self.config.index,
+        })
     }
 }

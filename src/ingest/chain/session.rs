@@ -23,6 +23,8 @@ pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
     pub(super) writer: Writer,
     pub(super) genesis: B256,
+    /// The first block that is indexed, or is to be.
+    pub(super) start: u64,
     pub(super) head: Option<BlockRef>,
     pub(super) finalized: Option<BlockRef>,
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
@@ -40,6 +42,18 @@ impl<'a> Session<'a> {
         parts: &'a Parts,
         stop: &CancellationToken,
     ) -> Result<Self, IngestError> {
+        let session = Self::open_anywhere(parts, stop).await?;
+        if session.head.is_some() {
+            parts.check_start(session.start)?;
+        }
+        Ok(session)
+    }
+
+    /// As [`Session::open`], where what is below the stored blocks may be wanted too.
+    pub(super) async fn open_anywhere(
+        parts: &'a Parts,
+        stop: &CancellationToken,
+    ) -> Result<Self, IngestError> {
         let chain_id = parts.config.chain_id;
         let acquired = Writer::acquire(&parts.store, Stream::Chain(chain_id));
         let mut writer = parts.within(PATIENCE, acquired).await?;
@@ -47,7 +61,8 @@ impl<'a> Session<'a> {
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
-        parts.check_identity(&state, genesis)?;
+        parts.check_genesis(&state, genesis)?;
+        parts.check_mode(&state)?;
         let mode = stored::set_index_mode(writer.connection(), chain_id, parts.config.index);
         parts.within(PATIENCE, mode).await?;
         tracing::info!(
@@ -59,6 +74,7 @@ impl<'a> Session<'a> {
             parts,
             writer,
             genesis,
+            start: state.start_block,
             head: state.head,
             finalized: state.finalized,
             recorded: Tags {
@@ -116,7 +132,7 @@ impl<'a> Session<'a> {
     }
 
     /// A lock that cannot be given back goes with its connection.
-    async fn release(self) -> Result<(), IngestError> {
+    pub(super) async fn release(self) -> Result<(), IngestError> {
         self.parts
             .within(PATIENCE, self.writer.release())
             .await
@@ -180,7 +196,7 @@ impl<'a> Session<'a> {
                         _ => return Ok(()),
                     }
                 }
-                None if node_head.number < self.parts.config.start_block => return Ok(()),
+                None if node_head.number < self.start => return Ok(()),
                 _ => self.forward(node_head).await?,
             }
         }

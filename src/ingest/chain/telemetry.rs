@@ -49,6 +49,10 @@ impl ChainMetrics {
             Unit::Seconds,
             "From the begin of a transaction of blocks to its commit"
         );
+        describe_counter!(
+            "chaincast_chain_work_microseconds_total",
+            "What reading and checking history took of the processors, by stage"
+        );
         let chain_id = chain_id.to_string();
         // Shown as 0 from the start: a rate over a counter that only appears with its first event misses that one.
         for name in [

@@ -9,12 +9,14 @@ mod batch;
 mod copy;
 pub mod indexes;
 mod numeric;
+mod prepend;
 mod rows;
 mod state;
 mod unwind;
 
 pub use apply::{apply, apply_batch, apply_batches};
 pub use batch::{Batch, RowCounts};
+pub use prepend::prepend_batch;
 pub use state::{ChainState, Tags, record_node, record_tags, register, set_index_mode, state};
 pub use unwind::unwind;
 
