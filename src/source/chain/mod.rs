@@ -15,6 +15,7 @@ mod fetch;
 mod head;
 mod history;
 mod limit;
+mod logs;
 mod pace;
 mod providers;
 mod quantity;

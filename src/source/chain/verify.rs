@@ -116,7 +116,7 @@ pub(super) fn verify_timed(
 }
 
 /// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3).
-fn block_hash(header: &RawHeader) -> Result<(), String> {
+pub(super) fn block_hash<T>(header: &RawHeader<T>) -> Result<(), String> {
     let recomputed = encode::header(header)?.hash_slow();
     equal("its header hashes to", recomputed, header.hash)
 }

@@ -14,7 +14,7 @@ use crate::model::BlockRef;
 /// 7685, 7928, 7843).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RawHeader {
+pub struct RawHeader<T = Vec<RawTransaction>> {
     pub hash: B256,
     pub parent_hash: B256,
     #[serde(rename = "sha3Uncles")]
@@ -60,11 +60,12 @@ pub struct RawHeader {
     /// Bytes of the encoded block; not part of the header.
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
-    /// Whole transactions, moved to [`RawBlock::transactions`]. Here because `flatten` would keep all text first.
-    pub(super) transactions: Vec<RawTransaction>,
+    /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
+    /// would keep all text first.
+    pub(super) transactions: T,
 }
 
-impl RawHeader {
+impl<T> RawHeader<T> {
     pub fn block_ref(&self) -> BlockRef {
         BlockRef {
             number: self.number,
