@@ -25,12 +25,12 @@ mod verify;
 mod wire;
 
 pub use backoff::Backoff;
+pub use chunk::Chunk;
 pub use config::{ChainConfig, ChecksConfig, Senders};
 pub use error::NodeError;
 pub use fetch::Wanted;
-pub use chunk::Chunk;
-pub use history::{Direction, History, Hold, Segment};
 pub use head::{HeadFollower, NodeView};
+pub use history::{Direction, History, Hold, Segment};
 pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use verify::{CHECKS, CheckError, verify};

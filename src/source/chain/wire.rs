@@ -179,7 +179,6 @@ pub struct RawLog {
     pub data: Bytes,
 }
 
-
 /// A block as a node sent it; receipts belong to transactions one to one.
 #[derive(Debug, Clone)]
 pub struct RawBlock {
