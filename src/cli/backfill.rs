@@ -54,9 +54,8 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
     }
     let wanted = args.chain.unwrap_or(config.first_chain());
     let chain = config.chains.iter().find(|chain| chain.chain_id == wanted);
-    let chain = chain.ok_or_else(|| {
-        Failure::Usage(format!("--chain {wanted} is not among [[chains]]"))
-    })?;
+    let chain =
+        chain.ok_or_else(|| Failure::Usage(format!("--chain {wanted} is not among [[chains]]")))?;
 
     let stop = CancellationToken::new();
     let signal = terminal::stop_signal().map_err(Failure::failed)?;
@@ -149,7 +148,8 @@ async fn show(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
     let terminal = std::io::stderr().is_terminal();
     let bar = Drawn(terminal.then(ProgressBar::no_length));
     if let Some(bar) = &bar.0
-        && let Ok(style) = ProgressStyle::with_template("{bar:32} {percent}% of {len} blocks  {msg}")
+        && let Ok(style) =
+            ProgressStyle::with_template("{bar:32} {percent}% of {len} blocks  {msg}")
     {
         bar.set_style(style);
     }

@@ -6,8 +6,8 @@ use super::{Config, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
-    model::Secret,
-    source::price::PriceConfigError,
+    model::{IndexMode, Secret},
+    source::{chain::ChainConfig, price::PriceConfigError},
 };
 
 /// Providers of a chain beyond which nobody means it.
@@ -371,6 +371,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             ids.contains(&chain),
             &format!("prices.sources.{at}.chain_id"),
             "is not among [[chains]]",
+        );
+        let transfers = |of: &ChainConfig| of.chain_id == chain && of.index == IndexMode::Transfers;
+        check(
+            !config.chains.iter().any(transfers),
+            &format!("prices.sources.{at}.chain_id"),
+            "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
         );
     }
 

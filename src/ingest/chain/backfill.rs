@@ -47,7 +47,10 @@ pub struct Backfill {
 
 impl Backfill {
     /// Prepares to fill from block `from` to block `to`, or to the node's head. Nothing is asked or written yet.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a writer, and a range")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a writer, and a range"
+    )]
     pub fn new(
         config: ChainConfig,
         first_chain: ChainId,
@@ -153,7 +156,9 @@ impl Backfill {
         let head = head.map_err(|error| parts.node_failed(error))?;
         let node_head = head.map_or(0, |head| head.number);
         let to = self.to.unwrap_or(node_head).min(node_head);
-        let below = session.head.map_or(0, |_| session.start.saturating_sub(self.from));
+        let below = session
+            .head
+            .map_or(0, |_| session.start.saturating_sub(self.from));
         let next = session.head.map_or(session.start, |head| head.number + 1);
         let above = (to + 1).saturating_sub(next);
         known(Goal {

@@ -127,7 +127,10 @@ impl Gather {
         match self.direction {
             Direction::Up => {
                 for (at, block) in segment.blocks.iter().enumerate() {
-                    if self.link.is_some_and(|below| below != block.header.parent_hash) {
+                    if self
+                        .link
+                        .is_some_and(|below| below != block.header.parent_hash)
+                    {
                         let unlinked = block.block_ref();
                         segment.blocks.truncate(at);
                         return Some(unlinked);

@@ -69,9 +69,7 @@ impl Session<'_> {
                 .await
                 .map_err(|error| parts.node_failed(error))?;
             let Some(number) = link.block.number.checked_sub(1) else {
-                return Err(self
-                    .too_deep(0, ReorgLimit::Start(self.start))
-                    .await);
+                return Err(self.too_deep(0, ReorgLimit::Start(self.start)).await);
             };
             let parent = BlockRef {
                 number,

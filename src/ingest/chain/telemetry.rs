@@ -8,7 +8,7 @@ use metrics::{
 
 use crate::{
     model::{ChainId, IndexedBlock},
-    source::chain::NodeError,
+    source::chain::{CHECKS, NodeError},
 };
 
 /// The metrics of one chain.
@@ -63,6 +63,9 @@ impl ChainMetrics {
             "chaincast_chain_dropped_blocks_total",
         ] {
             counter!(name, "chain_id" => chain_id.clone()).increment(0);
+        }
+        for stage in std::iter::once("decode").chain(CHECKS) {
+            counter!("chaincast_chain_work_microseconds_total", "chain_id" => chain_id.clone(), "stage" => stage).increment(0);
         }
         for kind in NodeError::KINDS {
             counter!("chaincast_chain_node_errors_total", "chain_id" => chain_id.clone(), "kind" => kind).increment(0);

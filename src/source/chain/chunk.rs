@@ -108,8 +108,12 @@ impl Node {
         const RECEIPTS: &str = "eth_getBlockReceipts";
         let began = Instant::now();
         let numbers = || (from..).take(count);
-        let blocks: Vec<String> = numbers().map(|number| format!("[\"{number:#x}\",true]")).collect();
-        let receipts: Vec<String> = numbers().map(|number| format!("[\"{number:#x}\"]")).collect();
+        let blocks: Vec<String> = numbers()
+            .map(|number| format!("[\"{number:#x}\",true]"))
+            .collect();
+        let receipts: Vec<String> = numbers()
+            .map(|number| format!("[\"{number:#x}\"]"))
+            .collect();
         let single = self.single_receipts.load(Ordering::Relaxed);
         let (blocks, receipts) = tokio::try_join!(self.post(BLOCKS, &blocks), async {
             match single {

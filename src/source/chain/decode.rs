@@ -16,7 +16,12 @@ pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
     let header = block.header;
     let mut transactions = Vec::with_capacity(block.transactions.len());
     let mut logs = Vec::with_capacity(count);
-    for (index, (sent, receipt)) in block.transactions.into_iter().zip(block.receipts).enumerate() {
+    for (index, (sent, receipt)) in block
+        .transactions
+        .into_iter()
+        .zip(block.receipts)
+        .enumerate()
+    {
         let index = u32::try_from(index).map_err(|_| "too many transactions".to_owned())?;
         let dynamic = sent.is_dynamic();
         let price = effective_gas_price(&sent, header.base_fee_per_gas);

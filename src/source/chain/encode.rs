@@ -11,6 +11,9 @@ use alloy::{
 
 use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
 
+#[cfg(test)]
+mod tests;
+
 /// A deposit of an OP-stack chain: made by the chain itself, without a signature.
 pub(super) const DEPOSIT: u8 = 0x7e;
 

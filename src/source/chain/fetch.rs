@@ -84,10 +84,7 @@ impl Node {
     }
 
     /// The receipts of a block; `None` when the node has no method for that.
-    async fn block_receipts(
-        &self,
-        hash: B256,
-    ) -> Result<Option<Vec<RawReceipt>>, NodeError> {
+    async fn block_receipts(&self, hash: B256) -> Result<Option<Vec<RawReceipt>>, NodeError> {
         if self.single_receipts.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -115,10 +112,7 @@ impl Node {
         }
     }
 
-    async fn single_receipts(
-        &self,
-        block: &RawHeader,
-    ) -> Result<Vec<RawReceipt>, NodeError> {
+    async fn single_receipts(&self, block: &RawHeader) -> Result<Vec<RawReceipt>, NodeError> {
         let hashes: Vec<B256> = block.transactions.iter().map(|sent| sent.hash).collect();
         stream::iter(hashes)
             .map(|hash| async move {
@@ -156,10 +150,7 @@ impl Node {
             if receipt.block_hash != at.hash || receipt.transaction_hash != sent.hash {
                 let reason = format!(
                     "receipt {index} is of transaction {} in block {}, not of {} in {}",
-                    receipt.transaction_hash,
-                    receipt.block_hash,
-                    sent.hash,
-                    at.hash
+                    receipt.transaction_hash, receipt.block_hash, sent.hash, at.hash
                 );
                 return Err(self.bad_answer(method, reason));
             }

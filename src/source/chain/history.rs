@@ -17,7 +17,9 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers};
+use super::{
+    Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
+};
 use crate::model::{IndexMode, IndexedBlock};
 
 /// Memory is counted in these.
@@ -239,7 +241,11 @@ impl Source {
 /// About what a block takes in memory, in bytes.
 fn size_of_block(block: &IndexedBlock) -> usize {
     let transactions: usize = block.transactions.iter().map(|sent| sent.input.len()).sum();
-    let logs: usize = block.logs.iter().map(|log| log.data.len() + 32 * log.topics.len()).sum();
+    let logs: usize = block
+        .logs
+        .iter()
+        .map(|log| log.data.len() + 32 * log.topics.len())
+        .sum();
     size_of::<IndexedBlock>()
         + transactions
         + size_of_val(block.transactions.as_slice())

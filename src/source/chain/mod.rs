@@ -3,6 +3,7 @@
 //! Promises that an [`IndexedBlock`](crate::model::IndexedBlock) handed out is of one hash, with every receipt, and
 //! passed the checks that are on. Assumes nothing of the node: it may lag, lie, answer from two branches, or go away.
 
+mod arbitrum;
 mod backoff;
 mod batch;
 mod bloom;
@@ -26,12 +27,12 @@ mod verify;
 mod wire;
 
 pub use backoff::Backoff;
+pub use chunk::Chunk;
 pub use config::{ChainConfig, ChecksConfig, Senders};
 pub use error::NodeError;
 pub use fetch::Wanted;
-pub use chunk::Chunk;
-pub use history::{Direction, History, Hold, Segment};
 pub use head::{HeadFollower, NodeView};
+pub use history::{Direction, History, Hold, Segment};
 pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use verify::{CHECKS, CheckError, verify};

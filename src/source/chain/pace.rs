@@ -1,7 +1,5 @@
 //! The gate in front of a node's history: lets through what its [`Limit`] allows.
 
-use std::time::Duration;
-
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -60,11 +58,6 @@ impl Pace {
                 None => left.await,
             }
         }
-    }
-
-    /// How long the node is to be left alone.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        self.state.lock().limit.pause(Instant::now())
     }
 
     /// What is asked for at once now: blocks a request, requests in flight.

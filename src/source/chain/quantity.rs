@@ -22,9 +22,9 @@ impl Quantity for u128 {
         if digits.len() > 32 {
             return None;
         }
-        digits
-            .iter()
-            .try_fold(0, |number, &digit| Some(number << 4 | u128::from(nibble(digit)?)))
+        digits.iter().try_fold(0, |number, &digit| {
+            Some(number << 4 | u128::from(nibble(digit)?))
+        })
     }
 
     fn of_number(number: u64) -> Option<Self> {
@@ -38,9 +38,9 @@ impl Quantity for u64 {
         if digits.len() > 16 {
             return None;
         }
-        digits
-            .iter()
-            .try_fold(0, |number, &digit| Some(number << 4 | u64::from(nibble(digit)?)))
+        digits.iter().try_fold(0, |number, &digit| {
+            Some(number << 4 | u64::from(nibble(digit)?))
+        })
     }
 
     fn of_number(number: u64) -> Option<Self> {

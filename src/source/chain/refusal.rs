@@ -83,17 +83,37 @@ mod tests {
     #[test]
     fn the_same_code_is_read_by_its_words() {
         for (code, message, meant) in [
-            (-32005, "query returned more than 10000 results", Refusal::TooMuch),
-            (-32005, "daily request count exceeded, request rate limited", Refusal::TooOften),
+            (
+                -32005,
+                "query returned more than 10000 results",
+                Refusal::TooMuch,
+            ),
+            (
+                -32005,
+                "daily request count exceeded, request rate limited",
+                Refusal::TooOften,
+            ),
             (-32005, "limit exceeded", Refusal::TooOften),
             (-32000, "limit exceeded", Refusal::TooMuch),
             (-32008, "Response is too big", Refusal::TooMuch),
-            (-32003, "response size should not greater than 10000000 bytes", Refusal::TooMuch),
+            (
+                -32003,
+                "response size should not greater than 10000000 bytes",
+                Refusal::TooMuch,
+            ),
             (-32600, "batch too large", Refusal::TooMuch),
             (-32007, "50/second request limit reached", Refusal::TooOften),
             (429, "", Refusal::TooOften),
-            (-32000, "Your app has exceeded its compute units per second capacity", Refusal::TooOften),
-            (-32601, "the method does not exist/is not available", Refusal::Other),
+            (
+                -32000,
+                "Your app has exceeded its compute units per second capacity",
+                Refusal::TooOften,
+            ),
+            (
+                -32601,
+                "the method does not exist/is not available",
+                Refusal::Other,
+            ),
             (-32000, "header not found", Refusal::Other),
         ] {
             assert_eq!(refusal(code, message), meant, "{code} {message}");

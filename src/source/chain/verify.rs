@@ -6,17 +6,13 @@
 use std::time::{Duration, Instant};
 
 use alloy::{
-    consensus::{
-        TxEnvelope,
-        proofs::ordered_trie_root_encoded,
-        transaction::SignerRecoverable,
-    },
+    consensus::{TxEnvelope, proofs::ordered_trie_root_encoded, transaction::SignerRecoverable},
     eips::eip2718::Encodable2718,
     primitives::{Address, B256, Bloom, keccak256},
 };
 
 use super::{
-    ChecksConfig, RawBlock, Senders,
+    ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
     encode,
     wire::{RawHeader, RawReceipt, RawTransaction},
@@ -137,6 +133,7 @@ fn transactions_root(block: &RawBlock, envelopes: &[Option<TxEnvelope>]) -> Resu
         match envelope {
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
             None if encode::deposit(sent, &mut encoded.bytes).is_some() => {}
+            None if arbitrum::transaction(sent, &mut encoded.bytes).is_some() => {}
             None => {
                 return Err(format!(
                     "the encoding of transaction {index}, type {}, is not known, so its root cannot be recomputed",
@@ -400,21 +397,30 @@ mod tests {
         }
 
         assert_eq!(
-            lie(&truth, |block| block.header.state_root = B256::repeat_byte(1)),
+            lie(&truth, |block| block.header.state_root =
+                B256::repeat_byte(1)),
             ["block_hash"]
         );
         for index in 0..4 {
             let value = lie(&truth, |block| {
                 block.transactions[index].value = Some(U256::from(7));
             });
-            assert_eq!(value, ["transactions_root", "senders"], "transaction {index}");
+            assert_eq!(
+                value,
+                ["transactions_root", "senders"],
+                "transaction {index}"
+            );
             let hash = lie(&truth, |block| block.transactions[index].hash = B256::ZERO);
             assert_eq!(hash, ["transactions_root"], "hash of transaction {index}");
             // No root is over the sender.
             let from = lie(&truth, |block| {
                 block.transactions[index].from = Address::repeat_byte(9);
             });
-            assert_eq!(from.last(), Some(&"senders"), "sender of transaction {index}");
+            assert_eq!(
+                from.last(),
+                Some(&"senders"),
+                "sender of transaction {index}"
+            );
             assert!(!from.contains(&"transactions_root"));
             let used = lie(&truth, |block| block.receipts[index].gas_used += 1);
             assert_eq!(used, ["derived"], "gas of transaction {index}");
@@ -438,7 +444,8 @@ mod tests {
             ["receipts_root", "logs_bloom"]
         );
         assert_eq!(
-            lie(&truth, |block| block.receipts[log].logs[0].address = Address::ZERO),
+            lie(&truth, |block| block.receipts[log].logs[0].address =
+                Address::ZERO),
             ["receipts_root", "logs_bloom"]
         );
         assert_eq!(

@@ -125,6 +125,31 @@ pub struct RawTransaction {
     pub mint: Option<U256>,
     #[serde(default)]
     pub is_system_tx: Option<bool>,
+    /// Of Arbitrum's own transactions, as are those below. Behind pointers, because other chains have none.
+    #[serde(default)]
+    pub request_id: Option<Box<B256>>,
+    #[serde(default)]
+    pub ticket_id: Option<Box<B256>>,
+    #[serde(default)]
+    pub refund_to: Option<Box<Address>>,
+    #[serde(default)]
+    pub max_refund: Option<Box<U256>>,
+    #[serde(default)]
+    pub submission_fee_refund: Option<Box<U256>>,
+    #[serde(default)]
+    pub l1_base_fee: Option<Box<U256>>,
+    #[serde(default)]
+    pub deposit_value: Option<Box<U256>>,
+    #[serde(default)]
+    pub retry_to: Option<Box<Address>>,
+    #[serde(default)]
+    pub retry_value: Option<Box<U256>>,
+    #[serde(default)]
+    pub retry_data: Option<Box<Bytes>>,
+    #[serde(default)]
+    pub beneficiary: Option<Box<Address>>,
+    #[serde(default)]
+    pub max_submission_fee: Option<Box<U256>>,
 }
 
 impl RawTransaction {
@@ -179,7 +204,6 @@ pub struct RawLog {
     pub topics: Vec<B256>,
     pub data: Bytes,
 }
-
 
 /// A block as a node sent it; receipts belong to transactions one to one.
 #[derive(Debug, Clone)]
