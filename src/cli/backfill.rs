@@ -27,6 +27,8 @@ use crate::{
 /// How often a terminal's bar is drawn, and a line is logged where there is none.
 const DRAWN: Duration = Duration::from_millis(500);
 const LOGGED: Duration = Duration::from_secs(3);
+/// How often is looked whether there is anything to show yet.
+const ASKED: Duration = Duration::from_millis(50);
 /// Rates are of so many of these intervals.
 const REMEMBERED: usize = 10;
 
@@ -154,13 +156,15 @@ async fn show(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
         bar.set_style(style);
     }
     let mut every = tokio::time::interval(if terminal { DRAWN } else { LOGGED });
-    every.tick().await;
+    let goal = loop {
+        if let Some(goal) = *goal.lock() {
+            break goal;
+        }
+        tokio::time::sleep(ASKED).await;
+    };
     let mut moments = vec![(Instant::now(), progress.now())];
     loop {
         every.tick().await;
-        let Some(goal) = *goal.lock() else {
-            continue;
-        };
         moments.push((Instant::now(), progress.now()));
         if moments.len() > REMEMBERED + 1 {
             moments.remove(0);

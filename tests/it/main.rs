@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod backfill;
 mod clients;
 mod deploy;
 mod formats;

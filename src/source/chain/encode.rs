@@ -272,3 +272,7 @@ fn list(payload_length: usize) -> RlpHeader {
         payload_length,
     }
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -130,7 +130,7 @@ async fn history_below_is_filled_downwards_and_a_kill_in_the_middle_resumes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_on_the_way_up_resumes_and_serve_goes_on_from_there() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let config = behind(&proxy, &stage);
     proxy.hold_after(BLOCKS, 25);
@@ -144,7 +144,7 @@ async fn a_kill_on_the_way_up_resumes_and_serve_goes_on_from_there() {
     .await;
     killed(&stage, running).await;
     proxy.pass(BLOCKS);
-    assert!(stage.state().await.head.unwrap().number < 40);
+    assert!(stage.state().await.head.unwrap().number < 80);
     stage.assert_equals_node().await;
 
     let state = filled(&stage, config.clone(), 4, Some(30)).await.unwrap();
@@ -164,29 +164,29 @@ async fn a_kill_on_the_way_up_resumes_and_serve_goes_on_from_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reorg_during_backfill_is_followed() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
-    proxy.hold_after(BLOCKS, 25);
-    let running = started(&stage, behind(&proxy, &stage), 0);
+    proxy.hold_after(BLOCKS, 14);
+    let running = started(&stage, behind(&proxy, &stage), 60);
     eventually("the middle", async || {
         let state = crate::store::chain::state(&mut *stage.connection().await, CHAIN)
             .await
             .unwrap()?;
-        (state.head.is_some_and(|head| head.number >= 4) && proxy.holds(BLOCKS)).then_some(())
+        (state.head.is_some_and(|head| head.number >= 63) && proxy.holds(BLOCKS)).then_some(())
     })
     .await;
     let (head, _) = stage.control.head().await.unwrap();
-    stage.control.reorg(head - 2).await.unwrap();
+    stage.control.reorg(head - 61).await.unwrap();
     proxy.pass(BLOCKS);
     let state = running.await.unwrap().unwrap();
-    assert_eq!((state.start_block, state.head.unwrap().number), (0, head));
+    assert_eq!((state.start_block, state.head.unwrap().number), (60, head));
     stage.assert_equals_node().await;
     assert!(stage.count("SELECT count(*) FROM dropped_blocks").await > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_proven_ends_verified_through_and_what_is_begins_it_again() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let config = behind(&proxy, &stage);
     filled(&stage, config.clone(), 30, None).await.unwrap();
@@ -206,7 +206,7 @@ async fn what_is_not_proven_ends_verified_through_and_what_is_begins_it_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_asks_for_a_rest_gets_it() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let config = behind(&proxy, &stage);
     filled(&stage, config.clone(), 0, Some(20)).await.unwrap();
@@ -222,13 +222,13 @@ async fn a_node_that_asks_for_a_rest_gets_it() {
     let state = running.await.unwrap().unwrap();
     let rested = began.elapsed();
     assert!(rested.as_millis() >= 900, "it went on after {rested:?}");
-    assert_eq!(state.head.unwrap().number, 40);
+    assert_eq!(state.head.unwrap().number, 80);
     stage.assert_equals_node().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_shrink_to_what_a_node_takes_and_are_left_out_where_there_are_none() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     for (most, from) in [(2, 20), (1, 0)] {
         let proxy = Proxy::before(stage.anvil_options.port).await;
         proxy.allow_calls(most);
@@ -237,7 +237,7 @@ async fn batches_shrink_to_what_a_node_takes_and_are_left_out_where_there_are_no
             ..behind(&proxy, &stage)
         };
         let state = filled(&stage, config, from, None).await.unwrap();
-        assert_eq!((state.start_block, state.head.unwrap().number), (from, 40));
+        assert_eq!((state.start_block, state.head.unwrap().number), (from, 80));
         assert_eq!(proxy.most_calls_seen(), if most == 1 { 0 } else { most });
         stage.assert_equals_node().await;
     }
@@ -245,7 +245,7 @@ async fn batches_shrink_to_what_a_node_takes_and_are_left_out_where_there_are_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_above_the_limit_is_refused_and_a_single_block_above_it_is_told() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let config = ChainConfig {
         request_blocks: 20,
@@ -253,15 +253,15 @@ async fn an_answer_above_the_limit_is_refused_and_a_single_block_above_it_is_tol
         response_bytes: 4_000,
         ..behind(&proxy, &stage)
     };
-    let empty_from = 40 - 15;
+    let empty_from = 80 - 15;
     let state = filled(&stage, config, empty_from, None).await.unwrap();
-    assert_eq!(state.head.unwrap().number, 40);
+    assert_eq!(state.head.unwrap().number, 80);
     stage.assert_equals_node().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_of_history_are_fetched_by_transaction_where_they_cannot_be_by_block() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let missing = Answer::Error(-32601, "the method does not exist/is not available");
     proxy.set("eth_getBlockReceipts", missing);
@@ -289,7 +289,7 @@ async fn a_chain_that_another_process_writes_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_after_the_running_commit_without_an_error() {
-    let stage = history(40).await;
+    let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     proxy.hold_after(BLOCKS, 25);
     let backfill = backfill(&stage, behind(&proxy, &stage), 0, None);
@@ -303,7 +303,7 @@ async fn a_stop_ends_after_the_running_commit_without_an_error() {
     .await;
     stop.cancel();
     let state = running.await.unwrap().unwrap();
-    assert!(state.head.unwrap().number < 40);
+    assert!(state.head.unwrap().number < 80);
     assert!(progress.now().rows > progress.now().blocks);
     stage.assert_equals_node().await;
 }

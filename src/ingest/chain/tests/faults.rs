@@ -310,6 +310,7 @@ async fn a_block_that_fails_a_check_is_never_stored() {
     // Switched off, it is stored, and counts as unproven.
     let checks = ChecksConfig {
         receipts_root: false,
+        derived: false,
         ..Default::default()
     };
     let running = stage
