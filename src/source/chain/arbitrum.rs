@@ -136,7 +136,10 @@ mod tests {
         };
         vec![
             (
-                of("0x64", json!({ "requestId": repeated(0xcc, 32), "value": "0x7b" })),
+                of(
+                    "0x64",
+                    json!({ "requestId": repeated(0xcc, 32), "value": "0x7b" }),
+                ),
                 "0xd53dd73b1b2534d4023508fa3c26f4c7ea74b923c0f190a8874dd689a2c1cd21",
             ),
             (
@@ -219,7 +222,12 @@ mod tests {
             sent.as_object_mut().unwrap().remove("chainId");
             assert_eq!(hashed(&sent), None);
         }
-        for (kind, field) in [(0, "requestId"), (3, "ticketId"), (4, "refundTo"), (4, "retryData")] {
+        for (kind, field) in [
+            (0, "requestId"),
+            (3, "ticketId"),
+            (4, "refundTo"),
+            (4, "retryData"),
+        ] {
             let mut sent = samples().remove(kind).0;
             sent.as_object_mut().unwrap().remove(field);
             assert_eq!(hashed(&sent), None, "{field}");

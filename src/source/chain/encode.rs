@@ -11,9 +11,6 @@ use alloy::{
 
 use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
 
-#[cfg(test)]
-mod tests;
-
 /// A deposit of an OP-stack chain: made by the chain itself, without a signature.
 pub(super) const DEPOSIT: u8 = 0x7e;
 
@@ -276,3 +273,7 @@ fn list(payload_length: usize) -> RlpHeader {
 #[cfg(test)]
 #[path = "encode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "deposit_tests.rs"]
+mod deposits;

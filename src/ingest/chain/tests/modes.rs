@@ -50,7 +50,12 @@ impl Stored {
         Self {
             blocks: of("blocks", "log_count", "number").await,
             logs: of("logs", "transaction_hash", "block_number, log_index").await,
-            transfers: of("transfers", "transaction_hash", "block_number, log_index, position").await,
+            transfers: of(
+                "transfers",
+                "transaction_hash",
+                "block_number, log_index, position",
+            )
+            .await,
         }
     }
 }
@@ -79,12 +84,18 @@ async fn busy(stage: &Stage, deployment: &Deployment) {
     let market = Market::new(&url, deployment, Some(1)).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
     for amount in 1..=4 {
-        market.transfer("LINK", from, to, U256::from(amount)).await.unwrap();
+        market
+            .transfer("LINK", from, to, U256::from(amount))
+            .await
+            .unwrap();
         stage.caught_up().await;
     }
     stage.control.reorg(2).await.unwrap();
     stage.caught_up().await;
-    market.transfer("LINK", to, from, U256::from(9)).await.unwrap();
+    market
+        .transfer("LINK", to, from, U256::from(9))
+        .await
+        .unwrap();
     stage.caught_up().await;
 }
 
@@ -122,8 +133,14 @@ async fn logs_and_transfers_alone_are_those_of_whole_blocks_through_history_head
         let Err(refused) = stage.ingest(in_mode(&stage, index)).await else {
             panic!("{index} was not refused");
         };
-        assert!(matches!(refused, IngestError::IndexModeChanged { .. }), "{refused}");
-        assert!(refused.to_string().contains("set chains.index back"), "{refused}");
+        assert!(
+            matches!(refused, IngestError::IndexModeChanged { .. }),
+            "{refused}"
+        );
+        assert!(
+            refused.to_string().contains("set chains.index back"),
+            "{refused}"
+        );
     }
 
     Store::reset(&stage.database).await.unwrap();

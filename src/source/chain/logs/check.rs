@@ -65,13 +65,15 @@ pub(super) fn judged(
     checks: &ChecksConfig,
 ) -> Result<(), Doubt> {
     if let Some(log) = logs.iter().find(|log| log.block_hash != header.hash) {
-        return Err(Doubt::Wrong(format!("a log is of block {}", log.block_hash)));
+        return Err(Doubt::Wrong(format!(
+            "a log is of block {}",
+            log.block_hash
+        )));
     }
     let transactions = u64::from(header.transactions.0);
-    if let Some(log) = logs
-        .iter()
-        .find(|log| log.removed || log.topics.len() > TOPICS || log.transaction_index >= transactions)
-    {
+    if let Some(log) = logs.iter().find(|log| {
+        log.removed || log.topics.len() > TOPICS || log.transaction_index >= transactions
+    }) {
         return Err(Doubt::Wrong(format!(
             "log {} of transaction {} of {transactions} has {} topics{}",
             log.log_index,
@@ -120,18 +122,32 @@ fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
     if in_block || in_transaction {
         Ok(())
     } else {
-        Err(Doubt::Wrong("the numbers of its logs have a hole".to_owned()))
+        Err(Doubt::Wrong(
+            "the numbers of its logs have a hole".to_owned(),
+        ))
     }
 }
 
 /// Some logs of the block: each is of the topics asked for and in the bloom, and they ascend.
 fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
-    if logs.windows(2).any(|pair| pair[0].log_index >= pair[1].log_index) {
-        return Err(Doubt::Wrong("the numbers of its logs do not rise".to_owned()));
+    if logs
+        .windows(2)
+        .any(|pair| pair[0].log_index >= pair[1].log_index)
+    {
+        return Err(Doubt::Wrong(
+            "the numbers of its logs do not rise".to_owned(),
+        ));
     }
-    let other = |log: &&PlacedLog| log.topics.first().is_none_or(|topic| !SIGNATURES.contains(topic));
+    let other = |log: &&PlacedLog| {
+        log.topics
+            .first()
+            .is_none_or(|topic| !SIGNATURES.contains(topic))
+    };
     if let Some(log) = logs.iter().find(other) {
-        return Err(Doubt::Wrong(format!("log {} is no transfer", log.log_index)));
+        return Err(Doubt::Wrong(format!(
+            "log {} is no transfer",
+            log.log_index
+        )));
     }
     if !checks.logs_bloom {
         return Ok(());
@@ -146,7 +162,11 @@ fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Resul
             log.log_index
         )));
     }
-    let possible = || SIGNATURES.iter().any(|topic| may_hold(bloom, None, &[*topic]));
+    let possible = || {
+        SIGNATURES
+            .iter()
+            .any(|topic| may_hold(bloom, None, &[*topic]))
+    };
     if logs.is_empty() && possible() {
         return Err(Doubt::Perhaps);
     }
@@ -158,15 +178,25 @@ fn bloom(logs: &[PlacedLog]) -> Bloom {
 }
 
 /// The rows of a block whose logs were judged.
-pub(super) fn rows(header: Light, logs: Vec<PlacedLog>, mode: IndexMode) -> Result<IndexedBlock, String> {
-    let number = |number: u64| u32::try_from(number).map_err(|_| format!("the index {number} of a log is absurd"));
+pub(super) fn rows(
+    header: Light,
+    logs: Vec<PlacedLog>,
+    mode: IndexMode,
+) -> Result<IndexedBlock, String> {
+    let number = |number: u64| {
+        u32::try_from(number).map_err(|_| format!("the index {number} of a log is absurd"))
+    };
     let logs = logs
         .into_iter()
         .zip(0_u64..)
         .map(|(log, position)| {
             Ok(IndexedLog {
                 // With all logs at hand the position is what the index means. Of some of them the node must know it.
-                index: number(if mode == IndexMode::Transfers { log.log_index } else { position })?,
+                index: number(if mode == IndexMode::Transfers {
+                    log.log_index
+                } else {
+                    position
+                })?,
                 transaction_index: number(log.transaction_index)?,
                 transaction_hash: Some(log.transaction_hash),
                 address: log.address,
@@ -181,7 +211,11 @@ pub(super) fn rows(header: Light, logs: Vec<PlacedLog>, mode: IndexMode) -> Resu
         transaction_count,
         transactions: Vec::new(),
         transfers: transfers_in(&logs),
-        logs: if mode == IndexMode::Transfers { Vec::new() } else { logs },
+        logs: if mode == IndexMode::Transfers {
+            Vec::new()
+        } else {
+            logs
+        },
     })
 }
 

@@ -45,7 +45,8 @@ impl Node {
         let (method, header): (_, Option<Light>) = match wanted {
             Wanted::Number(number) => (
                 HEADERS,
-                self.request(HEADERS, (format!("{number:#x}"), false)).await?,
+                self.request(HEADERS, (format!("{number:#x}"), false))
+                    .await?,
             ),
             Wanted::Block(BlockRef { hash, .. }) => (
                 "eth_getBlockByHash",
@@ -92,7 +93,9 @@ impl Node {
             let ended = ended.map_err(|error| asks_for_less(error, count));
             let taken = match &ended {
                 // What was asked for is halved; so the double of what the node offers.
-                Err(NodeError::TooLarge { reason, .. }) => offered(reason, from, count).map_or(count, |offered| offered * 2),
+                Err(NodeError::TooLarge { reason, .. }) => {
+                    offered(reason, from, count).map_or(count, |offered| offered * 2)
+                }
                 _ => count,
             };
             self.log_pace.learn(taken, &ended);
@@ -140,7 +143,8 @@ impl Node {
                 let began = Instant::now();
                 let logs = node.answers(LOGS, 1, &body)?.pop().flatten();
                 let logs = node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
-                let logs = by_block(logs, from, count).map_err(|reason| node.bad_answer(LOGS, reason))?;
+                let logs =
+                    by_block(logs, from, count).map_err(|reason| node.bad_answer(LOGS, reason))?;
                 Ok::<_, NodeError>((logs, began.elapsed()))
             })
             .await;
@@ -249,7 +253,10 @@ impl Node {
             .try_collect()
             .await?;
         let bytes = parts.iter().map(|(_, bytes)| bytes).sum();
-        Ok((parts.into_iter().flat_map(|(headers, _)| headers).collect(), bytes))
+        Ok((
+            parts.into_iter().flat_map(|(headers, _)| headers).collect(),
+            bytes,
+        ))
     }
 
     async fn header_batch(
@@ -265,7 +272,9 @@ impl Node {
             let pass = self.pace.enter().await;
             let some = next..end.min(next + pass.blocks as u64);
             let count = (some.end - some.start) as usize;
-            let params: Vec<String> = some.map(|number| format!("[\"{number:#x}\",false]")).collect();
+            let params: Vec<String> = some
+                .map(|number| format!("[\"{number:#x}\",false]"))
+                .collect();
             let ended = async {
                 let body = self.post(HEADERS, &params).await?;
                 bytes += body.len();
@@ -308,7 +317,9 @@ impl Node {
         answers
             .into_iter()
             .zip(headers)
-            .map(|(logs, header)| self.present(logs, || format!("the logs of block {}", header.hash)))
+            .map(|(logs, header)| {
+                self.present(logs, || format!("the logs of block {}", header.hash))
+            })
             .collect()
     }
 
@@ -352,7 +363,9 @@ impl Node {
 fn lacks(error: NodeError) -> NodeError {
     match error {
         NodeError::Refused { url, message, .. }
-            if ["unknown block", "not found"].iter().any(|words| message.to_ascii_lowercase().contains(words)) =>
+            if ["unknown block", "not found"]
+                .iter()
+                .any(|words| message.to_ascii_lowercase().contains(words)) =>
         {
             NodeError::Missing {
                 url,

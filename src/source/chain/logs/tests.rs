@@ -34,7 +34,10 @@ async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeEr
     let mut blocks: Vec<IndexedBlock> = Vec::new();
     while (blocks.len() as u64) <= to {
         let (from, checks) = (blocks.len() as u64, ChecksConfig::default());
-        let chunk = client.clone().chunk(from, to, checks, Workers::new()).await?;
+        let chunk = client
+            .clone()
+            .chunk(from, to, checks, Workers::new())
+            .await?;
         assert!(!chunk.blocks.is_empty());
         blocks.extend(chunk.blocks);
     }
@@ -89,7 +92,11 @@ fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
 async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
     let node = FaultyNode::of_tree(tree).await.unwrap();
     let whole = chunks(&client(&node, IndexMode::Blocks), tree.head().number).await;
-    whole.unwrap().into_iter().map(|block| reduced(block, index)).collect()
+    whole
+        .unwrap()
+        .into_iter()
+        .map(|block| reduced(block, index))
+        .collect()
 }
 
 const REDUCED: [IndexMode; 2] = [IndexMode::Logs, IndexMode::Transfers];
@@ -99,14 +106,23 @@ async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {
     let tree = tree();
     for index in REDUCED {
         let expected = truth(&tree, index).await;
-        assert_eq!(expected.iter().map(|block| block.transfers.len()).sum::<usize>(), 4);
+        assert_eq!(
+            expected
+                .iter()
+                .map(|block| block.transfers.len())
+                .sum::<usize>(),
+            4
+        );
         let node = FaultyNode::of_tree(&tree).await.unwrap();
         let client = client(&node, index);
         assert_eq!(chunks(&client, 4).await.unwrap(), expected, "{index}");
         for block in expected {
             let at = block.block_ref();
             for wanted in [Wanted::Number(at.number), Wanted::Block(at)] {
-                let one = client.block(wanted, &ChecksConfig::default()).await.unwrap();
+                let one = client
+                    .block(wanted, &ChecksConfig::default())
+                    .await
+                    .unwrap();
                 assert_eq!(one, block, "{index}");
             }
         }
@@ -137,7 +153,9 @@ async fn a_part_or_nothing_is_asked_for_again_and_never_taken_for_the_whole() {
 
         // Of one block as well.
         node.add(Fault::of(LOGS, kind.clone()).times(1));
-        let one = client.block(Wanted::Number(1), &ChecksConfig::default()).await;
+        let one = client
+            .block(Wanted::Number(1), &ChecksConfig::default())
+            .await;
         assert_eq!(one.unwrap(), expected[1], "{kind:?}");
         assert!(node.unspent().is_empty());
     }
@@ -153,11 +171,20 @@ async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_
     );
     bad.add(Fault::of(LOGS, Kind::Keep(2)));
     let alone = chunks(&client(&bad, IndexMode::Logs), 4).await.unwrap_err();
-    assert!(matches!(&alone, NodeError::Check { error, .. } if error.check == "logs_bloom"), "{alone}");
-    assert!(alone.to_string().contains("chains.checks.logs_bloom = false"), "{alone}");
+    assert!(
+        matches!(&alone, NodeError::Check { error, .. } if error.check == "logs_bloom"),
+        "{alone}"
+    );
+    assert!(
+        alone
+            .to_string()
+            .contains("chains.checks.logs_bloom = false"),
+        "{alone}"
+    );
 
     let mut both = config(&bad, IndexMode::Logs);
-    both.providers.push(ProviderConfig::of(Secret::new(good.http_url())));
+    both.providers
+        .push(ProviderConfig::of(Secret::new(good.http_url())));
     let providers = Providers::new(&both).unwrap();
     let chunk = providers
         .attempt(Work::History, |node| {
@@ -168,7 +195,8 @@ async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_
     assert_eq!(chunk.blocks[..], expected[1..2]);
     let one = providers
         .attempt(Work::Live, |node| async move {
-            node.block(Wanted::Number(4), &ChecksConfig::default()).await
+            node.block(Wanted::Number(4), &ChecksConfig::default())
+                .await
         })
         .await
         .unwrap();
@@ -188,8 +216,17 @@ async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_mo
     node.heal();
     node.add(Fault::of(LOGS, Kind::Empty).at(1));
     node.add(Fault::of(LOGS, Kind::Empty).times(1));
-    let first = client.clone().chunk(0, 1, ChecksConfig::default(), Workers::new()).await;
-    assert!(first.unwrap().blocks.iter().all(|block| block.transfers.is_empty()));
+    let first = client
+        .clone()
+        .chunk(0, 1, ChecksConfig::default(), Workers::new())
+        .await;
+    assert!(
+        first
+            .unwrap()
+            .blocks
+            .iter()
+            .all(|block| block.transfers.is_empty())
+    );
 
     // What is no transfer, or in no bloom, is refused.
     for (at, to) in [
@@ -201,10 +238,21 @@ async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_mo
         ("/0/removed", json!(true)),
     ] {
         node.heal();
-        node.add(Fault::of(LOGS, Kind::Alter { at: at.to_owned(), to }));
-        let told = client.block(Wanted::Number(1), &ChecksConfig::default()).await;
+        node.add(Fault::of(
+            LOGS,
+            Kind::Alter {
+                at: at.to_owned(),
+                to,
+            },
+        ));
+        let told = client
+            .block(Wanted::Number(1), &ChecksConfig::default())
+            .await;
         let told = told.unwrap_err();
-        assert!(matches!(told, NodeError::Check { .. } | NodeError::BadAnswer { .. }), "{at}: {told}");
+        assert!(
+            matches!(told, NodeError::Check { .. } | NodeError::BadAnswer { .. }),
+            "{at}: {told}"
+        );
     }
 }
 
@@ -219,7 +267,10 @@ async fn a_header_that_lies_is_refused() {
     };
     node.add(Fault::of("eth_getBlockByNumber", fault).at(2));
     let told = chunks(&client, 4).await.unwrap_err();
-    assert!(matches!(&told, NodeError::Check { error, .. } if error.check == "block_hash"), "{told}");
+    assert!(
+        matches!(&told, NodeError::Check { error, .. } if error.check == "block_hash"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -234,7 +285,11 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
         ("Response is too big", -32_008, 2),
         ("range exceeds the limit", -32_602, 2),
         // It offers one block: none is refused after that.
-        ("query returned more than 10000 results. Try with this block range [0x0, 0x0].", -32_005, 1),
+        (
+            "query returned more than 10000 results. Try with this block range [0x0, 0x0].",
+            -32_005,
+            1,
+        ),
     ] {
         let node = FaultyNode::of_tree(&tree).await.unwrap();
         let client = client(&node, IndexMode::Logs);
@@ -243,7 +298,10 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
             message: message.to_owned(),
         };
         node.add(Fault::of(LOGS, refused).times(times));
-        let first = client.clone().chunk(0, 40, ChecksConfig::default(), Workers::new()).await;
+        let first = client
+            .clone()
+            .chunk(0, 40, ChecksConfig::default(), Workers::new())
+            .await;
         assert_eq!(first.unwrap().blocks[..], expected[..1], "{message}");
         assert_eq!(node.asked(LOGS), times + 1, "{message}");
         assert_eq!(chunks(&client, 40).await.unwrap(), expected, "{message}");
@@ -258,7 +316,9 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
         message: "query returned more than 10000 results".to_owned(),
     };
     node.add(Fault::of(LOGS, refused));
-    let told = chunks(&client(&node, IndexMode::Logs), 40).await.unwrap_err();
+    let told = chunks(&client(&node, IndexMode::Logs), 40)
+        .await
+        .unwrap_err();
     assert!(matches!(told, NodeError::TooLarge { .. }), "{told}");
     assert!(node.asked(LOGS) < 10);
 }
@@ -275,7 +335,11 @@ async fn a_node_without_batches_gives_logs_too() {
         };
         node.add(Fault::of("batch", refused));
         node.add(Fault::of(LOGS, Kind::Empty).times(1));
-        assert_eq!(chunks(&client(&node, index), 4).await.unwrap(), expected, "{index}");
+        assert_eq!(
+            chunks(&client(&node, index), 4).await.unwrap(),
+            expected,
+            "{index}"
+        );
     }
 }
 

@@ -93,10 +93,16 @@ fn the_receipt_of_a_deposit_has_its_nonce_only_beside_a_version() {
     };
     let bloom = "00".repeat(256);
     // Since Canyon.
-    assert_eq!(of(told.clone()), format!("7ef9010d0182b741b90100{bloom}c0833d3bbf01"));
+    assert_eq!(
+        of(told.clone()),
+        format!("7ef9010d0182b741b90100{bloom}c0833d3bbf01")
+    );
     // Between Regolith and Canyon no root is over the nonce.
     let mut before = told;
-    before.as_object_mut().unwrap().remove("depositReceiptVersion");
+    before
+        .as_object_mut()
+        .unwrap()
+        .remove("depositReceiptVersion");
     assert_eq!(of(before), format!("7ef901080182b741b90100{bloom}c0"));
 }
 
@@ -173,14 +179,29 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
         verify(&block, &checks).unwrap_err().check
     };
     let root = "transactions_root";
-    assert_eq!(failing(|block| block.transactions[0].from = Default::default()), root);
+    assert_eq!(
+        failing(|block| block.transactions[0].from = Default::default()),
+        root
+    );
     assert_eq!(failing(|block| block.transactions[0].mint = None), root);
-    assert_eq!(failing(|block| block.transactions[0].is_system_tx = Some(true)), root);
-    assert_eq!(failing(|block| block.receipts[0].deposit_nonce = Some(2)), "receipts_root");
-    assert_eq!(failing(|block| block.receipts[0].deposit_receipt_version = None), "receipts_root");
+    assert_eq!(
+        failing(|block| block.transactions[0].is_system_tx = Some(true)),
+        root
+    );
+    assert_eq!(
+        failing(|block| block.receipts[0].deposit_nonce = Some(2)),
+        "receipts_root"
+    );
+    assert_eq!(
+        failing(|block| block.receipts[0].deposit_receipt_version = None),
+        "receipts_root"
+    );
     // Nothing hashes the type of a transaction of another software: it is told what to switch off.
     let mut unknown = truth.clone();
     unknown.transactions[0].ty = Some(0x7d);
     let told = verify(&unknown, &checks).unwrap_err().to_string();
-    assert!(told.contains("type 125") && told.contains("chains.checks.transactions_root = false"), "{told}");
+    assert!(
+        told.contains("type 125") && told.contains("chains.checks.transactions_root = false"),
+        "{told}"
+    );
 }
