@@ -11,6 +11,7 @@ mod fuzz;
 mod hostile;
 mod imports;
 mod metrics;
+mod modes;
 mod observe;
 mod outage;
 mod page;

@@ -245,7 +245,7 @@ impl Node {
     }
 
     /// What history cost the processor, by stage and check.
-    fn count_times(&self, decoded: Duration, times: &Times) {
+    pub(super) fn count_times(&self, decoded: Duration, times: &Times) {
         let count = |stage: &'static str, took: Duration| {
             metrics::counter!(
                 "chaincast_chain_work_microseconds_total",

@@ -24,12 +24,17 @@ use self::{
     wire::PlacedLog,
 };
 use super::{
-    CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted, chunk::Workers, verify::block_hash,
+    CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted,
+    chunk::Workers,
+    verify::{Times, block_hash},
 };
 use crate::model::{BlockRef, IndexedBlock};
 
 const LOGS: &str = "eth_getLogs";
 const HEADERS: &str = "eth_getBlockByNumber";
+/// Where these stand among [`CHECKS`](super::CHECKS).
+const BLOCK_HASH: usize = 0;
+const LOGS_BLOOM: usize = 3;
 /// Requests for headers of one range in flight, as far as the node's limit allows.
 const HEADERS_AT_ONCE: usize = 4;
 /// The part of `response_bytes` that an answer shall fill: the rest is for blocks that are larger than those before.
@@ -179,20 +184,23 @@ impl Node {
         let (judgements, queued) = workers
             .run(move || {
                 let began = Instant::now();
+                for header in &headers {
+                    node.proven_header(header, &checks)?;
+                }
+                let hashed = began.elapsed();
                 let mut doubted = Vec::new();
                 for (at, (header, logs)) in headers.iter().zip(&logs).enumerate() {
-                    node.proven_header(header, &checks)?;
                     if judged(header, logs, node.index, &checks).is_err() {
                         doubted.push(at);
                     }
                 }
-                Ok::<_, NodeError>((headers, logs, doubted, began.elapsed()))
+                Ok::<_, NodeError>((headers, logs, doubted, [hashed, began.elapsed() - hashed]))
             })
             .await;
-        let (headers, given, doubted, took) = judgements?;
+        let (headers, given, doubted, [hashed, compared]) = judgements?;
         logs = given;
         chunk.queued += queued;
-        chunk.proven += took;
+        chunk.proven += hashed + compared;
 
         // Once more, by hash.
         let began = Instant::now();
@@ -231,6 +239,10 @@ impl Node {
         chunk.queued += queued;
         chunk.decoded += took;
         chunk.blocks = blocks;
+        let mut times = Times::default();
+        times[BLOCK_HASH] = hashed;
+        times[LOGS_BLOOM] = compared;
+        self.count_times(chunk.decoded, &times);
         Ok(())
     }
 
