@@ -17,7 +17,7 @@ use crate::{
     bus::{Bus, BusError},
     config::Config,
     gateway::{Gateway, GatewayError, KnownChannels},
-    ingest::{ChainIngest, IngestError, PriceIngest, PriceSignals},
+    ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
     page, server,
     shutdown::{Failures, TaskFailure, Tasks},
     source::price::{OnChainSources, PriceConfigError},
@@ -204,18 +204,15 @@ async fn spawn_writers(
     let first = config.first_chain();
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
     let (signals, incoming) = PriceSignals::new();
-    for chain in &config.chains {
-        let ingest = ChainIngest::connect(
-            chain.clone(),
-            first,
-            store.clone(),
-            bus.publisher(),
-            sources.clone(),
-            signals.clone(),
-        )
-        .await?;
-        tasks.spawn_critical("chain writer", ingest.run(tasks.token()));
-    }
+    let context = ChainContext {
+        first_chain: first,
+        store: store.clone(),
+        publisher: bus.publisher(),
+        decoder: sources,
+        signals,
+    };
+    let writers = ChainWriters::new(&config.chains, context).await?;
+    tasks.spawn_critical("chain writer", writers.run(tasks.token()));
     let prices = PriceIngest::new(
         config.prices.clone(),
         first,

@@ -11,7 +11,12 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ApiConfig, ApiState, Shared};
+use super::{
+    ApiConfig, ApiState, Shared,
+    blocks::ChainQuery,
+    error::{Problem, Problems},
+    extract::Params,
+};
 use crate::{
     model::ChainId,
     store::{StoreError, read::ChainRow},
@@ -63,17 +68,26 @@ impl Check {
 
 /// Whether the service can serve, and why not
 ///
-/// It is ready when the database answers and every chain has a node that answered of late and a
-/// head that is not too far behind it.
+/// It is ready when the database answers and a chain has a node that answered of late and a head that is not too far
+/// behind it. With several chains one is enough: what is wrong with one must not take the others away. `chain` asks
+/// about that one.
 #[utoipa::path(
-    get, path = "/readyz", tag = "service",
+    get, path = "/readyz", tag = "service", params(ChainQuery),
     responses(
         (status = 200, description = "Ready", body = Readiness),
         (status = 503, description = "Not ready; the checks say why", body = Readiness),
+        Problems
     )
 )]
-pub(super) async fn readyz(State(state): Shared) -> Response {
-    let checks = match tokio::time::timeout(PATIENCE, checks(&state)).await {
+pub(super) async fn readyz(
+    State(state): Shared,
+    Params(query): Params<ChainQuery>,
+) -> Result<Response, Problem> {
+    let chains = match query.chain {
+        Some(_) => vec![state.chain(query.chain)?],
+        None => state.chains.clone(),
+    };
+    let checks = match tokio::time::timeout(PATIENCE, checks(&state, &chains)).await {
         Ok(Ok(checks)) => checks,
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the database cannot be read");
@@ -87,20 +101,34 @@ pub(super) async fn readyz(State(state): Shared) -> Response {
             vec![Check::new("database", false, detail)]
         }
     };
-    let ready = checks.iter().all(|check| check.ok);
+    // The database comes first.
+    let ready = match checks.split_first() {
+        Some((database, chains)) => {
+            database.ok && (chains.is_empty() || chains.iter().any(|check| check.ok))
+        }
+        None => false,
+    };
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Readiness { ready, checks })).into_response()
+    Ok((status, Json(Readiness { ready, checks })).into_response())
 }
 
-async fn checks(state: &ApiState) -> Result<Vec<Check>, StoreError> {
-    let rows = state.store.read_chains(&state.chains).await?;
+async fn checks(state: &ApiState, chains: &[ChainId]) -> Result<Vec<Check>, StoreError> {
+    let rows = state.store.read_chains(chains).await?;
+    let halts = state.store.read_halts(chains).await?;
     let mut checks = vec![Check::new("database", true, "answers")];
-    for id in &state.chains {
+    for id in chains {
         let row = rows.iter().find(|row| row.chain_id == *id);
-        checks.push(chain(*id, row, &state.config));
+        checks.push(match halts.iter().find(|halt| halt.chain_id == *id) {
+            Some(halt) => Check::new(
+                format!("chain:{id}"),
+                false,
+                format!("halted: {}", halt.reason),
+            ),
+            None => chain(*id, row, &state.config),
+        });
     }
     Ok(checks)
 }

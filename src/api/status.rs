@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     model::{ChainId, now_ms},
-    store::read::{ChainRow, Mark, SourceRow},
+    store::read::{ChainRow, HaltRow, Mark, SourceRow},
 };
 
 /// The most price sources that are listed.
@@ -71,6 +71,18 @@ pub(super) struct ChainStatus {
     /// When the index last moved, in ms since the Unix epoch.
     #[schema(required)]
     updated_at: Option<i64>,
+    /// Why it is not indexed further, until somebody does something; null while it is.
+    #[schema(required)]
+    halted: Option<Halt>,
+}
+
+/// What ended the chain's writer. Other chains go on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Halt {
+    /// For people, with what to do.
+    reason: String,
+    /// In ms since the Unix epoch.
+    since: i64,
 }
 
 /// A block. Hash and timestamp are null when it is not indexed.
@@ -133,10 +145,14 @@ pub(super) async fn read_status(
         None => state.chains.clone(),
     };
     let rows = state.store.read_chains(&chains).await?;
+    let halts = state.store.read_halts(&chains).await?;
     let sources = state.store.read_sources(MAX_SOURCES).await?;
     let now = now_ms();
-    let chain =
-        |id: &ChainId| ChainStatus::new(*id, rows.iter().find(|row| row.chain_id == *id), now);
+    let chain = |id: &ChainId| {
+        let row = rows.iter().find(|row| row.chain_id == *id);
+        let halt = halts.iter().find(|halt| halt.chain_id == *id);
+        ChainStatus::new(*id, row, halt, now)
+    };
     Ok(Json(Status {
         version: state.version,
         epoch: state.store.epoch().to_owned(),
@@ -153,7 +169,7 @@ pub(super) async fn read_status(
 }
 
 impl ChainStatus {
-    fn new(chain_id: ChainId, row: Option<&ChainRow>, now: i64) -> Self {
+    fn new(chain_id: ChainId, row: Option<&ChainRow>, halt: Option<&HaltRow>, now: i64) -> Self {
         let head = row.and_then(|row| row.head);
         let node_head = row.and_then(|row| row.node_head);
         Self {
@@ -172,6 +188,10 @@ impl ChainStatus {
                 .and_then(|head| head.timestamp)
                 .map(|timestamp| (now / 1_000).saturating_sub(timestamp).max(0)),
             updated_at: row.map(|row| row.updated_at),
+            halted: halt.map(|halt| Halt {
+                reason: halt.reason.clone(),
+                since: halt.halted_at,
+            }),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The only writers: each chain, and the price feed. What they commit they announce on the bus.
 
 mod chain;
+mod chains;
 mod price;
 mod signal;
 
 pub use chain::{ChainIngest, IngestError, TickDecoder};
+pub use chains::{ChainContext, ChainWriters};
 pub use price::{PriceIngest, PriceIngestError};
 pub use signal::{PriceSignal, PriceSignalQueue, PriceSignals};

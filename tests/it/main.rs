@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod chains;
 mod clients;
 mod deploy;
 mod formats;

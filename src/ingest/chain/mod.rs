@@ -19,6 +19,7 @@ mod ticks;
 mod witness;
 
 pub use error::{IngestError, ReorgLimit};
+pub(super) use outage::Outage;
 pub use ticks::TickDecoder;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -28,14 +29,13 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     events::Announcer,
-    outage::Outage,
     session::{PATIENCE, Session},
     telemetry::ChainMetrics,
 };
-use super::PriceSignals;
+use super::{ChainContext, PriceSignals};
 use crate::{
     bus::Publisher,
-    model::{B256, ChainId},
+    model::B256,
     source::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
     store::{Store, StoreError, chain as stored},
 };
@@ -64,14 +64,14 @@ impl ChainIngest {
     /// Asks the node who it is and compares that with the config and with what is stored, so that a wrong URL or
     /// another chain fails the start. A node that does not answer fails it only when nothing is indexed yet: what is
     /// indexed can be served meanwhile. Nothing is written yet, and the right to write is not taken.
-    pub async fn connect(
-        config: ChainConfig,
-        first_chain: ChainId,
-        store: Store,
-        publisher: Publisher,
-        decoder: Arc<dyn TickDecoder>,
-        signals: PriceSignals,
-    ) -> Result<Self, IngestError> {
+    pub async fn connect(config: ChainConfig, context: ChainContext) -> Result<Self, IngestError> {
+        let ChainContext {
+            first_chain,
+            store,
+            publisher,
+            decoder,
+            signals,
+        } = context;
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);

@@ -46,6 +46,8 @@ impl<'a> Session<'a> {
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
         parts.check_identity(&state, genesis)?;
+        let unhalted = stored::unhalt(writer.connection(), chain_id);
+        parts.within(PATIENCE, unhalted).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),

@@ -18,7 +18,7 @@ mod transfer;
 
 pub use block::{BlockId, BlockRow};
 pub use candle::{Candle, Candles};
-pub use chain::{ChainRow, Mark};
+pub use chain::{ChainRow, HaltRow, Mark};
 pub use price::PriceRow;
 pub use tick::{SourceRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{Bus, BusConfig, Feed},
     dev::{Anvil, AnvilOptions, ChainControl, DevError, Node, PrivatePostgres},
-    ingest::{ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
+    ingest::{ChainContext, ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
     source::{chain::ChainConfig, price::LogView},
@@ -179,8 +179,14 @@ impl Stage {
         let (signals, queue) = PriceSignals::new();
         let publisher = self.bus.publisher();
         let decoder = Arc::new(EveryTransfer);
-        let ingest =
-            ChainIngest::connect(config, CHAIN, store, publisher, decoder, signals).await?;
+        let context = ChainContext {
+            first_chain: CHAIN,
+            store,
+            publisher,
+            decoder,
+            signals,
+        };
+        let ingest = ChainIngest::connect(config, context).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(ingest.run(stop.clone()));
         Ok(Running { stop, task, queue })
