@@ -22,4 +22,5 @@ mod resume;
 mod seam;
 mod socketio;
 mod start;
+mod store;
 mod terminal;
