@@ -38,6 +38,9 @@ struct Arguments {
     write: Option<PathBuf>,
 }
 
+/// Items of the longest page that is served.
+const MOST: u32 = 1_000;
+
 const SHAPE: Shape = Shape {
     transactions: 100,
     logs: 200,
@@ -73,7 +76,7 @@ async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
 
     plans::tell_plans(url).await?;
     let store = Store::connect(&config).await?;
-    let plans = plans::explain(&store, &Known::of(arguments.blocks)).await?;
+    let plans = plans::explain(&store, &Known::of(arguments.blocks, MOST)).await?;
     let explained = report::plans(&plans);
     println!("{explained}");
     store.close().await;
