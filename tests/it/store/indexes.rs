@@ -3,8 +3,9 @@
 use axum::{body::Body, http::Request};
 use chaincast::{
     api::{self, ApiConfig, ApiState},
+    model::Secret,
     store::{
-        Store,
+        Store, StoreConfig,
         chain::{self, Batch, indexes},
         writer::{Stream, Writer},
     },
@@ -233,4 +234,24 @@ async fn readyz_says_which_indexes_are_yet_to_be_built() {
     assert_eq!(check["ok"], false);
     let detail = check["detail"].as_str().unwrap();
     assert!(detail.contains("transactions_hash"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_database_has_its_indexes() {
+    let (store, url) = store().await;
+    let before = all(&store).await;
+    let mut writer = writer(&store).await;
+    begin(&mut writer, CHAIN, 0).await;
+    assert!(
+        indexes::defer(writer.connection(), CHAIN, 1_000, 1_000)
+            .await
+            .unwrap()
+    );
+    writer.release().await.unwrap();
+    let config = StoreConfig {
+        url: Secret::new(url),
+        ..StoreConfig::default()
+    };
+    Store::reset(&config).await.unwrap();
+    assert_eq!(all(&store).await, before);
 }
