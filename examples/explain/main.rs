@@ -2,7 +2,7 @@
 //! is answered. Fails when one reads a whole table.
 //!
 //! ```text
-//! cargo run --release --example explain -- [--blocks 50000] [--write docs/schema.md]
+//! cargo run --release --example explain -- [--blocks 50000] [--data DIR] [--write docs/schema.md]
 //! ```
 //! A block has 100 transactions, 200 logs and 100 transfers. `--write` puts the results between the markers
 //! `<!-- growth -->` and `<!-- explain -->` of the document and their ends.
@@ -30,6 +30,9 @@ struct Arguments {
     /// Blocks to load.
     #[arg(long, default_value_t = 50_000)]
     blocks: u64,
+    /// Keeps the database in this directory; what is loaded there already is not loaded again.
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Loads into indexes that are there, instead of building them after it.
     #[arg(long)]
     keep_indexes: bool,
@@ -51,12 +54,15 @@ const SHAPE: Shape = Shape {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let directory = std::env::temp_dir().join(format!("chaincast-explain-{}", std::process::id()));
+    let temporary = std::env::temp_dir().join(format!("chaincast-explain-{}", std::process::id()));
+    let directory = arguments.data.clone().unwrap_or(temporary);
     std::fs::create_dir_all(&directory)?;
     let postgres = PrivatePostgres::start(&directory).await?;
     let measured = measure(postgres.url(), &arguments).await;
     postgres.stop().await?;
-    std::fs::remove_dir_all(&directory)?;
+    if arguments.data.is_none() {
+        std::fs::remove_dir_all(&directory)?;
+    }
     measured
 }
 
@@ -67,11 +73,15 @@ async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
         ..StoreConfig::default()
     };
     let store = Store::connect(&config).await?;
-    let defer = if arguments.keep_indexes { 0 } else { 1 };
-    let took = load::blocks(&store, arguments.blocks, SHAPE, defer).await?;
-    load::the_rest(&store, 1_000_000.min(arguments.blocks * 20)).await?;
-    let growth = report::growth(&store, arguments.blocks, &took).await?;
-    println!("{growth}");
+    let mut growth = None;
+    if store.read_chains(&[blocks::CHAIN]).await?.is_empty() {
+        let defer = if arguments.keep_indexes { 0 } else { 1 };
+        let took = load::blocks(&store, arguments.blocks, SHAPE, defer).await?;
+        load::the_rest(&store, 1_000_000.min(arguments.blocks * 20)).await?;
+        let told = report::growth(&store, arguments.blocks, &took).await?;
+        println!("{told}");
+        growth = Some(told);
+    }
     store.close().await;
 
     plans::tell_plans(url).await?;
@@ -81,7 +91,9 @@ async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
     println!("{explained}");
     store.close().await;
     if let Some(document) = &arguments.write {
-        report::write(document, "growth", &growth)?;
+        if let Some(growth) = &growth {
+            report::write(document, "growth", growth)?;
+        }
         report::write(document, "explain", &explained)?;
     }
     let faults = report::faults(&plans);
