@@ -78,8 +78,8 @@ async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
         let defer = if arguments.keep_indexes { 0 } else { 1 };
         let took = load::blocks(&store, arguments.blocks, SHAPE, defer).await?;
         load::the_rest(&store, 1_000_000.min(arguments.blocks * 20)).await?;
-        let told = report::growth(&store, arguments.blocks, &took).await?;
-        println!("{told}");
+        let told = report::growth(&store).await?;
+        println!("{told}\n{}", report::loaded(arguments.blocks, &took));
         growth = Some(told);
     }
     store.close().await;

@@ -8,8 +8,8 @@ use sqlx::Row;
 
 use super::{load::Took, plans::Plan};
 
-/// Sizes a million transactions, and what loading took.
-pub async fn growth(store: &Store, blocks: u64, took: &Took) -> anyhow::Result<String> {
+/// Sizes, and what a million transactions take.
+pub async fn growth(store: &Store) -> anyhow::Result<String> {
     let rows = sqlx::query(
         "SELECT c.relname AS table, NULL AS index, pg_table_size(c.oid) AS bytes, c.reltuples::bigint AS rows
          FROM pg_class c WHERE c.relname IN ('blocks', 'transactions', 'logs', 'transfers') AND c.relkind = 'r'
@@ -43,22 +43,25 @@ pub async fn growth(store: &Store, blocks: u64, took: &Took) -> anyhow::Result<S
     }
     writeln!(
         text,
-        "| all | | | {:.0} | | **{:.0}** |\n",
+        "| all | | | {:.0} | | **{:.0}** |",
         sum as f64 / 1e6,
         sum as f64 / transactions as f64
     )?;
-    writeln!(
-        text,
+    Ok(text)
+}
+
+/// What loading took, on this machine at this time.
+pub fn loaded(blocks: u64, took: &Took) -> String {
+    format!(
         "Loaded in {:.0} s: {} rows, {:.0} k rows/s into the tables, then {:.0} s for the secondary indexes. \
-         Encoding took {:.0} µs of processor time a block of {} rows.",
+         Encoding took {:.0} µs of processor time a block of {} rows.\n",
         (took.load + took.indexes).as_secs_f64(),
         took.rows,
         took.rows as f64 / took.load.as_secs_f64() / 1e3,
         took.indexes.as_secs_f64(),
         took.encode.as_secs_f64() * 1e6 / blocks as f64,
         took.rows / blocks,
-    )?;
-    Ok(text)
+    )
 }
 
 /// One line a query.
