@@ -23,4 +23,5 @@ mod resume;
 mod seam;
 mod socketio;
 mod start;
+mod store;
 mod terminal;

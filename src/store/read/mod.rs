@@ -9,6 +9,7 @@
 mod block;
 mod candle;
 mod chain;
+mod index;
 mod price;
 mod row;
 mod tick;
