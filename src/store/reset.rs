@@ -5,7 +5,7 @@ use sqlx::Connection;
 use super::{MIGRATIONS, Store, StoreConfig, StoreError};
 
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
-const DATA: &str = "chains, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
+const DATA: &str = "chains, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
                     price_sources, ticks, prices";
 
 impl Store {

@@ -43,7 +43,16 @@ impl<'a> Session<'a> {
         let chain_id = parts.config.chain_id;
         let acquired = Writer::acquire(&parts.store, Stream::Chain(chain_id));
         let mut writer = parts.within(PATIENCE, acquired).await?;
-        let genesis = parts.genesis().await?;
+        let genesis = match parts.genesis().await {
+            Ok(genesis) => genesis,
+            Err(error) => {
+                // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
+                let providers = parts.node.status();
+                let told = parts.record_providers(&providers);
+                parts.within(PATIENCE, told).await.ok();
+                return Err(error);
+            }
+        };
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;

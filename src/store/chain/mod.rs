@@ -7,12 +7,14 @@
 mod apply;
 mod batch;
 mod events;
+mod providers;
 mod state;
 mod transactions;
 mod unwind;
 
 pub use apply::apply;
 pub use batch::{Batch, apply_batch};
+pub use providers::{ProviderRow, record_providers};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
 

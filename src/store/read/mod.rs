@@ -10,6 +10,7 @@ mod block;
 mod candle;
 mod chain;
 mod price;
+mod provider;
 mod row;
 mod tick;
 mod token;
