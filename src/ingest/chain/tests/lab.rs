@@ -164,15 +164,15 @@ fn rows_of(block: &TreeBlock) -> Vec<String> {
 
 async fn stored_rows(connection: &mut PgConnection) -> Vec<String> {
     let mut rows: Vec<String> = sqlx::query_scalar(
-        "SELECT format('block %s 0x%s 0x%s %s %s', number, encode(hash, 'hex'), encode(parent_hash, 'hex'),
+        "SELECT format('block %s %s %s %s %s', number, encode(hash, 'hex'), encode(parent_hash, 'hex'),
              transaction_count, log_count) FROM blocks
-         UNION ALL SELECT format('transaction %s %s 0x%s 0x%s %s', block_number, transaction_index,
+         UNION ALL SELECT format('transaction %s %s %s %s %s', block_number, transaction_index,
              encode(hash, 'hex'), encode(from_address, 'hex'), gas_used) FROM transactions
-         UNION ALL SELECT format('log %s %s %s 0x%s 0x%s %s', block_number, log_index, transaction_index,
+         UNION ALL SELECT format('log %s %s %s %s %s %s', block_number, log_index, transaction_index,
              encode(address, 'hex'), encode(topic0, 'hex'), encode(data, 'hex')) FROM logs
          UNION ALL SELECT format('transfer %s %s %s %s %s', block_number, log_index, encode(from_address, 'hex'),
              encode(to_address, 'hex'), amount) FROM transfers
-         UNION ALL SELECT format('tick %s 0x%s %s %s', block_number, encode(block_hash, 'hex'), log_index, price)
+         UNION ALL SELECT format('tick %s %s %s %s', block_number, encode(block_hash, 'hex'), log_index, price)
              FROM ticks",
     )
     .fetch_all(connection)
@@ -188,6 +188,8 @@ pub(super) struct Fold {
     seq: i64,
     blocks: BTreeMap<u64, B256>,
     finalized: u64,
+    /// Whether a catch-up may be longer than what is announced of it, so that the channel begins anew above a hole.
+    pub(super) may_skip: bool,
     pub(super) reorgs: usize,
 }
 
@@ -228,6 +230,10 @@ impl Fold {
         match event {
             "new-block" => {
                 let number = number(data);
+                let next = self.blocks.last_key_value().map(|(top, _)| top + 1);
+                if self.may_skip && next.is_some_and(|next| number > next) {
+                    self.blocks.clear();
+                }
                 if let Some((top, parent)) = self.blocks.last_key_value() {
                     assert_eq!(number, top + 1, "{what}: {data}");
                     assert_eq!(hash(&data["parentHash"]), *parent, "{what}: {data}");
