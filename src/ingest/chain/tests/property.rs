@@ -206,10 +206,8 @@ impl Case {
 async fn run(lab: &Lab, seed: u64) -> usize {
     lab.clear().await;
     let mut case = Case::new(seed).await;
-    let mut fold = Fold {
-        may_skip: case.config.announce_blocks < 1_000,
-        ..Fold::default()
-    };
+    let mut fold = Fold::default();
+    fold.may_skip = case.config.announce_blocks < 1_000;
     let mut running = case.start_into_a_reorg(lab).await;
     for step in 0..STEPS {
         let what = format!("step {step} of\n  {}\n", case.told.join("\n  "));
