@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// Seeds of the cases that every run has, and steps of each.
-const CASES: std::ops::Range<u64> = 0..6;
-const STEPS: usize = 40;
+const CASES: std::ops::Range<u64> = 0..4;
+const STEPS: usize = 50;
 /// Blocks that a reorg may drop here; finality stays below.
 const DEEPEST: u64 = 12;
 
