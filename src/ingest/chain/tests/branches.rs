@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     dev::faulty_node::{Contents, FaultyNode, Tree},
-    ingest::{IngestError, ReorgLimit},
+    ingest::{IngestError, chain::ReorgLimit},
     source::chain::{ChainConfig, Role},
 };
 

@@ -135,11 +135,14 @@ impl Providers {
     }
 
     /// Checks that the active node holds a block canonical, whichever node it came from: only then it is the end of
-    /// another branch. If not, the nodes do not agree yet, which is no reorg.
+    /// another branch. If not, the nodes do not agree yet, which is no reorg. When the active one is not to be asked,
+    /// the one is that would follow it.
     pub async fn confirm(&self, block: BlockRef) -> Result<(), NodeError> {
-        let provider = self.active_provider();
+        let first = self.order(Work::Live)?.into_iter().next();
+        let (position, trial) = first.unwrap_or((self.active_position(), true));
+        let provider = &self.list[position];
         let found = self
-            .ask(provider, false, |node| async move {
+            .ask(provider, trial, |node| async move {
                 node.at(block.number).await
             })
             .await?;
