@@ -5,6 +5,7 @@
 //! - [`deploy_or_load`]: the demo contracts of `contracts/`, deployed once to a chain and found again.
 //! - [`Market`], [`run_market`]: moves the prices on those contracts and sends transfers.
 //! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
+//! - [`faulty_node`]: a chain in memory, and nodes in front of it that err as a script says.
 //!
 //! Promises: what is started here is stopped by `stop`, and dies with this process even when it is killed; what a
 //! killed process left behind does not hinder the next start. Assumes a Unix; nothing here is used in production.
@@ -18,6 +19,7 @@ mod cluster;
 mod contracts;
 mod deployment;
 mod error;
+pub mod faulty_node;
 mod lock;
 mod market;
 mod node;

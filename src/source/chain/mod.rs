@@ -19,6 +19,6 @@ pub use config::{ChainConfig, ChecksConfig};
 pub use error::NodeError;
 pub use fetch::{RawBlock, Wanted};
 pub use head::{HeadFollower, NodeView};
-pub use providers::{Providers, Work};
+pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use verify::{CheckError, verify};

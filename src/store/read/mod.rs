@@ -11,6 +11,7 @@ mod candle;
 mod chain;
 mod index;
 mod price;
+mod provider;
 mod row;
 mod tick;
 mod token;
