@@ -24,7 +24,7 @@ test: ## run every test there is
 
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench
-	cargo bench $(CARGO_LOCKED) --bench realtime $(ARGS)
+	cargo bench $(CARGO_LOCKED) --bench realtime --bench backfill $(ARGS)
 
 conformance: ## run the Autobahn suite against the WebSocket stack; needs Python 2.7
 	@scripts/autobahn $(ARGS)
