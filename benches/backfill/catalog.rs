@@ -57,7 +57,7 @@ impl<'a> Database<'a> {
         done.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    fn number(&mut self, query: &str) -> i64 {
+    pub fn number(&mut self, query: &str) -> i64 {
         let asked = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut self.connection);
         let asked = self.postgres.runtime.block_on(asked);
         asked.unwrap_or_else(|error| panic!("{query}: {error}"))
@@ -76,7 +76,7 @@ impl<'a> Database<'a> {
 
     /// One look at a load, made cheap: it is had many times a second.
     pub fn look(&mut self) -> Moment {
-        const QUERY: &str = "SELECT (SELECT max(number) FROM blocks) AS height,
+        const QUERY: &str = "SELECT greatest((SELECT max(number) FROM blocks), (SELECT max(head_number) FROM chains)) AS height,
              EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
                  AND backend_type = 'client backend' AND state = 'active'
                  AND wait_event_type IS DISTINCT FROM 'Client') AS busy,

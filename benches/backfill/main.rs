@@ -8,6 +8,7 @@ mod bench;
 mod catalog;
 mod floor;
 mod node;
+mod ponder;
 mod product;
 mod reader;
 mod scenario;
