@@ -86,8 +86,9 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
         }
     }
     tell_floor(section, &floors, blocks);
-    tell(section, "chaincast, proof off", &loads[0], &floors);
-    tell(section, "chaincast, proof on", &loads[1], &floors);
+    let whole = how == How::Backfill;
+    tell(section, "chaincast, proof off", &loads[0], &floors, whole);
+    tell(section, "chaincast, proof on", &loads[1], &floors, whole);
     let cpu = |loads: &[Figures]| median_of(loads, |figures| figures.cpu_ms[1]);
     let (off, on) = (cpu(&loads[0]), cpu(&loads[1]));
     section.notes.push(format!(
@@ -95,12 +96,14 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
         on - off,
         (on - off) / on * 100.0
     ));
-    let indexes = median_of(&loads[1], |figures| figures.after);
-    let of_floor: Vec<f64> = floors.iter().map(|floor| floor.after).collect();
-    section.notes.push(format!(
-        "From the last row until chaincast ended, indexes included: {indexes:.1} s; the same indexes after the floor: {:.1} s.",
-        stats::median(&of_floor)
-    ));
+    if whole {
+        let indexes = median_of(&loads[1], |figures| figures.after);
+        let of_floor: Vec<f64> = floors.iter().map(|floor| floor.after).collect();
+        section.notes.push(format!(
+            "From the last row until chaincast ended, indexes included: {indexes:.1} s; the same indexes after the floor: {:.1} s.",
+            stats::median(&of_floor)
+        ));
+    }
     let kept = |floor: &FloorLoad| json!({ "seconds": floor.seconds, "indexes": floor.after, "postgres_cpu": floor.postgres });
     json!({
         "blocks": blocks,
@@ -178,11 +181,18 @@ fn tell_floor(section: &mut Section, floors: &[FloorLoad], blocks: u64) {
     ]);
 }
 
-fn tell(section: &mut Section, what: &str, loads: &[Figures], floors: &[FloorLoad]) {
+/// `whole` says that the process ran to its end, indexes included.
+fn tell(section: &mut Section, what: &str, loads: &[Figures], floors: &[FloorLoad], whole: bool) {
     let ratio = |of_load: fn(&Figures) -> f64, of_floor: fn(&FloorLoad) -> f64| {
         let loads: Vec<f64> = loads.iter().map(of_load).collect();
         let floors: Vec<f64> = floors.iter().map(of_floor).collect();
         stats::ratio(&loads, &floors)
+    };
+    let with_indexes = || {
+        ratio(
+            |load| load.rows / (load.seconds + load.after),
+            |floor| floor.rows / (floor.seconds + floor.after),
+        )
     };
     let cpu = |index: usize| median_of(loads, |figures| figures.cpu_ms[index]);
     section.row([
@@ -199,13 +209,9 @@ fn tell(section: &mut Section, what: &str, loads: &[Figures], floors: &[FloorLoa
                 |floor| floor.rows / floor.seconds
             )
         ),
-        format!(
-            "{:.2}",
-            ratio(
-                |load| load.rows / (load.seconds + load.after),
-                |floor| floor.rows / (floor.seconds + floor.after)
-            )
-        ),
+        whole
+            .then(with_indexes)
+            .map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
         format!("{:.2} / {:.2} / {:.2}", cpu(0), cpu(1), cpu(2)),
         format!("{:.0} %", median_of(loads, |figures| figures.busy * 100.0)),
         format!("{:.0}", median_of(loads, |figures| figures.peak_mb)),

@@ -62,7 +62,7 @@ impl Body {
             .iter()
             .map(|sent| sent.envelope.encoded_2718())
             .collect();
-        let blobs: usize = transactions.iter().map(|sent| blobs(sent)).sum();
+        let blobs: usize = transactions.iter().map(blobs).sum();
         let logs = transactions.iter().flat_map(|sent| &sent.logs);
         let header = Header {
             transactions_root: ordered_trie_root_encoded(&encoded),
