@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, error::Problem};
+use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
@@ -312,6 +312,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "api.ready_silence_ms",
         "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
     );
+    if let Err(ConfigError::Invalid(problems)) = config.contracts() {
+        found.extend(problems);
+    }
     found
 }
 

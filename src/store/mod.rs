@@ -5,6 +5,7 @@
 
 pub mod chain;
 mod config;
+pub mod contracts;
 mod error;
 pub mod prices;
 pub mod read;

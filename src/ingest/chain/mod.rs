@@ -6,6 +6,7 @@
 //! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
 
 mod commit;
+mod contract;
 mod error;
 mod events;
 mod forward;
@@ -36,7 +37,10 @@ use super::{ChainContext, PriceSignals};
 use crate::{
     bus::Publisher,
     model::B256,
-    source::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+    source::{
+        chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+        contract::Contract,
+    },
     store::{Store, StoreError, chain as stored},
 };
 
@@ -58,6 +62,8 @@ struct Parts {
     signals: PriceSignals,
     announcer: Announcer,
     metrics: ChainMetrics,
+    /// Those of this chain.
+    contracts: Arc<[Contract]>,
 }
 
 impl ChainIngest {
@@ -71,8 +77,12 @@ impl ChainIngest {
             publisher,
             decoder,
             signals,
+            contracts,
         } = context;
         let chain_id = config.chain_id;
+        let of_this_chain = |contract: &&Contract| contract.chain_id == chain_id;
+        let contracts: Arc<[Contract]> = contracts.iter().filter(of_this_chain).cloned().collect();
+        contract::describe(&contracts);
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
@@ -84,6 +94,7 @@ impl ChainIngest {
             signals,
             announcer: Announcer::new(chain_id, first_chain),
             metrics: ChainMetrics::of(chain_id),
+            contracts,
             config,
         };
         let mut connection = parts

@@ -9,6 +9,8 @@
 mod block;
 mod candle;
 mod chain;
+mod contract;
+mod contract_event;
 mod price;
 mod row;
 mod tick;
@@ -19,6 +21,8 @@ mod transfer;
 pub use block::{BlockId, BlockRow};
 pub use candle::{Candle, Candles};
 pub use chain::{ChainRow, HaltRow, Mark};
+pub use contract::ContractRow;
+pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};
 pub use price::PriceRow;
 pub use tick::{SourceRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};

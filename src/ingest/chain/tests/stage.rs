@@ -185,6 +185,7 @@ impl Stage {
             publisher,
             decoder,
             signals,
+            contracts: Arc::from([]),
         };
         let ingest = ChainIngest::connect(config, context).await?;
         let stop = CancellationToken::new();
