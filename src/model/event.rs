@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Address, B256, BlockRef, ChainId, JsonNumber, PriceStatus, Token};
@@ -108,6 +108,8 @@ pub struct ContractEvent {
     pub contract: Arc<str>,
     /// The name in the ABI.
     pub event: Arc<str>,
+    /// Checksummed (EIP-55).
+    #[serde(serialize_with = "checksummed")]
     pub address: Address,
     /// By name; `None` when they are too large for a message: the API has them.
     pub args: Option<Box<RawValue>>,
@@ -132,4 +134,8 @@ pub struct ContractReorg {
     pub dropped: Vec<BlockRef>,
     /// Server time, in ms.
     pub timestamp: i64,
+}
+
+fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
 }

@@ -5,6 +5,7 @@ mod support;
 mod auth;
 mod chains;
 mod clients;
+mod contracts;
 mod deploy;
 mod formats;
 mod fuzz;

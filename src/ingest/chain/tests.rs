@@ -1,5 +1,6 @@
 //! The chain writer between a real PostgreSQL and a real anvil.
 
+mod contract;
 mod faults;
 mod follow;
 mod gate;
