@@ -61,6 +61,7 @@ CREATE TABLE token_contracts (
     symbol   text,
     decimals smallint CHECK (decimals BETWEEN 0 AND 255),
     attempts smallint NOT NULL DEFAULT 0,
+    tried_at timestamptz,
     read_at  timestamptz, -- null until it is read, or known to say nothing
     failed   boolean NOT NULL DEFAULT false, -- it says nothing that can be used
     seen_at  timestamptz NOT NULL DEFAULT now(),

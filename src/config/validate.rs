@@ -128,6 +128,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 1000",
         );
         check(
+            (1..=1_000).contains(&chain.token_metadata_per_second),
+            &key("token_metadata_per_second"),
+            "must be 1 to 1000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",

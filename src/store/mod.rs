@@ -12,6 +12,7 @@ pub mod read;
 mod reset;
 mod retention;
 pub mod ticks;
+pub mod token_contracts;
 pub mod tokens;
 pub mod updates;
 pub mod writer;

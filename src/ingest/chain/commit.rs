@@ -12,7 +12,7 @@ use crate::{
     model::{BlockRef, IndexedBlock},
     store::{
         chain::{self as stored, Tags},
-        ticks, updates,
+        ticks, token_contracts, updates,
     },
 };
 
@@ -37,6 +37,7 @@ impl Session<'_> {
         let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
         let read = self.contracts.read(step.ancestor, step.blocks);
         let contracts = &self.contracts;
+        let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
 
         let began = Instant::now();
@@ -54,6 +55,7 @@ impl Session<'_> {
             let proven = parts.config.checks.all();
             stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
             ticks::insert(&mut transaction, &new_ticks).await?;
+            token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
             let last = step.blocks.last().map(IndexedBlock::block_ref);
             contracts.insert(&mut transaction, &read, last).await?;
             let announced = step

@@ -17,6 +17,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod token;
 mod witness;
 
 pub use error::{IngestError, ReorgLimit};
@@ -143,6 +144,7 @@ impl ChainIngest {
                     tokio::select! {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
+                        never = parts.read_tokens() => match never {},
                     }
                 }
                 Err(error) => Err(error),

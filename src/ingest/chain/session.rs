@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts};
+use super::{
+    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, token::SeenTokens,
+};
 use crate::{
     model::{B256, BlockRef},
     source::chain::NodeView,
@@ -28,6 +30,7 @@ pub(super) struct Session<'a> {
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
     pub(super) recorded: Tags,
     pub(super) contracts: Contracts,
+    pub(super) tokens: SeenTokens,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
     pub(super) stop: CancellationToken,
@@ -75,6 +78,7 @@ impl<'a> Session<'a> {
                 finalized: state.finalized,
             },
             contracts,
+            tokens: SeenTokens::default(),
             known_at: 0,
             stop: stop.clone(),
         })
