@@ -16,8 +16,14 @@ pub async fn note(
     if tokens.is_empty() {
         return Ok(());
     }
-    let addresses: Vec<_> = tokens.iter().map(|(address, _)| address.as_slice()).collect();
-    let standards: Vec<_> = tokens.iter().map(|(_, standard)| standard.number()).collect();
+    let addresses: Vec<_> = tokens
+        .iter()
+        .map(|(address, _)| address.as_slice())
+        .collect();
+    let standards: Vec<_> = tokens
+        .iter()
+        .map(|(_, standard)| standard.number())
+        .collect();
     sqlx::query(
         "INSERT INTO token_contracts (chain_id, address, standard)
          SELECT $1, * FROM unnest($2::bytea[], $3::smallint[]) ON CONFLICT DO NOTHING",

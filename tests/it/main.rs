@@ -25,3 +25,4 @@ mod seam;
 mod socketio;
 mod start;
 mod terminal;
+mod transfers;

@@ -109,14 +109,21 @@ mod tests {
 
     #[test]
     fn the_selectors_are_those_of_the_functions() {
-        for (selector, function) in [(NAME, "name()"), (SYMBOL, "symbol()"), (DECIMALS, "decimals()")] {
+        for (selector, function) in [
+            (NAME, "name()"),
+            (SYMBOL, "symbol()"),
+            (DECIMALS, "decimals()"),
+        ] {
             assert_eq!(selector, keccak256(function)[..4], "{function}");
         }
     }
 
     #[test]
     fn a_symbol_is_read_as_a_string_and_as_the_bytes32_of_old_tokens() {
-        assert_eq!(text(&"USDC".to_owned().abi_encode(), 32).as_deref(), Some("USDC"));
+        assert_eq!(
+            text(&"USDC".to_owned().abi_encode(), 32).as_deref(),
+            Some("USDC")
+        );
         let mut old = [0; 32];
         old[..3].copy_from_slice(b"MKR");
         assert_eq!(text(&old, 32).as_deref(), Some("MKR"));
@@ -126,7 +133,10 @@ mod tests {
     fn a_text_is_cut_and_stripped_of_what_cannot_be_seen() {
         let odd = " \u{202e}A\0\u{200b}B\n ".to_owned();
         assert_eq!(text(&odd.abi_encode(), 32).as_deref(), Some("AB"));
-        assert_eq!(text(&"x".repeat(100_000).abi_encode(), 32).unwrap().len(), 32);
+        assert_eq!(
+            text(&"x".repeat(100_000).abi_encode(), 32).unwrap().len(),
+            32
+        );
         let broken = Bytes::from(vec![0xff, b'a']).abi_encode();
         assert_eq!(text(&broken, 32).as_deref(), Some("\u{fffd}a"));
     }
@@ -134,7 +144,14 @@ mod tests {
     #[test]
     fn what_is_no_text_or_no_number_of_decimals_is_nothing() {
         let good = "USDC".to_owned().abi_encode();
-        for answer in [&[][..], &[0; 32], &[0xff; 64], &good[..64], &good[..66], &[0xff; 31]] {
+        for answer in [
+            &[][..],
+            &[0; 32],
+            &[0xff; 64],
+            &good[..64],
+            &good[..66],
+            &[0xff; 31],
+        ] {
             assert_eq!(text(answer, 32), None, "{answer:?}");
         }
         assert_eq!(number(&U256::from(255).abi_encode()), Some(255));
