@@ -24,7 +24,7 @@ CREATE TABLE contracts (
 CREATE UNIQUE INDEX contracts_name ON contracts (chain_id, name) WHERE retired_at IS NULL;
 
 CREATE TABLE contract_events (
-    contract_id       bigint NOT NULL REFERENCES contracts,
+    contract_id       bigint NOT NULL, -- of contracts; no foreign key, which would look it up for every row
     chain_id          bigint NOT NULL,
     block_number      bigint NOT NULL,
     log_index         integer NOT NULL,

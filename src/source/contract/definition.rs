@@ -22,6 +22,8 @@ use crate::model::{Address, B256, ChainId};
 /// Most addresses that one entry may list.
 const MAX_LISTED: usize = 10_000;
 const MAX_NAME: usize = 64;
+/// With the contract's, it must fit the name of a channel.
+const MAX_EVENT_NAME: usize = 80;
 const MAX_FACTORY_ADDRESSES: usize = 10_000_000;
 
 /// A configured contract.
@@ -262,6 +264,10 @@ fn signatures(events: &[&Event]) -> String {
 fn shape(event: &Event) -> Result<EventShape, Reason> {
     if event.anonymous {
         return Err(Reason::Anonymous(event.signature()));
+    }
+    if event.name.len() > MAX_EVENT_NAME {
+        let reason = format!("its name has more than {MAX_EVENT_NAME} characters");
+        return Err(Reason::Type(event.signature(), reason));
     }
     EventShape::of(event).map_err(|reason| Reason::Type(event.signature(), reason))
 }

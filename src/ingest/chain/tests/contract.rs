@@ -248,4 +248,16 @@ async fn contracts_of_a_factory_count_from_their_announcement_and_a_reorg_takes_
     stage.says("many", &[2, 4]).await;
     running.stop().await;
     assert_eq!(stage.said("many").await, [2, 4]);
+
+    // As when history was put below: an announcement that was not known brings all that its contract said since.
+    sqlx::raw_sql(
+        "UPDATE contracts SET found_from = (SELECT min(block_number) + 1 FROM contract_addresses);
+         DELETE FROM contract_addresses; DELETE FROM contract_events",
+    )
+    .execute(&mut *stage.connection().await)
+    .await
+    .unwrap();
+    let running = stage.ingest(stage.config()).await.unwrap();
+    stage.says("many", &[2, 4]).await;
+    running.stop().await;
 }
