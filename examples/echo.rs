@@ -68,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
         first_chain: 1,
         chain_ids: Vec::new(),
         tokens: Vec::new(),
+        contracts: Default::default(),
     };
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
     let origins = OriginPolicy::new(&config.allowed_origins)?;

@@ -1,6 +1,7 @@
 //! The composition root: bind, wire, spawn, drain.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::SocketAddr,
     sync::Arc,
@@ -15,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, ApiState},
     bus::{Bus, BusError},
-    config::Config,
+    config::{Config, ConfigError},
     gateway::{Gateway, GatewayError, KnownChannels},
     ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
     page, server,
     shutdown::{Failures, TaskFailure, Tasks},
-    source::price::{OnChainSources, PriceConfigError},
+    source::{
+        contract::Contract,
+        price::{OnChainSources, PriceConfigError},
+    },
     store::{Store, StoreError},
     telemetry::TelemetryError,
 };
@@ -51,6 +55,8 @@ pub enum AppError {
     Ingest(#[from] IngestError),
     #[error(transparent)]
     Prices(#[from] PriceConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("the address it listens on cannot be read: {0}")]
@@ -107,6 +113,7 @@ impl App {
                     .iter()
                     .map(|token| token.symbol.clone())
                     .collect(),
+                contracts: contract_channels(&config.contracts()?),
             };
             let feed = bus.feed().await?;
             let gateway =
@@ -190,6 +197,21 @@ impl App {
     }
 }
 
+/// The names that contracts and their events have in channels.
+fn contract_channels(contracts: &[Contract]) -> BTreeMap<String, BTreeSet<String>> {
+    let events = |contract: &Contract| {
+        let names = contract
+            .events
+            .iter()
+            .map(|event| event.name.to_ascii_lowercase());
+        names.collect()
+    };
+    contracts
+        .iter()
+        .map(|contract| (contract.key(), events(contract)))
+        .collect()
+}
+
 /// One writer a chain, and one for prices.
 async fn spawn_writers(
     config: &Config,
@@ -206,6 +228,7 @@ async fn spawn_writers(
         publisher: bus.publisher(),
         decoder: sources,
         signals,
+        contracts: config.contracts()?.into(),
     };
     let writers = ChainWriters::new(&config.chains, context).await?;
     tasks.spawn_critical("chain writer", writers.run(tasks.token()));

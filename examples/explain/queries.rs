@@ -63,7 +63,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     let (number, block, transaction) = (*number, *block, *transaction);
     let limit = known.limit;
     let transactions = Some(TransactionKey { block_number: number, transaction_index: 1 });
-    let transfers = Some(TransferKey { block_number: number, log_index: 1 });
+    let transfers = Some(TransferKey { block_number: number, log_index: 1, position: 0 });
     let times = (1_700_000_000_000, 1_700_100_000_000);
     let tick = Some(TickKey { observed_at_us: 1_700_010_000_000_000, id: 1 });
     vec![

@@ -87,7 +87,7 @@ pub(super) struct UpdatesQuery {
     get, path = "/api/v1/channels/{channel}/updates", tag = "channels",
     params(
         ("channel" = String, Path, example = "new-block",
-         description = "`new-block`, `new-block:CHAIN_ID` or `price:TOKEN`, in any case"),
+         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN` or `contract:NAME[:EVENT]`, in any case"),
         UpdatesQuery,
     ),
     responses(
@@ -118,6 +118,18 @@ pub(super) async fn list_updates(
         && !state.store.is_tracked(token).await?
     {
         return Err(unknown(&name, "no such token is tracked"));
+    }
+    if let Channel::Contract(contract, event) = &channel
+        && stored.newest == 0
+        && !state
+            .store
+            .has_contract_event(contract, event.as_deref())
+            .await?
+    {
+        return Err(unknown(
+            &name,
+            "there is no such contract or event; /api/v1/contracts lists them",
+        ));
     }
     if query.epoch.as_deref().is_some_and(|asked| asked != epoch) {
         return Err(Problem::gone(
@@ -173,7 +185,9 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         }
         channel @ (Channel::NewBlock(_) | Channel::Price(_)) => Ok(channel),
         Channel::Heartbeat => Err(unknown(name, "heartbeats are only sent live, never stored")),
-        Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
+        // Whether there is such a contract, the store knows.
+        channel @ Channel::Contract(..) => Ok(channel),
+        Channel::Tx(_) | Channel::Address(_) => {
             Err(unknown(name, "it is not served by this version"))
         }
         Channel::User(_) => Err(Problem::forbidden(

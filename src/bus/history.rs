@@ -56,9 +56,18 @@ impl History {
         let event = match channel {
             Channel::NewBlock(_) => "new-block",
             Channel::Price(_) => "price-update",
+            Channel::Contract(..) => return self.newest_contract_event(channel).await,
             _ => return Ok(None),
         };
         self.store.newest_update(channel, event).await
+    }
+
+    /// The newest event of a contract, unless a reorg was told since, which may have taken it back.
+    async fn newest_contract_event(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
+        let newest = self.store.newest_update(channel, "contract-event").await?;
+        let reorg = self.store.newest_update(channel, "contract-reorg").await?;
+        let taken_back = reorg.map_or(0, |reorg| reorg.seq);
+        Ok(newest.filter(|event| event.seq > taken_back))
     }
 
     /// The price sources whose newest tick is too old to be used, or that never gave one, by token and name.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, error::Problem};
+use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
@@ -198,6 +198,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 1000",
         );
         check(
+            (1..=1_000).contains(&chain.token_metadata_per_second),
+            &key("token_metadata_per_second"),
+            "must be 1 to 1000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",
@@ -382,6 +387,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "api.ready_silence_ms",
         "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
     );
+    if let Err(ConfigError::Invalid(problems)) = config.contracts() {
+        found.extend(problems);
+    }
     found
 }
 

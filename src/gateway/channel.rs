@@ -131,7 +131,9 @@ impl ChannelState {
         // Channels without an update of their own kind have no snapshot; the heartbeat has no position either.
         let (position, snapshot) = match channel {
             Channel::Heartbeat => (Some(0), Snapshot::Nothing),
-            Channel::NewBlock(_) | Channel::Price(_) => (None, Snapshot::Unknown),
+            Channel::NewBlock(_) | Channel::Price(_) | Channel::Contract(..) => {
+                (None, Snapshot::Unknown)
+            }
             _ => (None, Snapshot::Nothing),
         };
         Self {
@@ -342,6 +344,13 @@ impl ChannelState {
                 self.snapshot = Snapshot::Newest(entry.clone());
             }
             Channel::Price(_) => self.snapshot = Snapshot::Newest(entry.clone()),
+            // What it may take back is not known here: until the next event there is nothing to show.
+            Channel::Contract(..) => {
+                self.snapshot = match &*entry.event {
+                    "contract-event" => Snapshot::Newest(entry.clone()),
+                    _ => Snapshot::Nothing,
+                };
+            }
             _ => {}
         }
         if self.ring.len() >= ring {

@@ -71,7 +71,20 @@ impl Hub {
             Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
                 "{token} is not tracked here; /api/v1/tokens lists the tokens"
             ))),
-            Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
+            Channel::Contract(name, event) => match self.contracts().get(&**name) {
+                None => Err(unknown(format!(
+                    "no contract {name} is configured here; there are: {}",
+                    listed(self.contracts().keys())
+                ))),
+                Some(events) => match event {
+                    Some(event) if !events.contains(&**event) => Err(unknown(format!(
+                        "contract {name} has no event {event} here; it has: {}",
+                        listed(events)
+                    ))),
+                    _ => Ok(channel),
+                },
+            },
+            Channel::Tx(_) | Channel::Address(_) => {
                 Err(unknown(format!("{channel} is not served by this version")))
             }
             _ => Ok(channel),
@@ -92,6 +105,20 @@ impl Hub {
             seen.push(channel);
         }
         Ok(())
+    }
+}
+
+/// Some names, for an error.
+fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    const MOST: usize = 20;
+    let mut names = names.into_iter();
+    let mut shown: Vec<&str> = names.by_ref().take(MOST).map(String::as_str).collect();
+    if names.next().is_some() {
+        shown.push("…");
+    }
+    match shown.as_slice() {
+        [] => "none".to_owned(),
+        shown => shown.join(", "),
     }
 }
 

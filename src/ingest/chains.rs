@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bus::Publisher,
     model::ChainId,
-    source::chain::ChainConfig,
+    source::{chain::ChainConfig, contract::Contract},
     store::{Store, chain as stored},
 };
 
@@ -32,6 +32,8 @@ pub struct ChainContext {
     pub publisher: Publisher,
     pub decoder: Arc<dyn TickDecoder>,
     pub signals: PriceSignals,
+    /// Of all chains.
+    pub contracts: Arc<[Contract]>,
 }
 
 /// One writer a chain.

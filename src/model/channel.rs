@@ -27,7 +27,7 @@ pub enum Channel {
 /// Why a text names no channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, heartbeat or user:SUBJECT"
+    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
 )]
 pub struct ChannelError(pub String);
 

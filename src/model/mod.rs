@@ -2,6 +2,7 @@
 
 mod block;
 mod channel;
+mod contract;
 mod event;
 mod number;
 mod price;
@@ -14,7 +15,10 @@ pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
 pub use channel::{Channel, ChannelError};
-pub use event::{BlockFinalized, Event, NewBlock, PriceUpdate, Reorg};
+pub use contract::{DecodedEvent, FoundAddress};
+pub use event::{
+    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, Reorg,
+};
 pub use number::{JsonNumber, now_ms};
 pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
 pub use secret::Secret;

@@ -5,12 +5,14 @@
 
 pub mod chain;
 mod config;
+pub mod contracts;
 mod error;
 pub mod prices;
 pub mod read;
 mod reset;
 mod retention;
 pub mod ticks;
+pub mod token_contracts;
 pub mod tokens;
 pub mod updates;
 pub mod writer;

@@ -186,6 +186,7 @@ impl World {
             first_chain: 31_337,
             chain_ids: vec![31_337, 10],
             tokens: vec!["ETH".parse().unwrap(), "BTC".parse().unwrap()],
+            contracts: Default::default(),
         };
         let (tasks, failures) = Tasks::new();
         let log = Log::default();

@@ -12,12 +12,12 @@ use crate::{
     model::{BlockRef, IndexedBlock},
     store::{
         chain::{self as stored, Tags},
-        ticks, updates,
+        ticks, token_contracts, updates,
     },
 };
 
 /// A database that takes longer for one transaction of blocks is taken for gone.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The next step of the stored chain.
 pub(super) struct Step<'a> {
@@ -35,6 +35,9 @@ impl Session<'_> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
         let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
+        let read = self.contracts.read(step.ancestor, step.blocks);
+        let contracts = &self.contracts;
+        let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
 
         let began = Instant::now();
@@ -43,18 +46,24 @@ impl Session<'_> {
             let mut transaction = writer.begin().await?;
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
+                let channels = contracts.channels_above(&mut transaction, ancestor).await?;
                 let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
                 dropped = blocks.len();
+                news.extend(contracts.taken_back(channels, ancestor, &blocks));
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.checks.all();
             stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
             ticks::insert(&mut transaction, &new_ticks).await?;
+            token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
+            let last = step.blocks.last().map(IndexedBlock::block_ref);
+            contracts.insert(&mut transaction, &read, last).await?;
             let announced = step
                 .blocks
                 .iter()
                 .filter(|block| block.header.number >= step.announce_from);
             news.extend(announced.map(|block| parts.announcer.new_block(block)));
+            news.extend(contracts.news(&read.events, step.blocks, step.announce_from));
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok((updates, dropped))

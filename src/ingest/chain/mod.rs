@@ -6,6 +6,7 @@
 //! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
 
 mod commit;
+mod contract;
 mod error;
 mod events;
 mod forward;
@@ -16,6 +17,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod token;
 mod witness;
 
 pub use error::{IngestError, ReorgLimit};
@@ -36,7 +38,10 @@ use super::{ChainContext, PriceSignals};
 use crate::{
     bus::Publisher,
     model::B256,
-    source::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+    source::{
+        chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+        contract::Contract,
+    },
     store::{Store, StoreError, chain as stored},
 };
 
@@ -58,6 +63,8 @@ struct Parts {
     signals: PriceSignals,
     announcer: Announcer,
     metrics: ChainMetrics,
+    /// Those of this chain.
+    contracts: Arc<[Contract]>,
 }
 
 impl ChainIngest {
@@ -71,8 +78,12 @@ impl ChainIngest {
             publisher,
             decoder,
             signals,
+            contracts,
         } = context;
         let chain_id = config.chain_id;
+        let of_this_chain = |contract: &&Contract| contract.chain_id == chain_id;
+        let contracts: Arc<[Contract]> = contracts.iter().filter(of_this_chain).cloned().collect();
+        contract::describe(&contracts);
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
@@ -84,6 +95,7 @@ impl ChainIngest {
             signals,
             announcer: Announcer::new(chain_id, first_chain),
             metrics: ChainMetrics::of(chain_id),
+            contracts,
             config,
         };
         let mut connection = parts
@@ -135,6 +147,7 @@ impl ChainIngest {
                     tokio::select! {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
+                        never = parts.read_tokens() => match never {},
                     }
                 }
                 Err(error) => Err(error),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, Outage, Parts};
+use super::{
+    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, token::SeenTokens,
+};
 use crate::{
     model::{B256, BlockRef},
     source::chain::NodeView,
@@ -27,6 +29,8 @@ pub(super) struct Session<'a> {
     pub(super) finalized: Option<BlockRef>,
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
     pub(super) recorded: Tags,
+    pub(super) contracts: Contracts,
+    pub(super) tokens: SeenTokens,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
@@ -50,6 +54,9 @@ impl<'a> Session<'a> {
                 let providers = parts.node.status();
                 let told = parts.record_providers(&providers);
                 parts.within(PATIENCE, told).await.ok();
+                if !error.is_final() {
+                    parts.decode_meanwhile(&mut writer, stop).await?;
+                }
                 return Err(error);
             }
         };
@@ -59,6 +66,7 @@ impl<'a> Session<'a> {
         parts.check_identity(&state, genesis)?;
         let unhalted = stored::unhalt(writer.connection(), chain_id);
         parts.within(PATIENCE, unhalted).await?;
+        let contracts = parts.contracts(&mut writer, &state).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),
@@ -75,6 +83,8 @@ impl<'a> Session<'a> {
                 safe_number: state.safe_number,
                 finalized: state.finalized,
             },
+            contracts,
+            tokens: SeenTokens::default(),
             known_at: 0,
             followed: None,
             stop: stop.clone(),
@@ -105,6 +115,7 @@ impl<'a> Session<'a> {
             if stop.is_cancelled() {
                 return self.release().await;
             }
+            let more = self.decode_past(wait).await?;
             let retry = async {
                 match wait {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -114,12 +125,26 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = stop.cancelled() => return self.release().await,
                 () = retry => {}
+                () = std::future::ready(()), if more && wait.is_none() => {}
                 changed = seen.changed(), if wait.is_none() => {
                     if changed.is_err() {
                         // The follower ends only when it is stopped.
                         return self.release().await;
                     }
                 }
+            }
+        }
+    }
+
+    /// Decodes some of the past of contracts: one piece, or as much as there is time for until `wait` is over.
+    /// Returns whether more is left.
+    async fn decode_past(&mut self, wait: Option<Instant>) -> Result<bool, IngestError> {
+        loop {
+            let step = self.contracts.step(&mut self.writer);
+            let more = self.parts.within(COMMIT_PATIENCE, step).await?;
+            let time = wait.is_some_and(|wait| Instant::now() < wait);
+            if !more || !time || self.stop.is_cancelled() {
+                return Ok(more);
             }
         }
     }

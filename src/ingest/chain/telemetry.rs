@@ -44,6 +44,11 @@ impl ChainMetrics {
             "chaincast_chain_node_errors_total",
             "Requests that a node did not answer well, by kind"
         );
+        describe_counter!(
+            "chaincast_chain_transfer_batches_ignored_total",
+            "ERC-1155 batches whose arrays do not belong together, are cut, or are absurdly long"
+        );
+        counter!("chaincast_chain_transfer_batches_ignored_total").increment(0);
         describe_histogram!(
             "chaincast_chain_commit_seconds",
             Unit::Seconds,

@@ -1,6 +1,7 @@
 //! The chain writer between a real PostgreSQL and a real anvil, or nodes that err as a script says.
 
 mod branches;
+mod contract;
 mod faults;
 mod follow;
 mod gate;

@@ -62,6 +62,12 @@ pub struct ChainConfig {
     /// A reorg deeper than this stops the chain with a clear error, in blocks.
     #[serde(default = "max_reorg_depth")]
     pub max_reorg_depth: u64,
+    /// Ask each token contract once for its name, symbol and decimals.
+    #[serde(default = "token_metadata")]
+    pub token_metadata: bool,
+    /// Token contracts asked in a second.
+    #[serde(default = "token_metadata_per_second")]
+    pub token_metadata_per_second: u32,
     /// Recompute each block's hash, roots and bloom before storing it.
     #[serde(default = "checks")]
     pub checks: ChecksConfig,
@@ -88,6 +94,8 @@ impl ChainConfig {
             batch_blocks: batch_blocks(),
             announce_blocks: announce_blocks(),
             max_reorg_depth: max_reorg_depth(),
+            token_metadata: token_metadata(),
+            token_metadata_per_second: token_metadata_per_second(),
             checks: checks(),
         }
     }
@@ -167,6 +175,14 @@ fn announce_blocks() -> u64 {
 
 fn max_reorg_depth() -> u64 {
     256
+}
+
+fn token_metadata() -> bool {
+    true
+}
+
+fn token_metadata_per_second() -> u32 {
+    5
 }
 
 fn checks() -> ChecksConfig {

@@ -11,6 +11,7 @@ mod fetch;
 mod head;
 mod providers;
 mod rpc;
+mod token;
 mod transfers;
 mod verify;
 
@@ -21,4 +22,5 @@ pub use fetch::{RawBlock, Wanted};
 pub use head::{HeadFollower, NodeView};
 pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
+pub use token::TokenMetadata;
 pub use verify::{CheckError, verify};

@@ -9,6 +9,8 @@
 mod block;
 mod candle;
 mod chain;
+mod contract;
+mod contract_event;
 mod index;
 mod price;
 mod provider;
@@ -21,6 +23,8 @@ mod transfer;
 pub use block::{BlockId, BlockRow};
 pub use candle::{Candle, Candles};
 pub use chain::{ChainRow, HaltRow, Mark};
+pub use contract::ContractRow;
+pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};
 pub use price::PriceRow;
 pub use tick::{SourceRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};

@@ -70,6 +70,7 @@ impl Lab {
             store: self.store.clone(),
             publisher: self.bus.publisher(),
             decoder: Arc::new(EveryTransfer),
+            contracts: Arc::from([]),
             signals,
         };
         let ingest = ChainIngest::connect(config, context).await?;

@@ -19,12 +19,12 @@ use crate::{
     ingest::{ChainContext, ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
-    source::{chain::ChainConfig, price::LogView},
+    source::{chain::ChainConfig, contract::Contract, price::LogView},
     store::{Store, StoreConfig, chain as stored},
 };
 
 pub(super) const CHAIN: ChainId = 31_337;
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `check` gives something; panics with `what` when that takes too long.
 pub(super) async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
@@ -113,6 +113,10 @@ pub(super) struct Stage {
     _tasks: Tasks,
     _failures: Failures,
     pub(super) dir: Dir,
+    /// What the next writer follows.
+    pub(super) contracts: Arc<[Contract]>,
+    /// Heard and not looked at yet.
+    pub(super) contract_updates: VecDeque<Update>,
 }
 
 impl Stage {
@@ -152,6 +156,8 @@ impl Stage {
             anvil: Some(anvil),
             anvil_options: options,
             dir,
+            contracts: Arc::from([]),
+            contract_updates: VecDeque::new(),
         }
     }
 
@@ -190,6 +196,7 @@ impl Stage {
             publisher,
             decoder,
             signals,
+            contracts: self.contracts.clone(),
         };
         let ingest = ChainIngest::connect(config, context).await?;
         let stop = CancellationToken::new();
