@@ -131,6 +131,7 @@ impl App {
         tasks.spawn(upkeep(metrics, tasks.token()));
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
+            tasks.spawn(store.clone().retain_watches(tasks.token()));
             tasks.spawn(
                 store
                     .clone()

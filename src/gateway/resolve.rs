@@ -71,7 +71,7 @@ impl Hub {
             Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
                 "{token} is not tracked here; /api/v1/tokens lists the tokens"
             ))),
-            Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
+            Channel::Contract(..) => {
                 Err(unknown(format!("{channel} is not served by this version")))
             }
             _ => Ok(channel),
@@ -125,12 +125,17 @@ pub(super) fn pace(
         Some(mode) => mode == Mode::Latest,
         None => channel.is_latest_by_default(),
     };
-    if let Channel::NewBlock(_) = channel
+    let whole = match channel {
+        Channel::NewBlock(_) => Some(("blocks are", "new-block")),
+        Channel::Address(_) => Some(("transactions and transfers are", "address:ADDRESS")),
+        _ => None,
+    };
+    if let Some((what, name)) = whole
         && (latest || interval != Interval::NONE)
     {
-        return Err(Refusal::bad_request(
-            "blocks are never left out: new-block has mode \"all\" and no interval",
-        ));
+        return Err(Refusal::bad_request(format!(
+            "{what} never left out: {name} has mode \"all\" and no interval"
+        )));
     }
     match (latest, interval) {
         (false, Interval::NONE) => Ok(Pace::All),

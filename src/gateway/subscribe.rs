@@ -64,12 +64,10 @@ impl Session {
         };
         let mut all = Vec::new();
         for name in request.names.as_slice() {
-            let wanted = match self.wanted(name, &request, &positions, &all) {
-                Ok(wanted) => self.ask_store(wanted).await,
-                Err(refusal) => Err(refusal),
-            };
+            let wanted = self.wanted(name, &request, &positions, &all);
             all.push((name.clone(), wanted));
         }
+        let all = self.prepared(all).await;
         let same_epoch = request
             .epoch
             .as_deref()
@@ -101,6 +99,28 @@ impl Session {
             since,
             span: None,
         })
+    }
+
+    /// Has the channels watched that need it, and reads what may have to be read before each can be joined.
+    async fn prepared(
+        &self,
+        all: Vec<(String, Result<Wanted, Refusal>)>,
+    ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
+        let channels: Vec<Channel> = allowed.map(|wanted| wanted.channel.clone()).collect();
+        let mut refusals = self.hub.begin_watching(&channels).await.into_iter();
+        let mut prepared = Vec::with_capacity(all.len());
+        for (name, wanted) in all {
+            let wanted = match wanted {
+                Ok(wanted) => match refusals.next().flatten() {
+                    None => self.ask_store(wanted).await,
+                    Some(refusal) => Err(refusal),
+                },
+                Err(refusal) => Err(refusal),
+            };
+            prepared.push((name, wanted));
+        }
+        prepared
     }
 
     /// Everything that may have to be read before the channel can be joined.

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{BlockRef, ChainId, JsonNumber, PriceStatus, Token};
+use super::{
+    AddressReorg, AddressTransaction, AddressTransfer, BlockRef, ChainId, JsonNumber, PriceStatus,
+    Token, TransactionUpdate,
+};
 
 /// The data of one event; [`Event::name`] is what clients listen for.
 #[derive(Debug, Clone, Serialize)]
@@ -12,6 +15,10 @@ pub enum Event {
     Reorg(Reorg),
     BlockFinalized(BlockFinalized),
     PriceUpdate(PriceUpdate),
+    TransactionUpdate(TransactionUpdate),
+    AddressTransaction(Box<AddressTransaction>),
+    AddressTransfer(Box<AddressTransfer>),
+    AddressReorg(AddressReorg),
 }
 
 impl Event {
@@ -21,6 +28,10 @@ impl Event {
             Self::Reorg(_) => "reorg",
             Self::BlockFinalized(_) => "block-finalized",
             Self::PriceUpdate(_) => "price-update",
+            Self::TransactionUpdate(_) => "transaction-update",
+            Self::AddressTransaction(_) => "address-transaction",
+            Self::AddressTransfer(_) => "address-transfer",
+            Self::AddressReorg(_) => "address-reorg",
         }
     }
 }

@@ -13,6 +13,7 @@ mod retention;
 pub mod ticks;
 pub mod tokens;
 pub mod updates;
+pub mod watches;
 pub mod writer;
 
 pub use config::StoreConfig;

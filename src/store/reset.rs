@@ -6,7 +6,7 @@ use super::{MIGRATIONS, Store, StoreConfig, StoreError};
 
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
 const DATA: &str = "chains, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
-                    price_sources, ticks, prices";
+                    price_sources, ticks, prices, watches";
 
 impl Store {
     /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
@@ -24,6 +24,9 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("UPDATE watching SET count = 0")
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         drop(connection);
         pool.close().await;

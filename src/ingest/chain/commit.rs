@@ -43,6 +43,7 @@ impl Session<'_> {
             let mut transaction = writer.begin().await?;
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
+                news.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
                 let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
                 dropped = blocks.len();
                 news.push(parts.announcer.reorg(ancestor, blocks));
@@ -50,11 +51,17 @@ impl Session<'_> {
             let proven = parts.config.checks.all();
             stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
             ticks::insert(&mut transaction, &new_ticks).await?;
-            let announced = step
+            // Heights rise by one, so what is announced is the end of it.
+            let quiet = step
                 .blocks
-                .iter()
-                .filter(|block| block.header.number >= step.announce_from);
-            news.extend(announced.map(|block| parts.announcer.new_block(block)));
+                .partition_point(|block| block.header.number < step.announce_from);
+            let announced = &step.blocks[quiet..];
+            news.extend(
+                announced
+                    .iter()
+                    .map(|block| parts.announcer.new_block(block)),
+            );
+            news.extend(parts.watched_blocks(&mut transaction, announced).await?);
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok((updates, dropped))
@@ -95,14 +102,17 @@ impl Session<'_> {
         let parts = self.parts;
         // That the genesis block is final is no news.
         let news = newly_final.filter(|block| block.number > 0);
-        let news = news
+        let mut news: Vec<_> = news
             .map(|block| parts.announcer.finalized(block))
             .into_iter()
             .collect();
-        let writer = &mut self.writer;
+        let (writer, head) = (&mut self.writer, self.head);
         let committed = parts.within(PATIENCE, async {
             let mut transaction = writer.begin().await?;
             stored::record_tags(&mut transaction, parts.config.chain_id, &tags).await?;
+            if let Some(block) = newly_final {
+                news.extend(parts.watched_final(&mut transaction, block, head).await?);
+            }
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok(updates)

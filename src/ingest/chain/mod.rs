@@ -16,6 +16,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod watched;
 mod witness;
 
 pub use error::{IngestError, ReorgLimit};
@@ -128,10 +129,11 @@ impl ChainIngest {
             let ended = match opened {
                 // Only who holds the right to write records what its node says.
                 Ok(session) => {
-                    let heard = seen.clone();
+                    let (heard, asked) = (seen.clone(), seen.clone());
                     tokio::select! {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
+                        never = parts.poll_watched(asked) => match never {},
                     }
                 }
                 Err(error) => Err(error),

@@ -6,3 +6,4 @@ mod gate;
 mod inverse;
 mod proxy;
 mod stage;
+mod watched;

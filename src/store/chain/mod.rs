@@ -5,6 +5,7 @@
 //! transaction of the chain's one writer (see [`super::writer`]).
 
 mod apply;
+mod audit;
 mod batch;
 mod events;
 mod state;
@@ -12,6 +13,7 @@ mod transactions;
 mod unwind;
 
 pub use apply::apply;
+pub use audit::{Stray, StoredRows, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, apply_batch};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
