@@ -9,6 +9,8 @@ mod poll;
 mod step;
 
 pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, waiting};
+#[cfg(test)]
+pub(crate) use step::AMONG;
 pub use step::{Inclusion, Touched, hold};
 pub use step::{
     among, confirming, dropped_activity, finalize, include, reorg, replace, set_confirmations,

@@ -23,3 +23,5 @@ mod seam;
 mod socketio;
 mod start;
 mod terminal;
+mod verify;
+mod watch;

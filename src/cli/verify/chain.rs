@@ -14,7 +14,7 @@ use crate::{
     source::chain::{ChainConfig, NodeError, Providers, Tag, Wanted, Work},
     store::{
         Store,
-        chain::{self as stored, ChainState, Stray, StoredRows},
+        chain::{self as stored, ChainState, StoredRows, Stray},
     },
 };
 
@@ -23,7 +23,7 @@ const PAGE: u64 = 16;
 /// A node that fails is asked so often before the run ends.
 const ATTEMPTS: u32 = 5;
 /// Blocks that are not final and differ are looked at again so often, with a moment between: the chain may be moving.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 3;
 const MOMENT: Duration = Duration::from_secs(2);
 /// Most heights that are looked at again; beyond it they count as they are.
 const MOST_MOVING: usize = 10_000;

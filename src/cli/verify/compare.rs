@@ -39,8 +39,9 @@ const LONGEST: usize = 80;
 pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
     let number = node.header.number;
     let mut found = Vec::new();
-    for ((table, key), (stored, node)) in
-        TABLES.into_iter().zip(stored.tables.iter().zip(rows_of(node)))
+    for ((table, key), (stored, node)) in TABLES
+        .into_iter()
+        .zip(stored.tables.iter().zip(rows_of(node)))
     {
         compare(number, table, key, stored, &node, &mut found);
     }

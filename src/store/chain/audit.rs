@@ -85,7 +85,11 @@ pub async fn strays(
 ) -> Result<Vec<Stray>, StoreError> {
     let mut found = Vec::new();
     for (table, key) in TABLES {
-        let number = if key.is_empty() { "number" } else { "block_number" };
+        let number = if key.is_empty() {
+            "number"
+        } else {
+            "block_number"
+        };
         let sql = format!(
             "SELECT t.{number}, count(*) FROM {table} t JOIN chains c USING (chain_id)
              WHERE t.chain_id = $1 AND (t.{number} > coalesce(c.head_number, -1) OR t.{number} < c.start_block)

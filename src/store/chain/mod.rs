@@ -13,7 +13,7 @@ mod transactions;
 mod unwind;
 
 pub use apply::apply;
-pub use audit::{Stray, StoredRows, TABLES, TextRow, cursor_fault, read_blocks, strays};
+pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, apply_batch};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
