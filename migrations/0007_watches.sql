@@ -18,10 +18,13 @@ CREATE TABLE watches (
     succeeded         boolean,
     replaced_by       bytea CHECK (octet_length(replaced_by) = 32),
     missing_since     timestamptz, -- when the node was first found not to know it any more
+    confirmed         boolean NOT NULL DEFAULT false, -- told to be, or as deep when the watch began
     settled           boolean NOT NULL DEFAULT false -- its block is final
 );
 CREATE INDEX watches_until ON watches (until);
--- What a new block confirms, a reorg takes back, or finality settles.
+-- What a new block confirms.
+CREATE INDEX watches_young ON watches (chain_id) WHERE status = 'included' AND NOT confirmed AND NOT settled;
+-- What a reorg takes back, or finality settles.
 CREATE INDEX watches_block ON watches (chain_id, block_number) WHERE NOT settled AND block_number IS NOT NULL;
 -- What a transaction of the same sender and nonce replaces.
 CREATE INDEX watches_nonce ON watches (chain_id, sender, nonce) WHERE block_number IS NULL AND sender IS NOT NULL;
@@ -69,7 +72,8 @@ BEGIN
     UPDATE watching SET count = count + cardinality(_new);
     UPDATE watches w SET status = 'included', chain_id = t.chain_id, sender = t.from_address, nonce = t.nonce,
         block_number = t.block_number, block_hash = b.hash, transaction_index = t.transaction_index,
-        succeeded = t.status = 1, settled = coalesce(t.block_number <= c.finalized_number, false)
+        succeeded = t.status = 1, confirmed = c.head_number - t.block_number + 1 >= c.confirmations,
+        settled = coalesce(t.block_number <= c.finalized_number, false)
     FROM chains c JOIN transactions t ON t.chain_id = c.chain_id
         JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
     WHERE w.key = ANY (_new) AND octet_length(w.key) = 32 AND t.hash = w.key;

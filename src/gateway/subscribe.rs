@@ -106,6 +106,7 @@ impl Session {
         &self,
         all: Vec<(String, Result<Wanted, Refusal>)>,
     ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        let all = self.with_room(all);
         let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
         let channels: Vec<Channel> = allowed.map(|wanted| wanted.channel.clone()).collect();
         let mut refusals = self.hub.begin_watching(&channels).await.into_iter();
@@ -121,6 +122,26 @@ impl Session {
             prepared.push((name, wanted));
         }
         prepared
+    }
+
+    /// Refuses what goes beyond the session's subscriptions: nothing is to be watched for that.
+    fn with_room(
+        &self,
+        all: Vec<(String, Result<Wanted, Refusal>)>,
+    ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        let subscriptions = self.subscriptions.lock();
+        let most = self.hub.config().limits.subscriptions;
+        let mut room = most.saturating_sub(subscriptions.len());
+        let mut check = |wanted: Wanted| {
+            let mut known = subscriptions.iter();
+            if !known.any(|known| known.channel == wanted.channel) {
+                room = room.checked_sub(1).ok_or_else(|| too_many(most))?;
+            }
+            Ok(wanted)
+        };
+        all.into_iter()
+            .map(|(name, wanted)| (name, wanted.and_then(&mut check)))
+            .collect()
     }
 
     /// Everything that may have to be read before the channel can be joined.
@@ -168,10 +189,7 @@ impl Session {
                     .any(|known| known.channel == wanted.channel)
             });
             let one = match wanted {
-                Ok(_) if new && room == 0 => Err(Refusal::new(
-                    ErrorCode::TooManySubscriptions,
-                    format!("a session may have {} subscriptions", limits.subscriptions),
-                )),
+                Ok(_) if new && room == 0 => Err(too_many(limits.subscriptions)),
                 Ok(wanted) => {
                     room -= usize::from(new);
                     self.joining(channels, wanted, same_epoch)
@@ -374,6 +392,13 @@ impl Session {
         let packet = entry.encode(self.wire(), &state.name, prev, false);
         outbox.append_update(&packet, &state.name, entry.seq);
     }
+}
+
+fn too_many(most: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::TooManySubscriptions,
+        format!("a session may have {most} subscriptions"),
+    )
 }
 
 fn answer(names: &Names, mut joined: Vec<Joined>) -> Answer {

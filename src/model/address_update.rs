@@ -82,7 +82,7 @@ pub struct AddressTransfer {
     pub log_index: u32,
     /// Within the log: above 0 only in an ERC-1155 batch.
     pub position: u32,
-    /// `erc20`, `erc721` or `erc1155`.
+    /// `ERC-20`, `ERC-721` or `ERC-1155`.
     pub standard: &'static str,
     /// The token's contract.
     pub token: String,
@@ -109,9 +109,9 @@ impl AddressTransfer {
             log_index: moved.log_index,
             position: moved.position,
             standard: match moved.standard {
-                TokenStandard::Erc20 => "erc20",
-                TokenStandard::Erc721 => "erc721",
-                TokenStandard::Erc1155 => "erc1155",
+                TokenStandard::Erc20 => "ERC-20",
+                TokenStandard::Erc721 => "ERC-721",
+                TokenStandard::Erc1155 => "ERC-1155",
             },
             token: moved.token.to_string(),
             from: moved.from.to_string(),

@@ -43,15 +43,11 @@ async fn verify_finds_no_difference_beside_a_running_indexer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
     let world = World::start().await;
-    let holders = world.market.holders();
-    let mut sent = Vec::new();
-    for amount in 1..=6u64 {
+    for amount in 1..=6 {
         world.transfer("LINK", amount).await;
-        sent.push(amount);
     }
     world.control.mine(3).await.unwrap();
     let (head, _) = world.caught_up().await;
-    assert_eq!(holders.len().min(2), 2);
     let head = head as i64;
     let World {
         server,
@@ -174,9 +170,9 @@ async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
     lie(
         format!(
             "UPDATE blocks SET hash = decode(repeat('cd', 32), 'hex') WHERE number = {}",
-            at(4)
+            head - 1
         ),
-        format!("block {}: blocks: hash: stored 0xcdcd", at(4)),
+        format!("block {}: blocks: hash: stored 0xcdcd", head - 1),
     )
     .await;
     lie(
@@ -205,11 +201,7 @@ async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
     expected.push(format!(
         "block {head}: chains: the cursor is at block {head} "
     ));
-    expected.push(format!("block {}: blocks: parent_hash: stored ", at(4) + 1));
-    // Only where the block above the changed one is still there does its link show.
-    if at(5) == at(4) + 1 {
-        expected.pop();
-    }
+    expected.push(format!("block {head}: blocks: parent_hash: stored "));
     let (code, said, error) = verify(&world, &[]).await;
     assert_eq!(code, 1, "{said}{error}");
     for line in &expected {

@@ -253,10 +253,10 @@ mod tests {
 
     #[test]
     fn a_transfer_is_shown_with_who_what_and_how_much() {
-        let data = r#"{"blockNumber":7,"standard":"erc721","token":"0xT","from":"0xA","to":"0xB","tokenId":"5","amount":"1"}"#;
+        let data = r#"{"blockNumber":7,"standard":"ERC-721","token":"0xT","from":"0xA","to":"0xB","tokenId":"5","amount":"1"}"#;
         assert_eq!(
             body("address-transfer", data, Paint::plain()),
-            "block 7  1 of token 5 from 0xA to 0xB  erc721 0xT"
+            "block 7  1 of token 5 from 0xA to 0xB  ERC-721 0xT"
         );
     }
 

@@ -100,6 +100,7 @@ pub async fn mark_stored(
         "UPDATE watches w SET status = 'included', chain_id = $2, sender = t.from_address, nonce = t.nonce,
              block_number = t.block_number, block_hash = b.hash, transaction_index = t.transaction_index,
              succeeded = t.status = 1, missing_since = NULL,
+             confirmed = c.head_number - t.block_number + 1 >= c.confirmations,
              settled = coalesce(t.block_number <= c.finalized_number, false)
          FROM transactions t JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
              JOIN chains c ON c.chain_id = t.chain_id

@@ -80,7 +80,7 @@ pub async fn include(
     sqlx::query(
         "UPDATE watches w SET status = 'included', chain_id = $1, block_number = t.number, block_hash = t.block,
              transaction_index = t.index, succeeded = t.succeeded, sender = t.sender, nonce = t.nonce::numeric,
-             replaced_by = NULL, missing_since = NULL, settled = false
+             replaced_by = NULL, missing_since = NULL, confirmed = false, settled = false
          FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::int[], $6::bool[], $7::bytea[], $8::text[])
              AS t (hash, number, block, index, succeeded, sender, nonce)
          WHERE w.key = t.hash",
@@ -135,24 +135,35 @@ pub async fn replace(
         .collect()
 }
 
-/// Watched transactions in blocks above `number` that are not final, each without the count of its confirmations.
+/// Watched transactions that were not told to be confirmed or final, each without the count of its confirmations.
 pub async fn confirming(
     connection: &mut PgConnection,
     chain: ChainId,
-    above: u64,
 ) -> Result<Vec<TransactionUpdate>, StoreError> {
     let rows = sqlx::query(
         "SELECT key, block_number, block_hash, transaction_index, succeeded FROM watches
-         WHERE chain_id = $1 AND block_number > $2 AND NOT settled AND status = 'included'
+         WHERE chain_id = $1 AND status = 'included' AND NOT confirmed AND NOT settled
          ORDER BY block_number, transaction_index",
     )
     .bind(bigint(chain))
-    .bind(bigint(above))
     .fetch_all(connection)
     .await?;
     rows.iter()
         .map(|row| full(chain, TransactionStatus::Included, row))
         .collect()
+}
+
+/// Remembers that these were told to be confirmed.
+pub async fn confirm(connection: &mut PgConnection, hashes: &[B256]) -> Result<(), StoreError> {
+    if hashes.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_slice()).collect();
+    sqlx::query("UPDATE watches SET confirmed = true WHERE key = ANY ($1)")
+        .bind(keys)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Watched transactions whose blocks, up to `number`, are final now.
@@ -187,7 +198,7 @@ pub async fn reorg(
         "WITH old AS (SELECT key, block_number, block_hash FROM watches
              WHERE chain_id = $1 AND block_number > $2 ORDER BY key FOR UPDATE)
          UPDATE watches w SET status = 'reorged', block_number = NULL, block_hash = NULL, transaction_index = NULL,
-             succeeded = NULL, replaced_by = NULL, settled = false
+             succeeded = NULL, replaced_by = NULL, confirmed = false, settled = false
          FROM old WHERE w.key = old.key
          RETURNING w.key, old.block_number, old.block_hash",
     )

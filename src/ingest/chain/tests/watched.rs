@@ -185,6 +185,40 @@ async fn a_transaction_is_replaced_or_dropped_or_comes_back_after_a_reorg() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happened_in_blocks_that_were_not_announced_is_told_all_the_same() {
+    let stage = Stage::new().await;
+    stage.control.set_automine(false).await.unwrap();
+    let config = ChainConfig {
+        confirmations: 5,
+        announce_blocks: 2,
+        ..stage.config()
+    };
+    let running = stage.ingest(config.clone()).await.unwrap();
+    stage.caught_up().await;
+    let first = stage.pay(0, 20 * GWEI).await;
+    stage.watch(&Channel::Tx(first)).await;
+    stage.statuses(first, 1).await;
+    stage.mine_one().await;
+    assert_eq!(stage.statuses(first, 2).await, ["pending", "included"]);
+    let second = stage.pay(1, 20 * GWEI).await;
+    stage.watch(&Channel::Tx(second)).await;
+    stage.statuses(second, 1).await;
+    running.stop().await;
+    stage.control.mine(20).await.unwrap();
+    let running = stage.ingest(config).await.unwrap();
+    stage.caught_up().await;
+    assert_eq!(
+        stage.statuses(first, 3).await,
+        ["pending", "included", "confirmed"]
+    );
+    assert_eq!(stage.statuses(second, 2).await, ["pending", "confirmed"]);
+    stage.mine_one().await;
+    assert_eq!(stage.statuses(first, 3).await.len(), 3);
+    assert_eq!(stage.statuses(second, 2).await.len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_hears_of_its_transactions_and_transfers_in_block_order_and_of_their_reorg() {
     let stage = Stage::new().await;
     let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
@@ -212,7 +246,7 @@ async fn an_address_hears_of_its_transactions_and_transfers_in_block_order_and_o
     assert_eq!(transfer["transactionHash"], json!(sent));
     assert_eq!(
         (&transfer["amount"], &transfer["standard"]),
-        (&json!("77"), &json!("erc20"))
+        (&json!("77"), &json!("ERC-20"))
     );
     let received = stage.told(&receiver, 1).await;
     assert_eq!(&*received[0].event, "address-transfer");

@@ -20,9 +20,6 @@ pub(super) async fn of_blocks(
     blocks: &[IndexedBlock],
     watched: &FxHashSet<Vec<u8>>,
 ) -> Result<Vec<NewUpdate>, StoreError> {
-    let Some(first) = blocks.first() else {
-        return Ok(Vec::new());
-    };
     let sent: Vec<Inclusion> = blocks.iter().flat_map(inclusions).collect();
     let included: Vec<Inclusion> = sent
         .iter()
@@ -31,23 +28,25 @@ pub(super) async fn of_blocks(
         .collect();
     watches::include(connection, chain, &included).await?;
     let replaced = watches::replace(connection, chain, &sent).await?;
-    // The last one that the first new block still confirms lies depth - 1 below it.
-    let above = first.header.number.saturating_sub(depth);
-    let young = watches::confirming(connection, chain, above).await?;
-    let mut news = Vec::new();
+    let young = watches::confirming(connection, chain).await?;
+    let (mut news, mut deep) = (Vec::new(), FxHashSet::default());
     for block in blocks {
         let at = block.header.number;
         let gone = replaced
             .iter()
             .filter(|update| update.block_number == Some(at));
         news.extend(gone.cloned().map(told));
-        news.extend(
-            young
-                .iter()
-                .filter_map(|update| confirmed(update, at, depth))
-                .map(told),
-        );
+        for update in &young {
+            let Some(update) = confirmed(update, at, depth) else {
+                continue;
+            };
+            if update.status == TransactionStatus::Confirmed && !deep.insert(update.hash) {
+                continue;
+            }
+            news.push(told(update));
+        }
     }
+    watches::confirm(connection, &Vec::from_iter(deep)).await?;
     Ok(news)
 }
 
@@ -63,12 +62,12 @@ fn inclusions(block: &IndexedBlock) -> impl Iterator<Item = Inclusion> {
     })
 }
 
-/// What the block at height `at` says of a transaction: one more confirmation, up to `depth` of them.
+/// What the block at height `at` says of a transaction that is not confirmed yet. It may be deeper than it has to be:
+/// the blocks between were not announced.
 fn confirmed(update: &TransactionUpdate, at: u64, depth: u64) -> Option<TransactionUpdate> {
-    let below = at.checked_sub(update.block_number?)?;
-    let count = below + 1;
-    (count <= depth).then(|| TransactionUpdate {
-        status: match count == depth {
+    let count = at.checked_sub(update.block_number?)? + 1;
+    Some(TransactionUpdate {
+        status: match count >= depth {
             true => TransactionStatus::Confirmed,
             false => TransactionStatus::Included,
         },
@@ -83,22 +82,19 @@ mod tests {
     use crate::model::B256;
 
     #[test]
-    fn each_block_confirms_once_more_until_the_depth_and_no_further() {
+    fn a_transaction_is_confirmed_from_the_depth_on_and_told_nothing_below_its_block() {
         let update = TransactionUpdate {
             block_number: Some(7),
             ..TransactionUpdate::of(B256::ZERO, TransactionStatus::Included, Some(1))
         };
-        let told: Vec<_> = (5..=11)
-            .filter_map(|at| confirmed(&update, at, 3))
-            .map(|update| (update.status, update.confirmations.unwrap()))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                (TransactionStatus::Included, 1),
-                (TransactionStatus::Included, 2),
-                (TransactionStatus::Confirmed, 3)
-            ]
-        );
+        let told = |at| {
+            let update = confirmed(&update, at, 3)?;
+            Some((update.status, update.confirmations.unwrap()))
+        };
+        assert_eq!(told(6), None);
+        assert_eq!(told(7), Some((TransactionStatus::Included, 1)));
+        assert_eq!(told(8), Some((TransactionStatus::Included, 2)));
+        assert_eq!(told(9), Some((TransactionStatus::Confirmed, 3)));
+        assert_eq!(told(900), Some((TransactionStatus::Confirmed, 894)));
     }
 }
