@@ -13,7 +13,7 @@ pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, w
 pub(crate) use step::AMONG;
 pub use step::{Inclusion, Touched, hold};
 pub use step::{
-    among, confirm, confirming, dropped_activity, finalize, include, reorg, replace,
+    among, any, confirm, confirming, dropped_activity, finalize, include, reorg, replace,
     set_confirmations,
 };
 

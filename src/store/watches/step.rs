@@ -32,6 +32,13 @@ pub async fn hold(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether anything is watched at all.
+pub async fn any(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM watches)")
+        .fetch_one(connection)
+        .await?)
+}
+
 /// One look into the index a key, however many watches there are: a join, or `= ANY`, would read the whole table where
 /// the planner takes that for cheaper.
 pub(crate) const AMONG: &str =

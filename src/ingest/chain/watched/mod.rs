@@ -59,6 +59,9 @@ impl Parts {
         }
         watches::hold(connection).await?;
         let began = Instant::now();
+        if !watches::any(connection).await? {
+            return Ok(Vec::new());
+        }
         let touched = activity::touched(blocks);
         let keys: Vec<&[u8]> = touched.iter().map(|key| key.as_slice()).collect();
         let watched: FxHashSet<Vec<u8>> = watches::among(connection, &keys)
