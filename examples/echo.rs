@@ -171,6 +171,10 @@ impl Past for NoPast {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> Asked<'a, Vec<Option<u64>>> {
+        Box::pin(async move { Ok(vec![None; all.len()]) })
+    }
+
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async { Ok(None) })
     }

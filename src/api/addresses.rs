@@ -100,7 +100,12 @@ impl Transfer {
     }
 }
 
-/// Transactions from or to an address, newest first
+/// Transactions from or to an address, and the one that created it, newest first
+///
+/// A cursor is a place in the chain, not a count: new blocks do not move it. After a reorg it goes on at the same height
+/// and index of the new branch: what stands in blocks that both branches have is given once and never left out. What was
+/// given of dropped blocks does not hold any more, and what the new branch has above the cursor is not given: `reorg` on
+/// `new-block`, or `address-reorg` on `address:ADDRESS`, tells of both. Rows with `finalized` never change.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transactions", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),

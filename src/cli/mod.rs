@@ -6,6 +6,7 @@ mod migrate;
 mod serve;
 mod terminal;
 mod token;
+mod verify;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -32,6 +33,8 @@ enum Command {
     Migrate(ConfigArgs),
     /// Validate the configuration and every connection it names
     Check(ConfigArgs),
+    /// Compare the database with the node, block by block, and list every difference
+    Verify(verify::VerifyArgs),
     /// Mint a JWT with the configured key
     Token(token::TokenArgs),
     /// Watch channels live
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Watch(args) => watch::run(args).await,
         }

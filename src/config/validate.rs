@@ -203,6 +203,21 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 1000",
         );
         check(
+            (1..=100_000).contains(&chain.confirmations),
+            &key("confirmations"),
+            "must be 1 to 100000",
+        );
+        check(
+            (1..=10_000).contains(&chain.watch_polls),
+            &key("watch_polls"),
+            "must be 1 to 10000",
+        );
+        check(
+            (100..=86_400_000).contains(&chain.dropped_after_ms),
+            &key("dropped_after_ms"),
+            "must be 100 to 86400000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",
@@ -256,6 +271,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         (16..=1_048_576).contains(&gateway.channels_in_memory),
         "gateway.channels_in_memory",
         "must be 16 to 1048576",
+    );
+    check(
+        (10..=2_592_000).contains(&gateway.watch_retention_secs),
+        "gateway.watch_retention_secs",
+        "must be 10 to 2592000",
+    );
+    check(
+        (1..=10_000_000).contains(&gateway.watches),
+        "gateway.watches",
+        "must be 1 to 10000000",
     );
     check(
         (4_096..=16_777_216).contains(&gateway.send_buffer_bytes),

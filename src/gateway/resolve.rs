@@ -84,9 +84,6 @@ impl Hub {
                     _ => Ok(channel),
                 },
             },
-            Channel::Tx(_) | Channel::Address(_) => {
-                Err(unknown(format!("{channel} is not served by this version")))
-            }
             _ => Ok(channel),
         }
     }
@@ -152,12 +149,17 @@ pub(super) fn pace(
         Some(mode) => mode == Mode::Latest,
         None => channel.is_latest_by_default(),
     };
-    if let Channel::NewBlock(_) = channel
+    let whole = match channel {
+        Channel::NewBlock(_) => Some(("blocks are", "new-block")),
+        Channel::Address(_) => Some(("transactions and transfers are", "address:ADDRESS")),
+        _ => None,
+    };
+    if let Some((what, name)) = whole
         && (latest || interval != Interval::NONE)
     {
-        return Err(Refusal::bad_request(
-            "blocks are never left out: new-block has mode \"all\" and no interval",
-        ));
+        return Err(Refusal::bad_request(format!(
+            "{what} never left out: {name} has mode \"all\" and no interval"
+        )));
     }
     match (latest, interval) {
         (false, Interval::NONE) => Ok(Pace::All),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Address, B256, BlockRef, ChainId, JsonNumber, PriceStatus, Token};
+use super::{
+    Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, ChainId,
+    JsonNumber, PriceStatus, Token, TransactionUpdate,
+};
 
 /// The data of one event; [`Event::name`] is what clients listen for.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +20,10 @@ pub enum Event {
     PriceUpdate(PriceUpdate),
     ContractEvent(ContractEvent),
     ContractReorg(ContractReorg),
+    TransactionUpdate(TransactionUpdate),
+    AddressTransaction(Box<AddressTransaction>),
+    AddressTransfer(Box<AddressTransfer>),
+    AddressReorg(AddressReorg),
 }
 
 impl Event {
@@ -28,6 +35,10 @@ impl Event {
             Self::PriceUpdate(_) => "price-update",
             Self::ContractEvent(_) => "contract-event",
             Self::ContractReorg(_) => "contract-reorg",
+            Self::TransactionUpdate(_) => "transaction-update",
+            Self::AddressTransaction(_) => "address-transaction",
+            Self::AddressTransfer(_) => "address-transfer",
+            Self::AddressReorg(_) => "address-reorg",
         }
     }
 }

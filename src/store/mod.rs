@@ -15,6 +15,7 @@ pub mod ticks;
 pub mod token_contracts;
 pub mod tokens;
 pub mod updates;
+pub mod watches;
 pub mod writer;
 
 pub use config::StoreConfig;

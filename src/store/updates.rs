@@ -90,7 +90,7 @@ pub struct Extent {
 impl Store {
     /// Waits for a live read no longer than the database itself would let it run, and a little: a connection may be
     /// dead without saying so.
-    async fn answered<T>(
+    pub(super) async fn answered<T>(
         &self,
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {

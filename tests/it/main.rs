@@ -28,3 +28,5 @@ mod start;
 mod store;
 mod terminal;
 mod transfers;
+mod verify;
+mod watch;

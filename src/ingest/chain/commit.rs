@@ -46,6 +46,7 @@ impl Session<'_> {
             let mut transaction = writer.begin().await?;
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
+                news.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
                 let channels = contracts.channels_above(&mut transaction, ancestor).await?;
                 let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
                 dropped = blocks.len();
@@ -58,11 +59,17 @@ impl Session<'_> {
             token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
             let last = step.blocks.last().map(IndexedBlock::block_ref);
             contracts.insert(&mut transaction, &read, last).await?;
-            let announced = step
+            // Heights rise by one, so what is announced is the end of it.
+            let quiet = step
                 .blocks
-                .iter()
-                .filter(|block| block.header.number >= step.announce_from);
-            news.extend(announced.map(|block| parts.announcer.new_block(block)));
+                .partition_point(|block| block.header.number < step.announce_from);
+            let announced = &step.blocks[quiet..];
+            news.extend(
+                announced
+                    .iter()
+                    .map(|block| parts.announcer.new_block(block)),
+            );
+            news.extend(parts.watched_blocks(&mut transaction, announced).await?);
             news.extend(contracts.news(&read.events, step.blocks, step.announce_from));
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
@@ -104,14 +111,17 @@ impl Session<'_> {
         let parts = self.parts;
         // That the genesis block is final is no news.
         let news = newly_final.filter(|block| block.number > 0);
-        let news = news
+        let mut news: Vec<_> = news
             .map(|block| parts.announcer.finalized(block))
             .into_iter()
             .collect();
-        let writer = &mut self.writer;
+        let (writer, head) = (&mut self.writer, self.head);
         let committed = parts.within(PATIENCE, async {
             let mut transaction = writer.begin().await?;
             stored::record_tags(&mut transaction, parts.config.chain_id, &tags).await?;
+            if let Some(block) = newly_final {
+                news.extend(parts.watched_final(&mut transaction, block, head).await?);
+            }
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok(updates)

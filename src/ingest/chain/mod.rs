@@ -18,6 +18,7 @@ mod telemetry;
 mod tests;
 mod ticks;
 mod token;
+mod watched;
 mod witness;
 
 pub use error::{IngestError, ReorgLimit};
@@ -143,11 +144,12 @@ impl ChainIngest {
             let ended = match opened {
                 // Only who holds the right to write records what its node says.
                 Ok(session) => {
-                    let heard = seen.clone();
+                    let (heard, asked) = (seen.clone(), seen.clone());
                     tokio::select! {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
                         never = parts.read_tokens() => match never {},
+                        never = parts.poll_watched(asked) => match never {},
                     }
                 }
                 Err(error) => Err(error),

@@ -13,6 +13,7 @@ use crate::{
     source::chain::NodeView,
     store::{
         chain::{self as stored, Tags},
+        watches,
         writer::{Stream, Writer},
     },
 };
@@ -64,6 +65,9 @@ impl<'a> Session<'a> {
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
         parts.check_identity(&state, genesis)?;
+        let depth = parts.config.confirmations;
+        let told = watches::set_confirmations(writer.connection(), chain_id, depth);
+        parts.within(PATIENCE, told).await?;
         let unhalted = stored::unhalt(writer.connection(), chain_id);
         parts.within(PATIENCE, unhalted).await?;
         let contracts = parts.contracts(&mut writer, &state).await?;

@@ -13,3 +13,4 @@ mod proxy;
 mod scripts;
 mod stage;
 mod stored;
+mod watched;

@@ -68,6 +68,15 @@ pub struct ChainConfig {
     /// Token contracts asked in a second.
     #[serde(default = "token_metadata_per_second")]
     pub token_metadata_per_second: u32,
+    /// Blocks from which on a transaction is confirmed, the one that holds it included.
+    #[serde(default = "confirmations")]
+    pub confirmations: u64,
+    /// Watched transactions that are in no block: most of which the node is asked about at each head or poll.
+    #[serde(default = "watch_polls")]
+    pub watch_polls: u32,
+    /// How long the node may not know a transaction that was pending before it counts as dropped, in ms.
+    #[serde(default = "dropped_after_ms")]
+    pub dropped_after_ms: u64,
     /// Recompute each block's hash, roots and bloom before storing it.
     #[serde(default = "checks")]
     pub checks: ChecksConfig,
@@ -96,6 +105,9 @@ impl ChainConfig {
             max_reorg_depth: max_reorg_depth(),
             token_metadata: token_metadata(),
             token_metadata_per_second: token_metadata_per_second(),
+            confirmations: confirmations(),
+            watch_polls: watch_polls(),
+            dropped_after_ms: dropped_after_ms(),
             checks: checks(),
         }
     }
@@ -183,6 +195,18 @@ fn token_metadata() -> bool {
 
 fn token_metadata_per_second() -> u32 {
     5
+}
+
+fn confirmations() -> u64 {
+    12
+}
+
+fn watch_polls() -> u32 {
+    100
+}
+
+fn dropped_after_ms() -> u64 {
+    60_000
 }
 
 fn checks() -> ChecksConfig {

@@ -5,6 +5,7 @@
 //! transaction of the chain's one writer (see [`super::writer`]).
 
 mod apply;
+mod audit;
 mod batch;
 mod copy;
 mod halts;
@@ -16,6 +17,7 @@ mod state;
 mod unwind;
 
 pub use apply::{apply, apply_batch, apply_batches};
+pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, RowCounts};
 pub use halts::{halt, unhalt};
 pub use providers::{ProviderRow, record_providers};
