@@ -18,7 +18,7 @@ const SHAPE: Shape = Shape {
 };
 
 /// For the longest page Postgres may well read all of tables as small as these.
-const PAGE: u32 = 50;
+const PAGE: u32 = 20;
 
 // One thread, as plans are heard on the thread that asks.
 #[tokio::test]
