@@ -138,11 +138,7 @@ impl App {
         tasks.spawn(upkeep(metrics, tasks.token()));
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
-            tasks.spawn(
-                store
-                    .clone()
-                    .retain_updates(config.database.clone(), tasks.token()),
-            );
+            tasks.spawn(store.clone().retain(config.database.clone(), tasks.token()));
         }
         let drain = Duration::from_millis(config.server.drain_timeout_ms);
         Ok(Self {

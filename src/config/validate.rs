@@ -76,6 +76,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.statement_timeout_ms",
         "must be 100 to 600000",
     );
+    check(
+        (1 << 20..=64 << 30).contains(&config.database.index_memory_bytes),
+        "database.index_memory_bytes",
+        "must be 1048576 to 68719476736",
+    );
 
     check(
         !config.chains.is_empty(),

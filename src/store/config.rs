@@ -16,6 +16,12 @@ pub struct StoreConfig {
     pub statement_timeout_ms: u64,
     /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from before.
     pub updates_retention_hours: u32,
+    /// Blocks that reorgs dropped are deleted this long after their height became final, in hours; 0 keeps all.
+    pub dropped_retention_hours: u32,
+    /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
+    pub defer_indexes_blocks: u64,
+    /// Memory that Postgres may use to build such an index, in bytes.
+    pub index_memory_bytes: u64,
     /// Apply pending migrations at start.
     pub auto_migrate: bool,
 }
@@ -28,6 +34,9 @@ impl Default for StoreConfig {
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 15_000,
             updates_retention_hours: 168,
+            dropped_retention_hours: 168,
+            defer_indexes_blocks: 20_000,
+            index_memory_bytes: 256 << 20,
             auto_migrate: true,
         }
     }

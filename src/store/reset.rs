@@ -2,7 +2,7 @@
 
 use sqlx::Connection;
 
-use super::{MIGRATIONS, Store, StoreConfig, StoreError};
+use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
 const DATA: &str = "chains, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
@@ -25,6 +25,8 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
+        // What a load left out belongs to the schema.
+        indexes::restore(&mut connection, config.index_memory_bytes, |_| {}).await?;
         drop(connection);
         pool.close().await;
         Ok(())

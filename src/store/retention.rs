@@ -1,44 +1,86 @@
-//! Old updates go: the log of updates is for clients that come back, not an archive.
+//! Old rows go: the log of updates is for clients that come back, and dropped blocks for those who ask what became
+//! of one. The canonical chain stays whole, as it is proved from its first block to its head.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StoreConfig};
+use super::{Store, StoreConfig, StoreError};
 
 const EVERY: Duration = Duration::from_secs(600);
 /// Each channel keeps at least this many of its newest updates, however old they are.
 const KEEP: u32 = 1_000;
-/// Rows a statement, so that none holds locks for long.
-const BATCH: u32 = 10_000;
+/// Updates a statement, so that none holds locks for long.
+const UPDATES: u32 = 10_000;
+/// Dropped blocks a statement: each holds its transactions and logs.
+const DROPPED: u32 = 500;
+const MS_PER_HOUR: i64 = 3_600_000;
 
 impl Store {
     /// Deletes what is older than the config says, now and then, until `stop`. Only the indexer runs it.
-    pub async fn retain_updates(self, config: StoreConfig, stop: CancellationToken) {
-        let hours = i64::from(config.updates_retention_hours);
-        if hours == 0 {
-            return;
-        }
+    pub async fn retain(self, config: StoreConfig, stop: CancellationToken) {
+        let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
+        let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let mut gone = 0;
-            while !stop.is_cancelled() {
-                match self.prune_updates(hours * 3_600_000, KEEP, BATCH).await {
-                    Ok(0) => break,
-                    Ok(rows) => gone += rows,
-                    Err(error) => {
-                        tracing::warn!(%error, "old updates could not be deleted; trying again later");
-                        break;
-                    }
-                }
+            if updates_ms > 0 {
+                let prune = || self.prune_updates(updates_ms, KEEP, UPDATES);
+                until_none("updates", &stop, prune).await;
             }
-            if gone > 0 {
-                tracing::info!(rows = gone, "deleted updates that are past their retention");
+            if dropped_ms > 0 {
+                until_none("dropped blocks", &stop, || {
+                    self.prune_dropped(dropped_ms, DROPPED)
+                })
+                .await;
             }
         }
+    }
+
+    /// Deletes dropped blocks whose height has been final for `older_than_ms`, at most `limit` in one call; returns
+    /// how many went. That a height is final is noted by the first call that finds it so: the time counts from there.
+    pub async fn prune_dropped(&self, older_than_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        sqlx::query(
+            "UPDATE dropped_blocks d SET final_at = now()
+             FROM chains c
+             WHERE c.chain_id = d.chain_id AND d.number <= c.finalized_number AND d.final_at IS NULL",
+        )
+        .execute(&self.pool)
+        .await?;
+        let done = sqlx::query(
+            "DELETE FROM dropped_blocks WHERE (chain_id, hash, dropped_at) IN (
+                 SELECT chain_id, hash, dropped_at FROM dropped_blocks
+                 WHERE final_at <= now() - make_interval(secs => $1 / 1000.0)
+                 ORDER BY final_at LIMIT $2)",
+        )
+        .bind(older_than_ms)
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Deletes in small statements until nothing is left to delete, or it fails.
+async fn until_none<F>(what: &str, stop: &CancellationToken, prune: impl Fn() -> F)
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut gone = 0;
+    while !stop.is_cancelled() {
+        match prune().await {
+            Ok(0) => break,
+            Ok(rows) => gone += rows,
+            Err(error) => {
+                tracing::warn!(%error, "old {what} could not be deleted; trying again later");
+                break;
+            }
+        }
+    }
+    if gone > 0 {
+        tracing::info!(rows = gone, "deleted {what} that are past their retention");
     }
 }

@@ -24,5 +24,6 @@ mod resume;
 mod seam;
 mod socketio;
 mod start;
+mod store;
 mod terminal;
 mod transfers;

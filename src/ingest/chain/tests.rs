@@ -7,3 +7,4 @@ mod gate;
 mod inverse;
 mod proxy;
 mod stage;
+mod stored;

@@ -2,31 +2,176 @@
 
 use sqlx::PgConnection;
 
-use super::{StoreError, apply::apply};
-use crate::model::{ChainId, IndexedBlock};
+use super::{
+    StoreError,
+    copy::{Rows, Unfit, copy_in},
+    rows::{self, Place},
+};
+use crate::model::{B256, BlockRef, ChainId, IndexedBlock};
 
-/// The rows of consecutive blocks of one chain, encoded.
+/// About what a row takes, with common input and data: buffers start at their size and seldom grow.
+const BLOCK_BYTES: usize = 400;
+const TRANSACTION_BYTES: usize = 340;
+const LOG_BYTES: usize = 280;
+const TRANSFER_BYTES: usize = 170;
+
+/// The rows of consecutive blocks of one chain in Postgres' binary COPY format, each linked to the one before it.
 #[derive(Debug, Clone)]
 pub struct Batch {
     chain_id: ChainId,
-    blocks: Vec<IndexedBlock>,
+    first: BlockRef,
+    last: BlockRef,
+    parent: B256,
+    pub(super) blocks: Rows,
+    pub(super) transactions: Rows,
+    pub(super) logs: Rows,
+    pub(super) transfers: Rows,
+}
+
+/// How many rows a table gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    pub blocks: u64,
+    pub transactions: u64,
+    pub logs: u64,
+    pub transfers: u64,
+}
+
+impl RowCounts {
+    /// Rows of all tables.
+    pub fn sum(&self) -> u64 {
+        self.blocks + self.transactions + self.logs + self.transfers
+    }
 }
 
 impl Batch {
     /// Encodes blocks. Work for the processor alone; no I/O.
+    ///
+    /// It is a [`StoreError::Conflict`] when there is no block, when one is not the child of the one before it, and
+    /// when a value does not fit its column; the message names block and field.
     pub fn encode(chain_id: ChainId, blocks: &[IndexedBlock]) -> Result<Self, StoreError> {
-        Ok(Self {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return Err(StoreError::Conflict(format!(
+                "no block of chain {chain_id} was given to be stored"
+            )));
+        };
+        check_links(chain_id, blocks)?;
+        let chain = super::bigint(chain_id, "chain_id")?;
+        let sum = |count: fn(&IndexedBlock) -> usize| blocks.iter().map(count).sum::<usize>();
+        let mut batch = Self {
             chain_id,
-            blocks: blocks.to_vec(),
-        })
+            first: first.block_ref(),
+            last: last.block_ref(),
+            parent: first.header.parent_hash,
+            blocks: Rows::with_capacity(blocks.len() * BLOCK_BYTES),
+            transactions: Rows::with_capacity(
+                sum(|block| block.transactions.len()) * TRANSACTION_BYTES,
+            ),
+            logs: Rows::with_capacity(sum(|block| block.logs.len()) * LOG_BYTES),
+            transfers: Rows::with_capacity(sum(|block| block.transfers.len()) * TRANSFER_BYTES),
+        };
+        for block in blocks {
+            batch.put(chain, block).map_err(|unfit| {
+                StoreError::Conflict(format!(
+                    "block {} {} of chain {chain_id} cannot be stored: its {} is {}, above {}",
+                    block.header.number, block.header.hash, unfit.field, unfit.value, unfit.most
+                ))
+            })?;
+        }
+        batch.blocks.seal();
+        batch.transactions.seal();
+        batch.logs.seal();
+        batch.transfers.seal();
+        Ok(batch)
+    }
+
+    fn put(&mut self, chain_id: i64, block: &IndexedBlock) -> Result<(), Unfit> {
+        let number = i64::try_from(block.header.number).map_err(|_| Unfit {
+            field: "number",
+            value: block.header.number,
+            most: i64::MAX as u64,
+        })?;
+        let place = Place { chain_id, number };
+        rows::block(&mut self.blocks, place, block)?;
+        for transaction in &block.transactions {
+            rows::transaction(&mut self.transactions, place, transaction)?;
+        }
+        for log in &block.logs {
+            rows::log(&mut self.logs, place, log)?;
+        }
+        for transfer in &block.transfers {
+            rows::transfer(&mut self.transfers, place, transfer)?;
+        }
+        Ok(())
+    }
+
+    pub fn chain_id(&self) -> ChainId {
+        self.chain_id
+    }
+
+    /// The lowest block.
+    pub fn first(&self) -> BlockRef {
+        self.first
+    }
+
+    /// The highest block.
+    pub fn last(&self) -> BlockRef {
+        self.last
+    }
+
+    /// The hash of the block below the lowest.
+    pub fn parent(&self) -> B256 {
+        self.parent
+    }
+
+    /// How many rows it holds, by table.
+    pub fn rows(&self) -> RowCounts {
+        RowCounts {
+            blocks: self.blocks.count(),
+            transactions: self.transactions.count(),
+            logs: self.logs.count(),
+            transfers: self.transfers.count(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.blocks.bytes() + self.transactions.bytes() + self.logs.bytes() + self.transfers.bytes()
     }
 }
 
-/// As [`apply`], for blocks that were encoded before.
-pub async fn apply_batch(
+fn check_links(chain_id: ChainId, blocks: &[IndexedBlock]) -> Result<(), StoreError> {
+    for pair in blocks.windows(2) {
+        let (below, header) = (pair[0].block_ref(), &pair[1].header);
+        if below.number.checked_add(1) != Some(header.number) || header.parent_hash != below.hash {
+            return Err(StoreError::Conflict(format!(
+                "block {} {} of chain {chain_id} is not a child of block {} {}",
+                header.number, header.hash, below.number, below.hash
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Loads the rows of batches: one COPY a table, whatever the number of batches. Where they belong is the caller's to
+/// check, in the same transaction.
+pub(super) async fn insert_rows(
     connection: &mut PgConnection,
-    batch: &Batch,
-    proven: bool,
+    batches: &[Batch],
 ) -> Result<(), StoreError> {
-    apply(connection, batch.chain_id, &batch.blocks, proven).await
+    let all = || batches.iter();
+    copy_in(connection, &rows::BLOCKS, all().map(|batch| &batch.blocks)).await?;
+    copy_in(
+        connection,
+        &rows::TRANSACTIONS,
+        all().map(|batch| &batch.transactions),
+    )
+    .await?;
+    copy_in(connection, &rows::LOGS, all().map(|batch| &batch.logs)).await?;
+    copy_in(
+        connection,
+        &rows::TRANSFERS,
+        all().map(|batch| &batch.transfers),
+    )
+    .await
 }

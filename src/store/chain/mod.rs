@@ -6,14 +6,16 @@
 
 mod apply;
 mod batch;
-mod events;
+mod copy;
 mod halts;
+pub mod indexes;
+mod numeric;
+mod rows;
 mod state;
-mod transactions;
 mod unwind;
 
-pub use apply::apply;
-pub use batch::{Batch, apply_batch};
+pub use apply::{apply, apply_batch, apply_batches};
+pub use batch::{Batch, RowCounts};
 pub use halts::{halt, unhalt};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;

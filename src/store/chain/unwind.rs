@@ -49,7 +49,7 @@ pub async fn unwind(
                  FROM transactions t WHERE t.chain_id = b.chain_id AND t.block_number = b.number), '[]'),
              'logs', coalesce((SELECT jsonb_agg(to_jsonb(l) ORDER BY l.log_index)
                  FROM logs l WHERE l.chain_id = b.chain_id AND l.block_number = b.number), '[]'),
-             'transfers', coalesce((SELECT jsonb_agg(to_jsonb(r) ORDER BY r.log_index)
+             'transfers', coalesce((SELECT jsonb_agg(to_jsonb(r) ORDER BY r.log_index, r.position)
                  FROM transfers r WHERE r.chain_id = b.chain_id AND r.block_number = b.number), '[]'),
              'ticks', coalesce((SELECT jsonb_agg(to_jsonb(k) ORDER BY k.log_index, k.id)
                  FROM ticks k WHERE k.chain_id = b.chain_id AND k.block_number = b.number), '[]'),
@@ -59,7 +59,9 @@ pub async fn unwind(
                  WHERE c.chain_id = b.chain_id AND c.retired_at IS NULL), '[]'))
          FROM blocks b WHERE b.chain_id = $1 AND b.number > $2",
         "DELETE FROM ticks WHERE chain_id = $1 AND block_number > $2",
-        // Transactions, logs and transfers go with their block.
+        "DELETE FROM transfers WHERE chain_id = $1 AND block_number > $2",
+        "DELETE FROM logs WHERE chain_id = $1 AND block_number > $2",
+        "DELETE FROM transactions WHERE chain_id = $1 AND block_number > $2",
         "DELETE FROM blocks WHERE chain_id = $1 AND number > $2",
     ] {
         sqlx::query(statement).bind(id).bind(target).execute(&mut *connection).await?;

@@ -11,6 +11,7 @@ mod candle;
 mod chain;
 mod contract;
 mod contract_event;
+mod index;
 mod price;
 mod row;
 mod tick;

@@ -1,0 +1,240 @@
+//! Secondary indexes, built after a large load instead of row by row during it.
+//!
+//! Secondary are all indexes of transactions, logs and transfers that back no constraint: the primary keys stay, as
+//! the writer itself reads by them. What is dropped is remembered in `deferred_indexes` in the same transaction, so
+//! a load that is killed loses none; [`restore`] builds what stands there, at the end of the load or at the next
+//! start of any writer. Until then readers by hash or address have only whole tables to search; `/readyz` says so.
+
+use sqlx::{Connection, PgConnection, Row};
+
+use super::{StoreError, bigint};
+use crate::model::ChainId;
+
+/// The tables whose secondary indexes can be deferred, in the order in which readers lock them.
+const TABLES: &str = "transactions, logs, transfers";
+/// Indexes are dropped only while what is stored is less than this share of what comes.
+const SHARE: u64 = 4;
+/// Only one writer builds at a time: "chai" in ASCII and an odd number; chains have even ones, prices 1.
+const BUILD_LOCK: i64 = (0x6368_6169 << 32) | 3;
+/// A load begins with its indexes in place when readers do not let go of the tables for this long.
+const LOCK_PATIENCE: &str = "SET LOCAL lock_timeout = '3s'";
+
+/// An index that is being built again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Building<'a> {
+    pub name: &'a str,
+    /// Indexes built before it.
+    pub done: usize,
+    /// Indexes to build in all.
+    pub of: usize,
+}
+
+/// Drops the secondary indexes ahead of a load of `coming` blocks, where that is worthwhile and safe, and remembers
+/// them. Returns whether the load goes on without them: they are dropped now, or were before and the load is still
+/// large. The caller then must [`restore`] them when the load is done; when it is false, [`restore`] builds what an
+/// interrupted load left undone.
+///
+/// Worthwhile: from `least` blocks on (0 never defers), and four times what the chain has stored. Safe: no other
+/// chain has blocks in the same tables, whose readers would lose their indexes too, and no reader holds a table for
+/// longer than 3 s. Not within a transaction.
+pub async fn defer(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    coming: u64,
+    least: u64,
+) -> Result<bool, StoreError> {
+    if least == 0 || coming < least {
+        return Ok(false);
+    }
+    if !deferred(connection).await?.is_empty() {
+        return Ok(true);
+    }
+    if !alone_and_small(connection, chain_id, coming / SHARE).await? {
+        return Ok(false);
+    }
+    match drop_all(connection).await {
+        Ok(names) => {
+            tracing::info!(
+                chain_id,
+                blocks = coming,
+                indexes = names.join(", "),
+                "indexes are left out of a large load and built after it"
+            );
+            Ok(!names.is_empty())
+        }
+        Err(error) if is_busy(&error) => {
+            tracing::info!(chain_id, "readers are busy: a large load keeps its indexes");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Names of the indexes that are dropped now and yet to be built.
+pub async fn deferred(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT name FROM deferred_indexes ORDER BY name")
+            .fetch_all(connection)
+            .await?,
+    )
+}
+
+/// Builds every deferred index, with `memory_bytes` for sorting, and tells each as it begins. Returns how many were
+/// built; it is one small query when there is none, or when another writer is building them.
+///
+/// It takes minutes for large tables. A caller that gives up on it must close the connection, upon which Postgres
+/// gives up too, and what was not built stays deferred. Not within a transaction.
+pub async fn restore(
+    connection: &mut PgConnection,
+    memory_bytes: u64,
+    told: impl FnMut(Building<'_>) + Send,
+) -> Result<usize, StoreError> {
+    if deferred(connection).await?.is_empty() || !lock(connection).await? {
+        return Ok(0);
+    }
+    let built = build_all(connection, memory_bytes, told).await;
+    sqlx::raw_sql(
+        "RESET maintenance_work_mem; RESET statement_timeout; RESET client_connection_check_interval",
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(BUILD_LOCK)
+        .execute(connection)
+        .await?;
+    built
+}
+
+/// Whether this chain alone has blocks, and at most `most` of them.
+async fn alone_and_small(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    most: u64,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT FROM chains
+             WHERE head_number IS NOT NULL AND (chain_id <> $1 OR head_number - start_block + 1 > $2))",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_one(connection)
+    .await?)
+}
+
+async fn drop_all(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query(LOCK_PATIENCE)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(&format!("LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE"))
+        .execute(&mut *transaction)
+        .await?;
+    let names: Vec<String> = sqlx::query_scalar(
+        "INSERT INTO deferred_indexes (name, definition)
+         SELECT c.relname, pg_get_indexdef(c.oid)
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE i.indrelid = ANY(string_to_array($1, ', ')::regclass[])
+             AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid)
+         RETURNING name",
+    )
+    .bind(TABLES)
+    .fetch_all(&mut *transaction)
+    .await?;
+    if !names.is_empty() {
+        sqlx::query(&format!("DROP INDEX {}", names.join(", ")))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(names)
+}
+
+/// Whether a lock was not to be had: `lock_not_available`, or `deadlock_detected`.
+fn is_busy(error: &StoreError) -> bool {
+    let StoreError::Database(sqlx::Error::Database(error)) = error else {
+        return false;
+    };
+    matches!(error.code().as_deref(), Some("55P03" | "40P01"))
+}
+
+async fn lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(BUILD_LOCK)
+        .fetch_one(connection)
+        .await?)
+}
+
+async fn build_all(
+    connection: &mut PgConnection,
+    memory_bytes: u64,
+    mut told: impl FnMut(Building<'_>) + Send,
+) -> Result<usize, StoreError> {
+    // A build goes on after its client has gone unless the server looks for it.
+    sqlx::query(
+        "SELECT set_config('maintenance_work_mem', $1, false), set_config('statement_timeout', '0', false),
+                set_config('client_connection_check_interval', '1s', false)",
+    )
+    .bind(format!("{}kB", memory_bytes / 1_024))
+    .execute(&mut *connection)
+    .await?;
+    // Another chain's writer must not wait until it is done; alone, the plain build is quicker.
+    let shared: bool = sqlx::query_scalar("SELECT count(*) > 1 FROM chains")
+        .fetch_one(&mut *connection)
+        .await?;
+    let rows = sqlx::query("SELECT name, definition FROM deferred_indexes ORDER BY name")
+        .fetch_all(&mut *connection)
+        .await?;
+    for (done, row) in rows.iter().enumerate() {
+        let name: String = row.try_get("name")?;
+        told(Building {
+            name: &name,
+            done,
+            of: rows.len(),
+        });
+        let definition: String = row.try_get("definition")?;
+        build(connection, &name, &definition, shared).await?;
+    }
+    // What the planner knows of the tables is from before the load.
+    sqlx::query(&format!("ANALYZE blocks, {TABLES}"))
+        .execute(connection)
+        .await?;
+    Ok(rows.len())
+}
+
+async fn build(
+    connection: &mut PgConnection,
+    name: &str,
+    definition: &str,
+    shared: bool,
+) -> Result<(), StoreError> {
+    // One is there when an earlier build was killed: done before it could be said, or begun beside writers.
+    let valid: Option<bool> =
+        sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)")
+            .bind(name)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if valid == Some(false) {
+        sqlx::raw_sql(&format!("DROP INDEX {name}"))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if valid != Some(true) {
+        let began = std::time::Instant::now();
+        let statement = match shared {
+            true => definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1),
+            false => definition.to_owned(),
+        };
+        sqlx::raw_sql(&statement).execute(&mut *connection).await?;
+        tracing::info!(
+            index = name,
+            seconds = began.elapsed().as_secs_f64(),
+            "built an index after a large load"
+        );
+    }
+    sqlx::query("DELETE FROM deferred_indexes WHERE name = $1")
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

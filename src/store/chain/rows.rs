@@ -1,0 +1,206 @@
+//! What the rows of a block are: its tables' columns, in the order in which they are loaded.
+
+use super::copy::{Rows, Table, Unfit};
+use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, Transfer};
+
+pub(super) const BLOCKS: Table = Table {
+    name: "blocks",
+    columns: &[
+        "chain_id",
+        "number",
+        "hash",
+        "parent_hash",
+        "timestamp",
+        "miner",
+        "gas_used",
+        "gas_limit",
+        "base_fee_per_gas",
+        "difficulty",
+        "size",
+        "state_root",
+        "transactions_root",
+        "receipts_root",
+        "extra_data",
+        "mix_hash",
+        "nonce",
+        "blob_gas_used",
+        "excess_blob_gas",
+        "transaction_count",
+        "log_count",
+    ],
+};
+
+pub(super) const TRANSACTIONS: Table = Table {
+    name: "transactions",
+    columns: &[
+        "chain_id",
+        "block_number",
+        "transaction_index",
+        "hash",
+        "from_address",
+        "to_address",
+        "contract_address",
+        "value",
+        "nonce",
+        "input",
+        "type",
+        "gas_limit",
+        "gas_price",
+        "max_fee_per_gas",
+        "max_priority_fee_per_gas",
+        "status",
+        "gas_used",
+        "cumulative_gas_used",
+        "effective_gas_price",
+    ],
+};
+
+pub(super) const LOGS: Table = Table {
+    name: "logs",
+    columns: &[
+        "chain_id",
+        "block_number",
+        "log_index",
+        "transaction_index",
+        "address",
+        "topic0",
+        "topic1",
+        "topic2",
+        "topic3",
+        "data",
+        "transaction_hash",
+    ],
+};
+
+pub(super) const TRANSFERS: Table = Table {
+    name: "transfers",
+    columns: &[
+        "chain_id",
+        "block_number",
+        "log_index",
+        "position",
+        "transaction_index",
+        "token_address",
+        "from_address",
+        "to_address",
+        "amount",
+        "standard",
+        "token_id",
+        "transaction_hash",
+    ],
+};
+
+/// A block's place in the database: what every row of it begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) chain_id: i64,
+    pub(super) number: i64,
+}
+
+pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Result<(), Unfit> {
+    let header: &BlockHeader = &block.header;
+    rows.begin(&BLOCKS);
+    rows.bigint(place.chain_id);
+    rows.bigint(place.number);
+    rows.fixed(&header.hash);
+    rows.fixed(&header.parent_hash);
+    rows.natural("timestamp", header.timestamp)?;
+    rows.fixed(&header.miner);
+    rows.natural("gas used", header.gas_used)?;
+    rows.natural("gas limit", header.gas_limit)?;
+    match header.base_fee_per_gas {
+        Some(fee) => rows.numeric_u64(fee),
+        None => rows.null(),
+    }
+    rows.numeric_u256(header.difficulty);
+    rows.natural_or_null("size", header.size)?;
+    rows.fixed(&header.state_root);
+    rows.fixed(&header.transactions_root);
+    rows.fixed(&header.receipts_root);
+    rows.bytea("length of extra data", &header.extra_data)?;
+    rows.fixed_or_null(header.mix_hash.as_deref());
+    rows.fixed_or_null(header.nonce.as_deref());
+    rows.natural_or_null("blob gas used", header.blob_gas_used)?;
+    rows.natural_or_null("excess blob gas", header.excess_blob_gas)?;
+    rows.integer("number of transactions", block.transactions.len() as u64)?;
+    rows.integer("number of logs", block.logs.len() as u64)
+}
+
+pub(super) fn transaction(
+    rows: &mut Rows,
+    place: Place,
+    transaction: &IndexedTransaction,
+) -> Result<(), Unfit> {
+    rows.begin(&TRANSACTIONS);
+    rows.bigint(place.chain_id);
+    rows.bigint(place.number);
+    rows.integer("index of a transaction", transaction.index.into())?;
+    rows.fixed(&transaction.hash);
+    rows.fixed(&transaction.from);
+    rows.fixed_or_null(transaction.to.as_ref().map(|to| &***to));
+    rows.fixed_or_null(
+        transaction
+            .contract_address
+            .as_ref()
+            .map(|address| &***address),
+    );
+    rows.numeric_u256(transaction.value);
+    rows.numeric_u64(transaction.nonce);
+    rows.bytea("length of a transaction's input", &transaction.input)?;
+    rows.smallint(transaction.transaction_type.into());
+    rows.natural("gas limit of a transaction", transaction.gas_limit)?;
+    rows.numeric_u128_or_null(transaction.gas_price);
+    rows.numeric_u128_or_null(transaction.max_fee_per_gas);
+    rows.numeric_u128_or_null(transaction.max_priority_fee_per_gas);
+    match transaction.success {
+        Some(success) => rows.smallint(success.into()),
+        None => rows.null(),
+    }
+    rows.natural("gas used by a transaction", transaction.gas_used)?;
+    rows.natural("cumulative gas used", transaction.cumulative_gas_used)?;
+    rows.numeric_u128(transaction.effective_gas_price);
+    Ok(())
+}
+
+pub(super) fn log(rows: &mut Rows, place: Place, log: &IndexedLog) -> Result<(), Unfit> {
+    const TOPICS: usize = 4;
+    if log.topics.len() > TOPICS {
+        return Err(Unfit {
+            field: "number of a log's topics",
+            value: log.topics.len() as u64,
+            most: TOPICS as u64,
+        });
+    }
+    rows.begin(&LOGS);
+    rows.bigint(place.chain_id);
+    rows.bigint(place.number);
+    rows.integer("index of a log", log.index.into())?;
+    rows.integer("transaction index of a log", log.transaction_index.into())?;
+    rows.fixed(&log.address);
+    for topic in 0..TOPICS {
+        rows.fixed_or_null(log.topics.get(topic).map(|topic| &**topic));
+    }
+    rows.bytea("length of a log's data", &log.data)?;
+    rows.fixed_or_null(log.transaction_hash.as_deref());
+    Ok(())
+}
+
+pub(super) fn transfer(rows: &mut Rows, place: Place, transfer: &Transfer) -> Result<(), Unfit> {
+    rows.begin(&TRANSFERS);
+    rows.bigint(place.chain_id);
+    rows.bigint(place.number);
+    rows.integer("log index of a transfer", transfer.log_index.into())?;
+    rows.integer("position of a transfer", transfer.position.into())?;
+    rows.integer(
+        "transaction index of a transfer",
+        transfer.transaction_index.into(),
+    )?;
+    rows.fixed(&transfer.token);
+    rows.fixed(&transfer.from);
+    rows.fixed(&transfer.to);
+    rows.numeric_u256(transfer.amount);
+    rows.smallint(transfer.standard.number());
+    rows.numeric_u256_or_null(transfer.token_id);
+    rows.fixed_or_null(transfer.transaction_hash.as_deref());
+    Ok(())
+}
