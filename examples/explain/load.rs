@@ -102,6 +102,18 @@ pub async fn the_rest(store: &Store, count: u64) -> anyhow::Result<()> {
          INSERT INTO channels (name, seq) VALUES ('new-block', {count}), ('price:ETH', {count});
          INSERT INTO updates (channel_id, seq, event, data)
          SELECT c.id, n, c.name, '{{}}' FROM channels c, generate_series(1, {count}) n;
+         INSERT INTO contracts (chain_id, name, shown, definition, position, addresses, events, start_block,
+             decoded_from, decoded_through, found_from)
+         VALUES ({CHAIN}, 'demo', 'Demo', decode(repeat('01', 32), 'hex'), 0, '{{}}', '{{Said(uint256),Rare()}}', 0, 0,
+             {count}, 0);
+         INSERT INTO contract_events (contract_id, chain_id, block_number, log_index, transaction_index, event,
+             address, args)
+         SELECT (SELECT id FROM contracts), {CHAIN}, n, 0, 0, CASE WHEN n % 200 = 0 THEN 'Rare' ELSE 'Said' END,
+             decode(lpad(to_hex(n % 500), 40, '0'), 'hex'), '{{}}'
+         FROM generate_series(1, {count}) n;
+         INSERT INTO token_contracts (chain_id, address, standard, symbol, read_at)
+         SELECT {CHAIN}, decode(lpad(to_hex(n), 40, '0'), 'hex'), 20, 'T', CASE WHEN n % 400 > 0 THEN now() END
+         FROM generate_series(1, {count}) n;
          INSERT INTO dropped_blocks (chain_id, hash, number, content)
          SELECT {CHAIN}, decode(lpad(to_hex(n), 64, '0'), 'hex'), n, '{{}}' FROM generate_series(1, {count}) n;"
     ))

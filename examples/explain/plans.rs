@@ -12,12 +12,14 @@ use tracing_subscriber::{Layer, layer::Context, prelude::*};
 use super::queries::{self, Known};
 
 /// Tables that grow with the chain or with time.
-pub const LARGE: [&str; 8] = [
+pub const LARGE: [&str; 10] = [
     "blocks",
     "transactions",
     "logs",
     "transfers",
     "dropped_blocks",
+    "contract_events",
+    "token_contracts",
     "ticks",
     "prices",
     "updates",

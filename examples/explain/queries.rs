@@ -1,12 +1,14 @@
 //! Every query that readers make. A new one is a new line here; a test says when one is missing.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use chaincast::{
     model::{Address, B256, Channel, Token},
     store::{
         Store, StoreError,
-        read::{BlockId, TickKey, TransactionKey, TransferKey},
+        read::{
+            BlockId, ContractEventFilter, ContractEventKey, TickKey, TransactionKey, TransferKey,
+        },
     },
 };
 
@@ -31,6 +33,11 @@ pub struct Known {
     pub quiet: Address,
     pub token: Token,
     pub channel: Channel,
+    /// The one contract that is configured, and ways to ask for its events.
+    pub contract: i64,
+    pub any_event: ContractEventFilter,
+    pub one_event: ContractEventFilter,
+    pub one_emitter: ContractEventFilter,
 }
 
 impl Known {
@@ -45,6 +52,16 @@ impl Known {
             quiet: blocks::account(7),
             token: "ETH".parse().expect("a token"),
             channel: Channel::NewBlock(None),
+            contract: 1,
+            any_event: ContractEventFilter::default(),
+            one_event: ContractEventFilter {
+                event: Some("Rare".to_owned()),
+                ..ContractEventFilter::default()
+            },
+            one_emitter: ContractEventFilter {
+                address: Some(Address::with_last_byte(7)),
+                ..ContractEventFilter::default()
+            },
         }
     }
 }
@@ -64,6 +81,9 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     let limit = known.limit;
     let transactions = Some(TransactionKey { block_number: number, transaction_index: 1 });
     let transfers = Some(TransferKey { block_number: number, log_index: 1, position: 0 });
+    let event = Some(ContractEventKey { block_number: 10_000, log_index: 1 });
+    let Known { contract, any_event, one_event, one_emitter, .. } = known;
+    let contract = *contract;
     let times = (1_700_000_000_000, 1_700_100_000_000);
     let tick = Some(TickKey { observed_at_us: 1_700_010_000_000_000, id: 1 });
     vec![
@@ -84,6 +104,14 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("read_address_transfers, busy", store.read_address_transfers(CHAIN, *busy, None, limit)),
         query("read_address_transfers, busy, behind one", store.read_address_transfers(CHAIN, *busy, transfers, limit)),
         query("read_address_transfers, quiet", store.read_address_transfers(CHAIN, *quiet, None, limit)),
+        query("read_contracts", store.read_contracts()),
+        query("read_contract", store.read_contract("demo")),
+        query("has_contract_event", store.has_contract_event("demo", Some("said"))),
+        query("read_contract_events", store.read_contract_events(contract, any_event, None, limit)),
+        query("read_contract_events behind one", store.read_contract_events(contract, any_event, event, limit)),
+        query("read_contract_events, one event", store.read_contract_events(contract, one_event, event, limit)),
+        query("read_contract_events, one emitter", store.read_contract_events(contract, one_emitter, event, limit)),
+        query("unread_tokens", store.unread_tokens(CHAIN, Duration::from_secs(60), limit)),
         query("read_tokens", store.read_tokens(None, limit)),
         query("is_tracked", store.is_tracked(token)),
         query("read_price", store.read_price(token)),
