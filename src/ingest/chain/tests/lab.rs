@@ -57,7 +57,8 @@ impl Lab {
 
     /// Forgets everything, so that another chain can be indexed.
     pub(super) async fn clear(&self) {
-        sqlx::query("TRUNCATE chains, transactions, logs, transfers, ticks, channels CASCADE")
+        let tables = "chains, blocks, transactions, logs, transfers, dropped_blocks, ticks, channels, updates";
+        sqlx::query(&format!("TRUNCATE {tables} CASCADE"))
             .execute(self.store.pool())
             .await
             .unwrap();

@@ -146,12 +146,7 @@ async fn what_a_provider_truncates_or_alters_is_taken_from_another_and_never_sto
     };
     first.add(Fault::of("eth_getBlockReceipts", altered).at(2));
     first.add(Fault::of("eth_getBlockReceipts", Kind::CutAfter(100)).at(3));
-    let config = ChainConfig {
-        // One fault at a time is seen: it is not tried again before the test says so.
-        failover_cooldown_ms: 50,
-        ..config(&first, &second)
-    };
-    let running = lab.ingest(config).await.unwrap();
+    let running = lab.ingest(config(&first, &second)).await.unwrap();
     follows(&lab, &tree, 0, "history of which some is wrong").await;
     let lied = lab
         .count("SELECT count(*) FROM transfers WHERE amount > 1000")
