@@ -74,7 +74,11 @@ impl Load<'_> {
 pub fn migrated<'a>(bench: &'a Bench) -> (Database<'a>, PathBuf) {
     let database = Database::new(&bench.postgres);
     let config = write_config(bench, &database.url, "http://127.0.0.1:1", "", true);
-    let status = chaincast(&["migrate"], &config).status();
+    let mut migrate = chaincast(&["migrate"], &config);
+    let status = migrate
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .status();
     assert!(
         status.expect("chaincast was built").success(),
         "migrate failed"
