@@ -1,5 +1,6 @@
 //! The command line, a file a subcommand.
 
+mod backfill;
 mod check;
 mod dev;
 mod migrate;
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Apply the database's migrations
     Migrate(ConfigArgs),
+    /// Index a range of history, with a progress bar; resumable
+    Backfill(backfill::BackfillArgs),
     /// Validate the configuration and every connection it names
     Check(ConfigArgs),
     /// Compare the database with the node, block by block, and list every difference
@@ -94,6 +97,7 @@ pub fn run() -> ExitCode {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Backfill(args) => backfill::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Token(args) => token::run(args),

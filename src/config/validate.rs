@@ -193,6 +193,21 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 256",
         );
         check(
+            (1..=1_000).contains(&chain.request_blocks),
+            &key("request_blocks"),
+            "must be 1 to 1000",
+        );
+        check(
+            (1_048_576..=1_073_741_824).contains(&chain.response_bytes),
+            &key("response_bytes"),
+            "must be 1048576 to 1073741824",
+        );
+        check(
+            (8_388_608..=68_719_476_736).contains(&chain.backfill_memory_bytes),
+            &key("backfill_memory_bytes"),
+            "must be 8388608 to 68719476736",
+        );
+        check(
             (1..=1_000).contains(&chain.batch_blocks),
             &key("batch_blocks"),
             "must be 1 to 1000",

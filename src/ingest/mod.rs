@@ -5,7 +5,9 @@ mod chains;
 mod price;
 mod signal;
 
-pub use chain::{ChainIngest, IngestError, TickDecoder};
+pub use chain::{
+    Backfill, Bottleneck, ChainIngest, Goal, IngestError, Progress, Rates, TickDecoder,
+};
 pub use chains::{ChainContext, ChainWriters};
 pub use price::{PriceIngest, PriceIngestError};
 pub use signal::{PriceSignal, PriceSignalQueue, PriceSignals};

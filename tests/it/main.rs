@@ -3,6 +3,7 @@
 mod support;
 
 mod auth;
+mod backfill;
 mod chains;
 mod clients;
 mod contracts;

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     ingest::PriceSignal,
     model::{BlockRef, IndexedBlock},
+    source::contract::Reading,
     store::{
         chain::{self as stored, Tags},
         ticks, token_contracts, updates,
@@ -24,6 +25,10 @@ pub(super) struct Step<'a> {
     /// Goes back to this block first.
     pub(super) ancestor: Option<BlockRef>,
     pub(super) blocks: &'a [IndexedBlock],
+    /// The same blocks, when they were encoded before.
+    pub(super) encoded: Option<&'a stored::Batch>,
+    /// They go below the first stored block instead of above the head; then they are encoded.
+    pub(super) below: bool,
     /// Blocks from this height on are announced.
     pub(super) announce_from: u64,
 }
@@ -35,7 +40,13 @@ impl Session<'_> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
         let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
-        let read = self.contracts.read(step.ancestor, step.blocks);
+        // Below the first stored block contracts are decoded later: what a factory announced there is not known yet.
+        let (read, last) = if step.below {
+            (Reading::default(), None)
+        } else {
+            let last = step.blocks.last().map(IndexedBlock::block_ref);
+            (self.contracts.read(step.ancestor, step.blocks), last)
+        };
         let contracts = &self.contracts;
         let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
@@ -54,10 +65,15 @@ impl Session<'_> {
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.checks.all();
-            stored::apply(&mut transaction, chain_id, step.blocks, proven).await?;
+            match step.encoded {
+                Some(batch) if step.below => {
+                    stored::prepend_batch(&mut transaction, batch, proven).await?;
+                }
+                Some(batch) => stored::apply_batch(&mut transaction, batch, proven).await?,
+                None => stored::apply(&mut transaction, chain_id, step.blocks, proven).await?,
+            }
             ticks::insert(&mut transaction, &new_ticks).await?;
             token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
-            let last = step.blocks.last().map(IndexedBlock::block_ref);
             contracts.insert(&mut transaction, &read, last).await?;
             // Heights rise by one, so what is announced is the end of it.
             let quiet = step
@@ -78,8 +94,10 @@ impl Session<'_> {
         let (updates, dropped) = committed.await?;
 
         parts.publisher.publish(updates);
-        if let Some(last) = step.blocks.last() {
-            self.head = Some(last.block_ref());
+        match (step.blocks.first(), step.blocks.last()) {
+            (Some(first), _) if step.below => self.start = first.header.number,
+            (_, Some(last)) => self.head = Some(last.block_ref()),
+            _ => {}
         }
         if let Some(ancestor) = step.ancestor {
             // `safe` was lowered with the head: what the node says of it is news again.
@@ -96,6 +114,7 @@ impl Session<'_> {
         if !new_ticks.is_empty() {
             parts.signals.send(PriceSignal::Ticks(new_ticks));
         }
+        parts.progress.stored(step.blocks, began.elapsed());
         parts
             .metrics
             .committed(step.blocks, dropped, began.elapsed());

@@ -28,13 +28,23 @@ pub enum IngestError {
         actual: B256,
     },
     #[error(
-        "chain {chain_id} is indexed from block {stored} on, but start_block is {configured}: set it back, or use \
-         another database"
+        "chain {chain_id} is indexed from block {stored} on, but start_block is {configured}: run `chaincast backfill \
+         --from {configured}` to index what is below, or set it back"
     )]
     StartBlockMoved {
         chain_id: ChainId,
         stored: u64,
         configured: u64,
+    },
+    /// What lies below the stored blocks is not what they hang on.
+    #[error(
+        "chain {chain_id}: the node's block {} {} is not the parent of the stored block above it, which is {expected}: \
+         it follows another branch, or lags. If that lasts, run `chaincast serve` until it followed the reorg", .block.number, .block.hash
+    )]
+    Unlinked {
+        chain_id: ChainId,
+        block: BlockRef,
+        expected: B256,
     },
     #[error(
         "chain {chain_id}: the node follows a branch that leaves the indexed one below block {}, {limit}. If that is \
@@ -72,7 +82,7 @@ impl IngestError {
                 )
             }
             Self::Store(error) => !error.is_transient(),
-            Self::Silent { .. } => false,
+            Self::Silent { .. } | Self::Unlinked { .. } => false,
             Self::DifferentChain { .. }
             | Self::StartBlockMoved { .. }
             | Self::ReorgTooDeep { .. } => true,

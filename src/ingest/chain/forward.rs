@@ -1,12 +1,19 @@
 //! From the indexed head to the node's: fetched concurrently, stored in order.
+//!
+//! What just came is fetched by hash and committed block by block; what is more goes through [`Load`].
 
 use futures_util::{StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{IngestError, Parts, commit::Step, session::Session};
+use super::{
+    IngestError, Parts,
+    commit::Step,
+    load::{Broken, Load},
+    session::Session,
+};
 use crate::{
     model::{BlockRef, IndexedBlock},
-    source::chain::{NodeError, Wanted, Work},
+    source::chain::{Direction, NodeError, Wanted, Work},
 };
 
 impl Parts {
@@ -30,17 +37,33 @@ impl Parts {
     }
 }
 
+/// A gap of at most so many blocks is closed one by one, by hash where it is known: that is quicker than a load.
+const FEW: u64 = 3;
+
 impl Session<'_> {
     /// Indexes every block up to `node_head`, which is above the indexed head; a reorg that is met on the way is
     /// followed, and ends the walk.
     pub(super) async fn forward(&mut self, node_head: BlockRef) -> Result<(), IngestError> {
-        let parts = self.parts;
-        let config = &parts.config;
-        let from = self.head.map_or(config.start_block, |head| head.number + 1);
-        let announce_from = node_head
-            .number
+        let from = self.head.map_or(self.start, |head| head.number + 1);
+        if node_head.number - from < FEW {
+            self.step_by_step(from, node_head).await
+        } else {
+            self.begin_load(node_head.number - from + 1).await?;
+            self.load_up(from, node_head.number, node_head.number).await
+        }
+    }
+
+    /// Where announcing begins when the node's head is at this height.
+    fn announce_from(&self, node_head: u64) -> u64 {
+        node_head
             .saturating_add(1)
-            .saturating_sub(config.announce_blocks);
+            .saturating_sub(self.parts.config.announce_blocks)
+    }
+
+    /// Few blocks, each committed as it comes.
+    async fn step_by_step(&mut self, from: u64, node_head: BlockRef) -> Result<(), IngestError> {
+        let parts = self.parts;
+        let announce_from = self.announce_from(node_head.number);
         let wanted = move |number| {
             if number == node_head.number && number == from {
                 // Live: its hash is known, so block and receipts are asked for at once.
@@ -51,53 +74,77 @@ impl Session<'_> {
         };
         let mut fetched = stream::iter(from..=node_head.number)
             .map(|number| parts.fetch(wanted(number)))
-            .buffered(config.concurrency.max(1));
-
-        let mut batch = Vec::<IndexedBlock>::new();
+            .buffered(FEW as usize);
         let stopped = self.stop.clone();
         loop {
             let block = tokio::select! {
                 biased;
                 () = stopped.cancelled() => return Ok(()),
                 block = fetched.next() => match block {
-                    Some(block) => block,
+                    Some(block) => block.map_err(|error| parts.node_failed(error))?,
                     None => return Ok(()),
                 },
             };
-            let below = batch.last().map(IndexedBlock::block_ref).or(self.head);
-            let (failed, tip) = match block {
-                Ok(block) if below.is_some_and(|below| below.hash != block.header.parent_hash) => {
-                    (None, Some(block.block_ref()))
-                }
-                Ok(block) => {
-                    batch.push(block);
-                    (None, None)
-                }
-                Err(error) => (Some(parts.node_failed(error)), None),
-            };
-            let last = batch
-                .last()
-                .is_some_and(|block| block.header.number == node_head.number);
-            let full = batch.len() >= config.batch_blocks.max(1);
-            if !batch.is_empty() && (full || last || failed.is_some() || tip.is_some()) {
-                self.commit(Step {
-                    ancestor: None,
-                    blocks: &batch,
-                    announce_from,
-                })
-                .await?;
-                batch.clear();
-                parts
-                    .metrics
-                    .stands(self.head.map(|head| head.number), Some(node_head.number));
+            if self
+                .head
+                .is_some_and(|head| head.hash != block.header.parent_hash)
+            {
+                drop(fetched);
+                return self.reorg(block.block_ref()).await;
             }
-            match (failed, tip) {
-                (Some(error), _) => return Err(error),
-                (None, Some(tip)) => {
-                    drop(fetched);
+            self.commit(Step {
+                ancestor: None,
+                blocks: &[block],
+                encoded: None,
+                below: false,
+                announce_from,
+            })
+            .await?;
+            parts
+                .metrics
+                .stands(self.head.map(|head| head.number), Some(node_head.number));
+        }
+    }
+
+    /// Many blocks, `from` being the one above the indexed head, or the first.
+    pub(super) async fn load_up(
+        &mut self,
+        from: u64,
+        to: u64,
+        node_head: u64,
+    ) -> Result<(), IngestError> {
+        let parts = self.parts;
+        let announce_from = self.announce_from(node_head);
+        let below = self.head.map(|head| head.hash);
+        let mut load = Load::start(parts, from..=to, Direction::Up, below);
+        let stopped = self.stop.clone();
+        loop {
+            let ready = tokio::select! {
+                biased;
+                () = stopped.cancelled() => return Ok(()),
+                ready = load.next() => ready,
+            };
+            match ready {
+                None => return Ok(()),
+                Some(Ok(ready)) => {
+                    self.commit(Step {
+                        ancestor: None,
+                        blocks: &ready.blocks,
+                        encoded: Some(&ready.batch),
+                        below: false,
+                        announce_from,
+                    })
+                    .await?;
+                    parts
+                        .metrics
+                        .stands(self.head.map(|head| head.number), Some(node_head));
+                }
+                Some(Err(Broken::Node(error))) => return Err(parts.node_failed(error)),
+                Some(Err(Broken::Store(error))) => return Err(error.into()),
+                Some(Err(Broken::Unlinked(tip))) => {
+                    drop(load);
                     return self.reorg(tip).await;
                 }
-                (None, None) => {}
             }
         }
     }

@@ -5,12 +5,16 @@
 //! `reorg` update. A node or a database that goes away, or falls silent, is waited for; [`ChainIngest::run`] fails only for what
 //! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
 
+mod backfill;
+mod bulk;
 mod commit;
 mod contract;
 mod error;
 mod events;
 mod forward;
+mod load;
 mod outage;
+mod progress;
 mod reorg;
 mod session;
 mod telemetry;
@@ -21,8 +25,10 @@ mod token;
 mod watched;
 mod witness;
 
+pub use backfill::{Backfill, Goal};
 pub use error::{IngestError, ReorgLimit};
 pub(super) use outage::Outage;
+pub use progress::{Bottleneck, Progress, Rates};
 pub use ticks::TickDecoder;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -66,6 +72,7 @@ struct Parts {
     metrics: ChainMetrics,
     /// Those of this chain.
     contracts: Arc<[Contract]>,
+    progress: Arc<Progress>,
 }
 
 impl ChainIngest {
@@ -73,32 +80,11 @@ impl ChainIngest {
     /// another chain fails the start. A node that does not answer fails it only when nothing is indexed yet: what is
     /// indexed can be served meanwhile. Nothing is written yet, and the right to write is not taken.
     pub async fn connect(config: ChainConfig, context: ChainContext) -> Result<Self, IngestError> {
-        let ChainContext {
-            first_chain,
-            store,
-            publisher,
-            decoder,
-            signals,
-            contracts,
-        } = context;
         let chain_id = config.chain_id;
-        let of_this_chain = |contract: &&Contract| contract.chain_id == chain_id;
-        let contracts: Arc<[Contract]> = contracts.iter().filter(of_this_chain).cloned().collect();
-        contract::describe(&contracts);
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
-        let parts = Parts {
-            node,
-            store,
-            publisher,
-            decoder,
-            signals,
-            announcer: Announcer::new(chain_id, first_chain),
-            metrics: ChainMetrics::of(chain_id),
-            contracts,
-            config,
-        };
+        let parts = Parts::new(config, node, context);
         let mut connection = parts
             .store
             .pool()
@@ -171,6 +157,28 @@ impl ChainIngest {
 }
 
 impl Parts {
+    fn new(config: ChainConfig, node: Arc<Providers>, context: ChainContext) -> Self {
+        let chain_id = config.chain_id;
+        let ours = context.contracts.iter();
+        let contracts: Arc<[Contract]> = ours
+            .filter(|contract| contract.chain_id == chain_id)
+            .cloned()
+            .collect();
+        contract::describe(&contracts);
+        Self {
+            node,
+            store: context.store,
+            publisher: context.publisher,
+            decoder: context.decoder,
+            signals: context.signals,
+            announcer: Announcer::new(chain_id, context.first_chain),
+            metrics: ChainMetrics::of(chain_id),
+            contracts,
+            progress: Arc::default(),
+            config,
+        }
+    }
+
     async fn genesis(&self) -> Result<B256, IngestError> {
         self.node
             .genesis_hash()
@@ -208,21 +216,33 @@ impl Parts {
     }
 
     fn check_identity(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
-        let chain_id = self.config.chain_id;
-        if state.genesis_hash != genesis {
-            return Err(IngestError::DifferentChain {
-                chain_id,
-                stored: state.genesis_hash,
-                actual: genesis,
-            });
+        self.check_genesis(state, genesis)?;
+        match state.head {
+            Some(_) => self.check_start(state.start_block),
+            None => Ok(()),
         }
-        if state.head.is_some() && state.start_block != self.config.start_block {
-            return Err(IngestError::StartBlockMoved {
-                chain_id,
-                stored: state.start_block,
-                configured: self.config.start_block,
-            });
+    }
+
+    fn check_genesis(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
+        if state.genesis_hash == genesis {
+            return Ok(());
         }
-        Ok(())
+        Err(IngestError::DifferentChain {
+            chain_id: self.config.chain_id,
+            stored: state.genesis_hash,
+            actual: genesis,
+        })
+    }
+
+    /// More may be stored than is asked for, but not less.
+    fn check_start(&self, stored: u64) -> Result<(), IngestError> {
+        if stored <= self.config.start_block {
+            return Ok(());
+        }
+        Err(IngestError::StartBlockMoved {
+            chain_id: self.config.chain_id,
+            stored,
+            configured: self.config.start_block,
+        })
     }
 }

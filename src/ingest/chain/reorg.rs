@@ -33,6 +33,8 @@ impl Session<'_> {
         self.commit(Step {
             ancestor: Some(ancestor),
             blocks: &blocks,
+            encoded: None,
+            below: false,
             announce_from: 0,
         })
         .await
@@ -67,15 +69,13 @@ impl Session<'_> {
                 .await
                 .map_err(|error| parts.node_failed(error))?;
             let Some(number) = link.block.number.checked_sub(1) else {
-                return Err(self
-                    .too_deep(0, ReorgLimit::Start(parts.config.start_block))
-                    .await);
+                return Err(self.too_deep(0, ReorgLimit::Start(self.start)).await);
             };
             let parent = BlockRef {
                 number,
                 hash: link.parent_hash,
             };
-            let known = if number + 1 == parts.config.start_block {
+            let known = if number + 1 == self.start {
                 let root = stored::root(self.writer.connection(), chain_id);
                 parts.within(PATIENCE, root).await?
             } else {
@@ -98,8 +98,8 @@ impl Session<'_> {
         let head = self.head?;
         if number > head.number {
             None
-        } else if number < config.start_block || number == 0 {
-            Some(ReorgLimit::Start(config.start_block))
+        } else if number < self.start || number == 0 {
+            Some(ReorgLimit::Start(self.start))
         } else if let Some(finalized) = self.finalized.filter(|block| number <= block.number) {
             Some(ReorgLimit::Finalized(finalized.number))
         } else if head.number - number >= config.max_reorg_depth {

@@ -26,6 +26,8 @@ pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
     pub(super) writer: Writer,
     pub(super) genesis: B256,
+    /// The first block that is indexed, or is to be.
+    pub(super) start: u64,
     pub(super) head: Option<BlockRef>,
     pub(super) finalized: Option<BlockRef>,
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
@@ -36,12 +38,26 @@ pub(super) struct Session<'a> {
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
     followed: Option<usize>,
+    /// Whether an index may be missing that a large load left out.
+    pub(super) indexes_missing: bool,
     pub(super) stop: CancellationToken,
 }
 
 impl<'a> Session<'a> {
     /// Takes the lock, enters the chain when it is new, and reads where it stands.
     pub(super) async fn open(
+        parts: &'a Parts,
+        stop: &CancellationToken,
+    ) -> Result<Self, IngestError> {
+        let session = Self::open_anywhere(parts, stop).await?;
+        if session.head.is_some() {
+            parts.check_start(session.start)?;
+        }
+        Ok(session)
+    }
+
+    /// As [`Session::open`], where what is below the stored blocks may be wanted too.
+    pub(super) async fn open_anywhere(
         parts: &'a Parts,
         stop: &CancellationToken,
     ) -> Result<Self, IngestError> {
@@ -64,7 +80,7 @@ impl<'a> Session<'a> {
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
-        parts.check_identity(&state, genesis)?;
+        parts.check_genesis(&state, genesis)?;
         let depth = parts.config.confirmations;
         let told = watches::set_confirmations(writer.connection(), chain_id, depth);
         parts.within(PATIENCE, told).await?;
@@ -80,6 +96,7 @@ impl<'a> Session<'a> {
             parts,
             writer,
             genesis,
+            start: state.start_block,
             head: state.head,
             finalized: state.finalized,
             recorded: Tags {
@@ -91,6 +108,7 @@ impl<'a> Session<'a> {
             tokens: SeenTokens::default(),
             known_at: 0,
             followed: None,
+            indexes_missing: true,
             stop: stop.clone(),
         })
     }
@@ -154,7 +172,7 @@ impl<'a> Session<'a> {
     }
 
     /// A lock that cannot be given back goes with its connection.
-    async fn release(self) -> Result<(), IngestError> {
+    pub(super) async fn release(self) -> Result<(), IngestError> {
         self.parts
             .within(PATIENCE, self.writer.release())
             .await
@@ -175,6 +193,7 @@ impl<'a> Session<'a> {
         );
         if let Some(node_head) = view.head {
             self.follow(node_head, view.source).await?;
+            self.end_load().await?;
         }
         self.record(view).await
     }
@@ -218,7 +237,7 @@ impl<'a> Session<'a> {
                         _ => return Ok(()),
                     }
                 }
-                None if node_head.number < self.parts.config.start_block => return Ok(()),
+                None if node_head.number < self.start => return Ok(()),
                 _ => self.forward(node_head).await?,
             }
         }

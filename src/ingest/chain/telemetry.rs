@@ -8,7 +8,7 @@ use metrics::{
 
 use crate::{
     model::{ChainId, IndexedBlock},
-    source::chain::NodeError,
+    source::chain::{CHECKS, NodeError},
 };
 
 /// The metrics of one chain.
@@ -67,6 +67,10 @@ impl ChainMetrics {
             Unit::Seconds,
             "From the begin of a transaction of blocks to its commit"
         );
+        describe_counter!(
+            "chaincast_chain_work_microseconds_total",
+            "What reading and checking history took of the processors, by stage"
+        );
         let chain_id = chain_id.to_string();
         // Shown as 0 from the start: a rate over a counter that only appears with its first event misses that one.
         for name in [
@@ -79,6 +83,9 @@ impl ChainMetrics {
             "chaincast_chain_watch_polls_total",
         ] {
             counter!(name, "chain_id" => chain_id.clone()).increment(0);
+        }
+        for stage in std::iter::once("decode").chain(CHECKS) {
+            counter!("chaincast_chain_work_microseconds_total", "chain_id" => chain_id.clone(), "stage" => stage).increment(0);
         }
         for kind in NodeError::KINDS {
             counter!("chaincast_chain_node_errors_total", "chain_id" => chain_id.clone(), "kind" => kind).increment(0);

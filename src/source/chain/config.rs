@@ -49,10 +49,19 @@ pub struct ChainConfig {
     /// How long the node may take for one request, in ms.
     #[serde(default = "request_timeout_ms")]
     pub request_timeout_ms: u64,
-    /// Blocks fetched at once while catching up.
+    /// Requests in flight while catching up, at most.
     #[serde(default = "concurrency")]
     pub concurrency: usize,
-    /// Blocks a transaction while catching up.
+    /// Blocks of one request while catching up, at most; fewer when the node refuses so many.
+    #[serde(default = "request_blocks")]
+    pub request_blocks: usize,
+    /// An answer above this is refused, and fewer blocks are asked for at once, in bytes.
+    #[serde(default = "response_bytes")]
+    pub response_bytes: usize,
+    /// What history may take in memory between the node and the database, in bytes.
+    #[serde(default = "backfill_memory_bytes")]
+    pub backfill_memory_bytes: usize,
+    /// Blocks a transaction while catching up, at most; fewer when they are large.
     #[serde(default = "batch_blocks")]
     pub batch_blocks: usize,
     /// While catching up, blocks further than this behind the node's head are stored without a `new-block` update:
@@ -100,6 +109,9 @@ impl ChainConfig {
             poll_interval_ms: poll_interval_ms(),
             request_timeout_ms: request_timeout_ms(),
             concurrency: concurrency(),
+            request_blocks: request_blocks(),
+            response_bytes: response_bytes(),
+            backfill_memory_bytes: backfill_memory_bytes(),
             batch_blocks: batch_blocks(),
             announce_blocks: announce_blocks(),
             max_reorg_depth: max_reorg_depth(),
@@ -121,12 +133,38 @@ pub struct ChecksConfig {
     pub transactions_root: bool,
     pub receipts_root: bool,
     pub logs_bloom: bool,
+    /// What receipts repeat and no root is over: gas used, price paid, contract created.
+    pub derived: bool,
+    /// Which transactions' senders are recovered from their signatures.
+    pub senders: Senders,
+}
+
+/// When senders are recovered from signatures, which takes more time than all other checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Senders {
+    Off,
+    /// Of blocks that come while the head is followed, not of history.
+    Live,
+    Always,
 }
 
 impl ChecksConfig {
-    /// Whether none is switched off.
+    /// Whether every check of what is stored is on; that of senders is one more.
     pub fn all(&self) -> bool {
-        self.block_hash && self.transactions_root && self.receipts_root && self.logs_bloom
+        self.block_hash
+            && self.transactions_root
+            && self.receipts_root
+            && self.logs_bloom
+            && self.derived
+    }
+
+    /// As they are for blocks of history.
+    pub fn of_history(mut self) -> Self {
+        if self.senders == Senders::Live {
+            self.senders = Senders::Off;
+        }
+        self
     }
 }
 
@@ -137,6 +175,8 @@ impl Default for ChecksConfig {
             transactions_root: true,
             receipts_root: true,
             logs_bloom: true,
+            derived: true,
+            senders: Senders::Live,
         }
     }
 }
@@ -177,8 +217,20 @@ fn concurrency() -> usize {
     8
 }
 
+fn request_blocks() -> usize {
+    20
+}
+
+fn response_bytes() -> usize {
+    32 * 1024 * 1024
+}
+
+fn backfill_memory_bytes() -> usize {
+    96 * 1024 * 1024
+}
+
 fn batch_blocks() -> usize {
-    50
+    200
 }
 
 fn announce_blocks() -> u64 {

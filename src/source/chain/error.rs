@@ -232,7 +232,7 @@ impl NodeError {
 }
 
 /// An error with its causes, which libraries tend to leave out of their own text.
-fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -246,7 +246,7 @@ fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Hides every part of the URL that may be a key, and shortens.
-fn scrub(url: &Secret, text: &str) -> String {
+pub(super) fn scrub(url: &Secret, text: &str) -> String {
     const SHORTEST_KEY: usize = 6;
     let after_scheme = url.expose().split_once("://").map_or("", |(_, rest)| rest);
     let authority_end = after_scheme

@@ -2,30 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use alloy::network::{AnyRpcBlock, AnyRpcHeader, AnyRpcTransaction, AnyTransactionReceipt};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{ChecksConfig, Node, NodeError, decode::decode, verify::verify};
+use super::{
+    ChecksConfig, Node, NodeError, RawBlock,
+    decode::decode,
+    verify::verify,
+    wire::{RawHeader, RawReceipt},
+};
 use crate::model::{B256, BlockRef, IndexedBlock};
 
 /// Requests in flight for the receipts of one block, when the node gives them only one by one.
 const SINGLE_RECEIPTS_AT_ONCE: usize = 16;
-
-/// A block as a node sent it; receipts belong to transactions one to one.
-pub struct RawBlock {
-    pub header: AnyRpcHeader,
-    pub transactions: Vec<AnyRpcTransaction>,
-    pub receipts: Vec<AnyTransactionReceipt>,
-}
-
-impl RawBlock {
-    pub fn block_ref(&self) -> BlockRef {
-        BlockRef {
-            number: self.header.inner.number,
-            hash: self.header.hash,
-        }
-    }
-}
 
 /// Which block to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +38,7 @@ impl Node {
                 error,
             })
         })?;
-        decode(&block).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
+        decode(block).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
     /// Fetches a block as the node has it, with the receipts of that very hash.
@@ -59,82 +47,73 @@ impl Node {
             // The receipts are asked for by hash, so that both answers are of one branch.
             Wanted::Number(number) => {
                 let method = "eth_getBlockByNumber";
-                let block: Option<AnyRpcBlock> =
+                let block: Option<RawHeader> =
                     self.request(method, (format!("{number:#x}"), true)).await?;
                 let block = self.present(block, || format!("block {number}"))?;
-                let hash = block.0.inner.header.hash;
+                let hash = block.hash;
                 (method, block, self.block_receipts(hash).await?)
             }
             Wanted::Block(BlockRef { hash, .. }) => {
                 let method = "eth_getBlockByHash";
                 let block = async {
-                    let block: Option<AnyRpcBlock> = self.request(method, (hash, true)).await?;
+                    let block: Option<RawHeader> = self.request(method, (hash, true)).await?;
                     self.present(block, || format!("block {hash}"))
                 };
                 let (block, receipts) = tokio::try_join!(block, self.block_receipts(hash))?;
                 (method, block, receipts)
             }
         };
-        let block = block.into_inner();
-        let header = block.header;
         let asked = match wanted {
-            Wanted::Number(number) => header.inner.number == number,
-            Wanted::Block(block) => header.hash == block.hash,
+            Wanted::Number(number) => block.number == number,
+            Wanted::Block(wanted) => block.hash == wanted.hash,
         };
         if !asked {
-            let reason = format!(
-                "block {} {}, not {wanted:?}",
-                header.inner.number, header.hash
-            );
+            let reason = format!("block {} {}, not {wanted:?}", block.number, block.hash);
             return Err(self.bad_answer(method, reason));
         }
-        let transactions = block.transactions.into_transactions_vec();
         let receipts = match receipts {
             Some(receipts) => receipts,
-            None => self.single_receipts(&transactions).await?,
+            None => self.single_receipts(&block).await?,
         };
-        self.matched(RawBlock {
-            header,
-            transactions,
-            receipts,
-        })
+        let block = RawBlock::new(block, receipts);
+        self.matched(&block)?;
+        Ok(block)
     }
 
     /// The receipts of a block; `None` when the node has no method for that.
-    async fn block_receipts(
-        &self,
-        hash: B256,
-    ) -> Result<Option<Vec<AnyTransactionReceipt>>, NodeError> {
+    async fn block_receipts(&self, hash: B256) -> Result<Option<Vec<RawReceipt>>, NodeError> {
         if self.single_receipts.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let answer: Result<Option<Vec<AnyTransactionReceipt>>, _> =
+        let answer: Result<Option<Vec<RawReceipt>>, _> =
             self.request("eth_getBlockReceipts", (hash,)).await;
         match answer {
             Ok(receipts) => self
                 .present(receipts, || format!("the receipts of block {hash}"))
                 .map(Some),
             Err(error) if error.is_unknown_method() => {
-                if !self.single_receipts.swap(true, Ordering::Relaxed) {
-                    tracing::info!(
-                        node = self.shown_url(),
-                        "the node has no eth_getBlockReceipts: receipts are fetched one by one"
-                    );
-                }
+                self.lacks_block_receipts();
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn single_receipts(
-        &self,
-        transactions: &[AnyRpcTransaction],
-    ) -> Result<Vec<AnyTransactionReceipt>, NodeError> {
-        let hashes: Vec<B256> = transactions.iter().map(hash_of).collect();
+    /// Remembers that receipts are to be asked for by transaction.
+    pub(super) fn lacks_block_receipts(&self) {
+        if !self.single_receipts.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                node = self.shown_url(),
+                "the node has no eth_getBlockReceipts: receipts are fetched one by one"
+            );
+        }
+    }
+
+    async fn single_receipts(&self, block: &RawHeader) -> Result<Vec<RawReceipt>, NodeError> {
+        let hashes: Vec<B256> = block.transactions.iter().map(|sent| sent.hash).collect();
         stream::iter(hashes)
             .map(|hash| async move {
-                let receipt: Option<AnyTransactionReceipt> =
+                let receipt: Option<RawReceipt> =
                     self.request("eth_getTransactionReceipt", (hash,)).await?;
                 self.present(receipt, || format!("the receipt of transaction {hash}"))
             })
@@ -145,7 +124,7 @@ impl Node {
 
     /// Receipts must be those of the block's transactions, in order and of its hash; else the node lags or answered
     /// from two branches.
-    fn matched(&self, block: RawBlock) -> Result<RawBlock, NodeError> {
+    pub(super) fn matched(&self, block: &RawBlock) -> Result<(), NodeError> {
         let method = "eth_getBlockReceipts";
         let at = block.block_ref();
         if block.receipts.len() < block.transactions.len() {
@@ -165,23 +144,14 @@ impl Node {
             return Err(self.bad_answer(method, reason));
         }
         for (index, (sent, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
-            if receipt.block_hash() != Some(at.hash) || receipt.transaction_hash() != hash_of(sent)
-            {
+            if receipt.block_hash != at.hash || receipt.transaction_hash != sent.hash {
                 let reason = format!(
-                    "receipt {index} is of transaction {} in block {:?}, not of {} in {}",
-                    receipt.transaction_hash(),
-                    receipt.block_hash(),
-                    hash_of(sent),
-                    at.hash
+                    "receipt {index} is of transaction {} in block {}, not of {} in {}",
+                    receipt.transaction_hash, receipt.block_hash, sent.hash, at.hash
                 );
                 return Err(self.bad_answer(method, reason));
             }
         }
-        Ok(block)
+        Ok(())
     }
-}
-
-fn hash_of(transaction: &AnyRpcTransaction) -> B256 {
-    use alloy::network::TransactionResponse;
-    transaction.tx_hash()
 }

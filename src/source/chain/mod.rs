@@ -4,25 +4,38 @@
 //! passed the checks that are on. Assumes nothing of the node: it may lag, lie, answer from two branches, or go away.
 
 mod backoff;
+mod batch;
+mod bloom;
+mod chunk;
 mod config;
 mod decode;
+mod encode;
 mod error;
 mod fetch;
 mod head;
+mod history;
+mod limit;
 mod lookup;
+mod pace;
 mod providers;
+mod quantity;
+mod refusal;
 mod rpc;
 mod token;
 mod transfers;
 mod verify;
+mod wire;
 
 pub use backoff::Backoff;
-pub use config::{ChainConfig, ChecksConfig};
+pub use chunk::Chunk;
+pub use config::{ChainConfig, ChecksConfig, Senders};
 pub use error::NodeError;
-pub use fetch::{RawBlock, Wanted};
+pub use fetch::Wanted;
 pub use head::{HeadFollower, NodeView};
+pub use history::{Direction, History, Hold, Segment};
 pub use lookup::SeenTransaction;
 pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use token::TokenMetadata;
-pub use verify::{CheckError, verify};
+pub use verify::{CHECKS, CheckError, verify};
+pub use wire::{RawBlock, RawHeader, RawLog, RawReceipt, RawTransaction};

@@ -18,24 +18,28 @@ use alloy::{
 };
 use serde::Deserialize;
 
-use super::{ChainConfig, NodeError, ProviderConfig, providers::request_took};
+use super::{
+    ChainConfig, NodeError, ProviderConfig, limit::Limit, pace::Pace, providers::request_took,
+};
 use crate::model::{B256, BlockRef, ChainId, Secret};
 
 /// A node, reached over HTTP.
 pub struct Node {
     client: RpcClient,
     /// The same connections, for requests whose answers are read as bytes.
-    #[allow(dead_code)]
     pub(super) http: reqwest::Client,
-    #[allow(dead_code)]
     pub(super) endpoint: Url,
     pub(super) url: Secret,
-    chain_id: ChainId,
+    pub(super) chain_id: ChainId,
     /// How metrics call it.
     name: String,
     timeout: Duration,
     /// Set once the node said that it has no `eth_getBlockReceipts`.
     pub(super) single_receipts: AtomicBool,
+    /// How much of history it is asked for at once.
+    pub(super) pace: Pace,
+    /// A larger answer is refused, in bytes.
+    pub(super) response_bytes: usize,
 }
 
 /// The blocks that a node names by a tag.
@@ -131,6 +135,12 @@ impl Node {
             name: name.to_owned(),
             timeout,
             single_receipts: AtomicBool::new(false),
+            pace: Pace::new(Limit::new(
+                config.request_blocks,
+                config.concurrency,
+                Duration::from_millis(config.rest_max_ms),
+            )),
+            response_bytes: config.response_bytes,
         })
     }
 

@@ -23,7 +23,7 @@ pub use ledger::Ledger;
 pub use line::{Heard, Line, Over, Query};
 pub use redis::Redis;
 pub use script::Script;
-pub use server::{Server, run_to_end};
+pub use server::{Server, run_to_end, spawn};
 pub use sse::SseReader;
 pub use temporary::Temporary;
 pub use wait::{PATIENCE, eventually};

@@ -134,6 +134,15 @@ pub async fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
+/// A command that runs on; killed when dropped.
+pub fn spawn(arguments: &[&str]) -> Child {
+    command(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 /// Without the variables of whoever runs the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);

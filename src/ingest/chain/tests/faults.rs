@@ -171,27 +171,51 @@ async fn a_start_that_cannot_work_fails_and_says_why() {
         "{text}"
     );
 
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
-    running.stop().await;
-    let moved = ChainConfig {
+    stage.control.mine(1).await.unwrap();
+    let later = ChainConfig {
         start_block: 1,
         ..stage.config()
     };
-    let Err(error) = stage.ingest(moved).await else {
+    let running = stage.ingest(later).await.unwrap();
+    stage.caught_up().await;
+    running.stop().await;
+    let Err(error) = stage.ingest(stage.config()).await else {
         panic!("it was accepted")
     };
+    let text = error.to_string();
     assert!(
         matches!(
             error,
             IngestError::StartBlockMoved {
-                stored: 0,
-                configured: 1,
+                stored: 1,
+                configured: 0,
                 ..
             }
-        ),
-        "{error}"
+        ) && text.contains("chaincast backfill --from 0"),
+        "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_block_above_the_stored_one_is_accepted_as_more_is_there() {
+    let stage = Stage::new().await;
+    let running = stage.ingest(stage.config()).await.unwrap();
+    stage.caught_up().await;
+    running.stop().await;
+    stage.control.mine(6).await.unwrap();
+    let moved = ChainConfig {
+        start_block: 3,
+        ..stage.config()
+    };
+    let running = stage.ingest(moved).await.unwrap();
+    stage.caught_up().await;
+    // A reorg that goes below the configured start, but not below what is stored.
+    stage.control.reorg(5).await.unwrap();
+    stage.control.mine(1).await.unwrap();
+    stage.caught_up().await;
+    stage.assert_equals_node().await;
+    assert_eq!(stage.state().await.start_block, 0);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,6 +310,7 @@ async fn a_block_that_fails_a_check_is_never_stored() {
     // Switched off, it is stored, and counts as unproven.
     let checks = ChecksConfig {
         receipts_root: false,
+        derived: false,
         ..Default::default()
     };
     let running = stage

@@ -1,0 +1,214 @@
+//! `chaincast backfill`
+
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{Failure, terminal};
+use crate::{
+    bus::Bus,
+    config::{Config, Sources},
+    ingest::{Backfill, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates},
+    model::ChainId,
+    shutdown::Tasks,
+    source::price::OnChainSources,
+    store::{Store, StoreError, chain::ChainState},
+    telemetry,
+};
+
+/// How often a terminal's bar is drawn, and a line is logged where there is none.
+const DRAWN: Duration = Duration::from_millis(500);
+const LOGGED: Duration = Duration::from_secs(3);
+/// How often is looked whether there is anything to show yet.
+const ASKED: Duration = Duration::from_millis(50);
+/// Rates are of so many of these intervals.
+const REMEMBERED: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct BackfillArgs {
+    /// TOML file; config/default.toml documents every key
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// First block to index
+    #[arg(long, value_name = "BLOCK")]
+    from: u64,
+    /// Last block to index; the node's head when left out
+    #[arg(long, value_name = "BLOCK")]
+    to: Option<u64>,
+    /// Which of the configured chains, by its id; the first when left out
+    #[arg(long, value_name = "ID")]
+    chain: Option<ChainId>,
+}
+
+pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
+    let config = Config::load(&Sources::from_process(Some(&args.config)))?;
+    telemetry::init_logs(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
+    if args.to.is_some_and(|to| to < args.from) {
+        return Err(Failure::Usage("--to is below --from".to_owned()));
+    }
+    let wanted = args.chain.unwrap_or(config.first_chain());
+    let chain = config.chains.iter().find(|chain| chain.chain_id == wanted);
+    let chain =
+        chain.ok_or_else(|| Failure::Usage(format!("--chain {wanted} is not among [[chains]]")))?;
+
+    let stop = CancellationToken::new();
+    let signal = terminal::stop_signal().map_err(Failure::failed)?;
+    let stopping = stop.clone();
+    let _signal = AbortOnDropHandle::new(tokio::spawn(async move {
+        signal.await;
+        stopping.cancel();
+    }));
+    let store = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        store = Store::connect(&config.database) => store.map_err(Failure::failed)?,
+    };
+    let (tasks, _failures) = Tasks::new();
+    let bus = Bus::connect(&config.bus, store.clone(), &tasks)
+        .await
+        .map_err(Failure::failed)?;
+    let sources =
+        OnChainSources::new(&config.prices, config.first_chain()).map_err(Failure::failed)?;
+    // Ticks are stored; who writes prices reads them there.
+    let (signals, _) = PriceSignals::new();
+    let context = ChainContext {
+        first_chain: config.first_chain(),
+        store: store.clone(),
+        publisher: bus.publisher(),
+        decoder: Arc::new(sources),
+        signals,
+        contracts: config.contracts()?.into(),
+    };
+    let backfill =
+        Backfill::new(chain.clone(), context, args.from, args.to).map_err(Failure::failed)?;
+
+    let goal = Arc::new(Mutex::new(None));
+    let showing = AbortOnDropHandle::new(tokio::spawn(show(backfill.progress(), goal.clone())));
+    let began = Instant::now();
+    let ended = backfill
+        .run(&stop, |known| {
+            goal.lock().get_or_insert(known);
+        })
+        .await;
+    drop(showing);
+    let done = backfill.progress().now();
+    tasks.drain(Duration::from_secs(5)).await;
+    store.close().await;
+    match ended {
+        Ok(state) => {
+            println!("{}", told(&state, done, began.elapsed()));
+            let whole = goal.lock().is_some_and(|goal| reached(&state, goal));
+            if !whole {
+                println!("it was stopped: the same command resumes there");
+            }
+            Ok(())
+        }
+        Err(IngestError::Store(StoreError::Locked(_))) => Err(Failure::Failed(format!(
+            "chain {wanted} is written by another process, such as `chaincast serve`: stop it first, or let it catch \
+             up by itself"
+        ))),
+        Err(error) => Err(Failure::Failed(format!(
+            "{error}; the same command resumes where this ended"
+        ))),
+    }
+}
+
+fn reached(state: &ChainState, goal: Goal) -> bool {
+    let head = state.head.map(|head| head.number);
+    goal.blocks == 0 || (state.start_block <= goal.from && head >= Some(goal.to))
+}
+
+fn told(state: &ChainState, done: Rates, took: Duration) -> String {
+    let chain_id = state.chain_id;
+    let Some(head) = state.head else {
+        return format!("chain {chain_id}: nothing is indexed yet");
+    };
+    let verified = match state.verified_through {
+        Some(number) => format!("verified through {number}"),
+        None => "not verified".to_owned(),
+    };
+    format!(
+        "chain {chain_id} is indexed from block {} to {}, {verified}; {} blocks and {} rows were stored in {:.1} s",
+        state.start_block,
+        head.number,
+        done.blocks,
+        done.rows,
+        took.as_secs_f64()
+    )
+}
+
+/// Draws a bar, or logs lines, until it is dropped.
+async fn show(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
+    let terminal = std::io::stderr().is_terminal();
+    let bar = Drawn(terminal.then(ProgressBar::no_length));
+    if let Some(bar) = &bar.0
+        && let Ok(style) =
+            ProgressStyle::with_template("{bar:32} {percent}% of {len} blocks  {msg}")
+    {
+        bar.set_style(style);
+    }
+    let mut every = tokio::time::interval(if terminal { DRAWN } else { LOGGED });
+    let goal = loop {
+        if let Some(goal) = *goal.lock() {
+            break goal;
+        }
+        tokio::time::sleep(ASKED).await;
+    };
+    let mut moments = vec![(Instant::now(), progress.now())];
+    loop {
+        every.tick().await;
+        moments.push((Instant::now(), progress.now()));
+        if moments.len() > REMEMBERED + 1 {
+            moments.remove(0);
+        }
+        let ((began, first), (ended, last)) = (moments[0], moments[moments.len() - 1]);
+        let seconds = (ended - began).as_secs_f64();
+        let lately = last.since(first);
+        let rate = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
+        let left = goal.blocks.saturating_sub(last.blocks);
+        let eta = (lately.blocks > 0).then(|| {
+            let seconds = left as f64 * seconds / lately.blocks as f64;
+            HumanDuration(Duration::from_secs(seconds as u64)).to_string()
+        });
+        let eta = eta.unwrap_or_else(|| "unknown".to_owned());
+        let bottleneck = lately.bottleneck().name();
+        match &bar.0 {
+            Some(bar) => {
+                bar.set_length(goal.blocks.max(last.blocks));
+                bar.set_position(last.blocks);
+                bar.set_message(format!(
+                    "{} blocks/s, {} rows/s, {eta} left, waiting for {bottleneck}",
+                    HumanCount(rate(lately.blocks)),
+                    HumanCount(rate(lately.rows)),
+                ));
+            }
+            None => tracing::info!(
+                blocks = last.blocks,
+                of = goal.blocks,
+                blocks_per_second = rate(lately.blocks),
+                rows_per_second = rate(lately.rows),
+                eta,
+                bottleneck,
+                "backfill"
+            ),
+        }
+    }
+}
+
+/// A bar that leaves the terminal as it was.
+struct Drawn(Option<ProgressBar>);
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

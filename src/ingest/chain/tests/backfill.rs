@@ -1,0 +1,307 @@
+//! History on purpose: downwards, upwards, killed, throttled, and on a node that changes its branch meanwhile.
+
+use std::sync::Arc;
+
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    proxy::{Answer, Proxy},
+    stage::{CHAIN, EveryTransfer, Stage, eventually},
+};
+use crate::{
+    dev::deploy_or_load,
+    ingest::{Backfill, ChainContext, IngestError, PriceSignals},
+    model::Secret,
+    source::chain::{ChainConfig, ChecksConfig},
+    store::{
+        StoreError,
+        chain::ChainState,
+        writer::{Stream, Writer},
+    },
+};
+
+const BLOCKS: &str = "eth_getBlockByNumber";
+
+/// Small requests and transactions, so that there are many of them.
+fn behind(proxy: &Proxy, stage: &Stage) -> ChainConfig {
+    ChainConfig {
+        rpc_url: Secret::new(proxy.url()),
+        request_blocks: 3,
+        batch_blocks: 5,
+        rest_max_ms: 2_000,
+        ..stage.config()
+    }
+}
+
+fn backfill(stage: &Stage, config: ChainConfig, from: u64, to: Option<u64>) -> Backfill {
+    let (signals, _) = PriceSignals::new();
+    let context = ChainContext {
+        first_chain: CHAIN,
+        store: stage.store.clone(),
+        publisher: stage.bus.publisher(),
+        decoder: Arc::new(EveryTransfer),
+        signals,
+        contracts: stage.contracts.clone(),
+    };
+    Backfill::new(config, context, from, to).unwrap()
+}
+
+async fn filled(
+    stage: &Stage,
+    config: ChainConfig,
+    from: u64,
+    to: Option<u64>,
+) -> Result<ChainState, IngestError> {
+    let backfill = backfill(stage, config, from, to);
+    backfill.run(&CancellationToken::new(), |_| {}).await
+}
+
+/// One that can be killed.
+fn started(
+    stage: &Stage,
+    config: ChainConfig,
+    from: u64,
+) -> JoinHandle<Result<ChainState, IngestError>> {
+    let backfill = backfill(stage, config, from, None);
+    tokio::spawn(async move { backfill.run(&CancellationToken::new(), |_| {}).await })
+}
+
+/// As by SIGKILL: what is not committed is gone, and the lock with the connection.
+async fn killed(stage: &Stage, running: JoinHandle<Result<ChainState, IngestError>>) {
+    running.abort();
+    running.await.ok();
+    eventually("the lock of a killed writer is free", async || {
+        let writer = Writer::acquire(&stage.store, Stream::Chain(CHAIN)).await;
+        writer.ok()?.release().await.ok()
+    })
+    .await;
+}
+
+/// A stage with contracts and blocks up to this height.
+async fn history(blocks: u64) -> Stage {
+    let stage = Stage::new().await;
+    let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
+    deploy_or_load(&url, stage.dir.path()).await.unwrap();
+    let (head, _) = stage.control.head().await.unwrap();
+    assert!(head < blocks);
+    stage.control.mine(blocks - head).await.unwrap();
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_below_is_filled_downwards_and_a_kill_in_the_middle_resumes() {
+    let stage = history(60).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = behind(&proxy, &stage);
+    let state = filled(&stage, config.clone(), 50, None).await.unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (50, 60));
+    assert_eq!(stage.count("SELECT count(*) FROM transfers").await, 0);
+
+    proxy.hold_after(BLOCKS, 25);
+    let running = started(&stage, config.clone(), 0);
+    let middle = eventually("the middle", async || {
+        let start = stage.state().await.start_block;
+        (start < 50 && proxy.holds(BLOCKS)).then_some(start)
+    })
+    .await;
+    killed(&stage, running).await;
+    proxy.pass(BLOCKS);
+    assert!(middle > 0);
+    let state = stage.state().await;
+    assert!((1..50).contains(&state.start_block));
+    assert_eq!(state.verified_through, Some(60));
+    stage.assert_equals_node().await;
+
+    stage.control.mine(5).await.unwrap();
+    let state = filled(&stage, config, 0, None).await.unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (0, 65));
+    assert_eq!(state.verified_through, Some(65));
+    stage.assert_equals_node().await;
+    assert_eq!(stage.count("SELECT count(*) FROM blocks").await, 66);
+    assert!(stage.count("SELECT count(*) FROM transfers").await > 10);
+    assert!(stage.count("SELECT count(*) FROM ticks").await > 0);
+    // Only what is above the stored head is news, never what is below.
+    let announced = "SELECT count(*) FROM updates WHERE event = 'new-block'";
+    assert_eq!(stage.count(announced).await, 11 + 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_on_the_way_up_resumes_and_serve_goes_on_from_there() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = behind(&proxy, &stage);
+    proxy.hold_after(BLOCKS, 25);
+    let running = started(&stage, config.clone(), 4);
+    eventually("the middle", async || {
+        let state = crate::store::chain::state(&mut *stage.connection().await, CHAIN)
+            .await
+            .unwrap()?;
+        (state.head.is_some() && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    killed(&stage, running).await;
+    proxy.pass(BLOCKS);
+    assert!(stage.state().await.head.unwrap().number < 80);
+    stage.assert_equals_node().await;
+
+    let state = filled(&stage, config.clone(), 4, Some(30)).await.unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (4, 30));
+    let serving = stage
+        .ingest(ChainConfig {
+            start_block: 4,
+            ..config
+        })
+        .await
+        .unwrap();
+    let head = stage.caught_up().await;
+    stage.assert_equals_node().await;
+    assert_eq!(stage.state().await.verified_through, Some(head.number));
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reorg_during_backfill_is_followed() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    proxy.hold_after(BLOCKS, 14);
+    let running = started(&stage, behind(&proxy, &stage), 60);
+    eventually("the middle", async || {
+        let state = crate::store::chain::state(&mut *stage.connection().await, CHAIN)
+            .await
+            .unwrap()?;
+        (state.head.is_some_and(|head| head.number >= 63) && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    let (head, _) = stage.control.head().await.unwrap();
+    stage.control.reorg(head - 61).await.unwrap();
+    proxy.pass(BLOCKS);
+    let state = running.await.unwrap().unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (60, head));
+    stage.assert_equals_node().await;
+    assert!(stage.count("SELECT count(*) FROM dropped_blocks").await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_proven_ends_verified_through_and_what_is_begins_it_again() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = behind(&proxy, &stage);
+    filled(&stage, config.clone(), 30, None).await.unwrap();
+    let unproven = ChainConfig {
+        checks: ChecksConfig {
+            receipts_root: false,
+            ..ChecksConfig::default()
+        },
+        ..config.clone()
+    };
+    let state = filled(&stage, unproven, 20, None).await.unwrap();
+    assert_eq!((state.start_block, state.verified_through), (20, None));
+    let state = filled(&stage, config, 10, None).await.unwrap();
+    assert_eq!((state.start_block, state.verified_through), (10, Some(19)));
+    stage.assert_equals_node().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_asks_for_a_rest_gets_it() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = behind(&proxy, &stage);
+    filled(&stage, config.clone(), 0, Some(20)).await.unwrap();
+    proxy.set("eth_getBlockReceipts", Answer::Throttled("1"));
+    let asked = proxy.asked("eth_getBlockReceipts");
+    let running = started(&stage, config, 0);
+    eventually("it was throttled", async || {
+        (proxy.asked("eth_getBlockReceipts") > asked).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    proxy.pass("eth_getBlockReceipts");
+    let state = running.await.unwrap().unwrap();
+    let rested = began.elapsed();
+    assert!(rested.as_millis() >= 900, "it went on after {rested:?}");
+    assert_eq!(state.head.unwrap().number, 80);
+    stage.assert_equals_node().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_shrink_to_what_a_node_takes_and_are_left_out_where_there_are_none() {
+    let stage = history(80).await;
+    for (most, from) in [(2, 20), (1, 0)] {
+        let proxy = Proxy::before(stage.anvil_options.port).await;
+        proxy.allow_calls(most);
+        let config = ChainConfig {
+            request_blocks: 10,
+            ..behind(&proxy, &stage)
+        };
+        let state = filled(&stage, config, from, None).await.unwrap();
+        assert_eq!((state.start_block, state.head.unwrap().number), (from, 80));
+        assert_eq!(proxy.most_calls_seen(), if most == 1 { 0 } else { most });
+        stage.assert_equals_node().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_above_the_limit_is_refused_and_a_single_block_above_it_is_told() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = ChainConfig {
+        request_blocks: 20,
+        // About two empty blocks of anvil's.
+        response_bytes: 4_000,
+        ..behind(&proxy, &stage)
+    };
+    let empty_from = 80 - 15;
+    let state = filled(&stage, config, empty_from, None).await.unwrap();
+    assert_eq!(state.head.unwrap().number, 80);
+    stage.assert_equals_node().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_of_history_are_fetched_by_transaction_where_they_cannot_be_by_block() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let missing = Answer::Error(-32601, "the method does not exist/is not available");
+    proxy.set("eth_getBlockReceipts", missing);
+    filled(&stage, behind(&proxy, &stage), 0, None)
+        .await
+        .unwrap();
+    stage.assert_equals_node().await;
+    assert!(proxy.asked("eth_getTransactionReceipt") > 10);
+    assert!(stage.count("SELECT count(*) FROM transfers").await > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_another_process_writes_is_left_alone() {
+    let stage = Stage::new().await;
+    let writer = Writer::acquire(&stage.store, Stream::Chain(CHAIN))
+        .await
+        .unwrap();
+    let error = filled(&stage, stage.config(), 0, None).await.unwrap_err();
+    assert!(
+        matches!(error, IngestError::Store(StoreError::Locked(_))),
+        "{error}"
+    );
+    writer.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_after_the_running_commit_without_an_error() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    proxy.hold_after(BLOCKS, 25);
+    let backfill = backfill(&stage, behind(&proxy, &stage), 0, None);
+    let progress = backfill.progress();
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let running = tokio::spawn(async move { backfill.run(&stopping, |_| {}).await });
+    eventually("the middle", async || {
+        (progress.now().blocks > 0 && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    stop.cancel();
+    let state = running.await.unwrap().unwrap();
+    assert!(state.head.unwrap().number < 80);
+    assert!(progress.now().rows > progress.now().blocks);
+    stage.assert_equals_node().await;
+}

@@ -1,0 +1,265 @@
+//! JSON-RPC batches: several calls of one method in one HTTP request, answered in any order.
+//!
+//! One call is sent without an array, for nodes that know none. Nothing is retried here.
+
+use std::{fmt::Write, time::SystemTime};
+
+use alloy::transports::http::reqwest::{
+    Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    Node, NodeError,
+    refusal::{Refusal, refusal, retry_after},
+};
+
+/// A node's words about an error are read up to here.
+const ERROR_BYTES: usize = 4096;
+
+/// An answer to one call.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
+struct Answer<T> {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default = "nothing")]
+    result: Option<T>,
+    #[serde(default)]
+    error: Option<RpcError>,
+}
+
+fn nothing<T>() -> Option<T> {
+    None
+}
+
+#[derive(Deserialize)]
+struct RpcError {
+    #[serde(default)]
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+impl Node {
+    /// Sends a call of `method` with each of `params` (JSON arrays); the answer as bytes.
+    pub(super) async fn post(
+        &self,
+        method: &'static str,
+        params: &[String],
+    ) -> Result<Vec<u8>, NodeError> {
+        let single = params.len() == 1;
+        let mut body = String::with_capacity(params.len() * 100);
+        for (id, params) in params.iter().enumerate() {
+            body.push(if id == 0 { '[' } else { ',' });
+            // Writing to a string cannot fail.
+            let _ = write!(
+                body,
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+            );
+        }
+        if single {
+            body.remove(0);
+        } else {
+            body.push(']');
+        }
+        let sent = self
+            .http
+            .post(self.endpoint.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await;
+        let answer = sent.map_err(|error| self.broke(error))?;
+        if answer.status().is_success() {
+            return self.body(method, answer).await;
+        }
+        Err(self.refused(method, params.len(), answer).await)
+    }
+
+    async fn body(&self, method: &'static str, mut answer: Response) -> Result<Vec<u8>, NodeError> {
+        let most = self.response_bytes;
+        let announced = answer.content_length().unwrap_or(0);
+        let too_large = || {
+            self.counted(NodeError::TooLarge {
+                url: self.shown_url(),
+                method,
+                reason: format!("its answer is above response_bytes = {most}"),
+            })
+        };
+        if announced > most as u64 {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::with_capacity(announced as usize);
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.broke(error))? {
+            if bytes.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// What an HTTP error means.
+    async fn refused(&self, method: &'static str, calls: usize, mut answer: Response) -> NodeError {
+        let status = answer.status();
+        let wait = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after(value, SystemTime::now()));
+        let mut said = Vec::new();
+        while said.len() < ERROR_BYTES
+            && let Ok(Some(chunk)) = answer.chunk().await
+        {
+            said.extend_from_slice(&chunk);
+        }
+        said.truncate(ERROR_BYTES);
+        let said = String::from_utf8_lossy(&said);
+        let reason = self.scrubbed(&format!("HTTP status {status} {}", said.trim()));
+        let url = self.shown_url();
+        let meant = match status {
+            StatusCode::TOO_MANY_REQUESTS => Refusal::TooOften,
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooMuch,
+            StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => Refusal::TooOften,
+            _ => refusal(0, &said),
+        };
+        let no_batches = matches!(
+            status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::NOT_IMPLEMENTED
+        );
+        self.counted(match meant {
+            Refusal::TooOften => NodeError::Throttled {
+                url,
+                reason,
+                retry_after: wait,
+            },
+            Refusal::TooMuch => NodeError::TooLarge {
+                url,
+                method,
+                reason,
+            },
+            Refusal::Other if no_batches && calls > 1 => {
+                self.has_no_batches();
+                NodeError::TooLarge {
+                    url,
+                    method,
+                    reason,
+                }
+            }
+            Refusal::Other => NodeError::Unreachable { url, reason },
+        })
+    }
+
+    /// Results by the order of the calls; `None` for null. Work for the processor alone.
+    pub(super) fn answers<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        calls: usize,
+        body: &[u8],
+    ) -> Result<Vec<Option<T>>, NodeError> {
+        let bad = |error: serde_json::Error| self.bad_answer(method, error.to_string());
+        let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        if !is_array {
+            let answer: Answer<T> = serde_json::from_slice(body).map_err(bad)?;
+            return match answer.error {
+                Some(error) => Err(self.rpc_error(method, calls, error)),
+                None if calls == 1 => Ok(vec![answer.result]),
+                None => {
+                    self.has_no_batches();
+                    Err(self.counted(NodeError::TooLarge {
+                        url: self.shown_url(),
+                        method,
+                        reason: "it answered one of several calls".to_owned(),
+                    }))
+                }
+            };
+        }
+        let given: Vec<Answer<T>> = serde_json::from_slice(body).map_err(bad)?;
+        let mut results: Vec<Option<Option<T>>> = Vec::new();
+        results.resize_with(calls, || None);
+        for answer in given {
+            if let Some(error) = answer.error {
+                return Err(self.rpc_error(method, 1, error));
+            }
+            let place = answer
+                .id
+                .and_then(|id| results.get_mut(usize::try_from(id).ok()?));
+            match place {
+                Some(place @ None) => *place = Some(answer.result),
+                _ => {
+                    let reason = format!("an answer has the id {:?}", answer.id);
+                    return Err(self.bad_answer(method, reason));
+                }
+            }
+        }
+        results
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| self.bad_answer(method, "a call of a batch has no answer".to_owned()))
+    }
+
+    /// `calls` is how many the error is about.
+    fn rpc_error(&self, method: &'static str, calls: usize, error: RpcError) -> NodeError {
+        let url = self.shown_url();
+        let message = self.scrubbed(&error.message);
+        let refused = NodeError::Refused {
+            url: url.clone(),
+            method,
+            code: error.code,
+            message: message.clone(),
+        };
+        let reason = format!("{message} (code {})", error.code);
+        let error = match refusal(error.code, &error.message) {
+            Refusal::TooOften => NodeError::Throttled {
+                url,
+                reason,
+                retry_after: None,
+            },
+            Refusal::TooMuch => NodeError::TooLarge {
+                url,
+                method,
+                reason,
+            },
+            // One error for an array of calls, about none of them: it knows no arrays.
+            Refusal::Other if calls > 1 && !refused.is_unknown_method() => {
+                self.has_no_batches();
+                NodeError::TooLarge {
+                    url,
+                    method,
+                    reason,
+                }
+            }
+            Refusal::Other => refused,
+        };
+        self.counted(error)
+    }
+
+    fn has_no_batches(&self) {
+        tracing::info!(
+            node = self.shown_url(),
+            "the node answers no batches of calls: blocks are asked for one by one"
+        );
+        self.pace.unbatched();
+    }
+
+    fn broke(&self, error: alloy::transports::http::reqwest::Error) -> NodeError {
+        let reason = if error.is_timeout() {
+            "it was not answered in time".to_owned()
+        } else {
+            self.scrubbed(&super::error::chain_of(&error.without_url()))
+        };
+        self.counted(NodeError::Unreachable {
+            url: self.shown_url(),
+            reason,
+        })
+    }
+
+    fn scrubbed(&self, text: &str) -> String {
+        super::error::scrub(&self.url, text)
+    }
+}

@@ -1,0 +1,275 @@
+//! The bytes that hashes and roots are of: headers, transactions and receipts in RLP (Yellow Paper, EIP-2718). Pure.
+
+use alloy::{
+    consensus::{
+        Header, Signed, TxEip1559, TxEip2930, TxEip4844, TxEip4844Variant, TxEip7702, TxEnvelope,
+        TxLegacy,
+    },
+    primitives::{Bloom, Signature, TxKind},
+    rlp::{BufMut, Encodable, Header as RlpHeader},
+};
+
+use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
+
+/// A deposit of an OP-stack chain: made by the chain itself, without a signature.
+pub(super) const DEPOSIT: u8 = 0x7e;
+
+/// The header that is hashed.
+pub(super) fn header(raw: &RawHeader) -> Result<Header, String> {
+    let missing = |field: &str| format!("its hash cannot be recomputed: it has no {field}");
+    Ok(Header {
+        parent_hash: raw.parent_hash,
+        ommers_hash: raw.ommers_hash,
+        beneficiary: raw.beneficiary,
+        state_root: raw.state_root,
+        transactions_root: raw.transactions_root,
+        receipts_root: raw.receipts_root,
+        logs_bloom: raw.logs_bloom,
+        difficulty: raw.difficulty.unwrap_or_default(),
+        number: raw.number,
+        gas_limit: raw.gas_limit,
+        gas_used: raw.gas_used,
+        timestamp: raw.timestamp,
+        extra_data: raw.extra_data.clone(),
+        mix_hash: raw.mix_hash.ok_or_else(|| missing("mixHash"))?,
+        nonce: raw.nonce.ok_or_else(|| missing("nonce"))?,
+        base_fee_per_gas: raw.base_fee_per_gas,
+        withdrawals_root: raw.withdrawals_root,
+        blob_gas_used: raw.blob_gas_used,
+        excess_blob_gas: raw.excess_blob_gas,
+        parent_beacon_block_root: raw.parent_beacon_block_root,
+        requests_hash: raw.requests_hash,
+        block_access_list_hash: raw.block_access_list_hash,
+        slot_number: raw.slot_number,
+    })
+}
+
+/// A transaction as Ethereum knows it; `None` for a type of another chain. The error says what it lacks.
+pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, String> {
+    let kind = sent.kind();
+    if kind > 4 {
+        return Ok(None);
+    }
+    let given = |value: Option<u128>, field: &str| {
+        value.ok_or_else(|| format!("has no {field}, which type {kind} needs"))
+    };
+    let chain_id = || {
+        sent.chain_id
+            .ok_or_else(|| format!("has no chainId, which type {kind} needs"))
+    };
+    let receiver = || {
+        sent.to
+            .ok_or_else(|| format!("has no receiver, which type {kind} needs"))
+    };
+    let (signature, signed_for) = signature(sent)?;
+    let to = sent.to.map_or(TxKind::Create, TxKind::Call);
+    let value = sent.value.unwrap_or_default();
+    let input = sent.input.clone();
+    let access_list = sent.access_list.clone().unwrap_or_default();
+    let (nonce, gas_limit, hash) = (sent.nonce, sent.gas, sent.hash);
+    Ok(Some(match kind {
+        0 => {
+            let transaction = TxLegacy {
+                chain_id: signed_for,
+                nonce,
+                gas_price: given(sent.gas_price, "gasPrice")?,
+                gas_limit,
+                to,
+                value,
+                input,
+            };
+            Signed::new_unchecked(transaction, signature, hash).into()
+        }
+        1 => {
+            let transaction = TxEip2930 {
+                chain_id: chain_id()?,
+                nonce,
+                gas_price: given(sent.gas_price, "gasPrice")?,
+                gas_limit,
+                to,
+                value,
+                access_list,
+                input,
+            };
+            Signed::new_unchecked(transaction, signature, hash).into()
+        }
+        2 => {
+            let transaction = TxEip1559 {
+                chain_id: chain_id()?,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: given(
+                    sent.max_priority_fee_per_gas,
+                    "maxPriorityFeePerGas",
+                )?,
+                to,
+                value,
+                access_list,
+                input,
+            };
+            Signed::new_unchecked(transaction, signature, hash).into()
+        }
+        3 => {
+            let transaction = TxEip4844 {
+                chain_id: chain_id()?,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: given(
+                    sent.max_priority_fee_per_gas,
+                    "maxPriorityFeePerGas",
+                )?,
+                to: receiver()?,
+                value,
+                access_list,
+                blob_versioned_hashes: sent.blob_versioned_hashes.clone().unwrap_or_default(),
+                max_fee_per_blob_gas: given(sent.max_fee_per_blob_gas, "maxFeePerBlobGas")?,
+                input,
+            };
+            let transaction = TxEip4844Variant::TxEip4844(transaction);
+            TxEnvelope::Eip4844(Signed::new_unchecked(transaction, signature, hash))
+        }
+        _ => {
+            let transaction = TxEip7702 {
+                chain_id: chain_id()?,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: given(
+                    sent.max_priority_fee_per_gas,
+                    "maxPriorityFeePerGas",
+                )?,
+                to: receiver()?,
+                value,
+                access_list,
+                authorization_list: sent.authorization_list.clone().unwrap_or_default(),
+                input,
+            };
+            Signed::new_unchecked(transaction, signature, hash).into()
+        }
+    }))
+}
+
+/// The signature, and the chain that a legacy transaction was signed for (EIP-155), if for one.
+fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
+    let (Some(r), Some(s)) = (sent.r, sent.s) else {
+        return Err("has no whole signature".to_owned());
+    };
+    let typed = sent.kind() != 0;
+    let v = match (typed, sent.y_parity, sent.v) {
+        (true, Some(parity), _) => u128::from(parity),
+        (_, _, Some(v)) => v,
+        (_, Some(parity), None) => u128::from(parity),
+        (_, None, None) => return Err("has no whole signature".to_owned()),
+    };
+    let (odd, signed_for) = match v {
+        0 | 1 => (v == 1, None),
+        27 | 28 if !typed => (v == 28, None),
+        35.. if !typed => {
+            let chain_id = u64::try_from((v - 35) / 2)
+                .map_err(|_| format!("has the signature value v = {v}, which is of no chain"))?;
+            ((v - 35) % 2 == 1, Some(chain_id))
+        }
+        _ => {
+            return Err(format!(
+                "has the signature value v = {v}, which its type does not allow"
+            ));
+        }
+    };
+    Ok((Signature::new(r, s, odd), signed_for))
+}
+
+/// A deposit of an OP-stack chain (its specification, "Deposited transaction type"); `None` when it lacks a field
+/// that only deposits have.
+pub(super) fn deposit(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
+    let source_hash = sent.source_hash.filter(|_| sent.kind() == DEPOSIT)?;
+    let to = sent.to.map_or(TxKind::Create, TxKind::Call);
+    let (mint, value) = (
+        sent.mint.unwrap_or_default(),
+        sent.value.unwrap_or_default(),
+    );
+    let system = sent.is_system_tx.unwrap_or(false);
+    let fields: [&dyn Encodable; 8] = [
+        &source_hash,
+        &sent.from,
+        &to,
+        &mint,
+        &value,
+        &sent.gas,
+        &system,
+        &sent.input,
+    ];
+    out.put_u8(DEPOSIT);
+    list(fields.iter().map(|field| field.length()).sum()).encode(out);
+    for field in fields {
+        field.encode(out);
+    }
+    Some(())
+}
+
+/// A receipt with its bloom. One without status and root, which no rule describes, is an error.
+pub(super) fn receipt(raw: &RawReceipt, bloom: &Bloom, out: &mut Vec<u8>) -> Result<(), String> {
+    let outcome: &dyn Encodable = match (&raw.status, &raw.root) {
+        (Some(status), _) => status,
+        (None, Some(root)) => root,
+        (None, None) => return Err("a receipt has neither status nor root".to_owned()),
+    };
+    // Since the Canyon fork of OP-stack chains the root is over these as well.
+    let versioned = (raw.ty == Some(DEPOSIT))
+        .then(|| raw.deposit_nonce.zip(raw.deposit_receipt_version))
+        .flatten();
+    let logs: usize = raw.logs.iter().map(log_length).sum();
+    let payload = outcome.length()
+        + raw.cumulative_gas_used.length()
+        + bloom.length()
+        + list(logs).length()
+        + logs
+        + versioned.map_or(0, |(nonce, version)| nonce.length() + version.length());
+    if let Some(kind) = raw.ty.filter(|&kind| kind != 0) {
+        out.put_u8(kind);
+    }
+    list(payload).encode(out);
+    outcome.encode(out);
+    raw.cumulative_gas_used.encode(out);
+    bloom.encode(out);
+    list(logs).encode(out);
+    for log in &raw.logs {
+        list(log_payload(log)).encode(out);
+        log.address.encode(out);
+        list(log.topics.len() * TOPIC).encode(out);
+        for topic in &log.topics {
+            topic.encode(out);
+        }
+        log.data.encode(out);
+    }
+    if let Some((nonce, version)) = versioned {
+        nonce.encode(out);
+        version.encode(out);
+    }
+    Ok(())
+}
+
+/// An encoded topic.
+const TOPIC: usize = 33;
+
+fn log_payload(log: &RawLog) -> usize {
+    let topics = log.topics.len() * TOPIC;
+    log.address.length() + list(topics).length() + topics + log.data.length()
+}
+
+fn log_length(log: &RawLog) -> usize {
+    let payload = log_payload(log);
+    list(payload).length() + payload
+}
+
+fn list(payload_length: usize) -> RlpHeader {
+    RlpHeader {
+        list: true,
+        payload_length,
+    }
+}
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -1,0 +1,263 @@
+//! A range of blocks from the nodes of a chain, handed over in order: fetched by several requests at once, within a
+//! bound of memory.
+//!
+//! Promises that segments come in order without a hole, that each block passed the checks that are on, and that what
+//! is on its way takes about `backfill_memory_bytes`, whatever the size of the blocks. That blocks are linked is left
+//! to who takes them: the node may change its branch meanwhile.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
+};
+use crate::model::IndexedBlock;
+
+/// Memory is counted in these.
+const UNIT: usize = 1024;
+/// About what a block takes before any was seen, in bytes of the node's answer.
+const FIRST_GUESS: usize = 64 * 1024;
+/// How often a request is tried when the node asks for less, or breaks off; then the error is told.
+const ATTEMPTS: u32 = 6;
+
+/// Which way history is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the lowest block.
+    Up,
+    /// From the highest; within a segment blocks ascend all the same.
+    Down,
+}
+
+/// Some consecutive blocks, ascending.
+pub struct Segment {
+    pub blocks: Vec<IndexedBlock>,
+    /// About what they take in memory, in bytes.
+    pub bytes: usize,
+    /// What their fetching took, in order of its parts; see [`Chunk`].
+    pub asked: Duration,
+    pub queued: Duration,
+    pub decoded: Duration,
+    pub proven: Duration,
+    /// Their share of the bound, held until they are stored.
+    pub hold: Hold,
+}
+
+/// A share of the memory that history may take.
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "its end gives the share back")] OwnedSemaphorePermit);
+
+/// A range that is being fetched.
+pub struct History {
+    coming: mpsc::Receiver<AbortOnDropHandle<Result<Segment, NodeError>>>,
+    _dispatching: AbortOnDropHandle<()>,
+}
+
+struct Source {
+    providers: Arc<Providers>,
+    checks: ChecksConfig,
+    workers: Workers,
+    /// Bytes of the node's answer a block, lately.
+    block_bytes: AtomicUsize,
+}
+
+impl History {
+    /// Begins to fetch a range that is not empty.
+    pub fn start(
+        providers: Arc<Providers>,
+        config: &ChainConfig,
+        range: RangeInclusive<u64>,
+        direction: Direction,
+    ) -> Self {
+        let source = Arc::new(Source {
+            providers,
+            checks: config.checks.of_history(),
+            workers: Workers::new(),
+            block_bytes: AtomicUsize::new(FIRST_GUESS),
+        });
+        // What is not asked for yet waits here in order; what is, is bounded by the memory and by the nodes' limits.
+        let (hand_over, coming) = mpsc::channel(config.concurrency.max(1));
+        let units = config.backfill_memory_bytes / UNIT;
+        let segment = config.request_blocks.max(1) as u64;
+        let dispatching = async move {
+            let memory = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
+            for (from, to) in segments(range, segment, direction) {
+                // In order, so that the next to be handed over always has its share. Half at most: the rest of the
+                // way holds less than the other half, and gives it back.
+                let guess = (to - from + 1) as usize * source.block_bytes.load(Ordering::Relaxed);
+                let share = (guess / UNIT).clamp(1, (units / 2).max(1));
+                let share = u32::try_from(share).unwrap_or(u32::MAX);
+                let Ok(hold) = memory.clone().acquire_many_owned(share).await else {
+                    return;
+                };
+                // The place first: nothing is fetched that could not be handed over.
+                let Ok(place) = hand_over.reserve().await else {
+                    return;
+                };
+                let fetching = source.clone().segment(from, to, hold);
+                place.send(AbortOnDropHandle::new(tokio::spawn(fetching)));
+            }
+        };
+        Self {
+            coming,
+            _dispatching: AbortOnDropHandle::new(tokio::spawn(dispatching)),
+        }
+    }
+
+    /// The next segment; `None` after the last. After an error nothing sensible comes.
+    pub async fn next(&mut self) -> Option<Result<Segment, NodeError>> {
+        match self.coming.recv().await?.await {
+            Ok(segment) => Some(segment),
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only a runtime that shuts down cancels it.
+                Err(_) => None,
+            },
+        }
+    }
+}
+
+/// The segments of a range, in the order of the walk.
+fn segments(
+    range: RangeInclusive<u64>,
+    size: u64,
+    direction: Direction,
+) -> impl Iterator<Item = (u64, u64)> + Send {
+    let (mut low, mut high) = (*range.start(), *range.end());
+    let mut done = range.is_empty();
+    std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        let step = (size - 1).min(high - low);
+        done = step == high - low;
+        Some(match direction {
+            Direction::Up => {
+                let from = low;
+                low = low.saturating_add(step + 1);
+                (from, from + step)
+            }
+            Direction::Down => {
+                let to = high;
+                high = high.saturating_sub(step + 1);
+                (to - step, to)
+            }
+        })
+    })
+}
+
+impl Source {
+    async fn segment(
+        self: Arc<Self>,
+        from: u64,
+        to: u64,
+        mut hold: OwnedSemaphorePermit,
+    ) -> Result<Segment, NodeError> {
+        let mut blocks = Vec::with_capacity((to - from + 1) as usize);
+        let [mut asked, mut queued, mut decoded, mut proven] = [Duration::ZERO; 4];
+        let mut next = from;
+        while next <= to {
+            let chunk = self.chunk(next, to).await?;
+            next += chunk.blocks.len() as u64;
+            let each = chunk.raw_bytes / chunk.blocks.len().max(1);
+            let known = self.block_bytes.load(Ordering::Relaxed);
+            self.block_bytes
+                .store((known * 7 + each) / 8 + 1, Ordering::Relaxed);
+            asked += chunk.asked;
+            queued += chunk.queued;
+            decoded += chunk.decoded;
+            proven += chunk.proven;
+            blocks.extend(chunk.blocks);
+        }
+        let bytes: usize = blocks.iter().map(size_of_block).sum();
+        // As decoded blocks, and once more encoded.
+        let keep = (2 * bytes / UNIT).max(1);
+        if let Some(rest) = hold.num_permits().checked_sub(keep) {
+            drop(hold.split(rest));
+        }
+        Ok(Segment {
+            blocks,
+            bytes,
+            asked,
+            queued,
+            decoded,
+            proven,
+            hold: Hold(hold),
+        })
+    }
+
+    /// Tries again what waiting for a moment may mend.
+    async fn chunk(&self, from: u64, to: u64) -> Result<Chunk, NodeError> {
+        let mut backoff = Backoff::default();
+        let mut attempt = 1;
+        loop {
+            let done = self
+                .providers
+                .attempt(Work::History, |node| {
+                    node.chunk(from, to, self.checks, self.workers.clone())
+                })
+                .await;
+            let error = match done {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => error,
+            };
+            let wait = match error.cause() {
+                NodeError::Throttled { retry_after, .. } => *retry_after,
+                NodeError::Unreachable { .. } => None,
+                _ => return Err(error),
+            };
+            if attempt == ATTEMPTS {
+                return Err(error);
+            }
+            attempt += 1;
+            tokio::time::sleep(wait.unwrap_or_else(|| backoff.next_delay())).await;
+        }
+    }
+}
+
+/// About what a block takes in memory, in bytes.
+fn size_of_block(block: &IndexedBlock) -> usize {
+    let transactions: usize = block.transactions.iter().map(|sent| sent.input.len()).sum();
+    let logs: usize = block
+        .logs
+        .iter()
+        .map(|log| log.data.len() + 32 * log.topics.len())
+        .sum();
+    size_of::<IndexedBlock>()
+        + transactions
+        + size_of_val(block.transactions.as_slice())
+        + logs
+        + size_of_val(block.logs.as_slice())
+        + size_of_val(block.transfers.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(range: RangeInclusive<u64>, size: u64, direction: Direction) -> Vec<(u64, u64)> {
+        segments(range, size, direction).collect()
+    }
+
+    #[test]
+    fn segments_cover_a_range_once_in_either_direction_up_to_the_ends_of_the_numbers() {
+        assert_eq!(all(3..=9, 3, Direction::Up), [(3, 5), (6, 8), (9, 9)]);
+        assert_eq!(all(3..=9, 3, Direction::Down), [(7, 9), (4, 6), (3, 3)]);
+        assert_eq!(all(0..=5, 3, Direction::Down), [(3, 5), (0, 2)]);
+        assert_eq!(all(4..=4, 10, Direction::Up), [(4, 4)]);
+        let top = u64::MAX;
+        assert_eq!(
+            all(top - 3..=top, 2, Direction::Up),
+            [(top - 3, top - 2), (top - 1, top)]
+        );
+    }
+}
