@@ -11,7 +11,7 @@ use crate::{
         auth::{AuthError, Authenticator},
     },
     model::{B256, ChainId},
-    source::chain::{ChainConfig, HeadFollower, Node, NodeError, Tag},
+    source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Tag},
     store::{Store, StoreConfig, StoreError, chain},
 };
 
@@ -38,13 +38,19 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     };
     report.line("database", answer);
     for chain in &config.chains {
-        let answer = node(chain, store.as_ref()).await;
-        report.line(&format!("chain {}", chain.chain_id), answer);
-        if chain.ws_url.is_some() {
-            report.line(
-                &format!("chain {} newHeads", chain.chain_id),
-                new_heads(chain).await,
-            );
+        let providers = chain.named_providers();
+        let several = providers.len() > 1;
+        for (name, provider) in &providers {
+            let what = match several {
+                true => format!("chain {} at {name}", chain.chain_id),
+                false => format!("chain {}", chain.chain_id),
+            };
+            let answer = node(chain, name, provider, store.as_ref()).await;
+            report.line(&what, answer);
+            if provider.ws_url.is_some() {
+                let answer = new_heads(chain, provider).await;
+                report.line(&format!("{what} newHeads"), answer);
+            }
         }
     }
     if config.bus.kind == bus::BusKind::Redis {
@@ -97,9 +103,14 @@ async fn database(config: &Config) -> Result<Option<Store>, StoreError> {
 }
 
 /// What the node says of itself, and whether that is the chain that the database indexes.
-async fn node(chain: &ChainConfig, store: Option<&Store>) -> Result<String, String> {
+async fn node(
+    chain: &ChainConfig,
+    name: &str,
+    provider: &ProviderConfig,
+    store: Option<&Store>,
+) -> Result<String, String> {
     let told = |error: NodeError| error.to_string();
-    let node = Node::new(chain).map_err(told)?;
+    let node = Node::of(chain, name, provider).map_err(told)?;
     let genesis = node.genesis_hash().await.map_err(told)?;
     let head = node.tagged(Tag::Latest).await.map_err(told)?;
     if let Some(store) = store {
@@ -129,8 +140,8 @@ async fn stored_genesis(store: &Store, chain_id: ChainId) -> Result<Option<B256>
     Ok(state.map(|state| state.genesis_hash))
 }
 
-async fn new_heads(chain: &ChainConfig) -> Result<String, NodeError> {
-    HeadFollower::probe(chain).await?;
+async fn new_heads(chain: &ChainConfig, provider: &ProviderConfig) -> Result<String, NodeError> {
+    HeadFollower::probe(chain, provider).await?;
     Ok("the subscription is accepted".to_owned())
 }
 

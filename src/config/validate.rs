@@ -10,6 +10,9 @@ use crate::{
     source::price::PriceConfigError,
 };
 
+/// Providers of a chain beyond which nobody means it.
+const MAX_PROVIDERS: usize = 16;
+
 /// Every problem at once, so that one run shows all.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -101,9 +104,71 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "is configured twice",
         );
         check(
-            has_scheme(&chain.rpc_url, &["http", "https"]),
+            (chain.rpc_url.is_empty() && !chain.providers.is_empty())
+                || has_scheme(&chain.rpc_url, &["http", "https"]),
             &key("rpc_url"),
             "must begin with http:// or https://",
+        );
+        check(
+            chain.ws_url.is_none() || !chain.rpc_url.is_empty(),
+            &key("ws_url"),
+            "belongs to rpc_url, which is not set; a provider has a ws_url of its own",
+        );
+        check(
+            chain.providers.len() <= MAX_PROVIDERS,
+            &key("providers"),
+            "must be at most 16",
+        );
+        let mut names = BTreeSet::new();
+        for (at, provider) in chain.providers.iter().enumerate() {
+            let key = |name: &str| key(&format!("providers.{at}.{name}"));
+            check(
+                has_scheme(&provider.url, &["http", "https"]),
+                &key("url"),
+                "must begin with http:// or https://",
+            );
+            check(
+                provider
+                    .ws_url
+                    .as_ref()
+                    .is_none_or(|url| has_scheme(url, &["ws", "wss"])),
+                &key("ws_url"),
+                "must begin with ws:// or wss://",
+            );
+            if let Some(name) = &provider.name {
+                check(
+                    !name.is_empty() && name.len() <= 64 && !name.contains("://"),
+                    &key("name"),
+                    "must be 1 to 64 bytes, and no URL: it is shown",
+                );
+                check(names.insert(name), &key("name"), "is configured twice");
+            }
+        }
+        check(
+            (1..=100).contains(&chain.failover_failures),
+            &key("failover_failures"),
+            "must be 1 to 100",
+        );
+        for (name, value) in [
+            ("failover_cooldown_ms", chain.failover_cooldown_ms),
+            ("provider_poll_ms", chain.provider_poll_ms),
+            ("rest_max_ms", chain.rest_max_ms),
+        ] {
+            check(
+                (50..=3_600_000).contains(&value),
+                &key(name),
+                "must be 50 to 3600000",
+            );
+        }
+        check(
+            chain.prefer_back_ms <= 3_600_000,
+            &key("prefer_back_ms"),
+            "must be 0 to 3600000",
+        );
+        check(
+            (1..=100_000).contains(&chain.lag_blocks),
+            &key("lag_blocks"),
+            "must be 1 to 100000",
         );
         if let Some(url) = &chain.ws_url {
             check(

@@ -18,6 +18,7 @@ mod page;
 mod path;
 mod prices;
 mod processes;
+mod providers;
 mod reorg;
 mod rest;
 mod resume;

@@ -66,7 +66,10 @@ impl IngestError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Node { error, .. } => {
-                matches!(error, NodeError::WrongChain { .. } | NodeError::Url { .. })
+                matches!(
+                    error.cause(),
+                    NodeError::WrongChain { .. } | NodeError::Url { .. }
+                )
             }
             Self::Store(error) => !error.is_transient(),
             Self::Silent { .. } => false,

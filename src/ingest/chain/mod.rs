@@ -107,6 +107,9 @@ impl ChainIngest {
         let state = parts
             .within(PATIENCE, stored::state(&mut connection, chain_id))
             .await?;
+        if let Some(state) = &state {
+            parts.node.expect_genesis(state.genesis_hash);
+        }
         match (parts.genesis().await, state) {
             (Ok(genesis), Some(state)) => parts.check_identity(&state, genesis)?,
             (Ok(_), None) => {}
@@ -189,9 +192,16 @@ impl Parts {
     }
 
     fn node_failed(&self, error: NodeError) -> IngestError {
-        IngestError::Node {
-            chain_id: self.config.chain_id,
-            error,
+        let chain_id = self.config.chain_id;
+        match error.cause() {
+            NodeError::WrongGenesis {
+                expected, actual, ..
+            } => IngestError::DifferentChain {
+                chain_id,
+                stored: *expected,
+                actual: *actual,
+            },
+            _ => IngestError::Node { chain_id, error },
         }
     }
 

@@ -37,11 +37,10 @@ impl Outage {
     pub(in crate::ingest) fn failed(&mut self, error: &IngestError) -> Duration {
         let since = *self.since.get_or_insert_with(Instant::now);
         let (kind, quiet) = match error {
-            IngestError::Node {
-                error: NodeError::Missing { .. },
-                ..
-            } => ("lag", LAG_IS_NORMAL),
-            IngestError::Node { error, .. } => (error.kind(), Duration::ZERO),
+            IngestError::Node { error, .. } => match error.cause() {
+                NodeError::Missing { .. } => ("lag", LAG_IS_NORMAL),
+                cause => (cause.kind(), Duration::ZERO),
+            },
             IngestError::Store(StoreError::Locked(_)) => ("locked", Duration::ZERO),
             _ => ("store", Duration::ZERO),
         };

@@ -16,10 +16,13 @@ use crate::{
 impl Session<'_> {
     /// Moves the index to the branch that ends in `tip`: a block at a known height with another hash than the stored
     /// one, or the block above the head when its parent is another. The branch is walked by hash, so that it is one
-    /// branch even if the node changes its mind meanwhile, and is fetched whole before anything is unwound.
+    /// branch even if the node changes its mind meanwhile, and is fetched whole before anything is unwound. `tip` may
+    /// have come from any provider: it counts only if the active one holds it canonical.
     pub(super) async fn reorg(&mut self, tip: BlockRef) -> Result<(), IngestError> {
         let stop = self.stop.clone();
         let branch = async {
+            let confirmed = self.parts.node.confirm(tip).await;
+            confirmed.map_err(|error| self.parts.node_failed(error))?;
             let (ancestor, branch) = self.common_ancestor(tip).await?;
             Ok::<_, IngestError>((ancestor, self.branch(branch).await?))
         };

@@ -33,6 +33,8 @@ pub(super) struct Session<'a> {
     pub(super) tokens: SeenTokens,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
+    /// The provider whose head was last seen to be the stored one.
+    followed: Option<usize>,
     pub(super) stop: CancellationToken,
 }
 
@@ -48,6 +50,10 @@ impl<'a> Session<'a> {
         let genesis = match parts.genesis().await {
             Ok(genesis) => genesis,
             Err(error) => {
+                // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
+                let providers = parts.node.status();
+                let told = parts.record_providers(&providers);
+                parts.within(PATIENCE, told).await.ok();
                 if !error.is_final() {
                     parts.decode_meanwhile(&mut writer, stop).await?;
                 }
@@ -80,6 +86,7 @@ impl<'a> Session<'a> {
             contracts,
             tokens: SeenTokens::default(),
             known_at: 0,
+            followed: None,
             stop: stop.clone(),
         })
     }
@@ -163,7 +170,7 @@ impl<'a> Session<'a> {
             view.head.map(|head| head.number),
         );
         if let Some(node_head) = view.head {
-            self.follow(node_head).await?;
+            self.follow(node_head, view.source).await?;
         }
         self.record(view).await
     }
@@ -181,10 +188,16 @@ impl<'a> Session<'a> {
     }
 
     /// Follows until the node's head is indexed, or known not to be news, or until `stop`.
-    async fn follow(&mut self, node_head: BlockRef) -> Result<(), IngestError> {
+    ///
+    /// A provider that took over may be behind the one before it, on a branch that is left meanwhile: its other
+    /// branch counts only once it is higher than what is indexed.
+    async fn follow(&mut self, node_head: BlockRef, source: usize) -> Result<(), IngestError> {
         while !self.stop.is_cancelled() {
             match self.head {
-                Some(head) if node_head == head => return Ok(()),
+                Some(head) if node_head == head => {
+                    self.followed = Some(source);
+                    return Ok(());
+                }
                 Some(head) if node_head.number <= head.number => {
                     let chain_id = self.parts.config.chain_id;
                     let known =
@@ -192,7 +205,10 @@ impl<'a> Session<'a> {
                     let known = self.parts.within(PATIENCE, known).await?;
                     match known {
                         // Only another hash at a known height says that the chain changed; a lower head does not.
-                        Some(known) if known.hash != node_head.hash => {
+                        Some(known)
+                            if known.hash != node_head.hash
+                                && self.followed.is_none_or(|followed| followed == source) =>
+                        {
                             self.reorg(node_head).await?
                         }
                         _ => return Ok(()),

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::ProviderConfig;
 use crate::model::{ChainId, Secret};
 
 /// `[[chains]]`
@@ -12,11 +13,33 @@ use crate::model::{ChainId, Secret};
 pub struct ChainConfig {
     /// EIP-155 id; the node must answer the same.
     pub chain_id: ChainId,
-    /// `http(s)://…` endpoint of the node.
+    /// `http(s)://…` endpoint of the node, the first of the providers; may be left out when there are others.
+    #[serde(default)]
     pub rpc_url: Secret,
-    /// `ws(s)://…` endpoint for `newHeads`; without it the head is polled.
+    /// `ws(s)://…` endpoint of the node at `rpc_url` for `newHeads`; without it the head is polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
+    /// More nodes of this chain, the preferred first.
+    #[serde(default)]
+    pub providers: Vec<ProviderConfig>,
+    /// Failures in a row after which a provider is not asked for a while.
+    #[serde(default = "failover_failures")]
+    pub failover_failures: u32,
+    /// How long it is not asked then, in ms; doubled up to 16 times that with each trial that fails.
+    #[serde(default = "failover_cooldown_ms")]
+    pub failover_cooldown_ms: u64,
+    /// A preferred provider is followed again once it did well for this long, in ms.
+    #[serde(default = "prefer_back_ms")]
+    pub prefer_back_ms: u64,
+    /// A provider further than this behind another's head is not followed, in blocks.
+    #[serde(default = "lag_blocks")]
+    pub lag_blocks: u64,
+    /// How often all providers are asked for their head, in ms, when there are several.
+    #[serde(default = "provider_poll_ms")]
+    pub provider_poll_ms: u64,
+    /// The longest `Retry-After` that is obeyed, in ms.
+    #[serde(default = "rest_max_ms")]
+    pub rest_max_ms: u64,
     /// First block to index; must not change once indexed.
     #[serde(default)]
     pub start_block: u64,
@@ -57,6 +80,13 @@ impl ChainConfig {
             chain_id,
             rpc_url,
             ws_url: None,
+            providers: Vec::new(),
+            failover_failures: failover_failures(),
+            failover_cooldown_ms: failover_cooldown_ms(),
+            prefer_back_ms: prefer_back_ms(),
+            lag_blocks: lag_blocks(),
+            provider_poll_ms: provider_poll_ms(),
+            rest_max_ms: rest_max_ms(),
             start_block: 0,
             poll_interval_ms: poll_interval_ms(),
             request_timeout_ms: request_timeout_ms(),
@@ -97,6 +127,30 @@ impl Default for ChecksConfig {
             logs_bloom: true,
         }
     }
+}
+
+fn failover_failures() -> u32 {
+    3
+}
+
+fn failover_cooldown_ms() -> u64 {
+    5_000
+}
+
+fn prefer_back_ms() -> u64 {
+    30_000
+}
+
+fn lag_blocks() -> u64 {
+    3
+}
+
+fn provider_poll_ms() -> u64 {
+    5_000
+}
+
+fn rest_max_ms() -> u64 {
+    60_000
 }
 
 fn poll_interval_ms() -> u64 {

@@ -8,7 +8,7 @@ use alloy::{
 };
 
 use super::verify::CheckError;
-use crate::model::{ChainId, Secret};
+use crate::model::{B256, ChainId, Secret};
 
 /// Longest text of a node's own that is shown, in characters.
 const MAX_REASON: usize = 300;
@@ -33,6 +33,15 @@ pub enum NodeError {
         url: String,
         expected: ChainId,
         actual: ChainId,
+    },
+    /// Another chain of the same id.
+    #[error(
+        "the node at {url} serves another chain of this id: its genesis hash is {actual}, not {expected}; correct its URL"
+    )]
+    WrongGenesis {
+        url: String,
+        expected: B256,
+        actual: B256,
     },
     #[error("the node at {url} refused {method}: {message} (code {code})")]
     Refused {
@@ -67,13 +76,22 @@ pub enum NodeError {
     },
     #[error("the node at {url} sent a block that fails a check: {error}")]
     Check { url: String, error: CheckError },
+    /// What every provider that was tried said.
+    #[error("{count} providers: {told}")]
+    Several {
+        count: usize,
+        told: String,
+        /// The most hopeful of their errors.
+        cause: Box<NodeError>,
+    },
 }
 
 impl NodeError {
     /// What [`NodeError::kind`] may say of a request. A bad URL is found before any.
-    pub const KINDS: [&str; 8] = [
+    pub const KINDS: [&str; 9] = [
         "unreachable",
         "wrong_chain",
+        "wrong_genesis",
         "refused",
         "throttled",
         "too_large",
@@ -88,12 +106,68 @@ impl NodeError {
             Self::Url { .. } => "url",
             Self::Unreachable { .. } => "unreachable",
             Self::WrongChain { .. } => "wrong_chain",
+            Self::WrongGenesis { .. } => "wrong_genesis",
             Self::Refused { .. } => "refused",
             Self::Throttled { .. } => "throttled",
             Self::TooLarge { .. } => "too_large",
             Self::Missing { .. } => "missing",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Check { .. } => "check",
+            Self::Several { cause, .. } => cause.kind(),
+        }
+    }
+
+    /// The error itself; of several providers' errors, the most hopeful.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Several { cause, .. } => cause.cause(),
+            error => error,
+        }
+    }
+
+    pub(super) fn no_provider() -> Self {
+        Self::Url {
+            key: "chains.rpc_url",
+            reason: "there is none".to_owned(),
+            schemes: "http://HOST:PORT or https://HOST/PATH",
+        }
+    }
+
+    /// The errors of some providers, by name, as one.
+    pub(super) fn of_several(errors: Vec<(&str, Self)>) -> Self {
+        let count = errors.len();
+        let told: Vec<String> = errors
+            .iter()
+            .map(|(name, error)| format!("{name}: {error}"))
+            .collect();
+        let cause = errors
+            .into_iter()
+            .map(|(_, error)| error)
+            .min_by_key(Self::hopelessness);
+        match cause {
+            Some(cause) if count == 1 => cause,
+            Some(cause) => Self::Several {
+                count,
+                told: told.join("; "),
+                cause: Box::new(cause),
+            },
+            None => Self::Unreachable {
+                url: String::new(),
+                reason: "no provider was asked".to_owned(),
+            },
+        }
+    }
+
+    /// How little waiting may help.
+    fn hopelessness(&self) -> u8 {
+        match self.cause() {
+            Self::Missing { .. } => 0,
+            Self::Throttled { .. } => 1,
+            Self::Unreachable { .. } => 2,
+            Self::TooLarge { .. } | Self::Refused { .. } => 3,
+            Self::BadAnswer { .. } | Self::Check { .. } => 4,
+            Self::WrongGenesis { .. } => 5,
+            Self::WrongChain { .. } | Self::Url { .. } | Self::Several { .. } => 6,
         }
     }
 
@@ -144,6 +218,11 @@ impl NodeError {
                 }
             }
             RpcError::Transport(kind) => match kind.as_http_error() {
+                Some(http) if http.status == 429 => Self::Throttled {
+                    url: shown,
+                    reason: "HTTP status 429".to_owned(),
+                    retry_after: None,
+                },
                 Some(http) => unreachable(format!("HTTP status {} {}", http.status, http.body)),
                 None => unreachable(kind.to_string()),
             },

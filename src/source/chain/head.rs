@@ -3,6 +3,9 @@
 //! The head comes from `newHeads` over WebSocket when there is a URL for it, and from a poll every
 //! `poll_interval_ms` in any case: the poll is the fallback, and the watchdog of a socket that went silent. What is
 //! seen is a hint and no more; only the newest is kept, so a slow reader never holds anything up.
+//!
+//! With several providers the view is the active one's alone; all are asked every `provider_poll_ms` how high they are,
+//! which decides who is the active one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,15 +24,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backoff, ChainConfig, NodeError, Providers,
+    Backoff, ChainConfig, NodeError, ProviderConfig, Providers,
     rpc::{HeaderLink, Link, Tag},
 };
 use crate::model::{BlockRef, ChainId, Secret};
 
-/// What is known of a node's chain.
+/// What is known of the chain, as its active provider shows it.
 #[derive(Debug, Clone, Default)]
 pub struct NodeView {
     pub head: Option<BlockRef>,
+    /// The position of the provider that told the head.
+    pub source: usize,
     pub safe: Option<BlockRef>,
     pub finalized: Option<BlockRef>,
     /// Counts the times the node could not be asked; after such a time it may be another node, or another chain.
@@ -42,23 +47,28 @@ pub struct NodeView {
 
 impl NodeView {
     /// Takes a head asked for at `asked`. One that came meanwhile is newer, and stays.
-    fn learn(&mut self, head: BlockRef, asked: Instant) -> bool {
+    fn learn(&mut self, head: BlockRef, source: usize, asked: Instant) -> bool {
         self.heard = Some(Instant::now());
-        if self.head == Some(head) || self.learnt.is_some_and(|learnt| learnt > asked) {
+        if self.head == Some(head) {
+            // Another provider that shows the same is news: it may be believed more.
+            return std::mem::replace(&mut self.source, source) != source;
+        }
+        if self.learnt.is_some_and(|learnt| learnt > asked) {
             return false;
         }
         self.head = Some(head);
+        self.source = source;
         self.learnt = Some(Instant::now());
         true
     }
 }
 
-/// Follows one node and tells what it sees.
+/// Follows the active one of a chain's providers and tells what it sees.
 pub struct HeadFollower {
     node: Arc<Providers>,
     chain_id: ChainId,
-    ws_url: Option<Secret>,
     poll_interval: Duration,
+    provider_poll: Duration,
     request_timeout: Duration,
     view: watch::Sender<NodeView>,
 }
@@ -69,7 +79,11 @@ impl HeadFollower {
         config: &ChainConfig,
         node: Arc<Providers>,
     ) -> Result<(Self, watch::Receiver<NodeView>), NodeError> {
-        if let Some(url) = &config.ws_url {
+        let providers = config.named_providers();
+        for url in providers
+            .iter()
+            .filter_map(|(_, provider)| provider.ws_url.as_ref())
+        {
             let text = url.expose();
             if !(text.starts_with("ws://") || text.starts_with("wss://")) {
                 return Err(NodeError::Url {
@@ -83,8 +97,8 @@ impl HeadFollower {
         let follower = Self {
             node,
             chain_id: config.chain_id,
-            ws_url: config.ws_url.clone(),
             poll_interval: Duration::from_millis(config.poll_interval_ms.max(1)),
+            provider_poll: Duration::from_millis(config.provider_poll_ms.max(1)),
             request_timeout: Duration::from_millis(config.request_timeout_ms),
             view,
         };
@@ -94,7 +108,12 @@ impl HeadFollower {
     /// Follows until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let following = async {
-            tokio::join!(self.poll_head(), self.poll_tags(), self.listen());
+            tokio::join!(
+                self.poll_head(),
+                self.poll_providers(),
+                self.poll_tags(),
+                self.listen()
+            );
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -109,8 +128,10 @@ impl HeadFollower {
         loop {
             ticks.tick().await;
             let asked = Instant::now();
-            match self.node.tagged(Tag::Latest).await {
-                Ok(Some(head)) => {
+            let told = self.node.head().await;
+            self.node.review();
+            match told {
+                Ok((source, Some(head))) => {
                     if !reachable {
                         tracing::info!(
                             chain_id = self.chain_id,
@@ -119,10 +140,11 @@ impl HeadFollower {
                         );
                     }
                     reachable = true;
-                    self.view.send_if_modified(|view| view.learn(head, asked));
+                    self.view
+                        .send_if_modified(|view| view.learn(head, source, asked));
                 }
                 // A node that starts has no head yet.
-                Ok(None) => {}
+                Ok((_, None)) => {}
                 Err(error) => {
                     if reachable {
                         tracing::warn!(chain_id = self.chain_id, %error, "the head cannot be polled; trying on");
@@ -131,6 +153,19 @@ impl HeadFollower {
                     reachable = false;
                 }
             }
+        }
+    }
+
+    /// Asks all providers for their heads, now and then, when there are several.
+    async fn poll_providers(&self) {
+        if self.node.count() < 2 {
+            return;
+        }
+        let mut ticks = tokio::time::interval(self.provider_poll);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.node.poll_all().await;
         }
     }
 
@@ -163,14 +198,33 @@ impl HeadFollower {
         }
     }
 
-    /// Listens to `newHeads`, and connects again whenever that ends.
+    /// Listens to `newHeads` of whichever provider is active.
     async fn listen(&self) {
-        let Some(url) = &self.ws_url else { return };
+        let mut active = self.node.active();
+        loop {
+            let source = *active.borrow_and_update();
+            let provider = self.node.provider(source);
+            tokio::select! {
+                changed = active.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = self.listen_to(source, provider.and_then(|provider| provider.ws_url.as_ref())) => {}
+            }
+        }
+    }
+
+    /// Listens for ever, and connects again whenever that ends.
+    async fn listen_to(&self, source: usize, url: Option<&Secret>) {
+        let Some(url) = url else {
+            return std::future::pending().await;
+        };
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
             let mut heard = false;
-            let error = self.listen_once(url, &mut heard).await;
+            let error = self.listen_once(source, url, &mut heard).await;
             if heard {
                 backoff = Backoff::default();
                 told = false;
@@ -184,7 +238,7 @@ impl HeadFollower {
     }
 
     /// Why the subscription ended; `heard` is set once it stood.
-    async fn listen_once(&self, url: &Secret, heard: &mut bool) -> NodeError {
+    async fn listen_once(&self, source: usize, url: &Secret, heard: &mut bool) -> NodeError {
         let (_provider, mut heads) = match self.subscribe(url).await {
             Ok(subscribed) => subscribed,
             Err(error) => return error,
@@ -197,8 +251,9 @@ impl HeadFollower {
         );
         while let Ok(header) = heads.recv().await {
             let head = Link::from(header).block;
+            self.node.heard(source, head);
             self.view
-                .send_if_modified(|view| view.learn(head, Instant::now()));
+                .send_if_modified(|view| view.learn(head, source, Instant::now()));
         }
         NodeError::Unreachable {
             url: url.redacted_url(),
@@ -243,10 +298,10 @@ impl HeadFollower {
         Ok((provider, heads))
     }
 
-    /// Whether the configured WebSocket accepts the subscription; `Ok` when none is configured.
-    pub async fn probe(config: &ChainConfig) -> Result<(), NodeError> {
+    /// Whether a provider's WebSocket accepts the subscription; `Ok` when none is configured.
+    pub async fn probe(config: &ChainConfig, provider: &ProviderConfig) -> Result<(), NodeError> {
         let (follower, _) = Self::new(config, Arc::new(Providers::new(config)?))?;
-        match &follower.ws_url {
+        match &provider.ws_url {
             Some(url) => follower.subscribe(url).await.map(drop),
             None => Ok(()),
         }

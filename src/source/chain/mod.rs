@@ -20,7 +20,7 @@ pub use config::{ChainConfig, ChecksConfig};
 pub use error::NodeError;
 pub use fetch::{RawBlock, Wanted};
 pub use head::{HeadFollower, NodeView};
-pub use providers::{Providers, Work};
+pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use token::TokenMetadata;
 pub use verify::{CheckError, verify};

@@ -5,7 +5,7 @@
 use std::{
     net::IpAddr,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use alloy::{
@@ -18,7 +18,7 @@ use alloy::{
 };
 use serde::Deserialize;
 
-use super::{ChainConfig, NodeError};
+use super::{ChainConfig, NodeError, ProviderConfig, providers::request_took};
 use crate::model::{B256, BlockRef, ChainId, Secret};
 
 /// A node, reached over HTTP.
@@ -31,6 +31,8 @@ pub struct Node {
     pub(super) endpoint: Url,
     pub(super) url: Secret,
     chain_id: ChainId,
+    /// How metrics call it.
+    name: String,
     timeout: Duration,
     /// Set once the node said that it has no `eth_getBlockReceipts`.
     pub(super) single_receipts: AtomicBool,
@@ -83,15 +85,27 @@ impl From<HeaderLink> for Link {
 }
 
 impl Node {
-    /// Prepares a client; nothing is sent yet.
+    /// Prepares a client of a chain's first provider; nothing is sent yet.
     pub fn new(config: &ChainConfig) -> Result<Self, NodeError> {
+        match config.named_providers().into_iter().next() {
+            Some((name, provider)) => Self::of(config, &name, &provider),
+            None => Err(NodeError::no_provider()),
+        }
+    }
+
+    /// Prepares a client of one of a chain's providers; nothing is sent yet.
+    pub fn of(
+        config: &ChainConfig,
+        name: &str,
+        provider: &ProviderConfig,
+    ) -> Result<Self, NodeError> {
         let bad = |reason: String| NodeError::Url {
-            key: "chains.rpc_url",
+            key: "chains.rpc_url or chains.providers.url",
             reason,
             schemes: "http://HOST:PORT or https://HOST/PATH",
         };
-        let url: Url = config
-            .rpc_url
+        let url: Url = provider
+            .url
             .expose()
             .parse()
             .map_err(|error| bad(format!("{error}")))?;
@@ -112,8 +126,9 @@ impl Node {
             client: ClientBuilder::default().http_with_client(client.clone(), url.clone()),
             http: client,
             endpoint: url,
-            url: config.rpc_url.clone(),
+            url: provider.url.clone(),
             chain_id: config.chain_id,
+            name: name.to_owned(),
             timeout,
             single_receipts: AtomicBool::new(false),
         })
@@ -155,6 +170,14 @@ impl Node {
         }
     }
 
+    /// The block that the node holds canonical at a height, if it has one there.
+    pub async fn at(&self, number: u64) -> Result<Option<BlockRef>, NodeError> {
+        let header: Option<HeaderLink> = self
+            .request("eth_getBlockByNumber", (format!("{number:#x}"), false))
+            .await?;
+        Ok(header.map(|header| Link::from(header).block))
+    }
+
     /// A block's place in the chain, by its hash.
     pub async fn link(&self, hash: B256) -> Result<Link, NodeError> {
         let header: Option<HeaderLink> = self.request("eth_getBlockByHash", (hash, false)).await?;
@@ -177,8 +200,11 @@ impl Node {
         P: RpcSend,
         R: RpcRecv,
     {
+        let began = Instant::now();
         let request = self.client.request(method, params);
-        match tokio::time::timeout(self.timeout, request).await {
+        let answer = tokio::time::timeout(self.timeout, request).await;
+        request_took(self.chain_id, &self.name, method, began.elapsed());
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.counted(NodeError::of_transport(&self.url, method, error))),
             Err(_) => Err(self.counted(NodeError::Unreachable {

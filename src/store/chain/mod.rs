@@ -10,6 +10,7 @@ mod copy;
 mod halts;
 pub mod indexes;
 mod numeric;
+mod providers;
 mod rows;
 mod state;
 mod unwind;
@@ -17,6 +18,7 @@ mod unwind;
 pub use apply::{apply, apply_batch, apply_batches};
 pub use batch::{Batch, RowCounts};
 pub use halts::{halt, unhalt};
+pub use providers::{ProviderRow, record_providers};
 pub use state::{ChainState, Tags, record_node, record_tags, register, state};
 pub use unwind::unwind;
 

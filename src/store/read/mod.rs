@@ -13,6 +13,7 @@ mod contract;
 mod contract_event;
 mod index;
 mod price;
+mod provider;
 mod row;
 mod tick;
 mod token;

@@ -246,7 +246,21 @@ async fn the_status_tells_where_every_chain_stands() {
     api.chain(9, 4).await;
     api.sql("UPDATE chains SET verified_through = 8, node_head = 11")
         .await;
+    api.sql("INSERT INTO chain_providers VALUES
+             (31337, 1, 'b', 'https://b', 'history', 'resting', false, NULL, NULL, 'too much', 2, to_timestamp(7)),
+             (31337, 0, 'a', 'https://a', 'all', 'ok', true, 11, 3, NULL, 0, to_timestamp(1.5))")
+        .await;
     let status = api.get("/api/v1/status").await;
+    assert_eq!(
+        status["chains"][0]["providers"],
+        serde_json::json!([
+            { "name": "a", "url": "https://a", "role": "all", "state": "ok", "active": true, "head": 11,
+              "latencyMs": 3, "lastError": null, "failures": 0, "since": 1_500 },
+            { "name": "b", "url": "https://b", "role": "history", "state": "resting", "active": false, "head": null,
+              "latencyMs": null, "lastError": "too much", "failures": 2, "since": 7_000 },
+        ])
+    );
+    assert_eq!(status["chains"][1]["providers"], serde_json::json!([]));
     assert_eq!(status["epoch"], api.store.epoch());
     assert!(status["version"].is_string() && status["serverTime"].is_i64());
     let chain = &status["chains"][0];

@@ -79,6 +79,14 @@ impl TickDecoder for EveryTransfer {
 pub(super) struct Dir(PathBuf);
 
 impl Dir {
+    /// A new one, whose name says what it is for.
+    pub(super) fn new(what: &str) -> Self {
+        let name = format!("chaincast-{what}-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
@@ -117,10 +125,7 @@ impl Stage {
     }
 
     pub(super) async fn with(mut options: AnvilOptions) -> Self {
-        let dir =
-            Dir(std::env::temp_dir()
-                .join(format!("chaincast-chain-{:016x}", rand::random::<u64>())));
-        fs::create_dir_all(dir.path()).unwrap();
+        let dir = Dir::new("chain");
         let postgres = PrivatePostgres::start(&dir.path().join("db"))
             .await
             .unwrap();

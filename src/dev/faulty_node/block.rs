@@ -1,0 +1,359 @@
+//! A block made up from what it shall contain, true in every field that a client can check.
+
+use std::collections::BTreeMap;
+
+use alloy::{
+    consensus::{
+        Block as ConsensusBlock, BlockBody, EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt,
+        ReceiptEnvelope, SignableTransaction, Signed, Transaction as _, TxEip1559, TxEnvelope,
+        TxLegacy, TxType,
+        proofs::{calculate_receipt_root, calculate_transaction_root},
+        transaction::Recovered,
+    },
+    primitives::{
+        Address, B256, Bloom, Bytes, Log, LogData, Signature, TxKind, U256, b256, keccak256,
+        logs_bloom,
+    },
+    rpc::types::{
+        Block, BlockTransactions, Header as RpcHeader, Log as RpcLog, Transaction,
+        TransactionReceipt,
+    },
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+
+use crate::model::{BlockRef, ChainId};
+
+/// `Transfer(address,address,uint256)`.
+const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+/// What every block here says of itself: seconds between blocks, wei, gas.
+const BLOCK_TIME: u64 = 12;
+const FIRST_TIMESTAMP: u64 = 1_700_000_000;
+const BASE_FEE: u64 = 7;
+const GAS_PRICE: u128 = 1_000_000_000;
+const GAS_LIMIT: u64 = 30_000_000;
+const PAYMENT_GAS: u64 = 21_000;
+const LOG_GAS: u64 = 2_000;
+
+/// What a block shall contain.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    pub payments: Vec<Payment>,
+    /// Tells apart blocks that are otherwise the same: siblings with equal contents have one hash.
+    pub salt: u64,
+}
+
+impl Contents {
+    /// Nothing, told apart by `salt`.
+    pub fn empty(salt: u64) -> Self {
+        Self {
+            payments: Vec::new(),
+            salt,
+        }
+    }
+
+    /// `count` transactions, each with one ERC-20 transfer.
+    pub fn transfers(count: u64, salt: u64) -> Self {
+        let token = Address::repeat_byte(0x70);
+        Self {
+            payments: (0..count)
+                .map(|index| {
+                    Payment::new(0).transfer(token, Address::with_last_byte(index as u8), index + 1)
+                })
+                .collect(),
+            salt,
+        }
+    }
+}
+
+/// A transaction and what it shall cause. Its nonce is the next of its sender on its branch.
+#[derive(Debug, Clone)]
+pub struct Payment {
+    /// Which of the made-up accounts signs; their keys are their numbers, counted from 1.
+    pub account: u8,
+    pub to: Option<Address>,
+    /// In wei.
+    pub value: U256,
+    pub input: Bytes,
+    /// EIP-1559, else legacy.
+    pub dynamic_fee: bool,
+    pub success: bool,
+    pub logs: Vec<Log>,
+}
+
+impl Payment {
+    /// Of 1 wei, by an account.
+    pub fn new(account: u8) -> Self {
+        Self {
+            account,
+            to: Some(Address::repeat_byte(0xee)),
+            value: U256::ONE,
+            input: Bytes::new(),
+            dynamic_fee: true,
+            success: true,
+            logs: Vec::new(),
+        }
+    }
+
+    /// Also emits an ERC-20 `Transfer` from the signing account.
+    pub fn transfer(self, token: Address, to: Address, amount: u64) -> Self {
+        let from = address_of(self.account);
+        self.log(Log {
+            address: token,
+            data: LogData::new_unchecked(
+                vec![TRANSFER, from.into_word(), to.into_word()],
+                U256::from(amount).to_be_bytes::<32>().to_vec().into(),
+            ),
+        })
+    }
+
+    /// Also emits a log.
+    pub fn log(mut self, log: Log) -> Self {
+        self.logs.push(log);
+        self
+    }
+
+    fn signed(&self, chain_id: ChainId, nonce: u64) -> Recovered<TxEnvelope> {
+        let gas_limit = self.gas();
+        let to = self.to.map_or(TxKind::Create, TxKind::Call);
+        let (value, input) = (self.value, self.input.clone());
+        let signer = signer(self.account);
+        let signed = if self.dynamic_fee {
+            let transaction = TxEip1559 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: GAS_PRICE,
+                max_priority_fee_per_gas: 1,
+                to,
+                value,
+                access_list: Default::default(),
+                input,
+            };
+            sign(transaction, &signer)
+        } else {
+            let transaction = TxLegacy {
+                chain_id: Some(chain_id),
+                nonce,
+                gas_price: GAS_PRICE,
+                gas_limit,
+                to,
+                value,
+                input,
+            };
+            sign(transaction, &signer)
+        };
+        Recovered::new_unchecked(signed, signer.address())
+    }
+
+    fn gas(&self) -> u64 {
+        PAYMENT_GAS + LOG_GAS * self.logs.len() as u64
+    }
+}
+
+fn signer(account: u8) -> PrivateKeySigner {
+    let key = B256::from(U256::from(u64::from(account) + 1));
+    // Only 0 and numbers of about 2^256 are no keys.
+    PrivateKeySigner::from_bytes(&key).expect("a small number above 0 is a key")
+}
+
+/// The address of a made-up account.
+fn address_of(account: u8) -> Address {
+    signer(account).address()
+}
+
+fn sign<T>(transaction: T, signer: &PrivateKeySigner) -> TxEnvelope
+where
+    T: SignableTransaction<Signature>,
+    Signed<T>: Into<TxEnvelope>,
+{
+    let hash = transaction.signature_hash();
+    // A key of this machine signs every hash.
+    let signature = signer.sign_hash_sync(&hash).expect("a key in memory signs");
+    transaction.into_signed(signature).into()
+}
+
+/// A block of a [`Tree`](super::Tree), as nodes tell it.
+#[derive(Debug, Clone)]
+pub struct TreeBlock {
+    pub block: Block,
+    pub receipts: Vec<TransactionReceipt>,
+    /// The next nonce of each account on this branch.
+    pub(super) nonces: BTreeMap<u8, u64>,
+}
+
+impl TreeBlock {
+    pub fn block_ref(&self) -> BlockRef {
+        BlockRef {
+            number: self.block.header.inner.number,
+            hash: self.block.header.hash,
+        }
+    }
+
+    pub fn parent_hash(&self) -> B256 {
+        self.block.header.inner.parent_hash
+    }
+
+    /// Block 0 of a chain; chains with different salts are different chains.
+    pub(super) fn genesis(salt: u64) -> Self {
+        let header = Header {
+            gas_limit: GAS_LIMIT,
+            timestamp: FIRST_TIMESTAMP,
+            base_fee_per_gas: Some(BASE_FEE),
+            extra_data: salt.to_be_bytes().to_vec().into(),
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            ..Default::default()
+        };
+        Self::assemble(header, Vec::new(), Vec::new(), BTreeMap::new())
+    }
+
+    /// The next block after `self`.
+    pub(super) fn child(&self, chain_id: ChainId, contents: &Contents) -> Self {
+        let parent = &self.block.header.inner;
+        let mut nonces = self.nonces.clone();
+        let mut gas_used = 0;
+        let (mut transactions, mut receipts) = (Vec::new(), Vec::new());
+        for payment in &contents.payments {
+            let nonce = nonces.entry(payment.account).or_default();
+            let signed = payment.signed(chain_id, *nonce);
+            *nonce += 1;
+            gas_used += payment.gas();
+            let receipt = Receipt {
+                status: Eip658Value::Eip658(payment.success),
+                cumulative_gas_used: gas_used,
+                logs: payment.logs.clone(),
+            };
+            receipts.push((signed.tx_type(), receipt));
+            transactions.push(signed);
+        }
+        let salt = contents.salt.to_be_bytes();
+        let header = Header {
+            parent_hash: self.block.header.hash,
+            number: parent.number + 1,
+            timestamp: parent.timestamp + BLOCK_TIME,
+            gas_limit: GAS_LIMIT,
+            gas_used,
+            base_fee_per_gas: Some(BASE_FEE),
+            state_root: keccak256([parent.state_root.as_slice(), &salt].concat()),
+            extra_data: salt.to_vec().into(),
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            ..Default::default()
+        };
+        Self::assemble(header, transactions, receipts, nonces)
+    }
+
+    /// Computes what the header says of its contents, and puts everything in the shape in which nodes tell it.
+    fn assemble(
+        mut header: Header,
+        transactions: Vec<Recovered<TxEnvelope>>,
+        receipts: Vec<(TxType, Receipt<Log>)>,
+        nonces: BTreeMap<u8, u64>,
+    ) -> Self {
+        let envelopes: Vec<ReceiptEnvelope<Log>> = receipts
+            .iter()
+            .map(|(kind, receipt)| ReceiptEnvelope::from_typed(*kind, receipt.clone()))
+            .collect();
+        let plain: Vec<TxEnvelope> = transactions
+            .iter()
+            .map(|sent| sent.inner().clone())
+            .collect();
+        header.transactions_root = calculate_transaction_root(&plain);
+        header.receipts_root = calculate_receipt_root(&envelopes);
+        header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, (_, receipt)| {
+            bloom | logs_bloom(&receipt.logs)
+        });
+        let size = ConsensusBlock::rlp_length_for(
+            &header,
+            &BlockBody {
+                transactions: plain,
+                ommers: Vec::new(),
+                withdrawals: None,
+            },
+        );
+        let header = RpcHeader::new(header).with_size(Some(U256::from(size)));
+        let at = Place {
+            block: header.hash,
+            number: header.inner.number,
+            timestamp: header.inner.timestamp,
+        };
+        let receipts = at.receipts(&transactions, receipts);
+        let transactions = transactions
+            .into_iter()
+            .enumerate()
+            .map(|(index, sent)| at.transaction(index as u64, sent))
+            .collect();
+        Self {
+            block: Block {
+                header,
+                uncles: Vec::new(),
+                transactions: BlockTransactions::Full(transactions),
+                withdrawals: None,
+            },
+            receipts,
+            nonces,
+        }
+    }
+}
+
+/// Where what a block contains is.
+struct Place {
+    block: B256,
+    number: u64,
+    timestamp: u64,
+}
+
+impl Place {
+    fn transaction(&self, index: u64, sent: Recovered<TxEnvelope>) -> Transaction {
+        Transaction {
+            effective_gas_price: Some(sent.effective_gas_price(Some(BASE_FEE))),
+            inner: sent,
+            block_hash: Some(self.block),
+            block_number: Some(self.number),
+            transaction_index: Some(index),
+            block_timestamp: Some(self.timestamp),
+        }
+    }
+
+    fn receipts(
+        &self,
+        transactions: &[Recovered<TxEnvelope>],
+        receipts: Vec<(TxType, Receipt<Log>)>,
+    ) -> Vec<TransactionReceipt> {
+        let (mut logs_before, mut gas_before) = (0, 0);
+        let mut told = Vec::with_capacity(receipts.len());
+        for (index, (sent, (kind, receipt))) in transactions.iter().zip(receipts).enumerate() {
+            let gas_used = receipt.cumulative_gas_used - gas_before;
+            gas_before = receipt.cumulative_gas_used;
+            let mut log_index = logs_before;
+            let receipt = receipt.map_logs(|log| {
+                log_index += 1;
+                RpcLog {
+                    inner: log,
+                    block_hash: Some(self.block),
+                    block_number: Some(self.number),
+                    block_timestamp: Some(self.timestamp),
+                    transaction_hash: Some(*sent.tx_hash()),
+                    transaction_index: Some(index as u64),
+                    log_index: Some(log_index - 1),
+                    removed: false,
+                }
+            });
+            logs_before = log_index;
+            let from = sent.signer();
+            told.push(TransactionReceipt {
+                inner: ReceiptEnvelope::from_typed(kind, receipt),
+                transaction_hash: *sent.tx_hash(),
+                transaction_index: Some(index as u64),
+                block_hash: Some(self.block),
+                block_number: Some(self.number),
+                gas_used,
+                effective_gas_price: sent.effective_gas_price(Some(BASE_FEE)),
+                blob_gas_used: None,
+                blob_gas_price: None,
+                from,
+                to: sent.to(),
+                contract_address: sent.to().is_none().then(|| from.create(sent.nonce())),
+            });
+        }
+        told
+    }
+}

@@ -1,0 +1,83 @@
+//! Requests and `newHeads` over WebSocket.
+
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    backend::{Backend, told},
+    fault::Kind,
+    script::Asked,
+    serve::Shared,
+};
+
+/// The id of the one subscription that a connection may have.
+const SUBSCRIPTION: &str = "0x1";
+
+pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    // A node in front of a real one has no heads of its own to tell.
+    let Backend::Tree { tree, pinned } = &shared.backend else {
+        return;
+    };
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
+    let mut heads = tree.heads();
+    let mut subscribed = false;
+    loop {
+        let text = tokio::select! {
+            received = socket.next() => match received {
+                Some(Ok(Message::Text(text))) => {
+                    let Ok(request) = serde_json::from_str::<Value>(&text) else { return };
+                    let (answer, fault) = answer(&shared, &request, &mut subscribed).await;
+                    if fault.is_some() {
+                        return;
+                    }
+                    answer
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+            changed = heads.changed(), if subscribed => {
+                if changed.is_err() {
+                    return;
+                }
+                let head = *heads.borrow_and_update();
+                if pinned.read().is_some() {
+                    continue;
+                }
+                let asked = Asked { method: "newHeads", height: Some(head.number), size: 0 };
+                match shared.script.take(&asked) {
+                    None => {}
+                    Some(hit) if hit.kind.is_of_answer() => return,
+                    Some(_) => continue,
+                }
+                let Some(block) = tree.block(head.hash) else { continue };
+                json!({ "jsonrpc": "2.0", "method": "eth_subscription", "params": {
+                    "subscription": SUBSCRIPTION, "result": told(&block, false),
+                } })
+            }
+        };
+        if socket.send(Message::text(text.to_string())).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(shared: &Shared, request: &Value, subscribed: &mut bool) -> (Value, Option<Kind>) {
+    let result = match request["method"].as_str() {
+        Some("eth_subscribe") if request["params"][0] == "newHeads" => {
+            *subscribed = true;
+            json!(SUBSCRIPTION)
+        }
+        Some("eth_unsubscribe") => json!(std::mem::take(subscribed)),
+        _ => return shared.answer(request).await,
+    };
+    (
+        json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }),
+        None,
+    )
+}

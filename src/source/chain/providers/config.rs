@@ -1,0 +1,124 @@
+//! `[[chains.providers]]`: which nodes serve a chain, the preferred first.
+
+use serde::Deserialize;
+
+use super::Work;
+use crate::{model::Secret, source::chain::ChainConfig};
+
+/// One `[[chains.providers]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// How logs, metrics and `/status` call it; host and port of its URL when left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `http(s)://…` endpoint.
+    pub url: Secret,
+    /// `ws(s)://…` endpoint for `newHeads`; without it its head is polled.
+    #[serde(default)]
+    pub ws_url: Option<Secret>,
+    #[serde(default)]
+    pub role: Role,
+}
+
+impl ProviderConfig {
+    /// A provider for everything, named after its URL, polled.
+    pub fn of(url: Secret) -> Self {
+        Self {
+            name: None,
+            url,
+            ws_url: None,
+            role: Role::All,
+        }
+    }
+}
+
+/// What a provider is asked for. Work for which no provider is configured is given to all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    All,
+    Live,
+    History,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Live => "live",
+            Self::History => "history",
+        }
+    }
+
+    pub(super) fn does(self, work: Work) -> bool {
+        match self {
+            Self::All => true,
+            Self::Live => work == Work::Live,
+            Self::History => work == Work::History,
+        }
+    }
+}
+
+impl ChainConfig {
+    /// Every provider with its name, the preferred first: `rpc_url` when it is set, then `providers`. Names are told
+    /// apart with a number when they would be the same.
+    pub fn named_providers(&self) -> Vec<(String, ProviderConfig)> {
+        let shorthand = (!self.rpc_url.is_empty()).then(|| ProviderConfig {
+            ws_url: self.ws_url.clone(),
+            ..ProviderConfig::of(self.rpc_url.clone())
+        });
+        let mut named: Vec<(String, ProviderConfig)> = Vec::new();
+        for provider in shorthand.into_iter().chain(self.providers.iter().cloned()) {
+            let name = provider.name.clone().unwrap_or_else(|| {
+                let shown = provider.url.redacted_url();
+                shown
+                    .split_once("://")
+                    .map_or(shown.clone(), |(_, host)| host.to_owned())
+            });
+            let same = |name: &str| named.iter().any(|(other, _)| other == name);
+            let name = if same(&name) {
+                let number = (2..).find(|number| !same(&format!("{name}#{number}")));
+                format!("{name}#{}", number.unwrap_or_default())
+            } else {
+                name
+            };
+            named.push((name, provider));
+        }
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorthand_is_the_first_and_names_are_hosts_told_apart() {
+        let url = |text: &str| Secret::new(text);
+        let config = ChainConfig {
+            ws_url: Some(url("ws://a:1")),
+            providers: vec![
+                ProviderConfig::of(url("https://user:key@b.example/KEY")),
+                ProviderConfig::of(url("http://a:1/OTHERKEY")),
+                ProviderConfig {
+                    name: Some("mine".to_owned()),
+                    role: Role::History,
+                    ..ProviderConfig::of(url("http://a:1"))
+                },
+            ],
+            ..ChainConfig::of(1, url("http://a:1/KEY"))
+        };
+        let named = config.named_providers();
+        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a:1", "b.example", "a:1#2", "mine"]);
+        assert!(named[0].1.ws_url.is_some() && named[1].1.ws_url.is_none());
+        let none = ChainConfig {
+            rpc_url: Secret::default(),
+            providers: vec![],
+            ..config
+        };
+        assert!(none.named_providers().is_empty());
+    }
+}

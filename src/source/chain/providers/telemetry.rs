@@ -1,0 +1,83 @@
+//! Metrics of the providers. Their labels are names from the configuration, never URLs.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use super::provider::Provider;
+use crate::model::ChainId;
+
+pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
+    describe_gauge!(
+        "chaincast_chain_provider_up",
+        "Whether a provider is used as a matter of course: 1, or 0 while it failed, rests or lags"
+    );
+    describe_gauge!(
+        "chaincast_chain_provider_lag_blocks",
+        "Blocks between the highest head of a chain's providers and this one's"
+    );
+    describe_counter!(
+        "chaincast_chain_failovers_total",
+        "Times another provider's head was followed from then on"
+    );
+    describe_counter!(
+        "chaincast_chain_provider_disagreements_total",
+        "Answers of a provider that failed a check and that another gave rightly"
+    );
+    describe_histogram!(
+        "chaincast_chain_request_seconds",
+        Unit::Seconds,
+        "From a request to a provider to its answer, good or bad"
+    );
+    counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(0);
+    for provider in providers {
+        up(chain_id, provider, true);
+        disagreements(chain_id, provider).increment(0);
+    }
+}
+
+pub(super) fn up(chain_id: ChainId, provider: &Provider, up: bool) {
+    gauge!(
+        "chaincast_chain_provider_up",
+        "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
+    )
+    .set(f64::from(u8::from(up)));
+}
+
+pub(super) fn lag(chain_id: ChainId, provider: &Provider, blocks: u64) {
+    gauge!(
+        "chaincast_chain_provider_lag_blocks",
+        "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
+    )
+    .set(blocks as f64);
+}
+
+pub(super) fn failed_over(chain_id: ChainId) {
+    counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(1);
+}
+
+/// That it is told once, and not with every answer, is seen to by the circuit, which opens with the first.
+pub(super) fn disagreed(chain_id: ChainId, provider: &Provider) {
+    disagreements(chain_id, provider).increment(1);
+}
+
+fn disagreements(chain_id: ChainId, provider: &Provider) -> metrics::Counter {
+    counter!(
+        "chaincast_chain_provider_disagreements_total",
+        "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
+    )
+}
+
+/// How long a provider took for a request.
+pub fn request_took(
+    chain_id: ChainId,
+    provider: &str,
+    method: &'static str,
+    took: std::time::Duration,
+) {
+    histogram!(
+        "chaincast_chain_request_seconds",
+        "chain_id" => chain_id.to_string(), "provider" => provider.to_owned(), "method" => method
+    )
+    .record(took.as_secs_f64());
+}
