@@ -7,7 +7,7 @@ ARGS ?=
 # The crate is locked: a build uses exactly the versions of Cargo.lock.
 CARGO_LOCKED := --locked
 
-.PHONY: help dev test bench conformance fuzz lint contracts setup
+.PHONY: help dev test bench explain conformance fuzz lint contracts setup
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -24,7 +24,11 @@ test: ## run every test there is
 
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench
-	cargo bench $(CARGO_LOCKED) --bench realtime $(ARGS)
+	cargo bench $(CARGO_LOCKED) --bench realtime --bench backfill $(ARGS)
+
+explain: ## load 10 million logs, measure sizes and explain every query of readers: docs/schema.md; 15 GB of disk
+	@scripts/setup dev
+	cargo run $(CARGO_LOCKED) --release --example explain -- --write docs/schema.md $(ARGS)
 
 conformance: ## run the Autobahn suite against the WebSocket stack; needs Python 2.7
 	@scripts/autobahn $(ARGS)

@@ -68,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
         first_chain: 1,
         chain_ids: Vec::new(),
         tokens: Vec::new(),
+        contracts: Default::default(),
     };
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
     let origins = OriginPolicy::new(&config.allowed_origins)?;
@@ -168,6 +169,10 @@ impl Past for NoPast {
 
     fn between<'a>(&'a self, _: &'a Channel, _: u64, _: u64, _: u32) -> Asked<'a, Vec<Update>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> Asked<'a, Vec<Option<u64>>> {
+        Box::pin(async move { Ok(vec![None; all.len()]) })
     }
 
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {

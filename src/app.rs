@@ -1,6 +1,7 @@
 //! The composition root: bind, wire, spawn, drain.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::SocketAddr,
     sync::Arc,
@@ -15,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, ApiState},
     bus::{Bus, BusError},
-    config::Config,
+    config::{Config, ConfigError},
     gateway::{Gateway, GatewayError, KnownChannels},
-    ingest::{ChainIngest, IngestError, PriceIngest, PriceSignals},
+    ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
     page, server,
     shutdown::{Failures, TaskFailure, Tasks},
-    source::price::{OnChainSources, PriceConfigError},
+    source::{
+        contract::Contract,
+        price::{OnChainSources, PriceConfigError},
+    },
     store::{Store, StoreError},
     telemetry::TelemetryError,
 };
@@ -51,6 +55,8 @@ pub enum AppError {
     Ingest(#[from] IngestError),
     #[error(transparent)]
     Prices(#[from] PriceConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("the address it listens on cannot be read: {0}")]
@@ -107,6 +113,7 @@ impl App {
                     .iter()
                     .map(|token| token.symbol.clone())
                     .collect(),
+                contracts: contract_channels(&config.contracts()?),
             };
             let feed = bus.feed().await?;
             let gateway =
@@ -131,6 +138,7 @@ impl App {
         tasks.spawn(upkeep(metrics, tasks.token()));
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
+            tasks.spawn(store.clone().retain_watches(tasks.token()));
             tasks.spawn(store.clone().retain(config.database.clone(), tasks.token()));
         }
         let drain = Duration::from_millis(config.server.drain_timeout_ms);
@@ -190,6 +198,21 @@ impl App {
     }
 }
 
+/// The names that contracts and their events have in channels.
+fn contract_channels(contracts: &[Contract]) -> BTreeMap<String, BTreeSet<String>> {
+    let events = |contract: &Contract| {
+        let names = contract
+            .events
+            .iter()
+            .map(|event| event.name.to_ascii_lowercase());
+        names.collect()
+    };
+    contracts
+        .iter()
+        .map(|contract| (contract.key(), events(contract)))
+        .collect()
+}
+
 /// One writer a chain, and one for prices.
 async fn spawn_writers(
     config: &Config,
@@ -200,18 +223,16 @@ async fn spawn_writers(
     let first = config.first_chain();
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
     let (signals, incoming) = PriceSignals::new();
-    for chain in &config.chains {
-        let ingest = ChainIngest::connect(
-            chain.clone(),
-            first,
-            store.clone(),
-            bus.publisher(),
-            sources.clone(),
-            signals.clone(),
-        )
-        .await?;
-        tasks.spawn_critical("chain writer", ingest.run(tasks.token()));
-    }
+    let context = ChainContext {
+        first_chain: first,
+        store: store.clone(),
+        publisher: bus.publisher(),
+        decoder: sources,
+        signals,
+        contracts: config.contracts()?.into(),
+    };
+    let writers = ChainWriters::new(&config.chains, context).await?;
+    tasks.spawn_critical("chain writer", writers.run(tasks.token()));
     let prices = PriceIngest::new(
         config.prices.clone(),
         first,

@@ -5,14 +5,22 @@ mod overlay;
 mod validate;
 
 pub use error::ConfigError;
+use error::Problem;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::{
-    api::ApiConfig, bus::BusConfig, gateway::GatewayConfig, model::ChainId, server::ServerConfig,
-    source::chain::ChainConfig, source::price::PriceConfig, store::StoreConfig,
+    api::ApiConfig,
+    bus::BusConfig,
+    gateway::GatewayConfig,
+    model::ChainId,
+    server::ServerConfig,
+    source::chain::ChainConfig,
+    source::contract::{self, Contract, ContractConfig},
+    source::price::PriceConfig,
+    store::StoreConfig,
     telemetry::TelemetryConfig,
 };
 
@@ -23,6 +31,7 @@ pub struct Config {
     pub server: ServerConfig,
     pub database: StoreConfig,
     pub chains: Vec<ChainConfig>,
+    pub contracts: Vec<ContractConfig>,
     pub prices: PriceConfig,
     pub bus: BusConfig,
     pub gateway: GatewayConfig,
@@ -79,6 +88,19 @@ impl Config {
         self.chains.first().map_or(0, |chain| chain.chain_id)
     }
 
+    /// The configured contracts, with what their ABI files say.
+    pub fn contracts(&self) -> Result<Vec<Contract>, ConfigError> {
+        let chains: Vec<_> = self.chains.iter().map(|chain| chain.chain_id).collect();
+        contract::compile(&self.contracts, &chains).map_err(|problems| {
+            let shown = problems.into_iter();
+            ConfigError::Invalid(
+                shown
+                    .map(|one| Problem::new(one.key, one.reason.to_string()))
+                    .collect(),
+            )
+        })
+    }
+
     /// Reads, overlays and validates. Every error names the file and line, or the variable, and the key.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let config = Self::read(sources)?;
@@ -100,6 +122,12 @@ impl Config {
         // The file alone first, so that its errors carry its lines.
         let config = toml::from_str::<Self>(&text)
             .map_err(|error| ConfigError::written(&path, &text, &error))?;
-        overlay::apply(config, &text, &sources.environment)
+        let mut config = overlay::apply(config, &text, &sources.environment)?;
+        if let Some(beside) = path.parent() {
+            for contract in &mut config.contracts {
+                contract.locate(beside);
+            }
+        }
+        Ok(config)
     }
 }

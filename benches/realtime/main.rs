@@ -4,31 +4,34 @@
 //! The servers that are measured are this program again, or the peers under `benches/peers`. Variables such as
 //! `CHAINCAST__GATEWAY__LINGER_MS` reach the product's configuration, so that an option can be tried.
 
-mod arguments;
 mod arrivals;
 mod bench;
 mod commands;
+mod config;
 mod connection;
 mod floor;
 mod load;
-mod machine;
 mod message;
-mod postgres;
-mod process;
+mod peers;
 mod product;
-mod report;
 mod scenario;
 mod script;
-mod section;
 mod server;
-mod stats;
+
+/// What the suites share; each leaves some of it unused.
+#[allow(dead_code)]
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::process::ExitCode;
 
-use arguments::Arguments;
 use bench::Bench;
-use machine::Machine;
-use postgres::Postgres;
+use common::{
+    arguments::Arguments,
+    machine::{self, Machine},
+    postgres::{self, Postgres},
+    process, report, running, section, stats,
+};
 use server::Who;
 
 fn main() -> ExitCode {
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
             let tokens = arguments[2].parse().expect("a number of tokens");
             product::serve(&arguments[1], tokens);
         }
-        _ => match Arguments::parse(&arguments) {
+        _ => match Arguments::parse(&arguments, report::REALTIME.scenarios) {
             Ok(arguments) => measure(&arguments),
             Err(message) => {
                 eprintln!("{message}");
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) {
+    if arguments.scenarios().next().is_none() {
+        return;
+    }
     process::raise_file_limit();
     // Before pinning: PostgreSQL stays off nobody's core in particular.
     let postgres = Postgres::start();
@@ -70,10 +76,11 @@ fn measure(arguments: &Arguments) {
         rounds: arguments.rounds,
         peers,
     };
-    report::keep_machine(&Machine::read());
-    for (name, run) in arguments.scenarios() {
+    report::keep_machine(&Machine::read(&bench.postgres));
+    report::keep_peers(&peers::versions());
+    for name in arguments.scenarios() {
         println!("{name}");
-        report::keep(run(&bench), bench.quick);
+        report::keep(scenario::run(name, &bench), bench.quick);
     }
     // A short run is to see that everything works; its figures are not for the document.
     if !bench.quick {

@@ -1,19 +1,11 @@
 //! A server that is measured: a process of its own on a core of its own, told what to do by lines.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
-    thread,
-    time::Duration,
+    process::Command,
 };
 
-use crate::{commands::Pattern, load::Wire, postgres::Postgres, process};
-
-/// How long a server may take to get ready.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+use crate::{commands::Pattern, load::Wire, postgres::Postgres, process, running::Running};
 
 /// Arguments that make this program a server.
 pub const SERVE_FLOOR: &str = "--serve-floor";
@@ -107,9 +99,7 @@ impl Default for Options {
 
 /// A running server. Killed when dropped.
 pub struct Server {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<String>,
+    running: Running,
     pub port: u16,
 }
 
@@ -137,52 +127,13 @@ impl Server {
     }
 
     /// Starts a command on the servers' core, and waits for the line from which `port` can read it.
-    pub fn spawn(mut command: Command, port: impl Fn(&str) -> Option<u16>) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // SAFETY: between fork and exec only the affinity and the file limit are set: system calls, no allocation.
-        unsafe {
-            command.pre_exec(|| {
-                process::pin(process::SERVER_CORE);
-                process::raise_file_limit();
-                Ok(())
-            });
-        }
-        let shown = format!("{command:?}");
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{shown}: {error}"));
-        let output = child.stdout.take().expect("it is piped");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut server = Self {
-            input: child.stdin.take(),
-            child,
-            lines,
-            port: 0,
-        };
-        loop {
-            match server.lines.recv_timeout(START_PATIENCE) {
-                Ok(line) => match port(&line) {
-                    Some(port) => {
-                        server.port = port;
-                        return server;
-                    }
-                    None => eprintln!("{line}"),
-                },
-                Err(RecvTimeoutError::Timeout) => panic!("{shown} did not get ready"),
-                Err(RecvTimeoutError::Disconnected) => panic!("{shown} ended before it was ready"),
-            }
-        }
+    pub fn spawn(command: Command, port: impl Fn(&str) -> Option<u16>) -> Self {
+        let (running, port) = Running::spawn(command, Some(process::SERVER_CORE), port);
+        Self { running, port }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.running.pid()
     }
 
     pub fn cpu(&self) -> f64 {
@@ -190,21 +141,22 @@ impl Server {
     }
 
     pub fn pattern(&mut self, pattern: Pattern) {
-        self.tell(&format!("pattern {} {}", pattern.channels, pattern.stride));
+        self.running
+            .tell(&format!("pattern {} {}", pattern.channels, pattern.stride));
     }
 
     pub fn burst(&mut self, updates: usize) {
-        self.tell(&format!("burst {updates}"));
+        self.running.tell(&format!("burst {updates}"));
     }
 
     /// When it has published all of them, [`Server::instants`] has an answer.
     pub fn rate(&mut self, hz: usize, updates: usize) {
-        self.tell(&format!("rate {hz} {updates}"));
+        self.running.tell(&format!("rate {hz} {updates}"));
     }
 
     /// The instants at which the updates of the last `rate` were published, once all were.
     pub fn instants(&self) -> Option<Vec<u64>> {
-        let line = self.lines.try_recv().ok()?;
+        let line = self.running.lines.try_recv().ok()?;
         let numbers = line.strip_prefix("at ")?;
         Some(
             numbers
@@ -212,18 +164,5 @@ impl Server {
                 .map(|number| number.parse().expect("instants are numbers"))
                 .collect(),
         )
-    }
-
-    fn tell(&mut self, line: &str) {
-        let input = self.input.as_mut().expect("only dropping takes it");
-        writeln!(input, "{line}").expect("the server reads its commands");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }

@@ -13,11 +13,11 @@ use super::{
     wire::{Address, Hash, Quantity},
 };
 use crate::{
-    model::ChainId,
+    model::{ChainId, TokenStandard},
     store::read::{TransactionKey, TransferKey, TransferRow},
 };
 
-/// An ERC-20 transfer.
+/// Tokens that moved: ERC-20, ERC-721 or ERC-1155.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Transfer {
@@ -26,18 +26,54 @@ pub(super) struct Transfer {
     block_hash: Hash,
     /// The header's timestamp, in seconds since the Unix epoch.
     block_timestamp: i64,
-    transaction_hash: Hash,
+    /// `null` when only the chain's logs are indexed and the hash is not stored with them.
+    #[schema(required)]
+    transaction_hash: Option<Hash>,
     transaction_index: u32,
     /// Position in the block.
     log_index: u32,
+    /// Position in the log: above 0 only in an ERC-1155 batch.
+    position: u32,
+    standard: Standard,
     /// The token's contract.
     token: Address,
+    /// Which of the contract's tokens; `null` for ERC-20.
+    #[schema(required)]
+    token_id: Option<Quantity>,
+    /// What the contract says of itself; `null` when it is not read yet or says nothing usable. Anyone may call a
+    /// token anything: it proves nothing.
+    #[schema(required)]
+    token_symbol: Option<String>,
+    /// As `tokenSymbol`.
+    #[schema(required)]
+    token_decimals: Option<u8>,
     from: Address,
     to: Address,
-    /// In the token's smallest unit.
+    /// In the token's smallest unit; 1 for ERC-721.
     amount: Quantity,
     /// Whether its block is.
     finalized: bool,
+}
+
+/// What a token's contract follows.
+#[derive(Debug, Serialize, ToSchema)]
+enum Standard {
+    #[serde(rename = "ERC-20")]
+    Erc20,
+    #[serde(rename = "ERC-721")]
+    Erc721,
+    #[serde(rename = "ERC-1155")]
+    Erc1155,
+}
+
+impl From<TokenStandard> for Standard {
+    fn from(standard: TokenStandard) -> Self {
+        match standard {
+            TokenStandard::Erc20 => Self::Erc20,
+            TokenStandard::Erc721 => Self::Erc721,
+            TokenStandard::Erc1155 => Self::Erc1155,
+        }
+    }
 }
 
 impl Transfer {
@@ -47,9 +83,14 @@ impl Transfer {
             block_number: row.block_number,
             block_hash: Hash(row.block_hash),
             block_timestamp: row.block_timestamp,
-            transaction_hash: Hash(row.transaction_hash),
+            transaction_hash: row.transaction_hash.map(Hash),
             transaction_index: row.transaction_index,
             log_index: row.log_index,
+            position: row.position,
+            standard: row.standard.into(),
+            token_id: row.token_id.map(Quantity),
+            token_symbol: row.token_symbol,
+            token_decimals: row.token_decimals,
             token: Address(row.token),
             from: Address(row.from),
             to: Address(row.to),
@@ -59,7 +100,12 @@ impl Transfer {
     }
 }
 
-/// Transactions from or to an address, newest first
+/// Transactions from or to an address, and the one that created it, newest first
+///
+/// A cursor is a place in the chain, not a count: new blocks do not move it. After a reorg it goes on at the same height
+/// and index of the new branch: what stands in blocks that both branches have is given once and never left out. What was
+/// given of dropped blocks does not hold any more, and what the new branch has above the cursor is not given: `reorg` on
+/// `new-block`, or `address-reorg` on `address:ADDRESS`, tells of both. Rows with `finalized` never change.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transactions", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),
@@ -92,7 +138,7 @@ pub(super) async fn list_address_transactions(
     )))
 }
 
-/// ERC-20 transfers from or to an address, newest first
+/// Transfers of tokens from or to an address, newest first
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transfers", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),
@@ -107,10 +153,14 @@ pub(super) async fn list_address_transfers(
     let address = segment.address()?;
     let limit = page::limit(query.limit, &state.config)?;
     let list = List::new(format!("address-transfers/{chain}/{address}"));
-    let before =
-        place(&list, query.cursor.as_deref())?.map(|(block_number, log_index)| TransferKey {
-            block_number,
-            log_index,
+    let before = list
+        .position(query.cursor.as_deref())?
+        .and_then(|[block, index, position]| {
+            Some(TransferKey {
+                block_number: u64::try_from(block).ok()?,
+                log_index: u32::try_from(index).ok()?,
+                position: u32::try_from(position).ok()?,
+            })
         });
     let rows = state
         .store
@@ -119,7 +169,13 @@ pub(super) async fn list_address_transfers(
     Ok(Json(list.page(
         rows,
         limit,
-        |row| [row.block_number as i64, row.log_index.into()],
+        |row| {
+            [
+                row.block_number as i64,
+                row.log_index.into(),
+                row.position.into(),
+            ]
+        },
         |row| Transfer::new(chain, row),
     )))
 }

@@ -11,7 +11,12 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ApiConfig, ApiState, Shared};
+use super::{
+    ApiConfig, ApiState, Shared,
+    blocks::ChainQuery,
+    error::{Problem, Problems},
+    extract::Params,
+};
 use crate::{
     model::ChainId,
     store::{StoreError, read::ChainRow},
@@ -63,54 +68,73 @@ impl Check {
 
 /// Whether the service can serve, and why not
 ///
-/// It is ready when the database answers and every chain has a node that answered of late and a
-/// head that is not too far behind it, and no index is left out for a large load.
+/// It is ready when the database answers, no index is left out for a large load, and a chain has a node that answered
+/// of late and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
+/// not take the others away. `chain` asks about that one.
 #[utoipa::path(
-    get, path = "/readyz", tag = "service",
+    get, path = "/readyz", tag = "service", params(ChainQuery),
     responses(
         (status = 200, description = "Ready", body = Readiness),
         (status = 503, description = "Not ready; the checks say why", body = Readiness),
+        Problems
     )
 )]
-pub(super) async fn readyz(State(state): Shared) -> Response {
-    let checks = match tokio::time::timeout(PATIENCE, checks(&state)).await {
+pub(super) async fn readyz(
+    State(state): Shared,
+    Params(query): Params<ChainQuery>,
+) -> Result<Response, Problem> {
+    let chains = match query.chain {
+        Some(_) => vec![state.chain(query.chain)?],
+        None => state.chains.clone(),
+    };
+    let database = |detail: String| (vec![Check::new("database", false, detail)], Vec::new());
+    let (mut checks, chains) = match tokio::time::timeout(PATIENCE, checks(&state, &chains)).await {
         Ok(Ok(checks)) => checks,
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the database cannot be read");
-            vec![Check::new("database", false, "the database cannot be read")]
+            database("the database cannot be read".to_owned())
         }
-        Err(_) => {
-            let detail = format!(
-                "the database gave no answer within {} ms",
-                PATIENCE.as_millis()
-            );
-            vec![Check::new("database", false, detail)]
-        }
+        Err(_) => database(format!(
+            "the database gave no answer within {} ms",
+            PATIENCE.as_millis()
+        )),
     };
-    let ready = checks.iter().all(|check| check.ok);
+    let ready = checks.iter().all(|check| check.ok) && chains.iter().any(|check| check.ok);
+    checks.extend(chains);
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Readiness { ready, checks })).into_response()
+    Ok((status, Json(Readiness { ready, checks })).into_response())
 }
 
-async fn checks(state: &ApiState) -> Result<Vec<Check>, StoreError> {
-    let rows = state.store.read_chains(&state.chains).await?;
-    let mut checks = vec![Check::new("database", true, "answers")];
-    for id in &state.chains {
-        let row = rows.iter().find(|row| row.chain_id == *id);
-        checks.push(chain(*id, row, &state.config));
-    }
+/// What every request needs, and then each chain.
+async fn checks(
+    state: &ApiState,
+    chains: &[ChainId],
+) -> Result<(Vec<Check>, Vec<Check>), StoreError> {
+    let rows = state.store.read_chains(chains).await?;
+    let halts = state.store.read_halts(chains).await?;
+    let mut whole = vec![Check::new("database", true, "answers")];
     let missing = state.store.read_deferred_indexes().await?;
     if !missing.is_empty() {
         let detail = format!(
             "a large load goes on without {}; they are built after it",
             missing.join(", ")
         );
-        checks.push(Check::new("indexes", false, detail));
+        whole.push(Check::new("indexes", false, detail));
     }
-    Ok(checks)
+    let each = chains.iter().map(|id| {
+        let row = rows.iter().find(|row| row.chain_id == *id);
+        match halts.iter().find(|halt| halt.chain_id == *id) {
+            Some(halt) => {
+                let detail = format!("halted: {}", halt.reason);
+                Check::new(format!("chain:{id}"), false, detail)
+            }
+            None => chain(*id, row, &state.config),
+        }
+    });
+    Ok((whole, each.collect()))
 }
 
 fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {

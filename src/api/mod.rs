@@ -8,6 +8,7 @@ mod addresses;
 mod blocks;
 mod candles;
 mod config;
+mod contracts;
 mod docs;
 mod error;
 mod extract;
@@ -74,6 +75,7 @@ impl ApiState {
     ),
     tags(
         (name = "chain", description = "Blocks, transactions and transfers of the canonical chain"),
+        (name = "contracts", description = "Configured contracts and their decoded events"),
         (name = "prices", description = "Tracked tokens and their prices"),
         (name = "channels", description = "The messages of the live channels, by seq"),
         (name = "service", description = "How the service itself is doing"),
@@ -94,6 +96,8 @@ pub fn router(state: ApiState) -> (Router, OpenApi) {
         .routes(routes!(transactions::read_transaction))
         .routes(routes!(addresses::list_address_transactions))
         .routes(routes!(addresses::list_address_transfers))
+        .routes(routes!(contracts::list_contracts))
+        .routes(routes!(contracts::list_contract_events))
         .routes(routes!(tokens::list_tokens))
         .routes(routes!(prices::list_prices))
         .routes(routes!(prices::read_price))

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     model::{ChainId, now_ms},
-    store::read::{ChainRow, Mark, SourceRow},
+    store::{
+        chain::ProviderRow,
+        read::{ChainRow, HaltRow, Mark, SourceRow},
+    },
 };
 
 /// The most price sources that are listed.
@@ -74,6 +77,53 @@ pub(super) struct ChainStatus {
     /// When the index last moved, in ms since the Unix epoch.
     #[schema(required)]
     updated_at: Option<i64>,
+    /// Why it is not indexed further, until somebody does something; null while it is.
+    #[schema(required)]
+    halted: Option<Halt>,
+    /// The nodes that serve the chain, the preferred first, as the process that indexes it last saw them.
+    providers: Vec<ProviderStatus>,
+}
+
+/// What ended the chain's writer. Other chains go on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Halt {
+    /// For people, with what to do.
+    reason: String,
+    /// In ms since the Unix epoch.
+    since: i64,
+}
+
+/// How a provider does.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProviderStatus {
+    #[schema(examples("node.example:8545"))]
+    name: String,
+    /// Scheme, host and port alone.
+    #[schema(examples("https://node.example:8545"))]
+    url: String,
+    /// `all`, `live` (the head and new blocks) or `history` (backfills).
+    #[schema(examples("all"))]
+    role: String,
+    /// `ok`; `lagging`: its head is behind another's; `resting`: it asked to be asked less; `failed`: it is not used until a trial
+    /// succeeds.
+    #[schema(examples("ok"))]
+    state: String,
+    /// Whether its head is the one that is followed.
+    active: bool,
+    /// Its newest block when it was last asked.
+    #[schema(required)]
+    head: Option<u64>,
+    /// How long its last answers took, in ms.
+    #[schema(required)]
+    latency_ms: Option<u64>,
+    /// What last went wrong with it, however long ago.
+    #[schema(required)]
+    last_error: Option<String>,
+    /// In a row.
+    failures: u64,
+    /// When `state` last changed, in ms since the Unix epoch.
+    since: i64,
 }
 
 /// A block. Hash and timestamp are null when it is not indexed.
@@ -136,10 +186,16 @@ pub(super) async fn read_status(
         None => state.chains.clone(),
     };
     let rows = state.store.read_chains(&chains).await?;
+    let halts = state.store.read_halts(&chains).await?;
+    let providers = state.store.read_providers(&chains).await?;
     let sources = state.store.read_sources(MAX_SOURCES).await?;
     let now = now_ms();
-    let chain =
-        |id: &ChainId| ChainStatus::new(*id, rows.iter().find(|row| row.chain_id == *id), now);
+    let chain = |id: &ChainId| {
+        let row = rows.iter().find(|row| row.chain_id == *id);
+        let halt = halts.iter().find(|halt| halt.chain_id == *id);
+        let providers = providers.iter().filter(|(chain_id, _)| chain_id == id);
+        ChainStatus::new(*id, row, halt, providers.map(|(_, row)| row), now)
+    };
     Ok(Json(Status {
         version: state.version,
         epoch: state.store.epoch().to_owned(),
@@ -156,7 +212,13 @@ pub(super) async fn read_status(
 }
 
 impl ChainStatus {
-    fn new(chain_id: ChainId, row: Option<&ChainRow>, now: i64) -> Self {
+    fn new<'r>(
+        chain_id: ChainId,
+        row: Option<&ChainRow>,
+        halt: Option<&HaltRow>,
+        providers: impl Iterator<Item = &'r ProviderRow>,
+        now: i64,
+    ) -> Self {
         let head = row.and_then(|row| row.head);
         let node_head = row.and_then(|row| row.node_head);
         Self {
@@ -176,6 +238,28 @@ impl ChainStatus {
                 .and_then(|head| head.timestamp)
                 .map(|timestamp| (now / 1_000).saturating_sub(timestamp).max(0)),
             updated_at: row.map(|row| row.updated_at),
+            halted: halt.map(|halt| Halt {
+                reason: halt.reason.clone(),
+                since: halt.halted_at,
+            }),
+            providers: providers.cloned().map(ProviderStatus::from).collect(),
+        }
+    }
+}
+
+impl From<ProviderRow> for ProviderStatus {
+    fn from(row: ProviderRow) -> Self {
+        Self {
+            name: row.name,
+            url: row.url,
+            role: row.role,
+            state: row.state,
+            active: row.active,
+            head: row.head,
+            latency_ms: row.latency_ms,
+            last_error: row.last_error,
+            failures: row.failures,
+            since: row.since,
         }
     }
 }

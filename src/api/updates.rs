@@ -87,7 +87,8 @@ pub(super) struct UpdatesQuery {
     get, path = "/api/v1/channels/{channel}/updates", tag = "channels",
     params(
         ("channel" = String, Path, example = "new-block",
-         description = "`new-block`, `new-block:CHAIN_ID` or `price:TOKEN`, in any case"),
+         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, in any \
+          case; of the last two only what was stored while somebody was subscribed: reading here does not begin to store"),
         UpdatesQuery,
     ),
     responses(
@@ -118,6 +119,18 @@ pub(super) async fn list_updates(
         && !state.store.is_tracked(token).await?
     {
         return Err(unknown(&name, "no such token is tracked"));
+    }
+    if let Channel::Contract(contract, event) = &channel
+        && stored.newest == 0
+        && !state
+            .store
+            .has_contract_event(contract, event.as_deref())
+            .await?
+    {
+        return Err(unknown(
+            &name,
+            "there is no such contract or event; /api/v1/contracts lists them",
+        ));
     }
     if query.epoch.as_deref().is_some_and(|asked| asked != epoch) {
         return Err(Problem::gone(
@@ -171,11 +184,13 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         Channel::NewBlock(Some(id)) if !state.chains.contains(&id) => {
             Err(unknown(name, "that chain is not indexed here"))
         }
-        channel @ (Channel::NewBlock(_) | Channel::Price(_)) => Ok(channel),
+        channel @ (Channel::NewBlock(_)
+        | Channel::Price(_)
+        | Channel::Tx(_)
+        | Channel::Address(_)) => Ok(channel),
         Channel::Heartbeat => Err(unknown(name, "heartbeats are only sent live, never stored")),
-        Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
-            Err(unknown(name, "it is not served by this version"))
-        }
+        // Whether there is such a contract, the store knows.
+        channel @ Channel::Contract(..) => Ok(channel),
         Channel::User(_) => Err(Problem::forbidden(
             "user channels are private: subscribe over the gateway with a token of that subject",
         )),

@@ -18,6 +18,8 @@ use crate::{
 const FILL_PAGE: u32 = 1_000;
 /// Most channels compared with the store in one poll.
 const POLL_CHANNELS: u32 = 10_000;
+/// Beyond so many positions, those of watched channels are forgotten.
+const MOST_POSITIONS: usize = 250_000;
 /// A poll looks back this much further than its interval, for commits that were slow to become visible.
 const POLL_OVERLAP_MS: i64 = 30_000;
 
@@ -129,7 +131,9 @@ impl Feed {
                 continue;
             }
             if update.seq > last + 1 {
-                metrics::counter!("chaincast_bus_gaps_total").increment(1);
+                // A channel that was never heard of may begin anywhere.
+                let heard_of = u64::from(last > 0);
+                metrics::counter!("chaincast_bus_gaps_total").increment(heard_of);
                 self.fill(&update.channel, update.seq - 1).await?;
             }
             if update.seq == self.position(&update.channel) + 1 {
@@ -158,6 +162,7 @@ impl Feed {
         } else {
             u32::MAX
         };
+        self.forget_watched();
         let heads = self.store.channel_heads(within_ms, limit).await?;
         self.behind = false;
         for (channel, seq) in heads {
@@ -182,8 +187,11 @@ impl Feed {
             .updates_with_age(channel, last, through, room)
             .await?;
         let Some((newest, _)) = page.last() else {
-            // Retention was faster than this hub: the history is gone, and subscribers see the hole in seq.
-            tracing::warn!(%channel, last, through, "updates were pruned before they were seen");
+            // Retention was faster than this hub: the history is gone, and subscribers see the hole in seq. A watch
+            // that ended and began again took its history with it, which nobody had subscribed to.
+            if !channel.is_watched() {
+                tracing::warn!(%channel, last, through, "updates were pruned before they were seen");
+            }
             self.last.insert(channel.clone(), through);
             return Ok(());
         };
@@ -195,6 +203,14 @@ impl Feed {
         self.ready
             .extend(page.into_iter().map(|(update, _)| update));
         Ok(())
+    }
+
+    /// Watched channels come and go. One that is forgotten and moves again is read from its oldest stored update on,
+    /// and a hub passes over what it had.
+    fn forget_watched(&mut self) {
+        if self.last.len() > MOST_POSITIONS {
+            self.last.retain(|channel, _| !channel.is_watched());
+        }
     }
 
     fn is_ready_since(&mut self, at: Option<std::time::Instant>) {

@@ -51,14 +51,35 @@ impl History {
             .await
     }
 
-    /// The update that tells a new subscriber where the channel stands: its newest block or price.
+    /// See [`Store::watch`].
+    pub async fn watch(
+        &self,
+        channels: &[Channel],
+        seconds: u64,
+        most: u64,
+    ) -> Result<Vec<Option<u64>>, StoreError> {
+        self.store.watch(channels, seconds, most).await
+    }
+
+    /// The update that tells a new subscriber where the channel stands: its newest block or price, or what is known of
+    /// its transaction.
     pub async fn snapshot(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
         let event = match channel {
+            Channel::Tx(hash) => return self.store.transaction_state(*hash).await.map(Some),
             Channel::NewBlock(_) => "new-block",
             Channel::Price(_) => "price-update",
+            Channel::Contract(..) => return self.newest_contract_event(channel).await,
             _ => return Ok(None),
         };
         self.store.newest_update(channel, event).await
+    }
+
+    /// The newest event of a contract, unless a reorg was told since, which may have taken it back.
+    async fn newest_contract_event(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
+        let newest = self.store.newest_update(channel, "contract-event").await?;
+        let reorg = self.store.newest_update(channel, "contract-reorg").await?;
+        let taken_back = reorg.map_or(0, |reorg| reorg.seq);
+        Ok(newest.filter(|event| event.seq > taken_back))
     }
 
     /// The price sources whose newest tick is too old to be used, or that never gave one, by token and name.

@@ -16,7 +16,7 @@ use super::{Failure, terminal};
 use crate::{
     bus::Bus,
     config::{Config, Sources},
-    ingest::{Backfill, Goal, IngestError, PriceSignals, Progress, Rates},
+    ingest::{Backfill, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates},
     model::ChainId,
     shutdown::Tasks,
     source::price::OnChainSources,
@@ -78,17 +78,16 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         OnChainSources::new(&config.prices, config.first_chain()).map_err(Failure::failed)?;
     // Ticks are stored; who writes prices reads them there.
     let (signals, _) = PriceSignals::new();
-    let backfill = Backfill::new(
-        chain.clone(),
-        config.first_chain(),
-        store.clone(),
-        bus.publisher(),
-        Arc::new(sources),
+    let context = ChainContext {
+        first_chain: config.first_chain(),
+        store: store.clone(),
+        publisher: bus.publisher(),
+        decoder: Arc::new(sources),
         signals,
-        args.from,
-        args.to,
-    )
-    .map_err(Failure::failed)?;
+        contracts: config.contracts()?.into(),
+    };
+    let backfill =
+        Backfill::new(chain.clone(), context, args.from, args.to).map_err(Failure::failed)?;
 
     let goal = Arc::new(Mutex::new(None));
     let showing = AbortOnDropHandle::new(tokio::spawn(show(backfill.progress(), goal.clone())));

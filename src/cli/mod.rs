@@ -7,6 +7,7 @@ mod migrate;
 mod serve;
 mod terminal;
 mod token;
+mod verify;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -35,6 +36,8 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Validate the configuration and every connection it names
     Check(ConfigArgs),
+    /// Compare the database with the node, block by block, and list every difference
+    Verify(verify::VerifyArgs),
     /// Mint a JWT with the configured key
     Token(token::TokenArgs),
     /// Watch channels live
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
             Command::Migrate(args) => migrate::run(args).await,
             Command::Backfill(args) => backfill::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Watch(args) => watch::run(args).await,
         }

@@ -2,16 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, error::Problem};
+use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
-    model::{IndexMode, Secret},
+    model::{ChainId, IndexMode, Secret},
     source::{chain::ChainConfig, price::PriceConfigError},
 };
 
 /// Providers of a chain beyond which nobody means it.
 const MAX_PROVIDERS: usize = 16;
+
+/// Whether the logs of a chain are indexed, if it is configured at all.
+fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {
+    !chains
+        .iter()
+        .any(|of| of.chain_id == chain && of.index == IndexMode::Transfers)
+}
 
 /// Every problem at once, so that one run shows all.
 pub fn problems(config: &Config) -> Vec<Problem> {
@@ -218,6 +225,26 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 100000",
         );
         check(
+            (1..=1_000).contains(&chain.token_metadata_per_second),
+            &key("token_metadata_per_second"),
+            "must be 1 to 1000",
+        );
+        check(
+            (1..=100_000).contains(&chain.confirmations),
+            &key("confirmations"),
+            "must be 1 to 100000",
+        );
+        check(
+            (1..=10_000).contains(&chain.watch_polls),
+            &key("watch_polls"),
+            "must be 1 to 10000",
+        );
+        check(
+            (100..=86_400_000).contains(&chain.dropped_after_ms),
+            &key("dropped_after_ms"),
+            "must be 100 to 86400000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",
@@ -271,6 +298,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         (16..=1_048_576).contains(&gateway.channels_in_memory),
         "gateway.channels_in_memory",
         "must be 16 to 1048576",
+    );
+    check(
+        (10..=2_592_000).contains(&gateway.watch_retention_secs),
+        "gateway.watch_retention_secs",
+        "must be 10 to 2592000",
+    );
+    check(
+        (1..=10_000_000).contains(&gateway.watches),
+        "gateway.watches",
+        "must be 1 to 10000000",
     );
     check(
         (4_096..=16_777_216).contains(&gateway.send_buffer_bytes),
@@ -372,11 +409,20 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             &format!("prices.sources.{at}.chain_id"),
             "is not among [[chains]]",
         );
-        let transfers = |of: &ChainConfig| of.chain_id == chain && of.index == IndexMode::Transfers;
         check(
-            !config.chains.iter().any(transfers),
+            has_logs(&config.chains, chain),
             &format!("prices.sources.{at}.chain_id"),
             "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
+        );
+    }
+    for (at, contract) in config.contracts.iter().enumerate() {
+        check(
+            has_logs(
+                &config.chains,
+                contract.chain_id.unwrap_or(config.first_chain()),
+            ),
+            &format!("contracts.{at}.chain_id"),
+            "is a chain with index = \"transfers\", which has no logs to decode events from; use index = \"logs\"",
         );
     }
 
@@ -408,6 +454,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "api.ready_silence_ms",
         "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
     );
+    if let Err(ConfigError::Invalid(problems)) = config.contracts() {
+        found.extend(problems);
+    }
     found
 }
 

@@ -4,6 +4,7 @@
 //! - [`Anvil`]: a local chain that keeps its blocks in a file.
 //! - [`deploy_or_load`]: the demo contracts of `contracts/`, deployed once to a chain and found again.
 //! - [`Market`], [`run_market`]: moves the prices on those contracts and sends transfers.
+//! - [`SyntheticChain`], [`SyntheticNode`]: a made-up chain that passes every check, and a fast node that serves it.
 //! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
 //! - [`faulty_node`]: a chain in memory, and nodes in front of it that err as a script says.
 //!
@@ -27,6 +28,7 @@ mod orphan;
 mod postgres;
 mod server_user;
 mod settings;
+mod synthetic_node;
 #[cfg(test)]
 mod test_dir;
 mod walk;
@@ -41,4 +43,7 @@ pub use self::{
     node::{Node, Transaction},
     postgres::PrivatePostgres,
     settings::price_settings,
+    synthetic_node::{
+        SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic,
+    },
 };

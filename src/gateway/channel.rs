@@ -131,7 +131,9 @@ impl ChannelState {
         // Channels without an update of their own kind have no snapshot; the heartbeat has no position either.
         let (position, snapshot) = match channel {
             Channel::Heartbeat => (Some(0), Snapshot::Nothing),
-            Channel::NewBlock(_) | Channel::Price(_) => (None, Snapshot::Unknown),
+            Channel::NewBlock(_) | Channel::Price(_) | Channel::Tx(_) | Channel::Contract(..) => {
+                (None, Snapshot::Unknown)
+            }
             _ => (None, Snapshot::Nothing),
         };
         Self {
@@ -170,6 +172,18 @@ impl ChannelState {
         if self.snapshot == Snapshot::Unknown {
             self.snapshot =
                 snapshot.map_or(Snapshot::Nothing, |update| Snapshot::Newest(update.into()));
+        }
+    }
+
+    /// What is known from before a watch that began at `since` is of another watch, which ended: its updates are gone
+    /// from the store, and others may have been missed.
+    pub fn began(&mut self, since: u64) {
+        if self.position.is_some_and(|position| position < since) {
+            self.position = Some(since);
+            self.ring.clear();
+            if let Channel::Tx(_) = self.channel {
+                self.snapshot = Snapshot::Unknown;
+            }
         }
     }
 
@@ -341,7 +355,14 @@ impl ChannelState {
             Channel::NewBlock(_) if *entry.event == *"new-block" => {
                 self.snapshot = Snapshot::Newest(entry.clone());
             }
-            Channel::Price(_) => self.snapshot = Snapshot::Newest(entry.clone()),
+            Channel::Price(_) | Channel::Tx(_) => self.snapshot = Snapshot::Newest(entry.clone()),
+            // What it may take back is not known here: until the next event there is nothing to show.
+            Channel::Contract(..) => {
+                self.snapshot = match &*entry.event {
+                    "contract-event" => Snapshot::Newest(entry.clone()),
+                    _ => Snapshot::Nothing,
+                };
+            }
             _ => {}
         }
         if self.ring.len() >= ring {

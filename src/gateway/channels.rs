@@ -38,6 +38,15 @@ impl Channels {
         }
     }
 
+    /// Channels with subscribers whose updates are stored only while there are some.
+    pub fn watched(&self) -> Vec<Channel> {
+        let slots = self.slots.iter().map(|(_, state)| state);
+        slots
+            .filter(|state| state.watchers > 0 && state.channel.is_watched())
+            .map(|state| state.channel.clone())
+            .collect()
+    }
+
     pub fn find(&self, channel: &Channel) -> Option<usize> {
         self.by_channel.get(channel).copied()
     }

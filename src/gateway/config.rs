@@ -21,6 +21,11 @@ pub struct GatewayConfig {
     pub ring_updates: usize,
     /// Channels kept in memory before those that nobody listens to are forgotten.
     pub channels_in_memory: usize,
+    /// How long a transaction or address goes on being watched after its last subscriber, in s: clients that come
+    /// back within it miss nothing.
+    pub watch_retention_secs: u64,
+    /// Most transactions and addresses watched at once, by all gateways of the database together.
+    pub watches: u64,
     /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
     pub replay_updates: u64,
     /// How long frames may wait, at most, to be written together under lasting load, which is when round after round
@@ -54,6 +59,8 @@ impl Default for GatewayConfig {
             trusted_proxies: Vec::new(),
             ring_updates: 1_024,
             channels_in_memory: 4_096,
+            watch_retention_secs: 3_600,
+            watches: 100_000,
             replay_updates: 10_000,
             linger_ms: 5,
             flushers: 1,

@@ -5,6 +5,7 @@
 //! updates came meanwhile. Locks are taken in the order channels → subscriptions → outbox, never back.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -54,6 +55,8 @@ pub struct KnownChannels {
     pub first_chain: ChainId,
     pub chain_ids: Vec<ChainId>,
     pub tokens: Vec<Token>,
+    /// Contracts with their events, all in lower case.
+    pub contracts: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// See the module's description. Cheap to clone.
@@ -65,6 +68,7 @@ struct Inner {
     first_chain: ChainId,
     chain_ids: FxHashSet<ChainId>,
     tokens: FxHashSet<Token>,
+    contracts: BTreeMap<String, BTreeSet<String>>,
     past: Box<dyn Past>,
     authenticator: Arc<Authenticator>,
     metrics: GatewayMetrics,
@@ -116,6 +120,7 @@ impl Hub {
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
             tokens: known.tokens.into_iter().collect(),
+            contracts: known.contracts,
             journal: Journal::new(config.limits.log_lines),
             config,
             past,
@@ -202,6 +207,11 @@ impl Hub {
 
     pub(super) fn has_token(&self, token: &Token) -> bool {
         self.0.tokens.contains(token)
+    }
+
+    /// Events by contract, all in lower case.
+    pub(super) fn contracts(&self) -> &BTreeMap<String, BTreeSet<String>> {
+        &self.0.contracts
     }
 
     /// Makes a session; `None` when the hub is closing. `hold` is dropped with it.

@@ -15,7 +15,15 @@ use super::{
 use crate::model::Channel;
 
 /// The kinds of channels that subscriptions are counted by.
-const KINDS: [&str; 5] = ["new-block", "price", "heartbeat", "user", "other"];
+const KINDS: [&str; 7] = [
+    "new-block",
+    "price",
+    "heartbeat",
+    "user",
+    "tx",
+    "address",
+    "other",
+];
 /// The events that requests are counted by; the last is for what is no request.
 const EVENTS: [&str; 6] = [
     "subscribe",
@@ -210,7 +218,9 @@ fn kind(channel: &Channel) -> usize {
         Channel::Price(_) => 1,
         Channel::Heartbeat => 2,
         Channel::User(_) => 3,
-        Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => 4,
+        Channel::Tx(_) => 4,
+        Channel::Address(_) => 5,
+        Channel::Contract(..) => 6,
     }
 }
 

@@ -48,6 +48,7 @@ mod tests;
 pub mod transport;
 #[cfg(target_os = "linux")]
 mod uring;
+mod watches;
 mod writer;
 
 pub use close::CloseReason;
@@ -161,6 +162,10 @@ impl Gateway {
             });
         }
         let (ticking, beating, sweeping) = (hub.clone(), hub.clone(), hub.clone());
+        let watching = hub.clone();
+        spawn(tasks, "gateway watches", async move {
+            watching.run_watches().await;
+        });
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
         });

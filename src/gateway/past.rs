@@ -39,7 +39,16 @@ pub trait Past: Send + Sync {
         limit: u32,
     ) -> Asked<'a, Vec<Update>>;
 
-    /// What a new subscriber is shown: the newest block or price.
+    /// Has updates stored of channels that are stored only while somebody listens, for `seconds` from now. Where each
+    /// of them stood when that began; `None` when `most` are watched already.
+    fn watch<'a>(
+        &'a self,
+        channels: &'a [Channel],
+        seconds: u64,
+        most: u64,
+    ) -> Asked<'a, Vec<Option<u64>>>;
+
+    /// What a new subscriber is shown: the newest block or price, or the state of a transaction.
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>>;
 
     /// The price sources whose newest tick is too old to be used, or that never gave one.
@@ -74,6 +83,19 @@ impl Past for History {
     ) -> Asked<'a, Vec<Update>> {
         Box::pin(async move {
             History::between(self, channel, since, through, limit)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn watch<'a>(
+        &'a self,
+        channels: &'a [Channel],
+        seconds: u64,
+        most: u64,
+    ) -> Asked<'a, Vec<Option<u64>>> {
+        Box::pin(async move {
+            History::watch(self, channels, seconds, most)
                 .await
                 .map_err(failed)
         })

@@ -71,9 +71,19 @@ impl Hub {
             Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
                 "{token} is not tracked here; /api/v1/tokens lists the tokens"
             ))),
-            Channel::Tx(_) | Channel::Address(_) | Channel::Contract(..) => {
-                Err(unknown(format!("{channel} is not served by this version")))
-            }
+            Channel::Contract(name, event) => match self.contracts().get(&**name) {
+                None => Err(unknown(format!(
+                    "no contract {name} is configured here; there are: {}",
+                    listed(self.contracts().keys())
+                ))),
+                Some(events) => match event {
+                    Some(event) if !events.contains(&**event) => Err(unknown(format!(
+                        "contract {name} has no event {event} here; it has: {}",
+                        listed(events)
+                    ))),
+                    _ => Ok(channel),
+                },
+            },
             _ => Ok(channel),
         }
     }
@@ -92,6 +102,20 @@ impl Hub {
             seen.push(channel);
         }
         Ok(())
+    }
+}
+
+/// Some names, for an error.
+fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    const MOST: usize = 20;
+    let mut names = names.into_iter();
+    let mut shown: Vec<&str> = names.by_ref().take(MOST).map(String::as_str).collect();
+    if names.next().is_some() {
+        shown.push("…");
+    }
+    match shown.as_slice() {
+        [] => "none".to_owned(),
+        shown => shown.join(", "),
     }
 }
 
@@ -125,12 +149,17 @@ pub(super) fn pace(
         Some(mode) => mode == Mode::Latest,
         None => channel.is_latest_by_default(),
     };
-    if let Channel::NewBlock(_) = channel
+    let whole = match channel {
+        Channel::NewBlock(_) => Some(("blocks are", "new-block")),
+        Channel::Address(_) => Some(("transactions and transfers are", "address:ADDRESS")),
+        _ => None,
+    };
+    if let Some((what, name)) = whole
         && (latest || interval != Interval::NONE)
     {
-        return Err(Refusal::bad_request(
-            "blocks are never left out: new-block has mode \"all\" and no interval",
-        ));
+        return Err(Refusal::bad_request(format!(
+            "{what} never left out: {name} has mode \"all\" and no interval"
+        )));
     }
     match (latest, interval) {
         (false, Interval::NONE) => Ok(Pace::All),

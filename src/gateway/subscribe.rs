@@ -64,12 +64,10 @@ impl Session {
         };
         let mut all = Vec::new();
         for name in request.names.as_slice() {
-            let wanted = match self.wanted(name, &request, &positions, &all) {
-                Ok(wanted) => self.ask_store(wanted).await,
-                Err(refusal) => Err(refusal),
-            };
+            let wanted = self.wanted(name, &request, &positions, &all);
             all.push((name.clone(), wanted));
         }
+        let all = self.prepared(all).await;
         let same_epoch = request
             .epoch
             .as_deref()
@@ -101,6 +99,49 @@ impl Session {
             since,
             span: None,
         })
+    }
+
+    /// Has the channels watched that need it, and reads what may have to be read before each can be joined.
+    async fn prepared(
+        &self,
+        all: Vec<(String, Result<Wanted, Refusal>)>,
+    ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        let all = self.with_room(all);
+        let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
+        let channels: Vec<Channel> = allowed.map(|wanted| wanted.channel.clone()).collect();
+        let mut refusals = self.hub.begin_watching(&channels).await.into_iter();
+        let mut prepared = Vec::with_capacity(all.len());
+        for (name, wanted) in all {
+            let wanted = match wanted {
+                Ok(wanted) => match refusals.next().flatten() {
+                    None => self.ask_store(wanted).await,
+                    Some(refusal) => Err(refusal),
+                },
+                Err(refusal) => Err(refusal),
+            };
+            prepared.push((name, wanted));
+        }
+        prepared
+    }
+
+    /// Refuses what goes beyond the session's subscriptions: nothing is to be watched for that.
+    fn with_room(
+        &self,
+        all: Vec<(String, Result<Wanted, Refusal>)>,
+    ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        let subscriptions = self.subscriptions.lock();
+        let most = self.hub.config().limits.subscriptions;
+        let mut room = most.saturating_sub(subscriptions.len());
+        let mut check = |wanted: Wanted| {
+            let mut known = subscriptions.iter();
+            if !known.any(|known| known.channel == wanted.channel) {
+                room = room.checked_sub(1).ok_or_else(|| too_many(most))?;
+            }
+            Ok(wanted)
+        };
+        all.into_iter()
+            .map(|(name, wanted)| (name, wanted.and_then(&mut check)))
+            .collect()
     }
 
     /// Everything that may have to be read before the channel can be joined.
@@ -148,10 +189,7 @@ impl Session {
                     .any(|known| known.channel == wanted.channel)
             });
             let one = match wanted {
-                Ok(_) if new && room == 0 => Err(Refusal::new(
-                    ErrorCode::TooManySubscriptions,
-                    format!("a session may have {} subscriptions", limits.subscriptions),
-                )),
+                Ok(_) if new && room == 0 => Err(too_many(limits.subscriptions)),
                 Ok(wanted) => {
                     room -= usize::from(new);
                     self.joining(channels, wanted, same_epoch)
@@ -354,6 +392,13 @@ impl Session {
         let packet = entry.encode(self.wire(), &state.name, prev, false);
         outbox.append_update(&packet, &state.name, entry.seq);
     }
+}
+
+fn too_many(most: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::TooManySubscriptions,
+        format!("a session may have {most} subscriptions"),
+    )
 }
 
 fn answer(names: &Names, mut joined: Vec<Joined>) -> Answer {

@@ -27,7 +27,7 @@ pub enum Channel {
 /// Why a text names no channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, heartbeat or user:SUBJECT"
+    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
 )]
 pub struct ChannelError(pub String);
 
@@ -41,6 +41,11 @@ impl Channel {
             Self::NewBlock(Some(id)) if id == first => Self::NewBlock(None),
             other => other,
         }
+    }
+
+    /// Whether its updates are stored only while somebody listens, or did not long ago.
+    pub fn is_watched(&self) -> bool {
+        matches!(self, Self::Tx(_) | Self::Address(_))
     }
 
     /// Whether a subscription without a `mode` keeps only the newest update (`latest`) instead of all.

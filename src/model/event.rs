@@ -1,8 +1,14 @@
 //! What the outside hears: the `data` of each stored update, in the shapes of the gateway's protocol.
 
-use serde::Serialize;
+use std::sync::Arc;
 
-use super::{BlockRef, ChainId, JsonNumber, PriceStatus, Token};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{
+    Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, ChainId,
+    JsonNumber, PriceStatus, Token, TransactionUpdate,
+};
 
 /// The data of one event; [`Event::name`] is what clients listen for.
 #[derive(Debug, Clone, Serialize)]
@@ -12,6 +18,12 @@ pub enum Event {
     Reorg(Reorg),
     BlockFinalized(BlockFinalized),
     PriceUpdate(PriceUpdate),
+    ContractEvent(ContractEvent),
+    ContractReorg(ContractReorg),
+    TransactionUpdate(TransactionUpdate),
+    AddressTransaction(Box<AddressTransaction>),
+    AddressTransfer(Box<AddressTransfer>),
+    AddressReorg(AddressReorg),
 }
 
 impl Event {
@@ -21,6 +33,12 @@ impl Event {
             Self::Reorg(_) => "reorg",
             Self::BlockFinalized(_) => "block-finalized",
             Self::PriceUpdate(_) => "price-update",
+            Self::ContractEvent(_) => "contract-event",
+            Self::ContractReorg(_) => "contract-reorg",
+            Self::TransactionUpdate(_) => "transaction-update",
+            Self::AddressTransaction(_) => "address-transaction",
+            Self::AddressTransfer(_) => "address-transfer",
+            Self::AddressReorg(_) => "address-reorg",
         }
     }
 }
@@ -91,4 +109,44 @@ impl PriceUpdate {
     /// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
     /// a [`JsonNumber`] is as likely `3456` as `3456.12`.
     pub const DECIMALS: [&str; 2] = ["price", "confidence"];
+}
+
+/// A configured contract emitted an event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContractEvent {
+    /// The name in the configuration.
+    pub contract: Arc<str>,
+    /// The name in the ABI.
+    pub event: Arc<str>,
+    /// Checksummed (EIP-55).
+    #[serde(serialize_with = "checksummed")]
+    pub address: Address,
+    /// By name; `None` when they are too large for a message: the API has them.
+    pub args: Option<Box<RawValue>>,
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// The header's timestamp, in seconds.
+    pub block_timestamp: u64,
+    pub transaction_hash: Option<B256>,
+    pub log_index: u32,
+    pub chain_id: ChainId,
+    /// Server time of the announcement, in ms.
+    pub timestamp: i64,
+}
+
+/// Events announced for these blocks are taken back; those of the new branch follow.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContractReorg {
+    pub chain_id: ChainId,
+    pub common_ancestor: BlockRef,
+    /// Newest first.
+    pub dropped: Vec<BlockRef>,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}
+
+fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
 }

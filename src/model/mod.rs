@@ -1,26 +1,34 @@
 //! The words of the system as plain types: no I/O, used by every other module.
 
+mod address_update;
 mod block;
 mod channel;
+mod contract;
 mod event;
 mod index_mode;
 mod number;
 mod price;
 mod secret;
 mod token;
+mod transaction_update;
 mod update;
 
+pub use address_update::{AddressReorg, AddressTransaction, AddressTransfer};
 pub use alloy::primitives::{Address, B256, U256};
 pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
 pub use channel::{Channel, ChannelError};
-pub use event::{BlockFinalized, Event, NewBlock, PriceUpdate, Reorg};
+pub use contract::{DecodedEvent, FoundAddress};
+pub use event::{
+    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, Reorg,
+};
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
 pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
 pub use secret::Secret;
 pub use token::{Token, TokenError};
+pub use transaction_update::{TransactionStatus, TransactionUpdate};
 pub use update::{NewUpdate, Update};
 
 use serde::{Deserialize, Serialize};

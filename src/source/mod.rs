@@ -1,4 +1,5 @@
-//! Where data comes from: nodes of a chain, and venues of prices. Nothing here writes.
+//! Where data comes from: nodes of a chain, contracts and venues of prices. Nothing here writes.
 
 pub mod chain;
+pub mod contract;
 pub mod price;

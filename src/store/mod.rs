@@ -5,14 +5,17 @@
 
 pub mod chain;
 mod config;
+pub mod contracts;
 mod error;
 pub mod prices;
 pub mod read;
 mod reset;
 mod retention;
 pub mod ticks;
+pub mod token_contracts;
 pub mod tokens;
 pub mod updates;
+pub mod watches;
 pub mod writer;
 
 pub use config::StoreConfig;
@@ -45,6 +48,16 @@ pub struct Store {
     patience: Duration,
     options: PgConnectOptions,
     epoch: std::sync::Arc<str>,
+    loading: Loading,
+}
+
+/// How large loads are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Loading {
+    /// See [`StoreConfig::defer_indexes_blocks`].
+    pub defer_indexes_blocks: u64,
+    /// See [`StoreConfig::index_memory_bytes`].
+    pub index_memory_bytes: u64,
 }
 
 impl Store {
@@ -78,6 +91,10 @@ impl Store {
             patience: Duration::from_millis(config.statement_timeout_ms) + SLACK,
             options,
             epoch: epoch.into(),
+            loading: Loading {
+                defer_indexes_blocks: config.defer_indexes_blocks,
+                index_memory_bytes: config.index_memory_bytes,
+            },
         })
     }
 
@@ -118,6 +135,11 @@ impl Store {
 
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// How large loads are stored.
+    pub fn loading(&self) -> Loading {
+        self.loading
     }
 
     /// The id under which seqs of this database mean something.

@@ -5,8 +5,9 @@ use sqlx::Connection;
 use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
-const DATA: &str = "chains, blocks, transactions, logs, transfers, dropped_blocks, channels, updates, tokens, \
-                    price_sources, ticks, prices";
+const DATA: &str = "chains, halts, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, \
+                    channels, updates, tokens, price_sources, ticks, prices, contracts, contract_events, \
+                    contract_addresses, token_contracts, watches";
 
 impl Store {
     /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
@@ -24,6 +25,9 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("UPDATE watching SET count = 0")
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         // What a load left out belongs to the schema.
         indexes::restore(&mut connection, config.index_memory_bytes, |_| {}).await?;

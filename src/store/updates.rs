@@ -90,7 +90,7 @@ pub struct Extent {
 impl Store {
     /// Waits for a live read no longer than the database itself would let it run, and a little: a connection may be
     /// dead without saying so.
-    async fn answered<T>(
+    pub(super) async fn answered<T>(
         &self,
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
@@ -149,8 +149,8 @@ impl Store {
         let query = sqlx::query(
             "SELECT u.seq, u.event, u.data,
                     extract(epoch FROM clock_timestamp() - u.created_at)::float8 AS age
-             FROM updates u JOIN channels c ON c.id = u.channel_id
-             WHERE c.name = $1 AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq LIMIT $4",
+             FROM updates u WHERE u.channel_id = (SELECT id FROM channels WHERE name = $1)
+                 AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq LIMIT $4",
         )
         .bind(channel.to_string())
         .bind(clamp(since))
@@ -173,8 +173,10 @@ impl Store {
         event: &str,
     ) -> Result<Option<Update>, StoreError> {
         let query = sqlx::query(
-            "SELECT u.seq, u.event, u.data FROM updates u JOIN channels c ON c.id = u.channel_id
-             WHERE c.name = $1 AND u.event = $2 ORDER BY u.seq DESC LIMIT 1",
+            // Not a join: only with the one channel known beforehand is the primary key read backwards.
+            "SELECT u.seq, u.event, u.data FROM updates u
+             WHERE u.channel_id = (SELECT id FROM channels WHERE name = $1) AND u.event = $2
+             ORDER BY u.seq DESC LIMIT 1",
         )
         .bind(channel.to_string())
         .bind(event)

@@ -9,7 +9,9 @@ use std::{
 use crate::support::World;
 
 /// What every metric's name begins with, by the part it is of.
-const PARTS: [&str; 7] = ["auth", "bus", "chain", "gateway", "http", "price", "store"];
+const PARTS: [&str; 9] = [
+    "auth", "bus", "chain", "contract", "gateway", "http", "price", "store", "token",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -55,6 +55,7 @@ impl Stage {
             first_chain: 31_337,
             chain_ids: vec![31_337],
             tokens: ["ETH", "BTC", "LINK"].map(|t| t.parse().unwrap()).into(),
+            contracts: Default::default(),
         };
         let feed = bus.feed().await.unwrap();
         let gateway = Gateway::start(gateway, known, feed, bus.history(), &tasks)

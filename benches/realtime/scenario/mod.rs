@@ -12,17 +12,19 @@ mod writers;
 
 use crate::{bench::Bench, section::Section};
 
-pub type Scenario = (&'static str, fn(&Bench) -> Section);
-
-/// In the order of the report.
-pub const ALL: &[Scenario] = &[
-    ("fanout", fanout::run),
-    ("writers", writers::run),
-    ("offered", offered::run),
-    ("latency", latency::run),
-    ("memory", memory::run),
-    ("storms", storms::run),
-    ("channels", channels::run),
-    ("slow", slow::run),
-    ("whole", whole::run),
-];
+/// Runs one of [`crate::report::REALTIME`].
+pub fn run(name: &str, bench: &Bench) -> Section {
+    let run = match name {
+        "fanout" => fanout::run,
+        "writers" => writers::run,
+        "offered" => offered::run,
+        "latency" => latency::run,
+        "memory" => memory::run,
+        "storms" => storms::run,
+        "channels" => channels::run,
+        "slow" => slow::run,
+        "whole" => whole::run,
+        other => panic!("{other} is no scenario of this suite"),
+    };
+    run(bench)
+}

@@ -43,6 +43,47 @@ struct ReorgData {
 }
 
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StateData {
+    status: String,
+    block_number: Option<u64>,
+    confirmations: Option<u64>,
+    succeeded: Option<bool>,
+    replaced_by: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SentData {
+    block_number: u64,
+    hash: String,
+    status: Option<String>,
+    from: String,
+    to: Option<String>,
+    contract_address: Option<String>,
+    value: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MovedData {
+    block_number: u64,
+    standard: String,
+    token: String,
+    from: String,
+    to: String,
+    token_id: Option<String>,
+    amount: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AddressReorgData {
+    dropped: Vec<Ancestor>,
+    common_ancestor: Ancestor,
+}
+
+#[derive(serde::Deserialize)]
 struct Ancestor {
     number: u64,
 }
@@ -98,9 +139,77 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
         }),
         "block-finalized" => serde_json::from_str::<BlockData>(data)
             .map(|block| format!("finalized {} {}", block.number, paint.dim(block.hash))),
+        "transaction-update" => {
+            serde_json::from_str::<StateData>(data).map(|state| transaction(&state, paint))
+        }
+        "address-transaction" => serde_json::from_str::<SentData>(data).map(|sent| {
+            let to = match (sent.to, sent.contract_address) {
+                (Some(to), _) => to,
+                (None, contract) => format!("contract {}", contract.unwrap_or_default()),
+            };
+            let failed = match sent.status.as_deref() {
+                Some("failed") => paint.red(" failed"),
+                _ => String::new(),
+            };
+            format!(
+                "block {}{failed}  {} wei from {} to {to}  {}",
+                sent.block_number,
+                sent.value,
+                sent.from,
+                paint.dim(sent.hash)
+            )
+        }),
+        "address-transfer" => serde_json::from_str::<MovedData>(data).map(|moved| {
+            let id = moved.token_id.map(|id| format!(" of token {id}"));
+            format!(
+                "block {}  {}{} from {} to {}  {}",
+                moved.block_number,
+                moved.amount,
+                id.unwrap_or_default(),
+                moved.from,
+                moved.to,
+                paint.dim(format!("{} {}", moved.standard, moved.token))
+            )
+        }),
+        "address-reorg" => serde_json::from_str::<AddressReorgData>(data).map(|reorg| {
+            let dropped: Vec<_> = reorg
+                .dropped
+                .iter()
+                .map(|block| block.number.to_string())
+                .collect();
+            paint.red(format!(
+                "reorg: what was in blocks {} is gone, back to {}",
+                dropped.join(", "),
+                reorg.common_ancestor.number
+            ))
+        }),
         _ => Ok(format!("{event} {data}")),
     }
     .unwrap_or_else(|_| format!("{event} {data}"))
+}
+
+fn transaction(state: &StateData, paint: Paint) -> String {
+    let status = match state.status.as_str() {
+        good @ ("included" | "confirmed" | "finalized") => paint.green(good),
+        bad @ ("reorged" | "replaced" | "dropped") => paint.red(bad),
+        other => other.to_owned(),
+    };
+    let mut text = status;
+    if let Some(number) = state.block_number {
+        text = format!("{text} block {number}");
+    }
+    match state.confirmations {
+        Some(1) => text += "  1 confirmation",
+        Some(count) => text = format!("{text}  {count} confirmations"),
+        None => {}
+    }
+    if state.succeeded == Some(false) {
+        text = format!("{text}  {}", paint.red("failed"));
+    }
+    if let Some(other) = &state.replaced_by {
+        text = format!("{text}  by {other}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -115,6 +224,39 @@ mod tests {
         assert!(
             line.contains("3456.120000000000000001 USD") && line.contains("#42"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn a_transaction_is_shown_with_its_block_and_what_became_of_it() {
+        for (data, shown) in [
+            (
+                r#"{"hash":"0x1","status":"pending","timestamp":1}"#,
+                "pending",
+            ),
+            (
+                r#"{"hash":"0x1","status":"included","blockNumber":7,"confirmations":1,"succeeded":false}"#,
+                "included block 7  1 confirmation  failed",
+            ),
+            (
+                r#"{"hash":"0x1","status":"confirmed","blockNumber":7,"confirmations":12,"succeeded":true}"#,
+                "confirmed block 7  12 confirmations",
+            ),
+            (
+                r#"{"hash":"0x1","status":"replaced","blockNumber":7,"replacedBy":"0x2"}"#,
+                "replaced block 7  by 0x2",
+            ),
+        ] {
+            assert_eq!(body("transaction-update", data, Paint::plain()), shown);
+        }
+    }
+
+    #[test]
+    fn a_transfer_is_shown_with_who_what_and_how_much() {
+        let data = r#"{"blockNumber":7,"standard":"ERC-721","token":"0xT","from":"0xA","to":"0xB","tokenId":"5","amount":"1"}"#;
+        assert_eq!(
+            body("address-transfer", data, Paint::plain()),
+            "block 7  1 of token 5 from 0xA to 0xB  ERC-721 0xT"
         );
     }
 

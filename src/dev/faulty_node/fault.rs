@@ -67,7 +67,7 @@ impl Kind {
     pub(super) fn is_of_answer(&self) -> bool {
         matches!(
             self,
-            Self::Status { .. } | Self::Hold | Self::Cut | Self::CutAfter(_) | Self::Malformed
+            Self::Status { .. } | Self::Cut | Self::CutAfter(_) | Self::Malformed
         )
     }
 }

@@ -15,6 +15,13 @@ pub(super) struct Asked<'a> {
     pub(super) size: usize,
 }
 
+/// What becomes of a request.
+pub(super) struct Hit {
+    pub(super) kind: Kind,
+    /// Releases before it.
+    releases: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Script {
     state: Mutex<State>,
@@ -24,6 +31,8 @@ pub(super) struct Script {
 
 #[derive(Default)]
 struct State {
+    /// Counts releases, as the sender does.
+    releases: u64,
     faults: Vec<Line>,
     asked: BTreeMap<String, u64>,
     held: u64,
@@ -53,10 +62,17 @@ impl Script {
     }
 
     /// Counts a request, and says what is to be done with it: the first fault that has to hit it.
-    pub(super) fn take(&self, asked: &Asked<'_>) -> Option<Kind> {
+    pub(super) fn take(&self, asked: &Asked<'_>) -> Option<Hit> {
         let mut state = self.state.lock();
         *state.asked.entry(asked.method.to_owned()).or_default() += 1;
-        state.faults.iter_mut().find_map(|line| line.take(asked))
+        let kind = state.faults.iter_mut().find_map(|line| line.take(asked))?;
+        if kind == Kind::Hold {
+            state.held += 1;
+        }
+        Some(Hit {
+            kind,
+            releases: state.releases,
+        })
     }
 
     /// Whether any fault chooses by height: finding it out costs a request to a real node.
@@ -89,18 +105,18 @@ impl Script {
         self.state.lock().held
     }
 
-    /// Waits for the next release.
-    pub(super) async fn hold(&self) {
+    /// Waits for the first release after a hit.
+    pub(super) async fn hold(&self, hit: &Hit) {
         let mut released = self.released.subscribe();
-        released.mark_unchanged();
-        self.state.lock().held += 1;
         // The sender lives as long as `self`.
-        released.changed().await.ok();
+        released.wait_for(|count| *count > hit.releases).await.ok();
         self.state.lock().held -= 1;
     }
 
     pub(super) fn release(&self) {
-        self.released.send_modify(|count| *count += 1);
+        let mut state = self.state.lock();
+        state.releases += 1;
+        self.released.send_replace(state.releases);
     }
 }
 

@@ -160,7 +160,6 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let mut answer = answer.to_string();
         match fault {
             None => {}
-            Some(Kind::Hold) => shared.script.hold().await,
             Some(Kind::Cut) => return Ok(()),
             Some(Kind::CutAfter(bytes)) => cut = Some(bytes),
             Some(Kind::Malformed) => answer = format!("{{\"jsonrpc\":\"2.0\",{answer}"),
@@ -226,11 +225,12 @@ impl Shared {
             return self.single(body, 0).await;
         };
         let size = requests.len();
-        let mut of_all = self.script.take(&Asked {
+        let asked = Asked {
             method: "batch",
             height: None,
             size,
-        });
+        };
+        let mut of_all = self.fault(&asked).await;
         if let Some(Kind::Error { code, message }) = &of_all {
             // What nodes say of an array as a whole is one object.
             let error = json!({ "code": code, "message": message });
@@ -262,11 +262,12 @@ impl Shared {
         } else {
             None
         };
-        let fault = self.script.take(&Asked {
+        let asked = Asked {
             method,
             height,
             size,
-        });
+        };
+        let fault = self.fault(&asked).await;
         let result = self.result(method, params, fault.as_ref()).await;
         let mut answer = json!({ "jsonrpc": "2.0", "id": request["id"] });
         match result {
@@ -274,6 +275,16 @@ impl Shared {
             Err((code, message)) => answer["error"] = json!({ "code": code, "message": message }),
         }
         (answer, fault.filter(Kind::is_of_answer))
+    }
+
+    /// What is to be done with a request; one that is to be held is held here.
+    async fn fault(&self, asked: &Asked<'_>) -> Option<Kind> {
+        let hit = self.script.take(asked)?;
+        if hit.kind == Kind::Hold {
+            self.script.hold(&hit).await;
+            return None;
+        }
+        Some(hit.kind)
     }
 
     async fn result(

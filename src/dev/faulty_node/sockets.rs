@@ -33,10 +33,8 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 Some(Ok(Message::Text(text))) => {
                     let Ok(request) = serde_json::from_str::<Value>(&text) else { return };
                     let (answer, fault) = answer(&shared, &request, &mut subscribed).await;
-                    match fault {
-                        Some(Kind::Hold) => shared.script.hold().await,
-                        Some(_) => return,
-                        None => {}
+                    if fault.is_some() {
+                        return;
                     }
                     answer
                 }
@@ -54,7 +52,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 let asked = Asked { method: "newHeads", height: Some(head.number), size: 0 };
                 match shared.script.take(&asked) {
                     None => {}
-                    Some(kind) if kind.is_of_answer() => return,
+                    Some(hit) if hit.kind.is_of_answer() => return,
                     Some(_) => continue,
                 }
                 let Some(block) = tree.block(head.hash) else { continue };

@@ -12,17 +12,15 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Announcer, ChainMetrics, IngestError, Outage, Parts, Progress, TickDecoder,
-    commit::Step,
+    IngestError, Outage, Parts, Progress,
+    commit::{COMMIT_PATIENCE, Step},
     load::{Broken, Load},
     session::{PATIENCE, Session},
 };
 use crate::{
-    bus::Publisher,
-    ingest::PriceSignals,
-    model::ChainId,
+    ingest::ChainContext,
     source::chain::{ChainConfig, Direction, NodeError, Providers, Tag},
-    store::{Store, StoreError, chain as stored},
+    store::{StoreError, chain as stored},
 };
 
 /// A node or a database that nothing is stored from for so long is given up: whoever runs this is there to look.
@@ -47,38 +45,20 @@ pub struct Backfill {
 
 impl Backfill {
     /// Prepares to fill from block `from` to block `to`, or to the node's head. Nothing is asked or written yet.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a writer, and a range"
-    )]
     pub fn new(
         config: ChainConfig,
-        first_chain: ChainId,
-        store: Store,
-        publisher: Publisher,
-        decoder: Arc<dyn TickDecoder>,
-        signals: PriceSignals,
+        context: ChainContext,
         from: u64,
         to: Option<u64>,
     ) -> Result<Self, IngestError> {
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
-        let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let config = ChainConfig {
             start_block: from,
             ..config
         };
-        let parts = Parts {
-            node,
-            store,
-            publisher,
-            decoder,
-            signals,
-            announcer: Announcer::new(chain_id, first_chain),
-            metrics: ChainMetrics::of(chain_id),
-            progress: Arc::default(),
-            config,
-        };
+        let node = Providers::new(&config).map_err(failed)?;
+        let parts = Parts::new(config, Arc::new(node), context);
         Ok(Self { parts, from, to })
     }
 
@@ -166,6 +146,7 @@ impl Backfill {
             to: session.head.map_or(to, |head| head.number.max(to)),
             blocks: below + above,
         });
+        session.begin_load(below + above).await?;
         if below > 0 {
             session.load_down(self.from).await?;
         }
@@ -177,11 +158,30 @@ impl Backfill {
             }
             session.load_up(from, to, node_head).await?;
         }
-        Ok(())
+        session.end_load().await?;
+        session.decode_contracts().await
     }
 }
 
 impl Session<'_> {
+    /// Decodes what configured contracts said in blocks that were stored without looking for it.
+    async fn decode_contracts(&mut self) -> Result<(), IngestError> {
+        let parts = self.parts;
+        let state = stored::state(self.writer.connection(), parts.config.chain_id);
+        let Some(state) = parts.within(PATIENCE, state).await? else {
+            return Ok(());
+        };
+        // The stored chain may begin lower than when the session was opened.
+        self.contracts = parts.contracts(&mut self.writer, &state).await?;
+        while !self.stop.is_cancelled() {
+            let step = self.contracts.step(&mut self.writer);
+            if !parts.within(COMMIT_PATIENCE, step).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Stores the blocks from below the first stored one down to `to`, which is below it.
     async fn load_down(&mut self, to: u64) -> Result<(), IngestError> {
         let parts = self.parts;

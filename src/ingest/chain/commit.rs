@@ -10,14 +10,15 @@ use super::{
 use crate::{
     ingest::PriceSignal,
     model::{BlockRef, IndexedBlock},
+    source::contract::Reading,
     store::{
         chain::{self as stored, Tags},
-        ticks, updates,
+        ticks, token_contracts, updates,
     },
 };
 
 /// A database that takes longer for one transaction of blocks is taken for gone.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The next step of the stored chain.
 pub(super) struct Step<'a> {
@@ -39,6 +40,15 @@ impl Session<'_> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
         let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
+        // Below the first stored block contracts are decoded later: what a factory announced there is not known yet.
+        let (read, last) = if step.below {
+            (Reading::default(), None)
+        } else {
+            let last = step.blocks.last().map(IndexedBlock::block_ref);
+            (self.contracts.read(step.ancestor, step.blocks), last)
+        };
+        let contracts = &self.contracts;
+        let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
 
         let began = Instant::now();
@@ -47,8 +57,11 @@ impl Session<'_> {
             let mut transaction = writer.begin().await?;
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
+                news.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
+                let channels = contracts.channels_above(&mut transaction, ancestor).await?;
                 let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
                 dropped = blocks.len();
+                news.extend(contracts.taken_back(channels, ancestor, &blocks));
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.claims_proof();
@@ -60,11 +73,20 @@ impl Session<'_> {
                 None => stored::apply(&mut transaction, chain_id, step.blocks, proven).await?,
             }
             ticks::insert(&mut transaction, &new_ticks).await?;
-            let announced = step
+            token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
+            contracts.insert(&mut transaction, &read, last).await?;
+            // Heights rise by one, so what is announced is the end of it.
+            let quiet = step
                 .blocks
-                .iter()
-                .filter(|block| block.header.number >= step.announce_from);
-            news.extend(announced.map(|block| parts.announcer.new_block(block)));
+                .partition_point(|block| block.header.number < step.announce_from);
+            let announced = &step.blocks[quiet..];
+            news.extend(
+                announced
+                    .iter()
+                    .map(|block| parts.announcer.new_block(block)),
+            );
+            news.extend(parts.watched_blocks(&mut transaction, announced).await?);
+            news.extend(contracts.news(&read.events, step.blocks, step.announce_from));
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok((updates, dropped))
@@ -108,14 +130,17 @@ impl Session<'_> {
         let parts = self.parts;
         // That the genesis block is final is no news.
         let news = newly_final.filter(|block| block.number > 0);
-        let news = news
+        let mut news: Vec<_> = news
             .map(|block| parts.announcer.finalized(block))
             .into_iter()
             .collect();
-        let writer = &mut self.writer;
+        let (writer, head) = (&mut self.writer, self.head);
         let committed = parts.within(PATIENCE, async {
             let mut transaction = writer.begin().await?;
             stored::record_tags(&mut transaction, parts.config.chain_id, &tags).await?;
+            if let Some(block) = newly_final {
+                news.extend(parts.watched_final(&mut transaction, block, head).await?);
+            }
             let updates = updates::append(&mut transaction, news).await?;
             transaction.commit().await?;
             Ok(updates)

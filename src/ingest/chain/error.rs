@@ -82,7 +82,7 @@ pub enum ReorgLimit {
 
 impl IngestError {
     /// Whether waiting cannot mend it: the writer ends with it.
-    pub(super) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         match self {
             Self::Node { error, .. } => {
                 matches!(

@@ -48,6 +48,7 @@ impl Session<'_> {
         if node_head.number - from < FEW {
             self.step_by_step(from, node_head).await
         } else {
+            self.begin_load(node_head.number - from + 1).await?;
             self.load_up(from, node_head.number, node_head.number).await
         }
     }

@@ -6,7 +6,9 @@
 //! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
 
 mod backfill;
+mod bulk;
 mod commit;
+mod contract;
 mod error;
 mod events;
 mod forward;
@@ -19,10 +21,13 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod token;
+mod watched;
 mod witness;
 
 pub use backfill::{Backfill, Goal};
 pub use error::{IngestError, ReorgLimit};
+pub(super) use outage::Outage;
 pub use progress::{Bottleneck, Progress, Rates};
 pub use ticks::TickDecoder;
 
@@ -33,15 +38,17 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     events::Announcer,
-    outage::Outage,
     session::{PATIENCE, Session},
     telemetry::ChainMetrics,
 };
-use super::PriceSignals;
+use super::{ChainContext, PriceSignals};
 use crate::{
     bus::Publisher,
-    model::{B256, ChainId},
-    source::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+    model::B256,
+    source::{
+        chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
+        contract::Contract,
+    },
     store::{Store, StoreError, chain as stored},
 };
 
@@ -63,6 +70,8 @@ struct Parts {
     signals: PriceSignals,
     announcer: Announcer,
     metrics: ChainMetrics,
+    /// Those of this chain.
+    contracts: Arc<[Contract]>,
     progress: Arc<Progress>,
 }
 
@@ -70,29 +79,12 @@ impl ChainIngest {
     /// Asks the node who it is and compares that with the config and with what is stored, so that a wrong URL or
     /// another chain fails the start. A node that does not answer fails it only when nothing is indexed yet: what is
     /// indexed can be served meanwhile. Nothing is written yet, and the right to write is not taken.
-    pub async fn connect(
-        config: ChainConfig,
-        first_chain: ChainId,
-        store: Store,
-        publisher: Publisher,
-        decoder: Arc<dyn TickDecoder>,
-        signals: PriceSignals,
-    ) -> Result<Self, IngestError> {
+    pub async fn connect(config: ChainConfig, context: ChainContext) -> Result<Self, IngestError> {
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
         let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
-        let parts = Parts {
-            node,
-            store,
-            publisher,
-            decoder,
-            signals,
-            announcer: Announcer::new(chain_id, first_chain),
-            metrics: ChainMetrics::of(chain_id),
-            progress: Arc::default(),
-            config,
-        };
+        let parts = Parts::new(config, node, context);
         let mut connection = parts
             .store
             .pool()
@@ -138,10 +130,12 @@ impl ChainIngest {
             let ended = match opened {
                 // Only who holds the right to write records what its node says.
                 Ok(session) => {
-                    let heard = seen.clone();
+                    let (heard, asked) = (seen.clone(), seen.clone());
                     tokio::select! {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
+                        never = parts.read_tokens() => match never {},
+                        never = parts.poll_watched(asked) => match never {},
                     }
                 }
                 Err(error) => Err(error),
@@ -163,6 +157,28 @@ impl ChainIngest {
 }
 
 impl Parts {
+    fn new(config: ChainConfig, node: Arc<Providers>, context: ChainContext) -> Self {
+        let chain_id = config.chain_id;
+        let ours = context.contracts.iter();
+        let contracts: Arc<[Contract]> = ours
+            .filter(|contract| contract.chain_id == chain_id)
+            .cloned()
+            .collect();
+        contract::describe(&contracts);
+        Self {
+            node,
+            store: context.store,
+            publisher: context.publisher,
+            decoder: context.decoder,
+            signals: context.signals,
+            announcer: Announcer::new(chain_id, context.first_chain),
+            metrics: ChainMetrics::of(chain_id),
+            contracts,
+            progress: Arc::default(),
+            config,
+        }
+    }
+
     async fn genesis(&self) -> Result<B256, IngestError> {
         self.node
             .genesis_hash()

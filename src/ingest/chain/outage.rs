@@ -15,7 +15,7 @@ use crate::{
 const LAG_IS_NORMAL: Duration = Duration::from_secs(5);
 
 /// The time in which a chain writer cannot go on, from the first failure to the next success.
-pub(super) struct Outage {
+pub(in crate::ingest) struct Outage {
     chain_id: ChainId,
     backoff: Backoff,
     since: Option<Instant>,
@@ -24,7 +24,7 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    pub(super) fn none(chain_id: ChainId) -> Self {
+    pub(in crate::ingest) fn none(chain_id: ChainId) -> Self {
         Self {
             chain_id,
             backoff: Backoff::default(),
@@ -34,7 +34,7 @@ impl Outage {
     }
 
     /// Notes a failure, logs it when it is news, and says how long to wait.
-    pub(super) fn failed(&mut self, error: &IngestError) -> Duration {
+    pub(in crate::ingest) fn failed(&mut self, error: &IngestError) -> Duration {
         let since = *self.since.get_or_insert_with(Instant::now);
         let (kind, quiet) = match error {
             IngestError::Node { error, .. } => match error.cause() {
@@ -52,7 +52,7 @@ impl Outage {
     }
 
     /// Notes that work goes on.
-    pub(super) fn ended(&mut self) {
+    pub(in crate::ingest) fn ended(&mut self) {
         if let Some(since) = self.since.take() {
             if self.told.take().is_some() {
                 let waited_ms = since.elapsed().as_millis() as u64;

@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, Outage, Parts};
+use super::{
+    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, token::SeenTokens,
+};
 use crate::{
     model::{B256, BlockRef},
     source::chain::NodeView,
     store::{
         chain::{self as stored, Tags},
+        watches,
         writer::{Stream, Writer},
     },
 };
@@ -29,10 +32,14 @@ pub(super) struct Session<'a> {
     pub(super) finalized: Option<BlockRef>,
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
     pub(super) recorded: Tags,
+    pub(super) contracts: Contracts,
+    pub(super) tokens: SeenTokens,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
     followed: Option<usize>,
+    /// Whether an index may be missing that a large load left out.
+    pub(super) indexes_missing: bool,
     pub(super) stop: CancellationToken,
 }
 
@@ -57,7 +64,19 @@ impl<'a> Session<'a> {
         let chain_id = parts.config.chain_id;
         let acquired = Writer::acquire(&parts.store, Stream::Chain(chain_id));
         let mut writer = parts.within(PATIENCE, acquired).await?;
-        let genesis = parts.genesis().await?;
+        let genesis = match parts.genesis().await {
+            Ok(genesis) => genesis,
+            Err(error) => {
+                // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
+                let providers = parts.node.status();
+                let told = parts.record_providers(&providers);
+                parts.within(PATIENCE, told).await.ok();
+                if !error.is_final() {
+                    parts.decode_meanwhile(&mut writer, stop).await?;
+                }
+                return Err(error);
+            }
+        };
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
@@ -65,6 +84,12 @@ impl<'a> Session<'a> {
         parts.check_mode(&state)?;
         let mode = stored::set_index_mode(writer.connection(), chain_id, parts.config.index);
         parts.within(PATIENCE, mode).await?;
+        let depth = parts.config.confirmations;
+        let told = watches::set_confirmations(writer.connection(), chain_id, depth);
+        parts.within(PATIENCE, told).await?;
+        let unhalted = stored::unhalt(writer.connection(), chain_id);
+        parts.within(PATIENCE, unhalted).await?;
+        let contracts = parts.contracts(&mut writer, &state).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),
@@ -82,8 +107,11 @@ impl<'a> Session<'a> {
                 safe_number: state.safe_number,
                 finalized: state.finalized,
             },
+            contracts,
+            tokens: SeenTokens::default(),
             known_at: 0,
             followed: None,
+            indexes_missing: true,
             stop: stop.clone(),
         })
     }
@@ -112,6 +140,7 @@ impl<'a> Session<'a> {
             if stop.is_cancelled() {
                 return self.release().await;
             }
+            let more = self.decode_past(wait).await?;
             let retry = async {
                 match wait {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -121,12 +150,26 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = stop.cancelled() => return self.release().await,
                 () = retry => {}
+                () = std::future::ready(()), if more && wait.is_none() => {}
                 changed = seen.changed(), if wait.is_none() => {
                     if changed.is_err() {
                         // The follower ends only when it is stopped.
                         return self.release().await;
                     }
                 }
+            }
+        }
+    }
+
+    /// Decodes some of the past of contracts: one piece, or as much as there is time for until `wait` is over.
+    /// Returns whether more is left.
+    async fn decode_past(&mut self, wait: Option<Instant>) -> Result<bool, IngestError> {
+        loop {
+            let step = self.contracts.step(&mut self.writer);
+            let more = self.parts.within(COMMIT_PATIENCE, step).await?;
+            let time = wait.is_some_and(|wait| Instant::now() < wait);
+            if !more || !time || self.stop.is_cancelled() {
+                return Ok(more);
             }
         }
     }
@@ -153,6 +196,7 @@ impl<'a> Session<'a> {
         );
         if let Some(node_head) = view.head {
             self.follow(node_head, view.source).await?;
+            self.end_load().await?;
         }
         self.record(view).await
     }

@@ -44,6 +44,24 @@ impl ChainMetrics {
             "chaincast_chain_node_errors_total",
             "Requests that a node did not answer well, by kind"
         );
+        describe_counter!(
+            "chaincast_chain_transfer_batches_ignored_total",
+            "ERC-1155 batches whose arrays do not belong together, are cut, or are absurdly long"
+        );
+        counter!("chaincast_chain_transfer_batches_ignored_total").increment(0);
+        describe_counter!(
+            "chaincast_chain_watch_updates_total",
+            "Updates of watched transactions and addresses"
+        );
+        describe_counter!(
+            "chaincast_chain_watch_polls_total",
+            "Questions to the node about watched transactions that are in no block"
+        );
+        describe_histogram!(
+            "chaincast_chain_watch_seconds",
+            Unit::Seconds,
+            "Looking up in a commit what of it is watched"
+        );
         describe_histogram!(
             "chaincast_chain_commit_seconds",
             Unit::Seconds,
@@ -61,6 +79,8 @@ impl ChainMetrics {
             "chaincast_chain_logs_total",
             "chaincast_chain_reorgs_total",
             "chaincast_chain_dropped_blocks_total",
+            "chaincast_chain_watch_updates_total",
+            "chaincast_chain_watch_polls_total",
         ] {
             counter!(name, "chain_id" => chain_id.clone()).increment(0);
         }
@@ -88,6 +108,24 @@ impl ChainMetrics {
                 .increment(dropped as u64);
         }
         histogram!("chaincast_chain_commit_seconds", "chain_id" => id()).record(took.as_secs_f64());
+    }
+
+    /// Updates for those who watch were appended.
+    pub(super) fn watched(&self, updates: usize) {
+        counter!("chaincast_chain_watch_updates_total", "chain_id" => self.chain_id.clone())
+            .increment(updates as u64);
+    }
+
+    /// The node is asked about so many watched transactions.
+    pub(super) fn polled(&self, transactions: usize) {
+        counter!("chaincast_chain_watch_polls_total", "chain_id" => self.chain_id.clone())
+            .increment(transactions as u64);
+    }
+
+    /// How long it took to find what of a commit is watched.
+    pub(super) fn looked_up(&self, took: Duration) {
+        histogram!("chaincast_chain_watch_seconds", "chain_id" => self.chain_id.clone())
+            .record(took.as_secs_f64());
     }
 
     /// How long the node has told nothing.

@@ -1,10 +1,18 @@
-//! The chain writer between a real PostgreSQL and a real anvil.
+//! The chain writer between a real PostgreSQL and a real anvil, or nodes that err as a script says.
 
 mod backfill;
+mod branches;
+mod contract;
 mod faults;
 mod follow;
 mod gate;
 mod inverse;
+mod lab;
 mod modes;
+mod property;
+mod providers;
 mod proxy;
+mod scripts;
 mod stage;
+mod stored;
+mod watched;

@@ -77,6 +77,21 @@ pub struct ChainConfig {
     /// A reorg deeper than this stops the chain with a clear error, in blocks.
     #[serde(default = "max_reorg_depth")]
     pub max_reorg_depth: u64,
+    /// Ask each token contract once for its name, symbol and decimals.
+    #[serde(default = "token_metadata")]
+    pub token_metadata: bool,
+    /// Token contracts asked in a second.
+    #[serde(default = "token_metadata_per_second")]
+    pub token_metadata_per_second: u32,
+    /// Blocks from which on a transaction is confirmed, the one that holds it included.
+    #[serde(default = "confirmations")]
+    pub confirmations: u64,
+    /// Watched transactions that are in no block: most of which the node is asked about at each head or poll.
+    #[serde(default = "watch_polls")]
+    pub watch_polls: u32,
+    /// How long the node may not know a transaction that was pending before it counts as dropped, in ms.
+    #[serde(default = "dropped_after_ms")]
+    pub dropped_after_ms: u64,
     /// Recompute each block's hash, roots and bloom before storing it.
     #[serde(default = "checks")]
     pub checks: ChecksConfig,
@@ -108,6 +123,11 @@ impl ChainConfig {
             batch_blocks: batch_blocks(),
             announce_blocks: announce_blocks(),
             max_reorg_depth: max_reorg_depth(),
+            token_metadata: token_metadata(),
+            token_metadata_per_second: token_metadata_per_second(),
+            confirmations: confirmations(),
+            watch_polls: watch_polls(),
+            dropped_after_ms: dropped_after_ms(),
             checks: checks(),
         }
     }
@@ -242,6 +262,26 @@ fn announce_blocks() -> u64 {
 
 fn max_reorg_depth() -> u64 {
     256
+}
+
+fn token_metadata() -> bool {
+    true
+}
+
+fn token_metadata_per_second() -> u32 {
+    5
+}
+
+fn confirmations() -> u64 {
+    12
+}
+
+fn watch_polls() -> u32 {
+    100
+}
+
+fn dropped_after_ms() -> u64 {
+    60_000
 }
 
 fn checks() -> ChecksConfig {

@@ -50,8 +50,8 @@ impl NodeView {
     fn learn(&mut self, head: BlockRef, source: usize, asked: Instant) -> bool {
         self.heard = Some(Instant::now());
         if self.head == Some(head) {
-            self.source = source;
-            return false;
+            // Another provider that shows the same is news: it may be believed more.
+            return std::mem::replace(&mut self.source, source) != source;
         }
         if self.learnt.is_some_and(|learnt| learnt > asked) {
             return false;

@@ -1,77 +1,241 @@
-//! Tokens that moved, read out of logs. Pure.
+//! Tokens that moved, read out of logs. Pure but for the count of what was left out.
+//!
+//! Needs no configuration: the signatures of [ERC-20](https://eips.ethereum.org/EIPS/eip-20),
+//! [ERC-721](https://eips.ethereum.org/EIPS/eip-721) and [ERC-1155](https://eips.ethereum.org/EIPS/eip-1155) say what a
+//! log is. A log with one of them whose shape is another's gives nothing.
 
 use alloy::primitives::b256;
 
 use crate::model::{Address, B256, IndexedLog, TokenStandard, Transfer, U256};
 
-/// `Transfer(address,address,uint256)`. ERC-721 has the same, with its third argument as a fourth topic.
+/// `Transfer(address,address,uint256)` of ERC-20, and of ERC-721, where the third argument is a fourth topic.
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+/// `TransferSingle(address,address,address,uint256,uint256)`.
+const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
+/// `TransferBatch(address,address,address,uint256[],uint256[])`.
+const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
 
-/// The first topics of every log that may be a transfer: the last two are ERC-1155's `TransferSingle` and `TransferBatch`.
-pub(super) const SIGNATURES: [B256; 3] = [
-    TRANSFER,
-    b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62"),
-    b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb"),
-];
+/// Most transfers read out of one batch: more than fits the gas of a block, as each writes two balances.
+const MAX_BATCH: usize = 10_000;
+const WORD: usize = 32;
+
+/// The first topics of every log that may be a transfer.
+pub(super) const SIGNATURES: [B256; 3] = [TRANSFER, SINGLE, BATCH];
 
 /// The transfers in some logs, in order.
 pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
-    logs.iter().filter_map(transfer).collect()
+    let mut found = Vec::new();
+    for log in logs {
+        match log.topics.as_slice() {
+            [TRANSFER, from, to] if log.data.len() == WORD => {
+                let amount = U256::from_be_slice(&log.data);
+                found.push(moved(
+                    log,
+                    TokenStandard::Erc20,
+                    0,
+                    (from, to),
+                    None,
+                    amount,
+                ));
+            }
+            [TRANSFER, from, to, id] if log.data.is_empty() => {
+                let id = Some(U256::from_be_bytes(id.0));
+                let one = U256::from(1);
+                found.push(moved(log, TokenStandard::Erc721, 0, (from, to), id, one));
+            }
+            [SINGLE, _, from, to] if log.data.len() == 2 * WORD => {
+                let (id, amount) = log.data.split_at(WORD);
+                let (id, amount) = (U256::from_be_slice(id), U256::from_be_slice(amount));
+                found.push(moved(
+                    log,
+                    TokenStandard::Erc1155,
+                    0,
+                    (from, to),
+                    Some(id),
+                    amount,
+                ));
+            }
+            [BATCH, _, from, to] => match batch(&log.data) {
+                Some(pairs) => {
+                    found.extend(pairs.into_iter().zip(0..).map(|((id, amount), position)| {
+                        let parties = (from, to);
+                        moved(
+                            log,
+                            TokenStandard::Erc1155,
+                            position,
+                            parties,
+                            Some(id),
+                            amount,
+                        )
+                    }))
+                }
+                None => {
+                    metrics::counter!("chaincast_chain_transfer_batches_ignored_total").increment(1)
+                }
+            },
+            _ => {}
+        }
+    }
+    found
 }
 
-/// The ERC-20 transfer in a log, if it is one: exactly three topics and one word of data.
-fn transfer(log: &IndexedLog) -> Option<Transfer> {
-    let [signature, from, to] = log.topics.as_slice() else {
-        return None;
-    };
-    if *signature != TRANSFER || log.data.len() != 32 {
-        return None;
-    }
-    Some(Transfer {
+fn moved(
+    log: &IndexedLog,
+    standard: TokenStandard,
+    position: u32,
+    (from, to): (&B256, &B256),
+    token_id: Option<U256>,
+    amount: U256,
+) -> Transfer {
+    Transfer {
         log_index: log.index,
-        position: 0,
+        position,
         transaction_index: log.transaction_index,
         transaction_hash: log.transaction_hash,
-        standard: TokenStandard::Erc20,
+        standard,
         token: log.address,
         from: Address::from_word(*from),
         to: Address::from_word(*to),
-        token_id: None,
-        amount: U256::from_be_slice(&log.data),
-    })
+        token_id,
+        amount,
+    }
+}
+
+/// The ids and amounts of a batch: two arrays of one length, behind their offsets.
+fn batch(data: &[u8]) -> Option<Vec<(U256, U256)>> {
+    let (ids, amounts) = (array(data, 0)?, array(data, WORD)?);
+    if ids.len() != amounts.len() {
+        return None;
+    }
+    let word = U256::from_be_slice;
+    let pairs = ids.chunks_exact(WORD).zip(amounts.chunks_exact(WORD));
+    Some(pairs.map(|(id, amount)| (word(id), word(amount))).collect())
+}
+
+/// The words of the array whose offset stands at `at`.
+fn array(data: &[u8], at: usize) -> Option<&[u8]> {
+    let number = |at: usize| -> Option<usize> {
+        let word = data.get(at..at.checked_add(WORD)?)?;
+        U256::from_be_slice(word).try_into().ok()
+    };
+    let start = number(at)?;
+    let count = number(start).filter(|&count| count <= MAX_BATCH)?;
+    let words = start.checked_add(WORD)?;
+    data.get(words..words.checked_add(count * WORD)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use alloy::{primitives::keccak256, sol_types::SolValue};
+
     use super::*;
 
-    fn log(topics: usize, data: usize) -> IndexedLog {
-        let mut all = vec![TRANSFER, B256::with_last_byte(1), B256::with_last_byte(2)];
-        all.resize(topics, B256::with_last_byte(3));
+    fn log(topics: &[B256], data: Vec<u8>) -> IndexedLog {
         IndexedLog {
             index: 4,
             transaction_index: 2,
             transaction_hash: None,
             address: Address::with_last_byte(9),
-            topics: all,
-            data: vec![0xff; data].into(),
+            topics: topics.to_vec(),
+            data: data.into(),
+        }
+    }
+
+    /// A `Transfer` with so many topics and bytes of data.
+    fn transfer(topics: usize, data: usize) -> Vec<Transfer> {
+        let mut all = vec![TRANSFER, B256::with_last_byte(1), B256::with_last_byte(2)];
+        all.resize(topics, B256::with_last_byte(3));
+        transfers_in(&[log(&all, vec![0xff; data])])
+    }
+
+    fn of_1155(signature: B256, data: Vec<u8>) -> Vec<Transfer> {
+        let [operator, from, to] = [7, 1, 2].map(B256::with_last_byte);
+        transfers_in(&[log(&[signature, operator, from, to], data)])
+    }
+
+    #[test]
+    fn the_signatures_are_those_of_the_standards() {
+        for (topic, signature) in [
+            (TRANSFER, "Transfer(address,address,uint256)"),
+            (
+                SINGLE,
+                "TransferSingle(address,address,address,uint256,uint256)",
+            ),
+            (
+                BATCH,
+                "TransferBatch(address,address,address,uint256[],uint256[])",
+            ),
+        ] {
+            assert_eq!(topic, keccak256(signature), "{signature}");
         }
     }
 
     #[test]
     fn a_transfer_of_the_largest_amount_is_read_whole() {
-        let transfer = transfer(&log(3, 32)).unwrap();
-        assert_eq!(transfer.amount, U256::MAX);
+        let transfer = transfer(3, 32).pop().unwrap();
+        assert_eq!(transfer.standard, TokenStandard::Erc20);
+        assert_eq!((transfer.amount, transfer.token_id), (U256::MAX, None));
         assert_eq!(transfer.from, Address::with_last_byte(1));
         assert_eq!(transfer.to, Address::with_last_byte(2));
         assert_eq!((transfer.log_index, transfer.transaction_index), (4, 2));
     }
 
     #[test]
-    fn an_erc721_transfer_or_one_with_odd_data_is_no_erc20_transfer() {
-        assert_eq!(transfer(&log(4, 0)), None);
-        assert_eq!(transfer(&log(3, 0)), None);
-        assert_eq!(transfer(&log(3, 64)), None);
-        assert_eq!(transfer(&log(2, 32)), None);
+    fn a_fourth_topic_is_the_id_of_an_erc721_token() {
+        let transfer = transfer(4, 0).pop().unwrap();
+        assert_eq!(transfer.standard, TokenStandard::Erc721);
+        assert_eq!(transfer.token_id, Some(U256::from(3)));
+        assert_eq!(transfer.amount, U256::from(1));
+    }
+
+    #[test]
+    fn a_transfer_of_neither_shape_is_none() {
+        for (topics, data) in [(3, 0), (3, 64), (2, 32), (4, 32), (1, 96)] {
+            assert_eq!(transfer(topics, data), [], "{topics} topics, {data} bytes");
+        }
+    }
+
+    #[test]
+    fn an_erc1155_transfer_names_its_token_and_amount() {
+        let data = (U256::from(5), U256::MAX).abi_encode();
+        let transfer = of_1155(SINGLE, data).pop().unwrap();
+        assert_eq!(transfer.standard, TokenStandard::Erc1155);
+        assert_eq!(transfer.from, Address::with_last_byte(1));
+        assert_eq!(transfer.token_id, Some(U256::from(5)));
+        assert_eq!(transfer.amount, U256::MAX);
+    }
+
+    #[test]
+    fn a_batch_is_a_transfer_for_each_of_its_tokens_in_order() {
+        let ids = [5, 6, 5].map(U256::from).to_vec();
+        let amounts = [1, 2, 3].map(U256::from).to_vec();
+        let transfers = of_1155(BATCH, (ids, amounts).abi_encode_params());
+        let read: Vec<_> = transfers
+            .iter()
+            .map(|one| (one.position, one.token_id.unwrap().to(), one.amount.to()))
+            .collect::<Vec<(u32, u64, u64)>>();
+        assert_eq!(read, [(0, 5, 1), (1, 6, 2), (2, 5, 3)]);
+        let empty: Vec<U256> = vec![];
+        assert_eq!(
+            of_1155(BATCH, (empty.clone(), empty).abi_encode_params()),
+            []
+        );
+    }
+
+    #[test]
+    fn a_batch_whose_arrays_do_not_belong_together_is_left_out() {
+        let words = |count: usize| vec![U256::from(1); count];
+        let good = (words(2), words(2)).abi_encode_params();
+        assert_eq!(of_1155(BATCH, good.clone()).len(), 2);
+        assert_eq!(of_1155(BATCH, (words(2), words(3)).abi_encode_params()), []);
+        assert_eq!(of_1155(BATCH, good[..good.len() - 1].to_vec()), []);
+        assert_eq!(of_1155(BATCH, vec![]), []);
+        for at in [0, WORD, 2 * WORD] {
+            let mut wild = good.clone();
+            wild[at..at + WORD].fill(0xff);
+            assert_eq!(of_1155(BATCH, wild), [], "at {at}");
+        }
+        let long = (words(MAX_BATCH + 1), words(MAX_BATCH + 1)).abi_encode_params();
+        assert_eq!(of_1155(BATCH, long), []);
     }
 }

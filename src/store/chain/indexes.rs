@@ -20,9 +20,9 @@ const BUILD_LOCK: i64 = (0x6368_6169 << 32) | 3;
 const LOCK_PATIENCE: &str = "SET LOCAL lock_timeout = '3s'";
 
 /// An index that is being built again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Building<'a> {
-    pub name: &'a str,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Building {
+    pub name: String,
     /// Indexes built before it.
     pub done: usize,
     /// Indexes to build in all.
@@ -87,17 +87,21 @@ pub async fn deferred(connection: &mut PgConnection) -> Result<Vec<String>, Stor
 pub async fn restore(
     connection: &mut PgConnection,
     memory_bytes: u64,
-    told: impl FnMut(Building<'_>) + Send,
+    told: impl FnMut(Building) + Send,
 ) -> Result<usize, StoreError> {
     if deferred(connection).await?.is_empty() || !lock(connection).await? {
         return Ok(0);
     }
     let built = build_all(connection, memory_bytes, told).await;
-    sqlx::raw_sql(
-        "RESET maintenance_work_mem; RESET statement_timeout; RESET client_connection_check_interval",
-    )
-    .execute(&mut *connection)
-    .await?;
+    for setting in [
+        "maintenance_work_mem",
+        "statement_timeout",
+        "client_connection_check_interval",
+    ] {
+        sqlx::query(&format!("RESET {setting}"))
+            .execute(&mut *connection)
+            .await?;
+    }
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(BUILD_LOCK)
         .execute(connection)
@@ -168,7 +172,7 @@ async fn lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
 async fn build_all(
     connection: &mut PgConnection,
     memory_bytes: u64,
-    mut told: impl FnMut(Building<'_>) + Send,
+    mut told: impl FnMut(Building) + Send,
 ) -> Result<usize, StoreError> {
     // A build goes on after its client has gone unless the server looks for it.
     sqlx::query(
@@ -188,7 +192,7 @@ async fn build_all(
     for (done, row) in rows.iter().enumerate() {
         let name: String = row.try_get("name")?;
         told(Building {
-            name: &name,
+            name: name.clone(),
             done,
             of: rows.len(),
         });
@@ -215,7 +219,7 @@ async fn build(
             .fetch_optional(&mut *connection)
             .await?;
     if valid == Some(false) {
-        sqlx::raw_sql(&format!("DROP INDEX {name}"))
+        sqlx::query(&format!("DROP INDEX {name}"))
             .execute(&mut *connection)
             .await?;
     }
@@ -225,7 +229,7 @@ async fn build(
             true => definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1),
             false => definition.to_owned(),
         };
-        sqlx::raw_sql(&statement).execute(&mut *connection).await?;
+        sqlx::query(&statement).execute(&mut *connection).await?;
         tracing::info!(
             index = name,
             seconds = began.elapsed().as_secs_f64(),

@@ -5,18 +5,24 @@
 //! transaction of the chain's one writer (see [`super::writer`]).
 
 mod apply;
+mod audit;
 mod batch;
 mod copy;
+mod halts;
 pub mod indexes;
 mod numeric;
 mod prepend;
+mod providers;
 mod rows;
 mod state;
 mod unwind;
 
 pub use apply::{apply, apply_batch, apply_batches};
+pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, RowCounts};
+pub use halts::{halt, unhalt};
 pub use prepend::prepend_batch;
+pub use providers::{ProviderRow, record_providers};
 pub use state::{ChainState, Tags, record_node, record_tags, register, set_index_mode, state};
 pub use unwind::unwind;
 
@@ -89,7 +95,7 @@ fn hash(bytes: &[u8], what: &'static str) -> Result<B256, StoreError> {
 }
 
 /// Postgres has no unsigned integers: what does not fit is refused, never wrapped.
-fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
+pub(super) fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| {
         StoreError::Conflict(format!(
             "{what} {value} is above 2^63 - 1 and cannot be stored"

@@ -111,3 +111,71 @@ fn push_u128(groups: &mut Groups, mut value: u128) {
         value /= u128::from(CHUNK);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups, weight and digits as they stand in the field.
+    fn read(field: &[u8]) -> (usize, u16, Vec<u16>) {
+        let words: Vec<u16> = field[4..]
+            .chunks(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
+        let length = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
+        assert_eq!(length as usize, field.len() - 4);
+        assert_eq!(words[2..4], [0, 0], "positive and whole");
+        (words[0].into(), words[1], words[4..].to_vec())
+    }
+
+    #[test]
+    fn digits_stand_in_groups_of_four_without_zeros_at_either_end() {
+        let cases: [(&str, u16, &[u16]); 9] = [
+            ("0", 0, &[]),
+            ("1", 0, &[1]),
+            ("9999", 0, &[9_999]),
+            ("10000", 1, &[1]),
+            ("10001", 1, &[1, 1]),
+            ("123456789", 2, &[1, 2_345, 6_789]),
+            ("1000000000000000000", 4, &[100]),
+            ("18446744073709551616", 4, &[1_844, 6_744, 737, 955, 1_616]),
+            (
+                "340282366920938463463374607431768211456",
+                9,
+                &[
+                    340, 2_823, 6_692, 938, 4_634, 6_337, 4_607, 4_317, 6_821, 1_456,
+                ],
+            ),
+        ];
+        for (text, weight, groups) in cases {
+            let value: U256 = text.parse().unwrap();
+            let mut field = Vec::new();
+            put_u256(&mut field, value);
+            assert_eq!(
+                read(&field),
+                (groups.len(), weight, groups.to_vec()),
+                "{text}"
+            );
+            if let Ok(narrow) = u128::try_from(value) {
+                let mut same = Vec::new();
+                put_u128(&mut same, narrow);
+                assert_eq!(same, field, "{text}");
+            }
+            if let Ok(narrow) = u64::try_from(value) {
+                let mut same = Vec::new();
+                put_u64(&mut same, narrow);
+                assert_eq!(same, field, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_widest_number_fits() {
+        let mut field = Vec::new();
+        put_u256(&mut field, U256::MAX);
+        let (groups, weight, digits) = read(&field);
+        assert_eq!((groups, weight), (20, 19));
+        let text: String = digits.iter().map(|group| format!("{group:04}")).collect();
+        assert_eq!(text.trim_start_matches('0'), U256::MAX.to_string());
+    }
+}

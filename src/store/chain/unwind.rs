@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{StoreError, bigint, ref_at, refs_between, root, state::state};
-use crate::model::{BlockRef, ChainId};
+use crate::{
+    model::{BlockRef, ChainId},
+    store::contracts,
+};
 
 /// Takes back every block above `to`, which becomes the head, and keeps them aside whole in `dropped_blocks`, with
-/// their transactions, logs, transfers and ticks. Returns what was dropped, newest first.
+/// their transactions, logs, transfers, ticks and contract events. Returns what was dropped, newest first.
 ///
 /// `to` must be indexed, or be the parent of the first indexed block; then nothing stays indexed.
 pub async fn unwind(
@@ -49,7 +52,11 @@ pub async fn unwind(
              'transfers', coalesce((SELECT jsonb_agg(to_jsonb(r) ORDER BY r.log_index, r.position)
                  FROM transfers r WHERE r.chain_id = b.chain_id AND r.block_number = b.number), '[]'),
              'ticks', coalesce((SELECT jsonb_agg(to_jsonb(k) ORDER BY k.log_index, k.id)
-                 FROM ticks k WHERE k.chain_id = b.chain_id AND k.block_number = b.number), '[]'))
+                 FROM ticks k WHERE k.chain_id = b.chain_id AND k.block_number = b.number), '[]'),
+             'contractEvents', coalesce((SELECT jsonb_agg(to_jsonb(e) || jsonb_build_object('contract', c.name)
+                     ORDER BY e.log_index, c.id)
+                 FROM contracts c JOIN contract_events e ON e.contract_id = c.id AND e.block_number = b.number
+                 WHERE c.chain_id = b.chain_id AND c.retired_at IS NULL), '[]'))
          FROM blocks b WHERE b.chain_id = $1 AND b.number > $2",
         "DELETE FROM ticks WHERE chain_id = $1 AND block_number > $2",
         "DELETE FROM transfers WHERE chain_id = $1 AND block_number > $2",
@@ -59,6 +66,7 @@ pub async fn unwind(
     ] {
         sqlx::query(statement).bind(id).bind(target).execute(&mut *connection).await?;
     }
+    contracts::unwind(&mut *connection, id, target).await?;
     let left = to.number >= stored.start_block;
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),

@@ -15,6 +15,16 @@ pub struct Mark {
     pub timestamp: Option<i64>,
 }
 
+/// Why a chain is not indexed further, until somebody does something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HaltRow {
+    pub chain_id: ChainId,
+    /// For people.
+    pub reason: String,
+    /// In ms since the Unix epoch.
+    pub halted_at: i64,
+}
+
 /// A chain's cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRow {
@@ -38,6 +48,25 @@ pub struct ChainRow {
 }
 
 impl Store {
+    /// Those of these chains that are halted.
+    pub async fn read_halts(&self, chains: &[ChainId]) -> Result<Vec<HaltRow>, StoreError> {
+        let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
+        let rows = sqlx::query("SELECT * FROM halts WHERE chain_id = ANY($1)")
+            .bind(&ids)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let row = Reader::new(row, "halt");
+                Ok(HaltRow {
+                    chain_id: row.natural("chain_id")?,
+                    reason: row.get("reason")?,
+                    halted_at: row.millis("halted_at")?,
+                })
+            })
+            .collect()
+    }
+
     /// The cursors of these chains; one that was never indexed is missing.
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();

@@ -9,8 +9,11 @@
 mod block;
 mod candle;
 mod chain;
+mod contract;
+mod contract_event;
 mod index;
 mod price;
+mod provider;
 mod row;
 mod tick;
 mod token;
@@ -19,7 +22,9 @@ mod transfer;
 
 pub use block::{BlockId, BlockRow};
 pub use candle::{Candle, Candles};
-pub use chain::{ChainRow, Mark};
+pub use chain::{ChainRow, HaltRow, Mark};
+pub use contract::ContractRow;
+pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};
 pub use price::PriceRow;
 pub use tick::{SourceRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};

@@ -138,7 +138,7 @@ impl Store {
         rows.iter().map(transaction).collect()
     }
 
-    /// Transactions from or to an address, newest first, from behind `before`, at most `limit`.
+    /// Transactions from or to an address, and the one that created it, newest first, from behind `before`, at most `limit`.
     pub async fn read_address_transactions(
         &self,
         chain: ChainId,
@@ -155,7 +155,7 @@ impl Store {
             )
         };
         let sql = format!(
-            "WITH k AS ({} UNION {}) SELECT {COLUMNS} FROM k
+            "WITH k AS ({} UNION {} UNION {}) SELECT {COLUMNS} FROM k
              JOIN transactions t ON t.chain_id = $1 AND t.block_number = k.block_number
                                 AND t.transaction_index = k.transaction_index
              JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
@@ -163,6 +163,7 @@ impl Store {
              ORDER BY t.block_number DESC, t.transaction_index DESC LIMIT $5",
             side("from_address"),
             side("to_address"),
+            side("contract_address"),
         );
         let rows = sqlx::query(&sql)
             .bind(bigint(chain))

@@ -208,6 +208,61 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
 }
 
 #[tokio::test]
+async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_left() {
+    let api = Api::start().await;
+    api.chain(9, 4).await;
+    for list in ["transactions", "transfers"] {
+        let path = format!("/api/v1/addresses/{SENDER}/{list}");
+        let first = api.get(&format!("{path}?limit=3")).await;
+        assert_eq!(
+            numbers(first["data"].as_array().unwrap(), "blockNumber"),
+            [9, 8, 7]
+        );
+        let next = first["next"].as_str().unwrap();
+        let rest = async || {
+            let page = api.get(&format!("{path}?limit=100&cursor={next}")).await;
+            numbers(page["data"].as_array().unwrap(), "blockNumber")
+        };
+        api.blocks(10, 12).await;
+        assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
+        // A branch that leaves above the cursor changes nothing below it.
+        api.sql("DELETE FROM blocks WHERE number > 7").await;
+        api.blocks(8, 10).await;
+        assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
+        // One that leaves below it: what both have, up to block 5, comes once all the same.
+        api.sql("DELETE FROM blocks WHERE number > 5").await;
+        assert_eq!(rest().await, (0..=5).rev().collect::<Vec<_>>());
+        api.blocks(6, 9).await;
+        assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_contracts_creation_is_among_its_transactions() {
+    let api = Api::start().await;
+    api.chain(4, 0).await;
+    let contract = format!("0x{}", "c0".repeat(20));
+    api.sql(
+        "UPDATE transactions SET to_address = NULL, contract_address = decode(repeat('c0', 20), 'hex')
+         WHERE block_number = 2",
+    )
+    .await;
+    let created = api
+        .all(&format!(
+            "/api/v1/addresses/{contract}/transactions?limit=2"
+        ))
+        .await;
+    assert_eq!(numbers(&created, "blockNumber"), [2]);
+    assert_eq!(
+        created[0]["contractAddress"]
+            .as_str()
+            .unwrap()
+            .to_lowercase(),
+        contract
+    );
+}
+
+#[tokio::test]
 async fn a_chain_is_picked_by_its_id() {
     let api = Api::start().await;
     api.chain(3, 0).await;
@@ -246,7 +301,21 @@ async fn the_status_tells_where_every_chain_stands() {
     api.chain(9, 4).await;
     api.sql("UPDATE chains SET verified_through = 8, node_head = 11")
         .await;
+    api.sql("INSERT INTO chain_providers VALUES
+             (31337, 1, 'b', 'https://b', 'history', 'resting', false, NULL, NULL, 'too much', 2, to_timestamp(7)),
+             (31337, 0, 'a', 'https://a', 'all', 'ok', true, 11, 3, NULL, 0, to_timestamp(1.5))")
+        .await;
     let status = api.get("/api/v1/status").await;
+    assert_eq!(
+        status["chains"][0]["providers"],
+        serde_json::json!([
+            { "name": "a", "url": "https://a", "role": "all", "state": "ok", "active": true, "head": 11,
+              "latencyMs": 3, "lastError": null, "failures": 0, "since": 1_500 },
+            { "name": "b", "url": "https://b", "role": "history", "state": "resting", "active": false, "head": null,
+              "latencyMs": null, "lastError": "too much", "failures": 2, "since": 7_000 },
+        ])
+    );
+    assert_eq!(status["chains"][1]["providers"], serde_json::json!([]));
     assert_eq!(status["epoch"], api.store.epoch());
     assert!(status["version"].is_string() && status["serverTime"].is_i64());
     let chain = &status["chains"][0];

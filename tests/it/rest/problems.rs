@@ -159,6 +159,8 @@ async fn the_description_has_every_path_and_resolves_every_reference() {
         "/api/v1/transactions/{hash}",
         "/api/v1/addresses/{address}/transactions",
         "/api/v1/addresses/{address}/transfers",
+        "/api/v1/contracts",
+        "/api/v1/contracts/{name}/events",
         "/api/v1/tokens",
         "/api/v1/prices",
         "/api/v1/prices/{token}",

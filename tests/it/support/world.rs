@@ -252,6 +252,13 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     ))
     .unwrap();
     base.insert("prices".into(), price_settings(deployment).into());
+    // `[chain]` is over what the one chain has.
+    if let Some(toml::Value::Table(chain)) = settings.remove("chain")
+        && let Some(toml::Value::Array(chains)) = base.get_mut("chains")
+        && let Some(toml::Value::Table(first)) = chains.first_mut()
+    {
+        merge(first, chain);
+    }
     merge(&mut base, std::mem::take(&mut settings));
     base.to_string()
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dev::deploy_or_load,
-    ingest::{Backfill, IngestError, PriceSignals},
+    ingest::{Backfill, ChainContext, IngestError, PriceSignals},
     model::Secret,
     source::chain::{ChainConfig, ChecksConfig},
     store::{
@@ -36,17 +36,15 @@ fn behind(proxy: &Proxy, stage: &Stage) -> ChainConfig {
 
 fn backfill(stage: &Stage, config: ChainConfig, from: u64, to: Option<u64>) -> Backfill {
     let (signals, _) = PriceSignals::new();
-    Backfill::new(
-        config,
-        CHAIN,
-        stage.store.clone(),
-        stage.bus.publisher(),
-        Arc::new(EveryTransfer),
+    let context = ChainContext {
+        first_chain: CHAIN,
+        store: stage.store.clone(),
+        publisher: stage.bus.publisher(),
+        decoder: Arc::new(EveryTransfer),
         signals,
-        from,
-        to,
-    )
-    .unwrap()
+        contracts: stage.contracts.clone(),
+    };
+    Backfill::new(config, context, from, to).unwrap()
 }
 
 async fn filled(
@@ -166,20 +164,20 @@ async fn a_kill_on_the_way_up_resumes_and_serve_goes_on_from_there() {
 async fn a_reorg_during_backfill_is_followed() {
     let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
-    proxy.hold_after(BLOCKS, 14);
-    let running = started(&stage, behind(&proxy, &stage), 60);
+    proxy.hold_after(BLOCKS, 25);
+    let running = started(&stage, behind(&proxy, &stage), 55);
     eventually("the middle", async || {
         let state = crate::store::chain::state(&mut *stage.connection().await, CHAIN)
             .await
             .unwrap()?;
-        (state.head.is_some_and(|head| head.number >= 63) && proxy.holds(BLOCKS)).then_some(())
+        (state.head.is_some_and(|head| head.number >= 58) && proxy.holds(BLOCKS)).then_some(())
     })
     .await;
     let (head, _) = stage.control.head().await.unwrap();
-    stage.control.reorg(head - 61).await.unwrap();
+    stage.control.reorg(head - 57).await.unwrap();
     proxy.pass(BLOCKS);
     let state = running.await.unwrap().unwrap();
-    assert_eq!((state.start_block, state.head.unwrap().number), (60, head));
+    assert_eq!((state.start_block, state.head.unwrap().number), (55, head));
     stage.assert_equals_node().await;
     assert!(stage.count("SELECT count(*) FROM dropped_blocks").await > 0);
 }

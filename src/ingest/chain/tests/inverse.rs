@@ -42,7 +42,7 @@ async fn put(connection: &mut PgConnection, blocks: &[IndexedBlock]) -> Result<(
     Ok(transaction.commit().await?)
 }
 
-async fn fetched(stage: &Stage) -> Vec<IndexedBlock> {
+pub(super) async fn fetched(stage: &Stage) -> Vec<IndexedBlock> {
     let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
     deploy_or_load(&url, stage.dir.path()).await.unwrap();
     let node = Node::new(&stage.config()).unwrap();

@@ -16,15 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{Bus, BusConfig, Feed},
     dev::{Anvil, AnvilOptions, ChainControl, DevError, Node, PrivatePostgres},
-    ingest::{ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
+    ingest::{ChainContext, ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
-    source::{chain::ChainConfig, price::LogView},
+    source::{chain::ChainConfig, contract::Contract, price::LogView},
     store::{Store, StoreConfig, chain as stored},
 };
 
 pub(super) const CHAIN: ChainId = 31_337;
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `check` gives something; panics with `what` when that takes too long.
 pub(super) async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
@@ -79,6 +79,14 @@ impl TickDecoder for EveryTransfer {
 pub(super) struct Dir(PathBuf);
 
 impl Dir {
+    /// A new one, whose name says what it is for.
+    pub(super) fn new(what: &str) -> Self {
+        let name = format!("chaincast-{what}-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
@@ -105,6 +113,10 @@ pub(super) struct Stage {
     _tasks: Tasks,
     _failures: Failures,
     pub(super) dir: Dir,
+    /// What the next writer follows.
+    pub(super) contracts: Arc<[Contract]>,
+    /// Heard and not looked at yet.
+    pub(super) contract_updates: VecDeque<Update>,
 }
 
 impl Stage {
@@ -113,10 +125,7 @@ impl Stage {
     }
 
     pub(super) async fn with(mut options: AnvilOptions) -> Self {
-        let dir =
-            Dir(std::env::temp_dir()
-                .join(format!("chaincast-chain-{:016x}", rand::random::<u64>())));
-        fs::create_dir_all(dir.path()).unwrap();
+        let dir = Dir::new("chain");
         let postgres = PrivatePostgres::start(&dir.path().join("db"))
             .await
             .unwrap();
@@ -147,6 +156,8 @@ impl Stage {
             anvil: Some(anvil),
             anvil_options: options,
             dir,
+            contracts: Arc::from([]),
+            contract_updates: VecDeque::new(),
         }
     }
 
@@ -179,8 +190,15 @@ impl Stage {
         let (signals, queue) = PriceSignals::new();
         let publisher = self.bus.publisher();
         let decoder = Arc::new(EveryTransfer);
-        let ingest =
-            ChainIngest::connect(config, CHAIN, store, publisher, decoder, signals).await?;
+        let context = ChainContext {
+            first_chain: CHAIN,
+            store,
+            publisher,
+            decoder,
+            signals,
+            contracts: self.contracts.clone(),
+        };
+        let ingest = ChainIngest::connect(config, context).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(ingest.run(stop.clone()));
         Ok(Running { stop, task, queue })

@@ -130,7 +130,7 @@ impl Providers {
 
     /// Who is asked for work, in order: the active one for what is live, then those that are well, then those that
     /// lag, then those whose trial is due. When none of these is left, every one that does not want to rest.
-    fn order(&self, kind: Work) -> Result<Vec<Candidate>, NodeError> {
+    pub(super) fn order(&self, kind: Work) -> Result<Vec<Candidate>, NodeError> {
         let now = Instant::now();
         let active = (kind == Work::Live).then(|| self.active_position());
         let able = self.able(kind);

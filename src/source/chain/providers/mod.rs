@@ -23,6 +23,7 @@ pub(super) use telemetry::request_took;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -87,9 +88,13 @@ impl Providers {
         *self.genesis.write() = Some(hash);
     }
 
-    /// Asks one provider after the other which chain it serves, until one serves the expected one (any, when none is
-    /// expected yet); the answer. When every one that answers serves another, that is the answer.
+    /// Asks one provider after the other which chain it serves, until one serves the expected one; the answer. When
+    /// every one that answers serves another, that is the answer. When none is expected yet, it is the one that most
+    /// serve, the preferred one's among equals.
     pub async fn genesis_hash(&self) -> Result<B256, NodeError> {
+        if self.list.len() > 1 && self.genesis.read().is_none() {
+            self.agree().await;
+        }
         let mut errors = Vec::new();
         for provider in &self.list {
             match self.prove(provider, true).await {
@@ -101,6 +106,19 @@ impl Providers {
         match error.cause() {
             NodeError::WrongGenesis { actual, .. } => Ok(*actual),
             _ => Err(error),
+        }
+    }
+
+    async fn agree(&self) {
+        let asked = self
+            .list
+            .iter()
+            .map(|provider| provider.node.genesis_hash());
+        let told: Vec<B256> = join_all(asked).await.into_iter().flatten().collect();
+        let votes = |hash: &B256| told.iter().filter(|other| *other == hash).count();
+        // Of equals the last is taken, so the preferred one has to come last.
+        if let Some(most) = told.iter().rev().max_by_key(|hash| votes(hash)) {
+            self.genesis.write().get_or_insert(*most);
         }
     }
 
@@ -117,11 +135,14 @@ impl Providers {
     }
 
     /// Checks that the active node holds a block canonical, whichever node it came from: only then it is the end of
-    /// another branch. If not, the nodes do not agree yet, which is no reorg.
+    /// another branch. If not, the nodes do not agree yet, which is no reorg. When the active one is not to be asked,
+    /// the one is that would follow it.
     pub async fn confirm(&self, block: BlockRef) -> Result<(), NodeError> {
-        let provider = self.active_provider();
+        let first = self.order(Work::Live)?.into_iter().next();
+        let (position, trial) = first.unwrap_or((self.active_position(), true));
+        let provider = &self.list[position];
         let found = self
-            .ask(provider, false, |node| async move {
+            .ask(provider, trial, |node| async move {
                 node.at(block.number).await
             })
             .await?;

@@ -1,1 +1,199 @@
+//! Who is asked for what, with nodes that answer.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{ProviderConfig, ProviderState, Providers, Role, Work};
+use crate::{
+    dev::faulty_node::{Fault, FaultyNode, Kind, Tree},
+    model::Secret,
+    source::chain::{ChainConfig, Node, NodeError},
+};
+
+const CHAIN: u64 = 31_337;
+
+async fn nodes(roles: &[Role]) -> (Vec<FaultyNode>, Providers) {
+    let tree = Tree::new(CHAIN);
+    let (mut nodes, mut providers) = (Vec::new(), Vec::new());
+    for (position, role) in roles.iter().enumerate() {
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        providers.push(ProviderConfig {
+            name: Some(format!("node-{position}")),
+            role: *role,
+            ..ProviderConfig::of(Secret::new(node.http_url()))
+        });
+        nodes.push(node);
+    }
+    let config = ChainConfig {
+        providers,
+        failover_cooldown_ms: 600_000,
+        ..ChainConfig::of(CHAIN, Secret::default())
+    };
+    let providers = Providers::new(&config).unwrap();
+    (nodes, providers)
+}
+
+/// The URLs that were asked in one attempt, each of which fails as `wrong` says.
+async fn asked(
+    providers: &Providers,
+    work: Work,
+    wrong: impl Fn(&Node) -> Option<NodeError>,
+) -> (Vec<String>, Result<(), NodeError>) {
+    let asked = Mutex::new(Vec::new());
+    let done = providers
+        .attempt(work, |node: Arc<Node>| {
+            asked.lock().push(node.shown_url());
+            let wrong = wrong(&node);
+            async move { wrong.map_or(Ok(()), Err) }
+        })
+        .await;
+    (asked.into_inner(), done)
+}
+
+fn url(node: &FaultyNode) -> String {
+    format!("http://127.0.0.1:{}", node.port())
+}
+
+fn bad(node: &Node) -> Option<NodeError> {
+    Some(NodeError::BadAnswer {
+        url: node.shown_url(),
+        method: "eth_x",
+        reason: "nonsense".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn work_goes_to_who_is_there_for_it_the_preferred_first() {
+    let (nodes, providers) = nodes(&[Role::History, Role::All, Role::Live]).await;
+    let all = |positions: &[usize]| -> Vec<String> {
+        positions
+            .iter()
+            .map(|position| url(&nodes[*position]))
+            .collect()
+    };
+    let missing = |node: &Node| {
+        Some(NodeError::Missing {
+            url: node.shown_url(),
+            what: "block 9".to_owned(),
+        })
+    };
+    let (live, error) = asked(&providers, Work::Live, missing).await;
+    assert_eq!(live, all(&[1, 2]));
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error.cause(), NodeError::Missing { .. }),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.starts_with("2 providers: node-1: the node at http://127.0.0.1")
+            && text.contains("; node-2: "),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+    let (history, _) = asked(&providers, Work::History, missing).await;
+    assert_eq!(history, all(&[0, 1]));
+    // What nobody has is nobody's fault.
+    assert!(
+        providers
+            .status()
+            .iter()
+            .all(|status| status.state == ProviderState::Ok)
+    );
+}
+
+#[tokio::test]
+async fn who_answers_wrongly_is_not_asked_again_while_another_answers() {
+    let (nodes, providers) = nodes(&[Role::All, Role::All]).await;
+    let first = url(&nodes[0]);
+    let wrong = |node: &Node| (node.shown_url() == first).then(|| bad(node)).flatten();
+    let (tried, done) = asked(&providers, Work::Live, wrong).await;
+    assert_eq!(tried, [first.clone(), url(&nodes[1])]);
+    done.unwrap();
+    let (tried, _) = asked(&providers, Work::Live, |_| None).await;
+    assert_eq!(tried, [url(&nodes[1])]);
+    let status = providers.status();
+    assert_eq!(status[0].state, ProviderState::Failed);
+    assert!(status[0].last_error.as_ref().unwrap().contains("nonsense"));
+    // When the other fails too, both are asked: better one that failed than none.
+    asked(&providers, Work::Live, bad).await.1.unwrap_err();
+    let (tried, done) = asked(&providers, Work::Live, |_| None).await;
+    assert_eq!(tried, [first]);
+    done.unwrap();
+}
+
+#[tokio::test]
+async fn when_all_want_to_rest_nobody_is_asked_and_the_error_says_how_long() {
+    let (_nodes, providers) = nodes(&[Role::All]).await;
+    let throttled = |node: &Node| {
+        Some(NodeError::Throttled {
+            url: node.shown_url(),
+            reason: "429".to_owned(),
+            retry_after: Some(std::time::Duration::from_secs(50)),
+        })
+    };
+    asked(&providers, Work::Live, throttled)
+        .await
+        .1
+        .unwrap_err();
+    let (tried, done) = asked(&providers, Work::Live, |_| None).await;
+    assert!(tried.is_empty());
+    match done.unwrap_err() {
+        NodeError::Throttled {
+            retry_after: Some(wait),
+            ..
+        } => assert!(wait.as_secs() > 20, "{wait:?}"),
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_provider_proves_its_chain_once_and_again_after_an_outage() {
+    let (nodes, providers) = nodes(&[Role::All]).await;
+    let proofs = || nodes[0].asked("eth_chainId");
+    for _ in 0..3 {
+        asked(&providers, Work::Live, |_| None).await.1.unwrap();
+    }
+    assert_eq!(proofs(), 1);
+    let cut = nodes[0].add(Fault::of("eth_getBlockByNumber", Kind::Cut).times(1));
+    providers
+        .tagged(crate::source::chain::Tag::Latest)
+        .await
+        .unwrap_err();
+    assert_eq!(nodes[0].hits(cut), 1);
+    asked(&providers, Work::Live, |_| None).await.1.unwrap();
+    assert_eq!(proofs(), 2);
+}
+
+#[tokio::test]
+async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used() {
+    let (tree, other) = (Tree::new(CHAIN), Tree::salted(CHAIN, 9));
+    let mut providers = Vec::new();
+    let mut nodes = Vec::new();
+    for tree in [&other, &tree, &tree] {
+        let node = FaultyNode::of_tree(tree).await.unwrap();
+        providers.push(ProviderConfig::of(Secret::new(node.http_url())));
+        nodes.push(node);
+    }
+    let config = ChainConfig {
+        providers,
+        ..ChainConfig::of(CHAIN, Secret::default())
+    };
+    let agreed = Providers::new(&config).unwrap();
+    assert_eq!(agreed.genesis_hash().await.unwrap(), tree.genesis().hash);
+    assert_eq!(
+        asked(&agreed, Work::Live, |_| None).await.0,
+        [url(&nodes[1])]
+    );
+    let error = agreed.status()[0].last_error.clone().unwrap();
+    assert!(error.contains("another chain of this id"), "{error}");
+
+    // What is stored counts more than what any number of nodes say.
+    let stored = Providers::new(&config).unwrap();
+    stored.expect_genesis(other.genesis().hash);
+    assert_eq!(stored.genesis_hash().await.unwrap(), other.genesis().hash);
+    stored.expect_genesis(alloy::primitives::B256::repeat_byte(7));
+    let actual = stored.genesis_hash().await.unwrap();
+    assert_eq!(actual, other.genesis().hash);
+}

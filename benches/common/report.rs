@@ -5,9 +5,30 @@ use std::{fs, path::PathBuf};
 use chaincast::model::now_ms;
 use serde_json::{from_str, to_string_pretty};
 
-use crate::{machine::Machine, scenario, section::Section};
+use super::{machine::Machine, section::Section};
 
 const PREFACE: &str = include_str!("preface.md");
+
+/// A suite's part of the document.
+pub struct Part {
+    preface: &'static str,
+    /// In the order of the report.
+    pub scenarios: &'static [&'static str],
+}
+
+pub const REALTIME: Part = Part {
+    preface: include_str!("../realtime/preface.md"),
+    scenarios: &[
+        "fanout", "writers", "offered", "latency", "memory", "storms", "channels", "slow", "whole",
+    ],
+};
+
+pub const BACKFILL: Part = Part {
+    preface: include_str!("../backfill/preface.md"),
+    scenarios: &["node", "backfill", "catchup", "length", "transfers", "live"],
+};
+
+pub const PARTS: [&Part; 2] = [&REALTIME, &BACKFILL];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -39,6 +60,11 @@ pub fn keep_machine(machine: &Machine) {
     );
 }
 
+/// Name and version of each peer.
+pub fn keep_peers(peers: &[String]) {
+    write("peers", &to_string_pretty(peers).expect("it is plain data"));
+}
+
 fn write(name: &str, text: &str) {
     let path = file(name);
     fs::create_dir_all(path.parent().expect("it is in a directory"))
@@ -54,27 +80,35 @@ pub fn write_document() {
     let mut text = PREFACE.trim_end().to_owned();
     text.push_str("\n\n## The machine\n\n");
     text.push_str(&format!(
-        "{} cores of {}, {} GiB, {}; {}; Node.js {}. Peers: {}.\n",
+        "{} cores of {}, {} GiB, {}; {}; Node.js {}; PostgreSQL {}.",
         machine.cores,
         machine.cpu,
         machine.memory_gib,
         machine.kernel,
         machine.rustc.split(" (").next().unwrap_or_default(),
         machine.node,
-        machine.peers.join("; "),
+        machine.postgres,
     ));
-    for (name, _) in scenario::ALL {
-        let Some(section) = read::<Section>(name) else {
-            continue;
-        };
-        let length = if section.quick { ", a short run" } else { "" };
-        text.push_str(&format!(
-            "\n## {}\n\n{}\n\n{}\n*{}{length}.*\n",
-            section.title,
-            section.text,
-            section.table(),
-            section.date,
-        ));
+    if let Some(peers) = read::<Vec<String>>("peers") {
+        text.push_str(&format!(" Peers: {}.", peers.join("; ")));
+    }
+    text.push('\n');
+    for part in PARTS {
+        text.push_str(&format!("\n{}\n", part.preface.trim()));
+        for section in part
+            .scenarios
+            .iter()
+            .filter_map(|name| read::<Section>(name))
+        {
+            let length = if section.quick { ", a short run" } else { "" };
+            text.push_str(&format!(
+                "\n### {}\n\n{}\n\n{}\n*{}{length}.*\n",
+                section.title,
+                section.text,
+                section.table(),
+                section.date,
+            ));
+        }
     }
     let path = root().join("docs/performance.md");
     fs::write(&path, text).expect("docs can be written");

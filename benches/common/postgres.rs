@@ -1,17 +1,16 @@
-//! The PostgreSQL of a run: a database for each product that is started.
+//! The PostgreSQL of a run: a private server with its default settings (fsync on), a database for each thing measured.
 
 use std::{cell::Cell, path::PathBuf};
 
 use chaincast::dev::PrivatePostgres;
+use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 
-use crate::server::Options;
-
-/// Stopped, and its data removed, when dropped. Not pinned: beside an idle product it does next to nothing.
+/// Stopped, and its data removed, when dropped. Not pinned to a core.
 pub struct Postgres {
     pub runtime: Runtime,
     server: Option<PrivatePostgres>,
-    dir: PathBuf,
+    pub dir: PathBuf,
     databases: Cell<usize>,
 }
 
@@ -45,30 +44,20 @@ impl Postgres {
         made.expect("the name is new")
     }
 
-    /// Writes a configuration with a database of its own: the defaults, but for `options` and the limit of
-    /// connections from one address, for all clients are on this machine.
-    pub fn product_config(&self, options: Options) -> PathBuf {
-        self.write_config(&self.database(), options, "")
+    /// URL of a database that is always there.
+    pub fn url(&self) -> &str {
+        self.server.as_ref().expect("it runs until dropped").url()
     }
 
-    pub fn write_config(&self, database: &str, options: Options, more: &str) -> PathBuf {
-        let path = self.dir.join("chaincast.toml");
-        let Options {
-            linger_ms,
-            channels_in_memory,
-            flushers,
-            io_uring,
-            ..
-        } = options;
-        let text = format!(
-            "[server]\nport = 0\n[database]\nurl = {database:?}\n[telemetry]\nlog = \"warn\"\n\
-             [[chains]]\nchain_id = 1\nrpc_url = \"http://127.0.0.1:1\"\n\
-             [gateway]\nlinger_ms = {linger_ms}\nchannels_in_memory = {channels_in_memory}\n\
-             flushers = {flushers}\nio_uring = {io_uring}\n\
-             [gateway.limits]\nconnections_per_address = 100000\n{more}"
-        );
-        std::fs::write(&path, text).expect("the directory can be written");
-        path
+    pub fn version(&self) -> String {
+        let asked = async {
+            let mut connection = PgConnection::connect(self.url()).await?;
+            sqlx::query_scalar("SHOW server_version")
+                .fetch_one(&mut connection)
+                .await
+        };
+        let version: String = self.runtime.block_on(asked).expect("the server answers");
+        version.split(' ').next().unwrap_or_default().to_owned()
     }
 }
 

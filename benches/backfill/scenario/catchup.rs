@@ -1,0 +1,17 @@
+//! The catch-up of `chaincast serve`.
+
+use super::backfill;
+use crate::{bench::Bench, product::How, section::Section};
+
+pub fn run(bench: &Bench) -> Section {
+    let mut section = Section::new(
+        "catchup",
+        "Catch-up of `serve`",
+        "The same, by `chaincast serve --role indexer` that starts with an empty database and is stopped when it has the node's \
+         head. Its last 1,000 blocks (`announce_blocks`) are stored with their updates for `new-block`, which are no rows of \
+         the four tables. It is timed until then: indexes that it builds later are not.",
+        backfill::COLUMNS,
+    );
+    section.rounds = backfill::compare(bench, &mut section, How::Serve);
+    section
+}

@@ -1,0 +1,4 @@
+// Ponder wants an API to be there.
+import { Hono } from 'hono'
+
+export default new Hono()

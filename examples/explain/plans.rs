@@ -1,0 +1,193 @@
+//! The plans of the very statements that the store runs, as `auto_explain` tells them.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use chaincast::store::Store;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{Layer, layer::Context, prelude::*};
+
+use super::queries::{self, Known};
+
+/// Tables that grow with the chain or with time.
+pub const LARGE: [&str; 10] = [
+    "blocks",
+    "transactions",
+    "logs",
+    "transfers",
+    "dropped_blocks",
+    "contract_events",
+    "token_contracts",
+    "ticks",
+    "prices",
+    "updates",
+];
+/// Runs of each query: from the sixth on Postgres may use a plan made for any arguments.
+const RUNS: usize = 8;
+/// Rows that a step may read and throw away: an index that finds them is not the right one.
+const WASTE: u64 = 10_000;
+
+/// What running a query once took.
+pub struct Plan {
+    pub query: &'static str,
+    /// Of all its statements.
+    pub ms: f64,
+    /// Pages of 8 KiB that they touched.
+    pub pages: u64,
+    pub rows: u64,
+    /// The indexes they read, once each.
+    pub indexes: Vec<String>,
+    /// Whole large tables that they read, and rows read in vain.
+    pub faults: Vec<String>,
+}
+
+/// Makes every later connection to the database tell its plans.
+pub async fn tell_plans(url: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    for (setting, value) in [
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+        ("auto_explain.log_analyze", "on"),
+        ("auto_explain.log_buffers", "on"),
+        ("auto_explain.log_format", "json"),
+        ("client_min_messages", "log"),
+    ] {
+        sqlx::raw_sql(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = {value}', current_database()); END $$"
+        ))
+        .execute(&mut connection)
+        .await
+        .with_context(|| format!("cannot set {setting}"))?;
+    }
+    Ok(connection.close().await?)
+}
+
+/// Runs every query several times; of each, the slowest run and the faults of all. Only on a runtime of one thread.
+pub async fn explain(store: &Store, known: &Known) -> anyhow::Result<Vec<Plan>> {
+    let notices = Notices::default();
+    let heard = notices.0.clone();
+    let _guard = tracing_subscriber::registry().with(notices).set_default();
+    let mut worst: Vec<Plan> = Vec::new();
+    for _ in 0..RUNS {
+        for (at, (name, query)) in queries::all(store, known).into_iter().enumerate() {
+            take(&heard);
+            query.await.with_context(|| format!("{name} failed"))?;
+            let plan = plan(name, &take(&heard))?;
+            match worst.get_mut(at) {
+                None => worst.push(plan),
+                Some(known) => {
+                    for fault in &plan.faults {
+                        if !known.faults.contains(fault) {
+                            known.faults.push(fault.clone());
+                        }
+                    }
+                    if plan.ms > known.ms {
+                        let faults = std::mem::take(&mut known.faults);
+                        *known = Plan { faults, ..plan };
+                    }
+                }
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// Runs one statement, to see what is said of it.
+pub async fn explain_one(store: &Store, statement: &str) -> anyhow::Result<Plan> {
+    let notices = Notices::default();
+    let heard = notices.0.clone();
+    let _guard = tracing_subscriber::registry().with(notices).set_default();
+    sqlx::query(statement).fetch_all(store.pool()).await?;
+    plan("a statement", &take(&heard))
+}
+
+fn take(heard: &Mutex<Vec<String>>) -> Vec<String> {
+    std::mem::take(&mut heard.lock().expect("nobody panics with it"))
+}
+
+fn plan(query: &'static str, notices: &[String]) -> anyhow::Result<Plan> {
+    let mut plan = Plan {
+        query,
+        ms: 0.0,
+        pages: 0,
+        rows: 0,
+        indexes: Vec::new(),
+        faults: Vec::new(),
+    };
+    let mut statements = 0;
+    for notice in notices {
+        let Some(json) = notice
+            .find("plan:")
+            .and_then(|at| notice[at..].find('{').map(|to| at + to))
+        else {
+            continue;
+        };
+        let told: Value = serde_json::from_str(&notice[json..])?;
+        let root = &told["Plan"];
+        plan.ms += root["Actual Total Time"].as_f64().unwrap_or(0.0);
+        plan.pages += number(root, "Shared Hit Blocks") + number(root, "Shared Read Blocks");
+        plan.rows += number(root, "Actual Rows");
+        walk(root, &mut plan);
+        statements += 1;
+    }
+    anyhow::ensure!(statements > 0, "no plan was told for {query}");
+    Ok(plan)
+}
+
+fn number(node: &Value, key: &str) -> u64 {
+    node[key].as_u64().unwrap_or(0)
+}
+
+fn walk(node: &Value, plan: &mut Plan) {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    let table = node["Relation Name"].as_str().unwrap_or_default();
+    if kind == "Seq Scan" && LARGE.contains(&table) {
+        plan.faults.push(format!("reads all of {table}"));
+    }
+    let wasted = number(node, "Rows Removed by Filter") * number(node, "Actual Loops").max(1);
+    if wasted > WASTE {
+        plan.faults
+            .push(format!("reads {wasted} rows of {table} in vain"));
+    }
+    if let Some(index) = node["Index Name"].as_str()
+        && !plan.indexes.iter().any(|known| known == index)
+    {
+        plan.indexes.push(index.to_owned());
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        walk(below, plan);
+    }
+}
+
+/// Keeps what Postgres tells its client, which sqlx passes on as events.
+#[derive(Default)]
+struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Notices {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() != "sqlx::postgres::notice" {
+            return;
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().expect("nobody panics with it").push(text.0);
+    }
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.0 = value.to_owned();
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! `/contracts` and `/contracts/{name}/events`.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Shared,
+    error::{Problem, Problems, shortened},
+    extract::{Params, Segment, prefixed},
+    page::{self, List, Page},
+    wire::{Address, Hash},
+};
+use crate::{
+    model::ChainId,
+    store::{
+        StoreError,
+        read::{ContractEventFilter, ContractEventKey, ContractEventRow, ContractRow},
+    },
+};
+
+/// A configured contract.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Contract {
+    #[schema(examples("usdc"))]
+    name: String,
+    /// Where its events are announced.
+    #[schema(examples("contract:usdc"))]
+    channel: String,
+    chain_id: ChainId,
+    /// The contracts with that ABI; empty when a factory announces them.
+    addresses: Vec<Address>,
+    /// What announces them.
+    #[schema(required)]
+    factory: Option<Factory>,
+    /// Signatures of the events that are decoded.
+    #[schema(examples(json!(["Transfer(address,address,uint256)"])))]
+    events: Vec<String>,
+    /// Logs of earlier blocks are not decoded.
+    start_block: u64,
+    /// Every block from here to `decodedThrough` is decoded.
+    decoded_from: u64,
+    /// `null` while no block is indexed.
+    #[schema(required)]
+    decoded_through: Option<u64>,
+    /// Blocks whose stored logs are still to be decoded, as after the contract was added.
+    left_blocks: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ContractFactory)]
+struct Factory {
+    addresses: Vec<Address>,
+    #[schema(examples("PairCreated(address,address,address,uint256)"))]
+    event: String,
+}
+
+impl From<ContractRow> for Contract {
+    fn from(row: ContractRow) -> Self {
+        let listed: Vec<_> = row.addresses.into_iter().map(Address).collect();
+        let (addresses, factory) = match row.factory_event {
+            Some(event) => {
+                let factory = Factory {
+                    addresses: listed,
+                    event,
+                };
+                (Vec::new(), Some(factory))
+            }
+            None => (listed, None),
+        };
+        Self {
+            channel: format!("contract:{}", row.name.to_ascii_lowercase()),
+            name: row.name,
+            chain_id: row.chain_id,
+            addresses,
+            factory,
+            events: row.events,
+            start_block: row.start_block,
+            decoded_from: row.decoded_from,
+            decoded_through: row.decoded_through,
+            left_blocks: row.decoded_from.saturating_sub(row.goal),
+        }
+    }
+}
+
+/// An event of a configured contract.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContractEvent {
+    #[schema(examples("usdc"))]
+    contract: String,
+    #[schema(examples("Transfer"))]
+    event: String,
+    /// The contract that emitted it.
+    address: Address,
+    /// The arguments by name, in the order of the ABI; one without a name by its position. Whole numbers are decimal
+    /// strings, bytes 0x-hex, tuples objects; an indexed value of a dynamic type is `{"hash": "0x…"}`.
+    #[schema(value_type = Object, examples(json!({
+        "from": "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045", "to": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        "value": "1000000"
+    })))]
+    args: Box<RawValue>,
+    chain_id: ChainId,
+    block_number: u64,
+    block_hash: Hash,
+    /// The header's timestamp, in seconds since the Unix epoch.
+    block_timestamp: i64,
+    /// `null` when only the chain's logs are indexed and the hash is not stored with them.
+    #[schema(required)]
+    transaction_hash: Option<Hash>,
+    transaction_index: u32,
+    /// Position in the block.
+    log_index: u32,
+    /// Whether its block is.
+    finalized: bool,
+}
+
+impl ContractEvent {
+    fn new(contract: &ContractRow, row: ContractEventRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            contract: contract.name.clone(),
+            event: row.event,
+            address: Address(row.address),
+            args: RawValue::from_string(row.args).map_err(|error| StoreError::Corrupt {
+                what: "contract event",
+                reason: error.to_string(),
+            })?,
+            chain_id: contract.chain_id,
+            block_number: row.block_number,
+            block_hash: Hash(row.block_hash),
+            block_timestamp: row.block_timestamp,
+            transaction_hash: row.transaction_hash.map(Hash),
+            transaction_index: row.transaction_index,
+            log_index: row.log_index,
+            finalized: row.finalized,
+        })
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// Only events of that name, in any case.
+    #[param(example = "Transfer")]
+    event: Option<String>,
+    /// Only events that this one of the contracts emitted, in any case.
+    address: Option<String>,
+    /// The lowest block.
+    from_block: Option<u64>,
+    /// The highest block.
+    to_block: Option<u64>,
+    /// Events a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// The configured contracts, and how far each is decoded
+#[utoipa::path(
+    get, path = "/api/v1/contracts", tag = "contracts",
+    responses((status = 200, description = "All contracts, on one page", body = Page<Contract>), Problems)
+)]
+pub(super) async fn list_contracts(State(state): Shared) -> Result<Json<Page<Contract>>, Problem> {
+    let rows = state.store.read_contracts().await?;
+    Ok(Json(Page {
+        data: rows.into_iter().map(Contract::from).collect(),
+        next: None,
+    }))
+}
+
+/// Decoded events of a contract, newest first
+#[utoipa::path(
+    get, path = "/api/v1/contracts/{name}/events", tag = "contracts",
+    params(("name" = String, Path, description = "In any case", example = "usdc"), EventsQuery),
+    responses((status = 200, description = "A page of events", body = Page<ContractEvent>), Problems)
+)]
+pub(super) async fn list_contract_events(
+    State(state): Shared,
+    Segment(name): Segment,
+    Params(query): Params<EventsQuery>,
+) -> Result<Json<Page<ContractEvent>>, Problem> {
+    let limit = page::limit(query.limit, &state.config)?;
+    let Some(contract) = state.store.read_contract(&name).await? else {
+        return Err(Problem::not_found(format!(
+            "no contract {:?} is configured; /api/v1/contracts lists those that are",
+            shortened(&name)
+        )));
+    };
+    let filter = ContractEventFilter {
+        event: query
+            .event
+            .map(|event| named(&contract, &event))
+            .transpose()?,
+        address: query.address.map(|address| emitter(&address)).transpose()?,
+        from_block: query.from_block,
+        to_block: query.to_block,
+    };
+    // The name alone: another definition of it gives the same events where both have them.
+    let list = List::new(format!(
+        "contract-events/{}/{}/{filter:?}",
+        contract.chain_id,
+        name.to_ascii_lowercase()
+    ));
+    let before = list
+        .position(query.cursor.as_deref())?
+        .and_then(|[block, index]| {
+            Some(ContractEventKey {
+                block_number: u64::try_from(block).ok()?,
+                log_index: u32::try_from(index).ok()?,
+            })
+        });
+    let rows = state
+        .store
+        .read_contract_events(contract.id, &filter, before, limit + 1)
+        .await?;
+    let page = list.page(
+        rows,
+        limit,
+        |row| [row.block_number as i64, row.log_index.into()],
+        |row| ContractEvent::new(&contract, row),
+    );
+    Ok(Json(Page {
+        data: page.data.into_iter().collect::<Result<_, _>>()?,
+        next: page.next,
+    }))
+}
+
+/// The contract's event of that name, as its ABI writes it.
+fn named(contract: &ContractRow, asked: &str) -> Result<String, Problem> {
+    let mut names = contract
+        .events
+        .iter()
+        .filter_map(|one| one.split('(').next());
+    match names.find(|name| name.eq_ignore_ascii_case(asked)) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(Problem::bad_parameter(
+            "event",
+            format!(
+                "{:?} is not an event of {}, which has {}",
+                shortened(asked),
+                contract.name,
+                contract.events.join(", ")
+            ),
+        )),
+    }
+}
+
+fn emitter(asked: &str) -> Result<crate::model::Address, Problem> {
+    prefixed(asked).ok_or_else(|| {
+        let shown = shortened(asked);
+        Problem::bad_parameter(
+            "address",
+            format!("address must be 0x and 40 hex digits, not {shown:?}"),
+        )
+    })
+}

@@ -1,0 +1,338 @@
+//! One chain, block by block: read from the node concurrently, compared in order, in bounded memory.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    compare::{Difference, differences},
+    progress::Progress,
+    report::Report,
+};
+use crate::{
+    model::{B256, BlockRef, ChainId, IndexedBlock},
+    source::chain::{ChainConfig, NodeError, Providers, Tag, Wanted, Work},
+    store::{
+        Store,
+        chain::{self as stored, ChainState, StoredRows, Stray},
+    },
+};
+
+/// Heights read from the database at once.
+const PAGE: u64 = 16;
+/// A node that fails is asked so often before the run ends.
+const ATTEMPTS: u32 = 5;
+/// Blocks that are not final and differ are looked at again so often, with a moment between: the chain may be moving.
+const LOOKS: u32 = 3;
+const MOMENT: Duration = Duration::from_secs(2);
+/// Most heights that are looked at again; beyond it they count as they are.
+const MOST_MOVING: usize = 10_000;
+/// Rows that belong nowhere, told at most for each table.
+const MOST_STRAYS: u32 = 1_000;
+
+/// What was compared.
+#[derive(Default)]
+struct Counts {
+    blocks: u64,
+    transactions: u64,
+    logs: u64,
+    transfers: u64,
+}
+
+pub(super) struct Verification {
+    config: ChainConfig,
+    nodes: Arc<Providers>,
+    store: Store,
+    chain: ChainId,
+    from: u64,
+    to: u64,
+    /// The node's finalized height: what is above may change at any moment.
+    settled: Option<u64>,
+    counts: Counts,
+    /// Hash of the stored block before the next, by height.
+    below: Option<BlockRef>,
+}
+
+impl Verification {
+    /// Asks both sides where they stand, and fails when they are not of one chain.
+    pub(super) async fn begin(
+        config: &ChainConfig,
+        store: &Store,
+        from: Option<u64>,
+        to: Option<u64>,
+    ) -> Result<Self, String> {
+        let chain = config.chain_id;
+        let told = |error: NodeError| format!("chain {chain}: {error}");
+        let nodes = Arc::new(Providers::new(config).map_err(told)?);
+        let genesis = nodes.genesis_hash().await.map_err(told)?;
+        let state = state(store, chain)
+            .await?
+            .ok_or_else(|| format!("chain {chain}: nothing is indexed"))?;
+        let head = state
+            .head
+            .ok_or_else(|| format!("chain {chain}: no block is indexed"))?;
+        if state.genesis_hash != genesis {
+            return Err(format!(
+                "chain {chain}: the database has a chain whose block 0 is {}, the node's is {genesis}: they are two chains",
+                state.genesis_hash
+            ));
+        }
+        let node_head = nodes.tagged(Tag::Latest).await.map_err(told)?;
+        let node_head = node_head.map_or(0, |block| block.number);
+        let settled = nodes.tagged(Tag::Finalized).await.map_err(told)?;
+        let from = from.unwrap_or(0).max(state.start_block);
+        let last = to.unwrap_or(u64::MAX).min(head.number);
+        if node_head < last {
+            eprintln!(
+                "chain {chain}: the node is at block {node_head}, behind the index at {}: what is above is not compared",
+                head.number
+            );
+        }
+        let to = last.min(node_head);
+        if from > to {
+            return Err(format!(
+                "chain {chain}: no block from {from} on to compare: indexed are {} to {}, the node is at {node_head}",
+                state.start_block, head.number
+            ));
+        }
+        Ok(Self {
+            config: config.clone(),
+            nodes,
+            store: store.clone(),
+            chain,
+            from,
+            to,
+            settled: settled.map(|block| block.number),
+            counts: Counts::default(),
+            below: None,
+        })
+    }
+
+    /// Compares every block, then what stands around them. What differs goes to `report`.
+    pub(super) async fn run(mut self, report: &mut Report) -> Result<(), String> {
+        let before = report.found();
+        let mut progress = Progress::new(self.chain, self.to - self.from + 1);
+        let moving = self.walk(report, &mut progress).await;
+        progress.end();
+        self.look_again(moving?, report).await?;
+        self.look_around(report).await?;
+        let found = report.found() - before;
+        let Counts {
+            blocks,
+            transactions,
+            logs,
+            transfers,
+        } = self.counts;
+        println!(
+            "chain {}: compared blocks {} to {}: {blocks} blocks, {transactions} transactions, {logs} logs, \
+             {transfers} transfers; {}",
+            self.chain,
+            self.from,
+            self.to,
+            match found {
+                0 => "no difference".to_owned(),
+                1 => "1 difference".to_owned(),
+                more => format!("{more} differences"),
+            }
+        );
+        if !self.config.checks.all() {
+            println!(
+                "chain {}: some of [chains.checks] are off: that much was taken on the node's word",
+                self.chain
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns the heights that differ and are not final.
+    async fn walk(
+        &mut self,
+        report: &mut Report,
+        progress: &mut Progress,
+    ) -> Result<Vec<u64>, String> {
+        let (nodes, config) = (self.nodes.clone(), self.config.clone());
+        let mut fetched = stream::iter(self.from..=self.to)
+            .map(|number| {
+                let (nodes, config) = (nodes.clone(), config.clone());
+                // On a task of its own, so that checking several blocks uses several threads.
+                async move {
+                    let task = tokio::spawn(async move { fetch(&nodes, &config, number).await });
+                    task.await
+                        .map_err(|error| format!("block {number}: {error}"))?
+                }
+            })
+            .buffered(self.config.concurrency.max(1));
+        let mut page = BTreeMap::new();
+        let mut moving = Vec::new();
+        for number in self.from..=self.to {
+            let Some(node) = fetched.next().await else {
+                break;
+            };
+            let node = node.map_err(|error| format!("chain {}: {error}", self.chain))?;
+            if (number - self.from).is_multiple_of(PAGE) {
+                let end = number.saturating_add(PAGE - 1).min(self.to);
+                page = self.stored(number, end).await?;
+            }
+            let kept = page.remove(&number).unwrap_or_default();
+            let mut found = differences(&kept, &node);
+            found.extend(self.link(number, &kept));
+            self.counts.blocks += 1;
+            self.counts.transactions += node.transactions.len() as u64;
+            self.counts.logs += node.logs.len() as u64;
+            self.counts.transfers += node.transfers.len() as u64;
+            let moves = self.settled.is_none_or(|settled| number > settled);
+            if !found.is_empty() && moves && moving.len() < MOST_MOVING {
+                moving.push(number);
+            } else {
+                progress.beside(|| {
+                    for one in &found {
+                        report.tell(self.chain, one);
+                    }
+                });
+            }
+            progress.step();
+        }
+        Ok(moving)
+    }
+
+    /// Whether the stored block names the stored one before it as its parent.
+    fn link(&mut self, number: u64, kept: &StoredRows) -> Option<Difference> {
+        let [blocks, ..] = &kept.tables;
+        let row = blocks.first()?;
+        let hash = |column: &str| -> Option<B256> {
+            let text = row.get(column).cloned().flatten()?;
+            text.strip_prefix("\\x")?.parse().ok()
+        };
+        let before = self.below.take();
+        self.below = hash("hash").map(|hash| BlockRef { number, hash });
+        let before = before.filter(|before| before.number + 1 == number)?;
+        let parent = hash("parent_hash");
+        (parent != Some(before.hash)).then(|| Difference {
+            number,
+            table: "blocks",
+            key: String::new(),
+            what: format!(
+                "parent_hash: stored {}, but the stored block {} is {}",
+                parent.map_or("nothing".to_owned(), |parent| parent.to_string()),
+                before.number,
+                before.hash
+            ),
+        })
+    }
+
+    /// Blocks that were being reorganised while they were read are no difference: they are read again, both sides anew,
+    /// until they are equal, gone from the index, or differ still.
+    async fn look_again(
+        &mut self,
+        mut moving: Vec<u64>,
+        report: &mut Report,
+    ) -> Result<(), String> {
+        for look in 1..=LOOKS {
+            if moving.is_empty() {
+                return Ok(());
+            }
+            if look > 1 {
+                tokio::time::sleep(MOMENT).await;
+            }
+            let head = state(&self.store, self.chain)
+                .await?
+                .and_then(|state| state.head)
+                .map_or(0, |head| head.number);
+            let mut still = Vec::new();
+            for number in moving {
+                if number > head {
+                    continue;
+                }
+                let node = fetch(&self.nodes, &self.config, number)
+                    .await
+                    .map_err(|error| format!("chain {}: {error}", self.chain))?;
+                let first = number.saturating_sub(1).max(self.from);
+                let mut page = self.stored(first, number).await?;
+                let kept = page.remove(&number).unwrap_or_default();
+                let mut found = differences(&kept, &node);
+                self.below = None;
+                if first < number
+                    && let Some(before) = page.remove(&first)
+                {
+                    self.link(first, &before);
+                }
+                found.extend(self.link(number, &kept));
+                match found.is_empty() {
+                    true => {}
+                    false if look < LOOKS => still.push(number),
+                    false => found.iter().for_each(|one| report.tell(self.chain, one)),
+                }
+            }
+            moving = still;
+        }
+        Ok(())
+    }
+
+    /// Rows that belong to no indexed block, and the cursor.
+    async fn look_around(&self, report: &mut Report) -> Result<(), String> {
+        let mut connection = self.store.pool().acquire().await.map_err(text)?;
+        let strays = stored::strays(&mut connection, self.chain, MOST_STRAYS)
+            .await
+            .map_err(text)?;
+        let cursor = stored::cursor_fault(&mut connection, self.chain)
+            .await
+            .map_err(text)?;
+        for Stray {
+            number,
+            table,
+            what,
+        } in strays.into_iter().chain(cursor)
+        {
+            let difference = Difference {
+                number,
+                table,
+                key: String::new(),
+                what,
+            };
+            report.tell(self.chain, &difference);
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, from: u64, to: u64) -> Result<BTreeMap<u64, StoredRows>, String> {
+        let mut connection = self.store.pool().acquire().await.map_err(text)?;
+        stored::read_blocks(&mut connection, self.chain, from, to)
+            .await
+            .map_err(text)
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+async fn state(store: &Store, chain: ChainId) -> Result<Option<ChainState>, String> {
+    let mut connection = store.pool().acquire().await.map_err(text)?;
+    stored::state(&mut connection, chain).await.map_err(text)
+}
+
+/// The node's block at a height, checked as the indexer checks it.
+async fn fetch(
+    nodes: &Providers,
+    config: &ChainConfig,
+    number: u64,
+) -> Result<IndexedBlock, String> {
+    let mut wait = Duration::from_millis(200);
+    let mut attempt = 1;
+    loop {
+        let checks = config.checks;
+        let fetched = nodes
+            .attempt(Work::History, |node| async move {
+                node.block(Wanted::Number(number), &checks).await
+            })
+            .await;
+        match fetched {
+            Ok(block) => return Ok(block),
+            Err(error) if attempt == ATTEMPTS => return Err(error.to_string()),
+            Err(_) => {}
+        }
+        attempt += 1;
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+}

@@ -1,0 +1,233 @@
+//! What is stored at one height beside what the node has there, column by column. Pure.
+
+use alloy::primitives::hex;
+
+use crate::{
+    model::IndexedBlock,
+    store::chain::{StoredRows, TABLES, TextRow},
+};
+
+/// One thing that is stored otherwise than the node has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub number: u64,
+    pub table: &'static str,
+    /// Which row, such as `transaction_index 3`; empty for the block itself.
+    pub key: String,
+    /// What is different, such as `value: stored 1, node 2`.
+    pub what: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            number,
+            table,
+            key,
+            what,
+        } = self;
+        let space = if key.is_empty() { "" } else { " " };
+        write!(f, "block {number}: {table}{space}{key}: {what}")
+    }
+}
+
+/// The longest value that is shown whole, in characters.
+const LONGEST: usize = 80;
+
+/// Where the stored rows of a height differ from the node's block. Transfers are those that the block's logs say, so
+/// that stored transfers equal those of the stored logs where neither differs.
+pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
+    let number = node.header.number;
+    let mut found = Vec::new();
+    for ((table, key), (stored, node)) in TABLES
+        .into_iter()
+        .zip(stored.tables.iter().zip(rows_of(node)))
+    {
+        compare(number, table, key, stored, &node, &mut found);
+    }
+    found
+}
+
+/// Both sides are in the order of their keys.
+fn compare(
+    number: u64,
+    table: &'static str,
+    key: &[&str],
+    stored: &[TextRow],
+    node: &[TextRow],
+    found: &mut Vec<Difference>,
+) {
+    let place = |row: &TextRow| -> Vec<i64> {
+        key.iter()
+            .map(|column| {
+                let text = row.get(*column).cloned().flatten();
+                text.and_then(|text| text.parse().ok()).unwrap_or(-1)
+            })
+            .collect()
+    };
+    let mut told = |place: &[i64], what: String| {
+        let key: Vec<String> = key
+            .iter()
+            .zip(place)
+            .map(|(column, at)| format!("{column} {at}"))
+            .collect();
+        found.push(Difference {
+            number,
+            table,
+            key: key.join(" "),
+            what,
+        });
+    };
+    let (mut ours, mut theirs) = (stored.iter().peekable(), node.iter().peekable());
+    loop {
+        let (our, their) = (
+            ours.peek().map(|row| place(row)),
+            theirs.peek().map(|row| place(row)),
+        );
+        match (our, their) {
+            (None, None) => return,
+            (Some(our), their) if their.as_ref().is_none_or(|their| our < *their) => {
+                ours.next();
+                told(&our, "stored, but the node has none".to_owned());
+            }
+            (our, Some(their)) if our.as_ref().is_none_or(|our| their < *our) => {
+                theirs.next();
+                told(&their, "missing, but the node has it".to_owned());
+            }
+            (Some(at), _) => {
+                if let (Some(our), Some(their)) = (ours.next(), theirs.next()) {
+                    for (column, value) in their {
+                        let kept = our.get(column).cloned().flatten();
+                        if kept != *value {
+                            told(
+                                &at,
+                                format!("{column}: stored {}, node {}", shown(&kept), shown(value)),
+                            );
+                        }
+                    }
+                }
+            }
+            (None, Some(_)) => return,
+        }
+    }
+}
+
+fn shown(value: &Option<String>) -> String {
+    let Some(text) = value else {
+        return "null".to_owned();
+    };
+    let text = match text.strip_prefix("\\x") {
+        Some(hex) => format!("0x{hex}"),
+        None => text.clone(),
+    };
+    match text.chars().count() {
+        0 => "empty".to_owned(),
+        long if long > LONGEST => {
+            let start: String = text.chars().take(LONGEST).collect();
+            format!("{start}… ({long} characters)")
+        }
+        _ => text,
+    }
+}
+
+/// The rows that a block of the node is, with Postgres' text of each value.
+fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
+    let header = &block.header;
+    let mut blocks = vec![row([
+        ("hash", bytes(header.hash)),
+        ("parent_hash", bytes(header.parent_hash)),
+        ("timestamp", text(header.timestamp)),
+        ("miner", bytes(header.miner)),
+        ("gas_used", text(header.gas_used)),
+        ("gas_limit", text(header.gas_limit)),
+        ("base_fee_per_gas", header.base_fee_per_gas.and_then(text)),
+        ("difficulty", text(header.difficulty)),
+        ("state_root", bytes(header.state_root)),
+        ("transactions_root", bytes(header.transactions_root)),
+        ("receipts_root", bytes(header.receipts_root)),
+        ("extra_data", bytes(&header.extra_data)),
+        ("mix_hash", header.mix_hash.and_then(bytes)),
+        ("nonce", header.nonce.and_then(bytes)),
+        ("blob_gas_used", header.blob_gas_used.and_then(text)),
+        ("excess_blob_gas", header.excess_blob_gas.and_then(text)),
+        ("transaction_count", text(block.transaction_count)),
+        ("log_count", text(block.logs.len())),
+    ])];
+    // Not of the hash, and not every node says it.
+    if let (Some(size), [block]) = (header.size, blocks.as_mut_slice()) {
+        block.insert("size".to_owned(), text(size));
+    }
+    let transactions = block.transactions.iter().map(|sent| {
+        row([
+            ("transaction_index", text(sent.index)),
+            ("hash", bytes(sent.hash)),
+            ("from_address", bytes(sent.from)),
+            ("to_address", sent.to.and_then(bytes)),
+            ("contract_address", sent.contract_address.and_then(bytes)),
+            ("value", text(sent.value)),
+            ("nonce", text(sent.nonce)),
+            ("input", bytes(&sent.input)),
+            ("type", text(sent.transaction_type)),
+            ("gas_limit", text(sent.gas_limit)),
+            ("gas_price", sent.gas_price.and_then(text)),
+            ("max_fee_per_gas", sent.max_fee_per_gas.and_then(text)),
+            (
+                "max_priority_fee_per_gas",
+                sent.max_priority_fee_per_gas.and_then(text),
+            ),
+            ("status", sent.success.map(u8::from).and_then(text)),
+            ("gas_used", text(sent.gas_used)),
+            ("cumulative_gas_used", text(sent.cumulative_gas_used)),
+            ("effective_gas_price", text(sent.effective_gas_price)),
+        ])
+    });
+    let logs = block.logs.iter().map(|log| {
+        let topic = |at: usize| log.topics.get(at).and_then(bytes);
+        row([
+            ("log_index", text(log.index)),
+            ("transaction_index", text(log.transaction_index)),
+            ("transaction_hash", log.transaction_hash.and_then(bytes)),
+            ("address", bytes(log.address)),
+            ("topic0", topic(0)),
+            ("topic1", topic(1)),
+            ("topic2", topic(2)),
+            ("topic3", topic(3)),
+            ("data", bytes(&log.data)),
+        ])
+    });
+    let transfers = block.transfers.iter().map(|moved| {
+        row([
+            ("log_index", text(moved.log_index)),
+            ("position", text(moved.position)),
+            ("transaction_index", text(moved.transaction_index)),
+            ("transaction_hash", moved.transaction_hash.and_then(bytes)),
+            ("standard", text(moved.standard.number())),
+            ("token_address", bytes(moved.token)),
+            ("from_address", bytes(moved.from)),
+            ("to_address", bytes(moved.to)),
+            ("token_id", moved.token_id.and_then(text)),
+            ("amount", text(moved.amount)),
+        ])
+    });
+    [
+        blocks,
+        transactions.collect(),
+        logs.collect(),
+        transfers.collect(),
+    ]
+}
+
+fn row<const N: usize>(columns: [(&str, Option<String>); N]) -> TextRow {
+    columns
+        .into_iter()
+        .map(|(column, value)| (column.to_owned(), value))
+        .collect()
+}
+
+fn text(value: impl ToString) -> Option<String> {
+    Some(value.to_string())
+}
+
+fn bytes(value: impl AsRef<[u8]>) -> Option<String> {
+    Some(format!("\\x{}", hex::encode(value)))
+}

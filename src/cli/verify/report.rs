@@ -1,0 +1,41 @@
+//! What a verification found: a bounded list, and how it ends.
+
+use super::compare::Difference;
+
+pub(super) struct Report {
+    limit: usize,
+    found: usize,
+}
+
+impl Report {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, found: 0 }
+    }
+
+    /// Lists a difference while there is room, and counts it.
+    pub(super) fn tell(&mut self, chain: u64, difference: &Difference) {
+        self.found += 1;
+        if self.found <= self.limit {
+            println!("chain {chain} {difference}");
+        }
+    }
+
+    pub(super) fn found(&self) -> usize {
+        self.found
+    }
+
+    /// The end of the run: an error when anything differs, or was not compared.
+    pub(super) fn end(&self, done: Result<(), String>) -> Result<(), String> {
+        if self.found > self.limit {
+            println!("… and {} more", self.found - self.limit);
+        }
+        match (self.found, done) {
+            (0, done) => done,
+            (1, Ok(())) => Err("1 difference between the database and the node".to_owned()),
+            (found, Ok(())) => Err(format!(
+                "{found} differences between the database and the node"
+            )),
+            (found, Err(error)) => Err(format!("{found} differences so far; then {error}")),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Metrics of configured contracts.
+
+use std::collections::HashMap;
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use super::Contracts;
+use crate::{model::DecodedEvent, source::contract::Contract};
+
+/// Describes them, and shows at zero what has not happened.
+pub(in crate::ingest::chain) fn describe(contracts: &[Contract]) {
+    describe_counter!(
+        "chaincast_contract_events_total",
+        "Events of configured contracts decoded"
+    );
+    describe_counter!(
+        "chaincast_contract_undecoded_total",
+        "Logs of configured contracts that are not what the ABI says of their signature"
+    );
+    describe_counter!(
+        "chaincast_contract_addresses_refused_total",
+        "Addresses that a factory announced beyond max_addresses"
+    );
+    describe_gauge!(
+        "chaincast_contract_addresses",
+        "Addresses followed that a factory announced"
+    );
+    describe_gauge!(
+        "chaincast_contract_left_blocks",
+        "Blocks whose stored logs are still to be decoded"
+    );
+    for contract in contracts {
+        let name = || contract.name.to_string();
+        counter!("chaincast_contract_events_total", "contract" => name()).increment(0);
+        counter!("chaincast_contract_undecoded_total", "contract" => name()).increment(0);
+        counter!("chaincast_contract_addresses_refused_total", "contract" => name()).increment(0);
+    }
+}
+
+impl Contracts {
+    pub(super) fn count(&self, events: &[DecodedEvent]) {
+        let mut counts = HashMap::<_, u64>::new();
+        for event in events {
+            *counts.entry(event.contract).or_default() += 1;
+        }
+        for (at, count) in counts {
+            let name = self.following.contracts()[at].name.to_string();
+            counter!("chaincast_contract_events_total", "contract" => name).increment(count);
+        }
+    }
+
+    /// Shows how far each is.
+    pub(super) fn show(&self) {
+        for (at, contract) in self.following.contracts().iter().enumerate() {
+            let left = self.past[at].decoded_from.saturating_sub(self.goal(at));
+            let name = || contract.name.to_string();
+            gauge!("chaincast_contract_left_blocks", "contract" => name()).set(left as f64);
+            let found = self.following.found_count(at);
+            gauge!("chaincast_contract_addresses", "contract" => name()).set(found as f64);
+        }
+    }
+}

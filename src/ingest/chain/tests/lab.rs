@@ -1,0 +1,301 @@
+//! A database and a writer between scripted nodes: what is in every table, against what the tree has.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy::hex;
+use sqlx::{PgConnection, Row};
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{CHAIN, Dir, EveryTransfer, Running, eventually};
+use crate::{
+    bus::{Bus, BusConfig},
+    dev::{
+        PrivatePostgres,
+        faulty_node::{FaultyNode, Tree, TreeBlock},
+    },
+    ingest::{ChainContext, ChainIngest, IngestError, PriceSignals},
+    model::{B256, Secret},
+    shutdown::{Failures, Tasks},
+    source::chain::{ChainConfig, ProviderConfig, Role},
+    store::{Store, StoreConfig, chain as stored},
+};
+
+pub(super) struct Lab {
+    pub(super) store: Store,
+    bus: Bus,
+    _tasks: Tasks,
+    _failures: Failures,
+    // Fields are dropped in order: the server ends before its directory goes.
+    _postgres: PrivatePostgres,
+    _dir: Dir,
+}
+
+impl Lab {
+    pub(super) async fn new() -> Self {
+        let dir = Dir::new("lab");
+        let postgres = PrivatePostgres::start(&dir.path().join("db"))
+            .await
+            .unwrap();
+        let database = StoreConfig {
+            url: Secret::new(postgres.url()),
+            ..Default::default()
+        };
+        let store = Store::connect(&database).await.unwrap();
+        let (tasks, failures) = Tasks::new();
+        let bus = Bus::connect(&BusConfig::default(), store.clone(), &tasks)
+            .await
+            .unwrap();
+        Self {
+            store,
+            bus,
+            _tasks: tasks,
+            _failures: failures,
+            _postgres: postgres,
+            _dir: dir,
+        }
+    }
+
+    /// Forgets everything, so that another chain can be indexed.
+    pub(super) async fn clear(&self) {
+        let tables = "chains, blocks, transactions, logs, transfers, dropped_blocks, ticks, channels, updates";
+        sqlx::query(&format!("TRUNCATE {tables} CASCADE"))
+            .execute(self.store.pool())
+            .await
+            .unwrap();
+    }
+
+    pub(super) async fn ingest(&self, config: ChainConfig) -> Result<Running, IngestError> {
+        let (signals, queue) = PriceSignals::new();
+        let context = ChainContext {
+            first_chain: CHAIN,
+            store: self.store.clone(),
+            publisher: self.bus.publisher(),
+            decoder: Arc::new(EveryTransfer),
+            contracts: Arc::from([]),
+            signals,
+        };
+        let ingest = ChainIngest::connect(config, context).await?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(ingest.run(stop.clone()));
+        Ok(Running { stop, task, queue })
+    }
+
+    pub(super) async fn state(&self) -> Option<stored::ChainState> {
+        let mut connection = self.store.pool().acquire().await.unwrap();
+        stored::state(&mut connection, CHAIN).await.unwrap()
+    }
+
+    /// Waits until the tree's head is the indexed one.
+    pub(super) async fn caught_up(&self, tree: &Tree, what: &str) {
+        eventually(what, async || {
+            let head = self.state().await?.head?;
+            (head == tree.head()).then_some(())
+        })
+        .await;
+    }
+
+    pub(super) async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(self.store.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Every table holds the canonical branch from `start` on, and nothing else.
+    pub(super) async fn assert_equals(&self, tree: &Tree, start: u64, what: &str) {
+        let mut connection = self.store.pool().acquire().await.unwrap();
+        let stored = stored_rows(&mut connection).await;
+        let mut expected: Vec<String> = tree
+            .canonical()
+            .iter()
+            .filter(|block| block.block_ref().number >= start)
+            .flat_map(|block| rows_of(block))
+            .collect();
+        expected.sort_unstable();
+        if stored != expected {
+            let odd = |some: &[String], others: &[String]| {
+                let odd = some.iter().filter(|row| !others.contains(row));
+                odd.take(10).cloned().collect::<Vec<_>>().join("\n  ")
+            };
+            panic!(
+                "{what}\nstored and not canonical:\n  {}\ncanonical and not stored:\n  {}",
+                odd(&stored, &expected),
+                odd(&expected, &stored)
+            );
+        }
+    }
+}
+
+/// The rows of one block, as lines.
+fn rows_of(block: &TreeBlock) -> Vec<String> {
+    let at = block.block_ref();
+    let number = at.number;
+    let mut rows = Vec::new();
+    let mut logs = 0;
+    for (index, receipt) in block.receipts.iter().enumerate() {
+        rows.push(format!(
+            "transaction {number} {index} {:x} {:x} {}",
+            receipt.transaction_hash, receipt.from, receipt.gas_used
+        ));
+        for log in receipt.logs() {
+            let topics = log.topics();
+            rows.push(format!(
+                "log {number} {logs} {index} {:x} {:x} {}",
+                log.address(),
+                topics[0],
+                hex::encode(&log.data().data)
+            ));
+            if topics.len() == 3 {
+                let (from, to) = (&topics[1][12..], &topics[2][12..]);
+                let amount = alloy::primitives::U256::from_be_slice(&log.data().data);
+                rows.push(format!(
+                    "transfer {number} {logs} {} {} {amount}",
+                    hex::encode(from),
+                    hex::encode(to)
+                ));
+                rows.push(format!("tick {number} {:x} {logs} {}", at.hash, logs + 1));
+            }
+            logs += 1;
+        }
+    }
+    rows.push(format!(
+        "block {number} {:x} {:x} {} {logs}",
+        at.hash,
+        block.parent_hash(),
+        block.receipts.len()
+    ));
+    rows.sort_unstable();
+    rows
+}
+
+async fn stored_rows(connection: &mut PgConnection) -> Vec<String> {
+    let mut rows: Vec<String> = sqlx::query_scalar(
+        "SELECT format('block %s %s %s %s %s', number, encode(hash, 'hex'), encode(parent_hash, 'hex'),
+             transaction_count, log_count) FROM blocks
+         UNION ALL SELECT format('transaction %s %s %s %s %s', block_number, transaction_index,
+             encode(hash, 'hex'), encode(from_address, 'hex'), gas_used) FROM transactions
+         UNION ALL SELECT format('log %s %s %s %s %s %s', block_number, log_index, transaction_index,
+             encode(address, 'hex'), encode(topic0, 'hex'), encode(data, 'hex')) FROM logs
+         UNION ALL SELECT format('transfer %s %s %s %s %s', block_number, log_index, encode(from_address, 'hex'),
+             encode(to_address, 'hex'), amount) FROM transfers
+         UNION ALL SELECT format('tick %s %s %s %s', block_number, encode(block_hash, 'hex'), log_index, price)
+             FROM ticks",
+    )
+    .fetch_all(connection)
+    .await
+    .unwrap();
+    rows.sort_unstable();
+    rows
+}
+
+/// A client of the chain's channel, who knows nothing but its updates.
+#[derive(Default)]
+pub(super) struct Fold {
+    seq: i64,
+    blocks: BTreeMap<u64, B256>,
+    finalized: u64,
+    /// Whether a catch-up may be longer than what is announced of it, so that the channel begins anew above a hole.
+    pub(super) may_skip: bool,
+    pub(super) reorgs: usize,
+}
+
+impl Fold {
+    /// Takes every update that is new, then compares with the canonical branch from the first announced block on.
+    pub(super) async fn assert_equals(&mut self, lab: &Lab, tree: &Tree, what: &str) {
+        let updates = sqlx::query(
+            "SELECT u.seq, u.event, u.data::text FROM updates u JOIN channels c ON c.id = u.channel_id
+             WHERE c.name = 'new-block' AND u.seq > $1 ORDER BY u.seq",
+        )
+        .bind(self.seq)
+        .fetch_all(lab.store.pool())
+        .await
+        .unwrap();
+        for update in updates {
+            let seq: i64 = update.get(0);
+            assert_eq!(seq, self.seq + 1, "{what}: a hole in the seqs");
+            self.seq = seq;
+            let data = serde_json::from_str(update.get(2)).unwrap();
+            self.take(update.get(1), &data, what);
+        }
+        let Some(first) = self.blocks.keys().next().copied() else {
+            return;
+        };
+        let canonical: BTreeMap<u64, B256> = tree
+            .canonical()
+            .iter()
+            .map(|block| block.block_ref())
+            .filter(|block| block.number >= first)
+            .map(|block| (block.number, block.hash))
+            .collect();
+        assert_eq!(self.blocks, canonical, "{what}: what the updates add up to");
+    }
+
+    fn take(&mut self, event: &str, data: &serde_json::Value, what: &str) {
+        let number = |value: &serde_json::Value| value["number"].as_u64().unwrap();
+        let hash = |value: &serde_json::Value| value.as_str().unwrap().parse::<B256>().unwrap();
+        match event {
+            "new-block" => {
+                let number = number(data);
+                let next = self.blocks.last_key_value().map(|(top, _)| top + 1);
+                if self.may_skip && next.is_some_and(|next| number > next) {
+                    self.blocks.clear();
+                }
+                if let Some((top, parent)) = self.blocks.last_key_value() {
+                    assert_eq!(number, top + 1, "{what}: {data}");
+                    assert_eq!(hash(&data["parentHash"]), *parent, "{what}: {data}");
+                }
+                self.blocks.insert(number, hash(&data["hash"]));
+            }
+            "reorg" => {
+                self.reorgs += 1;
+                let ancestor = number(&data["commonAncestor"]);
+                let gone = self.blocks.split_off(&(ancestor + 1));
+                let dropped = data["dropped"].as_array().unwrap();
+                assert_eq!(data["depth"], dropped.len(), "{what}: {data}");
+                for (at, expected) in gone {
+                    let said = dropped.iter().find(|block| number(block) == at);
+                    let said = said.unwrap_or_else(|| panic!("{what}: {at} is not in {data}"));
+                    assert_eq!(hash(&said["hash"]), expected, "{what}: {data}");
+                }
+                assert!(
+                    ancestor >= self.finalized,
+                    "{what}: a final block was dropped"
+                );
+            }
+            "block-finalized" => {
+                let at = number(data);
+                assert!(at > self.finalized, "{what}: {data}");
+                self.finalized = at;
+                if let Some(known) = self.blocks.get(&at) {
+                    assert_eq!(hash(&data["hash"]), *known, "{what}: {data}");
+                }
+            }
+            other => panic!("{what}: {other}"),
+        }
+    }
+}
+
+/// A config that waits for nothing long, for these nodes, the preferred first.
+pub(super) fn config_of(nodes: &[(&FaultyNode, Role)]) -> ChainConfig {
+    let providers = nodes
+        .iter()
+        .enumerate()
+        .map(|(position, (node, role))| ProviderConfig {
+            name: Some(format!("node-{position}")),
+            url: Secret::new(node.http_url()),
+            ws_url: Some(Secret::new(node.ws_url())),
+            role: *role,
+        });
+    ChainConfig {
+        providers: providers.collect(),
+        poll_interval_ms: 50,
+        provider_poll_ms: 50,
+        failover_cooldown_ms: 50,
+        prefer_back_ms: 0,
+        request_timeout_ms: 20_000,
+        concurrency: 4,
+        batch_blocks: 3,
+        max_reorg_depth: 64,
+        ..ChainConfig::of(CHAIN, Secret::default())
+    }
+}

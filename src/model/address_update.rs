@@ -1,0 +1,137 @@
+//! What touches one address, as `address:ADDR` tells it: the shapes of REST, as they are when the block is indexed.
+
+use serde::Serialize;
+
+use super::{
+    B256, BlockRef, ChainId, IndexedBlock, IndexedTransaction, TokenStandard, Transfer, now_ms,
+};
+
+/// A transaction from or to the address, or one that created it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressTransaction {
+    pub chain_id: ChainId,
+    pub hash: B256,
+    /// `success` or `failed`; null before Byzantium.
+    pub status: Option<&'static str>,
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// The header's timestamp, in seconds.
+    pub block_timestamp: u64,
+    pub transaction_index: u32,
+    pub from: String,
+    pub to: Option<String>,
+    pub contract_address: Option<String>,
+    pub value: String,
+    pub nonce: String,
+    pub r#type: u8,
+    pub gas_limit: String,
+    pub gas_price: Option<String>,
+    pub max_fee_per_gas: Option<String>,
+    pub max_priority_fee_per_gas: Option<String>,
+    pub gas_used: String,
+    pub cumulative_gas_used: String,
+    pub effective_gas_price: String,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}
+
+impl AddressTransaction {
+    pub fn new(chain_id: ChainId, block: &IndexedBlock, sent: &IndexedTransaction) -> Self {
+        let wei = |wei: Option<u128>| wei.map(|wei| wei.to_string());
+        Self {
+            chain_id,
+            hash: sent.hash,
+            status: sent.success.map(|success| match success {
+                true => "success",
+                false => "failed",
+            }),
+            block_number: block.header.number,
+            block_hash: block.header.hash,
+            block_timestamp: block.header.timestamp,
+            transaction_index: sent.index,
+            from: sent.from.to_string(),
+            to: sent.to.map(|to| to.to_string()),
+            contract_address: sent.contract_address.map(|contract| contract.to_string()),
+            value: sent.value.to_string(),
+            nonce: sent.nonce.to_string(),
+            r#type: sent.transaction_type,
+            gas_limit: sent.gas_limit.to_string(),
+            gas_price: wei(sent.gas_price),
+            max_fee_per_gas: wei(sent.max_fee_per_gas),
+            max_priority_fee_per_gas: wei(sent.max_priority_fee_per_gas),
+            gas_used: sent.gas_used.to_string(),
+            cumulative_gas_used: sent.cumulative_gas_used.to_string(),
+            effective_gas_price: sent.effective_gas_price.to_string(),
+            timestamp: now_ms(),
+        }
+    }
+}
+
+/// Tokens that moved from or to the address.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressTransfer {
+    pub chain_id: ChainId,
+    pub block_number: u64,
+    pub block_hash: B256,
+    /// The header's timestamp, in seconds.
+    pub block_timestamp: u64,
+    pub transaction_hash: Option<B256>,
+    pub transaction_index: u32,
+    pub log_index: u32,
+    /// Within the log: above 0 only in an ERC-1155 batch.
+    pub position: u32,
+    /// `ERC-20`, `ERC-721` or `ERC-1155`.
+    pub standard: &'static str,
+    /// The token's contract.
+    pub token: String,
+    pub from: String,
+    pub to: String,
+    /// Null for ERC-20.
+    pub token_id: Option<String>,
+    /// In the token's smallest unit.
+    pub amount: String,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}
+
+impl AddressTransfer {
+    pub fn new(chain_id: ChainId, block: &IndexedBlock, moved: &Transfer) -> Self {
+        let sent = block.transactions.get(moved.transaction_index as usize);
+        Self {
+            chain_id,
+            block_number: block.header.number,
+            block_hash: block.header.hash,
+            block_timestamp: block.header.timestamp,
+            transaction_hash: sent.map(|sent| sent.hash).or(moved.transaction_hash),
+            transaction_index: moved.transaction_index,
+            log_index: moved.log_index,
+            position: moved.position,
+            standard: match moved.standard {
+                TokenStandard::Erc20 => "ERC-20",
+                TokenStandard::Erc721 => "ERC-721",
+                TokenStandard::Erc1155 => "ERC-1155",
+            },
+            token: moved.token.to_string(),
+            from: moved.from.to_string(),
+            to: moved.to.to_string(),
+            token_id: moved.token_id.map(|id| id.to_string()),
+            amount: moved.amount.to_string(),
+            timestamp: now_ms(),
+        }
+    }
+}
+
+/// Blocks that had something of the address left the canonical chain: what was told of them does not hold. What the
+/// new branch has follows.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressReorg {
+    pub chain_id: ChainId,
+    pub common_ancestor: BlockRef,
+    /// Those with something of the address, newest first.
+    pub dropped: Vec<BlockRef>,
+    /// Server time, in ms.
+    pub timestamp: i64,
+}

@@ -1,0 +1,179 @@
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::*;
+
+/// A file that is removed when the test ends.
+struct AbiFile(PathBuf);
+
+impl AbiFile {
+    fn new(text: &str) -> Self {
+        let name = format!("chaincast-abi-{:016x}.json", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for AbiFile {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+fn abi() -> serde_json::Value {
+    let word = |name: &str, kind: &str| json!({ "name": name, "type": kind, "indexed": false });
+    let event = |name: &str, inputs: Vec<serde_json::Value>| json!({ "type": "event", "name": name, "inputs": inputs, "anonymous": false });
+    json!([
+        { "type": "function", "name": "f", "inputs": [], "outputs": [], "stateMutability": "view" },
+        event("Moved", vec![word("to", "address")]),
+        event("Moved", vec![word("to", "address"), word("value", "uint256")]),
+        event("Made", vec![word("pair", "address"), word("count", "uint256")]),
+    ])
+}
+
+/// Compiles one `[[contracts]]` entry with more TOML in it.
+fn compiled(abi: &serde_json::Value, more: &str) -> Result<Contract, String> {
+    let file = AbiFile::new(&abi.to_string());
+    let text = format!("name = \"Demo\"\nabi = {:?}\n{more}", file.0);
+    let config: ContractConfig = toml::from_str(&text).map_err(|error| error.to_string())?;
+    match compile(&[config], &[1, 10]) {
+        Ok(mut contracts) => Ok(contracts.remove(0)),
+        Err(problems) => {
+            assert_eq!(problems.len(), 1);
+            Err(format!("{}: {}", problems[0].key, problems[0].reason))
+        }
+    }
+}
+
+const ADDRESS: &str = "address = \"0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045\"\n";
+
+#[test]
+fn without_a_list_every_event_of_the_abi_is_read_and_an_artifact_does_as_well() {
+    for abi in [abi(), json!({ "abi": abi(), "bytecode": "0x" })] {
+        let contract = compiled(&abi, ADDRESS).unwrap();
+        let events: Vec<_> = contract
+            .events
+            .iter()
+            .map(|event| event.signature.as_str())
+            .collect();
+        assert_eq!(
+            events,
+            [
+                "Made(address,uint256)",
+                "Moved(address)",
+                "Moved(address,uint256)"
+            ]
+        );
+        assert_eq!((contract.chain_id, contract.start_block), (1, 0));
+        assert_eq!(contract.key(), "demo");
+    }
+}
+
+#[test]
+fn a_name_means_all_of_its_overloads_and_a_signature_one() {
+    let count = |events: &str| {
+        compiled(&abi(), &format!("{ADDRESS}events = [{events:?}]"))
+            .unwrap()
+            .events
+            .len()
+    };
+    assert_eq!(count("Moved"), 2);
+    assert_eq!(count("Moved(address, uint256)"), 1);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_key() {
+    let with = |more: &str| compiled(&abi(), more).unwrap_err();
+    let factory = |more: &str| {
+        with(&format!(
+            "factory = {{ address = \"0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045\", {more} }}"
+        ))
+    };
+    for (error, key, words) in [
+        (with(""), "contracts.0.address", "needs an address"),
+        (with("address = \"0x12\""), "", "is not an address"),
+        (
+            with(&format!("{ADDRESS}chain_id = 5")),
+            "contracts.0.chain_id",
+            "chain 5 is not among",
+        ),
+        (
+            with(&format!("{ADDRESS}events = [\"Nope\"]")),
+            "contracts.0.events",
+            "Made(address,uint256)",
+        ),
+        (with(&format!("{ADDRESS}evnets = []")), "", "evnets"),
+        (
+            factory("event = \"Moved\", parameter = \"to\""),
+            "contracts.0.factory.event",
+            "overloaded",
+        ),
+        (
+            factory("event = \"Made\", parameter = \"count\""),
+            "contracts.0.factory.parameter",
+            "pair, count",
+        ),
+        (
+            factory("event = \"Made\", parameter = \"pair\", max_addresses = 0"),
+            "contracts.0.factory.max",
+            "1 to",
+        ),
+        (
+            factory("event = \"Made\", parameter = \"pair\", abi = \"no-such\""),
+            "contracts.0.factory.abi",
+            "beside",
+        ),
+    ] {
+        assert!(error.starts_with(key) && error.contains(words), "{error}");
+    }
+    let error = compiled(&json!({ "bytecode": "0x" }), ADDRESS).unwrap_err();
+    assert!(error.starts_with("contracts.0.abi: "), "{error}");
+}
+
+#[test]
+fn an_anonymous_event_is_refused_with_the_reason() {
+    let abi = json!([{ "type": "event", "name": "Shy", "inputs": [], "anonymous": true }]);
+    let error = compiled(&abi, ADDRESS).unwrap_err();
+    assert!(error.contains("Shy() is anonymous"), "{error}");
+}
+
+#[test]
+fn names_that_are_the_same_in_another_case_are_refused() {
+    let file = AbiFile::new(&abi().to_string());
+    let config = |name: &str| -> ContractConfig {
+        toml::from_str(&format!("name = {name:?}\nabi = {:?}\n{ADDRESS}", file.0)).unwrap()
+    };
+    let problems = compile(&[config("vault"), config("Vault"), config("a b")], &[1]).unwrap_err();
+    let keys: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    assert_eq!(keys, ["contracts.1.name", "contracts.2.name"]);
+    let word =
+        |name: &str| json!({ "type": "event", "name": name, "inputs": [], "anonymous": false });
+    let error = compiled(&json!([word("Paused"), word("paused")]), ADDRESS).unwrap_err();
+    assert!(error.contains("same in any case"), "{error}");
+}
+
+#[test]
+fn the_definition_changes_with_what_is_decoded_and_with_nothing_else() {
+    let hash = |abi: &serde_json::Value, more: &str| compiled(abi, more).unwrap().definition;
+    let made = format!("{ADDRESS}events = [\"Made\"]");
+    let before = hash(&abi(), &made);
+    let mut other = abi();
+    other.as_array_mut().unwrap().remove(0);
+    assert_eq!(hash(&other, &made), before);
+    for (abi, more) in [
+        (abi(), format!("{made}\nstart_block = 7")),
+        (abi(), format!("{made}\nchain_id = 10")),
+        (abi(), ADDRESS.to_owned()),
+        (abi(), made.replace("d8dA", "d8dB")),
+    ] {
+        assert_ne!(hash(&abi, &more), before, "{more}");
+    }
+    let mut renamed = abi();
+    renamed[3]["inputs"][0]["name"] = json!("token");
+    assert_ne!(hash(&renamed, &made), before);
+}

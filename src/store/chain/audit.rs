@@ -1,0 +1,194 @@
+//! The stored rows of blocks as text, column by column, for whoever compares them with the node.
+//!
+//! Text, not the model's types: what no type of ours can hold is a difference, too, and not a row that cannot be read.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, Row, types::Json};
+
+use super::{StoreError, bigint};
+use crate::model::ChainId;
+
+/// The columns of one row: Postgres' own text of each value, `None` for null.
+pub type TextRow = BTreeMap<String, Option<String>>;
+
+/// The tables of a block's rows, each with what its rows are known by within the block.
+pub const TABLES: [(&str, &[&str]); 4] = [
+    ("blocks", &[]),
+    ("transactions", &["transaction_index"]),
+    ("logs", &["log_index"]),
+    ("transfers", &["log_index", "position"]),
+];
+
+/// Every stored row of one block height, by table in the order of [`TABLES`], in block order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredRows {
+    pub tables: [Vec<TextRow>; TABLES.len()],
+}
+
+/// What is stored at the heights `from` to `to`, as one snapshot; a height without any row is missing.
+pub async fn read_blocks(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    from: u64,
+    to: u64,
+) -> Result<BTreeMap<u64, StoredRows>, StoreError> {
+    let mut found = BTreeMap::<u64, StoredRows>::new();
+    // One statement, so that all is of one moment whatever is committed meanwhile.
+    let sql = TABLES
+        .iter()
+        .enumerate()
+        .map(|(at, (table, key))| {
+            let number = if key.is_empty() { "number" } else { "block_number" };
+            let first = key.first().map_or("0", |column| column);
+            let second = key.get(1).map_or("0", |column| column);
+            format!(
+                "SELECT {at} AS at, t.{number} AS number, {first}::bigint AS first, {second}::bigint AS second,
+                     (SELECT json_object_agg(e.key, e.value) FROM jsonb_each_text(to_jsonb(t)) AS e) AS columns
+                 FROM {table} t WHERE t.chain_id = $1 AND t.{number} BETWEEN $2 AND $3"
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    let sql = format!("{sql} ORDER BY number, at, first, second");
+    let rows = sqlx::query(&sql)
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(bigint(from, "block number")?)
+        .bind(bigint(to, "block number")?)
+        .fetch_all(connection)
+        .await?;
+    for row in rows {
+        let Json(columns): Json<TextRow> = row.try_get("columns")?;
+        let number = row.try_get::<i64, _>("number")? as u64;
+        let at = row.try_get::<i32, _>("at")? as usize;
+        if let Some(table) = found.entry(number).or_default().tables.get_mut(at) {
+            table.push(columns);
+        }
+    }
+    Ok(found)
+}
+
+/// Something stored that belongs to no block of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    pub number: u64,
+    pub table: &'static str,
+    pub what: String,
+}
+
+/// Rows above the head or below the first block, ticks of a block that is not stored under their hash, and
+/// contracts' events of logs that are not stored; at most `limit` of each table.
+pub async fn strays(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    limit: u32,
+) -> Result<Vec<Stray>, StoreError> {
+    let mut found = Vec::new();
+    for (table, key) in TABLES {
+        let number = if key.is_empty() {
+            "number"
+        } else {
+            "block_number"
+        };
+        let sql = format!(
+            "SELECT t.{number}, count(*) FROM {table} t JOIN chains c USING (chain_id)
+             WHERE t.chain_id = $1 AND (t.{number} > coalesce(c.head_number, -1) OR t.{number} < c.start_block)
+             GROUP BY 1 ORDER BY 1 LIMIT $2"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(bigint(chain_id, "chain_id")?)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in rows {
+            found.push(Stray {
+                number: row.try_get::<i64, _>(0)? as u64,
+                table,
+                what: format!(
+                    "{} stored outside of the indexed blocks",
+                    row.try_get::<i64, _>(1)?
+                ),
+            });
+        }
+    }
+    let rows = sqlx::query(
+        "SELECT k.block_number, k.log_index, k.token, k.source FROM ticks k
+         LEFT JOIN blocks b ON b.chain_id = k.chain_id AND b.number = k.block_number AND b.hash = k.block_hash
+         WHERE k.chain_id = $1 AND b.number IS NULL ORDER BY k.block_number, k.log_index LIMIT $2",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        found.push(Stray {
+            number: row.try_get::<Option<i64>, _>(0)?.unwrap_or_default() as u64,
+            table: "ticks",
+            what: format!(
+                "tick {} of {} from log {} is of a block that is not stored",
+                row.try_get::<String, _>(2)?,
+                row.try_get::<String, _>(3)?,
+                row.try_get::<Option<i32>, _>(1)?.unwrap_or_default()
+            ),
+        });
+    }
+    // A database that decodes no contracts has no such table.
+    let decoded: bool = sqlx::query_scalar("SELECT to_regclass('contract_events') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if decoded {
+        let rows = sqlx::query(
+            "SELECT e.block_number, e.log_index, e.event FROM contract_events e
+             LEFT JOIN logs l ON l.chain_id = e.chain_id AND l.block_number = e.block_number
+                 AND l.log_index = e.log_index AND l.address = e.address
+             WHERE e.chain_id = $1 AND l.chain_id IS NULL ORDER BY 1, 2 LIMIT $2",
+        )
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in rows {
+            found.push(Stray {
+                number: row.try_get::<i64, _>(0)? as u64,
+                table: "contract_events",
+                what: format!(
+                    "event {} of log {}, which is not stored",
+                    row.try_get::<String, _>(2)?,
+                    row.try_get::<i32, _>(1)?
+                ),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Where the cursor does not stand on the newest stored block; `None` when it does.
+pub async fn cursor_fault(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<Stray>, StoreError> {
+    let row = sqlx::query(
+        "SELECT c.head_number, encode(c.head_hash, 'hex') AS head, b.number, encode(b.hash, 'hex') AS newest
+         FROM chains c LEFT JOIN LATERAL (SELECT number, hash FROM blocks
+             WHERE chain_id = c.chain_id ORDER BY number DESC LIMIT 1) b ON true
+         WHERE c.chain_id = $1 AND (c.head_number IS DISTINCT FROM b.number OR c.head_hash IS DISTINCT FROM b.hash)",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let place = |number: Option<i64>, hash: Option<String>| match (number, hash) {
+        (Some(number), Some(hash)) => format!("block {number} 0x{hash}"),
+        _ => "no block".to_owned(),
+    };
+    let head: Option<i64> = row.try_get("head_number")?;
+    Ok(Some(Stray {
+        number: head.unwrap_or_default() as u64,
+        table: "chains",
+        what: format!(
+            "the cursor is at {}, the newest stored is {}",
+            place(head, row.try_get("head")?),
+            place(row.try_get("number")?, row.try_get("newest")?)
+        ),
+    }))
+}

@@ -1,0 +1,32 @@
+//! Chains that cannot go on until somebody does something: kept where every process can tell of them.
+
+use sqlx::PgConnection;
+
+use super::{StoreError, bigint};
+use crate::model::ChainId;
+
+/// Notes why a chain's writer ended, and since when it stands.
+pub async fn halt(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    reason: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO halts (chain_id, reason) VALUES ($1, $2)
+         ON CONFLICT (chain_id) DO UPDATE SET reason = excluded.reason",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A writer goes on with the chain.
+pub async fn unhalt(connection: &mut PgConnection, chain_id: ChainId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM halts WHERE chain_id = $1")
+        .bind(bigint(chain_id, "chain_id")?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Token contracts: which there are, and what each says of itself.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row};
+
+use super::{Store, StoreError, chain::bigint};
+use crate::model::{Address, ChainId, TokenStandard};
+
+/// Enters token contracts that moved something; those that are known stay as they are.
+pub async fn note(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    tokens: &[(Address, TokenStandard)],
+) -> Result<(), StoreError> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let addresses: Vec<_> = tokens
+        .iter()
+        .map(|(address, _)| address.as_slice())
+        .collect();
+    let standards: Vec<_> = tokens
+        .iter()
+        .map(|(_, standard)| standard.number())
+        .collect();
+    sqlx::query(
+        "INSERT INTO token_contracts (chain_id, address, standard)
+         SELECT $1, * FROM unnest($2::bytea[], $3::smallint[]) ON CONFLICT DO NOTHING",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(addresses)
+    .bind(standards)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Token contracts that are to be read, those never tried first; one that said nothing is tried again only
+    /// `again` times four to the power of its attempts later.
+    pub async fn unread_tokens(
+        &self,
+        chain_id: ChainId,
+        again: Duration,
+        limit: u32,
+    ) -> Result<Vec<(Address, TokenStandard)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT address, standard FROM token_contracts
+             WHERE chain_id = $1 AND read_at IS NULL
+                 AND (attempts = 0 OR tried_at < now() - make_interval(secs => $2) * power(4, attempts - 1))
+             ORDER BY attempts, seen_at LIMIT $3",
+        )
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(again.as_secs_f64())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let corrupt = |reason: String| StoreError::Corrupt {
+            what: "token contract",
+            reason,
+        };
+        rows.iter()
+            .map(|row| {
+                let address: &[u8] = row.try_get("address")?;
+                let standard: i16 = row.try_get("standard")?;
+                Ok((
+                    Address::try_from(address).map_err(|error| corrupt(error.to_string()))?,
+                    TokenStandard::of_number(standard)
+                        .ok_or_else(|| corrupt(format!("standard {standard}")))?,
+                ))
+            })
+            .collect()
+    }
+
+    /// Records what a token contract said.
+    pub async fn record_token(
+        &self,
+        chain_id: ChainId,
+        token: Address,
+        (name, symbol, decimals): (Option<&str>, Option<&str>, Option<u8>),
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE token_contracts SET name = $3, symbol = $4, decimals = $5, attempts = attempts + 1,
+                 tried_at = now(), read_at = now(), failed = false
+             WHERE chain_id = $1 AND address = $2",
+        )
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(token.as_slice())
+        .bind(name)
+        .bind(symbol)
+        .bind(decimals.map(i16::from))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records that a token contract said nothing that can be used; after `attempts` it is not asked again.
+    pub async fn record_silent_token(
+        &self,
+        chain_id: ChainId,
+        token: Address,
+        attempts: u8,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE token_contracts SET attempts = attempts + 1, tried_at = now(), failed = true,
+                 read_at = CASE WHEN attempts + 1 >= $3 THEN now() END
+             WHERE chain_id = $1 AND address = $2",
+        )
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(token.as_slice())
+        .bind(i16::from(attempts))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Who listens to single transactions and addresses: updates are stored for these alone.
+//!
+//! A watch is there for every commit of blocks that comes after it began, in whatever process: beginning and ending one
+//! takes a lock of the whole database, writers of blocks hold it shared from before they look watches up until they
+//! commit (see `migrations/0007_watches.sql`). What ended takes its channel and its updates with it, and a channel that
+//! begins again begins above every seq that was given: no position from before can be taken for one of now.
+
+mod poll;
+mod step;
+
+pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, waiting};
+#[cfg(test)]
+pub(crate) use step::AMONG;
+pub use step::{Inclusion, Touched, hold};
+pub use step::{
+    among, any, confirm, confirming, dropped_activity, finalize, include, reorg, replace,
+    set_confirmations,
+};
+
+use std::{sync::Arc, time::Duration};
+
+use rustc_hash::FxHashMap;
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, StoreError};
+use crate::model::{B256, Channel, TransactionStatus, TransactionUpdate, Update, now_ms};
+
+/// How often watches whose time is over are looked for.
+const EVERY: Duration = Duration::from_secs(5);
+/// Watches ended in one transaction: commits of blocks wait for it.
+const BATCH: i64 = 500;
+
+/// The bytes that a channel watches: a transaction's hash or an address; `None` for any other channel.
+pub fn key_of(channel: &Channel) -> Option<&[u8]> {
+    match channel {
+        Channel::Tx(hash) => Some(hash.as_slice()),
+        Channel::Address(address) => Some(address.as_slice()),
+        _ => None,
+    }
+}
+
+impl Store {
+    /// Begins or renews the watches of channels, for `seconds` from now, as long as there are at most `most` in all.
+    /// Returns where each channel stood when its watch began, which later blocks add to; `None` where there is no room,
+    /// and for channels that are not watched.
+    pub async fn watch(
+        &self,
+        channels: &[Channel],
+        seconds: u64,
+        most: u64,
+    ) -> Result<Vec<Option<u64>>, StoreError> {
+        let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
+        let mut since = vec![None; channels.len()];
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        // A watch that is there is honoured already: nobody has to wait.
+        let wanted: Vec<&[u8]> = keys.iter().copied().flatten().collect();
+        let renewed = sqlx::query(
+            "UPDATE watches SET until = greatest(until, clock_timestamp() + make_interval(secs => $2::bigint))
+             WHERE key = ANY ($1) RETURNING key, since",
+        )
+        .bind(&wanted)
+        .bind(seconds)
+        .fetch_all(&self.live);
+        note(&mut since, &keys, self.answered(renewed).await?);
+        let (mut new, mut names) = (Vec::new(), Vec::new());
+        for (at, key) in keys.iter().enumerate() {
+            if let (Some(key), None) = (key, since[at])
+                && !new.contains(key)
+            {
+                new.push(*key);
+                names.push(channels[at].to_string());
+            }
+        }
+        if new.is_empty() {
+            return Ok(since);
+        }
+        let begun = sqlx::query("SELECT * FROM begin_watches($1, $2, $3, $4)")
+            .bind(&new)
+            .bind(&names)
+            .bind(seconds)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(&self.live);
+        note(&mut since, &keys, self.answered(begun).await?);
+        Ok(since)
+    }
+
+    /// What is known of a transaction, as of its channel's seq.
+    pub async fn transaction_state(&self, hash: B256) -> Result<Update, StoreError> {
+        let channel = Channel::Tx(hash);
+        let sql = format!(
+            "SELECT h.seq, {STATE} FROM channels h LEFT JOIN watches w ON w.channel_id = h.id
+             LEFT JOIN chains c ON c.chain_id = w.chain_id WHERE h.name = $1"
+        );
+        let query = sqlx::query(&sql)
+            .bind(channel.to_string())
+            .fetch_optional(&self.live);
+        let (seq, state) = match self.answered(query).await? {
+            Some(row) => (row.try_get::<i64, _>("seq")? as u64, state_of(hash, &row)?),
+            None => (
+                0,
+                TransactionUpdate::of(hash, TransactionStatus::Unknown, None),
+            ),
+        };
+        let data = serde_json::to_string(&state).map_err(|error| StoreError::Corrupt {
+            what: "transaction's state",
+            reason: error.to_string(),
+        })?;
+        Ok(Update {
+            channel,
+            seq,
+            event: "transaction-update".into(),
+            data: Arc::from(data),
+        })
+    }
+
+    /// Ends watches whose time is over, at most `limit`; returns how many.
+    pub async fn end_watches(&self, limit: i64) -> Result<u64, StoreError> {
+        let over = sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM watches WHERE until < clock_timestamp())",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if !over {
+            return Ok(0);
+        }
+        let ended: i64 = sqlx::query_scalar("SELECT end_watches($1)")
+            .bind(limit)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(ended as u64)
+    }
+
+    /// Ends watches whose time is over, until `stop`. Only the indexer runs it.
+    pub async fn retain_watches(self, stop: CancellationToken) {
+        metrics::describe_gauge!(
+            "chaincast_store_watches",
+            "Transactions and addresses that are watched"
+        );
+        let mut ticks = tokio::time::interval(EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            while !stop.is_cancelled() {
+                match self.end_watches(BATCH).await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "watches that are over could not be ended; trying again later");
+                        break;
+                    }
+                }
+            }
+            let count = sqlx::query_scalar::<_, i64>("SELECT count FROM watching")
+                .fetch_one(&self.pool)
+                .await;
+            if let Ok(count) = count {
+                metrics::gauge!("chaincast_store_watches").set(count as f64);
+            }
+        }
+    }
+}
+
+/// Enters where the watches of these keys began.
+fn note(since: &mut [Option<u64>], keys: &[Option<&[u8]>], rows: Vec<PgRow>) {
+    let began: FxHashMap<Vec<u8>, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    for (since, key) in since.iter_mut().zip(keys) {
+        if let Some(began) = key.and_then(|key| began.get(key)) {
+            *since = Some(*began as u64);
+        }
+    }
+}
+
+/// Columns of a watch and its chain that [`state_of`] reads.
+const STATE: &str = "coalesce(w.status, 'unknown') AS status, w.chain_id, w.block_number, w.block_hash,
+    w.transaction_index, w.succeeded, w.replaced_by, c.head_number, c.finalized_number, c.confirmations";
+
+fn state_of(hash: B256, row: &PgRow) -> Result<TransactionUpdate, StoreError> {
+    let number = |column: &str| -> Result<Option<u64>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(|v| v as u64))
+    };
+    let block = number("block_number")?;
+    let included = row.try_get::<String, _>("status")? == "included";
+    let confirmations = block
+        .filter(|_| included)
+        .map(|block| {
+            number("head_number").map(|head| head.map_or(1, |head| confirmed(block, head)))
+        })
+        .transpose()?;
+    let status = match row.try_get::<String, _>("status")?.as_str() {
+        "pending" => TransactionStatus::Pending,
+        "reorged" => TransactionStatus::Reorged,
+        "replaced" => TransactionStatus::Replaced,
+        "dropped" => TransactionStatus::Dropped,
+        "included" if number("finalized_number")? >= block && block.is_some() => {
+            TransactionStatus::Finalized
+        }
+        "included" if confirmations >= number("confirmations")? => TransactionStatus::Confirmed,
+        "included" => TransactionStatus::Included,
+        _ => TransactionStatus::Unknown,
+    };
+    Ok(TransactionUpdate {
+        hash,
+        status,
+        chain_id: number("chain_id")?,
+        block_number: block,
+        block_hash: hash_of(row, "block_hash")?,
+        transaction_index: row
+            .try_get::<Option<i32>, _>("transaction_index")?
+            .map(|index| index as u32),
+        confirmations,
+        succeeded: row.try_get("succeeded")?,
+        replaced_by: hash_of(row, "replaced_by")?,
+        timestamp: now_ms(),
+    })
+}
+
+/// How many blocks up to `head` hold or stand on a block.
+fn confirmed(block: u64, head: u64) -> u64 {
+    head.saturating_sub(block) + 1
+}
+
+fn hash_of(row: &PgRow, column: &str) -> Result<Option<B256>, StoreError> {
+    let bytes: Option<Vec<u8>> = row.try_get(column)?;
+    bytes
+        .map(|bytes| {
+            B256::try_from(bytes.as_slice()).map_err(|error| StoreError::Corrupt {
+                what: "watch",
+                reason: format!("column {column}: {error}"),
+            })
+        })
+        .transpose()
+}
+
+/// The state of a watched transaction, within a transaction that changed it.
+async fn read_state(
+    connection: &mut PgConnection,
+    hash: B256,
+) -> Result<Option<TransactionUpdate>, StoreError> {
+    sqlx::query(&format!(
+        "SELECT {STATE} FROM watches w LEFT JOIN chains c ON c.chain_id = w.chain_id WHERE w.key = $1"
+    ))
+    .bind(hash.as_slice())
+    .fetch_optional(connection)
+    .await?
+    .map(|row| state_of(hash, &row))
+    .transpose()
+}
+
+/// Heights beyond the column's are beyond every row.
+fn bigint(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,191 @@
+//! Several chains in one process: each fails alone.
+
+use std::path::Path;
+
+use chaincast::dev::{Anvil, AnvilOptions, ChainControl, DevError, Node};
+use serde_json::{Value, json};
+
+use crate::support::{Server, Temporary, WsClient, eventually, fresh_database};
+
+const FIRST: u64 = 31_337;
+const SECOND: u64 = 31_338;
+
+fn options(chain_id: u64, port: u16, state_file: Option<&Path>) -> AnvilOptions {
+    AnvilOptions {
+        chain_id,
+        port,
+        state_file: state_file.map(Path::to_owned),
+        slots_in_an_epoch: 1_000,
+        ..AnvilOptions::default()
+    }
+}
+
+/// An anvil on the port that it had, which another program may have for a moment.
+async fn again(options: &AnvilOptions) -> Anvil {
+    eventually("anvil's port is free again", async || {
+        match Anvil::start(options).await {
+            Ok(anvil) => Some(anvil),
+            Err(DevError::PortTaken(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await
+}
+
+fn control(anvil: &Anvil) -> ChainControl {
+    ChainControl::new(Node::connect(&anvil.http_url()).unwrap())
+}
+
+async fn serve(dir: &Temporary, database: &str, nodes: [String; 2]) -> Server {
+    let [first, second] = nodes;
+    let file = dir.path().join("chaincast.toml");
+    std::fs::write(
+        &file,
+        format!(
+            "[server]\nport = 0\n[database]\nurl = {database:?}\n[api]\nready_silence_ms = 5000\n\
+             [[chains]]\nchain_id = {FIRST}\nrpc_url = {first:?}\npoll_interval_ms = 100\n\
+             [[chains]]\nchain_id = {SECOND}\nrpc_url = {second:?}\npoll_interval_ms = 100\n"
+        ),
+    )
+    .unwrap();
+    Server::serve(&file).await
+}
+
+async fn get(server: &Server, path: &str) -> Option<(u16, Value)> {
+    let response = reqwest::get(format!("{}{path}", server.url())).await.ok()?;
+    let status = response.status().as_u16();
+    Some((
+        status,
+        serde_json::from_str(&response.text().await.ok()?).ok()?,
+    ))
+}
+
+/// The part of `/status` about one chain.
+async fn status(server: &Server, chain: u64) -> Option<Value> {
+    let (_, status) = get(server, &format!("/api/v1/status?chain={chain}")).await?;
+    Some(status["chains"][0].clone())
+}
+
+/// Mines on a chain and waits until the block is announced on its channel.
+async fn a_block_comes_through(ws: &mut WsClient, control: &ChainControl, chain: u64) {
+    control.mine(1).await.unwrap();
+    let (number, _) = control.head().await.unwrap();
+    ws.expect("the block", |message| {
+        message["event"] == "new-block"
+            && message["data"]["chainId"] == chain
+            && message["data"]["number"] == number
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
+    let dir = Temporary::new("chains");
+    let database = fresh_database().await;
+    let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
+    // Its port is known, and nobody answers there.
+    let state = dir.path().join("second.json");
+    let second = Anvil::start(&options(SECOND, 0, Some(&state)))
+        .await
+        .unwrap();
+    let (port, url) = (second.port(), second.http_url());
+    second.stop().await.unwrap();
+
+    let server = serve(&dir, &database, [first.http_url(), url]).await;
+    let mut ws = WsClient::connect(&server.realtime()).await;
+    ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
+        .await;
+    let on_first = control(&first);
+    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    let there = status(&server, SECOND).await.unwrap();
+    assert_eq!(there["head"], Value::Null, "{there}");
+    assert_eq!(there["halted"], Value::Null, "{there}");
+    // One chain is served, so the service is ready; the other one is not.
+    eventually("it is ready", async || {
+        (get(&server, "/readyz").await?.0 == 200).then_some(())
+    })
+    .await;
+    let asked = format!("/readyz?chain={SECOND}");
+    let (code, _) = get(&server, &asked).await.unwrap();
+    assert_eq!(code, 503);
+
+    let second = again(&options(SECOND, port, Some(&state))).await;
+    let on_second = control(&second);
+    a_block_comes_through(&mut ws, &on_second, SECOND).await;
+    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    eventually("the second chain is ready, too", async || {
+        (get(&server, &asked).await?.0 == 200).then_some(())
+    })
+    .await;
+
+    second.stop().await.unwrap();
+    for _ in 0..3 {
+        a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    }
+    eventually("the second chain is not ready", async || {
+        (get(&server, &asked).await?.0 == 503).then_some(())
+    })
+    .await;
+    assert_eq!(get(&server, "/readyz").await.unwrap().0, 200);
+    let second = again(&options(SECOND, port, Some(&state))).await;
+    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_on() {
+    let dir = Temporary::new("chains");
+    let database = fresh_database().await;
+    let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
+    let state = dir.path().join("second.json");
+    let second = Anvil::start(&options(SECOND, 0, Some(&state)))
+        .await
+        .unwrap();
+    let (port, nodes) = (second.port(), [first.http_url(), second.http_url()]);
+    let server = serve(&dir, &database, nodes.clone()).await;
+    let mut ws = WsClient::connect(&server.realtime()).await;
+    ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
+        .await;
+    let on_first = control(&first);
+    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+
+    // Another chain of the same id behind the same URL.
+    second.stop().await.unwrap();
+    let other = again(&options(SECOND, port, None)).await;
+    let halted = eventually("the second chain is halted", async || {
+        let halted = status(&server, SECOND).await?["halted"].clone();
+        halted.is_object().then_some(halted)
+    })
+    .await;
+    let reason = halted["reason"].as_str().unwrap();
+    assert!(reason.contains("another chain"), "{reason}");
+    assert!(halted["since"].as_i64().unwrap() > 0, "{halted}");
+    let metrics = reqwest::get(format!("{}/metrics", server.url())).await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains(&format!(
+            "chaincast_chain_halted{{chain_id=\"{SECOND}\"}} 1"
+        )),
+        "{metrics}"
+    );
+    let (_, ready) = get(&server, "/readyz").await.unwrap();
+    assert_eq!(ready["ready"], true, "{ready}");
+    assert!(ready.to_string().contains("halted: "), "{ready}");
+    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+
+    // With the right node back, a start is enough.
+    other.stop().await.unwrap();
+    server.stop().await;
+    let second = again(&options(SECOND, port, Some(&state))).await;
+    let server = serve(&dir, &database, nodes).await;
+    let mut ws = WsClient::connect(&server.realtime()).await;
+    ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
+        .await;
+    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+    eventually("it is no longer halted", async || {
+        (status(&server, SECOND).await?["halted"] == Value::Null).then_some(())
+    })
+    .await;
+    server.stop().await;
+}

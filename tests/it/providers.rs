@@ -1,0 +1,116 @@
+//! Several providers of a chain, as an operator sees them: `/status`, metrics, log and `chaincast check`.
+
+use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+use serde_json::{Value, json};
+
+use crate::support::{Server, Temporary, eventually, fresh_database, run_to_end};
+
+const SECRET: &str = "a-secret-key";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_failed_is_shown_everywhere_and_its_key_nowhere() {
+    let tree = Tree::new(31_337);
+    for salt in 0..5 {
+        tree.mine(&Contents::transfers(2, salt));
+    }
+    let bad = FaultyNode::of_tree(&tree).await.unwrap();
+    let lie = Kind::Alter {
+        at: "/0/logs".to_owned(),
+        to: json!([]),
+    };
+    bad.add(Fault::of("eth_getBlockReceipts", lie));
+    let good = FaultyNode::of_tree(&tree).await.unwrap();
+    assert!(bad.http_url().contains(SECRET));
+
+    let (database, dir) = (fresh_database().await, Temporary::new("providers"));
+    let file = dir.path().join("chaincast.toml");
+    let config = format!(
+        "[server]\nport = 0\n[database]\nurl = {database:?}\n\
+         [[chains]]\nchain_id = 31337\npoll_interval_ms = 100\nprovider_poll_ms = 100\nfailover_cooldown_ms = 600000\n\
+         [[chains.providers]]\nname = \"bad\"\nurl = {:?}\nws_url = {:?}\n\
+         [[chains.providers]]\nurl = {:?}\nrole = \"all\"\n",
+        bad.http_url(),
+        bad.ws_url(),
+        good.http_url(),
+    );
+    std::fs::write(&file, config).unwrap();
+    let server = Server::serve(&file).await;
+
+    let status: Value = eventually("the other provider to be active", || async {
+        let url = format!("{}/api/v1/status", server.url());
+        let status: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
+        let chain = &status["chains"][0];
+        let there = chain["providers"][1]["active"] == true
+            && chain["head"]["number"] == tree.head().number
+            && chain["providers"][1]["head"] == tree.head().number;
+        there.then_some(status)
+    })
+    .await;
+    let providers = &status["chains"][0]["providers"];
+    let host = format!("127.0.0.1:{}", good.port());
+    assert_eq!(providers[0]["name"], "bad");
+    assert_eq!(providers[0]["state"], "failed");
+    assert_eq!(providers[0]["active"], false);
+    assert!(
+        providers[0]["failures"].as_u64().unwrap() > 0,
+        "{providers}"
+    );
+    let error = providers[0]["lastError"].as_str().unwrap();
+    assert!(error.contains("receipts have the root"), "{error}");
+    assert_eq!(providers[1]["name"], host.as_str());
+    assert_eq!(providers[1]["url"], format!("http://{host}"));
+    assert_eq!(
+        (&providers[1]["state"], &providers[1]["role"]),
+        (&json!("ok"), &json!("all"))
+    );
+    assert!(providers[1]["latencyMs"].is_u64() && providers[1]["since"].is_i64());
+
+    let metrics = reqwest::get(format!("{}/metrics", server.url()))
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        "chaincast_chain_provider_up{chain_id=\"31337\",provider=\"bad\"} 0".to_owned(),
+        format!("chaincast_chain_provider_up{{chain_id=\"31337\",provider=\"{host}\"}} 1"),
+        "chaincast_chain_failovers_total{chain_id=\"31337\"} 1".to_owned(),
+        format!(
+            "chaincast_chain_provider_disagreements_total{{chain_id=\"31337\",provider=\"{host}\"}} 0"
+        ),
+    ] {
+        assert!(metrics.contains(&line), "no {line} in {metrics}");
+    }
+    let disagreed =
+        "chaincast_chain_provider_disagreements_total{chain_id=\"31337\",provider=\"bad\"} ";
+    let count = metrics
+        .split(disagreed)
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap();
+    assert_ne!(count, "0");
+    let said = server.said();
+    assert!(
+        said.contains("the provider failed; others are asked instead"),
+        "{said}"
+    );
+    for text in [&status.to_string(), &metrics, &said] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    server.stop().await;
+
+    // And each is checked.
+    bad.heal();
+    bad.add(Fault::of("*", Kind::Cut));
+    let (code, said, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(said.contains("FAIL chain 31337 at bad: "), "{said}");
+    assert!(
+        said.contains(&format!("ok   chain 31337 at {host}: ")),
+        "{said}"
+    );
+    assert!(
+        !said.contains(SECRET) && !error.contains(SECRET),
+        "{said}{error}"
+    );
+}

@@ -1,0 +1,44 @@
+//! The store under loads larger than a test chain's: indexes that are left out and built again, what is deleted in
+//! time, and how readers' queries are answered.
+
+#[path = "../../../examples/explain/blocks.rs"]
+mod blocks;
+mod indexes;
+#[allow(dead_code)] // The example tells how long it took.
+#[path = "../../../examples/explain/load.rs"]
+mod load;
+#[allow(dead_code)] // The example tells more of each plan.
+#[path = "../../../examples/explain/plans.rs"]
+mod plans;
+#[path = "../../../examples/explain/queries.rs"]
+mod queries;
+mod reads;
+mod retention;
+
+use chaincast::{
+    model::Secret,
+    store::{Store, StoreConfig},
+};
+
+use crate::support::fresh_database;
+
+async fn store() -> (Store, String) {
+    let url = fresh_database().await;
+    (connect(&url).await, url)
+}
+
+async fn connect(url: &str) -> Store {
+    let config = StoreConfig {
+        url: Secret::new(url),
+        statement_timeout_ms: 300_000,
+        ..StoreConfig::default()
+    };
+    Store::connect(&config).await.unwrap()
+}
+
+async fn number(store: &Store, query: &str) -> i64 {
+    sqlx::query_scalar(query)
+        .fetch_one(store.pool())
+        .await
+        .unwrap()
+}

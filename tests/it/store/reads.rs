@@ -1,0 +1,80 @@
+//! How readers' queries are answered.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::{
+    blocks::Shape,
+    connect, load, plans,
+    queries::{self, Known},
+    store,
+};
+
+/// Fifty thousand logs: enough that reading all of a table never is the cheaper plan.
+const BLOCKS: u64 = 25_000;
+const SHAPE: Shape = Shape {
+    transactions: 1,
+    logs: 2,
+    transfers: 2,
+};
+
+/// For the longest page Postgres may well read all of tables as small as these.
+const PAGE: u32 = 20;
+
+// One thread, as plans are heard on the thread that asks.
+#[tokio::test]
+async fn no_query_of_a_reader_reads_a_whole_table() {
+    let (filled, url) = store().await;
+    load::blocks(&filled, BLOCKS, SHAPE, 1).await.unwrap();
+    load::the_rest(&filled, 20_000).await.unwrap();
+    plans::tell_plans(&url).await.unwrap();
+    let store = connect(&url).await;
+    let known = Known::of(BLOCKS, PAGE);
+    let plans = plans::explain(&store, &known).await.unwrap();
+    assert!(plans.len() > 25, "{} queries", plans.len());
+    let faults: Vec<_> = plans
+        .iter()
+        .flat_map(|plan| plan.faults.iter().map(move |fault| (plan.query, fault)))
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    // And it would be seen.
+    let everything = "SELECT count(*) FROM logs WHERE data = '\\x00'";
+    let seen = plans::explain_one(&store, everything).await.unwrap();
+    assert_eq!(seen.faults.len(), 2, "{:?}", seen.faults);
+}
+
+#[tokio::test]
+async fn every_query_of_a_reader_is_among_those_that_are_explained() {
+    let (store, _) = store().await;
+    let known = Known::of(1, PAGE);
+    let explained: BTreeSet<_> = queries::all(&store, &known)
+        .into_iter()
+        .filter_map(|(name, _)| name.split([' ', ',']).next())
+        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut files: Vec<_> = fs::read_dir(root.join("read"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.push(root.join("updates.rs"));
+    let mut functions = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for function in text.split("    pub async fn ").skip(1) {
+            let (name, signature) = function.split_once('(').unwrap();
+            // What deletes is no reader.
+            if name.starts_with("prune") || !signature.trim_start().starts_with("&self") {
+                continue;
+            }
+            functions += 1;
+            assert!(
+                explained.contains(name),
+                "{name} of {} is not in examples/explain/queries.rs: add a line",
+                file.display()
+            );
+        }
+    }
+    assert!(
+        functions > 20,
+        "only {functions} were found: this test no longer reads them"
+    );
+}

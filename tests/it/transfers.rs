@@ -1,0 +1,188 @@
+//! Transfers of every token standard, and what tokens say of themselves.
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    sol_types::SolValue,
+};
+use serde_json::{Value, json};
+
+use crate::support::{World, eventually};
+
+/// Code that logs once when it is run to create a contract.
+fn logging(topics: &[B256], data: &[u8]) -> Bytes {
+    let mut code = Vec::new();
+    for (at, word) in data.chunks(32).enumerate() {
+        let mut padded = [0; 32];
+        padded[..word.len()].copy_from_slice(word);
+        code.push(0x7f); // PUSH32
+        code.extend(padded);
+        code.push(0x61); // PUSH2
+        code.extend((at as u16 * 32).to_be_bytes());
+        code.push(0x52); // MSTORE
+    }
+    for topic in topics.iter().rev() {
+        code.push(0x7f);
+        code.extend(topic);
+    }
+    code.push(0x61);
+    code.extend((data.len() as u16).to_be_bytes());
+    code.extend([0x60, 0, 0xa0 + topics.len() as u8, 0]); // PUSH1 0, LOGn, STOP
+    code.into()
+}
+
+fn word(value: u64) -> B256 {
+    U256::from(value).into()
+}
+
+/// Logs of an ERC-721 transfer, an ERC-1155 one and a batch, all from `from` to `to`, in a block each.
+async fn move_tokens(world: &World, from: Address, to: Address) {
+    let (sender, receiver) = (from.into_word(), to.into_word());
+    let transfer = keccak256("Transfer(address,address,uint256)");
+    let single = keccak256("TransferSingle(address,address,address,uint256,uint256)");
+    let batch = keccak256("TransferBatch(address,address,address,uint256[],uint256[])");
+    let two = |a: U256, b: U256| vec![a, b];
+    let (ids, amounts) = (
+        two(U256::from(8), U256::MAX),
+        two(U256::from(80), U256::from(90)),
+    );
+    let uneven = (two(U256::ZERO, U256::ZERO), vec![U256::ZERO]).abi_encode_params();
+    for (topics, data) in [
+        (
+            vec![transfer, sender, receiver, B256::repeat_byte(0xff)],
+            vec![],
+        ),
+        (
+            vec![single, word(1), sender, receiver],
+            (U256::from(7), U256::from(70)).abi_encode(),
+        ),
+        (
+            vec![batch, word(1), sender, receiver],
+            (ids, amounts).abi_encode_params(),
+        ),
+        (vec![batch, word(1), sender, receiver], uneven),
+        (vec![batch, word(1), sender, receiver], vec![0xff; 96]),
+    ] {
+        let creation = json!({ "from": world.market.holders()[0], "data": logging(&topics, &data), "gas": "0x200000" });
+        let sent: B256 = world
+            .node()
+            .request("eth_sendTransaction", (creation,))
+            .await
+            .unwrap();
+        world.node().mined(&[sent]).await.unwrap();
+    }
+    world.caught_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_stored_logs() {
+    let world = World::start().await;
+    let (from, to) = (Address::repeat_byte(0x51), Address::repeat_byte(0x52));
+    move_tokens(&world, from, to).await;
+    let path = format!("/api/v1/addresses/{to:#x}/transfers?limit=1");
+    let (mut read, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("{path}{cursor}")).await;
+        read.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let shown: Vec<_> = read
+        .iter()
+        .map(|one| {
+            json!([
+                one["standard"],
+                one["tokenId"],
+                one["amount"],
+                one["position"]
+            ])
+        })
+        .collect();
+    let largest = U256::MAX.to_string();
+    assert_eq!(
+        shown,
+        [
+            json!(["ERC-1155", largest, "90", 1]),
+            json!(["ERC-1155", "8", "80", 0]),
+            json!(["ERC-1155", "7", "70", 0]),
+            json!(["ERC-721", largest, "1", 0]),
+        ]
+    );
+    assert!(
+        read.iter()
+            .all(|one| one["from"] == from.to_string() && one["transactionHash"].is_string())
+    );
+
+    // What an index of before knew: its transfers were of ERC-20 alone.
+    let all =
+        "SELECT jsonb_agg(to_jsonb(t) ORDER BY block_number, log_index, position) FROM transfers t";
+    let mut database = world.database().await;
+    let live: Value = sqlx::query_scalar(all)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    sqlx::query("DELETE FROM transfers WHERE standard <> 20")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let migration = include_str!("../../migrations/0006_contracts.sql");
+    let (_, upgrade) = migration
+        .split_once("CREATE FUNCTION chaincast_word")
+        .unwrap();
+    let upgrade = format!("CREATE FUNCTION chaincast_word{upgrade}");
+    sqlx::raw_sql(&upgrade)
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let upgraded: Value = sqlx::query_scalar(all)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(upgraded, live);
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_asked_once_what_it_is_and_one_that_says_nothing_is_remembered() {
+    let world = World::with("").await;
+    let token = world.deployment.tokens.last().unwrap();
+    world.transfer(&token.symbol, 5).await;
+    let to = world.market.holders()[1];
+    let path = format!("/api/v1/addresses/{to:#x}/transfers?limit=1");
+    let newest = eventually("the token's symbol", async || {
+        let page = world.get(&path).await;
+        let newest = page["data"][0].clone();
+        newest["tokenSymbol"].is_string().then_some(newest)
+    })
+    .await;
+    assert_eq!(newest["amount"], "5");
+    assert_eq!(newest["standard"], "ERC-20");
+    assert_eq!(newest["tokenId"], Value::Null);
+    assert_eq!(newest["tokenSymbol"], token.symbol.as_str());
+    assert_eq!(newest["tokenDecimals"], token.decimals);
+
+    move_tokens(&world, Address::repeat_byte(0x51), to).await;
+    let mut database = world.database().await;
+    let silent = eventually("the tokens without code are remembered", async || {
+        let silent: Vec<(bool, i16)> = sqlx::query_as(
+            "SELECT failed, attempts FROM token_contracts WHERE standard <> 20 AND attempts > 0",
+        )
+        .fetch_all(&mut world.database().await)
+        .await
+        .unwrap();
+        (silent.len() == 3).then_some(silent)
+    })
+    .await;
+    assert!(silent.iter().all(|one| *one == (true, 1)), "{silent:?}");
+    let read: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM token_contracts WHERE read_at IS NOT NULL AND attempts = 1",
+    )
+    .fetch_one(&mut database)
+    .await
+    .unwrap();
+    assert_eq!(read as usize, world.deployment.tokens.len());
+    let page = world.get(&path).await;
+    assert_eq!(page["data"][0]["tokenSymbol"], Value::Null);
+    world.server.stop().await;
+}

@@ -1,0 +1,249 @@
+//! `chaincast verify` against a database that somebody changed by hand.
+
+use sqlx::{PgConnection, Row};
+
+use crate::support::{World, run_to_end};
+
+async fn verify(world: &World, more: &[&str]) -> (i32, String, String) {
+    let mut arguments = vec!["verify", "--config", world.config.to_str().unwrap()];
+    arguments.extend(more);
+    run_to_end(&arguments).await
+}
+
+async fn change(database: &mut PgConnection, statement: &str) {
+    let done = sqlx::query(statement).execute(database).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{statement}");
+}
+
+/// Block and position of the rows that a query finds, in its order.
+async fn places(database: &mut PgConnection, query: &str) -> Vec<(i64, i32)> {
+    let rows = sqlx::query(query).fetch_all(database).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_no_difference_beside_a_running_indexer() {
+    let world = World::start().await;
+    world.transfer("LINK", 7).await;
+    let (head, _) = world.caught_up().await;
+    let (code, said, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(
+        said.contains(&format!("compared blocks 0 to {head}: {} blocks", head + 1))
+            && said.contains("no difference"),
+        "{said}"
+    );
+    let (code, said, error) =
+        verify(&world, &["--chain", "31337", "--from", "2", "--to", "3"]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(said.contains("compared blocks 2 to 3: 2 blocks"), "{said}");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
+    let world = World::start().await;
+    for amount in 1..=6 {
+        world.transfer("LINK", amount).await;
+    }
+    world.control.mine(3).await.unwrap();
+    let (head, _) = world.caught_up().await;
+    let head = head as i64;
+    let World {
+        server,
+        anvil,
+        database,
+        config,
+        dir,
+        market,
+        control,
+        deployment,
+    } = world;
+    server.stop().await;
+    let server = crate::support::Server::start(&[
+        "serve",
+        "--role",
+        "gateway",
+        "--config",
+        config.to_str().unwrap(),
+    ])
+    .await;
+    let world = World {
+        server,
+        anvil,
+        database,
+        config,
+        dir,
+        market,
+        control,
+        deployment,
+    };
+    let mut database = world.database().await;
+    // The six transfers, each in a block of its own, newest last.
+    let mut moved = places(
+        &mut database,
+        "SELECT block_number, log_index FROM transfers ORDER BY block_number DESC, log_index DESC LIMIT 6",
+    )
+    .await;
+    moved.reverse();
+    let tick = places(
+        &mut database,
+        "SELECT block_number, log_index FROM ticks WHERE chain_id = 31337 ORDER BY block_number LIMIT 1",
+    )
+    .await[0];
+    let at = |index: usize| moved[index].0;
+    let mut expected = Vec::new();
+    let mut lie = async |statement: String, line: String| {
+        change(&mut database, &statement).await;
+        expected.push(line);
+    };
+    let (block, log) = moved[0];
+    lie(
+        format!("UPDATE transactions SET value = 5 WHERE block_number = {block}"),
+        format!("block {block}: transactions transaction_index 0: value: stored 5, node 0"),
+    )
+    .await;
+    lie(
+        format!("UPDATE transactions SET hash = decode(repeat('ab', 32), 'hex') WHERE block_number = {}", at(1)),
+        format!("block {}: transactions transaction_index 0: hash: stored 0xabab", at(1)),
+    )
+    .await;
+    lie(
+        format!(
+            "UPDATE transfers SET amount = 1000000 WHERE block_number = {}",
+            at(1)
+        ),
+        format!(
+            "block {}: transfers log_index {} position 0: amount: stored 1000000, node 2",
+            at(1),
+            moved[1].1
+        ),
+    )
+    .await;
+    lie(
+        format!(
+            "DELETE FROM logs WHERE block_number = {} AND log_index = {}",
+            at(2),
+            moved[2].1
+        ),
+        format!(
+            "block {}: logs log_index {}: missing, but the node has it",
+            at(2),
+            moved[2].1
+        ),
+    )
+    .await;
+    lie(
+        format!("DELETE FROM transfers WHERE block_number = {}", at(3)),
+        format!(
+            "block {}: transfers log_index {} position 0: missing, but the node has it",
+            at(3),
+            moved[3].1
+        ),
+    )
+    .await;
+    lie(
+        format!(
+            "INSERT INTO logs (chain_id, block_number, log_index, transaction_index, address, data)
+             VALUES (31337, {}, 99, 0, decode(repeat('00', 20), 'hex'), '')",
+            at(3)
+        ),
+        format!(
+            "block {}: logs log_index 99: stored, but the node has none",
+            at(3)
+        ),
+    )
+    .await;
+    lie(
+        format!("UPDATE logs SET topic1 = NULL WHERE block_number = {block} AND log_index = {log}"),
+        format!("block {block}: logs log_index {log}: topic1: stored null, node 0x"),
+    )
+    .await;
+    lie(
+        format!(
+            "UPDATE blocks SET gas_used = gas_used + 1 WHERE number = {}",
+            at(2)
+        ),
+        format!("block {}: blocks: gas_used: stored ", at(2)),
+    )
+    .await;
+    lie(
+        format!(
+            "UPDATE blocks SET hash = decode(repeat('cd', 32), 'hex') WHERE number = {}",
+            head - 1
+        ),
+        format!("block {}: blocks: hash: stored 0xcdcd", head - 1),
+    )
+    .await;
+    lie(
+        format!("DELETE FROM blocks WHERE number = {}", at(5)),
+        format!("block {}: blocks: missing, but the node has it", at(5)),
+    )
+    .await;
+    lie(
+        format!(
+            "UPDATE ticks SET block_hash = decode(repeat('ef', 32), 'hex')
+             WHERE id = (SELECT id FROM ticks WHERE block_number = {} AND log_index = {} LIMIT 1)",
+            tick.0, tick.1
+        ),
+        format!("block {}: ticks: tick ", tick.0),
+    )
+    .await;
+    lie(
+        format!(
+            "INSERT INTO blocks SELECT (b).* FROM (SELECT jsonb_populate_record(b, jsonb_build_object(
+                 'number', {}, 'hash', '\\x' || repeat('11', 32))) AS b FROM blocks b WHERE number = {head}) t",
+            head + 5
+        ),
+        format!("block {}: blocks: 1 stored outside of the indexed blocks", head + 5),
+    )
+    .await;
+    expected.push(format!(
+        "block {head}: chains: the cursor is at block {head} "
+    ));
+    expected.push(format!("block {head}: blocks: parent_hash: stored "));
+    let (code, said, error) = verify(&world, &[]).await;
+    assert_eq!(code, 1, "{said}{error}");
+    for line in &expected {
+        let line = format!("chain 31337 {line}");
+        assert!(said.contains(&line), "no {line:?} in:\n{said}");
+    }
+    assert!(
+        error.contains("differences between the database and the node"),
+        "{error}"
+    );
+    let listed = said
+        .lines()
+        .filter(|line| line.starts_with("chain 31337 block"))
+        .count();
+
+    let (code, said, _) = verify(&world, &["--limit", "2"]).await;
+    assert_eq!(code, 1);
+    let short = said
+        .lines()
+        .filter(|line| line.starts_with("chain 31337 block"))
+        .count();
+    assert_eq!(short, 2, "{said}");
+    assert!(
+        said.contains(&format!("… and {} more", listed - 2)),
+        "{said}"
+    );
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_refuses_what_it_cannot_compare_and_says_why() {
+    let world = World::start().await;
+    let (code, _, error) = verify(&world, &["--from", "9", "--to", "3"]).await;
+    assert_eq!(code, 2, "{error}");
+    let (code, _, error) = verify(&world, &["--chain", "5"]).await;
+    assert_eq!(code, 2);
+    assert!(error.contains("chain 5 is not among"), "{error}");
+    let (code, _, error) = verify(&world, &["--from", "999999"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("no block from 999999 on to compare"),
+        "{error}"
+    );
+    world.server.stop().await;
+}
