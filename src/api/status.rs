@@ -48,6 +48,9 @@ pub(super) struct ChainStatus {
     /// The first block that is indexed.
     #[schema(required)]
     start_block: Option<u64>,
+    /// How much of its blocks is indexed: `blocks`, `logs` or `transfers`.
+    #[schema(required)]
+    index: Option<&'static str>,
     /// The newest indexed canonical block.
     #[schema(required)]
     head: Option<BlockMark>,
@@ -55,7 +58,7 @@ pub(super) struct ChainStatus {
     safe: Option<BlockMark>,
     #[schema(required)]
     finalized: Option<BlockMark>,
-    /// Every block up to here was compared with the node.
+    /// Every block up to here passed the checks that prove what is indexed of it.
     #[serde(rename = "verified_through")]
     #[schema(required)]
     verified_through: Option<u64>,
@@ -221,6 +224,7 @@ impl ChainStatus {
         Self {
             chain_id,
             start_block: row.map(|row| row.start_block),
+            index: row.map(|row| row.index.name()),
             head: head.map(BlockMark::from),
             safe: row.and_then(|row| row.safe).map(BlockMark::from),
             finalized: row.and_then(|row| row.finalized).map(BlockMark::from),

@@ -13,8 +13,11 @@ use super::{
     wire::{Address, Bytes, Hash, Quantity},
 };
 use crate::{
-    model::ChainId,
-    store::read::{LogRow, TransactionDetail, TransactionRow},
+    model::{B256, ChainId, IndexMode},
+    store::{
+        Store,
+        read::{LogRow, TransactionDetail, TransactionRow},
+    },
 };
 
 /// What became of a transaction.
@@ -153,12 +156,24 @@ pub(super) async fn read_transaction(
     let chain = state.chain(query.chain)?;
     let hash = segment.hash()?;
     let detail = state.store.read_transaction(chain, hash).await?;
-    let detail = detail.ok_or_else(|| {
-        Problem::not_found(format!(
-            "transaction {hash} is not in an indexed block of chain {chain}"
-        ))
-    })?;
-    Ok(Json(Transaction::new(chain, detail)))
+    match detail {
+        Some(detail) => Ok(Json(Transaction::new(chain, detail))),
+        None => Err(missing(&state.store, chain, hash).await?),
+    }
+}
+
+/// Why a transaction is not there.
+async fn missing(store: &Store, chain: ChainId, hash: B256) -> Result<Problem, Problem> {
+    let rows = store.read_chains(&[chain]).await?;
+    let index = rows.first().map(|row| row.index).unwrap_or_default();
+    Ok(Problem::not_found(match index {
+        IndexMode::Blocks => {
+            format!("transaction {hash} is not in an indexed block of chain {chain}")
+        }
+        IndexMode::Logs | IndexMode::Transfers => {
+            format!("of chain {chain} no transactions are indexed: its index is \"{index}\"")
+        }
+    }))
 }
 
 /// Parameters of a list that has no filter.

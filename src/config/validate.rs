@@ -6,8 +6,8 @@ use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
-    model::Secret,
-    source::price::PriceConfigError,
+    model::{IndexMode, Secret},
+    source::{chain::ChainConfig, price::PriceConfigError},
 };
 
 /// Providers of a chain beyond which nobody means it.
@@ -233,6 +233,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 100 to 86400000",
         );
         check(
+            (1..=100_000).contains(&chain.log_range_blocks),
+            &key("log_range_blocks"),
+            "must be 1 to 100000",
+        );
+        check(
             (1..=100_000).contains(&chain.max_reorg_depth),
             &key("max_reorg_depth"),
             "must be 1 to 100000",
@@ -396,6 +401,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             ids.contains(&chain),
             &format!("prices.sources.{at}.chain_id"),
             "is not among [[chains]]",
+        );
+        let transfers = |of: &ChainConfig| of.chain_id == chain && of.index == IndexMode::Transfers;
+        check(
+            !config.chains.iter().any(transfers),
+            &format!("prices.sources.{at}.chain_id"),
+            "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
         );
     }
 

@@ -8,6 +8,8 @@ use super::{Address, B256, BlockRef, U256};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedBlock {
     pub header: BlockHeader,
+    /// How many transactions it has: as many as `transactions`, where these are indexed.
+    pub transaction_count: u32,
     pub transactions: Vec<IndexedTransaction>,
     pub logs: Vec<IndexedLog>,
     pub transfers: Vec<Transfer>,

@@ -5,6 +5,7 @@ mod block;
 mod channel;
 mod contract;
 mod event;
+mod index_mode;
 mod number;
 mod price;
 mod secret;
@@ -22,6 +23,7 @@ pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
     BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, Reorg,
 };
+pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
 pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
 pub use secret::Secret;

@@ -13,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod imports;
 mod metrics;
+mod modes;
 mod observe;
 mod outage;
 mod page;

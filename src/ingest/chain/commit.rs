@@ -64,7 +64,7 @@ impl Session<'_> {
                 news.extend(contracts.taken_back(channels, ancestor, &blocks));
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
-            let proven = parts.config.checks.all();
+            let proven = parts.config.claims_proof();
             match step.encoded {
                 Some(batch) if step.below => {
                     stored::prepend_batch(&mut transaction, batch, proven).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::{B256, BlockRef, ChainId},
+    model::{B256, BlockRef, ChainId, IndexMode},
     source::chain::NodeError,
     store::StoreError,
 };
@@ -47,6 +47,15 @@ pub enum IngestError {
         expected: B256,
     },
     #[error(
+        "chain {chain_id} is indexed with index = \"{stored}\", but \"{configured}\" is configured: set chains.index \
+         back, or use another database"
+    )]
+    IndexModeChanged {
+        chain_id: ChainId,
+        stored: IndexMode,
+        configured: IndexMode,
+    },
+    #[error(
         "chain {chain_id}: the node follows a branch that leaves the indexed one below block {}, {limit}. If that is \
          right, raise chains.max_reorg_depth when it is the limit, or drop what is stored and index again (`chaincast \
          dev` does that with --reset); if not, point chains.rpc_url at another node. The indexed head is block {} {}",
@@ -85,6 +94,7 @@ impl IngestError {
             Self::Silent { .. } | Self::Unlinked { .. } => false,
             Self::DifferentChain { .. }
             | Self::StartBlockMoved { .. }
+            | Self::IndexModeChanged { .. }
             | Self::ReorgTooDeep { .. } => true,
         }
     }

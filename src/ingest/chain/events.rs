@@ -27,7 +27,7 @@ impl Announcer {
             parent_hash: header.parent_hash,
             timestamp: now_ms(),
             block_timestamp: header.timestamp,
-            transactions: block.transactions.len() as u64,
+            transactions: block.transaction_count.into(),
             gas_used: header.gas_used.to_string(),
             gas_limit: header.gas_limit.to_string(),
             base_fee_per_gas: header.base_fee_per_gas.map(|fee| fee.to_string()),

@@ -217,6 +217,7 @@ impl Parts {
 
     fn check_identity(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
         self.check_genesis(state, genesis)?;
+        self.check_mode(state)?;
         match state.head {
             Some(_) => self.check_start(state.start_block),
             None => Ok(()),
@@ -243,6 +244,17 @@ impl Parts {
             chain_id: self.config.chain_id,
             stored,
             configured: self.config.start_block,
+        })
+    }
+
+    fn check_mode(&self, state: &stored::ChainState) -> Result<(), IngestError> {
+        if state.head.is_none() || state.index_mode == self.config.index {
+            return Ok(());
+        }
+        Err(IngestError::IndexModeChanged {
+            chain_id: self.config.chain_id,
+            stored: state.index_mode,
+            configured: self.config.index,
         })
     }
 }

@@ -81,6 +81,9 @@ impl<'a> Session<'a> {
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
         parts.check_genesis(&state, genesis)?;
+        parts.check_mode(&state)?;
+        let mode = stored::set_index_mode(writer.connection(), chain_id, parts.config.index);
+        parts.within(PATIENCE, mode).await?;
         let depth = parts.config.confirmations;
         let told = watches::set_confirmations(writer.connection(), chain_id, depth);
         parts.within(PATIENCE, told).await?;

@@ -8,6 +8,7 @@ mod follow;
 mod gate;
 mod inverse;
 mod lab;
+mod modes;
 mod property;
 mod providers;
 mod proxy;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use alloy::primitives::{B256, Bloom, keccak256};
+use alloy::primitives::{Address, B256, Bloom, BloomInput, keccak256};
 
 use super::wire::RawLog;
 
@@ -24,22 +24,42 @@ thread_local! {
 
 /// The filter over some logs.
 pub(super) fn bloom_of(logs: &[RawLog]) -> Bloom {
+    bloom_over(logs.iter().map(|log| (&log.address, log.topics.as_slice())))
+}
+
+/// The filter over logs with these addresses and topics.
+pub(super) fn bloom_over<'l>(logs: impl Iterator<Item = (&'l Address, &'l [B256])>) -> Bloom {
     let mut bloom = Bloom::ZERO;
-    if logs.is_empty() {
-        return bloom;
+    for (address, topics) in logs {
+        with_hashes(|hashes| {
+            bloom.m3_2048_hashed(&remembered(hashes, address.as_slice()));
+            for topic in topics {
+                bloom.m3_2048_hashed(&remembered(hashes, topic.as_slice()));
+            }
+        });
     }
+    bloom
+}
+
+/// Whether what a filter is over may have a log with this address and these topics. `false` is sure.
+pub(super) fn may_hold(bloom: &Bloom, address: Option<&Address>, topics: &[B256]) -> bool {
+    with_hashes(|hashes| {
+        let mut holds = |input: &[u8]| {
+            let hash = remembered(hashes, input);
+            bloom.contains_input(BloomInput::Hash(hash))
+        };
+        address.is_none_or(|address| holds(address.as_slice()))
+            && topics.iter().all(|topic| holds(topic.as_slice()))
+    })
+}
+
+fn with_hashes<T>(work: impl FnOnce(&mut [Option<Place>]) -> T) -> T {
     HASHES.with_borrow_mut(|hashes| {
         if hashes.is_empty() {
             hashes.resize_with(PLACES, || None);
         }
-        for log in logs {
-            bloom.m3_2048_hashed(&remembered(hashes, log.address.as_slice()));
-            for topic in &log.topics {
-                bloom.m3_2048_hashed(&remembered(hashes, topic.as_slice()));
-            }
-        }
-    });
-    bloom
+        work(hashes)
+    })
 }
 
 fn remembered(hashes: &mut [Option<Place>], input: &[u8]) -> B256 {

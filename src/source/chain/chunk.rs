@@ -17,7 +17,7 @@ use super::{
     verify::{CHECKS, Times, verify_timed},
     wire::{RawHeader, RawReceipt},
 };
-use crate::model::IndexedBlock;
+use crate::model::{IndexMode, IndexedBlock};
 
 /// Receipts of one request, from a node that gives them only one by one.
 const SINGLE_RECEIPTS: usize = 100;
@@ -49,7 +49,7 @@ impl Workers {
     }
 
     /// Runs `work` on a thread, and says how long it waited for one.
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> (T, Duration) {
@@ -77,6 +77,9 @@ impl Node {
         checks: ChecksConfig,
         workers: Workers,
     ) -> Result<Chunk, NodeError> {
+        if self.index != IndexMode::Blocks {
+            return self.log_chunk(from, to, checks, workers).await;
+        }
         loop {
             let pass = self.pace.enter().await;
             let blocks = usize::try_from(to - from)
@@ -242,7 +245,7 @@ impl Node {
     }
 
     /// What history cost the processor, by stage and check.
-    fn count_times(&self, decoded: Duration, times: &Times) {
+    pub(super) fn count_times(&self, decoded: Duration, times: &Times) {
         let count = |stage: &'static str, took: Duration| {
             metrics::counter!(
                 "chaincast_chain_work_microseconds_total",

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::ProviderConfig;
-use crate::model::{ChainId, Secret};
+use crate::model::{ChainId, IndexMode, Secret};
 
 /// `[[chains]]`
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +40,12 @@ pub struct ChainConfig {
     /// The longest `Retry-After` that is obeyed, in ms.
     #[serde(default = "rest_max_ms")]
     pub rest_max_ms: u64,
+    /// How much of each block is indexed; must not change once indexed.
+    #[serde(default)]
+    pub index: IndexMode,
+    /// Blocks of one `eth_getLogs`, at most, where only logs are indexed; fewer when the node refuses so many.
+    #[serde(default = "log_range_blocks")]
+    pub log_range_blocks: usize,
     /// First block to index; must not change once indexed.
     #[serde(default)]
     pub start_block: u64,
@@ -105,6 +111,8 @@ impl ChainConfig {
             lag_blocks: lag_blocks(),
             provider_poll_ms: provider_poll_ms(),
             rest_max_ms: rest_max_ms(),
+            index: IndexMode::Blocks,
+            log_range_blocks: log_range_blocks(),
             start_block: 0,
             poll_interval_ms: poll_interval_ms(),
             request_timeout_ms: request_timeout_ms(),
@@ -121,6 +129,17 @@ impl ChainConfig {
             watch_polls: watch_polls(),
             dropped_after_ms: dropped_after_ms(),
             checks: checks(),
+        }
+    }
+
+    /// Whether the checks that are on prove what is indexed, so that `verified_through` may say so: whole blocks by all
+    /// of them, logs by the header's hash and bloom. Transfers alone are asked for by topic, and nothing in a header
+    /// shows that none was left out.
+    pub fn claims_proof(&self) -> bool {
+        match self.index {
+            IndexMode::Blocks => self.checks.all(),
+            IndexMode::Logs => self.checks.block_hash && self.checks.logs_bloom,
+            IndexMode::Transfers => false,
         }
     }
 }
@@ -203,6 +222,10 @@ fn provider_poll_ms() -> u64 {
 
 fn rest_max_ms() -> u64 {
     60_000
+}
+
+fn log_range_blocks() -> usize {
+    2_000
 }
 
 fn poll_interval_ms() -> u64 {

@@ -1,6 +1,6 @@
 //! From a node's answer to the rows that are stored. Pure.
 
-use super::{RawBlock, transfers::transfers_in, verify::effective_gas_price};
+use super::{RawBlock, RawHeader, transfers::transfers_in, verify::effective_gas_price};
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
 
 /// Logs of a block beyond which an index would not fit its column.
@@ -58,28 +58,34 @@ pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
         }
     }
     Ok(IndexedBlock {
-        header: BlockHeader {
-            number: header.number,
-            hash: header.hash,
-            parent_hash: header.parent_hash,
-            timestamp: header.timestamp,
-            miner: header.beneficiary,
-            gas_used: header.gas_used,
-            gas_limit: header.gas_limit,
-            base_fee_per_gas: header.base_fee_per_gas,
-            difficulty: header.difficulty.unwrap_or_default(),
-            size: header.size,
-            state_root: header.state_root,
-            transactions_root: header.transactions_root,
-            receipts_root: header.receipts_root,
-            extra_data: header.extra_data,
-            mix_hash: header.mix_hash,
-            nonce: header.nonce,
-            blob_gas_used: header.blob_gas_used,
-            excess_blob_gas: header.excess_blob_gas,
-        },
+        header: header_of(header),
+        transaction_count: transactions.len() as u32,
         transfers: transfers_in(&logs),
         transactions,
         logs,
     })
+}
+
+/// What is stored of a header.
+pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
+    BlockHeader {
+        number: header.number,
+        hash: header.hash,
+        parent_hash: header.parent_hash,
+        timestamp: header.timestamp,
+        miner: header.beneficiary,
+        gas_used: header.gas_used,
+        gas_limit: header.gas_limit,
+        base_fee_per_gas: header.base_fee_per_gas,
+        difficulty: header.difficulty.unwrap_or_default(),
+        size: header.size,
+        state_root: header.state_root,
+        transactions_root: header.transactions_root,
+        receipts_root: header.receipts_root,
+        extra_data: header.extra_data,
+        mix_hash: header.mix_hash,
+        nonce: header.nonce,
+        blob_gas_used: header.blob_gas_used,
+        excess_blob_gas: header.excess_blob_gas,
+    }
 }

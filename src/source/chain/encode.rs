@@ -15,7 +15,7 @@ use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
 pub(super) const DEPOSIT: u8 = 0x7e;
 
 /// The header that is hashed.
-pub(super) fn header(raw: &RawHeader) -> Result<Header, String> {
+pub(super) fn header<T>(raw: &RawHeader<T>) -> Result<Header, String> {
     let missing = |field: &str| format!("its hash cannot be recomputed: it has no {field}");
     Ok(Header {
         parent_hash: raw.parent_hash,
@@ -273,3 +273,7 @@ fn list(payload_length: usize) -> RlpHeader {
 #[cfg(test)]
 #[path = "encode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "deposit_tests.rs"]
+mod deposits;

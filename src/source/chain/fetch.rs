@@ -10,7 +10,7 @@ use super::{
     verify::verify,
     wire::{RawHeader, RawReceipt},
 };
-use crate::model::{B256, BlockRef, IndexedBlock};
+use crate::model::{B256, BlockRef, IndexMode, IndexedBlock};
 
 /// Requests in flight for the receipts of one block, when the node gives them only one by one.
 const SINGLE_RECEIPTS_AT_ONCE: usize = 16;
@@ -31,6 +31,9 @@ impl Node {
         wanted: Wanted,
         checks: &ChecksConfig,
     ) -> Result<IndexedBlock, NodeError> {
+        if self.index != IndexMode::Blocks {
+            return self.log_block(wanted, checks).await;
+        }
         let block = self.raw_block(wanted).await?;
         verify(&block, checks).map_err(|error| {
             self.counted(NodeError::Check {

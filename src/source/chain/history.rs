@@ -20,12 +20,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
 };
-use crate::model::IndexedBlock;
+use crate::model::{IndexMode, IndexedBlock};
 
 /// Memory is counted in these.
 const UNIT: usize = 1024;
 /// About what a block takes before any was seen, in bytes of the node's answer.
 const FIRST_GUESS: usize = 64 * 1024;
+/// A segment of logs alone takes about this of the node's answers, in bytes.
+const LOG_SEGMENT: usize = 4 * 1024 * 1024;
 /// How often a request is tried when the node asks for less, or breaks off; then the error is told.
 const ATTEMPTS: u32 = 6;
 
@@ -87,10 +89,22 @@ impl History {
         // What is not asked for yet waits here in order; what is, is bounded by the memory and by the nodes' limits.
         let (hand_over, coming) = mpsc::channel(config.concurrency.max(1));
         let units = config.backfill_memory_bytes / UNIT;
-        let segment = config.request_blocks.max(1) as u64;
+        let (index, request, range_most) = (
+            config.index,
+            config.request_blocks.max(1),
+            config.log_range_blocks.max(1),
+        );
         let dispatching = async move {
             let memory = Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)));
-            for (from, to) in segments(range, segment, direction) {
+            // Of logs alone blocks are small or large by their number: as many as take about the same.
+            let size = || match index {
+                IndexMode::Blocks => request as u64,
+                _ => {
+                    let block = source.block_bytes.load(Ordering::Relaxed).max(1);
+                    (LOG_SEGMENT / block).clamp(1, range_most) as u64
+                }
+            };
+            for (from, to) in segments(range, size, direction) {
                 // In order, so that the next to be handed over always has its share. Half at most: the rest of the
                 // way holds less than the other half, and gives it back.
                 let guess = (to - from + 1) as usize * source.block_bytes.load(Ordering::Relaxed);
@@ -129,7 +143,7 @@ impl History {
 /// The segments of a range, in the order of the walk.
 fn segments(
     range: RangeInclusive<u64>,
-    size: u64,
+    size: impl Fn() -> u64 + Send,
     direction: Direction,
 ) -> impl Iterator<Item = (u64, u64)> + Send {
     let (mut low, mut high) = (*range.start(), *range.end());
@@ -138,7 +152,7 @@ fn segments(
         if done {
             return None;
         }
-        let step = (size - 1).min(high - low);
+        let step = (size() - 1).min(high - low);
         done = step == high - low;
         Some(match direction {
             Direction::Up => {
@@ -245,7 +259,7 @@ mod tests {
     use super::*;
 
     fn all(range: RangeInclusive<u64>, size: u64, direction: Direction) -> Vec<(u64, u64)> {
-        segments(range, size, direction).collect()
+        segments(range, || size, direction).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Promises that an [`IndexedBlock`](crate::model::IndexedBlock) handed out is of one hash, with every receipt, and
 //! passed the checks that are on. Assumes nothing of the node: it may lag, lie, answer from two branches, or go away.
 
+mod arbitrum;
 mod backoff;
 mod batch;
 mod bloom;
@@ -15,6 +16,7 @@ mod fetch;
 mod head;
 mod history;
 mod limit;
+mod logs;
 mod lookup;
 mod pace;
 mod providers;

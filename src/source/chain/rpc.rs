@@ -4,7 +4,7 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,10 @@ use serde::Deserialize;
 use super::{
     ChainConfig, NodeError, ProviderConfig, limit::Limit, pace::Pace, providers::request_took,
 };
-use crate::model::{B256, BlockRef, ChainId, Secret};
+use crate::model::{B256, BlockRef, ChainId, IndexMode, Secret};
+
+/// What the logs of a block take before any were seen.
+const LOG_BLOCK_BYTES: usize = 64 * 1024;
 
 /// A node, reached over HTTP.
 pub struct Node {
@@ -38,6 +41,11 @@ pub struct Node {
     pub(super) single_receipts: AtomicBool,
     /// How much of history it is asked for at once.
     pub(super) pace: Pace,
+    pub(super) index: IndexMode,
+    /// The same for `eth_getLogs`, where only logs are indexed.
+    pub(super) log_pace: Pace,
+    /// What the logs of a block took lately, in bytes of the answer.
+    pub(super) log_block_bytes: AtomicUsize,
     /// A larger answer is refused, in bytes.
     pub(super) response_bytes: usize,
 }
@@ -117,6 +125,12 @@ impl Node {
             return Err(bad(format!("its scheme is {}", url.scheme())));
         }
         let timeout = Duration::from_millis(config.request_timeout_ms);
+        let rest_max = Duration::from_millis(config.rest_max_ms);
+        // Headers and logs share what may be in flight.
+        let for_logs = match config.index {
+            IndexMode::Blocks => 0,
+            IndexMode::Logs | IndexMode::Transfers => config.concurrency / 2,
+        };
         let mut client = reqwest::Client::builder()
             .timeout(timeout)
             .tcp_nodelay(true);
@@ -137,9 +151,12 @@ impl Node {
             single_receipts: AtomicBool::new(false),
             pace: Pace::new(Limit::new(
                 config.request_blocks,
-                config.concurrency,
-                Duration::from_millis(config.rest_max_ms),
+                config.concurrency - for_logs,
+                rest_max,
             )),
+            index: config.index,
+            log_pace: Pace::new(Limit::new(config.log_range_blocks, for_logs, rest_max)),
+            log_block_bytes: AtomicUsize::new(LOG_BLOCK_BYTES),
             response_bytes: config.response_bytes,
         })
     }

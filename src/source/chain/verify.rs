@@ -12,7 +12,7 @@ use alloy::{
 };
 
 use super::{
-    ChecksConfig, RawBlock, Senders,
+    ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
     encode,
     wire::{RawHeader, RawReceipt, RawTransaction},
@@ -112,7 +112,7 @@ pub(super) fn verify_timed(
 }
 
 /// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3).
-fn block_hash(header: &RawHeader) -> Result<(), String> {
+pub(super) fn block_hash<T>(header: &RawHeader<T>) -> Result<(), String> {
     let recomputed = encode::header(header)?.hash_slow();
     equal("its header hashes to", recomputed, header.hash)
 }
@@ -133,6 +133,7 @@ fn transactions_root(block: &RawBlock, envelopes: &[Option<TxEnvelope>]) -> Resu
         match envelope {
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
             None if encode::deposit(sent, &mut encoded.bytes).is_some() => {}
+            None if arbitrum::transaction(sent, &mut encoded.bytes).is_some() => {}
             None => {
                 return Err(format!(
                     "the encoding of transaction {index}, type {}, is not known, so its root cannot be recomputed",

@@ -14,7 +14,7 @@ use crate::model::BlockRef;
 /// 7685, 7928, 7843).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RawHeader {
+pub struct RawHeader<T = Vec<RawTransaction>> {
     pub hash: B256,
     pub parent_hash: B256,
     #[serde(rename = "sha3Uncles")]
@@ -60,11 +60,12 @@ pub struct RawHeader {
     /// Bytes of the encoded block; not part of the header.
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
-    /// Whole transactions, moved to [`RawBlock::transactions`]. Here because `flatten` would keep all text first.
-    pub(super) transactions: Vec<RawTransaction>,
+    /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
+    /// would keep all text first.
+    pub(super) transactions: T,
 }
 
-impl RawHeader {
+impl<T> RawHeader<T> {
     pub fn block_ref(&self) -> BlockRef {
         BlockRef {
             number: self.number,
@@ -124,6 +125,31 @@ pub struct RawTransaction {
     pub mint: Option<U256>,
     #[serde(default)]
     pub is_system_tx: Option<bool>,
+    /// Of Arbitrum's own transactions, as are those below. Behind pointers, because other chains have none.
+    #[serde(default)]
+    pub request_id: Option<Box<B256>>,
+    #[serde(default)]
+    pub ticket_id: Option<Box<B256>>,
+    #[serde(default)]
+    pub refund_to: Option<Box<Address>>,
+    #[serde(default)]
+    pub max_refund: Option<Box<U256>>,
+    #[serde(default)]
+    pub submission_fee_refund: Option<Box<U256>>,
+    #[serde(default)]
+    pub l1_base_fee: Option<Box<U256>>,
+    #[serde(default)]
+    pub deposit_value: Option<Box<U256>>,
+    #[serde(default)]
+    pub retry_to: Option<Box<Address>>,
+    #[serde(default)]
+    pub retry_value: Option<Box<U256>>,
+    #[serde(default)]
+    pub retry_data: Option<Box<Bytes>>,
+    #[serde(default)]
+    pub beneficiary: Option<Box<Address>>,
+    #[serde(default)]
+    pub max_submission_fee: Option<Box<U256>>,
 }
 
 impl RawTransaction {

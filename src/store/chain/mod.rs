@@ -23,7 +23,7 @@ pub use batch::{Batch, RowCounts};
 pub use halts::{halt, unhalt};
 pub use prepend::prepend_batch;
 pub use providers::{ProviderRow, record_providers};
-pub use state::{ChainState, Tags, record_node, record_tags, register, state};
+pub use state::{ChainState, Tags, record_node, record_tags, register, set_index_mode, state};
 pub use unwind::unwind;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};

@@ -122,7 +122,7 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     rows.fixed_or_null(header.nonce.as_deref());
     rows.natural_or_null("blob gas used", header.blob_gas_used)?;
     rows.natural_or_null("excess blob gas", header.excess_blob_gas)?;
-    rows.integer("number of transactions", block.transactions.len() as u64)?;
+    rows.integer("number of transactions", block.transaction_count.into())?;
     rows.integer("number of logs", block.logs.len() as u64)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{StoreError, bigint, hash};
-use crate::model::{B256, BlockRef, ChainId};
+use crate::model::{B256, BlockRef, ChainId, IndexMode};
 
 /// What is stored of a chain as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct ChainState {
     pub genesis_hash: B256,
     /// The first block that is indexed.
     pub start_block: u64,
+    /// How much of its blocks is indexed.
+    pub index_mode: IndexMode,
     /// The newest indexed block; `None` before the first.
     pub head: Option<BlockRef>,
     /// The node's `safe` block.
@@ -55,6 +57,20 @@ pub async fn register(
     state(connection, chain_id)
         .await?
         .ok_or_else(|| StoreError::Conflict(format!("chain {chain_id} vanished from the database")))
+}
+
+/// Says how much of a chain's blocks is indexed; once a block is, that stays as it is.
+pub async fn set_index_mode(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    mode: IndexMode,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE chains SET index_mode = $2 WHERE chain_id = $1 AND head_number IS NULL AND index_mode <> $2")
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(mode.name())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// What is stored of a chain; `None` when it never was registered.
@@ -126,10 +142,15 @@ fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
             _ => Ok(None),
         }
     };
+    let mode: String = row.try_get("index_mode")?;
     Ok(ChainState {
         chain_id,
         genesis_hash: hash(&row.try_get::<Vec<u8>, _>("genesis_hash")?, "genesis hash")?,
         start_block: row.try_get::<i64, _>("start_block")? as u64,
+        index_mode: IndexMode::of_name(&mode).ok_or_else(|| StoreError::Corrupt {
+            what: "index mode",
+            reason: format!("it is {mode:?}, which this version does not know"),
+        })?,
         head: block(number("head_number")?, "head_hash")?,
         safe_number: number("safe_number")?,
         finalized: block(number("finalized_number")?, "finalized_hash")?,

@@ -4,7 +4,7 @@ use super::{
     super::{Store, StoreError},
     row::{Reader, bigint},
 };
-use crate::model::{B256, ChainId};
+use crate::model::{B256, ChainId, IndexMode};
 
 /// A height that the chain's cursor names. Hash and header time are known when the block is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct HaltRow {
 pub struct ChainRow {
     pub chain_id: ChainId,
     pub start_block: u64,
+    /// How much of its blocks is indexed.
+    pub index: IndexMode,
     /// The newest indexed canonical block.
     pub head: Option<Mark>,
     pub safe: Option<Mark>,
@@ -69,7 +71,7 @@ impl Store {
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query(
-            "SELECT c.chain_id, c.start_block, c.verified_through, c.node_head, c.updated_at, c.node_seen_at,
+            "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.node_head, c.updated_at, c.node_seen_at,
                     (extract(epoch FROM now() - c.node_seen_at) * 1000)::bigint AS node_silent_ms,
                     c.head_number, c.head_hash, h.timestamp AS head_timestamp,
                     c.safe_number, s.hash AS safe_hash, s.timestamp AS safe_timestamp,
@@ -89,6 +91,7 @@ impl Store {
                 Ok(ChainRow {
                     chain_id: row.natural("chain_id")?,
                     start_block: row.natural("start_block")?,
+                    index: mode(&row)?,
                     head: mark(&row, "head_number", "head_hash", "head_timestamp")?,
                     safe: mark(&row, "safe_number", "safe_hash", "safe_timestamp")?,
                     finalized: mark(
@@ -122,4 +125,12 @@ fn mark(
         hash: row.hash_or_null(hash)?,
         timestamp: row.get(timestamp)?,
     }))
+}
+
+fn mode(row: &Reader<'_>) -> Result<IndexMode, StoreError> {
+    let name: String = row.get("index_mode")?;
+    IndexMode::of_name(&name).ok_or(StoreError::Corrupt {
+        what: "index mode",
+        reason: format!("it is {name:?}, which this version does not know"),
+    })
 }

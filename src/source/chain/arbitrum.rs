@@ -1,0 +1,239 @@
+//! Transactions of Arbitrum's own types as they are hashed. Pure.
+//!
+//! None has a signature: the sender is part of what is hashed. The types and the order of their fields are those of
+//! Nitro's fork of geth (`core/types/arb_types.go`).
+
+use alloy::{
+    primitives::{Address, B256, Bytes, TxKind, U256},
+    rlp::{BufMut, Encodable, Header},
+};
+
+use super::wire::RawTransaction;
+
+const DEPOSIT: u8 = 0x64;
+const UNSIGNED: u8 = 0x65;
+const CONTRACT: u8 = 0x66;
+const RETRY: u8 = 0x68;
+const SUBMIT_RETRYABLE: u8 = 0x69;
+const INTERNAL: u8 = 0x6a;
+
+/// Appends the encoding (EIP-2718); `None`, and nothing, for another type or when a field of the type is missing.
+pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
+    let chain = sent.chain_id?;
+    let (from, gas, nonce, data) = (&sent.from, &sent.gas, &sent.nonce, &sent.input);
+    let to = &receiver(sent.to);
+    let value = &sent.value.unwrap_or_default();
+    let fee = || sent.max_fee_per_gas.or(sent.gas_price);
+    match sent.kind() {
+        DEPOSIT => {
+            let to = &sent.to?;
+            put(out, DEPOSIT, &[&chain, request(sent)?, from, to, value]);
+        }
+        UNSIGNED => put(
+            out,
+            UNSIGNED,
+            &[&chain, from, nonce, &fee()?, gas, to, value, data],
+        ),
+        CONTRACT => put(
+            out,
+            CONTRACT,
+            &[&chain, request(sent)?, from, &fee()?, gas, to, value, data],
+        ),
+        RETRY => {
+            let ticket: &B256 = sent.ticket_id.as_deref()?;
+            let refund_to: &Address = sent.refund_to.as_deref()?;
+            let max_refund: &U256 = sent.max_refund.as_deref()?;
+            let refund: &U256 = sent.submission_fee_refund.as_deref()?;
+            let fee = fee()?;
+            let fields: [&dyn Encodable; 12] = [
+                &chain, nonce, from, &fee, gas, to, value, data, ticket, refund_to, max_refund,
+                refund,
+            ];
+            put(out, RETRY, &fields);
+        }
+        SUBMIT_RETRYABLE => {
+            let l1_base_fee: &U256 = sent.l1_base_fee.as_deref()?;
+            let deposited: &U256 = sent.deposit_value.as_deref()?;
+            let retry_to = receiver(sent.retry_to.as_deref().copied());
+            let retry_value: &U256 = sent.retry_value.as_deref()?;
+            let beneficiary: &Address = sent.beneficiary.as_deref()?;
+            let max_fee: &U256 = sent.max_submission_fee.as_deref()?;
+            let refund_to: &Address = sent.refund_to.as_deref()?;
+            let retry_data: &Bytes = sent.retry_data.as_deref()?;
+            let fee = fee()?;
+            let fields: [&dyn Encodable; 13] = [
+                &chain,
+                request(sent)?,
+                from,
+                l1_base_fee,
+                deposited,
+                &fee,
+                gas,
+                &retry_to,
+                retry_value,
+                beneficiary,
+                max_fee,
+                refund_to,
+                retry_data,
+            ];
+            put(out, SUBMIT_RETRYABLE, &fields);
+        }
+        INTERNAL => put(out, INTERNAL, &[&chain, data]),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn request(sent: &RawTransaction) -> Option<&B256> {
+    sent.request_id.as_deref()
+}
+
+fn receiver(to: Option<Address>) -> TxKind {
+    to.map_or(TxKind::Create, TxKind::Call)
+}
+
+fn put(out: &mut Vec<u8>, kind: u8, fields: &[&dyn Encodable]) {
+    out.put_u8(kind);
+    let header = Header {
+        list: true,
+        payload_length: fields.iter().map(|field| field.length()).sum(),
+    };
+    header.encode(out);
+    for field in fields {
+        field.encode(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::keccak256;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn repeated(byte: u8, bytes: usize) -> String {
+        format!("0x{}", format!("{byte:02x}").repeat(bytes))
+    }
+
+    fn hashed(transaction: &Value) -> Option<B256> {
+        let sent: RawTransaction = serde_json::from_value(transaction.clone()).unwrap();
+        let mut encoded = Vec::new();
+        self::transaction(&sent, &mut encoded)?;
+        Some(keccak256(&encoded))
+    }
+
+    /// One of each type with made-up contents; the hashes were made by Nitro.
+    fn samples() -> Vec<(Value, &'static str)> {
+        let of = |kind: &str, fields: Value| {
+            let mut sent = json!({
+                "type": kind, "hash": repeated(0, 32), "chainId": "0xa4b1", "from": repeated(0x11, 20),
+                "to": repeated(0x22, 20), "nonce": "0x0", "gas": "0x0", "gasPrice": "0x0", "value": "0x0",
+                "input": "0x", "v": "0x0", "r": "0x0", "s": "0x0",
+            });
+            let all = sent.as_object_mut().unwrap();
+            all.extend(fields.as_object().unwrap().clone());
+            sent
+        };
+        vec![
+            (
+                of(
+                    "0x64",
+                    json!({ "requestId": repeated(0xcc, 32), "value": "0x7b" }),
+                ),
+                "0xd53dd73b1b2534d4023508fa3c26f4c7ea74b923c0f190a8874dd689a2c1cd21",
+            ),
+            (
+                of(
+                    "0x65",
+                    json!({ "nonce": "0x7", "maxFeePerGas": "0x3039", "gas": "0x5208", "value": "0x64", "input": "0xdeadbeef" }),
+                ),
+                "0x815fe243a019e4903168fa746b13bc64eeb677d3f9f87ce40ff8ce95fe25eae4",
+            ),
+            (
+                of(
+                    "0x66",
+                    json!({ "requestId": repeated(0xaa, 32), "maxFeePerGas": "0x3039", "gas": "0xc350", "value": "0x1",
+                            "input": "0xabcdef" }),
+                ),
+                "0xb05db1de136f0945ec6ba3bdee8d432a02ba7a2b760501fbcfb2f32cef2e7825",
+            ),
+            (
+                of(
+                    "0x68",
+                    json!({ "nonce": "0x3", "maxFeePerGas": "0x22b", "gas": "0x13880", "value": "0x5", "input": "0x0102",
+                            "ticketId": repeated(0xbb, 32), "refundTo": repeated(0x33, 20), "maxRefund": "0x3e8",
+                            "submissionFeeRefund": "0x7d0" }),
+                ),
+                "0x365cb4747eec1a5703fde8496018afffc055ba835361159935bdefd051510bd5",
+            ),
+            (
+                of(
+                    "0x69",
+                    json!({ "requestId": repeated(0xaa, 32), "l1BaseFee": "0x64", "depositValue": "0xc8",
+                            "maxFeePerGas": "0x12c", "gas": "0x61a80", "retryTo": repeated(0x22, 20), "retryValue": "0x32",
+                            "beneficiary": repeated(0x44, 20), "maxSubmissionFee": "0x258",
+                            "refundTo": repeated(0x55, 20), "retryData": "0x01020304" }),
+                ),
+                "0x7c21633a95b29d2af5bf71d2efe4f36352e5aa8cf1980c968245d4b1069ad95e",
+            ),
+            (
+                of("0x6a", json!({ "input": "0x1122334455" })),
+                "0x5546c6af5de10e9bcaf1943ac8feddeb2ba2bb1f4252fddd69b16763fb454ab4",
+            ),
+        ]
+    }
+
+    #[test]
+    fn each_type_hashes_to_what_nitro_says() {
+        for (sent, hash) in samples() {
+            let expected: B256 = hash.parse().unwrap();
+            assert_eq!(hashed(&sent), Some(expected), "{}", sent["type"]);
+        }
+    }
+
+    #[test]
+    fn a_transaction_of_a_real_chain_hashes_to_its_hash() {
+        // Block 0x4c204bb of chain 4663, as its node tells it.
+        let sent = json!({
+            "blockHash": "0xd73db86f1603784df5fc164e8fe18756a926ded0922813be2ce269fe5a12c71b",
+            "blockNumber": "0x4c204bb",
+            "from": "0x00000000000000000000000000000000000a4b05",
+            "gas": "0x0",
+            "gasPrice": "0x0",
+            "hash": "0xfc214c19fee15e5d244c4ecefc4f979974f4177bd85d311e2dceba121733d4f8",
+            "input": "0x6bf6a42d000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000018e87a10000000000000000000000000000000000000000000000000000000004c204bb0000000000000000000000000000000000000000000000000000000000000000",
+            "nonce": "0x0",
+            "to": "0x00000000000000000000000000000000000a4b05",
+            "transactionIndex": "0x0",
+            "value": "0x0",
+            "type": "0x6a",
+            "chainId": "0x1237",
+            "v": "0x0",
+            "r": "0x0",
+            "s": "0x0",
+        });
+        let expected: B256 = sent["hash"].as_str().unwrap().parse().unwrap();
+        assert_eq!(hashed(&sent), Some(expected));
+    }
+
+    #[test]
+    fn a_type_that_lacks_a_field_or_is_not_arbitrums_is_not_made_up() {
+        for (mut sent, _) in samples() {
+            sent.as_object_mut().unwrap().remove("chainId");
+            assert_eq!(hashed(&sent), None);
+        }
+        for (kind, field) in [
+            (0, "requestId"),
+            (3, "ticketId"),
+            (4, "refundTo"),
+            (4, "retryData"),
+        ] {
+            let mut sent = samples().remove(kind).0;
+            sent.as_object_mut().unwrap().remove(field);
+            assert_eq!(hashed(&sent), None, "{field}");
+        }
+        let mut sent = samples().remove(0).0;
+        sent["type"] = json!("0x78");
+        assert_eq!(hashed(&sent), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Whether logs are those of a block: by the header's hash and bloom, and by how they are numbered. Pure.
+
+use alloy::primitives::{B256, Bloom};
+
+use super::wire::{Count, PlacedLog};
+use crate::{
+    model::{IndexMode, IndexedBlock, IndexedLog},
+    source::chain::{
+        ChecksConfig,
+        bloom::{bloom_over, may_hold},
+        decode::header_of,
+        transfers::{SIGNATURES, transfers_in},
+        wire::RawHeader,
+    },
+};
+
+/// Most topics of a log (Yellow Paper, LOG0 to LOG4).
+const TOPICS: usize = 4;
+
+/// A header of which no transaction was read.
+pub(super) type Light = RawHeader<Count>;
+
+/// Why the logs given for a block are not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// They are not this block's, or not well-formed.
+    Wrong(String),
+    /// The header's bloom is not over them: some are left out, or made up.
+    Bloom(String),
+    /// There is none, although the bloom allows for some. It may be right.
+    Perhaps,
+}
+
+/// Logs by the block of a range that they say they are of, in the order in which they came.
+pub(super) fn by_block(
+    logs: Vec<PlacedLog>,
+    from: u64,
+    count: usize,
+) -> Result<Vec<Vec<PlacedLog>>, String> {
+    let mut blocks = Vec::new();
+    blocks.resize_with(count, Vec::new);
+    for log in logs {
+        let block = log
+            .block_number
+            .checked_sub(from)
+            .and_then(|at| blocks.get_mut(usize::try_from(at).ok()?));
+        match block {
+            Some(block) => block.push(log),
+            None => {
+                return Err(format!(
+                    "a log of block {}, outside of the {count} from {from} on",
+                    log.block_number
+                ));
+            }
+        }
+    }
+    Ok(blocks)
+}
+
+/// Checks the logs of one block against its header.
+pub(super) fn judged(
+    header: &Light,
+    logs: &[PlacedLog],
+    mode: IndexMode,
+    checks: &ChecksConfig,
+) -> Result<(), Doubt> {
+    if let Some(log) = logs.iter().find(|log| log.block_hash != header.hash) {
+        return Err(Doubt::Wrong(format!(
+            "a log is of block {}",
+            log.block_hash
+        )));
+    }
+    let transactions = u64::from(header.transactions.0);
+    if let Some(log) = logs.iter().find(|log| {
+        log.removed || log.topics.len() > TOPICS || log.transaction_index >= transactions
+    }) {
+        return Err(Doubt::Wrong(format!(
+            "log {} of transaction {} of {transactions} has {} topics{}",
+            log.log_index,
+            log.transaction_index,
+            log.topics.len(),
+            if log.removed { " and was removed" } else { "" }
+        )));
+    }
+    if mode == IndexMode::Transfers {
+        transfers(header, logs, checks)
+    } else {
+        all(header, logs, checks)
+    }
+}
+
+/// All logs of the block: numbered without a hole, and the bloom is over exactly them.
+fn all(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
+    numbered(logs)?;
+    if checks.logs_bloom && bloom(logs) != header.logs_bloom {
+        return Err(Doubt::Bloom(format!(
+            "the bloom of its {} logs by eth_getLogs is not the header's",
+            logs.len()
+        )));
+    }
+    Ok(())
+}
+
+/// A bloom does not show that one of several logs with the same topics is left out; a hole in the numbers does. Nodes
+/// count within the block, some within the transaction.
+fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
+    let (mut in_transaction, mut within) = (true, 0);
+    let mut in_block = true;
+    let mut before = None;
+    for (log, position) in logs.iter().zip(0..) {
+        within = match before {
+            Some(before) if before == log.transaction_index => within + 1,
+            Some(before) if before > log.transaction_index => {
+                return Err(Doubt::Wrong("its logs are not in order".to_owned()));
+            }
+            _ => 0,
+        };
+        before = Some(log.transaction_index);
+        in_block &= log.log_index == position;
+        in_transaction &= log.log_index == within;
+    }
+    if in_block || in_transaction {
+        Ok(())
+    } else {
+        Err(Doubt::Wrong(
+            "the numbers of its logs have a hole".to_owned(),
+        ))
+    }
+}
+
+/// Some logs of the block: each is of the topics asked for and in the bloom, and they ascend.
+fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
+    if logs
+        .windows(2)
+        .any(|pair| pair[0].log_index >= pair[1].log_index)
+    {
+        return Err(Doubt::Wrong(
+            "the numbers of its logs do not rise".to_owned(),
+        ));
+    }
+    let other = |log: &&PlacedLog| {
+        log.topics
+            .first()
+            .is_none_or(|topic| !SIGNATURES.contains(topic))
+    };
+    if let Some(log) = logs.iter().find(other) {
+        return Err(Doubt::Wrong(format!(
+            "log {} is no transfer",
+            log.log_index
+        )));
+    }
+    if !checks.logs_bloom {
+        return Ok(());
+    }
+    let bloom = &header.logs_bloom;
+    if let Some(log) = logs
+        .iter()
+        .find(|log| !may_hold(bloom, Some(&log.address), &log.topics))
+    {
+        return Err(Doubt::Bloom(format!(
+            "log {} by eth_getLogs is not in the header's bloom",
+            log.log_index
+        )));
+    }
+    let possible = || {
+        SIGNATURES
+            .iter()
+            .any(|topic| may_hold(bloom, None, &[*topic]))
+    };
+    if logs.is_empty() && possible() {
+        return Err(Doubt::Perhaps);
+    }
+    Ok(())
+}
+
+fn bloom(logs: &[PlacedLog]) -> Bloom {
+    bloom_over(logs.iter().map(|log| (&log.address, log.topics.as_slice())))
+}
+
+/// The rows of a block whose logs were judged.
+pub(super) fn rows(
+    header: Light,
+    logs: Vec<PlacedLog>,
+    mode: IndexMode,
+) -> Result<IndexedBlock, String> {
+    let number = |number: u64| {
+        u32::try_from(number).map_err(|_| format!("the index {number} of a log is absurd"))
+    };
+    let logs = logs
+        .into_iter()
+        .zip(0_u64..)
+        .map(|(log, position)| {
+            Ok(IndexedLog {
+                // With all logs at hand the position is what the index means. Of some of them the node must know it.
+                index: number(if mode == IndexMode::Transfers {
+                    log.log_index
+                } else {
+                    position
+                })?,
+                transaction_index: number(log.transaction_index)?,
+                transaction_hash: Some(log.transaction_hash),
+                address: log.address,
+                topics: log.topics,
+                data: log.data,
+            })
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    let transaction_count = header.transactions.0;
+    Ok(IndexedBlock {
+        header: header_of(header),
+        transaction_count,
+        transactions: Vec::new(),
+        transfers: transfers_in(&logs),
+        logs: if mode == IndexMode::Transfers {
+            Vec::new()
+        } else {
+            logs
+        },
+    })
+}
+
+/// The third parameter of the filter: which first topics are wanted.
+pub(super) fn topics(mode: IndexMode) -> String {
+    if mode != IndexMode::Transfers {
+        return String::new();
+    }
+    let quoted = |topic: &B256| format!("\"{topic}\"");
+    let all: Vec<String> = SIGNATURES.iter().map(quoted).collect();
+    format!(",\"topics\":[[{}]]", all.join(","))
+}

@@ -1,0 +1,358 @@
+//! Logs from a node that tells the truth, or errs as a script says.
+
+use std::sync::Arc;
+
+use alloy::primitives::{Address, B256, Log, LogData, U256};
+use serde_json::json;
+
+use crate::{
+    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    model::{IndexMode, IndexedBlock, Secret},
+    source::chain::{
+        ChainConfig, ChecksConfig, Node, NodeError, ProviderConfig, Providers, Wanted, Work,
+        chunk::Workers, transfers::SIGNATURES,
+    },
+};
+
+const CHAIN: u64 = 31_337;
+const LOGS: &str = "eth_getLogs";
+
+fn config(node: &FaultyNode, index: IndexMode) -> ChainConfig {
+    ChainConfig {
+        index,
+        request_blocks: 3,
+        ..ChainConfig::of(CHAIN, Secret::new(node.http_url()))
+    }
+}
+
+fn client(node: &FaultyNode, index: IndexMode) -> Arc<Node> {
+    Arc::new(Node::new(&config(node, index)).unwrap())
+}
+
+/// Blocks from 0 to `to`, in as many chunks as it takes.
+async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeError> {
+    let mut blocks: Vec<IndexedBlock> = Vec::new();
+    while (blocks.len() as u64) <= to {
+        let (from, checks) = (blocks.len() as u64, ChecksConfig::default());
+        let chunk = client
+            .clone()
+            .chunk(from, to, checks, Workers::new())
+            .await?;
+        assert!(!chunk.blocks.is_empty());
+        blocks.extend(chunk.blocks);
+    }
+    Ok(blocks)
+}
+
+/// Block 1 has three transfers, 2 a payment without a log, 3 nothing, 4 logs of other kinds, one of them twice.
+fn tree() -> Tree {
+    let tree = Tree::new(CHAIN);
+    tree.mine(&Contents::transfers(3, 1));
+    tree.mine(&Contents {
+        payments: vec![Payment::new(1)],
+        salt: 2,
+    });
+    tree.mine(&Contents::empty(3));
+    let other = Log {
+        address: Address::repeat_byte(0x33),
+        data: LogData::new_unchecked(vec![B256::repeat_byte(0x44)], vec![1, 2, 3].into()),
+    };
+    let approval = Log {
+        address: Address::repeat_byte(0x70),
+        data: LogData::new_unchecked(Vec::new(), Default::default()),
+    };
+    let token = Address::repeat_byte(0x70);
+    let busy = Payment::new(0)
+        .log(other.clone())
+        .transfer(token, Address::repeat_byte(5), 9)
+        .log(other.clone());
+    tree.mine(&Contents {
+        payments: vec![busy, Payment::new(1).log(other).log(approval)],
+        salt: 4,
+    });
+    tree
+}
+
+/// What a block keeps of a whole one in a mode.
+fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
+    let hash = |at: u32| Some(block.transactions[at as usize].hash);
+    for log in &mut block.logs {
+        log.transaction_hash = hash(log.transaction_index);
+    }
+    for transfer in &mut block.transfers {
+        transfer.transaction_hash = hash(transfer.transaction_index);
+    }
+    block.transactions.clear();
+    if index == IndexMode::Transfers {
+        block.logs.clear();
+    }
+    block
+}
+
+async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
+    let node = FaultyNode::of_tree(tree).await.unwrap();
+    let whole = chunks(&client(&node, IndexMode::Blocks), tree.head().number).await;
+    whole
+        .unwrap()
+        .into_iter()
+        .map(|block| reduced(block, index))
+        .collect()
+}
+
+const REDUCED: [IndexMode; 2] = [IndexMode::Logs, IndexMode::Transfers];
+
+#[tokio::test]
+async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {
+    let tree = tree();
+    for index in REDUCED {
+        let expected = truth(&tree, index).await;
+        assert_eq!(
+            expected
+                .iter()
+                .map(|block| block.transfers.len())
+                .sum::<usize>(),
+            4
+        );
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let client = client(&node, index);
+        assert_eq!(chunks(&client, 4).await.unwrap(), expected, "{index}");
+        for block in expected {
+            let at = block.block_ref();
+            for wanted in [Wanted::Number(at.number), Wanted::Block(at)] {
+                let one = client
+                    .block(wanted, &ChecksConfig::default())
+                    .await
+                    .unwrap();
+                assert_eq!(one, block, "{index}");
+            }
+        }
+        for method in ["eth_getBlockReceipts", "eth_getTransactionReceipt"] {
+            assert_eq!(node.asked(method), 0, "{index}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_or_nothing_is_asked_for_again_and_never_taken_for_the_whole() {
+    let tree = tree();
+    let expected = truth(&tree, IndexMode::Logs).await;
+    let hole = Kind::Alter {
+        at: "/1/logIndex".to_owned(),
+        to: json!("0x2"),
+    };
+    let other = Kind::Alter {
+        at: "/0/blockHash".to_owned(),
+        to: json!(B256::repeat_byte(1)),
+    };
+    for kind in [Kind::Empty, Kind::Keep(1), Kind::Keep(2), hole, other] {
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let client = client(&node, IndexMode::Logs);
+        let fault = node.add(Fault::of(LOGS, kind.clone()).times(1));
+        assert_eq!(chunks(&client, 4).await.unwrap(), expected, "{kind:?}");
+        assert_eq!(node.hits(fault), 1);
+
+        // Of one block as well.
+        node.add(Fault::of(LOGS, kind.clone()).times(1));
+        let one = client
+            .block(Wanted::Number(1), &ChecksConfig::default())
+            .await;
+        assert_eq!(one.unwrap(), expected[1], "{kind:?}");
+        assert!(node.unspent().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_is_asked() {
+    let tree = tree();
+    let expected = truth(&tree, IndexMode::Logs).await;
+    let (bad, good) = (
+        FaultyNode::of_tree(&tree).await.unwrap(),
+        FaultyNode::of_tree(&tree).await.unwrap(),
+    );
+    bad.add(Fault::of(LOGS, Kind::Keep(2)));
+    let alone = chunks(&client(&bad, IndexMode::Logs), 4).await.unwrap_err();
+    assert!(
+        matches!(&alone, NodeError::Check { error, .. } if error.check == "logs_bloom"),
+        "{alone}"
+    );
+    assert!(
+        alone
+            .to_string()
+            .contains("chains.checks.logs_bloom = false"),
+        "{alone}"
+    );
+
+    let mut both = config(&bad, IndexMode::Logs);
+    both.providers
+        .push(ProviderConfig::of(Secret::new(good.http_url())));
+    let providers = Providers::new(&both).unwrap();
+    let chunk = providers
+        .attempt(Work::History, |node| {
+            node.chunk(1, 1, ChecksConfig::default(), Workers::new())
+        })
+        .await
+        .unwrap();
+    assert_eq!(chunk.blocks[..], expected[1..2]);
+    let one = providers
+        .attempt(Work::Live, |node| async move {
+            node.block(Wanted::Number(4), &ChecksConfig::default())
+                .await
+        })
+        .await
+        .unwrap();
+    assert_eq!(one, expected[4]);
+}
+
+#[tokio::test]
+async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_more() {
+    let tree = tree();
+    let expected = truth(&tree, IndexMode::Transfers).await;
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let client = client(&node, IndexMode::Transfers);
+    node.add(Fault::of(LOGS, Kind::Empty).times(1));
+    assert_eq!(chunks(&client, 4).await.unwrap(), expected);
+
+    // What the node never says cannot be known: a bloom only allows for it.
+    node.heal();
+    node.add(Fault::of(LOGS, Kind::Empty).at(1));
+    node.add(Fault::of(LOGS, Kind::Empty).times(1));
+    let first = client
+        .clone()
+        .chunk(0, 1, ChecksConfig::default(), Workers::new())
+        .await;
+    assert!(
+        first
+            .unwrap()
+            .blocks
+            .iter()
+            .all(|block| block.transfers.is_empty())
+    );
+
+    // What is no transfer, or in no bloom, is refused.
+    for (at, to) in [
+        ("/0/topics/0", json!(B256::repeat_byte(9))),
+        ("/0/address", json!(Address::repeat_byte(0x99))),
+        ("/0/topics/1", json!(B256::repeat_byte(0x77))),
+        ("/1/logIndex", json!("0x0")),
+        ("/0/transactionIndex", json!("0x3")),
+        ("/0/removed", json!(true)),
+    ] {
+        node.heal();
+        node.add(Fault::of(
+            LOGS,
+            Kind::Alter {
+                at: at.to_owned(),
+                to,
+            },
+        ));
+        let told = client
+            .block(Wanted::Number(1), &ChecksConfig::default())
+            .await;
+        let told = told.unwrap_err();
+        assert!(
+            matches!(told, NodeError::Check { .. } | NodeError::BadAnswer { .. }),
+            "{at}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_lies_is_refused() {
+    let tree = tree();
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let client = client(&node, IndexMode::Logs);
+    let fault = Kind::Alter {
+        at: "/stateRoot".to_owned(),
+        to: json!(B256::repeat_byte(1)),
+    };
+    node.add(Fault::of("eth_getBlockByNumber", fault).at(2));
+    let told = chunks(&client, 4).await.unwrap_err();
+    assert!(
+        matches!(&told, NodeError::Check { error, .. } if error.check == "block_hash"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
+    let tree = Tree::new(CHAIN);
+    for salt in 1..=40 {
+        tree.mine(&Contents::transfers(salt % 3, salt));
+    }
+    let expected = truth(&tree, IndexMode::Logs).await;
+    for (message, code, times) in [
+        ("query returned more than 10000 results", -32_005, 2),
+        ("Response is too big", -32_008, 2),
+        ("range exceeds the limit", -32_602, 2),
+        // It offers one block: none is refused after that.
+        (
+            "query returned more than 10000 results. Try with this block range [0x0, 0x0].",
+            -32_005,
+            1,
+        ),
+    ] {
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let client = client(&node, IndexMode::Logs);
+        let refused = Kind::Error {
+            code,
+            message: message.to_owned(),
+        };
+        node.add(Fault::of(LOGS, refused).times(times));
+        let first = client
+            .clone()
+            .chunk(0, 40, ChecksConfig::default(), Workers::new())
+            .await;
+        assert_eq!(first.unwrap().blocks[..], expected[..1], "{message}");
+        assert_eq!(node.asked(LOGS), times + 1, "{message}");
+        assert_eq!(chunks(&client, 40).await.unwrap(), expected, "{message}");
+        // It grows again.
+        assert!(node.asked(LOGS) < 40, "{message}: {}", node.asked(LOGS));
+    }
+
+    // A node that refuses even one block is not asked for ever.
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let refused = Kind::Error {
+        code: -32_005,
+        message: "query returned more than 10000 results".to_owned(),
+    };
+    node.add(Fault::of(LOGS, refused));
+    let told = chunks(&client(&node, IndexMode::Logs), 40)
+        .await
+        .unwrap_err();
+    assert!(matches!(told, NodeError::TooLarge { .. }), "{told}");
+    assert!(node.asked(LOGS) < 10);
+}
+
+#[tokio::test]
+async fn a_node_without_batches_gives_logs_too() {
+    let tree = tree();
+    for index in REDUCED {
+        let expected = truth(&tree, index).await;
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let refused = Kind::Error {
+            code: -32_600,
+            message: "no arrays here".to_owned(),
+        };
+        node.add(Fault::of("batch", refused));
+        node.add(Fault::of(LOGS, Kind::Empty).times(1));
+        assert_eq!(
+            chunks(&client(&node, index), 4).await.unwrap(),
+            expected,
+            "{index}"
+        );
+    }
+}
+
+#[test]
+fn the_signatures_are_those_of_the_standards() {
+    let of = |signature: &str| alloy::primitives::keccak256(signature);
+    assert_eq!(
+        SIGNATURES,
+        [
+            of("Transfer(address,address,uint256)"),
+            of("TransferSingle(address,address,address,uint256,uint256)"),
+            of("TransferBatch(address,address,address,uint256[],uint256[])"),
+        ]
+    );
+    assert_ne!(U256::from_be_bytes(SIGNATURES[0].0), U256::ZERO);
+}

@@ -1,0 +1,67 @@
+//! A chain of which only logs are indexed, as it is served.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{World, eventually};
+
+/// The same chain in another database, with another line for it in the configuration.
+async fn in_another_database(world: World, line: &str) -> World {
+    let name: String = sqlx::query_scalar("SELECT current_database()")
+        .fetch_one(&mut world.database().await)
+        .await
+        .unwrap();
+    let other = format!("{name}_other");
+    sqlx::query(&format!("CREATE DATABASE \"{other}\""))
+        .execute(&mut world.database().await)
+        .await
+        .unwrap();
+    let config = std::fs::read_to_string(&world.config).unwrap();
+    let changed = config
+        .replace(&format!("/{name}"), &format!("/{other}"))
+        .replace("chain_id = 31337\n", &format!("chain_id = 31337\n{line}\n"));
+    assert!(
+        changed.contains(&other) && changed.contains(line),
+        "{config}"
+    );
+    std::fs::write(&world.config, changed).unwrap();
+    world.restart().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_chain_without_transactions_logs_and_transfers_are_served_and_the_rest_says_why() {
+    let world = in_another_database(World::start().await, "index = \"logs\"").await;
+    world.transfer("LINK", 7).await;
+    let (block, transfer) = eventually("the transfer is served", || async {
+        let block = world.get("/api/v1/blocks/latest").await;
+        let holder = format!("{:?}", world.market.holders()[0]);
+        let page = world
+            .get(&format!("/api/v1/addresses/{holder}/transfers"))
+            .await;
+        let newest = page["data"].as_array()?.first()?.clone();
+        (newest["amount"] == "7" && block["number"] == newest["blockNumber"])
+            .then_some((block, newest))
+    })
+    .await;
+    assert_eq!(block["transactions"], 1);
+    assert_eq!(
+        world.get("/api/v1/status").await["chains"][0]["index"],
+        "logs"
+    );
+    let hash = transfer["transactionHash"]
+        .as_str()
+        .expect("a hash")
+        .to_owned();
+    let number = &block["number"];
+    let in_block = world
+        .get(&format!("/api/v1/blocks/{number}/transactions"))
+        .await;
+    assert_eq!(in_block["data"], json!([]));
+    let answer = reqwest::get(world.url(&format!("/api/v1/transactions/{hash}")))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    let problem: Value = answer.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("its index is \"logs\""), "{detail}");
+}
