@@ -92,6 +92,7 @@ pub fn block(number: u64, shape: Shape) -> IndexedBlock {
             blob_gas_used: Some(131_072),
             excess_blob_gas: Some(0),
         },
+        transaction_count: shape.transactions,
         transactions: (0..shape.transactions)
             .map(|index| transaction(number, index))
             .collect(),

@@ -220,11 +220,6 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "must be 1 to 1000",
         );
         check(
-            (1..=100_000).contains(&chain.log_range_blocks),
-            &key("log_range_blocks"),
-            "must be 1 to 100000",
-        );
-        check(
             (1..=1_000).contains(&chain.token_metadata_per_second),
             &key("token_metadata_per_second"),
             "must be 1 to 1000",
@@ -243,6 +238,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             (100..=86_400_000).contains(&chain.dropped_after_ms),
             &key("dropped_after_ms"),
             "must be 100 to 86400000",
+        );
+        check(
+            (1..=100_000).contains(&chain.log_range_blocks),
+            &key("log_range_blocks"),
+            "must be 1 to 100000",
         );
         check(
             (1..=100_000).contains(&chain.max_reorg_depth),
