@@ -409,6 +409,15 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
         );
     }
+    for (at, contract) in config.contracts.iter().enumerate() {
+        let chain = contract.chain_id.unwrap_or(config.first_chain());
+        let transfers = |of: &ChainConfig| of.chain_id == chain && of.index == IndexMode::Transfers;
+        check(
+            !config.chains.iter().any(transfers),
+            &format!("contracts.{at}.chain_id"),
+            "is a chain with index = \"transfers\", which has no logs to decode; use index = \"logs\"",
+        );
+    }
 
     check(
         (1..=config.api.max_limit).contains(&config.api.default_limit),
@@ -511,6 +520,20 @@ mod tests {
         let error = load(&format!("{GOOD}[server]\nprot = 1\n")).unwrap_err();
         assert!(
             error.contains("FILE:8: ") && error.contains("prot"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_contract_on_a_chain_without_logs_is_refused() {
+        let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
+        let contract = format!("\n[[contracts]]\nname = \"usdc\"\nabi = {abi:?}\naddress = \"0x{:040x}\"\n", 1);
+        let logs = format!("{GOOD}index = \"logs\"\n{contract}");
+        assert_eq!(load(&logs).unwrap().contracts.len(), 1);
+        let transfers = logs.replace("\"logs\"", "\"transfers\"");
+        let error = load(&transfers).unwrap_err();
+        assert!(
+            error.contains("contracts.0.chain_id") && error.contains("no logs to decode"),
             "{error}"
         );
     }
