@@ -532,6 +532,23 @@ mod tests {
     }
 
     #[test]
+    fn a_contract_on_a_chain_without_logs_is_refused() {
+        let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
+        let contract = format!(
+            "\n[[contracts]]\nname = \"usdc\"\nabi = {abi:?}\naddress = \"0x{:040x}\"\n",
+            1
+        );
+        let logs = format!("{GOOD}index = \"logs\"\n{contract}");
+        assert_eq!(load(&logs).unwrap().contracts.len(), 1);
+        let transfers = logs.replace("\"logs\"", "\"transfers\"");
+        let error = load(&transfers).unwrap_err();
+        assert!(
+            error.contains("contracts.0.chain_id") && error.contains("no logs to decode"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn every_problem_is_shown_at_once() {
         let error = load("").unwrap_err();
         assert!(
