@@ -1,4 +1,4 @@
-//! `chaincast verify`: reads every block from the node again, with every configured check on, and lists where the
+//! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists where the
 //! database differs from it. Read-only: it takes no writer's lock, works beside a running indexer, and therefore does
 //! not move `verified_through` either.
 

@@ -34,8 +34,9 @@ impl std::fmt::Display for Difference {
 /// The longest value that is shown whole, in characters.
 const LONGEST: usize = 80;
 
-/// Where the stored rows of a height differ from the node's block. Transfers are those that the block's logs say, so
-/// that stored transfers equal those of the stored logs where neither differs.
+/// Where the stored rows of a height differ from the node's block, which has what the chain's mode indexes and no
+/// more. Transfers are those that the node's logs say: where logs are stored as well and neither table differs, the
+/// stored transfers are those of the stored logs.
 pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
     let number = node.header.number;
     let mut found = Vec::new();
@@ -150,7 +151,7 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
         ("nonce", header.nonce.and_then(bytes)),
         ("blob_gas_used", header.blob_gas_used.and_then(text)),
         ("excess_blob_gas", header.excess_blob_gas.and_then(text)),
-        ("transaction_count", text(block.transactions.len())),
+        ("transaction_count", text(block.transaction_count)),
         ("log_count", text(block.logs.len())),
     ])];
     // Not of the hash, and not every node says it.
