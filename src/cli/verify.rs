@@ -52,9 +52,10 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             args.config.config.display()
         )));
     }
-    // Looking must not change anything.
+    // Looking must not change anything; to look over whole tables takes the time that it takes.
     let database = StoreConfig {
         auto_migrate: false,
+        statement_timeout_ms: 0,
         ..config.database.clone()
     };
     let stop = stop_signal().map_err(Failure::failed)?;
