@@ -84,18 +84,14 @@ async fn busy(stage: &Stage, deployment: &Deployment) {
     let market = Market::new(&url, deployment, Some(1)).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
     for amount in 1..=4 {
-        market
-            .transfer("LINK", from, to, U256::from(amount))
-            .await
-            .unwrap();
+        let sent = market.transfer("LINK", from, to, U256::from(amount)).await;
+        stage.node.mined(&[sent.unwrap()]).await.unwrap();
         stage.caught_up().await;
     }
     stage.control.reorg(2).await.unwrap();
     stage.caught_up().await;
-    market
-        .transfer("LINK", to, from, U256::from(9))
-        .await
-        .unwrap();
+    let sent = market.transfer("LINK", to, from, U256::from(9)).await;
+    stage.node.mined(&[sent.unwrap()]).await.unwrap();
     stage.caught_up().await;
 }
 

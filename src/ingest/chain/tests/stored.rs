@@ -75,7 +75,7 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                 .bytes_or_null(h.nonce)
                 .number_or_null(h.blob_gas_used)
                 .number_or_null(h.excess_blob_gas)
-                .number(block.transactions.len())
+                .number(block.transaction_count)
                 .number(block.logs.len())
                 .end(),
         );
