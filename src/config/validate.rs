@@ -454,23 +454,8 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "api.ready_silence_ms",
         "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
     );
-    match config.contracts() {
-        Ok(contracts) => {
-            for (at, contract) in contracts.iter().enumerate() {
-                let transfers = |of: &ChainConfig| {
-                    of.chain_id == contract.chain_id && of.index == IndexMode::Transfers
-                };
-                if config.chains.iter().any(transfers) {
-                    found.push(Problem::new(
-                        format!("contracts.{at}.chain_id"),
-                        "is a chain with index = \"transfers\", which has no logs to decode; use index = \"logs\""
-
-                    ));
-                }
-            }
-        }
-        Err(ConfigError::Invalid(problems)) => found.extend(problems),
-        Err(_) => {}
+    if let Err(ConfigError::Invalid(problems)) = config.contracts() {
+        found.extend(problems);
     }
     found
 }
