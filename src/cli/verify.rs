@@ -1,4 +1,4 @@
-//! `chaincast verify`: reads every block from the node again, with every configured check on, and lists where the
+//! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists where the
 //! database differs from it. Read-only: it takes no writer's lock, works beside a running indexer, and therefore does
 //! not move `verified_through` either.
 
@@ -52,9 +52,10 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             args.config.config.display()
         )));
     }
-    // Looking must not change anything.
+    // Looking must not change anything; to look over whole tables takes the time that it takes.
     let database = StoreConfig {
         auto_migrate: false,
+        statement_timeout_ms: 0,
         ..config.database.clone()
     };
     let stop = stop_signal().map_err(Failure::failed)?;

@@ -55,9 +55,12 @@ impl Store {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         // A watch that is there is honoured already: nobody has to wait.
         let wanted: Vec<&[u8]> = keys.iter().copied().flatten().collect();
+        // Rows that somebody else changes now are left to `begin_watches`, which waits in the order of the lock: two that
+        // wait for each other's rows would be ended by the database, and one of them may be a chain's writer.
         let renewed = sqlx::query(
-            "UPDATE watches SET until = greatest(until, clock_timestamp() + make_interval(secs => $2::bigint))
-             WHERE key = ANY ($1) RETURNING key, since",
+            "WITH free AS (SELECT key FROM watches WHERE key = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED)
+             UPDATE watches w SET until = greatest(w.until, clock_timestamp() + make_interval(secs => $2::bigint))
+             FROM free WHERE w.key = free.key RETURNING w.key, w.since",
         )
         .bind(&wanted)
         .bind(seconds)

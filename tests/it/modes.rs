@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, run_to_end};
 
 /// The same chain in another database, with another line for it in the configuration.
 async fn in_another_database(world: World, line: &str) -> World {
@@ -65,4 +65,19 @@ async fn of_a_chain_without_transactions_logs_and_transfers_are_served_and_the_r
     let problem: Value = answer.json().await.unwrap();
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("its index is \"logs\""), "{detail}");
+
+    world.caught_up().await;
+    let config = world.config.to_str().unwrap();
+    let (code, said, error) = run_to_end(&["verify", "--config", config]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(
+        said.contains(" 0 transactions, ") && said.contains("; no difference"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(config).unwrap();
+    let whole = text.replace("index = \"logs\"", "index = \"blocks\"");
+    std::fs::write(config, whole).unwrap();
+    let (code, said, error) = run_to_end(&["verify", "--config", config]).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(error.contains("it is indexed as \"logs\""), "{error}");
 }

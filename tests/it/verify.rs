@@ -191,6 +191,19 @@ async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
     .await;
     lie(
         format!(
+            "INSERT INTO contract_events (contract_id, chain_id, block_number, log_index, transaction_index, event,
+                 address, args)
+             VALUES (1, 31337, {}, 88, 0, 'Invented', decode(repeat('00', 20), 'hex'), '{{}}')",
+            at(4)
+        ),
+        format!(
+            "block {}: contract_events: event Invented of log 88, which is not stored",
+            at(4)
+        ),
+    )
+    .await;
+    lie(
+        format!(
             "INSERT INTO blocks SELECT (b).* FROM (SELECT jsonb_populate_record(b, jsonb_build_object(
                  'number', {}, 'hash', '\\x' || repeat('11', 32))) AS b FROM blocks b WHERE number = {head}) t",
             head + 5

@@ -10,8 +10,8 @@ use super::{
     report::Report,
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, IndexedBlock},
-    source::chain::{ChainConfig, NodeError, Providers, Tag, Wanted, Work},
+    model::{B256, BlockRef, ChainId, IndexMode, IndexedBlock},
+    source::chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
     store::{
         Store,
         chain::{self as stored, ChainState, StoredRows, Stray},
@@ -77,6 +77,13 @@ impl Verification {
                 state.genesis_hash
             ));
         }
+        if state.index_mode != config.index {
+            return Err(format!(
+                "chain {chain}: it is indexed as {:?}, but index = {:?} is configured: correct chains.index",
+                state.index_mode.name(),
+                config.index.name()
+            ));
+        }
         let node_head = nodes.tagged(Tag::Latest).await.map_err(told)?;
         let node_head = node_head.map_or(0, |block| block.number);
         let settled = nodes.tagged(Tag::Finalized).await.map_err(told)?;
@@ -135,11 +142,8 @@ impl Verification {
                 more => format!("{more} differences"),
             }
         );
-        if !self.config.checks.all() {
-            println!(
-                "chain {}: some of [chains.checks] are off: that much was taken on the node's word",
-                self.chain
-            );
+        if let Some(word) = taken_on_its_word(&self.config) {
+            println!("chain {}: {word}", self.chain);
         }
         Ok(())
     }
@@ -302,6 +306,18 @@ impl Verification {
     }
 }
 
+/// What no check can show of this chain, or none was on for.
+fn taken_on_its_word(config: &ChainConfig) -> Option<&'static str> {
+    let senders = config.index != IndexMode::Blocks || config.checks.senders != Senders::Off;
+    match config.index {
+        IndexMode::Transfers => Some(
+            "only transfers are indexed: that the node left none out, no header proves; that much was taken on its word",
+        ),
+        _ if config.claims_proof() && senders => None,
+        _ => Some("some of [chains.checks] are off: that much was taken on the node's word"),
+    }
+}
+
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
@@ -311,7 +327,15 @@ async fn state(store: &Store, chain: ChainId) -> Result<Option<ChainState>, Stri
     stored::state(&mut connection, chain).await.map_err(text)
 }
 
-/// The node's block at a height, checked as the indexer checks it.
+/// Senders are recovered of history, too: who verifies has the time. Where they are never checked, they cannot be.
+fn thorough(mut checks: ChecksConfig) -> ChecksConfig {
+    if checks.senders == Senders::Live {
+        checks.senders = Senders::Always;
+    }
+    checks
+}
+
+/// The node's block at a height, as much of it as is indexed, checked at least as the indexer checks it.
 async fn fetch(
     nodes: &Providers,
     config: &ChainConfig,
@@ -320,7 +344,7 @@ async fn fetch(
     let mut wait = Duration::from_millis(200);
     let mut attempt = 1;
     loop {
-        let checks = config.checks;
+        let checks = thorough(config.checks);
         let fetched = nodes
             .attempt(Work::History, |node| async move {
                 node.block(Wanted::Number(number), &checks).await

@@ -34,8 +34,9 @@ impl std::fmt::Display for Difference {
 /// The longest value that is shown whole, in characters.
 const LONGEST: usize = 80;
 
-/// Where the stored rows of a height differ from the node's block. Transfers are those that the block's logs say, so
-/// that stored transfers equal those of the stored logs where neither differs.
+/// Where the stored rows of a height differ from the node's block, which has what the chain's mode indexes and no
+/// more. Transfers are those that the node's logs say: where logs are stored as well and neither table differs, the
+/// stored transfers are those of the stored logs.
 pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
     let number = node.header.number;
     let mut found = Vec::new();

@@ -91,7 +91,8 @@ impl Backfill {
                 outage.ended();
             }
             let locked = matches!(&error, IngestError::Store(StoreError::Locked(_)));
-            if error.is_final() || locked || stuck_since.elapsed() >= GIVE_UP {
+            let given_up = stop.is_cancelled() || stuck_since.elapsed() >= GIVE_UP;
+            if error.is_final() || locked || given_up {
                 return Err(error);
             }
             let wait = outage.failed(&error);
@@ -112,9 +113,14 @@ impl Backfill {
         let mut session = Session::open_anywhere(parts, stop).await?;
         let filled = self.fill(&mut session, known).await;
         let stands = match filled {
+            // Not on the writer's connection: building indexes may have been broken off on it.
             Ok(()) => {
-                let state = stored::state(session.writer.connection(), chain_id);
-                parts.within(PATIENCE, state).await
+                parts
+                    .within(PATIENCE, async {
+                        let mut connection = parts.store.pool().acquire().await?;
+                        stored::state(&mut connection, chain_id).await
+                    })
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -159,6 +165,9 @@ impl Backfill {
             session.load_up(from, to, node_head).await?;
         }
         session.end_load().await?;
+        if session.stop.is_cancelled() {
+            return Ok(());
+        }
         session.decode_contracts().await
     }
 }

@@ -31,7 +31,9 @@ impl Session<'_> {
             () = stop.cancelled() => {}
             built = indexes::restore(self.writer.connection(), memory, tell) => {
                 built?;
-                self.indexes_missing = false;
+                // Those that another writer is building now may be left when it is killed.
+                let left = indexes::deferred(self.writer.connection());
+                self.indexes_missing = !self.parts.within(PATIENCE, left).await?.is_empty();
             }
         }
         Ok(())

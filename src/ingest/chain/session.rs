@@ -21,6 +21,9 @@ use crate::{
 /// A database that takes longer for one step is taken for gone; see `COMMIT_PATIENCE` for one with blocks.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Providers that do not agree are asked again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// From taking the lock to losing the connection that holds it.
 pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
@@ -38,6 +41,8 @@ pub(super) struct Session<'a> {
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
     followed: Option<usize>,
+    /// The node's head was not followed, and may have to be later though nothing new is seen.
+    undecided: bool,
     /// Whether an index may be missing that a large load left out.
     pub(super) indexes_missing: bool,
     pub(super) stop: CancellationToken,
@@ -111,6 +116,7 @@ impl<'a> Session<'a> {
             tokens: SeenTokens::default(),
             known_at: 0,
             followed: None,
+            undecided: false,
             indexes_missing: true,
             stop: stop.clone(),
         })
@@ -141,6 +147,7 @@ impl<'a> Session<'a> {
                 return self.release().await;
             }
             let more = self.decode_past(wait).await?;
+            let look_again = std::mem::take(&mut self.undecided);
             let retry = async {
                 match wait {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -151,6 +158,7 @@ impl<'a> Session<'a> {
                 () = stop.cancelled() => return self.release().await,
                 () = retry => {}
                 () = std::future::ready(()), if more && wait.is_none() => {}
+                () = tokio::time::sleep(LOOK_AGAIN), if look_again && wait.is_none() => {}
                 changed = seen.changed(), if wait.is_none() => {
                     if changed.is_err() {
                         // The follower ends only when it is stopped.
@@ -198,6 +206,10 @@ impl<'a> Session<'a> {
             self.follow(node_head, view.source).await?;
             self.end_load().await?;
         }
+        if self.stop.is_cancelled() {
+            // Building indexes may have been broken off: the connection still waits for that.
+            return Ok(());
+        }
         self.record(view).await
     }
 
@@ -216,7 +228,7 @@ impl<'a> Session<'a> {
     /// Follows until the node's head is indexed, or known not to be news, or until `stop`.
     ///
     /// A provider that took over may be behind the one before it, on a branch that is left meanwhile: its other
-    /// branch counts only once it is higher than what is indexed.
+    /// branch counts only once it is higher than what is indexed, or the one before it shows it too.
     async fn follow(&mut self, node_head: BlockRef, source: usize) -> Result<(), IngestError> {
         while !self.stop.is_cancelled() {
             match self.head {
@@ -231,10 +243,17 @@ impl<'a> Session<'a> {
                     let known = self.parts.within(PATIENCE, known).await?;
                     match known {
                         // Only another hash at a known height says that the chain changed; a lower head does not.
-                        Some(known)
-                            if known.hash != node_head.hash
-                                && self.followed.is_none_or(|followed| followed == source) =>
-                        {
+                        Some(known) if known.hash != node_head.hash => {
+                            let believed = match self.followed {
+                                Some(followed) if followed != source => {
+                                    self.parts.node.shows(followed, node_head).await
+                                }
+                                _ => true,
+                            };
+                            if !believed {
+                                self.undecided = true;
+                                return Ok(());
+                            }
                             self.reorg(node_head).await?
                         }
                         _ => return Ok(()),

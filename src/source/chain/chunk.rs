@@ -206,6 +206,7 @@ impl Node {
         checks: &ChecksConfig,
         times: &mut Times,
     ) -> Result<IndexedBlock, NodeError> {
+        self.of_one_branch(&block)?;
         self.matched(&block)?;
         verify_timed(&block, checks, times).map_err(|error| {
             self.counted(NodeError::Check {
@@ -214,6 +215,25 @@ impl Node {
             })
         })?;
         decode(block).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
+    }
+
+    /// Blocks and receipts are asked for by number: a node that goes to another branch in between gives the receipts
+    /// of another block. That is no lie, and another moment mends it.
+    fn of_one_branch(&self, block: &RawBlock) -> Result<(), NodeError> {
+        let at = block.block_ref();
+        let Some(first) = block.receipts.first().map(|receipt| receipt.block_hash) else {
+            return Ok(());
+        };
+        if first == at.hash || block.receipts.iter().any(|one| one.block_hash != first) {
+            return Ok(());
+        }
+        Err(self.counted(NodeError::Missing {
+            url: self.shown_url(),
+            what: format!(
+                "the receipts of block {} {}: it gave those of {first}",
+                at.number, at.hash
+            ),
+        }))
     }
 
     /// The receipts of some blocks, from a node that gives them by transaction.

@@ -132,32 +132,26 @@ pub async fn strays(
             ),
         });
     }
-    // A database that decodes no contracts has no such table.
-    let decoded: bool = sqlx::query_scalar("SELECT to_regclass('contract_events') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    if decoded {
-        let rows = sqlx::query(
-            "SELECT e.block_number, e.log_index, e.event FROM contract_events e
+    let rows = sqlx::query(
+        "SELECT e.block_number, e.log_index, e.event FROM contract_events e
              LEFT JOIN logs l ON l.chain_id = e.chain_id AND l.block_number = e.block_number
                  AND l.log_index = e.log_index AND l.address = e.address
              WHERE e.chain_id = $1 AND l.chain_id IS NULL ORDER BY 1, 2 LIMIT $2",
-        )
-        .bind(bigint(chain_id, "chain_id")?)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in rows {
-            found.push(Stray {
-                number: row.try_get::<i64, _>(0)? as u64,
-                table: "contract_events",
-                what: format!(
-                    "event {} of log {}, which is not stored",
-                    row.try_get::<String, _>(2)?,
-                    row.try_get::<i32, _>(1)?
-                ),
-            });
-        }
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        found.push(Stray {
+            number: row.try_get::<i64, _>(0)? as u64,
+            table: "contract_events",
+            what: format!(
+                "event {} of log {}, which is not stored",
+                row.try_get::<String, _>(2)?,
+                row.try_get::<i32, _>(1)?
+            ),
+        });
     }
     Ok(found)
 }

@@ -137,6 +137,38 @@ async fn a_provider_that_lags_is_not_followed_and_its_old_branch_is_no_reorg() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lower_branch_of_a_provider_that_took_over_is_followed_once_the_one_before_it_shows_it_too()
+ {
+    let lab = Lab::new().await;
+    let (tree, first, second) = two().await;
+    kill(&first);
+    let running = lab.ingest(config(&first, &second)).await.unwrap();
+    mine(&tree, 3);
+    follows(&lab, &tree, 0, "the first is dead").await;
+    let left = tree.head();
+
+    // The one that comes back shows a lower branch, the other stays where it was.
+    second.pin(Some(left.hash));
+    tree.reorg(3, &[Contents::empty(70)]);
+    first.heal();
+    providers(&lab, "the preferred is active again", |rows| {
+        rows[0].active && rows[0].state == "ok" && rows[0].head == Some(left.number - 2)
+    })
+    .await;
+    let asked = first.asked("eth_getBlockByNumber");
+    eventually("more polls", async || {
+        (first.asked("eth_getBlockByNumber") > asked + 5).then_some(())
+    })
+    .await;
+    assert_eq!(lab.state().await.unwrap().head, Some(left));
+
+    // Nothing is mined: that both agree is enough.
+    second.pin(None);
+    follows(&lab, &tree, 3, "both show it").await;
+    ended(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_truncates_or_alters_is_taken_from_another_and_never_stored() {
     let lab = Lab::new().await;
     let (tree, first, second) = two().await;

@@ -25,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use self::{health::Limits, provider::Provider};
 use super::{ChainConfig, Link, Node, NodeError, Tag};
@@ -156,6 +156,25 @@ impl Providers {
                 block.number, block.hash
             ),
         })
+    }
+
+    /// Whether the provider at this position holds a block canonical; `false` when it cannot be asked.
+    pub async fn shows(&self, position: usize, block: BlockRef) -> bool {
+        let Some(provider) = self.list.get(position) else {
+            return false;
+        };
+        let now = Instant::now();
+        let trial = {
+            let health = provider.health.lock();
+            if !health.is_usable(now) && !health.is_due(now) {
+                return false;
+            }
+            health.is_open()
+        };
+        let found = self.ask(provider, trial, |node| async move {
+            node.at(block.number).await
+        });
+        matches!(found.await, Ok(Some(found)) if found == block)
     }
 
     /// How every provider does, the preferred first.
