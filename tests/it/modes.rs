@@ -32,6 +32,7 @@ async fn in_another_database(world: World, line: &str) -> World {
 async fn of_a_chain_without_transactions_logs_and_transfers_are_served_and_the_rest_says_why() {
     let world = in_another_database(World::start().await, "index = \"logs\"").await;
     world.transfer("LINK", 7).await;
+    world.caught_up().await;
     let (block, transfer) = eventually("the transfer is served", || async {
         let block = world.get("/api/v1/blocks/latest").await;
         let holder = format!("{:?}", world.market.holders()[0]);

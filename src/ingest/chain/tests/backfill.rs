@@ -210,12 +210,12 @@ async fn a_node_that_asks_for_a_rest_gets_it() {
     filled(&stage, config.clone(), 0, Some(20)).await.unwrap();
     proxy.set("eth_getBlockReceipts", Answer::Throttled("1"));
     let asked = proxy.asked("eth_getBlockReceipts");
+    let began = Instant::now();
     let running = started(&stage, config, 0);
     eventually("it was throttled", async || {
         (proxy.asked("eth_getBlockReceipts") > asked).then_some(())
     })
     .await;
-    let began = Instant::now();
     proxy.pass("eth_getBlockReceipts");
     let state = running.await.unwrap().unwrap();
     let rested = began.elapsed();

@@ -48,7 +48,7 @@ impl Stage {
         serde_json::from_value(receipt["contractAddress"].clone()).unwrap()
     }
 
-    /// Has a logger log; it is mined at once, unless mining is off.
+    /// Has a logger log, in a block of its own, unless mining is off.
     async fn log(&self, logger: Address, event: &str, indexed: Address, data: Vec<u8>) {
         let call = [
             keccak256(event).to_vec(),
@@ -59,7 +59,11 @@ impl Stage {
         let from = self.from().await;
         let call =
             json!({ "from": from, "to": logger, "data": Bytes::from(call), "gas": "0x100000" });
-        self.send(call).await;
+        let sent = self.send(call).await;
+        let mines: bool = self.node.request("anvil_getAutomine", ()).await.unwrap();
+        if mines {
+            self.node.mined(&[sent]).await.unwrap();
+        }
     }
 
     async fn say(&self, logger: Address, value: u64) {

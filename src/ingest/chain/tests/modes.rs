@@ -83,20 +83,18 @@ async fn busy(stage: &Stage, deployment: &Deployment) {
     let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
     let market = Market::new(&url, deployment, Some(1)).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
-    for amount in 1..=4 {
-        market
-            .transfer("LINK", from, to, U256::from(amount))
-            .await
-            .unwrap();
+    // What is sent is mined a moment after its hash is answered.
+    let transfer = async |from, to, amount: u64| {
+        let sent = market.transfer("LINK", from, to, U256::from(amount)).await;
+        market.node().mined(&[sent.unwrap()]).await.unwrap();
         stage.caught_up().await;
+    };
+    for amount in 1..=4 {
+        transfer(from, to, amount).await;
     }
     stage.control.reorg(2).await.unwrap();
     stage.caught_up().await;
-    market
-        .transfer("LINK", to, from, U256::from(9))
-        .await
-        .unwrap();
-    stage.caught_up().await;
+    transfer(to, from, 9).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
