@@ -123,10 +123,13 @@ async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
         a_block_comes_through(&mut ws, &on_first, FIRST).await;
     }
     // Together, as on a busy machine a probe may not get its answer in time.
-    eventually("the second chain is not ready, the service is", async || {
-        let chain = get(&server, &asked).await?.0;
-        ((chain, get(&server, "/readyz").await?.0) == (503, 200)).then_some(())
-    })
+    eventually(
+        "the second chain is not ready, the service is",
+        async || {
+            let chain = get(&server, &asked).await?.0;
+            ((chain, get(&server, "/readyz").await?.0) == (503, 200)).then_some(())
+        },
+    )
     .await;
     let second = again(&options(SECOND, port, Some(&state))).await;
     a_block_comes_through(&mut ws, &control(&second), SECOND).await;

@@ -255,8 +255,5 @@ async fn the_database_and_the_updates_are_the_canonical_branch_after_every_step_
     for seed in seeds {
         reorgs += run(&lab, seed).await;
     }
-    assert!(
-        alone || reorgs > 10,
-        "only {reorgs} reorgs were followed"
-    );
+    assert!(alone || reorgs > 10, "only {reorgs} reorgs were followed");
 }

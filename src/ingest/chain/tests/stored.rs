@@ -247,6 +247,7 @@ fn stretch(block: &mut IndexedBlock) {
             amount: value,
         });
     }
+    block.transaction_count = block.transactions.len() as u32;
 }
 
 #[tokio::test(flavor = "multi_thread")]
