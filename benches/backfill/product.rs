@@ -26,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A load that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// A load of so many blocks is large, so that its secondary indexes are built after it, as those of a real history are.
+const LARGE: u64 = 200;
+
 /// Exit code for a configuration that is not understood, or an unknown subcommand.
 const USAGE: i32 = 2;
 
@@ -233,12 +236,13 @@ pub fn write_config(
 ) -> PathBuf {
     let path = bench.postgres.dir.join("chaincast.toml");
     let mut text = format!(
-        "[server]\nport = 0\n[database]\nurl = {database:?}\n[telemetry]\nlog = \"warn\"\n\
+        "[server]\nport = 0\n[database]\nurl = {database:?}\ndefer_indexes_blocks = {LARGE}\n[telemetry]\nlog = \"warn\"\n\
          [[chains]]\nchain_id = {CHAIN_ID}\nrpc_url = {rpc_url:?}\n{more}\n"
     );
     if !proof {
         text.push_str(
-            "[chains.checks]\nblock_hash = false\ntransactions_root = false\nreceipts_root = false\nlogs_bloom = false\n",
+            "[chains.checks]\nblock_hash = false\ntransactions_root = false\nreceipts_root = false\nlogs_bloom = false\nderived = false\n\
+             senders = \"off\"\n",
         );
     }
     fs::write(&path, text).expect("the directory can be written");

@@ -139,6 +139,8 @@ pub(super) async fn list_address_transactions(
 }
 
 /// Transfers of tokens from or to an address, newest first
+///
+/// ERC-20, ERC-721 and ERC-1155. A cursor is a place in the chain, as for its transactions.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transfers", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),

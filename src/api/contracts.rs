@@ -142,7 +142,7 @@ impl ContractEvent {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
-    /// Only events of that name, in any case.
+    /// Only events of that name, in any case; overloads have one name.
     #[param(example = "Transfer")]
     event: Option<String>,
     /// Only events that this one of the contracts emitted, in any case.
@@ -172,6 +172,9 @@ pub(super) async fn list_contracts(State(state): Shared) -> Result<Json<Page<Con
 }
 
 /// Decoded events of a contract, newest first
+///
+/// While `leftBlocks` of the contract is above 0, older ones are still to come. A cursor is a place in the chain, as for
+/// the transactions of an address.
 #[utoipa::path(
     get, path = "/api/v1/contracts/{name}/events", tag = "contracts",
     params(("name" = String, Path, description = "In any case", example = "usdc"), EventsQuery),

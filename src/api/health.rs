@@ -68,8 +68,8 @@ impl Check {
 
 /// Whether the service can serve, and why not
 ///
-/// It is ready when the database answers, no index is left out for a large load, and a chain has a node that answered
-/// of late and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
+/// It is ready when the database answers, no index is left out for a large load, and a chain that is not halted has a node
+/// that answered of late and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
 /// not take the others away. `chain` asks about that one.
 #[utoipa::path(
     get, path = "/readyz", tag = "service", params(ChainQuery),

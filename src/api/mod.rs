@@ -67,7 +67,7 @@ impl ApiState {
 #[openapi(
     info(
         title = "chaincast",
-        description = "Blocks, transactions and token prices of an EVM chain, as indexed.\n\n\
+        description = "Blocks, transactions, transfers, contract events and token prices of EVM chains, as indexed.\n\n\
             Lists are pages `{\"data\": […], \"next\": cursor}`: pass `next` as `cursor`, with the same other \
             parameters, for the next page; `null` is the end. Hashes are 0x-hex, addresses are checksummed (EIP-55), \
             quantities of a chain are decimal strings. Prices are JSON numbers with all their digits. Errors are \

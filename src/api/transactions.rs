@@ -143,6 +143,8 @@ impl Transaction {
 }
 
 /// One transaction, with its receipt and logs
+///
+/// Where only logs or transfers of the chain are indexed none is there, and the answer says so.
 #[utoipa::path(
     get, path = "/api/v1/transactions/{hash}", tag = "chain",
     params(("hash" = Hash, Path, description = "The transaction's hash"), ChainQuery),
@@ -191,7 +193,8 @@ pub(super) struct ListQuery {
 
 /// A block's transactions, in its order
 ///
-/// A cursor is bound to the block's hash: after a reorg at that height it is refused.
+/// A cursor is bound to the block's hash: after a reorg at that height it is refused. Where only logs or transfers of the
+/// chain are indexed there are none.
 #[utoipa::path(
     get, path = "/api/v1/blocks/{id}/transactions", tag = "chain",
     params(

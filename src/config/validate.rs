@@ -6,12 +6,19 @@ use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
     gateway::{auth::Authenticator, origin::OriginPolicy},
-    model::{IndexMode, Secret},
+    model::{ChainId, IndexMode, Secret},
     source::{chain::ChainConfig, price::PriceConfigError},
 };
 
 /// Providers of a chain beyond which nobody means it.
 const MAX_PROVIDERS: usize = 16;
+
+/// Whether the logs of a chain are indexed, if it is configured at all.
+fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {
+    !chains
+        .iter()
+        .any(|of| of.chain_id == chain && of.index == IndexMode::Transfers)
+}
 
 /// Every problem at once, so that one run shows all.
 pub fn problems(config: &Config) -> Vec<Problem> {
@@ -402,11 +409,20 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             &format!("prices.sources.{at}.chain_id"),
             "is not among [[chains]]",
         );
-        let transfers = |of: &ChainConfig| of.chain_id == chain && of.index == IndexMode::Transfers;
         check(
-            !config.chains.iter().any(transfers),
+            has_logs(&config.chains, chain),
             &format!("prices.sources.{at}.chain_id"),
             "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
+        );
+    }
+    for (at, contract) in config.contracts.iter().enumerate() {
+        check(
+            has_logs(
+                &config.chains,
+                contract.chain_id.unwrap_or(config.first_chain()),
+            ),
+            &format!("contracts.{at}.chain_id"),
+            "is a chain with index = \"transfers\", which has no logs to decode events from; use index = \"logs\"",
         );
     }
 
@@ -511,6 +527,23 @@ mod tests {
         let error = load(&format!("{GOOD}[server]\nprot = 1\n")).unwrap_err();
         assert!(
             error.contains("FILE:8: ") && error.contains("prot"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_contract_on_a_chain_without_logs_is_refused() {
+        let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
+        let contract = format!(
+            "\n[[contracts]]\nname = \"usdc\"\nabi = {abi:?}\naddress = \"0x{:040x}\"\n",
+            1
+        );
+        let logs = format!("{GOOD}index = \"logs\"\n{contract}");
+        assert_eq!(load(&logs).unwrap().contracts.len(), 1);
+        let transfers = logs.replace("\"logs\"", "\"transfers\"");
+        let error = load(&transfers).unwrap_err();
+        assert!(
+            error.contains("contracts.0.chain_id") && error.contains("no logs to decode"),
             "{error}"
         );
     }

@@ -33,7 +33,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "cli",
             &[
-                "app", "bus", "config", "dev", "gateway", "server", "source", "store",
+                "app", "bus", "config", "dev", "gateway", "ingest", "server", "source", "store",
             ],
         ),
     ])

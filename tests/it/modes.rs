@@ -19,7 +19,7 @@ async fn in_another_database(world: World, line: &str) -> World {
     let config = std::fs::read_to_string(&world.config).unwrap();
     let changed = config
         .replace(&format!("/{name}"), &format!("/{other}"))
-        .replacen("[[chains]]\n", &format!("[[chains]]\n{line}\n"), 1);
+        .replace("[[chains]]\n", &format!("[[chains]]\n{line}\n"));
     assert!(
         changed.contains(&other) && changed.contains(line),
         "{config}"

@@ -27,7 +27,7 @@ const UNIT: usize = 1024;
 /// About what a block takes before any was seen, in bytes of the node's answer.
 const FIRST_GUESS: usize = 64 * 1024;
 /// A segment of logs alone takes about this of the node's answers, in bytes.
-const LOG_SEGMENT: usize = 4 * 1024 * 1024;
+const LOG_SEGMENT: usize = 2 * 1024 * 1024;
 /// How often a request is tried when the node asks for less, or breaks off; then the error is told.
 const ATTEMPTS: u32 = 6;
 

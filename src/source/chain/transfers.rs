@@ -19,12 +19,8 @@ const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8
 const MAX_BATCH: usize = 10_000;
 const WORD: usize = 32;
 
-/// The first topics of every log that may be a transfer: the last two are ERC-1155's `TransferSingle` and `TransferBatch`.
-pub(super) const SIGNATURES: [B256; 3] = [
-    TRANSFER,
-    b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62"),
-    b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb"),
-];
+/// The first topics of every log that may be a transfer.
+pub(super) const SIGNATURES: [B256; 3] = [TRANSFER, SINGLE, BATCH];
 
 /// The transfers in some logs, in order.
 pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {

@@ -83,18 +83,16 @@ async fn busy(stage: &Stage, deployment: &Deployment) {
     let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
     let market = Market::new(&url, deployment, Some(1)).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
-    // What is sent is mined a moment after its hash is answered.
-    let transfer = async |from, to, amount: u64| {
-        let sent = market.transfer("LINK", from, to, U256::from(amount)).await;
-        market.node().mined(&[sent.unwrap()]).await.unwrap();
-        stage.caught_up().await;
-    };
     for amount in 1..=4 {
-        transfer(from, to, amount).await;
+        let sent = market.transfer("LINK", from, to, U256::from(amount)).await;
+        stage.node.mined(&[sent.unwrap()]).await.unwrap();
+        stage.caught_up().await;
     }
     stage.control.reorg(2).await.unwrap();
     stage.caught_up().await;
-    transfer(to, from, 9).await;
+    let sent = market.transfer("LINK", to, from, U256::from(9)).await;
+    stage.node.mined(&[sent.unwrap()]).await.unwrap();
+    stage.caught_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,7 +253,7 @@ async fn an_address_hears_of_its_transactions_and_transfers_in_block_order_and_o
         .transfer("LINK", from, to, U256::from(77))
         .await
         .unwrap();
-    market.node().mined(&[sent]).await.unwrap();
+    stage.node.mined(&[sent]).await.unwrap();
     let block = stage.caught_up().await;
     let told = stage.told(&sender, 2).await;
     let events: Vec<&str> = told.iter().map(|update| &*update.event).collect();

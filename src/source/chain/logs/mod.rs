@@ -38,7 +38,7 @@ const LOGS_BLOOM: usize = 3;
 /// Requests for headers of one range in flight, as far as the node's limit allows.
 const HEADERS_AT_ONCE: usize = 4;
 /// The part of `response_bytes` that an answer shall fill: the rest is for blocks that are larger than those before.
-const FILL: usize = 8;
+const FILL: usize = 16;
 
 impl Node {
     /// One block with its logs.
