@@ -89,6 +89,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     vec![
         query("read_chains", store.read_chains(&[CHAIN])),
         query("read_halts", store.read_halts(&[CHAIN])),
+        query("read_providers", store.read_providers(&[CHAIN])),
         query("read_deferred_indexes", store.read_deferred_indexes()),
         query("read_block by number", store.read_block(CHAIN, BlockId::Number(number))),
         query("read_block by hash", store.read_block(CHAIN, BlockId::Hash(block))),

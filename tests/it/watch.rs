@@ -1,6 +1,6 @@
 //! Channels of single transactions and addresses, over the wire.
 
-use alloy::primitives::U256;
+use alloy::primitives::{B256, U256};
 use serde_json::{Value, json};
 
 use crate::support::{Server, World, WsClient, eventually};
@@ -10,13 +10,21 @@ const SETTINGS: &str = "[chain]\nconfirmations = 3\n";
 impl World {
     /// Hands in a transfer that waits in the pool.
     async fn send_transfer(&self) -> String {
+        format!("{:#x}", self.sent_transfer().await)
+    }
+
+    /// Waits until it is mined, which is a moment after its hash is answered.
+    async fn mine_transfer(&self) {
+        let sent = self.sent_transfer().await;
+        self.node().mined(&[sent]).await.unwrap();
+    }
+
+    async fn sent_transfer(&self) -> B256 {
         let holders = self.market.holders();
-        let sent = self
-            .market
+        self.market
             .transfer("LINK", holders[0], holders[1], U256::from(7))
             .await
-            .unwrap();
-        format!("{sent:#x}")
+            .unwrap()
     }
 }
 
@@ -99,7 +107,7 @@ async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
     let mut ws = world.ws().await;
     let epoch = ws.event("connected").await["data"]["epoch"].clone();
     ws.subscribe(json!({ "channel": channel })).await;
-    world.send_transfer().await;
+    world.mine_transfer().await;
     let moved = ws.event("address-transfer").await;
     let last = moved["seq"].as_u64().unwrap();
     drop(ws);
@@ -118,7 +126,7 @@ async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
         (left == 0).then_some(())
     })
     .await;
-    world.send_transfer().await;
+    world.mine_transfer().await;
     world.caught_up().await;
     let mut ws = world.ws().await;
     let answer = ws
@@ -127,7 +135,7 @@ async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
     assert_eq!(answer["recovered"], false, "{answer}");
     let from = answer["seq"].as_u64().unwrap();
     assert!(from > last, "{from} after {last}");
-    world.send_transfer().await;
+    world.mine_transfer().await;
     let moved = ws.event("address-transfer").await;
     assert_eq!(moved["seq"], from + 1);
     let stored: i64 = sqlx::query_scalar("SELECT count FROM watching")

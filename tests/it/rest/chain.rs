@@ -226,11 +226,11 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
         api.blocks(10, 12).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
         // A branch that leaves above the cursor changes nothing below it.
-        api.sql("DELETE FROM blocks WHERE number > 7").await;
+        api.drop_above(7).await;
         api.blocks(8, 10).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
         // One that leaves below it: what both have, up to block 5, comes once all the same.
-        api.sql("DELETE FROM blocks WHERE number > 5").await;
+        api.drop_above(5).await;
         assert_eq!(rest().await, (0..=5).rev().collect::<Vec<_>>());
         api.blocks(6, 9).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());

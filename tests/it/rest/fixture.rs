@@ -146,6 +146,15 @@ impl Api {
         .await;
     }
 
+    /// Drops the blocks above a height with all that they have.
+    pub async fn drop_above(&self, number: u64) {
+        self.sql(&format!(
+            "DELETE FROM transfers WHERE block_number > {number}; DELETE FROM logs WHERE block_number > {number};
+             DELETE FROM transactions WHERE block_number > {number}; DELETE FROM blocks WHERE number > {number}"
+        ))
+        .await;
+    }
+
     /// More blocks on top.
     pub async fn blocks(&self, from: u64, to: u64) {
         let (block, parent, transaction) = (hash("01", "n"), hash("01", "n - 1"), hash("02", "n"));

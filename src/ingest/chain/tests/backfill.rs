@@ -210,12 +210,12 @@ async fn a_node_that_asks_for_a_rest_gets_it() {
     filled(&stage, config.clone(), 0, Some(20)).await.unwrap();
     proxy.set("eth_getBlockReceipts", Answer::Throttled("1"));
     let asked = proxy.asked("eth_getBlockReceipts");
+    let began = Instant::now();
     let running = started(&stage, config, 0);
     eventually("it was throttled", async || {
         (proxy.asked("eth_getBlockReceipts") > asked).then_some(())
     })
     .await;
-    let began = Instant::now();
     proxy.pass("eth_getBlockReceipts");
     let state = running.await.unwrap().unwrap();
     let rested = began.elapsed();
@@ -242,7 +242,7 @@ async fn batches_shrink_to_what_a_node_takes_and_are_left_out_where_there_are_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_above_the_limit_is_refused_and_a_single_block_above_it_is_told() {
+async fn an_answer_above_the_limit_is_refused_and_fewer_blocks_are_asked_for() {
     let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;
     let config = ChainConfig {
@@ -254,6 +254,8 @@ async fn an_answer_above_the_limit_is_refused_and_a_single_block_above_it_is_tol
     let empty_from = 80 - 15;
     let state = filled(&stage, config, empty_from, None).await.unwrap();
     assert_eq!(state.head.unwrap().number, 80);
+    // Four are the first request. Had its answer been taken, eight would be the next.
+    assert_eq!(proxy.most_calls_seen(), 4);
     stage.assert_equals_node().await;
 }
 

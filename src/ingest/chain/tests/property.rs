@@ -17,7 +17,7 @@ use crate::{
 
 /// Seeds of the cases that every run has, and steps of each.
 const CASES: std::ops::Range<u64> = 0..4;
-const STEPS: usize = 50;
+const STEPS: usize = 25;
 /// Blocks that a reorg may drop here; finality stays below.
 const DEEPEST: u64 = 12;
 
@@ -246,6 +246,7 @@ async fn run(lab: &Lab, seed: u64) -> usize {
 async fn the_database_and_the_updates_are_the_canonical_branch_after_every_step_of_random_chains() {
     let lab = Lab::new().await;
     let chosen = std::env::var("CHAINCAST_SEED").ok();
+    let alone = chosen.is_some();
     let seeds = match chosen.map(|seed| seed.parse::<u64>().unwrap()) {
         Some(seed) => seed..seed + 1,
         None => CASES,
@@ -254,5 +255,5 @@ async fn the_database_and_the_updates_are_the_canonical_branch_after_every_step_
     for seed in seeds {
         reorgs += run(&lab, seed).await;
     }
-    assert!(reorgs > 10, "only {reorgs} reorgs were followed");
+    assert!(alone || reorgs > 10, "only {reorgs} reorgs were followed");
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lab::{Fold, Lab, config_of};
+use super::{
+    lab::{Fold, Lab, config_of},
+    stage::{CHAIN, eventually},
+};
 use crate::{
-    dev::faulty_node::{NodeRole, Scenario},
+    dev::faulty_node::{FaultyNode, NodeRole, Scenario},
     source::chain::Role,
 };
 
@@ -50,6 +53,7 @@ async fn run(lab: &Lab, file: &Path) {
             lab.caught_up(&tree, &what).await;
             lab.assert_equals(&tree, 0, &what).await;
             fold.assert_equals(lab, &tree, &what).await;
+            settled(lab, &scenario, &nodes, &what).await;
         }
     }
     let really = lab.count("SELECT count(*) FROM dropped_blocks").await;
@@ -62,4 +66,20 @@ async fn run(lab: &Lab, file: &Path) {
         );
     }
     running.stop().await;
+}
+
+/// Waits until the preferred node of the chain is followed again, whatever was wrong with it: the next step's fault
+/// must find it.
+async fn settled(lab: &Lab, scenario: &Scenario, nodes: &[FaultyNode], what: &str) {
+    let position = scenario.nodes.iter().position(|node| node.genesis == 0);
+    let position = position.expect("a node of the chain itself");
+    let polls = || nodes[position].asked("eth_getBlockByNumber");
+    let before = polls();
+    eventually(what, async || {
+        // What is recorded may be of before the trouble, but not after so many polls.
+        let rows = lab.store.read_providers(&[CHAIN]).await.unwrap();
+        let (_, row) = rows.get(position)?;
+        (polls() > before + 6 && row.active && row.state == "ok").then_some(())
+    })
+    .await;
 }
