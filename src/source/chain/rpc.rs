@@ -224,7 +224,11 @@ impl Node {
         let params = serde_json::to_string(&params)
             .map_err(|error| self.bad_answer(method, format!("cannot be asked: {error}")))?;
         // No parameters are an empty array.
-        let params = [if params == "null" { "[]".into() } else { params }];
+        let params = [if params == "null" {
+            "[]".into()
+        } else {
+            params
+        }];
         let began = Instant::now();
         let answer = tokio::time::timeout(self.timeout, self.post(method, &params)).await;
         request_took(self.chain_id, &self.name, method, began.elapsed());
