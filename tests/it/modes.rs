@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, run_to_end};
 
 /// The same chain in another database, with another line for it in the configuration.
 async fn in_another_database(world: World, line: &str) -> World {
@@ -64,4 +64,8 @@ async fn of_a_chain_without_transactions_logs_and_transfers_are_served_and_the_r
     let problem: Value = answer.json().await.unwrap();
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("its index is \"logs\""), "{detail}");
+
+    let config = world.config.to_str().unwrap();
+    let (code, said, error) = run_to_end(&["verify", "--config", config]).await;
+    assert_eq!(code, 0, "{said}{error}");
 }

@@ -150,7 +150,7 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
         ("nonce", header.nonce.and_then(bytes)),
         ("blob_gas_used", header.blob_gas_used.and_then(text)),
         ("excess_blob_gas", header.excess_blob_gas.and_then(text)),
-        ("transaction_count", text(block.transactions.len())),
+        ("transaction_count", text(block.transaction_count)),
         ("log_count", text(block.logs.len())),
     ])];
     // Not of the hash, and not every node says it.
