@@ -186,7 +186,12 @@ pub(super) async fn list_contract_events(
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Page<ContractEvent>>, Problem> {
     let limit = page::limit(query.limit, &state.config)?;
-    let Some(contract) = state.store.read_contract(&name).await? else {
+    // No name has a NUL, and PostgreSQL takes no text with one.
+    let found = match name.contains('\0') {
+        true => None,
+        false => state.store.read_contract(&name).await?,
+    };
+    let Some(contract) = found else {
         return Err(Problem::not_found(format!(
             "no contract {:?} is configured; /api/v1/contracts lists those that are",
             shortened(&name)

@@ -174,6 +174,7 @@ async fn an_unknown_contract_or_event_is_refused_with_those_that_there_are() {
     }
     for (path, status, words) in [
         ("/api/v1/contracts/nope/events", 404, "/api/v1/contracts"),
+        ("/api/v1/contracts/%00/events", 404, "/api/v1/contracts"),
         (
             "/api/v1/contracts/cash/events?event=Nope",
             400,

@@ -29,7 +29,7 @@ pub enum IngestError {
     },
     #[error(
         "chain {chain_id} is indexed from block {stored} on, but start_block is {configured}: run `chaincast backfill \
-         --from {configured}` to index what is below, or set it back"
+         --from {configured}` to index what is below, or set start_block = {stored}"
     )]
     StartBlockMoved {
         chain_id: ChainId,

@@ -2,13 +2,20 @@
 //!
 //! One call is sent without an array, for nodes that know none. Nothing is retried here.
 
-use std::{fmt::Write, time::SystemTime};
+use std::{
+    fmt::{self, Write},
+    marker::PhantomData,
+    time::SystemTime,
+};
 
 use alloy::transports::http::reqwest::{
     Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, SeqAccess, Visitor},
+};
 
 use super::{
     Node, NodeError,
@@ -24,14 +31,48 @@ const ERROR_BYTES: usize = 4096;
 struct Answer<T> {
     #[serde(default)]
     id: Option<u64>,
-    #[serde(default = "nothing")]
-    result: Option<T>,
+    /// The outer is `None` when there is no such field.
+    #[serde(default = "nothing", deserialize_with = "there")]
+    result: Option<Option<T>>,
     #[serde(default)]
     error: Option<RpcError>,
 }
 
 fn nothing<T>() -> Option<T> {
     None
+}
+
+fn there<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Reads an array of answers, at most one a call: a node that sends more fills no memory with them.
+struct Answers<T> {
+    calls: usize,
+    kind: PhantomData<T>,
+}
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for Answers<T> {
+    type Value = Vec<Answer<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} answers", self.calls)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut answers: A) -> Result<Self::Value, A::Error> {
+        let mut given = Vec::new();
+        while let Some(answer) = answers.next_element()? {
+            if given.len() == self.calls {
+                return Err(A::Error::invalid_length(given.len() + 1, &self));
+            }
+            given.push(answer);
+        }
+        Ok(given)
+    }
 }
 
 #[derive(Deserialize)]
@@ -168,7 +209,7 @@ impl Node {
             let answer: Answer<T> = serde_json::from_slice(body).map_err(bad)?;
             return match answer.error {
                 Some(error) => Err(self.rpc_error(method, calls, error)),
-                None if calls == 1 => Ok(vec![answer.result]),
+                None if calls == 1 => Ok(vec![self.result(method, answer.result)?]),
                 None => {
                     self.has_no_batches();
                     Err(self.counted(NodeError::TooLarge {
@@ -179,7 +220,12 @@ impl Node {
                 }
             };
         }
-        let given: Vec<Answer<T>> = serde_json::from_slice(body).map_err(bad)?;
+        let mut read = serde_json::Deserializer::from_slice(body);
+        let kind = PhantomData;
+        let given: Vec<Answer<T>> = read
+            .deserialize_seq(Answers { calls, kind })
+            .and_then(|given| read.end().map(|()| given))
+            .map_err(bad)?;
         let mut results: Vec<Option<Option<T>>> = Vec::new();
         results.resize_with(calls, || None);
         for answer in given {
@@ -190,7 +236,7 @@ impl Node {
                 .id
                 .and_then(|id| results.get_mut(usize::try_from(id).ok()?));
             match place {
-                Some(place @ None) => *place = Some(answer.result),
+                Some(place @ None) => *place = Some(self.result(method, answer.result)?),
                 _ => {
                     let reason = format!("an answer has the id {:?}", answer.id);
                     return Err(self.bad_answer(method, reason));
@@ -201,6 +247,38 @@ impl Node {
             .into_iter()
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| self.bad_answer(method, "a call of a batch has no answer".to_owned()))
+    }
+
+    /// The result of one call. An error stays what the node says it is: words in it may be a contract's.
+    pub(super) fn answer<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        body: &[u8],
+    ) -> Result<T, NodeError> {
+        let answer: Answer<T> = serde_json::from_slice(body)
+            .map_err(|error| self.bad_answer(method, error.to_string()))?;
+        if let Some(error) = answer.error {
+            return Err(self.counted(NodeError::Refused {
+                url: self.shown_url(),
+                method,
+                code: error.code,
+                message: self.scrubbed(&error.message),
+            }));
+        }
+        match self.result(method, answer.result)? {
+            Some(result) => Ok(result),
+            // For what may be null, null is a value.
+            None => serde_json::from_value(serde_json::Value::Null)
+                .map_err(|_| self.bad_answer(method, "the result is null".to_owned())),
+        }
+    }
+
+    fn result<T>(
+        &self,
+        method: &'static str,
+        result: Option<Option<T>>,
+    ) -> Result<Option<T>, NodeError> {
+        result.ok_or_else(|| self.bad_answer(method, "it has neither result nor error".to_owned()))
     }
 
     /// `calls` is how many the error is about.

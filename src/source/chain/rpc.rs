@@ -10,10 +10,7 @@ use std::{
 
 use alloy::{
     primitives::U64,
-    rpc::{
-        client::{ClientBuilder, RpcClient},
-        json_rpc::{RpcRecv, RpcSend},
-    },
+    rpc::json_rpc::{RpcRecv, RpcSend},
     transports::http::reqwest::{self, Url},
 };
 use serde::Deserialize;
@@ -28,8 +25,6 @@ const LOG_BLOCK_BYTES: usize = 64 * 1024;
 
 /// A node, reached over HTTP.
 pub struct Node {
-    client: RpcClient,
-    /// The same connections, for requests whose answers are read as bytes.
     pub(super) http: reqwest::Client,
     pub(super) endpoint: Url,
     pub(super) url: Secret,
@@ -141,7 +136,6 @@ impl Node {
             .build()
             .map_err(|error| bad(error.without_url().to_string()))?;
         Ok(Self {
-            client: ClientBuilder::default().http_with_client(client.clone(), url.clone()),
             http: client,
             endpoint: url,
             url: provider.url.clone(),
@@ -227,13 +221,20 @@ impl Node {
         P: RpcSend,
         R: RpcRecv,
     {
+        let params = serde_json::to_string(&params)
+            .map_err(|error| self.bad_answer(method, format!("cannot be asked: {error}")))?;
+        // No parameters are an empty array.
+        let params = [if params == "null" {
+            "[]".into()
+        } else {
+            params
+        }];
         let began = Instant::now();
-        let request = self.client.request(method, params);
-        let answer = tokio::time::timeout(self.timeout, request).await;
+        let answer = tokio::time::timeout(self.timeout, self.post(method, &params)).await;
         request_took(self.chain_id, &self.name, method, began.elapsed());
         match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.counted(NodeError::of_transport(&self.url, method, error))),
+            Ok(Ok(body)) => self.answer(method, &body),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(self.counted(NodeError::Unreachable {
                 url: self.shown_url(),
                 reason: format!(

@@ -169,6 +169,29 @@ async fn a_lower_branch_of_a_provider_that_took_over_is_followed_once_the_one_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_tells_a_head_that_it_does_not_have_makes_no_other_lag() {
+    let lab = Lab::new().await;
+    let (tree, first, second) = two().await;
+    let running = lab.ingest(config(&first, &second)).await.unwrap();
+    follows(&lab, &tree, 0, "the start").await;
+
+    second.add(Fault::of(
+        "eth_getBlockByNumber",
+        Kind::Alter {
+            at: "/number".to_owned(),
+            to: json!("0xffffffffffffffff"),
+        },
+    ));
+    providers(&lab, "the second is not followed", |rows| {
+        rows[0].active && rows[0].state == "ok" && rows[1].state == "lagging"
+    })
+    .await;
+    mine(&tree, 8);
+    follows(&lab, &tree, 0, "the second tells what cannot be").await;
+    ended(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_truncates_or_alters_is_taken_from_another_and_never_stored() {
     let lab = Lab::new().await;
     let (tree, first, second) = two().await;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Providers, Work, telemetry};
+use super::{Provider, Providers, Work, telemetry};
 use crate::{
     model::BlockRef,
     source::chain::{NodeError, Tag},
@@ -61,13 +61,26 @@ impl Providers {
         }))
         .await;
         let told: Vec<_> = told.into_iter().flatten().collect();
-        let best = told.iter().map(|(_, head)| head.number).max().unwrap_or(0);
-        for (provider, head) in told {
-            let behind = best - head.number;
-            let lagging = behind > self.lag_blocks;
+        let told = self.shown(told).await;
+        let best = told
+            .iter()
+            .filter(|(_, _, shown)| *shown)
+            .map(|(_, head, _)| head.number)
+            .max()
+            .unwrap_or(0);
+        for (provider, head, shown) in told {
+            let behind = best.saturating_sub(head.number);
+            let lagging = behind > self.lag_blocks || !shown;
             let mut health = provider.health.lock();
             health.head = Some(head);
-            if lagging && !health.is_lagging() {
+            if !shown && !health.is_lagging() {
+                tracing::warn!(
+                    chain_id = self.chain_id,
+                    provider = provider.name,
+                    head = head.number,
+                    "the provider tells a head far above the others' and does not have that block; it is not followed"
+                );
+            } else if lagging && !health.is_lagging() {
                 tracing::warn!(
                     chain_id = self.chain_id,
                     provider = provider.name,
@@ -79,6 +92,31 @@ impl Providers {
             telemetry::lag(self.chain_id, provider, behind);
         }
         self.review();
+    }
+
+    /// Whether each has the block that it calls its head, asked of those that would make others lag: a number alone
+    /// must not turn a chain from the providers that do well.
+    async fn shown<'a>(
+        &self,
+        told: Vec<(&'a Provider, BlockRef)>,
+    ) -> Vec<(&'a Provider, BlockRef, bool)> {
+        let least = told.iter().map(|(_, head)| head.number).min().unwrap_or(0);
+        join_all(told.into_iter().map(|(provider, head)| async move {
+            let mut shown = true;
+            if head.number - least > self.lag_blocks {
+                let there = self.ask(
+                    provider,
+                    false,
+                    |node| async move { node.at(head.number).await },
+                );
+                // A failure is noted with the provider, and says nothing of its head.
+                if let Ok(there) = there.await {
+                    shown = there.is_some_and(|block| block.number == head.number);
+                }
+            }
+            (provider, head, shown)
+        }))
+        .await
     }
 
     /// Lets another provider be the active one when that is due.
