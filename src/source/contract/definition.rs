@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::File,
+    io::Read,
     path::Path,
     sync::Arc,
 };
@@ -24,6 +25,8 @@ const MAX_LISTED: usize = 10_000;
 const MAX_NAME: usize = 64;
 /// With the contract's, it must fit the name of a channel.
 const MAX_EVENT_NAME: usize = 80;
+/// A larger ABI file is not read to its end.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_FACTORY_ADDRESSES: usize = 10_000_000;
 
 /// A configured contract.
@@ -198,10 +201,17 @@ fn listed(addresses: &Addresses) -> Vec<Address> {
 
 /// An ABI array, or an artifact that has one.
 fn read(path: &Path) -> Result<JsonAbi, Reason> {
-    let text = fs::read_to_string(path).map_err(|error| Reason::Unreadable {
+    let unreadable = |error: String| Reason::Unreadable {
         path: path.to_owned(),
-        error: error.to_string(),
-    })?;
+        error,
+    };
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(unreadable(format!("it has more than {MOST_BYTES} bytes")));
+    }
     let not = |error: String| Reason::NotAbi {
         path: path.to_owned(),
         error,
