@@ -202,7 +202,9 @@ impl<'a> Session<'a> {
             self.head.map(|head| head.number),
             view.head.map(|head| head.number),
         );
-        if let Some(node_head) = view.head {
+        // What no column holds is no height of a chain.
+        let followed = view.head.filter(|head| i64::try_from(head.number).is_ok());
+        if let Some(node_head) = followed {
             self.follow(node_head, view.source).await?;
             self.end_load().await?;
         }
