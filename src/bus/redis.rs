@@ -6,6 +6,7 @@ use redis::{AsyncCommands, Client};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     BusConfig, BusError, Commit,
@@ -13,6 +14,8 @@ use super::{
 };
 use crate::{model::Update, shutdown::Tasks, store::Store};
 
+/// What a commit that is being sent has left when shutdown begins.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Commits waiting for Redis; beyond it they are left out, and the other processes read them from the store.
 const OUTLET_CAPACITY: usize = 1_024;
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -86,6 +89,12 @@ pub async fn connect(
     Ok(Outlet(sender))
 }
 
+/// Ends a moment after shutdown began: what is on its way to a Redis that answers gets there.
+async fn moment_after(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LAST_MOMENT).await;
+}
+
 async fn send(
     mut connection: redis::aio::ConnectionManager,
     topic: String,
@@ -107,7 +116,12 @@ async fn send(
                 continue;
             }
         };
-        if let Err(error) = connection.publish::<_, _, ()>(&topic, text).await {
+        let published = tokio::select! {
+            published = connection.publish::<_, _, ()>(&topic, text) => published,
+            // A Redis that is gone is tried again for seconds, longer than a shutdown has.
+            () = moment_after(&stop) => return,
+        };
+        if let Err(error) = published {
             metrics::counter!("chaincast_bus_redis_skipped_total").increment(1);
             tracing::warn!(%error, "Redis refused a commit; other processes will read it from the store");
         }
