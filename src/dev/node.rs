@@ -16,7 +16,7 @@ use super::DevError;
 use crate::model::Secret;
 
 /// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may wait for its block.
 const MINE_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
