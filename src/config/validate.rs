@@ -403,7 +403,10 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         check(false, &key, apart(&key, &error).1);
     }
     for (at, source) in config.prices.sources.iter().enumerate() {
-        let (chain, _) = source.kind.contract(config.first_chain());
+        let Some((chain, _)) = source.kind.contract() else {
+            continue;
+        };
+        let chain = chain.unwrap_or(config.first_chain());
         check(
             ids.contains(&chain),
             &format!("prices.sources.{at}.chain_id"),

@@ -20,6 +20,9 @@ pub struct Tick {
     pub quote: Arc<str>,
     /// Units of `quote` for one whole token; above zero.
     pub price: BigDecimal,
+    /// How far the source itself says that it may be off, in units of `quote`, as half a spread or an interval of
+    /// confidence; `None` when it says nothing.
+    pub confidence: Option<BigDecimal>,
     /// When the source observed it (event time), in ms since the Unix epoch.
     pub observed_at: i64,
     /// The log that the tick was decoded from, when it comes from a chain.

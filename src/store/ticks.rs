@@ -31,15 +31,17 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
             .collect()
     }
     sqlx::query(
-        "INSERT INTO ticks (token, source, quote, price, observed_at, chain_id, block_number, block_hash, log_index)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::timestamptz[],
-             $6::bigint[], $7::bigint[], $8::bytea[], $9::int[])
+        "INSERT INTO ticks (token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash,
+                            log_index)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[], $6::timestamptz[],
+             $7::bigint[], $8::bigint[], $9::bytea[], $10::int[])
          ON CONFLICT (chain_id, block_number, log_index, token, source) DO NOTHING",
     )
     .bind(column(ticks, |tick| tick.token.to_string()))
     .bind(column(ticks, |tick| tick.source.to_string()))
     .bind(column(ticks, |tick| tick.quote.to_string()))
     .bind(column(ticks, |tick| tick.price.clone()))
+    .bind(column(ticks, |tick| tick.confidence.clone()))
     .bind(observed)
     .bind(origin(ticks, |at| at.chain_id as i64))
     .bind(origin(ticks, |at| at.block_number as i64))
@@ -56,7 +58,7 @@ pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick
     let rows = sqlx::query(
         "SELECT k.* FROM price_sources s
          CROSS JOIN LATERAL (
-             SELECT token, source, quote, price, observed_at, chain_id, block_number, block_hash, log_index
+             SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
              FROM ticks t
              WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
              ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
@@ -99,6 +101,7 @@ fn tick_of(row: &PgRow) -> Result<Tick, StoreError> {
         source: source.into(),
         quote: quote.into(),
         price,
+        confidence: row.try_get("confidence")?,
         observed_at: observed_at.timestamp_millis(),
         origin,
     })

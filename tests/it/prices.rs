@@ -58,6 +58,7 @@ fn tick(token: &str, source: &str, quote: &str, price: &str, block_number: u64) 
         source: source.into(),
         quote: quote.into(),
         price: price.parse().unwrap(),
+        confidence: None,
         observed_at: now_ms(),
         origin: Some(LogOrigin {
             chain_id: CHAIN,

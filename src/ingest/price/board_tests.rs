@@ -33,6 +33,7 @@ fn tick(token: &str, source: &str, quote: &str, price: &str, at: (u64, u32)) -> 
         source: source.into(),
         quote: quote.into(),
         price: price.parse().unwrap(),
+        confidence: None,
         observed_at: NOW + block_number as i64 * 1_000,
         origin: Some(LogOrigin {
             chain_id: 1,

@@ -86,7 +86,10 @@ impl PriceIngest {
             token: source.token.clone(),
             name: source.source_name().to_string(),
             quote: source.kind.quote().to_owned(),
-            contract: Some(source.kind.contract(first_chain)),
+            contract: source
+                .kind
+                .contract()
+                .map(|(chain_id, address)| (chain_id.unwrap_or(first_chain), address)),
             max_age_ms: source.max_age_ms,
         });
         let parts = Parts {

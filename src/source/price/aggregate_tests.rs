@@ -15,6 +15,7 @@ fn tick(source: &str, quote: &str, price: &str, age_ms: i64) -> Tick {
         source: source.into(),
         quote: quote.into(),
         price: price.parse().unwrap(),
+        confidence: None,
         observed_at: NOW - age_ms,
         origin: None,
     }

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use toml::Table;
 
 use crate::model::{Address, ChainId, Token, USD};
 
@@ -37,7 +38,7 @@ pub struct TokenConfig {
 
 /// `[[prices.sources]]`
 #[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "RawSource")]
+#[serde(try_from = "Table")]
 pub struct SourceConfig {
     pub token: Token,
     /// Shown in a price's `sources`; the kind's name when left out. Unique within its token.
@@ -50,25 +51,35 @@ pub struct SourceConfig {
 /// What a source is, and what reading it needs.
 #[derive(Debug, Clone)]
 pub enum SourceKind {
-    /// A contract that emits `AnswerUpdated`, priced in USD.
-    Chainlink {
-        /// The first configured chain when left out.
-        chain_id: Option<ChainId>,
-        address: Address,
-        /// Decimals of the answer.
-        decimals: u8,
-    },
-    /// A pair that emits `Sync`.
-    UniswapV2 {
-        chain_id: Option<ChainId>,
-        address: Address,
-        /// Which of the pair's tokens is the priced one: 0 or 1.
-        base: u8,
-        base_decimals: u8,
-        quote_decimals: u8,
-        /// What the other token is: `USD`, or a tracked token whose own price converts. Upper case.
-        quote: String,
-    },
+    Chainlink(ChainlinkConfig),
+    UniswapV2(UniswapV2Config),
+}
+
+/// A contract that emits `AnswerUpdated`, priced in USD.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainlinkConfig {
+    /// The first configured chain when left out.
+    pub chain_id: Option<ChainId>,
+    pub address: Address,
+    /// Decimals of the answer.
+    pub decimals: u8,
+}
+
+/// A pair that emits `Sync`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniswapV2Config {
+    /// The first configured chain when left out.
+    pub chain_id: Option<ChainId>,
+    pub address: Address,
+    /// Which of the pair's tokens is the priced one: 0 or 1.
+    pub base: u8,
+    pub base_decimals: u8,
+    pub quote_decimals: u8,
+    /// What the other token is: `USD`, or a tracked token whose own price converts. Upper case.
+    #[serde(deserialize_with = "upper_case")]
+    pub quote: String,
 }
 
 /// How long a tick is used when its source does not say, in ms.
@@ -97,155 +108,110 @@ impl SourceKind {
     /// As written in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Chainlink { .. } => "chainlink",
-            Self::UniswapV2 { .. } => "uniswap-v2",
+            Self::Chainlink(_) => "chainlink",
+            Self::UniswapV2(_) => "uniswap-v2",
         }
     }
 
     /// What the source's ticks are counted in.
     pub fn quote(&self) -> &str {
         match self {
-            Self::Chainlink { .. } => USD,
-            Self::UniswapV2 { quote, .. } => quote,
+            Self::Chainlink(_) => USD,
+            Self::UniswapV2(pair) => &pair.quote,
         }
     }
 
-    /// The contract that is watched.
-    pub fn contract(&self, first_chain: ChainId) -> (ChainId, Address) {
+    /// The contract that is watched, for a source on a chain: its chain as written, and its address.
+    pub fn contract(&self) -> Option<(Option<ChainId>, Address)> {
         match self {
-            Self::Chainlink {
-                chain_id, address, ..
-            }
-            | Self::UniswapV2 {
-                chain_id, address, ..
-            } => (chain_id.unwrap_or(first_chain), *address),
+            Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
+            Self::UniswapV2(pair) => Some((pair.chain_id, pair.address)),
         }
     }
 }
 
-/// `[[prices.sources]]` as written. serde cannot refuse unknown keys of a flattened enum, so the keys of all kinds
-/// are read flat and then taken by the kind that owns them; what is left over is refused by name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSource {
-    kind: RawKind,
-    token: Token,
-    name: Option<String>,
-    max_age_ms: Option<u64>,
-    chain_id: Option<ChainId>,
-    address: Option<Address>,
-    decimals: Option<u8>,
-    base: Option<u8>,
-    base_decimals: Option<u8>,
-    quote_decimals: Option<u8>,
-    quote: Option<String>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum RawKind {
-    Chainlink,
-    #[serde(rename = "uniswap-v2")]
-    UniswapV2,
-}
-
-/// Why the keys of one source do not fit its kind.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceKeysError {
-    #[error("a {kind} source of {token} needs the key `{key}`")]
-    Missing {
-        kind: &'static str,
-        token: Token,
-        key: &'static str,
-    },
-    #[error("a {kind} source has no key `{key}` (source of {token})")]
-    Extra {
-        kind: &'static str,
-        token: Token,
-        key: &'static str,
-    },
-}
-
-impl TryFrom<RawSource> for SourceConfig {
+/// `[[prices.sources]]` as written. serde cannot refuse unknown keys of a flattened enum, so an entry is read as a
+/// table: what every source has is taken out, and the kind reads the rest.
+impl TryFrom<Table> for SourceConfig {
     type Error = SourceKeysError;
 
-    fn try_from(mut raw: RawSource) -> Result<Self, Self::Error> {
-        let token = raw.token.clone();
-        let kind = match raw.kind {
-            RawKind::Chainlink => raw.chainlink()?,
-            RawKind::UniswapV2 => raw.uniswap_v2()?,
-        };
-        if let Some(key) = raw.left_over() {
-            let kind = kind.name();
-            return Err(SourceKeysError::Extra { kind, token, key });
-        }
+    fn try_from(mut table: Table) -> Result<Self, Self::Error> {
+        let kind: String = need(&mut table, "kind")?;
+        let token: Token = need(&mut table, "token")?;
+        let name = take(&mut table, "name")?;
+        let max_age_ms = take(&mut table, "max_age_ms")?.unwrap_or(DEFAULT_MAX_AGE_MS);
+        let read = SourceKind::read(&kind, table).ok_or_else(|| SourceKeysError::Kind {
+            kind: kind.clone(),
+            token: token.clone(),
+        })?;
+        let kind = read.map_err(|error| SourceKeysError::Keys {
+            kind,
+            token: token.clone(),
+            reason: error.message().to_owned(),
+        })?;
         Ok(Self {
             token,
-            name: raw.name,
-            max_age_ms: raw.max_age_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
+            name,
+            max_age_ms,
             kind,
         })
     }
 }
 
-impl RawSource {
-    fn chainlink(&mut self) -> Result<SourceKind, SourceKeysError> {
-        let need = Need {
-            kind: "chainlink",
-            token: &self.token,
-        };
-        Ok(SourceKind::Chainlink {
-            chain_id: self.chain_id.take(),
-            address: need.key("address", self.address.take())?,
-            decimals: need.key("decimals", self.decimals.take())?,
+impl SourceKind {
+    /// What reads its keys, by the kind as written.
+    fn read(kind: &str, keys: Table) -> Option<Result<Self, toml::de::Error>> {
+        Some(match kind {
+            "chainlink" => keys.try_into().map(Self::Chainlink),
+            "uniswap-v2" => keys.try_into().map(Self::UniswapV2),
+            _ => return None,
         })
-    }
-
-    fn uniswap_v2(&mut self) -> Result<SourceKind, SourceKeysError> {
-        let need = Need {
-            kind: "uniswap-v2",
-            token: &self.token,
-        };
-        Ok(SourceKind::UniswapV2 {
-            chain_id: self.chain_id.take(),
-            address: need.key("address", self.address.take())?,
-            base: need.key("base", self.base.take())?,
-            base_decimals: need.key("base_decimals", self.base_decimals.take())?,
-            quote_decimals: need.key("quote_decimals", self.quote_decimals.take())?,
-            quote: need.key("quote", self.quote.take())?.to_ascii_uppercase(),
-        })
-    }
-
-    /// The first key that no one took.
-    fn left_over(&self) -> Option<&'static str> {
-        [
-            ("chain_id", self.chain_id.is_some()),
-            ("address", self.address.is_some()),
-            ("decimals", self.decimals.is_some()),
-            ("base", self.base.is_some()),
-            ("base_decimals", self.base_decimals.is_some()),
-            ("quote_decimals", self.quote_decimals.is_some()),
-            ("quote", self.quote.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(key, given)| given.then_some(key))
     }
 }
 
-/// Names the source in an error about a key that it lacks.
-struct Need<'a> {
-    kind: &'static str,
-    token: &'a Token,
+/// Every kind that [`SourceKind::read`] knows, for people who wrote another.
+const KINDS: &str = "chainlink, uniswap-v2";
+
+/// Why one entry cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceKeysError {
+    #[error("a price source needs the key `{0}`")]
+    Missing(&'static str),
+    #[error("`{key}` of a price source: {reason}")]
+    Value { key: &'static str, reason: String },
+    #[error("a source of {token} has the kind {kind:?}, which is none of {KINDS}")]
+    Kind { kind: String, token: Token },
+    #[error("a {kind} source of {token}: {reason}")]
+    Keys {
+        kind: String,
+        token: Token,
+        reason: String,
+    },
 }
 
-impl Need<'_> {
-    fn key<T>(&self, key: &'static str, value: Option<T>) -> Result<T, SourceKeysError> {
-        value.ok_or_else(|| SourceKeysError::Missing {
-            kind: self.kind,
-            token: self.token.clone(),
+fn take<T: DeserializeOwned>(
+    table: &mut Table,
+    key: &'static str,
+) -> Result<Option<T>, SourceKeysError> {
+    let Some(value) = table.remove(key) else {
+        return Ok(None);
+    };
+    value
+        .try_into()
+        .map(Some)
+        .map_err(|error| SourceKeysError::Value {
             key,
+            reason: error.message().to_owned(),
         })
-    }
+}
+
+fn need<T: DeserializeOwned>(table: &mut Table, key: &'static str) -> Result<T, SourceKeysError> {
+    take(table, key)?.ok_or(SourceKeysError::Missing(key))
+}
+
+/// Symbols in any case.
+fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(deserializer)?.to_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -270,7 +236,7 @@ mod tests {
         assert_eq!(feed.max_age_ms, DEFAULT_MAX_AGE_MS);
         assert!(matches!(
             feed.kind,
-            SourceKind::Chainlink { decimals: 8, .. }
+            SourceKind::Chainlink(ChainlinkConfig { decimals: 8, .. })
         ));
 
         let pair = read(&format!(
@@ -279,7 +245,7 @@ mod tests {
         .unwrap();
         assert_eq!(&*pair.source_name(), "pool");
         assert_eq!(pair.kind.quote(), "USD");
-        assert_eq!(pair.kind.contract(1).0, 10);
+        assert_eq!(pair.kind.contract().unwrap().0, Some(10));
         assert_eq!(pair.max_age_ms, 5);
     }
 
@@ -287,12 +253,12 @@ mod tests {
     fn a_missing_key_is_named_with_its_kind() {
         let error = read(FEED).unwrap_err();
         assert!(
-            error.contains("a chainlink source of ETH needs the key `decimals`"),
+            error.contains("a chainlink source of ETH: missing field `decimals`"),
             "{error}"
         );
         let error = read(&PAIR.replace("quote = 'usd'\n", "")).unwrap_err();
         assert!(
-            error.contains("a uniswap-v2 source of ETH needs the key `quote`"),
+            error.contains("a uniswap-v2 source of ETH: missing field `quote`"),
             "{error}"
         );
     }
@@ -301,12 +267,12 @@ mod tests {
     fn a_key_of_another_kind_is_refused_by_name() {
         let error = read(&format!("{FEED}decimals = 8\nquote = 'USD'")).unwrap_err();
         assert!(
-            error.contains("a chainlink source has no key `quote`"),
+            error.contains("a chainlink source of ETH: unknown field `quote`"),
             "{error}"
         );
         let error = read(&format!("{PAIR}decimals = 8")).unwrap_err();
         assert!(
-            error.contains("a uniswap-v2 source has no key `decimals`"),
+            error.contains("a uniswap-v2 source of ETH: unknown field `decimals`"),
             "{error}"
         );
     }

@@ -8,20 +8,24 @@ mod aggregate;
 mod chainlink;
 mod config;
 mod decimal;
+mod feed;
 mod log_view;
 mod metrics;
 mod on_chain;
 mod tick_error;
+mod tick_queue;
 mod uniswap_v2;
 mod validate;
 
 pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
 pub use config::{
-    DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKeysError, SourceKind,
-    TokenConfig,
+    ChainlinkConfig, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig,
+    SourceKeysError, SourceKind, TokenConfig, UniswapV2Config,
 };
 pub use decimal::SIGNIFICANT_DIGITS;
+pub use feed::{Feed, feeds};
 pub use log_view::LogView;
 pub use on_chain::OnChainSources;
 pub use tick_error::{TickError, TickFault};
+pub use tick_queue::{TickQueue, TickSink, tick_queue};
 pub use validate::{PriceConfigError, SourcePlace};

@@ -53,24 +53,22 @@ impl OnChainSources {
         super::metrics::describe();
         let mut by_contract = FxHashMap::<_, Vec<Source>>::default();
         for (index, source) in config.sources.iter().enumerate() {
+            let Some((chain_id, address)) = source.kind.contract() else {
+                continue;
+            };
             let (topic, reader) = match &source.kind {
-                SourceKind::Chainlink { decimals, .. } => (
+                SourceKind::Chainlink(feed) => (
                     chainlink::TOPIC,
                     Reader::Chainlink {
-                        decimals: *decimals,
+                        decimals: feed.decimals,
                     },
                 ),
-                SourceKind::UniswapV2 {
-                    base,
-                    base_decimals,
-                    quote_decimals,
-                    ..
-                } => (
+                SourceKind::UniswapV2(pair) => (
                     uniswap_v2::TOPIC,
                     Reader::UniswapV2(uniswap_v2::PairShape {
-                        base: *base,
-                        base_decimals: *base_decimals,
-                        quote_decimals: *quote_decimals,
+                        base: pair.base,
+                        base_decimals: pair.base_decimals,
+                        quote_decimals: pair.quote_decimals,
                     }),
                 ),
             };
@@ -82,7 +80,7 @@ impl OnChainSources {
                 reader,
             };
             let readers = by_contract
-                .entry(source.kind.contract(first_chain))
+                .entry((chain_id.unwrap_or(first_chain), address))
                 .or_default();
             // Seen only now when one entry names the first chain and the other leaves it out.
             if readers.iter().any(|other| other.token == source.token) {
@@ -131,6 +129,7 @@ impl Source {
                     source: self.name.clone(),
                     quote: self.quote.clone(),
                     price,
+                    confidence: None,
                     observed_at,
                     origin: Some(origin),
                 })

@@ -117,7 +117,8 @@ impl PriceConfig {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateSource { at: at(), token });
             }
-            if !contracts.insert((token, contract_of(&source.kind))) {
+            let contract = source.kind.contract();
+            if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateContract { at: at(), token });
             }
@@ -125,12 +126,12 @@ impl PriceConfig {
                 let given = source.max_age_ms;
                 return Err(PriceConfigError::MaxAge { at: at(), given });
             }
-            if let SourceKind::UniswapV2 { base, .. } = source.kind
-                && base > 1
+            if let SourceKind::UniswapV2(pair) = &source.kind
+                && pair.base > 1
             {
                 return Err(PriceConfigError::Base {
                     at: at(),
-                    given: base,
+                    given: pair.base,
                 });
             }
             check_quote(source, &tracked, &in_usd, at)?;
@@ -167,18 +168,6 @@ fn check_quote(
         return Err(PriceConfigError::QuoteWithoutUsd { at: at(), quote });
     }
     Ok(())
-}
-
-/// The contract as written: a left-out chain is the first one, whichever that is.
-fn contract_of(kind: &SourceKind) -> (Option<u64>, crate::model::Address) {
-    match kind {
-        SourceKind::Chainlink {
-            chain_id, address, ..
-        }
-        | SourceKind::UniswapV2 {
-            chain_id, address, ..
-        } => (*chain_id, *address),
-    }
 }
 
 fn is_name(name: &str) -> bool {

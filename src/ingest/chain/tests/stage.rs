@@ -63,6 +63,7 @@ impl TickDecoder for EveryTransfer {
             source: "test".into(),
             quote: "USD".into(),
             price: (log.log_index + 1).into(),
+            confidence: None,
             observed_at: log.block_timestamp as i64 * 1_000,
             origin: Some(LogOrigin {
                 chain_id,

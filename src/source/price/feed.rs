@@ -1,0 +1,20 @@
+//! Sources outside the chains, as the writer sees them: each runs by itself and hands its ticks to a sink.
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::{PriceConfig, TickSink};
+
+/// One connection to a venue, or one poll of a page: it may give the ticks of many sources.
+pub trait Feed: Send + 'static {
+    /// What logs and metrics call it, such as `binance`.
+    fn name(&self) -> &str;
+
+    /// Reads until `stop`. What the venue does wrong is waited out inside and never ends it.
+    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()>;
+}
+
+/// Every configured source outside the chains, grouped by the connection that it shares with others.
+pub fn feeds(_config: &PriceConfig) -> Vec<Box<dyn Feed>> {
+    Vec::new()
+}
