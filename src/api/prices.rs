@@ -15,7 +15,7 @@ use super::{
     wire::{Decimal, Hash},
 };
 use crate::{
-    model::{Channel, LogOrigin, PriceStatus, Token, USD, now_ms},
+    model::{Channel, LogOrigin, PriceDetail, PriceStatus, Token, USD, now_ms},
     store::read::{PriceRow, TickKey, TickRow},
 };
 
@@ -30,10 +30,12 @@ pub(super) struct Price {
     timestamp: i64,
     #[schema(examples("USD"))]
     quote: &'static str,
-    /// Half the distance between the lowest and the highest source, in the quote currency.
+    /// How far it may be off, in the quote currency: the larger distance to the quartiles of its sources' votes.
     confidence: Decimal,
     /// The sources whose ticks were used.
     sources: Vec<String>,
+    /// Every source that was fresh: those that were used, and the outliers that were not.
+    details: Vec<Detail>,
     /// Age of the newest tick used, in ms, at the time of this answer.
     age_ms: i64,
     /// `ok`; `degraded`: fewer fresh sources than configured; `stale`: not current, do not trade on it.
@@ -43,6 +45,44 @@ pub(super) struct Price {
     seq: u64,
     #[schema(examples("price:ETH"))]
     channel: String,
+}
+
+/// One source of a price.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PriceDetail)]
+pub(super) struct Detail {
+    #[schema(examples("chainlink"))]
+    source: String,
+    /// Age of its tick, in ms, at the time of this answer.
+    age_ms: i64,
+    /// Where its tick is on a chain; null for sources elsewhere.
+    #[schema(required)]
+    block: Option<PriceBlock>,
+    /// Too far from the others to be used.
+    outlier: bool,
+}
+
+/// The block that a tick was decoded from.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PriceBlock {
+    chain_id: u64,
+    number: u64,
+}
+
+impl Detail {
+    fn new(detail: &PriceDetail, now: i64) -> Self {
+        Self {
+            source: detail.source.to_string(),
+            age_ms: now.saturating_sub(detail.observed_at).max(0),
+            block: detail.block.map(|block| PriceBlock {
+                chain_id: block.chain_id,
+                number: block.number,
+            }),
+            outlier: detail.outlier,
+        }
+    }
 }
 
 impl Price {
@@ -59,6 +99,11 @@ impl Price {
             quote: USD,
             confidence: row.confidence.into(),
             sources: row.sources,
+            details: row
+                .details
+                .iter()
+                .map(|detail| Detail::new(detail, now))
+                .collect(),
             age_ms,
             status: if expired {
                 PriceStatus::Stale

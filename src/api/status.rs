@@ -15,7 +15,7 @@ use crate::{
     model::{ChainId, now_ms},
     store::{
         chain::ProviderRow,
-        read::{ChainRow, HaltRow, Mark, SourceRow},
+        read::{ChainRow, HaltRow, Mark, SourceRow, SourceStateRow},
     },
 };
 
@@ -161,15 +161,44 @@ pub(super) struct SourceStatus {
     last_price: Option<Decimal>,
     /// A tick older than this is not used, in ms.
     max_age_ms: u64,
+    /// How its connection stands; null for sources on a chain, and before it said anything.
+    #[schema(required)]
+    feed: Option<FeedStatus>,
 }
 
-/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one.
+/// How the feed of a source stood when the price writer last heard of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FeedStatus {
+    /// `connecting`; `live`; `silent`: connected, and nothing comes; `refused`: the venue does not serve it.
+    #[schema(examples("live"))]
+    state: String,
+    /// Why it is refused, for people.
+    #[schema(required)]
+    reason: Option<String>,
+    /// In ms since the Unix epoch.
+    since: i64,
+}
+
+impl From<SourceStateRow> for FeedStatus {
+    fn from(row: SourceStateRow) -> Self {
+        Self {
+            state: row.state,
+            reason: row.reason,
+            since: row.since,
+        }
+    }
+}
+
+/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue says nothing;
+/// `refused`: its venue does not serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Health {
     Ok,
     Stale,
     Silent,
+    Refused,
 }
 
 /// Where every chain and price source stands
@@ -276,10 +305,12 @@ impl From<Mark> for BlockMark {
 
 impl SourceStatus {
     fn new(row: SourceRow, now: i64) -> Self {
-        let health = match row.is_stale(now) {
-            None => Health::Silent,
-            Some(true) => Health::Stale,
-            Some(false) => Health::Ok,
+        let state = row.state.as_ref().map(|feed| feed.state.as_str());
+        let health = match (state, row.is_stale(now)) {
+            (Some("refused"), _) => Health::Refused,
+            (Some("silent"), _) | (_, None) => Health::Silent,
+            (_, Some(true)) => Health::Stale,
+            (_, Some(false)) => Health::Ok,
         };
         let (price, at) = row.last.unzip();
         Self {
@@ -290,6 +321,7 @@ impl SourceStatus {
             last_tick_at: at,
             last_price: price.map(Decimal::from),
             max_age_ms: row.max_age_ms,
+            feed: row.state.map(FeedStatus::from),
         }
     }
 }

@@ -27,7 +27,10 @@ pub(super) struct Message {
     /// The event's data, with every digit that was announced: the shape is the event's, as docs/asyncapi.yaml has it.
     #[schema(value_type = Object, examples(json!({
         "token": "ETH", "price": 3456.12, "timestamp": 1_790_000_000_000_i64, "quote": "USD", "confidence": 0.42,
-        "sources": ["chainlink", "uniswap-v2"], "ageMs": 120, "status": "ok"
+        "sources": ["chainlink", "uniswap-v2"], "ageMs": 120, "status": "ok", "details": [
+            {"source": "chainlink", "ageMs": 5_120, "block": {"chainId": 1, "number": 21_000_000}, "outlier": false},
+            {"source": "uniswap-v2", "ageMs": 120, "block": {"chainId": 1, "number": 21_000_001}, "outlier": false}
+        ]
     })))]
     data: Box<RawValue>,
 }

@@ -478,10 +478,10 @@ fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
 
 /// The entry of `[prices]` that an error is about.
 fn price_key(error: &PriceConfigError) -> String {
-    use PriceConfigError::{DuplicateToken, MinSources, TokenIsQuote};
+    use PriceConfigError::{DuplicateToken, OutOfRange, TokenIsQuote};
     match (error, error.place()) {
         (_, Some(place)) => format!("prices.sources.{}", place.position - 1),
-        (MinSources, _) => "prices.min_sources".to_owned(),
+        (OutOfRange { key, .. }, _) => key.clone(),
         (DuplicateToken(_) | TokenIsQuote, _) => "prices.tokens".to_owned(),
         _ => "prices".to_owned(),
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, ChainId,
-    JsonNumber, PriceStatus, Token, TransactionUpdate,
+    JsonNumber, PriceBlock, PriceStatus, Token, TransactionUpdate,
 };
 
 /// The data of one event; [`Event::name`] is what clients listen for.
@@ -103,6 +103,21 @@ pub struct PriceUpdate {
     /// Age of the newest tick used when this was announced, in ms.
     pub age_ms: i64,
     pub status: PriceStatus,
+    /// Every source that was fresh, by name.
+    pub details: Vec<PriceUpdateDetail>,
+}
+
+/// One source of an announced price.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceUpdateDetail {
+    pub source: Arc<str>,
+    /// Age of its tick when this was announced, in ms.
+    pub age_ms: i64,
+    /// Where its tick is on a chain; `None` for sources elsewhere.
+    pub block: Option<PriceBlock>,
+    /// Too far from the others to be used.
+    pub outlier: bool,
 }
 
 impl PriceUpdate {

@@ -21,11 +21,12 @@ pub use block::{
 pub use channel::{Channel, ChannelError};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
-    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, Reorg,
+    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, PriceUpdateDetail,
+    Reorg,
 };
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
-pub use price::{LogOrigin, Price, PriceStatus, Tick, USD};
+pub use price::{LogOrigin, Price, PriceBlock, PriceDetail, PriceStatus, Tick, USD};
 pub use secret::Secret;
 pub use token::{Token, TokenError};
 pub use transaction_update::{TransactionStatus, TransactionUpdate};

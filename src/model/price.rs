@@ -56,11 +56,33 @@ pub struct Price {
     pub token: Token,
     /// USD for one whole token.
     pub price: BigDecimal,
-    /// Half the distance between the lowest and the highest fresh tick, in USD; zero with one source.
+    /// How far it may be off, in USD: the larger distance from it to the quartiles of its sources' votes.
     pub confidence: BigDecimal,
     /// Names of the sources whose ticks were used, sorted.
     pub sources: Vec<Arc<str>>,
+    /// Every source that was fresh, sorted by name: those that were used, and the outliers that were not.
+    pub details: Vec<PriceDetail>,
     pub status: PriceStatus,
     /// Event time of the newest tick used, in ms since the Unix epoch.
     pub observed_at: i64,
+}
+
+/// What one source of a price stood at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceDetail {
+    pub source: Arc<str>,
+    /// Event time of its tick, in ms since the Unix epoch; of the older half when it was converted.
+    pub observed_at: i64,
+    /// Where its tick is on a chain.
+    pub block: Option<PriceBlock>,
+    /// Too far from the others to be used.
+    pub outlier: bool,
+}
+
+/// The block that a tick was decoded from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceBlock {
+    pub chain_id: ChainId,
+    pub number: u64,
 }

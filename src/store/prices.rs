@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::StoreError;
-use crate::model::{Price, PriceStatus, Token};
+use crate::model::{ChainId, Price, PriceBlock, PriceDetail, PriceStatus, Token};
 
 /// Inserts announced prices, each with the seq that its update got in the same transaction. `announced_at` is the
 /// update's timestamp, in ms since the Unix epoch.
@@ -27,12 +28,12 @@ pub async fn insert(
     }
     // Arrays of arrays must be rectangular in Postgres: each price's sources travel as one JSON array.
     sqlx::query(
-        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at)
+        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details)
          SELECT token, seq, price, confidence, status, ARRAY(SELECT jsonb_array_elements_text(sources)),
-                observed_at, announced_at
+                observed_at, announced_at, details
          FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::jsonb[],
-                     $7::timestamptz[], $8::timestamptz[])
-              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at)",
+                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[])
+              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details)",
     )
     .bind(column(prices, |(_, price)| price.token.to_string()))
     .bind(column(prices, |(seq, _)| *seq as i64))
@@ -42,21 +43,22 @@ pub async fn insert(
     .bind(column(prices, |(_, price)| serde_json::Value::from_iter(price.sources.iter().map(|name| &**name))))
     .bind(observed)
     .bind(announced)
+    .bind(column(prices, |(_, price)| details_json(&price.details)))
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// Moves the time of the newest tick of each token's newest announced price: later ticks confirmed it, or a reorg left
-/// an earlier one that says the same. Nothing else of what was announced changes.
+/// Moves the times of each token's newest announced price, its own and its sources': later ticks confirmed it, or a
+/// reorg left an earlier one that says the same. Nothing else of what was announced changes.
 pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result<(), StoreError> {
     let mut observed = Vec::with_capacity(prices.len());
     for price in prices {
         observed.push(moment(price.observed_at, "price", &price.token)?);
     }
     sqlx::query(
-        "UPDATE prices p SET observed_at = t.observed_at
-         FROM unnest($1::text[], $2::timestamptz[]) AS t (token, observed_at)
+        "UPDATE prices p SET observed_at = t.observed_at, details = t.details
+         FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) AS t (token, observed_at, details)
          WHERE p.token = t.token AND p.seq = (SELECT max(seq) FROM prices WHERE token = t.token)",
     )
     .bind(
@@ -66,20 +68,27 @@ pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result
             .collect::<Vec<_>>(),
     )
     .bind(observed)
+    .bind(
+        prices
+            .iter()
+            .map(|price| details_json(&price.details))
+            .collect::<Vec<_>>(),
+    )
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// The newest announced price of each of these tokens that has one.
+/// The newest announced price of each of these tokens that has one, and when it was announced, in ms since the Unix
+/// epoch.
 pub async fn latest(
     connection: &mut PgConnection,
     tokens: &[Token],
-) -> Result<Vec<Price>, StoreError> {
+) -> Result<Vec<(Price, i64)>, StoreError> {
     let rows = sqlx::query(
         "SELECT p.* FROM unnest($1::text[]) AS t (token)
          CROSS JOIN LATERAL (
-             SELECT token, price, confidence, status, sources, observed_at
+             SELECT token, price, confidence, status, sources, observed_at, announced_at, details
              FROM prices WHERE token = t.token ORDER BY seq DESC LIMIT 1
          ) p",
     )
@@ -89,7 +98,7 @@ pub async fn latest(
     rows.iter().map(price_of).collect()
 }
 
-fn price_of(row: &PgRow) -> Result<Price, StoreError> {
+fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt {
         what: "price",
         reason,
@@ -100,15 +109,62 @@ fn price_of(row: &PgRow) -> Result<Price, StoreError> {
     let confidence: BigDecimal = row.try_get("confidence")?;
     let sources: Vec<String> = row.try_get("sources")?;
     let observed_at: DateTime<Utc> = row.try_get("observed_at")?;
-    Ok(Price {
+    let announced_at: DateTime<Utc> = row.try_get("announced_at")?;
+    let details = details_of(row.try_get("details")?)
+        .map_err(|error| corrupt(format!("details of {token}: {error}")))?;
+    let price = Price {
         status: status_of(&status)
             .ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?,
         token: token.parse().map_err(|error| corrupt(format!("{error}")))?,
         price,
         confidence,
         sources: sources.into_iter().map(Arc::from).collect(),
+        details,
         observed_at: observed_at.timestamp_millis(),
-    })
+    };
+    Ok((price, announced_at.timestamp_millis()))
+}
+
+/// A source of a price as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredDetail {
+    source: Arc<str>,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<ChainId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outlier: bool,
+}
+
+fn details_json(details: &[PriceDetail]) -> serde_json::Value {
+    let stored = details.iter().map(|detail| StoredDetail {
+        source: detail.source.clone(),
+        at: detail.observed_at,
+        chain: detail.block.map(|block| block.chain_id),
+        block: detail.block.map(|block| block.number),
+        outlier: detail.outlier,
+    });
+    // Texts and whole numbers always have a JSON form.
+    stored
+        .map(|detail| serde_json::to_value(detail).unwrap_or_default())
+        .collect()
+}
+
+/// The sources that a column names.
+pub(super) fn details_of(json: serde_json::Value) -> Result<Vec<PriceDetail>, serde_json::Error> {
+    let stored: Vec<StoredDetail> = serde_json::from_value(json)?;
+    let detail = |stored: StoredDetail| PriceDetail {
+        source: stored.source,
+        observed_at: stored.at,
+        block: stored
+            .chain
+            .zip(stored.block)
+            .map(|(chain_id, number)| PriceBlock { chain_id, number }),
+        outlier: stored.outlier,
+    };
+    Ok(stored.into_iter().map(detail).collect())
 }
 
 fn status_text(status: PriceStatus) -> &'static str {

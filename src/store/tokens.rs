@@ -30,6 +30,43 @@ pub struct TrackedSource {
     pub max_age_ms: u64,
 }
 
+/// How a source outside the chains stands.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceState<'a> {
+    pub token: &'a Token,
+    pub source: &'a str,
+    /// `connecting`, `live`, `silent` or `refused`.
+    pub state: &'a str,
+    /// Why it is refused, for people.
+    pub reason: Option<&'a str>,
+}
+
+/// Records how these sources stand, as of now where it is another state or another reason.
+pub async fn record_states(
+    transaction: &mut PgConnection,
+    states: &[SourceState<'_>],
+) -> Result<(), StoreError> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(states: &[SourceState<'a>], value: impl Fn(&SourceState<'a>) -> T) -> Vec<T> {
+        states.iter().map(value).collect()
+    }
+    sqlx::query(
+        "UPDATE price_sources s SET state = t.state, state_reason = t.reason, state_since = now()
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS t (token, source, state, reason)
+         WHERE s.token = t.token AND s.source = t.source
+           AND (s.state, s.state_reason) IS DISTINCT FROM (t.state, t.reason)",
+    )
+    .bind(column(states, |state| state.token.to_string()))
+    .bind(column(states, |state| state.source.to_owned()))
+    .bind(column(states, |state| state.state.to_owned()))
+    .bind(column(states, |state| state.reason.map(str::to_owned)))
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 /// Makes the tables say what is configured now. Tokens keep the order given; rows of what is no longer configured
 /// stay, for the history that names them, without a position and inactive. Call it within a transaction.
 pub async fn sync(
@@ -64,7 +101,8 @@ pub async fn sync(
             "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, active)
              VALUES ($1, $2, $3, $4, $5, $6, true)
              ON CONFLICT (token, source) DO UPDATE SET quote = excluded.quote, chain_id = excluded.chain_id,
-                 address = excluded.address, max_age_ms = excluded.max_age_ms, active = true",
+                 address = excluded.address, max_age_ms = excluded.max_age_ms, active = true,
+                 state = CASE WHEN excluded.chain_id IS NULL THEN price_sources.state END",
         )
         .bind(source.token.as_str())
         .bind(&source.name)

@@ -8,6 +8,7 @@ mod chains;
 mod clients;
 mod contracts;
 mod deploy;
+mod floats;
 mod formats;
 mod fuzz;
 mod hostile;

@@ -1,16 +1,20 @@
 //! The price writer alone, between a real PostgreSQL and the bus: ticks are stored and signalled as a chain's writer
-//! does it.
+//! does it, or sent by a feed.
+
+use std::sync::Arc;
 
 use chaincast::{
     bus::{Bus, BusConfig, Feed},
     ingest::{PriceIngest, PriceSignal, PriceSignals},
     model::{B256, Channel, LogOrigin, Secret, Tick, Update, now_ms},
     shutdown::Tasks,
-    source::price::PriceConfig,
+    source::price::{Feed as PriceFeed, FeedState, PriceConfig, TickSink},
     store::{Store, StoreConfig, ticks},
 };
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use sqlx::Row;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, eventually, fresh_database};
@@ -73,6 +77,55 @@ fn feed(token: &str, price: &str, block_number: u64) -> Tick {
     tick(token, "feed", "USD", price, block_number)
 }
 
+/// A venue that tells what the test has it tell, while the writer is connected to it.
+#[derive(Clone)]
+struct Venue(Arc<watch::Sender<Option<TickSink>>>);
+
+struct Line(Venue);
+
+impl PriceFeed for Line {
+    fn name(&self) -> &str {
+        "venue"
+    }
+
+    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.0.0.send_replace(Some(sink));
+            stop.cancelled().await;
+            self.0.0.send_replace(None);
+        })
+    }
+}
+
+impl Venue {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+
+    /// The writer's end, once it is connected.
+    async fn sink(&self) -> TickSink {
+        let mut line = self.0.subscribe();
+        let connected = tokio::time::timeout(PATIENCE, line.wait_for(Option::is_some)).await;
+        connected
+            .expect("a connection in time")
+            .unwrap()
+            .clone()
+            .unwrap()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+}
+
+/// A tick that no chain stores.
+fn quote(token: &str, price: &str) -> Tick {
+    Tick {
+        origin: None,
+        ..feed(token, price, 0)
+    }
+}
+
 impl Stage {
     async fn new() -> Self {
         let config = StoreConfig {
@@ -100,10 +153,18 @@ impl Stage {
 
     /// A price writer that has read where prices stand.
     async fn writer(&self, config: PriceConfig) -> Writer {
+        self.writer_of(config, None).await
+    }
+
+    /// A price writer that reads this venue too.
+    async fn writer_of(&self, config: PriceConfig, venue: Option<&Venue>) -> Writer {
         let (signals, incoming) = PriceSignals::new();
         let publisher = self.bus.publisher();
-        let ingest =
+        let mut ingest =
             PriceIngest::new(config, CHAIN, self.store.clone(), publisher, incoming).unwrap();
+        if let Some(venue) = venue.cloned() {
+            ingest = ingest.with_feeds(move || vec![Box::new(Line(venue.clone()))]);
+        }
         let stop = CancellationToken::new();
         let run = ingest.run(stop.clone());
         let task = tokio::spawn(async move { run.await.unwrap() });
@@ -114,10 +175,39 @@ impl Stage {
         }
     }
 
-    /// Stores ticks as the writer of a chain does, without telling anyone.
+    /// Stores ticks as the writer of a chain does, with its cursor, and without telling anyone.
     async fn store_ticks(&self, ticks: &[Tick]) {
-        let mut connection = self.store.pool().acquire().await.unwrap();
-        ticks::insert(&mut connection, ticks).await.unwrap();
+        let mut transaction = self.store.pool().begin().await.unwrap();
+        ticks::insert(&mut transaction, ticks).await.unwrap();
+        sqlx::query(
+            "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, head_number, head_hash)
+             VALUES ($1, $2, 0, 0, $2)
+             ON CONFLICT (chain_id) DO UPDATE SET head_number = c.head_number + 1",
+        )
+        .bind(CHAIN as i64)
+        .bind(&[7_u8; 32][..])
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Ticks in the store.
+    async fn stored(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM ticks")
+            .fetch_one(self.store.pool())
+            .await
+            .unwrap()
+    }
+
+    /// How the feed of BTC stands, and why.
+    async fn btc_state(&self) -> (Option<String>, Option<String>) {
+        sqlx::query_as(
+            "SELECT state, state_reason FROM price_sources WHERE token = 'BTC' AND source = 'feed'",
+        )
+        .fetch_one(self.store.pool())
+        .await
+        .unwrap()
     }
 
     async fn send(&self, writer: &Writer, ticks: Vec<Tick>) {
@@ -523,4 +613,161 @@ async fn a_block_given_twice_leaves_its_ticks_once() {
         .await
         .unwrap();
     assert_eq!(stored, 3);
+}
+
+#[tokio::test]
+async fn a_tick_of_a_feed_is_stored_with_the_price_that_it_makes() {
+    let mut stage = Stage::new().await;
+    let venue = Venue::new();
+    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let sink = venue.sink().await;
+    sink.send(quote("BTC", "60000.5"));
+    let (update, data) = stage.next().await;
+    assert_eq!((update.seq, &*update.channel.to_string()), (1, "price:BTC"));
+    assert_eq!(data["price"].to_string(), "60000.5");
+    let detail = &data["details"][0];
+    assert_eq!(detail["source"], "feed");
+    assert!(detail["ageMs"].as_i64().unwrap() >= 0, "{detail}");
+    assert!(
+        detail["block"].is_null() && detail["outlier"] == false,
+        "{detail}"
+    );
+    assert_eq!(stage.stored().await, 1);
+
+    // Beside one of a chain, which says its block.
+    stage
+        .send(&writer, vec![tick("ETH", "pool", "BTC", "0.05", 3)])
+        .await;
+    let (_, data) = stage.next().await;
+    let block = serde_json::json!({"chainId": CHAIN, "number": 3});
+    assert_eq!(data["details"][0]["block"], block);
+    let token = "ETH".parse().unwrap();
+    let row = stage.store.read_price(&token).await.unwrap().unwrap();
+    assert_eq!(row.details[0].block.unwrap().number, 3);
+
+    // What is not configured, and what can be no price, holds nothing up.
+    sink.send(quote("DOGE", "1"));
+    sink.send(quote("BTC", "0"));
+    sink.send(quote("BTC", "1e100000"));
+    sink.send(quote("BTC", "61000"));
+    let expected = ["price:ETH", "price:BTC"];
+    let commit = tokio::time::timeout(PATIENCE, stage.feed.next()).await;
+    let commit = commit.expect("an update in time").unwrap();
+    let channels = commit.iter().map(|update| update.channel.to_string());
+    assert_eq!(channels.collect::<Vec<_>>(), expected);
+    assert_eq!(stage.stored().await, 3);
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn what_gathers_while_the_database_is_slow_goes_into_one_transaction() {
+    const TICKS: i64 = 500;
+    let mut stage = Stage::new().await;
+    let venue = Venue::new();
+    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let sink = venue.sink().await;
+
+    let mut slow = stage.store.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE ticks IN SHARE MODE")
+        .execute(&mut *slow)
+        .await
+        .unwrap();
+    sink.send(quote("BTC", "60000"));
+    eventually("the writer waits for the lock", || async {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ticks'::regclass",
+        )
+        .fetch_one(stage.store.pool())
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    for number in 1..=TICKS {
+        sink.send(quote("BTC", &(60_000 + number).to_string()));
+    }
+    slow.commit().await.unwrap();
+
+    assert_eq!(
+        stage.next_price().await,
+        price("price:BTC", 1, "60000", "ok")
+    );
+    let newest = (60_000 + TICKS).to_string();
+    assert_eq!(
+        stage.next_price().await,
+        price("price:BTC", 2, &newest, "ok")
+    );
+    let (stored, transactions): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(DISTINCT xmin::text) FROM ticks")
+            .fetch_one(stage.store.pool())
+            .await
+            .unwrap();
+    assert_eq!((stored, transactions), (TICKS + 1, 2));
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn ticks_that_came_while_the_database_was_away_are_stored_when_it_is_back() {
+    let mut stage = Stage::new().await;
+    let venue = Venue::new();
+    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let sink = venue.sink().await;
+    sink.send(quote("BTC", "60000"));
+    assert_eq!(
+        stage.next_price().await,
+        price("price:BTC", 1, "60000", "ok")
+    );
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks
+         WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    .execute(stage.store.pool())
+    .await
+    .unwrap();
+    sink.send(quote("BTC", "61000"));
+    assert_eq!(
+        stage.next_price().await,
+        price("price:BTC", 2, "61000", "ok")
+    );
+    assert_eq!(stage.stored().await, 2);
+    // The venue saw nothing of it.
+    assert!(venue.is_connected());
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn feeds_run_in_the_process_that_writes_and_what_they_told_last_is_stored_at_its_end() {
+    let stage = Stage::new().await;
+    let (first, second) = (Venue::new(), Venue::new());
+    let writer = stage.writer_of(config(LONG), Some(&first)).await;
+    let sink = first.sink().await;
+    let standby = stage.writer_of(config(LONG), Some(&second)).await;
+    sink.state(
+        &"BTC".parse().unwrap(),
+        &"feed".into(),
+        FeedState::Refused {
+            reason: "no such market".to_owned(),
+        },
+    );
+    let refused = (
+        Some("refused".to_owned()),
+        Some("no such market".to_owned()),
+    );
+    eventually("the state is stored", || async {
+        (stage.btc_state().await == refused).then_some(())
+    })
+    .await;
+    assert!(!second.is_connected());
+
+    sink.send(quote("BTC", "60000"));
+    writer.end().await;
+    assert!(!first.is_connected());
+    assert_eq!(stage.stored().await, 1);
+    let sink = second.sink().await;
+    sink.state(&"BTC".parse().unwrap(), &"feed".into(), FeedState::Live);
+    eventually("the new state is stored", || async {
+        (stage.btc_state().await == (Some("live".to_owned()), None)).then_some(())
+    })
+    .await;
+    standby.end().await;
 }

@@ -1,162 +1,315 @@
-//! What the price writer knows: the newest tick of each source and the price of each token as last announced.
+//! What the price writer knows: the newest tick of each source, the rates of the tokens that others are counted in, and
+//! the price of each token as it was announced last.
 //!
-//! Pure. It never changes by evaluating: prices are put back with [`Board::keep`] once they are committed.
+//! No I/O, and no clock of its own. Only what changed is computed again. Prices to be announced are put back with
+//! [`Board::keep`] once they are committed; a commit that fails ends the board with its session.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
+use super::publish::{Said, Verdict, heartbeat_at, verdict};
 use crate::{
     model::{Price, Tick, Token},
-    source::price::{PriceConfig, SourceTick, UsdRates, aggregate, usd_rate},
+    source::price::{
+        AggregateRules, PriceConfig, PublishRules, QuotePaths, SourceTick, TokenConfig, UsdRate,
+        UsdRates, aggregate, usd_rate,
+    },
 };
+
+/// Tokens by their place in the configuration, which is the order of announcements.
+pub(super) type Places = BTreeSet<usize>;
 
 /// The state that prices are computed from.
 #[derive(Debug)]
 pub(super) struct Board {
-    min_sources: usize,
-    /// In the order of the configuration, which is the order of announcements.
-    tokens: Vec<Token>,
-    /// Sources by token.
-    sources: FxHashMap<Token, Vec<Source>>,
-    /// Tokens with a source that is counted in the key.
-    quoted_in: FxHashMap<Arc<str>, BTreeSet<Token>>,
-    prices: BTreeMap<Token, Price>,
+    entries: Vec<Entry>,
+    places: FxHashMap<Token, usize>,
+    /// Tokens that others are counted in, those nearer to USD first.
+    rated: Vec<usize>,
+    /// As of the newest ticks and the last look.
+    rates: UsdRates,
+    /// When which token is to be looked at although nothing came.
+    due: BTreeSet<(i64, usize)>,
+}
+
+/// A token.
+#[derive(Debug)]
+struct Entry {
+    token: Token,
+    name: Arc<str>,
+    rules: AggregateRules,
+    publish: PublishRules,
+    sources: Vec<Source>,
+    /// Tokens with a source that is counted in this one.
+    quoting: Places,
+    said: Option<Said>,
+    /// The times in `said` moved since they were stored.
+    moved: bool,
+    due: Option<i64>,
 }
 
 #[derive(Debug)]
 struct Source {
     name: Arc<str>,
+    quote: Arc<str>,
     max_age_ms: u64,
+    on_chain: bool,
+    /// Whether the token's rate is made of it.
+    nearer: bool,
     latest: Option<Tick>,
-}
-
-/// What became of the prices that were looked at.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Evaluation {
-    /// To be announced.
-    pub(super) changed: Vec<Price>,
-    /// Nothing to say of them but that newer ticks confirm them.
-    pub(super) confirmed: Vec<Price>,
 }
 
 impl Board {
     /// Empty. The configuration must be valid.
     pub(super) fn new(config: &PriceConfig) -> Self {
-        let mut sources = FxHashMap::<Token, Vec<Source>>::default();
-        let mut quoted_in = FxHashMap::<Arc<str>, BTreeSet<Token>>::default();
+        let paths = QuotePaths::new(config);
+        let tokens = config.tokens.iter();
+        let mut entries: Vec<Entry> = tokens.map(|token| Entry::new(config, token)).collect();
+        let places: FxHashMap<Token, usize> = entries
+            .iter()
+            .enumerate()
+            .map(|(place, entry)| (entry.token.clone(), place))
+            .collect();
         for source in &config.sources {
-            sources
-                .entry(source.token.clone())
-                .or_default()
-                .push(Source {
-                    name: source.source_name(),
-                    max_age_ms: source.max_age_ms,
-                    latest: None,
-                });
-            quoted_in
-                .entry(source.kind.quote().into())
-                .or_default()
-                .insert(source.token.clone());
+            let quote = source.kind.quote();
+            let Some(&place) = places.get(&source.token) else {
+                continue;
+            };
+            let quoted = quote
+                .parse::<Token>()
+                .ok()
+                .and_then(|quote| places.get(&quote));
+            if let Some(&quoted) = quoted {
+                entries[quoted].quoting.insert(place);
+            }
+            entries[place].sources.push(Source {
+                name: source.source_name(),
+                quote: quote.into(),
+                max_age_ms: source.max_age_ms,
+                on_chain: source.kind.contract().is_some(),
+                nearer: paths.is_shorter(source.token.as_str(), quote),
+                latest: None,
+            });
         }
-        let tokens = config.tokens.iter().map(|token| token.symbol.clone());
+        let mut rated: Vec<usize> = (0..entries.len())
+            .filter(|place| !entries[*place].quoting.is_empty())
+            .collect();
+        rated.sort_by_key(|place| paths.distance(entries[*place].token.as_str()));
         Self {
-            min_sources: config.min_sources(),
-            tokens: tokens.collect(),
-            sources,
-            quoted_in,
-            prices: BTreeMap::new(),
+            entries,
+            places,
+            rated,
+            rates: UsdRates::new(),
+            due: BTreeSet::new(),
         }
     }
 
-    pub(super) fn tokens(&self) -> &[Token] {
-        &self.tokens
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        let tokens = self.entries.iter().map(|entry| entry.token.clone());
+        tokens.collect()
     }
 
+    /// Prices as announced, with the times of what confirmed them since.
     pub(super) fn prices(&self) -> impl Iterator<Item = &Price> {
-        self.prices.values()
+        let said = self.entries.iter().filter_map(|entry| entry.said.as_ref());
+        said.map(|said| &said.price)
     }
 
-    /// Forgets every tick and takes these, the newest of each source in the store.
-    pub(super) fn replace_ticks(&mut self, ticks: Vec<Tick>) {
-        for source in self.sources.values_mut().flatten() {
-            source.latest = None;
+    /// Whether a source on a chain is configured.
+    pub(super) fn reads_chains(&self) -> bool {
+        let mut sources = self.entries.iter().flat_map(|entry| &entry.sources);
+        sources.any(|source| source.on_chain)
+    }
+
+    /// Whether the tick is of a configured source.
+    pub(super) fn knows(&self, tick: &Tick) -> bool {
+        let place = self.places.get(&tick.token);
+        place.is_some_and(|place| self.entries[*place].source(tick).is_some())
+    }
+
+    /// Forgets the ticks of all sources on chains and takes these, the newest of each source in the store.
+    pub(super) fn replace_chain_ticks(&mut self, ticks: &[Tick]) {
+        for source in self.entries.iter_mut().flat_map(|entry| &mut entry.sources) {
+            if source.on_chain {
+                source.latest = None;
+            }
         }
         self.take(ticks);
     }
 
-    /// Takes ticks that were committed; a late one does not replace a newer one of its source, and one of a source
-    /// that is not configured is ignored. Returns the tokens whose price may change by it.
-    pub(super) fn take(&mut self, ticks: Vec<Tick>) -> BTreeSet<Token> {
-        let mut affected = BTreeSet::new();
+    /// Takes ticks; a late one does not replace a newer one of its source, and one of a source that is not configured
+    /// is ignored. Returns the tokens that have a newer one now.
+    pub(super) fn take(&mut self, ticks: &[Tick]) -> Places {
+        let mut affected = Places::new();
         for tick in ticks {
-            let sources = self.sources.get_mut(&tick.token).into_iter().flatten();
-            let mut named = sources.filter(|source| source.name == tick.source);
-            let Some(source) = named.next() else {
+            let Some(&place) = self.places.get(&tick.token) else {
                 continue;
             };
-            let known = source.latest.as_ref();
-            if known.is_some_and(|known| !is_newer(&tick, known)) {
+            let Some(source) = self.entries[place].source(tick) else {
                 continue;
+            };
+            let source = &mut self.entries[place].sources[source];
+            let known = source.latest.as_ref();
+            if known.is_none_or(|known| is_newer(tick, known)) {
+                source.latest = Some(tick.clone());
+                affected.insert(place);
             }
-            if let Some(tokens) = self.quoted_in.get(tick.token.as_str()) {
-                affected.extend(tokens.iter().cloned());
-            }
-            affected.insert(tick.token.clone());
-            source.latest = Some(tick);
         }
         affected
     }
 
-    /// Computes the prices of these tokens at a time in ms.
-    pub(super) fn evaluate(&self, tokens: &BTreeSet<Token>, now_ms: i64) -> Evaluation {
-        let rates = self.rates(now_ms);
-        let mut evaluation = Evaluation::default();
-        for token in self.tokens.iter().filter(|token| tokens.contains(*token)) {
-            let known = self.prices.get(token);
-            let ticks = self.ticks(token);
-            let price = aggregate(token, &ticks, &rates, self.min_sources, known, now_ms);
-            let Some(price) = price else { continue };
-            if known.is_none_or(|known| is_news(&price, known)) {
-                evaluation.changed.push(price);
-            } else if known != Some(&price) {
-                evaluation.confirmed.push(price);
+    /// Computes the prices of these tokens, of those whose quotes' rates change with them, and of those that are due,
+    /// at a time in ms. Returns what is to be announced.
+    pub(super) fn evaluate(&mut self, affected: Places, now_ms: i64) -> Vec<Price> {
+        let mut affected = affected;
+        affected.extend(self.take_due(now_ms));
+        for at in 0..self.rated.len() {
+            let place = self.rated[at];
+            if affected.contains(&place) && self.rate(place, now_ms) {
+                affected.extend(&self.entries[place].quoting);
             }
         }
-        evaluation
+        let mut news = Vec::new();
+        for place in affected {
+            news.extend(self.price(place, now_ms));
+        }
+        news
     }
 
     /// All tokens at once, as after a reload or when time alone has passed.
-    pub(super) fn evaluate_all(&self, now_ms: i64) -> Evaluation {
-        self.evaluate(&self.tokens.iter().cloned().collect(), now_ms)
+    pub(super) fn evaluate_all(&mut self, now_ms: i64) -> Vec<Price> {
+        self.evaluate((0..self.entries.len()).collect(), now_ms)
     }
 
-    /// Remembers prices as announced or confirmed.
-    pub(super) fn keep(&mut self, prices: impl IntoIterator<Item = Price>) {
+    /// When the next token is to be looked at although nothing came, in ms since the Unix epoch.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Remembers prices as announced at a time in ms since the Unix epoch.
+    pub(super) fn keep(&mut self, prices: impl IntoIterator<Item = Price>, announced_at: i64) {
         for price in prices {
-            self.prices.insert(price.token.clone(), price);
+            let Some(&place) = self.places.get(&price.token) else {
+                continue;
+            };
+            let said = Said {
+                price,
+                announced_at,
+            };
+            let entry = &mut self.entries[place];
+            let due = heartbeat_at(&entry.publish, &said);
+            entry.said = Some(said);
+            entry.moved = false;
+            self.set_due(place, due);
         }
     }
 
-    /// USD rates of the tokens that others are counted in.
-    fn rates(&self, now_ms: i64) -> UsdRates {
-        let quotes = self
-            .tokens
-            .iter()
-            .filter(|token| self.quoted_in.contains_key(token.as_str()));
-        quotes
-            .filter_map(|token| {
-                let rate = usd_rate(token, &self.ticks(token), now_ms)?;
-                Some((Arc::from(token.as_str()), rate))
-            })
-            .collect()
+    /// Announced prices whose times moved since the last call, because newer ticks say the same.
+    pub(super) fn take_moved(&mut self) -> Vec<Price> {
+        let moved = self.entries.iter_mut().filter_map(|entry| {
+            let said = entry.said.as_ref()?;
+            std::mem::take(&mut entry.moved).then(|| said.price.clone())
+        });
+        moved.collect()
     }
 
-    fn ticks(&self, token: &Token) -> Vec<SourceTick<'_>> {
-        let sources = self.sources.get(token).into_iter().flatten();
+    fn take_due(&mut self, now_ms: i64) -> Places {
+        let mut due = Places::new();
+        while let Some((at, place)) = self.due.first().copied()
+            && at <= now_ms
+        {
+            self.set_due(place, None);
+            due.insert(place);
+        }
+        due
+    }
+
+    fn set_due(&mut self, place: usize, due: Option<i64>) {
+        let entry = &mut self.entries[place];
+        if entry.due == due {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut entry.due, due) {
+            self.due.remove(&(before, place));
+        }
+        self.due.extend(due.map(|at| (at, place)));
+    }
+
+    /// Computes a token's rate anew; whether it changed but for its time.
+    fn rate(&mut self, place: usize, now_ms: i64) -> bool {
+        let entry = &self.entries[place];
+        let ticks = entry.ticks(|source| source.nearer);
+        let rate = usd_rate(&entry.token, &ticks, &self.rates, &entry.rules, now_ms);
+        let name = entry.name.clone();
+        let value = |rate: &UsdRate| (rate.price.clone(), rate.confidence.clone());
+        let now = rate.as_ref().map(value);
+        let before = match rate {
+            Some(rate) => self.rates.insert(name, rate),
+            None => self.rates.remove(&name),
+        };
+        now != before.as_ref().map(value)
+    }
+
+    /// Computes a token's price; returned when it is to be announced.
+    fn price(&mut self, place: usize, now_ms: i64) -> Option<Price> {
+        let entry = &mut self.entries[place];
+        let last = entry.said.as_ref().map(|said| &said.price);
+        let ticks = entry.ticks(|_| true);
+        let price = aggregate(
+            &entry.token,
+            &ticks,
+            &self.rates,
+            &entry.rules,
+            last,
+            now_ms,
+        )?;
+        let Some(said) = &mut entry.said else {
+            return Some(price);
+        };
+        match verdict(&entry.publish, said, &price, now_ms) {
+            Verdict::Announce => return Some(price),
+            Verdict::Wait(until) => self.set_due(place, Some(until)),
+            Verdict::Keep => {
+                let as_stored = said.price.observed_at == price.observed_at
+                    && said.price.details == price.details;
+                if !as_stored {
+                    said.price.observed_at = price.observed_at;
+                    said.price.details = price.details;
+                    entry.moved = true;
+                }
+                let beat = heartbeat_at(&entry.publish, said);
+                self.set_due(place, beat);
+            }
+        }
+        None
+    }
+}
+
+impl Entry {
+    fn new(config: &PriceConfig, token: &TokenConfig) -> Self {
+        Self {
+            token: token.symbol.clone(),
+            name: token.symbol.as_str().into(),
+            rules: config.aggregate_rules(token),
+            publish: config.publish_rules(token),
+            sources: Vec::new(),
+            quoting: Places::new(),
+            said: None,
+            moved: false,
+            due: None,
+        }
+    }
+
+    /// The place of the source that a tick is of. One in another quote is of what the source was before.
+    fn source(&self, tick: &Tick) -> Option<usize> {
+        self.sources
+            .iter()
+            .position(|source| source.name == tick.source && source.quote == tick.quote)
+    }
+
+    fn ticks(&self, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
+        let sources = self.sources.iter().filter(|source| used(source));
         sources
             .filter_map(|source| {
                 Some(SourceTick {
@@ -168,21 +321,14 @@ impl Board {
     }
 }
 
-/// Whether subscribers should hear of it: anything that they are told but the time of the newest tick.
-fn is_news(price: &Price, known: &Price) -> bool {
-    price.price != known.price
-        || price.confidence != known.confidence
-        || price.status != known.status
-        || price.sources != known.sources
-}
-
-/// On one chain its own order decides: a later log may claim an earlier time. Elsewhere the event time does.
+/// On one chain its own order decides: a later log may claim an earlier time. Elsewhere the event time does, and of
+/// one time the tick that came last.
 fn is_newer(tick: &Tick, known: &Tick) -> bool {
     match (&tick.origin, &known.origin) {
         (Some(new), Some(old)) if new.chain_id == old.chain_id => {
             (new.block_number, new.log_index) > (old.block_number, old.log_index)
         }
-        _ => tick.observed_at > known.observed_at,
+        _ => tick.observed_at >= known.observed_at,
     }
 }
 

@@ -7,8 +7,13 @@ const NOW: i64 = 1_700_000_000_000;
 
 /// ETH and BTC have feeds, ETH has a pool in BTC as well, and UNI only a pool in ETH.
 fn board() -> Board {
-    let config: PriceConfig = toml::from_str(
-        "[[tokens]]\nsymbol = 'UNI'\n[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'
+    with("")
+}
+
+/// The same with more keys for all tokens.
+fn with(keys: &str) -> Board {
+    let config: PriceConfig = toml::from_str(&format!(
+        "{keys}[[tokens]]\nsymbol = 'UNI'\n[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'
          [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\ndecimals = 8\nmax_age_ms = 60000
          address = '0x0000000000000000000000000000000000000001'
          [[sources]]\nkind = 'chainlink'\ntoken = 'BTC'\nname = 'feed'\ndecimals = 8\nmax_age_ms = 60000
@@ -19,7 +24,7 @@ fn board() -> Board {
          [[sources]]\nkind = 'uniswap-v2'\ntoken = 'UNI'\nname = 'pool'\nmax_age_ms = 60000
          base = 0\nquote = 'ETH'\nbase_decimals = 18\nquote_decimals = 18
          address = '0x0000000000000000000000000000000000000004'",
-    )
+    ))
     .unwrap();
     config.validate().unwrap();
     Board::new(&config)
@@ -52,97 +57,190 @@ fn said(token: &str, price: &str) -> (String, BigDecimal) {
     (token.to_owned(), decimal(price))
 }
 
-/// Evaluates and keeps, as a commit would; what was announced.
-fn announce(board: &mut Board, now: i64) -> Vec<(String, BigDecimal)> {
-    let found = board.evaluate_all(now);
-    let news = found.changed.iter();
-    let news = news
+/// Keeps what is to be announced, as a commit would; what it was.
+fn commit(board: &mut Board, news: Vec<Price>, now: i64) -> Vec<(String, BigDecimal)> {
+    let said = news
+        .iter()
         .map(|price| (price.token.to_string(), price.price.clone()))
         .collect();
-    board.keep(found.changed);
-    board.keep(found.confirmed);
-    news
+    board.keep(news, now);
+    said
 }
 
-fn names(tokens: &BTreeSet<Token>) -> Vec<&str> {
-    tokens.iter().map(Token::as_str).collect()
+fn announce(board: &mut Board, now: i64) -> Vec<(String, BigDecimal)> {
+    let news = board.evaluate_all(now);
+    commit(board, news, now)
+}
+
+/// Takes one tick as a round does; what it announced.
+fn after(board: &mut Board, tick: Tick, now: i64) -> Vec<(String, BigDecimal)> {
+    let affected = board.take(&[tick]);
+    let news = board.evaluate(affected, now);
+    commit(board, news, now)
 }
 
 #[test]
-fn a_tick_affects_its_token_and_those_that_are_counted_in_it() {
+fn a_tick_is_told_for_its_token_and_for_those_that_are_counted_in_it() {
     let mut board = board();
-    let affected = board.take(vec![tick("BTC", "feed", "USD", "60000", (1, 0))]);
-    assert_eq!(names(&affected), ["BTC", "ETH"]);
-    let affected = board.take(vec![tick("ETH", "feed", "USD", "3000", (1, 1))]);
-    assert_eq!(names(&affected), ["ETH", "UNI"]);
-    let affected = board.take(vec![tick("UNI", "pool", "ETH", "0.002", (1, 2))]);
-    assert_eq!(names(&affected), ["UNI"]);
+    let btc = tick("BTC", "feed", "USD", "60000", (1, 0));
+    assert_eq!(after(&mut board, btc, NOW), [said("BTC", "60000")]);
+    let pool = tick("ETH", "pool", "BTC", "0.05", (1, 1));
+    assert_eq!(after(&mut board, pool, NOW), [said("ETH", "3000")]);
+    let eth = tick("ETH", "feed", "USD", "3000", (1, 2));
+    // A second source, and the same price.
+    assert_eq!(after(&mut board, eth, NOW), [said("ETH", "3000")]);
+    let uni = tick("UNI", "pool", "ETH", "0.002", (1, 3));
+    assert_eq!(after(&mut board, uni, NOW), [said("UNI", "6")]);
     // In the order of the configuration.
-    let news = announce(&mut board, NOW);
-    let expected = [said("UNI", "6"), said("ETH", "3000"), said("BTC", "60000")];
-    assert_eq!(news, expected);
+    let eth = tick("ETH", "feed", "USD", "3100", (2, 0));
+    let expected = [said("UNI", "6.2"), said("ETH", "3050")];
+    assert_eq!(after(&mut board, eth, NOW), expected);
+    let btc = tick("BTC", "feed", "USD", "62000", (2, 1));
+    let expected = [said("ETH", "3100"), said("BTC", "62000")];
+    assert_eq!(after(&mut board, btc, NOW), expected);
+}
+
+#[test]
+fn a_token_two_steps_from_usd_follows_every_rate_on_its_path() {
+    let config: PriceConfig = toml::from_str(
+        "[[tokens]]\nsymbol = 'PEPE'\n[[tokens]]\nsymbol = 'WETH'\n[[tokens]]\nsymbol = 'USDT'
+         [[sources]]\nkind = 'chainlink'\ntoken = 'USDT'\nname = 'feed'\ndecimals = 8
+         address = '0x0000000000000000000000000000000000000001'
+         [[sources]]\nkind = 'uniswap-v2'\ntoken = 'WETH'\nname = 'pool'\nbase = 0
+         quote = 'USDT'\nbase_decimals = 18\nquote_decimals = 6
+         address = '0x0000000000000000000000000000000000000002'
+         [[sources]]\nkind = 'uniswap-v2'\ntoken = 'PEPE'\nname = 'pool'\nbase = 0
+         quote = 'WETH'\nbase_decimals = 18\nquote_decimals = 18
+         address = '0x0000000000000000000000000000000000000003'",
+    )
+    .unwrap();
+    config.validate().unwrap();
+    let mut board = Board::new(&config);
+    let pepe = tick("PEPE", "pool", "WETH", "0.00001", (1, 0));
+    assert!(after(&mut board, pepe, NOW).is_empty());
+    let weth = tick("WETH", "pool", "USDT", "3000", (1, 1));
+    assert!(after(&mut board, weth, NOW).is_empty());
+    // A dollar is not assumed.
+    let usdt = tick("USDT", "feed", "USD", "0.9", (1, 2));
+    let expected = [
+        said("PEPE", "0.027"),
+        said("WETH", "2700"),
+        said("USDT", "0.9"),
+    ];
+    assert_eq!(after(&mut board, usdt, NOW), expected);
+    let usdt = tick("USDT", "feed", "USD", "1", (2, 0));
+    assert_eq!(after(&mut board, usdt, NOW)[0], said("PEPE", "0.03"));
 }
 
 #[test]
 fn a_late_tick_does_not_replace_a_newer_one() {
     let mut board = board();
-    board.take(vec![tick("BTC", "feed", "USD", "60000", (5, 3))]);
+    board.take(&[tick("BTC", "feed", "USD", "60000", (5, 3))]);
     for late in [(5, 3), (5, 2), (4, 9)] {
-        let affected = board.take(vec![tick("BTC", "feed", "USD", "1", late)]);
+        let affected = board.take(&[tick("BTC", "feed", "USD", "1", late)]);
         assert!(affected.is_empty());
     }
     // Chain order wins over the time that the log claims.
     let mut next = tick("BTC", "feed", "USD", "61000", (5, 4));
     next.observed_at = NOW - 30_000;
-    board.take(vec![next]);
+    board.take(&[next]);
     assert_eq!(announce(&mut board, NOW), [said("BTC", "61000")]);
 }
 
 #[test]
 fn ticks_of_what_is_not_configured_are_ignored() {
     let mut board = board();
-    let strangers = vec![
+    let strangers = [
         tick("DOGE", "feed", "USD", "1", (1, 0)),
         tick("BTC", "other", "USD", "1", (1, 1)),
+        tick("BTC", "feed", "ETH", "1", (1, 2)),
     ];
-    assert!(board.take(strangers).is_empty());
-    assert_eq!(board.evaluate_all(NOW), Evaluation::default());
+    assert!(!strangers.iter().any(|tick| board.knows(tick)));
+    assert!(board.take(&strangers).is_empty());
+    assert!(board.evaluate_all(NOW).is_empty());
 }
 
 #[test]
-fn an_unchanged_price_is_confirmed_and_not_announced() {
+fn an_unchanged_price_is_not_announced_and_its_times_move() {
     let mut board = board();
-    board.take(vec![tick("BTC", "feed", "USD", "60000", (1, 0))]);
+    board.take(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
     assert_eq!(announce(&mut board, NOW).len(), 1);
-    board.take(vec![tick("BTC", "feed", "USD", "60000.00", (9, 0))]);
-    let found = board.evaluate_all(NOW);
-    assert!(found.changed.is_empty());
-    assert_eq!(found.confirmed[0].observed_at, NOW + 9_000);
-    board.keep(found.confirmed);
-    assert_eq!(board.evaluate_all(NOW), Evaluation::default());
+    assert!(board.take_moved().is_empty());
+    board.take(&[tick("BTC", "feed", "USD", "60000.00", (9, 0))]);
+    assert!(board.evaluate_all(NOW).is_empty());
+    let moved = board.take_moved();
+    assert_eq!(moved[0].observed_at, NOW + 9_000);
+    assert_eq!(moved[0].details[0].block.unwrap().number, 9);
+    assert!(board.take_moved().is_empty());
+    assert!(board.evaluate_all(NOW).is_empty());
+}
+
+#[test]
+fn at_most_one_price_an_interval_is_announced_and_then_the_newest() {
+    let mut board = with("min_interval_ms = 250\npublish_heartbeat_ms = 5000\n");
+    let btc = |price, block| tick("BTC", "feed", "USD", price, (block, 0));
+    assert_eq!(after(&mut board, btc("1", 1), NOW), [said("BTC", "1")]);
+    assert_eq!(board.next_due(), Some(NOW + 5_000));
+    assert!(after(&mut board, btc("2", 2), NOW + 10).is_empty());
+    assert!(after(&mut board, btc("3", 3), NOW + 200).is_empty());
+    assert_eq!(board.next_due(), Some(NOW + 250));
+    let due = board.evaluate(Places::new(), NOW + 250);
+    assert_eq!(commit(&mut board, due, NOW + 250), [said("BTC", "3")]);
+    // Nothing comes: it is announced again at its heartbeat.
+    let beat = NOW + 5_250;
+    assert_eq!(board.next_due(), Some(beat));
+    let due = board.evaluate(Places::new(), beat);
+    assert_eq!(commit(&mut board, due, beat), [said("BTC", "3")]);
+}
+
+#[test]
+fn news_that_is_taken_back_within_the_interval_is_none() {
+    let mut board = with("min_interval_ms = 250\n");
+    let btc = |price, block| tick("BTC", "feed", "USD", price, (block, 0));
+    after(&mut board, btc("1", 1), NOW);
+    assert!(after(&mut board, btc("2", 2), NOW + 10).is_empty());
+    assert!(after(&mut board, btc("1", 3), NOW + 20).is_empty());
+    assert!(board.evaluate(Places::new(), NOW + 250).is_empty());
+    assert_eq!(board.next_due(), None);
+}
+
+#[test]
+fn of_two_ticks_of_one_time_off_the_chains_the_later_counts() {
+    let mut board = board();
+    let at = |price| Tick {
+        origin: None,
+        ..tick("BTC", "feed", "USD", price, (1, 0))
+    };
+    board.take(&[at("1"), at("2")]);
+    assert_eq!(announce(&mut board, NOW), [said("BTC", "2")]);
+    let earlier = Tick {
+        observed_at: NOW,
+        ..at("3")
+    };
+    assert!(board.take(&[earlier]).is_empty());
 }
 
 #[test]
 fn a_price_goes_stale_once_and_comes_back() {
     let mut board = board();
-    board.take(vec![tick("BTC", "feed", "USD", "60000", (0, 0))]);
+    board.take(&[tick("BTC", "feed", "USD", "60000", (0, 0))]);
     announce(&mut board, NOW);
     assert!(announce(&mut board, NOW + 60_000).is_empty());
     let late = NOW + 60_001;
-    let stale = board.evaluate_all(late).changed;
+    let stale = board.evaluate_all(late);
     assert_eq!(stale[0].status, PriceStatus::Stale);
     assert_eq!(stale[0].price, decimal("60000"));
     assert_eq!(announce(&mut board, late).len(), 1);
     assert!(announce(&mut board, late + 5_000).is_empty());
-    board.take(vec![tick("BTC", "feed", "USD", "60000", (61, 0))]);
-    let back = board.evaluate_all(late).changed;
+    board.take(&[tick("BTC", "feed", "USD", "60000", (61, 0))]);
+    let back = board.evaluate_all(late);
     assert_eq!(back[0].status, PriceStatus::Ok);
 }
 
 #[test]
 fn a_pool_is_not_used_once_its_quote_token_has_no_fresh_price() {
     let mut board = board();
-    board.take(vec![
+    board.take(&[
         tick("BTC", "feed", "USD", "60000", (0, 0)),
         tick("ETH", "feed", "USD", "3000", (100, 0)),
         tick("ETH", "pool", "BTC", "0.0501", (100, 1)),
@@ -155,9 +253,9 @@ fn a_pool_is_not_used_once_its_quote_token_has_no_fresh_price() {
 #[test]
 fn a_reload_takes_back_what_the_store_no_longer_has() {
     let mut board = board();
-    board.take(vec![tick("BTC", "feed", "USD", "60000", (1, 0))]);
-    board.take(vec![tick("BTC", "feed", "USD", "90000", (2, 0))]);
+    board.take(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
+    board.take(&[tick("BTC", "feed", "USD", "90000", (2, 0))]);
     announce(&mut board, NOW);
-    board.replace_ticks(vec![tick("BTC", "feed", "USD", "60000", (1, 0))]);
+    board.replace_chain_ticks(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
     assert_eq!(announce(&mut board, NOW), [said("BTC", "60000")]);
 }

@@ -1,26 +1,29 @@
-//! The one writer of prices: from committed ticks to price rows and updates.
+//! The one writer of prices: from the ticks of feeds and of indexed blocks to price rows and updates.
 //!
-//! Promises that each announced price was committed before, with its row and its seq in one transaction, and that a
+//! Ticks of feeds are stored here, in the transaction that announces what came of them; those of chains came with
+//! their blocks. Promises that each announced price was committed before, with its row and its seq in one transaction, and that a
 //! price that is not stale stands only on ticks that are in the store, while a stale one may outlive the ticks it was
 //! made of when a reorg left nothing to replace it: signals make it quick, but the store is read again after a
-//! reorg, after lost signals, and once a second. Nothing is announced twice: a price is compared with the one last
+//! reorg, after lost signals, and, once a second, when a chain moved. Nothing is announced twice: a price is compared with the one last
 //! announced, which is read back at every start. Assumes that ticks are committed before their signal is sent.
 
 mod board;
+mod feeds;
 mod outage;
+mod publish;
 mod session;
 mod telemetry;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use self::{outage::Outage, session::Session};
+use self::{feeds::Feeds, outage::Outage, session::Session};
 use super::PriceSignalQueue;
 use crate::{
     bus::Publisher,
-    model::{ChainId, Price},
-    source::price::{PriceConfig, PriceConfigError},
+    model::ChainId,
+    source::price::{Feed, PriceConfig, PriceConfigError, TickQueue, feeds, tick_queue},
     store::{
         Store, StoreError,
         tokens::{TrackedSource, TrackedToken},
@@ -30,7 +33,16 @@ use crate::{
 /// Writes the prices of all tracked tokens.
 pub struct PriceIngest {
     parts: Parts,
+    incoming: Incoming,
+    feeds: Feeds,
+}
+
+/// What comes to the writer.
+struct Incoming {
+    /// Of the chain writers in this process.
     signals: PriceSignalQueue,
+    /// Of the feeds.
+    ticks: TickQueue,
 }
 
 /// What every session of the writer uses.
@@ -52,6 +64,11 @@ pub enum PriceIngestError {
 }
 
 impl PriceIngestError {
+    /// Whether another process writes prices.
+    fn is_standby(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Locked(_)))
+    }
+
     /// Whether waiting cannot mend it.
     pub fn is_final(&self) -> bool {
         match self {
@@ -62,7 +79,8 @@ impl PriceIngestError {
 }
 
 impl PriceIngest {
-    /// `first_chain` is the chain of the sources that name none. Nothing is read or written before [`Self::run`].
+    /// `first_chain` is the chain of the sources that name none. Nothing is read, written or connected before
+    /// [`Self::run`].
     pub fn new(
         config: PriceConfig,
         first_chain: ChainId,
@@ -92,6 +110,8 @@ impl PriceIngest {
                 .map(|(chain_id, address)| (chain_id.unwrap_or(first_chain), address)),
             max_age_ms: source.max_age_ms,
         });
+        let (sink, ticks) = tick_queue(config.tick_queue());
+        let configured = config.clone();
         let parts = Parts {
             tokens: tokens.collect(),
             sources: sources.collect(),
@@ -99,39 +119,76 @@ impl PriceIngest {
             store,
             publisher,
         };
-        Ok(Self { parts, signals })
+        Ok(Self {
+            parts,
+            incoming: Incoming { signals, ticks },
+            feeds: Feeds::new(Arc::new(move || feeds(&configured)), sink),
+        })
     }
 
-    /// Writes until `stop`; a commit that began is finished first. A database that goes away, and another process
-    /// that holds the lock, are waited for; it fails only for what waiting cannot mend.
+    /// Reads these feeds instead of those that are configured; `make` makes them anew, in the same order each time.
+    pub fn with_feeds(
+        mut self,
+        make: impl Fn() -> Vec<Box<dyn Feed>> + Send + Sync + 'static,
+    ) -> Self {
+        self.feeds.replace(Arc::new(make));
+        self
+    }
+
+    /// Writes until `stop`; a commit that began is finished first, and what the feeds left is stored. A database that
+    /// goes away, and another process that holds the lock, are waited for; it fails only for what waiting cannot mend.
     pub async fn run(self, stop: CancellationToken) -> Result<(), PriceIngestError> {
-        let Self { parts, mut signals } = self;
-        let mut outage = Outage::default();
-        loop {
-            let opened = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                opened = Session::open(&parts, &mut signals) => opened,
-            };
-            let ended = match opened {
-                Ok(session) => session.run(&mut signals, &mut outage, &stop).await,
-                Err(error) => Err(error),
-            };
-            match ended {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_final() => return Err(error),
-                Err(error) => {
-                    let wait = outage.failed(&error);
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(wait) => {}
-                    }
+        let Self {
+            parts,
+            mut incoming,
+            mut feeds,
+        } = self;
+        let ended = write(&parts, &mut incoming, &mut feeds, &stop).await;
+        feeds.stop().await;
+        ended
+    }
+}
+
+/// One session after another.
+async fn write(
+    parts: &Parts,
+    incoming: &mut Incoming,
+    feeds: &mut Feeds,
+    stop: &CancellationToken,
+) -> Result<(), PriceIngestError> {
+    let mut outage = Outage::default();
+    loop {
+        let opened = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            opened = Session::open(parts, incoming) => opened,
+        };
+        let ended = match opened {
+            Ok(session) => {
+                feeds.start();
+                session.run(incoming, feeds, &mut outage, stop).await
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                if error.is_standby() {
+                    // The process that writes has feeds of its own.
+                    feeds.stop().await;
+                    incoming.ticks.clear();
+                }
+                let wait = outage.failed(&error);
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
         }
     }
 }
 
-/// Age of the newest tick in a price, in ms. A tick that a clock ahead of ours made is no age old.
-fn age_ms(price: &Price, now_ms: i64) -> i64 {
-    now_ms.saturating_sub(price.observed_at).max(0)
+/// Age of what was observed then, in ms. A tick that a clock ahead of ours made is no age old.
+fn age_ms(observed_at: i64, now_ms: i64) -> i64 {
+    now_ms.saturating_sub(observed_at).max(0)
 }

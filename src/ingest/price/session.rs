@@ -1,22 +1,38 @@
 //! The price writer while it holds the lock: from the first read to the loss of the connection.
+//!
+//! It works in rounds. A round takes all that waits when it begins, ticks of feeds and signals of the chain writers,
+//! and ends with one commit, while which the next round's work gathers: so the latency stays near one commit, and a
+//! slow database makes commits larger instead of a queue longer.
 
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use std::{
+    future::{Future, pending},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Parts, PriceIngestError, age_ms,
-    board::{Board, Evaluation},
+    Incoming, Parts, PriceIngestError, age_ms,
+    board::{Board, Places},
+    feeds::Feeds,
     outage::Outage,
     telemetry,
 };
 use crate::{
-    ingest::{PriceSignal, PriceSignalQueue},
-    model::{Channel, Event, JsonNumber, NewUpdate, Price, PriceUpdate, USD, now_ms},
+    ingest::PriceSignal,
+    model::{
+        Channel, Event, JsonNumber, NewUpdate, Price, PriceUpdate, PriceUpdateDetail, Tick, USD,
+        now_ms,
+    },
+    source::price::{FeedState, SourceKey},
     store::{
-        StoreError, prices, ticks, tokens, updates,
+        StoreError,
+        chain::{ChainMarks, marks},
+        prices, ticks,
+        tokens::{self, SourceState},
+        updates,
         writer::{Stream, Writer},
     },
 };
@@ -34,6 +50,28 @@ pub(super) struct Session<'a> {
     parts: &'a Parts,
     writer: Writer,
     board: Board,
+    /// Where the chains stood when their ticks were last read.
+    marks: ChainMarks,
+}
+
+/// What wakes the writer.
+enum Wake {
+    Signal(PriceSignal),
+    Ticks(Vec<Tick>),
+    /// A token is due.
+    Due,
+    Look,
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+struct Commit<'a> {
+    /// Of feeds; those of chains are stored already.
+    ticks: &'a [Tick],
+    announced: Vec<Price>,
+    /// Announced before, with newer times.
+    moved: Vec<Price>,
+    states: Vec<(SourceKey, FeedState)>,
 }
 
 impl<'a> Session<'a> {
@@ -41,7 +79,7 @@ impl<'a> Session<'a> {
     /// dropped: they tell of what is in the store, which is read after.
     pub(super) async fn open(
         parts: &'a Parts,
-        signals: &mut PriceSignalQueue,
+        incoming: &mut Incoming,
     ) -> Result<Self, PriceIngestError> {
         let mut writer = within(Writer::acquire(&parts.store, Stream::Prices)).await?;
         within(async {
@@ -50,117 +88,209 @@ impl<'a> Session<'a> {
             Ok(transaction.commit().await?)
         })
         .await?;
-        while signals.next().now_or_never().flatten().is_some() {}
+        while incoming.signals.next().now_or_never().flatten().is_some() {}
+        incoming.ticks.retell_states();
         let mut board = Board::new(&parts.config);
-        let announced = within(prices::latest(writer.connection(), board.tokens())).await?;
-        board.keep(announced);
-        let mut session = Self {
+        let announced = within(prices::latest(writer.connection(), &board.tokens())).await?;
+        for (price, announced_at) in announced {
+            board.keep([price], announced_at);
+        }
+        let marks = within(marks(writer.connection())).await?;
+        let ticks = within(ticks::latest_per_source(writer.connection())).await?;
+        board.take(&ticks);
+        Ok(Self {
             parts,
             writer,
             board,
-        };
-        session.reload().await?;
-        Ok(session)
+            marks,
+        })
     }
 
-    /// Writes prices until `stop`, or until the store fails.
+    /// Writes prices until `stop`, or until the store fails. Feeds are stopped first, then what they left is stored.
     pub(super) async fn run(
         mut self,
-        signals: &mut PriceSignalQueue,
+        incoming: &mut Incoming,
+        feeds: &mut Feeds,
         outage: &mut Outage,
         stop: &CancellationToken,
     ) -> Result<(), PriceIngestError> {
-        self.commit(self.board.evaluate_all(now_ms())).await?;
+        let announced = self.board.evaluate_all(now_ms());
+        self.commit(Commit {
+            announced,
+            ..Commit::default()
+        })
+        .await?;
         outage.ended();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut closed = false;
         loop {
-            tokio::select! {
+            let wake = tokio::select! {
                 () = stop.cancelled() => break,
-                signal = signals.next(), if !closed => match signal {
-                    Some(signal) => self.react(signal, signals).await?,
+                signal = incoming.signals.next(), if !closed => match signal {
+                    Some(signal) => Wake::Signal(signal),
                     // The last chain writer ended; prices still go stale until shutdown.
-                    None => closed = true,
+                    None => {
+                        closed = true;
+                        continue;
+                    }
                 },
-                _ = look.tick() => {
-                    self.reload().await?;
-                    let now = now_ms();
-                    self.commit(self.board.evaluate_all(now)).await?;
-                    telemetry::ages(self.board.prices(), now);
-                }
+                ticks = incoming.ticks.next() => Wake::Ticks(ticks),
+                () = until(self.board.next_due()) => Wake::Due,
+                _ = look.tick() => Wake::Look,
+            };
+            self.round(wake, incoming).await?;
+        }
+        feeds.stop().await;
+        loop {
+            let ticks = incoming.ticks.take();
+            if ticks.is_empty() {
+                break;
             }
+            self.round(Wake::Ticks(ticks), incoming).await?;
         }
         // A lock that cannot be given back goes with its connection.
         within(self.writer.release()).await.ok();
         Ok(())
     }
 
-    /// One commit for this signal and those that wait behind it.
-    async fn react(
+    /// One commit for what woke it and all that waits behind. Ticks that could not be stored wait again.
+    async fn round(&mut self, wake: Wake, incoming: &mut Incoming) -> Result<(), PriceIngestError> {
+        let look = matches!(wake, Wake::Look);
+        let (signal, mut ticks) = match wake {
+            Wake::Signal(signal) => (Some(signal), incoming.ticks.take()),
+            Wake::Ticks(ticks) => (None, ticks),
+            Wake::Due | Wake::Look => (None, incoming.ticks.take()),
+        };
+        // Feeds of one connection may tell more than was asked for.
+        ticks.retain(|tick| self.board.knows(tick));
+        let done = self.write(signal, &ticks, look, incoming).await;
+        if done.is_err() {
+            incoming.ticks.restore(ticks);
+        }
+        done
+    }
+
+    async fn write(
         &mut self,
-        signal: PriceSignal,
-        signals: &mut PriceSignalQueue,
+        signal: Option<PriceSignal>,
+        ticks: &[Tick],
+        look: bool,
+        incoming: &mut Incoming,
     ) -> Result<(), PriceIngestError> {
-        let mut affected = BTreeSet::new();
+        let mut affected = self.board.take(ticks);
+        let reload = self.read_signals(signal, incoming, &mut affected);
+        // The store has what the ticks of chains say, and not what a reorg took back.
+        let reloaded = if reload || look {
+            self.reload(reload).await?
+        } else {
+            false
+        };
+        let now = now_ms();
+        let announced = if look || reloaded {
+            self.board.evaluate_all(now)
+        } else {
+            self.board.evaluate(affected, now)
+        };
+        let mut commit = Commit {
+            ticks,
+            announced,
+            ..Commit::default()
+        };
+        if look {
+            commit.moved = self.board.take_moved();
+            commit.states = incoming.ticks.states();
+            telemetry::ages(self.board.prices(), now);
+        }
+        self.commit(commit).await
+    }
+
+    /// Takes in this signal and those that wait behind it; whether the store must be read instead.
+    fn read_signals(
+        &mut self,
+        mut first: Option<PriceSignal>,
+        incoming: &mut Incoming,
+        affected: &mut Places,
+    ) -> bool {
         let mut reload = false;
-        let mut next = Some(signal);
         for _ in 0..SIGNALS_A_COMMIT {
-            match next {
-                Some(PriceSignal::Ticks(ticks)) => affected.extend(self.board.take(ticks)),
+            let waiting = || incoming.signals.next().now_or_never().flatten();
+            match first.take().or_else(waiting) {
+                Some(PriceSignal::Ticks(ticks)) => affected.extend(self.board.take(&ticks)),
                 Some(PriceSignal::Reorged { .. } | PriceSignal::Reload) => reload = true,
                 None => break,
             }
-            next = signals.next().now_or_never().flatten();
         }
-        let found = if reload {
-            // The store has what the ticks say, and not what a reorg took back.
-            self.reload().await?;
-            self.board.evaluate_all(now_ms())
-        } else {
-            self.board.evaluate(&affected, now_ms())
-        };
-        self.commit(found).await
+        reload
     }
 
-    async fn reload(&mut self) -> Result<(), PriceIngestError> {
+    /// Reads the newest ticks of the sources on chains anew, if told to or if a chain moved since the last time;
+    /// whether it did. Chains are written by other processes too, whose signals do not come here.
+    async fn reload(&mut self, anyway: bool) -> Result<bool, PriceIngestError> {
+        if !self.board.reads_chains() {
+            return Ok(false);
+        }
+        // Before the ticks: what comes in between is seen the next time.
+        let marks = within(marks(self.writer.connection())).await?;
+        if marks == self.marks && !anyway {
+            return Ok(false);
+        }
         let ticks = within(ticks::latest_per_source(self.writer.connection())).await?;
-        self.board.replace_ticks(ticks);
-        Ok(())
+        self.marks = marks;
+        self.board.replace_chain_ticks(&ticks);
+        Ok(true)
     }
 
-    /// Stores what changed and what was confirmed, then announces what changed; only then is it what the next prices
-    /// are compared with. What was confirmed is stored so that readers of the table know its age.
-    async fn commit(&mut self, found: Evaluation) -> Result<(), PriceIngestError> {
-        let Evaluation { changed, confirmed } = found;
-        if !changed.is_empty() || !confirmed.is_empty() {
-            let (began, now) = (Instant::now(), now_ms());
-            let writer = &mut self.writer;
-            let committed = within(async {
-                let mut transaction = writer.begin().await?;
-                let mut updates = Vec::new();
-                if !changed.is_empty() {
-                    let news = changed.iter().map(|price| update_of(price, now)).collect();
-                    updates = updates::append(&mut transaction, news).await?;
-                    let seqs = updates.iter().map(|update| update.seq);
-                    let rows: Vec<(u64, &Price)> = seqs.zip(&changed).collect();
-                    prices::insert(&mut transaction, &rows, now).await?;
-                }
-                if !confirmed.is_empty() {
-                    prices::confirm(&mut transaction, &confirmed).await?;
-                }
-                transaction.commit().await?;
-                Ok(updates)
-            })
-            .await?;
-            telemetry::committed(&changed, began.elapsed());
-            if !committed.is_empty() {
-                self.parts.publisher.publish(committed);
-            }
+    /// Stores what came and what is to be announced, then announces it; only then is it what the next prices are
+    /// compared with.
+    async fn commit(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
+        let Commit {
+            ticks,
+            announced,
+            moved,
+            states,
+        } = commit;
+        if ticks.is_empty() && announced.is_empty() && moved.is_empty() && states.is_empty() {
+            return Ok(());
         }
-        self.board.keep(changed);
-        self.board.keep(confirmed);
+        let (began, now) = (Instant::now(), now_ms());
+        let writer = &mut self.writer;
+        let committed = within(async {
+            let mut transaction = writer.begin().await?;
+            ticks::insert(&mut transaction, ticks).await?;
+            let mut updates = Vec::new();
+            if !announced.is_empty() {
+                let news = announced.iter().map(|price| update_of(price, now));
+                updates = updates::append(&mut transaction, news.collect()).await?;
+                let seqs = updates.iter().map(|update| update.seq);
+                let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
+                prices::insert(&mut transaction, &rows, now).await?;
+            }
+            if !moved.is_empty() {
+                prices::confirm(&mut transaction, &moved).await?;
+            }
+            tokens::record_states(&mut transaction, &rows_of(&states)).await?;
+            transaction.commit().await?;
+            Ok(updates)
+        })
+        .await?;
+        telemetry::committed(&announced, ticks.len(), began.elapsed());
+        if !committed.is_empty() {
+            self.parts.publisher.publish(committed);
+        }
+        self.board.keep(announced, now);
         Ok(())
+    }
+}
+
+/// Until a time in ms since the Unix epoch, by a clock that may be set meanwhile: the look of every second corrects it.
+async fn until(due: Option<i64>) {
+    match due {
+        Some(due) => {
+            let wait = due.saturating_sub(now_ms()).max(0);
+            sleep(Duration::from_millis(wait.unsigned_abs())).await;
+        }
+        None => pending().await,
     }
 }
 
@@ -174,7 +304,23 @@ async fn within<T>(
     }
 }
 
+fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
+    let rows = states.iter().map(|((token, source), state)| SourceState {
+        token,
+        source,
+        state: state.name(),
+        reason: state.reason(),
+    });
+    rows.collect()
+}
+
 fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
+    let details = price.details.iter().map(|detail| PriceUpdateDetail {
+        source: detail.source.clone(),
+        age_ms: age_ms(detail.observed_at, now_ms),
+        block: detail.block,
+        outlier: detail.outlier,
+    });
     NewUpdate {
         channel: Channel::Price(price.token.clone()),
         event: Event::PriceUpdate(PriceUpdate {
@@ -184,8 +330,9 @@ fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
             quote: USD,
             confidence: JsonNumber(price.confidence.clone()),
             sources: price.sources.clone(),
-            age_ms: age_ms(price, now_ms),
+            age_ms: age_ms(price.observed_at, now_ms),
             status: price.status,
+            details: details.collect(),
         }),
     }
 }

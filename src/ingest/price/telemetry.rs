@@ -10,6 +10,18 @@ use crate::model::Price;
 
 pub(super) fn describe() {
     describe_counter!(
+        "chaincast_price_commits_total",
+        "Transactions of the price writer"
+    );
+    describe_counter!(
+        "chaincast_price_ticks_stored_total",
+        "Ticks of feeds that the price writer committed"
+    );
+    describe_counter!(
+        "chaincast_price_feeds_restarted_total",
+        "Feeds that ended by themselves and were started again, by feed"
+    );
+    describe_counter!(
         "chaincast_price_updates_total",
         "Price updates committed, by token"
     );
@@ -25,16 +37,22 @@ pub(super) fn describe() {
     );
 }
 
-pub(super) fn committed(prices: &[Price], took: Duration) {
+pub(super) fn committed(prices: &[Price], ticks: usize, took: Duration) {
+    counter!("chaincast_price_commits_total").increment(1);
+    counter!("chaincast_price_ticks_stored_total").increment(ticks as u64);
     histogram!("chaincast_price_commit_seconds").record(took);
     for price in prices {
         counter!("chaincast_price_updates_total", "token" => price.token.to_string()).increment(1);
     }
 }
 
+pub(super) fn feed_restarted(feed: &str) {
+    counter!("chaincast_price_feeds_restarted_total", "feed" => feed.to_owned()).increment(1);
+}
+
 pub(super) fn ages<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
     for price in prices {
-        let age = Duration::from_millis(super::age_ms(price, now_ms).unsigned_abs());
+        let age = Duration::from_millis(super::age_ms(price.observed_at, now_ms).unsigned_abs());
         gauge!("chaincast_price_age_seconds", "token" => price.token.to_string())
             .set(age.as_secs_f64());
     }

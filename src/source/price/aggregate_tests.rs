@@ -1,9 +1,15 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::*;
+use crate::model::{B256, LogOrigin};
 
 const NOW: i64 = 1_700_000_000_000;
 const MAX_AGE: u64 = 60_000;
+const RULES: AggregateRules = AggregateRules {
+    min_sources: 2,
+    outlier_mads: 5,
+    outlier_floor_bps: 100,
+};
 
 fn token() -> Token {
     "ETH".parse().unwrap()
@@ -21,6 +27,14 @@ fn tick(source: &str, quote: &str, price: &str, age_ms: i64) -> Tick {
     }
 }
 
+/// Fresh, in USD, with an interval.
+fn sure(source: &str, price: &str, confidence: &str) -> Tick {
+    Tick {
+        confidence: Some(decimal(confidence)),
+        ..tick(source, "USD", price, 0)
+    }
+}
+
 fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
     ticks
         .iter()
@@ -32,7 +46,7 @@ fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
 }
 
 fn price_of(ticks: &[Tick], rates: &UsdRates, last: Option<&Price>) -> Option<Price> {
-    aggregate(&token(), &with_age(ticks), rates, 2, last, NOW)
+    aggregate(&token(), &with_age(ticks), rates, &RULES, last, NOW)
 }
 
 fn fresh_price(ticks: &[Tick]) -> Price {
@@ -43,15 +57,29 @@ fn decimal(text: &str) -> BigDecimal {
     text.parse().unwrap()
 }
 
+fn rates(price: &str, confidence: &str, age_ms: i64) -> UsdRates {
+    let rate = UsdRate {
+        price: decimal(price),
+        confidence: decimal(confidence),
+        observed_at: NOW - age_ms,
+    };
+    UsdRates::from([("BTC".into(), rate)])
+}
+
+/// Price and confidence.
+fn numbers(price: &Price) -> (BigDecimal, BigDecimal) {
+    (price.price.clone(), price.confidence.clone())
+}
+
 #[test]
-fn the_price_is_the_median_and_its_confidence_half_the_spread() {
+fn without_intervals_the_price_is_the_median() {
     let odd = fresh_price(&[
-        tick("c", "USD", "103", 5),
+        tick("c", "USD", "100.6", 5),
         tick("a", "USD", "100.5", 9),
-        tick("b", "USD", "90", 7),
+        tick("b", "USD", "100", 7),
     ]);
-    assert_eq!(odd.price, decimal("100.5"));
-    assert_eq!(odd.confidence, decimal("6.5"));
+    // The larger distance to a quartile: below.
+    assert_eq!(numbers(&odd), (decimal("100.5"), decimal("0.5")));
     assert_eq!(odd.sources, ["a", "b", "c"].map(Arc::from));
     assert_eq!(odd.observed_at, NOW - 5);
     assert_eq!(odd.status, PriceStatus::Ok);
@@ -60,7 +88,77 @@ fn the_price_is_the_median_and_its_confidence_half_the_spread() {
         tick("a", "USD", "0.000000000000000001", 0),
         tick("b", "USD", "0.000000000000000002", 0),
     ]);
-    assert_eq!(even.price, decimal("0.0000000000000000015"));
+    // Of two, half the distance between them.
+    let expected = ("0.0000000000000000015", "0.0000000000000000005");
+    assert_eq!(numbers(&even), (decimal(expected.0), decimal(expected.1)));
+}
+
+#[test]
+fn a_source_that_is_surer_weighs_more() {
+    // The example of Pyth's proposal: 101 ± 1 and 110 ± 10. Votes 100 100 101 102 110 120.
+    let price = fresh_price(&[sure("a", "101", "1"), sure("b", "110", "10")]);
+    assert_eq!(numbers(&price), (decimal("101.5"), decimal("8.5")));
+    // Neither interval: the middle.
+    let price = fresh_price(&[sure("a", "101", "0"), sure("b", "110", "0")]);
+    assert_eq!(numbers(&price), (decimal("105.5"), decimal("4.5")));
+    // One source alone is as sure as it says.
+    let price = fresh_price(&[sure("a", "101", "1")]);
+    assert_eq!(numbers(&price), (decimal("101"), decimal("1")));
+}
+
+#[test]
+fn an_outlier_among_three_is_dropped_and_told() {
+    let price = fresh_price(&[
+        tick("a", "USD", "100", 1),
+        tick("liar", "USD", "102", 0),
+        tick("b", "USD", "100.2", 2),
+    ]);
+    // The median is 100.2, the deviation 0.2, five of them 1 and the floor 1.002.
+    assert_eq!(price.price, decimal("100.1"));
+    assert_eq!(price.sources, ["a", "b"].map(Arc::from));
+    let details: Vec<(&str, i64, bool)> = price
+        .details
+        .iter()
+        .map(|detail| (&*detail.source, NOW - detail.observed_at, detail.outlier))
+        .collect();
+    let expected = [("a", 1, false), ("b", 2, false), ("liar", 0, true)];
+    assert_eq!(details, expected);
+    // What is not used does not make it younger.
+    assert_eq!(price.observed_at, NOW - 1);
+}
+
+#[test]
+fn within_the_floor_or_the_spread_of_the_others_nothing_is_an_outlier() {
+    let used = |prices: [&str; 3]| {
+        let ticks: Vec<Tick> = prices
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(price, source)| tick(source, "USD", price, 0))
+            .collect();
+        fresh_price(&ticks).sources.len()
+    };
+    // Two agree to the digit: without the floor the third would always be wrong.
+    assert_eq!(used(["100", "100", "101"]), 3);
+    assert_eq!(used(["100", "100", "101.0000001"]), 2);
+    // Far, and so are the others from each other.
+    assert_eq!(used(["98", "100", "110"]), 3);
+    assert_eq!(used(["98", "100", "110.0000001"]), 2);
+}
+
+#[test]
+fn outliers_do_not_count_as_sources() {
+    let rules = AggregateRules {
+        min_sources: 3,
+        ..RULES
+    };
+    let ticks = [
+        tick("a", "USD", "100", 0),
+        tick("b", "USD", "100", 0),
+        tick("liar", "USD", "900", 0),
+    ];
+    let rates = UsdRates::new();
+    let price = aggregate(&token(), &with_age(&ticks), &rates, &rules, None, NOW).unwrap();
+    assert_eq!(price.status, PriceStatus::Degraded);
 }
 
 #[test]
@@ -70,32 +168,37 @@ fn a_price_from_too_few_sources_is_degraded() {
         tick("b", "USD", "200", MAX_AGE as i64 + 1),
     ]);
     assert_eq!(price.status, PriceStatus::Degraded);
-    assert_eq!(
-        (price.price, price.confidence),
-        (decimal("100"), decimal("0"))
-    );
+    assert_eq!(numbers(&price), (decimal("100"), decimal("0")));
     assert_eq!(price.sources, ["a"].map(Arc::from));
+    assert_eq!(price.details.len(), 1);
 }
 
 #[test]
 fn a_tick_is_fresh_up_to_its_age_limit_and_when_its_clock_runs_ahead() {
-    assert!(
-        price_of(
-            &[tick("a", "USD", "1", MAX_AGE as i64)],
-            &UsdRates::new(),
-            None
-        )
-        .is_some()
-    );
-    assert!(
-        price_of(
-            &[tick("a", "USD", "1", MAX_AGE as i64 + 1)],
-            &UsdRates::new(),
-            None
-        )
-        .is_none()
-    );
-    assert!(price_of(&[tick("a", "USD", "1", -5_000)], &UsdRates::new(), None).is_some());
+    let at = |age| price_of(&[tick("a", "USD", "1", age)], &UsdRates::new(), None);
+    assert!(at(MAX_AGE as i64).is_some());
+    assert!(at(MAX_AGE as i64 + 1).is_none());
+    assert!(at(-5_000).is_some());
+}
+
+#[test]
+fn a_detail_names_the_block_of_a_tick_from_a_chain() {
+    let pool = Tick {
+        origin: Some(LogOrigin {
+            chain_id: 10,
+            block_number: 7,
+            block_hash: B256::ZERO,
+            log_index: 1,
+        }),
+        ..tick("pool", "USD", "1", 0)
+    };
+    let price = fresh_price(&[tick("a", "USD", "1", 0), pool]);
+    let blocks: Vec<_> = price.details.iter().map(|detail| detail.block).collect();
+    let block = PriceBlock {
+        chain_id: 10,
+        number: 7,
+    };
+    assert_eq!(blocks, [None, Some(block)]);
 }
 
 #[test]
@@ -155,32 +258,37 @@ fn a_last_price_whose_only_tick_or_rate_was_dropped_stays_as_stale() {
 }
 
 #[test]
-fn a_tick_in_another_token_is_converted_by_its_fresh_usd_rate() {
+fn a_converted_tick_is_as_old_as_its_older_half_and_as_unsure_as_both() {
     let pool = [tick("pool", "BTC", "0.05", 3_000)];
     assert_eq!(price_of(&pool, &UsdRates::new(), None), None);
-    let rate = UsdRate {
-        price: decimal("68400.10"),
-        observed_at: NOW - 9_000,
-    };
-    let rates = UsdRates::from([("BTC".into(), rate)]);
-    let price = price_of(&pool, &rates, None).unwrap();
-    assert_eq!(price.price, decimal("3420.005"));
+    let price = price_of(&pool, &rates("68400.10", "0", 9_000), None).unwrap();
+    assert_eq!(numbers(&price), (decimal("3420.005"), decimal("0")));
     assert_eq!(price.observed_at, NOW - 9_000);
+
+    let pool = [Tick {
+        confidence: Some(decimal("0.001")),
+        ..pool[0].clone()
+    }];
+    let price = price_of(&pool, &rates("60000", "20", 0), None).unwrap();
+    // 0.05 × 20 + 0.001 × 60000
+    assert_eq!(numbers(&price), (decimal("3000"), decimal("61")));
+    assert_eq!(price.observed_at, NOW - 3_000);
 }
 
 #[test]
-fn a_rate_counts_only_fresh_sources_in_usd() {
+fn a_rate_counts_fresh_sources_only() {
     let ticks = [
         tick("feed", "USD", "100", 0),
         tick("old", "USD", "900", MAX_AGE as i64 + 1),
-        tick("pool", "BTC", "1", 0),
     ];
-    let rate = usd_rate(&token(), &with_age(&ticks), NOW).unwrap();
+    let none = UsdRates::new();
+    let rate = usd_rate(&token(), &with_age(&ticks), &none, &RULES, NOW).unwrap();
     assert_eq!(rate.price, decimal("100"));
-    assert_eq!(usd_rate(&token(), &with_age(&ticks[1..]), NOW), None);
+    let rate = usd_rate(&token(), &with_age(&ticks[1..]), &none, &RULES, NOW);
+    assert_eq!(rate, None);
 }
 
-/// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old.
+/// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old, some with an interval.
 fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
     (0..random.random_range(1..9))
         .map(|index| {
@@ -192,8 +300,11 @@ fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
                 "USD"
             };
             let age = random.random_range(-5_000..2 * MAX_AGE as i64);
+            let unsure = random.random_bool(0.5);
+            let width = scale + random.random_range(0..5);
             Tick {
                 price: BigDecimal::new(digits.into(), scale),
+                confidence: unsure.then(|| BigDecimal::new(digits.into(), width)),
                 ..tick(&format!("s{index}"), quote, "1", age)
             }
         })
@@ -201,13 +312,9 @@ fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
 }
 
 #[test]
-fn the_order_of_ticks_never_shows_and_the_price_lies_between_them() {
+fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
     let mut random = StdRng::seed_from_u64(7);
-    let rate = UsdRate {
-        price: decimal("123456.789"),
-        observed_at: NOW,
-    };
-    let rates = UsdRates::from([("BTC".into(), rate)]);
+    let rates = rates("123456.789", "1.5", 0);
     for _ in 0..500 {
         let mut ticks = any_ticks(&mut random);
         let price = price_of(&ticks, &rates, None);
@@ -216,43 +323,135 @@ fn the_order_of_ticks_never_shows_and_the_price_lies_between_them() {
             assert_eq!(price_of(&ticks, &rates, None), price);
         }
         let Some(price) = price else { continue };
-        let usd = |tick: &Tick| match &*tick.quote {
-            "BTC" => product(&tick.price, &rates["BTC"].price),
-            _ => tick.price.clone(),
-        };
-        let used: Vec<BigDecimal> = with_age(&ticks)
-            .iter()
-            .filter(|source| is_fresh(source, NOW))
-            .map(|source| usd(source.tick))
-            .collect();
-        let (low, high) = (used.iter().min().unwrap(), used.iter().max().unwrap());
-        assert!(low <= &price.price && &price.price <= high, "{ticks:?}");
-        assert_eq!(&price.confidence + &price.confidence, high - low);
-        assert!(price.sources.is_sorted() && price.sources.len() == used.len());
+        let quotes = fresh(&with_age(&ticks), &rates, NOW);
+        let low = quotes.iter().map(|quote| &quote.usd - &quote.confidence);
+        let high = quotes.iter().map(|quote| &quote.usd + &quote.confidence);
+        let (low, high) = (low.min().unwrap(), high.max().unwrap());
+        assert!(low <= price.price && price.price <= high, "{ticks:?}");
+        assert!(price.price > BigDecimal::zero(), "{ticks:?}");
+        assert!(price.confidence >= BigDecimal::zero());
+        assert!(price.confidence <= high - low);
+        assert!(price.sources.is_sorted() && !price.sources.is_empty());
+        assert_eq!(price.details.len(), quotes.len());
     }
 }
 
 #[test]
-fn one_liar_among_three_cannot_move_the_price_beyond_the_honest_ones() {
+fn one_liar_among_three_or_more_moves_the_price_only_as_far_as_the_honest_disagree() {
     let mut random = StdRng::seed_from_u64(11);
-    for _ in 0..500 {
-        let honest = [(); 2].map(|()| random.random_range(90_000..110_000_u64));
+    for _ in 0..1_000 {
+        let honest: Vec<Tick> = (0..random.random_range(2..6))
+            .map(|index| {
+                let price: u64 = random.random_range(99_000..101_000);
+                let width: u64 = random.random_range(0..200);
+                sure(&format!("h{index}"), &price.to_string(), &width.to_string())
+            })
+            .collect();
         let lie = BigDecimal::new(
             random.random_range(1..u64::MAX).into(),
             random.random_range(-250..250),
         );
-        let mut ticks = vec![
-            tick("a", "USD", &honest[0].to_string(), 0),
-            tick("b", "USD", &honest[1].to_string(), 0),
-            Tick {
-                price: lie,
-                ..tick("liar", "USD", "1", 0)
-            },
-        ];
+        let near = BigDecimal::from(random.random_range(50_000..200_000_u64));
+        let width = BigDecimal::new(
+            random.random_range(0..u64::MAX).into(),
+            random.random_range(-250..250),
+        );
+        let mut ticks = honest.clone();
+        ticks.push(Tick {
+            price: if random.random_bool(0.5) { lie } else { near },
+            confidence: random.random_bool(0.5).then_some(width),
+            ..tick("liar", "USD", "1", 0)
+        });
         ticks.shuffle(&mut random);
         let price = fresh_price(&ticks).price;
-        let (low, high) = (honest[0].min(honest[1]), honest[0].max(honest[1]));
-        let (low, high) = (BigDecimal::from(low), BigDecimal::from(high));
-        assert!(low <= price && price <= high);
+
+        let vote = |tick: &Tick, sign: i32| {
+            &tick.price + tick.confidence.clone().unwrap_or_default() * BigDecimal::from(sign)
+        };
+        let prices = || honest.iter().map(|tick| &tick.price);
+        let (least, most) = (prices().min().unwrap(), prices().max().unwrap());
+        let spread = BigDecimal::from(RULES.outlier_mads) * (most - least);
+        let floor = most * BigDecimal::new(RULES.outlier_floor_bps.into(), BPS_PLACES);
+        let reach = spread.max(floor);
+        let low = honest.iter().map(|tick| vote(tick, -1)).min().unwrap() - &reach;
+        let high = honest.iter().map(|tick| vote(tick, 1)).max().unwrap() + &reach;
+        assert!(low <= price && price <= high, "{price} of {ticks:?}");
+    }
+}
+
+#[test]
+fn no_input_makes_it_panic() {
+    let mut random = StdRng::seed_from_u64(13);
+    let numbers = [
+        "0",
+        "-1",
+        "1",
+        "1e1000",
+        "1e-1000",
+        "1e1001",
+        "-1e-1001",
+        "1e9000000000000000000",
+        "1e-9000000000000000000",
+        "0.000000000000000001",
+        "100",
+        "100.0",
+    ]
+    .map(decimal);
+    let times = [
+        i64::MIN,
+        i64::MIN + 1,
+        -1,
+        0,
+        1,
+        NOW,
+        i64::MAX - 1,
+        i64::MAX,
+    ];
+    let pick = |random: &mut StdRng| numbers[random.random_range(0..numbers.len())].clone();
+    let time = |random: &mut StdRng| times[random.random_range(0..times.len())];
+    for _ in 0..3_000 {
+        let ticks: Vec<Tick> = (0..random.random_range(0..6))
+            .map(|index| Tick {
+                price: pick(&mut random),
+                confidence: random.random_bool(0.5).then(|| pick(&mut random)),
+                observed_at: time(&mut random),
+                ..tick(
+                    &format!("s{index}"),
+                    if random.random_bool(0.3) {
+                        "BTC"
+                    } else {
+                        "USD"
+                    },
+                    "1",
+                    0,
+                )
+            })
+            .collect();
+        let sources: Vec<SourceTick<'_>> = ticks
+            .iter()
+            .map(|tick| SourceTick {
+                tick,
+                max_age_ms: [0, 1, MAX_AGE, u64::MAX][random.random_range(0..4)],
+            })
+            .collect();
+        let rules = AggregateRules {
+            min_sources: random.random_range(0..4),
+            outlier_mads: [0, 1, 5, u32::MAX][random.random_range(0..4)],
+            outlier_floor_bps: [0, 100, u32::MAX][random.random_range(0..3)],
+        };
+        let now = time(&mut random);
+        let rate = UsdRate {
+            price: pick(&mut random),
+            confidence: pick(&mut random),
+            observed_at: time(&mut random),
+        };
+        let rates = UsdRates::from([("BTC".into(), rate)]);
+        let token = token();
+        let last = aggregate(&token, &sources, &rates, &rules, None, NOW);
+        let price = aggregate(&token, &sources, &rates, &rules, last.as_ref(), now);
+        if let Some(price) = price {
+            assert!(price.price > BigDecimal::zero(), "{price:?}");
+        }
+        usd_rate(&token, &sources, &rates, &rules, now);
     }
 }

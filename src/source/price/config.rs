@@ -13,8 +13,20 @@ use crate::model::{Address, ChainId, Token, USD};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceConfig {
-    /// Fresh sources below which a price is `degraded`; at least 1, and 1 when left out.
+    /// Used sources below which a price is `degraded`; at least 1, and 1 when left out.
     pub min_sources: Option<usize>,
+    /// Median absolute deviations beyond which a source is an outlier: 1 to 1,000; see [`super::AggregateRules`].
+    pub outlier_mads: Option<u32>,
+    /// Distance from the median that is never an outlier's, in basis points: 0 to 10,000.
+    pub outlier_floor_bps: Option<u32>,
+    /// Change that is announced, in basis points: 0 (every change) to 10,000; see [`super::PublishRules`].
+    pub publish_bps: Option<u32>,
+    /// After how long an unchanged price is announced again, in ms: 0 (never), or 100 to a day.
+    pub publish_heartbeat_ms: Option<u64>,
+    /// Between two announcements of a token at least, in ms: 0 to an hour.
+    pub min_interval_ms: Option<u64>,
+    /// Ticks of feeds that wait for the writer before newer ones replace older ones: 16 to 1,048,576.
+    pub tick_queue: Option<usize>,
     pub tokens: Vec<TokenConfig>,
     pub sources: Vec<SourceConfig>,
 }
@@ -34,6 +46,19 @@ pub struct TokenConfig {
     pub address: Option<Address>,
     #[serde(default)]
     pub decimals: Option<u8>,
+    /// This and the following: instead of the key of that name in `[prices]`.
+    #[serde(default)]
+    pub min_sources: Option<usize>,
+    #[serde(default)]
+    pub outlier_mads: Option<u32>,
+    #[serde(default)]
+    pub outlier_floor_bps: Option<u32>,
+    #[serde(default)]
+    pub publish_bps: Option<u32>,
+    #[serde(default)]
+    pub publish_heartbeat_ms: Option<u64>,
+    #[serde(default)]
+    pub min_interval_ms: Option<u64>,
 }
 
 /// `[[prices.sources]]`
@@ -86,13 +111,6 @@ pub struct UniswapV2Config {
 pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
 /// The longest that a tick may be used: a year, in ms.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
-
-impl PriceConfig {
-    /// [`PriceConfig::min_sources`] with its default.
-    pub fn min_sources(&self) -> usize {
-        self.min_sources.unwrap_or(1)
-    }
-}
 
 impl SourceConfig {
     /// The source's name as clients see it.

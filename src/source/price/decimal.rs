@@ -8,11 +8,28 @@ use std::num::NonZeroU64;
 use bigdecimal::{
     BigDecimal, RoundingMode,
     num_bigint::BigInt,
-    num_traits::{One, Zero},
+    num_traits::{One, Signed, Zero},
 };
 
 /// Digits that a quotient or a product keeps: beyond the 18 of most tokens, below what would bloat a message.
 pub const SIGNIFICANT_DIGITS: NonZeroU64 = NonZeroU64::new(24).unwrap();
+
+/// Decimal places, before or behind the point, beyond which a number is no price: far beyond any token's, and far
+/// below what would make arithmetic slow or not fit a column.
+const MOST_PLACES: i64 = 1_000;
+/// Bits of all its digits beyond which a number is no price; about 1,200 digits.
+const MOST_BITS: u64 = 4_096;
+
+/// Whether a number is small enough to calculate with: text such as `1e999999999` is a number too.
+pub fn is_bounded(value: &BigDecimal) -> bool {
+    (-MOST_PLACES..=MOST_PLACES).contains(&value.fractional_digit_count())
+        && value.as_bigint_and_scale().0.bits() <= MOST_BITS
+}
+
+/// Whether it can be a price: above zero, and small enough to calculate with.
+pub fn is_price(value: &BigDecimal) -> bool {
+    value.is_positive() && is_bounded(value)
+}
 
 /// `value` rounded half to even to [`SIGNIFICANT_DIGITS`].
 pub fn rounded(value: &BigDecimal) -> BigDecimal {
@@ -101,6 +118,23 @@ mod tests {
     fn halves_are_exact() {
         let value: BigDecimal = "0.123456789012345678901234567890123457".parse().unwrap();
         assert_eq!(half(value.clone()) * BigDecimal::from(2), value);
+    }
+
+    #[test]
+    fn a_price_is_above_zero_and_of_a_sane_size() {
+        let is = |text: &str| is_price(&text.parse().unwrap());
+        assert!(is("0.000000000000000001") && is("1e300") && is("1e-300"));
+        for no in [
+            "0",
+            "-1",
+            "1e1001",
+            "1e-1001",
+            "1e999999999999",
+            "1e-999999999999",
+        ] {
+            assert!(!is(no), "{no}");
+        }
+        assert!(!is(&"9".repeat(1_300)));
     }
 
     #[test]

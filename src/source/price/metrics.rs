@@ -8,7 +8,11 @@ use crate::model::Token;
 pub(super) fn describe() {
     describe_counter!(
         "chaincast_price_ticks_total",
-        "Ticks decoded, by token and source"
+        "Ticks read, by token and source"
+    );
+    describe_counter!(
+        "chaincast_price_ticks_conflated_total",
+        "Ticks that a newer one of their source replaced because the price writer was behind"
     );
     describe_counter!(
         "chaincast_price_refused_total",

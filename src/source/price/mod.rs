@@ -1,17 +1,20 @@
 //! Prices: ticks from each kind of source, and their aggregation.
 //!
-//! Everything here is a pure function of its inputs. [`OnChainSources`] turns the logs of an indexed block into
-//! ticks; [`aggregate()`] turns the newest tick of each source into one USD price a token. docs/prices.md tells the
-//! rules to operators.
+//! Everything here but the feeds is a pure function of its inputs. [`OnChainSources`] turns the logs of an indexed block into
+//! ticks; a [`Feed`] hands the ticks of a venue to the writer's [`TickQueue`]; [`aggregate()`] turns the newest tick of
+//! each source into one USD price a token. docs/prices.md tells the rules to operators.
 
 mod aggregate;
 mod chainlink;
 mod config;
 mod decimal;
 mod feed;
+mod feed_state;
 mod log_view;
 mod metrics;
 mod on_chain;
+mod paths;
+mod policy;
 mod tick_error;
 mod tick_queue;
 mod uniswap_v2;
@@ -24,8 +27,14 @@ pub use config::{
 };
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use feed::{Feed, feeds};
+pub use feed_state::FeedState;
 pub use log_view::LogView;
 pub use on_chain::OnChainSources;
+pub use paths::{MOST_STEPS, QuotePaths};
+pub use policy::{
+    AggregateRules, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE,
+    PublishRules,
+};
 pub use tick_error::{TickError, TickFault};
-pub use tick_queue::{TickQueue, TickSink, tick_queue};
+pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use validate::{PriceConfigError, SourcePlace};

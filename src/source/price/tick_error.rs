@@ -26,6 +26,8 @@ pub enum TickFault {
     NotPositive(String),
     #[error("a reserve of the pair is zero")]
     EmptyReserve,
+    #[error("its price, interval or time is out of all bounds")]
+    OutOfBounds,
     #[error("its block's timestamp, {0} s, is out of range")]
     Timestamp(u64),
 }
@@ -37,6 +39,7 @@ impl TickFault {
             Self::Malformed(_) => "malformed",
             Self::NotPositive(_) => "not_positive",
             Self::EmptyReserve => "empty_reserve",
+            Self::OutOfBounds => "out_of_bounds",
             Self::Timestamp(_) => "timestamp",
         }
     }

@@ -1,13 +1,23 @@
 //! Ticks on their way from the feeds to the writer, bounded: while the writer is slow, a source's newer tick takes the
-//! place of its older one.
+//! place of its older one. What no price can be made of stops here, so that one bad tick holds up no commit.
 
 use std::sync::Arc;
 
+use bigdecimal::num_bigint::Sign;
+use metrics::counter;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use crate::model::{Tick, Token};
+use super::{
+    FeedState, TickFault,
+    decimal::{is_bounded, is_price},
+};
+use crate::model::{Tick, Token, now_ms};
+
+const CONFLATED: &str = "chaincast_price_ticks_conflated_total";
+/// Ticks that are handed over at once: a transaction of these ends in time on a slow database too.
+const MOST_AT_ONCE: usize = 8_192;
 
 /// The feeds' end. Cheap to clone; sending never waits.
 #[derive(Debug, Clone)]
@@ -17,11 +27,21 @@ pub struct TickSink(Arc<Shared>);
 #[derive(Debug)]
 pub struct TickQueue(Arc<Shared>);
 
+/// A source of a token, by its name.
+pub type SourceKey = (Token, Arc<str>);
+
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
+    states: Mutex<FxHashMap<SourceKey, Told>>,
     came: Notify,
     capacity: usize,
+}
+
+#[derive(Debug)]
+struct Told {
+    state: FeedState,
+    told: bool,
 }
 
 #[derive(Debug, Default)]
@@ -29,47 +49,224 @@ struct Waiting {
     /// In the order in which they came.
     ticks: Vec<Tick>,
     /// Where the newest of each source stands in `ticks`.
-    newest: FxHashMap<(Token, Arc<str>), usize>,
+    newest: FxHashMap<SourceKey, usize>,
 }
 
 /// Both ends of a new queue that holds `capacity` ticks, and beyond that one a source.
 pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
+    super::metrics::describe();
+    counter!(CONFLATED).increment(0);
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
+        states: Mutex::default(),
         came: Notify::new(),
         capacity,
     });
     (TickSink(shared.clone()), TickQueue(shared))
 }
 
-impl TickSink {
-    /// Hands over a tick. In a full queue it replaces the newest of its source that waits, if one does.
-    pub fn send(&self, tick: Tick) {
-        let mut waiting = self.0.waiting.lock();
+impl Waiting {
+    /// In a full queue a tick replaces the newest of its source that waits, if one does.
+    fn push(&mut self, tick: Tick, capacity: usize) {
         let source = (tick.token.clone(), tick.source.clone());
-        let full = waiting.ticks.len() >= self.0.capacity;
-        match waiting.newest.get(&source).copied() {
-            Some(at) if full => waiting.ticks[at] = tick,
+        match self.newest.get(&source) {
+            Some(at) if self.ticks.len() >= capacity => {
+                counter!(CONFLATED).increment(1);
+                self.ticks[*at] = tick;
+            }
             _ => {
-                let at = waiting.ticks.len();
-                waiting.newest.insert(source, at);
-                waiting.ticks.push(tick);
+                self.newest.insert(source, self.ticks.len());
+                self.ticks.push(tick);
             }
         }
-        drop(waiting);
+    }
+}
+
+impl TickSink {
+    /// Hands over a tick, as of now when its clock is ahead of ours: nothing was observed after it was heard, and a
+    /// venue whose clock is wrong must not keep its price fresh for longer. A tick that can be no price is counted and
+    /// left out.
+    pub fn send(&self, mut tick: Tick) {
+        if let Err(fault) = check(&tick) {
+            super::metrics::refused(&fault);
+            tracing::debug!(
+                token = %tick.token, source = %tick.source, reason = %fault,
+                "a price source gave no price"
+            );
+            return;
+        }
+        tick.observed_at = tick.observed_at.min(now_ms());
+        super::metrics::tick(&tick.token, &tick.source);
+        self.0.waiting.lock().push(tick, self.0.capacity);
         self.0.came.notify_one();
+    }
+
+    /// Says how a source stands; what it said before is forgotten.
+    pub fn state(&self, token: &Token, source: &Arc<str>, state: FeedState) {
+        let source = (token.clone(), source.clone());
+        let mut states = self.0.states.lock();
+        if states.get(&source).is_none_or(|known| known.state != state) {
+            states.insert(source, Told { state, told: false });
+        }
     }
 }
 
 impl TickQueue {
-    /// All that wait, at least one, in the order in which they came.
+    /// Those that wait, at least one and at most 8,192, in the order in which they came. Loses nothing when it is
+    /// dropped before.
     pub async fn next(&mut self) -> Vec<Tick> {
         loop {
-            let waiting = std::mem::take(&mut *self.0.waiting.lock());
-            if !waiting.ticks.is_empty() {
-                return waiting.ticks;
+            let ticks = self.take();
+            if !ticks.is_empty() {
+                return ticks;
             }
             self.0.came.notified().await;
         }
+    }
+
+    /// Those that wait now, which may be none, at most 8,192.
+    pub fn take(&mut self) -> Vec<Tick> {
+        let mut waiting = self.0.waiting.lock();
+        let mut ticks = std::mem::take(&mut *waiting).ticks;
+        if ticks.len() > MOST_AT_ONCE {
+            for tick in ticks.split_off(MOST_AT_ONCE) {
+                waiting.push(tick, usize::MAX);
+            }
+        }
+        ticks
+    }
+
+    /// Puts ticks back in front of those that wait: they could not be stored. The bound holds.
+    pub fn restore(&mut self, ticks: Vec<Tick>) {
+        let mut waiting = self.0.waiting.lock();
+        let newer = std::mem::take(&mut *waiting).ticks;
+        for tick in ticks.into_iter().chain(newer) {
+            waiting.push(tick, self.0.capacity);
+        }
+        drop(waiting);
+        self.0.came.notify_one();
+    }
+
+    /// How each source stands whose state changed since the last call.
+    pub fn states(&mut self) -> Vec<(SourceKey, FeedState)> {
+        let mut states = self.0.states.lock();
+        let news = states.iter_mut().filter(|(_, known)| !known.told);
+        news.map(|(source, known)| {
+            known.told = true;
+            (source.clone(), known.state.clone())
+        })
+        .collect()
+    }
+
+    /// Has [`Self::states`] tell all of them once more.
+    pub fn retell_states(&mut self) {
+        for known in self.0.states.lock().values_mut() {
+            known.told = false;
+        }
+    }
+
+    /// Forgets what waits, and how the sources stood.
+    pub fn clear(&mut self) {
+        *self.0.waiting.lock() = Waiting::default();
+        self.0.states.lock().clear();
+    }
+}
+
+fn check(tick: &Tick) -> Result<(), TickFault> {
+    if !is_bounded(&tick.price) {
+        return Err(TickFault::OutOfBounds);
+    }
+    if !is_price(&tick.price) {
+        return Err(TickFault::NotPositive(tick.price.to_string()));
+    }
+    let confidence = tick.confidence.as_ref();
+    if confidence.is_some_and(|value| !is_bounded(value) || value.sign() == Sign::Minus) {
+        return Err(TickFault::OutOfBounds);
+    }
+    if tick.observed_at < 0 {
+        return Err(TickFault::OutOfBounds);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(source: &str, price: &str) -> Tick {
+        Tick {
+            token: "ETH".parse().unwrap(),
+            source: source.into(),
+            quote: "USD".into(),
+            price: price.parse().unwrap(),
+            confidence: None,
+            observed_at: 1_000,
+            origin: None,
+        }
+    }
+
+    fn prices(ticks: &[Tick]) -> Vec<String> {
+        let texts = ticks
+            .iter()
+            .map(|tick| format!("{} {}", tick.source, tick.price));
+        texts.collect()
+    }
+
+    #[test]
+    fn a_full_queue_keeps_the_newest_of_each_source_in_its_place() {
+        let (sink, mut queue) = tick_queue(3);
+        for (source, price) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("c", "5")] {
+            sink.send(tick(source, price));
+        }
+        sink.send(tick("c", "6"));
+        assert_eq!(prices(&queue.take()), ["a 1", "a 4", "b 3", "c 6"]);
+        assert!(queue.take().is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_stored_comes_first_again_and_the_bound_holds() {
+        let (sink, mut queue) = tick_queue(3);
+        sink.send(tick("a", "1"));
+        sink.send(tick("b", "2"));
+        let failed = queue.take();
+        sink.send(tick("a", "3"));
+        sink.send(tick("a", "4"));
+        queue.restore(failed);
+        assert_eq!(prices(&queue.take()), ["a 1", "b 2", "a 4"]);
+    }
+
+    #[test]
+    fn what_can_be_no_price_is_left_out() {
+        let (sink, mut queue) = tick_queue(8);
+        for price in ["0", "-3", "1e5000", "1e-5000", "1e999999999999"] {
+            sink.send(tick("a", price));
+        }
+        let mut wide = tick("a", "1");
+        wide.confidence = Some("-1".parse().unwrap());
+        sink.send(wide);
+        let mut old = tick("a", "1");
+        old.observed_at = i64::MIN;
+        sink.send(old);
+        assert!(queue.take().is_empty());
+        let mut future = tick("a", "7");
+        future.observed_at = i64::MAX;
+        sink.send(future);
+        let taken = queue.take();
+        assert!(taken[0].observed_at <= now_ms(), "{taken:?}");
+    }
+
+    #[test]
+    fn the_newest_state_of_a_source_is_told_once() {
+        let (sink, mut queue) = tick_queue(8);
+        let (token, source) = ("ETH".parse().unwrap(), Arc::from("a"));
+        sink.state(&token, &source, FeedState::Connecting);
+        sink.state(&token, &source, FeedState::Live);
+        let live = [((token, source), FeedState::Live)];
+        assert_eq!(queue.states(), live);
+        let ((token, source), state) = live[0].clone();
+        sink.state(&token, &source, state);
+        assert!(queue.states().is_empty());
+        queue.retell_states();
+        assert_eq!(queue.states(), live);
     }
 }

@@ -1,18 +1,27 @@
 //! What the entries of `[prices]` must keep to, beyond having the right keys. Needs nothing but the configuration.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
-use super::{MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKind};
+use super::{
+    MAX_AGE_LIMIT_MS, MOST_STEPS, PriceConfig, QuotePaths, SourceConfig, SourceKind, policy,
+};
 use crate::model::{Token, USD};
 
 /// The longest name of a source, in characters.
 const MAX_SOURCE_NAME: usize = 64;
+/// More sources of one token than this are none that anybody has.
+const MOST_SOURCES: u64 = 1_000;
 
 /// Which entry of `[prices]` is wrong, and why. `source` counts from 1 in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriceConfigError {
-    #[error("prices.min_sources must be at least 1")]
-    MinSources,
+    #[error("{key}: must be {allowed}, not {given}")]
+    OutOfRange {
+        /// The whole key, such as `prices.tokens.0.publish_bps`, where tokens count from 0.
+        key: String,
+        allowed: String,
+        given: u64,
+    },
     #[error("prices.tokens lists {0} twice")]
     DuplicateToken(Token),
     #[error("prices.tokens lists {USD}, which is the quote currency itself")]
@@ -38,9 +47,17 @@ pub enum PriceConfigError {
     #[error("{at}: {token} cannot be quoted in itself")]
     QuotedInItself { at: SourcePlace, token: Token },
     #[error(
-        "{at}: its quote {quote} has no source in {USD}; prices are converted one level deep, so {quote} needs one"
+        "{at}: no path of at most {MOST_STEPS} sources leads from its quote {quote} to {USD}; give {quote} a source"
     )]
     QuoteWithoutUsd { at: SourcePlace, quote: Token },
+    #[error(
+        "{at}: the price of its quote {quote} is made of {token}'s own, which is a circle; give {quote} a source in {USD}"
+    )]
+    QuoteCircle {
+        at: SourcePlace,
+        quote: Token,
+        token: Token,
+    },
 }
 
 /// Names one `[[prices.sources]]` entry.
@@ -66,7 +83,7 @@ impl PriceConfigError {
     /// The source that it is about, when it is about one.
     pub fn place(&self) -> Option<&SourcePlace> {
         match self {
-            Self::MinSources | Self::DuplicateToken(_) | Self::TokenIsQuote => None,
+            Self::OutOfRange { .. } | Self::DuplicateToken(_) | Self::TokenIsQuote => None,
             Self::UntrackedToken { at, .. }
             | Self::DuplicateSource { at, .. }
             | Self::DuplicateContract { at, .. }
@@ -75,7 +92,8 @@ impl PriceConfigError {
             | Self::Base { at, .. }
             | Self::UnknownQuote { at, .. }
             | Self::QuotedInItself { at, .. }
-            | Self::QuoteWithoutUsd { at, .. } => Some(at),
+            | Self::QuoteWithoutUsd { at, .. }
+            | Self::QuoteCircle { at, .. } => Some(at),
         }
     }
 }
@@ -83,9 +101,7 @@ impl PriceConfigError {
 impl PriceConfig {
     /// Refuses entries that contradict each other, naming the first that does.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
-        if self.min_sources == Some(0) {
-            return Err(PriceConfigError::MinSources);
-        }
+        self.check_ranges()?;
         let mut tracked = HashSet::new();
         for token in self.tokens.iter().map(|token| &token.symbol) {
             if token.as_str() == USD {
@@ -95,13 +111,7 @@ impl PriceConfig {
                 return Err(PriceConfigError::DuplicateToken(token.clone()));
             }
         }
-        let in_usd: HashSet<&Token> = self
-            .sources
-            .iter()
-            .filter(|source| source.kind.quote() == USD)
-            .map(|source| &source.token)
-            .collect();
-
+        let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.place(index);
@@ -134,16 +144,94 @@ impl PriceConfig {
                     given: pair.base,
                 });
             }
-            check_quote(source, &tracked, &in_usd, at)?;
+            check_quote(source, &tracked, &paths, at)?;
         }
         Ok(())
+    }
+
+    /// The numbers that hold for all tokens, and those that a token overrides.
+    fn check_ranges(&self) -> Result<(), PriceConfigError> {
+        let queue = self.tick_queue.map(|given| given as u64);
+        check_range(
+            "prices",
+            "tick_queue",
+            queue,
+            *policy::TICK_QUEUE.start() as u64..=*policy::TICK_QUEUE.end() as u64,
+        )?;
+        let all = Overrides {
+            min_sources: self.min_sources,
+            outlier_mads: self.outlier_mads,
+            outlier_floor_bps: self.outlier_floor_bps,
+            publish_bps: self.publish_bps,
+            publish_heartbeat_ms: self.publish_heartbeat_ms,
+            min_interval_ms: self.min_interval_ms,
+        };
+        all.check("prices")?;
+        for (index, token) in self.tokens.iter().enumerate() {
+            let own = Overrides {
+                min_sources: token.min_sources,
+                outlier_mads: token.outlier_mads,
+                outlier_floor_bps: token.outlier_floor_bps,
+                publish_bps: token.publish_bps,
+                publish_heartbeat_ms: token.publish_heartbeat_ms,
+                min_interval_ms: token.min_interval_ms,
+            };
+            own.check(&format!("prices.tokens.{index}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The keys that `[prices]` and each token may have.
+struct Overrides {
+    min_sources: Option<usize>,
+    outlier_mads: Option<u32>,
+    outlier_floor_bps: Option<u32>,
+    publish_bps: Option<u32>,
+    publish_heartbeat_ms: Option<u64>,
+    min_interval_ms: Option<u64>,
+}
+
+impl Overrides {
+    fn check(self, within: &str) -> Result<(), PriceConfigError> {
+        let bps = 0..=policy::MOST_BPS.into();
+        let check = |key, given, allowed| check_range(within, key, given, allowed);
+        let sources = self.min_sources.map(|given| given as u64);
+        check("min_sources", sources, 1..=MOST_SOURCES)?;
+        let mads = 1..=policy::MOST_OUTLIER_MADS.into();
+        check("outlier_mads", self.outlier_mads.map(u64::from), mads)?;
+        let floor = self.outlier_floor_bps.map(u64::from);
+        check("outlier_floor_bps", floor, bps.clone())?;
+        check("publish_bps", self.publish_bps.map(u64::from), bps)?;
+        // 0 switches it off.
+        let heartbeat = self.publish_heartbeat_ms.filter(|given| *given != 0);
+        let heartbeats = policy::LEAST_HEARTBEAT_MS..=policy::MOST_HEARTBEAT_MS;
+        check("publish_heartbeat_ms", heartbeat, heartbeats)?;
+        let intervals = 0..=policy::MOST_INTERVAL_MS;
+        check("min_interval_ms", self.min_interval_ms, intervals)
+    }
+}
+
+fn check_range(
+    within: &str,
+    key: &str,
+    given: Option<u64>,
+    allowed: RangeInclusive<u64>,
+) -> Result<(), PriceConfigError> {
+    match given {
+        Some(given) if !allowed.contains(&given) => Err(PriceConfigError::OutOfRange {
+            key: format!("{within}.{key}"),
+            allowed: format!("{} to {}", allowed.start(), allowed.end()),
+            given,
+        }),
+        _ => Ok(()),
     }
 }
 
 fn check_quote(
     source: &SourceConfig,
     tracked: &HashSet<&Token>,
-    in_usd: &HashSet<&Token>,
+    paths: &QuotePaths,
     at: impl Fn() -> SourcePlace,
 ) -> Result<(), PriceConfigError> {
     let quote = source.kind.quote();
@@ -164,8 +252,16 @@ fn check_quote(
             token: quote,
         });
     }
-    if !in_usd.contains(&quote) {
+    if !paths.reaches_usd(quote.as_str()) {
         return Err(PriceConfigError::QuoteWithoutUsd { at: at(), quote });
+    }
+    if paths.leads_back(quote.as_str(), &source.token) {
+        let token = source.token.clone();
+        return Err(PriceConfigError::QuoteCircle {
+            at: at(),
+            quote,
+            token,
+        });
     }
     Ok(())
 }
@@ -230,10 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn a_token_may_be_several_steps_from_usd() {
+        let text = [
+            TOKENS,
+            &feed("BTC", 1, ""),
+            &pair("ETH", 2, "BTC", 0),
+            &pair("UNI", 3, "ETH", 0),
+        ]
+        .concat();
+        assert_eq!(outcome(&text), Ok(()));
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_by_entry() {
         let with = |more: &[String]| format!("{TOKENS}{}", more.concat());
         let cases = [
-            ("min_sources = 0".to_owned(), "min_sources must be"),
+            (
+                "min_sources = 0".to_owned(),
+                "prices.min_sources: must be 1 to 1000, not 0",
+            ),
+            ("outlier_mads = 0".to_owned(), "prices.outlier_mads"),
+            ("publish_bps = 10001".to_owned(), "prices.publish_bps"),
+            ("tick_queue = 1".to_owned(), "prices.tick_queue"),
+            (
+                "publish_heartbeat_ms = 99".to_owned(),
+                "prices.publish_heartbeat_ms: must be 100 to",
+            ),
+            (
+                "[[tokens]]\nsymbol = 'A'\n[[tokens]]\nsymbol = 'B'\nmin_interval_ms = 3600001"
+                    .to_owned(),
+                "prices.tokens.1.min_interval_ms: must be 0 to 3600000",
+            ),
             (
                 format!("{TOKENS}[[tokens]]\nsymbol = 'eth'\n"),
                 "lists ETH twice",
@@ -281,12 +404,17 @@ mod tests {
                 "ETH cannot be quoted in itself",
             ),
             (
+                with(&[pair("ETH", 1, "BTC", 0), pair("BTC", 1, "ETH", 1)]),
+                "entry 1 (\"uniswap-v2\" of ETH): no path of at most 8 sources leads from its quote BTC to USD",
+            ),
+            (
                 with(&[
                     feed("BTC", 1, ""),
                     pair("ETH", 2, "BTC", 0),
                     pair("UNI", 3, "ETH", 0),
+                    pair("ETH", 3, "UNI", 1).replace("token = 'ETH'", "token = 'ETH'\nname = 'b'"),
                 ]),
-                "entry 3 (\"uniswap-v2\" of UNI): its quote ETH has no source in USD",
+                "entry 4 (\"b\" of ETH): the price of its quote UNI is made of ETH's own",
             ),
         ];
         for (text, expected) in cases {

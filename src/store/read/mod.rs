@@ -26,7 +26,7 @@ pub use chain::{ChainRow, HaltRow, Mark};
 pub use contract::ContractRow;
 pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};
 pub use price::PriceRow;
-pub use tick::{SourceRow, TickKey, TickRow};
+pub use tick::{SourceRow, SourceStateRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};
 pub use transaction::{LogRow, TransactionDetail, TransactionKey, TransactionRow};
 pub use transfer::{TransferKey, TransferRow};

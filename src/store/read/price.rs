@@ -4,10 +4,13 @@ use bigdecimal::BigDecimal;
 use sqlx::postgres::PgRow;
 
 use super::{
-    super::{Store, StoreError, prices::status_of},
+    super::{
+        Store, StoreError,
+        prices::{details_of, status_of},
+    },
     row::Reader,
 };
-use crate::model::{PriceStatus, Token};
+use crate::model::{PriceDetail, PriceStatus, Token};
 
 /// A price as it was announced, and how old its ticks may get.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,8 @@ pub struct PriceRow {
     /// As announced; see [`PriceRow::max_age_ms`] for what became of it since.
     pub status: PriceStatus,
     pub sources: Vec<String>,
+    /// Every source that was fresh, by name; their times moved as `observed_at`.
+    pub details: Vec<PriceDetail>,
     /// Event time of the newest tick that it stands on, in ms since the Unix epoch: of those it was announced with, or
     /// of a later one that confirmed it.
     pub observed_at: i64,
@@ -32,7 +37,7 @@ pub struct PriceRow {
 }
 
 const SELECT: &str =
-    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.sources, p.observed_at, p.announced_at,
+    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.sources, p.observed_at, p.announced_at, p.details,
             (SELECT max(s.max_age_ms) FROM price_sources s WHERE s.token = t.symbol AND s.active) AS max_age_ms
      FROM tokens t
      CROSS JOIN LATERAL (SELECT * FROM prices WHERE token = t.symbol ORDER BY seq DESC LIMIT 1) p
@@ -81,6 +86,7 @@ fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
         confidence: row.get("confidence")?,
         status,
         sources: row.get("sources")?,
+        details: details_of(row.get("details")?).map_err(|error| row.corrupt("details", error))?,
         observed_at: row.millis("observed_at")?,
         announced_at: row.millis("announced_at")?,
         max_age_ms: row.natural_or_null("max_age_ms")?,

@@ -41,6 +41,19 @@ pub struct SourceRow {
     pub max_age_ms: u64,
     /// Price and event time (ms since the Unix epoch) of its newest tick.
     pub last: Option<(BigDecimal, i64)>,
+    /// How a source outside the chains stands; `None` before its feed said anything.
+    pub state: Option<SourceStateRow>,
+}
+
+/// How a source outside the chains stood when the price writer last heard of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStateRow {
+    /// `connecting`, `live`, `silent` or `refused`.
+    pub state: String,
+    /// Why it is refused, for people.
+    pub reason: Option<String>,
+    /// In ms since the Unix epoch.
+    pub since: i64,
 }
 
 impl SourceRow {
@@ -120,7 +133,8 @@ impl Store {
 
 async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
     let rows = sqlx::query(
-            "SELECT s.token, s.source, s.quote, s.max_age_ms, k.price, k.observed_at
+            "SELECT s.token, s.source, s.quote, s.max_age_ms, s.state, s.state_reason, s.state_since,
+                    k.price, k.observed_at
              FROM price_sources s JOIN tokens t ON t.symbol = s.token
              LEFT JOIN LATERAL (
                  SELECT price, observed_at FROM ticks k
@@ -147,6 +161,14 @@ async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, Store
                 max_age_ms: row.natural("max_age_ms")?,
                 last: match price {
                     Some(price) => Some((price, row.millis("observed_at")?)),
+                    None => None,
+                },
+                state: match row.get::<Option<String>>("state")? {
+                    Some(state) => Some(SourceStateRow {
+                        state,
+                        reason: row.get("state_reason")?,
+                        since: row.millis("state_since")?,
+                    }),
                     None => None,
                 },
             })

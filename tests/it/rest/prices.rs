@@ -51,6 +51,12 @@ async fn the_newest_price_has_every_digit_and_its_age() {
              now() - interval '2 s', now())",
     )
     .await;
+    api.sql(
+        "UPDATE prices SET details = jsonb_build_array(
+             jsonb_build_object('source', 'chainlink', 'at', 1000, 'chain', 10, 'block', 7),
+             jsonb_build_object('source', 'liar', 'at', 2000, 'outlier', true)) WHERE seq = 42",
+    )
+    .await;
     let answer = api.ask(axum::http::Method::GET, "/api/v1/prices/eth").await;
     assert!(
         answer.text.contains("\"price\":3456.120000000000000001,"),
@@ -68,6 +74,15 @@ async fn the_newest_price_has_every_digit_and_its_age() {
         serde_json::json!(["chainlink", "uniswap-v2"])
     );
     assert!(price["ageMs"].as_i64().unwrap() >= 2_000, "{price}");
+    let details = &price["details"];
+    assert_eq!(details[0]["source"], "chainlink");
+    assert_eq!(
+        details[0]["block"],
+        serde_json::json!({"chainId": 10, "number": 7})
+    );
+    assert!(details[0]["ageMs"].as_i64().unwrap() > 1_000_000_000_000);
+    assert_eq!(details[0]["outlier"], false);
+    assert!(details[1]["block"].is_null() && details[1]["outlier"] == true);
     let all = api.all("/api/v1/prices?limit=1").await;
     assert_eq!(all.len(), 1, "BTC has none yet");
     assert_eq!(all[0]["seq"], 42);
@@ -127,6 +142,19 @@ async fn the_status_tells_how_every_price_source_is() {
         ]
     );
     assert!(sources[1]["lastTickAt"].is_null() && sources[1]["lastPrice"].is_null());
+    assert!(sources[0]["feed"].is_null());
+
+    // A venue may refuse a source that gave a tick a moment ago.
+    api.sql(
+        "UPDATE price_sources SET state = 'refused', state_reason = 'delisted', state_since = to_timestamp(1)
+         WHERE token = 'ETH' AND source = 'chainlink'",
+    )
+    .await;
+    let status = api.get("/api/v1/status").await;
+    let source = &status["prices"]["sources"][0];
+    assert_eq!(source["health"], "refused");
+    let feed = serde_json::json!({"state": "refused", "reason": "delisted", "since": 1_000});
+    assert_eq!(source["feed"], feed);
 }
 
 #[tokio::test]
