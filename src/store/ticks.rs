@@ -55,6 +55,15 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
 /// The newest stored tick of every active source, in no particular order. On a chain the newest is the last in the
 /// order of the chain the source is on now; elsewhere the one observed last.
 pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
+    latest(connection, false).await
+}
+
+/// As [`latest_per_source`], of the sources on chains alone.
+pub async fn latest_on_chains(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
+    latest(connection, true).await
+}
+
+async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Tick>, StoreError> {
     let rows = sqlx::query(
         "SELECT k.* FROM price_sources s
          CROSS JOIN LATERAL (
@@ -64,8 +73,9 @@ pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick
              ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
              LIMIT 1
          ) k
-         WHERE s.active",
+         WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)",
     )
+    .bind(on_chains)
     .fetch_all(connection)
     .await?;
     rows.iter().map(tick_of).collect()

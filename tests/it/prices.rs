@@ -163,7 +163,9 @@ impl Stage {
         let mut ingest =
             PriceIngest::new(config, CHAIN, self.store.clone(), publisher, incoming).unwrap();
         if let Some(venue) = venue.cloned() {
-            ingest = ingest.with_feeds(move || vec![Box::new(Line(venue.clone()))]);
+            ingest = ingest.with_feeds(move || -> Vec<Box<dyn PriceFeed>> {
+                vec![Box::new(Line(venue.clone()))]
+            });
         }
         let stop = CancellationToken::new();
         let run = ingest.run(stop.clone());
@@ -675,7 +677,8 @@ async fn what_gathers_while_the_database_is_slow_goes_into_one_transaction() {
     sink.send(quote("BTC", "60000"));
     eventually("the writer waits for the lock", || async {
         let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ticks'::regclass",
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ticks'::regclass
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
         .fetch_one(stage.store.pool())
         .await

@@ -128,12 +128,10 @@ impl Board {
         place.is_some_and(|place| self.entries[*place].source(tick).is_some())
     }
 
-    /// Forgets the ticks of all sources on chains and takes these, the newest of each source in the store.
+    /// Forgets the ticks that came from chains and takes these, the newest of each source on a chain in the store.
     pub(super) fn replace_chain_ticks(&mut self, ticks: &[Tick]) {
         for source in self.entries.iter_mut().flat_map(|entry| &mut entry.sources) {
-            if source.on_chain {
-                source.latest = None;
-            }
+            source.latest.take_if(|tick| tick.origin.is_some());
         }
         self.take(ticks);
     }
@@ -161,8 +159,7 @@ impl Board {
 
     /// Computes the prices of these tokens, of those whose quotes' rates change with them, and of those that are due,
     /// at a time in ms. Returns what is to be announced.
-    pub(super) fn evaluate(&mut self, affected: Places, now_ms: i64) -> Vec<Price> {
-        let mut affected = affected;
+    pub(super) fn evaluate(&mut self, mut affected: Places, now_ms: i64) -> Vec<Price> {
         affected.extend(self.take_due(now_ms));
         for at in 0..self.rated.len() {
             let place = self.rated[at];

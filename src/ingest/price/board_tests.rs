@@ -256,6 +256,12 @@ fn a_reload_takes_back_what_the_store_no_longer_has() {
     board.take(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
     board.take(&[tick("BTC", "feed", "USD", "90000", (2, 0))]);
     announce(&mut board, NOW);
+    let of_a_venue = Tick {
+        origin: None,
+        ..tick("ETH", "feed", "USD", "3000", (1, 0))
+    };
+    board.take(&[of_a_venue]);
+    assert_eq!(announce(&mut board, NOW), [said("ETH", "3000")]);
     board.replace_chain_ticks(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
     assert_eq!(announce(&mut board, NOW), [said("BTC", "60000")]);
 }

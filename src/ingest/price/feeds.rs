@@ -1,4 +1,4 @@
-//! The feeds while this process writes prices: they run from the first time it holds the lock until another does, so
+//! The feeds while this process writes prices: they run from the first time it holds the lock until another has it, so
 //! that a venue is asked by one process alone. A database that is away does not stop them: their ticks wait.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};

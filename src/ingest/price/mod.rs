@@ -1,11 +1,12 @@
 //! The one writer of prices: from the ticks of feeds and of indexed blocks to price rows and updates.
 //!
 //! Ticks of feeds are stored here, in the transaction that announces what came of them; those of chains came with
-//! their blocks. Promises that each announced price was committed before, with its row and its seq in one transaction, and that a
-//! price that is not stale stands only on ticks that are in the store, while a stale one may outlive the ticks it was
-//! made of when a reorg left nothing to replace it: signals make it quick, but the store is read again after a
-//! reorg, after lost signals, and, once a second, when a chain moved. Nothing is announced twice: a price is compared with the one last
-//! announced, which is read back at every start. Assumes that ticks are committed before their signal is sent.
+//! their blocks. Promises that each announced price was committed before, with its row and its seq in one transaction,
+//! and that a price that is not stale stands only on ticks that are in the store, while a stale one may outlive the
+//! ticks it was made of when a reorg left nothing to replace it: signals make it quick, but the store is read again
+//! after a reorg, after lost signals, and, within a second, when a chain moved. Nothing is announced twice: a price is
+//! compared with the one last announced, which is read back at every start. Assumes that ticks of chains are committed
+//! before their signal is sent, and together with the cursor of their chain.
 
 mod board;
 mod feeds;
@@ -16,6 +17,7 @@ mod telemetry;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::{feeds::Feeds, outage::Outage, session::Session};
@@ -29,6 +31,10 @@ use crate::{
         tokens::{TrackedSource, TrackedToken},
     },
 };
+
+/// How long the lock is out of reach until another process is taken for the writer: a server may hold the lock of a
+/// connection that was lost a while longer, and the ticks that wait are not to be lost with it.
+const STANDBY_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes the prices of all tracked tokens.
 pub struct PriceIngest {
@@ -157,6 +163,7 @@ async fn write(
     stop: &CancellationToken,
 ) -> Result<(), PriceIngestError> {
     let mut outage = Outage::default();
+    let mut locked_out: Option<Instant> = None;
     loop {
         let opened = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -164,6 +171,7 @@ async fn write(
         };
         let ended = match opened {
             Ok(session) => {
+                locked_out = None;
                 feeds.start();
                 session.run(incoming, feeds, &mut outage, stop).await
             }
@@ -174,9 +182,12 @@ async fn write(
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 if error.is_standby() {
-                    // The process that writes has feeds of its own.
-                    feeds.stop().await;
-                    incoming.ticks.clear();
+                    let since = *locked_out.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= STANDBY_AFTER {
+                        // The process that writes has feeds of its own.
+                        feeds.stop().await;
+                        incoming.ticks.clear();
+                    }
                 }
                 let wait = outage.failed(&error);
                 tokio::select! {

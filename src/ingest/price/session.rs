@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
         if marks == self.marks && !anyway {
             return Ok(false);
         }
-        let ticks = within(ticks::latest_per_source(self.writer.connection())).await?;
+        let ticks = within(ticks::latest_on_chains(self.writer.connection())).await?;
         self.marks = marks;
         self.board.replace_chain_ticks(&ticks);
         Ok(true)

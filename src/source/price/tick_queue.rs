@@ -69,10 +69,10 @@ impl Waiting {
     /// In a full queue a tick replaces the newest of its source that waits, if one does.
     fn push(&mut self, tick: Tick, capacity: usize) {
         let source = (tick.token.clone(), tick.source.clone());
-        match self.newest.get(&source) {
+        match self.newest.get(&source).copied() {
             Some(at) if self.ticks.len() >= capacity => {
                 counter!(CONFLATED).increment(1);
-                self.ticks[*at] = tick;
+                self.ticks[at] = tick;
             }
             _ => {
                 self.newest.insert(source, self.ticks.len());
