@@ -170,10 +170,11 @@ pub(super) struct SourceStatus {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FeedStatus {
-    /// `connecting`; `live`; `silent`: connected, and nothing comes; `refused`: the venue does not serve it.
+    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it;
+    /// `refused`: the venue does not serve it.
     #[schema(examples("live"))]
     state: String,
-    /// Why it is refused, for people.
+    /// What ended the last connection, or why it is refused; for people.
     #[schema(required)]
     reason: Option<String>,
     /// In ms since the Unix epoch.

@@ -37,7 +37,7 @@ pub struct SourceState<'a> {
     pub source: &'a str,
     /// `connecting`, `live`, `silent` or `refused`.
     pub state: &'a str,
-    /// Why it is refused, for people.
+    /// Why it is not live, for people.
     pub reason: Option<&'a str>,
 }
 

@@ -745,11 +745,11 @@ async fn feeds_run_in_the_process_that_writes_and_what_they_told_last_is_stored_
     let writer = stage.writer_of(config(LONG), Some(&first)).await;
     let sink = first.sink().await;
     let standby = stage.writer_of(config(LONG), Some(&second)).await;
-    sink.state(
+    sink.tell(
         &"BTC".parse().unwrap(),
         &"feed".into(),
         FeedState::Refused {
-            reason: "no such market".to_owned(),
+            reason: "no such market".into(),
         },
     );
     let refused = (
@@ -767,7 +767,7 @@ async fn feeds_run_in_the_process_that_writes_and_what_they_told_last_is_stored_
     assert!(!first.is_connected());
     assert_eq!(stage.stored().await, 1);
     let sink = second.sink().await;
-    sink.state(&"BTC".parse().unwrap(), &"feed".into(), FeedState::Live);
+    sink.tell(&"BTC".parse().unwrap(), &"feed".into(), FeedState::Live);
     eventually("the new state is stored", || async {
         (stage.btc_state().await == (Some("live".to_owned()), None)).then_some(())
     })

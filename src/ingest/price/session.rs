@@ -5,6 +5,7 @@
 //! slow database makes commits larger instead of a queue longer.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, pending},
     time::Duration,
 };
@@ -52,6 +53,8 @@ pub(super) struct Session<'a> {
     board: Board,
     /// Where the chains stood when their ticks were last read.
     marks: ChainMarks,
+    /// How the feeds stand, as stored in this session.
+    states: BTreeMap<SourceKey, FeedState>,
 }
 
 /// What wakes the writer.
@@ -89,7 +92,6 @@ impl<'a> Session<'a> {
         })
         .await?;
         while incoming.signals.next().now_or_never().flatten().is_some() {}
-        incoming.ticks.retell_states();
         let mut board = Board::new(&parts.config);
         let announced = within(prices::latest(writer.connection(), &board.tokens())).await?;
         for (price, announced_at) in announced {
@@ -103,6 +105,7 @@ impl<'a> Session<'a> {
             writer,
             board,
             marks,
+            states: BTreeMap::new(),
         })
     }
 
@@ -199,7 +202,10 @@ impl<'a> Session<'a> {
         };
         if look {
             commit.moved = self.board.take_moved();
-            commit.states = incoming.ticks.states();
+            let states = incoming.ticks.states().into_iter();
+            commit.states = states
+                .filter(|(source, state)| self.states.get(source) != Some(state))
+                .collect();
             telemetry::ages(self.board.prices(), now);
         }
         self.commit(commit).await
@@ -279,6 +285,7 @@ impl<'a> Session<'a> {
             self.parts.publisher.publish(committed);
         }
         self.board.keep(announced, now);
+        self.states.extend(states);
         Ok(())
     }
 }

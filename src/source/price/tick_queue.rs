@@ -1,7 +1,7 @@
 //! Ticks on their way from the feeds to the writer, bounded: while the writer is slow, a source's newer tick takes the
 //! place of its older one. What no price can be made of stops here, so that one bad tick holds up no commit.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bigdecimal::num_bigint::Sign;
 use metrics::counter;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::{
     FeedState, TickFault,
     decimal::{is_bounded, is_price},
+    feed_state::FeedStates,
 };
 use crate::model::{Tick, Token, now_ms};
 
@@ -33,15 +34,9 @@ pub type SourceKey = (Token, Arc<str>);
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    states: Mutex<FxHashMap<SourceKey, Told>>,
     came: Notify,
     capacity: usize,
-}
-
-#[derive(Debug)]
-struct Told {
-    state: FeedState,
-    told: bool,
+    states: FeedStates,
 }
 
 #[derive(Debug, Default)]
@@ -58,9 +53,9 @@ pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
     counter!(CONFLATED).increment(0);
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
-        states: Mutex::default(),
         came: Notify::new(),
         capacity,
+        states: FeedStates::default(),
     });
     (TickSink(shared.clone()), TickQueue(shared))
 }
@@ -96,18 +91,18 @@ impl TickSink {
             return;
         }
         tick.observed_at = tick.observed_at.min(now_ms());
-        super::metrics::tick(&tick.token, &tick.source);
         self.0.waiting.lock().push(tick, self.0.capacity);
         self.0.came.notify_one();
     }
 
-    /// Says how a source stands; what it said before is forgotten.
-    pub fn state(&self, token: &Token, source: &Arc<str>, state: FeedState) {
-        let source = (token.clone(), source.clone());
-        let mut states = self.0.states.lock();
-        if states.get(&source).is_none_or(|known| known.state != state) {
-            states.insert(source, Told { state, told: false });
-        }
+    /// Tells how the feed stands with a source from now on.
+    pub fn tell(&self, token: &Token, source: &Arc<str>, state: FeedState) {
+        self.0.states.tell(token, source, state);
+    }
+
+    /// How the feeds stand with each source that they told of, by token and source.
+    pub fn states(&self) -> BTreeMap<SourceKey, FeedState> {
+        self.0.states.all()
     }
 }
 
@@ -147,28 +142,14 @@ impl TickQueue {
         self.0.came.notify_one();
     }
 
-    /// How each source stands whose state changed since the last call.
-    pub fn states(&mut self) -> Vec<(SourceKey, FeedState)> {
-        let mut states = self.0.states.lock();
-        let news = states.iter_mut().filter(|(_, known)| !known.told);
-        news.map(|(source, known)| {
-            known.told = true;
-            (source.clone(), known.state.clone())
-        })
-        .collect()
+    /// As [`TickSink::states`].
+    pub fn states(&self) -> BTreeMap<SourceKey, FeedState> {
+        self.0.states.all()
     }
 
-    /// Has [`Self::states`] tell all of them once more.
-    pub fn retell_states(&mut self) {
-        for known in self.0.states.lock().values_mut() {
-            known.told = false;
-        }
-    }
-
-    /// Forgets what waits, and how the sources stood.
+    /// Forgets what waits.
     pub fn clear(&mut self) {
         *self.0.waiting.lock() = Waiting::default();
-        self.0.states.lock().clear();
     }
 }
 
@@ -253,20 +234,5 @@ mod tests {
         sink.send(future);
         let taken = queue.take();
         assert!(taken[0].observed_at <= now_ms(), "{taken:?}");
-    }
-
-    #[test]
-    fn the_newest_state_of_a_source_is_told_once() {
-        let (sink, mut queue) = tick_queue(8);
-        let (token, source) = ("ETH".parse().unwrap(), Arc::from("a"));
-        sink.state(&token, &source, FeedState::Connecting);
-        sink.state(&token, &source, FeedState::Live);
-        let live = [((token, source), FeedState::Live)];
-        assert_eq!(queue.states(), live);
-        let ((token, source), state) = live[0].clone();
-        sink.state(&token, &source, state);
-        assert!(queue.states().is_empty());
-        queue.retell_states();
-        assert_eq!(queue.states(), live);
     }
 }

@@ -50,7 +50,7 @@ pub struct SourceRow {
 pub struct SourceStateRow {
     /// `connecting`, `live`, `silent` or `refused`.
     pub state: String,
-    /// Why it is refused, for people.
+    /// Why it is not live, for people.
     pub reason: Option<String>,
     /// In ms since the Unix epoch.
     pub since: i64,
