@@ -49,9 +49,6 @@ pub async fn record_states(
     if states.is_empty() {
         return Ok(());
     }
-    fn column<'a, T>(states: &[SourceState<'a>], value: impl Fn(&SourceState<'a>) -> T) -> Vec<T> {
-        states.iter().map(value).collect()
-    }
     sqlx::query(
         "UPDATE price_sources s SET state = t.state, state_reason = t.reason, state_since = now()
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS t (token, source, state, reason)
@@ -77,41 +74,47 @@ pub async fn sync(
     sqlx::query("UPDATE tokens SET position = NULL WHERE position IS NOT NULL")
         .execute(&mut *transaction)
         .await?;
-    for (position, token) in tokens.iter().enumerate() {
-        sqlx::query(
-            "INSERT INTO tokens (symbol, name, chain_id, address, decimals, position)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (symbol) DO UPDATE SET name = excluded.name, chain_id = excluded.chain_id,
-                 address = excluded.address, decimals = excluded.decimals, position = excluded.position",
-        )
-        .bind(token.symbol.as_str())
-        .bind(&token.name)
-        .bind(token.chain_id.map(u64::cast_signed))
-        .bind(token.address.map(|address| address.to_vec()))
-        .bind(token.decimals.map(i16::from))
-        .bind(i32::try_from(position).unwrap_or(i32::MAX))
-        .execute(&mut *transaction)
-        .await?;
-    }
+    let positions = 0..i32::try_from(tokens.len()).unwrap_or(i32::MAX);
+    sqlx::query(
+        "INSERT INTO tokens (symbol, name, chain_id, address, decimals, position)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::smallint[], $6::int[])
+         ON CONFLICT (symbol) DO UPDATE SET name = excluded.name, chain_id = excluded.chain_id,
+             address = excluded.address, decimals = excluded.decimals, position = excluded.position",
+    )
+    .bind(column(tokens, |token| token.symbol.to_string()))
+    .bind(column(tokens, |token| token.name.clone()))
+    .bind(column(tokens, |token| token.chain_id.map(u64::cast_signed)))
+    .bind(column(tokens, |token| token.address.map(|address| address.to_vec())))
+    .bind(column(tokens, |token| token.decimals.map(i16::from)))
+    .bind(positions.collect::<Vec<i32>>())
+    .execute(&mut *transaction)
+    .await?;
     sqlx::query("UPDATE price_sources SET active = false WHERE active")
         .execute(&mut *transaction)
         .await?;
-    for source in sources {
-        sqlx::query(
-            "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, active)
-             VALUES ($1, $2, $3, $4, $5, $6, true)
-             ON CONFLICT (token, source) DO UPDATE SET quote = excluded.quote, chain_id = excluded.chain_id,
-                 address = excluded.address, max_age_ms = excluded.max_age_ms, active = true,
-                 state = CASE WHEN excluded.chain_id IS NULL THEN price_sources.state END",
-        )
-        .bind(source.token.as_str())
-        .bind(&source.name)
-        .bind(&source.quote)
-        .bind(source.contract.map(|(chain_id, _)| chain_id.cast_signed()))
-        .bind(source.contract.map(|(_, address)| address.to_vec()))
-        .bind(source.max_age_ms.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
-    }
+    sqlx::query(
+        "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, active)
+         SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[])
+         ON CONFLICT (token, source) DO UPDATE SET quote = excluded.quote, chain_id = excluded.chain_id,
+             address = excluded.address, max_age_ms = excluded.max_age_ms, active = true,
+             state = CASE WHEN excluded.chain_id IS NULL THEN price_sources.state END",
+    )
+    .bind(column(sources, |source| source.token.to_string()))
+    .bind(column(sources, |source| source.name.clone()))
+    .bind(column(sources, |source| source.quote.clone()))
+    .bind(column(sources, |source| {
+        source.contract.map(|(chain_id, _)| chain_id.cast_signed())
+    }))
+    .bind(column(sources, |source| {
+        source.contract.map(|(_, address)| address.to_vec())
+    }))
+    .bind(column(sources, |source| source.max_age_ms.cast_signed()))
+    .execute(transaction)
+    .await?;
     Ok(())
+}
+
+/// One value of each row, for an array that Postgres unnests.
+fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }

@@ -194,11 +194,11 @@ struct Overrides {
 
 impl Overrides {
     fn check(self, within: &str) -> Result<(), PriceConfigError> {
-        let bps = 0..=policy::MOST_BPS.into();
+        let bps = 0..=u64::from(policy::MOST_BPS);
         let check = |key, given, allowed| check_range(within, key, given, allowed);
         let sources = self.min_sources.map(|given| given as u64);
         check("min_sources", sources, 1..=MOST_SOURCES)?;
-        let mads = 1..=policy::MOST_OUTLIER_MADS.into();
+        let mads = 1..=u64::from(policy::MOST_OUTLIER_MADS);
         check("outlier_mads", self.outlier_mads.map(u64::from), mads)?;
         let floor = self.outlier_floor_bps.map(u64::from);
         check("outlier_floor_bps", floor, bps.clone())?;
