@@ -1,14 +1,16 @@
 //! Prices: ticks from each kind of source, and their aggregation.
 //!
-//! Everything here is a pure function of its inputs. [`OnChainSources`] turns the logs of an indexed block into
-//! ticks; [`aggregate()`] turns the newest tick of each source into one USD price a token. docs/prices.md tells the
-//! rules to operators.
+//! [`OnChainSources`] turns the logs of an indexed block into ticks; [`aggregate()`] turns the newest tick of each
+//! source into one USD price a token. Both are pure functions of their inputs. [`feeds`] are the sources outside the
+//! chains: each runs by itself and hands its ticks to a [`TickSink`]. docs/prices.md tells the rules to operators.
 
 mod aggregate;
 mod chainlink;
 mod config;
 mod decimal;
+mod exchange;
 mod feed;
+mod feed_state;
 mod log_view;
 mod metrics;
 mod on_chain;
@@ -23,7 +25,11 @@ pub use config::{
     SourceKeysError, SourceKind, TokenConfig, UniswapV2Config,
 };
 pub use decimal::SIGNIFICANT_DIGITS;
+pub use exchange::{
+    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
+};
 pub use feed::{Feed, feeds};
+pub use feed_state::FeedState;
 pub use log_view::LogView;
 pub use on_chain::OnChainSources;
 pub use tick_error::{TickError, TickFault};

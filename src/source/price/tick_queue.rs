@@ -1,12 +1,13 @@
 //! Ticks on their way from the feeds to the writer, bounded: while the writer is slow, a source's newer tick takes the
 //! place of its older one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use super::{FeedState, feed_state::FeedStates};
 use crate::model::{Tick, Token};
 
 /// The feeds' end. Cheap to clone; sending never waits.
@@ -22,6 +23,7 @@ struct Shared {
     waiting: Mutex<Waiting>,
     came: Notify,
     capacity: usize,
+    states: FeedStates,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
         waiting: Mutex::default(),
         came: Notify::new(),
         capacity,
+        states: FeedStates::default(),
     });
     (TickSink(shared.clone()), TickQueue(shared))
 }
@@ -58,6 +61,16 @@ impl TickSink {
         }
         drop(waiting);
         self.0.came.notify_one();
+    }
+
+    /// Tells how the feed stands with a source from now on.
+    pub fn tell(&self, token: &Token, source: &Arc<str>, state: FeedState) {
+        self.0.states.tell(token, source, state);
+    }
+
+    /// How the feeds stand with each source that they told of, by token and source.
+    pub fn states(&self) -> BTreeMap<(Token, Arc<str>), FeedState> {
+        self.0.states.all()
     }
 }
 
