@@ -31,13 +31,11 @@ impl Speaks {
 
     /// Said when a connection opens.
     pub(super) fn greeting(self) -> Option<String> {
-        let status = || {
-            json!({ "channel": "status", "type": "update", "data": [{
-                "system": "online", "api_version": "v2",
-                "connection_id": 13_834_774_380_200_032_777_u64, "version": "2.0.0",
-            }] })
-        };
-        (self == Self::Kraken).then(|| status().to_string())
+        let status = json!({ "channel": "status", "type": "update", "data": [{
+            "system": "online", "api_version": "v2",
+            "connection_id": 13_834_774_380_200_032_777_u64, "version": "2.0.0",
+        }] });
+        (self == Self::Kraken).then(|| status.to_string())
     }
 
     /// A sign of life; `None` for a venue that pings.
@@ -56,8 +54,8 @@ impl Speaks {
 
     /// Announces the end of the connection, where the venue does.
     pub(super) fn announcement(self) -> Option<String> {
-        let event = || json!({ "e": "serverShutdown", "E": now_ms() }).to_string();
-        (self == Self::Binance).then(event)
+        let event = json!({ "e": "serverShutdown", "E": now_ms() });
+        (self == Self::Binance).then(|| event.to_string())
     }
 
     /// The streams that a message of a client asks for; `None` for another message.
@@ -94,35 +92,37 @@ impl Speaks {
         refused: impl Fn(&str) -> bool,
     ) -> (Vec<String>, Vec<String>) {
         let Asked { streams, id } = asked;
-        let is_refused = |stream: &String| refused(&self.symbol_of(stream));
+        let is_refused = |stream: &str| refused(&self.symbol_of(stream));
         match self {
             // It takes what it does not know, and says nothing of it later.
             Self::Binance => {
                 let answer = json!({ "result": null, "id": id });
-                let known = streams.into_iter().filter(|stream| !is_refused(stream));
+                let known = streams
+                    .into_iter()
+                    .filter(|stream| !is_refused(stream.as_str()));
                 (vec![answer.to_string()], known.collect())
             }
-            Self::Coinbase => match streams.iter().find(|stream| is_refused(stream)) {
-                Some(stream) => {
+            Self::Coinbase => {
+                let unknown = streams.iter().find(|stream| is_refused(stream.as_str()));
+                if let Some(stream) = unknown {
                     let reason = format!("{stream} is not a valid product");
-                    let error = json!({ "type": "error", "message": "Failed to subscribe", "reason": reason });
-                    (vec![error.to_string()], Vec::new())
+                    let error = json!({ "type": "error", "message": "Failed to subscribe",
+                        "reason": reason });
+                    return (vec![error.to_string()], Vec::new());
                 }
-                None => {
-                    let channels = json!([
-                        { "name": "ticker", "product_ids": streams, "account_ids": null },
-                        { "name": "heartbeat", "product_ids": streams.first(), "account_ids": null },
-                    ]);
-                    let answer = json!({ "type": "subscriptions", "channels": channels });
-                    (vec![answer.to_string()], streams)
-                }
-            },
+                let alive = &streams[..streams.len().min(1)];
+                let answer = json!({ "type": "subscriptions", "channels": [
+                    { "name": "ticker", "product_ids": streams, "account_ids": null },
+                    { "name": "heartbeat", "product_ids": alive, "account_ids": null },
+                ] });
+                (vec![answer.to_string()], streams)
+            }
             Self::Kraken => {
                 let time = rfc3339(now_ms());
                 let answer = |stream: &String| {
                     let mut answer = json!({ "method": "subscribe", "req_id": id,
                         "time_in": time, "time_out": time });
-                    if is_refused(stream) {
+                    if is_refused(stream.as_str()) {
                         answer["success"] = json!(false);
                         answer["symbol"] = json!(stream);
                         answer["error"] = json!(format!("Currency pair not supported {stream}"));
@@ -134,7 +134,7 @@ impl Speaks {
                     answer.to_string()
                 };
                 let answers = streams.iter().map(answer).collect();
-                let known = streams.iter().filter(|stream| !is_refused(stream));
+                let known = streams.iter().filter(|stream| !is_refused(stream.as_str()));
                 (answers, known.cloned().collect())
             }
         }

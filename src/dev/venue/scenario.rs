@@ -40,6 +40,8 @@ pub struct VenueStep {
     pub open: Option<u64>,
     /// The ticks that come next, and no others before them: a symbol and a price each.
     pub ticks: Vec<String>,
+    /// So many connections were made in all, and no more.
+    pub made: Option<u64>,
     /// Waits until the feed stands so with these symbols: `connecting`, `live`, `silent` or `refused`.
     pub states: BTreeMap<String, String>,
 }

@@ -143,8 +143,9 @@ impl Venue {
     /// Waits for what it sees.
     pub async fn until(&self, wanted: impl FnMut(&Seen) -> bool) -> Seen {
         let mut seen = self.shared.seen.subscribe();
-        match seen.wait_for(wanted).await {
-            Ok(seen) => seen.clone(),
+        let found = seen.wait_for(wanted).await.map(|seen| seen.clone());
+        match found {
+            Ok(seen) => seen,
             // The sender lives as long as `self`.
             Err(_) => std::future::pending().await,
         }

@@ -104,7 +104,9 @@ impl Book {
         }
         let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
         let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
-        if disordered || observed_at < stream.newest {
+        // A time that is ours says nothing about order: our clock may be set back.
+        let late = quote.observed_at.is_some() && observed_at < stream.newest;
+        if disordered || late {
             return self.refuse(&quote.stream, &PriceFault::Older);
         }
         heard.order = quote.order;
@@ -142,7 +144,7 @@ impl Book {
         if !quiet {
             self.logged.insert(fault.reason(), now);
             tracing::warn!(
-                feed = self.feed, stream, reason = %fault,
+                feed = %self.feed, stream, reason = %fault,
                 "a venue told a price that cannot be used"
             );
         }
@@ -151,7 +153,7 @@ impl Book {
     /// The venue does not serve this stream.
     pub(super) fn refused(&mut self, at: usize, reason: &str) {
         let stream = &self.streams[at].name;
-        tracing::warn!(feed = self.feed, %stream, reason, "a venue refuses a symbol");
+        tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
         self.tell(
             at,
             FeedState::Refused {
@@ -165,7 +167,7 @@ impl Book {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
                 let stream = &self.streams[at].name;
-                tracing::warn!(feed = self.feed, %stream, "a venue says nothing of a symbol");
+                tracing::warn!(feed = %self.feed, %stream, "a venue says nothing of a symbol");
                 self.tell(at, FeedState::Silent);
             }
         }

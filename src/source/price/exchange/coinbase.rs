@@ -96,26 +96,25 @@ fn ticker(frame: Frame<'_>) -> Said<'_> {
     let Some(product) = frame.product_id else {
         return Said::Unreadable("a ticker without product_id".to_owned());
     };
-    let read = || {
-        let missing = || PriceFault::Malformed("a ticker without price".to_owned());
-        let last = price(frame.price.ok_or_else(missing)?)?;
-        // The trade is the price; the book around it says how far that may be off. An empty side is no fault of it.
-        let spread = match (frame.best_bid.map(price), frame.best_ask.map(price)) {
-            (Some(Ok(bid)), Some(Ok(ask))) => middle(bid, ask).ok(),
-            _ => None,
-        };
-        let observed_at = frame.time.as_deref().map(time_ms).transpose()?;
-        Ok((last, spread.map(|(_, half)| half), observed_at))
+    let last = match frame.price {
+        Some(text) => price(text),
+        None => Err(PriceFault::Malformed("a ticker without price".to_owned())),
     };
-    match read() {
-        Ok((price, confidence, observed_at)) => Said::Quote(Quote {
+    let observed_at = frame.time.as_deref().map(time_ms).transpose();
+    // The trade is the price; the book around it says how far that may be off. An empty side is no fault of it.
+    let confidence = match (frame.best_bid.map(price), frame.best_ask.map(price)) {
+        (Some(Ok(bid)), Some(Ok(ask))) => middle(bid, ask).ok().map(|(_, half)| half),
+        _ => None,
+    };
+    match (last, observed_at) {
+        (Ok(price), Ok(observed_at)) => Said::Quote(Quote {
             stream: product.0,
             price,
             confidence,
             observed_at,
             order: frame.sequence,
         }),
-        Err(fault) => Said::Unusable {
+        (Err(fault), _) | (_, Err(fault)) => Said::Unusable {
             stream: product.0,
             fault,
         },

@@ -1,6 +1,6 @@
 //! One connection to a venue: what is sent, when, and what comes.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, time::Duration};
 
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use rand::Rng;
@@ -94,7 +94,7 @@ pub(super) struct Connection {
     names: Vec<Box<str>>,
     /// The streams of each request, as positions in `names`.
     requests: Vec<Vec<usize>>,
-    outgoing: std::collections::VecDeque<String>,
+    outgoing: VecDeque<String>,
     unflushed: bool,
     /// Requests that were made, for their ids.
     asked: u64,
@@ -143,7 +143,7 @@ impl Connection {
             exchange,
             message_bytes: config.message_bytes,
             requests: Vec::new(),
-            outgoing: Default::default(),
+            outgoing: VecDeque::new(),
             unflushed: false,
             asked: 0,
             expected: 0,
@@ -170,10 +170,10 @@ impl Connection {
     /// The next thing that happens. May be dropped while it waits: nothing is lost by it.
     pub(super) async fn next(&mut self) -> Step {
         loop {
-            if self.unflushed {
-                if let Err(ended) = self.flush().await {
-                    return Step::Ended(ended);
-                }
+            if self.unflushed
+                && let Err(ended) = self.flush().await
+            {
+                return Step::Ended(ended);
             }
             tokio::select! {
                 received = self.socket.next() => if let Some(step) = self.received(received) {
@@ -260,9 +260,9 @@ impl Connection {
             // It may be this process that was asleep: what lies in the socket was said in time.
             return match self.socket.next().now_or_never() {
                 Some(received) => {
-                    self.last_heard = now;
+                    let step = self.received(received);
                     self.set_timer();
-                    self.received(received)
+                    step
                 }
                 None => Some(Step::Ended(Ended::Silent(self.patience))),
             };

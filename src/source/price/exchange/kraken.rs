@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use bigdecimal::BigDecimal;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -102,15 +103,7 @@ fn ticker(item: &RawValue) -> Said<'_> {
         Ok(ticker) => ticker,
         Err(error) => return Said::Unreadable(error.to_string()),
     };
-    let read = || {
-        let side = |side: Option<&RawValue>, name| {
-            price(side.ok_or_else(|| PriceFault::Malformed(format!("a ticker without {name}")))?)
-        };
-        let (price, confidence) = middle(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
-        let observed_at = ticker.timestamp.as_deref().map(time_ms).transpose()?;
-        Ok((price, confidence, observed_at))
-    };
-    match read() {
+    match best(&ticker) {
         Ok((price, confidence, observed_at)) => Said::Quote(Quote {
             stream: ticker.symbol.0,
             price,
@@ -123,6 +116,17 @@ fn ticker(item: &RawValue) -> Said<'_> {
             fault,
         },
     }
+}
+
+/// The middle, half the spread, and the time.
+fn best(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), PriceFault> {
+    let side = |side: Option<&RawValue>, name: &str| match side {
+        Some(text) => price(text),
+        None => Err(PriceFault::Malformed(format!("a ticker without {name}"))),
+    };
+    let (price, confidence) = middle(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
+    let observed_at = ticker.timestamp.as_deref().map(time_ms).transpose()?;
+    Ok((price, confidence, observed_at))
 }
 
 fn status(item: &RawValue) -> Said<'_> {

@@ -30,8 +30,7 @@ pub(super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
         return Err(PriceFault::Absurd(shown()));
     }
     let malformed = || PriceFault::Malformed(format!("{:?} is not a number", shown()));
-    let is_digit = |c: u8| c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'+' | b'e' | b'E');
-    if !text.bytes().all(is_digit) {
+    if !is_decimal(text) {
         return Err(malformed());
     }
     // The exponent is looked at first: 1e999999999 is a short text and a number that no memory holds.
@@ -50,6 +49,19 @@ pub(super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
         return Err(PriceFault::Absurd(shown()));
     }
     Ok(value)
+}
+
+/// Digits with a sign, a point and an exponent where JSON has them; digits on one side of the point are enough.
+fn is_decimal(text: &str) -> bool {
+    let is_digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+    let (number, power) = match text.split_once(['e', 'E']) {
+        Some((number, power)) => (number, power.strip_prefix(['-', '+']).unwrap_or(power)),
+        None => (text, "0"),
+    };
+    let number = number.strip_prefix('-').unwrap_or(number);
+    let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
+    let has_digits = !(whole.is_empty() && rest.is_empty()) && !power.is_empty();
+    has_digits && is_digits(whole) && is_digits(rest) && is_digits(power)
 }
 
 /// The middle of a best bid and a best ask, and half their distance. Both are exact.
@@ -136,6 +148,12 @@ mod tests {
             ("1,5", "malformed"),
             ("1.2.3", "malformed"),
             ("--1", "malformed"),
+            (".+5", "malformed"),
+            (".", "malformed"),
+            ("-", "malformed"),
+            ("1e", "malformed"),
+            ("e5", "malformed"),
+            ("1_000", "malformed"),
             ("null", "malformed"),
             ("0x10", "malformed"),
             ("١", "malformed"),

@@ -50,13 +50,20 @@ impl Feed for ExchangeFeed {
     }
 
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        let Self {
+            name,
+            exchange,
+            url,
+            streams,
+            config,
+        } = *self;
         Box::pin(async move {
-            let mut book = Book::new(&self.name, self.streams, sink);
+            let mut book = Book::new(&name, streams, sink);
             let line = Line {
-                name: self.name,
-                exchange: self.exchange,
-                url: self.url,
-                config: self.config,
+                name,
+                exchange,
+                url,
+                config,
             };
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -80,7 +87,7 @@ enum Successor<'a> {
     None,
     /// The last attempt failed; the next is made after a while.
     Waiting(Pin<Box<Sleep>>),
-    Opening(BoxFuture<'a, Result<Connection, Ended>>),
+    Opening(BoxFuture<'a, Result<Box<Connection>, Ended>>),
     /// Connected, and not every request is answered yet.
     Warming(Box<Connection>),
 }
@@ -88,7 +95,7 @@ enum Successor<'a> {
 /// What a successor comes to.
 enum Progress {
     Due,
-    Opened(Result<Connection, Ended>),
+    Opened(Result<Box<Connection>, Ended>),
     Step(Step),
 }
 
@@ -106,28 +113,27 @@ impl Line {
         loop {
             let ended = match self.open(book).await {
                 Ok(connection) => {
-                    tracing::info!(feed = self.name, "connected to a venue");
+                    tracing::info!(feed = %self.name, "connected to a venue");
                     book.metrics.connected(true);
                     self.follow(connection, book, &mut backoff).await
                 }
                 Err(ended) => ended,
             };
             let wait = backoff.next_delay();
-            tracing::warn!(feed = self.name, reason = %ended, ?wait, "a venue is lost; connecting again");
+            tracing::warn!(feed = %self.name, reason = %ended, ?wait, "a venue is lost; connecting again");
             book.metrics.reconnect(&ended);
             book.lost(&ended);
             sleep(wait).await;
         }
     }
 
-    fn open(&self, book: &Book) -> BoxFuture<'_, Result<Connection, Ended>> {
+    fn open(&self, book: &Book) -> BoxFuture<'_, Result<Box<Connection>, Ended>> {
         let names = book.names();
-        Box::pin(Connection::open(
-            self.exchange,
-            &self.url,
-            names,
-            &self.config,
-        ))
+        Box::pin(async move {
+            Connection::open(self.exchange, &self.url, names, &self.config)
+                .await
+                .map(Box::new)
+        })
     }
 
     fn backoff(&self) -> Backoff {
@@ -140,12 +146,11 @@ impl Line {
     /// Reads a connection, and those that replace it, until one ends before its successor is there.
     async fn follow(
         &self,
-        connection: Connection,
+        mut current: Box<Connection>,
         book: &mut Book,
         backoff: &mut Backoff,
     ) -> Ended {
         let stable = Duration::from_millis(self.config.stable_ms);
-        let mut current = Box::new(connection);
         let mut successor = Successor::None;
         let mut retry = self.backoff();
         // Why the successor is made.
@@ -180,26 +185,22 @@ impl Line {
             match progress {
                 None => {}
                 Some(Progress::Due) => successor = Successor::Opening(self.open(book)),
-                Some(Progress::Opened(Ok(next))) => {
-                    successor = Successor::Warming(Box::new(next));
-                }
+                Some(Progress::Opened(Ok(next))) => successor = Successor::Warming(next),
                 Some(Progress::Opened(Err(ended))) => {
-                    successor = self.later(&ended, &mut retry, book)
+                    successor = self.later(&ended, &mut retry, book);
+                }
+                Some(Progress::Step(Step::Settled)) => {
+                    let ended = Ended::Rejected("it did not answer every request".to_owned());
+                    successor = self.later(&ended, &mut retry, book);
                 }
                 Some(Progress::Step(step)) => {
                     let Successor::Warming(next) = &mut successor else {
                         continue;
                     };
-                    let settled = matches!(step, Step::Settled);
-                    match self.take(step, next, book) {
-                        Outcome::Ended(ended) | Outcome::Leave(ended) => {
-                            successor = self.later(&ended, &mut retry, book);
-                        }
-                        Outcome::Fine if settled && !next.is_live() => {
-                            let ended = Ended::Rejected("not every request was answered".into());
-                            successor = self.later(&ended, &mut retry, book);
-                        }
-                        Outcome::Fine => {}
+                    if let Outcome::Ended(ended) | Outcome::Leave(ended) =
+                        self.take(step, next, book)
+                    {
+                        successor = self.later(&ended, &mut retry, book);
                     }
                 }
             }
@@ -210,7 +211,7 @@ impl Line {
                 else {
                     continue;
                 };
-                tracing::info!(feed = self.name, reason = %leaving, "another connection took over");
+                tracing::info!(feed = %self.name, reason = %leaving, "another connection took over");
                 book.metrics.reconnect(&leaving);
                 current = next;
                 retry.reset();
@@ -221,7 +222,7 @@ impl Line {
     /// Tries for a successor again after a while: the connection that there is still works.
     fn later(&self, ended: &Ended, retry: &mut Backoff, book: &Book) -> Successor<'static> {
         let wait = retry.next_delay();
-        tracing::warn!(feed = self.name, reason = %ended, ?wait, "no second connection to a venue");
+        tracing::warn!(feed = %self.name, reason = %ended, ?wait, "no second connection to a venue");
         book.metrics.reconnect(ended);
         Successor::Waiting(Box::pin(sleep(wait)))
     }
@@ -264,7 +265,7 @@ impl Line {
             }
             Said::Closing => outcome = Outcome::Leave(Ended::Closing),
             Said::Notice(notice) => {
-                tracing::info!(feed = self.name, notice = words(&notice), "a venue says");
+                tracing::info!(feed = %self.name, notice = %words(&notice), "a venue says");
             }
         });
         outcome
