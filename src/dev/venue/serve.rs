@@ -115,7 +115,10 @@ impl Venue {
                 state.refused.insert(symbol.clone());
                 return;
             }
-            Act::Admit => return state.refused.clear(),
+            Act::Admit => {
+                state.refused.clear();
+                return;
+            }
             Act::Storm(connections) => {
                 state.storm = *connections;
                 return;

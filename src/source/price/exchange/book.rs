@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::{
     super::{FeedState, MAX_AGE_LIMIT_MS, TickSink, metrics::ticks},
     PriceFault, Quote,
-    connection::Ended,
+    connection::{Ended, words},
     group::{Reader, Streams},
     metrics::FeedMetrics,
 };
@@ -144,7 +144,7 @@ impl Book {
         if !quiet {
             self.logged.insert(fault.reason(), now);
             tracing::warn!(
-                feed = %self.feed, stream, reason = %fault,
+                feed = %self.feed, stream = %words(stream), reason = %words(&fault.to_string()),
                 "a venue told a price that cannot be used"
             );
         }

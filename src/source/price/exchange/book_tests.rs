@@ -4,6 +4,7 @@ use super::{
     super::super::{TickQueue, tick_queue},
     *,
 };
+use crate::model::Token;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -83,7 +84,9 @@ async fn every_reader_of_a_stream_gets_its_tick_and_the_state_is_told_once() {
         states(),
         ["BTC connecting", "ETH connecting", "WBTC connecting"]
     );
-    let state = &sink.states()[&("ETH".parse().unwrap(), "coinbase".into())];
+    let states_now = sink.states();
+    let key: (Token, Arc<str>) = ("ETH".parse().unwrap(), "coinbase".into());
+    let state = &states_now[&key];
     assert_eq!(
         state.reason(),
         Some("it closed the connection with code 1001")

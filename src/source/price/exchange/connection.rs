@@ -61,7 +61,7 @@ impl Ended {
     }
 
     /// Every label there is.
-    pub(super) const REASONS: [&str; 8] = [
+    pub(super) const REASONS: [&'static str; 8] = [
         "unreachable",
         "closed",
         "broken",

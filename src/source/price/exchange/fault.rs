@@ -37,7 +37,7 @@ impl PriceFault {
     }
 
     /// Every label there is.
-    pub(super) const REASONS: [&str; 8] = [
+    pub(super) const REASONS: [&'static str; 8] = [
         "malformed",
         "not_positive",
         "absurd",

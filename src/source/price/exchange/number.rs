@@ -9,6 +9,8 @@ use super::{super::decimal::half, PriceFault};
 
 /// Longest text of a price, in bytes: more digits than anything is counted in.
 const MAX_TEXT: usize = 64;
+/// Largest exponent that is looked at, either way.
+const MAX_POWER: u64 = 128;
 /// A price is below 10 to this power and not below 10 to minus this power.
 const MAX_MAGNITUDE: i64 = 24;
 /// Shown of a price that cannot be read, in characters.
@@ -35,7 +37,7 @@ pub(super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
     }
     // The exponent is looked at first: 1e999999999 is a short text and a number that no memory holds.
     if let Some((_, exponent)) = text.split_once(['e', 'E'])
-        && !matches!(exponent.parse::<i64>(), Ok(power) if power.abs() <= 2 * MAX_TEXT as i64)
+        && !matches!(exponent.parse::<i64>(), Ok(power) if power.unsigned_abs() <= MAX_POWER)
     {
         return Err(PriceFault::Absurd(shown()));
     }
@@ -140,6 +142,7 @@ mod tests {
             ("9e999999999", "absurd"),
             ("1e-999999999", "absurd"),
             ("1e99999999999999999999", "absurd"),
+            ("1e-9223372036854775808", "absurd"),
             (long.as_str(), "absurd"),
             ("NaN", "malformed"),
             ("inf", "malformed"),
