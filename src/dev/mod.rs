@@ -7,6 +7,7 @@
 //! - [`SyntheticChain`], [`SyntheticNode`]: a made-up chain that passes every check, and a fast node that serves it.
 //! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
 //! - [`faulty_node`]: a chain in memory, and nodes in front of it that err as a script says.
+//! - [`venue`]: an exchange that tells the prices it is given, and errs as it is told.
 //!
 //! Promises: what is started here is stopped by `stop`, and dies with this process even when it is killed; what a
 //! killed process left behind does not hinder the next start. Assumes a Unix; nothing here is used in production.
@@ -31,6 +32,7 @@ mod settings;
 mod synthetic_node;
 #[cfg(test)]
 mod test_dir;
+pub mod venue;
 mod walk;
 
 pub use self::{

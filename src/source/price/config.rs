@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use toml::Table;
 
+use super::{BinanceConfig, ExchangeConfig, ListingConfig};
 use crate::model::{Address, ChainId, Token, USD};
 
 /// `[prices]`; see [`PriceConfig::validate`] for what its entries must keep to.
@@ -29,6 +30,8 @@ pub struct PriceConfig {
     pub tick_queue: Option<usize>,
     pub tokens: Vec<TokenConfig>,
     pub sources: Vec<SourceConfig>,
+    /// How connections to exchanges are kept.
+    pub exchanges: ExchangeConfig,
 }
 
 /// `[[prices.tokens]]`
@@ -78,6 +81,9 @@ pub struct SourceConfig {
 pub enum SourceKind {
     Chainlink(ChainlinkConfig),
     UniswapV2(UniswapV2Config),
+    Binance(BinanceConfig),
+    Coinbase(ListingConfig),
+    Kraken(ListingConfig),
 }
 
 /// A contract that emits `AnswerUpdated`, priced in USD.
@@ -128,6 +134,9 @@ impl SourceKind {
         match self {
             Self::Chainlink(_) => "chainlink",
             Self::UniswapV2(_) => "uniswap-v2",
+            Self::Binance(_) => "binance",
+            Self::Coinbase(_) => "coinbase",
+            Self::Kraken(_) => "kraken",
         }
     }
 
@@ -136,6 +145,8 @@ impl SourceKind {
         match self {
             Self::Chainlink(_) => USD,
             Self::UniswapV2(pair) => &pair.quote,
+            Self::Binance(listing) => &listing.quote,
+            Self::Coinbase(listing) | Self::Kraken(listing) => &listing.quote,
         }
     }
 
@@ -144,6 +155,7 @@ impl SourceKind {
         match self {
             Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
             Self::UniswapV2(pair) => Some((pair.chain_id, pair.address)),
+            Self::Binance(_) | Self::Coinbase(_) | Self::Kraken(_) => None,
         }
     }
 }
@@ -182,13 +194,16 @@ impl SourceKind {
         Some(match kind {
             "chainlink" => keys.try_into().map(Self::Chainlink),
             "uniswap-v2" => keys.try_into().map(Self::UniswapV2),
+            "binance" => keys.try_into().map(Self::Binance),
+            "coinbase" => keys.try_into().map(Self::Coinbase),
+            "kraken" => keys.try_into().map(Self::Kraken),
             _ => return None,
         })
     }
 }
 
 /// Every kind that [`SourceKind::read`] knows, for people who wrote another.
-const KINDS: &str = "chainlink, uniswap-v2";
+const KINDS: &str = "chainlink, uniswap-v2, binance, coinbase, kraken";
 
 /// Why one entry cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -228,7 +243,7 @@ fn need<T: DeserializeOwned>(table: &mut Table, key: &'static str) -> Result<T, 
 }
 
 /// Symbols in any case.
-fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(String::deserialize(deserializer)?.to_ascii_uppercase())
 }
 

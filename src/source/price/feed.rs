@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{PriceConfig, TickSink};
+use super::{PriceConfig, TickSink, exchange};
 
 /// One connection to a venue, or one poll of a page: it may give the ticks of many sources.
 pub trait Feed: Send + 'static {
@@ -15,6 +15,8 @@ pub trait Feed: Send + 'static {
 }
 
 /// Every configured source outside the chains, grouped by the connection that it shares with others.
-pub fn feeds(_config: &PriceConfig) -> Vec<Box<dyn Feed>> {
-    Vec::new()
+pub fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
+    let mut feeds = Vec::new();
+    feeds.extend(exchange::feeds(config));
+    feeds
 }

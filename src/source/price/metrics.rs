@@ -1,6 +1,6 @@
 //! Counters of what the sources gave and what was refused.
 
-use ::metrics::{counter, describe_counter};
+use ::metrics::{Counter, counter, describe_counter};
 
 use super::TickFault;
 use crate::model::Token;
@@ -21,11 +21,15 @@ pub(super) fn describe() {
 }
 
 pub(super) fn tick(token: &Token, source: &str) {
+    ticks(token, source).increment(1);
+}
+
+/// The counter of one source's ticks, for who counts many.
+pub(super) fn ticks(token: &Token, source: &str) -> Counter {
     counter!(
         "chaincast_price_ticks_total",
         "token" => token.to_string(), "source" => source.to_owned()
     )
-    .increment(1);
 }
 
 pub(super) fn refused(fault: &TickFault) {

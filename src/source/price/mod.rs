@@ -1,13 +1,14 @@
 //! Prices: ticks from each kind of source, and their aggregation.
 //!
-//! Everything here but the feeds is a pure function of its inputs. [`OnChainSources`] turns the logs of an indexed block into
-//! ticks; a [`Feed`] hands the ticks of a venue to the writer's [`TickQueue`]; [`aggregate()`] turns the newest tick of
-//! each source into one USD price a token. docs/prices.md tells the rules to operators.
+//! [`OnChainSources`] turns the logs of an indexed block into ticks; [`aggregate()`] turns the newest tick of each
+//! source into one USD price a token. Both are pure functions of their inputs. [`feeds`] are the sources outside the
+//! chains: each runs by itself and hands its ticks to a [`TickSink`]. docs/prices.md tells the rules to operators.
 
 mod aggregate;
 mod chainlink;
 mod config;
 mod decimal;
+mod exchange;
 mod feed;
 mod feed_state;
 mod log_view;
@@ -26,6 +27,9 @@ pub use config::{
     SourceKeysError, SourceKind, TokenConfig, UniswapV2Config,
 };
 pub use decimal::SIGNIFICANT_DIGITS;
+pub use exchange::{
+    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
+};
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
 pub use log_view::LogView;

@@ -71,6 +71,9 @@ impl OnChainSources {
                         quote_decimals: pair.quote_decimals,
                     }),
                 ),
+                SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => {
+                    continue;
+                }
             };
             let watched = Source {
                 token: source.token.clone(),

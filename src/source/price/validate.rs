@@ -3,7 +3,8 @@
 use std::{collections::HashSet, ops::RangeInclusive};
 
 use super::{
-    MAX_AGE_LIMIT_MS, MOST_STEPS, PriceConfig, QuotePaths, SourceConfig, SourceKind, policy,
+    ExchangeKeyError, MAX_AGE_LIMIT_MS, MOST_STEPS, PriceConfig, QuotePaths, SourceConfig,
+    SourceKind, exchange::Listing, policy,
 };
 use crate::model::{Token, USD};
 
@@ -58,6 +59,20 @@ pub enum PriceConfigError {
         quote: Token,
         token: Token,
     },
+    #[error(transparent)]
+    Exchanges(#[from] ExchangeKeyError),
+    #[error("{at}: symbol {given:?} is not as the venue writes one, such as {example}")]
+    Symbol {
+        at: SourcePlace,
+        given: String,
+        example: &'static str,
+    },
+    #[error("{at}: url must be ws:// or wss:// with a host")]
+    Url { at: SourcePlace },
+    #[error(
+        "{at}: {token} has another source that reads the same symbol there, which would count it twice"
+    )]
+    DuplicateSymbol { at: SourcePlace, token: Token },
 }
 
 /// Names one `[[prices.sources]]` entry.
@@ -83,7 +98,10 @@ impl PriceConfigError {
     /// The source that it is about, when it is about one.
     pub fn place(&self) -> Option<&SourcePlace> {
         match self {
-            Self::OutOfRange { .. } | Self::DuplicateToken(_) | Self::TokenIsQuote => None,
+            Self::OutOfRange { .. }
+            | Self::DuplicateToken(_)
+            | Self::TokenIsQuote
+            | Self::Exchanges(_) => None,
             Self::UntrackedToken { at, .. }
             | Self::DuplicateSource { at, .. }
             | Self::DuplicateContract { at, .. }
@@ -93,7 +111,10 @@ impl PriceConfigError {
             | Self::UnknownQuote { at, .. }
             | Self::QuotedInItself { at, .. }
             | Self::QuoteWithoutUsd { at, .. }
-            | Self::QuoteCircle { at, .. } => Some(at),
+            | Self::QuoteCircle { at, .. }
+            | Self::Symbol { at, .. }
+            | Self::Url { at }
+            | Self::DuplicateSymbol { at, .. } => Some(at),
         }
     }
 }
@@ -102,6 +123,7 @@ impl PriceConfig {
     /// Refuses entries that contradict each other, naming the first that does.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
         self.check_ranges()?;
+        self.exchanges.validate()?;
         let mut tracked = HashSet::new();
         for token in self.tokens.iter().map(|token| &token.symbol) {
             if token.as_str() == USD {
@@ -113,6 +135,7 @@ impl PriceConfig {
         }
         let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
+        let mut listings = HashSet::new();
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.place(index);
             let token = &source.token;
@@ -131,6 +154,20 @@ impl PriceConfig {
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateContract { at: at(), token });
+            }
+            if let Some(listing) = Listing::of(&source.kind) {
+                if !listing.has_symbol() {
+                    let (given, example) = (listing.symbol.to_owned(), listing.example);
+                    let at = at();
+                    return Err(PriceConfigError::Symbol { at, given, example });
+                }
+                if !listing.has_url() {
+                    return Err(PriceConfigError::Url { at: at() });
+                }
+                if !listings.insert((token, listing.url(), listing.stream)) {
+                    let token = token.clone();
+                    return Err(PriceConfigError::DuplicateSymbol { at: at(), token });
+                }
             }
             if !(1..=MAX_AGE_LIMIT_MS).contains(&source.max_age_ms) {
                 let given = source.max_age_ms;
@@ -304,6 +341,12 @@ mod tests {
         )
     }
 
+    fn listing(token: &str, kind: &str, symbol: &str, more: &str) -> String {
+        format!(
+            "[[sources]]\nkind = '{kind}'\ntoken = '{token}'\nsymbol = '{symbol}'\nquote = 'usd'\n{more}\n"
+        )
+    }
+
     fn outcome(text: &str) -> Result<(), String> {
         toml::from_str::<PriceConfig>(text)
             .unwrap()
@@ -335,6 +378,89 @@ mod tests {
         ]
         .concat();
         assert_eq!(outcome(&text), Ok(()));
+    }
+
+    #[test]
+    fn one_token_may_have_sources_at_every_venue_and_at_several_places_of_one() {
+        let text = [
+            TOKENS,
+            &listing("ETH", "binance", "ethusdt", ""),
+            &listing(
+                "ETH",
+                "binance",
+                "ETHUSDT",
+                "name = 'trades'\nstream = 'trade'",
+            ),
+            &listing(
+                "ETH",
+                "binance",
+                "ETHUSD",
+                "name = 'us'\nurl = 'wss://example.org/stream'",
+            ),
+            &listing("ETH", "coinbase", "ETH-USD", ""),
+            &listing("ETH", "kraken", "eth/usd", ""),
+            &listing("BTC", "kraken", "BTC/USD", ""),
+        ]
+        .concat();
+        assert_eq!(outcome(&text), Ok(()));
+    }
+
+    #[test]
+    fn what_an_exchange_would_not_understand_is_refused_by_entry() {
+        for (kind, symbol, more, expected) in [
+            ("binance", "ETH-USDT", "", "such as BTCUSDT"),
+            ("binance", "", "", "such as BTCUSDT"),
+            ("coinbase", "ETHUSD", "", "such as BTC-USD"),
+            ("coinbase", "ETH-USD-X", "", "such as BTC-USD"),
+            ("kraken", "ETH-USD", "", "such as BTC/USD"),
+            ("kraken", "ETH/", "", "such as BTC/USD"),
+            (
+                "kraken",
+                "ETH/USD",
+                "url = 'https://example.org'",
+                "url must be ws:// or wss://",
+            ),
+            (
+                "kraken",
+                "ETH/USD",
+                "url = 'wss:///v2'",
+                "url must be ws:// or wss://",
+            ),
+        ] {
+            let text = format!("{TOKENS}{}", listing("ETH", kind, symbol, more));
+            let error = outcome(&text).unwrap_err();
+            let place = format!("prices.sources entry 1 (\"{kind}\" of ETH): ");
+            assert!(
+                error.starts_with(&place) && error.contains(expected),
+                "{error}"
+            );
+        }
+        let twice = [
+            TOKENS,
+            &listing("ETH", "kraken", "ETH/USD", ""),
+            &listing("ETH", "kraken", "eth/usd", "name = 'b'"),
+        ];
+        let error = outcome(&twice.concat()).unwrap_err();
+        assert!(error.contains("reads the same symbol there"), "{error}");
+    }
+
+    #[test]
+    fn keys_of_connections_to_exchanges_have_limits() {
+        for key in [
+            "connect_timeout_ms",
+            "backoff_max_ms",
+            "backoff_ms",
+            "missed_heartbeats",
+            "first_tick_ms",
+            "rotate_after_ms",
+            "message_bytes",
+        ] {
+            let error = outcome(&format!("[exchanges]\n{key} = 1")).unwrap_err();
+            let expected = format!("prices.exchanges.{key}: must be ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let error = outcome("[exchanges]\nstable_ms = 9999999").unwrap_err();
+        assert!(error.contains("not 9999999"), "{error}");
     }
 
     #[test]

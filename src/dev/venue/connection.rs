@@ -1,0 +1,176 @@
+//! One connection of a client.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::mpsc::UnboundedReceiver,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    Speaks,
+    serve::{Order, Shared},
+};
+
+/// The header of a text frame of 256 bytes, and the first two of them.
+const HALF_A_FRAME: [u8; 6] = [0x81, 126, 1, 0, b'{', b'"'];
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Serves until the client goes, or an act ends it. `number` counts the connections of the venue.
+pub(super) async fn serve(
+    mut socket: Socket,
+    mut orders: UnboundedReceiver<Order>,
+    shared: &Shared,
+    number: u64,
+) {
+    let speaks = shared.speaks;
+    let mut held = shared.held.subscribe();
+    let mut waiting = Vec::new();
+    let mut streams = BTreeSet::new();
+    let mut beat = interval(match speaks {
+        Speaks::Binance => Duration::from_secs(20),
+        Speaks::Coinbase | Speaks::Kraken => Duration::from_secs(1),
+    });
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    if let Some(greeting) = speaks.greeting()
+        && say(&mut socket, greeting).await.is_err()
+    {
+        return;
+    }
+    loop {
+        let done = tokio::select! {
+            received = socket.next() => match received {
+                Some(Ok(Message::Text(text))) => {
+                    note(shared, text.as_str());
+                    waiting.push(text.as_str().to_owned());
+                    Ok(())
+                }
+                Some(Ok(Message::Pong(_))) => {
+                    shared.seen.send_modify(|seen| seen.pongs += 1);
+                    Ok(())
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => Ok(()),
+            },
+            order = orders.recv() => match order {
+                Some(Order::Tick(told, order)) => {
+                    let told_of = |stream: &&String| speaks.symbol_of(stream) == told.symbol;
+                    let texts: Vec<String> = streams
+                        .iter()
+                        .filter(told_of)
+                        .map(|stream| speaks.tick(stream, &told, order, false))
+                        .collect();
+                    all(&mut socket, texts).await
+                }
+                Some(Order::Say(text)) => say(&mut socket, text).await,
+                Some(Order::Ping) => socket.send(Message::Ping("still there?".into())).await,
+                Some(Order::Cut) => {
+                    socket.get_mut().write_all(&HALF_A_FRAME).await.ok();
+                    return;
+                }
+                Some(Order::Close) => {
+                    let frame = CloseFrame { code: CloseCode::Away, reason: "going away".into() };
+                    socket.close(Some(frame)).await.ok();
+                    return;
+                }
+                Some(Order::Stall) => {
+                    // It still notices when the client goes.
+                    while let Some(Ok(_)) = socket.next().await {}
+                    return;
+                }
+                None => return,
+            },
+            _ = held.changed() => Ok(()),
+            _ = beat.tick() => match streams.first() {
+                None => Ok(()),
+                Some(stream) => match speaks.heartbeat(stream) {
+                    Some(text) => say(&mut socket, text).await,
+                    None => socket.send(Message::Ping("still there?".into())).await,
+                },
+            },
+        };
+        if done.is_err() {
+            return;
+        }
+        if *held.borrow_and_update() {
+            continue;
+        }
+        for text in waiting.drain(..) {
+            if answer(&mut socket, shared, &mut streams, &text, number)
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Answers a message of the client, with snapshots where the venue gives them.
+async fn answer(
+    socket: &mut Socket,
+    shared: &Shared,
+    streams: &mut BTreeSet<String>,
+    text: &str,
+    number: u64,
+) -> Result<(), Error> {
+    let speaks = shared.speaks;
+    if let Some(pong) = speaks.pong(text) {
+        return say(socket, pong).await;
+    }
+    let Some(asked) = speaks.asked(text) else {
+        return Ok(());
+    };
+    let (mut texts, given) = {
+        let state = shared.state.lock();
+        speaks.answer(asked, |symbol| state.refused.contains(symbol))
+    };
+    if speaks.has_snapshots() {
+        let state = shared.state.lock();
+        texts.extend(given.iter().filter_map(|stream| {
+            let (told, order) = state.last.get(&speaks.symbol_of(stream))?;
+            Some(speaks.tick(stream, told, *order, true))
+        }));
+    }
+    let symbols: Vec<String> = given
+        .iter()
+        .map(|stream| speaks.symbol_of(stream))
+        .collect();
+    streams.extend(given);
+    all(socket, texts).await?;
+    shared.seen.send_modify(|seen| {
+        if seen.connections == number {
+            seen.newest.extend(symbols);
+        }
+    });
+    Ok(())
+}
+
+fn note(shared: &Shared, text: &str) {
+    let at = std::time::Instant::now();
+    shared
+        .seen
+        .send_modify(|seen| seen.messages.push((at, text.to_owned())));
+}
+
+async fn say(socket: &mut Socket, text: String) -> Result<(), Error> {
+    socket.send(Message::text(text)).await
+}
+
+async fn all(socket: &mut Socket, texts: Vec<String>) -> Result<(), Error> {
+    for text in texts {
+        socket.feed(Message::text(text)).await?;
+    }
+    socket.flush().await
+}

@@ -1,0 +1,63 @@
+//! A scenario in a file: what a venue does, and what a client makes of it.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use serde::Deserialize;
+
+use super::{Act, Speaks};
+
+/// Why a scenario cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum VenueScenarioError {
+    #[error("{path} cannot be read: {error}")]
+    Unreadable { path: String, error: io::Error },
+    #[error("{path} is not a scenario: {reason}")]
+    Malformed { path: String, reason: String },
+}
+
+/// What is in the file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenueScenario {
+    /// What the venue does, and what should come of it, in a sentence.
+    pub about: String,
+    pub venue: Speaks,
+    /// Symbols that are asked for, as the venue writes them in its messages.
+    pub symbols: Vec<String>,
+    pub steps: Vec<VenueStep>,
+}
+
+/// First the acts, then the waits, then the checks.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VenueStep {
+    /// What the venue does, in this order.
+    pub does: Vec<Act>,
+    /// Waits until the client connected so often in all, and its newest connection gets every symbol that is not
+    /// refused.
+    pub connections: Option<u64>,
+    /// Waits until so many connections are open.
+    pub open: Option<u64>,
+    /// The ticks that come next, and no others before them: a symbol and a price each.
+    pub ticks: Vec<String>,
+    /// So many connections were made in all, and no more.
+    pub made: Option<u64>,
+    /// Waits until the feed stands so with these symbols: `connecting`, `live`, `silent` or `refused`.
+    pub states: BTreeMap<String, String>,
+}
+
+impl VenueScenario {
+    /// Reads a file; the error names what is wrong with it, and the line.
+    pub fn read(path: &Path) -> Result<Self, VenueScenarioError> {
+        let shown = || path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| VenueScenarioError::Unreadable {
+                path: shown(),
+                error,
+            })?;
+        toml::from_str(&text).map_err(|error| VenueScenarioError::Malformed {
+            path: shown(),
+            reason: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! How long to wait before a venue is connected to again.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+/// Doubles from a first wait to a longest one. Each wait is drawn from the upper half of what it may be, so that many
+/// who lost the same venue do not come back at once.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+        Self {
+            first,
+            longest,
+            next: first,
+        }
+    }
+
+    pub(super) fn next_delay(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(self.longest);
+        rand::rng().random_range(whole / 2..=whole)
+    }
+
+    /// After a connection that was stable.
+    pub(super) fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_to_a_bound_with_jitter_and_begin_anew_after_a_reset() {
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(5));
+        let mut backoff = Backoff::new(first, longest);
+        let mut whole = first;
+        for _ in 0..12 {
+            let wait = backoff.next_delay();
+            assert!(whole / 2 <= wait && wait <= whole, "{wait:?} of {whole:?}");
+            whole = (whole * 2).min(longest);
+        }
+        assert_eq!(whole, longest);
+        backoff.reset();
+        assert!(backoff.next_delay() <= first);
+    }
+}

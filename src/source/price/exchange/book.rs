@@ -1,0 +1,205 @@
+//! What a feed knows of each stream that it reads, whichever connection it came by: from what a venue says to ticks
+//! and states.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ::metrics::Counter;
+use rustc_hash::FxHashMap;
+
+use super::{
+    super::{FeedState, MAX_AGE_LIMIT_MS, TickSink, metrics::ticks},
+    PriceFault, Quote,
+    connection::{Ended, words},
+    group::{Reader, Streams},
+    metrics::FeedMetrics,
+};
+use crate::model::Tick;
+
+/// At most one log line a kind of fault in this time; the metric counts them all.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct Book {
+    feed: String,
+    sink: TickSink,
+    streams: Vec<Stream>,
+    by_name: FxHashMap<Box<str>, usize>,
+    logged: BTreeMap<&'static str, Instant>,
+    pub(super) metrics: FeedMetrics,
+}
+
+struct Stream {
+    name: Box<str>,
+    readers: Vec<(Reader, Counter)>,
+    /// Event time of the newest tick, on whichever connection, in ms.
+    newest: i64,
+    state: FeedState,
+}
+
+/// What one connection heard of one stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard {
+    order: Option<u64>,
+    ticked: bool,
+    pub(super) refused: bool,
+}
+
+impl Book {
+    /// Tells at once that every source is being connected to.
+    pub(super) fn new(feed: &str, streams: Streams, sink: TickSink) -> Self {
+        let streams: Vec<Stream> = streams
+            .into_iter()
+            .map(|(name, readers)| Stream {
+                name: name.into(),
+                readers: readers
+                    .into_iter()
+                    .map(|reader| {
+                        let counter = ticks(&reader.token, &reader.source);
+                        (reader, counter)
+                    })
+                    .collect(),
+                newest: i64::MIN,
+                state: FeedState::Live,
+            })
+            .collect();
+        let names = streams.iter().map(|stream| stream.name.clone());
+        let mut book = Self {
+            by_name: names.zip(0..).collect(),
+            feed: feed.to_owned(),
+            sink,
+            streams,
+            logged: BTreeMap::new(),
+            metrics: FeedMetrics::new(feed),
+        };
+        book.tell_all(&FeedState::Connecting { reason: None });
+        book
+    }
+
+    /// The names of all streams, in the order in which a connection counts them.
+    pub(super) fn names(&self) -> Vec<Box<str>> {
+        let names = self.streams.iter().map(|stream| stream.name.clone());
+        names.collect()
+    }
+
+    /// Where a stream stands, when it was asked for.
+    pub(super) fn find(&self, stream: &str) -> Option<usize> {
+        self.by_name.get(stream).copied()
+    }
+
+    /// A price that was heard: a tick for each reader, or a refusal.
+    ///
+    /// Nothing was observed after it was heard, so a venue whose clock runs ahead counts as of now. What is older than
+    /// the newest of its stream is left out: by the venue's own order on one connection, by time in any case.
+    pub(super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
+        let Some(at) = self.find(&quote.stream) else {
+            let fault = PriceFault::UnknownSymbol(quote.stream.chars().take(64).collect());
+            return self.refuse(&quote.stream, &fault);
+        };
+        let observed_at = quote.observed_at.unwrap_or(now_ms).min(now_ms);
+        if now_ms.saturating_sub(observed_at).unsigned_abs() > MAX_AGE_LIMIT_MS {
+            return self.refuse(&quote.stream, &PriceFault::Timestamp(observed_at));
+        }
+        let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
+        let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
+        // A time that is ours says nothing about order: our clock may be set back.
+        let late = quote.observed_at.is_some() && observed_at < stream.newest;
+        if disordered || late {
+            return self.refuse(&quote.stream, &PriceFault::Older);
+        }
+        heard.order = quote.order;
+        heard.ticked = true;
+        stream.newest = observed_at;
+        for (reader, counter) in &stream.readers {
+            counter.increment(1);
+            self.sink.send(Tick {
+                token: reader.token.clone(),
+                source: reader.source.clone(),
+                quote: reader.quote.clone(),
+                price: quote.price.clone(),
+                confidence: quote.confidence.clone(),
+                observed_at,
+                origin: None,
+            });
+        }
+        if stream.state != FeedState::Live {
+            self.tell(at, FeedState::Live);
+        }
+    }
+
+    /// Counts what gave no tick, and logs the first of its kind in a while.
+    pub(super) fn refuse(&mut self, stream: &str, fault: &PriceFault) {
+        self.metrics.refused(fault.reason());
+        // Late ones are a matter of course where two connections overlap.
+        if *fault == PriceFault::Older {
+            return;
+        }
+        let now = Instant::now();
+        let quiet = self
+            .logged
+            .get(fault.reason())
+            .is_some_and(|last| now.duration_since(*last) < LOG_EVERY);
+        if !quiet {
+            self.logged.insert(fault.reason(), now);
+            tracing::warn!(
+                feed = %self.feed, stream = %words(stream), reason = %words(&fault.to_string()),
+                "a venue told a price that cannot be used"
+            );
+        }
+    }
+
+    /// The venue does not serve this stream.
+    pub(super) fn refused(&mut self, at: usize, reason: &str) {
+        let stream = &self.streams[at].name;
+        tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
+        self.tell(
+            at,
+            FeedState::Refused {
+                reason: reason.into(),
+            },
+        );
+    }
+
+    /// Streams of which a connection heard nothing, though it had the time.
+    pub(super) fn silent(&mut self, heard: &[Heard]) {
+        for (at, heard) in heard.iter().enumerate() {
+            if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
+                let stream = &self.streams[at].name;
+                tracing::warn!(feed = %self.feed, %stream, "a venue says nothing of a symbol");
+                self.tell(at, FeedState::Silent);
+            }
+        }
+    }
+
+    /// The only connection ended, or could not be made.
+    pub(super) fn lost(&mut self, ended: &Ended) {
+        self.metrics.connected(false);
+        let reason: Arc<str> = ended.to_string().into();
+        self.tell_all(&match ended {
+            Ended::Rejected(_) => FeedState::Refused { reason },
+            _ => FeedState::Connecting {
+                reason: Some(reason),
+            },
+        });
+    }
+
+    fn tell_all(&mut self, state: &FeedState) {
+        for at in 0..self.streams.len() {
+            self.tell(at, state.clone());
+        }
+    }
+
+    fn tell(&mut self, at: usize, state: FeedState) {
+        let stream = &mut self.streams[at];
+        for (reader, _) in &stream.readers {
+            self.sink.tell(&reader.token, &reader.source, state.clone());
+        }
+        stream.state = state;
+    }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

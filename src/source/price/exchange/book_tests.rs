@@ -1,0 +1,164 @@
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::{
+    super::super::{TickQueue, tick_queue},
+    *,
+};
+use crate::model::Token;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn reader(token: &str, source: &str) -> Reader {
+    Reader {
+        token: token.parse().unwrap(),
+        source: source.into(),
+        quote: "USD".into(),
+    }
+}
+
+fn stage() -> (Book, TickSink, TickQueue) {
+    let (sink, queue) = tick_queue(1_000);
+    let streams = Streams::from([
+        (
+            "BTC-USD".to_owned(),
+            vec![reader("BTC", "coinbase"), reader("WBTC", "coinbase")],
+        ),
+        ("ETH-USD".to_owned(), vec![reader("ETH", "coinbase")]),
+    ]);
+    (Book::new("coinbase", streams, sink.clone()), sink, queue)
+}
+
+fn quote(
+    stream: &str,
+    price: &str,
+    observed_at: Option<i64>,
+    order: Option<u64>,
+) -> Quote<'static> {
+    Quote {
+        stream: stream.to_owned().into(),
+        price: price.parse().unwrap(),
+        confidence: None,
+        observed_at,
+        order,
+    }
+}
+
+async fn ticks_of(queue: &mut TickQueue) -> Vec<String> {
+    let ticks = queue.next().await;
+    ticks
+        .iter()
+        .map(|tick| format!("{} {} {}", tick.token, tick.price, tick.observed_at - NOW))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_reader_of_a_stream_gets_its_tick_and_the_state_is_told_once() {
+    let (mut book, sink, mut queue) = stage();
+    let mut heard = vec![Heard::default(); 2];
+    let states = || {
+        let states = sink.states();
+        states
+            .iter()
+            .map(|((token, _), state)| format!("{token} {}", state.name()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        states(),
+        ["BTC connecting", "ETH connecting", "WBTC connecting"]
+    );
+    book.quote(
+        quote("BTC-USD", "64000.10", Some(NOW - 5), Some(1)),
+        &mut heard,
+        NOW,
+    );
+    assert_eq!(
+        ticks_of(&mut queue).await,
+        ["BTC 64000.10 -5", "WBTC 64000.10 -5"]
+    );
+    book.silent(&heard);
+    assert_eq!(states(), ["BTC live", "ETH silent", "WBTC live"]);
+    let eth = book.find("ETH-USD").unwrap();
+    book.refused(eth, "no more");
+    book.lost(&Ended::Closed(" with code 1001".to_owned()));
+    assert_eq!(
+        states(),
+        ["BTC connecting", "ETH connecting", "WBTC connecting"]
+    );
+    let states_now = sink.states();
+    let key: (Token, Arc<str>) = ("ETH".parse().unwrap(), "coinbase".into());
+    let state = &states_now[&key];
+    assert_eq!(
+        state.reason(),
+        Some("it closed the connection with code 1001")
+    );
+    book.lost(&Ended::Rejected("slow down".to_owned()));
+    assert_eq!(states(), ["BTC refused", "ETH refused", "WBTC refused"]);
+}
+
+#[tokio::test]
+async fn older_ticks_are_left_out_by_order_and_by_time_and_a_new_connection_counts_anew() {
+    let (mut book, _, mut queue) = stage();
+    let mut heard = vec![Heard::default(); 2];
+    let mut take = |heard: &mut Vec<Heard>, price, at, order| {
+        book.quote(quote("ETH-USD", price, at, order), heard, NOW);
+    };
+    take(&mut heard, "10", Some(NOW - 100), Some(5));
+    // A gap is nothing; neither is another one with the same number and time.
+    take(&mut heard, "11", Some(NOW - 90), Some(70));
+    take(&mut heard, "11", Some(NOW - 90), Some(70));
+    // The venue's own order, whatever the time says.
+    take(&mut heard, "12", Some(NOW - 80), Some(69));
+    // Time, where there is no order.
+    take(&mut heard, "13", Some(NOW - 91), None);
+    // Another connection: its numbers are its own.
+    let mut heard = vec![Heard::default(); 2];
+    take(&mut heard, "14", Some(NOW - 91), Some(1));
+    take(&mut heard, "15", Some(NOW - 90), Some(2));
+    // A clock that runs ahead is as of now.
+    take(&mut heard, "16", Some(NOW + 5_000), Some(3));
+    take(&mut heard, "17", None, Some(4));
+    assert_eq!(
+        ticks_of(&mut queue).await,
+        [
+            "ETH 10 -100",
+            "ETH 11 -90",
+            "ETH 11 -90",
+            "ETH 15 -90",
+            "ETH 16 0",
+            "ETH 17 0"
+        ]
+    );
+}
+
+#[test]
+fn what_gave_no_tick_is_counted_by_its_reason() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    ::metrics::with_local_recorder(&recorder, || {
+        let (mut book, _, _) = stage();
+        let mut heard = vec![Heard::default(); 2];
+        book.quote(quote("DOGE-USD", "1", None, None), &mut heard, NOW);
+        book.quote(quote("ETH-USD", "1", Some(0), None), &mut heard, NOW);
+        book.quote(quote("ETH-USD", "1", Some(NOW - 5), None), &mut heard, NOW);
+        book.quote(quote("ETH-USD", "1", Some(NOW - 6), None), &mut heard, NOW);
+        book.refuse("ETH-USD", &PriceFault::NotPositive("0".to_owned()));
+        book.metrics.reconnect(&Ended::Old);
+        book.metrics.message(NOW);
+        let shown = handle.render();
+        for line in [
+            r#"price_feed_refused_total{feed="coinbase",reason="unknown_symbol"} 1"#,
+            r#"price_feed_refused_total{feed="coinbase",reason="timestamp"} 1"#,
+            r#"price_feed_refused_total{feed="coinbase",reason="older"} 1"#,
+            r#"price_feed_refused_total{feed="coinbase",reason="not_positive"} 1"#,
+            r#"price_feed_refused_total{feed="coinbase",reason="absurd"} 0"#,
+            r#"price_feed_reconnects_total{feed="coinbase",reason="rotated"} 1"#,
+            r#"price_feed_reconnects_total{feed="coinbase",reason="silent"} 0"#,
+            r#"price_ticks_total{token="ETH",source="coinbase"} 1"#,
+            r#"price_feed_messages_total{feed="coinbase"} 1"#,
+            r#"price_feed_last_message_timestamp_seconds{feed="coinbase"} 1700000000"#,
+            r#"price_feed_connected{feed="coinbase"} 0"#,
+        ] {
+            assert!(shown.contains(line), "no {line} in {shown}");
+        }
+    });
+}

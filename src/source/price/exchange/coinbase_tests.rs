@@ -1,0 +1,142 @@
+//! The messages of Coinbase Exchange's "Exchange WebSocket Overview" and "Exchange WebSocket Channels", as those
+//! documents show them.
+
+use super::*;
+
+fn only(text: &str) -> Said<'_> {
+    let mut heard = Vec::new();
+    Coinbase.read(text, &mut |said| heard.push(said));
+    assert_eq!(heard.len(), 1, "{text}");
+    heard.remove(0)
+}
+
+const TICKER: &str = r#"{
+  "type": "ticker",
+  "sequence": 37475248783,
+  "product_id": "ETH-USD",
+  "price": "1285.22",
+  "open_24h": "1310.79",
+  "volume_24h": "245532.79269678",
+  "low_24h": "1280.52",
+  "high_24h": "1313.8",
+  "volume_30d": "9788783.60117027",
+  "best_bid": "1285.04",
+  "best_bid_size": "0.46688654",
+  "best_ask": "1285.27",
+  "best_ask_size": "1.56637040",
+  "side": "buy",
+  "time": "2022-10-19T23:28:22.061769Z",
+  "trade_id": 370843401,
+  "last_size": "11.4396987"
+}"#;
+
+#[test]
+fn a_ticker_is_the_price_of_a_trade_with_half_the_spread_around_it() {
+    let Said::Quote(quote) = only(TICKER) else {
+        panic!("{TICKER}")
+    };
+    assert_eq!(quote.stream, "ETH-USD");
+    assert_eq!(quote.price.to_plain_string(), "1285.22");
+    assert_eq!(quote.confidence, Some("0.115".parse().unwrap()));
+    assert_eq!(quote.observed_at, Some(1_666_222_102_061));
+    assert_eq!(quote.order, Some(37_475_248_783));
+}
+
+#[test]
+fn a_book_without_a_side_costs_the_confidence_and_not_the_price() {
+    for (from, to) in [
+        (r#""1285.04""#, r#""0""#),
+        (r#""1285.27""#, r#""""#),
+        (r#""1285.27""#, r#""1285""#),
+        (r#""best_bid""#, r#""bid""#),
+    ] {
+        let text = TICKER.replace(from, to);
+        let Said::Quote(quote) = only(&text) else {
+            panic!("{text}")
+        };
+        assert_eq!(quote.confidence, None, "{text}");
+    }
+    let without_time = TICKER.replace("\"time\"", "\"at\"");
+    let Said::Quote(quote) = only(&without_time) else {
+        panic!("{without_time}")
+    };
+    assert_eq!(quote.observed_at, None);
+}
+
+#[test]
+fn a_request_asks_for_every_ticker_and_one_heartbeat() {
+    let request = Coinbase.subscribe(&["BTC-USD", "ETH-USD"], 1);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&request.text).unwrap(),
+        json!({ "type": "subscribe", "channels": [
+            { "name": "ticker", "product_ids": ["BTC-USD", "ETH-USD"] },
+            { "name": "heartbeat", "product_ids": ["BTC-USD"] },
+        ] })
+    );
+    let answer = r#"{"type":"subscriptions","channels":[
+        {"name":"level2","product_ids":["ETH-USD","ETH-EUR"],"account_ids":null},
+        {"name":"heartbeat","product_ids":["ETH-USD","ETH-EUR"],"account_ids":null},
+        {"name":"ticker","product_ids":["ETH-USD","ETH-EUR","ETH-BTC"],"account_ids":null}]}"#;
+    assert_eq!(only(answer), Said::Accepted);
+}
+
+#[test]
+fn heartbeats_and_types_that_are_new_are_signs_of_life() {
+    for text in [
+        r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:28.464459Z"}"#,
+        r#"{"type":"status","products":[],"currencies":[]}"#,
+        r#"{"type":"last_match","trade_id":10,"sequence":50,"product_id":"BTC-USD","size":"5.23512","price":"400.23"}"#,
+        r#"{"type":"something_new"}"#,
+    ] {
+        assert_eq!(only(text), Said::Alive, "{text}");
+    }
+}
+
+#[test]
+fn an_error_about_a_product_is_told_apart_from_others() {
+    let unknown = r#"{"type":"error","message":"Failed to subscribe","reason":"DOGE-BTC is not a valid product"}"#;
+    let Said::Refused { stream, reason } = only(unknown) else {
+        panic!("{unknown}")
+    };
+    assert_eq!(stream, "DOGE-BTC");
+    assert_eq!(reason, "DOGE-BTC is not a valid product");
+    for (text, expected) in [
+        (
+            r#"{"type":"error","message":"Failed to subscribe","reason":"No channels provided"}"#,
+            "Failed to subscribe: No channels provided",
+        ),
+        (
+            r#"{"type":"error","message":"Failed to subscribe","reason":" is not a valid product"}"#,
+            "Failed to subscribe: is not a valid product",
+        ),
+        (
+            r#"{"type":"error","message":"ErrSlowConsume"}"#,
+            "ErrSlowConsume",
+        ),
+        (r#"{"type":"error"}"#, "an error without words"),
+    ] {
+        let expected = expected.to_owned();
+        assert_eq!(only(text), Said::Rejected { reason: expected });
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_price_is_told_by_its_kind() {
+    for (from, to, reason) in [
+        (r#""1285.22""#, r#""0""#, "not_positive"),
+        (r#""1285.22""#, r#""-1""#, "not_positive"),
+        (r#""1285.22""#, r#""1e400""#, "absurd"),
+        (r#""1285.22""#, r#""NaN""#, "malformed"),
+        (r#""price""#, r#""prize""#, "malformed"),
+        ("2022-10-19T", "yesterday ", "malformed"),
+    ] {
+        let text = TICKER.replace(from, to);
+        let Said::Unusable { stream, fault } = only(&text) else {
+            panic!("{text}")
+        };
+        assert_eq!((&*stream, fault.reason()), ("ETH-USD", reason), "{text}");
+    }
+    for text in ["", "[]", "{}", "\"ticker\"", r#"{"type":"ticker"}"#] {
+        assert!(matches!(only(text), Said::Unreadable(_)), "{text}");
+    }
+}

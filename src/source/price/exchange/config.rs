@@ -1,0 +1,201 @@
+//! The keys of `binance`, `coinbase` and `kraken` sources, and `[prices.exchanges]`.
+
+use serde::Deserialize;
+
+use super::{
+    super::{SourceKind, config::upper_case},
+    Exchange,
+    binance::Binance,
+    coinbase::Coinbase,
+    kraken::Kraken,
+};
+
+/// `[prices.exchanges]`: how connections to exchanges are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExchangeConfig {
+    /// How long connecting may take, TLS and handshake included, in ms: 100 to 60000.
+    pub connect_timeout_ms: u64,
+    /// The first wait before connecting again, in ms: 10 to `backoff_max_ms`. It doubles up to that.
+    pub backoff_ms: u64,
+    /// The longest wait, in ms: at most 600000.
+    pub backoff_max_ms: u64,
+    /// A connection that lasted this long begins the waits anew, in ms: 0 to 3600000.
+    pub stable_ms: u64,
+    /// A connection that missed this many heartbeats of its venue is given up: 2 to 100.
+    pub missed_heartbeats: u32,
+    /// A source that gave nothing for this long after connecting is told to be silent, in ms: 100 to 3600000.
+    pub first_tick_ms: u64,
+    /// A connection this old is replaced, in ms, while it still works: 100 to 84600000 (23.5 hours; venues end theirs
+    /// after 24).
+    pub rotate_after_ms: u64,
+    /// Most bytes of one message, 1024 to 67108864; a longer one ends the connection.
+    pub message_bytes: usize,
+}
+
+impl Default for ExchangeConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 10_000,
+            backoff_ms: 500,
+            backoff_max_ms: 30_000,
+            stable_ms: 60_000,
+            missed_heartbeats: 3,
+            first_tick_ms: 30_000,
+            rotate_after_ms: 82_800_000,
+            message_bytes: 1_048_576,
+        }
+    }
+}
+
+/// A key of `[prices.exchanges]` outside its limits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("prices.exchanges.{key}: must be {wanted}, not {given}")]
+pub struct ExchangeKeyError {
+    pub key: &'static str,
+    pub wanted: String,
+    pub given: u64,
+}
+
+impl ExchangeConfig {
+    /// Refuses the first key that is outside its limits.
+    pub fn validate(&self) -> Result<(), ExchangeKeyError> {
+        for (key, given, least, most) in [
+            ("connect_timeout_ms", self.connect_timeout_ms, 100, 60_000),
+            ("backoff_max_ms", self.backoff_max_ms, 10, 600_000),
+            ("backoff_ms", self.backoff_ms, 10, self.backoff_max_ms),
+            ("stable_ms", self.stable_ms, 0, 3_600_000),
+            (
+                "missed_heartbeats",
+                u64::from(self.missed_heartbeats),
+                2,
+                100,
+            ),
+            ("first_tick_ms", self.first_tick_ms, 100, 3_600_000),
+            ("rotate_after_ms", self.rotate_after_ms, 100, 84_600_000),
+            (
+                "message_bytes",
+                self.message_bytes as u64,
+                1_024,
+                64 * 1_024 * 1_024,
+            ),
+        ] {
+            if !(least..=most).contains(&given) {
+                let wanted = format!("{least} to {most}");
+                return Err(ExchangeKeyError { key, wanted, given });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A symbol that Binance trades.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BinanceConfig {
+    /// As Binance writes it, such as `BTCUSDT`, in any case.
+    pub symbol: String,
+    /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
+    #[serde(deserialize_with = "upper_case")]
+    pub quote: String,
+    /// Another place that speaks as Binance does; `ws://…` or `wss://…`, of which the path is kept.
+    pub url: Option<String>,
+    #[serde(default)]
+    pub stream: BinanceStream,
+}
+
+/// Which of Binance's streams gives the price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum BinanceStream {
+    /// The middle of the best bid and the best ask, with half the spread as confidence.
+    #[default]
+    #[serde(rename = "bookTicker")]
+    BookTicker,
+    /// The price of each trade.
+    #[serde(rename = "trade")]
+    Trade,
+}
+
+/// A symbol that Coinbase Exchange or Kraken trades.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListingConfig {
+    /// As the venue writes it, in any case: `BTC-USD` at Coinbase, `BTC/USD` at Kraken.
+    pub symbol: String,
+    /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
+    #[serde(deserialize_with = "upper_case")]
+    pub quote: String,
+    /// Another place that speaks as the venue does; `ws://…` or `wss://…`.
+    pub url: Option<String>,
+}
+
+/// What a source asks of an exchange.
+pub(in super::super) struct Listing<'a> {
+    pub(super) exchange: &'static dyn Exchange,
+    pub(in super::super) symbol: &'a str,
+    url: Option<&'a str>,
+    /// What the venue calls it; one stream of one URL is one source.
+    pub(in super::super) stream: String,
+    /// A symbol as this venue writes one.
+    pub(in super::super) example: &'static str,
+    well_formed: bool,
+}
+
+impl<'a> Listing<'a> {
+    /// `None` for a source that is no exchange's.
+    pub(in super::super) fn of(kind: &'a SourceKind) -> Option<Self> {
+        let is_word =
+            |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric());
+        let is_pair = |text: &str, between: char| {
+            let mut parts = text.split(between);
+            let (base, quote) = (parts.next(), parts.next());
+            parts.next().is_none() && base.is_some_and(is_word) && quote.is_some_and(is_word)
+        };
+        Some(match kind {
+            SourceKind::Binance(listing) => Self {
+                exchange: &Binance,
+                symbol: &listing.symbol,
+                url: listing.url.as_deref(),
+                stream: Binance::stream(&listing.symbol, listing.stream),
+                example: "BTCUSDT",
+                well_formed: is_word(&listing.symbol),
+            },
+            SourceKind::Coinbase(listing) => Self {
+                exchange: &Coinbase,
+                symbol: &listing.symbol,
+                url: listing.url.as_deref(),
+                stream: listing.symbol.to_ascii_uppercase(),
+                example: "BTC-USD",
+                well_formed: is_pair(&listing.symbol, '-'),
+            },
+            SourceKind::Kraken(listing) => Self {
+                exchange: &Kraken,
+                symbol: &listing.symbol,
+                url: listing.url.as_deref(),
+                stream: listing.symbol.to_ascii_uppercase(),
+                example: "BTC/USD",
+                well_formed: is_pair(&listing.symbol, '/'),
+            },
+            SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) => return None,
+        })
+    }
+
+    /// Where the venue is reached.
+    pub(in super::super) fn url(&self) -> &'a str {
+        self.url.unwrap_or_else(|| self.exchange.url())
+    }
+
+    /// Whether the symbol is written as the venue writes symbols, and is no longer than any.
+    pub(in super::super) fn has_symbol(&self) -> bool {
+        self.well_formed && self.symbol.len() <= 40
+    }
+
+    /// Whether the URL is one that a WebSocket can be opened to.
+    pub(in super::super) fn has_url(&self) -> bool {
+        let url = self.url();
+        ["ws://", "wss://"].iter().any(|scheme| {
+            url.strip_prefix(scheme)
+                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        }) && !url.contains(char::is_whitespace)
+    }
+}

@@ -1,0 +1,50 @@
+//! Why what a venue said gave no tick.
+
+/// What is wrong with a price that a venue told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PriceFault {
+    #[error("it cannot be read: {0}")]
+    Malformed(String),
+    #[error("the price is {0}, and a price is above zero")]
+    NotPositive(String),
+    #[error("the price is {0}, which is not the price of anything")]
+    Absurd(String),
+    #[error("the best bid, {bid}, is above the best ask, {ask}")]
+    Crossed { bid: String, ask: String },
+    #[error("the best ask, {ask}, is more than twice the best bid, {bid}")]
+    Wide { bid: String, ask: String },
+    #[error("its time, {0} ms after 1970, is more than a year ago")]
+    Timestamp(i64),
+    #[error("nobody asked for {0:?}")]
+    UnknownSymbol(String),
+    #[error("a newer one of the same symbol was heard before")]
+    Older,
+}
+
+impl PriceFault {
+    /// Stable label of the metric `chaincast_price_feed_refused_total`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotPositive(_) => "not_positive",
+            Self::Absurd(_) => "absurd",
+            Self::Crossed { .. } => "crossed",
+            Self::Wide { .. } => "wide",
+            Self::Timestamp(_) => "timestamp",
+            Self::UnknownSymbol(_) => "unknown_symbol",
+            Self::Older => "older",
+        }
+    }
+
+    /// Every label there is.
+    pub(super) const REASONS: [&'static str; 8] = [
+        "malformed",
+        "not_positive",
+        "absurd",
+        "crossed",
+        "wide",
+        "timestamp",
+        "unknown_symbol",
+        "older",
+    ];
+}

@@ -1,0 +1,107 @@
+//! Which sources share a connection.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    super::{Feed, PriceConfig},
+    Exchange, Listing,
+    socket::ExchangeFeed,
+};
+use crate::model::Token;
+
+/// One token's reading of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub(super) token: Token,
+    /// The source's name.
+    pub(super) source: Arc<str>,
+    pub(super) quote: Arc<str>,
+}
+
+/// Readers by the stream that they read.
+pub(super) type Streams = BTreeMap<String, Vec<Reader>>;
+
+/// One feed for all sources of a venue and URL, and further ones where the venue takes no more streams a connection.
+pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
+    groups(config)
+        .into_iter()
+        .map(|(name, exchange, url, streams)| {
+            let feed = ExchangeFeed::new(name, exchange, url, streams, config.exchanges.clone());
+            Box::new(feed) as Box<dyn Feed>
+        })
+        .collect()
+}
+
+fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, Streams)> {
+    let mut venues = BTreeMap::<(&str, &str), (&'static dyn Exchange, Streams)>::new();
+    for source in &config.sources {
+        let Some(listing) = Listing::of(&source.kind) else {
+            continue;
+        };
+        let place = (listing.exchange.name(), listing.url());
+        let (_, streams) = venues
+            .entry(place)
+            .or_insert_with(|| (listing.exchange, Streams::new()));
+        streams.entry(listing.stream).or_default().push(Reader {
+            token: source.token.clone(),
+            source: source.source_name(),
+            quote: source.kind.quote().into(),
+        });
+    }
+    let mut numbers = BTreeMap::<&str, usize>::new();
+    let mut groups = Vec::new();
+    for ((venue, url), (exchange, mut streams)) in venues {
+        while !streams.is_empty() {
+            let beyond = streams.keys().nth(exchange.limits().streams).cloned();
+            let rest = beyond.map_or_else(Streams::new, |first| streams.split_off(&first));
+            let number = numbers.entry(venue).or_default();
+            *number += 1;
+            let name = match *number {
+                1 => venue.to_owned(),
+                number => format!("{venue}-{number}"),
+            };
+            groups.push((name, exchange, url.to_owned(), streams));
+            streams = rest;
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn sources_of_one_venue_and_url_share_connections_up_to_its_limit() {
+        let mut text = String::new();
+        for index in 0..1_500 {
+            writeln!(
+                text,
+                "[[sources]]\nkind = 'binance'\ntoken = 'T{index}'\nsymbol = 'T{index}USDT'\nquote = 'USD'"
+            )
+            .unwrap();
+        }
+        text += "[[sources]]\nkind = 'binance'\ntoken = 'T1'\nname = 'us'\nsymbol = 'T1USD'\nquote = 'USD'\n\
+                 url = 'wss://example.org/stream'\n\
+                 [[sources]]\nkind = 'kraken'\ntoken = 'T1'\nsymbol = 't1/usd'\nquote = 'USD'\n\
+                 [[sources]]\nkind = 'kraken'\ntoken = 'T2'\nsymbol = 'T1/USD'\nquote = 'USD'\n";
+        let config: PriceConfig = toml::from_str(&text).unwrap();
+        let groups = groups(&config);
+        let told: Vec<(&str, &str, usize)> = groups
+            .iter()
+            .map(|(name, _, url, streams)| (name.as_str(), url.as_str(), streams.len()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("binance", "wss://example.org/stream", 1),
+                ("binance-2", "wss://stream.binance.com:9443/stream", 1_024),
+                ("binance-3", "wss://stream.binance.com:9443/stream", 476),
+                ("kraken", "wss://ws.kraken.com/v2", 1),
+            ]
+        );
+        assert_eq!(groups[3].3["T1/USD"].len(), 2);
+    }
+}

@@ -1,0 +1,162 @@
+//! Kraken, as its "Spot WebSocket v2" reference (`ticker`, `heartbeat`, `status`, `ping`) has it.
+//!
+//! `ticker` with `event_trigger: "bbo"` tells the best bid and ask whenever they change, first as a `snapshot`. Prices
+//! are JSON numbers, which are read as their text: no float ever holds them. A `heartbeat` comes about every second
+//! while there is nothing else; `status` when a connection opens and when the trading engine changes. Each symbol of a
+//! request is answered by itself, so one that is not traded costs no other. A connection on which nothing is sent for
+//! about a minute may be closed, so it is pinged.
+
+use std::time::Duration;
+
+use bigdecimal::BigDecimal;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    Exchange, Limits, PriceFault, Quote, Request, Said,
+    json::{Text, time_ms},
+    number::{middle, price},
+};
+
+pub(super) struct Kraken;
+
+/// Every message there is: of a channel, or the answer to a method.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow)]
+    channel: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    data: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Text<'a>>,
+    success: Option<bool>,
+    #[serde(borrow, alias = "Error")]
+    error: Option<Text<'a>>,
+    #[serde(borrow)]
+    symbol: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Ticker<'a> {
+    #[serde(borrow)]
+    symbol: Text<'a>,
+    #[serde(borrow)]
+    bid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ask: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Status<'a> {
+    #[serde(borrow)]
+    system: Text<'a>,
+}
+
+impl Exchange for Kraken {
+    fn name(&self) -> &'static str {
+        "kraken"
+    }
+
+    fn url(&self) -> &'static str {
+        "wss://ws.kraken.com/v2"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            // The venue names no number, and limits requests as its load asks for.
+            streams: 500,
+            streams_a_request: 50,
+            pace: Duration::from_millis(250),
+            heartbeat: Duration::from_secs(1),
+            pings_count: false,
+            keepalive: Some((Duration::from_secs(30), r#"{"method":"ping"}"#)),
+            refuses_whole_requests: false,
+        }
+    }
+
+    fn subscribe(&self, streams: &[&str], id: u64) -> Request {
+        let params = json!({ "channel": "ticker", "symbol": streams, "event_trigger": "bbo" });
+        Request {
+            text: json!({ "method": "subscribe", "params": params, "req_id": id }).to_string(),
+            answers: streams.len(),
+        }
+    }
+
+    fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>)) {
+        let frame = match serde_json::from_str::<Frame<'a>>(text) {
+            Ok(frame) => frame,
+            Err(error) => return say(Said::Unreadable(error.to_string())),
+        };
+        match frame.channel.as_deref() {
+            Some("ticker") => frame.data.into_iter().for_each(|item| say(ticker(item))),
+            Some("status") => frame.data.into_iter().for_each(|item| say(status(item))),
+            Some(_) => say(Said::Alive),
+            None => say(answer(frame)),
+        }
+    }
+}
+
+fn ticker(item: &RawValue) -> Said<'_> {
+    let ticker = match serde_json::from_str::<Ticker<'_>>(item.get()) {
+        Ok(ticker) => ticker,
+        Err(error) => return Said::Unreadable(error.to_string()),
+    };
+    match best(&ticker) {
+        Ok((price, confidence, observed_at)) => Said::Quote(Quote {
+            stream: ticker.symbol.0,
+            price,
+            confidence: Some(confidence),
+            observed_at,
+            order: None,
+        }),
+        Err(fault) => Said::Unusable {
+            stream: ticker.symbol.0,
+            fault,
+        },
+    }
+}
+
+/// The middle, half the spread, and the time.
+fn best(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), PriceFault> {
+    let side = |side: Option<&RawValue>, name: &str| match side {
+        Some(text) => price(text),
+        None => Err(PriceFault::Malformed(format!("a ticker without {name}"))),
+    };
+    let (price, confidence) = middle(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
+    let observed_at = ticker.timestamp.as_deref().map(time_ms).transpose()?;
+    Ok((price, confidence, observed_at))
+}
+
+fn status(item: &RawValue) -> Said<'_> {
+    match serde_json::from_str::<Status<'_>>(item.get()) {
+        Ok(status) if &*status.system == "online" => Said::Alive,
+        Ok(status) => Said::Notice(format!("its trading engine is {:?}", &*status.system)),
+        Err(error) => Said::Unreadable(error.to_string()),
+    }
+}
+
+fn answer(frame: Frame<'_>) -> Said<'_> {
+    let reason = frame.error.map(|error| error.0.into_owned());
+    match (frame.method.as_deref(), frame.success, reason) {
+        (Some("subscribe"), Some(false), reason) | (Some("subscribe"), _, reason @ Some(_)) => {
+            let reason = reason.unwrap_or_else(|| "refused without a word".to_owned());
+            match frame.symbol {
+                Some(symbol) => Said::Refused {
+                    stream: symbol.0,
+                    reason,
+                },
+                None => Said::Rejected { reason },
+            }
+        }
+        (Some("subscribe"), ..) => Said::Accepted,
+        (None, _, Some(reason)) => Said::Rejected { reason },
+        // `pong`, and methods that are not used here.
+        _ => Said::Alive,
+    }
+}
+
+#[cfg(test)]
+#[path = "kraken_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! The messages of Kraken's "Spot WebSocket v2" reference, as its pages show them.
+
+use super::*;
+
+fn said(text: &str) -> Vec<Said<'_>> {
+    let mut heard = Vec::new();
+    Kraken.read(text, &mut |said| heard.push(said));
+    heard
+}
+
+fn only(text: &str) -> Said<'_> {
+    let mut heard = said(text);
+    assert_eq!(heard.len(), 1, "{text}");
+    heard.remove(0)
+}
+
+const SNAPSHOT: &str = r#"{
+    "channel": "ticker",
+    "type": "snapshot",
+    "data": [
+        {
+            "symbol": "ALGO/USD",
+            "bid": 0.10025,
+            "bid_qty": 740.0,
+            "ask": 0.10036,
+            "ask_qty": 1361.44813783,
+            "last": 0.10035,
+            "volume": 997038.98383185,
+            "vwap": 0.10148,
+            "low": 0.09979,
+            "high": 0.10285,
+            "change": -0.00017,
+            "change_pct": -0.17,
+            "timestamp": "2023-09-25T09:04:31.742648Z"
+        }
+    ]
+}"#;
+
+#[test]
+fn snapshots_and_updates_are_the_middle_of_bid_and_ask_with_half_the_spread() {
+    for text in [SNAPSHOT.to_owned(), SNAPSHOT.replace("snapshot", "update")] {
+        let Said::Quote(quote) = only(&text) else {
+            panic!("{text}")
+        };
+        assert_eq!(quote.stream, "ALGO/USD");
+        assert_eq!(quote.price.normalized().to_plain_string(), "0.100305");
+        assert_eq!(quote.confidence, Some("0.000055".parse().unwrap()));
+        assert_eq!(quote.observed_at, Some(1_695_632_671_742));
+        assert_eq!(quote.order, None);
+    }
+    let without_time = SNAPSHOT.replace("timestamp", "time");
+    let Said::Quote(quote) = only(&without_time) else {
+        panic!("{without_time}")
+    };
+    assert_eq!(quote.observed_at, None);
+}
+
+#[test]
+fn a_number_that_no_float_holds_keeps_its_digits() {
+    let digits = "66123.12345678901234567890";
+    let text = SNAPSHOT
+        .replace("0.10025", digits)
+        .replace("0.10036", digits);
+    let Said::Quote(quote) = only(&text) else {
+        panic!("{text}")
+    };
+    let exact = quote.price.normalized().to_plain_string();
+    assert_eq!(exact, digits.trim_end_matches('0'));
+}
+
+#[test]
+fn one_bad_item_of_a_message_costs_no_other() {
+    let good = r#"{"symbol":"A/USD","bid":1,"ask":1}"#;
+    let bad = r#"{"symbol":"B/USD","bid":-1,"ask":1}"#;
+    let worse = r#"{"symbol":7}"#;
+    let text = format!(r#"{{"channel":"ticker","type":"update","data":[{worse},{bad},{good}]}}"#);
+    let said = said(&text);
+    assert!(matches!(said[0], Said::Unreadable(_)), "{said:?}");
+    assert!(matches!(said[1], Said::Unusable { .. }), "{said:?}");
+    assert!(matches!(said[2], Said::Quote(_)), "{said:?}");
+}
+
+#[test]
+fn each_symbol_of_a_request_is_answered_by_itself() {
+    let request = Kraken.subscribe(&["BTC/USD", "ETH/USD"], 3);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&request.text).unwrap(),
+        json!({ "method": "subscribe", "req_id": 3, "params": {
+            "channel": "ticker", "symbol": ["BTC/USD", "ETH/USD"], "event_trigger": "bbo" } })
+    );
+    assert_eq!(request.answers, 2);
+    let accepted = r#"{"method":"subscribe","result":{"channel":"ticker","snapshot":true,"symbol":"ALGO/USD"},
+        "success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
+    assert_eq!(only(accepted), Said::Accepted);
+    let refused = r#"{"error":"Currency pair not supported XBT/EUR","method":"subscribe","success":false,
+        "symbol":"XBT/EUR","time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
+    let Said::Refused { stream, reason } = only(refused) else {
+        panic!("{refused}")
+    };
+    assert_eq!(stream, "XBT/EUR");
+    assert_eq!(reason, "Currency pair not supported XBT/EUR");
+}
+
+#[test]
+fn a_refusal_of_no_symbol_is_of_the_connection() {
+    for text in [
+        r#"{"error":"Malformed request","method":"subscribe","success":false}"#,
+        r#"{"Error":"Exceeded msg rate"}"#,
+        r#"{"method":"subscribe","success":false}"#,
+    ] {
+        assert!(matches!(only(text), Said::Rejected { .. }), "{text}");
+    }
+}
+
+#[test]
+fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
+    let status = r#"{"channel":"status","data":[{"api_version":"v2","connection_id":13834774380200032777,
+        "system":"online","version":"2.0.0"}],"type":"update"}"#;
+    for text in [
+        r#"{"channel":"heartbeat"}"#,
+        r#"{"method":"pong","req_id":101,"time_in":"2023-09-24T14:10:23.799685Z","time_out":"2023-09-24T14:10:23.799703Z"}"#,
+        r#"{"channel":"instrument","type":"update","data":[]}"#,
+        status,
+    ] {
+        assert_eq!(only(text), Said::Alive, "{text}");
+    }
+    let text = status.replace("online", "maintenance");
+    let Said::Notice(notice) = only(&text) else {
+        panic!("{text}")
+    };
+    assert!(notice.contains("maintenance"), "{notice}");
+}
+
+#[test]
+fn what_is_wrong_with_a_price_is_told_by_its_kind() {
+    for (from, to, reason) in [
+        ("0.10025", "0", "not_positive"),
+        ("0.10025", "-0.1", "not_positive"),
+        ("0.10025", "1e-300", "absurd"),
+        ("0.10036", "1e300", "absurd"),
+        ("0.10025", "null", "malformed"),
+        ("0.10025", "\"NaN\"", "malformed"),
+        ("0.10025", "[0.1]", "malformed"),
+        ("0.10025", "0.2", "crossed"),
+        ("0.10036", "0.3", "wide"),
+        ("2023-09-25T", "2023-13-25T", "malformed"),
+    ] {
+        let text = SNAPSHOT.replace(from, to);
+        let Said::Unusable { stream, fault } = only(&text) else {
+            panic!("{text}")
+        };
+        assert_eq!((&*stream, fault.reason()), ("ALGO/USD", reason), "{text}");
+    }
+    for text in ["", "[]", "\"\"", r#"{"channel":"ticker","data":7}"#] {
+        assert!(matches!(only(text), Said::Unreadable(_)), "{text}");
+    }
+    // JSON has no such number: the message cannot be read.
+    assert!(matches!(
+        only(&SNAPSHOT.replace("0.10025", "NaN")),
+        Said::Unreadable(_)
+    ));
+}

@@ -1,0 +1,89 @@
+//! What an operator sees of a connection to a venue. The label `feed` is the venue, with a number where there are
+//! several connections to it.
+
+use std::time::Duration;
+
+use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+use super::{PriceFault, connection::Ended};
+
+/// The metrics of one feed, looked up once.
+pub(super) struct FeedMetrics {
+    feed: String,
+    connected: Gauge,
+    messages: Counter,
+    last_message: Gauge,
+}
+
+fn describe() {
+    describe_gauge!(
+        "chaincast_price_feed_connected",
+        "Whether a feed of prices is connected: 1, or 0"
+    );
+    describe_counter!(
+        "chaincast_price_feed_reconnects_total",
+        "Connections of a feed that ended or were replaced, and attempts that failed, by reason"
+    );
+    describe_counter!(
+        "chaincast_price_feed_messages_total",
+        "Messages that a feed received"
+    );
+    describe_gauge!(
+        "chaincast_price_feed_last_message_timestamp_seconds",
+        "When a feed last received a message, in seconds since 1970"
+    );
+    describe_counter!(
+        "chaincast_price_feed_refused_total",
+        "Observations of a feed that gave no tick, by reason"
+    );
+}
+
+impl FeedMetrics {
+    pub(super) fn new(feed: &str) -> Self {
+        describe();
+        let feed = feed.to_owned();
+        // What never happened is shown as zero.
+        for reason in Ended::REASONS {
+            reconnects(&feed, reason).increment(0);
+        }
+        for reason in PriceFault::REASONS {
+            refused(&feed, reason).increment(0);
+        }
+        let connected = gauge!("chaincast_price_feed_connected", "feed" => feed.clone());
+        connected.set(0_u8);
+        Self {
+            connected,
+            messages: counter!("chaincast_price_feed_messages_total", "feed" => feed.clone()),
+            last_message: gauge!(
+                "chaincast_price_feed_last_message_timestamp_seconds", "feed" => feed.clone()
+            ),
+            feed,
+        }
+    }
+
+    pub(super) fn connected(&self, connected: bool) {
+        self.connected.set(u8::from(connected));
+    }
+
+    pub(super) fn message(&self, now_ms: i64) {
+        self.messages.increment(1);
+        self.last_message
+            .set(Duration::from_millis(now_ms.unsigned_abs()));
+    }
+
+    pub(super) fn reconnect(&self, ended: &Ended) {
+        reconnects(&self.feed, ended.reason()).increment(1);
+    }
+
+    pub(super) fn refused(&self, reason: &'static str) {
+        refused(&self.feed, reason).increment(1);
+    }
+}
+
+fn reconnects(feed: &str, reason: &'static str) -> Counter {
+    counter!("chaincast_price_feed_reconnects_total", "feed" => feed.to_owned(), "reason" => reason)
+}
+
+fn refused(feed: &str, reason: &'static str) -> Counter {
+    counter!("chaincast_price_feed_refused_total", "feed" => feed.to_owned(), "reason" => reason)
+}
