@@ -12,7 +12,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use self::stage::{Stage, eventually, soon, token};
-use super::super::{Feed, FeedState, PriceConfig, feeds, tick_queue};
+use super::super::{FeedState, PriceConfig, feeds, tick_queue};
 use crate::{
     dev::venue::{Act, Speaks, Told, Venue},
     model::now_ms,
@@ -232,7 +232,7 @@ async fn a_venue_that_is_not_there_is_told_without_its_url() {
     let feed = feeds(&config).remove(0);
     assert_eq!(feed.name(), "kraken");
     let running = tokio::spawn(feed.run(sink.clone(), stop.clone()));
-    let key = (token(0), Arc::from("kraken"));
+    let key = (token(0), Arc::<str>::from("kraken"));
     let reason = || {
         let states = sink.states();
         let state = states.get(&key);

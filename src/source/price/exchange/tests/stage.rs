@@ -5,7 +5,7 @@ use std::{collections::VecDeque, future::Future, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::super::{Feed, FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
+use super::super::super::{FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
 use crate::{
     dev::venue::{Speaks, Venue},
     model::{Tick, Token},
