@@ -24,7 +24,7 @@ test: ## run every test there is
 
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench
-	cargo bench $(CARGO_LOCKED) --bench realtime --bench backfill $(ARGS)
+	cargo bench $(CARGO_LOCKED) --bench realtime --bench backfill --bench prices $(ARGS)
 
 explain: ## load 10 million logs, measure sizes and explain every query of readers: docs/schema.md; 15 GB of disk
 	@scripts/setup dev

@@ -12,7 +12,6 @@ mod ponder;
 mod product;
 mod reader;
 mod scenario;
-mod usage;
 
 /// What the suites share; each leaves some of it unused.
 #[allow(dead_code)]
@@ -26,7 +25,7 @@ use common::{
     arguments::Arguments,
     machine::Machine,
     postgres::{self, Postgres},
-    process, report, running, section, stats,
+    process, report, running, section, stats, usage,
 };
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! What of a suite is run: `[--quick] [--rounds N] [SCENARIO…]`. Both suites are given the same arguments, and each
+//! What of a suite is run: `[--quick] [--rounds N] [SCENARIO…]`. All suites are given the same arguments, and each
 //! takes from them what is its own.
 
 use super::report;

@@ -8,3 +8,4 @@ pub mod report;
 pub mod running;
 pub mod section;
 pub mod stats;
+pub mod usage;

@@ -28,7 +28,12 @@ pub const BACKFILL: Part = Part {
     scenarios: &["node", "backfill", "catchup", "length", "transfers", "live"],
 };
 
-pub const PARTS: [&Part; 2] = [&REALTIME, &BACKFILL];
+pub const PRICES: Part = Part {
+    preface: include_str!("../prices/preface.md"),
+    scenarios: &["ticks", "locked"],
+};
+
+pub const PARTS: [&Part; 3] = [&REALTIME, &BACKFILL, &PRICES];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

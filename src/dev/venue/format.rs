@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Told;
 use crate::model::now_ms;
 
-/// The venue that is stood for.
+/// The venue that is stood for. Its messages can be had without a server, for one that has a load to carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaks {
@@ -17,20 +17,20 @@ pub enum Speaks {
 }
 
 /// A request for streams.
-pub(super) struct Asked {
-    pub(super) streams: Vec<String>,
+pub struct Asked {
+    pub streams: Vec<String>,
     id: Value,
 }
 
 impl Speaks {
     /// A symbol as the venue's messages write it, of a stream that was asked for.
-    pub(super) fn symbol_of(self, stream: &str) -> String {
+    pub fn symbol_of(self, stream: &str) -> String {
         let symbol = stream.split('@').next().unwrap_or_default();
         symbol.to_ascii_uppercase()
     }
 
     /// Said when a connection opens.
-    pub(super) fn greeting(self) -> Option<String> {
+    pub fn greeting(self) -> Option<String> {
         let status = json!({ "channel": "status", "type": "update", "data": [{
             "system": "online", "api_version": "v2",
             "connection_id": 13_834_774_380_200_032_777_u64, "version": "2.0.0",
@@ -39,7 +39,7 @@ impl Speaks {
     }
 
     /// A sign of life; `None` for a venue that pings.
-    pub(super) fn heartbeat(self, symbol: &str) -> Option<String> {
+    pub fn heartbeat(self, symbol: &str) -> Option<String> {
         match self {
             Self::Binance => None,
             Self::Coinbase => {
@@ -59,7 +59,7 @@ impl Speaks {
     }
 
     /// The streams that a message of a client asks for; `None` for another message.
-    pub(super) fn asked(self, text: &str) -> Option<Asked> {
+    pub fn asked(self, text: &str) -> Option<Asked> {
         let request: Value = serde_json::from_str(text).ok()?;
         let (verb, streams, id) = match self {
             Self::Binance => ("SUBSCRIBE", &request["params"], &request["id"]),
@@ -86,7 +86,7 @@ impl Speaks {
     }
 
     /// What is answered to a request, and the streams that it gets.
-    pub(super) fn answer(
+    pub fn answer(
         self,
         asked: Asked,
         refused: impl Fn(&str) -> bool,
@@ -141,7 +141,7 @@ impl Speaks {
     }
 
     /// The answer to a ping that is a message.
-    pub(super) fn pong(self, text: &str) -> Option<String> {
+    pub fn pong(self, text: &str) -> Option<String> {
         let is_ping = self == Self::Kraken && text.contains(r#""method":"ping""#);
         is_ping.then(|| json!({ "method": "pong", "time_in": rfc3339(now_ms()) }).to_string())
     }
@@ -152,7 +152,7 @@ impl Speaks {
     }
 
     /// A price on a stream. What is told is put in as it is, so that it may be anything.
-    pub(super) fn tick(self, stream: &str, told: &Told, order: u64, snapshot: bool) -> String {
+    pub fn tick(self, stream: &str, told: &Told, order: u64, snapshot: bool) -> String {
         let (symbol, price, bid, ask) = (&told.symbol, &told.price, told.bid(), told.ask());
         match self {
             Self::Binance if stream.ends_with("@trade") => {

@@ -17,7 +17,7 @@ mod serve;
 
 pub use self::{
     act::{Act, Told},
-    format::Speaks,
+    format::{Asked, Speaks},
     scenario::{VenueScenario, VenueScenarioError, VenueStep},
     serve::{Seen, Venue},
 };

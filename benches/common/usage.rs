@@ -1,10 +1,10 @@
-//! CPU time of the processes that work on a block.
+//! CPU time and memory of the processes that work together.
 
 use std::fs;
 
 use serde::Serialize;
 
-use crate::process;
+use super::process;
 
 /// In seconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]

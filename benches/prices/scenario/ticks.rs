@@ -1,0 +1,103 @@
+//! From a venue's tick to a client's socket, at a tenth of the load and at all of it.
+
+use std::{future::ready, time::Duration};
+
+use serde_json::json;
+
+use crate::{bench::Bench, figures::Figures, section::Section, stage::Stage};
+
+pub fn run(bench: &Bench) -> Section {
+    let mut section = Section::new(
+        "ticks",
+        "From a venue's tick to a client",
+        "Tokens with three sources each, at Binance, Coinbase and Kraken, first at a tenth of the load and then at all of it, \
+         20 ticks a second of each token. Every tick changes its token's price or confidence, so that each is announced unless \
+         a newer one of the token is in the same commit. *Commit* is a transaction of the price writer, from `BEGIN` to the \
+         answer to `COMMIT`, on average; *one row* is an `INSERT` of one row by a connection that does nothing else, in the \
+         same seconds. *Tick → socket* counts from the instant before the venue writes the tick until a client has read the \
+         update. CPU is in cores. Aim: tick → socket within 2 commits at p50, and no growth of memory.",
+        &[
+            "ticks a second",
+            "stored",
+            "updates",
+            "ticks a commit, p50 (most)",
+            "commit ms",
+            "one row ms",
+            "tick → socket p50 ms",
+            "p99 ms",
+            "p50 ÷ commit",
+            "chaincast CPU",
+            "PostgreSQL CPU",
+            "MB at the end (most)",
+        ],
+    );
+    let loads = [bench.full_load() / 10, bench.full_load()];
+    let lasting = bench.pick(Duration::from_secs(20), Duration::from_secs(4));
+    let mut measured = [Vec::new(), Vec::new()];
+    let mut began_mb = Vec::new();
+    let mut totals = Vec::new();
+    for round in 1..=bench.rounds {
+        let mut stage = Stage::start(bench);
+        for (load, rounds) in loads.into_iter().zip(&mut measured) {
+            stage.warm_up(load);
+            // The first half is only to tell growth from what a load needs at once.
+            let half = stage.measure(lasting / 2, ready(()));
+            let figures = stage.measure(lasting, ready(()));
+            bench.say(&format!(
+                "round {round}: {load} ticks/s, {:.1} ms, {:.0} then {:.0} MB",
+                figures.p50_ms, half.resident_mb, figures.resident_mb
+            ));
+            began_mb.push(half.resident_mb);
+            rounds.push(figures);
+        }
+        let all = stage.settle();
+        totals.push([all.told, all.stored, all.conflated]);
+        if all.lost() != 0.0 {
+            section.notes.push(format!(
+                "Round {round}: {} ticks are neither stored nor conflated.",
+                all.lost()
+            ));
+        }
+    }
+    for rounds in &measured {
+        section.row(row(rounds));
+    }
+    section.notes.push(format!(
+        "{} tokens, {} sources. The venues took {:.2} cores at full load.",
+        bench.tokens(),
+        bench.tokens() * 3,
+        Figures::median(&measured[1], |figures| figures.venues),
+    ));
+    section.rounds = json!({
+        "ticks_a_second": loads, "figures": measured, "mb_before_each": began_mb,
+        "told_stored_conflated": totals,
+    });
+    section
+}
+
+fn row(rounds: &[Figures]) -> [String; 12] {
+    let of = |value: fn(&Figures) -> f64| Figures::median(rounds, value);
+    let number = |value: f64| format!("{value:.0}");
+    [
+        number(of(|figures| figures.told / figures.seconds)),
+        number(of(|figures| figures.stored / figures.seconds)),
+        number(of(|figures| figures.updates / figures.seconds)),
+        format!(
+            "{:.0} ({:.0})",
+            of(|figures| figures.batch_p50),
+            of(|figures| figures.batch_most)
+        ),
+        format!("{:.2}", of(|figures| figures.commit_ms)),
+        format!("{:.2}", of(|figures| figures.bare_ms)),
+        format!("{:.1}", of(|figures| figures.p50_ms)),
+        format!("{:.1}", of(|figures| figures.p99_ms)),
+        format!("{:.2}", of(|figures| figures.p50_ms / figures.commit_ms)),
+        format!("{:.2}", of(|figures| figures.product)),
+        format!("{:.2}", of(|figures| figures.postgres)),
+        format!(
+            "{:.0} ({:.0})",
+            of(|figures| figures.resident_mb),
+            of(|figures| figures.peak_mb)
+        ),
+    ]
+}
