@@ -31,5 +31,6 @@ mod start;
 mod store;
 mod terminal;
 mod transfers;
+mod venues;
 mod verify;
 mod watch;

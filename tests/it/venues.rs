@@ -1,0 +1,351 @@
+//! The built chaincast between venues on this machine and its clients: what three exchanges say becomes one price that
+//! tells what it stands on, and each of them may fall silent, lie, go away and come back.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use chaincast::dev::{
+    faulty_node::{Contents, FaultyNode, Tree},
+    venue::{Act, Seen, Speaks, Told, Venue},
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::support::{PATIENCE, Server, Temporary, WsClient, eventually, fresh_database};
+
+const CHAIN: u64 = 31_337;
+/// Kind, and name of the source; by name, as prices list them.
+const NAMES: [&str; 3] = ["binance", "coinbase", "kraken"];
+const SYMBOLS: [&str; 3] = ["ETHUSD", "ETH-USD", "ETH/USD"];
+const KRAKEN: usize = 2;
+/// Nothing grows old within a test.
+const LONG: u64 = 3_600_000;
+
+/// Three venues with ETH, a node without traffic, and a configuration that reads them.
+struct Stage {
+    venues: [Arc<Venue>; 3],
+    config: PathBuf,
+    _node: FaultyNode,
+    _dir: Temporary,
+}
+
+/// Has the venues say their prices again and again, so that they stay fresh.
+struct Pulse {
+    prices: Arc<Mutex<[Option<&'static str>; 3]>>,
+    _beating: AbortOnDropHandle<()>,
+}
+
+impl Stage {
+    /// `more` are keys of `[prices.exchanges]`. ETH needs all three sources to be `ok`.
+    async fn new(max_age_ms: u64, more: &str) -> Self {
+        let (database, dir) = (fresh_database().await, Temporary::new("venues"));
+        let tree = Tree::new(CHAIN);
+        tree.mine(&Contents::transfers(1, 1));
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let venues = [
+            Venue::start(Speaks::Binance).await.unwrap(),
+            Venue::start(Speaks::Coinbase).await.unwrap(),
+            Venue::start(Speaks::Kraken).await.unwrap(),
+        ];
+        let mut text = format!(
+            "[server]\nport = 0\n[database]\nurl = {database:?}\n[bus]\npoll_interval_ms = 50\n\
+             [[chains]]\nchain_id = {CHAIN}\nrpc_url = {:?}\npoll_interval_ms = 500\n\
+             [prices]\nmin_sources = 3\n\
+             [prices.exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 200\nmissed_heartbeats = 60\n{more}\n\
+             [[prices.tokens]]\nsymbol = \"ETH\"\n",
+            node.http_url()
+        );
+        for ((name, symbol), venue) in NAMES.iter().zip(SYMBOLS).zip(&venues) {
+            text += &format!(
+                "[[prices.sources]]\nkind = \"{name}\"\ntoken = \"ETH\"\nsymbol = \"{symbol}\"\nquote = \"USD\"\n\
+                 url = {:?}\nmax_age_ms = {max_age_ms}\n",
+                venue.url()
+            );
+        }
+        let config = dir.path().join("chaincast.toml");
+        std::fs::write(&config, text).unwrap();
+        Self {
+            venues: venues.map(Arc::new),
+            config,
+            _node: node,
+            _dir: dir,
+        }
+    }
+
+    /// Waits until every venue sees what is wanted.
+    async fn see(&self, what: &str, wanted: impl Fn(usize, &Seen) -> bool) {
+        for (at, venue) in self.venues.iter().enumerate() {
+            let seen = venue.until(|seen| wanted(at, seen));
+            let seen = tokio::time::timeout(PATIENCE, seen).await;
+            assert!(seen.is_ok(), "{what} at {}: {:?}", NAMES[at], venue.seen());
+        }
+    }
+
+    /// Waits until a client gets its symbol everywhere, on the connection of this number and no other.
+    async fn connected(&self, number: u64) {
+        self.see("a connection", |at, seen| {
+            seen.connections >= number && seen.open == 1 && seen.newest.contains(SYMBOLS[at])
+        })
+        .await;
+    }
+
+    /// Each venue says its price once.
+    fn tell(&self, prices: [&str; 3]) {
+        for ((venue, symbol), price) in self.venues.iter().zip(SYMBOLS).zip(prices) {
+            venue.tell(symbol, price);
+        }
+    }
+
+    fn act(&self, act: &Act) {
+        self.venues.iter().for_each(|venue| venue.act(act));
+    }
+
+    fn pulse(&self, prices: [&'static str; 3]) -> Pulse {
+        let prices = Arc::new(Mutex::new(prices.map(Some)));
+        let (venues, told) = (self.venues.clone(), prices.clone());
+        let beating = tokio::spawn(async move {
+            loop {
+                let told = *told.lock();
+                for ((venue, symbol), price) in venues.iter().zip(SYMBOLS).zip(told) {
+                    if let Some(price) = price {
+                        venue.tell(symbol, price);
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Pulse {
+            prices,
+            _beating: AbortOnDropHandle::new(beating),
+        }
+    }
+}
+
+impl Pulse {
+    /// What one venue says from now on; nothing, for `None`.
+    fn set(&self, venue: usize, price: Option<&'static str>) {
+        self.prices.lock()[venue] = price;
+    }
+}
+
+/// The data of the first price that is so. What came before it is gone.
+async fn price(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let found = ws
+        .expect(what, |message| {
+            message["event"] == "price-update" && wanted(&message["data"])
+        })
+        .await;
+    ws.backlog.clear();
+    found["data"].clone()
+}
+
+/// A price of all three.
+async fn whole(ws: &mut WsClient, what: &str) -> Value {
+    price(ws, what, |data| data["sources"] == json!(NAMES)).await
+}
+
+async fn get_text(server: &Server, path: &str) -> Option<String> {
+    let response = reqwest::get(format!("{}/api/v1{path}", server.url())).await;
+    response.ok()?.text().await.ok()
+}
+
+async fn get(server: &Server, path: &str) -> Option<Value> {
+    serde_json::from_str(&get_text(server, path).await?).ok()
+}
+
+/// Waits until `/status` says this of each source: its health, and how its feed stands.
+async fn status(server: &Server, wanted: [(&str, &str); 3]) -> Value {
+    eventually(&format!("/status says {wanted:?}"), || async {
+        let status = get(server, "/status").await?;
+        let sources = status["prices"]["sources"].as_array()?;
+        let told: Vec<(&str, &str)> = sources
+            .iter()
+            .map(|source| {
+                let state = source["feed"]["state"].as_str().unwrap_or_default();
+                (source["health"].as_str().unwrap_or_default(), state)
+            })
+            .collect();
+        (told == wanted).then(|| status["prices"]["sources"].clone())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none_does() {
+    // Long enough for a slow machine to hear of all three in time.
+    const MAX_AGE_MS: u64 = 6_000;
+    let stage = Stage::new(MAX_AGE_MS, "").await;
+    let server = Server::serve(&stage.config).await;
+    stage.connected(1).await;
+    let pulse = stage.pulse(["3000.1", "3000.2", "3000.3"]);
+    let mut ws = WsClient::connect(&server.realtime()).await;
+    ws.subscribe(json!({ "channel": "price:ETH", "mode": "all" }))
+        .await;
+
+    let data = whole(&mut ws, "a price of all three").await;
+    assert_eq!(data["price"].to_string(), "3000.2");
+    assert_eq!(data["confidence"].to_string(), "0.1");
+    assert_eq!(data["status"], "ok");
+    let details = data["details"].as_array().unwrap();
+    assert_eq!(details.len(), 3, "{data}");
+    for (detail, name) in details.iter().zip(NAMES) {
+        assert_eq!(detail["source"], name);
+        assert_eq!(detail["outlier"], false);
+        assert!(detail["block"].is_null(), "{detail}");
+        let age = detail["ageMs"].as_u64().unwrap();
+        assert!(age <= MAX_AGE_MS, "{detail}");
+    }
+
+    // One falls silent: its connection lives, and its price grows old.
+    pulse.set(KRAKEN, None);
+    let data = price(&mut ws, "a price without it", |data| {
+        data["sources"] == json!(["binance", "coinbase"])
+    })
+    .await;
+    assert_eq!(data["status"], "degraded");
+    assert_eq!(data["price"].to_string(), "3000.15");
+    assert_eq!(data["details"].as_array().unwrap().len(), 2, "{data}");
+    pulse.set(KRAKEN, Some("3000.3"));
+    whole(&mut ws, "a price of all three again").await;
+
+    // It lies by ten times: it is told, and not used.
+    pulse.set(KRAKEN, Some("30003"));
+    let data = price(&mut ws, "an outlier", |data| {
+        data["details"][KRAKEN]["outlier"] == true
+    })
+    .await;
+    assert_eq!(data["details"][KRAKEN]["source"], "kraken");
+    assert_eq!(data["sources"], json!(["binance", "coinbase"]));
+    assert_eq!(data["price"].to_string(), "3000.15");
+    assert_eq!(data["status"], "degraded");
+    pulse.set(KRAKEN, Some("3000.3"));
+    let data = whole(&mut ws, "the truth again").await;
+    assert_eq!(data["price"].to_string(), "3000.2");
+
+    // All go away: whoever connects is cut off.
+    stage.act(&Act::Storm(u64::MAX));
+    stage.act(&Act::Cut);
+    let data = price(&mut ws, "a stale price", |data| data["status"] == "stale").await;
+    assert!(
+        data["ageMs"].as_u64().unwrap() > MAX_AGE_MS,
+        "a price that is not current says how old it is: {data}"
+    );
+    let mut late = WsClient::connect(&server.realtime()).await;
+    late.subscribe(json!({ "channel": "price:ETH" })).await;
+    let snapshot = late.event("price-update").await;
+    assert_eq!(snapshot["snapshot"], true);
+    assert_eq!(snapshot["data"]["status"], "stale");
+    let rest = get(&server, "/prices/ETH").await.unwrap();
+    assert_eq!(rest["status"], "stale");
+    let sources = status(&server, [("stale", "connecting"); 3]).await;
+    for source in sources.as_array().unwrap() {
+        let reason = source["feed"]["reason"].as_str();
+        assert!(reason.is_some_and(|reason| !reason.is_empty()), "{source}");
+    }
+    assert!(!sources.to_string().contains("a-secret-key"), "{sources}");
+
+    // They come back.
+    stage.act(&Act::Storm(0));
+    let data = whole(&mut ws, "a price of all three after the outage").await;
+    assert_eq!(data["status"], "ok");
+    status(&server, [("ok", "live"); 3]).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_venue_says_is_in_the_history_to_the_last_digit() {
+    const PRICE: &str = "3000.123456789012345678";
+    let stage = Stage::new(LONG, "").await;
+    let server = Server::serve(&stage.config).await;
+    stage.connected(1).await;
+    stage.tell([PRICE; 3]);
+    let digits = format!("\"price\":{PRICE},");
+    let history = eventually("three ticks in the history", || async {
+        let text = get_text(&server, "/prices/ETH/history").await?;
+        let ticks: Value = serde_json::from_str(&text).ok()?;
+        (ticks["data"].as_array()?.len() == 3).then_some(text)
+    })
+    .await;
+    assert_eq!(history.matches(&digits).count(), 3, "{history}");
+    for name in NAMES {
+        assert!(
+            history.contains(&format!("\"source\":\"{name}\"")),
+            "{name}"
+        );
+    }
+    // And in what is made of them.
+    let price = eventually("a price of all three", || async {
+        let text = get_text(&server, "/prices/ETH").await?;
+        let price: Value = serde_json::from_str(&text).ok()?;
+        (price["sources"] == json!(NAMES)).then_some(text)
+    })
+    .await;
+    assert!(price.contains(&digits), "{price}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_which_venue_speaks_which_is_silent_and_which_refuses() {
+    let stage = Stage::new(LONG, "first_tick_ms = 500").await;
+    let [binance, coinbase, _] = &stage.venues;
+    coinbase.act(&Act::Refuse(SYMBOLS[1].to_owned()));
+    let server = Server::serve(&stage.config).await;
+    let connected = binance.until(|seen| seen.newest.contains(SYMBOLS[0]));
+    let connected = tokio::time::timeout(PATIENCE, connected).await;
+    assert!(connected.is_ok(), "{:?}", binance.seen());
+    binance.act(&Act::Tick(Told {
+        bid: Some("2999".to_owned()),
+        ask: Some("3001".to_owned()),
+        ..Told::at(SYMBOLS[0], "3000")
+    }));
+    let wanted = [("ok", "live"), ("refused", "refused"), ("silent", "silent")];
+    let sources = status(&server, wanted).await;
+    assert_eq!(sources[0]["lastPrice"].to_string(), "3000");
+    assert_eq!(
+        sources[1]["feed"]["reason"],
+        "ETH-USD is not a valid product"
+    );
+    assert!(sources[1]["lastTickAt"].is_null() && sources[2]["lastTickAt"].is_null());
+    // Half the spread is how sure the price is.
+    let price = get(&server, "/prices/ETH").await.unwrap();
+    assert_eq!(price["confidence"].to_string(), "1");
+    assert_eq!(price["status"], "degraded");
+    server.stop().await;
+}
+
+/// Reads every update of the channel until one is wanted; none is missing.
+async fn follow(ws: &mut WsClient, seq: &mut u64, what: &str, wanted: &str) {
+    loop {
+        let update = ws.event("price-update").await;
+        *seq += 1;
+        assert_eq!(update["seq"], *seq, "{what}: {update}");
+        let data = &update["data"];
+        if data["price"].to_string() == wanted && data["sources"] == json!(NAMES) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_process_that_writes_prices_dies_another_connects_to_the_venues_and_goes_on() {
+    let stage = Stage::new(LONG, "").await;
+    let first = Server::serve(&stage.config).await;
+    stage.connected(1).await;
+    let second = Server::serve(&stage.config).await;
+    let mut ws = WsClient::connect(&second.realtime()).await;
+    let options = json!({ "channel": "price:ETH", "mode": "all", "snapshot": false });
+    let at = ws.subscribe(options).await;
+    let mut seq = at["seq"].as_u64().unwrap();
+    stage.tell(["3000.1", "3000.2", "3000.3"]);
+    follow(&mut ws, &mut seq, "of the first", "3000.2").await;
+    for venue in &stage.venues {
+        assert_eq!(venue.seen().connections, 1, "one process reads the venues");
+    }
+
+    first.crash().await;
+    stage.connected(2).await;
+    stage.tell(["3100.1", "3100.2", "3100.3"]);
+    follow(&mut ws, &mut seq, "of the second", "3100.2").await;
+    status(&second, [("ok", "live"); 3]).await;
+    second.stop().await;
+}
