@@ -478,10 +478,11 @@ fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
 
 /// The entry of `[prices]` that an error is about.
 fn price_key(error: &PriceConfigError) -> String {
-    use PriceConfigError::{DuplicateToken, OutOfRange, TokenIsQuote};
+    use PriceConfigError::{DuplicateToken, Exchanges, OutOfRange, TokenIsQuote};
     match (error, error.place()) {
         (_, Some(place)) => format!("prices.sources.{}", place.position - 1),
         (OutOfRange { key, .. }, _) => key.clone(),
+        (Exchanges(error), _) => format!("prices.exchanges.{}", error.key),
         (DuplicateToken(_) | TokenIsQuote, _) => "prices.tokens".to_owned(),
         _ => "prices".to_owned(),
     }
@@ -549,6 +550,23 @@ mod tests {
             error.contains("contracts.0.chain_id") && error.contains("no logs to decode"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_bad_value_of_prices_names_file_line_and_key() {
+        for (keys, expected) in [
+            (
+                "[prices.exchanges]\nfirst_tick_ms = 1\n",
+                "FILE:8: prices.exchanges.first_tick_ms: must be 100 to",
+            ),
+            (
+                "[prices]\ntick_queue = 1\n",
+                "FILE:8: prices.tick_queue: must be 16 to",
+            ),
+        ] {
+            let error = load(&format!("{GOOD}{keys}")).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]
