@@ -49,6 +49,7 @@ impl Stage {
         ];
         let mut text = format!(
             "[server]\nport = 0\n[database]\nurl = {database:?}\n[bus]\npoll_interval_ms = 50\n\
+             [gateway]\nping_interval_ms = 60000\nping_timeout_ms = 60000\n\
              [[chains]]\nchain_id = {CHAIN}\nrpc_url = {:?}\npoll_interval_ms = 500\n\
              [prices]\nmin_sources = 3\n\
              [prices.exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 200\nmissed_heartbeats = 60\n{more}\n\
