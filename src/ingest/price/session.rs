@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Incoming, Parts, PriceIngestError, age_ms,
+    alerts::Alerts,
     board::{Board, Places},
     feeds::Feeds,
     outage::Outage,
@@ -29,7 +30,8 @@ use crate::{
     },
     source::price::{FeedState, SourceKey},
     store::{
-        StoreError,
+        StoreError, alert_deliveries,
+        alerts::{self, Due, Fired},
         chain::{ChainMarks, marks},
         prices, ticks,
         tokens::{self, SourceState},
@@ -51,6 +53,7 @@ pub(super) struct Session<'a> {
     parts: &'a Parts,
     writer: Writer,
     board: Board,
+    alerts: Alerts,
     /// Where the chains stood when their ticks were last read.
     marks: ChainMarks,
     /// How the feeds stand, as stored in this session.
@@ -74,6 +77,8 @@ struct Commit<'a> {
     announced: Vec<Price>,
     /// Announced before, with newer times.
     moved: Vec<Price>,
+    /// Alerts that these prices fire, or arm again.
+    due: Due,
     states: Vec<(SourceKey, FeedState)>,
 }
 
@@ -100,10 +105,12 @@ impl<'a> Session<'a> {
         let marks = within(marks(writer.connection())).await?;
         let ticks = within(ticks::latest_per_source(writer.connection())).await?;
         board.take(&ticks);
+        let alerts = within(Alerts::load(writer.connection())).await?;
         Ok(Self {
             parts,
             writer,
             board,
+            alerts,
             marks,
             states: BTreeMap::new(),
         })
@@ -118,8 +125,10 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Result<(), PriceIngestError> {
         let announced = self.board.evaluate_all(now_ms());
+        let due = self.due(&announced);
         self.commit(Commit {
             announced,
+            due,
             ..Commit::default()
         })
         .await?;
@@ -189,15 +198,20 @@ impl<'a> Session<'a> {
         } else {
             false
         };
+        if look {
+            within(self.alerts.refresh(self.writer.connection())).await?;
+        }
         let now = now_ms();
         let announced = if look || reloaded {
             self.board.evaluate_all(now)
         } else {
             self.board.evaluate(affected, now)
         };
+        let due = self.due(&announced);
         let mut commit = Commit {
             ticks,
             announced,
+            due,
             ..Commit::default()
         };
         if look {
@@ -247,6 +261,12 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
+    /// What prices that are about to be announced do to alerts.
+    fn due(&mut self, announced: &[Price]) -> Due {
+        let board = &self.board;
+        self.alerts.due(announced, |token| board.announced(token))
+    }
+
     /// Stores what came and what is to be announced, then announces it; only then is it what the next prices are
     /// compared with.
     async fn commit(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
@@ -254,9 +274,11 @@ impl<'a> Session<'a> {
             ticks,
             announced,
             moved,
+            due,
             states,
         } = commit;
-        if ticks.is_empty() && announced.is_empty() && moved.is_empty() && states.is_empty() {
+        let empty = ticks.is_empty() && announced.is_empty() && moved.is_empty();
+        if empty && due.is_empty() && states.is_empty() {
             return Ok(());
         }
         let (began, now) = (Instant::now(), now_ms());
@@ -264,23 +286,30 @@ impl<'a> Session<'a> {
         let committed = within(async {
             let mut transaction = writer.begin().await?;
             ticks::insert(&mut transaction, ticks).await?;
-            let mut updates = Vec::new();
+            let fired = alerts::apply(&mut transaction, &due, now).await?;
+            let news = announced.iter().map(|price| update_of(price, now));
+            let news = news.chain(fired.iter().map(alert_of));
+            let updates = updates::append(&mut transaction, news.collect()).await?;
             if !announced.is_empty() {
-                let news = announced.iter().map(|price| update_of(price, now));
-                updates = updates::append(&mut transaction, news.collect()).await?;
                 let seqs = updates.iter().map(|update| update.seq);
                 let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
                 prices::insert(&mut transaction, &rows, now).await?;
             }
+            // Prices first, then what they fired.
+            let told = updates.get(announced.len()..).unwrap_or_default();
+            alert_deliveries::insert(&mut transaction, &fired, told).await?;
             if !moved.is_empty() {
                 prices::confirm(&mut transaction, &moved).await?;
             }
             tokens::record_states(&mut transaction, &rows_of(&states)).await?;
             transaction.commit().await?;
-            Ok(updates)
+            Ok((updates, fired.len()))
         })
         .await?;
+        let (committed, fired) = committed;
         telemetry::committed(&announced, ticks.len(), began.elapsed());
+        telemetry::alerts_fired(fired);
+        self.alerts.settle(&due);
         if !committed.is_empty() {
             self.parts.publisher.publish(committed);
         }
@@ -319,6 +348,13 @@ fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
         reason: state.reason(),
     });
     rows.collect()
+}
+
+fn alert_of(fired: &Fired) -> NewUpdate {
+    NewUpdate {
+        channel: Channel::User(fired.subject.clone()),
+        event: Event::PriceAlert(fired.alert.clone()),
+    }
 }
 
 fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
