@@ -25,7 +25,7 @@ pub struct ApiConfig {
 pub struct AlertsConfig {
     /// Active alerts a user.
     pub per_user: u32,
-    /// Active alerts of all users: the price writer holds them in memory, and one price may fire all of a token's.
+    /// Active alerts of all users: the price writer holds them in memory.
     pub total: u32,
     /// New alerts a user in any window of `rate_window_ms`, over all processes.
     pub creations: u32,

@@ -279,6 +279,14 @@ pub struct Firing {
 }
 
 impl Due {
+    /// Keeps the first `most` of each kind and returns the rest.
+    pub fn split_off(&mut self, most: usize) -> Self {
+        Self {
+            fire: self.fire.split_off(most.min(self.fire.len())),
+            arm: self.arm.split_off(most.min(self.arm.len())),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.fire.is_empty() && self.arm.is_empty()
     }

@@ -2,7 +2,8 @@
 //!
 //! Promises: an alert fires at the first announced price at which it is armed and its condition holds, once for one
 //! crossing, whatever crashes meanwhile: that it fired, its delivery and its update are committed together with the
-//! price. A new alert whose condition holds already fires at once. Stale prices mean nothing here; degraded ones count
+//! price. Where a price fires very many, the rest follows in transactions of its own before any other price is stored,
+//! and a writer that begins first makes up for what the last one left of that. A new alert whose condition holds already fires at once. Stale prices mean nothing here; degraded ones count
 //! and the delivery says so. What the API changes is seen at the writer's next look, within a second; a deletion counts
 //! at once, because the row is asked when an alert is to fire. Assumes that only the one price writer arms and disarms.
 
@@ -82,6 +83,22 @@ impl Alerts {
         Ok(())
     }
 
+    /// What the prices that were announced last do to alerts that no price was put to yet. Not those that are stale by
+    /// now, which `announced` says.
+    pub(super) fn owed<'a>(
+        &mut self,
+        announced: &[Price],
+        said: impl Fn(&Token) -> Option<&'a Price>,
+    ) -> Due {
+        let stale = |token: &Token| {
+            let mut stale = announced.iter().filter(|p| p.status == PriceStatus::Stale);
+            stale.any(|price| price.token == *token)
+        };
+        let unmet = take(&mut self.unmet);
+        let fresh = unmet.iter().filter(|token| !stale(token));
+        self.met(fresh.filter_map(said))
+    }
+
     /// What the prices that are about to be announced do, and, to alerts that are new, the price of their token that
     /// was announced last.
     pub(super) fn due<'a>(
@@ -89,13 +106,17 @@ impl Alerts {
         announced: &'a [Price],
         said: impl Fn(&Token) -> Option<&'a Price>,
     ) -> Due {
-        let mut due = Due::default();
         let unmet = take(&mut self.unmet);
         let known = unmet
             .iter()
             .filter(|token| announced.iter().all(|price| price.token != **token))
             .filter_map(said);
-        for price in announced.iter().chain(known) {
+        self.met(announced.iter().chain(known))
+    }
+
+    fn met<'a>(&self, prices: impl Iterator<Item = &'a Price>) -> Due {
+        let mut due = Due::default();
+        for price in prices {
             if price.status == PriceStatus::Stale {
                 continue;
             }

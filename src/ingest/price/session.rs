@@ -47,6 +47,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most signals in one commit, so that a flood of them cannot put it off for ever.
 const SIGNALS_A_COMMIT: usize = 1_024;
+/// Most alerts that one commit fires, and most that it arms: far from what the database could not do in time.
+const ALERTS_A_COMMIT: usize = 1_000;
 
 /// Ends with the connection that holds the lock, so what it knows is never older than its right to write.
 pub(super) struct Session<'a> {
@@ -125,6 +127,14 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Result<(), PriceIngestError> {
         let announced = self.board.evaluate_all(now_ms());
+        // What the last writer announced comes before what this one does.
+        let board = &self.board;
+        let due = self.alerts.owed(&announced, |token| board.announced(token));
+        self.commit(Commit {
+            due,
+            ..Commit::default()
+        })
+        .await?;
         let due = self.due(&announced);
         self.commit(Commit {
             announced,
@@ -267,9 +277,25 @@ impl<'a> Session<'a> {
         self.alerts.due(announced, |token| board.announced(token))
     }
 
+    /// Commits at once, but for alerts of which very many are due: more commits follow, before anything else is taken in.
+    async fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), PriceIngestError> {
+        let mut rest = commit.due.split_off(ALERTS_A_COMMIT);
+        self.commit_once(commit).await?;
+        while !rest.is_empty() {
+            let later = rest.split_off(ALERTS_A_COMMIT);
+            let due = std::mem::replace(&mut rest, later);
+            self.commit_once(Commit {
+                due,
+                ..Commit::default()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Stores what came and what is to be announced, then announces it; only then is it what the next prices are
     /// compared with.
-    async fn commit(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
+    async fn commit_once(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
         let Commit {
             ticks,
             announced,
