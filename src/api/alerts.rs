@@ -1,6 +1,6 @@
 //! `/alerts`: the price alerts of the user whose token is given.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
@@ -17,7 +17,7 @@ use utoipa::{
 };
 
 use super::{
-    AlertsConfig, ApiState, Shared,
+    AlertsConfig, Shared,
     error::{Problem, Problems, described, shortened},
     extract::{Body, Params, Segment},
     page::{self, List, Page},

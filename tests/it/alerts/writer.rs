@@ -179,11 +179,13 @@ impl Writer {
 #[tokio::test]
 async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
     let stage = Stage::new().await;
-    let writer = stage.writer(config(300, "min_sources = 2\n"));
+    let few = "min_sources = 2\n";
+    let writer = stage.writer(config(LONG, few));
     stage.price(&writer, "ETH", "3000", 1).await;
-    // Only for as long as its tick is fresh: how it was announced first is not waited for.
-    let tick = stage.store_tick("BTC", "60000", 2).await;
-    writer.signals.send(PriceSignal::Ticks(vec![tick]));
+    stage.price(&writer, "BTC", "60000", 2).await;
+    writer.end().await;
+    // What was fresh then is old for this one.
+    let writer = stage.writer(config(1, few));
     let btc = token("BTC");
     eventually("BTC is stale", || async {
         let row = stage.store.read_price(&btc).await.unwrap()?;
@@ -197,8 +199,8 @@ async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
     assert_eq!(stage.alert(stale).await.fired, 0);
     writer.end().await;
 
-    // With a longer life a new tick is fresh.
-    let writer = stage.writer(config(LONG, "min_sources = 2\n"));
+    // And fresh for the next.
+    let writer = stage.writer(config(LONG, few));
     stage.price(&writer, "BTC", "61000", 3).await;
     stage.fires(stale, 1).await;
     let degraded = PriceStatus::Degraded;
