@@ -7,6 +7,7 @@
 
 mod addresses;
 mod alert_deliveries;
+mod alert_request;
 mod alerts;
 mod blocks;
 mod candles;

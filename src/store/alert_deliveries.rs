@@ -6,11 +6,7 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{
-    Store, StoreError,
-    alerts::{self, Fired},
-    prices::status_of,
-};
+use super::{Store, StoreError, alert_firing::Fired, alerts, prices::status_of};
 use crate::model::{Channel, Event, JsonNumber, PriceAlert, PriceStatus, Update};
 
 /// What a user has not acknowledged, as of one position of the user's channel.

@@ -4,6 +4,7 @@
 //! and nobody writes without it. Readers share [`Store::pool`].
 
 pub mod alert_deliveries;
+pub mod alert_firing;
 pub mod alerts;
 pub mod chain;
 mod config;

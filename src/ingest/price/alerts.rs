@@ -19,7 +19,8 @@ use crate::{
     model::{Price, PriceStatus, Token},
     store::{
         StoreError,
-        alerts::{self, Due, Firing},
+        alert_firing::{Due, Firing},
+        alerts,
     },
 };
 

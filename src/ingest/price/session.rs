@@ -31,7 +31,7 @@ use crate::{
     source::price::{FeedState, SourceKey},
     store::{
         StoreError, alert_deliveries,
-        alerts::{self, Due, Fired},
+        alert_firing::{self, Due, Fired},
         chain::{ChainMarks, marks},
         prices, ticks,
         tokens::{self, SourceState},
@@ -312,7 +312,7 @@ impl<'a> Session<'a> {
         let committed = within(async {
             let mut transaction = writer.begin().await?;
             ticks::insert(&mut transaction, ticks).await?;
-            let fired = alerts::apply(&mut transaction, &due, now).await?;
+            let fired = alert_firing::apply(&mut transaction, &due, now).await?;
             let news = announced.iter().map(|price| update_of(price, now));
             let news = news.chain(fired.iter().map(alert_of));
             let updates = updates::append(&mut transaction, news.collect()).await?;

@@ -5,7 +5,8 @@ use chaincast::{
     model::{AlertCondition, Channel, Event, NewUpdate, PriceStatus, WatchedAlert},
     store::{
         Store, alert_deliveries,
-        alerts::{self, AlertLimits, Creation, Due, Firing, NewAlert},
+        alert_firing::{self, Due, Firing},
+        alerts::{self, AlertLimits, Creation, NewAlert},
         read::{AlertFilter, AlertRow},
         updates,
     },
@@ -58,7 +59,7 @@ async fn fire(store: &Store, ids: &[i64], arm: &[i64], price: &str) -> Vec<(i64,
         arm: arm.to_vec(),
     };
     let mut transaction = store.pool().begin().await.unwrap();
-    let fired = alerts::apply(&mut transaction, &due, 1_700_000_000_123)
+    let fired = alert_firing::apply(&mut transaction, &due, 1_700_000_000_123)
         .await
         .unwrap();
     let news = fired.iter().map(|fired| NewUpdate {

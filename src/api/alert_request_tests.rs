@@ -1,3 +1,4 @@
+use axum::http::HeaderValue;
 use serde_json::json;
 
 use super::*;
