@@ -16,7 +16,7 @@ use axum::{
     routing::get,
 };
 use chaincast::{
-    bus::StaleSource,
+    bus::{StaleSource, Unacknowledged},
     gateway::{
         GatewayConfig, KnownChannels,
         address::Connections,
@@ -177,6 +177,15 @@ impl Past for NoPast {
 
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn unacknowledged<'a>(&'a self, _: &'a str, _: u32) -> Asked<'a, Unacknowledged> {
+        let (through, updates) = (0, Vec::new());
+        Box::pin(async move { Ok(Unacknowledged { through, updates }) })
+    }
+
+    fn acknowledge<'a>(&'a self, _: &'a str, _: &'a [i64]) -> Asked<'a, u64> {
+        Box::pin(async { Ok(0) })
     }
 
     fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {

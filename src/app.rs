@@ -1,5 +1,7 @@
 //! The composition root: bind, wire, spawn, drain.
 
+mod tokens;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
@@ -13,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::tokens::Tokens;
 use crate::{
     api::{self, ApiState},
     bus::{Bus, BusError},
@@ -93,12 +96,6 @@ impl App {
         let (tasks, failures) = Tasks::new();
         let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
         let listening = CancellationToken::new();
-        let (api, mut openapi) = api::router(ApiState::new(
-            store.clone(),
-            config.api.clone(),
-            config.chains.iter().map(|chain| chain.chain_id).collect(),
-        ));
-        let mut router = api.merge(page::router()).merge(metrics_router(&metrics));
 
         // The hub listens before anyone writes, so that it misses nothing.
         let gateway = if role == Role::Indexer {
@@ -118,10 +115,24 @@ impl App {
             let feed = bus.feed().await?;
             let gateway =
                 Gateway::start(config.gateway.clone(), known, feed, bus.history(), &tasks).await?;
-            router = router.merge(gateway.router());
-            openapi.merge(gateway.openapi());
             Some(gateway)
         };
+        let authenticator = match &gateway {
+            Some(gateway) => gateway.authenticator(),
+            None => tokens::own(&config.gateway.auth, &tasks)?,
+        };
+        let state = ApiState::new(
+            store.clone(),
+            config.api.clone(),
+            config.chains.iter().map(|chain| chain.chain_id).collect(),
+        );
+        let (api, mut openapi) =
+            api::router(state.with_tokens(Arc::new(Tokens::new(authenticator))));
+        let mut router = api.merge(page::router()).merge(metrics_router(&metrics));
+        if let Some(gateway) = &gateway {
+            router = router.merge(gateway.router());
+            openapi.merge(gateway.openapi());
+        }
         router = router
             .merge(api::docs_router(openapi))
             .fallback(page::unknown_path);

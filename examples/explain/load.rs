@@ -114,6 +114,11 @@ pub async fn the_rest(store: &Store, count: u64) -> anyhow::Result<()> {
          INSERT INTO token_contracts (chain_id, address, standard, symbol, read_at)
          SELECT {CHAIN}, decode(lpad(to_hex(n), 40, '0'), 'hex'), 20, 'T', CASE WHEN n % 400 > 0 THEN now() END
          FROM generate_series(1, {count}) n;
+         INSERT INTO alerts (subject, token, condition, threshold, revision)
+         SELECT 'user-' || n % 100, 'ETH', 'above', n, n FROM generate_series(1, {count}) n;
+         INSERT INTO alert_deliveries (alert_id, subject, seq, token, condition, threshold, price, status, fired_at)
+         SELECT n, 'user-' || n % 100, n, 'ETH', 'above', n, n, 'ok', to_timestamp(1700000000 + n)
+         FROM generate_series(1, {count}) n;
          INSERT INTO dropped_blocks (chain_id, hash, number, content)
          SELECT {CHAIN}, decode(lpad(to_hex(n), 64, '0'), 'hex'), n, '{{}}' FROM generate_series(1, {count}) n;"
     ))

@@ -7,7 +7,8 @@ use chaincast::{
     store::{
         Store, StoreError,
         read::{
-            BlockId, ContractEventFilter, ContractEventKey, TickKey, TransactionKey, TransferKey,
+            AlertFilter, BlockId, ContractEventFilter, ContractEventKey, TickKey, TransactionKey,
+            TransferKey,
         },
     },
 };
@@ -38,6 +39,8 @@ pub struct Known {
     pub any_event: ContractEventFilter,
     pub one_event: ContractEventFilter,
     pub one_emitter: ContractEventFilter,
+    pub every_alert: AlertFilter,
+    pub some_alerts: AlertFilter,
 }
 
 impl Known {
@@ -61,6 +64,11 @@ impl Known {
             one_emitter: ContractEventFilter {
                 address: Some(Address::with_last_byte(7)),
                 ..ContractEventFilter::default()
+            },
+            every_alert: AlertFilter::default(),
+            some_alerts: AlertFilter {
+                token: Some("ETH".parse().expect("a token")),
+                active: Some(true),
             },
         }
     }
@@ -123,6 +131,11 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("read_ticks", store.read_ticks(token, times, None, limit)),
         query("read_ticks behind one", store.read_ticks(token, times, tick, limit)),
         query("read_candles", store.read_candles(token, times, 60_000, limit)),
+        query("read_alerts", store.read_alerts("user-7", &known.every_alert, None, limit)),
+        query("read_alerts, some", store.read_alerts("user-7", &known.some_alerts, Some(10_000), limit)),
+        query("read_alert", store.read_alert("user-7", 7)),
+        query("read_deliveries", store.read_deliveries("user-7", None, limit)),
+        query("read_deliveries behind one", store.read_deliveries("user-7", Some(10_000), limit)),
         query("channel_extent", store.channel_extent(channel)),
         query("updates_between", store.updates_between(channel, number, number + 500, limit)),
         query("updates_with_age", store.updates_with_age(channel, number, number + 500, limit)),

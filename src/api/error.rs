@@ -6,7 +6,7 @@ use axum::{
     extract::Request,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -38,7 +38,7 @@ pub(super) struct ProblemDocument {
     code: &'static str,
     /// For people: what was wrong and what to do.
     detail: Cow<'static, str>,
-    /// The path or query parameter that was wrong.
+    /// The path or query parameter, header or field of the body that was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     parameter: Option<Cow<'static, str>>,
@@ -58,6 +58,7 @@ pub(super) struct Problem {
     detail: Cow<'static, str>,
     parameter: Option<Cow<'static, str>>,
     history: Option<(u64, u64)>,
+    retry_after_s: Option<u64>,
 }
 
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -72,6 +73,7 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             history: None,
+            retry_after_s: None,
         }
     }
 
@@ -86,6 +88,55 @@ impl Problem {
         }
     }
 
+    /// A field of the body, or a header, that is not what it must be, with a code of its own.
+    pub(super) fn invalid(
+        code: &'static str,
+        name: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            parameter: Some(name.into()),
+            ..Self::new(StatusCode::BAD_REQUEST, code, detail)
+        }
+    }
+
+    /// The token is missing or not good: `UNAUTHORIZED` or `TOKEN_EXPIRED`.
+    pub(super) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    /// What stands already does not allow it.
+    pub(super) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// The body is longer than `most` bytes.
+    pub(super) fn too_large(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PAYLOAD_TOO_LARGE",
+            format!("the body may have {most} bytes"),
+        )
+    }
+
+    /// The user asked too often.
+    pub(super) fn rate_limited(retry_after_ms: u64, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            retry_after_s: Some(retry_after_ms.div_ceil(1_000)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
+        }
+    }
+
+    /// There is no room for more, whoever asks.
+    pub(super) fn full(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    /// The keys that tokens are checked with are not there.
+    pub(super) fn keyless(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+    }
+
     /// The request as a whole cannot be read.
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
@@ -93,6 +144,14 @@ impl Problem {
 
     pub(super) fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
+    }
+
+    /// The token of an alert is not tracked here.
+    pub(super) fn unknown_token(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            parameter: Some("token".into()),
+            ..Self::new(StatusCode::NOT_FOUND, "UNKNOWN_TOKEN", detail)
+        }
     }
 
     /// `?chain=` names a chain that is not indexed here.
@@ -184,8 +243,13 @@ impl IntoResponse for Problem {
         let mut response = (self.status, axum::Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        } else if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -217,7 +281,7 @@ impl utoipa::IntoResponses for Problems {
 }
 
 /// A problem response for the OpenAPI description.
-fn described(description: &str) -> RefOr<utoipa::openapi::Response> {
+pub(super) fn described(description: &str) -> RefOr<utoipa::openapi::Response> {
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .build();

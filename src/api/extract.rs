@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use axum::{
-    extract::{FromRequestParts, Path, Query},
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
@@ -50,6 +51,31 @@ fn parameter_of(reason: &str) -> Option<&str> {
     (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
+/// Longest body of a request, in bytes.
+const MAX_BODY: usize = 65_536;
+
+/// A JSON body, whatever its content type says.
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let Ok(bytes) = to_bytes(request.into_body(), MAX_BODY).await else {
+            return Err(Problem::too_large(MAX_BODY));
+        };
+        // serde would also take an array of the fields in order.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Problem::bad_request("the body must be a JSON object"));
+        }
+        let body = serde_json::from_slice(&bytes).map_err(|error| {
+            let reason: String = error.to_string().chars().take(200).collect();
+            Problem::bad_request(format!("the body must be a JSON object: {reason}"))
+        })?;
+        Ok(Self(body))
+    }
+}
+
 /// The one variable segment of the path, percent-decoded.
 pub(super) struct Segment(pub String);
 
@@ -86,6 +112,18 @@ impl Segment {
                     "address must be 0x and 40 hex digits, not {:?}",
                     shortened(&self.0)
                 ),
+            )
+        })
+    }
+
+    /// The number of one of a subject's things.
+    pub(super) fn id(&self) -> Result<i64, Problem> {
+        let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
+        let id = self.0.parse().ok().filter(|_| digits);
+        id.ok_or_else(|| {
+            Problem::bad_parameter(
+                "id",
+                format!("id must be a whole number, not {:?}", shortened(&self.0)),
             )
         })
     }

@@ -11,7 +11,7 @@ use axum::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, Any as AnyHeader, CorsLayer},
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
     set_header::SetResponseHeaderLayer,
 };
 
@@ -53,8 +53,9 @@ fn cors(config: &ApiConfig) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD])
-        .allow_headers(AnyHeader)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        // Those that are asked for: "*" would not stand for Authorization.
+        .allow_headers(AllowHeaders::mirror_request())
         .max_age(PREFLIGHT_MAX_AGE)
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Promises: pages are cursors and stay stable while new rows arrive; every error is a problem document with a stable
 //! code and says nothing of the inside; no request takes longer, nor answers more, than the configuration allows.
-//! Assumes: everything here may be read by anyone. What belongs to a subject (`user:…`) is not served.
+//! Assumes: everything here may be read by anyone, but for what belongs to a subject: price alerts. Whose a token is, the
+//! application tells (see [`TokenVerifier`]). The channel `user:…` itself is not served.
 
 mod addresses;
+mod alert_deliveries;
+mod alert_request;
+mod alerts;
 mod blocks;
 mod candles;
 mod config;
@@ -18,13 +22,15 @@ mod moment;
 mod page;
 mod prices;
 mod status;
+mod subject;
 mod tokens;
 mod transactions;
 mod updates;
 mod wire;
 
-pub use config::ApiConfig;
+pub use config::{AlertsConfig, ApiConfig};
 pub use docs::docs_router;
+pub use subject::{TokenRefused, TokenVerifier};
 
 use std::sync::Arc;
 
@@ -43,6 +49,8 @@ pub struct ApiState {
     config: ApiConfig,
     /// Those configured; the first is meant by requests without `?chain=`.
     chains: Vec<ChainId>,
+    /// Without one nobody is anybody.
+    verifier: Option<Arc<dyn TokenVerifier>>,
     version: &'static str,
     /// In ms since the Unix epoch.
     started_at: i64,
@@ -57,9 +65,16 @@ impl ApiState {
             store,
             config,
             chains,
+            verifier: None,
             version: env!("CARGO_PKG_VERSION"),
             started_at: now_ms(),
         }
+    }
+
+    /// Serves what belongs to subjects, to those whose token this takes.
+    pub fn with_tokens(mut self, verifier: Arc<dyn TokenVerifier>) -> Self {
+        self.verifier = Some(verifier);
+        self
     }
 }
 
@@ -77,10 +92,12 @@ impl ApiState {
         (name = "chain", description = "Blocks, transactions and transfers of the canonical chain"),
         (name = "contracts", description = "Configured contracts and their decoded events"),
         (name = "prices", description = "Tracked tokens and their prices"),
+        (name = "alerts", description = "Price alerts of the user whose token is given"),
         (name = "channels", description = "The messages of the live channels, by seq"),
         (name = "service", description = "How the service itself is doing"),
     ),
     components(schemas(error::ProblemDocument)),
+    modifiers(&subject::Bearer),
 )]
 struct Description;
 
@@ -103,6 +120,10 @@ pub fn router(state: ApiState) -> (Router, OpenApi) {
         .routes(routes!(prices::read_price))
         .routes(routes!(prices::list_ticks))
         .routes(routes!(candles::list_candles))
+        .routes(routes!(alerts::list_alerts, alerts::create_alert))
+        .routes(routes!(alerts::read_alert, alerts::delete_alert))
+        .routes(routes!(alert_deliveries::list_deliveries))
+        .routes(routes!(alert_deliveries::acknowledge_deliveries))
         .routes(routes!(updates::list_updates))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

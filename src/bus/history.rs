@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Channel, Token, Update, now_ms},
-    store::{Store, StoreError, updates::Extent},
+    store::{Store, StoreError, alert_deliveries::Unacknowledged, updates::Extent},
 };
 
 /// The most price sources that are looked at, as in `/status`.
@@ -59,6 +59,20 @@ impl History {
         most: u64,
     ) -> Result<Vec<Option<u64>>, StoreError> {
         self.store.watch(channels, seconds, most).await
+    }
+
+    /// See [`Store::unacknowledged`].
+    pub async fn unacknowledged(
+        &self,
+        subject: &str,
+        most: u32,
+    ) -> Result<Unacknowledged, StoreError> {
+        self.store.unacknowledged(subject, most).await
+    }
+
+    /// See [`Store::acknowledge`].
+    pub async fn acknowledge(&self, subject: &str, ids: &[i64]) -> Result<u64, StoreError> {
+        self.store.acknowledge(subject, ids).await
     }
 
     /// The update that tells a new subscriber where the channel stands: its newest block or price, or what is known of

@@ -17,6 +17,8 @@ pub use feed::Feed;
 pub use history::{History, StaleSource};
 pub use redis::ping as ping_redis;
 
+pub use crate::store::alert_deliveries::Unacknowledged;
+
 use std::time::Instant;
 
 use tokio::sync::broadcast;

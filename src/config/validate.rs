@@ -87,6 +87,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be 100 to 600000",
     );
     check(
+        (1..=100_000).contains(&config.database.alert_history),
+        "database.alert_history",
+        "must be 1 to 100000",
+    );
+    check(
         (1 << 20..=64 << 30).contains(&config.database.index_memory_bytes),
         "database.index_memory_bytes",
         "must be 1048576 to 68719476736",
@@ -356,6 +361,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be above 0",
     );
     check(
+        (1..=10_000).contains(&limits.acknowledged_ids),
+        "gateway.limits.acknowledged_ids",
+        "must be 1 to 10000",
+    );
+    check(
+        gateway.alert_snapshot <= 1_000,
+        "gateway.alert_snapshot",
+        "must be at most 1000",
+    );
+    check(
         limits.connections_per_address > 0,
         "gateway.limits.connections_per_address",
         "must be above 0",
@@ -456,6 +471,30 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             .all(|chain| chain.poll_interval_ms < config.api.ready_silence_ms),
         "api.ready_silence_ms",
         "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
+    );
+    let alerts = &config.api.alerts;
+    for (key, value, least, most) in [
+        ("per_user", alerts.per_user, 1, 100_000),
+        ("total", alerts.total, 1, 1_000_000),
+        ("creations", alerts.creations, 1, 100_000),
+        ("rate_window_ms", alerts.rate_window_ms, 1_000, 3_600_000),
+        ("hysteresis_bps", alerts.hysteresis_bps, 1, 5_000),
+    ] {
+        check(
+            (least..=most).contains(&value),
+            &format!("api.alerts.{key}"),
+            &format!("must be {least} to {most}"),
+        );
+    }
+    check(
+        alerts.note_bytes <= 4_096,
+        "api.alerts.note_bytes",
+        "must be at most 4096",
+    );
+    check(
+        (1..=10_000).contains(&alerts.acknowledged_ids),
+        "api.alerts.acknowledged_ids",
+        "must be 1 to 10000",
     );
     if let Err(ConfigError::Invalid(problems)) = config.contracts() {
         found.extend(problems);

@@ -216,10 +216,13 @@ impl ChannelState {
 
     /// Whether memory holds every update after `since`, and all of them take at most about `room` bytes.
     pub fn fits(&self, since: u64, room: usize) -> bool {
-        let size = |entry: &Entry| {
-            entry.data.len() + entry.event.len() + 2 * self.name.json.len() + MESSAGE_OVERHEAD
-        };
+        let size = |entry: &Entry| self.size_of(&entry.event, &entry.data);
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
+    }
+
+    /// Bytes of a message of this channel, at most, whatever the wire format.
+    pub fn size_of(&self, event: &str, data: &str) -> usize {
+        data.len() + event.len() + 2 * self.name.json.len() + MESSAGE_OVERHEAD
     }
 
     /// Attached subscriptions that get all, the latest, and one an interval.

@@ -28,6 +28,8 @@ pub struct GatewayConfig {
     pub watches: u64,
     /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
     pub replay_updates: u64,
+    /// Most fired alerts that a new subscriber of `user:SUB` is shown, the newest that nobody acknowledged.
+    pub alert_snapshot: u32,
     /// How long frames may wait, at most, to be written together under lasting load, which is when round after round
     /// more comes while it is written, in ms; 0 never waits.
     pub linger_ms: u64,
@@ -62,6 +64,7 @@ impl Default for GatewayConfig {
             watch_retention_secs: 3_600,
             watches: 100_000,
             replay_updates: 10_000,
+            alert_snapshot: 100,
             linger_ms: 5,
             flushers: 1,
             io_uring: false,
@@ -147,6 +150,8 @@ pub struct LimitsConfig {
     pub subscriptions: usize,
     /// Channels named in one request.
     pub channels_per_request: usize,
+    /// Ids in one `acknowledge`.
+    pub acknowledged_ids: usize,
     /// Sessions an address.
     pub connections_per_address: usize,
     /// Sessions in all.
@@ -169,6 +174,7 @@ impl Default for LimitsConfig {
             message_bytes: 65_536,
             subscriptions: 512,
             channels_per_request: 100,
+            acknowledged_ids: 1_000,
             connections_per_address: 256,
             connections: 100_000,
             backlog_bytes: 1_048_576,

@@ -152,6 +152,11 @@ impl Hub {
         &self.0.authenticator
     }
 
+    /// The same, to be kept by another part of the process.
+    pub(super) fn shared_authenticator(&self) -> Arc<Authenticator> {
+        self.0.authenticator.clone()
+    }
+
     pub fn first_chain(&self) -> ChainId {
         self.0.first_chain
     }

@@ -25,12 +25,13 @@ const KINDS: [&str; 7] = [
     "other",
 ];
 /// The events that requests are counted by; the last is for what is no request.
-const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 7] = [
     "subscribe",
     "unsubscribe",
     "ping",
     "auth",
     "subscriptions",
+    "acknowledge",
     "invalid",
 ];
 
@@ -139,7 +140,8 @@ impl GatewayMetrics {
             Ok(Request::Ping) => 2,
             Ok(Request::Auth { .. }) => 3,
             Ok(Request::Subscriptions) => 4,
-            Err(_) => 5,
+            Ok(Request::Acknowledge(_)) => 5,
+            Err(_) => 6,
         };
         self.messages_in[event].increment(1);
     }

@@ -194,6 +194,11 @@ impl Gateway {
             )
     }
 
+    /// Checks tokens as this gateway does, with the same keys.
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        self.context.hub().shared_authenticator()
+    }
+
     /// What of it is REST.
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
         Api::openapi()

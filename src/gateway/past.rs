@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use crate::{
-    bus::{History, StaleSource},
+    bus::{History, StaleSource, Unacknowledged},
     model::{Channel, Update},
 };
 
@@ -50,6 +50,12 @@ pub trait Past: Send + Sync {
 
     /// What a new subscriber is shown: the newest block or price, or the state of a transaction.
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>>;
+
+    /// What a user has not acknowledged of the own channel, the newest `most` of it.
+    fn unacknowledged<'a>(&'a self, subject: &'a str, most: u32) -> Asked<'a, Unacknowledged>;
+
+    /// Notes that a user has these; how many of them were not acknowledged before.
+    fn acknowledge<'a>(&'a self, subject: &'a str, ids: &'a [i64]) -> Asked<'a, u64>;
 
     /// The price sources whose newest tick is too old to be used, or that never gave one.
     fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>>;
@@ -103,6 +109,22 @@ impl Past for History {
 
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async move { History::snapshot(self, channel).await.map_err(failed) })
+    }
+
+    fn unacknowledged<'a>(&'a self, subject: &'a str, most: u32) -> Asked<'a, Unacknowledged> {
+        Box::pin(async move {
+            History::unacknowledged(self, subject, most)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn acknowledge<'a>(&'a self, subject: &'a str, ids: &'a [i64]) -> Asked<'a, u64> {
+        Box::pin(async move {
+            History::acknowledge(self, subject, ids)
+                .await
+                .map_err(failed)
+        })
     }
 
     fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {

@@ -16,8 +16,12 @@ pub enum Request {
     Subscribe(Subscribe),
     Unsubscribe(Names),
     Ping,
-    Auth { token: String },
+    Auth {
+        token: String,
+    },
     Subscriptions,
+    /// Ids of deliveries that this user has.
+    Acknowledge(Vec<i64>),
 }
 
 /// Channels as the client named them.
@@ -110,6 +114,11 @@ struct AuthData {
     token: String,
 }
 
+#[derive(Deserialize)]
+struct AcknowledgeData {
+    ids: Vec<i64>,
+}
+
 impl NamesData {
     fn check(self, event: &str) -> Result<Names, Refusal> {
         match (self.channel, self.channels) {
@@ -143,10 +152,14 @@ impl Request {
                 Ok(Self::Auth { token })
             }
             "subscriptions" => Ok(Self::Subscriptions),
+            "acknowledge" => {
+                let AcknowledgeData { ids } = read(event, data)?;
+                Ok(Self::Acknowledge(ids))
+            }
             other => Err(Refusal::new(
                 ErrorCode::UnknownEvent,
                 format!(
-                    "unknown event {:?}: use subscribe, unsubscribe, ping, auth or subscriptions",
+                    "unknown event {:?}: use subscribe, unsubscribe, ping, auth, subscriptions or acknowledge",
                     other.chars().take(64).collect::<String>()
                 ),
             )),
@@ -382,6 +395,23 @@ mod tests {
                 token: "eyJ".into()
             }
         );
+    }
+
+    #[test]
+    fn deliveries_are_acknowledged_by_their_ids() {
+        let read = request(r#"{"event":"acknowledge","data":{"ids":[7,8]}}"#);
+        assert_eq!(read, Request::Acknowledge(vec![7, 8]));
+        for data in [
+            "null",
+            "{}",
+            r#"{"ids":7}"#,
+            r#"{"ids":["7"]}"#,
+            r#"{"ids":[1.5]}"#,
+        ] {
+            let text = format!(r#"{{"id":1,"event":"acknowledge","data":{data}}}"#);
+            let refused = (Some("1".into()), ErrorCode::BadRequest);
+            assert_eq!(refusal(&text), refused, "{data}");
+        }
     }
 
     #[test]

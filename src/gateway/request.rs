@@ -75,6 +75,7 @@ impl Session {
                 }),
                 Ok(Request::Auth { token }) => Some(self.authenticate(&token).await),
                 Ok(Request::Subscriptions) => Some(self.list()),
+                Ok(Request::Acknowledge(ids)) => Some(self.acknowledge(&ids).await),
             },
         };
         if let Some(answer) = answer {
@@ -205,6 +206,33 @@ impl Session {
             data["unsubscribed"] = json!(lost);
         }
         Answer::ack(&data)
+    }
+
+    /// Notes what the client's user has: no device is shown it again.
+    async fn acknowledge(&self, ids: &[i64]) -> Answer {
+        let Some(identity) = self.identity() else {
+            return Answer::Refused(Refusal::new(
+                ErrorCode::Unauthorized,
+                "only a subject has something to acknowledge: send its token with auth first",
+            ));
+        };
+        let most = self.hub.config().limits.acknowledged_ids;
+        if ids.len() > most {
+            return Answer::Refused(Refusal::bad_request(format!(
+                "{} ids in one request; at most {most} are taken",
+                ids.len()
+            )));
+        }
+        match self.hub.past().acknowledge(&identity.sub, ids).await {
+            Ok(gone) => Answer::ack(&json!({"success": true, "acknowledged": gone})),
+            Err(error) => {
+                tracing::error!(%error, session = self.id(), "an acknowledgement failed");
+                Answer::Refused(Refusal::new(
+                    ErrorCode::Internal,
+                    "this cannot be noted now; try again",
+                ))
+            }
+        }
     }
 
     fn list(&self) -> Answer {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     CloseReason, ErrorCode, Refusal,
-    channel::{ChannelState, Pace, Snapshot},
+    channel::{ChannelState, Entry, Pace, Snapshot},
     channels::Channels,
     metrics::Resumed,
     outbox::Outbox,
@@ -20,7 +20,7 @@ use super::{
     resolve::{Positions, may, pace, twice},
     session::{Attachment, Reply, Session, Subscription},
 };
-use crate::model::Channel;
+use crate::{bus::Unacknowledged, model::Channel};
 
 /// What is asked for of one channel, once it is known to be allowed.
 struct Wanted {
@@ -29,6 +29,8 @@ struct Wanted {
     since: Option<u64>,
     /// What the store holds, if it had to be asked.
     span: Option<Span>,
+    /// What is shown of a user's own channel, instead of one snapshot.
+    missed: Option<Unacknowledged>,
 }
 
 /// One channel's part of the answer.
@@ -67,7 +69,7 @@ impl Session {
             let wanted = self.wanted(name, &request, &positions, &all);
             all.push((name.clone(), wanted));
         }
-        let all = self.prepared(all).await;
+        let all = self.prepared(all, request.snapshot).await;
         let same_epoch = request
             .epoch
             .as_deref()
@@ -98,6 +100,7 @@ impl Session {
             pace,
             since,
             span: None,
+            missed: None,
         })
     }
 
@@ -105,6 +108,7 @@ impl Session {
     async fn prepared(
         &self,
         all: Vec<(String, Result<Wanted, Refusal>)>,
+        snapshot: bool,
     ) -> Vec<(String, Result<Wanted, Refusal>)> {
         let all = self.with_room(all);
         let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
@@ -114,7 +118,7 @@ impl Session {
         for (name, wanted) in all {
             let wanted = match wanted {
                 Ok(wanted) => match refusals.next().flatten() {
-                    None => self.ask_store(wanted).await,
+                    None => self.ask_store(wanted, snapshot).await,
                     Some(refusal) => Err(refusal),
                 },
                 Err(refusal) => Err(refusal),
@@ -145,9 +149,10 @@ impl Session {
     }
 
     /// Everything that may have to be read before the channel can be joined.
-    async fn ask_store(&self, mut wanted: Wanted) -> Result<Wanted, Refusal> {
+    async fn ask_store(&self, mut wanted: Wanted, snapshot: bool) -> Result<Wanted, Refusal> {
+        let channel = wanted.channel.clone();
         let failed = |error: PastError| {
-            tracing::error!(%error, session = self.id(), channel = %wanted.channel, "a subscription failed");
+            tracing::error!(%error, session = self.id(), %channel, "a subscription failed");
             Refusal::new(
                 ErrorCode::Internal,
                 "the history cannot be read now; try again",
@@ -159,6 +164,11 @@ impl Session {
         {
             let span = self.hub.past().span(&wanted.channel).await;
             wanted.span = Some(span.map_err(&failed)?);
+        }
+        if let (Channel::User(subject), true) = (&channel, snapshot) {
+            let most = self.hub.config().alert_snapshot;
+            let missed = self.hub.past().unacknowledged(subject, most).await;
+            wanted.missed = Some(missed.map_err(&failed)?);
         }
         Ok(wanted)
     }
@@ -281,11 +291,17 @@ impl Session {
         let resume = wanted
             .since
             .filter(|&since| same_epoch && self.is_resumable(state, since, position, wanted.span));
+        let shown = wanted.missed.as_ref().map(|missed| missed.through);
         Ok(Joining {
             wanted,
             slot,
-            // A client can be ahead of this hub: it read the store, or came from a faster one.
-            position: resume.map_or(position, |since| since.max(position)),
+            position: match (resume, shown) {
+                // A client can be ahead of this hub: it read the store, or came from a faster one.
+                (Some(since), _) => since.max(position),
+                // So can the store itself, or be behind it by what came since it was read.
+                (None, Some(through)) => through,
+                (None, None) => position,
+            },
             resume,
         })
     }
@@ -328,7 +344,11 @@ impl Session {
         }
         let mut outbox = self.outbox.lock();
         let mut replay = None;
-        match resume {
+        let missed = wanted.missed.as_ref().filter(|_| resume.is_none());
+        if let Some(missed) = missed {
+            self.show_missed(&mut outbox, state, wanted.pace, missed);
+        }
+        match resume.or(missed.map(|missed| missed.through)) {
             None => {
                 let shown = snapshot.then_some(&state.snapshot);
                 if let Some(Snapshot::Newest(entry)) = shown {
@@ -364,7 +384,9 @@ impl Session {
         let attachment = match &replay {
             Some(replay) => Attachment::Replaying(replay.ticket),
             None => {
-                let seat = state.attach(self.clone(), wanted.pace, position, Instant::now());
+                // All that the hub has was queued, also when what was shown is from before it.
+                let after = position.max(state.position.unwrap_or(0));
+                let seat = state.attach(self.clone(), wanted.pace, after, Instant::now());
                 Attachment::Live(seat)
             }
         };
@@ -377,13 +399,43 @@ impl Session {
         (subscription, replay)
     }
 
+    /// Queues what a user has not acknowledged, as far as there is room: the API has the rest.
+    fn show_missed(
+        &self,
+        outbox: &mut Outbox,
+        state: &ChannelState,
+        pace: Pace,
+        missed: &Unacknowledged,
+    ) {
+        outbox.place(&state.name, missed.through);
+        let mut room = outbox.replay_room();
+        let fitting = missed.updates.iter().rev().take_while(|update| {
+            let size = state.size_of(&update.event, &update.data);
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        });
+        let first = missed.updates.len() - fitting.count();
+        // As of one position: the next update is the one behind it. The stream begins here.
+        let prev = (pace != Pace::All).then_some(0);
+        for update in &missed.updates[first..] {
+            let entry = Entry {
+                seq: Some(missed.through),
+                event: update.event.clone(),
+                data: update.data.clone(),
+            };
+            let packet = entry.encode(self.wire(), &state.name, prev, true);
+            outbox.append_update(&packet, &state.name, entry.seq);
+        }
+    }
+
     /// Queues one update that the client missed.
     pub(super) fn push_missed(
         &self,
         outbox: &mut Outbox,
         state: &ChannelState,
         pace: Pace,
-        entry: &super::channel::Entry,
+        entry: &Entry,
     ) {
         let prev = match pace {
             Pace::All => None,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, ChainId,
-    JsonNumber, PriceBlock, PriceStatus, Token, TransactionUpdate,
+    JsonNumber, PriceAlert, PriceBlock, PriceStatus, Token, TransactionUpdate,
 };
 
 /// The data of one event; [`Event::name`] is what clients listen for.
@@ -18,6 +18,7 @@ pub enum Event {
     Reorg(Reorg),
     BlockFinalized(BlockFinalized),
     PriceUpdate(PriceUpdate),
+    PriceAlert(PriceAlert),
     ContractEvent(ContractEvent),
     ContractReorg(ContractReorg),
     TransactionUpdate(TransactionUpdate),
@@ -33,6 +34,7 @@ impl Event {
             Self::Reorg(_) => "reorg",
             Self::BlockFinalized(_) => "block-finalized",
             Self::PriceUpdate(_) => "price-update",
+            Self::PriceAlert(_) => "price-alert",
             Self::ContractEvent(_) => "contract-event",
             Self::ContractReorg(_) => "contract-reorg",
             Self::TransactionUpdate(_) => "transaction-update",
@@ -123,7 +125,7 @@ pub struct PriceUpdateDetail {
 impl PriceUpdate {
     /// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
     /// a [`JsonNumber`] is as likely `3456` as `3456.12`.
-    pub const DECIMALS: [&str; 2] = ["price", "confidence"];
+    pub const DECIMALS: [&str; 3] = ["price", "confidence", "threshold"];
 }
 
 /// A configured contract emitted an event.

@@ -1,6 +1,7 @@
 //! The words of the system as plain types: no I/O, used by every other module.
 
 mod address_update;
+mod alert;
 mod block;
 mod channel;
 mod contract;
@@ -14,6 +15,7 @@ mod transaction_update;
 mod update;
 
 pub use address_update::{AddressReorg, AddressTransaction, AddressTransfer};
+pub use alert::{AlertCondition, AlertConditionError, PriceAlert, WatchedAlert};
 pub use alloy::primitives::{Address, B256, U256};
 pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,

@@ -18,6 +18,11 @@ pub struct StoreConfig {
     pub updates_retention_hours: u32,
     /// Blocks that reorgs dropped are deleted this long after their height became final, in hours; 0 keeps all.
     pub dropped_retention_hours: u32,
+    /// Fired alerts that nobody acknowledged, and alerts that fired once, are deleted after this, in hours; 0 keeps all
+    /// that `alert_history` lets stay.
+    pub alert_retention_hours: u32,
+    /// Fired alerts that nobody acknowledged, and alerts that fired once: the newest so many a user are kept.
+    pub alert_history: u32,
     /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
     pub defer_indexes_blocks: u64,
     /// Memory that Postgres may use to build such an index, in bytes.
@@ -35,6 +40,8 @@ impl Default for StoreConfig {
             statement_timeout_ms: 15_000,
             updates_retention_hours: 168,
             dropped_retention_hours: 168,
+            alert_retention_hours: 720,
+            alert_history: 1_000,
             defer_indexes_blocks: 20_000,
             index_memory_bytes: 256 << 20,
             auto_migrate: true,

@@ -3,6 +3,9 @@
 //! Writers use one dedicated connection each (see [`writer::Writer`]), so that losing the connection loses the lock
 //! and nobody writes without it. Readers share [`Store::pool`].
 
+pub mod alert_deliveries;
+pub mod alert_firing;
+pub mod alerts;
 pub mod chain;
 mod config;
 pub mod contracts;
@@ -68,6 +71,7 @@ impl Store {
             "Channels in the database with a name that this version does not know"
         );
         metrics::counter!("chaincast_store_unknown_channels_total").increment(0);
+        alert_deliveries::describe();
         if config.auto_migrate {
             Self::migrate(config).await?;
         }

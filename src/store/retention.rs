@@ -14,12 +14,15 @@ const KEEP: u32 = 1_000;
 const UPDATES: u32 = 10_000;
 /// Dropped blocks a statement: each holds its transactions and logs.
 const DROPPED: u32 = 500;
+/// Alerts, or fired ones, a statement.
+const ALERTS: u32 = 10_000;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 impl Store {
     /// Deletes what is older than the config says, now and then, until `stop`. Only the indexer runs it.
     pub async fn retain(self, config: StoreConfig, stop: CancellationToken) {
         let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
+        let alerts_ms = i64::from(config.alert_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
         let mut ticks = tokio::time::interval(EVERY);
         loop {
@@ -37,6 +40,15 @@ impl Store {
                 })
                 .await;
             }
+            let keep = config.alert_history;
+            until_none("fired alerts", &stop, || {
+                self.prune_deliveries(alerts_ms, keep, ALERTS)
+            })
+            .await;
+            until_none("alerts", &stop, || {
+                self.prune_alerts(alerts_ms, keep, ALERTS)
+            })
+            .await;
         }
     }
 

@@ -6,13 +6,15 @@ use std::{
 };
 
 /// What prices, ticks, candles and alerts pass through. What is not there is not looked at.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 21] = [
     "src/source/price",
     "src/ingest/price",
     "src/store/ticks.rs",
     "src/store/prices.rs",
     "src/store/candles.rs",
     "src/store/alerts.rs",
+    "src/store/alert_deliveries.rs",
+    "src/store/alert_firing.rs",
     "src/store/read/price.rs",
     "src/store/read/tick.rs",
     "src/store/read/candle.rs",
@@ -24,6 +26,8 @@ const PATHS: [&str; 17] = [
     "src/api/prices.rs",
     "src/api/candles.rs",
     "src/api/alerts.rs",
+    "src/api/alert_deliveries.rs",
+    "src/api/alert_request.rs",
 ];
 
 /// Words that make or take a float.

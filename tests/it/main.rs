@@ -2,6 +2,7 @@
 
 mod support;
 
+mod alerts;
 mod auth;
 mod backfill;
 mod chains;

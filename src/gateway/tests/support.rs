@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    bus::StaleSource,
+    bus::{StaleSource, Unacknowledged},
     gateway::{
         Gateway, GatewayConfig, KnownChannels,
         auth::Authenticator,
@@ -45,6 +45,8 @@ struct LogInner {
     down: AtomicBool,
     /// What the price sources are.
     stale: Mutex<Vec<StaleSource>>,
+    /// What users have not acknowledged, by its id; all of it belongs to whoever asks.
+    unacknowledged: Mutex<Vec<(i64, Update)>>,
     /// Reads never come back.
     stalled: AtomicBool,
     /// Runs once, right after the next read.
@@ -73,6 +75,14 @@ impl Log {
 
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    /// Commits the next update of a user's channel, as a delivery of this id.
+    pub fn deliver(&self, id: i64, user: &str) -> Update {
+        let data = json!({"id": id});
+        let update = self.append(&format!("user:{user}"), "price-alert", &data);
+        self.0.unacknowledged.lock().push((id, update.clone()));
+        update
     }
 
     pub fn set_stale(&self, stale: Vec<StaleSource>) {
@@ -157,6 +167,32 @@ impl Past for Log {
                 let mut newest = kept.iter().rev();
                 newest.find(|u| *u.event != *"block-finalized").cloned()
             })
+        })
+    }
+
+    fn unacknowledged<'a>(&'a self, subject: &'a str, most: u32) -> Asked<'a, Unacknowledged> {
+        Box::pin(async move {
+            let channel = Channel::User(subject.into());
+            let last = |stored: &[Update]| stored.last().map_or(0, |update| update.seq);
+            let through = self.read(&channel, last)?;
+            let all = self.0.unacknowledged.lock();
+            let then = all.iter().map(|(_, update)| update);
+            let mut updates: Vec<Update> = then.filter(|u| u.seq <= through).cloned().collect();
+            let skipped = updates.len().saturating_sub(most as usize);
+            updates.drain(..skipped);
+            Ok(Unacknowledged { through, updates })
+        })
+    }
+
+    fn acknowledge<'a>(&'a self, _subject: &'a str, ids: &'a [i64]) -> Asked<'a, u64> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Err(PastError("the log is down".to_owned()));
+            }
+            let mut all = self.0.unacknowledged.lock();
+            let before = all.len();
+            all.retain(|(id, _)| !ids.contains(id));
+            Ok((before - all.len()) as u64)
         })
     }
 

@@ -116,6 +116,12 @@ impl Board {
         said.map(|said| &said.price)
     }
 
+    /// A token's price as announced.
+    pub(super) fn announced(&self, token: &Token) -> Option<&Price> {
+        let entry = &self.entries[*self.places.get(token)?];
+        entry.said.as_ref().map(|said| &said.price)
+    }
+
     /// Whether a source on a chain is configured.
     pub(super) fn reads_chains(&self) -> bool {
         let mut sources = self.entries.iter().flat_map(|entry| &entry.sources);

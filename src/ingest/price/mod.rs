@@ -8,6 +8,7 @@
 //! compared with the one last announced, which is read back at every start. Assumes that ticks of chains are committed
 //! before their signal is sent, and together with the cursor of their chain.
 
+mod alerts;
 mod board;
 mod feeds;
 mod outage;

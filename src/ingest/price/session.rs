@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Incoming, Parts, PriceIngestError, age_ms,
+    alerts::Alerts,
     board::{Board, Places},
     feeds::Feeds,
     outage::Outage,
@@ -29,7 +30,8 @@ use crate::{
     },
     source::price::{FeedState, SourceKey},
     store::{
-        StoreError,
+        StoreError, alert_deliveries,
+        alert_firing::{self, Due, Fired},
         chain::{ChainMarks, marks},
         prices, ticks,
         tokens::{self, SourceState},
@@ -45,12 +47,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most signals in one commit, so that a flood of them cannot put it off for ever.
 const SIGNALS_A_COMMIT: usize = 1_024;
+/// Most alerts that one commit fires, and most that it arms: far from what the database could not do in time.
+const ALERTS_A_COMMIT: usize = 1_000;
 
 /// Ends with the connection that holds the lock, so what it knows is never older than its right to write.
 pub(super) struct Session<'a> {
     parts: &'a Parts,
     writer: Writer,
     board: Board,
+    alerts: Alerts,
     /// Where the chains stood when their ticks were last read.
     marks: ChainMarks,
     /// How the feeds stand, as stored in this session.
@@ -74,6 +79,8 @@ struct Commit<'a> {
     announced: Vec<Price>,
     /// Announced before, with newer times.
     moved: Vec<Price>,
+    /// Alerts that these prices fire, or arm again.
+    due: Due,
     states: Vec<(SourceKey, FeedState)>,
 }
 
@@ -100,10 +107,12 @@ impl<'a> Session<'a> {
         let marks = within(marks(writer.connection())).await?;
         let ticks = within(ticks::latest_per_source(writer.connection())).await?;
         board.take(&ticks);
+        let alerts = within(Alerts::load(writer.connection())).await?;
         Ok(Self {
             parts,
             writer,
             board,
+            alerts,
             marks,
             states: BTreeMap::new(),
         })
@@ -118,8 +127,18 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Result<(), PriceIngestError> {
         let announced = self.board.evaluate_all(now_ms());
+        // What the last writer announced comes before what this one does.
+        let board = &self.board;
+        let due = self.alerts.owed(&announced, |token| board.announced(token));
+        self.commit(Commit {
+            due,
+            ..Commit::default()
+        })
+        .await?;
+        let due = self.due(&announced);
         self.commit(Commit {
             announced,
+            due,
             ..Commit::default()
         })
         .await?;
@@ -189,15 +208,20 @@ impl<'a> Session<'a> {
         } else {
             false
         };
+        if look {
+            within(self.alerts.refresh(self.writer.connection())).await?;
+        }
         let now = now_ms();
         let announced = if look || reloaded {
             self.board.evaluate_all(now)
         } else {
             self.board.evaluate(affected, now)
         };
+        let due = self.due(&announced);
         let mut commit = Commit {
             ticks,
             announced,
+            due,
             ..Commit::default()
         };
         if look {
@@ -247,16 +271,40 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
+    /// What prices that are about to be announced do to alerts.
+    fn due(&mut self, announced: &[Price]) -> Due {
+        let board = &self.board;
+        self.alerts.due(announced, |token| board.announced(token))
+    }
+
+    /// Commits at once, but for alerts of which very many are due: more commits follow, before anything else is taken in.
+    async fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), PriceIngestError> {
+        let mut rest = commit.due.split_off(ALERTS_A_COMMIT);
+        self.commit_once(commit).await?;
+        while !rest.is_empty() {
+            let later = rest.split_off(ALERTS_A_COMMIT);
+            let due = std::mem::replace(&mut rest, later);
+            self.commit_once(Commit {
+                due,
+                ..Commit::default()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Stores what came and what is to be announced, then announces it; only then is it what the next prices are
     /// compared with.
-    async fn commit(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
+    async fn commit_once(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
         let Commit {
             ticks,
             announced,
             moved,
+            due,
             states,
         } = commit;
-        if ticks.is_empty() && announced.is_empty() && moved.is_empty() && states.is_empty() {
+        let empty = ticks.is_empty() && announced.is_empty() && moved.is_empty();
+        if empty && due.is_empty() && states.is_empty() {
             return Ok(());
         }
         let (began, now) = (Instant::now(), now_ms());
@@ -264,23 +312,30 @@ impl<'a> Session<'a> {
         let committed = within(async {
             let mut transaction = writer.begin().await?;
             ticks::insert(&mut transaction, ticks).await?;
-            let mut updates = Vec::new();
+            let fired = alert_firing::apply(&mut transaction, &due, now).await?;
+            let news = announced.iter().map(|price| update_of(price, now));
+            let news = news.chain(fired.iter().map(alert_of));
+            let updates = updates::append(&mut transaction, news.collect()).await?;
             if !announced.is_empty() {
-                let news = announced.iter().map(|price| update_of(price, now));
-                updates = updates::append(&mut transaction, news.collect()).await?;
                 let seqs = updates.iter().map(|update| update.seq);
                 let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
                 prices::insert(&mut transaction, &rows, now).await?;
             }
+            // Prices first, then what they fired.
+            let told = updates.get(announced.len()..).unwrap_or_default();
+            alert_deliveries::insert(&mut transaction, &fired, told).await?;
             if !moved.is_empty() {
                 prices::confirm(&mut transaction, &moved).await?;
             }
             tokens::record_states(&mut transaction, &rows_of(&states)).await?;
             transaction.commit().await?;
-            Ok(updates)
+            Ok((updates, fired.len()))
         })
         .await?;
+        let (committed, fired) = committed;
         telemetry::committed(&announced, ticks.len(), began.elapsed());
+        telemetry::alerts_fired(fired);
+        self.alerts.settle(&due);
         if !committed.is_empty() {
             self.parts.publisher.publish(committed);
         }
@@ -319,6 +374,13 @@ fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
         reason: state.reason(),
     });
     rows.collect()
+}
+
+fn alert_of(fired: &Fired) -> NewUpdate {
+    NewUpdate {
+        channel: Channel::User(fired.subject.clone()),
+        event: Event::PriceAlert(fired.alert.clone()),
+    }
 }
 
 fn update_of(price: &Price, now_ms: i64) -> NewUpdate {

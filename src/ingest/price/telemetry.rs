@@ -25,6 +25,15 @@ pub(super) fn describe() {
         "chaincast_price_updates_total",
         "Price updates committed, by token"
     );
+    describe_gauge!(
+        "chaincast_price_alerts",
+        "Price alerts that this process watches"
+    );
+    describe_counter!(
+        "chaincast_price_alerts_fired_total",
+        "Price alerts that fired"
+    );
+    counter!("chaincast_price_alerts_fired_total").increment(0);
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
@@ -44,6 +53,15 @@ pub(super) fn committed(prices: &[Price], ticks: usize, took: Duration) {
     for price in prices {
         counter!("chaincast_price_updates_total", "token" => price.token.to_string()).increment(1);
     }
+}
+
+pub(super) fn alerts(count: usize) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    gauge!("chaincast_price_alerts").set(count);
+}
+
+pub(super) fn alerts_fired(count: usize) {
+    counter!("chaincast_price_alerts_fired_total").increment(count as u64);
 }
 
 pub(super) fn feed_restarted(feed: &str) {

@@ -6,6 +6,7 @@
 //!
 //! Quantities of a chain come as decimal text: uint256 fits no number of Rust's, and nobody computes with them here.
 
+mod alert;
 mod block;
 mod candle;
 mod chain;
@@ -20,6 +21,8 @@ mod token;
 mod transaction;
 mod transfer;
 
+pub(super) use alert::alert_row;
+pub use alert::{AlertFilter, AlertRow};
 pub use block::{BlockId, BlockRow};
 pub use candle::{Candle, Candles};
 pub use chain::{ChainRow, HaltRow, Mark};

@@ -147,6 +147,32 @@ async fn only_configured_origins_may_read_from_a_browser() {
 }
 
 #[tokio::test]
+async fn a_page_may_change_alerts_with_its_users_token() {
+    let api = Api::start().await;
+    for method in ["POST", "DELETE"] {
+        let preflight = Request::builder()
+            .method(Method::OPTIONS)
+            .uri("/api/v1/alerts")
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", method)
+            .header(
+                "access-control-request-headers",
+                "authorization,idempotency-key",
+            )
+            .body(Body::empty())
+            .unwrap();
+        let answer = api.router.clone().oneshot(preflight).await.unwrap();
+        let allowed = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert!(allowed("access-control-allow-methods").contains(method));
+        let headers = allowed("access-control-allow-headers");
+        assert!(headers.contains("authorization"), "{headers}");
+        assert!(headers.contains("idempotency-key"), "{headers}");
+    }
+    // Where no tokens are looked at, nobody has alerts.
+    api.refused("/api/v1/alerts", 403, "FORBIDDEN").await;
+}
+
+#[tokio::test]
 async fn the_description_has_every_path_and_resolves_every_reference() {
     let api = Api::start().await;
     let text = api.openapi.to_json().unwrap();
@@ -166,6 +192,9 @@ async fn the_description_has_every_path_and_resolves_every_reference() {
         "/api/v1/prices/{token}",
         "/api/v1/prices/{token}/history",
         "/api/v1/prices/{token}/candles",
+        "/api/v1/alerts",
+        "/api/v1/alerts/{id}",
+        "/api/v1/alerts/deliveries",
         "/api/v1/channels/{channel}/updates",
         "/healthz",
         "/readyz",

@@ -1,6 +1,7 @@
 //! The store under loads larger than a test chain's: indexes that are left out and built again, what is deleted in
 //! time, and how readers' queries are answered.
 
+mod alerts;
 #[path = "../../../examples/explain/blocks.rs"]
 mod blocks;
 mod indexes;

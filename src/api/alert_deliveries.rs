@@ -1,0 +1,134 @@
+//! `/alerts/deliveries`: alerts that fired, until their user acknowledges them.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Shared,
+    alerts::Side,
+    error::{Problem, Problems},
+    extract::{Body, Params},
+    page::{self, List, Page},
+    subject::{Refusals, Subject},
+    wire::Decimal,
+};
+use crate::model::{AlertCondition, PriceAlert, PriceStatus};
+
+/// An alert that fired, as `price-alert` on `user:SUB` tells it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Delivery {
+    /// What is acknowledged.
+    id: i64,
+    alert_id: i64,
+    token: String,
+    #[schema(value_type = Side)]
+    condition: AlertCondition,
+    /// In USD.
+    threshold: Decimal,
+    /// The price that made it fire, in USD.
+    price: Decimal,
+    /// How far that price could be trusted.
+    #[schema(value_type = Trust)]
+    status: PriceStatus,
+    #[schema(required)]
+    note: Option<String>,
+    /// When it fired, in ms since the Unix epoch.
+    timestamp: i64,
+}
+
+/// Of the price that made an alert fire: `degraded` when it had fewer sources than configured.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)] // Describes the status of the model.
+enum Trust {
+    Ok,
+    Degraded,
+}
+
+impl From<PriceAlert> for Delivery {
+    fn from(fired: PriceAlert) -> Self {
+        Self {
+            id: fired.id,
+            alert_id: fired.alert_id,
+            token: fired.token.to_string(),
+            condition: fired.condition,
+            threshold: Decimal(fired.threshold),
+            price: Decimal(fired.price),
+            status: fired.status,
+            note: fired.note.as_deref().map(str::to_owned),
+            timestamp: fired.timestamp,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveriesQuery {
+    /// Deliveries a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Alerts that fired and were not acknowledged, newest first
+#[utoipa::path(
+    get, path = "/api/v1/alerts/deliveries", tag = "alerts", security(("bearer" = [])), params(DeliveriesQuery),
+    responses((status = 200, description = "A page of deliveries", body = Page<Delivery>), Refusals, Problems)
+)]
+pub(super) async fn list_deliveries(
+    State(state): Shared,
+    Subject(subject): Subject,
+    Params(query): Params<DeliveriesQuery>,
+) -> Result<Json<Page<Delivery>>, Problem> {
+    let limit = page::limit(query.limit, &state.config)?;
+    let list = List::new(format!("deliveries/{subject}"));
+    let before = list.position(query.cursor.as_deref())?.map(|[id]| id);
+    let rows = state
+        .store
+        .read_deliveries(&subject, before, limit + 1)
+        .await?;
+    Ok(Json(list.page(rows, limit, |row| [row.id], Delivery::from)))
+}
+
+/// What the user has.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Acknowledgement {
+    /// Of deliveries; those that are not the user's, or were acknowledged before, do nothing.
+    ids: Vec<i64>,
+}
+
+/// What it did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Acknowledged {
+    /// How many of them were not acknowledged before.
+    acknowledged: u64,
+}
+
+/// Acknowledges alerts that fired, for all of the user's devices
+#[utoipa::path(
+    post, path = "/api/v1/alerts/deliveries/ack", tag = "alerts", security(("bearer" = [])),
+    request_body = Acknowledgement,
+    responses((status = 200, description = "They are not shown again", body = Acknowledged), Refusals, Problems)
+)]
+pub(super) async fn acknowledge_deliveries(
+    State(state): Shared,
+    Subject(subject): Subject,
+    Body(given): Body<Acknowledgement>,
+) -> Result<Json<Acknowledged>, Problem> {
+    let most = state.config.alerts.acknowledged_ids;
+    if given.ids.len() > most {
+        return Err(Problem::bad_parameter(
+            "ids",
+            format!(
+                "{} ids in one request; at most {most} are taken",
+                given.ids.len()
+            ),
+        ));
+    }
+    let acknowledged = state.store.acknowledge(&subject, &given.ids).await?;
+    Ok(Json(Acknowledged { acknowledged }))
+}

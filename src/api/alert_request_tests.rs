@@ -1,0 +1,132 @@
+use axum::http::HeaderValue;
+use serde_json::json;
+
+use super::*;
+
+fn decimal(text: &str) -> BigDecimal {
+    text.parse().unwrap()
+}
+
+fn check(body: &serde_json::Value) -> Result<NewAlert, Problem> {
+    // As text: a number's digits are what is asked about.
+    check_text(&body.to_string())
+}
+
+fn check_text(body: &str) -> Result<NewAlert, Problem> {
+    let request: AlertRequest = serde_json::from_str(body).unwrap();
+    checked("alice".to_owned(), request, &AlertsConfig::default())
+}
+
+/// The code and the parameter of a refused body.
+fn refused(body: &serde_json::Value) -> String {
+    let problem = check(body).unwrap_err();
+    format!("{problem:?}")
+}
+
+#[test]
+fn numbers_are_read_with_every_digit_from_strings_and_from_numbers() {
+    for (json, value) in [
+        ("\"4000.000000000000000001\"", "4000.000000000000000001"),
+        ("4000.000000000000000001", "4000.000000000000000001"),
+        ("0.1", "0.1"),
+        ("1e-7", "0.0000001"),
+        ("\"1E3\"", "1000"),
+        (
+            "12345678901234567890123456789",
+            "12345678901234567890123456789",
+        ),
+    ] {
+        assert_eq!(exact(json), Some(decimal(value)), "{json}");
+    }
+    let forty = "9".repeat(40);
+    assert_eq!(exact(&forty), Some(decimal(&forty)));
+}
+
+#[test]
+fn what_is_no_decimal_above_zero_or_too_long_is_refused() {
+    let long = format!("1{}", "0".repeat(40));
+    let tiny = format!("0.{}1", "0".repeat(40));
+    for json in [
+        "0",
+        "\"0.00\"",
+        "-1",
+        "\"-1\"",
+        "\"\"",
+        "\" 1\"",
+        "\"1,5\"",
+        "\"0x10\"",
+        "\"NaN\"",
+        "\"inf\"",
+        "1e41",
+        "1e999999999999",
+        "\"1e-9223372036854775808\"",
+        "\"1e\"",
+        "true",
+        "null",
+        "[1]",
+        "{}",
+        &long,
+        &tiny,
+        &format!("\"{}\"", "1".repeat(1_000)),
+    ] {
+        assert_eq!(exact(json), None, "{json}");
+    }
+}
+
+#[test]
+fn a_request_becomes_an_alert() {
+    let once = check_text(r#"{"token":"eth","condition":"above","threshold":4000.50}"#).unwrap();
+    assert_eq!(once.token.as_str(), "ETH");
+    assert_eq!(once.threshold, decimal("4000.5"));
+    assert_eq!((once.hysteresis, once.note), (None, None));
+    let body = json!({"token": "ETH", "condition": "below", "threshold": "2000", "repeat": "always", "note": "buy"});
+    let always = check(&body).unwrap();
+    // Fifty basis points of the threshold.
+    assert_eq!(always.hysteresis, Some(decimal("10")));
+    assert_eq!(always.note.as_deref(), Some("buy"));
+    let body = json!({"token": "ETH", "condition": "above", "threshold": "2000", "repeat": "always", "hysteresis": "0.5"});
+    assert_eq!(check(&body).unwrap().hysteresis, Some(decimal("0.5")));
+}
+
+#[test]
+fn what_is_wrong_has_a_code_and_names_its_field() {
+    let good = json!({"token": "ETH", "condition": "above", "threshold": "10"});
+    for (field, value, code) in [
+        ("token", json!("E TH"), "INVALID_TOKEN"),
+        ("token", json!(null), "INVALID_TOKEN"),
+        ("condition", json!("over"), "INVALID_CONDITION"),
+        ("threshold", json!("ten"), "INVALID_THRESHOLD"),
+        ("threshold", json!(null), "INVALID_THRESHOLD"),
+        ("repeat", json!("twice"), "INVALID_REPEAT"),
+        ("hysteresis", json!(1), "INVALID_HYSTERESIS"),
+        ("note", json!("x".repeat(257)), "INVALID_NOTE"),
+        ("note", json!("a\u{0}b"), "INVALID_NOTE"),
+    ] {
+        let mut body = good.clone();
+        body[field] = value;
+        let problem = refused(&body);
+        assert!(problem.contains(code), "{body}: {problem}");
+        assert!(problem.contains(&format!("{field:?}")), "{body}: {problem}");
+    }
+    for hysteresis in ["10", "11", "0", "-1"] {
+        let mut body = good.clone();
+        body["repeat"] = json!("always");
+        body["hysteresis"] = json!(hysteresis);
+        assert!(refused(&body).contains("INVALID_HYSTERESIS"), "{body}");
+    }
+}
+
+#[test]
+fn a_key_is_visible_ascii_of_bounded_length() {
+    let key = |text: &str| {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        headers.insert("idempotency-key", value);
+        idempotency_key(&headers)
+    };
+    assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
+    assert_eq!(key("3f2a-1").unwrap().as_deref(), Some("3f2a-1"));
+    for bad in ["", "a b", &"x".repeat(129), "ü"] {
+        assert!(key(bad).is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,287 @@
+//! `/alerts`: the price alerts of the user whose token is given.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema, openapi::RefOr};
+
+use super::{
+    Shared,
+    alert_request::{AlertRequest, checked, idempotency_key},
+    error::{Problem, Problems, described},
+    extract::{Body, Params, Segment},
+    page::{self, List, Page},
+    subject::{Refusals, Subject},
+    wire::Decimal,
+};
+use crate::{
+    model::{AlertCondition, Token},
+    store::{
+        alerts::{AlertLimits, Creation, NewAlert},
+        read::{AlertFilter, AlertRow},
+    },
+};
+
+/// A price alert.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Alert {
+    id: i64,
+    token: String,
+    #[schema(value_type = Side)]
+    condition: AlertCondition,
+    /// In USD.
+    threshold: Decimal,
+    repeat: Repeat,
+    /// How far the price goes back behind the threshold before it may fire again, in USD; `null` when it fires once.
+    #[schema(required)]
+    hysteresis: Option<Decimal>,
+    #[schema(required)]
+    note: Option<String>,
+    /// Whether it may fire, now or later; one that fires once and did is not active.
+    active: bool,
+    /// Whether it fires at the next price for which its condition holds.
+    armed: bool,
+    /// How often it fired.
+    fired: u64,
+    /// The last time, in ms since the Unix epoch; `null` before the first.
+    #[schema(required)]
+    fired_at: Option<i64>,
+    /// In ms since the Unix epoch.
+    created_at: i64,
+}
+
+/// On which side of the threshold it fires; the threshold itself belongs to both.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)] // Describes the condition of the model.
+pub(super) enum Side {
+    Above,
+    Below,
+}
+
+/// Whether it fires again once the price went back by the hysteresis.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Repeat {
+    Once,
+    Always,
+}
+
+impl From<AlertRow> for Alert {
+    fn from(row: AlertRow) -> Self {
+        Self {
+            id: row.id,
+            token: row.token.to_string(),
+            condition: row.condition,
+            threshold: row.threshold.into(),
+            repeat: match row.hysteresis {
+                Some(_) => Repeat::Always,
+                None => Repeat::Once,
+            },
+            hysteresis: row.hysteresis.map(Decimal::from),
+            note: row.note,
+            active: row.active,
+            armed: row.armed,
+            fired: row.fired,
+            fired_at: row.fired_at,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// The problems of a new alert, for the OpenAPI description.
+struct NotCreated;
+
+impl utoipa::IntoResponses for NotCreated {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        [
+            (
+                "409",
+                "The user has as many as there may be (`TOO_MANY_ALERTS`), or the key was used for another alert \
+                 (`IDEMPOTENCY_KEY_REUSED`)",
+            ),
+            ("413", "The body is too long (`PAYLOAD_TOO_LARGE`)"),
+            ("429", "Too many in a short time (`RATE_LIMITED`); see `Retry-After`"),
+        ]
+        .map(|(status, description)| (status.to_owned(), described(description)))
+        .into()
+    }
+}
+
+/// A new price alert
+///
+/// It fires at the first price announced from now on for which its condition holds, or at once when it holds already
+/// (within about a second). A stale price fires nothing; a degraded one does. It is told on `user:SUB` as `price-alert`
+/// until it is acknowledged. The same `Idempotency-Key` with the same body never makes a second one.
+///
+/// Codes of status 400: `INVALID_TOKEN`, `INVALID_CONDITION`, `INVALID_THRESHOLD`, `INVALID_REPEAT`, `INVALID_HYSTERESIS`,
+/// `INVALID_NOTE`, `INVALID_IDEMPOTENCY_KEY`, and `BAD_REQUEST` for a body that is no such object; of 404:
+/// `UNKNOWN_TOKEN`; of 503: `ALERTS_FULL` when all users together have as many as there may be.
+#[utoipa::path(
+    post, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), request_body = AlertRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters")),
+    responses(
+        (status = 200, description = "The alert that was made with this key before", body = Alert),
+        (status = 201, description = "The new alert", body = Alert),
+        NotCreated, Refusals, Problems
+    )
+)]
+pub(super) async fn create_alert(
+    State(state): Shared,
+    Subject(subject): Subject,
+    headers: HeaderMap,
+    Body(request): Body<AlertRequest>,
+) -> Result<Response, Problem> {
+    let config = &state.config.alerts;
+    let new = NewAlert {
+        key: idempotency_key(&headers)?,
+        ..checked(subject, request, config)?
+    };
+    if !state.store.is_tracked(&new.token).await? {
+        return Err(Problem::unknown_token(format!(
+            "{} is not tracked here; /api/v1/tokens lists the tokens",
+            new.token
+        )));
+    }
+    let limits = AlertLimits {
+        per_user: config.per_user,
+        total: config.total,
+        creations: config.creations,
+        window_ms: config.rate_window_ms,
+    };
+    let (status, row) = match state.store.create_alert(&new, &limits).await? {
+        Creation::Made(row) => (StatusCode::CREATED, row),
+        Creation::Known(row) => (StatusCode::OK, row),
+        Creation::KeyReused => {
+            return Err(Problem::conflict(
+                "IDEMPOTENCY_KEY_REUSED",
+                "this Idempotency-Key made another alert, or one that was deleted since; use a new key",
+            ));
+        }
+        Creation::TooMany => {
+            return Err(Problem::conflict(
+                "TOO_MANY_ALERTS",
+                format!(
+                    "a user may have {} active alerts; delete some",
+                    config.per_user
+                ),
+            ));
+        }
+        Creation::TooOften { retry_after_ms } => {
+            return Err(Problem::rate_limited(
+                retry_after_ms,
+                format!(
+                    "a user may make {} alerts in {} ms; the next in {retry_after_ms} ms",
+                    config.creations, config.rate_window_ms
+                ),
+            ));
+        }
+        Creation::Full => {
+            return Err(Problem::full(
+                "ALERTS_FULL",
+                "all users together have as many alerts as this server takes",
+            ));
+        }
+    };
+    let place = format!("/api/v1/alerts/{}", row.id);
+    let mut response = (status, Json(Alert::from(row))).into_response();
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AlertsQuery {
+    /// Only alerts about this token.
+    token: Option<String>,
+    /// Only alerts that may fire, or only those that will not.
+    active: Option<bool>,
+    /// Alerts a page.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// The user's price alerts, newest first
+#[utoipa::path(
+    get, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), params(AlertsQuery),
+    responses((status = 200, description = "A page of alerts", body = Page<Alert>), Refusals, Problems)
+)]
+pub(super) async fn list_alerts(
+    State(state): Shared,
+    Subject(subject): Subject,
+    Params(query): Params<AlertsQuery>,
+) -> Result<Json<Page<Alert>>, Problem> {
+    let limit = page::limit(query.limit, &state.config)?;
+    let token = query
+        .token
+        .map(|token| Segment(token).token())
+        .transpose()?;
+    let list = List::new(format!(
+        "alerts/{subject}/{}/{:?}",
+        token.as_ref().map_or("", Token::as_str),
+        query.active
+    ));
+    let before = list.position(query.cursor.as_deref())?.map(|[id]| id);
+    let filter = AlertFilter {
+        token,
+        active: query.active,
+    };
+    let rows = state
+        .store
+        .read_alerts(&subject, &filter, before, limit + 1)
+        .await?;
+    Ok(Json(list.page(rows, limit, |row| [row.id], Alert::from)))
+}
+
+/// One of the user's price alerts
+#[utoipa::path(
+    get, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
+    params(("id" = i64, Path)),
+    responses((status = 200, description = "The alert", body = Alert), Refusals, Problems)
+)]
+pub(super) async fn read_alert(
+    State(state): Shared,
+    Subject(subject): Subject,
+    segment: Segment,
+) -> Result<Json<Alert>, Problem> {
+    let id = segment.id()?;
+    let row = state.store.read_alert(&subject, id).await?;
+    row.map(|row| Json(Alert::from(row)))
+        .ok_or_else(|| missing(id))
+}
+
+/// Ends one of the user's price alerts
+///
+/// It does not fire any more once this is answered. What it fired before stays until it is acknowledged.
+#[utoipa::path(
+    delete, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
+    params(("id" = i64, Path)),
+    responses((status = 204, description = "It is gone"), Refusals, Problems)
+)]
+pub(super) async fn delete_alert(
+    State(state): Shared,
+    Subject(subject): Subject,
+    segment: Segment,
+) -> Result<StatusCode, Problem> {
+    let id = segment.id()?;
+    match state.store.delete_alert(&subject, id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing(id)),
+    }
+}
+
+/// Somebody else's are not told from those that never were.
+fn missing(id: i64) -> Problem {
+    Problem::not_found(format!("you have no alert {id}"))
+}

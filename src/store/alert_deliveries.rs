@@ -1,0 +1,189 @@
+//! Alerts that fired, kept for their user until one of the user's devices acknowledges them, or for the retention.
+
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::{Store, StoreError, alert_firing::Fired, alerts, prices::status_of};
+use crate::model::{Channel, Event, JsonNumber, PriceAlert, PriceStatus, Update};
+
+/// What a user has not acknowledged, as of one position of the user's channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unacknowledged {
+    /// Seq of the channel's newest update then.
+    pub through: u64,
+    /// The newest of them, oldest first, each as it was announced.
+    pub updates: Vec<Update>,
+}
+
+/// Stores alerts that fired, each with the update that its user's channel got in the same transaction.
+pub async fn insert(
+    transaction: &mut PgConnection,
+    fired: &[Fired],
+    updates: &[Update],
+) -> Result<(), StoreError> {
+    if fired.is_empty() {
+        return Ok(());
+    }
+    fn column<T>(fired: &[Fired], value: impl Fn(&PriceAlert) -> T) -> Vec<T> {
+        fired.iter().map(|fired| value(&fired.alert)).collect()
+    }
+    let subjects: Vec<String> = fired
+        .iter()
+        .map(|fired| fired.subject.to_string())
+        .collect();
+    let seqs: Vec<i64> = updates.iter().map(|update| update.seq as i64).collect();
+    if seqs.len() != fired.len() {
+        return Err(StoreError::Conflict(format!(
+            "{} alerts fired and {} updates tell of them",
+            fired.len(),
+            seqs.len()
+        )));
+    }
+    let moments = fired
+        .iter()
+        .map(|fired| alerts::moment(fired.alert.timestamp))
+        .collect::<Result<Vec<DateTime<Utc>>, _>>()?;
+    let degraded = |alert: &PriceAlert| alert.status == PriceStatus::Degraded;
+    sqlx::query(
+        "INSERT INTO alert_deliveries (id, alert_id, subject, seq, token, condition, threshold, price, status, note,
+             fired_at)
+         SELECT id, alert_id, subject, seq, token, condition, threshold, price,
+                CASE WHEN degraded THEN 'degraded' ELSE 'ok' END, note, fired_at
+         FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::numeric[],
+                     $8::numeric[], $9::boolean[], $10::text[], $11::timestamptz[])
+              AS t (id, alert_id, subject, seq, token, condition, threshold, price, degraded, note, fired_at)",
+    )
+    .bind(column(fired, |alert| alert.id))
+    .bind(column(fired, |alert| alert.alert_id))
+    .bind(subjects)
+    .bind(seqs)
+    .bind(column(fired, |alert| alert.token.to_string()))
+    .bind(column(fired, |alert| alert.condition.name()))
+    .bind(column(fired, |alert| alert.threshold.0.clone()))
+    .bind(column(fired, |alert| alert.price.0.clone()))
+    .bind(column(fired, degraded))
+    .bind(column(fired, |alert| alert.note.as_deref().map(str::to_owned)))
+    .bind(moments)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// What a user has not acknowledged, the newest `most` of it.
+    pub async fn unacknowledged(
+        &self,
+        subject: &str,
+        most: u32,
+    ) -> Result<Unacknowledged, StoreError> {
+        let channel = Channel::User(subject.into());
+        // One statement: what it does not find is after the position that it tells.
+        let query = sqlx::query(
+            "SELECT c.seq AS through, d.* FROM channels c LEFT JOIN LATERAL (
+                 SELECT * FROM alert_deliveries WHERE subject = $2 ORDER BY id DESC LIMIT $3) d ON true
+             WHERE c.name = $1 ORDER BY d.id",
+        )
+        .bind(channel.to_string())
+        .bind(subject)
+        .bind(i64::from(most))
+        .fetch_all(&self.live);
+        let mut found = Unacknowledged {
+            through: 0,
+            updates: Vec::new(),
+        };
+        for row in &self.answered(query).await? {
+            found.through = row.try_get::<i64, _>("through")?.unsigned_abs();
+            if row.try_get::<Option<i64>, _>("id")?.is_some() {
+                found.updates.push(update(channel.clone(), row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets deliveries of a user: one of the devices has them. Ids that are not the user's, or that are gone
+    /// already, do nothing. Returns how many were there.
+    pub async fn acknowledge(&self, subject: &str, ids: &[i64]) -> Result<u64, StoreError> {
+        let query =
+            sqlx::query("DELETE FROM alert_deliveries WHERE subject = $1 AND id = ANY ($2)")
+                .bind(subject)
+                .bind(ids)
+                .execute(&self.live);
+        let gone = self.answered(query).await?.rows_affected();
+        metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(gone);
+        Ok(gone)
+    }
+
+    /// Deletes deliveries that nobody acknowledged for `older_than_ms`, unless that is 0, and of each user all but the
+    /// newest `keep`; at most `limit` in one call. Returns how many went.
+    pub async fn prune_deliveries(
+        &self,
+        older_than_ms: i64,
+        keep: u32,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM alert_deliveries WHERE id IN (
+                 SELECT id FROM (
+                     SELECT id, fired_at, row_number() OVER (PARTITION BY subject ORDER BY id DESC) AS place
+                     FROM alert_deliveries) kept
+                 WHERE place > $2 OR ($1 > 0 AND fired_at < now() - $1 * interval '1 millisecond')
+                 LIMIT $3)",
+        )
+        .bind(older_than_ms)
+        .bind(i64::from(keep))
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Describes what this store counts.
+pub(super) fn describe() {
+    metrics::describe_counter!(
+        "chaincast_store_alerts_acknowledged_total",
+        "Fired alerts that users acknowledged"
+    );
+    metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(0);
+}
+
+/// A delivery as it was announced.
+fn update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
+    let event = Event::PriceAlert(delivery(row)?);
+    let data = serde_json::to_string(&event).map_err(|error| corrupt(error.to_string()))?;
+    Ok(Update {
+        channel,
+        seq: row.try_get::<i64, _>("seq")?.unsigned_abs(),
+        event: event.name().into(),
+        data: data.into(),
+    })
+}
+
+/// A whole row of `alert_deliveries`.
+pub(super) fn delivery(row: &PgRow) -> Result<PriceAlert, StoreError> {
+    let (threshold, price): (BigDecimal, BigDecimal) =
+        (row.try_get("threshold")?, row.try_get("price")?);
+    let (status, note): (&str, Option<&str>) = (row.try_get("status")?, row.try_get("note")?);
+    let fired_at: DateTime<Utc> = row.try_get("fired_at")?;
+    Ok(PriceAlert {
+        id: row.try_get("id")?,
+        alert_id: row.try_get("alert_id")?,
+        token: alerts::token(row)?,
+        condition: alerts::condition(row)?,
+        threshold: JsonNumber(threshold),
+        price: JsonNumber(price),
+        status: status_of(status).ok_or_else(|| corrupt(format!("status {status:?}")))?,
+        note: note.map(Arc::from),
+        timestamp: fired_at.timestamp_millis(),
+    })
+}
+
+fn corrupt(reason: String) -> StoreError {
+    StoreError::Corrupt {
+        what: "delivery of an alert",
+        reason,
+    }
+}
