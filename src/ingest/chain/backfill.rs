@@ -216,6 +216,7 @@ impl Session<'_> {
                         announce_from: u64::MAX,
                     })
                     .await?;
+                    ready.free();
                 }
                 Some(Err(Broken::Node(error))) => return Err(parts.node_failed(error)),
                 Some(Err(Broken::Store(error))) => return Err(error.into()),

@@ -135,6 +135,7 @@ impl Session<'_> {
                         announce_from,
                     })
                     .await?;
+                    ready.free();
                     parts
                         .metrics
                         .stands(self.head.map(|head| head.number), Some(node_head));

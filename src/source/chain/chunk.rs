@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
+    roomy::Roomy,
     verify::{CHECKS, Times, verify_timed},
     wire::{RawHeader, RawReceipt},
 };
@@ -129,7 +130,7 @@ impl Node {
             .run(move || {
                 let began = Instant::now();
                 let headers: Vec<Option<RawHeader>> = node.answers(BLOCKS, count, &blocks)?;
-                let receipts: Option<Vec<Option<Vec<RawReceipt>>>> = match receipts {
+                let receipts: Option<Vec<Option<Roomy<RawReceipt>>>> = match receipts {
                     Some(receipts) => match node.answers(RECEIPTS, count, &receipts) {
                         Err(error) if error.is_unknown_method() => None,
                         answers => Some(answers?),
@@ -156,7 +157,8 @@ impl Node {
                 .into_iter()
                 .zip(from..)
                 .map(|(given, number)| {
-                    self.present(given, || format!("the receipts of block {number}"))
+                    let given = self.present(given, || format!("the receipts of block {number}"));
+                    given.map(|Roomy(receipts)| receipts)
                 })
                 .collect::<Result<Vec<_>, _>>()?,
             None => {

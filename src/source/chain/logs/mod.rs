@@ -26,6 +26,7 @@ use self::{
 use super::{
     CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted,
     chunk::Workers,
+    roomy::Roomy,
     verify::{Times, block_hash},
 };
 use crate::model::{BlockRef, IndexedBlock};
@@ -146,8 +147,10 @@ impl Node {
         let (read, queued) = workers
             .run(move || {
                 let began = Instant::now();
-                let logs = node.answers(LOGS, 1, &body)?.pop().flatten();
-                let logs = node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
+                let logs = node.answers::<Roomy<PlacedLog>>(LOGS, 1, &body)?;
+                let logs = logs.into_iter().next().flatten();
+                let Roomy(logs) =
+                    node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
                 let logs =
                     by_block(logs, from, count).map_err(|reason| node.bad_answer(LOGS, reason))?;
                 Ok::<_, NodeError>((logs, began.elapsed()))
