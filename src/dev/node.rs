@@ -19,7 +19,9 @@ use crate::model::Secret;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may wait for its block.
 const MINE_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(10);
+/// A transaction that leaves the pool for a block is for a moment in neither; one that is unknown for this long is gone.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 /// Enough for each of the demo's transactions, so that none has to be estimated against a state that changes.
 const GAS_LIMIT: u64 = 2_000_000;
 
@@ -214,6 +216,7 @@ impl Node {
         let deadline = Instant::now() + MINE_TIMEOUT;
         let mut receipts = Vec::with_capacity(hashes.len());
         for &hash in hashes {
+            let mut unknown_since = None;
             let receipt = loop {
                 let receipt: Option<Receipt> =
                     self.request("eth_getTransactionReceipt", (hash,)).await?;
@@ -222,7 +225,11 @@ impl Node {
                 }
                 let known: Option<Value> =
                     self.request("eth_getTransactionByHash", (hash,)).await?;
-                if known.is_none() {
+                unknown_since = match known {
+                    Some(_) => None,
+                    None => unknown_since.or_else(|| Some(Instant::now())),
+                };
+                if unknown_since.is_some_and(|since| since.elapsed() >= FORGOTTEN_AFTER) {
                     return Err(DevError::Dropped(hash));
                 }
                 if Instant::now() >= deadline {

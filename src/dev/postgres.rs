@@ -105,6 +105,12 @@ impl PrivatePostgres {
         self.child.stop(STOP_PATIENCE).await
     }
 
+    /// Ends it at once, as by a crash, and waits until it is gone: its directory can be removed then.
+    #[cfg(test)]
+    pub(crate) fn abort(self) {
+        self.child.end_now(Signal::SIGQUIT);
+    }
+
     async fn ensure_database(&self) -> Result<(), DevError> {
         let mut connection = self.connect().await?;
         let exists: bool =
