@@ -257,11 +257,14 @@ async fn a_client_that_says_nothing_is_closed_with_4000() {
         tokio::pin!(silent);
         loop {
             tokio::select! {
-                ended = &mut silent => break ended.unwrap().ok(),
+                ended = &mut silent => {
+                    ended.unwrap().ok();
+                    break;
+                }
                 _ = lively.event("heartbeat") => {}
             }
         }
-    };
+    }
     assert!(all.windows(2).any(|w| w == [0x89, 0x00]), "it was pinged");
     assert!(
         all.windows(4)
