@@ -105,6 +105,8 @@ async fn run(run: Run) {
     let mut gateway = GatewayConfig {
         ring_updates: run.ring_updates,
         replay_updates: run.replay_updates,
+        // Clients answer pings when they read, which may be late where all share a slow machine.
+        ping_timeout_ms: 120_000,
         ..GatewayConfig::default()
     };
     gateway.limits.requests = 10_000;

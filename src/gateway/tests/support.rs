@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 };
 
 /// Far more than anything takes, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The committed log, in memory. Clones share it.
 #[derive(Clone, Default)]

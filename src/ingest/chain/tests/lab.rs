@@ -25,9 +25,17 @@ pub(super) struct Lab {
     bus: Bus,
     _tasks: Tasks,
     _failures: Failures,
-    // Fields are dropped in order: the server ends before its directory goes.
-    _postgres: PrivatePostgres,
+    postgres: Option<PrivatePostgres>,
     _dir: Dir,
+}
+
+/// Ends the server before its directory goes.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(postgres) = self.postgres.take() {
+            postgres.abort();
+        }
+    }
 }
 
 impl Lab {
@@ -50,7 +58,7 @@ impl Lab {
             bus,
             _tasks: tasks,
             _failures: failures,
-            _postgres: postgres,
+            postgres: Some(postgres),
             _dir: dir,
         }
     }
