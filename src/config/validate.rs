@@ -361,6 +361,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be above 0",
     );
     check(
+        limits.watches_per_address > 0,
+        "gateway.limits.watches_per_address",
+        "must be above 0",
+    );
+    check(
+        limits.watches_per_subject > 0,
+        "gateway.limits.watches_per_subject",
+        "must be above 0",
+    );
+    check(
         limits.backlog_bytes >= 16_384,
         "gateway.limits.backlog_bytes",
         "must be at least 16384",

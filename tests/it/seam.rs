@@ -55,6 +55,7 @@ impl Stage {
             first_chain: 31_337,
             chain_ids: vec![31_337],
             tokens: ["ETH", "BTC", "LINK"].map(|t| t.parse().unwrap()).into(),
+            transactions: true,
             contracts: Default::default(),
         };
         let feed = bus.feed().await.unwrap();

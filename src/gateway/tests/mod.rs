@@ -12,5 +12,6 @@ mod slow;
 mod socketio;
 mod stream;
 mod support;
+mod watchers;
 mod wire;
 mod writers;

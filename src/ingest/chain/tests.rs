@@ -16,3 +16,4 @@ mod scripts;
 mod stage;
 mod stored;
 mod watched;
+mod watches;
