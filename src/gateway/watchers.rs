@@ -185,6 +185,13 @@ impl Watchers {
         }
     }
 
+    /// Whether anybody is subscribed to anything watched.
+    #[cfg(test)]
+    pub(super) fn are_held(&self) -> bool {
+        let counts = self.0.counts.lock();
+        counts.channels.values().any(|used| used.holders > 0)
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let counts = self.0.counts.lock();
@@ -293,7 +300,7 @@ impl Charge {
     }
 
     /// The watch did not begin.
-    pub fn cancel(mut self: Box<Self>) {
+    pub fn cancel(mut self) {
         self.left = Left::Never;
     }
 }

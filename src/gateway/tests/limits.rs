@@ -175,11 +175,11 @@ fn address(number: u8) -> String {
     format!("address:0x{}", format!("{number:02x}").repeat(20))
 }
 
-/// Waits until no session is open.
+/// Waits until nothing that is watched has a subscriber.
 async fn all_gone(world: &World) {
     let hub = world.gateway.context.hub();
     let gone = async {
-        while hub.session_counts() != [0; 3] {
+        while hub.watchers().are_held() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
