@@ -143,7 +143,7 @@ impl Child {
         })
     }
 
-    /// Sends `signal` and waits until the process has ended, by blocking: for tests that end where nothing can be awaited.
+    /// Sends `signal` and blocks until the process has ended: for tests that end where nothing can be awaited.
     #[cfg(test)]
     pub(super) fn end_now(&self, signal: Signal) {
         self.signal(signal);

@@ -22,7 +22,7 @@ const MINE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first wait for a receipt, doubled up to the longest: a node that mines at once has it soon.
 const FIRST_POLL: Duration = Duration::from_millis(5);
 const LONGEST_POLL: Duration = Duration::from_millis(50);
-/// A transaction that leaves the pool for a block is for a moment in neither; one that is unknown for this long is gone.
+/// On its way from the pool to a block a transaction is in neither for a moment; one unknown for this long is gone.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 /// Enough for each of the demo's transactions, so that none has to be estimated against a state that changes.
 const GAS_LIMIT: u64 = 2_000_000;
