@@ -91,6 +91,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.index_memory_bytes",
         "must be 1048576 to 68719476736",
     );
+    check(
+        (1_000..=86_400_000).contains(&config.database.defer_stalled_ms),
+        "database.defer_stalled_ms",
+        "must be 1000 to 86400000",
+    );
+    check(
+        (100..=600_000).contains(&config.database.index_watch_ms),
+        "database.index_watch_ms",
+        "must be 100 to 600000",
+    );
 
     check(
         !config.chains.is_empty(),

@@ -8,6 +8,7 @@ mod follow;
 mod gate;
 mod inverse;
 mod lab;
+mod large;
 mod modes;
 mod property;
 mod providers;

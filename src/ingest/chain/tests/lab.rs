@@ -40,13 +40,18 @@ impl Drop for Lab {
 
 impl Lab {
     pub(super) async fn new() -> Self {
+        Self::with(StoreConfig::default()).await
+    }
+
+    /// With these settings of the database.
+    pub(super) async fn with(settings: StoreConfig) -> Self {
         let dir = Dir::new("lab");
         let postgres = PrivatePostgres::start(&dir.path().join("db"))
             .await
             .unwrap();
         let database = StoreConfig {
             url: Secret::new(postgres.url()),
-            ..Default::default()
+            ..settings
         };
         let store = Store::connect(&database).await.unwrap();
         let (tasks, failures) = Tasks::new();
