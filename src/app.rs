@@ -22,6 +22,7 @@ use crate::{
     config::{Config, ConfigError},
     gateway::{Gateway, GatewayError, KnownChannels},
     ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
+    model::IndexMode,
     page, server,
     shutdown::{Failures, TaskFailure, Tasks},
     source::{
@@ -110,6 +111,10 @@ impl App {
                     .iter()
                     .map(|token| token.symbol.clone())
                     .collect(),
+                transactions: config
+                    .chains
+                    .iter()
+                    .any(|chain| chain.index == IndexMode::Blocks),
                 contracts: contract_channels(&config.contracts()?),
             };
             let feed = bus.feed().await?;

@@ -15,6 +15,8 @@ pub const TABLES: [&str; 4] = ["blocks", "transactions", "logs", "transfers"];
 pub struct Database<'a> {
     postgres: &'a Postgres,
     pub url: String,
+    /// Of the database, as the server numbers them.
+    oid: i64,
     connection: PgConnection,
 }
 
@@ -33,8 +35,6 @@ pub struct Moment {
     pub height: Option<i64>,
     /// Whether PostgreSQL works on something, rather than waiting for the client.
     pub busy: bool,
-    /// Names of the constraints and indexes that are there.
-    pub names: BTreeSet<String>,
 }
 
 impl<'a> Database<'a> {
@@ -44,11 +44,15 @@ impl<'a> Database<'a> {
 
     fn open(postgres: &'a Postgres, url: String) -> Self {
         let connection = postgres.runtime.block_on(PgConnection::connect(&url));
-        Self {
+        let mut database = Self {
             postgres,
             url,
+            oid: 0,
             connection: connection.expect("the database is there"),
-        }
+        };
+        database.oid = database
+            .number("SELECT oid::bigint FROM pg_database WHERE datname = current_database()");
+        database
     }
 
     pub fn execute(&mut self, statement: &str) {
@@ -74,25 +78,33 @@ impl<'a> Database<'a> {
         crate::usage::parent_of(own as u32)
     }
 
-    /// One look at a load, made cheap: it is had many times a second.
+    /// One look at a load, made cheap: it is had many times a second, on the cores that are measured.
     pub fn look(&mut self) -> Moment {
-        const QUERY: &str = "SELECT greatest((SELECT max(number) FROM blocks), (SELECT max(head_number) FROM chains)) AS height,
-             EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-                 AND backend_type = 'client backend' AND state = 'active'
-                 AND wait_event_type IS DISTINCT FROM 'Client') AS busy,
-             ARRAY(SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                   WHERE i.indrelid = ANY ($1::regclass[])
-                   UNION SELECT conname::text FROM pg_constraint WHERE conrelid = ANY ($1::regclass[])) AS names";
+        const QUERY: &str = "SELECT (SELECT max(head_number) FROM chains) AS height,
+             EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE datid = $1::bigint::oid AND pid <> pg_backend_pid()
+                 AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client') AS busy";
         let asked = sqlx::query(QUERY)
-            .bind(TABLES.map(str::to_owned).to_vec())
+            .bind(self.oid)
             .fetch_one(&mut self.connection);
         let row = self.postgres.runtime.block_on(asked);
         let row = row.expect("the tables are there");
         Moment {
             height: row.get("height"),
             busy: row.get("busy"),
-            names: row.get::<Vec<String>, _>("names").into_iter().collect(),
         }
+    }
+
+    /// Names of the constraints and indexes that are there now.
+    pub fn names(&mut self) -> BTreeSet<String> {
+        const QUERY: &str =
+            "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+             WHERE i.indrelid = ANY ($1::regclass[])
+             UNION SELECT conname::text FROM pg_constraint WHERE conrelid = ANY ($1::regclass[])";
+        let asked = sqlx::query_scalar::<_, String>(QUERY)
+            .bind(TABLES.map(str::to_owned).to_vec())
+            .fetch_all(&mut self.connection);
+        let names = self.postgres.runtime.block_on(asked);
+        names.expect("the tables are there").into_iter().collect()
     }
 
     /// Everything that a migrated database has on the tables.

@@ -55,6 +55,7 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
         tokens: (0..tokens)
             .map(|number| message::token(number).parse().expect("it is a symbol"))
             .collect(),
+        transactions: true,
         contracts: Default::default(),
     };
     let feed = bus.feed().await.expect("the store answers");

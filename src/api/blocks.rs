@@ -91,6 +91,7 @@ impl Block {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BlocksQuery {
     /// EIP-155 id; the first configured chain when left out.
@@ -138,6 +139,7 @@ pub(super) async fn list_blocks(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ChainQuery {
     /// EIP-155 id; the first configured chain when left out.

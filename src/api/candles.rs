@@ -87,6 +87,7 @@ impl From<read::Candle> for Candle {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CandlesQuery {
     /// EIP-155 id of a configured chain; prices are the same whichever it is.

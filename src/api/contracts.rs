@@ -140,8 +140,19 @@ impl ContractEvent {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ContractsQuery {
+    /// EIP-155 id: only contracts on that chain; of all chains when left out.
+    chain: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
+    /// EIP-155 id of the chain that the contract is on; its own when left out.
+    chain: Option<u64>,
     /// Only events of that name, in any case; overloads have one name.
     #[param(example = "Transfer")]
     event: Option<String>,
@@ -160,13 +171,18 @@ pub(super) struct EventsQuery {
 
 /// The configured contracts, and how far each is decoded
 #[utoipa::path(
-    get, path = "/api/v1/contracts", tag = "contracts",
+    get, path = "/api/v1/contracts", tag = "contracts", params(ContractsQuery),
     responses((status = 200, description = "All contracts, on one page", body = Page<Contract>), Problems)
 )]
-pub(super) async fn list_contracts(State(state): Shared) -> Result<Json<Page<Contract>>, Problem> {
-    let rows = state.store.read_contracts().await?;
+pub(super) async fn list_contracts(
+    State(state): Shared,
+    Params(query): Params<ContractsQuery>,
+) -> Result<Json<Page<Contract>>, Problem> {
+    let chain = query.chain.map(|id| state.chain(Some(id))).transpose()?;
+    let rows = state.store.read_contracts().await?.into_iter();
+    let asked = rows.filter(|row| chain.is_none_or(|chain| row.chain_id == chain));
     Ok(Json(Page {
-        data: rows.into_iter().map(Contract::from).collect(),
+        data: asked.map(Contract::from).collect(),
         next: None,
     }))
 }
@@ -185,6 +201,7 @@ pub(super) async fn list_contract_events(
     Segment(name): Segment,
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Page<ContractEvent>>, Problem> {
+    let chain = query.chain.map(|id| state.chain(Some(id))).transpose()?;
     let limit = page::limit(query.limit, &state.config)?;
     // No name has a NUL, and PostgreSQL takes no text with one.
     let found = match name.contains('\0') {
@@ -197,6 +214,12 @@ pub(super) async fn list_contract_events(
             shortened(&name)
         )));
     };
+    if let Some(chain) = chain.filter(|chain| *chain != contract.chain_id) {
+        return Err(Problem::not_found(format!(
+            "contract {:?} is on chain {}, not on {chain}",
+            contract.name, contract.chain_id
+        )));
+    }
     let filter = ContractEventFilter {
         event: query
             .event

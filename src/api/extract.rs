@@ -5,9 +5,10 @@ use std::str::FromStr;
 use axum::{
     body::to_bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::{
     ApiState,
@@ -15,10 +16,11 @@ use super::{
 };
 use crate::model::{Address, B256, ChainId, Token};
 
-/// Query parameters. Unknown ones are ignored.
+/// Query parameters. Unknown ones are refused: what somebody misspelt would be answered as if it was never asked.
+/// `T` must deny unknown fields.
 pub(super) struct Params<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+impl<T: DeserializeOwned + IntoParams, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -26,6 +28,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             Ok(Query(params)) => Ok(Self(params)),
             // Its text ends with the parameter's name and what was wrong with it.
             Err(rejection) => {
+                if let Some(problem) = unknown_parameter::<T>(&parts.uri) {
+                    return Err(problem);
+                }
                 let text = rejection.body_text();
                 let reason = text
                     .rsplit_once("query string: ")
@@ -38,6 +43,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             }
         }
     }
+}
+
+/// What is wrong with a query that has a parameter which `T` does not.
+fn unknown_parameter<T: IntoParams>(uri: &Uri) -> Option<Problem> {
+    let known: Vec<String> = T::into_params(|| None)
+        .into_iter()
+        .map(|parameter| parameter.name)
+        .collect();
+    let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let (name, _) = given.iter().find(|(name, _)| !known.contains(name))?;
+    let name = shortened(name);
+    let detail = format!(
+        "there is no query parameter {name:?} here; known are: {}",
+        known.join(", ")
+    );
+    Some(Problem::bad_parameter(name, detail))
 }
 
 /// The parameter that a rejection names: `limit: invalid digit…`, or "duplicate field `limit`". Only names of fields

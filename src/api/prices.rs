@@ -222,6 +222,7 @@ impl From<TickRow> for Tick {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TicksQuery {
     /// EIP-155 id of a configured chain; ticks of all chains and venues are listed whichever it is.

@@ -180,6 +180,7 @@ async fn missing(store: &Store, chain: ChainId, hash: B256) -> Result<Problem, P
 
 /// Parameters of a list that has no filter.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// EIP-155 id; the first configured chain when left out.

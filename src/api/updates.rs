@@ -67,6 +67,7 @@ pub(super) struct Updates {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UpdatesQuery {
     /// EIP-155 id: with `new-block`, the chain whose blocks are meant.

@@ -1,5 +1,7 @@
 //! Committed updates that are no longer in a hub's memory.
 
+use std::{sync::Arc, time::Duration};
+
 use crate::{
     model::{Channel, Token, Update, now_ms},
     store::{Store, StoreError, alert_deliveries::Unacknowledged, updates::Extent},
@@ -21,11 +23,14 @@ pub struct StaleSource {
 #[derive(Clone)]
 pub struct History {
     store: Store,
+    /// Whose watches are begun by this and its clones.
+    watcher: Arc<str>,
 }
 
 impl History {
     pub(super) fn new(store: Store) -> Self {
-        Self { store }
+        let watcher = format!("{:032x}", rand::random::<u128>()).into();
+        Self { store, watcher }
     }
 
     /// The id under which seqs mean something.
@@ -58,7 +63,18 @@ impl History {
         seconds: u64,
         most: u64,
     ) -> Result<Vec<Option<u64>>, StoreError> {
-        self.store.watch(channels, seconds, most).await
+        self.store
+            .watch(channels, seconds, most, &self.watcher)
+            .await
+    }
+
+    /// See [`Store::let_go`].
+    pub async fn let_go(
+        &self,
+        channels: &[Channel],
+        rest: Duration,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.store.let_go(channels, rest, &self.watcher).await
     }
 
     /// See [`Store::unacknowledged`].

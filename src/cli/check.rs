@@ -1,4 +1,7 @@
 //! `chaincast check`: validates the configuration and every connection that it names, and says what is wrong where.
+//!
+//! A provider that cannot be used now is a warning as long as others serve its chain without it; what is configured
+//! wrongly is a failure, whoever else serves.
 
 use std::fmt::Display;
 
@@ -11,7 +14,7 @@ use crate::{
         auth::{AuthError, Authenticator},
     },
     model::{B256, ChainId},
-    source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Tag},
+    source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Role, Tag, Work},
     store::{Store, StoreConfig, StoreError, chain},
 };
 
@@ -38,20 +41,7 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     };
     report.line("database", answer);
     for chain in &config.chains {
-        let providers = chain.named_providers();
-        let several = providers.len() > 1;
-        for (name, provider) in &providers {
-            let what = match several {
-                true => format!("chain {} at {name}", chain.chain_id),
-                false => format!("chain {}", chain.chain_id),
-            };
-            let answer = node(chain, name, provider, store.as_ref()).await;
-            report.line(&what, answer);
-            if provider.ws_url.is_some() {
-                let answer = new_heads(chain, provider).await;
-                report.line(&format!("{what} newHeads"), answer);
-            }
-        }
+        report.chain(&checked(chain, store.as_ref()).await);
     }
     if config.bus.kind == bus::BusKind::Redis {
         report.line(
@@ -76,6 +66,72 @@ struct Report {
     failed: usize,
 }
 
+/// What was found out about one provider of a chain.
+struct Checked {
+    role: Role,
+    /// What was looked at, and how it went.
+    lines: Vec<(String, Result<String, Fault>)>,
+}
+
+/// What is wrong with a provider.
+enum Fault {
+    /// It cannot be used now.
+    Away(String),
+    /// Nothing but another configuration helps.
+    Wrong(String),
+}
+
+impl Checked {
+    fn is_good(&self) -> bool {
+        self.lines.iter().all(|(_, result)| result.is_ok())
+    }
+}
+
+/// Whether those that are good do all the work of a chain. Work for which none is configured is any one's.
+fn is_served(providers: &[Checked]) -> bool {
+    [Work::Live, Work::History].iter().all(|work| {
+        let configured = providers.iter().any(|one| one.role.does(*work));
+        let mut good = providers.iter().filter(|one| one.is_good());
+        good.any(|one| !configured || one.role.does(*work))
+    })
+}
+
+/// Asks every provider of a chain.
+async fn checked(chain: &ChainConfig, store: Option<&Store>) -> Vec<Checked> {
+    let providers = chain.named_providers();
+    let several = providers.len() > 1;
+    let mut all = Vec::with_capacity(providers.len());
+    for (name, provider) in &providers {
+        let what = match several {
+            true => format!("chain {} at {name}", chain.chain_id),
+            false => format!("chain {}", chain.chain_id),
+        };
+        let answer = node(chain, name, provider, store).await;
+        let mut lines = vec![(what.clone(), answer)];
+        if provider.ws_url.is_some() {
+            let answer = new_heads(chain, provider).await.map_err(Fault::of);
+            lines.push((format!("{what} newHeads"), answer));
+        }
+        all.push(Checked {
+            role: provider.role,
+            lines,
+        });
+    }
+    all
+}
+
+impl Fault {
+    fn of(error: NodeError) -> Self {
+        let text = error.to_string();
+        match error {
+            NodeError::Url { .. }
+            | NodeError::WrongChain { .. }
+            | NodeError::WrongGenesis { .. } => Self::Wrong(text),
+            _ => Self::Away(text),
+        }
+    }
+}
+
 impl Report {
     fn line<E: Display>(&mut self, what: &str, result: Result<String, E>) {
         let (mark, text) = match result {
@@ -86,6 +142,20 @@ impl Report {
             }
         };
         println!("{mark} {what}: {text}");
+    }
+
+    fn chain(&mut self, providers: &[Checked]) {
+        let served = is_served(providers);
+        for (what, result) in providers.iter().flat_map(|one| &one.lines) {
+            match result {
+                Ok(text) => self.line(what, Ok::<_, String>(text.clone())),
+                Err(Fault::Away(text)) if served => {
+                    let mark = self.paint.yellow("warn");
+                    println!("{mark} {what}: {text}; the chain is served without it");
+                }
+                Err(Fault::Away(text) | Fault::Wrong(text)) => self.line(what, Err(text)),
+            }
+        }
     }
 }
 
@@ -108,21 +178,20 @@ async fn node(
     name: &str,
     provider: &ProviderConfig,
     store: Option<&Store>,
-) -> Result<String, String> {
-    let told = |error: NodeError| error.to_string();
-    let node = Node::of(chain, name, provider).map_err(told)?;
-    let genesis = node.genesis_hash().await.map_err(told)?;
-    let head = node.tagged(Tag::Latest).await.map_err(told)?;
+) -> Result<String, Fault> {
+    let node = Node::of(chain, name, provider).map_err(Fault::of)?;
+    let genesis = node.genesis_hash().await.map_err(Fault::of)?;
+    let head = node.tagged(Tag::Latest).await.map_err(Fault::of)?;
     if let Some(store) = store {
         let stored = stored_genesis(store, chain.chain_id)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Fault::Wrong(error.to_string()))?;
         if let Some(stored) = stored.filter(|stored| *stored != genesis) {
-            return Err(format!(
+            return Err(Fault::Wrong(format!(
                 "{} serves another chain than the database indexes: genesis hash {genesis}, stored is {stored}; \
                  point rpc_url or database.url at the right one",
                 node.shown_url()
-            ));
+            )));
         }
     }
     let head = head.map_or("no block yet".to_owned(), |head| {

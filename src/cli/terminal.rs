@@ -43,6 +43,10 @@ impl Paint {
         self.wrap("32", text)
     }
 
+    pub fn yellow(self, text: impl std::fmt::Display) -> String {
+        self.wrap("33", text)
+    }
+
     pub fn red(self, text: impl std::fmt::Display) -> String {
         self.wrap("31", text)
     }

@@ -96,6 +96,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.index_memory_bytes",
         "must be 1048576 to 68719476736",
     );
+    check(
+        (1_000..=86_400_000).contains(&config.database.defer_stalled_ms),
+        "database.defer_stalled_ms",
+        "must be 1000 to 86400000",
+    );
+    check(
+        (100..=600_000).contains(&config.database.index_watch_ms),
+        "database.index_watch_ms",
+        "must be 100 to 600000",
+    );
 
     check(
         !config.chains.is_empty(),
@@ -373,6 +383,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     check(
         limits.connections_per_address > 0,
         "gateway.limits.connections_per_address",
+        "must be above 0",
+    );
+    check(
+        limits.watches_per_address > 0,
+        "gateway.limits.watches_per_address",
+        "must be above 0",
+    );
+    check(
+        limits.watches_per_subject > 0,
+        "gateway.limits.watches_per_subject",
         "must be above 0",
     );
     check(

@@ -30,9 +30,9 @@ const KEPT_LINES: usize = 12;
 /// A longer line is cut in pieces, in bytes.
 const LINE_LIMIT: u64 = 4_096;
 /// How long a killed process may take to disappear.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the last output of an ended process is waited for.
-const OUTPUT_PATIENCE: Duration = Duration::from_millis(250);
+const OUTPUT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running child. Dropping it sends the graceful signal and does not wait.
 pub(super) struct Child {
@@ -141,6 +141,16 @@ impl Child {
             status: "it does not even end when killed".into(),
             log: self.last_words(),
         })
+    }
+
+    /// Sends `signal` and blocks until the process has ended: for tests that end where nothing can be awaited.
+    #[cfg(test)]
+    pub(super) fn end_now(&self, signal: Signal) {
+        self.signal(signal);
+        let deadline = Instant::now() + KILL_PATIENCE;
+        while !*self.reaped.lock() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     async fn ended_within(&mut self, patience: Duration) -> bool {

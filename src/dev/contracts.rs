@@ -290,11 +290,15 @@ impl Deployer {
         for transaction in transactions {
             hashes.push(self.node.send(transaction).await?);
         }
-        // Spares the wait for the next interval; a node that does not know the method mines in its own time.
-        self.node
-            .request::<_, serde_json::Value>("evm_mine", ())
-            .await
-            .ok();
+        // Spares the wait for the next interval; a node that does not know the method mines in its own time. One that
+        // mines each transaction at once would be at the same blocks twice, and may mine an empty one later.
+        let at_once = self.node.request("anvil_getAutomine", ()).await;
+        if !at_once.unwrap_or(false) {
+            self.node
+                .request::<_, serde_json::Value>("evm_mine", ())
+                .await
+                .ok();
+        }
         self.node.mined(&hashes).await?;
         Ok(hashes)
     }

@@ -31,7 +31,9 @@ mod server_user;
 mod settings;
 mod synthetic_node;
 #[cfg(test)]
-mod test_dir;
+pub(crate) mod test_dir;
+#[cfg(test)]
+pub(crate) mod test_port;
 pub mod venue;
 mod walk;
 

@@ -19,7 +19,11 @@ use crate::model::Secret;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may wait for its block.
 const MINE_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+/// The first wait for a receipt, doubled up to the longest: a node that mines at once has it soon.
+const FIRST_POLL: Duration = Duration::from_millis(5);
+const LONGEST_POLL: Duration = Duration::from_millis(50);
+/// On its way from the pool to a block a transaction is in neither for a moment; one unknown for this long is gone.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 /// Enough for each of the demo's transactions, so that none has to be estimated against a state that changes.
 const GAS_LIMIT: u64 = 2_000_000;
 
@@ -213,7 +217,9 @@ impl Node {
     pub(super) async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Receipt>, DevError> {
         let deadline = Instant::now() + MINE_TIMEOUT;
         let mut receipts = Vec::with_capacity(hashes.len());
+        let mut poll = FIRST_POLL;
         for &hash in hashes {
+            let mut unknown_since = None;
             let receipt = loop {
                 let receipt: Option<Receipt> =
                     self.request("eth_getTransactionReceipt", (hash,)).await?;
@@ -222,7 +228,11 @@ impl Node {
                 }
                 let known: Option<Value> =
                     self.request("eth_getTransactionByHash", (hash,)).await?;
-                if known.is_none() {
+                unknown_since = match known {
+                    Some(_) => None,
+                    None => unknown_since.or_else(|| Some(Instant::now())),
+                };
+                if unknown_since.is_some_and(|since| since.elapsed() >= FORGOTTEN_AFTER) {
                     return Err(DevError::Dropped(hash));
                 }
                 if Instant::now() >= deadline {
@@ -231,7 +241,8 @@ impl Node {
                         waited: MINE_TIMEOUT,
                     });
                 }
-                sleep(POLL).await;
+                sleep(poll).await;
+                poll = (poll * 2).min(LONGEST_POLL);
             };
             if receipt.status.is_zero() {
                 return Err(DevError::Reverted(hash));

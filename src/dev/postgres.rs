@@ -18,6 +18,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// A fast shutdown ends with writing what is dirty.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
+/// What the server says while processes of an earlier one hold its memory.
+const STILL_ATTACHED: &str = "pre-existing shared memory block";
+const RETRY: Duration = Duration::from_millis(100);
 /// SIGINT: PostgreSQL's fast shutdown, which disconnects clients and keeps everything committed.
 const FAST_SHUTDOWN: Signal = Signal::SIGINT;
 
@@ -38,30 +41,18 @@ impl PrivatePostgres {
             stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_PATIENCE).await?;
         }
         cluster.remove_stale_locks()?;
-
-        let mut command = cluster.command("postgres");
-        command
-            .arg("-D")
-            .arg(&cluster.data)
-            .args(["-p", &PORT.to_string(), "-c", "listen_addresses="])
-            .arg("-c")
-            // Quoted, as it is a list.
-            .arg(format!(
-                "unix_socket_directories=\"{}\"",
-                cluster.sockets.display()
-            ))
-            // Tests share one server.
-            .args(["-c", "max_connections=200"]);
-        let (mut child, _) = Child::spawn("postgres", command, FAST_SHUTDOWN).await?;
-        tokio::select! {
-            ready = ready(&cluster, child.pid()) => {
-                if !ready {
-                    let log = child.last_words();
-                    return Err(DevError::NotReady { program: "postgres", waited: START_PATIENCE, log });
+        let deadline = Instant::now() + STOP_PATIENCE;
+        let child = loop {
+            match launch(&cluster).await {
+                // A server was killed: its processes notice that by themselves, and end.
+                Err(DevError::Exited { log, .. })
+                    if log.contains(STILL_ATTACHED) && Instant::now() < deadline =>
+                {
+                    sleep(RETRY).await;
                 }
+                launched => break launched?,
             }
-            error = child.exited() => return Err(error),
-        }
+        };
 
         let postgres = Self {
             url: url(&cluster.sockets, DATABASE),
@@ -105,6 +96,12 @@ impl PrivatePostgres {
         self.child.stop(STOP_PATIENCE).await
     }
 
+    /// Ends it at once, as by a crash, and waits until it is gone: its directory can be removed then.
+    #[cfg(test)]
+    pub(crate) fn abort(self) {
+        self.child.end_now(Signal::SIGQUIT);
+    }
+
     async fn ensure_database(&self) -> Result<(), DevError> {
         let mut connection = self.connect().await?;
         let exists: bool =
@@ -131,6 +128,35 @@ impl PrivatePostgres {
                 doing: "a connection".into(),
                 source,
             })
+    }
+}
+
+/// Starts the server of a cluster and waits until it takes connections.
+async fn launch(cluster: &Cluster) -> Result<Child, DevError> {
+    let mut command = cluster.command("postgres");
+    command
+        .arg("-D")
+        .arg(&cluster.data)
+        .args(["-p", &PORT.to_string(), "-c", "listen_addresses="])
+        .arg("-c")
+        // Quoted, as it is a list.
+        .arg(format!(
+            "unix_socket_directories=\"{}\"",
+            cluster.sockets.display()
+        ))
+        // Tests share one server.
+        .args(["-c", "max_connections=200"]);
+    let (mut child, _) = Child::spawn("postgres", command, FAST_SHUTDOWN).await?;
+    tokio::select! {
+        ready = ready(cluster, child.pid()) => match ready {
+            true => Ok(child),
+            false => Err(DevError::NotReady {
+                program: "postgres",
+                waited: START_PATIENCE,
+                log: child.last_words(),
+            }),
+        },
+        error = child.exited() => Err(error),
     }
 }
 

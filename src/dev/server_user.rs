@@ -82,14 +82,14 @@ impl ServerUser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dev::test_dir::TestDir;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_directory_below_one_that_is_closed_to_others_is_out_of_reach() {
-        let base = std::env::temp_dir().join(format!("chaincast-reach-{}", std::process::id()));
-        let inner = base.join("closed/inner");
-        fs::create_dir_all(&inner).unwrap();
-        let base = fs::canonicalize(base).unwrap();
+        let dir = TestDir::new("reach");
+        fs::create_dir_all(dir.path().join("closed/inner")).unwrap();
+        let base = fs::canonicalize(dir.path()).unwrap();
         let stranger = ServerUser {
             uid: 4_000_000_000,
             gid: 4_000_000_000,
@@ -97,6 +97,5 @@ mod tests {
         assert!(stranger.reaches(&base.join("closed/inner")));
         fs::set_permissions(base.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
         assert!(!stranger.reaches(&base.join("closed/inner")));
-        fs::remove_dir_all(base).unwrap();
     }
 }

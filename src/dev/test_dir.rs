@@ -5,17 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(super) struct TestDir(PathBuf);
+pub(crate) struct TestDir(PathBuf);
 
 impl TestDir {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let id: u64 = rand::random();
         let dir = std::env::temp_dir().join(format!("chaincast-{name}-{id:016x}"));
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

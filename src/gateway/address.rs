@@ -133,7 +133,8 @@ impl Drop for Permit {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one place: an IPv4 address, or an IPv6 /64.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

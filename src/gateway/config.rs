@@ -156,6 +156,11 @@ pub struct LimitsConfig {
     pub connections_per_address: usize,
     /// Sessions in all.
     pub connections: usize,
+    /// Transactions and addresses watched for the clients of one address that have no token, also for as long as they
+    /// go on being watched without a subscriber. A gateway counts its own clients.
+    pub watches_per_address: usize,
+    /// The same for one subject of tokens.
+    pub watches_per_subject: usize,
     /// Bytes waiting for a session before it is conflated, or closed as slow.
     pub backlog_bytes: usize,
     /// How long a connection may take to finish its handshake, in ms.
@@ -177,6 +182,8 @@ impl Default for LimitsConfig {
             acknowledged_ids: 1_000,
             connections_per_address: 256,
             connections: 100_000,
+            watches_per_address: 1_024,
+            watches_per_subject: 4_096,
             backlog_bytes: 1_048_576,
             handshake_timeout_ms: 10_000,
             log_lines: 60,

@@ -30,6 +30,7 @@ use super::{
     metrics::GatewayMetrics,
     past::Past,
     session::{Hold, Session},
+    watchers::Watchers,
     writer::Writer,
 };
 use crate::{
@@ -55,6 +56,8 @@ pub struct KnownChannels {
     pub first_chain: ChainId,
     pub chain_ids: Vec<ChainId>,
     pub tokens: Vec<Token>,
+    /// Whether whole blocks, with their transactions, are indexed of any chain.
+    pub transactions: bool,
     /// Contracts with their events, all in lower case.
     pub contracts: BTreeMap<String, BTreeSet<String>>,
 }
@@ -68,10 +71,12 @@ struct Inner {
     first_chain: ChainId,
     chain_ids: FxHashSet<ChainId>,
     tokens: FxHashSet<Token>,
+    transactions: bool,
     contracts: BTreeMap<String, BTreeSet<String>>,
     past: Box<dyn Past>,
     authenticator: Arc<Authenticator>,
     metrics: GatewayMetrics,
+    watchers: Watchers,
     journal: Journal,
     last_backlog: Mutex<Backlog>,
     started: Instant,
@@ -120,8 +125,10 @@ impl Hub {
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
             tokens: known.tokens.into_iter().collect(),
+            transactions: known.transactions,
             contracts: known.contracts,
             journal: Journal::new(config.limits.log_lines),
+            watchers: Watchers::new(&config),
             config,
             past,
             authenticator,
@@ -169,6 +176,11 @@ impl Hub {
         &self.0.metrics
     }
 
+    /// What is watched for whom.
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
     pub(super) fn journal(&self) -> &Journal {
         &self.0.journal
     }
@@ -212,6 +224,11 @@ impl Hub {
 
     pub(super) fn has_token(&self, token: &Token) -> bool {
         self.0.tokens.contains(token)
+    }
+
+    /// Whether transactions are indexed of any chain.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.0.transactions
     }
 
     /// Events by contract, all in lower case.

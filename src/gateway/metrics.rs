@@ -22,7 +22,7 @@ const KINDS: [&str; 7] = [
     "user",
     "tx",
     "address",
-    "other",
+    "contract",
 ];
 /// The events that requests are counted by; the last is for what is no request.
 const EVENTS: [&str; 7] = [
@@ -58,6 +58,29 @@ impl Resumed {
     }
 }
 
+/// Which limit a watch was beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchLimit {
+    /// `gateway.limits.watches_per_address`
+    Address,
+    /// `gateway.limits.watches_per_subject`
+    Subject,
+    /// `gateway.watches`
+    Deployment,
+}
+
+impl WatchLimit {
+    const ALL: [Self; 3] = [Self::Address, Self::Subject, Self::Deployment];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Subject => "subject",
+            Self::Deployment => "deployment",
+        }
+    }
+}
+
 /// What was sent to many sessions, by transport.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally([Sent; 3]);
@@ -83,6 +106,7 @@ pub struct GatewayMetrics {
     conflated: Counter,
     rate_limited: Counter,
     resumes: [Counter; 3],
+    watches_refused: [Counter; 3],
     fanout: Histogram,
 }
 
@@ -111,6 +135,9 @@ impl GatewayMetrics {
             rate_limited: counter!("chaincast_gateway_rate_limited_total"),
             resumes: Resumed::ALL
                 .map(|from| counter!("chaincast_gateway_resumes_total", "from" => from.name())),
+            watches_refused: WatchLimit::ALL.map(|limit| {
+                counter!("chaincast_gateway_watches_refused_total", "limit" => limit.name())
+            }),
             fanout: histogram!("chaincast_gateway_fanout_seconds"),
         }
     }
@@ -199,6 +226,11 @@ impl GatewayMetrics {
     /// A client asked for what came after a position.
     pub fn resumed(&self, from: Resumed) {
         self.resumes[from as usize].increment(1);
+    }
+
+    /// A transaction or an address is not watched for a client.
+    pub fn watch_refused(&self, limit: WatchLimit) {
+        self.watches_refused[limit as usize].increment(1);
     }
 
     pub fn backlog(&self, backlog: Backlog) {

@@ -48,6 +48,7 @@ mod tests;
 pub mod transport;
 #[cfg(target_os = "linux")]
 mod uring;
+mod watchers;
 mod watches;
 mod writer;
 

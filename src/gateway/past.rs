@@ -1,6 +1,6 @@
 //! What the hub asks of the committed log: channels that are not in memory, and history older than memory.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use crate::{
     bus::{History, StaleSource, Unacknowledged},
@@ -47,6 +47,10 @@ pub trait Past: Send + Sync {
         seconds: u64,
         most: u64,
     ) -> Asked<'a, Vec<Option<u64>>>;
+
+    /// Lets watches end after `rest` that had no update and that nobody but this log's own readers asked for; which of
+    /// them.
+    fn let_go<'a>(&'a self, channels: &'a [Channel], rest: Duration) -> Asked<'a, Vec<bool>>;
 
     /// What a new subscriber is shown: the newest block or price, or the state of a transaction.
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>>;
@@ -105,6 +109,10 @@ impl Past for History {
                 .await
                 .map_err(failed)
         })
+    }
+
+    fn let_go<'a>(&'a self, channels: &'a [Channel], rest: Duration) -> Asked<'a, Vec<bool>> {
+        Box::pin(async move { History::let_go(self, channels, rest).await.map_err(failed) })
     }
 
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {

@@ -14,7 +14,7 @@ use super::{
     channel::Pace,
     encode,
     protocol::{Answer, Mode, Names, Request, Subscribe},
-    session::{Reply, Session, user_json},
+    session::{Reply, Session, Subscription, user_json},
 };
 use crate::model::now_ms;
 
@@ -133,7 +133,13 @@ impl Session {
         for name in names.as_slice() {
             left.push(match self.hub.resolve(name) {
                 Ok(channel) => {
-                    self.leave(|subscription| subscription.channel == channel);
+                    self.leave(|subscription| {
+                        let chosen = subscription.channel == channel;
+                        if let (true, Some(charge)) = (chosen, &mut subscription.charge) {
+                            charge.leave();
+                        }
+                        chosen
+                    });
                     Left {
                         channel: channel.to_string(),
                         success: true,
@@ -161,13 +167,10 @@ impl Session {
     }
 
     /// Ends the subscriptions that `which` chooses; returns their channels.
-    fn leave(
-        self: &Arc<Self>,
-        which: impl Fn(&super::session::Subscription) -> bool,
-    ) -> Vec<String> {
+    fn leave(self: &Arc<Self>, mut which: impl FnMut(&mut Subscription) -> bool) -> Vec<String> {
         let mut gone = Vec::new();
         let mut channels = self.hub.channels().lock();
-        self.subscriptions.lock().retain(|subscription| {
+        self.subscriptions.lock().retain_mut(|subscription| {
             let chosen = which(subscription);
             if chosen {
                 channels.leave(self, subscription.slot, subscription.state);

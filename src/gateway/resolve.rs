@@ -71,6 +71,11 @@ impl Hub {
             Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
                 "{token} is not tracked here; /api/v1/tokens lists the tokens"
             ))),
+            Channel::Tx(_) if !self.has_transactions() => Err(unknown(
+                "no transactions are indexed here, so none can be watched: an operator sets chains.index = \"blocks\"; \
+                 address:ADDRESS tells of transfers"
+                    .to_owned(),
+            )),
             Channel::Contract(name, event) => match self.contracts().get(&**name) {
                 None => Err(unknown(format!(
                     "no contract {name} is configured here; there are: {}",

@@ -39,6 +39,7 @@ use super::{
     outbox::{Delivery, Outbox, Pushed, Sent},
     protocol::Answer,
     rate::RateWindow,
+    watchers::Charge,
 };
 use crate::model::{Channel, now_ms};
 
@@ -93,6 +94,8 @@ pub struct Subscription {
     pub slot: usize,
     pub pace: Pace,
     pub state: Attachment,
+    /// Where the channel is watched for this client.
+    pub charge: Option<Box<Charge>>,
 }
 
 /// How far a subscription is.

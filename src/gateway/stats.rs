@@ -118,6 +118,7 @@ impl From<Counted> for ChannelCount {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parameters {
     token: Option<String>,
     channel: Option<String>,
@@ -187,7 +188,11 @@ pub async fn show(
 ) -> Response {
     let parameters = match parameters {
         Ok(Query(parameters)) => parameters,
-        Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
+        // It may tell a name back that is as long as the client likes.
+        Err(rejection) => {
+            let text: String = rejection.body_text().chars().take(300).collect();
+            return Problem::bad_request(text).into_response();
+        }
     };
     if !context.config().public_stats
         && let Err(problem) = require_admin(&context, &headers, parameters.token.as_deref()).await

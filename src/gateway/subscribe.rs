@@ -19,6 +19,7 @@ use super::{
     replay::Replay,
     resolve::{Positions, may, pace, twice},
     session::{Attachment, Reply, Session, Subscription},
+    watchers::Charge,
 };
 use crate::{bus::Unacknowledged, model::Channel};
 
@@ -27,6 +28,8 @@ struct Wanted {
     channel: Channel,
     pace: Pace,
     since: Option<u64>,
+    /// Where it is watched for this client.
+    charge: Option<Box<Charge>>,
     /// What the store holds, if it had to be asked.
     span: Option<Span>,
     /// What is shown of a user's own channel, instead of one snapshot.
@@ -99,6 +102,7 @@ impl Session {
             channel,
             pace,
             since,
+            charge: None,
             span: None,
             missed: None,
         })
@@ -113,13 +117,16 @@ impl Session {
         let all = self.with_room(all);
         let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
         let channels: Vec<Channel> = allowed.map(|wanted| wanted.channel.clone()).collect();
-        let mut refusals = self.hub.begin_watching(&channels).await.into_iter();
+        let mut counted = self.begin_watching(&channels).await.into_iter();
         let mut prepared = Vec::with_capacity(all.len());
         for (name, wanted) in all {
             let wanted = match wanted {
-                Ok(wanted) => match refusals.next().flatten() {
-                    None => self.ask_store(wanted, snapshot).await,
-                    Some(refusal) => Err(refusal),
+                Ok(mut wanted) => match counted.next().unwrap_or(Ok(None)) {
+                    Ok(charge) => {
+                        wanted.charge = charge;
+                        self.ask_store(wanted, snapshot).await
+                    }
+                    Err(refusal) => Err(refusal),
                 },
                 Err(refusal) => Err(refusal),
             };
@@ -249,8 +256,11 @@ impl Session {
                 .iter()
                 .position(|known| known.channel == one.wanted.channel)
             {
-                let old = subscriptions.swap_remove(at);
+                let mut old = subscriptions.swap_remove(at);
                 channels.leave(self, old.slot, old.state);
+                if let Some(charge) = &mut old.charge {
+                    charge.leave();
+                }
             } else {
                 self.hub.metrics().subscribed(&one.wanted.channel);
             }
@@ -395,6 +405,7 @@ impl Session {
             slot,
             pace: wanted.pace,
             state: attachment,
+            charge: wanted.charge,
         };
         (subscription, replay)
     }

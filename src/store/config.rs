@@ -25,8 +25,12 @@ pub struct StoreConfig {
     pub alert_history: u32,
     /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
     pub defer_indexes_blocks: u64,
+    /// A load that stores nothing for this long gets its indexes back, in ms.
+    pub defer_stalled_ms: u64,
     /// Memory that Postgres may use to build such an index, in bytes.
     pub index_memory_bytes: u64,
+    /// While an index is built, another connection looks this often whether Postgres still works on it, in ms.
+    pub index_watch_ms: u64,
     /// Apply pending migrations at start.
     pub auto_migrate: bool,
 }
@@ -43,7 +47,9 @@ impl Default for StoreConfig {
             alert_retention_hours: 720,
             alert_history: 1_000,
             defer_indexes_blocks: 20_000,
+            defer_stalled_ms: 600_000,
             index_memory_bytes: 256 << 20,
+            index_watch_ms: 30_000,
             auto_migrate: true,
         }
     }

@@ -6,6 +6,7 @@
 pub mod alert_deliveries;
 pub mod alert_firing;
 pub mod alerts;
+pub mod backend;
 pub mod chain;
 mod config;
 pub mod contracts;
@@ -61,6 +62,10 @@ pub struct Loading {
     pub defer_indexes_blocks: u64,
     /// See [`StoreConfig::index_memory_bytes`].
     pub index_memory_bytes: u64,
+    /// See [`StoreConfig::defer_stalled_ms`].
+    pub defer_stalled: Duration,
+    /// See [`StoreConfig::index_watch_ms`].
+    pub index_watch: Duration,
 }
 
 impl Store {
@@ -98,6 +103,8 @@ impl Store {
             loading: Loading {
                 defer_indexes_blocks: config.defer_indexes_blocks,
                 index_memory_bytes: config.index_memory_bytes,
+                defer_stalled: Duration::from_millis(config.defer_stalled_ms),
+                index_watch: Duration::from_millis(config.index_watch_ms),
             },
         })
     }

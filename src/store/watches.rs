@@ -2,12 +2,14 @@
 //!
 //! A watch is there for every commit of blocks that comes after it began, in whatever process: beginning and ending one
 //! takes a lock of the whole database, writers of blocks hold it shared from before they look watches up until they
-//! commit (see `migrations/0007_watches.sql`). What ended takes its channel and its updates with it, and a channel that
+//! commit (see `migrations/0011_watches.sql`). What ended takes its channel and its updates with it, and a channel that
 //! begins again begins above every seq that was given: no position from before can be taken for one of now.
 
 mod poll;
 mod step;
 
+#[cfg(test)]
+pub(crate) use poll::STORED;
 pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, waiting};
 #[cfg(test)]
 pub(crate) use step::AMONG;
@@ -19,7 +21,7 @@ pub use step::{
 
 use std::{sync::Arc, time::Duration};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +44,8 @@ pub fn key_of(channel: &Channel) -> Option<&[u8]> {
 
 impl Store {
     /// Begins or renews the watches of channels, for `seconds` from now, as long as there are at most `most` in all.
+    /// They are the gateway's of that name alone until another one renews them.
+    ///
     /// Returns where each channel stood when its watch began, which later blocks add to; `None` where there is no room,
     /// and for channels that are not watched.
     pub async fn watch(
@@ -49,6 +53,7 @@ impl Store {
         channels: &[Channel],
         seconds: u64,
         most: u64,
+        gateway: &str,
     ) -> Result<Vec<Option<u64>>, StoreError> {
         let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
         let mut since = vec![None; channels.len()];
@@ -59,11 +64,13 @@ impl Store {
         // wait for each other's rows would be ended by the database, and one of them may be a chain's writer.
         let renewed = sqlx::query(
             "WITH free AS (SELECT key FROM watches WHERE key = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED)
-             UPDATE watches w SET until = greatest(w.until, clock_timestamp() + make_interval(secs => $2::bigint))
+             UPDATE watches w SET until = greatest(w.until, clock_timestamp() + make_interval(secs => $2::bigint)),
+                 gateway = CASE WHEN w.gateway = $3 THEN w.gateway END
              FROM free WHERE w.key = free.key RETURNING w.key, w.since",
         )
         .bind(&wanted)
         .bind(seconds)
+        .bind(gateway)
         .fetch_all(&self.live);
         note(&mut since, &keys, self.answered(renewed).await?);
         let (mut new, mut names) = (Vec::new(), Vec::new());
@@ -78,14 +85,41 @@ impl Store {
         if new.is_empty() {
             return Ok(since);
         }
-        let begun = sqlx::query("SELECT * FROM begin_watches($1, $2, $3, $4)")
+        let begun = sqlx::query("SELECT * FROM begin_watches($1, $2, $3, $4, $5)")
             .bind(&new)
             .bind(&names)
             .bind(seconds)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .bind(gateway)
             .fetch_all(&self.live);
         note(&mut since, &keys, self.answered(begun).await?);
         Ok(since)
+    }
+
+    /// Lets watches end after `rest` from now that had no update since they began and that no other gateway asked for;
+    /// which of them. Whoever renews one meanwhile keeps it.
+    pub async fn let_go(
+        &self,
+        channels: &[Channel],
+        rest: Duration,
+        gateway: &str,
+    ) -> Result<Vec<bool>, StoreError> {
+        let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
+        let shortened = sqlx::query_scalar::<_, Vec<u8>>(
+            "WITH free AS (SELECT w.key, w.until FROM watches w JOIN channels c ON c.id = w.channel_id
+                 WHERE w.key = ANY ($1) AND w.gateway = $2 AND c.seq = w.since FOR NO KEY UPDATE OF w SKIP LOCKED)
+             UPDATE watches w
+             SET until = least(free.until, clock_timestamp() + make_interval(secs => $3::bigint / 1000.0))
+             FROM free WHERE w.key = free.key RETURNING w.key",
+        )
+        .bind(keys.iter().copied().flatten().collect::<Vec<_>>())
+        .bind(gateway)
+        .bind(i64::try_from(rest.as_millis()).unwrap_or(i64::MAX))
+        .fetch_all(&self.live);
+        let shortened = self.answered(shortened).await?;
+        let shortened: FxHashSet<&[u8]> = shortened.iter().map(Vec::as_slice).collect();
+        let is_gone = |key: Option<&[u8]>| key.is_some_and(|key| shortened.contains(key));
+        Ok(keys.into_iter().map(is_gone).collect())
     }
 
     /// What is known of a transaction, as of its channel's seq.

@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 
 export function launch() {
   return chromium.launch({
-    timeout: 60_000,
+    timeout: 110_000,
     executablePath: executable(),
     args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage', '--no-first-run'],
   });

@@ -21,7 +21,7 @@ try {
   const follow = clients[client];
   if (!follow) throw new Error(`no such client: ${client}; there are ${Object.keys(clients).join(', ')}`);
   const page = await browser.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(110_000);
   page.on('pageerror', (error) => fail(error.message));
   await page.exposeFunction('say', say);
   // A document of the origin with no script of its own.

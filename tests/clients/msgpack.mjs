@@ -10,7 +10,7 @@ import WebSocket from "ws";
 
 const [url, compression = "plain"] = process.argv.slice(2);
 const deflate = compression === "deflate";
-const patience = 60_000;
+const patience = 110_000;
 
 const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 const check = (good, what) => {

@@ -15,7 +15,7 @@ import socketio
 
 NAMESPACE = "/realtime"
 CHANNELS = ["price:ETH", "new-block"]
-PATIENCE = 60
+PATIENCE = 110
 
 url, transports = sys.argv[1], sys.argv[2].split(",")
 

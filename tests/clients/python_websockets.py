@@ -20,7 +20,9 @@ from websockets.asyncio.client import connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 CHANNELS = ["price:ETH", "new-block"]
-PATIENCE = 60
+PATIENCE = 110
+# The library gives up a handshake or a pong after seconds, which a busy machine may take.
+PATIENT = {"open_timeout": PATIENCE, "ping_timeout": PATIENCE}
 
 url = sys.argv[1]
 
@@ -46,7 +48,7 @@ async def answer(socket, request):
 
 async def acquaint():
     """Every way of asking, and of being refused, on a connection of its own."""
-    async with connect(url, subprotocols=["chaincast.v1.json"]) as socket:
+    async with connect(url, subprotocols=["chaincast.v1.json"], **PATIENT) as socket:
         check(socket.subprotocol == "chaincast.v1.json", f"subprotocol: {socket.subprotocol}")
         greeting = json.loads(await socket.recv())
         check(greeting["event"] == "connected" and greeting["data"]["user"] is None, f"greeting: {greeting}")
@@ -70,7 +72,7 @@ async def acquaint():
 
 async def follow(until):
     positions, epoch = {}, None
-    async for socket in connect(url):
+    async for socket in connect(url, **PATIENT):
         asyncio.create_task(close_at(until, socket))
         try:
             async for text in socket:

@@ -11,13 +11,13 @@ const [url, scenario, ...rest] = process.argv.slice(2);
 const options = {};
 for (let i = 0; i < rest.length; i += 2) options[rest[i].replace(/^--/, "")] = rest[i + 1];
 const channel = options.channel ?? "price:ETH";
-const patience = Number(options.patience ?? 60_000);
+const patience = Number(options.patience ?? 110_000);
 
 const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 
 /** A socket whose every event is printed and remembered. */
 function open(namespace, clientOptions) {
-  const socket = io(url + namespace, { forceNew: true, reconnection: false, ...clientOptions });
+  const socket = io(url + namespace, { forceNew: true, reconnection: false, timeout: patience, ...clientOptions });
   socket.seen = [];
   socket.watchers = [];
   const note = (event, data) => {

@@ -110,7 +110,7 @@ async fn a_tokens_claims_limit_its_channels() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_with_its_token_unless_it_is_renewed() {
     let world = World::start().await;
-    let short = mint("alice", None, None, Duration::from_secs(8));
+    let short = mint("alice", None, None, Duration::from_secs(12));
     let url = format!("{}?token={short}", world.server.realtime());
     let (mut ends, mut renewed) = (WsClient::connect(&url).await, WsClient::connect(&url).await);
     ends.event("token-expiring").await;

@@ -1,10 +1,19 @@
 //! `chaincast backfill`: what it prints, how it ends, and that it goes on where a kill ended it.
 
-use std::path::Path;
+use std::{path::Path, process::Stdio, time::Instant};
 
+use chaincast::dev::faulty_node::{Fault, FaultyNode, Kind};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sqlx::Row;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
-use crate::support::{World, eventually, run_to_end};
+use crate::support::{PATIENCE, World, eventually, run_to_end};
 
 /// (first block, head, blocks, broken links)
 async fn stored(world: &World) -> (i64, i64, i64, i64) {
@@ -43,7 +52,7 @@ async fn history_is_filled_from_the_command_line_and_a_kill_resumes() {
     assert_eq!(code, 2);
     assert!(error.contains("--chain 5"), "{error}");
 
-    world.server.signal(nix::sys::signal::Signal::SIGTERM);
+    world.server.signal(Signal::SIGTERM);
     assert!(world.server.ended().await.success());
     sqlx::query("TRUNCATE chains, blocks, transactions, logs, transfers, dropped_blocks CASCADE")
         .execute(&mut world.database().await)
@@ -91,5 +100,83 @@ async fn history_is_filled_from_the_command_line_and_a_kill_resumes() {
         start == 0 || format!("{said}{error}").contains("bottleneck"),
         "{said} {error}"
     );
+    assert_eq!(stored(&world).await, (0, head as i64, head as i64 + 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_says_in_seconds_why_it_waits_and_ends_in_order_when_it_is_asked_to() {
+    let mut world =
+        World::with("[chain]\nrequest_blocks = 5\nbatch_blocks = 10\nrequest_timeout_ms = 6000")
+            .await;
+    world.server.signal(Signal::SIGTERM);
+    assert!(world.server.ended().await.success());
+    sqlx::query("TRUNCATE chains, blocks, transactions, logs, transfers, dropped_blocks CASCADE")
+        .execute(&mut world.database().await)
+        .await
+        .unwrap();
+    world.control.mine(100).await.unwrap();
+    let (head, _) = world.control.head().await.unwrap();
+
+    // A node that answers no more in the middle.
+    let node = FaultyNode::before(&world.anvil.http_url()).await.unwrap();
+    node.add(Fault::of("eth_getBlockReceipts", Kind::Hold).after(40));
+    let config = std::fs::read_to_string(&world.config).unwrap();
+    let config = config.replace(&world.anvil.http_url(), &node.http_url());
+    let file = world.dir.path().join("held.toml");
+    std::fs::write(&file, config).unwrap();
+
+    let mut running = Command::new(env!("CARGO_BIN_EXE_chaincast"))
+        .args(arguments(&file, "0"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
+    let mut said = BufReader::new(running.stdout.take().unwrap()).lines();
+    eventually("it waits for the node", async || {
+        (node.held() > 0).then_some(())
+    })
+    .await;
+    let held = Instant::now();
+    let reason = async {
+        loop {
+            let line = told.next_line().await.unwrap().expect("it runs on");
+            if line.contains("history does not come now") {
+                return line;
+            }
+        }
+    };
+    let reason = tokio::time::timeout(PATIENCE, reason).await.unwrap();
+    // One unanswered request is enough, not six.
+    assert!(held.elapsed().as_secs() < 30, "after {:?}", held.elapsed());
+    assert!(reason.contains("not answered in time"), "{reason}");
+    assert!(!reason.contains("a-secret-key"), "{reason}");
+
+    eventually("some of it is stored", async || {
+        let blocks: i64 = sqlx::query_scalar("SELECT count(*) FROM blocks")
+            .fetch_one(&mut world.database().await)
+            .await
+            .unwrap();
+        (blocks > 0).then_some(())
+    })
+    .await;
+    let pid = Pid::from_raw(running.id().unwrap() as i32);
+    kill(pid, Signal::SIGTERM).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, running.wait()).await;
+    assert_eq!(ended.expect("it ends").unwrap().code(), Some(0));
+    let mut rest = String::new();
+    while let Some(line) = said.next_line().await.unwrap() {
+        rest.push_str(&line);
+    }
+    assert!(rest.contains("the same command resumes there"), "{rest}");
+    let (start, at, blocks, broken) = stored(&world).await;
+    assert_eq!((start, blocks, broken), (0, at + 1, 0));
+    assert!(at < head as i64);
+
+    node.heal();
+    node.release();
+    let (code, said, error) = run_to_end(&arguments(&file, "0")).await;
+    assert_eq!(code, 0, "{said} {error}");
     assert_eq!(stored(&world).await, (0, head as i64, head as i64 + 1, 0));
 }

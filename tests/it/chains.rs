@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use chaincast::dev::{Anvil, AnvilOptions, ChainControl, DevError, Node};
+use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Temporary, WsClient, eventually, fresh_database};
+use crate::support::{
+    Server, Temporary, WsClient, eventually, fresh_database, port_to_come_back_to,
+};
 
 const FIRST: u64 = 31_337;
 const SECOND: u64 = 31_338;
@@ -18,18 +20,6 @@ fn options(chain_id: u64, port: u16, state_file: Option<&Path>) -> AnvilOptions 
         slots_in_an_epoch: 1_000,
         ..AnvilOptions::default()
     }
-}
-
-/// An anvil on the port that it had, which another program may have for a moment.
-async fn again(options: &AnvilOptions) -> Anvil {
-    eventually("anvil's port is free again", async || {
-        match Anvil::start(options).await {
-            Ok(anvil) => Some(anvil),
-            Err(DevError::PortTaken(_)) => None,
-            Err(error) => panic!("{error}"),
-        }
-    })
-    .await
 }
 
 fn control(anvil: &Anvil) -> ChainControl {
@@ -85,11 +75,8 @@ async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
     let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
     // Its port is known, and nobody answers there.
     let state = dir.path().join("second.json");
-    let second = Anvil::start(&options(SECOND, 0, Some(&state)))
-        .await
-        .unwrap();
-    let (port, url) = (second.port(), second.http_url());
-    second.stop().await.unwrap();
+    let again = options(SECOND, port_to_come_back_to(), Some(&state));
+    let url = format!("http://127.0.0.1:{}", again.port);
 
     let server = serve(&dir, &database, [first.http_url(), url]).await;
     let mut ws = WsClient::connect(&server.realtime()).await;
@@ -109,7 +96,7 @@ async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
     let (code, _) = get(&server, &asked).await.unwrap();
     assert_eq!(code, 503);
 
-    let second = again(&options(SECOND, port, Some(&state))).await;
+    let second = Anvil::start(&again).await.unwrap();
     let on_second = control(&second);
     a_block_comes_through(&mut ws, &on_second, SECOND).await;
     a_block_comes_through(&mut ws, &on_first, FIRST).await;
@@ -131,9 +118,10 @@ async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
         },
     )
     .await;
-    let second = again(&options(SECOND, port, Some(&state))).await;
+    let second = Anvil::start(&again).await.unwrap();
     a_block_comes_through(&mut ws, &control(&second), SECOND).await;
     server.stop().await;
+    second.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,10 +130,9 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     let database = fresh_database().await;
     let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
     let state = dir.path().join("second.json");
-    let second = Anvil::start(&options(SECOND, 0, Some(&state)))
-        .await
-        .unwrap();
-    let (port, nodes) = (second.port(), [first.http_url(), second.http_url()]);
+    let again = options(SECOND, port_to_come_back_to(), Some(&state));
+    let second = Anvil::start(&again).await.unwrap();
+    let nodes = [first.http_url(), second.http_url()];
     let server = serve(&dir, &database, nodes.clone()).await;
     let mut ws = WsClient::connect(&server.realtime()).await;
     ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
@@ -156,7 +143,9 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
 
     // Another chain of the same id behind the same URL.
     second.stop().await.unwrap();
-    let other = again(&options(SECOND, port, None)).await;
+    let other = Anvil::start(&options(SECOND, again.port, None))
+        .await
+        .unwrap();
     let halted = eventually("the second chain is halted", async || {
         let halted = status(&server, SECOND).await?["halted"].clone();
         halted.is_object().then_some(halted)
@@ -182,7 +171,7 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     // With the right node back, a start is enough.
     other.stop().await.unwrap();
     server.stop().await;
-    let second = again(&options(SECOND, port, Some(&state))).await;
+    let second = Anvil::start(&again).await.unwrap();
     let server = serve(&dir, &database, nodes).await;
     let mut ws = WsClient::connect(&server.realtime()).await;
     ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
@@ -193,4 +182,5 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     })
     .await;
     server.stop().await;
+    second.stop().await.unwrap();
 }

@@ -186,6 +186,14 @@ async fn an_unknown_contract_or_event_is_refused_with_those_that_there_are() {
             "40 hex digits",
         ),
         (
+            "/api/v1/contracts/cash/events?chain=5",
+            404,
+            "UNKNOWN_CHAIN",
+        ),
+        ("/api/v1/contracts?chain=5", 404, "UNKNOWN_CHAIN"),
+        ("/api/v1/contracts?chain=31337", 200, "contract:cash"),
+        ("/api/v1/contracts/cash/events?chain=31337", 200, "\"data\""),
+        (
             "/api/v1/channels/contract:cash:nope/updates",
             404,
             "/api/v1/contracts",

@@ -31,7 +31,7 @@ fn wishes(over: Over, number: usize) -> BTreeMap<String, Wish> {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_a_process_that_ends_go_on_at_the_next_without_gap_or_duplicate() {
     let mut bare = Bare::start(&format!(
-        "[server]\ndrain_timeout_ms = 5000\n[gateway]\nreconnect_window_ms = {WINDOW_MS}\nring_updates = 8"
+        "[server]\ndrain_timeout_ms = 8000\n[gateway]\nreconnect_window_ms = {WINDOW_MS}\nring_updates = 8"
     ))
     .await;
     let new = bare.another().await;
@@ -90,7 +90,7 @@ async fn clients_of_a_process_that_ends_go_on_at_the_next_without_gap_or_duplica
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(ended.unwrap().success(), "it said:\n{}", old.said());
-    assert!(commits - signalled > 50);
+    assert!(commits - signalled >= 50);
     finals.send_replace(Some(bare.ledger.newest.clone()));
     let followers = clients.join_all().await;
     drop(stuck);

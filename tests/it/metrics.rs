@@ -121,6 +121,8 @@ async fn what_never_happened_is_shown_as_zero() {
         "chaincast_gateway_requests_refused_total{code=\"RATE_LIMITED\"} 0",
         "chaincast_gateway_resumes_total{from=\"refused\"} 0",
         "chaincast_gateway_subscriptions{kind=\"price\"} 0",
+        "chaincast_gateway_subscriptions{kind=\"contract\"} 0",
+        "chaincast_gateway_watches_refused_total{limit=\"address\"} 0",
     ] {
         assert!(shown.contains(line), "no {line} in {shown}");
     }

@@ -65,6 +65,13 @@ async fn of_a_chain_without_transactions_logs_and_transfers_are_served_and_the_r
     let problem: Value = answer.json().await.unwrap();
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("its index is \"logs\""), "{detail}");
+    let mut ws = world.ws().await;
+    let refused = ws
+        .request("subscribe", json!({ "channel": format!("tx:{hash}") }))
+        .await;
+    assert_eq!(refused["data"]["code"], "UNKNOWN_CHANNEL", "{refused}");
+    let message = refused["data"]["message"].as_str().unwrap();
+    assert!(message.contains("chains.index = \"blocks\""), "{message}");
 
     world.caught_up().await;
     let config = world.config.to_str().unwrap();

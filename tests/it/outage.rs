@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use chaincast::dev::{Anvil, AnvilOptions};
+use chaincast::dev::Anvil;
 
 use crate::support::{World, eventually};
 
@@ -18,7 +18,7 @@ async fn a_node_that_goes_away_is_waited_for_and_caught_up_with() {
         database,
         config,
         dir,
-    } = World::with("[api]\nready_silence_ms = 5000").await;
+    } = World::with_lasting_chain("[api]\nready_silence_ms = 5000").await;
     let ready = async || {
         let response = reqwest::get(format!("{}/readyz", server.url()))
             .await
@@ -41,13 +41,9 @@ async fn a_node_that_goes_away_is_waited_for_and_caught_up_with() {
     })
     .await;
     assert!(told.1.contains("the node has not answered for"), "{told:?}");
-    let options = AnvilOptions {
-        port,
-        state_file: Some(dir.path().join("anvil.json")),
-        slots_in_an_epoch: 1_000,
-        ..AnvilOptions::default()
-    };
-    let anvil = Anvil::start(&options).await.unwrap();
+    let anvil = Anvil::start(&World::chain_kept_in(&dir, port))
+        .await
+        .unwrap();
     let world = World {
         server,
         market,
@@ -65,6 +61,7 @@ async fn a_node_that_goes_away_is_waited_for_and_caught_up_with() {
     })
     .await;
     world.server.stop().await;
+    world.anvil.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,10 +99,10 @@ async fn readiness_tells_of_a_database_that_is_gone() {
         reqwest::get(world.url("/healthz")).await.unwrap().status(),
         200
     );
-    assert_eq!(
-        reqwest::get(world.url("/readyz")).await.unwrap().status(),
-        200
-    );
+    eventually("it is ready", || async {
+        (reqwest::get(world.url("/readyz")).await.ok()?.status() == 200).then_some(())
+    })
+    .await;
     // From beside it: a database cannot be closed from within.
     let name = world
         .database

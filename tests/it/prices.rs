@@ -370,7 +370,7 @@ async fn a_reorg_takes_back_the_price_of_the_dropped_block() {
 #[tokio::test]
 async fn a_price_without_fresh_ticks_is_announced_as_stale_once() {
     // Long enough for a slow machine to see it fresh.
-    const MAX_AGE_MS: u64 = 8_000;
+    const MAX_AGE_MS: u64 = 12_000;
     let mut stage = Stage::new().await;
     let writer = stage.writer(config(MAX_AGE_MS)).await;
     stage.send(&writer, vec![feed("BTC", "60000", 1)]).await;

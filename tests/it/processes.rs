@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Redis, Server, World, WsClient};
+use crate::support::{Redis, Server, World, WsClient, eventually};
 
 async fn gateway_beside(world: &World, bus: &str) -> Server {
     let text = std::fs::read_to_string(&world.config).unwrap();
@@ -22,6 +22,29 @@ async fn gateway_beside(world: &World, bus: &str) -> Server {
         file.to_str().unwrap(),
     ])
     .await
+}
+
+/// Waits until so many processes are subscribed in Redis, which each does by itself after it started.
+async fn listen(redis: &Redis, processes: usize) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    eventually("every process listens to Redis", async || {
+        let mut connection = connection.clone();
+        let topics: Vec<String> = redis::cmd("PUBSUB")
+            .arg("CHANNELS")
+            .arg("chaincast:*")
+            .query_async(&mut connection)
+            .await
+            .ok()?;
+        let (_, listening): (String, usize) = redis::cmd("PUBSUB")
+            .arg("NUMSUB")
+            .arg(topics.first()?)
+            .query_async(&mut connection)
+            .await
+            .ok()?;
+        (listening >= processes).then_some(())
+    })
+    .await;
 }
 
 async fn blocks_arrive(world: &World, gateway: &Server) {
@@ -57,6 +80,7 @@ async fn redis_carries_updates_and_losing_it_loses_none() {
     );
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
+    listen(&redis, 2).await;
     // With a poll only every 60 s, what arrives at once came through Redis.
     let begun = tokio::time::Instant::now();
     blocks_arrive(&world, &gateway).await;

@@ -55,6 +55,7 @@ impl Stage {
             first_chain: 31_337,
             chain_ids: vec![31_337],
             tokens: ["ETH", "BTC", "LINK"].map(|t| t.parse().unwrap()).into(),
+            transactions: true,
             contracts: Default::default(),
         };
         let feed = bus.feed().await.unwrap();
@@ -105,6 +106,8 @@ async fn run(run: Run) {
     let mut gateway = GatewayConfig {
         ring_updates: run.ring_updates,
         replay_updates: run.replay_updates,
+        // Clients answer pings when they read, which may be late where all share a slow machine.
+        ping_timeout_ms: 120_000,
         ..GatewayConfig::default()
     };
     gateway.limits.requests = 10_000;

@@ -1,7 +1,10 @@
 //! Against a real chain, and the arithmetic alone.
 
 use super::*;
-use crate::dev::{Anvil, AnvilOptions, ChainControl, deploy_or_load, test_dir::TestDir};
+use crate::dev::{
+    Anvil, AnvilOptions, ChainControl, deploy_or_load, test_dir::TestDir,
+    test_port::port_to_come_back_to,
+};
 
 struct Stage {
     _dir: TestDir,
@@ -128,14 +131,6 @@ async fn a_refused_transaction_is_an_error() {
     anvil.stop().await.unwrap();
 }
 
-/// Below those that the system gives to connections and to listeners without a wish: while the node is away, nobody
-/// else takes it.
-fn port_to_come_back_to() -> u16 {
-    std::iter::repeat_with(|| rand::random_range(12_000..32_000))
-        .find(|&port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok())
-        .unwrap()
-}
-
 #[tokio::test]
 async fn the_market_outlives_a_node_that_is_away_for_a_while() {
     let dir = TestDir::new("market-retry");
@@ -160,7 +155,7 @@ async fn the_market_outlives_a_node_that_is_away_for_a_while() {
     let grows_beyond = async |height: u64| {
         let grows = async {
             while node.block_number().await.unwrap() <= height {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(180), grows)

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::model::{Channel, Secret, now_ms};
+use crate::{
+    dev::test_dir::TestDir,
+    model::{Channel, Secret, now_ms},
+};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -49,8 +52,8 @@ fn refused(config: &AuthConfig) -> String {
     }
 }
 
-fn file(name: &str, content: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("chaincast-{}-{name}", std::process::id()));
+fn file(dir: &TestDir, name: &str, content: &str) -> PathBuf {
+    let path = dir.path().join(name);
     std::fs::write(&path, content).unwrap();
     path
 }
@@ -148,10 +151,11 @@ async fn what_is_no_token_and_who_forges_one_is_refused() {
 
 #[tokio::test]
 async fn public_keys_of_each_algorithm_verify_from_pem_and_from_a_key_set() {
+    let dir = TestDir::new("auth-keys");
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let vector = vectors(algorithm);
         let token = text(&vector["token"]);
-        let pem = file(&format!("{algorithm}.pem"), text(&vector["pem"]));
+        let pem = file(&dir, &format!("{algorithm}.pem"), text(&vector["pem"]));
         let from_pem = AuthConfig {
             algorithm: algorithm.to_owned(),
             public_key_file: Some(pem),
@@ -163,7 +167,7 @@ async fn public_keys_of_each_algorithm_verify_from_pem_and_from_a_key_set() {
         // Keys of other kinds in the same set are not in the way.
         let others = json!({"kty":"future","kid":"es256-1"});
         let keys = json!({"keys":[others, vectors("RS256")["jwk"], vectors("ES256")["jwk"], vectors("EdDSA")["jwk"]]});
-        let set = file(&format!("{algorithm}.jwks"), &keys.to_string());
+        let set = file(&dir, &format!("{algorithm}.jwks"), &keys.to_string());
         let from_set = AuthConfig {
             algorithm: algorithm.to_owned(),
             jwks_file: Some(set),
@@ -253,7 +257,7 @@ async fn a_fetch_goes_on_without_the_client_that_began_it() {
     let answer =
         format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
     stream.write_all(answer.as_bytes()).await.unwrap();
-    let second = tokio::time::timeout(Duration::from_secs(20), auth.verify(&token)).await;
+    let second = tokio::time::timeout(Duration::from_secs(120), auth.verify(&token)).await;
     assert!(second.unwrap().is_ok());
 }
 
@@ -301,6 +305,7 @@ async fn modes_decide_whether_a_token_is_needed_and_looked_at() {
 
 #[test]
 fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
+    let dir = TestDir::new("auth-bad");
     let short = AuthConfig {
         secret: Secret::new("short-secret"),
         ..hs256()
@@ -347,7 +352,7 @@ fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
         (
             AuthConfig {
                 algorithm: "ES256".to_owned(),
-                public_key_file: Some(file("not.pem", "hello")),
+                public_key_file: Some(file(&dir, "not.pem", "hello")),
                 ..AuthConfig::default()
             },
             "gateway.auth.public_key_file:",

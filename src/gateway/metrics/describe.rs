@@ -108,6 +108,10 @@ pub(super) fn describe() {
         "chaincast_gateway_resumes_total",
         "Subscriptions with a position, by where what was missed was found"
     );
+    describe_counter!(
+        "chaincast_gateway_watches_refused_total",
+        "Transactions and addresses that were not watched, by the limit that they were beyond"
+    );
     describe_histogram!(
         "chaincast_gateway_fanout_seconds",
         Unit::Seconds,

@@ -1,5 +1,7 @@
+use std::time::{Duration, Instant};
+
 use futures_util::{SinkExt, StreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -146,4 +148,108 @@ async fn a_socket_io_client_on_a_websocket_is_held_to_size_and_rate() {
         .map(|id| format!(r#"42/realtime,{id}["subscriptions"]"#))
         .collect();
     assert_eq!(socketio_close(&world, &flood).await, 4029);
+}
+
+/// What a request on a websocket from [`ws_from`] is answered.
+async fn ask(stream: &mut WebSocketStream<TcpStream>, event: &str, channel: &str) -> Value {
+    let data = json!({"channel": channel});
+    let text = json!({"id": "asked", "event": event, "data": data}).to_string();
+    stream.send(Message::text(text)).await.unwrap();
+    let answered = async {
+        loop {
+            let Message::Text(text) = stream.next().await.unwrap().unwrap() else {
+                continue;
+            };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            if message["id"] == "asked" {
+                return message;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .expect("an answer")
+}
+
+fn address(number: u8) -> String {
+    format!("address:0x{}", format!("{number:02x}").repeat(20))
+}
+
+/// Waits until nothing that is watched has a subscriber.
+async fn all_gone(world: &World) {
+    let hub = world.gateway.context.hub();
+    let gone = async {
+        while hub.watchers().are_held() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("they end");
+}
+
+/// Where an address may have two watches.
+async fn frugal() -> World {
+    World::with(|config| {
+        config.limits.watches_per_address = 2;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_watches_however_often_it_comes_back() {
+    let world = frugal().await;
+    for _ in 0..3 {
+        let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
+        for number in [1, 2] {
+            let answer = ask(&mut stream, "subscribe", &address(number)).await;
+            assert_eq!(answer["data"]["success"], true, "{answer}");
+        }
+        let answer = ask(&mut stream, "subscribe", &address(3)).await;
+        assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
+        drop(stream);
+        all_gone(&world).await;
+    }
+    let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
+    let answer = ask(&mut stream, "subscribe", &address(3)).await;
+    assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
+    let wait = answer["data"]["retryAfterMs"].as_u64().unwrap();
+    assert!(wait > 3_000_000 && wait <= 3_600_000, "{answer}");
+    let message = answer["data"]["message"].as_str().unwrap();
+    assert!(message.contains("for this address"), "{message}");
+    // Blocks and prices are nobody's, and another address has its own share.
+    let answer = ask(&mut stream, "subscribe", "price:ETH").await;
+    assert_eq!(answer["data"]["success"], true, "{answer}");
+    let (_, mut other) = ws_from(&world, "203.0.113.6").await;
+    let answer = ask(&mut other, "subscribe", &address(3)).await;
+    assert_eq!(answer["data"]["success"], true, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_unsubscribes_from_is_let_go_and_what_it_lost_is_not() {
+    let world = frugal().await;
+    let hub = world.gateway.context.hub();
+    let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
+    for number in [1, 2] {
+        ask(&mut stream, "subscribe", &address(number)).await;
+    }
+    ask(&mut stream, "unsubscribe", &address(1)).await;
+    let refused = ask(&mut stream, "subscribe", &address(3)).await;
+    assert_eq!(
+        refused["data"]["code"], "TOO_MANY_SUBSCRIPTIONS",
+        "{refused}"
+    );
+    drop(stream);
+    all_gone(&world).await;
+    // The gateway's own turn comes once a minute: it may have come.
+    hub.let_go(Duration::from_secs(1)).await;
+    assert_eq!(world.log.let_go_of(), [address(1).parse().unwrap()]);
+    hub.watchers()
+        .expire(Instant::now() + Duration::from_secs(600));
+    let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
+    let answer = ask(&mut stream, "subscribe", &address(3)).await;
+    assert_eq!(answer["data"]["success"], true, "{answer}");
+    let answer = ask(&mut stream, "subscribe", &address(4)).await;
+    assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
 }

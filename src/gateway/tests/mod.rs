@@ -13,5 +13,6 @@ mod slow;
 mod socketio;
 mod stream;
 mod support;
+mod watchers;
 mod wire;
 mod writers;

@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 };
 
 /// Far more than anything takes, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The committed log, in memory. Clones share it.
 #[derive(Clone, Default)]
@@ -49,6 +49,8 @@ struct LogInner {
     unacknowledged: Mutex<Vec<(i64, Update)>>,
     /// Reads never come back.
     stalled: AtomicBool,
+    /// Watches that were let go.
+    let_go: Mutex<Vec<Channel>>,
     /// Runs once, right after the next read.
     after_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -87,6 +89,11 @@ impl Log {
 
     pub fn set_stale(&self, stale: Vec<StaleSource>) {
         *self.0.stale.lock() = stale;
+    }
+
+    /// Watches that were let go since this was last asked.
+    pub fn let_go_of(&self) -> Vec<Channel> {
+        std::mem::take(&mut self.0.let_go.lock())
     }
 
     pub fn stall(&self) {
@@ -161,6 +168,11 @@ impl Past for Log {
         Box::pin(async move { Ok(vec![Some(0); channels.len()]) })
     }
 
+    fn let_go<'a>(&'a self, channels: &'a [Channel], _rest: Duration) -> Asked<'a, Vec<bool>> {
+        self.0.let_go.lock().extend_from_slice(channels);
+        Box::pin(async move { Ok(vec![true; channels.len()]) })
+    }
+
     fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {
         Box::pin(async move {
             self.read(channel, |kept| {
@@ -232,6 +244,7 @@ impl World {
             first_chain: 31_337,
             chain_ids: vec![31_337, 10],
             tokens: vec!["ETH".parse().unwrap(), "BTC".parse().unwrap()],
+            transactions: true,
             contracts: Default::default(),
         };
         let (tasks, failures) = Tasks::new();

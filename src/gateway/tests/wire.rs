@@ -216,12 +216,12 @@ async fn a_message_in_fragments_that_are_cut_byte_by_byte_is_read_with_pings_in_
 async fn a_message_that_is_long_on_its_way_is_no_silence() {
     let world = World::with(|config| {
         config.ping_interval_ms = 500;
-        config.ping_timeout_ms = 1_000;
+        config.ping_timeout_ms = 2_500;
     })
     .await;
     let mut raw = Raw::open(&world, "", b"").await;
-    // Pings are not answered in the middle of a frame.
-    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    // Pings are not answered in the middle of a frame. All of it takes longer than a silence may.
+    let mut pace = tokio::time::interval(Duration::from_millis(160));
     for byte in text(PING) {
         pace.tick().await;
         raw.send(&[byte]).await;

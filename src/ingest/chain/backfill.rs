@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     IngestError, Outage, Parts, Progress,
-    commit::{COMMIT_PATIENCE, Step},
-    load::{Broken, Load},
+    bulk::Way,
+    commit::COMMIT_PATIENCE,
+    load::Load,
     session::{PATIENCE, Session},
 };
 use crate::{
     ingest::ChainContext,
-    source::chain::{ChainConfig, Direction, NodeError, Providers, Tag},
+    model::BlockRef,
+    source::chain::{ChainConfig, Direction, NodeError, Providers, Tag, Work},
     store::{StoreError, chain as stored},
 };
 
@@ -152,17 +154,29 @@ impl Backfill {
             to: session.head.map_or(to, |head| head.number.max(to)),
             blocks: below + above,
         });
-        session.begin_load(below + above).await?;
+        let (mut ways, start, from) = (Vec::new(), session.start, self.from);
+        if below > 0 {
+            let first = start - 1;
+            ways.push(Way { first, last: from });
+        }
+        if above > 0 {
+            let first = next;
+            ways.push(Way { first, last: to });
+        }
+        session.begin_load(&ways).await?;
         if below > 0 {
             session.load_down(self.from).await?;
         }
         // A reorg that is met is followed, and the walk begins anew from there.
         while !session.stop.is_cancelled() {
             let from = session.head.map_or(session.start, |head| head.number + 1);
-            if from > to {
+            if from <= to {
+                session.load_up(from, to, node_head).await?;
+            } else if let Some(tip) = session.left_for().await? {
+                session.reorg(tip).await?;
+            } else {
                 break;
             }
-            session.load_up(from, to, node_head).await?;
         }
         session.end_load().await?;
         if session.stop.is_cancelled() {
@@ -197,38 +211,34 @@ impl Session<'_> {
         let chain_id = parts.config.chain_id;
         let root = stored::root(self.writer.connection(), chain_id);
         let expected = parts.within(PATIENCE, root).await?;
-        let mut load = Load::start(parts, to..=self.start - 1, Direction::Down, expected);
-        let stopped = self.stop.clone();
-        loop {
-            let ready = tokio::select! {
-                biased;
-                () = stopped.cancelled() => return Ok(()),
-                ready = load.next() => ready,
-            };
-            match ready {
-                None => return Ok(()),
-                Some(Ok(ready)) => {
-                    self.commit(Step {
-                        ancestor: None,
-                        blocks: &ready.blocks,
-                        encoded: Some(&ready.batch),
-                        below: true,
-                        announce_from: u64::MAX,
-                    })
-                    .await?;
-                }
-                Some(Err(Broken::Node(error))) => return Err(parts.node_failed(error)),
-                Some(Err(Broken::Store(error))) => return Err(error.into()),
-                Some(Err(Broken::Unlinked(block))) => {
-                    let root = stored::root(self.writer.connection(), chain_id);
-                    let expected = parts.within(PATIENCE, root).await?.unwrap_or_default();
-                    return Err(IngestError::Unlinked {
-                        chain_id,
-                        block,
-                        expected,
-                    });
-                }
-            }
+        let load = Load::start(parts, to..=self.start - 1, Direction::Down, expected);
+        let Some(block) = self.store(load, None).await? else {
+            return Ok(());
+        };
+        // What is stored may be of a branch that was left: then that is what is wrong.
+        if let Some(tip) = self.left_for().await? {
+            self.reorg(tip).await?;
         }
+        let root = stored::root(self.writer.connection(), chain_id);
+        let expected = parts.within(PATIENCE, root).await?.unwrap_or_default();
+        Err(IngestError::Unlinked {
+            chain_id,
+            block,
+            expected,
+        })
+    }
+
+    /// The node's block at the height of the stored head, when it is another: a reorg that came while what is below
+    /// was filled.
+    async fn left_for(&self) -> Result<Option<BlockRef>, IngestError> {
+        let Some(head) = self.head else {
+            return Ok(None);
+        };
+        let asked = self
+            .parts
+            .node
+            .attempt(Work::Live, |node| async move { node.at(head.number).await });
+        let there = asked.await.map_err(|error| self.parts.node_failed(error))?;
+        Ok(there.filter(|block| block.number == head.number && block.hash != head.hash))
     }
 }

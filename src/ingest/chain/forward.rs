@@ -7,6 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     IngestError, Parts,
+    bulk::Way,
     commit::Step,
     load::{Broken, Load},
     session::Session,
@@ -48,7 +49,8 @@ impl Session<'_> {
         if node_head.number - from < FEW {
             self.step_by_step(from, node_head).await
         } else {
-            self.begin_load(node_head.number - from + 1).await?;
+            let last = node_head.number;
+            self.begin_load(&[Way { first: from, last }]).await?;
             self.load_up(from, node_head.number, node_head.number).await
         }
     }
@@ -106,45 +108,57 @@ impl Session<'_> {
         }
     }
 
-    /// Many blocks, `from` being the one above the indexed head, or the first.
+    /// Many blocks, `from` being the one above the indexed head, or the first. A reorg that is met is followed, and
+    /// ends the walk.
     pub(super) async fn load_up(
         &mut self,
         from: u64,
         to: u64,
         node_head: u64,
     ) -> Result<(), IngestError> {
-        let parts = self.parts;
-        let announce_from = self.announce_from(node_head);
         let below = self.head.map(|head| head.hash);
-        let mut load = Load::start(parts, from..=to, Direction::Up, below);
+        let load = Load::start(self.parts, from..=to, Direction::Up, below);
+        match self.store(load, Some(node_head)).await? {
+            Some(tip) => self.reorg(tip).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stores what is loaded, until `stop`: above the indexed head when the node's is given, else below the first
+    /// block. Returns the block that does not link to what was stored before it, if the load ends there.
+    pub(super) async fn store(
+        &mut self,
+        mut load: Load,
+        node_head: Option<u64>,
+    ) -> Result<Option<BlockRef>, IngestError> {
+        let parts = self.parts;
+        let announce_from = node_head.map_or(u64::MAX, |head| self.announce_from(head));
         let stopped = self.stop.clone();
         loop {
             let ready = tokio::select! {
                 biased;
-                () = stopped.cancelled() => return Ok(()),
+                () = stopped.cancelled() => return Ok(None),
                 ready = load.next() => ready,
             };
             match ready {
-                None => return Ok(()),
+                None => return Ok(None),
                 Some(Ok(ready)) => {
                     self.commit(Step {
                         ancestor: None,
                         blocks: &ready.blocks,
                         encoded: Some(&ready.batch),
-                        below: false,
+                        below: node_head.is_none(),
                         announce_from,
                     })
                     .await?;
+                    ready.free();
                     parts
                         .metrics
-                        .stands(self.head.map(|head| head.number), Some(node_head));
+                        .stands(self.head.map(|head| head.number), node_head);
                 }
                 Some(Err(Broken::Node(error))) => return Err(parts.node_failed(error)),
                 Some(Err(Broken::Store(error))) => return Err(error.into()),
-                Some(Err(Broken::Unlinked(tip))) => {
-                    drop(load);
-                    return self.reorg(tip).await;
-                }
+                Some(Err(Broken::Unlinked(block))) => return Ok(Some(block)),
             }
         }
     }

@@ -73,6 +73,9 @@ struct Parts {
     /// Those of this chain.
     contracts: Arc<[Contract]>,
     progress: Arc<Progress>,
+    stall: Arc<bulk::Stall>,
+    /// The same for a node that is away from the start.
+    away: Arc<bulk::Stall>,
 }
 
 impl ChainIngest {
@@ -175,6 +178,8 @@ impl Parts {
             metrics: ChainMetrics::of(chain_id),
             contracts,
             progress: Arc::default(),
+            stall: Arc::default(),
+            away: Arc::default(),
             config,
         }
     }

@@ -78,10 +78,12 @@ impl<'a> Session<'a> {
                 parts.within(PATIENCE, told).await.ok();
                 if !error.is_final() {
                     parts.decode_meanwhile(&mut writer, stop).await?;
+                    parts.regain_meanwhile(&mut writer, stop).await?;
                 }
                 return Err(error);
             }
         };
+        parts.away.ended();
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, genesis, start);
         let state = parts.within(PATIENCE, registered).await?;
@@ -139,7 +141,9 @@ impl<'a> Session<'a> {
                     None
                 }
                 Err(error @ IngestError::Node { .. }) if !error.is_final() => {
-                    Some(Instant::now() + outage.failed(&error))
+                    let wait = outage.failed(&error);
+                    self.regain_indexes().await?;
+                    Some(Instant::now() + wait)
                 }
                 Err(error) => return Err(error),
             };

@@ -204,9 +204,12 @@ impl Node {
         body: &[u8],
     ) -> Result<Vec<Option<T>>, NodeError> {
         let bad = |error: serde_json::Error| self.bad_answer(method, error.to_string());
-        let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        // Checked once: read from bytes, every text in it would be checked by itself.
+        let body = std::str::from_utf8(body)
+            .map_err(|error| self.bad_answer(method, error.to_string()))?;
+        let is_array = body.trim_start().starts_with('[');
         if !is_array {
-            let answer: Answer<T> = serde_json::from_slice(body).map_err(bad)?;
+            let answer: Answer<T> = serde_json::from_str(body).map_err(bad)?;
             return match answer.error {
                 Some(error) => Err(self.rpc_error(method, calls, error)),
                 None if calls == 1 => Ok(vec![self.result(method, answer.result)?]),
@@ -220,7 +223,7 @@ impl Node {
                 }
             };
         }
-        let mut read = serde_json::Deserializer::from_slice(body);
+        let mut read = serde_json::Deserializer::from_str(body);
         let kind = PhantomData;
         let given: Vec<Answer<T>> = read
             .deserialize_seq(Answers { calls, kind })

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
+    roomy::Roomy,
     verify::{CHECKS, Times, verify_timed},
     wire::{RawHeader, RawReceipt},
 };
@@ -69,19 +70,23 @@ impl Workers {
 }
 
 impl Node {
-    /// Blocks from `from` on, at most up to `to`: as many as the node's limit allows at once, at least one.
+    /// Blocks from `from` on, at most up to `to`: as many as the node's limit allows at once, at least one. Where some
+    /// block is missing or wrong, those ahead of it. The lowest `turn` is asked for first. A node that wants to be left
+    /// alone is not waited for: perhaps another can be asked.
     pub(super) async fn chunk(
         self: Arc<Self>,
         from: u64,
         to: u64,
         checks: ChecksConfig,
         workers: Workers,
+        turn: u64,
     ) -> Result<Chunk, NodeError> {
         if self.index != IndexMode::Blocks {
-            return self.log_chunk(from, to, checks, workers).await;
+            return self.log_chunk(from, to, checks, workers, turn).await;
         }
         loop {
-            let pass = self.pace.enter().await;
+            let pass = self.pace.enter(turn).await;
+            let pass = pass.map_err(|wait| self.rests(wait))?;
             let blocks = usize::try_from(to - from)
                 .unwrap_or(usize::MAX)
                 .saturating_add(1)
@@ -129,7 +134,7 @@ impl Node {
             .run(move || {
                 let began = Instant::now();
                 let headers: Vec<Option<RawHeader>> = node.answers(BLOCKS, count, &blocks)?;
-                let receipts: Option<Vec<Option<Vec<RawReceipt>>>> = match receipts {
+                let receipts: Option<Vec<Option<Roomy<RawReceipt>>>> = match receipts {
                     Some(receipts) => match node.answers(RECEIPTS, count, &receipts) {
                         Err(error) if error.is_unknown_method() => None,
                         answers => Some(answers?),
@@ -140,25 +145,20 @@ impl Node {
             })
             .await;
         let (headers, receipts, mut decoded) = read?;
-        let mut headers: Vec<RawHeader> = headers
-            .into_iter()
-            .zip(from..)
-            .map(|(header, number)| self.present(header, || format!("block {number}")))
-            .collect::<Result<_, _>>()?;
-        for (header, number) in headers.iter().zip(from..) {
+        let headers = ahead(headers.into_iter().zip(from..).map(|(header, number)| {
+            let header: RawHeader = self.present(header, || format!("block {number}"))?;
             if header.number != number {
                 let reason = format!("block {} for block {number}", header.number);
                 return Err(self.bad_answer(BLOCKS, reason));
             }
-        }
+            Ok(header)
+        }))?;
         let receipts = match receipts {
-            Some(receipts) => receipts
-                .into_iter()
-                .zip(from..)
-                .map(|(given, number)| {
-                    self.present(given, || format!("the receipts of block {number}"))
-                })
-                .collect::<Result<Vec<_>, _>>()?,
+            // Those of blocks that are not there are none.
+            Some(receipts) => ahead(receipts.into_iter().zip(&headers).map(|(given, header)| {
+                let what = || format!("the receipts of block {}", header.number);
+                self.present(given, what).map(|Roomy(receipts)| receipts)
+            }))?,
             None => {
                 self.lacks_block_receipts();
                 let began = Instant::now();
@@ -170,7 +170,7 @@ impl Node {
 
         let node = self.clone();
         let raw: Vec<RawBlock> = headers
-            .drain(..)
+            .into_iter()
             .zip(receipts)
             .map(|(header, receipts)| RawBlock::new(header, receipts))
             .collect();
@@ -178,10 +178,10 @@ impl Node {
             .run(move || {
                 let began = Instant::now();
                 let mut times = Times::default();
-                let blocks = raw
-                    .into_iter()
-                    .map(|block| node.proven(block, &checks, &mut times))
-                    .collect::<Result<Vec<_>, _>>();
+                let blocks = ahead(
+                    raw.into_iter()
+                        .map(|block| node.proven(block, &checks, &mut times)),
+                );
                 blocks.map(|blocks| (blocks, times, began.elapsed()))
             })
             .await;
@@ -198,6 +198,11 @@ impl Node {
             decoded,
             proven,
         })
+    }
+
+    pub(super) fn rests(&self, wait: Duration) -> NodeError {
+        let url = self.shown_url();
+        NodeError::Resting { url, wait }
     }
 
     fn proven(
@@ -280,3 +285,19 @@ impl Node {
         }
     }
 }
+
+/// What stands ahead of the first error; the error itself where nothing does. A request that begins there hears it again.
+fn ahead<T>(results: impl Iterator<Item = Result<T, NodeError>>) -> Result<Vec<T>, NodeError> {
+    let mut good = Vec::with_capacity(results.size_hint().0);
+    for result in results {
+        match result {
+            Ok(one) => good.push(one),
+            Err(error) if good.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(good)
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,9 @@ pub enum NodeError {
         /// What its `Retry-After` says.
         retry_after: Option<Duration>,
     },
+    /// The node asked for that before, and its time is not over: it was not asked.
+    #[error("the node at {url} asked to be left alone for {} ms more", .wait.as_millis())]
+    Resting { url: String, wait: Duration },
     /// More was asked for at once than the node gives (size of a batch or of an answer, or count of results).
     #[error("the node at {url} refuses {method} as too large: {reason}")]
     TooLarge {
@@ -108,7 +111,7 @@ impl NodeError {
             Self::WrongChain { .. } => "wrong_chain",
             Self::WrongGenesis { .. } => "wrong_genesis",
             Self::Refused { .. } => "refused",
-            Self::Throttled { .. } => "throttled",
+            Self::Throttled { .. } | Self::Resting { .. } => "throttled",
             Self::TooLarge { .. } => "too_large",
             Self::Missing { .. } => "missing",
             Self::BadAnswer { .. } => "bad_answer",
@@ -162,7 +165,7 @@ impl NodeError {
     fn hopelessness(&self) -> u8 {
         match self.cause() {
             Self::Missing { .. } => 0,
-            Self::Throttled { .. } => 1,
+            Self::Throttled { .. } | Self::Resting { .. } => 1,
             Self::Unreachable { .. } => 2,
             Self::TooLarge { .. } | Self::Refused { .. } => 3,
             Self::BadAnswer { .. } | Self::Check { .. } => 4,

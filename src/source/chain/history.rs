@@ -4,8 +4,12 @@
 //! Promises that segments come in order without a hole, that each block passed the checks that are on, and that what
 //! is on its way takes about `backfill_memory_bytes`, whatever the size of the blocks. That blocks are linked is left
 //! to who takes them: the node may change its branch meanwhile.
+//!
+//! What is stored next is asked for first. A node that wants to be left alone is waited for only when no other can be
+//! asked.
 
 use std::{
+    future::Future,
     ops::RangeInclusive,
     sync::{
         Arc,
@@ -14,13 +18,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
 };
-use crate::model::{IndexMode, IndexedBlock};
+use crate::model::{ChainId, IndexMode, IndexedBlock};
 
 /// Memory is counted in these.
 const UNIT: usize = 1024;
@@ -30,6 +38,9 @@ const FIRST_GUESS: usize = 64 * 1024;
 const LOG_SEGMENT: usize = 2 * 1024 * 1024;
 /// How often a request is tried when the node asks for less, or breaks off; then the error is told.
 const ATTEMPTS: u32 = 6;
+/// Blocks that do not come for this long are told of, and how far apart that is told.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
+const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Which way history is walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,16 +71,31 @@ pub struct Hold(#[expect(dead_code, reason = "its end gives the share back")] Ow
 
 /// A range that is being fetched.
 pub struct History {
-    coming: mpsc::Receiver<AbortOnDropHandle<Result<Segment, NodeError>>>,
-    _dispatching: AbortOnDropHandle<()>,
+    coming: mpsc::Receiver<Fetching>,
+    /// What ended the last segment early.
+    broken: Option<NodeError>,
+    /// `None` once it is known how it ended.
+    dispatching: Option<AbortOnDropHandle<()>>,
+}
+
+type Fetching = AbortOnDropHandle<Result<Fetched, NodeError>>;
+
+/// A segment, or the begin of one with what kept the rest away.
+struct Fetched {
+    segment: Segment,
+    broken: Option<NodeError>,
 }
 
 struct Source {
+    chain_id: ChainId,
     providers: Arc<Providers>,
+    direction: Direction,
     checks: ChecksConfig,
     workers: Workers,
     /// Bytes of the node's answer a block, lately.
     block_bytes: AtomicUsize,
+    /// When it was last told that blocks do not come.
+    told: Mutex<Option<Instant>>,
 }
 
 impl History {
@@ -81,10 +107,13 @@ impl History {
         direction: Direction,
     ) -> Self {
         let source = Arc::new(Source {
+            chain_id: config.chain_id,
             providers,
+            direction,
             checks: config.checks.of_history(),
             workers: Workers::new(),
             block_bytes: AtomicUsize::new(FIRST_GUESS),
+            told: Mutex::new(None),
         });
         // What is not asked for yet waits here in order; what is, is bounded by the memory and by the nodes' limits.
         let (hand_over, coming) = mpsc::channel(config.concurrency.max(1));
@@ -104,7 +133,7 @@ impl History {
                     (LOG_SEGMENT / block).clamp(1, range_most) as u64
                 }
             };
-            for (from, to) in segments(range, size, direction) {
+            for (turn, (from, to)) in (0..).zip(segments(range, size, direction)) {
                 // In order, so that the next to be handed over always has its share. Half at most: the rest of the
                 // way holds less than the other half, and gives it back.
                 let guess = (to - from + 1) as usize * source.block_bytes.load(Ordering::Relaxed);
@@ -117,20 +146,46 @@ impl History {
                 let Ok(place) = hand_over.reserve().await else {
                     return;
                 };
-                let fetching = source.clone().segment(from, to, hold);
+                let fetching = source.clone().segment(from, to, turn, hold);
                 place.send(AbortOnDropHandle::new(tokio::spawn(fetching)));
             }
         };
+        Self::of(coming, dispatching)
+    }
+
+    /// What comes from who dispatches it.
+    fn of(
+        coming: mpsc::Receiver<Fetching>,
+        dispatching: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         Self {
             coming,
-            _dispatching: AbortOnDropHandle::new(tokio::spawn(dispatching)),
+            broken: None,
+            dispatching: Some(AbortOnDropHandle::new(tokio::spawn(dispatching))),
         }
     }
 
-    /// The next segment; `None` after the last. After an error nothing sensible comes.
+    /// The next segment; `None` after the last. After an error nothing sensible comes. A panic where it is fetched is
+    /// one here, and no end.
     pub async fn next(&mut self) -> Option<Result<Segment, NodeError>> {
-        match self.coming.recv().await?.await {
-            Ok(segment) => Some(segment),
+        if let Some(error) = self.broken.take() {
+            return Some(Err(error));
+        }
+        let Some(fetching) = self.coming.recv().await else {
+            if let Some(dispatching) = self.dispatching.take()
+                && let Err(failed) = dispatching.await
+                && failed.is_panic()
+            {
+                std::panic::resume_unwind(failed.into_panic());
+            }
+            return None;
+        };
+        match fetching.await {
+            Ok(Ok(Fetched { segment, broken })) => {
+                self.broken = broken;
+                Some(Ok(segment))
+            }
+            Ok(Err(error)) => Some(Err(error)),
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // Only a runtime that shuts down cancels it.
@@ -174,13 +229,23 @@ impl Source {
         self: Arc<Self>,
         from: u64,
         to: u64,
+        turn: u64,
         mut hold: OwnedSemaphorePermit,
-    ) -> Result<Segment, NodeError> {
+    ) -> Result<Fetched, NodeError> {
         let mut blocks = Vec::with_capacity((to - from + 1) as usize);
+        let mut broken = None;
         let [mut asked, mut queued, mut decoded, mut proven] = [Duration::ZERO; 4];
         let mut next = from;
         while next <= to {
-            let chunk = self.chunk(next, to).await?;
+            let chunk = match self.chunk(next, to, turn).await {
+                Ok(chunk) => chunk,
+                // What lies below is stored all the same, where that is where it begins.
+                Err(error) if self.direction == Direction::Up && !blocks.is_empty() => {
+                    broken = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             next += chunk.blocks.len() as u64;
             let each = chunk.raw_bytes / chunk.blocks.len().max(1);
             let known = self.block_bytes.load(Ordering::Relaxed);
@@ -198,7 +263,7 @@ impl Source {
         if let Some(rest) = hold.num_permits().checked_sub(keep) {
             drop(hold.split(rest));
         }
-        Ok(Segment {
+        let segment = Segment {
             blocks,
             bytes,
             asked,
@@ -206,35 +271,53 @@ impl Source {
             decoded,
             proven,
             hold: Hold(hold),
-        })
+        };
+        Ok(Fetched { segment, broken })
     }
 
     /// Tries again what waiting for a moment may mend.
-    async fn chunk(&self, from: u64, to: u64) -> Result<Chunk, NodeError> {
+    async fn chunk(&self, from: u64, to: u64, turn: u64) -> Result<Chunk, NodeError> {
+        let began = Instant::now();
         let mut backoff = Backoff::default();
         let mut attempt = 1;
         loop {
             let done = self
                 .providers
                 .attempt(Work::History, |node| {
-                    node.chunk(from, to, self.checks, self.workers.clone())
+                    node.chunk(from, to, self.checks, self.workers.clone(), turn)
                 })
                 .await;
             let error = match done {
                 Ok(chunk) => return Ok(chunk),
                 Err(error) => error,
             };
-            let wait = match error.cause() {
-                NodeError::Throttled { retry_after, .. } => *retry_after,
-                NodeError::Unreachable { .. } => None,
+            let (asked, wait) = match error.cause() {
+                // How long it is left alone is known when it is to be asked again; another may be asked before.
+                NodeError::Throttled { .. } => (true, Duration::ZERO),
+                NodeError::Unreachable { .. } => (true, backoff.next_delay()),
+                NodeError::Resting { wait, .. } if self.providers.count() > 1 => {
+                    (false, backoff.next_delay().min(*wait))
+                }
+                NodeError::Resting { wait, .. } => (false, *wait),
                 _ => return Err(error),
             };
-            if attempt == ATTEMPTS {
+            if asked && attempt == ATTEMPTS {
                 return Err(error);
             }
-            attempt += 1;
-            tokio::time::sleep(wait.unwrap_or_else(|| backoff.next_delay())).await;
+            attempt += u32::from(asked);
+            self.tell(&error, began.elapsed() + wait);
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Says why blocks did not come for so long, if that is long.
+    fn tell(&self, error: &NodeError, waited: Duration) {
+        let mut told = self.told.lock();
+        if waited < TOLD_AFTER || told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        *told = Some(Instant::now());
+        tracing::warn!(chain_id = self.chain_id, %error, "history does not come now; trying on");
     }
 }
 
@@ -255,23 +338,4 @@ fn size_of_block(block: &IndexedBlock) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(range: RangeInclusive<u64>, size: u64, direction: Direction) -> Vec<(u64, u64)> {
-        segments(range, || size, direction).collect()
-    }
-
-    #[test]
-    fn segments_cover_a_range_once_in_either_direction_up_to_the_ends_of_the_numbers() {
-        assert_eq!(all(3..=9, 3, Direction::Up), [(3, 5), (6, 8), (9, 9)]);
-        assert_eq!(all(3..=9, 3, Direction::Down), [(7, 9), (4, 6), (3, 3)]);
-        assert_eq!(all(0..=5, 3, Direction::Down), [(3, 5), (0, 2)]);
-        assert_eq!(all(4..=4, 10, Direction::Up), [(4, 4)]);
-        let top = u64::MAX;
-        assert_eq!(
-            all(top - 3..=top, 2, Direction::Up),
-            [(top - 3, top - 2), (top - 1, top)]
-        );
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ mod pace;
 mod providers;
 mod quantity;
 mod refusal;
+mod roomy;
 mod rpc;
 mod token;
 mod transfers;

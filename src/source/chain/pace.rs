@@ -1,4 +1,6 @@
-//! The gate in front of a node's history: lets through what its [`Limit`] allows.
+//! The gate in front of a node's history: lets through what its [`Limit`] allows, what is stored first before the rest.
+
+use std::{collections::BTreeSet, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
@@ -14,6 +16,19 @@ pub(super) struct Pace {
 struct State {
     limit: Limit,
     in_flight: usize,
+    /// Who waits; the first is let in first.
+    waiting: BTreeSet<Turn>,
+    /// Counts who came.
+    came: u64,
+}
+
+/// Where a request stands among others: the turn that it was given, and of equal ones who came first.
+type Turn = (u64, u64);
+
+/// A place among those who wait.
+struct Place<'a> {
+    pace: &'a Pace,
+    turn: Turn,
 }
 
 /// The right to have one request in flight.
@@ -29,35 +44,56 @@ impl Pace {
             state: Mutex::new(State {
                 limit,
                 in_flight: 0,
+                waiting: BTreeSet::new(),
+                came: 0,
             }),
             left: Notify::new(),
         }
     }
 
-    /// Waits until a request may be sent.
-    pub(super) async fn enter(&self) -> Pass<'_> {
+    /// Waits until a request may be sent; of those who wait the lowest turn is let in first. While the node wants to
+    /// be left alone nobody is: then for how long it does.
+    pub(super) async fn enter(&self, turn: u64) -> Result<Pass<'_>, Duration> {
+        let place = self.place(turn);
         loop {
             let left = self.left.notified();
             tokio::pin!(left);
             // Listening before looking: a pass that is given back in between is not missed.
             left.as_mut().enable();
-            let pause = {
+            {
                 let mut state = self.state.lock();
-                let pause = state.limit.pause(Instant::now());
-                if pause.is_none() && state.in_flight < state.limit.requests() {
+                if let Some(pause) = state.limit.pause(Instant::now()) {
+                    return Err(pause);
+                }
+                let is_next = state.waiting.first() == Some(&place.turn);
+                if is_next && state.in_flight < state.limit.requests() {
                     state.in_flight += 1;
-                    return Pass {
+                    return Ok(Pass {
                         pace: self,
                         blocks: state.limit.blocks(),
-                    };
+                    });
                 }
-                pause
-            };
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => left.await,
+            }
+            left.await;
+        }
+    }
+
+    /// As [`Pace::enter`], and waits for as long as the node wants to be left alone.
+    pub(super) async fn enter_later(&self, turn: u64) -> Pass<'_> {
+        loop {
+            match self.enter(turn).await {
+                Ok(pass) => return pass,
+                Err(pause) => tokio::time::sleep(pause).await,
             }
         }
+    }
+
+    fn place(&self, turn: u64) -> Place<'_> {
+        let mut state = self.state.lock();
+        state.came += 1;
+        let turn = (turn, state.came);
+        state.waiting.insert(turn);
+        Place { pace: self, turn }
     }
 
     /// What is asked for at once now: blocks a request, requests in flight.
@@ -91,5 +127,66 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.pace.state.lock().in_flight -= 1;
         self.pace.left.notify_waiters();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.pace.state.lock().waiting.remove(&self.turn);
+        // Who is the first now may find room as well.
+        self.pace.left.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn pace() -> Pace {
+        Pace::new(Limit::new(10, 1, Duration::from_secs(60)))
+    }
+
+    #[tokio::test]
+    async fn of_those_who_wait_the_lowest_turn_is_let_in_first_whoever_came_first() {
+        let pace = pace();
+        let inside = pace.enter(0).await.unwrap();
+        let mut waiting: Vec<_> = [5, 3, 4].map(|turn| Box::pin(pace.enter(turn))).into();
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        drop(inside);
+        // The others look first, and leave the room to the lowest.
+        assert!((&mut waiting[2]).now_or_never().is_none());
+        assert!((&mut waiting[0]).now_or_never().is_none());
+        let third = (&mut waiting[1]).now_or_never().unwrap().unwrap();
+        drop(third);
+        assert!((&mut waiting[0]).now_or_never().is_none());
+        // One that is given up holds up nobody.
+        drop(waiting.remove(2));
+        let fifth = (&mut waiting[0]).now_or_never().unwrap();
+        assert_eq!(fifth.unwrap().blocks, 4);
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_at_once_that_the_node_wants_to_be_left_alone() {
+        let pace = pace();
+        let inside = pace.enter(0).await.unwrap();
+        let mut waiting = Box::pin(pace.enter(1));
+        assert!((&mut waiting).now_or_never().is_none());
+        let rest = Duration::from_secs(50);
+        pace.learn::<()>(
+            4,
+            &Err(NodeError::Throttled {
+                url: String::new(),
+                reason: "429".to_owned(),
+                retry_after: Some(rest),
+            }),
+        );
+        drop(inside);
+        let pause = waiting.await.err().unwrap();
+        assert!(pause <= rest && pause > rest / 2, "{pause:?}");
+        assert!(pace.enter(2).await.is_err());
     }
 }

@@ -24,7 +24,11 @@ pub(super) const SIGNATURES: [B256; 3] = [TRANSFER, SINGLE, BATCH];
 
 /// The transfers in some logs, in order.
 pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
-    let mut found = Vec::new();
+    let likely = logs
+        .iter()
+        .filter(|log| log.topics.first() == Some(&TRANSFER))
+        .count();
+    let mut found = Vec::with_capacity(likely);
     for log in logs {
         match log.topics.as_slice() {
             [TRANSFER, from, to] if log.data.len() == WORD => {

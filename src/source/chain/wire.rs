@@ -7,14 +7,17 @@ use alloy::{
 };
 use serde::Deserialize;
 
-use super::quantity::{optional, required};
+use super::{
+    quantity::{optional, required},
+    roomy::Roomy,
+};
 use crate::model::BlockRef;
 
 /// A header. Fields that came with a fork are absent before it (Yellow Paper 4.3; EIP-1559, 4399, 4895, 4844, 4788,
 /// 7685, 7928, 7843).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RawHeader<T = Vec<RawTransaction>> {
+pub struct RawHeader<T = Roomy<RawTransaction>> {
     pub hash: B256,
     pub parent_hash: B256,
     #[serde(rename = "sha3Uncles")]
@@ -216,7 +219,7 @@ pub struct RawBlock {
 impl RawBlock {
     pub(super) fn new(mut header: RawHeader, receipts: Vec<RawReceipt>) -> Self {
         Self {
-            transactions: std::mem::take(&mut header.transactions),
+            transactions: std::mem::take(&mut header.transactions).0,
             header,
             receipts,
         }

@@ -90,26 +90,30 @@ pub async fn mark_pending(
         .then(|| TransactionUpdate::of(hash, TransactionStatus::Pending, Some(chain))))
 }
 
-/// The node has it in a block that is stored without an announcement: history, or blocks of a long downtime.
+/// By the block that the node names, which the primary keys find: while a large load goes on there is no index of hashes,
+/// and whoever comes in between waits for this.
+pub(crate) const STORED: &str = "UPDATE watches w SET status = 'included', chain_id = $2, sender = t.from_address,
+         nonce = t.nonce, block_number = t.block_number, block_hash = b.hash, transaction_index = t.transaction_index,
+         succeeded = t.status = 1, missing_since = NULL,
+         confirmed = c.head_number - t.block_number + 1 >= c.confirmations,
+         settled = coalesce(t.block_number <= c.finalized_number, false)
+     FROM transactions t JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
+         JOIN chains c ON c.chain_id = t.chain_id
+     WHERE t.chain_id = $2 AND t.block_number = $3 AND t.hash = $1 AND w.key = $1 AND w.block_number IS NULL";
+
+/// The node has it in this block, which is stored without an announcement: history, or blocks of a long downtime.
 pub async fn mark_stored(
     connection: &mut PgConnection,
     chain: ChainId,
     hash: B256,
+    block: u64,
 ) -> Result<Option<TransactionUpdate>, StoreError> {
-    let found = sqlx::query(
-        "UPDATE watches w SET status = 'included', chain_id = $2, sender = t.from_address, nonce = t.nonce,
-             block_number = t.block_number, block_hash = b.hash, transaction_index = t.transaction_index,
-             succeeded = t.status = 1, missing_since = NULL,
-             confirmed = c.head_number - t.block_number + 1 >= c.confirmations,
-             settled = coalesce(t.block_number <= c.finalized_number, false)
-         FROM transactions t JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
-             JOIN chains c ON c.chain_id = t.chain_id
-         WHERE t.chain_id = $2 AND t.hash = $1 AND w.key = $1 AND w.block_number IS NULL",
-    )
-    .bind(hash.as_slice())
-    .bind(bigint(chain))
-    .execute(&mut *connection)
-    .await?;
+    let found = sqlx::query(STORED)
+        .bind(hash.as_slice())
+        .bind(bigint(chain))
+        .bind(bigint(block))
+        .execute(&mut *connection)
+        .await?;
     if found.rows_affected() == 0 {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
-use crate::support::fresh_database;
+use crate::support::{eventually, fresh_database};
 
 pub const CHAIN: u64 = 31_337;
 pub const OTHER_CHAIN: u64 = 10;
@@ -58,7 +58,7 @@ impl Api {
             acquire_timeout_ms,
             ..StoreConfig::default()
         };
-        let store = Store::connect(&store).await.unwrap();
+        let store = eventually("a connection", async || Store::connect(&store).await.ok()).await;
         let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN]);
         let (router, openapi) = api::router(state);
         Self {
@@ -83,6 +83,16 @@ impl Api {
             headers: parts.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
+    }
+
+    /// What a probe is told, once the database answers in a probe's time: on a busy machine it may not.
+    pub async fn probe(&self, path: &str) -> Answer {
+        eventually("the database answers a probe", async || {
+            let answer = self.ask(Method::GET, path).await;
+            let in_time = !answer.text.contains("the database gave no answer within");
+            in_time.then_some(answer)
+        })
+        .await
     }
 
     /// GET of what must be there.

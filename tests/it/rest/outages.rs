@@ -9,12 +9,13 @@ use crate::support::Temporary;
 async fn without_a_database_everything_says_so_and_nothing_leaks() {
     let dir = Temporary::new("rest-outage");
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
-    let api = Api::hurried(postgres.url()).await;
-    api.chain(3, 1).await;
-    api.sql("INSERT INTO chains (chain_id, genesis_hash, start_block, head_number, head_hash, node_head, node_seen_at)
+    let filled = Api::over(postgres.url(), ApiConfig::default()).await;
+    filled.chain(3, 1).await;
+    filled.sql("INSERT INTO chains (chain_id, genesis_hash, start_block, head_number, head_hash, node_head, node_seen_at)
              SELECT 10, genesis_hash, 0, 5, head_hash, 5, now() FROM chains")
         .await;
-    assert_eq!(api.get("/readyz").await["ready"], true);
+    assert_eq!(filled.probe("/readyz").await.json()["ready"], true);
+    let api = Api::hurried(postgres.url()).await;
     postgres.stop().await.unwrap();
     for path in [
         "/api/v1/status",
@@ -39,7 +40,7 @@ async fn without_a_database_everything_says_so_and_nothing_leaks() {
 #[tokio::test]
 async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
     let api = Api::start().await;
-    let answer = api.ask(axum::http::Method::GET, "/readyz").await;
+    let answer = api.probe("/readyz").await;
     assert_eq!(answer.status, 503);
     assert!(
         answer.text.contains("no block is indexed yet"),
@@ -51,7 +52,7 @@ async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
              SELECT 10, genesis_hash, 0, 5, head_hash, 500, now() FROM chains")
         .await;
     // One chain is served, so the service is ready, and it says what is wrong with the other.
-    let answer = api.get("/readyz").await;
+    let answer = api.probe("/readyz").await.json();
     let checks = answer["checks"].clone();
     assert_eq!(answer["ready"], true, "{checks}");
     assert_eq!(checks[1]["ok"], true, "{checks}");
@@ -59,8 +60,7 @@ async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
     assert_eq!(checks[2]["ok"], false, "{checks}");
     let detail = checks[2]["detail"].as_str().unwrap();
     assert!(detail.contains("495 behind"), "{checks}");
-    let get = axum::http::Method::GET;
-    let answer = api.ask(get, "/readyz?chain=10").await;
+    let answer = api.probe("/readyz?chain=10").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["checks"][1]["name"], "chain:10");
 }
@@ -72,10 +72,10 @@ async fn a_chain_whose_node_fell_silent_or_never_answered_is_not_ready() {
     api.sql(
         "INSERT INTO chains (chain_id, genesis_hash, start_block, head_number, head_hash)
              SELECT 10, genesis_hash, 0, 3, head_hash FROM chains;
-             UPDATE chains SET node_seen_at = now() - interval '42 s' WHERE chain_id <> 10",
+             UPDATE chains SET node_seen_at = now() - interval '4000 s' WHERE chain_id <> 10",
     )
     .await;
-    let answer = api.ask(axum::http::Method::GET, "/readyz").await;
+    let answer = api.probe("/readyz").await;
     assert_eq!(answer.status, 503);
     let checks = answer.json()["checks"].clone();
     for (at, reason) in [(1, "has not answered for 4"), (2, "has not answered yet")] {
@@ -94,7 +94,7 @@ async fn a_chain_whose_node_fell_silent_or_never_answered_is_not_ready() {
     }
     api.sql("UPDATE chains SET node_head = 3, node_seen_at = now()")
         .await;
-    assert_eq!(api.get("/readyz").await["ready"], true);
+    assert_eq!(api.probe("/readyz").await.json()["ready"], true);
 }
 
 #[tokio::test]

@@ -75,6 +75,79 @@ async fn a_bad_parameter_is_named() {
     );
 }
 
+/// Every path with its query parameters, with something in place of each of its own.
+fn paths(api: &Api) -> Vec<(String, Vec<String>)> {
+    let description = serde_json::to_value(&api.openapi).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    let all = paths.iter().map(|(path, methods)| {
+        let none = Vec::new();
+        let parameters = methods["get"]["parameters"].as_array().unwrap_or(&none);
+        let query = parameters.iter().filter(|one| one["in"] == "query");
+        let names = query.map(|one| one["name"].as_str().unwrap().to_owned());
+        let mut concrete = path.clone();
+        for (name, value) in [
+            ("{id}", "latest"),
+            ("{hash}", &format!("0x{}", "1".repeat(64))),
+            ("{address}", &format!("0x{}", "1".repeat(40))),
+            ("{token}", "ETH"),
+            ("{name}", "usdc"),
+            ("{channel}", "new-block"),
+        ] {
+            concrete = concrete.replace(name, value);
+        }
+        assert!(!concrete.contains('{'), "{path}");
+        (concrete, names.collect())
+    });
+    all.collect()
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_resource_does_not_have_is_refused_with_those_that_it_has() {
+    let api = Api::start().await;
+    let paths = paths(&api);
+    let resources: Vec<_> = paths
+        .iter()
+        .filter(|(path, _)| path.starts_with("/api/v1/"))
+        .collect();
+    assert!(resources.len() >= 15, "{resources:?}");
+    for (path, names) in resources {
+        // Wherever a chain is looked at or not, it may be named.
+        assert!(names.contains(&"chain".to_owned()), "{path}: {names:?}");
+        let problem = api
+            .refused(&format!("{path}?limt=5"), 400, "BAD_REQUEST")
+            .await;
+        assert_eq!(problem["parameter"], "limt", "{path}");
+        let detail = problem["detail"].as_str().unwrap();
+        let listed = detail.split_once("known are: ").unwrap().1;
+        assert_eq!(listed, names.join(", "), "{path}");
+    }
+    let known = |path: &str, wanted: &[&str]| {
+        let (_, names) = paths.iter().find(|(one, _)| one == path).unwrap();
+        for name in wanted {
+            assert!(names.iter().any(|one| one == name), "{path}: {names:?}");
+        }
+    };
+    known("/api/v1/blocks", &["limit", "before", "after", "cursor"]);
+    known("/api/v1/prices/ETH/history", &["from", "to", "limit"]);
+    known("/api/v1/prices/ETH/candles", &["interval", "from", "to"]);
+    known(
+        "/api/v1/contracts/usdc/events",
+        &["event", "from_block", "to_block"],
+    );
+    known("/api/v1/channels/new-block/updates", &["since", "limit"]);
+    // A name as long as a client likes is told back in short, and a good one beside it changes nothing.
+    let long = "x".repeat(5_000);
+    let problem = api
+        .refused(
+            &format!("/api/v1/blocks?limit=1&{long}=1"),
+            400,
+            "BAD_REQUEST",
+        )
+        .await;
+    assert!(problem["detail"].as_str().unwrap().len() < 400, "{problem}");
+    api.get("/api/v1/blocks?&limit=1&").await;
+}
+
 #[tokio::test]
 async fn a_tampered_cursor_is_refused() {
     let api = Api::start().await;

@@ -25,7 +25,7 @@ impl Bare {
             .concat();
         let mut settings: Table = toml::from_str(&format!(
             "[server]\nport = 0\n[database]\nurl = {database:?}\n[bus]\npoll_interval_ms = 20\n\
-             [gateway.auth]\nsecret = {SECRET:?}\n\
+             [gateway]\nping_timeout_ms = 60000\n[gateway.auth]\nsecret = {SECRET:?}\n\
              [[chains]]\nchain_id = 31337\nrpc_url = \"http://127.0.0.1:9\"\n{tokens}"
         ))
         .unwrap();

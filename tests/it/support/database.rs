@@ -15,6 +15,8 @@ pub async fn fresh_database() -> String {
             let parent = std::env::temp_dir().join("chaincast-it-postgres");
             sweep(&parent);
             let dir = parent.join(std::process::id().to_string());
+            // Of an earlier run that had the same id.
+            std::fs::remove_dir_all(&dir).ok();
             std::fs::create_dir_all(&dir).unwrap();
             PrivatePostgres::start(&dir).await.unwrap()
         })

@@ -21,7 +21,7 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use toml::Table;
 
-use super::{Server, Temporary, WsClient, eventually, fresh_database};
+use super::{Server, Temporary, WsClient, eventually, fresh_database, port_to_come_back_to};
 
 /// Signs the tests' tokens.
 pub(super) const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
@@ -56,6 +56,8 @@ pub struct World {
 /// A world that is about to start.
 struct WorldBuilder {
     settings: String,
+    /// Whether the chain is kept in `anvil.json` of the directory, and its port free for it when it is away.
+    keeps_chain: bool,
 }
 
 impl World {
@@ -67,9 +69,29 @@ impl World {
     pub async fn with(settings: &str) -> Self {
         WorldBuilder {
             settings: settings.to_owned(),
+            keeps_chain: false,
         }
         .start()
         .await
+    }
+
+    /// With a node that can be stopped, and started again with what [`Self::chain_kept_in`] says.
+    pub async fn with_lasting_chain(settings: &str) -> Self {
+        WorldBuilder {
+            settings: settings.to_owned(),
+            keeps_chain: true,
+        }
+        .start()
+        .await
+    }
+
+    /// The options of such a node.
+    pub fn chain_kept_in(dir: &Temporary, port: u16) -> AnvilOptions {
+        AnvilOptions {
+            port,
+            state_file: Some(dir.path().join("anvil.json")),
+            ..chain()
+        }
     }
 
     /// Stops chaincast in order and starts it again on the same port.
@@ -205,10 +227,10 @@ async fn serve_on(config: &std::path::Path, port: u16) -> Server {
 impl WorldBuilder {
     async fn start(self) -> World {
         let dir = Temporary::new("world");
-        let options = AnvilOptions {
-            state_file: Some(dir.path().join("anvil.json")),
-            slots_in_an_epoch: 1_000,
-            ..AnvilOptions::default()
+        // Without a file: a node that is not stopped in order would still write it when the directory goes.
+        let options = match self.keeps_chain {
+            true => World::chain_kept_in(&dir, port_to_come_back_to()),
+            false => chain(),
         };
         let (database, anvil) = tokio::join!(fresh_database(), Anvil::start(&options));
         let anvil = anvil.unwrap();
@@ -240,11 +262,21 @@ impl WorldBuilder {
     }
 }
 
+fn chain() -> AnvilOptions {
+    AnvilOptions {
+        slots_in_an_epoch: 1_000,
+        ..AnvilOptions::default()
+    }
+}
+
 /// The given settings over those that every world has.
 fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment) -> String {
     let mut settings: Table = toml::from_str(given).unwrap();
     let mut base: Table = toml::from_str(&format!(
-        "[server]\nhost = \"{}\"\nport = 0\n[database]\nurl = {database:?}\n[gateway.auth]\nsecret = {SECRET:?}\n\
+        // A test that is not about pings or handshakes meets no end of their time.
+        "[server]\nhost = \"{}\"\nport = 0\n[database]\nurl = {database:?}\n\
+         [gateway]\nping_timeout_ms = 60000\n[gateway.limits]\nhandshake_timeout_ms = 60000\n\
+         [gateway.auth]\nsecret = {SECRET:?}\n\
          [[chains]]\nchain_id = 31337\nrpc_url = {:?}\nws_url = {:?}\npoll_interval_ms = 200\n",
         own_host(),
         anvil.http_url(),

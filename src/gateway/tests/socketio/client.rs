@@ -47,12 +47,19 @@ impl Poller {
             self.post(format!("40/realtime,{auth}")).await,
             (200, "ok".to_owned())
         );
-        let packets = self.packets().await;
-        let answer = packets[0]
-            .strip_prefix("40/realtime,")
-            .unwrap_or_else(|| panic!("{packets:?}"));
-        let answer: Value = serde_json::from_str(answer).unwrap();
-        answer["sid"].as_str().unwrap().to_owned()
+        loop {
+            let packets = self.packets().await;
+            // Where pings are frequent, they may come first.
+            if packets.iter().all(|packet| packet == "2") {
+                assert_eq!(self.post("3").await, (200, "ok".to_owned()));
+                continue;
+            }
+            let mut answers = packets.iter();
+            let answer = answers.find_map(|packet| packet.strip_prefix("40/realtime,"));
+            let answer = answer.unwrap_or_else(|| panic!("{packets:?}"));
+            let answer: Value = serde_json::from_str(answer).unwrap();
+            return answer["sid"].as_str().unwrap().to_owned();
+        }
     }
 
     pub async fn get(&self) -> (u16, String) {
@@ -105,7 +112,11 @@ impl Poller {
 }
 
 /// A websocket that speaks Engine.IO by hand.
-pub struct Socket(WebSocketStream<TcpStream>);
+pub struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    /// How often the server asked whether it is there.
+    pub pings: usize,
+}
 
 impl Socket {
     /// Without `sid` a new session, with it an upgrade, for which another one may have to be over first.
@@ -116,7 +127,7 @@ impl Socket {
         let open = async {
             loop {
                 if let Ok((stream, _)) = client_async(&url, world.socket().await).await {
-                    return Self(stream);
+                    return Self { stream, pings: 0 };
                 }
             }
         };
@@ -129,22 +140,33 @@ impl Socket {
         let mut socket = Self::open(world, None).await;
         assert!(socket.text().await.starts_with('0'));
         socket.say(&format!("40/realtime,{auth}")).await;
-        assert!(socket.text().await.starts_with("40/realtime,"));
-        assert!(
-            socket
-                .text()
-                .await
-                .starts_with(r#"42/realtime,["connected","#)
-        );
+        for beginning in ["40/realtime,", r#"42/realtime,["connected","#] {
+            let text = socket.text_beside_pings().await;
+            assert!(text.starts_with(beginning), "{text}");
+        }
         socket
     }
 
+    /// The next text that is no ping, of which one may come at any time where they are frequent; each is answered.
+    async fn text_beside_pings(&mut self) -> String {
+        loop {
+            let text = self.text().await;
+            if text != "2" {
+                return text;
+            }
+            self.say("3").await;
+        }
+    }
+
     pub async fn say(&mut self, text: &str) {
-        self.0.send(Message::text(text)).await.unwrap();
+        self.stream.send(Message::text(text)).await.unwrap();
     }
 
     pub async fn binary(&mut self, bytes: &[u8]) {
-        self.0.send(Message::binary(bytes.to_vec())).await.unwrap();
+        self.stream
+            .send(Message::binary(bytes.to_vec()))
+            .await
+            .unwrap();
     }
 
     /// The next text; panics at the end.
@@ -158,9 +180,12 @@ impl Socket {
     /// The next text, or the code that the socket was closed with.
     pub async fn next(&mut self) -> Result<String, Option<u16>> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
             match next.expect("nothing arrived in time") {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Text(text))) => {
+                    self.pings += usize::from(text.as_str() == "2");
+                    return Ok(text.to_string());
+                }
                 Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(None),

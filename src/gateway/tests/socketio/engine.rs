@@ -188,12 +188,12 @@ async fn the_server_pings_and_goes_on_with_who_answers() {
 async fn a_websocket_that_answers_no_ping_is_closed() {
     let world = World::with(|config| {
         config.ping_interval_ms = 100;
-        config.ping_timeout_ms = 2_000;
+        config.ping_timeout_ms = 4_000;
     })
     .await;
     let mut socket = Socket::join(&world, QUIET).await;
-    assert_eq!(socket.text().await, "2");
     assert_eq!(socket.closed().await, Some(4000));
+    assert!(socket.pings > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,7 @@ async fn events_with_binary_data_are_refused_once_they_are_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_joins_nothing_in_time_is_sent_away() {
-    let world = World::with(|config| config.limits.handshake_timeout_ms = 2_000).await;
+    let world = World::with(|config| config.limits.handshake_timeout_ms = 5_000).await;
     let mut socket = Socket::open(&world, None).await;
     let poller = Poller::open(&world, "").await;
     let mut joined = Socket::join(&world, QUIET).await;
@@ -181,7 +181,7 @@ async fn an_expired_token_takes_the_client_out_for_good() {
     let world = World::with(secret).await;
     let auth = format!(
         r#"{{"token":"{}","autoSubscribe":false}}"#,
-        token("alice", 5)
+        token("alice", 9)
     );
     let mut socket = Socket::join(&world, &auth).await;
     let poller = Poller::open(&world, "").await;

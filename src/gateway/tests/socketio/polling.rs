@@ -124,7 +124,7 @@ async fn a_client_that_hangs_up_while_it_polls_is_gone() {
     let hub = world.gateway.context.hub().clone();
     assert_eq!(hub.session_counts(), [0, 1, 0]);
     let hasty = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(2))
+        .timeout(std::time::Duration::from_secs(4))
         .build()
         .unwrap();
     while hasty.get(&poller.url).send().await.is_ok() {}
@@ -169,7 +169,7 @@ async fn what_is_too_long_or_no_packet_ends_the_session() {
 async fn a_client_that_polls_is_pinged_and_dropped_when_it_falls_silent() {
     let world = World::with(|config| {
         config.ping_interval_ms = 500;
-        config.ping_timeout_ms = 2_500;
+        config.ping_timeout_ms = 5_000;
     })
     .await;
     let poller = Poller::open(&world, "").await;

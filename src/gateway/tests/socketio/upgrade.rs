@@ -86,7 +86,7 @@ async fn a_probe_that_is_given_up_leaves_polling_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_that_is_not_finished_in_time_is_dropped() {
-    let world = World::with(|config| config.limits.handshake_timeout_ms = 2_000).await;
+    let world = World::with(|config| config.limits.handshake_timeout_ms = 5_000).await;
     let poller = Poller::open(&world, "").await;
     poller.join(r#"{"autoSubscribe":false}"#).await;
     let mut socket = Socket::open(&world, Some(&poller.sid)).await;

@@ -183,6 +183,42 @@ async fn a_reorg_during_backfill_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reorg_while_history_below_is_filled_is_followed_too() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    let config = behind(&proxy, &stage);
+    filled(&stage, config.clone(), 60, None).await.unwrap();
+    proxy.hold_after(BLOCKS, 25);
+    let running = started(&stage, config, 0);
+    eventually("the middle", async || {
+        let start = stage.state().await.start_block;
+        (start < 60 && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    stage.control.reorg(7).await.unwrap();
+    proxy.pass(BLOCKS);
+    let state = running.await.unwrap().unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (0, 80));
+    stage.assert_equals_node().await;
+    let dropped = stage.count("SELECT count(*) FROM dropped_blocks").await;
+    assert_eq!(dropped, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reorg_below_what_is_stored_is_told_at_once_when_history_below_is_filled() {
+    let stage = history(80).await;
+    let config = stage.config();
+    filled(&stage, config.clone(), 60, None).await.unwrap();
+    stage.control.reorg(30).await.unwrap();
+    let error = filled(&stage, config, 0, None).await.unwrap_err();
+    let is_told = matches!(&error, IngestError::ReorgTooDeep { .. });
+    assert!(
+        is_told && error.to_string().contains("start_block = 60"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_proven_ends_verified_through_and_what_is_begins_it_again() {
     let stage = history(80).await;
     let proxy = Proxy::before(stage.anvil_options.port).await;

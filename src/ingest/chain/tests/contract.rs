@@ -9,7 +9,10 @@ use serde_json::json;
 use super::stage::{CHAIN, PATIENCE, Stage, anvil_again, data, eventually};
 use crate::{
     model::{Address, B256, U256, Update},
-    source::contract::{ContractConfig, compile},
+    source::{
+        chain::ChainConfig,
+        contract::{ContractConfig, compile},
+    },
 };
 
 /// Creates a contract that logs what it is called with: two topics, then the data.
@@ -190,6 +193,34 @@ async fn a_contract_added_later_is_decoded_from_stored_logs_without_the_node_and
         (stage.count(made).await == 1).then_some(())
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reorg_takes_back_what_only_rest_had_of_blocks_that_were_never_announced_too() {
+    let mut stage = Stage::new().await;
+    let logger = stage.logger().await;
+    for value in 1..=5 {
+        stage.say(logger, value).await;
+    }
+    let config = ChainConfig {
+        announce_blocks: 1,
+        ..stage.config()
+    };
+    stage.configure(&fixed(logger, "Said").replace("One", "Many"));
+    let running = stage.ingest(config).await.unwrap();
+    stage.says("many", &[1, 2, 3, 4, 5]).await;
+    for event in stage.both_channels("contract-event").await {
+        assert_eq!(event.seq, 1);
+        assert_eq!(data(&event)["args"]["value"], "5");
+    }
+    stage.control.reorg(3).await.unwrap();
+    stage.control.mine(1).await.unwrap();
+    stage.says("many", &[1, 2]).await;
+    for reorg in stage.both_channels("contract-reorg").await {
+        assert_eq!(reorg.seq, 2);
+        assert_eq!(data(&reorg)["dropped"].as_array().unwrap().len(), 3);
+    }
     running.stop().await;
 }
 

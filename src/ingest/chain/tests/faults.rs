@@ -56,10 +56,10 @@ async fn a_database_that_goes_away_is_waited_for() {
 async fn a_database_that_falls_silent_is_given_up_and_does_not_hold_up_the_stop() {
     let stage = Stage::new().await;
     let (_gate, running) = given_up(&stage).await;
-    // The new connection is not answered either.
+    // The new connection is not answered either: one that is waited for takes all of the patience.
     let asked = Instant::now();
     running.stop().await;
-    assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < PATIENCE * 3 / 4, "{:?}", asked.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

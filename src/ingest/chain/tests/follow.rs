@@ -1,5 +1,7 @@
 //! Catching up, following the head, reorgs and finality.
 
+use std::time::Duration;
+
 use alloy::primitives::U256;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -104,12 +106,18 @@ async fn a_head_is_heard_of_without_a_poll_also_after_the_node_came_back() {
             stage.anvil.take().unwrap().stop().await.unwrap();
             stage.anvil = Some(anvil_again(&stage.anvil_options).await);
         }
-        // The subscription may stand only after the first of them.
+        // The subscription may stand only after the first of them. Each is given a while, so that a slow writer is not
+        // outrun.
         eventually("a block that was heard of", async || {
             stage.control.mine(1).await.unwrap();
             let (number, _) = stage.control.head().await.unwrap();
-            let head = stage.state().await.head?;
-            (head.number > 0 && head.number + 1 >= number).then_some(())
+            for _ in 0..100 {
+                if stage.state().await.head?.number >= number {
+                    return Some(());
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            None
         })
         .await;
     }
@@ -296,7 +304,8 @@ async fn a_client_that_follows_the_updates_has_the_nodes_chain_whatever_happened
     let mut stage = Stage::new().await;
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
-    stage.control.mine(10).await.unwrap();
+    // Enough that no series of rollbacks reaches the first block.
+    stage.control.mine(60).await.unwrap();
     let running = stage.ingest(stage.config()).await.unwrap();
     stage.caught_up().await;
     for _ in 0..25 {

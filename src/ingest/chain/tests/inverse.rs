@@ -44,6 +44,8 @@ async fn put(connection: &mut PgConnection, blocks: &[IndexedBlock]) -> Result<(
 
 pub(super) async fn fetched(stage: &Stage) -> Vec<IndexedBlock> {
     let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
+    // However many transactions of the deployment share a block, there are enough.
+    stage.control.mine(6).await.unwrap();
     deploy_or_load(&url, stage.dir.path()).await.unwrap();
     let node = Node::new(&stage.config()).unwrap();
     let (head, _) = stage.control.head().await.unwrap();

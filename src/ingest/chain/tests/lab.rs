@@ -25,20 +25,33 @@ pub(super) struct Lab {
     bus: Bus,
     _tasks: Tasks,
     _failures: Failures,
-    // Fields are dropped in order: the server ends before its directory goes.
-    _postgres: PrivatePostgres,
+    postgres: Option<PrivatePostgres>,
     _dir: Dir,
+}
+
+/// Ends the server before its directory goes.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(postgres) = self.postgres.take() {
+            postgres.abort();
+        }
+    }
 }
 
 impl Lab {
     pub(super) async fn new() -> Self {
+        Self::with(StoreConfig::default()).await
+    }
+
+    /// With these settings of the database.
+    pub(super) async fn with(settings: StoreConfig) -> Self {
         let dir = Dir::new("lab");
         let postgres = PrivatePostgres::start(&dir.path().join("db"))
             .await
             .unwrap();
         let database = StoreConfig {
             url: Secret::new(postgres.url()),
-            ..Default::default()
+            ..settings
         };
         let store = Store::connect(&database).await.unwrap();
         let (tasks, failures) = Tasks::new();
@@ -50,7 +63,7 @@ impl Lab {
             bus,
             _tasks: tasks,
             _failures: failures,
-            _postgres: postgres,
+            postgres: Some(postgres),
             _dir: dir,
         }
     }

@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Bus, BusConfig, Feed},
-    dev::{Anvil, AnvilOptions, ChainControl, DevError, Node, PrivatePostgres},
+    dev::{
+        Anvil, AnvilOptions, ChainControl, DevError, Node, PrivatePostgres,
+        test_port::port_to_come_back_to,
+    },
     ingest::{ChainContext, ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder},
     model::{B256, BlockRef, ChainId, LogOrigin, Secret, Tick, Update},
     shutdown::{Failures, Tasks},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 pub(super) const CHAIN: ChainId = 31_337;
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `check` gives something; panics with `what` when that takes too long.
 pub(super) async fn eventually<T, F>(what: &str, mut check: impl FnMut() -> F) -> T
@@ -41,10 +44,21 @@ where
     }
 }
 
-/// Starts anvil on the port that it had, which another test may have for a moment.
+/// Starts anvil on the port that it had. It is none that others are given: a writer that finds another test's node
+/// there would take it for its own.
 pub(super) async fn anvil_again(options: &AnvilOptions) -> Anvil {
-    eventually("anvil's port is free again", async || {
-        match Anvil::start(options).await {
+    Anvil::start(options).await.unwrap()
+}
+
+/// Starts anvil on a port that it can have again.
+async fn anvil_first(options: &AnvilOptions) -> Anvil {
+    eventually("a free port", async || {
+        let port = port_to_come_back_to();
+        let options = AnvilOptions {
+            port,
+            ..options.clone()
+        };
+        match Anvil::start(&options).await {
             Ok(anvil) => Some(anvil),
             Err(DevError::PortTaken(_)) => None,
             Err(error) => panic!("{error}"),
@@ -100,7 +114,6 @@ impl Drop for Dir {
 }
 
 pub(super) struct Stage {
-    // Fields are dropped in order: the servers end before their directory goes.
     pub(super) postgres: Option<PrivatePostgres>,
     pub(super) anvil: Option<Anvil>,
     pub(super) anvil_options: AnvilOptions,
@@ -120,6 +133,18 @@ pub(super) struct Stage {
     pub(super) contract_updates: VecDeque<Update>,
 }
 
+/// Ends the servers before their directory goes: what they still write would stay behind.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(anvil) = self.anvil.take() {
+            anvil.kill();
+        }
+        if let Some(postgres) = self.postgres.take() {
+            postgres.abort();
+        }
+    }
+}
+
 impl Stage {
     pub(super) async fn new() -> Self {
         Self::with(AnvilOptions::default()).await
@@ -131,7 +156,7 @@ impl Stage {
             .await
             .unwrap();
         options.state_file = Some(dir.path().join("anvil.json"));
-        let anvil = Anvil::start(&options).await.unwrap();
+        let anvil = anvil_first(&options).await;
         options.port = anvil.port();
         let node = Node::connect(&anvil.http_url()).unwrap();
         let database = StoreConfig {
@@ -167,7 +192,7 @@ impl Stage {
         ChainConfig {
             ws_url: Some(Secret::new(format!("ws://127.0.0.1:{port}"))),
             poll_interval_ms: 100,
-            request_timeout_ms: 5_000,
+            request_timeout_ms: 30_000,
             concurrency: 4,
             batch_blocks: 7,
             max_reorg_depth: 64,

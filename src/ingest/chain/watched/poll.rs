@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{super::Parts, told};
 use crate::{
-    model::{B256, TransactionUpdate},
+    model::{B256, IndexMode, TransactionUpdate},
     source::chain::{NodeError, NodeView, SeenTransaction, Work},
     store::{
         StoreError, updates,
@@ -32,11 +32,15 @@ enum Answer {
 }
 
 impl Parts {
-    /// Asks for as long as it is polled.
+    /// Asks for as long as it is polled, where transactions are indexed.
     pub(in super::super) async fn poll_watched(
         &self,
         mut seen: watch::Receiver<NodeView>,
     ) -> Infallible {
+        if self.config.index != IndexMode::Blocks {
+            // Whatever the node said, nothing stored would ever tell that it is included.
+            return std::future::pending().await;
+        }
         let interval = Duration::from_millis(self.config.poll_interval_ms);
         let mut after = None;
         loop {
@@ -137,7 +141,9 @@ impl Parts {
                     watches::mark_pending(&mut transaction, chain, hash, seen.sender, seen.nonce)
                         .await?
                 }
-                Answer::Mined(_) => watches::mark_stored(&mut transaction, chain, hash).await?,
+                Answer::Mined(block) => {
+                    watches::mark_stored(&mut transaction, chain, hash, block).await?
+                }
                 Answer::Missing { used_up } => {
                     if !one.is_missing {
                         watches::mark_missing(&mut transaction, hash).await?;

@@ -37,8 +37,14 @@ pub(super) fn by_block(
     from: u64,
     count: usize,
 ) -> Result<Vec<Vec<PlacedLog>>, String> {
-    let mut blocks = Vec::new();
-    blocks.resize_with(count, Vec::new);
+    let mut sizes = vec![0; count];
+    for log in &logs {
+        let at = log.block_number.checked_sub(from);
+        if let Some(size) = at.and_then(|at| sizes.get_mut(usize::try_from(at).ok()?)) {
+            *size += 1;
+        }
+    }
+    let mut blocks: Vec<Vec<PlacedLog>> = sizes.into_iter().map(Vec::with_capacity).collect();
     for log in logs {
         let block = log
             .block_number
@@ -186,25 +192,23 @@ pub(super) fn rows(
     let number = |number: u64| {
         u32::try_from(number).map_err(|_| format!("the index {number} of a log is absurd"))
     };
-    let logs = logs
-        .into_iter()
-        .zip(0_u64..)
-        .map(|(log, position)| {
-            Ok(IndexedLog {
-                // With all logs at hand the position is what the index means. Of some of them the node must know it.
-                index: number(if mode == IndexMode::Transfers {
-                    log.log_index
-                } else {
-                    position
-                })?,
-                transaction_index: number(log.transaction_index)?,
-                transaction_hash: Some(log.transaction_hash),
-                address: log.address,
-                topics: log.topics,
-                data: log.data,
-            })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+    let mut placed = Vec::with_capacity(logs.len());
+    for (log, position) in logs.into_iter().zip(0_u64..) {
+        placed.push(IndexedLog {
+            // With all logs at hand the position is what the index means. Of some of them the node must know it.
+            index: number(if mode == IndexMode::Transfers {
+                log.log_index
+            } else {
+                position
+            })?,
+            transaction_index: number(log.transaction_index)?,
+            transaction_hash: Some(log.transaction_hash),
+            address: log.address,
+            topics: log.topics,
+            data: log.data,
+        });
+    }
+    let logs = placed;
     let transaction_count = header.transactions.0;
     Ok(IndexedBlock {
         header: header_of(header),

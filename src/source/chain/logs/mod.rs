@@ -26,6 +26,7 @@ use self::{
 use super::{
     CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted,
     chunk::Workers,
+    roomy::Roomy,
     verify::{Times, block_hash},
 };
 use crate::model::{BlockRef, IndexedBlock};
@@ -86,9 +87,11 @@ impl Node {
         to: u64,
         checks: ChecksConfig,
         workers: Workers,
+        turn: u64,
     ) -> Result<Chunk, NodeError> {
         loop {
-            let pass = self.log_pace.enter().await;
+            let pass = self.log_pace.enter(turn).await;
+            let pass = pass.map_err(|wait| self.rests(wait))?;
             let count = usize::try_from(to - from)
                 .unwrap_or(usize::MAX)
                 .saturating_add(1)
@@ -111,7 +114,7 @@ impl Node {
                 Err(error) => return Err(error),
                 Ok((logs, mut chunk)) => {
                     self.clone()
-                        .complete(from, count, logs, checks, &workers, &mut chunk)
+                        .complete(from, logs, checks, &workers, turn, &mut chunk)
                         .await?;
                     return Ok(chunk);
                 }
@@ -146,8 +149,10 @@ impl Node {
         let (read, queued) = workers
             .run(move || {
                 let began = Instant::now();
-                let logs = node.answers(LOGS, 1, &body)?.pop().flatten();
-                let logs = node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
+                let logs = node.answers::<Roomy<PlacedLog>>(LOGS, 1, &body)?;
+                let logs = logs.into_iter().next().flatten();
+                let Roomy(logs) =
+                    node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
                 let logs =
                     by_block(logs, from, count).map_err(|reason| node.bad_answer(LOGS, reason))?;
                 Ok::<_, NodeError>((logs, began.elapsed()))
@@ -169,14 +174,14 @@ impl Node {
     async fn complete(
         self: Arc<Self>,
         from: u64,
-        count: usize,
         mut logs: Vec<Vec<PlacedLog>>,
         checks: ChecksConfig,
         workers: &Workers,
+        turn: u64,
         chunk: &mut Chunk,
     ) -> Result<(), NodeError> {
         let began = Instant::now();
-        let (headers, bytes) = self.headers(from, count, workers).await?;
+        let (headers, bytes) = self.headers(from, logs.len(), workers, turn).await?;
         chunk.asked += began.elapsed();
         chunk.raw_bytes += bytes;
 
@@ -252,6 +257,7 @@ impl Node {
         from: u64,
         count: usize,
         workers: &Workers,
+        turn: u64,
     ) -> Result<(Vec<Light>, usize), NodeError> {
         let size = self.pace.now().0 as u64;
         let end = from + count as u64;
@@ -260,7 +266,7 @@ impl Node {
             .map(|start| start..end.min(start + size))
             .collect();
         let parts: Vec<(Vec<Light>, usize)> = stream::iter(parts)
-            .map(|part| self.header_batch(part.start, part.end, workers))
+            .map(|part| self.header_batch(part.start, part.end, workers, turn))
             .buffered(HEADERS_AT_ONCE)
             .try_collect()
             .await?;
@@ -276,12 +282,14 @@ impl Node {
         from: u64,
         end: u64,
         workers: &Workers,
+        turn: u64,
     ) -> Result<(Vec<Light>, usize), NodeError> {
         let mut headers: Vec<Light> = Vec::with_capacity((end - from) as usize);
         let mut bytes = 0;
         let mut next = from;
         while next < end {
-            let pass = self.pace.enter().await;
+            // Its logs are there already: no other node goes on from here.
+            let pass = self.pace.enter_later(turn).await;
             let some = next..end.min(next + pass.blocks as u64);
             let count = (some.end - some.start) as usize;
             let params: Vec<String> = some

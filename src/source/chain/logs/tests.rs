@@ -36,7 +36,7 @@ async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeEr
         let (from, checks) = (blocks.len() as u64, ChecksConfig::default());
         let chunk = client
             .clone()
-            .chunk(from, to, checks, Workers::new())
+            .chunk(from, to, checks, Workers::new(), 0)
             .await?;
         assert!(!chunk.blocks.is_empty());
         blocks.extend(chunk.blocks);
@@ -188,7 +188,7 @@ async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_
     let providers = Providers::new(&both).unwrap();
     let chunk = providers
         .attempt(Work::History, |node| {
-            node.chunk(1, 1, ChecksConfig::default(), Workers::new())
+            node.chunk(1, 1, ChecksConfig::default(), Workers::new(), 0)
         })
         .await
         .unwrap();
@@ -218,7 +218,7 @@ async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_mo
     node.add(Fault::of(LOGS, Kind::Empty).times(1));
     let first = client
         .clone()
-        .chunk(0, 1, ChecksConfig::default(), Workers::new())
+        .chunk(0, 1, ChecksConfig::default(), Workers::new(), 0)
         .await;
     assert!(
         first
@@ -300,7 +300,7 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
         node.add(Fault::of(LOGS, refused).times(times));
         let first = client
             .clone()
-            .chunk(0, 40, ChecksConfig::default(), Workers::new())
+            .chunk(0, 40, ChecksConfig::default(), Workers::new(), 0)
             .await;
         assert_eq!(first.unwrap().blocks[..], expected[..1], "{message}");
         assert_eq!(node.asked(LOGS), times + 1, "{message}");

@@ -177,15 +177,8 @@ impl Providers {
                 provider.node.shown_url(),
             ))
         });
-        let (retry_after, url) = soonest.min().unwrap_or_default();
-        NodeError::Throttled {
-            url,
-            reason: format!(
-                "it asked to be left alone for {} ms more",
-                retry_after.as_millis()
-            ),
-            retry_after: Some(retry_after),
-        }
+        let (wait, url) = soonest.min().unwrap_or_default();
+        NodeError::Resting { url, wait }
     }
 
     /// What these said was shown wrong by another's answer.

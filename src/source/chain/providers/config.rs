@@ -52,7 +52,8 @@ impl Role {
         }
     }
 
-    pub(super) fn does(self, work: Work) -> bool {
+    /// Whether it is configured for such work.
+    pub fn does(self, work: Work) -> bool {
         match self {
             Self::All => true,
             Self::Live => work == Work::Live,

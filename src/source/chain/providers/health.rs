@@ -191,7 +191,9 @@ impl Health {
     /// It did not. What only says that it lags behind, or that too much was asked for at once, is no failure.
     pub(super) fn failed(&mut self, now: Instant, error: &NodeError, trial: bool) -> Change {
         let weight = match error {
-            NodeError::Missing { .. } | NodeError::TooLarge { .. } => return Change::None,
+            NodeError::Missing { .. } | NodeError::TooLarge { .. } | NodeError::Resting { .. } => {
+                return Change::None;
+            }
             NodeError::Throttled { retry_after, .. } => {
                 let rest = retry_after.unwrap_or(self.limits.cooldown);
                 self.resting = Some(now + rest.min(self.limits.longest_rest));

@@ -140,10 +140,7 @@ async fn when_all_want_to_rest_nobody_is_asked_and_the_error_says_how_long() {
     let (tried, done) = asked(&providers, Work::Live, |_| None).await;
     assert!(tried.is_empty());
     match done.unwrap_err() {
-        NodeError::Throttled {
-            retry_after: Some(wait),
-            ..
-        } => assert!(wait.as_secs() > 20, "{wait:?}"),
+        NodeError::Resting { wait, .. } => assert!(wait.as_secs() > 20, "{wait:?}"),
         error => panic!("{error}"),
     }
 }

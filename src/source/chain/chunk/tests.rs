@@ -1,0 +1,188 @@
+//! Chunks of history from nodes that refuse, lack and flood.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::{
+    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree},
+    model::Secret,
+    source::chain::ChainConfig,
+};
+
+const CHAIN: u64 = 31_337;
+const BLOCKS: &str = "eth_getBlockByNumber";
+const RECEIPTS: &str = "eth_getBlockReceipts";
+
+fn node(url: String, response_bytes: usize) -> Arc<Node> {
+    let config = ChainConfig {
+        request_timeout_ms: 30_000,
+        response_bytes,
+        ..ChainConfig::of(CHAIN, Secret::new(url))
+    };
+    Arc::new(Node::new(&config).unwrap())
+}
+
+async fn chunk(node: &Arc<Node>, from: u64, to: u64) -> Result<Vec<u64>, NodeError> {
+    let checks = ChecksConfig::default();
+    let chunk = node.clone().chunk(from, to, checks, Workers::new(), 0);
+    let limit = Duration::from_secs(90);
+    let chunk = tokio::time::timeout(limit, chunk).await;
+    let numbers = |chunk: Chunk| chunk.blocks.iter().map(|b| b.header.number).collect();
+    chunk.expect("it ends").map(numbers)
+}
+
+async fn faulty() -> (FaultyNode, Arc<Node>) {
+    let tree = Tree::new(CHAIN);
+    for salt in 0..20 {
+        tree.mine(&Contents::transfers(1, salt));
+    }
+    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = node(faulty.http_url(), 32 << 20);
+    (faulty, node)
+}
+
+#[tokio::test]
+async fn what_stands_ahead_of_a_missing_or_wrong_block_is_kept() {
+    let (faulty, node) = faulty().await;
+    faulty.add(Fault::of(BLOCKS, Kind::Null).at(2));
+    faulty.add(Fault::of(BLOCKS, Kind::OtherBlock(1)).at(5));
+    faulty.add(Fault::of(RECEIPTS, Kind::Null).at(8));
+    faulty.add(Fault::of(RECEIPTS, Kind::OmitLogs).at(11));
+    for (from, kept) in [
+        (0, vec![0, 1]),
+        (3, vec![3, 4]),
+        (6, vec![6, 7]),
+        (9, vec![9, 10]),
+    ] {
+        assert_eq!(chunk(&node, from, from + 3).await.unwrap(), kept);
+    }
+    for (at, kind) in [
+        (2, "missing"),
+        (5, "bad_answer"),
+        (8, "missing"),
+        (11, "check"),
+    ] {
+        assert_eq!(chunk(&node, at, at + 3).await.unwrap_err().kind(), kind);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_http_413_refuses_is_asked_for_in_halves_and_no_less_at_once() {
+    let (faulty, node) = faulty().await;
+    let mut fault = Fault::of(
+        "batch",
+        Kind::Status {
+            code: 413,
+            retry_after: None,
+        },
+    );
+    fault.at_least = 3;
+    let fault = faulty.add(fault);
+    // The first request is for four.
+    assert_eq!(chunk(&node, 0, 19).await.unwrap(), [0, 1]);
+    assert!(faulty.hits(fault) > 0);
+    assert_eq!(node.pace.now(), (2, 2));
+}
+
+/// What a node sends, whatever it is asked: a head, then a part without end.
+struct Flood {
+    url: String,
+    sent: watch::Receiver<usize>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Flood {
+    async fn of(status: &'static str, begin: &'static str, again: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (count, sent) = watch::channel(0);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let count = count.clone();
+                tokio::spawn(async move {
+                    flood(stream, status, begin, again, &count).await.ok();
+                });
+            }
+        });
+        Self {
+            url,
+            sent,
+            _serving: AbortOnDropHandle::new(serving),
+        }
+    }
+}
+
+/// Sends until the client hangs up.
+async fn flood(
+    mut stream: TcpStream,
+    status: &str,
+    begin: &str,
+    again: &str,
+    count: &watch::Sender<usize>,
+) -> std::io::Result<()> {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request).await?;
+    let head = format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut part = begin.to_owned();
+    loop {
+        let framed = format!("{:x}\r\n{part}\r\n", part.len());
+        stream.write_all(framed.as_bytes()).await?;
+        count.send_modify(|sent| *sent += part.len());
+        part = again.repeat(16_384 / again.len());
+    }
+}
+
+/// Beyond what is read, what the sockets of both ends may hold.
+const BUFFERS: usize = 32 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_cut_at_its_bound() {
+    let most = 1 << 20;
+    let flood = Flood::of("200 OK", "{\"result\":\"", "x").await;
+    let error = chunk(&node(flood.url.clone(), most), 7, 7)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, NodeError::TooLarge { .. }), "{error}");
+    assert!(
+        error.to_string().contains("response_bytes = 1048576"),
+        "{error}"
+    );
+    let sent = *flood.sent.borrow();
+    assert!(sent < most + BUFFERS, "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_without_end_is_read_no_further_than_its_first_words() {
+    let flood = Flood::of("500 Broken", "out of order ", "and so on ").await;
+    let error = chunk(&node(flood.url.clone(), usize::MAX), 7, 7)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, NodeError::Unreachable { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("out of order") && text.len() < 1_000,
+        "{text}"
+    );
+    let sent = *flood.sent.borrow();
+    assert!(sent < BUFFERS, "{sent}");
+}
+
+#[test]
+fn a_flood_of_empty_answers_is_cut_where_there_are_more_than_calls() {
+    let node = node("http://127.0.0.1:1".to_owned(), 32 << 20);
+    let flood = format!("[{}{{}}]", "{},".repeat(1_000_000));
+    let read = node.answers::<RawHeader>(BLOCKS, 4, flood.as_bytes());
+    let text = read.unwrap_err().to_string();
+    assert!(text.contains("expected at most 4 answers"), "{text}");
+    // Fewer are no answers either.
+    let few = node.answers::<RawHeader>(BLOCKS, 2, b"[{},{}]");
+    assert_eq!(few.unwrap_err().kind(), "bad_answer");
+    let one = node.answers::<RawHeader>(BLOCKS, 1, b"{}");
+    assert_eq!(one.unwrap_err().kind(), "bad_answer");
+}
