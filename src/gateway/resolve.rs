@@ -68,9 +68,11 @@ impl Hub {
             Channel::NewBlock(Some(id)) if !self.has_chain(*id) => Err(unknown(format!(
                 "chain {id} is not indexed here; /api/v1/status lists the chains"
             ))),
-            Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
-                "{token} is not tracked here; /api/v1/tokens lists the tokens"
-            ))),
+            Channel::Price(token) | Channel::Candle(token, _) if !self.has_token(token) => {
+                Err(unknown(format!(
+                    "{token} is not tracked here; /api/v1/tokens lists the tokens"
+                )))
+            }
             Channel::Contract(name, event) => match self.contracts().get(&**name) {
                 None => Err(unknown(format!(
                     "no contract {name} is configured here; there are: {}",

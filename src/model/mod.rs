@@ -2,6 +2,7 @@
 
 mod address_update;
 mod block;
+mod candle;
 mod channel;
 mod contract;
 mod event;
@@ -18,11 +19,12 @@ pub use alloy::primitives::{Address, B256, U256};
 pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
+pub use candle::{Candle, CandleInterval, CandleIntervalError, fill, fold};
 pub use channel::{Channel, ChannelError};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
-    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, PriceUpdateDetail,
-    Reorg,
+    BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
+    PriceUpdate, PriceUpdateDetail, Reorg,
 };
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};

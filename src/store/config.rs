@@ -18,6 +18,10 @@ pub struct StoreConfig {
     pub updates_retention_hours: u32,
     /// Blocks that reorgs dropped are deleted this long after their height became final, in hours; 0 keeps all.
     pub dropped_retention_hours: u32,
+    /// Ticks observed longer ago than this many days are deleted, whole days (UTC) at a time; 0 keeps all.
+    pub ticks_retention_days: u32,
+    /// Candles of 1m, 5m and 15m older than this are deleted, in days; 0 keeps all. Longer ones are always kept.
+    pub candles_retention_days: u32,
     /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
     pub defer_indexes_blocks: u64,
     /// Memory that Postgres may use to build such an index, in bytes.
@@ -35,6 +39,8 @@ impl Default for StoreConfig {
             statement_timeout_ms: 15_000,
             updates_retention_hours: 168,
             dropped_retention_hours: 168,
+            ticks_retention_days: 30,
+            candles_retention_days: 365,
             defer_indexes_blocks: 20_000,
             index_memory_bytes: 256 << 20,
             auto_migrate: true,

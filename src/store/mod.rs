@@ -3,6 +3,7 @@
 //! Writers use one dedicated connection each (see [`writer::Writer`]), so that losing the connection loses the lock
 //! and nobody writes without it. Readers share [`Store::pool`].
 
+pub mod candles;
 pub mod chain;
 mod config;
 pub mod contracts;

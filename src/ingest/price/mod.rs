@@ -9,6 +9,7 @@
 //! before their signal is sent, and together with the cursor of their chain.
 
 mod board;
+mod candles;
 mod feeds;
 mod outage;
 mod publish;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Incoming, Parts, PriceIngestError, age_ms,
     board::{Board, Places},
+    candles::{CandleNews, Candles},
     feeds::Feeds,
     outage::Outage,
     telemetry,
@@ -29,7 +30,7 @@ use crate::{
     },
     source::price::{FeedState, SourceKey},
     store::{
-        StoreError,
+        StoreError, candles as stored_candles,
         chain::{ChainMarks, marks},
         prices, ticks,
         tokens::{self, SourceState},
@@ -51,6 +52,7 @@ pub(super) struct Session<'a> {
     parts: &'a Parts,
     writer: Writer,
     board: Board,
+    candles: Candles,
     /// Where the chains stood when their ticks were last read.
     marks: ChainMarks,
     /// How the feeds stand, as stored in this session.
@@ -61,7 +63,7 @@ pub(super) struct Session<'a> {
 enum Wake {
     Signal(PriceSignal),
     Ticks(Vec<Tick>),
-    /// A token is due.
+    /// A token or a candle is due.
     Due,
     Look,
 }
@@ -97,6 +99,11 @@ impl<'a> Session<'a> {
         for (price, announced_at) in announced {
             board.keep([price], announced_at);
         }
+        let tokens = board.tokens();
+        within(stored_candles::repair(writer.connection())).await?;
+        let newest = within(stored_candles::newest(writer.connection(), &tokens)).await?;
+        let rules = parts.config.candle_rules();
+        let candles = Candles::new(rules, tokens, newest, board.prices());
         let marks = within(marks(writer.connection())).await?;
         let ticks = within(ticks::latest_per_source(writer.connection())).await?;
         board.take(&ticks);
@@ -104,6 +111,7 @@ impl<'a> Session<'a> {
             parts,
             writer,
             board,
+            candles,
             marks,
             states: BTreeMap::new(),
         })
@@ -139,7 +147,7 @@ impl<'a> Session<'a> {
                     }
                 },
                 ticks = incoming.ticks.next() => Wake::Ticks(ticks),
-                () = until(self.board.next_due()) => Wake::Due,
+                () = until(self.next_due()) => Wake::Due,
                 _ = look.tick() => Wake::Look,
             };
             self.round(wake, incoming).await?;
@@ -155,6 +163,12 @@ impl<'a> Session<'a> {
         // A lock that cannot be given back goes with its connection.
         within(self.writer.release()).await.ok();
         Ok(())
+    }
+
+    /// When a token or a candle is to be looked at although nothing came, in ms since the Unix epoch.
+    fn next_due(&self) -> Option<i64> {
+        let due = [self.board.next_due(), self.candles.next_due()];
+        due.into_iter().flatten().min()
     }
 
     /// One commit for what woke it and all that waits behind. Ticks that could not be stored wait again.
@@ -256,22 +270,31 @@ impl<'a> Session<'a> {
             moved,
             states,
         } = commit;
-        if ticks.is_empty() && announced.is_empty() && moved.is_empty() && states.is_empty() {
+        let (began, now) = (Instant::now(), now_ms());
+        let CandleNews {
+            rows: candles,
+            updates: candle_updates,
+            late,
+        } = self.candles.advance(&announced, now);
+        let nothing = announced.is_empty() && moved.is_empty() && states.is_empty();
+        if ticks.is_empty() && nothing && candles.is_empty() {
             return Ok(());
         }
-        let (began, now) = (Instant::now(), now_ms());
+        let candle_count = candle_updates.len();
         let writer = &mut self.writer;
         let committed = within(async {
             let mut transaction = writer.begin().await?;
             ticks::insert(&mut transaction, ticks).await?;
-            let mut updates = Vec::new();
+            let said = announced.iter().map(|price| update_of(price, now));
+            let news = said.chain(candle_updates).collect();
+            let updates = updates::append(&mut transaction, news).await?;
             if !announced.is_empty() {
-                let news = announced.iter().map(|price| update_of(price, now));
-                updates = updates::append(&mut transaction, news.collect()).await?;
+                // Prices come first, in their order.
                 let seqs = updates.iter().map(|update| update.seq);
                 let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
                 prices::insert(&mut transaction, &rows, now).await?;
             }
+            stored_candles::write(&mut transaction, &candles).await?;
             if !moved.is_empty() {
                 prices::confirm(&mut transaction, &moved).await?;
             }
@@ -281,6 +304,7 @@ impl<'a> Session<'a> {
         })
         .await?;
         telemetry::committed(&announced, ticks.len(), began.elapsed());
+        telemetry::candles(candle_count, late);
         if !committed.is_empty() {
             self.parts.publisher.publish(committed);
         }

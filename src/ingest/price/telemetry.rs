@@ -25,6 +25,14 @@ pub(super) fn describe() {
         "chaincast_price_updates_total",
         "Price updates committed, by token"
     );
+    describe_counter!(
+        "chaincast_price_candle_updates_total",
+        "Candle updates committed"
+    );
+    describe_counter!(
+        "chaincast_price_candle_late_total",
+        "Prices that came too late for the candle of their time and counted as of their announcement"
+    );
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
@@ -44,6 +52,11 @@ pub(super) fn committed(prices: &[Price], ticks: usize, took: Duration) {
     for price in prices {
         counter!("chaincast_price_updates_total", "token" => price.token.to_string()).increment(1);
     }
+}
+
+pub(super) fn candles(updates: usize, late: u64) {
+    counter!("chaincast_price_candle_updates_total").increment(updates as u64);
+    counter!("chaincast_price_candle_late_total").increment(late);
 }
 
 pub(super) fn feed_restarted(feed: &str) {

@@ -21,7 +21,7 @@ mod transaction;
 mod transfer;
 
 pub use block::{BlockId, BlockRow};
-pub use candle::{Candle, Candles};
+pub use candle::Candles;
 pub use chain::{ChainRow, HaltRow, Mark};
 pub use contract::ContractRow;
 pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};

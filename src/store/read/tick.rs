@@ -89,7 +89,7 @@ impl Store {
         };
         let rows = sqlx::query(
             "SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
-             FROM ticks WHERE token = $1 AND observed_at >= $2 AND (observed_at, id) < ($3, $4)
+             FROM ticks WHERE token = $1 AND observed_at >= $2 AND observed_at <= $3 AND (observed_at, id) < ($3, $4)
              ORDER BY observed_at DESC, id DESC LIMIT $5",
         )
         .bind(token.as_str())
