@@ -65,7 +65,11 @@ fn candles_of_a_larger_interval_are_the_fold_of_smaller_ones() {
                 // What is filled in between is not of the market.
                 let first = parts[0].start;
                 let filled = fill(parts, smaller, first, None, None, 5_000);
-                assert_eq!(fold(&filled, larger), whole, "{larger} of {smaller}, filled");
+                assert_eq!(
+                    fold(&filled, larger),
+                    whole,
+                    "{larger} of {smaller}, filled"
+                );
             }
         }
     }
@@ -123,7 +127,12 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
 
     // Nothing ahead of the first, nothing behind the last.
     let filled = fill(two.clone(), minute, NOON, None, None, 100);
-    let inner = [row(1, "5", 1), row(2, "5", 0), row(3, "5", 0), row(4, "7", 1)];
+    let inner = [
+        row(1, "5", 1),
+        row(2, "5", 0),
+        row(3, "5", 0),
+        row(4, "7", 1),
+    ];
     assert_eq!(shown(filled), inner);
 
     // A page that begins and ends in a gap.
@@ -161,7 +170,10 @@ fn an_interval_is_read_in_any_case_and_others_are_refused() {
     for interval in CandleInterval::ALL {
         let upper = interval.name().to_ascii_uppercase();
         assert_eq!(upper.parse::<CandleInterval>(), Ok(interval));
-        assert_eq!(CandleInterval::of_seconds(interval.seconds()), Some(interval));
+        assert_eq!(
+            CandleInterval::of_seconds(interval.seconds()),
+            Some(interval)
+        );
     }
     assert_eq!(CandleInterval::Minute.smaller(), None);
     assert_eq!(

@@ -87,10 +87,12 @@ impl FromStr for Channel {
             ("heartbeat", None) => Ok(Self::Heartbeat),
             ("price", Some(token)) => token.parse().map(Self::Price).map_err(|_| unknown()),
             ("candle", Some(rest)) => match rest.split_once(':') {
-                Some((token, interval)) => match (token.parse::<Token>(), interval.parse::<CandleInterval>()) {
-                    (Ok(token), Ok(interval)) => Ok(Self::Candle(token, interval)),
-                    _ => Err(unknown()),
-                },
+                Some((token, interval)) => {
+                    match (token.parse::<Token>(), interval.parse::<CandleInterval>()) {
+                        (Ok(token), Ok(interval)) => Ok(Self::Candle(token, interval)),
+                        _ => Err(unknown()),
+                    }
+                }
                 None => Err(unknown()),
             },
             ("tx", Some(hash)) => prefixed(hash).map(Self::Tx).ok_or_else(unknown),

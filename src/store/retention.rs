@@ -24,10 +24,7 @@ impl Store {
     pub async fn retain(self, config: StoreConfig, stop: CancellationToken) {
         let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
-        let (tick_days, candle_days) = (
-            config.ticks_retention_days,
-            config.candles_retention_days,
-        );
+        let (tick_days, candle_days) = (config.ticks_retention_days, config.candles_retention_days);
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {

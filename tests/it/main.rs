@@ -4,6 +4,7 @@ mod support;
 
 mod auth;
 mod backfill;
+mod candles;
 mod chains;
 mod clients;
 mod contracts;

@@ -235,12 +235,7 @@ impl Candles {
         let due = if newest.closed {
             None
         } else if newest.candle.count > newest.told {
-            Some(
-                newest
-                    .told_at
-                    .saturating_add(pace)
-                    .min(newest.end(key.1)),
-            )
+            Some(newest.told_at.saturating_add(pace).min(newest.end(key.1)))
         } else {
             Some(newest.end(key.1))
         };

@@ -143,7 +143,10 @@ fn what_a_reorg_left_counts_as_of_its_announcement_and_takes_nothing_back() {
     assert_eq!(minutes(&news), [said(0, ["5", "9", "5", "5"], 3, false)]);
     // Its own block came again with an earlier time than that.
     let news = candles.advance(&[price("9.5", NOON + 13_000)], NOON + 21_000);
-    assert_eq!(minutes(&news), [said(0, ["5", "9.5", "5", "9.5"], 4, false)]);
+    assert_eq!(
+        minutes(&news),
+        [said(0, ["5", "9.5", "5", "9.5"], 4, false)]
+    );
 }
 
 #[test]
@@ -197,7 +200,10 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
         for _ in 0..400 {
             now += random.random_range(1..60_000);
             let digits: u32 = random.random_range(1..10_000);
-            let came = price(&digits.to_string(), now - random.random_range(-1_000..60_000));
+            let came = price(
+                &digits.to_string(),
+                now - random.random_range(-1_000..60_000),
+            );
             let news = match random.random_bool(0.8) {
                 true => {
                     counted += 1;
@@ -212,14 +218,24 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
             }
         }
         let end = candles.advance(&[], now + 48 * 60 * MINUTE);
-        rows.extend(end.rows.into_iter().map(|row| ((row.interval, row.candle.start), row)));
-        assert!(rows.values().all(|row| row.closed && row.told == row.candle.count));
+        rows.extend(
+            end.rows
+                .into_iter()
+                .map(|row| ((row.interval, row.candle.start), row)),
+        );
+        assert!(
+            rows.values()
+                .all(|row| row.closed && row.told == row.candle.count)
+        );
         let of = |interval| -> Vec<Candle> {
             let own = rows.values().filter(|row| row.interval == interval);
             own.map(|row| row.candle.clone()).collect()
         };
         let minutes = of(CandleInterval::Minute);
-        assert_eq!(minutes.iter().map(|candle| candle.count).sum::<u64>(), counted);
+        assert_eq!(
+            minutes.iter().map(|candle| candle.count).sum::<u64>(),
+            counted
+        );
         for interval in CandleInterval::ALL {
             assert_eq!(fold(&minutes, interval), of(interval), "{interval}");
         }

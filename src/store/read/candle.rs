@@ -66,7 +66,11 @@ impl Store {
         // Only the newest may be open, and one of a longer interval is stored now and then: its minutes have it all.
         let open: Option<bool> = rows
             .last()
-            .map(|row| Reader::new(row, "candle").get("closed").map(|closed: bool| !closed))
+            .map(|row| {
+                Reader::new(row, "candle")
+                    .get("closed")
+                    .map(|closed: bool| !closed)
+            })
             .transpose()?;
         if open == Some(true)
             && let (Some(newest), Some(_), None) = (found.last_mut(), interval.smaller(), until)
