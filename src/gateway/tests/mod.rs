@@ -1,5 +1,6 @@
 //! The hub with real sockets, and a log in memory in place of the store.
 
+mod candles;
 mod formats;
 mod heartbeat;
 mod lanes;

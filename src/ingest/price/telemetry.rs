@@ -33,6 +33,7 @@ pub(super) fn describe() {
         "chaincast_price_candle_late_total",
         "Prices that came too late for the candle of their time and counted as of their announcement"
     );
+    candles(0, 0);
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
