@@ -55,6 +55,24 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
     Ok(())
 }
 
+/// Joins `k`, the newest tick of the source `s`. Elsewhere than on chains the newest is nearly always of today: those
+/// days are looked at first, as one look at all costs with the days that are kept. On a chain any day may have it.
+pub(super) const NEWEST: &str = "LATERAL (
+    (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
+     FROM ticks t
+     WHERE s.chain_id IS NULL AND t.token = s.token AND t.source = s.source AND t.chain_id IS NULL
+         AND t.observed_at > now() - interval '1 day' AND t.observed_at < now() + interval '1 day'
+     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
+     LIMIT 1)
+    UNION ALL
+    (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
+     FROM ticks t
+     WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
+     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
+     LIMIT 1)
+    LIMIT 1
+) k";
+
 /// The newest stored tick of every active source, in no particular order. On a chain the newest is the last in the
 /// order of the chain the source is on now; elsewhere the one observed last.
 pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
@@ -67,17 +85,9 @@ pub async fn latest_on_chains(connection: &mut PgConnection) -> Result<Vec<Tick>
 }
 
 async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Tick>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT k.* FROM price_sources s
-         CROSS JOIN LATERAL (
-             SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
-             FROM ticks t
-             WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
-             ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
-             LIMIT 1
-         ) k
-         WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)",
-    )
+    let rows = sqlx::query(&format!(
+        "SELECT k.* FROM price_sources s CROSS JOIN {NEWEST} WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)"
+    ))
     .bind(on_chains)
     .fetch_all(connection)
     .await?;
