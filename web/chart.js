@@ -99,7 +99,8 @@ export class Chart {
     setText(this.#note, 'Reading history…');
     try {
       this.#library ??= await import('./vendor/lightweight-charts.js');
-      const page = await get(`/prices/${encodeURIComponent(this.#token)}/candles?interval=${this.#interval}&limit=${PAGE}`);
+      const page = await this.#page();
+      if (page.data.length === 0) page.data = await this.#last();
       if (choice !== this.#choice) return;
       this.#show(page);
     } catch (error) {
@@ -109,6 +110,19 @@ export class Chart {
     } finally {
       if (choice === this.#choice) this.#box.removeAttribute('aria-busy');
     }
+  }
+
+  /** A page of candles, the newest or those that begin before `to`. */
+  #page(to = null) {
+    const end = to === null ? '' : `&to=${to}`;
+    return get(`/prices/${encodeURIComponent(this.#token)}/candles?interval=${this.#interval}&limit=${PAGE}${end}`);
+  }
+
+  /** The last candles of a token whose price has been still for longer than a page; none when it never had one. */
+  async #last() {
+    const page = await get('/prices?limit=100');
+    const price = page.data.find((row) => row.token === this.#token);
+    return price ? (await this.#page(price.timestamp + 1)).data : [];
   }
 
   /** Stops following the channel. */
@@ -166,8 +180,7 @@ export class Chart {
     const choice = this.#choice;
     this.#reading = true;
     try {
-      const path = `/prices/${encodeURIComponent(this.#token)}/candles?interval=${this.#interval}&to=${oldest.timestamp}&limit=${PAGE}`;
-      const page = await get(path);
+      const page = await this.#page(oldest.timestamp);
       if (choice !== this.#choice || !this.#list) return;
       if (this.#list.prepend(page.data) === 0) this.#whole = true;
       else this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
