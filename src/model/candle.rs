@@ -199,7 +199,7 @@ impl Candle {
 }
 
 /// Candles of a larger interval from those of a smaller one; both in order of time. Synthetic ones add nothing.
-pub fn fold(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle> {
+pub fn fold_candles(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle> {
     let mut larger: Vec<Candle> = Vec::new();
     for candle in smaller.iter().filter(|candle| !candle.is_synthetic()) {
         let start = interval.start_of(candle.start);
@@ -219,7 +219,7 @@ pub fn fold(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle> {
 /// `before` is the close of the newest candle ahead of `from`, if there is one, and `until` the time in ms up to which
 /// gaps behind the last are filled: where the next candle behind them begins or the range ends. At most `limit` come
 /// back; those beyond it begin where the last one ends.
-pub fn fill(
+pub fn fill_gaps(
     candles: Vec<Candle>,
     interval: CandleInterval,
     from: i64,

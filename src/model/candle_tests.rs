@@ -61,12 +61,12 @@ fn candles_of_a_larger_interval_are_the_fold_of_smaller_ones() {
                 .filter(|smaller| *smaller < larger)
             {
                 let parts = candles(&points, smaller);
-                assert_eq!(fold(&parts, larger), whole, "{larger} of {smaller}");
+                assert_eq!(fold_candles(&parts, larger), whole, "{larger} of {smaller}");
                 // What is filled in between is not of the market.
                 let first = parts[0].start;
-                let filled = fill(parts, smaller, first, None, None, 5_000);
+                let filled = fill_gaps(parts, smaller, first, None, None, 5_000);
                 assert_eq!(
-                    fold(&filled, larger),
+                    fold_candles(&filled, larger),
                     whole,
                     "{larger} of {smaller}, filled"
                 );
@@ -126,7 +126,7 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
     let two = vec![of(1, "5"), of(4, "7")];
 
     // Nothing ahead of the first, nothing behind the last.
-    let filled = fill(two.clone(), minute, NOON, None, None, 100);
+    let filled = fill_gaps(two.clone(), minute, NOON, None, None, 100);
     let inner = [
         row(1, "5", 1),
         row(2, "5", 0),
@@ -136,7 +136,7 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
     assert_eq!(shown(filled), inner);
 
     // A page that begins and ends in a gap.
-    let page = fill(
+    let page = fill_gaps(
         two.clone(),
         minute,
         NOON,
@@ -151,7 +151,7 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
 
     // Cut anywhere, the pages are the whole.
     for limit in 1..=whole.len() {
-        let cut = fill(
+        let cut = fill_gaps(
             two.clone(),
             minute,
             NOON,
@@ -161,7 +161,7 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
         );
         assert_eq!(shown(cut), whole[..limit]);
     }
-    let none = fill(Vec::new(), minute, NOON, None, Some(NOON + 60_000), 10);
+    let none = fill_gaps(Vec::new(), minute, NOON, None, Some(NOON + 60_000), 10);
     assert!(none.is_empty());
 }
 

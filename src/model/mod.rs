@@ -19,7 +19,7 @@ pub use alloy::primitives::{Address, B256, U256};
 pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
-pub use candle::{Candle, CandleInterval, CandleIntervalError, fill, fold};
+pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use channel::{Channel, ChannelError};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{

@@ -1,7 +1,7 @@
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::model::fold;
+use crate::model::fold_candles;
 
 const NOON: i64 = 1_769_860_800_000;
 const MINUTE: i64 = 60_000;
@@ -237,7 +237,7 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
             counted
         );
         for interval in CandleInterval::ALL {
-            assert_eq!(fold(&minutes, interval), of(interval), "{interval}");
+            assert_eq!(fold_candles(&minutes, interval), of(interval), "{interval}");
         }
     }
 }

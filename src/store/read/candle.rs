@@ -7,7 +7,7 @@ use super::{
     super::{Store, StoreError},
     row::{Reader, moment},
 };
-use crate::model::{Candle, CandleInterval, Token, fill};
+use crate::model::{Candle, CandleInterval, Token, fill_gaps};
 
 /// Candles in order, and where the next one after them begins, if there is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +80,7 @@ impl Store {
             *newest = whole;
         }
         let most = limit as usize;
-        let mut candles = fill(found, interval, from, before, until, most + 1);
+        let mut candles = fill_gaps(found, interval, from, before, until, most + 1);
         let next = candles.get(most).map(|candle| candle.start);
         candles.truncate(most);
         Ok(Candles { candles, next })
