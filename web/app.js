@@ -2,6 +2,7 @@
 
 import { get } from './api.js';
 import { Blocks } from './blocks.js';
+import { Chart } from './chart.js';
 import { byId, setText } from './dom.js';
 import { Connection } from './connection.js';
 import { Console } from './console.js';
@@ -17,6 +18,7 @@ const url = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host
 const client = new Realtime(url);
 const connection = new Connection(client);
 const prices = new Prices(client);
+const chart = new Chart(client);
 const blocks = new Blocks(client);
 const console_ = new Console(url);
 new Integrity(client);
@@ -55,6 +57,7 @@ async function loadPrices() {
   try {
     await prices.load();
     console_.suggest(prices.channels);
+    chart.offer(prices.symbols);
     if (prices.channels.length > 0) showSnippets(prices.channels[0]);
   } catch {
     loaded.prices = false; // the cards' place says why

@@ -2,10 +2,11 @@
 // Prices stay decimal text and big integers from the wire to the screen: a double would round them.
 
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const PRICES = new Set(['"price"', '"open"', '"high"', '"low"', '"close"']);
 const MAX_DIGITS = 400;
 
 /**
- * JSON.parse, but each number under a key named "price" comes back as its own text
+ * JSON.parse, but each number under a key that names a price (price, open, high, low, close) comes back as its own text
  * ("3456.120000000000000001") in place of the nearest double.
  */
 export function parseLossless(text) {
@@ -16,7 +17,7 @@ export function parseLossless(text) {
         key = token;
         return token;
       }
-      const isPrice = key === '"price"';
+      const isPrice = PRICES.has(key);
       key = '';
       return isPrice ? `"${token}"` : token;
     }),

@@ -34,6 +34,11 @@ export class Prices {
     return [...this.#cards.values()].map((card) => card.channel);
   }
 
+  /** Symbols of the tokens shown. */
+  get symbols() {
+    return [...this.#cards.values()].map((card) => card.symbol);
+  }
+
   /** Reads which tokens there are, shows a card for each and subscribes them. Throws when the list cannot be read. */
   async load() {
     let tokens;

@@ -91,6 +91,15 @@ export class Realtime extends EventTarget {
     this.#emit('streams');
   }
 
+  /** Wants a channel from behind a seq that another answer gave, whole (`mode` "all") or as the gateway does by default. */
+  subscribeFrom(channel, { seq, epoch, mode = null }) {
+    const stream = new ChannelStream(channel);
+    Object.assign(stream, { last: seq, epoch, mode });
+    this.streams.set(channel.toLowerCase(), stream);
+    this.#queueSync(stream);
+    this.#emit('streams');
+  }
+
   async unsubscribe(channel) {
     this.streams.delete(channel.toLowerCase());
     this.#emit('streams');
@@ -304,10 +313,11 @@ export class Realtime extends EventTarget {
   /** Subscribes the streams, those with a position from there; returns one result for each that was resumed. */
   async #sync(streams) {
     const results = [];
-    for (const { epoch, batch } of this.#batches(streams)) {
+    for (const { epoch, mode, batch } of this.#batches(streams)) {
       const since = Object.fromEntries(batch.filter((stream) => stream.last !== null).map((stream) => [stream.channel, stream.last]));
       const data = { channels: batch.map((stream) => stream.channel) };
       if (Object.keys(since).length > 0) Object.assign(data, { since, epoch });
+      if (mode !== null) data.mode = mode;
       try {
         const answer = await this.request('subscribe', data);
         results.push(...this.#settle(batch, answer, since, epoch === this.epoch));
@@ -319,17 +329,19 @@ export class Realtime extends EventTarget {
     return results;
   }
 
-  /** A request holds channels of one epoch, and not too many. */
+  /** A request holds channels of one epoch and mode, and not too many. */
   #batches(streams) {
-    const byEpoch = new Map();
+    const kinds = new Map();
     for (const stream of streams) {
       const epoch = stream.last === null ? this.epoch : stream.epoch;
-      byEpoch.set(epoch, [...(byEpoch.get(epoch) ?? []), stream]);
+      const key = JSON.stringify([epoch, stream.mode]);
+      if (!kinds.has(key)) kinds.set(key, { epoch, mode: stream.mode, all: [] });
+      kinds.get(key).all.push(stream);
     }
     const batches = [];
-    for (const [epoch, all] of byEpoch) {
+    for (const { epoch, mode, all } of kinds.values()) {
       for (let start = 0; start < all.length; start += MAX_CHANNELS_A_REQUEST) {
-        batches.push({ epoch, batch: all.slice(start, start + MAX_CHANNELS_A_REQUEST) });
+        batches.push({ epoch, mode, batch: all.slice(start, start + MAX_CHANNELS_A_REQUEST) });
       }
     }
     return batches;

@@ -7,6 +7,8 @@
 export class ChannelStream {
   constructor(channel) {
     this.channel = channel;
+    /** how it is subscribed; null for the gateway's default. */
+    this.mode = null;
     /** seq of the last delivered message; null before the first. */
     this.last = null;
     /** the epoch that `last` counts in. */

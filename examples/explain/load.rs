@@ -99,6 +99,10 @@ pub async fn the_rest(store: &Store, count: u64) -> anyhow::Result<()> {
          SELECT CASE WHEN n % 2 = 0 THEN 'ETH' ELSE 'BTC' END, n, 1 + n, 0, 'ok', '{{chainlink}}',
              to_timestamp(1700000000 + n), to_timestamp(1700000000 + n)
          FROM generate_series(1, {count}) n;
+         INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at, told, closed)
+         SELECT CASE WHEN n % 2 = 0 THEN 'ETH' ELSE 'BTC' END, 60, at, n, n, n, n, 1, at, at, 1, true
+         FROM generate_series(1, {count}) n,
+             LATERAL (SELECT to_timestamp(1699999980 + 60 * (n / 2)) AS at) t;
          INSERT INTO channels (name, seq) VALUES ('new-block', {count}), ('price:ETH', {count});
          INSERT INTO updates (channel_id, seq, event, data)
          SELECT c.id, n, c.name, '{{}}' FROM channels c, generate_series(1, {count}) n;

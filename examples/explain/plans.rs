@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, layer::Context, prelude::*};
 use super::queries::{self, Known};
 
 /// Tables that grow with the chain or with time.
-pub const LARGE: [&str; 10] = [
+pub const LARGE: [&str; 12] = [
     "blocks",
     "transactions",
     "logs",
@@ -21,6 +21,8 @@ pub const LARGE: [&str; 10] = [
     "contract_events",
     "token_contracts",
     "ticks",
+    "ticks_rest",
+    "candles",
     "prices",
     "updates",
 ];

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use chaincast::{
-    model::{Address, B256, Channel, Token},
+    model::{Address, B256, CandleInterval, Channel, Token},
     store::{
         Store, StoreError,
         read::{
@@ -130,12 +130,12 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("live_sources", store.live_sources(limit)),
         query("read_ticks", store.read_ticks(token, times, None, limit)),
         query("read_ticks behind one", store.read_ticks(token, times, tick, limit)),
-        query("read_candles", store.read_candles(token, times, 60_000, limit)),
         query("read_alerts", store.read_alerts("user-7", &known.every_alert, None, limit)),
         query("read_alerts, some", store.read_alerts("user-7", &known.some_alerts, Some(10_000), limit)),
         query("read_alert", store.read_alert("user-7", 7)),
         query("read_deliveries", store.read_deliveries("user-7", None, limit)),
         query("read_deliveries behind one", store.read_deliveries("user-7", Some(10_000), limit)),
+        query("read_candles", store.read_candles(token, CandleInterval::Minute, times, limit)),
         query("channel_extent", store.channel_extent(channel)),
         query("updates_between", store.updates_between(channel, number, number + 500, limit)),
         query("updates_with_age", store.updates_with_age(channel, number, number + 500, limit)),

@@ -12,11 +12,11 @@ use super::{
     error::{Problem, Problems},
     extract::{Params, Segment},
     moment,
-    page::{self, List, Page},
+    page::{self, List},
     prices,
     wire::Decimal,
 };
-use crate::{model::now_ms, store::read};
+use crate::model::{self, CandleInterval, Channel, now_ms};
 
 /// How long a candle is. All begin at multiples of it since the Unix epoch, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -45,21 +45,21 @@ fn interval_schema() -> Object {
         .build()
 }
 
-impl Interval {
-    fn millis(self) -> i64 {
-        const MINUTE: i64 = 60_000;
-        match self {
-            Self::Minute => MINUTE,
-            Self::FiveMinutes => 5 * MINUTE,
-            Self::QuarterHour => 15 * MINUTE,
-            Self::Hour => 60 * MINUTE,
-            Self::FourHours => 4 * 60 * MINUTE,
-            Self::Day => 24 * 60 * MINUTE,
+impl From<Interval> for CandleInterval {
+    fn from(interval: Interval) -> Self {
+        match interval {
+            Interval::Minute => Self::Minute,
+            Interval::FiveMinutes => Self::FiveMinutes,
+            Interval::QuarterHour => Self::QuarterHour,
+            Interval::Hour => Self::Hour,
+            Interval::FourHours => Self::FourHours,
+            Interval::Day => Self::Day,
         }
     }
 }
 
-/// The prices announced in one interval, begin included and end excluded. Stale prices are left out.
+/// The prices announced in one interval, begin included and end excluded, by the time of their newest tick. Stale
+/// prices are left out.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candle {
@@ -69,21 +69,45 @@ pub(super) struct Candle {
     high: Decimal,
     low: Decimal,
     close: Decimal,
-    /// How many prices it is made of, at least 1.
+    /// How many prices it is made of; 0 when it is synthetic.
     count: u64,
+    /// Whether its interval is over. A late price may still put it right.
+    closed: bool,
+    /// Whether no price was announced in it: then all four are the close of the candle before.
+    synthetic: bool,
 }
 
-impl From<read::Candle> for Candle {
-    fn from(row: read::Candle) -> Self {
+impl Candle {
+    fn new(candle: model::Candle, interval: CandleInterval, now_ms: i64) -> Self {
         Self {
-            timestamp: row.start,
-            open: row.open.into(),
-            high: row.high.into(),
-            low: row.low.into(),
-            close: row.close.into(),
-            count: row.count,
+            timestamp: candle.start,
+            closed: candle.start.saturating_add(interval.millis()) <= now_ms,
+            synthetic: candle.is_synthetic(),
+            open: candle.open.into(),
+            high: candle.high.into(),
+            low: candle.low.into(),
+            close: candle.close.into(),
+            count: candle.count,
         }
     }
+}
+
+/// Candles in order, and where their channel stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CandlePage {
+    data: Vec<Candle>,
+    /// Pass it as `cursor` for the next page; `null` at the end.
+    #[schema(required)]
+    next: Option<String>,
+    /// What tells of these candles from here on.
+    #[schema(examples("candle:ETH:1m"))]
+    channel: String,
+    /// The channel's newest seq when this was read: subscribe with it as `since`, and the updates that follow change
+    /// or add to these candles.
+    seq: u64,
+    /// What `seq` belongs to: pass it on when subscribing.
+    #[schema(examples("k3f9x2a1b0"))]
+    epoch: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -110,22 +134,26 @@ pub(super) struct CandlesQuery {
 
 /// Open, high, low and close of a token's price, oldest first
 ///
-/// Intervals in which no price was announced have no candle. A page spans at most `limit` intervals.
+/// Intervals between two candles in which no price was announced are `synthetic`; ahead of the first candle and behind
+/// the newest there are none. Subscribe to `channel` with `since` of `seq`: each update has a whole candle, which takes
+/// the place of the one with its `timestamp` or comes behind the last.
 #[utoipa::path(
     get, path = "/api/v1/prices/{token}/candles", tag = "prices",
     params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), CandlesQuery),
-    responses((status = 200, description = "A page of candles", body = Page<Candle>), Problems)
+    responses((status = 200, description = "A page of candles", body = CandlePage), Problems)
 )]
 pub(super) async fn list_candles(
     State(state): Shared,
     segment: Segment,
     Params(query): Params<CandlesQuery>,
-) -> Result<Json<Page<Candle>>, Problem> {
+) -> Result<Json<CandlePage>, Problem> {
     state.chain(query.chain)?;
     let token = segment.token()?;
     let limit = page::limit(query.limit, &state.config)?;
-    let interval = query.interval.unwrap_or(Interval::Minute).millis();
-    let (from, to) = moment::range(query.from.as_deref(), query.to.as_deref(), now_ms() + 1)?;
+    let interval = CandleInterval::from(query.interval.unwrap_or(Interval::Minute));
+    let length = interval.millis();
+    let now = now_ms();
+    let (from, to) = moment::range(query.from.as_deref(), query.to.as_deref(), now + 1)?;
     let list = List::new(format!(
         "candles/{token}/{interval}/{:?}/{:?}",
         query.from, query.to
@@ -134,21 +162,30 @@ pub(super) async fn list_candles(
     let (from, to) = match list.position(query.cursor.as_deref())? {
         Some([from, to]) => (from, to),
         None => {
-            let to = to + (interval - to.rem_euclid(interval)) % interval;
+            let to = to + (length - to.rem_euclid(length)) % length;
             let from = match query.from {
-                Some(_) => from - from.rem_euclid(interval),
-                None => (to - interval * i64::from(limit)).max(0),
+                Some(_) => interval.start_of(from),
+                None => (to - length * i64::from(limit)).max(0),
             };
             (from, to)
         }
     };
     prices::tracked(&state, &token).await?;
+    let channel = Channel::Candle(token.clone(), interval);
+    // Before the candles, so that what follows it is told again rather than lost.
+    let stands = state.store.channel_extent(&channel).await?;
     let found = state
         .store
-        .read_candles(&token, (from, to), interval, limit)
+        .read_candles(&token, interval, (from, to), limit)
         .await?;
-    Ok(Json(Page {
-        data: found.candles.into_iter().map(Candle::from).collect(),
+    let candles = found.candles.into_iter();
+    Ok(Json(CandlePage {
+        data: candles
+            .map(|candle| Candle::new(candle, interval, now))
+            .collect(),
         next: found.next.map(|start| list.cursor([start, to])),
+        channel: channel.to_string(),
+        seq: stands.newest,
+        epoch: state.store.epoch().to_owned(),
     }))
 }

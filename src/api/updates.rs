@@ -91,7 +91,7 @@ pub(super) struct UpdatesQuery {
     get, path = "/api/v1/channels/{channel}/updates", tag = "channels",
     params(
         ("channel" = String, Path, example = "new-block",
-         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, in any \
+         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `candle:TOKEN:INTERVAL`, `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, in any \
           case; of the last two only what was stored while somebody was subscribed: reading here does not begin to store"),
         UpdatesQuery,
     ),
@@ -119,7 +119,7 @@ pub(super) async fn list_updates(
         .and_then(|[seq]| u64::try_from(seq).ok());
 
     let stored = state.store.channel_extent(&channel).await?;
-    if let (0, Channel::Price(token)) = (stored.newest, &channel)
+    if let (0, Channel::Price(token) | Channel::Candle(token, _)) = (stored.newest, &channel)
         && !state.store.is_tracked(token).await?
     {
         return Err(unknown(&name, "no such token is tracked"));
@@ -190,6 +190,7 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         }
         channel @ (Channel::NewBlock(_)
         | Channel::Price(_)
+        | Channel::Candle(..)
         | Channel::Tx(_)
         | Channel::Address(_)) => Ok(channel),
         Channel::Heartbeat => Err(unknown(name, "heartbeats are only sent live, never stored")),

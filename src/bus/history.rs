@@ -91,13 +91,14 @@ impl History {
         self.store.acknowledge(subject, ids).await
     }
 
-    /// The update that tells a new subscriber where the channel stands: its newest block or price, or what is known of
+    /// The update that tells a new subscriber where the channel stands: its newest block, price or candle, or what is known of
     /// its transaction.
     pub async fn snapshot(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
         let event = match channel {
             Channel::Tx(hash) => return self.store.transaction_state(*hash).await.map(Some),
             Channel::NewBlock(_) => "new-block",
             Channel::Price(_) => "price-update",
+            Channel::Candle(..) => "candle-update",
             Channel::Contract(..) => return self.newest_contract_event(channel).await,
             _ => return Ok(None),
         };

@@ -12,6 +12,9 @@ use crate::{
 
 /// Providers of a chain beyond which nobody means it.
 const MAX_PROVIDERS: usize = 16;
+const MS_PER_DAY: u64 = 24 * 3_600_000;
+/// A hundred years.
+const MOST_DAYS: u32 = 36_500;
 
 /// Whether the logs of a chain are indexed, if it is configured at all.
 fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {
@@ -85,6 +88,21 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         (100..=600_000).contains(&config.database.statement_timeout_ms),
         "database.statement_timeout_ms",
         "must be 100 to 600000",
+    );
+    let longest_ms = config.prices.sources.iter().map(|source| source.max_age_ms);
+    let ticks_days = config.database.ticks_retention_days;
+    check(
+        ticks_days == 0
+            || (ticks_days <= MOST_DAYS
+                && u64::from(ticks_days) * MS_PER_DAY >= longest_ms.max().unwrap_or(0)),
+        "database.ticks_retention_days",
+        "must be 0, or 1 to 36500 and no less than the longest max_age_ms of prices.sources: older ticks are still used",
+    );
+    let candles_days = config.database.candles_retention_days;
+    check(
+        candles_days == 0 || (2..=MOST_DAYS).contains(&candles_days),
+        "database.candles_retention_days",
+        "must be 0, or 2 to 36500",
     );
     check(
         (1..=100_000).contains(&config.database.alert_history),

@@ -131,9 +131,11 @@ impl ChannelState {
         // Channels without an update of their own kind have no snapshot; the heartbeat has no position either.
         let (position, snapshot) = match channel {
             Channel::Heartbeat => (Some(0), Snapshot::Nothing),
-            Channel::NewBlock(_) | Channel::Price(_) | Channel::Tx(_) | Channel::Contract(..) => {
-                (None, Snapshot::Unknown)
-            }
+            Channel::NewBlock(_)
+            | Channel::Price(_)
+            | Channel::Candle(..)
+            | Channel::Tx(_)
+            | Channel::Contract(..) => (None, Snapshot::Unknown),
             _ => (None, Snapshot::Nothing),
         };
         Self {
@@ -358,7 +360,9 @@ impl ChannelState {
             Channel::NewBlock(_) if *entry.event == *"new-block" => {
                 self.snapshot = Snapshot::Newest(entry.clone());
             }
-            Channel::Price(_) | Channel::Tx(_) => self.snapshot = Snapshot::Newest(entry.clone()),
+            Channel::Price(_) | Channel::Candle(..) | Channel::Tx(_) => {
+                self.snapshot = Snapshot::Newest(entry.clone());
+            }
             // What it may take back is not known here: until the next event there is nothing to show.
             Channel::Contract(..) => {
                 self.snapshot = match &*entry.event {

@@ -322,7 +322,8 @@ impl Hub {
         self.finish(turn, committed.into());
     }
 
-    /// Channels that nobody listens to are remembered up to a bound; the store knows the others.
+    /// Channels that nobody listens to are remembered up to a bound; the store knows the others. Candles are not
+    /// remembered before somebody asks: each token has six channels of them, and few are looked at.
     fn slot_to_publish(
         &self,
         channels: &mut Channels,
@@ -331,6 +332,7 @@ impl Hub {
     ) -> Option<usize> {
         match channels.find(channel) {
             Some(slot) => Some(slot),
+            None if matches!(channel, Channel::Candle(..)) => None,
             None if channels.slots.len() < self.0.config.channels_in_memory => {
                 Some(channels.slot(channel, now))
             }

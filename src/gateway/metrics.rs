@@ -15,7 +15,7 @@ use super::{
 use crate::model::Channel;
 
 /// The kinds of channels that subscriptions are counted by.
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "new-block",
     "price",
     "heartbeat",
@@ -23,6 +23,7 @@ const KINDS: [&str; 7] = [
     "tx",
     "address",
     "contract",
+    "candle",
 ];
 /// The events that requests are counted by; the last is for what is no request.
 const EVENTS: [&str; 7] = [
@@ -255,6 +256,7 @@ fn kind(channel: &Channel) -> usize {
         Channel::Tx(_) => 4,
         Channel::Address(_) => 5,
         Channel::Contract(..) => 6,
+        Channel::Candle(..) => 7,
     }
 }
 

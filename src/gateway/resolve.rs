@@ -68,14 +68,16 @@ impl Hub {
             Channel::NewBlock(Some(id)) if !self.has_chain(*id) => Err(unknown(format!(
                 "chain {id} is not indexed here; /api/v1/status lists the chains"
             ))),
-            Channel::Price(token) if !self.has_token(token) => Err(unknown(format!(
-                "{token} is not tracked here; /api/v1/tokens lists the tokens"
-            ))),
             Channel::Tx(_) if !self.has_transactions() => Err(unknown(
                 "no transactions are indexed here, so none can be watched: an operator sets chains.index = \"blocks\"; \
                  address:ADDRESS tells of transfers"
                     .to_owned(),
             )),
+            Channel::Price(token) | Channel::Candle(token, _) if !self.has_token(token) => {
+                Err(unknown(format!(
+                    "{token} is not tracked here; /api/v1/tokens lists the tokens"
+                )))
+            }
             Channel::Contract(name, event) => match self.contracts().get(&**name) {
                 None => Err(unknown(format!(
                     "no contract {name} is configured here; there are: {}",

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use alloy::primitives::{Address, B256};
 
-use super::{ChainId, Token};
+use super::{CandleInterval, ChainId, Token};
 
 /// A named stream. Case-insensitive when parsed, canonical when shown.
 ///
@@ -14,6 +14,8 @@ use super::{ChainId, Token};
 pub enum Channel {
     NewBlock(Option<ChainId>),
     Price(Token),
+    /// The candles of a token's price: the open one as it grows, and its close.
+    Candle(Token, CandleInterval),
     /// Made by each gateway once a second; it is never stored and has no seq.
     Heartbeat,
     Tx(B256),
@@ -27,7 +29,7 @@ pub enum Channel {
 /// Why a text names no channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
+    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL, tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
 )]
 pub struct ChannelError(pub String);
 
@@ -50,7 +52,7 @@ impl Channel {
 
     /// Whether a subscription without a `mode` keeps only the newest update (`latest`) instead of all.
     pub fn is_latest_by_default(&self) -> bool {
-        matches!(self, Self::Price(_))
+        matches!(self, Self::Price(_) | Self::Candle(..))
     }
 }
 
@@ -84,6 +86,15 @@ impl FromStr for Channel {
             },
             ("heartbeat", None) => Ok(Self::Heartbeat),
             ("price", Some(token)) => token.parse().map(Self::Price).map_err(|_| unknown()),
+            ("candle", Some(rest)) => match rest.split_once(':') {
+                Some((token, interval)) => {
+                    match (token.parse::<Token>(), interval.parse::<CandleInterval>()) {
+                        (Ok(token), Ok(interval)) => Ok(Self::Candle(token, interval)),
+                        _ => Err(unknown()),
+                    }
+                }
+                None => Err(unknown()),
+            },
             ("tx", Some(hash)) => prefixed(hash).map(Self::Tx).ok_or_else(unknown),
             ("address", Some(addr)) => prefixed(addr).map(Self::Address).ok_or_else(unknown),
             ("contract", Some(rest)) => match rest.split_once(':') {
@@ -116,6 +127,7 @@ impl fmt::Display for Channel {
             Self::NewBlock(None) => f.write_str("new-block"),
             Self::NewBlock(Some(id)) => write!(f, "new-block:{id}"),
             Self::Price(token) => write!(f, "price:{token}"),
+            Self::Candle(token, interval) => write!(f, "candle:{token}:{interval}"),
             Self::Heartbeat => f.write_str("heartbeat"),
             Self::Tx(hash) => write!(f, "tx:{hash}"),
             Self::Address(address) => write!(f, "address:{address}"),
@@ -134,6 +146,7 @@ mod tests {
     fn names_are_read_in_any_case_and_shown_canonical() {
         for (given, shown) in [
             ("PRICE:eth", "price:ETH"),
+            ("Candle:eth:1M", "candle:ETH:1m"),
             ("New-Block", "new-block"),
             ("new-block:10", "new-block:10"),
             ("Heartbeat", "heartbeat"),
@@ -175,6 +188,11 @@ mod tests {
             "price",
             "price:",
             "price:a b",
+            "candle:ETH",
+            "candle:ETH:",
+            "candle:ETH:2m",
+            "candle:a b:1m",
+            "candle:ETH:1m:x",
             "tx:0x12",
             "new-block:x",
             "heartbeat:1",

@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{
-    Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, ChainId,
-    JsonNumber, PriceAlert, PriceBlock, PriceStatus, Token, TransactionUpdate,
+    Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, Candle,
+    CandleInterval, ChainId, JsonNumber, PriceAlert, PriceBlock, PriceStatus, Token,
+    TransactionUpdate,
 };
 
 /// The data of one event; [`Event::name`] is what clients listen for.
@@ -19,6 +20,7 @@ pub enum Event {
     BlockFinalized(BlockFinalized),
     PriceUpdate(PriceUpdate),
     PriceAlert(PriceAlert),
+    CandleUpdate(CandleUpdate),
     ContractEvent(ContractEvent),
     ContractReorg(ContractReorg),
     TransactionUpdate(TransactionUpdate),
@@ -35,6 +37,7 @@ impl Event {
             Self::BlockFinalized(_) => "block-finalized",
             Self::PriceUpdate(_) => "price-update",
             Self::PriceAlert(_) => "price-alert",
+            Self::CandleUpdate(_) => "candle-update",
             Self::ContractEvent(_) => "contract-event",
             Self::ContractReorg(_) => "contract-reorg",
             Self::TransactionUpdate(_) => "transaction-update",
@@ -122,11 +125,55 @@ pub struct PriceUpdateDetail {
     pub outlier: bool,
 }
 
-impl PriceUpdate {
-    /// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
-    /// a [`JsonNumber`] is as likely `3456` as `3456.12`.
-    pub const DECIMALS: [&str; 3] = ["price", "confidence", "threshold"];
+/// A candle grew, closed, or was put right after it had closed. Each update has the whole candle.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CandleUpdate {
+    pub token: Token,
+    pub interval: CandleInterval,
+    /// When the candle begins, in ms since the Unix epoch.
+    pub timestamp: i64,
+    pub open: JsonNumber,
+    pub high: JsonNumber,
+    pub low: JsonNumber,
+    pub close: JsonNumber,
+    /// How many prices it is made of.
+    pub count: u64,
+    /// Whether its time is over. It is said again when a late price puts it right.
+    pub closed: bool,
+    /// Whether it only fills a gap; never, on the channel.
+    pub synthetic: bool,
 }
+
+impl CandleUpdate {
+    /// Of a candle as it stands.
+    pub fn new(token: &Token, interval: CandleInterval, candle: &Candle, closed: bool) -> Self {
+        Self {
+            token: token.clone(),
+            interval,
+            timestamp: candle.start,
+            open: JsonNumber(candle.open.clone()),
+            high: JsonNumber(candle.high.clone()),
+            low: JsonNumber(candle.low.clone()),
+            close: JsonNumber(candle.close.clone()),
+            count: candle.count,
+            closed,
+            synthetic: candle.is_synthetic(),
+        }
+    }
+}
+
+/// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
+/// a [`JsonNumber`] is as likely `3456` as `3456.12`.
+pub const DECIMALS: [&str; 7] = [
+    "price",
+    "confidence",
+    "threshold",
+    "open",
+    "high",
+    "low",
+    "close",
+];
 
 /// A configured contract emitted an event.
 #[derive(Debug, Clone, Serialize)]

@@ -3,6 +3,7 @@
 mod address_update;
 mod alert;
 mod block;
+mod candle;
 mod channel;
 mod contract;
 mod event;
@@ -20,11 +21,12 @@ pub use alloy::primitives::{Address, B256, U256};
 pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
+pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use channel::{Channel, ChannelError};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
-    BlockFinalized, ContractEvent, ContractReorg, Event, NewBlock, PriceUpdate, PriceUpdateDetail,
-    Reorg,
+    BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
+    PriceUpdate, PriceUpdateDetail, Reorg,
 };
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};

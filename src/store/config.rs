@@ -23,6 +23,10 @@ pub struct StoreConfig {
     pub alert_retention_hours: u32,
     /// Fired alerts that nobody acknowledged, and alerts that fired once: the newest so many a user are kept.
     pub alert_history: u32,
+    /// Ticks observed longer ago than this many days are deleted, whole days (UTC) at a time; 0 keeps all.
+    pub ticks_retention_days: u32,
+    /// Candles of 1m, 5m and 15m older than this are deleted, in days; 0 keeps all. Longer ones are always kept.
+    pub candles_retention_days: u32,
     /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
     pub defer_indexes_blocks: u64,
     /// A load that stores nothing for this long gets its indexes back, in ms.
@@ -46,6 +50,8 @@ impl Default for StoreConfig {
             dropped_retention_hours: 168,
             alert_retention_hours: 720,
             alert_history: 1_000,
+            ticks_retention_days: 30,
+            candles_retention_days: 365,
             defer_indexes_blocks: 20_000,
             defer_stalled_ms: 600_000,
             index_memory_bytes: 256 << 20,

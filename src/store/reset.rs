@@ -7,7 +7,7 @@ use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
 const DATA: &str = "chains, halts, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, \
                     channels, updates, tokens, price_sources, ticks, prices, contracts, contract_events, \
-                    contract_addresses, token_contracts, watches, alerts, alert_deliveries";
+                    contract_addresses, token_contracts, watches, candles, alerts, alert_deliveries";
 
 impl Store {
     /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.

@@ -1,5 +1,5 @@
-//! Old rows go: the log of updates is for clients that come back, and dropped blocks for those who ask what became
-//! of one. The canonical chain stays whole, as it is proved from its first block to its head.
+//! Old rows go: the log of updates is for clients that come back, dropped blocks for those who ask what became of one,
+//! and ticks for those who ask what prices are made of. The canonical chain stays whole, as it is proved from its first block to its head.
 
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ const UPDATES: u32 = 10_000;
 const DROPPED: u32 = 500;
 /// Alerts, or fired ones, a statement.
 const ALERTS: u32 = 10_000;
+/// Ticks without a partition, and candles, a statement.
+const TICKS: u32 = 10_000;
+const CANDLES: u32 = 10_000;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 impl Store {
@@ -24,11 +27,23 @@ impl Store {
         let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
         let alerts_ms = i64::from(config.alert_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
+        let (tick_days, candle_days) = (config.ticks_retention_days, config.candles_retention_days);
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.add_tick_days().await {
+                tracing::warn!(%error, "partitions of ticks could not be made ahead; trying again later");
+            }
+            if tick_days > 0 {
+                until_none("days of ticks", &stop, || self.drop_tick_days(tick_days)).await;
+                until_none("ticks", &stop, || self.prune_ticks(tick_days, TICKS)).await;
+            }
+            if candle_days > 0 {
+                let prune = || self.prune_candles(candle_days, CANDLES);
+                until_none("candles", &stop, prune).await;
             }
             if updates_ms > 0 {
                 let prune = || self.prune_updates(updates_ms, KEEP, UPDATES);

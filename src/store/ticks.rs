@@ -1,10 +1,13 @@
 //! Ticks: price observations as they were made.
+//!
+//! The table has a partition for each day (UTC) of observation, made some days ahead and dropped when its time is over;
+//! what has no day, of long ago or of a clock that is ahead, is in `ticks_rest`. So an insert never waits for one.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::StoreError;
+use super::{Store, StoreError};
 use crate::model::{B256, LogOrigin, Tick};
 
 /// Inserts ticks in one statement. Those of a chain go in with their block, in its transaction; one that is stored
@@ -35,7 +38,7 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
                             log_index)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[], $6::timestamptz[],
              $7::bigint[], $8::bigint[], $9::bytea[], $10::int[])
-         ON CONFLICT (chain_id, block_number, log_index, token, source) DO NOTHING",
+         ON CONFLICT (chain_id, block_number, log_index, token, source, observed_at) DO NOTHING",
     )
     .bind(column(ticks, |tick| tick.token.to_string()))
     .bind(column(ticks, |tick| tick.source.to_string()))
@@ -52,6 +55,24 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
     Ok(())
 }
 
+/// Joins `k`, the newest tick of the source `s`. Elsewhere than on chains the newest is nearly always of today: those
+/// days are looked at first, as one look at all costs with the days that are kept. On a chain any day may have it.
+pub(super) const NEWEST: &str = "LATERAL (
+    (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
+     FROM ticks t
+     WHERE s.chain_id IS NULL AND t.token = s.token AND t.source = s.source AND t.chain_id IS NULL
+         AND t.observed_at > now() - interval '1 day' AND t.observed_at < now() + interval '1 day'
+     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
+     LIMIT 1)
+    UNION ALL
+    (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
+     FROM ticks t
+     WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
+     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
+     LIMIT 1)
+    LIMIT 1
+) k";
+
 /// The newest stored tick of every active source, in no particular order. On a chain the newest is the last in the
 /// order of the chain the source is on now; elsewhere the one observed last.
 pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
@@ -64,17 +85,9 @@ pub async fn latest_on_chains(connection: &mut PgConnection) -> Result<Vec<Tick>
 }
 
 async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Tick>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT k.* FROM price_sources s
-         CROSS JOIN LATERAL (
-             SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
-             FROM ticks t
-             WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
-             ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
-             LIMIT 1
-         ) k
-         WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)",
-    )
+    let rows = sqlx::query(&format!(
+        "SELECT k.* FROM price_sources s CROSS JOIN {NEWEST} WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)"
+    ))
     .bind(on_chains)
     .fetch_all(connection)
     .await?;
@@ -115,4 +128,71 @@ fn tick_of(row: &PgRow) -> Result<Tick, StoreError> {
         observed_at: observed_at.timestamp_millis(),
         origin,
     })
+}
+
+/// Partitions are made this many days ahead, so that they are there when nobody made any for a while.
+const DAYS_AHEAD: i32 = 3;
+/// A partition waits no longer than this for those who use the table: they would wait behind it.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+impl Store {
+    /// Makes the partitions of today and the next days, as of the database's clock; returns how many were made.
+    pub async fn add_tick_days(&self) -> Result<u64, StoreError> {
+        let mut made = 0;
+        for ahead in 0..=DAYS_AHEAD {
+            // One transaction each, as each locks the rest for a moment.
+            let mut transaction = self.pool.begin().await?;
+            sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+            let new: bool = sqlx::query_scalar(
+                "SELECT add_ticks_day((now() AT TIME ZONE 'UTC')::date + $1::int)",
+            )
+            .bind(ahead)
+            .fetch_one(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            made += u64::from(new);
+        }
+        Ok(made)
+    }
+
+    /// Drops the partitions of days that ended more than `days` days ago; returns how many went.
+    pub async fn drop_tick_days(&self, days: u32) -> Result<u64, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'ticks'::regclass AND c.relname ~ '^ticks_[0-9]{8}$'
+                 AND to_date(substr(c.relname, 7), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - $1::int
+             ORDER BY c.relname",
+        )
+        .bind(days.cast_signed())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut gone = 0;
+        for name in names {
+            let mut transaction = self.pool.begin().await?;
+            sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+            // The name is of the catalogue and has nothing but letters and digits.
+            sqlx::query(&format!("DROP TABLE {name}"))
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+
+    /// Deletes ticks that have no partition of their own and were observed before the day `days` days ago, at most
+    /// `limit` in one call; returns how many went.
+    pub async fn prune_ticks(&self, days: u32, limit: u32) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM ticks_rest WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM ticks_rest
+                 WHERE observed_at < ((now() AT TIME ZONE 'UTC')::date - $1::int)::timestamp AT TIME ZONE 'UTC'
+                 LIMIT $2))",
+        )
+        .bind(days.cast_signed())
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
 }

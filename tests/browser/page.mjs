@@ -46,6 +46,7 @@ try {
     if (options['expect-reconnect']) await seeReconnect();
   } else {
     await step('prices', seePrices);
+    await step('chart', seeChart);
     await step('blocks', seeBlocks);
     await step('console', useConsole);
     await step('phone', seePhones);
@@ -89,6 +90,32 @@ async function seePrices() {
   const line = await page.getAttribute(`[data-card="${symbol}"] .spark-line`, 'd');
   if (!line.includes('L')) throw new Error(`the sparkline of ${symbol} has no line: ${line}`);
   return `cards for ${tokens.join(', ')}; ${symbol} moved from ${before[symbol]} to ${after}`;
+}
+
+async function seeChart() {
+  const chart = (name) => page.getAttribute('#chart', `data-${name}`);
+  await page.waitForFunction(() => Number(document.getElementById('chart').dataset.candles) > 0);
+  await page.waitForSelector('#chart canvas');
+  const token = await page.inputValue('#chart-token');
+  if ((await chart('channel')) !== `candle:${token}:1m`) throw new Error(`the chart follows ${await chart('channel')}`);
+  const before = { newest: await chart('newest'), count: await chart('count') };
+  console.log(`ready: watching for a live candle of ${token}`);
+  await page.waitForFunction((old) => {
+    const { newest, count } = document.getElementById('chart').dataset;
+    return newest !== old.newest || count !== old.count;
+  }, before);
+  // History and what came live are one line: as the server would tell it whole now.
+  const shown = await page.$eval('#chart', ({ dataset }) => Object.fromEntries(['oldest', 'newest', 'candles', 'faults'].map((name) => [name, Number(dataset[name])])));
+  if (shown.faults > 0) throw new Error(`the chart has gaps: ${JSON.stringify(shown)}`);
+  const { data } = await fetchJson(`/api/v1/prices/${token}/candles?interval=1m&from=${shown.oldest}&to=${shown.newest + 1}&limit=1000`);
+  if (data.length !== shown.candles || data[0].timestamp !== shown.oldest) throw new Error(`the server has ${data.length} candles, the chart ${JSON.stringify(shown)}`);
+  await page.click('#chart-intervals [data-interval="1h"]');
+  await page.waitForFunction((channel) => document.getElementById('chart').dataset.channel === channel, `candle:${token}:1h`);
+  await page.waitForSelector('#streams [data-stream^="candle:"][data-stream$=":1h"]');
+  await page.waitForFunction(() => !document.querySelector('#streams [data-stream$=":1m"]'));
+  const status = await chart('status');
+  if (!['ok', 'degraded', 'stale', 'waiting'].includes(status)) throw new Error(`the chart's status is ${status}`);
+  return `${shown.candles} candles of ${token} without a gap, a live one, then candle:${token}:1h; ${status}`;
 }
 
 async function seeBlocks() {

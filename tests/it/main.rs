@@ -5,6 +5,7 @@ mod support;
 mod alerts;
 mod auth;
 mod backfill;
+mod candles;
 mod chains;
 mod clients;
 mod contracts;

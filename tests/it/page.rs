@@ -13,6 +13,11 @@ async fn the_page_shows_prices_and_blocks_as_they_come() {
     })
     .await;
     world.set_feed("ETH", 3_777).await;
+    // The chart shows the first token and waits for its next price.
+    let waiting = |line: &str| line.contains("ready: watching for a live candle of ");
+    let line = page.line("the chart waits for a price", waiting).await;
+    let token = line.rsplit(' ').next().unwrap_or_default().to_owned();
+    world.set_feed(&token, 3_888).await;
     page.line("the page waits for a block", |line| {
         line.contains("ready: watching for a live block")
     })

@@ -217,10 +217,25 @@ impl Stage {
         writer.signals.send(PriceSignal::Ticks(ticks));
     }
 
-    /// The next published update.
+    /// The next commit that announces prices: those updates. Candles come with them and by themselves.
+    async fn next_commit(&mut self) -> Vec<Update> {
+        loop {
+            let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
+            let commit = commit.expect("an update in time").unwrap();
+            let prices = commit
+                .iter()
+                .filter(|update| !matches!(update.channel, Channel::Candle(..)))
+                .cloned();
+            let prices: Vec<Update> = prices.collect();
+            if !prices.is_empty() {
+                return prices;
+            }
+        }
+    }
+
+    /// The next published update of a price.
     async fn next(&mut self) -> (Update, Value) {
-        let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
-        let commit = commit.expect("an update in time").unwrap();
+        let commit = self.next_commit().await;
         assert_eq!(commit.len(), 1, "{commit:?}");
         let update = commit[0].clone();
         let data = serde_json::from_str(&update.data).unwrap();
@@ -300,10 +315,7 @@ async fn each_tick_becomes_a_stored_price_and_one_update_in_seq_order() {
             vec![feed("BTC", "60000.000000000000000000000001", 4)],
         )
         .await;
-    let commit = tokio::time::timeout(PATIENCE, stage.feed.next())
-        .await
-        .expect("an update in time")
-        .unwrap();
+    let commit = stage.next_commit().await;
     // BTC moved, and ETH with it, in one commit.
     let names: Vec<String> = commit
         .iter()
@@ -653,8 +665,7 @@ async fn a_tick_of_a_feed_is_stored_with_the_price_that_it_makes() {
     sink.send(quote("BTC", "1e100000"));
     sink.send(quote("BTC", "61000"));
     let expected = ["price:ETH", "price:BTC"];
-    let commit = tokio::time::timeout(PATIENCE, stage.feed.next()).await;
-    let commit = commit.expect("an update in time").unwrap();
+    let commit = stage.next_commit().await;
     let channels = commit.iter().map(|update| update.channel.to_string());
     assert_eq!(channels.collect::<Vec<_>>(), expected);
     assert_eq!(stage.stored().await, 3);

@@ -27,6 +27,20 @@ struct PriceData<'a> {
 }
 
 #[derive(serde::Deserialize)]
+struct CandleData<'a> {
+    #[serde(borrow)]
+    open: &'a RawValue,
+    #[serde(borrow)]
+    high: &'a RawValue,
+    #[serde(borrow)]
+    low: &'a RawValue,
+    #[serde(borrow)]
+    close: &'a RawValue,
+    count: u64,
+    closed: bool,
+}
+
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BlockData {
     number: u64,
@@ -121,6 +135,13 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
                 price.status,
                 paint.dim(price.sources.join(", "))
             )
+        }),
+        "candle-update" => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
+            let sides = [candle.open, candle.high, candle.low, candle.close];
+            let [open, high, low, close] = sides.map(RawValue::get);
+            let state = if candle.closed { "closed" } else { "open" };
+            let rest = paint.dim(format!("{} prices, {state}", candle.count));
+            format!("open {open} high {high} low {low} close {close}  {rest}")
         }),
         "new-block" => serde_json::from_str::<BlockData>(data).map(|block| {
             let transactions = block.transactions.unwrap_or_default();
@@ -223,6 +244,18 @@ mod tests {
         let line = render(&message, Paint::plain());
         assert!(
             line.contains("3456.120000000000000001 USD") && line.contains("#42"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_candle_is_shown_with_all_its_digits() {
+        let text = r#"{"event":"candle-update","channel":"candle:ETH:1m","seq":7,"data":{"token":"ETH","interval":"1m","timestamp":1,"open":1.000000000000000001,"high":3,"low":0.5,"close":2,"count":4,"closed":true,"synthetic":false}}"#;
+        let message: Message<'_> = serde_json::from_str(text).unwrap();
+        let line = render(&message, Paint::plain());
+        assert!(
+            line.contains("open 1.000000000000000001 high 3 low 0.5 close 2")
+                && line.contains("4 prices, closed"),
             "{line}"
         );
     }

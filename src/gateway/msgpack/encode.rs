@@ -8,7 +8,7 @@ use rmp::encode::{
 };
 
 use super::MAX_DEPTH;
-use crate::model::PriceUpdate;
+use crate::model::DECIMALS;
 
 /// The text is no JSON value, or is nested too deeply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub struct NotJson(pub usize);
 
 /// Appends the value that `text` holds. After an error `out` is as it was.
 ///
-/// The fields of [`PriceUpdate::DECIMALS`] are strings even when they happen to be whole, so that their type never
+/// The fields of [`DECIMALS`] are strings even when they happen to be whole, so that their type never
 /// changes from one message to the next.
 pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
@@ -117,7 +117,7 @@ impl Reader<'_> {
                 let mut decimal = false;
                 if map {
                     self.skip_space();
-                    decimal = PriceUpdate::DECIMALS.contains(&self.text()?);
+                    decimal = DECIMALS.contains(&self.text()?);
                     self.skip_space();
                     if !self.takes(b':') {
                         return self.fault();

@@ -164,6 +164,22 @@ fn every_field_of_a_price_that_is_money_is_a_string() {
 }
 
 #[test]
+fn every_side_of_a_candle_is_a_string() {
+    use crate::model::{Candle, CandleInterval, CandleUpdate};
+    let candle = Candle::of(CandleInterval::Minute, 60_001, &3_000.into());
+    let token = "ETH".parse().unwrap();
+    let update = CandleUpdate::new(&token, CandleInterval::Minute, &candle, false);
+    let read = to_json(&packed(&serde_json::to_string(&update).unwrap())).unwrap();
+    let read: Value = serde_json::from_str(&read).unwrap();
+    for side in ["open", "high", "low", "close"] {
+        assert_eq!(read[side], "3000");
+    }
+    assert_eq!(read["timestamp"], 60_000);
+    assert_eq!(read["count"], 1);
+    assert_eq!(read["interval"], "1m");
+}
+
+#[test]
 fn numbers_take_the_smallest_form_and_lose_nothing_at_the_edges() {
     for (text, bytes) in [
         ("0", &[0x00][..]),

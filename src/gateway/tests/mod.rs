@@ -1,6 +1,7 @@
 //! The hub with real sockets, and a log in memory in place of the store.
 
 mod alerts;
+mod candles;
 mod formats;
 mod heartbeat;
 mod lanes;

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod board;
+mod candles;
 mod feeds;
 mod outage;
 mod publish;

@@ -18,6 +18,7 @@ use super::{
     Incoming, Parts, PriceIngestError, age_ms,
     alerts::Alerts,
     board::{Board, Places},
+    candles::{CandleNews, Candles},
     feeds::Feeds,
     outage::Outage,
     telemetry,
@@ -32,6 +33,7 @@ use crate::{
     store::{
         StoreError, alert_deliveries,
         alert_firing::{self, Due, Fired},
+        candles as stored_candles,
         chain::{ChainMarks, marks},
         prices, ticks,
         tokens::{self, SourceState},
@@ -56,6 +58,7 @@ pub(super) struct Session<'a> {
     writer: Writer,
     board: Board,
     alerts: Alerts,
+    candles: Candles,
     /// Where the chains stood when their ticks were last read.
     marks: ChainMarks,
     /// How the feeds stand, as stored in this session.
@@ -66,7 +69,7 @@ pub(super) struct Session<'a> {
 enum Wake {
     Signal(PriceSignal),
     Ticks(Vec<Tick>),
-    /// A token is due.
+    /// A token or a candle is due.
     Due,
     Look,
 }
@@ -104,6 +107,11 @@ impl<'a> Session<'a> {
         for (price, announced_at) in announced {
             board.keep([price], announced_at);
         }
+        let tokens = board.tokens();
+        within(stored_candles::repair(writer.connection())).await?;
+        let newest = within(stored_candles::newest(writer.connection(), &tokens)).await?;
+        let rules = parts.config.candle_rules();
+        let candles = Candles::new(rules, tokens, newest, board.prices());
         let marks = within(marks(writer.connection())).await?;
         let ticks = within(ticks::latest_per_source(writer.connection())).await?;
         board.take(&ticks);
@@ -113,6 +121,7 @@ impl<'a> Session<'a> {
             writer,
             board,
             alerts,
+            candles,
             marks,
             states: BTreeMap::new(),
         })
@@ -158,7 +167,7 @@ impl<'a> Session<'a> {
                     }
                 },
                 ticks = incoming.ticks.next() => Wake::Ticks(ticks),
-                () = until(self.board.next_due()) => Wake::Due,
+                () = until(self.next_due()) => Wake::Due,
                 _ = look.tick() => Wake::Look,
             };
             self.round(wake, incoming).await?;
@@ -174,6 +183,12 @@ impl<'a> Session<'a> {
         // A lock that cannot be given back goes with its connection.
         within(self.writer.release()).await.ok();
         Ok(())
+    }
+
+    /// When a token or a candle is to be looked at although nothing came, in ms since the Unix epoch.
+    fn next_due(&self) -> Option<i64> {
+        let due = [self.board.next_due(), self.candles.next_due()];
+        due.into_iter().flatten().min()
     }
 
     /// One commit for what woke it and all that waits behind. Ticks that could not be stored wait again.
@@ -303,27 +318,36 @@ impl<'a> Session<'a> {
             due,
             states,
         } = commit;
-        let empty = ticks.is_empty() && announced.is_empty() && moved.is_empty();
-        if empty && due.is_empty() && states.is_empty() {
+        let (began, now) = (Instant::now(), now_ms());
+        let CandleNews {
+            rows: candles,
+            updates: candle_updates,
+            late,
+        } = self.candles.advance(&announced, now);
+        let nothing = announced.is_empty() && moved.is_empty() && states.is_empty();
+        if ticks.is_empty() && nothing && candles.is_empty() && due.is_empty() {
             return Ok(());
         }
-        let (began, now) = (Instant::now(), now_ms());
+        let candle_count = candle_updates.len();
         let writer = &mut self.writer;
         let committed = within(async {
             let mut transaction = writer.begin().await?;
             ticks::insert(&mut transaction, ticks).await?;
             let fired = alert_firing::apply(&mut transaction, &due, now).await?;
-            let news = announced.iter().map(|price| update_of(price, now));
-            let news = news.chain(fired.iter().map(alert_of));
-            let updates = updates::append(&mut transaction, news.collect()).await?;
+            // Prices come first, in their order, then what they fired.
+            let said = announced.iter().map(|price| update_of(price, now));
+            let told = said.chain(fired.iter().map(alert_of));
+            let news = told.chain(candle_updates).collect();
+            let updates = updates::append(&mut transaction, news).await?;
             if !announced.is_empty() {
                 let seqs = updates.iter().map(|update| update.seq);
                 let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
                 prices::insert(&mut transaction, &rows, now).await?;
             }
-            // Prices first, then what they fired.
-            let told = updates.get(announced.len()..).unwrap_or_default();
+            let told = announced.len()..announced.len() + fired.len();
+            let told = updates.get(told).unwrap_or_default();
             alert_deliveries::insert(&mut transaction, &fired, told).await?;
+            stored_candles::write(&mut transaction, &candles).await?;
             if !moved.is_empty() {
                 prices::confirm(&mut transaction, &moved).await?;
             }
@@ -336,6 +360,7 @@ impl<'a> Session<'a> {
         telemetry::committed(&announced, ticks.len(), began.elapsed());
         telemetry::alerts_fired(fired);
         self.alerts.settle(&due);
+        telemetry::candles(candle_count, late);
         if !committed.is_empty() {
             self.parts.publisher.publish(committed);
         }

@@ -34,6 +34,15 @@ pub(super) fn describe() {
         "Price alerts that fired"
     );
     counter!("chaincast_price_alerts_fired_total").increment(0);
+    describe_counter!(
+        "chaincast_price_candle_updates_total",
+        "Candle updates committed"
+    );
+    describe_counter!(
+        "chaincast_price_candle_late_total",
+        "Prices that came too late for the candle of their time and counted as of their announcement"
+    );
+    candles(0, 0);
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
@@ -62,6 +71,11 @@ pub(super) fn alerts(count: usize) {
 
 pub(super) fn alerts_fired(count: usize) {
     counter!("chaincast_price_alerts_fired_total").increment(count as u64);
+}
+
+pub(super) fn candles(updates: usize, late: u64) {
+    counter!("chaincast_price_candle_updates_total").increment(updates as u64);
+    counter!("chaincast_price_candle_late_total").increment(late);
 }
 
 pub(super) fn feed_restarted(feed: &str) {

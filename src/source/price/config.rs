@@ -28,6 +28,11 @@ pub struct PriceConfig {
     pub min_interval_ms: Option<u64>,
     /// Ticks of feeds that wait for the writer before newer ones replace older ones: 16 to 1,048,576.
     pub tick_queue: Option<usize>,
+    /// How long after its end a candle is put right by a price of its time, in ms: 0 to an hour; see
+    /// [`super::CandleRules`].
+    pub candle_grace_ms: Option<u64>,
+    /// Between two announcements of an open candle of a minute at least, in ms: 10 to a minute.
+    pub candle_publish_ms: Option<u64>,
     pub tokens: Vec<TokenConfig>,
     pub sources: Vec<SourceConfig>,
     /// How connections to exchanges are kept.

@@ -36,8 +36,8 @@ pub use log_view::LogView;
 pub use on_chain::OnChainSources;
 pub use paths::{MOST_STEPS, QuotePaths};
 pub use policy::{
-    AggregateRules, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE,
-    PublishRules,
+    AggregateRules, CandleRules, DEFAULT_CANDLE_GRACE_MS, DEFAULT_CANDLE_PUBLISH_MS,
+    DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};

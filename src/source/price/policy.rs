@@ -27,6 +27,21 @@ pub struct PublishRules {
     pub min_interval_ms: u64,
 }
 
+/// How candles are made of announced prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandleRules {
+    /// How far the time of a price may lie behind its announcement, in ms. One that is later counts as of its
+    /// announcement.
+    pub grace_ms: i64,
+    /// Between two announcements of an open candle of a minute at least, in ms; longer ones come less often.
+    pub publish_ms: i64,
+}
+
+/// About two blocks of Ethereum, after which a tick of one that was late is indexed.
+pub const DEFAULT_CANDLE_GRACE_MS: u64 = 30_000;
+/// Four times a second.
+pub const DEFAULT_CANDLE_PUBLISH_MS: u64 = 250;
+
 /// About 3.4 standard deviations of normal noise.
 pub const DEFAULT_OUTLIER_MADS: u32 = 5;
 /// An honest feed on a chain may be this far behind: it moves only after its deviation threshold.
@@ -40,6 +55,8 @@ pub(super) const MOST_BPS: u32 = 10_000;
 pub(super) const MOST_HEARTBEAT_MS: u64 = 24 * 3_600_000;
 pub(super) const LEAST_HEARTBEAT_MS: u64 = 100;
 pub(super) const MOST_INTERVAL_MS: u64 = 3_600_000;
+pub(super) const MOST_GRACE_MS: u64 = 3_600_000;
+pub(super) const CANDLE_PUBLISH_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 pub(super) const TICK_QUEUE: std::ops::RangeInclusive<usize> = 16..=1_048_576;
 
 impl PriceConfig {
@@ -67,6 +84,16 @@ impl PriceConfig {
                 .or(self.publish_heartbeat_ms)
                 .unwrap_or(0),
             min_interval_ms: token.min_interval_ms.or(self.min_interval_ms).unwrap_or(0),
+        }
+    }
+
+    /// How candles are made, of a validated configuration.
+    pub fn candle_rules(&self) -> CandleRules {
+        let grace = self.candle_grace_ms.unwrap_or(DEFAULT_CANDLE_GRACE_MS);
+        let publish = self.candle_publish_ms.unwrap_or(DEFAULT_CANDLE_PUBLISH_MS);
+        CandleRules {
+            grace_ms: grace.cast_signed(),
+            publish_ms: publish.cast_signed(),
         }
     }
 

@@ -195,6 +195,18 @@ impl PriceConfig {
             queue,
             *policy::TICK_QUEUE.start() as u64..=*policy::TICK_QUEUE.end() as u64,
         )?;
+        check_range(
+            "prices",
+            "candle_grace_ms",
+            self.candle_grace_ms,
+            0..=policy::MOST_GRACE_MS,
+        )?;
+        check_range(
+            "prices",
+            "candle_publish_ms",
+            self.candle_publish_ms,
+            policy::CANDLE_PUBLISH_MS,
+        )?;
         let all = Overrides {
             min_sources: self.min_sources,
             outlier_mads: self.outlier_mads,
@@ -474,6 +486,14 @@ mod tests {
             ("outlier_mads = 0".to_owned(), "prices.outlier_mads"),
             ("publish_bps = 10001".to_owned(), "prices.publish_bps"),
             ("tick_queue = 1".to_owned(), "prices.tick_queue"),
+            (
+                "candle_grace_ms = 3600001".to_owned(),
+                "prices.candle_grace_ms: must be 0 to 3600000, not 3600001",
+            ),
+            (
+                "candle_publish_ms = 9".to_owned(),
+                "prices.candle_publish_ms: must be 10 to 60000, not 9",
+            ),
             (
                 "publish_heartbeat_ms = 99".to_owned(),
                 "prices.publish_heartbeat_ms: must be 100 to",

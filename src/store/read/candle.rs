@@ -1,113 +1,125 @@
-//! Open, high, low and close of announced prices.
+//! Candles in order of time, without gaps.
 
 use bigdecimal::BigDecimal;
+use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
     row::{Reader, moment},
 };
-use crate::model::Token;
-
-/// The prices announced in `[start, start + interval)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Candle {
-    /// In ms since the Unix epoch, a multiple of the interval.
-    pub start: i64,
-    pub open: BigDecimal,
-    pub high: BigDecimal,
-    pub low: BigDecimal,
-    pub close: BigDecimal,
-    /// How many prices it was made of; at least one.
-    pub count: u64,
-}
+use crate::model::{Candle, CandleInterval, Token, fill_gaps};
 
 /// Candles in order, and where the next one after them begins, if there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candles {
     pub candles: Vec<Candle>,
+    /// In ms since the Unix epoch.
     pub next: Option<i64>,
 }
 
 impl Store {
-    /// Candles that start in `[from, to)`, oldest first. `from` must be a multiple of `interval`; all in ms.
-    /// Stale prices make none, and intervals without a price have none. The span that one call reads is `limit`
-    /// intervals from the first price on, so its cost is bounded however wide the range is.
+    /// Candles that start in `[from, to)`, oldest first, at most `limit`. `from` must be a multiple of the interval;
+    /// all in ms. Intervals without a price that lie between two candles, wherever those are, are synthetic; ahead of
+    /// the first candle and behind the last there are none.
     pub async fn read_candles(
         &self,
         token: &Token,
+        interval: CandleInterval,
         (from, to): (i64, i64),
-        interval: i64,
         limit: u32,
     ) -> Result<Candles, StoreError> {
         let empty = Candles {
             candles: Vec::new(),
             next: None,
         };
-        let Some(start) = self.first_interval(token, from, to, interval).await? else {
+        if from >= to {
             return Ok(empty);
-        };
-        let end = start
-            .saturating_add(interval.saturating_mul(i64::from(limit)))
-            .min(to);
+        }
+        // One more, to see whether there is more; and the neighbours of the range, for gaps at its ends.
         let rows = sqlx::query(
-            "SELECT start, (array_agg(price ORDER BY announced_at, seq))[1] AS open, max(price) AS high,
-                    min(price) AS low, (array_agg(price ORDER BY announced_at DESC, seq DESC))[1] AS close,
-                    count(*) AS count
-             FROM (SELECT date_bin(make_interval(secs => $4::bigint), announced_at, 'epoch'::timestamptz) AS start,
-                          price, announced_at, seq
-                   FROM prices
-                   WHERE token = $1 AND announced_at >= $2 AND announced_at < $3 AND status <> 'stale') p
-             GROUP BY start ORDER BY start",
+            "SELECT * FROM ((SELECT 0 AS part, start, open, high, low, close, count, first_at, last_at, closed FROM candles
+              WHERE token = $1 AND seconds = $2 AND start < $3 ORDER BY start DESC LIMIT 1)
+             UNION ALL
+             (SELECT 1, start, open, high, low, close, count, first_at, last_at, closed FROM candles
+              WHERE token = $1 AND seconds = $2 AND start >= $3 AND start < $4 ORDER BY start LIMIT $5)
+             UNION ALL
+             (SELECT 2, start, open, high, low, close, count, first_at, last_at, closed FROM candles
+              WHERE token = $1 AND seconds = $2 AND start >= $4 ORDER BY start LIMIT 1)) c
+             ORDER BY part, start",
         )
         .bind(token.as_str())
-        .bind(moment(start))
-        .bind(moment(end))
-        .bind(interval / 1_000)
+        .bind(interval.seconds())
+        .bind(moment(from))
+        .bind(moment(to))
+        .bind(i64::from(limit) + 1)
         .fetch_all(&self.pool)
         .await?;
-        let candles = rows
-            .iter()
+        let (mut before, mut found, mut until) = (None::<BigDecimal>, Vec::new(), None);
+        for row in &rows {
+            let part: i32 = Reader::new(row, "candle").get("part")?;
+            match part {
+                0 => before = Some(candle(row)?.close),
+                1 => found.push(candle(row)?),
+                _ => until = Some(to),
+            }
+        }
+        // Only the newest may be open, and one of a longer interval is stored now and then: its minutes have it all.
+        let open: Option<bool> = rows
+            .last()
             .map(|row| {
-                let row = Reader::new(row, "price");
-                Ok(Candle {
-                    start: row.millis("start")?,
-                    open: row.get("open")?,
-                    high: row.get("high")?,
-                    low: row.get("low")?,
-                    close: row.get("close")?,
-                    count: row.natural("count")?,
-                })
+                Reader::new(row, "candle")
+                    .get("closed")
+                    .map(|closed: bool| !closed)
             })
-            .collect::<Result<_, StoreError>>()?;
-        let next = match end < to {
-            true => self.first_interval(token, end, to, interval).await?,
-            false => None,
-        };
+            .transpose()?;
+        if open == Some(true)
+            && let (Some(newest), Some(_), None) = (found.last_mut(), interval.smaller(), until)
+            && let Some(whole) = self.minutes_of(token, newest.start, interval).await?
+            && whole.count > newest.count
+        {
+            *newest = whole;
+        }
+        let most = limit as usize;
+        let mut candles = fill_gaps(found, interval, from, before, until, most + 1);
+        let next = candles.get(most).map(|candle| candle.start);
+        candles.truncate(most);
         Ok(Candles { candles, next })
     }
 
-    /// The start of the first interval at or after `from` that has a price before `to`.
-    async fn first_interval(
+    /// The candle that the minutes of an interval make; at most 1,440 rows.
+    async fn minutes_of(
         &self,
         token: &Token,
-        from: i64,
-        to: i64,
-        interval: i64,
-    ) -> Result<Option<i64>, StoreError> {
+        start: i64,
+        interval: CandleInterval,
+    ) -> Result<Option<Candle>, StoreError> {
         let row = sqlx::query(
-            "SELECT announced_at FROM prices
-             WHERE token = $1 AND announced_at >= $2 AND announced_at < $3 AND status <> 'stale'
-             ORDER BY announced_at LIMIT 1",
+            "SELECT $4::timestamptz AS start, (array_agg(open ORDER BY start))[1] AS open, max(high) AS high,
+                    min(low) AS low, (array_agg(close ORDER BY start DESC))[1] AS close, sum(count)::bigint AS count,
+                    min(first_at) AS first_at, max(last_at) AS last_at
+             FROM candles WHERE token = $1 AND seconds = $2 AND start >= $4 AND start < $3
+             HAVING count(*) > 0",
         )
         .bind(token.as_str())
-        .bind(moment(from))
-        .bind(moment(to))
+        .bind(CandleInterval::Minute.seconds())
+        .bind(moment(start.saturating_add(interval.millis())))
+        .bind(moment(start))
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| {
-            let at = Reader::new(&row, "price").millis("announced_at")?;
-            Ok(at - at.rem_euclid(interval))
-        })
-        .transpose()
+        row.as_ref().map(candle).transpose()
     }
+}
+
+fn candle(row: &PgRow) -> Result<Candle, StoreError> {
+    let row = Reader::new(row, "candle");
+    Ok(Candle {
+        start: row.millis("start")?,
+        open: row.get("open")?,
+        high: row.get("high")?,
+        low: row.get("low")?,
+        close: row.get("close")?,
+        count: row.natural("count")?,
+        first_at: row.millis("first_at")?,
+        last_at: row.millis("last_at")?,
+    })
 }

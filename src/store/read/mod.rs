@@ -24,7 +24,7 @@ mod transfer;
 pub(super) use alert::alert_row;
 pub use alert::{AlertFilter, AlertRow};
 pub use block::{BlockId, BlockRow};
-pub use candle::{Candle, Candles};
+pub use candle::Candles;
 pub use chain::{ChainRow, HaltRow, Mark};
 pub use contract::ContractRow;
 pub use contract_event::{ContractEventFilter, ContractEventKey, ContractEventRow};

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::{
-    super::{Store, StoreError},
+    super::{Store, StoreError, ticks::NEWEST},
     row::{Reader, moment},
 };
 use crate::model::{LogOrigin, Token};
@@ -89,7 +89,7 @@ impl Store {
         };
         let rows = sqlx::query(
             "SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
-             FROM ticks WHERE token = $1 AND observed_at >= $2 AND (observed_at, id) < ($3, $4)
+             FROM ticks WHERE token = $1 AND observed_at >= $2 AND observed_at <= $3 AND (observed_at, id) < ($3, $4)
              ORDER BY observed_at DESC, id DESC LIMIT $5",
         )
         .bind(token.as_str())
@@ -132,18 +132,11 @@ impl Store {
 }
 
 async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
-    let rows = sqlx::query(
-            "SELECT s.token, s.source, s.quote, s.max_age_ms, s.state, s.state_reason, s.state_since,
-                    k.price, k.observed_at
-             FROM price_sources s JOIN tokens t ON t.symbol = s.token
-             LEFT JOIN LATERAL (
-                 SELECT price, observed_at FROM ticks k
-                 WHERE k.token = s.token AND k.source = s.source AND k.chain_id IS NOT DISTINCT FROM s.chain_id
-                 ORDER BY k.block_number DESC NULLS LAST, k.log_index DESC NULLS LAST, k.observed_at DESC, k.id DESC
-                 LIMIT 1
-             ) k ON true
-             WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1",
-        )
+    let rows = sqlx::query(&format!(
+        "SELECT s.token, s.source, s.quote, s.max_age_ms, s.state, s.state_reason, s.state_since, k.price, k.observed_at
+         FROM price_sources s JOIN tokens t ON t.symbol = s.token LEFT JOIN {NEWEST} ON true
+         WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1"
+    ))
         .bind(i64::from(limit))
         .fetch_all(pool)
         .await?;

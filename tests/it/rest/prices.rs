@@ -8,10 +8,12 @@ use super::Api;
 const NOON: i64 = 1_769_860_800_000;
 
 impl Api {
-    /// A price of ETH, announced `seconds` after noon.
-    async fn announced(&self, seq: u32, seconds: i64, price: &str, status: &str) {
+    /// A candle of ETH that begins `seconds` after noon, as the price writer stores it. `ohlc` is open, high, low and
+    /// close.
+    async fn candle(&self, interval: i64, seconds: i64, ohlc: &str, count: u32) {
         self.sql(&format!(
-            "INSERT INTO prices SELECT 'ETH', {seq}, {price}, 0.5, '{status}', '{{chainlink}}', at, at
+            "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at, told, closed)
+             SELECT 'ETH', {interval}, at, {ohlc}, {count}, at, at, {count}, true
              FROM (SELECT to_timestamp({} + {seconds}) AS at) t",
             NOON / 1_000
         ))
@@ -195,60 +197,89 @@ async fn history_pages_ticks_newest_first_within_its_range() {
         .await;
 }
 
+/// Starts in seconds after noon, and whether they are synthetic.
+fn starts(candles: &[Value]) -> Vec<(i64, bool)> {
+    let start = |candle: &Value| {
+        let at = candle["timestamp"].as_i64().unwrap() - NOON;
+        (at / 1_000, candle["synthetic"].as_bool().unwrap())
+    };
+    candles.iter().map(start).collect()
+}
+
 #[tokio::test]
-async fn candles_are_aligned_exact_and_without_stale_prices() {
+async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
     let api = Api::start().await;
     api.tokens().await;
-    api.announced(1, 0, "100.000000000000000001", "ok").await;
-    api.announced(2, 30, "105", "degraded").await;
-    api.announced(3, 40, "999", "stale").await;
-    api.announced(4, 59, "99.5", "ok").await;
-    api.announced(5, 60, "101", "ok").await;
-    api.announced(6, 3_600, "102", "ok").await;
-    let range = "from=2026-01-31T12:00:30Z&to=2026-01-31T13:00:30Z";
-    let answer = api
-        .ask(
-            axum::http::Method::GET,
-            &format!("/api/v1/prices/ETH/candles?interval=1m&{range}"),
-        )
+    api.candle(60, 0, "100.000000000000000001, 105, 99.5, 99.5", 3)
         .await;
+    api.candle(60, 60, "101, 101, 101, 101", 1).await;
+    api.candle(60, 300, "102, 103, 102, 103", 2).await;
+    api.candle(3_600, 0, "100.000000000000000001, 105, 99.5, 103", 6)
+        .await;
+    let range = "from=2026-01-31T12:00:30Z&to=2026-01-31T13:00:30Z";
+    let path = format!("/api/v1/prices/ETH/candles?interval=1m&{range}");
+    let answer = api.ask(axum::http::Method::GET, &path).await;
     let first = format!(
-        "{{\"timestamp\":{NOON},\"open\":100.000000000000000001,\"high\":105,\"low\":99.5,\"close\":99.5,\"count\":3}}"
+        "{{\"timestamp\":{NOON},\"open\":100.000000000000000001,\"high\":105,\"low\":99.5,\"close\":99.5,\
+         \"count\":3,\"closed\":true,\"synthetic\":false}}"
     );
     assert!(answer.text.contains(&first), "{}", answer.text);
-    let starts = |candles: &[Value]| {
-        candles
-            .iter()
-            .map(|c| c["timestamp"].as_i64().unwrap() - NOON)
-            .collect::<Vec<_>>()
-    };
-    // An hour lies between the second and the third: a page spans less, and the next begins where there is something.
-    let candles = api
-        .all(&format!(
-            "/api/v1/prices/ETH/candles?interval=1m&limit=2&{range}"
-        ))
-        .await;
-    assert_eq!(starts(&candles), [0, 60_000, 3_600_000]);
+    let page = answer.json();
+    assert_eq!(page["channel"], "candle:ETH:1m");
+    assert_eq!(page["seq"], 0, "nothing was announced");
+    assert!(
+        page["epoch"].is_string() && page["next"].is_null(),
+        "{page}"
+    );
+
+    let whole = [
+        (0, false),
+        (60, false),
+        (120, true),
+        (180, true),
+        (240, true),
+        (300, false),
+    ];
+    assert_eq!(starts(page["data"].as_array().unwrap()), whole);
+    let gap = &page["data"][3];
+    for side in ["open", "high", "low", "close"] {
+        assert_eq!(gap[side], 101, "{gap}");
+    }
+    assert_eq!(gap["count"], 0);
+    assert_eq!(gap["closed"], true);
+
+    // Pages of any length are the whole, and one that lies in a gap is filled from outside of it.
+    for limit in 1..8 {
+        let paged = api.all(&format!("{path}&limit={limit}")).await;
+        assert_eq!(starts(&paged), whole, "limit {limit}");
+    }
+    let inner = format!(
+        "/api/v1/prices/ETH/candles?interval=1m&from={}&to={}",
+        NOON + 130_000,
+        NOON + 200_000
+    );
+    assert_eq!(starts(&api.all(&inner).await), [(120, true), (180, true)]);
+    let outer = format!(
+        "/api/v1/prices/ETH/candles?interval=1m&from={}&to={}",
+        NOON - 600_000,
+        NOON - 60_000
+    );
+    assert!(
+        api.all(&outer).await.is_empty(),
+        "nothing ahead of the first"
+    );
+
     let hours = api
         .all(&format!("/api/v1/prices/ETH/candles?interval=1h&{range}"))
         .await;
-    assert_eq!(starts(&hours), [0, 3_600_000]);
-    assert_eq!(hours[0]["count"], 4);
-    let four = api
-        .all(&format!("/api/v1/prices/ETH/candles?interval=4h&{range}"))
-        .await;
-    assert_eq!(starts(&four), [0]);
-    let days = api
-        .all(&format!("/api/v1/prices/ETH/candles?interval=1d&{range}"))
-        .await;
+    assert_eq!(starts(&hours), [(0, false)]);
+    assert_eq!(hours[0]["count"], 6);
+    let now = api.get("/api/v1/prices/ETH/candles").await;
     assert_eq!(
-        starts(&days),
-        [-12 * 3_600_000],
-        "days begin at midnight UTC"
+        now["data"],
+        serde_json::json!([]),
+        "by default the newest minutes"
     );
-    assert_eq!(days[0]["open"].as_f64(), Some(100.0));
-    assert_eq!(days[0]["close"], 102);
-
     let bad = api
         .refused("/api/v1/prices/ETH/candles?interval=2m", 400, "BAD_REQUEST")
         .await;
@@ -256,10 +287,21 @@ async fn candles_are_aligned_exact_and_without_stale_prices() {
         bad["detail"].as_str().unwrap().contains("interval"),
         "{bad}"
     );
-    let now = api.get("/api/v1/prices/ETH/candles").await;
-    assert_eq!(
-        now["data"],
-        serde_json::json!([]),
-        "by default the newest minutes"
-    );
+}
+
+#[tokio::test]
+async fn the_open_candle_of_a_longer_interval_has_what_its_minutes_have() {
+    let api = Api::start().await;
+    api.tokens().await;
+    for (seconds, ohlc) in [(0, "5, 6, 4, 5"), (60, "5, 9, 5, 8")] {
+        api.candle(60, seconds, ohlc, 4).await;
+    }
+    // Stored when it was announced, which was before the second minute.
+    api.candle(300, 0, "5, 6, 4, 5", 4).await;
+    api.sql("UPDATE candles SET closed = false WHERE seconds = 300")
+        .await;
+    let path = format!("/api/v1/prices/ETH/candles?interval=5m&from={NOON}");
+    let open = &api.get(&path).await["data"][0];
+    let shown = ["open", "high", "low", "close", "count"].map(|key| open[key].as_u64().unwrap());
+    assert_eq!(shown, [5, 9, 4, 8, 8]);
 }

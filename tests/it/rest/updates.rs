@@ -125,3 +125,30 @@ async fn channels_without_stored_updates_say_why() {
         "known, and nothing said yet"
     );
 }
+
+#[tokio::test]
+async fn updates_of_candles_go_on_from_the_seq_of_the_page_of_candles() {
+    let api = Api::start().await;
+    api.tokens().await;
+    let candles = "/api/v1/prices/eth/candles?interval=5m";
+    let channel = "/api/v1/channels/Candle:eth:5M/updates";
+    let page = api.get(candles).await;
+    assert_eq!(page["channel"], "candle:ETH:5m");
+    assert_eq!(page["seq"], 0);
+    assert_eq!(page["epoch"], api.store.epoch());
+    assert_eq!(api.get(channel).await["data"], serde_json::json!([]));
+
+    let data = [r#"{"close":1.000000000000000001}"#, r#"{"close":2}"#];
+    api.updates("candle:ETH:5m", "candle-update", &data).await;
+    assert_eq!(api.get(candles).await["seq"], 2);
+    let answer = api.ask(Method::GET, &format!("{channel}?since=0")).await;
+    let first = format!(
+        r#"{{"event":"candle-update","channel":"candle:ETH:5m","seq":1,"data":{}}}"#,
+        data[0]
+    );
+    assert!(answer.text.contains(&first), "{}", answer.text);
+    for unknown in ["candle:NOPE:5m", "candle:ETH:7m", "candle:ETH"] {
+        let path = format!("/api/v1/channels/{unknown}/updates");
+        api.refused(&path, 404, "UNKNOWN_CHANNEL").await;
+    }
+}

@@ -1,0 +1,70 @@
+use serde_json::json;
+
+use super::support::{World, seq};
+
+/// A candle that begins at `timestamp`.
+fn candle(timestamp: u64, count: u64, closed: bool) -> serde_json::Value {
+    json!({
+        "token": "ETH", "interval": "1m", "timestamp": timestamp, "open": 1, "high": 1, "low": 1, "close": 1,
+        "count": count, "closed": closed, "synthetic": false,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candle_channel_begins_with_the_newest_and_goes_on_as_that_of_a_price() {
+    let world = World::start().await;
+    let publish =
+        |count, closed| world.publish("candle:ETH:1m", "candle-update", &candle(0, count, closed));
+    publish(1, false);
+    publish(2, false);
+    let mut ws = world.ws().await;
+    let answer = ws.subscribe(json!({"channel": "Candle:eth:1M"})).await;
+    assert_eq!(answer["channel"], "candle:ETH:1m");
+    assert_eq!(answer["seq"], 2);
+    let snapshot = ws.next().await;
+    assert_eq!((seq(&snapshot), &snapshot["snapshot"]), (2, &json!(true)));
+    assert_eq!(snapshot["event"], "candle-update");
+    publish(2, true);
+    let close = ws.next().await;
+    assert_eq!((seq(&close), &close["prev"]), (3, &json!(2)));
+    assert_eq!(close["data"]["closed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candles_go_on_behind_the_seq_that_another_answer_gave() {
+    let world = World::start().await;
+    for count in 1..=5 {
+        world.publish("candle:ETH:1m", "candle-update", &candle(0, count, false));
+    }
+    let mut ws = world.ws().await;
+    let ask = json!({"channel": "candle:ETH:1m", "since": 2, "epoch": "epoch1", "mode": "all"});
+    let answer = ws.subscribe(ask).await;
+    assert_eq!(answer["recovered"], true, "{answer}");
+    for expected in 3..=5 {
+        let update = ws.next().await;
+        assert_eq!((seq(&update), update.get("prev")), (expected, None));
+        assert_eq!(update["data"]["count"], expected);
+    }
+    // From before the first.
+    let mut ws = world.ws().await;
+    let ask = json!({"channel": "candle:BTC:1d", "since": 0, "epoch": "epoch1", "mode": "all"});
+    assert_eq!(ws.subscribe(ask).await["recovered"], true);
+    world.publish("candle:BTC:1d", "candle-update", &candle(0, 1, false));
+    assert_eq!(seq(&ws.next().await), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candles_of_what_is_not_tracked_are_refused_and_say_why() {
+    let world = World::start().await;
+    let mut ws = world.ws().await;
+    for (channel, told) in [
+        ("candle:DOGE:1m", "DOGE is not tracked here"),
+        ("candle:ETH:2m", "candle:TOKEN:INTERVAL"),
+    ] {
+        let answer = ws.subscribe(json!({"channels": [channel]})).await;
+        let error = &answer["channels"][0]["error"];
+        assert_eq!(error["code"], "UNKNOWN_CHANNEL", "{answer}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(told), "{message}");
+    }
+}

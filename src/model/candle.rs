@@ -1,0 +1,256 @@
+//! Candles: the prices that were announced for a token in one interval, as open, high, low and close.
+//!
+//! Pure arithmetic, no clock and no I/O. A candle is made of points in event time; which point is its open and which its
+//! close is decided by those times and never by the order in which points come, so that a late one puts a candle right.
+//! A candle of a larger interval is the fold of the smaller ones in it.
+
+use std::{fmt, str::FromStr};
+
+use bigdecimal::BigDecimal;
+use serde::{Serialize, Serializer};
+
+/// How long a candle is. All begin at multiples of it since the Unix epoch, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CandleInterval {
+    Minute,
+    FiveMinutes,
+    QuarterHour,
+    Hour,
+    FourHours,
+    Day,
+}
+
+/// Why a text is no interval.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no interval of candles: use 1m, 5m, 15m, 1h, 4h or 1d")]
+pub struct CandleIntervalError(String);
+
+impl CandleInterval {
+    /// The shortest first.
+    pub const ALL: [Self; 6] = [
+        Self::Minute,
+        Self::FiveMinutes,
+        Self::QuarterHour,
+        Self::Hour,
+        Self::FourHours,
+        Self::Day,
+    ];
+
+    pub const fn seconds(self) -> i32 {
+        match self {
+            Self::Minute => 60,
+            Self::FiveMinutes => 5 * 60,
+            Self::QuarterHour => 15 * 60,
+            Self::Hour => 3_600,
+            Self::FourHours => 4 * 3_600,
+            Self::Day => 24 * 3_600,
+        }
+    }
+
+    /// Its length in ms.
+    pub const fn millis(self) -> i64 {
+        self.seconds() as i64 * 1_000
+    }
+
+    /// The interval of that many seconds.
+    pub fn of_seconds(seconds: i32) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|interval| interval.seconds() == seconds)
+    }
+
+    /// When the candle that holds this time begins; both in ms since the Unix epoch.
+    pub fn start_of(self, at: i64) -> i64 {
+        at.saturating_sub(at.rem_euclid(self.millis()))
+    }
+
+    /// The next shorter one, of which this one's candles are folds.
+    pub fn smaller(self) -> Option<Self> {
+        let at = Self::ALL.iter().position(|interval| *interval == self)?;
+        Some(Self::ALL[at.checked_sub(1)?])
+    }
+
+    /// As clients write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "1m",
+            Self::FiveMinutes => "5m",
+            Self::QuarterHour => "15m",
+            Self::Hour => "1h",
+            Self::FourHours => "4h",
+            Self::Day => "1d",
+        }
+    }
+}
+
+impl FromStr for CandleInterval {
+    type Err = CandleIntervalError;
+
+    /// In any case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|interval| interval.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| CandleIntervalError(text.chars().take(16).collect()))
+    }
+}
+
+impl fmt::Display for CandleInterval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for CandleInterval {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The prices of `[start, start + interval)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candle {
+    /// In ms since the Unix epoch, a multiple of the interval.
+    pub start: i64,
+    pub open: BigDecimal,
+    pub high: BigDecimal,
+    pub low: BigDecimal,
+    pub close: BigDecimal,
+    /// How many prices it was made of; 0 when it is synthetic.
+    pub count: u64,
+    /// Event times of its first and its last price, in ms since the Unix epoch.
+    pub first_at: i64,
+    pub last_at: i64,
+}
+
+impl Candle {
+    /// Of one price at a time in ms since the Unix epoch.
+    pub fn of(interval: CandleInterval, at: i64, price: &BigDecimal) -> Self {
+        Self {
+            start: interval.start_of(at),
+            open: price.clone(),
+            high: price.clone(),
+            low: price.clone(),
+            close: price.clone(),
+            count: 1,
+            first_at: at,
+            last_at: at,
+        }
+    }
+
+    /// Of an interval without a price: the price stood where it was.
+    pub fn synthetic(start: i64, close: &BigDecimal) -> Self {
+        Self {
+            start,
+            open: close.clone(),
+            high: close.clone(),
+            low: close.clone(),
+            close: close.clone(),
+            count: 0,
+            first_at: start,
+            last_at: start,
+        }
+    }
+
+    /// Whether no price was announced in it.
+    pub fn is_synthetic(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes one more price, whose time must lie in it. Of two at one time, the one that came first is earlier.
+    pub fn add(&mut self, at: i64, price: &BigDecimal) {
+        if at < self.first_at {
+            self.first_at = at;
+            self.open = price.clone();
+        }
+        if at >= self.last_at {
+            self.last_at = at;
+            self.close = price.clone();
+        }
+        self.widen(price, price);
+        self.count += 1;
+    }
+
+    /// Takes in the prices of a candle of a shorter interval that lies in it.
+    pub fn merge(&mut self, smaller: &Self) {
+        if smaller.is_synthetic() {
+            return;
+        }
+        if smaller.first_at < self.first_at {
+            self.first_at = smaller.first_at;
+            self.open = smaller.open.clone();
+        }
+        if smaller.last_at >= self.last_at {
+            self.last_at = smaller.last_at;
+            self.close = smaller.close.clone();
+        }
+        self.widen(&smaller.low, &smaller.high);
+        self.count += smaller.count;
+    }
+
+    fn widen(&mut self, low: &BigDecimal, high: &BigDecimal) {
+        if *low < self.low {
+            self.low = low.clone();
+        }
+        if *high > self.high {
+            self.high = high.clone();
+        }
+    }
+}
+
+/// Candles of a larger interval from those of a smaller one; both in order of time. Synthetic ones add nothing.
+pub fn fold_candles(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle> {
+    let mut larger: Vec<Candle> = Vec::new();
+    for candle in smaller.iter().filter(|candle| !candle.is_synthetic()) {
+        let start = interval.start_of(candle.start);
+        match larger.last_mut() {
+            Some(open) if open.start == start => open.merge(candle),
+            _ => larger.push(Candle {
+                start,
+                ..candle.clone()
+            }),
+        }
+    }
+    larger
+}
+
+/// Puts synthetic candles between those that are there, which are in order and begin at `from` or later.
+///
+/// `before` is the close of the newest candle ahead of `from`, if there is one, and `until` the time in ms up to which
+/// gaps behind the last are filled: where the next candle behind them begins or the range ends. At most `limit` come
+/// back; those beyond it begin where the last one ends.
+pub fn fill_gaps(
+    candles: Vec<Candle>,
+    interval: CandleInterval,
+    from: i64,
+    before: Option<BigDecimal>,
+    until: Option<i64>,
+    limit: usize,
+) -> Vec<Candle> {
+    let mut filled: Vec<Candle> = Vec::with_capacity(candles.len().min(limit));
+    let (mut next, mut close) = (from, before);
+    let stop = until.unwrap_or(i64::MIN);
+    let mut given = candles.into_iter();
+    loop {
+        let candle = given.next();
+        let end = candle.as_ref().map_or(stop, |candle| candle.start);
+        if let Some(close) = &close {
+            while next < end && filled.len() < limit {
+                filled.push(Candle::synthetic(next, close));
+                next = next.saturating_add(interval.millis());
+            }
+        }
+        match candle {
+            Some(candle) if filled.len() < limit => {
+                next = candle.start.saturating_add(interval.millis());
+                close = Some(candle.close.clone());
+                filled.push(candle);
+            }
+            _ => return filled,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "candle_tests.rs"]
+mod tests;

@@ -1,0 +1,550 @@
+//! Ticks by day, and candles: from the price writer to readers and to the channel, on a real PostgreSQL.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bigdecimal::BigDecimal;
+use chaincast::{
+    bus::{Bus, BusConfig, Feed},
+    ingest::{PriceIngest, PriceSignal, PriceSignals},
+    model::{B256, Candle, CandleInterval, Channel, LogOrigin, Secret, Tick, Update, now_ms},
+    shutdown::Tasks,
+    source::price::{Feed as PriceFeed, PriceConfig, TickSink},
+    store::{Store, StoreConfig, read::TickKey, ticks},
+};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{PATIENCE, fresh_database};
+
+const CHAIN: u64 = 1;
+const DAY: i64 = 24 * 3_600_000;
+const MINUTE: CandleInterval = CandleInterval::Minute;
+
+/// One token with one source. A price counts at its own time however late it comes: these tests may take long.
+const CONFIG: &str = "candle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[tokens]]\nsymbol = 'ETH'\n\
+    [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\n\
+    address = '0x0000000000000000000000000000000000000001'\ndecimals = 8\nmax_age_ms = 86400000\n";
+
+fn tick(price: &str, observed_at: i64, block_number: Option<u64>) -> Tick {
+    Tick {
+        token: "ETH".parse().unwrap(),
+        source: "feed".into(),
+        quote: "USD".into(),
+        price: price.parse().unwrap(),
+        confidence: None,
+        observed_at,
+        origin: block_number.map(|block_number| LogOrigin {
+            chain_id: CHAIN,
+            block_number,
+            block_hash: B256::repeat_byte(block_number as u8),
+            log_index: 0,
+        }),
+    }
+}
+
+/// The writer's end of a venue, while it is connected.
+#[derive(Clone)]
+struct Venue(Arc<watch::Sender<Option<TickSink>>>);
+
+impl PriceFeed for Venue {
+    fn name(&self) -> &str {
+        "venue"
+    }
+
+    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.0.send_replace(Some(sink));
+            stop.cancelled().await;
+            self.0.send_replace(None);
+        })
+    }
+}
+
+/// A database, a bus, and a price writer that reads a venue.
+struct Stage {
+    store: Store,
+    bus: Bus,
+    feed: Feed,
+    _tasks: Tasks,
+}
+
+struct Writer {
+    venue: Venue,
+    signals: PriceSignals,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn store() -> Store {
+    let config = StoreConfig {
+        url: Secret::new(fresh_database().await),
+        ..StoreConfig::default()
+    };
+    Store::connect(&config).await.unwrap()
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let store = store().await;
+        let (tasks, _) = Tasks::new();
+        let config = BusConfig {
+            poll_interval_ms: 3_600_000,
+            ..BusConfig::default()
+        };
+        let bus = Bus::connect(&config, store.clone(), &tasks).await.unwrap();
+        let feed = bus.feed().await.unwrap();
+        Self {
+            store,
+            bus,
+            feed,
+            _tasks: tasks,
+        }
+    }
+
+    fn writer(&self) -> Writer {
+        let (signals, incoming) = PriceSignals::new();
+        let config: PriceConfig = toml::from_str(CONFIG).unwrap();
+        let publisher = self.bus.publisher();
+        let venue = Venue(Arc::new(watch::Sender::new(None)));
+        let line = venue.clone();
+        let ingest = PriceIngest::new(config, CHAIN, self.store.clone(), publisher, incoming)
+            .unwrap()
+            .with_feeds(move || -> Vec<Box<dyn PriceFeed>> { vec![Box::new(line.clone())] });
+        let stop = CancellationToken::new();
+        let run = ingest.run(stop.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        Writer {
+            venue,
+            signals,
+            stop,
+            task,
+        }
+    }
+
+    /// The next commit with an update of the price, and its price as text.
+    async fn next_price(&mut self) -> (Vec<Update>, String) {
+        loop {
+            let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
+            let commit = commit.expect("an update in time").unwrap();
+            let price = commit
+                .iter()
+                .find(|update| *update.event == *"price-update");
+            if let Some(price) = price {
+                let data: Value = serde_json::from_str(&price.data).unwrap();
+                return (commit.to_vec(), data["price"].to_string());
+            }
+        }
+    }
+
+    async fn priced(&mut self, expected: &str) -> Vec<Update> {
+        let (commit, price) = self.next_price().await;
+        assert_eq!(price, expected);
+        commit
+    }
+
+    /// What the channel of an interval says after a seq.
+    async fn said(&self, interval: CandleInterval, since: u64) -> Vec<Value> {
+        let channel = Channel::Candle("ETH".parse().unwrap(), interval);
+        let updates = self
+            .store
+            .updates_between(&channel, since, u64::MAX, 1_000)
+            .await
+            .unwrap();
+        updates
+            .iter()
+            .map(|update| {
+                assert_eq!(&*update.event, "candle-update");
+                serde_json::from_str(&update.data).unwrap()
+            })
+            .collect()
+    }
+
+    /// Stored candles around these times.
+    async fn candles(&self, interval: CandleInterval, from: i64, to: i64) -> Vec<Candle> {
+        let token = "ETH".parse().unwrap();
+        let range = (interval.start_of(from), to);
+        let read = self.store.read_candles(&token, interval, range, 1_000);
+        read.await.unwrap().candles
+    }
+
+    /// Stores a tick of a block as the chain's writer does.
+    async fn index(&self, tick: &Tick) {
+        let mut transaction = self.store.pool().begin().await.unwrap();
+        ticks::insert(&mut transaction, std::slice::from_ref(tick))
+            .await
+            .unwrap();
+        move_chain(&mut transaction).await;
+        transaction.commit().await.unwrap();
+    }
+}
+
+async fn move_chain(connection: &mut sqlx::PgConnection) {
+    sqlx::query(
+        "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, head_number, head_hash)
+         VALUES ($1, $2, 0, 0, $2) ON CONFLICT (chain_id) DO UPDATE SET head_number = c.head_number + 1",
+    )
+    .bind(CHAIN as i64)
+    .bind(&[7_u8; 32][..])
+    .execute(connection)
+    .await
+    .unwrap();
+}
+
+impl Writer {
+    async fn sends(&self, tick: Tick) {
+        let mut line = self.venue.0.subscribe();
+        let connected = tokio::time::timeout(PATIENCE, line.wait_for(Option::is_some)).await;
+        let sink = connected.expect("a connection in time").unwrap().clone();
+        sink.expect("it waited for one").send(tick);
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        ended.expect("the writer stops in time").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_price_its_row_and_its_candles_are_one_commit() {
+    const PRICE: &str = "100.000000000000000001";
+    let mut stage = Stage::new().await;
+    let writer = stage.writer();
+    let at = now_ms();
+    writer.sends(tick(PRICE, at, None)).await;
+    let (commit, _) = stage.next_price().await;
+    assert_eq!(&*commit[0].event, "price-update", "the price first");
+    // The next commit may have come with it, should a minute end here.
+    assert!(commit.len() >= 7, "{commit:?}");
+    for (update, interval) in commit[1..].iter().zip(CandleInterval::ALL) {
+        assert_eq!(&*update.event, "candle-update");
+        assert_eq!(update.channel.to_string(), format!("candle:ETH:{interval}"));
+        let start = interval.start_of(at);
+        let expected = format!(
+            "{{\"token\":\"ETH\",\"interval\":\"{interval}\",\"timestamp\":{start},\"open\":{PRICE},\"high\":{PRICE},\
+             \"low\":{PRICE},\"close\":{PRICE},\"count\":1,\"closed\":"
+        );
+        assert!(update.data.starts_with(&expected), "{}", update.data);
+        assert!(update.data.ends_with(",\"synthetic\":false}"));
+        let stored = stage.candles(interval, at, at + 1).await;
+        let close: BigDecimal = PRICE.parse().unwrap();
+        assert_eq!((stored.len(), &stored[0].close), (1, &close));
+    }
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn a_late_price_puts_a_closed_candle_right_and_its_close_is_said_no_more_than_that() {
+    let mut stage = Stage::new().await;
+    let writer = stage.writer();
+    let border = MINUTE.start_of(now_ms());
+    // Of the minute that is over.
+    writer.sends(tick("100", border - 3_000, None)).await;
+    stage.priced("100").await;
+    writer.sends(tick("103", border - 2_000, None)).await;
+    stage.priced("103").await;
+    writer.sends(tick("102", border - 1_000, None)).await;
+    stage.priced("102").await;
+    // A price of a later one closes it for good, and a writer that comes after has nothing to add.
+    writer.sends(tick("104", now_ms(), None)).await;
+    stage.priced("104").await;
+    writer.end().await;
+    let writer = stage.writer();
+    writer.sends(tick("105", now_ms(), None)).await;
+    stage.priced("105").await;
+
+    let said = stage.said(MINUTE, 0).await;
+    let of_it: Vec<_> = said
+        .iter()
+        .filter(|data| data["timestamp"] == border - 60_000)
+        .map(|data| {
+            let number = |key: &str| data[key].as_u64().unwrap();
+            let shown = ["open", "high", "low", "close", "count"].map(number);
+            (shown, data["closed"].as_bool().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        of_it,
+        [
+            ([100, 100, 100, 100, 1], true),
+            ([100, 103, 100, 103, 2], true),
+            ([100, 103, 100, 102, 3], true),
+        ]
+    );
+    let stored = stage.candles(MINUTE, border - 60_000, border).await;
+    assert_eq!((stored.len(), stored[0].count), (1, 3));
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn an_open_candle_is_closed_when_the_clock_passes_its_end_even_if_no_price_comes() {
+    let mut stage = Stage::new().await;
+    // As a writer left it that was stopped before the end of the minute.
+    let start = MINUTE.start_of(now_ms() - 120_000);
+    sqlx::query(
+        "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at, told)
+         SELECT 'ETH', 60, at, 5, 6, 4, 5, 4, at, at, 3 FROM (SELECT to_timestamp($1::bigint / 1000) AS at) t",
+    )
+    .bind(start)
+    .execute(stage.store.pool())
+    .await
+    .unwrap();
+    let writer = stage.writer();
+    writer.sends(tick("7", now_ms(), None)).await;
+    stage.priced("7").await;
+    let said = stage.said(MINUTE, 0).await;
+    assert_eq!(said[0]["timestamp"], start);
+    assert_eq!(said[0]["closed"], true);
+    assert_eq!(said[0]["count"], 4);
+    let again = said[1..].iter().filter(|data| data["timestamp"] == start);
+    assert_eq!(again.count(), 0);
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn what_a_longer_candle_lacks_is_taken_from_the_shorter_ones() {
+    let mut stage = Stage::new().await;
+    // The minutes have it all; a writer ended before it announced the longer ones again.
+    let now = now_ms();
+    let minute = MINUTE.start_of(now);
+    for interval in CandleInterval::ALL {
+        let whole = interval == MINUTE;
+        sqlx::query(
+            "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at, told)
+             SELECT 'ETH', $1, to_timestamp($2::bigint / 1000), 5, $3, 4, 5, $4, at, at, 1
+             FROM (SELECT to_timestamp($5::bigint / 1000) AS at) t",
+        )
+        .bind(interval.seconds())
+        .bind(interval.start_of(now))
+        .bind(if whole { 9 } else { 6 })
+        .bind(if whole { 8_i64 } else { 3 })
+        .bind(minute)
+        .execute(stage.store.pool())
+        .await
+        .unwrap();
+    }
+    let writer = stage.writer();
+    writer.sends(tick("5", now_ms(), None)).await;
+    stage.priced("5").await;
+    for interval in CandleInterval::ALL {
+        // The price may be of the next minute; the candle that was behind is whole in any case.
+        let first = &stage.said(interval, 0).await[0];
+        assert_eq!(first["high"], 9, "{first}");
+        assert!(first["count"].as_u64().unwrap() >= 8, "{first}");
+    }
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn a_reorg_takes_nothing_out_of_a_candle_and_closes_it_at_what_is_left() {
+    let mut stage = Stage::new().await;
+    let writer = stage.writer();
+    let at = now_ms();
+    let (kept, dropped) = (tick("100", at - 2, Some(1)), tick("200", at - 1, Some(2)));
+    stage.index(&kept).await;
+    writer.signals.send(PriceSignal::Ticks(vec![kept]));
+    stage.priced("100").await;
+    stage.index(&dropped).await;
+    writer.signals.send(PriceSignal::Ticks(vec![dropped]));
+    stage.priced("200").await;
+
+    let mut transaction = stage.store.pool().begin().await.unwrap();
+    sqlx::query("DELETE FROM ticks WHERE chain_id = $1 AND block_number > 1")
+        .bind(CHAIN as i64)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    move_chain(&mut transaction).await;
+    transaction.commit().await.unwrap();
+    writer
+        .signals
+        .send(PriceSignal::Reorged { chain_id: CHAIN });
+    stage.priced("100").await;
+
+    // Midnight may lie between them: a day's candle has all of it, or two have.
+    let days = stage
+        .candles(CandleInterval::Day, at - 2, now_ms() + 1)
+        .await;
+    let count: u64 = days.iter().map(|candle| candle.count).sum();
+    assert_eq!(count, 3, "{days:?}");
+    assert_eq!(days.last().unwrap().close, BigDecimal::from(100));
+    let high = days.iter().map(|candle| &candle.high).max();
+    assert_eq!(high, Some(&BigDecimal::from(200)), "it was announced");
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn candles_read_at_a_seq_and_the_updates_behind_it_are_the_candles_read_later() {
+    let mut stage = Stage::new().await;
+    let writer = stage.writer();
+    let begun = now_ms();
+    let channel = Channel::Candle("ETH".parse().unwrap(), MINUTE);
+    for price in 1..=20_u32 {
+        writer.sends(tick(&price.to_string(), now_ms(), None)).await;
+        stage.priced(&price.to_string()).await;
+    }
+    // As REST does it: the seq first.
+    let since = stage.store.channel_extent(&channel).await.unwrap().newest;
+    let page = stage.candles(MINUTE, begun, begun + DAY).await;
+    let mut shown: BTreeMap<i64, (u64, String)> = page
+        .iter()
+        .filter(|candle| !candle.is_synthetic())
+        .map(|candle| (candle.start, (candle.count, text(&candle.close))))
+        .collect();
+    for price in 21..=40_u32 {
+        writer.sends(tick(&price.to_string(), now_ms(), None)).await;
+        stage.priced(&price.to_string()).await;
+    }
+    // What still waited to be announced is announced by the next writer at the latest.
+    writer.end().await;
+    let writer = stage.writer();
+    writer.sends(tick("41", now_ms(), None)).await;
+    stage.priced("41").await;
+    for data in stage.said(MINUTE, since).await {
+        let count = data["count"].as_u64().unwrap();
+        let close = data["close"].to_string();
+        shown.insert(data["timestamp"].as_i64().unwrap(), (count, close));
+    }
+    let later = stage.candles(MINUTE, begun, begun + DAY).await;
+    let later: BTreeMap<i64, (u64, String)> = later
+        .iter()
+        .filter(|candle| !candle.is_synthetic())
+        .map(|candle| (candle.start, (candle.count, text(&candle.close))))
+        .collect();
+    let counted: u64 = later.values().map(|(count, _)| count).sum();
+    assert_eq!(counted, 41);
+    // The last price may still wait for its turn.
+    let mut later = later;
+    shown.pop_last();
+    later.pop_last();
+    assert_eq!(shown, later);
+    writer.end().await;
+}
+
+/// As the wire has it.
+fn text(price: &BigDecimal) -> String {
+    price.normalized().to_plain_string()
+}
+
+/// Where ticks lie, and how many.
+async fn partitions(store: &Store) -> BTreeMap<String, i64> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT tableoid::regclass::text, count(*) FROM ticks GROUP BY 1 ORDER BY 1",
+    )
+    .fetch_all(store.pool())
+    .await
+    .unwrap();
+    rows.into_iter().collect()
+}
+
+async fn insert(store: &Store, given: &[Tick]) {
+    let mut connection = store.pool().acquire().await.unwrap();
+    ticks::insert(&mut connection, given).await.unwrap();
+}
+
+fn day_of(at: i64) -> String {
+    let day = chrono::DateTime::from_timestamp_millis(at).unwrap();
+    day.format("ticks_%Y%m%d").to_string()
+}
+
+#[tokio::test]
+async fn ticks_lie_in_the_partition_of_their_day_and_old_days_go_as_a_whole() {
+    let store = store().await;
+    let now = now_ms();
+    // Of today, of 40 days ago, and ahead of any clock: every insert finds a place.
+    let times = [now, now - 40 * DAY, now - 50 * DAY, now + 100 * DAY];
+    let given: Vec<Tick> = times.iter().map(|at| tick("5", *at, None)).collect();
+    insert(&store, &given).await;
+    let found = partitions(&store).await;
+    assert_eq!(found[&day_of(now)], 1);
+    assert_eq!(found["ticks_rest"], 3);
+
+    // A partition that is made later takes what waits for it.
+    let made: bool = sqlx::query_scalar(
+        "SELECT add_ticks_day((to_timestamp($1::bigint / 1000) AT TIME ZONE 'UTC')::date)",
+    )
+    .bind(now - 40 * DAY)
+    .fetch_one(store.pool())
+    .await
+    .unwrap();
+    assert!(made);
+    let found = partitions(&store).await;
+    assert_eq!(found[&day_of(now - 40 * DAY)], 1);
+    assert_eq!(found["ticks_rest"], 2);
+    // Those ahead were made with the schema; midnight may have come since.
+    assert!(store.add_tick_days().await.unwrap() <= 1);
+    assert_eq!(store.add_tick_days().await.unwrap(), 0);
+
+    assert_eq!(store.drop_tick_days(41).await.unwrap(), 0);
+    assert_eq!(store.drop_tick_days(30).await.unwrap(), 1);
+    assert_eq!(store.prune_ticks(30, 100).await.unwrap(), 1);
+    assert_eq!(store.prune_ticks(30, 100).await.unwrap(), 0);
+    let found = partitions(&store).await;
+    assert_eq!(found.values().sum::<i64>(), 2);
+    assert_eq!((found[&day_of(now)], found["ticks_rest"]), (1, 1));
+}
+
+#[tokio::test]
+async fn a_tick_of_a_block_is_stored_once_and_the_newest_is_found_whatever_its_day() {
+    let store = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0);
+         INSERT INTO price_sources (token, source, quote, chain_id, max_age_ms)
+         VALUES ('ETH', 'feed', 'USD', 1, 86400000)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    let now = now_ms();
+    // The last in chain order claims an earlier day than the one before it.
+    let given = [
+        tick("1", now - 60 * DAY, Some(1)),
+        tick("3", now, Some(2)),
+        tick("2", now - DAY, Some(3)),
+    ];
+    insert(&store, &given).await;
+    insert(&store, &given).await;
+    assert_eq!(partitions(&store).await.values().sum::<i64>(), 3);
+    let mut connection = store.pool().acquire().await.unwrap();
+    let newest = ticks::latest_per_source(&mut connection).await.unwrap();
+    assert_eq!(newest, [given[2].clone()]);
+    let sources = store.read_sources(10).await.unwrap();
+    assert_eq!(sources[0].last, Some((BigDecimal::from(2), now - DAY)));
+
+    // Pages of history go through all days.
+    let token = "ETH".parse().unwrap();
+    let (mut before, mut times) = (None::<TickKey>, Vec::new());
+    loop {
+        let page = store.read_ticks(&token, (0, now + DAY), before, 1);
+        let Some(row) = page.await.unwrap().pop() else {
+            break;
+        };
+        before = Some(row.key);
+        times.push(row.observed_at);
+    }
+    assert_eq!(times, [now, now - DAY, now - 60 * DAY]);
+}
+
+#[tokio::test]
+async fn short_candles_go_with_time_and_long_ones_stay() {
+    let store = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at)
+         SELECT 'ETH', seconds, at, 1, 1, 1, 1, 1, at, at
+         FROM unnest(ARRAY[60, 300, 900, 3600, 14400, 86400]) AS i (seconds),
+              unnest(ARRAY[now() - interval '40 days', now()]) AS t (at)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 2);
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 1);
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 0);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM candles")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, 9);
+}

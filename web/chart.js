@@ -1,0 +1,292 @@
+// The chart: candles of a chosen token and interval, history by REST, continued live over the socket.
+//
+// The seam: REST answers with the channel's seq as it stood before the candles were read, and the channel is subscribed
+// from there. Every update has a whole candle, so one that is in the history already changes nothing. The channel is
+// wanted whole ("all"): a close that were left out would leave its candle open.
+// A price that is stale or degraded, and a stream that is down, show beside the chart and dim it.
+
+import { get } from './api.js';
+import { CandleList, INTERVALS, bar } from './candles.js';
+import { byId, h, setText, setTitle } from './dom.js';
+import { decimal, fixed, magnitude, placesFor } from './format.js';
+
+const PAGE = 500;
+/** Older history is read when fewer bars than this are left beyond the left edge. */
+const LEFT_BARS = 50;
+const MOST_BARS = 20_000;
+const AGAIN_MS = 5_000;
+const DEFAULT_INTERVAL = '1m';
+const STATUSES = { ok: 'OK', degraded: 'Degraded', stale: 'Stale', offline: 'Not live', waiting: 'Waiting' };
+const EXPLAINED = {
+  ok: 'Fresh ticks from enough sources',
+  degraded: 'Fewer sources than wanted',
+  stale: 'No fresh tick: candles end at the last known price, which is not the current one',
+  offline: 'The stream is down: nothing newer than this arrived',
+  waiting: 'No price has arrived yet',
+};
+
+export class Chart {
+  #client;
+  #box = byId('chart');
+  #tokens = byId('chart-token');
+  #intervals = byId('chart-intervals');
+  #note = byId('chart-note');
+  #badge = byId('chart-status');
+  #legend = byId('chart-legend');
+
+  #library = null;
+  #chart = null;
+  #series = null;
+  #list = null;
+  #token = null;
+  #interval = DEFAULT_INTERVAL;
+  #channel = null;
+  /** Changes with each choice: answers to an earlier one are dropped. */
+  #choice = 0;
+  #statuses = new Map(); // channel of a price in lower case → its status
+  #whole = false; // the first candle there is, is here
+  #reading = false;
+  #again = null;
+  #hovered = null;
+
+  constructor(client) {
+    this.#client = client;
+    for (const name of Object.keys(INTERVALS)) {
+      const button = h('button', { type: 'button', 'data-interval': name, 'aria-pressed': String(name === this.#interval) }, name);
+      button.addEventListener('click', () => this.#choose(this.#token, name));
+      this.#intervals.append(button);
+    }
+    this.#tokens.addEventListener('change', () => this.#choose(this.#tokens.value, this.#interval));
+    client.addEventListener('update', ({ detail }) => this.#take(detail));
+    client.addEventListener('state', () => this.#showStatus());
+    client.addEventListener('subscribed', ({ detail }) => {
+      // The updates in between are gone: begin anew.
+      if (this.#is(detail.stream.channel) && detail.resumed && !detail.stream.recovered) this.#load();
+    });
+    client.addEventListener('refusedChannel', ({ detail }) => {
+      if (this.#is(detail.channel)) setText(this.#note, `${detail.channel} was refused: ${detail.message}`);
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#paint());
+  }
+
+  /** Offers these tokens and shows the first, unless one is shown. */
+  offer(symbols) {
+    this.#tokens.replaceChildren(...symbols.map((symbol) => h('option', { value: symbol }, symbol)));
+    if (symbols.includes(this.#token)) this.#tokens.value = this.#token;
+    else if (symbols.length > 0) this.#choose(symbols[0], this.#interval);
+  }
+
+  #is(channel) {
+    return channel !== null && channel !== undefined && this.#channel !== null && channel.toLowerCase() === this.#channel.toLowerCase();
+  }
+
+  #choose(token, interval) {
+    this.#token = token;
+    this.#interval = interval;
+    this.#tokens.value = token;
+    for (const button of this.#intervals.children) button.setAttribute('aria-pressed', String(button.dataset.interval === interval));
+    this.#showStatus();
+    this.#load();
+  }
+
+  /** Lets go of what is shown and reads anew. What fails is tried again. */
+  async #load() {
+    this.#choice += 1;
+    const choice = this.#choice;
+    clearTimeout(this.#again);
+    this.#leave();
+    this.#box.setAttribute('aria-busy', 'true');
+    setText(this.#note, 'Reading history…');
+    try {
+      this.#library ??= await import('./vendor/lightweight-charts.js');
+      const page = await this.#page();
+      if (page.data.length === 0) page.data = await this.#last();
+      if (choice !== this.#choice) return;
+      this.#show(page);
+    } catch (error) {
+      if (choice !== this.#choice) return;
+      setText(this.#note, `History could not be read; trying again. ${error.message}`);
+      this.#again = setTimeout(() => this.#load(), AGAIN_MS);
+    } finally {
+      if (choice === this.#choice) this.#box.removeAttribute('aria-busy');
+    }
+  }
+
+  /** A page of candles, the newest or those that begin before `to`. */
+  #page(to = null) {
+    const end = to === null ? '' : `&to=${to}`;
+    return get(`/prices/${encodeURIComponent(this.#token)}/candles?interval=${this.#interval}&limit=${PAGE}${end}`);
+  }
+
+  /** The last candles of a token whose price has been still for longer than a page; none when it never had one. */
+  async #last() {
+    const page = await get('/prices?limit=100');
+    const price = page.data.find((row) => row.token === this.#token);
+    return price ? (await this.#page(price.timestamp + 1)).data : [];
+  }
+
+  /** Stops following the channel. */
+  #leave() {
+    const channel = this.#channel;
+    this.#channel = null;
+    this.#list = null;
+    if (channel) this.#client.unsubscribe(channel).catch(() => {}); // gone with the connection, then
+  }
+
+  #show(page) {
+    this.#list = new CandleList(this.#interval);
+    this.#list.load(page.data);
+    this.#whole = false;
+    this.#hovered = null;
+    this.#make();
+    this.#scale();
+    this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
+    this.#chart.timeScale().applyOptions({ secondsVisible: false, timeVisible: this.#interval !== '1d' });
+    this.#chart.timeScale().scrollToRealTime();
+    this.#channel = page.channel;
+    Object.assign(this.#box.dataset, { channel: page.channel, since: page.seq });
+    this.#client.subscribeFrom(page.channel, { seq: page.seq, epoch: page.epoch, mode: 'all' });
+    this.#told();
+    setText(this.#note, this.#list.all.length > 0 ? 'Times are UTC' : 'No price was announced in this time');
+    this.#readOlder();
+  }
+
+  #take(message) {
+    if (message.event === 'price-update') {
+      this.#statuses.set(message.channel.toLowerCase(), message.data?.status ?? 'ok');
+      if (this.#token && message.channel.toLowerCase() === `price:${this.#token.toLowerCase()}`) this.#showStatus();
+      return;
+    }
+    if (message.event !== 'candle-update' || !this.#list || !this.#is(message.channel)) return;
+    const first = this.#list.newest === null;
+    const newest = this.#list.newest?.timestamp ?? 0;
+    const changed = this.#list.apply(message.data);
+    if (changed === null) {
+      this.#load();
+      return;
+    }
+    if (first) this.#scale();
+    for (const candle of changed) this.#series.update(this.#bar(candle), candle.timestamp < newest);
+    if (first) setText(this.#note, 'Times are UTC');
+    this.#told();
+  }
+
+  /** Reads what is older than the oldest candle, when the left edge comes near it. */
+  async #readOlder() {
+    const range = this.#chart?.timeScale().getVisibleLogicalRange();
+    const oldest = this.#list?.oldest;
+    if (!range || !oldest || range.from > LEFT_BARS || this.#whole || this.#reading) return;
+    if (this.#list.all.length >= MOST_BARS) return;
+    const choice = this.#choice;
+    this.#reading = true;
+    try {
+      const page = await this.#page(oldest.timestamp);
+      if (choice !== this.#choice || !this.#list) return;
+      if (this.#list.prepend(page.data) === 0) this.#whole = true;
+      else this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
+      this.#told();
+    } catch {
+      // asked again at the next move
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  // ---- the drawing ----
+
+  #make() {
+    if (this.#chart) return;
+    const { createChart, CandlestickSeries, CrosshairMode } = this.#library;
+    this.#chart = createChart(this.#box, {
+      autoSize: true,
+      // Its logo brings an inline style, which the page's policy forbids; the link stands below the chart.
+      layout: { attributionLogo: false },
+      crosshair: { mode: CrosshairMode.Normal },
+      timeScale: { rightOffset: 4, barSpacing: 7 },
+    });
+    this.#series = this.#chart.addSeries(CandlestickSeries, {});
+    this.#paint();
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.#readOlder());
+    this.#chart.subscribeCrosshairMove(({ time }) => {
+      this.#hovered = time === undefined ? null : (this.#list?.all.find((candle) => candle.timestamp === time * 1000) ?? null);
+      this.#showLegend();
+    });
+  }
+
+  /** The page's colours, light or dark. */
+  #paint() {
+    if (!this.#chart) return;
+    const { text, muted, line, up, down } = this.#colours();
+    this.#chart.applyOptions({
+      layout: { background: { color: 'transparent' }, textColor: muted, fontFamily: getComputedStyle(document.body).fontFamily },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+      crosshair: { vertLine: { color: muted, labelBackgroundColor: text }, horzLine: { color: muted, labelBackgroundColor: text } },
+    });
+    this.#series.applyOptions({ upColor: up, downColor: down, borderUpColor: up, borderDownColor: down, wickUpColor: up, wickDownColor: down });
+    if (this.#list) this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
+  }
+
+  #colours() {
+    const style = getComputedStyle(document.documentElement);
+    const names = ['text', 'muted', 'line', 'up', 'down'];
+    return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  }
+
+  #bar(candle) {
+    if (!candle.synthetic) return bar(candle);
+    const { muted } = this.#colours();
+    return { ...bar(candle), color: muted, borderColor: muted, wickColor: muted };
+  }
+
+  /** As many digits as suit the prices. */
+  #scale() {
+    const precision = this.#places();
+    this.#series.applyOptions({ priceFormat: { type: 'price', precision, minMove: 10 ** -precision } });
+  }
+
+  #places() {
+    const close = decimal(this.#list?.newest?.close);
+    return close ? placesFor(magnitude(close)) : 2;
+  }
+
+  // ---- the words ----
+
+  #told() {
+    const { all, newest, oldest, faults } = this.#list;
+    Object.assign(this.#box.dataset, {
+      candles: all.length,
+      faults: faults.length,
+      oldest: oldest?.timestamp ?? '',
+      newest: newest?.timestamp ?? '',
+      close: newest?.close ?? '',
+      count: newest?.count ?? '',
+    });
+    this.#showLegend();
+  }
+
+  #showLegend() {
+    const candle = this.#hovered ?? this.#list?.newest;
+    if (!candle) {
+      setText(this.#legend, '–');
+      return;
+    }
+    const places = this.#places();
+    const shown = (side) => fixed(decimal(candle[side]), places);
+    const at = new Date(candle.timestamp).toISOString().slice(0, 16).replace('T', ' ');
+    const kind = candle.synthetic ? 'no price' : candle.closed ? 'closed' : 'open';
+    setText(this.#legend, `${at} · O ${shown('open')} H ${shown('high')} L ${shown('low')} C ${shown('close')} · ${kind}`);
+    setTitle(this.#legend, `open ${candle.open}\nhigh ${candle.high}\nlow ${candle.low}\nclose ${candle.close}\nprices ${candle.count}`);
+    this.#box.setAttribute('aria-label', `Candles of ${this.#token}, ${this.#interval}: ${this.#legend.textContent}`);
+  }
+
+  #showStatus() {
+    const known = this.#token ? this.#statuses.get(`price:${this.#token.toLowerCase()}`) : undefined;
+    const status = this.#client.state.phase === 'live' ? (known ?? 'waiting') : 'offline';
+    this.#badge.dataset.status = status;
+    this.#box.dataset.status = status;
+    setText(this.#badge, STATUSES[status] ?? status);
+    setTitle(this.#badge, EXPLAINED[status] ?? '');
+  }
+}
