@@ -14,6 +14,7 @@ mod events;
 mod forward;
 mod load;
 mod outage;
+mod price;
 mod progress;
 mod reorg;
 mod session;
@@ -73,6 +74,8 @@ struct Parts {
     /// Those of this chain.
     contracts: Arc<[Contract]>,
     progress: Arc<Progress>,
+    /// Of price contracts, on their way to the store.
+    answers: Arc<price::Answers>,
 }
 
 impl ChainIngest {
@@ -135,6 +138,7 @@ impl ChainIngest {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
                         never = parts.read_tokens() => match never {},
+                        never = parts.follow_contracts() => match never {},
                         never = parts.poll_watched(asked) => match never {},
                     }
                 }
@@ -175,6 +179,7 @@ impl Parts {
             metrics: ChainMetrics::of(chain_id),
             contracts,
             progress: Arc::default(),
+            answers: Arc::default(),
             config,
         }
     }

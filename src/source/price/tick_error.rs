@@ -26,6 +26,12 @@ pub enum TickFault {
     NotPositive(String),
     #[error("a reserve of the pair is zero")]
     EmptyReserve,
+    #[error("the pool has too little of the quote: {held}, and at least {least} is wanted")]
+    Thin { held: String, least: String },
+    #[error(
+        "its answer was {age_ms} ms old when its block was made, and its heartbeat is {heartbeat_ms} ms"
+    )]
+    Old { age_ms: u64, heartbeat_ms: u64 },
     #[error("its block's timestamp, {0} s, is out of range")]
     Timestamp(u64),
 }
@@ -37,6 +43,8 @@ impl TickFault {
             Self::Malformed(_) => "malformed",
             Self::NotPositive(_) => "not_positive",
             Self::EmptyReserve => "empty_reserve",
+            Self::Thin { .. } => "thin",
+            Self::Old { .. } => "old",
             Self::Timestamp(_) => "timestamp",
         }
     }
