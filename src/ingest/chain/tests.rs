@@ -9,6 +9,7 @@ mod gate;
 mod inverse;
 mod lab;
 mod modes;
+mod price;
 mod property;
 mod providers;
 mod proxy;
