@@ -478,10 +478,11 @@ fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
 
 /// The entry of `[prices]` that an error is about.
 fn price_key(error: &PriceConfigError) -> String {
-    use PriceConfigError::{DuplicateToken, MinSources, TokenIsQuote};
+    use PriceConfigError::{DuplicateToken, FollowInterval, MinSources, TokenIsQuote};
     match (error, error.place()) {
         (_, Some(place)) => format!("prices.sources.{}", place.position - 1),
         (MinSources, _) => "prices.min_sources".to_owned(),
+        (FollowInterval { .. }, _) => "prices.follow_interval_ms".to_owned(),
         (DuplicateToken(_) | TokenIsQuote, _) => "prices.tokens".to_owned(),
         _ => "prices".to_owned(),
     }

@@ -545,6 +545,96 @@ mod tests {
         assert!(sources.decode(1, &view(PAIR, &anonymous)).is_empty());
     }
 
+    fn read(text: &str) -> OnChainSources {
+        let config: PriceConfig = toml::from_str(text).unwrap();
+        OnChainSources::new(&config, 1).unwrap()
+    }
+
+    fn at(number: u64) -> BlockRef {
+        BlockRef {
+            number,
+            hash: B256::repeat_byte(9),
+        }
+    }
+
+    #[test]
+    fn a_pool_gives_its_price_to_one_source_and_its_average_to_another() {
+        let pool = "[[sources]]\nkind = 'uniswap-v2'\ntoken = 'ETH'\nbase = 0\nquote = 'USD'\n\
+            base_decimals = 0\nquote_decimals = 0\nmin_reserve = 10\n\
+            address = '0x0000000000000000000000000000000000000002'\n";
+        let sources = read(&format!(
+            "[[tokens]]\nsymbol = 'ETH'\n{pool}{pool}price = 'twap'\ntwap_seconds = 60\n"
+        ));
+        let log = sync("4", "20");
+        let ticks = sources.decode(1, &view(PAIR, &log));
+        assert_eq!(ticks.len(), 1);
+        assert_eq!(&*ticks[0].as_ref().unwrap().source, "uniswap-v2");
+
+        let [averaged] = sources.averaged(1)[..] else {
+            panic!("one source averages")
+        };
+        assert_eq!((averaged.seconds, averaged.address), (60, PAIR));
+        assert!(sources.averaged(2).is_empty());
+        let seen = sources.observe(1, &view(PAIR, &log));
+        assert_eq!(seen, [(averaged.source, Some(5.into()))]);
+        let thin = sources.observe(1, &view(PAIR, &sync("1", "9")));
+        assert_eq!(thin, [(averaged.source, None)]);
+
+        let tick = sources.average_tick(averaged.source, at(12), 1_700_000_000, 7.into());
+        let tick = tick.unwrap();
+        assert_eq!(
+            (&*tick.source, tick.observed_at),
+            ("uniswap-v2-twap", 1_700_000_000_000)
+        );
+        assert_eq!(tick.origin.unwrap().log_index, LogOrigin::END_OF_BLOCK);
+    }
+
+    #[test]
+    fn what_a_proxy_says_decides_whose_logs_are_read() {
+        let sources = read(
+            "[[tokens]]\nsymbol = 'ETH'\n
+             [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nheartbeat_ms = 60000
+             address = '0x0000000000000000000000000000000000000001'",
+        );
+        let log = answer("345600000000".parse().unwrap(), U256::ZERO);
+        let behind = Address::repeat_byte(7);
+        let count = |address, number| {
+            let mut view = view(address, &log);
+            view.block_number = number;
+            sources.decode(1, &view).len()
+        };
+        assert!(sources.is_waiting(1) && count(FEED, 12) == 0);
+        let learn = |aggregator, number| {
+            let [question] = sources.questions(1)[..] else {
+                panic!("one question")
+            };
+            let round = Round {
+                answer: I256::try_from(5_000_000_000_i64).unwrap(),
+                updated_at: U256::from(1_699_999_990_u64),
+            };
+            let facts = ContractFacts::Feed {
+                aggregator: Some(aggregator),
+                decimals: Some(8),
+                round: Some(round),
+            };
+            sources.learn(&question, &facts, at(number))
+        };
+        let first = learn(behind, 10).unwrap();
+        assert!(!sources.is_waiting(1) && sources.questions(2).is_empty());
+        assert_eq!((count(FEED, 12), count(behind, 12)), (0, 1));
+        let tick = sources.first_tick(&first, 1_700_000_000).unwrap().unwrap();
+        assert_eq!(tick.price.to_plain_string(), "50");
+        assert_eq!(tick.observed_at, 1_699_999_990_000);
+        // Read a while later, it is too old for its heartbeat.
+        let refused = sources.first_tick(&first, 1_700_000_100).unwrap();
+        assert_eq!(refused.unwrap_err().fault.reason(), "old");
+
+        let next = Address::repeat_byte(8);
+        learn(next, 20);
+        assert_eq!((count(behind, 20), count(behind, 21)), (1, 0));
+        assert_eq!((count(next, 10), count(next, 11)), (0, 1));
+    }
+
     #[test]
     fn a_refusal_says_whose_log_it_was() {
         let log = answer(I256::ZERO, U256::from(1));

@@ -17,7 +17,7 @@ const MOST_PHASES: usize = 16;
 pub(super) enum Spec {
     Feed(ChainlinkConfig),
     Pool {
-        config: PoolConfig,
+        config: Box<PoolConfig>,
         topic: B256,
         /// Where the priced token is on this chain.
         token: Option<Address>,
@@ -60,7 +60,7 @@ impl Spec {
 
     pub(super) fn pool(config: &PoolConfig, topic: B256, token: Option<Address>) -> Self {
         Self::Pool {
-            config: config.clone(),
+            config: Box::new(config.clone()),
             topic,
             token,
         }
