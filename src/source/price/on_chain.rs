@@ -5,7 +5,7 @@
 //! source count from when all that is needed of it is known. What is read from logs is told as ticks of those logs; so
 //! ticks are stored and dropped with their blocks, whatever was learnt meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bigdecimal::BigDecimal;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    FeedState, LogView, PriceConfig, PriceConfigError, SourceKind, TickError, TickFault,
+    FeedState, LogView, PriceConfig, PriceConfigError, SourceKind, TickError, TickFault, TickSink,
     chainlink::{self, Round},
     contract_facts::{About, ContractFacts, Question},
     standing::{Reader, Spec, Standing},
@@ -41,6 +41,8 @@ pub struct OnChainSources {
     standings: Mutex<Vec<Standing>>,
     /// Whose logs are read, made from the standings.
     routes: ArcSwap<Routes>,
+    /// Who hears how the sources stand.
+    reports: OnceLock<TickSink>,
     follow_interval_ms: u64,
 }
 
@@ -136,6 +138,7 @@ impl OnChainSources {
             sources,
             standings: Mutex::new(standings),
             routes,
+            reports: OnceLock::new(),
             follow_interval_ms: config.follow_interval_ms(),
         })
     }
@@ -287,6 +290,9 @@ impl OnChainSources {
         let was_refused = standing.refusal().map(str::to_owned);
         let moved = standing.learn(&source.spec, facts, block.number);
         source.tell(standing, was_refused.as_deref(), moved);
+        if let Some(sink) = self.reports.get() {
+            sink.tell(&source.token, &source.name, standing.state());
+        }
         let round = match facts {
             ContractFacts::Feed { round, .. } if standing.reader().is_some() => *round,
             _ => None,
@@ -303,21 +309,21 @@ impl OnChainSources {
         })
     }
 
+    /// Tells how each source stands, now and whenever that changes. Only the first call counts.
+    pub fn report_to(&self, sink: TickSink) {
+        for ((token, source), state) in self.states() {
+            sink.tell(&token, &source, state);
+        }
+        self.reports.set(sink).ok();
+    }
+
     /// How each source on a chain stands: refused, waiting for its contract, or read.
     pub fn states(&self) -> Vec<((Token, Arc<str>), FeedState)> {
         let standings = self.standings.lock();
         let both = self.sources.iter().zip(standings.iter());
         both.map(|(source, standing)| {
-            let state = match standing.refusal() {
-                Some(reason) => FeedState::Refused {
-                    reason: reason.into(),
-                },
-                None if standing.is_unknown() => FeedState::Connecting {
-                    reason: Some("its contract did not say what is needed yet".into()),
-                },
-                None => FeedState::Live,
-            };
-            ((source.token.clone(), source.name.clone()), state)
+            let key = (source.token.clone(), source.name.clone());
+            (key, standing.state())
         })
         .collect()
     }
@@ -576,7 +582,7 @@ mod tests {
         assert_eq!((averaged.seconds, averaged.address), (60, PAIR));
         assert!(sources.averaged(2).is_empty());
         let seen = sources.observe(1, &view(PAIR, &log));
-        assert_eq!(seen, [(averaged.source, Some(5.into()))]);
+        assert_eq!(seen, [(averaged.source, Some(BigDecimal::from(5)))]);
         let thin = sources.observe(1, &view(PAIR, &sync("1", "9")));
         assert_eq!(thin, [(averaged.source, None)]);
 

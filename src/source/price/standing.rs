@@ -5,7 +5,8 @@
 use bigdecimal::BigDecimal;
 
 use super::{
-    ChainlinkConfig, PoolConfig, chainlink, contract_facts::ContractFacts, pool::PoolShape,
+    ChainlinkConfig, FeedState, PoolConfig, chainlink, contract_facts::ContractFacts,
+    pool::PoolShape,
 };
 use crate::model::{Address, B256};
 
@@ -162,6 +163,19 @@ impl Standing {
     /// Whether what is needed to read it is not known yet.
     pub(super) fn is_unknown(&self) -> bool {
         !self.settled && self.refusal.is_none()
+    }
+
+    /// For people.
+    pub(super) fn state(&self) -> FeedState {
+        match self.refusal() {
+            Some(reason) => FeedState::Refused {
+                reason: reason.into(),
+            },
+            None if self.is_unknown() => FeedState::Connecting {
+                reason: Some("its contract did not say what is needed yet".into()),
+            },
+            None => FeedState::Live,
+        }
     }
 
     /// Takes in what the contract said at a block. Returns its new aggregator when that is another than before.
