@@ -13,7 +13,7 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt};
 
 use super::{
     LogView, TickFault,
-    on_chain::{Observation, time_ms},
+    contract_source::{Observation, time_ms},
 };
 
 sol!(Aggregator, "abi/chainlink_aggregator.json");

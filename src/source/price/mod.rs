@@ -8,6 +8,7 @@ mod aggregate;
 mod chainlink;
 mod config;
 mod contract_facts;
+mod contract_source;
 mod decimal;
 mod exchange;
 mod feed;

@@ -7,8 +7,9 @@ use bigdecimal::{
 };
 
 use super::{
-    LogView, TickFault, decimal,
-    on_chain::{Observation, time_ms},
+    LogView, TickFault,
+    contract_source::{Observation, time_ms},
+    decimal,
     pool::PoolShape,
 };
 
