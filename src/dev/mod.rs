@@ -7,6 +7,7 @@
 //! - [`SyntheticChain`], [`SyntheticNode`]: a made-up chain that passes every check, and a fast node that serves it.
 //! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
 //! - [`faulty_node`]: a chain in memory, and nodes in front of it that err as a script says.
+//! - [`price_web`]: a JSON document with prices, and a stream of Pyth's, that err as they are told.
 //! - [`venue`]: an exchange that tells the prices it is given, and errs as it is told.
 //!
 //! Promises: what is started here is stopped by `stop`, and dies with this process even when it is killed; what a
@@ -27,6 +28,7 @@ mod market;
 mod node;
 mod orphan;
 mod postgres;
+pub mod price_web;
 mod server_user;
 mod settings;
 mod synthetic_node;

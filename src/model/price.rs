@@ -35,7 +35,13 @@ pub struct LogOrigin {
     pub chain_id: ChainId,
     pub block_number: u64,
     pub block_hash: B256,
+    /// [`LogOrigin::END_OF_BLOCK`] for what no log says: the state after the block.
     pub log_index: u32,
+}
+
+impl LogOrigin {
+    /// Behind every log of a block, and the greatest that a column of logs holds.
+    pub const END_OF_BLOCK: u32 = i32::MAX.unsigned_abs();
 }
 
 /// How far a price can be trusted.

@@ -15,6 +15,7 @@ pub mod chain;
 mod config;
 pub mod contracts;
 mod error;
+pub mod pool_logs;
 pub mod prices;
 pub mod read;
 mod reset;

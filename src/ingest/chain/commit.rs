@@ -39,7 +39,7 @@ impl Session<'_> {
     pub(super) async fn commit(&mut self, step: Step<'_>) -> Result<(), IngestError> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
-        let new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
+        let mut new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
         // Below the first stored block contracts are decoded later: what a factory announced there is not known yet.
         let (read, last) = if step.below {
             (Reading::default(), None)
@@ -48,6 +48,7 @@ impl Session<'_> {
             (self.contracts.read(step.ancestor, step.blocks), last)
         };
         let contracts = &self.contracts;
+        let averages = &mut self.averages;
         let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
 
@@ -71,6 +72,15 @@ impl Session<'_> {
                 }
                 Some(batch) => stored::apply_batch(&mut transaction, batch, proven).await?,
                 None => stored::apply(&mut transaction, chain_id, step.blocks, proven).await?,
+            }
+            // Below the first stored block there is no telling what was before.
+            if !step.below {
+                let sources = parts.decoder.on_chain();
+                new_ticks.extend(
+                    averages
+                        .advance(&mut transaction, sources, step.ancestor, step.blocks)
+                        .await?,
+                );
             }
             ticks::insert(&mut transaction, &new_ticks).await?;
             token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;

@@ -14,6 +14,7 @@ mod events;
 mod forward;
 mod load;
 mod outage;
+mod price;
 mod progress;
 mod reorg;
 mod session;
@@ -76,6 +77,8 @@ struct Parts {
     stall: Arc<bulk::Stall>,
     /// The same for a node that is away from the start.
     away: Arc<bulk::Stall>,
+    /// Of price contracts, on their way to the store.
+    answers: Arc<price::Answers>,
 }
 
 impl ChainIngest {
@@ -138,6 +141,7 @@ impl ChainIngest {
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
                         never = parts.read_tokens() => match never {},
+                        never = parts.follow_contracts() => match never {},
                         never = parts.poll_watched(asked) => match never {},
                     }
                 }
@@ -180,6 +184,7 @@ impl Parts {
             progress: Arc::default(),
             stall: Arc::default(),
             away: Arc::default(),
+            answers: Arc::default(),
             config,
         }
     }

@@ -6,7 +6,8 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, token::SeenTokens,
+    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, price::Averages,
+    token::SeenTokens,
 };
 use crate::{
     model::{B256, BlockRef},
@@ -37,6 +38,7 @@ pub(super) struct Session<'a> {
     pub(super) recorded: Tags,
     pub(super) contracts: Contracts,
     pub(super) tokens: SeenTokens,
+    pub(super) averages: Averages,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
@@ -97,6 +99,14 @@ impl<'a> Session<'a> {
         let unhalted = stored::unhalt(writer.connection(), chain_id);
         parts.within(PATIENCE, unhalted).await?;
         let contracts = parts.contracts(&mut writer, &state).await?;
+        parts.ask_contracts_first().await;
+        let averages = Averages::read(
+            writer.connection(),
+            parts.decoder.on_chain(),
+            chain_id,
+            state.head,
+        );
+        let averages = parts.within(PATIENCE, averages).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),
@@ -116,6 +126,7 @@ impl<'a> Session<'a> {
             },
             contracts,
             tokens: SeenTokens::default(),
+            averages,
             known_at: 0,
             followed: None,
             undecided: false,
@@ -150,6 +161,7 @@ impl<'a> Session<'a> {
             if stop.is_cancelled() {
                 return self.release().await;
             }
+            self.store_answers().await?;
             let more = self.decode_past(wait).await?;
             let look_again = std::mem::take(&mut self.undecided);
             let retry = async {
@@ -161,6 +173,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = stop.cancelled() => return self.release().await,
                 () = retry => {}
+                () = self.parts.answers.came(), if wait.is_none() => {}
                 () = std::future::ready(()), if more && wait.is_none() => {}
                 () = tokio::time::sleep(LOOK_AGAIN), if look_again && wait.is_none() => {}
                 changed = seen.changed(), if wait.is_none() => {

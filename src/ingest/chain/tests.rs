@@ -10,6 +10,7 @@ mod inverse;
 mod lab;
 mod large;
 mod modes;
+mod price;
 mod property;
 mod providers;
 mod proxy;

@@ -9,6 +9,12 @@ use crate::{
 pub trait TickDecoder: Send + Sync {
     /// The ticks in a log; none when it is of no configured source, or nothing usable is in it.
     fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Tick>;
+
+    /// The configured sources themselves, for what needs more than one log: contracts that are to be asked what they
+    /// are, and averages. `None` where nothing but logs is read.
+    fn on_chain(&self) -> Option<&OnChainSources> {
+        None
+    }
 }
 
 /// Leaves out what was refused: the sources counted and logged it.
@@ -16,6 +22,10 @@ impl TickDecoder for OnChainSources {
     fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Tick> {
         let read = OnChainSources::decode(self, chain_id, log);
         read.into_iter().flatten().collect()
+    }
+
+    fn on_chain(&self) -> Option<&OnChainSources> {
+        Some(self)
     }
 }
 

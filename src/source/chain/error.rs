@@ -174,6 +174,28 @@ impl NodeError {
         }
     }
 
+    /// Whether it is the contract's own refusal of a call (`eth_call`), and not the node's.
+    pub fn is_revert(&self) -> bool {
+        /// Of geth and most others, with the contract's reason as data.
+        const REVERTED: i64 = 3;
+        match self.cause() {
+            Self::Refused { code, message, .. } => {
+                *code == REVERTED || {
+                    let message = message.to_ascii_lowercase();
+                    [
+                        "revert",
+                        "invalid opcode",
+                        "invalid jump",
+                        "vm execution error",
+                    ]
+                    .iter()
+                    .any(|words| message.contains(words))
+                }
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the node said that it does not know the method.
     pub(super) fn is_unknown_method(&self) -> bool {
         const METHOD_NOT_FOUND: i64 = -32601;

@@ -33,6 +33,13 @@ impl Node {
         self.request("eth_call", (call, "latest")).await
     }
 
+    /// The same as of the end of the block at a height, on the branch that the node follows.
+    pub async fn call_at(&self, to: Address, data: &[u8], number: u64) -> Result<Bytes, NodeError> {
+        let call = json!({ "to": to, "data": hex::encode_prefixed(data) });
+        self.request("eth_call", (call, format!("{number:#x}")))
+            .await
+    }
+
     /// What a token says of itself. A call that the contract refuses says nothing; a node that cannot be asked is an
     /// error.
     pub async fn token_metadata(

@@ -1,11 +1,19 @@
-//! A Chainlink-style aggregator: `AnswerUpdated(int256 indexed current, uint256 indexed roundId, uint256 updatedAt)`.
+//! A Chainlink aggregator: `AnswerUpdated(int256 indexed current, uint256 indexed roundId, uint256 updatedAt)`, and
+//! `latestRoundData()` of the proxy in front of it.
+//!
+//! Follows AggregatorV3Interface and AggregatorProxyInterface of Chainlink's contracts, and what their documentation
+//! asks of readers: an answer is above zero, and no older than the feed's heartbeat.
 
-use alloy::{primitives::B256, sol, sol_types::SolEvent};
+use alloy::{
+    primitives::{B256, I256, U256},
+    sol,
+    sol_types::SolEvent,
+};
 use bigdecimal::{BigDecimal, num_bigint::BigInt};
 
 use super::{
     LogView, TickFault,
-    on_chain::{Observation, block_time_ms},
+    contract_source::{Observation, time_ms},
 };
 
 sol!(Aggregator, "abi/chainlink_aggregator.json");
@@ -13,33 +21,66 @@ sol!(Aggregator, "abi/chainlink_aggregator.json");
 /// Topic 0 of the event that is read.
 pub(super) const TOPIC: B256 = Aggregator::AnswerUpdated::SIGNATURE_HASH;
 
-/// Reads one `AnswerUpdated`: the price is `current / 10^decimals`, exactly.
-///
-/// The observation's time is `updatedAt` (seconds), but never later than the block that carries it: nothing was
-/// observed after it was said, and an oracle whose clock runs ahead must not keep its answer fresh for longer. A
-/// zero `updatedAt` means that the aggregator does not say, and the block's time stands in.
-pub(super) fn observe(log: &LogView<'_>, decimals: u8) -> Result<Observation, TickFault> {
+/// An answer as an aggregator or a proxy gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    pub answer: I256,
+    /// In seconds since the Unix epoch; 0 when it does not say.
+    pub updated_at: U256,
+}
+
+/// Reads one `AnswerUpdated`; see [`price`].
+pub(super) fn observe(
+    log: &LogView<'_>,
+    decimals: u8,
+    heartbeat_ms: Option<u64>,
+) -> Result<Observation, TickFault> {
     let event =
         Aggregator::AnswerUpdated::decode_raw_log_validate(log.topics.iter().copied(), log.data)
             .map_err(|error| TickFault::Malformed(error.to_string()))?;
-    if !event.current.is_positive() {
-        return Err(TickFault::NotPositive(event.current.to_string()));
+    let round = Round {
+        answer: event.current,
+        updated_at: event.updatedAt,
+    };
+    price(round, decimals, heartbeat_ms, log.block_timestamp)
+}
+
+/// The price of an answer: `answer / 10^decimals`, exactly.
+///
+/// The observation's time is `updatedAt` (seconds), but never later than the block that it is read at: nothing was
+/// observed after it was said, and an oracle whose clock runs ahead must not keep its answer fresh for longer. A
+/// zero `updatedAt` means that the aggregator does not say, and the block's time stands in.
+pub(super) fn price(
+    round: Round,
+    decimals: u8,
+    heartbeat_ms: Option<u64>,
+    block_timestamp: u64,
+) -> Result<Observation, TickFault> {
+    if !round.answer.is_positive() {
+        return Err(TickFault::NotPositive(round.answer.to_string()));
     }
-    let answer = BigInt::from_signed_bytes_be(&event.current.to_be_bytes::<32>());
-    let block_ms = block_time_ms(log)?;
-    let observed_at = match u64::try_from(event.updatedAt) {
-        Ok(seconds @ 1..) if seconds < log.block_timestamp => seconds.cast_signed() * 1_000,
+    let answer = BigInt::from_signed_bytes_be(&round.answer.to_be_bytes::<32>());
+    let block_ms = time_ms(block_timestamp)?;
+    let observed_at = match u64::try_from(round.updated_at) {
+        Ok(seconds @ 1..) if seconds < block_timestamp => seconds.cast_signed() * 1_000,
         _ => block_ms,
     };
-    Ok(Observation {
-        price: BigDecimal::new(answer, i64::from(decimals)).normalized(),
-        observed_at,
-    })
+    let age_ms = block_ms.saturating_sub(observed_at).unsigned_abs();
+    match heartbeat_ms {
+        Some(heartbeat_ms) if age_ms > heartbeat_ms => Err(TickFault::Old {
+            age_ms,
+            heartbeat_ms,
+        }),
+        _ => Ok(Observation {
+            price: BigDecimal::new(answer, i64::from(decimals)).normalized(),
+            observed_at,
+        }),
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use alloy::primitives::{Address, I256, LogData, U256};
+    use alloy::primitives::{Address, LogData};
 
     use super::*;
 
@@ -56,6 +97,14 @@ pub(super) mod tests {
     const BLOCK_TIME: u64 = 1_700_000_000;
 
     fn read(log: &LogData, decimals: u8) -> Result<Observation, TickFault> {
+        read_within(log, decimals, None)
+    }
+
+    fn read_within(
+        log: &LogData,
+        decimals: u8,
+        heartbeat_ms: Option<u64>,
+    ) -> Result<Observation, TickFault> {
         let view = LogView {
             address: Address::ZERO,
             topics: log.topics(),
@@ -65,7 +114,7 @@ pub(super) mod tests {
             block_timestamp: BLOCK_TIME,
             log_index: 0,
         };
-        observe(&view, decimals)
+        observe(&view, decimals, heartbeat_ms)
     }
 
     fn text(value: &str, decimals: u8) -> String {
@@ -110,6 +159,24 @@ pub(super) mod tests {
         assert_eq!(at(U256::from(BLOCK_TIME + 1)), block);
         assert_eq!(at(U256::ZERO), block);
         assert_eq!(at(U256::MAX), block);
+    }
+
+    #[test]
+    fn an_answer_older_than_its_heartbeat_is_refused() {
+        let aged = |seconds: u64| {
+            let log = answer(I256::ONE, U256::from(BLOCK_TIME - seconds));
+            read_within(&log, 8, Some(3_600_000))
+        };
+        assert!(aged(0).is_ok());
+        assert!(aged(3_600).is_ok());
+        let expected = TickFault::Old {
+            age_ms: 3_601_000,
+            heartbeat_ms: 3_600_000,
+        };
+        assert_eq!(aged(3_601).unwrap_err(), expected);
+        // One that does not say when it was is as old as its block.
+        let log = answer(I256::ONE, U256::ZERO);
+        assert!(read_within(&log, 8, Some(1)).is_ok());
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use toml::Table;
 
-use super::{BinanceConfig, ExchangeConfig, ListingConfig};
+use super::{
+    BinanceConfig, ExchangeConfig, HttpConfig, ListingConfig, PoolConfig, PoolPrice, PythConfig,
+};
 use crate::model::{Address, ChainId, Token, USD};
 
 /// `[prices]`; see [`PriceConfig::validate`] for what its entries must keep to.
@@ -33,6 +35,8 @@ pub struct PriceConfig {
     pub candle_grace_ms: Option<u64>,
     /// Between two announcements of an open candle of a minute at least, in ms: 10 to a minute.
     pub candle_publish_ms: Option<u64>,
+    /// How often contracts are asked again what they are, and proxies for their aggregator, in ms: 100 to a day.
+    pub follow_interval_ms: Option<u64>,
     pub tokens: Vec<TokenConfig>,
     pub sources: Vec<SourceConfig>,
     /// How connections to exchanges are kept.
@@ -85,50 +89,50 @@ pub struct SourceConfig {
 #[derive(Debug, Clone)]
 pub enum SourceKind {
     Chainlink(ChainlinkConfig),
-    UniswapV2(UniswapV2Config),
+    UniswapV2(PoolConfig),
+    UniswapV3(PoolConfig),
+    Pyth(PythConfig),
+    Http(Box<HttpConfig>),
     Binance(BinanceConfig),
     Coinbase(ListingConfig),
     Kraken(ListingConfig),
 }
 
-/// A contract that emits `AnswerUpdated`, priced in USD.
+/// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainlinkConfig {
     /// The first configured chain when left out.
     pub chain_id: Option<ChainId>,
+    /// Of the proxy, whose aggregator is followed, or of an aggregator.
     pub address: Address,
-    /// Decimals of the answer.
-    pub decimals: u8,
-}
-
-/// A pair that emits `Sync`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UniswapV2Config {
-    /// The first configured chain when left out.
-    pub chain_id: Option<ChainId>,
-    pub address: Address,
-    /// Which of the pair's tokens is the priced one: 0 or 1.
-    pub base: u8,
-    pub base_decimals: u8,
-    pub quote_decimals: u8,
-    /// What the other token is: `USD`, or a tracked token whose own price converts. Upper case.
-    #[serde(deserialize_with = "upper_case")]
-    pub quote: String,
+    /// Decimals of the answer; the contract is asked when left out, and must agree when given.
+    pub decimals: Option<u8>,
+    /// An answer that was older than this when its block was made is refused, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
+    pub heartbeat_ms: Option<u64>,
 }
 
 /// How long a tick is used when its source does not say, in ms.
 pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
 /// The longest that a tick may be used: a year, in ms.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
+/// How often contracts are asked again when the configuration does not say, in ms.
+pub const DEFAULT_FOLLOW_INTERVAL_MS: u64 = 300_000;
+
+impl PriceConfig {
+    /// [`PriceConfig::follow_interval_ms`] with its default.
+    pub fn follow_interval_ms(&self) -> u64 {
+        self.follow_interval_ms
+            .unwrap_or(DEFAULT_FOLLOW_INTERVAL_MS)
+    }
+}
 
 impl SourceConfig {
     /// The source's name as clients see it.
     pub fn source_name(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.as_str().into(),
-            None => self.kind.name().into(),
+            None => self.kind.default_name().into(),
         }
     }
 }
@@ -139,9 +143,21 @@ impl SourceKind {
         match self {
             Self::Chainlink(_) => "chainlink",
             Self::UniswapV2(_) => "uniswap-v2",
+            Self::UniswapV3(_) => "uniswap-v3",
+            Self::Pyth(_) => "pyth",
+            Self::Http(_) => "http",
             Self::Binance(_) => "binance",
             Self::Coinbase(_) => "coinbase",
             Self::Kraken(_) => "kraken",
+        }
+    }
+
+    /// What a source of this kind is called when its entry does not say: the kind, and whether it is an average.
+    pub fn default_name(&self) -> &'static str {
+        match self {
+            Self::UniswapV2(pool) if pool.price == PoolPrice::Twap => "uniswap-v2-twap",
+            Self::UniswapV3(pool) if pool.price == PoolPrice::Twap => "uniswap-v3-twap",
+            other => other.name(),
         }
     }
 
@@ -149,7 +165,9 @@ impl SourceKind {
     pub fn quote(&self) -> &str {
         match self {
             Self::Chainlink(_) => USD,
-            Self::UniswapV2(pair) => &pair.quote,
+            Self::UniswapV2(pool) | Self::UniswapV3(pool) => &pool.quote,
+            Self::Pyth(feed) => &feed.quote,
+            Self::Http(page) => &page.quote,
             Self::Binance(listing) => &listing.quote,
             Self::Coinbase(listing) | Self::Kraken(listing) => &listing.quote,
         }
@@ -159,8 +177,12 @@ impl SourceKind {
     pub fn contract(&self) -> Option<(Option<ChainId>, Address)> {
         match self {
             Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
-            Self::UniswapV2(pair) => Some((pair.chain_id, pair.address)),
-            Self::Binance(_) | Self::Coinbase(_) | Self::Kraken(_) => None,
+            Self::UniswapV2(pool) | Self::UniswapV3(pool) => Some((pool.chain_id, pool.address)),
+            Self::Pyth(_)
+            | Self::Http(_)
+            | Self::Binance(_)
+            | Self::Coinbase(_)
+            | Self::Kraken(_) => None,
         }
     }
 }
@@ -174,7 +196,7 @@ impl TryFrom<Table> for SourceConfig {
         let kind: String = need(&mut table, "kind")?;
         let token: Token = need(&mut table, "token")?;
         let name = take(&mut table, "name")?;
-        let max_age_ms = take(&mut table, "max_age_ms")?.unwrap_or(DEFAULT_MAX_AGE_MS);
+        let max_age_ms = take(&mut table, "max_age_ms")?;
         let read = SourceKind::read(&kind, table).ok_or_else(|| SourceKeysError::Kind {
             kind: kind.clone(),
             token: token.clone(),
@@ -184,10 +206,15 @@ impl TryFrom<Table> for SourceConfig {
             token: token.clone(),
             reason: error.message().to_owned(),
         })?;
+        // What is refused when it is that old is not used for longer either.
+        let heartbeat_ms = match &kind {
+            SourceKind::Chainlink(feed) => feed.heartbeat_ms,
+            _ => None,
+        };
         Ok(Self {
             token,
             name,
-            max_age_ms,
+            max_age_ms: max_age_ms.or(heartbeat_ms).unwrap_or(DEFAULT_MAX_AGE_MS),
             kind,
         })
     }
@@ -199,6 +226,9 @@ impl SourceKind {
         Some(match kind {
             "chainlink" => keys.try_into().map(Self::Chainlink),
             "uniswap-v2" => keys.try_into().map(Self::UniswapV2),
+            "uniswap-v3" => keys.try_into().map(Self::UniswapV3),
+            "pyth" => keys.try_into().map(Self::Pyth),
+            "http" => keys.try_into().map(|page| Self::Http(Box::new(page))),
             "binance" => keys.try_into().map(Self::Binance),
             "coinbase" => keys.try_into().map(Self::Coinbase),
             "kraken" => keys.try_into().map(Self::Kraken),
@@ -208,7 +238,7 @@ impl SourceKind {
 }
 
 /// Every kind that [`SourceKind::read`] knows, for people who wrote another.
-const KINDS: &str = "chainlink, uniswap-v2, binance, coinbase, kraken";
+const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken";
 
 /// Why one entry cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -274,7 +304,10 @@ mod tests {
         assert_eq!(feed.max_age_ms, DEFAULT_MAX_AGE_MS);
         assert!(matches!(
             feed.kind,
-            SourceKind::Chainlink(ChainlinkConfig { decimals: 8, .. })
+            SourceKind::Chainlink(ChainlinkConfig {
+                decimals: Some(8),
+                ..
+            })
         ));
 
         let pair = read(&format!(
@@ -288,10 +321,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_contract_can_be_asked_may_be_left_out() {
+        let feed = read(&format!("{FEED}heartbeat_ms = 4000000")).unwrap();
+        assert_eq!(feed.max_age_ms, 4_000_000);
+        let feed = read(&format!("{FEED}heartbeat_ms = 4000000\nmax_age_ms = 7")).unwrap();
+        assert_eq!(feed.max_age_ms, 7);
+        let pool = read(
+            "kind = 'uniswap-v3'\ntoken = 'eth'\nquote = 'usdc'\nprice = 'twap'\ntwap_seconds = 300\n\
+             address = '0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640'",
+        )
+        .unwrap();
+        assert_eq!(&*pool.source_name(), "uniswap-v3-twap");
+        assert_eq!(pool.kind.quote(), "USDC");
+    }
+
+    #[test]
     fn a_missing_key_is_named_with_its_kind() {
-        let error = read(FEED).unwrap_err();
+        let error = read("kind = 'chainlink'\ntoken = 'eth'").unwrap_err();
         assert!(
-            error.contains("a chainlink source of ETH: missing field `decimals`"),
+            error.contains("a chainlink source of ETH: missing field `address`"),
             "{error}"
         );
         let error = read(&PAIR.replace("quote = 'usd'\n", "")).unwrap_err();

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{PriceConfig, TickSink, exchange};
+use super::{PriceConfig, TickSink, exchange, hermes, http_poll};
 
 /// One connection to a venue, or one poll of a page: it may give the ticks of many sources.
 pub trait Feed: Send + 'static {
@@ -18,5 +18,7 @@ pub trait Feed: Send + 'static {
 pub fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
     let mut feeds = Vec::new();
     feeds.extend(exchange::feeds(config));
+    feeds.extend(hermes::feeds(config));
+    feeds.extend(http_poll::feeds(config));
     feeds
 }

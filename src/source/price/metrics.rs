@@ -1,6 +1,6 @@
 //! Counters of what the sources gave and what was refused.
 
-use ::metrics::{Counter, counter, describe_counter};
+use ::metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 
 use super::TickFault;
 use crate::model::Token;
@@ -18,6 +18,14 @@ pub(super) fn describe() {
         "chaincast_price_refused_total",
         "Observations that gave no tick, by reason"
     );
+    describe_gauge!(
+        "chaincast_price_source_refused",
+        "1 when a source on a chain is not read because its configuration and its contract do not agree"
+    );
+    describe_counter!(
+        "chaincast_price_aggregator_changes_total",
+        "Times that a Chainlink proxy was seen to have another aggregator"
+    );
 }
 
 pub(super) fn tick(token: &Token, source: &str) {
@@ -34,4 +42,21 @@ pub(super) fn ticks(token: &Token, source: &str) -> Counter {
 
 pub(super) fn refused(fault: &TickFault) {
     counter!("chaincast_price_refused_total", "reason" => fault.reason()).increment(1);
+}
+
+/// Whether a source on a chain is refused.
+pub(super) fn source_refused(token: &Token, source: &str, refused: bool) {
+    gauge!(
+        "chaincast_price_source_refused",
+        "token" => token.to_string(), "source" => source.to_owned()
+    )
+    .set(u8::from(refused));
+}
+
+pub(super) fn aggregator_changed(token: &Token, source: &str) {
+    counter!(
+        "chaincast_price_aggregator_changes_total",
+        "token" => token.to_string(), "source" => source.to_owned()
+    )
+    .increment(1);
 }

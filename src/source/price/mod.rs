@@ -7,38 +7,53 @@
 mod aggregate;
 mod chainlink;
 mod config;
+mod contract_facts;
+mod contract_source;
 mod decimal;
 mod exchange;
 mod feed;
 mod feed_state;
+mod hermes;
+mod http_poll;
 mod log_view;
 mod metrics;
 mod on_chain;
 mod paths;
 mod policy;
+mod pool;
+mod standing;
 mod tick_error;
 mod tick_queue;
+mod twap;
 mod uniswap_v2;
+mod uniswap_v3;
 mod validate;
+mod web;
 
 pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
+pub use chainlink::Round;
 pub use config::{
-    ChainlinkConfig, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig,
-    SourceKeysError, SourceKind, TokenConfig, UniswapV2Config,
+    ChainlinkConfig, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig,
+    SourceConfig, SourceKeysError, SourceKind, TokenConfig,
 };
+pub use contract_facts::{ContractFacts, Question};
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use exchange::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
 };
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
+pub use hermes::PythConfig;
+pub use http_poll::HttpConfig;
 pub use log_view::LogView;
-pub use on_chain::OnChainSources;
+pub use on_chain::{Averaged, FirstAnswer, OnChainSources};
 pub use paths::{MOST_STEPS, QuotePaths};
 pub use policy::{
     AggregateRules, CandleRules, DEFAULT_CANDLE_GRACE_MS, DEFAULT_CANDLE_PUBLISH_MS,
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
+pub use pool::{PoolConfig, PoolPrice};
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
+pub use twap::PriceWindow;
 pub use validate::{PriceConfigError, SourcePlace};

@@ -28,6 +28,12 @@ pub enum TickFault {
     EmptyReserve,
     #[error("its price, interval or time is out of all bounds")]
     OutOfBounds,
+    #[error("the pool has too little of the quote: {held}, and at least {least} is wanted")]
+    Thin { held: String, least: String },
+    #[error(
+        "its answer was {age_ms} ms old when its block was made, and its heartbeat is {heartbeat_ms} ms"
+    )]
+    Old { age_ms: u64, heartbeat_ms: u64 },
     #[error("its block's timestamp, {0} s, is out of range")]
     Timestamp(u64),
 }
@@ -40,6 +46,8 @@ impl TickFault {
             Self::NotPositive(_) => "not_positive",
             Self::EmptyReserve => "empty_reserve",
             Self::OutOfBounds => "out_of_bounds",
+            Self::Thin { .. } => "thin",
+            Self::Old { .. } => "old",
             Self::Timestamp(_) => "timestamp",
         }
     }

@@ -1,11 +1,16 @@
 //! A Uniswap V2-style pair: `Sync(uint112 reserve0, uint112 reserve1)`.
 
 use alloy::{primitives::B256, sol, sol_types::SolEvent};
-use bigdecimal::num_bigint::{BigInt, Sign};
+use bigdecimal::{
+    BigDecimal,
+    num_bigint::{BigInt, Sign},
+};
 
 use super::{
-    LogView, TickFault, decimal,
-    on_chain::{Observation, block_time_ms},
+    LogView, TickFault,
+    contract_source::{Observation, time_ms},
+    decimal,
+    pool::PoolShape,
 };
 
 sol!(Pair, "abi/uniswap_v2_pair.json");
@@ -13,18 +18,14 @@ sol!(Pair, "abi/uniswap_v2_pair.json");
 /// Topic 0 of the event that is read.
 pub(super) const TOPIC: B256 = Pair::Sync::SIGNATURE_HASH;
 
-/// Which of the pair's reserves is priced, and how many decimals each token has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PairShape {
-    /// 0 or 1.
-    pub base: u8,
-    pub base_decimals: u8,
-    pub quote_decimals: u8,
-}
-
 /// Reads one `Sync`: the price is `(quote / 10^quote_decimals) / (base / 10^base_decimals)`, rounded once as
-/// [`decimal`] says. It was observed when its block was made.
-pub(super) fn observe(log: &LogView<'_>, shape: PairShape) -> Result<Observation, TickFault> {
+/// [`decimal`] says. It was observed when its block was made. A pair that holds less of the quote than `least`, in
+/// units of it, gives none: little moves its price.
+pub(super) fn observe(
+    log: &LogView<'_>,
+    shape: PoolShape,
+    least: Option<&BigDecimal>,
+) -> Result<Observation, TickFault> {
     let event = Pair::Sync::decode_raw_log_validate(log.topics.iter().copied(), log.data)
         .map_err(|error| TickFault::Malformed(error.to_string()))?;
     let reserves = [event.reserve0, event.reserve1]
@@ -38,12 +39,24 @@ pub(super) fn observe(log: &LogView<'_>, shape: PairShape) -> Result<Observation
     } else {
         (reserve1, reserve0)
     };
-    let shift = i64::from(shape.base_decimals) - i64::from(shape.quote_decimals);
-    let price = decimal::quotient(quote, base, shift).ok_or(TickFault::EmptyReserve)?;
+    let held = BigDecimal::new(quote.clone(), i64::from(shape.quote_decimals));
+    enough(held, least)?;
+    let price = decimal::quotient(quote, base, shape.shift()).ok_or(TickFault::EmptyReserve)?;
     Ok(Observation {
         price,
-        observed_at: block_time_ms(log)?,
+        observed_at: time_ms(log.block_timestamp)?,
     })
+}
+
+/// Refuses what a pool holds of the quote when it is less than `least`.
+pub(super) fn enough(held: BigDecimal, least: Option<&BigDecimal>) -> Result<(), TickFault> {
+    match least {
+        Some(least) if held < *least => Err(TickFault::Thin {
+            held: decimal::rounded(&held).to_plain_string(),
+            least: least.to_plain_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -61,13 +74,21 @@ pub(super) mod tests {
         .encode_log_data()
     }
 
-    const ETH_USDC: PairShape = PairShape {
+    const ETH_USDC: PoolShape = PoolShape {
         base: 1,
         base_decimals: 18,
         quote_decimals: 6,
     };
 
-    fn read(log: &LogData, shape: PairShape) -> Result<Observation, TickFault> {
+    fn read(log: &LogData, shape: PoolShape) -> Result<Observation, TickFault> {
+        read_above(log, shape, None)
+    }
+
+    fn read_above(
+        log: &LogData,
+        shape: PoolShape,
+        least: Option<&BigDecimal>,
+    ) -> Result<Observation, TickFault> {
         let view = LogView {
             address: Address::ZERO,
             topics: log.topics(),
@@ -77,7 +98,7 @@ pub(super) mod tests {
             block_timestamp: 1_700_000_000,
             log_index: 0,
         };
-        observe(&view, shape)
+        observe(&view, shape, least)
     }
 
     #[test]
@@ -95,7 +116,7 @@ pub(super) mod tests {
         let eth = read(&log, ETH_USDC).unwrap();
         assert_eq!(eth.price.to_plain_string(), "3456.12");
         assert_eq!(eth.observed_at, 1_700_000_000_000);
-        let usdc = PairShape {
+        let usdc = PoolShape {
             base: 0,
             base_decimals: 6,
             quote_decimals: 18,
@@ -114,7 +135,7 @@ pub(super) mod tests {
             (sync(&most, "1"), 255, 0),
             (sync(&most, &most), 18, 18),
         ] {
-            let shape = PairShape {
+            let shape = PoolShape {
                 base: 0,
                 base_decimals,
                 quote_decimals,
@@ -129,6 +150,20 @@ pub(super) mod tests {
         for log in [sync("0", "5"), sync("5", "0"), sync("0", "0")] {
             assert_eq!(read(&log, ETH_USDC).unwrap_err(), TickFault::EmptyReserve);
         }
+    }
+
+    #[test]
+    fn a_pair_with_less_of_the_quote_than_the_minimum_gives_no_price() {
+        // 99,999.999999 USDC.
+        let log = sync("99999999999", "30000000000000000000");
+        let least = |text: &str| text.parse::<BigDecimal>().unwrap();
+        let refused = read_above(&log, ETH_USDC, Some(&least("100000"))).unwrap_err();
+        let expected = TickFault::Thin {
+            held: "99999.999999".to_owned(),
+            least: "100000".to_owned(),
+        };
+        assert_eq!(refused, expected);
+        assert!(read_above(&log, ETH_USDC, Some(&least("99999.999999"))).is_ok());
     }
 
     #[test]

@@ -3,15 +3,17 @@
 use std::{collections::HashSet, ops::RangeInclusive};
 
 use super::{
-    ExchangeKeyError, MAX_AGE_LIMIT_MS, MOST_STEPS, PriceConfig, QuotePaths, SourceConfig,
-    SourceKind, exchange::Listing, policy,
+    ExchangeKeyError, MAX_AGE_LIMIT_MS, MOST_STEPS, PoolConfig, PoolPrice, PriceConfig, QuotePaths,
+    SourceConfig, SourceKind, exchange::Listing, policy, pool::TWAP_SECONDS,
 };
-use crate::model::{Token, USD};
+use crate::model::{Address, Token, USD};
 
 /// The longest name of a source, in characters.
 const MAX_SOURCE_NAME: usize = 64;
 /// More sources of one token than this are none that anybody has.
 const MOST_SOURCES: u64 = 1_000;
+/// Limits of `follow_interval_ms`.
+const FOLLOW_INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
 
 /// Which entry of `[prices]` is wrong, and why. `source` counts from 1 in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,13 @@ pub enum PriceConfigError {
         key: String,
         allowed: String,
         given: u64,
+    },
+    #[error("{at}: {key} {wanted}")]
+    Key {
+        at: SourcePlace,
+        key: &'static str,
+        /// What is wrong with it, or what it must be.
+        wanted: String,
     },
     #[error("prices.tokens lists {0} twice")]
     DuplicateToken(Token),
@@ -103,6 +112,7 @@ impl PriceConfigError {
             | Self::TokenIsQuote
             | Self::Exchanges(_) => None,
             Self::UntrackedToken { at, .. }
+            | Self::Key { at, .. }
             | Self::DuplicateSource { at, .. }
             | Self::DuplicateContract { at, .. }
             | Self::SourceName { at }
@@ -123,6 +133,12 @@ impl PriceConfig {
     /// Refuses entries that contradict each other, naming the first that does.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
         self.check_ranges()?;
+        check_range(
+            "prices",
+            "follow_interval_ms",
+            self.follow_interval_ms,
+            FOLLOW_INTERVAL_MS,
+        )?;
         self.exchanges.validate()?;
         let mut tracked = HashSet::new();
         for token in self.tokens.iter().map(|token| &token.symbol) {
@@ -135,7 +151,7 @@ impl PriceConfig {
         }
         let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
-        let mut listings = HashSet::new();
+        let (mut listings, mut pages) = (HashSet::new(), HashSet::new());
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.place(index);
             let token = &source.token;
@@ -151,6 +167,8 @@ impl PriceConfig {
                 return Err(PriceConfigError::DuplicateSource { at: at(), token });
             }
             let contract = source.kind.contract();
+            // The price of a pool and its averages are told apart.
+            let contract = contract.map(|contract| (contract, source.kind.average_seconds()));
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateContract { at: at(), token });
@@ -173,14 +191,13 @@ impl PriceConfig {
                 let given = source.max_age_ms;
                 return Err(PriceConfigError::MaxAge { at: at(), given });
             }
-            if let SourceKind::UniswapV2(pair) = &source.kind
-                && pair.base > 1
+            if let Some(page) = source.kind.page()
+                && !pages.insert((token, page))
             {
-                return Err(PriceConfigError::Base {
-                    at: at(),
-                    given: pair.base,
-                });
+                let token = token.clone();
+                return Err(PriceConfigError::DuplicateSymbol { at: at(), token });
             }
+            check_kind(source, || self.address_of(token), at)?;
             check_quote(source, &tracked, &paths, at)?;
         }
         Ok(())
@@ -277,6 +294,84 @@ fn check_range(
     }
 }
 
+/// What is asked of the keys of one kind.
+fn check_kind(
+    source: &SourceConfig,
+    token_address: impl Fn() -> Option<Address>,
+    at: impl Fn() -> SourcePlace,
+) -> Result<(), PriceConfigError> {
+    let wrong = |(key, wanted): (&'static str, String)| {
+        let at = at();
+        Err(PriceConfigError::Key { at, key, wanted })
+    };
+    let found = match &source.kind {
+        SourceKind::Chainlink(feed) => match feed.heartbeat_ms {
+            Some(given) if !(1..=MAX_AGE_LIMIT_MS).contains(&given) => {
+                let wanted = format!("must be 1 to {MAX_AGE_LIMIT_MS}, not {given}");
+                Err(("heartbeat_ms", wanted))
+            }
+            _ => Ok(()),
+        },
+        SourceKind::UniswapV2(pool) | SourceKind::UniswapV3(pool) => {
+            if let Some(given) = pool.base
+                && given > 1
+            {
+                return Err(PriceConfigError::Base { at: at(), given });
+            }
+            let is_v3 = matches!(source.kind, SourceKind::UniswapV3(_));
+            check_pool(pool, is_v3, &source.token, token_address)
+        }
+        SourceKind::Pyth(feed) => feed.validate(),
+        SourceKind::Http(page) => page.validate(),
+        SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => Ok(()),
+    };
+    found.or_else(wrong)
+}
+
+fn check_pool(
+    pool: &PoolConfig,
+    is_v3: bool,
+    token: &Token,
+    token_address: impl Fn() -> Option<Address>,
+) -> Result<(), (&'static str, String)> {
+    if pool.base.is_none() && token_address().is_none() {
+        let wanted = format!("must be 0 or 1, or {token} needs its `address` in prices.tokens");
+        return Err(("base", wanted));
+    }
+    if pool.token0.is_some() && pool.token0 == pool.token1 {
+        return Err(("token1", "must be another address than token0".to_owned()));
+    }
+    if is_v3 && pool.min_reserve.is_some() {
+        return Err((
+            "min_reserve",
+            "is of uniswap-v2; give min_liquidity".to_owned(),
+        ));
+    }
+    if !is_v3 && pool.min_liquidity.is_some() {
+        return Err((
+            "min_liquidity",
+            "is of uniswap-v3; give min_reserve".to_owned(),
+        ));
+    }
+    let (least, most) = (TWAP_SECONDS.start(), TWAP_SECONDS.end());
+    match (pool.price, pool.twap_seconds) {
+        (PoolPrice::Twap, Some(given)) if TWAP_SECONDS.contains(&given) => Ok(()),
+        (PoolPrice::Spot, None) => Ok(()),
+        (PoolPrice::Spot, Some(_)) => Err((
+            "twap_seconds",
+            "means something only with price = \"twap\"".to_owned(),
+        )),
+        (PoolPrice::Twap, None) => Err((
+            "twap_seconds",
+            format!("is missing: with price = \"twap\" it is {least} to {most}"),
+        )),
+        (PoolPrice::Twap, Some(given)) => Err((
+            "twap_seconds",
+            format!("must be {least} to {most}, not {given}"),
+        )),
+    }
+}
+
 fn check_quote(
     source: &SourceConfig,
     tracked: &HashSet<&Token>,
@@ -319,6 +414,32 @@ fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=MAX_SOURCE_NAME).contains(&length)
         && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+impl PriceConfig {
+    fn address_of(&self, token: &Token) -> Option<Address> {
+        let mut listed = self.tokens.iter().filter(|one| one.symbol == *token);
+        listed.next().and_then(|one| one.address)
+    }
+}
+
+impl SourceKind {
+    /// Over how many seconds the source averages, if it does.
+    fn average_seconds(&self) -> Option<u64> {
+        match self {
+            Self::UniswapV2(pool) | Self::UniswapV3(pool) => pool.average_seconds(),
+            _ => None,
+        }
+    }
+
+    /// Where a source that is no exchange's is read over HTTP: the URL, and the place there.
+    fn page(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Pyth(feed) => Some((feed.url(), feed.bare_id())),
+            Self::Http(page) => Some((page.url.expose(), page.pointer.as_str())),
+            _ => None,
+        }
+    }
 }
 
 impl SourceConfig {
@@ -473,6 +594,127 @@ mod tests {
         }
         let error = outcome("[exchanges]\nstable_ms = 9999999").unwrap_err();
         assert!(error.contains("not 9999999"), "{error}");
+    }
+
+    #[test]
+    fn a_pool_may_be_read_for_its_price_and_for_its_average() {
+        let pool = |more: &str| {
+            format!(
+                "[[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\nquote = 'usd'\nbase = 0\n\
+                 address = '0x{:040x}'\n{more}\n",
+                9
+            )
+        };
+        let average = "price = 'twap'\ntwap_seconds = 300";
+        let text = format!("{TOKENS}{}{}", pool(""), pool(average));
+        outcome(&text).unwrap();
+        let longer = "name = 'long'\nprice = 'twap'\ntwap_seconds = 1800";
+        outcome(&format!("{text}{}", pool(longer))).unwrap();
+        let again = "name = 'b'\nprice = 'twap'\ntwap_seconds = 300";
+        let error = outcome(&format!("{text}{}", pool(again))).unwrap_err();
+        assert!(error.contains("reads the same contract"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
+        let pool = |kind: &str, more: &str| {
+            format!(
+                "[[sources]]\nkind = '{kind}'\ntoken = 'ETH'\nquote = 'usd'\naddress = '0x{:040x}'\n{more}\n",
+                9
+            )
+        };
+        let pyth = |id: &str, more: &str| {
+            format!(
+                "[[sources]]\nkind = 'pyth'\ntoken = 'ETH'\nquote = 'usd'\nid = '{id}'\n{more}\n"
+            )
+        };
+        let http = |url: &str, more: &str| {
+            format!(
+                "[[sources]]\nkind = 'http'\ntoken = 'ETH'\nquote = 'usd'\nurl = '{url}'\n{more}\n"
+            )
+        };
+        let page = "http://127.0.0.1:9/p";
+        let id = "ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace";
+        let cases = [
+            (
+                pool("uniswap-v3", ""),
+                "base must be 0 or 1, or ETH needs its `address`",
+            ),
+            (pool("uniswap-v3", "base = 2"), "base must be 0 or 1, not 2"),
+            (
+                pool("uniswap-v3", "base = 0\nmin_reserve = 1"),
+                "give min_liquidity",
+            ),
+            (
+                pool("uniswap-v2", "base = 0\nmin_liquidity = 1"),
+                "give min_reserve",
+            ),
+            (
+                pool("uniswap-v2", "base = 0\ntwap_seconds = 60"),
+                "only with price",
+            ),
+            (
+                pool("uniswap-v2", "base = 0\nprice = 'twap'"),
+                "twap_seconds is missing",
+            ),
+            (
+                pool("uniswap-v2", "base = 0\nprice = 'twap'\ntwap_seconds = 9"),
+                "twap_seconds must be 10 to 86400, not 9",
+            ),
+            (
+                feed("ETH", 1, "heartbeat_ms = 0\nmax_age_ms = 5"),
+                "heartbeat_ms must be 1 to",
+            ),
+            (pyth("ff", ""), "id must be 64 hexadecimal digits"),
+            (
+                pyth(id, "url = 'ws://127.0.0.1'"),
+                "url must be http:// or https://",
+            ),
+            (pyth(id, "key = ''"), "key must not be empty"),
+            (
+                http("ftp://x", "pointer = '/p'"),
+                "url must be http:// or https://",
+            ),
+            (
+                http(page, "pointer = 'p'"),
+                "pointer must be empty or begin with /",
+            ),
+            (http(page, "pointer = '/a~2'"), "pointer"),
+            (
+                http(page, "pointer = '/p'\ninterval_ms = 10"),
+                "interval_ms must be 100 to",
+            ),
+            (
+                http(page, "pointer = '/p'\ntimeout_ms = 1"),
+                "timeout_ms must be 100 to",
+            ),
+            (
+                http(page, "pointer = '/p'\nmax_bytes = 1"),
+                "max_bytes must be 64 to",
+            ),
+            (
+                http(page, "pointer = '/p'\nheaders = { 'a b' = 'x' }"),
+                "headers has a name that is none",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = outcome(&format!("{TOKENS}{text}")).unwrap_err();
+            assert!(
+                error.starts_with("prices.sources entry 1 (") && error.contains(expected),
+                "{error}\n{text}"
+            );
+        }
+        let twice = [
+            pyth(id, ""),
+            pyth(&format!("0x{}", id.to_uppercase()), "name = 'b'"),
+        ];
+        let error = outcome(&format!("{TOKENS}{}", twice.concat())).unwrap_err();
+        assert!(error.contains("reads the same"), "{error}");
+        let error = outcome("follow_interval_ms = 1").unwrap_err();
+        assert!(
+            error.contains("follow_interval_ms must be 100 to"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn hash(bytes: &[u8], what: &'static str) -> Result<B256, StoreError> {
 }
 
 /// Postgres has no unsigned integers: what does not fit is refused, never wrapped.
-pub(super) fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
+pub(in crate::store) fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| {
         StoreError::Conflict(format!(
             "{what} {value} is above 2^63 - 1 and cannot be stored"

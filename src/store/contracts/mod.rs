@@ -10,6 +10,7 @@ mod state;
 
 pub(in crate::store) use event::unwind;
 pub use event::{channels_above, insert, insert_past};
+pub(in crate::store) use past::log_of;
 pub use past::{PastLogs, past_logs};
 pub use state::{
     ContractState, Definition, delete_retired, found_addresses, record_decoded, record_found, sync,

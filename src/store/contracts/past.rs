@@ -65,7 +65,8 @@ pub async fn past_logs(
     rows.iter().map(log_of).collect::<Result<_, _>>().map(Some)
 }
 
-fn log_of(row: &PgRow) -> Result<(u64, IndexedLog), StoreError> {
+/// A row of `logs`, with its block's number.
+pub(in crate::store) fn log_of(row: &PgRow) -> Result<(u64, IndexedLog), StoreError> {
     let corrupt = |error: std::array::TryFromSliceError| StoreError::Corrupt {
         what: "log",
         reason: error.to_string(),

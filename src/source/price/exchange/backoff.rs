@@ -7,14 +7,14 @@ use rand::Rng;
 /// Doubles from a first wait to a longest one. Each wait is drawn from the upper half of what it may be, so that many
 /// who lost the same venue do not come back at once.
 #[derive(Debug, Clone)]
-pub(super) struct Backoff {
+pub(in super::super) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(in super::super) fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
             longest,
@@ -22,14 +22,14 @@ impl Backoff {
         }
     }
 
-    pub(super) fn next_delay(&mut self) -> Duration {
+    pub(in super::super) fn next_delay(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(self.longest);
         rand::rng().random_range(whole / 2..=whole)
     }
 
     /// After a connection that was stable.
-    pub(super) fn reset(&mut self) {
+    pub(in super::super) fn reset(&mut self) {
         self.next = self.first;
     }
 }

@@ -22,13 +22,13 @@ use crate::model::Tick;
 /// At most one log line a kind of fault in this time; the metric counts them all.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-pub(super) struct Book {
+pub(in super::super) struct Book {
     feed: String,
     sink: TickSink,
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
     logged: BTreeMap<&'static str, Instant>,
-    pub(super) metrics: FeedMetrics,
+    pub(in super::super) metrics: FeedMetrics,
 }
 
 struct Stream {
@@ -41,15 +41,15 @@ struct Stream {
 
 /// What one connection heard of one stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard {
+pub(in super::super) struct Heard {
     order: Option<u64>,
     ticked: bool,
-    pub(super) refused: bool,
+    pub(in super::super) refused: bool,
 }
 
 impl Book {
     /// Tells at once that every source is being connected to.
-    pub(super) fn new(feed: &str, streams: Streams, sink: TickSink) -> Self {
+    pub(in super::super) fn new(feed: &str, streams: Streams, sink: TickSink) -> Self {
         let streams: Vec<Stream> = streams
             .into_iter()
             .map(|(name, readers)| Stream {
@@ -79,13 +79,13 @@ impl Book {
     }
 
     /// The names of all streams, in the order in which a connection counts them.
-    pub(super) fn names(&self) -> Vec<Box<str>> {
+    pub(in super::super) fn names(&self) -> Vec<Box<str>> {
         let names = self.streams.iter().map(|stream| stream.name.clone());
         names.collect()
     }
 
     /// Where a stream stands, when it was asked for.
-    pub(super) fn find(&self, stream: &str) -> Option<usize> {
+    pub(in super::super) fn find(&self, stream: &str) -> Option<usize> {
         self.by_name.get(stream).copied()
     }
 
@@ -93,7 +93,7 @@ impl Book {
     ///
     /// Nothing was observed after it was heard, so a venue whose clock runs ahead counts as of now. What is older than
     /// the newest of its stream is left out: by the venue's own order on one connection, by time in any case.
-    pub(super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
+    pub(in super::super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
         let Some(at) = self.find(&quote.stream) else {
             let fault = PriceFault::UnknownSymbol(quote.stream.chars().take(64).collect());
             return self.refuse(&quote.stream, &fault);
@@ -130,7 +130,7 @@ impl Book {
     }
 
     /// Counts what gave no tick, and logs the first of its kind in a while.
-    pub(super) fn refuse(&mut self, stream: &str, fault: &PriceFault) {
+    pub(in super::super) fn refuse(&mut self, stream: &str, fault: &PriceFault) {
         self.metrics.refused(fault.reason());
         // Late ones are a matter of course where two connections overlap.
         if *fault == PriceFault::Older {
@@ -151,7 +151,7 @@ impl Book {
     }
 
     /// The venue does not serve this stream.
-    pub(super) fn refused(&mut self, at: usize, reason: &str) {
+    pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
         let stream = &self.streams[at].name;
         tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
         self.tell(
@@ -163,7 +163,7 @@ impl Book {
     }
 
     /// Streams of which a connection heard nothing, though it had the time.
-    pub(super) fn silent(&mut self, heard: &[Heard]) {
+    pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
                 let stream = &self.streams[at].name;
@@ -174,7 +174,7 @@ impl Book {
     }
 
     /// The only connection ended, or could not be made.
-    pub(super) fn lost(&mut self, ended: &Ended) {
+    pub(in super::super) fn lost(&mut self, ended: &Ended) {
         self.metrics.connected(false);
         let reason: Arc<str> = ended.to_string().into();
         self.tell_all(&match ended {

@@ -176,7 +176,11 @@ impl<'a> Listing<'a> {
                 example: "BTC/USD",
                 well_formed: is_pair(&listing.symbol, '/'),
             },
-            SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) => return None,
+            SourceKind::Chainlink(_)
+            | SourceKind::UniswapV2(_)
+            | SourceKind::UniswapV3(_)
+            | SourceKind::Pyth(_)
+            | SourceKind::Http(_) => return None,
         })
     }
 

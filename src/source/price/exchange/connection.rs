@@ -26,7 +26,7 @@ const SHOWN: usize = 200;
 
 /// Why a connection is no more, or never was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Ended {
+pub(in super::super) enum Ended {
     #[error("it cannot be connected to: {0}")]
     Unreachable(String),
     #[error("it closed the connection{0}")]
@@ -47,7 +47,7 @@ pub(super) enum Ended {
 
 impl Ended {
     /// Stable label of the metric `chaincast_price_feed_reconnects_total`.
-    pub(super) fn reason(&self) -> &'static str {
+    pub(in super::super) fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
             Self::Closed(_) => "closed",
@@ -61,7 +61,7 @@ impl Ended {
     }
 
     /// Every label there is.
-    pub(super) const REASONS: [&'static str; 8] = [
+    pub(in super::super) const REASONS: [&'static str; 8] = [
         "unreachable",
         "closed",
         "broken",
@@ -351,7 +351,7 @@ fn closed(frame: Option<CloseFrame>) -> String {
 }
 
 /// A venue's words, short enough to be shown and without what would break a line.
-pub(super) fn words(text: &str) -> String {
+pub(in super::super) fn words(text: &str) -> String {
     let shown = text.chars().take(SHOWN);
     shown
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -11,15 +11,15 @@ use crate::model::Token;
 
 /// One token's reading of a stream.
 #[derive(Debug, Clone)]
-pub(super) struct Reader {
-    pub(super) token: Token,
+pub(in super::super) struct Reader {
+    pub(in super::super) token: Token,
     /// The source's name.
-    pub(super) source: Arc<str>,
-    pub(super) quote: Arc<str>,
+    pub(in super::super) source: Arc<str>,
+    pub(in super::super) quote: Arc<str>,
 }
 
 /// Readers by the stream that they read.
-pub(super) type Streams = BTreeMap<String, Vec<Reader>>;
+pub(in super::super) type Streams = BTreeMap<String, Vec<Reader>>;
 
 /// One feed for all sources of a venue and URL, and further ones where the venue takes no more streams a connection.
 pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {

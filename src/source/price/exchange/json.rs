@@ -47,7 +47,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// A time as of RFC 3339, in ms since the Unix epoch.
-pub(super) fn time_ms(text: &str) -> Result<i64, PriceFault> {
+pub(in super::super) fn time_ms(text: &str) -> Result<i64, PriceFault> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.timestamp_millis())
         .map_err(|error| PriceFault::Malformed(format!("its time: {error}")))

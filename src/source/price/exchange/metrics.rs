@@ -8,7 +8,7 @@ use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge
 use super::{PriceFault, connection::Ended};
 
 /// The metrics of one feed, looked up once.
-pub(super) struct FeedMetrics {
+pub(in super::super) struct FeedMetrics {
     feed: String,
     connected: Gauge,
     messages: Counter,
@@ -39,7 +39,7 @@ fn describe() {
 }
 
 impl FeedMetrics {
-    pub(super) fn new(feed: &str) -> Self {
+    pub(in super::super) fn new(feed: &str) -> Self {
         describe();
         let feed = feed.to_owned();
         // What never happened is shown as zero.
@@ -61,21 +61,21 @@ impl FeedMetrics {
         }
     }
 
-    pub(super) fn connected(&self, connected: bool) {
+    pub(in super::super) fn connected(&self, connected: bool) {
         self.connected.set(u8::from(connected));
     }
 
-    pub(super) fn message(&self, now_ms: i64) {
+    pub(in super::super) fn message(&self, now_ms: i64) {
         self.messages.increment(1);
         self.last_message
             .set(Duration::from_millis(now_ms.unsigned_abs()));
     }
 
-    pub(super) fn reconnect(&self, ended: &Ended) {
+    pub(in super::super) fn reconnect(&self, ended: &Ended) {
         reconnects(&self.feed, ended.reason()).increment(1);
     }
 
-    pub(super) fn refused(&self, reason: &'static str) {
+    pub(in super::super) fn refused(&self, reason: &'static str) {
         refused(&self.feed, reason).increment(1);
     }
 }

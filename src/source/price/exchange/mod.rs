@@ -28,10 +28,15 @@ use std::{borrow::Cow, time::Duration};
 
 use bigdecimal::BigDecimal;
 
+pub(super) use backoff::Backoff;
+pub(super) use book::{Book, Heard};
 pub(super) use config::Listing;
 pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig};
+pub(super) use connection::{Ended, words};
 pub use fault::PriceFault;
-pub(super) use group::feeds;
+pub(super) use group::{Reader, Streams, feeds};
+pub(super) use json::time_ms;
+pub(super) use number::{price, price_of};
 
 /// How one venue speaks.
 ///
@@ -110,13 +115,13 @@ enum Said<'a> {
 
 /// A price as a venue tells it.
 #[derive(Debug, PartialEq)]
-struct Quote<'a> {
-    stream: Cow<'a, str>,
-    price: BigDecimal,
+pub(super) struct Quote<'a> {
+    pub(super) stream: Cow<'a, str>,
+    pub(super) price: BigDecimal,
     /// Half the distance from the best bid to the best ask, where the venue tells both.
-    confidence: Option<BigDecimal>,
+    pub(super) confidence: Option<BigDecimal>,
     /// When the venue says that it was, in ms since the Unix epoch.
-    observed_at: Option<i64>,
+    pub(super) observed_at: Option<i64>,
     /// Rises with each message about this stream on one connection. Gaps in it mean nothing.
-    order: Option<u64>,
+    pub(super) order: Option<u64>,
 }

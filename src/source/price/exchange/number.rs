@@ -17,7 +17,7 @@ const MAX_MAGNITUDE: i64 = 24;
 const SHOWN: usize = 40;
 
 /// A price in a JSON number or string.
-pub(super) fn price(raw: &RawValue) -> Result<BigDecimal, PriceFault> {
+pub(in super::super) fn price(raw: &RawValue) -> Result<BigDecimal, PriceFault> {
     let text = raw.get();
     let quoted = text
         .strip_prefix('"')
@@ -26,7 +26,7 @@ pub(super) fn price(raw: &RawValue) -> Result<BigDecimal, PriceFault> {
 }
 
 /// A price in plain text, with all its digits. Above zero, and of a size that can be a price.
-pub(super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
+pub(in super::super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
     let shown = || text.chars().take(SHOWN).collect::<String>();
     if text.len() > MAX_TEXT {
         return Err(PriceFault::Absurd(shown()));

@@ -1,0 +1,10 @@
+//! What the chain writer does for prices beyond decoding logs: asks contracts what they are, stores the answers that
+//! they had when they were asked, and averages the prices of pools.
+//!
+//! Everything that becomes a tick is of a stored block, is written by the chain's one writer, and goes with its block.
+
+mod answers;
+mod averages;
+mod facts;
+
+pub(super) use self::{answers::Answers, averages::Averages};

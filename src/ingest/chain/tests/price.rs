@@ -1,0 +1,296 @@
+//! Price contracts on a real chain: proxies that are followed, contracts that say what they are, and averages.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Bytes, I256},
+    sol,
+    sol_types::{SolCall, SolValue},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{CHAIN, Running, Stage, eventually};
+use crate::{
+    dev::Transaction,
+    ingest::{ChainContext, ChainIngest, PriceSignals},
+    model::{Address, B256, LogOrigin, U256},
+    source::{chain::ChainConfig, price::OnChainSources},
+};
+
+sol! {
+    interface Contracts {
+        function updateAnswer(int256 answer) external;
+        function change(address aggregator) external;
+        function swapTo(uint160 sqrtPriceX96, uint128 liquidity) external;
+    }
+}
+
+const FEED: &str = include_str!("../../../../contracts/artifacts/PriceFeed.json");
+const PROXY: &str = include_str!("../../../../contracts/artifacts/FeedProxy.json");
+const POOL: &str = include_str!("../../../../contracts/artifacts/DemoPoolV3.json");
+const TOKEN: &str = include_str!("../../../../contracts/artifacts/DemoToken.json");
+
+/// An answer with 8 decimals.
+fn usd(whole: i64) -> I256 {
+    I256::try_from(whole * 100_000_000).unwrap()
+}
+
+/// A `sqrtPriceX96` of a whole number.
+fn root(whole: u64) -> U256 {
+    U256::from(whole) << 96
+}
+
+async fn owner(stage: &Stage) -> Address {
+    stage.node.accounts(1).await.unwrap()[0]
+}
+
+async fn create(stage: &Stage, artifact: &str, arguments: Vec<u8>) -> Address {
+    let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap();
+    let code: Bytes = serde_json::from_value(artifact["bytecode"].clone()).unwrap();
+    let creation = Transaction::creation(owner(stage).await, &code, &arguments);
+    let hash = stage.node.send(creation).await.unwrap();
+    stage.node.mined(&[hash]).await.unwrap();
+    let receipt: serde_json::Value = stage
+        .node
+        .request("eth_getTransactionReceipt", (hash,))
+        .await
+        .unwrap();
+    serde_json::from_value(receipt["contractAddress"].clone()).unwrap()
+}
+
+async fn feed(stage: &Stage, answer: I256) -> Address {
+    let arguments = ("ETH / USD".to_owned(), U256::from(8), answer).abi_encode_params();
+    create(stage, FEED, arguments).await
+}
+
+async fn perform(stage: &Stage, to: Address, call: &impl SolCall) {
+    let call = Transaction::call(owner(stage).await, to, call);
+    let hash: B256 = stage.node.send(call).await.unwrap();
+    stage.node.mined(&[hash]).await.unwrap();
+}
+
+async fn answer(stage: &Stage, feed: Address, answer: I256) {
+    perform(stage, feed, &Contracts::updateAnswerCall { answer }).await;
+}
+
+/// A swap in a block of this time.
+async fn swap_at(stage: &Stage, pool: Address, time: u64, price: u64) {
+    next_block_at(stage, time).await;
+    let swap = Contracts::swapToCall {
+        sqrtPriceX96: root(price).to(),
+        liquidity: 1_000_000_000_000_000_000_000_000,
+    };
+    perform(stage, pool, &swap).await;
+}
+
+async fn mine_at(stage: &Stage, time: u64) {
+    next_block_at(stage, time).await;
+    stage.control.mine(1).await.unwrap();
+}
+
+async fn next_block_at(stage: &Stage, time: u64) {
+    stage
+        .node
+        .request::<_, serde_json::Value>("evm_setNextBlockTimestamp", (time,))
+        .await
+        .unwrap();
+}
+
+async fn time_of_head(stage: &Stage) -> u64 {
+    let block: serde_json::Value = stage
+        .node
+        .request("eth_getBlockByNumber", ("latest", false))
+        .await
+        .unwrap();
+    let time: U256 = serde_json::from_value(block["timestamp"].clone()).unwrap();
+    time.to()
+}
+
+/// A writer that reads prices as `text`, the `[prices]` section, says.
+async fn ingest(stage: &Stage, config: ChainConfig, text: &str) -> (Running, Arc<OnChainSources>) {
+    let prices = toml::from_str(text).unwrap();
+    let sources = Arc::new(OnChainSources::new(&prices, CHAIN).unwrap());
+    let (signals, queue) = PriceSignals::new();
+    let context = ChainContext {
+        first_chain: CHAIN,
+        store: stage.store.clone(),
+        publisher: stage.bus.publisher(),
+        decoder: sources.clone(),
+        signals,
+        contracts: stage.contracts.clone(),
+    };
+    let ingest = ChainIngest::connect(config, context).await.unwrap();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(ingest.run(stop.clone()));
+    (Running { stop, task, queue }, sources)
+}
+
+/// The prices of a source in the order of the chain.
+async fn prices(stage: &Stage, source: &str) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT trim_scale(price)::text FROM ticks WHERE source = $1 ORDER BY block_number, log_index",
+    )
+    .bind(source)
+    .fetch_all(&mut *stage.connection().await)
+    .await
+    .unwrap()
+}
+
+async fn until_last(stage: &Stage, source: &str, price: &str) -> Vec<String> {
+    let what = format!("{price} of {source}");
+    eventually(&what, async || {
+        let all = prices(stage, source).await;
+        (all.last().map(String::as_str) == Some(price)).then_some(all)
+    })
+    .await
+}
+
+/// No tick is of a block that is not stored.
+async fn assert_ticks_are_of_stored_blocks(stage: &Stage) {
+    let strays = stage
+        .count(
+            "SELECT count(*) FROM ticks t WHERE NOT EXISTS (
+                 SELECT FROM blocks b WHERE b.chain_id = t.chain_id AND b.number = t.block_number
+                     AND b.hash = t.block_hash)",
+        )
+        .await;
+    assert_eq!(strays, 0);
+}
+
+#[tokio::test]
+async fn a_proxy_is_followed_to_its_next_aggregator_and_its_answer_is_there_at_once() {
+    let stage = Stage::new().await;
+    let old = feed(&stage, usd(2_000)).await;
+    let new = feed(&stage, usd(2_500)).await;
+    let proxy = create(&stage, PROXY, (old,).abi_encode_params()).await;
+    stage.control.mine(1).await.unwrap();
+    let config = ChainConfig {
+        start_block: stage.control.head().await.unwrap().0,
+        ..stage.config()
+    };
+    let text = format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{proxy}'"
+    );
+    let (running, _) = ingest(&stage, config, &text).await;
+    assert_eq!(until_last(&stage, "chainlink", "2000").await, ["2000"]);
+    let at_end = format!(
+        "SELECT count(*) FROM ticks WHERE log_index = {}",
+        LogOrigin::END_OF_BLOCK
+    );
+    assert_eq!(stage.count(&at_end).await, 1);
+
+    answer(&stage, old, usd(2_100)).await;
+    until_last(&stage, "chainlink", "2100").await;
+    answer(&stage, new, usd(2_900)).await;
+    perform(&stage, proxy, &Contracts::changeCall { aggregator: new }).await;
+    until_last(&stage, "chainlink", "2900").await;
+    answer(&stage, old, usd(9_999)).await;
+    answer(&stage, new, usd(3_100)).await;
+    let all = until_last(&stage, "chainlink", "3100").await;
+    assert_eq!(all, ["2000", "2100", "2900", "3100"]);
+
+    // The blocks of all of them are dropped.
+    let depth = stage.caught_up().await.number - stage.state().await.start_block;
+    stage.control.reorg(depth).await.unwrap();
+    stage.caught_up().await;
+    assert_ticks_are_of_stored_blocks(&stage).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_does_not_store_an_answer_again() {
+    let stage = Stage::new().await;
+    let feed = feed(&stage, usd(2_000)).await;
+    let text = format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{feed}'"
+    );
+    for _ in 0..2 {
+        let (running, _) = ingest(&stage, stage.config(), &text).await;
+        stage.control.mine(1).await.unwrap();
+        stage.caught_up().await;
+        running.stop().await;
+    }
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    answer(&stage, feed, usd(2_001)).await;
+    let all = until_last(&stage, "chainlink", "2001").await;
+    assert_eq!(all, ["2000", "2001"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_whose_decimals_are_not_its_contract_s_is_refused_before_it_gives_a_price() {
+    let stage = Stage::new().await;
+    let feed = feed(&stage, usd(2_000)).await;
+    let text = format!(
+        "[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{feed}'\ndecimals = 18"
+    );
+    let (running, sources) = ingest(&stage, stage.config(), &text).await;
+    stage.caught_up().await;
+    let (_, state) = sources.states().remove(0);
+    assert_eq!(
+        state.reason(),
+        Some("decimals is 18 in the configuration and 8 in the contract")
+    );
+    answer(&stage, feed, usd(2_100)).await;
+    stage.caught_up().await;
+    assert!(prices(&stage, "chainlink").await.is_empty());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
+    let stage = Stage::new().await;
+    let mut tokens = Vec::new();
+    for symbol in ["AAA", "BBB"] {
+        let arguments = (symbol.to_owned(), symbol.to_owned(), U256::from(18)).abi_encode_params();
+        tokens.push(create(&stage, TOKEN, arguments).await);
+    }
+    let arguments = (tokens[0], tokens[1], root(2)).abi_encode_params();
+    let pool = create(&stage, POOL, arguments).await;
+    // Token 0 is priced, so that a root of 2 is a price of 4.
+    let base = tokens.iter().min().unwrap();
+    let text = format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\naddress = '{base}'\n
+         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nmin_liquidity = 1000\n
+         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nprice = 'twap'\ntwap_seconds = 60"
+    );
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    stage.caught_up().await;
+    let start = time_of_head(&stage).await + 100;
+    swap_at(&stage, pool, start, 2).await;
+    swap_at(&stage, pool, start + 60, 4).await;
+    mine_at(&stage, start + 90).await;
+    swap_at(&stage, pool, start + 100, 1).await;
+    mine_at(&stage, start + 160).await;
+    mine_at(&stage, start + 170).await;
+    stage.caught_up().await;
+    assert_eq!(prices(&stage, "uniswap-v3").await, ["4", "16", "1"]);
+    assert_eq!(
+        prices(&stage, "uniswap-v3-twap").await,
+        ["4", "10", "12", "1"]
+    );
+
+    swap_at(&stage, pool, start + 180, 2).await;
+    mine_at(&stage, start + 210).await;
+    stage.caught_up().await;
+    until_last(&stage, "uniswap-v3-twap", "2.5").await;
+    stage.control.reorg(2).await.unwrap();
+    stage.caught_up().await;
+    assert_ticks_are_of_stored_blocks(&stage).await;
+    let all = prices(&stage, "uniswap-v3-twap").await;
+    assert_eq!(all.last().map(String::as_str), Some("1"), "{all:?}");
+    assert!(!all.contains(&"2.5".to_owned()), "{all:?}");
+
+    // What the window held before a restart, and before the reorg, is read from the stored logs.
+    swap_at(&stage, pool, start + 1_000, 4).await;
+    stage.caught_up().await;
+    running.stop().await;
+    mine_at(&stage, start + 1_030).await;
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    stage.caught_up().await;
+    until_last(&stage, "uniswap-v3-twap", "8.5").await;
+    running.stop().await;
+}

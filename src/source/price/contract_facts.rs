@@ -1,0 +1,191 @@
+//! What price contracts are asked about themselves.
+//!
+//! Follows Chainlink's AggregatorProxyInterface (`aggregator`), AggregatorV3Interface (`decimals`, `latestRoundData`),
+//! the pair of Uniswap V2 and the pool of V3 (`token0`, `token1`), and ERC-20 (`decimals`). A contract that refuses a
+//! call, or answers what cannot be read, says nothing; a node that cannot be asked is an error.
+
+use alloy::{
+    primitives::{Bytes, I256},
+    sol,
+    sol_types::SolCall,
+};
+
+use super::chainlink::Round;
+use crate::{
+    model::{Address, BlockRef, U256},
+    source::chain::{Node, NodeError},
+};
+
+sol! {
+    interface Proxy {
+        function aggregator() external view returns (address);
+        function decimals() external view returns (uint8);
+        function latestRoundData() external view returns (uint80 roundId, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredInRound);
+    }
+    interface PoolTokens {
+        function token0() external view returns (address);
+        function token1() external view returns (address);
+    }
+}
+
+/// What to ask, and for which source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    pub(super) source: usize,
+    pub(super) address: Address,
+    pub(super) about: About,
+}
+
+/// What a contract is, and so what it can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Feed { with_answer: bool },
+    Pool,
+}
+
+/// What a contract said of itself; `None` where it said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContractFacts {
+    Feed {
+        /// The aggregator behind it at the end of the block, when it is a proxy.
+        aggregator: Option<Address>,
+        decimals: Option<u8>,
+        /// Its newest answer at the end of the block, when that was asked for.
+        round: Option<Round>,
+    },
+    Pool {
+        tokens: Option<[Address; 2]>,
+        decimals: [Option<u8>; 2],
+    },
+}
+
+impl Question {
+    /// Asks a node: what changes as of the end of a block, what does not as of its head.
+    pub async fn ask(self, node: &Node, block: BlockRef) -> Result<ContractFacts, NodeError> {
+        match self.about {
+            About::Feed { with_answer } => self.ask_feed(node, block.number, with_answer).await,
+            About::Pool => self.ask_pool(node).await,
+        }
+    }
+
+    async fn ask_feed(
+        self,
+        node: &Node,
+        number: u64,
+        with_answer: bool,
+    ) -> Result<ContractFacts, NodeError> {
+        let at = self.address;
+        let aggregator = said(
+            node.call_at(at, &Proxy::aggregatorCall {}.abi_encode(), number)
+                .await,
+        )?;
+        let aggregator = aggregator.and_then(|answer| read::<Proxy::aggregatorCall>(&answer));
+        let decimals = decimals(node, at).await?;
+        let mut round = None;
+        if with_answer {
+            let call = Proxy::latestRoundDataCall {}.abi_encode();
+            let answer = said(node.call_at(at, &call, number).await)?;
+            round = answer
+                .and_then(|answer| read::<Proxy::latestRoundDataCall>(&answer))
+                .map(|round| Round {
+                    answer: round.answer,
+                    updated_at: round.updatedAt,
+                })
+                // What no answer was given to yet.
+                .filter(|round| round.answer != I256::ZERO || round.updated_at != U256::ZERO);
+        }
+        Ok(ContractFacts::Feed {
+            aggregator: aggregator.filter(|address| !address.is_zero()),
+            decimals,
+            round,
+        })
+    }
+
+    async fn ask_pool(self, node: &Node) -> Result<ContractFacts, NodeError> {
+        let token0 = said(
+            node.call(self.address, &PoolTokens::token0Call {}.abi_encode())
+                .await,
+        )?;
+        let token1 = said(
+            node.call(self.address, &PoolTokens::token1Call {}.abi_encode())
+                .await,
+        )?;
+        let token0 = token0.and_then(|answer| read::<PoolTokens::token0Call>(&answer));
+        let token1 = token1.and_then(|answer| read::<PoolTokens::token1Call>(&answer));
+        let (Some(token0), Some(token1)) = (token0, token1) else {
+            return Ok(ContractFacts::Pool {
+                tokens: None,
+                decimals: [None; 2],
+            });
+        };
+        Ok(ContractFacts::Pool {
+            tokens: Some([token0, token1]),
+            decimals: [decimals(node, token0).await?, decimals(node, token1).await?],
+        })
+    }
+}
+
+async fn decimals(node: &Node, of: Address) -> Result<Option<u8>, NodeError> {
+    let answer = said(node.call(of, &Proxy::decimalsCall {}.abi_encode()).await)?;
+    Ok(answer.and_then(|answer| read::<Proxy::decimalsCall>(&answer)))
+}
+
+/// A contract's answer; `None` when it refused the call.
+fn said(answer: Result<Bytes, NodeError>) -> Result<Option<Bytes>, NodeError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_revert() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a call returned; `None` when that is not what its signature says.
+fn read<C: SolCall>(answer: &[u8]) -> Option<C::Return> {
+    C::abi_decode_returns_validate(answer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::sol_types::SolValue;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_by_its_signature_and_anything_else_is_nothing() {
+        let address = Address::repeat_byte(7);
+        assert_eq!(
+            read::<Proxy::aggregatorCall>(&address.abi_encode()),
+            Some(address)
+        );
+        assert_eq!(
+            read::<Proxy::decimalsCall>(&U256::from(8).abi_encode()),
+            Some(8)
+        );
+        for wrong in [
+            Vec::new(),
+            vec![0; 31],
+            U256::from(256).abi_encode(),
+            U256::MAX.abi_encode(),
+        ] {
+            assert_eq!(read::<Proxy::decimalsCall>(&wrong), None, "{wrong:?}");
+        }
+        assert_eq!(read::<Proxy::aggregatorCall>(&U256::MAX.abi_encode()), None);
+        assert!(read::<Proxy::latestRoundDataCall>(&[0; 159]).is_none());
+    }
+
+    #[test]
+    fn the_selectors_are_those_of_the_interfaces() {
+        for (selector, known) in [
+            (Proxy::aggregatorCall::SELECTOR, [0x24, 0x5a, 0x7b, 0xfc]),
+            (Proxy::decimalsCall::SELECTOR, [0x31, 0x3c, 0xe5, 0x67]),
+            (
+                Proxy::latestRoundDataCall::SELECTOR,
+                [0xfe, 0xaf, 0x96, 0x8c],
+            ),
+            (PoolTokens::token0Call::SELECTOR, [0x0d, 0xfe, 0x16, 0x81]),
+            (PoolTokens::token1Call::SELECTOR, [0xd2, 0x12, 0x20, 0xa7]),
+        ] {
+            assert_eq!(selector, known);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What an event of Hermes says. Pure; the digits of the text are the digits of the price.
+
+use std::borrow::Cow;
+
+use bigdecimal::BigDecimal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::{
+    PriceFault,
+    exchange::{Quote, price_of},
+};
+
+/// Largest exponent that is looked at, either way.
+const MAX_EXPONENT: u32 = 64;
+/// Longest text of a number, in bytes.
+const MAX_TEXT: usize = 40;
+/// The last second whose milliseconds fit everywhere.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    /// Each is read by itself, so that one that is wrong costs no other.
+    #[serde(borrow, default)]
+    parsed: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Update<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    price: Price<'a>,
+}
+
+#[derive(Deserialize)]
+struct Price<'a> {
+    #[serde(borrow)]
+    price: &'a RawValue,
+    #[serde(borrow)]
+    conf: &'a RawValue,
+    expo: i32,
+    publish_time: i64,
+}
+
+/// One thing in an event.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    Quote(Quote<'static>),
+    /// A price that cannot be used; the id is empty when it cannot be read.
+    Unusable {
+        id: String,
+        fault: PriceFault,
+    },
+}
+
+/// Reads an event, and says each price that is in it. Whatever the text is, this returns.
+pub(super) fn read(text: &[u8], say: &mut dyn FnMut(Said)) {
+    let mut refuse = |id: &str, fault| {
+        say(Said::Unusable {
+            id: id.to_owned(),
+            fault,
+        });
+    };
+    let event: Event<'_> = match serde_json::from_slice(text) {
+        Ok(event) => event,
+        Err(error) => return refuse("", malformed(&error)),
+    };
+    let Some(updates) = event.parsed else {
+        let missing = "it has no `parsed` prices".to_owned();
+        return refuse("", PriceFault::Malformed(missing));
+    };
+    for raw in updates {
+        let update: Update<'_> = match serde_json::from_str(raw.get()) {
+            Ok(update) => update,
+            Err(error) => {
+                say(Said::Unusable {
+                    id: String::new(),
+                    fault: malformed(&error),
+                });
+                continue;
+            }
+        };
+        let id = update.id.trim_start_matches("0x").to_ascii_lowercase();
+        say(match quote(&id, &update.price) {
+            Ok(quote) => Said::Quote(quote),
+            Err(fault) => Said::Unusable { id, fault },
+        });
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> PriceFault {
+    PriceFault::Malformed(error.to_string())
+}
+
+fn quote(id: &str, said: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
+    if said.expo.unsigned_abs() > MAX_EXPONENT {
+        return Err(PriceFault::Absurd(format!("10^{}", said.expo)));
+    }
+    if !(1..=LAST_SECOND).contains(&said.publish_time) {
+        return Err(PriceFault::Timestamp(
+            said.publish_time.saturating_mul(1_000),
+        ));
+    }
+    let price = price_of(&scaled(said.price, said.expo)?)?;
+    let confidence = match digits(said.conf)? {
+        // The service is sure.
+        zero if zero.bytes().all(|c| c == b'0') => BigDecimal::default(),
+        _ => price_of(&scaled(said.conf, said.expo)?)?,
+    };
+    if confidence > price {
+        return Err(PriceFault::Absurd(format!("{price} ± {confidence}")));
+    }
+    Ok(Quote {
+        stream: Cow::Owned(id.to_owned()),
+        price,
+        confidence: Some(confidence),
+        observed_at: Some(said.publish_time * 1_000),
+        order: None,
+    })
+}
+
+/// An integer with its exponent, as one number.
+fn scaled(raw: &RawValue, exponent: i32) -> Result<String, PriceFault> {
+    Ok(format!("{}e{exponent}", digits(raw)?))
+}
+
+/// The text of an integer, which is a JSON number or a string.
+fn digits(raw: &RawValue) -> Result<&str, PriceFault> {
+    let text = raw.get();
+    let quoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let text = quoted.unwrap_or(text);
+    let bare = text.strip_prefix('-').unwrap_or(text);
+    let is_integer = !bare.is_empty() && bare.bytes().all(|c| c.is_ascii_digit());
+    if !is_integer || text.len() > MAX_TEXT {
+        let shown: String = text.chars().take(MAX_TEXT).collect();
+        return Err(PriceFault::Malformed(format!(
+            "{shown:?} is not an integer"
+        )));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BTC: &str = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43";
+
+    fn event(price: &str) -> String {
+        // The shape of Pyth's reference.
+        format!(
+            r#"{{"binary":{{"encoding":"hex","data":["504e4155"]}},"parsed":[{{"id":"{BTC}","price":{price},"ema_price":{{"price":"6094271800000","conf":"2954117100","expo":-8,"publish_time":1714746101}},"metadata":{{"slot":138881186,"proof_available_time":1714746102,"prev_publish_time":1714746101}}}}]}}"#
+        )
+    }
+
+    fn read_all(text: &str) -> Vec<Said> {
+        let mut all = Vec::new();
+        read(text.as_bytes(), &mut |said| all.push(said));
+        all
+    }
+
+    fn one(price: &str) -> Result<(String, String), String> {
+        match read_all(&event(price)).pop().unwrap() {
+            Said::Quote(quote) => Ok((
+                quote.price.normalized().to_plain_string(),
+                quote.confidence.unwrap().normalized().to_plain_string(),
+            )),
+            Said::Unusable { fault, .. } => Err(fault.reason().to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_price_is_its_integer_times_a_power_of_ten_exactly() {
+        let text = event(
+            r#"{"price":"6140993501000","conf":"3287868567","expo":-8,"publish_time":1714746101}"#,
+        );
+        let Said::Quote(quote) = read_all(&text).pop().unwrap() else {
+            panic!("{text}")
+        };
+        assert_eq!(quote.stream, BTC);
+        assert_eq!(quote.observed_at, Some(1_714_746_101_000));
+        let expected = ("61409.93501".to_owned(), "32.87868567".to_owned());
+        assert_eq!(
+            one(r#"{"price":"6140993501000","conf":"3287868567","expo":-8,"publish_time":1}"#),
+            Ok(expected.clone())
+        );
+        // Numbers where the service writes strings are read without loss too.
+        assert_eq!(
+            one(r#"{"price":6140993501000,"conf":3287868567,"expo":-8,"publish_time":1}"#),
+            Ok(expected)
+        );
+        assert_eq!(
+            one(r#"{"price":"9223372036854775807","conf":"0","expo":-18,"publish_time":1}"#),
+            Ok(("9.223372036854775807".to_owned(), "0".to_owned()))
+        );
+        assert_eq!(
+            one(r#"{"price":"12","conf":"1","expo":3,"publish_time":1}"#),
+            Ok(("12000".to_owned(), "1000".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_price_is_told_by_its_kind() {
+        for (price, reason) in [
+            (
+                r#"{"price":"0","conf":"1","expo":-8,"publish_time":1}"#,
+                "not_positive",
+            ),
+            (
+                r#"{"price":"-5","conf":"1","expo":-8,"publish_time":1}"#,
+                "not_positive",
+            ),
+            (
+                r#"{"price":"5","conf":"-1","expo":-8,"publish_time":1}"#,
+                "not_positive",
+            ),
+            (
+                r#"{"price":"5","conf":"6","expo":-8,"publish_time":1}"#,
+                "absurd",
+            ),
+            (
+                r#"{"price":"5","conf":"1","expo":-40,"publish_time":1}"#,
+                "absurd",
+            ),
+            (
+                r#"{"price":"5","conf":"1","expo":2147483647,"publish_time":1}"#,
+                "absurd",
+            ),
+            (
+                r#"{"price":"5","conf":"1","expo":-2147483648,"publish_time":1}"#,
+                "absurd",
+            ),
+            (
+                r#"{"price":"5","conf":"1","expo":-8,"publish_time":0}"#,
+                "timestamp",
+            ),
+            (
+                r#"{"price":"5","conf":"1","expo":-8,"publish_time":9223372036854775807}"#,
+                "timestamp",
+            ),
+            (
+                r#"{"price":"5.5","conf":"1","expo":-8,"publish_time":1}"#,
+                "malformed",
+            ),
+            (
+                r#"{"price":"5e9","conf":"1","expo":-8,"publish_time":1}"#,
+                "malformed",
+            ),
+            (
+                r#"{"price":null,"conf":"1","expo":-8,"publish_time":1}"#,
+                "malformed",
+            ),
+            (
+                r#"{"price":"","conf":"1","expo":-8,"publish_time":1}"#,
+                "malformed",
+            ),
+            (r#"{"price":"5","expo":-8,"publish_time":1}"#, "malformed"),
+            (
+                r#"{"price":"5","conf":"1","expo":1.5,"publish_time":1}"#,
+                "malformed",
+            ),
+        ] {
+            assert_eq!(one(price).unwrap_err(), reason, "{price}");
+        }
+        let long = format!(
+            r#"{{"price":"{}","conf":"1","expo":-8,"publish_time":1}}"#,
+            "9".repeat(10_000)
+        );
+        assert_eq!(one(&long).unwrap_err(), "malformed");
+    }
+
+    #[test]
+    fn one_price_that_cannot_be_read_costs_no_other() {
+        let good = r#"{"price":"5","conf":"1","expo":0,"publish_time":1}"#;
+        let text = format!(r#"{{"parsed":[7,{{"id":"aa"}},{{"id":"0xBB","price":{good}}},null]}}"#);
+        let all = read_all(&text);
+        assert_eq!(all.len(), 4);
+        assert!(matches!(&all[2], Said::Quote(quote) if quote.stream == "bb"));
+    }
+
+    #[test]
+    fn whatever_the_text_is_it_is_read_or_refused() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"parsed\":null}",
+            "{\"parsed\":{}}",
+            "{\"parsed\":[",
+            "\u{0}",
+        ] {
+            let all = read_all(text);
+            assert!(
+                matches!(all.as_slice(), [Said::Unusable { .. }]),
+                "{text}: {all:?}"
+            );
+        }
+        assert!(read_all("{\"parsed\":[]}").is_empty());
+        let mut all = Vec::new();
+        read(&[0xff, 0xfe], &mut |said| all.push(said));
+        assert_eq!(all.len(), 1);
+    }
+}

@@ -1,0 +1,256 @@
+//! The one supervisor of a stream of Hermes: keeps one open, replaces it before the service ends it, and opens another
+//! when it is lost.
+
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::future::{BoxFuture, pending};
+use reqwest::{
+    Response,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{
+        ExchangeConfig, Feed, TickSink,
+        exchange::{Backoff, Book, Ended, Heard, Streams, words},
+        web::{self, Failed},
+    },
+    codec::{self, Said},
+    events::Events,
+};
+use crate::model::{Secret, now_ms};
+
+/// Reads some ids over one stream at a time; two for a moment while one replaces the other.
+pub(super) struct HermesFeed {
+    line: Line,
+    streams: Streams,
+}
+
+/// What is needed to open a stream, again and again.
+struct Line {
+    name: String,
+    /// With the ids.
+    url: Secret,
+    key: Option<Secret>,
+    rules: ExchangeConfig,
+    /// A stream that says nothing for so long is given up; the service sends a comment where it has no price.
+    silence: Duration,
+}
+
+/// An open stream.
+struct Open {
+    response: Response,
+    events: Events,
+    heard: Vec<Heard>,
+    since: Instant,
+    /// The last sign of life.
+    last: Instant,
+    /// It was looked at for what it says nothing of.
+    settled: bool,
+}
+
+impl HermesFeed {
+    pub(super) fn new(
+        name: String,
+        base: &Secret,
+        key: Option<Secret>,
+        silence: Duration,
+        streams: Streams,
+        rules: ExchangeConfig,
+    ) -> Self {
+        let line = Line {
+            name,
+            url: address(base, &streams),
+            key,
+            rules,
+            silence,
+        };
+        Self { line, streams }
+    }
+}
+
+/// Where the updates of these ids are streamed. What the base's query has is kept: it may be a key.
+fn address(base: &Secret, streams: &Streams) -> Secret {
+    // It was validated; one that is not fails when it is opened, and says so.
+    let Ok(mut url) = reqwest::Url::parse(base.expose()) else {
+        return base.clone();
+    };
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty()
+            .extend(["v2", "updates", "price", "stream"]);
+    }
+    url.query_pairs_mut()
+        .append_pair("parsed", "true")
+        .append_pair("ignore_invalid_price_ids", "true")
+        .extend_pairs(streams.keys().map(|id| ("ids[]", id)));
+    Secret::new(url.as_str())
+}
+
+impl Feed for HermesFeed {
+    fn name(&self) -> &str {
+        &self.line.name
+    }
+
+    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        let Self { line, streams } = *self;
+        Box::pin(async move {
+            let mut book = Book::new(&line.name, streams, sink);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                never = line.keep(&mut book) => match never {},
+            }
+            book.metrics.connected(false);
+        })
+    }
+}
+
+impl Line {
+    async fn keep(&self, book: &mut Book) -> Infallible {
+        let mut backoff = self.backoff();
+        let ids = book.names().len();
+        loop {
+            let failed = match self.open(ids).await {
+                Ok(open) => self.follow(open, ids, book, &mut backoff).await,
+                Err(failed) => failed,
+            };
+            let wait = backoff.next_delay().max(failed.after.unwrap_or_default());
+            let reason = &failed.ended;
+            tracing::warn!(feed = %self.name, %reason, ?wait, "a stream of prices is lost; opening another");
+            book.metrics.reconnect(reason);
+            book.lost(reason);
+            sleep(wait).await;
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(
+            Duration::from_millis(self.rules.backoff_ms),
+            Duration::from_millis(self.rules.backoff_max_ms),
+        )
+    }
+
+    async fn open(&self, ids: usize) -> Result<Open, Failed> {
+        let patience = Duration::from_millis(self.rules.connect_timeout_ms);
+        let client = web::client(patience, web::is_local(&self.url))?;
+        let mut request = client
+            .get(self.url.expose())
+            .header(ACCEPT, "text/event-stream");
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose());
+        }
+        let response = match timeout(patience, request.send()).await {
+            Ok(Ok(response)) => web::accepted(response)?,
+            Ok(Err(error)) => return Err(web::broken(error).into()),
+            Err(_) => {
+                let reason = format!("it did not answer within {patience:?}");
+                return Err(Ended::Unreachable(reason).into());
+            }
+        };
+        let kind = response.headers().get(CONTENT_TYPE);
+        let kind = kind
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or("nothing");
+        if !kind.starts_with("text/event-stream") {
+            let reason = format!("it answers with {}, not with events", words(kind));
+            return Err(Ended::Rejected(reason).into());
+        }
+        let now = Instant::now();
+        Ok(Open {
+            response,
+            events: Events::new(self.rules.message_bytes),
+            heard: vec![Heard::default(); ids],
+            since: now,
+            last: now,
+            settled: false,
+        })
+    }
+
+    /// Reads a stream, and those that replace it, until one ends before its successor is there.
+    async fn follow(
+        &self,
+        mut current: Open,
+        ids: usize,
+        book: &mut Book,
+        backoff: &mut Backoff,
+    ) -> Failed {
+        let first_tick = Duration::from_millis(self.rules.first_tick_ms);
+        let rotate_after = Duration::from_millis(self.rules.rotate_after_ms);
+        let stable = Duration::from_millis(self.rules.stable_ms);
+        let mut successor: Option<BoxFuture<'_, Result<Open, Failed>>> = None;
+        let mut retry = self.backoff();
+        book.metrics.connected(true);
+        loop {
+            let silent_at = current.last + self.silence;
+            tokio::select! {
+                read = timeout_at(silent_at, current.response.chunk()) => {
+                    let ended = match read {
+                        Ok(Ok(Some(bytes))) => match self.take(&bytes, &mut current, book) {
+                            Ok(()) => continue,
+                            Err(ended) => ended,
+                        },
+                        Ok(Ok(None)) => Ended::Closed(String::new()),
+                        Ok(Err(error)) => web::broken(error),
+                        Err(_) => Ended::Silent(self.silence),
+                    };
+                    if current.since.elapsed() >= stable {
+                        backoff.reset();
+                    }
+                    return ended.into();
+                }
+                () = sleep_until(current.since + first_tick), if !current.settled => {
+                    current.settled = true;
+                    book.silent(&current.heard);
+                }
+                () = sleep_until(current.since + rotate_after), if successor.is_none() => {
+                    successor = Some(Box::pin(self.open(ids)));
+                }
+                opened = progress(&mut successor) => match opened {
+                    Ok(next) => {
+                        current = next;
+                        successor = None;
+                        retry.reset();
+                        book.metrics.reconnect(&Ended::Old);
+                        tracing::info!(feed = %self.name, "another stream of prices took over");
+                    }
+                    Err(failed) => {
+                        let wait = retry.next_delay().max(failed.after.unwrap_or_default());
+                        let reason = &failed.ended;
+                        tracing::warn!(feed = %self.name, %reason, ?wait, "no second stream of prices");
+                        book.metrics.reconnect(reason);
+                        successor = Some(Box::pin(async move {
+                            sleep(wait).await;
+                            self.open(ids).await
+                        }));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Some bytes of a stream, told to the book.
+    fn take(&self, bytes: &[u8], open: &mut Open, book: &mut Book) -> Result<(), Ended> {
+        let now = now_ms();
+        open.last = Instant::now();
+        let Open { events, heard, .. } = open;
+        let read = events.read(bytes, |data| {
+            book.metrics.message(now);
+            codec::read(data, &mut |said| match said {
+                Said::Quote(quote) => book.quote(quote, heard, now),
+                Said::Unusable { id, fault } => book.refuse(&id, &fault),
+            });
+        });
+        read.map_err(|_| Ended::TooLarge(self.rules.message_bytes))
+    }
+}
+
+/// What comes of the successor; never, when there is none. May be dropped while it waits.
+async fn progress(
+    successor: &mut Option<BoxFuture<'_, Result<Open, Failed>>>,
+) -> Result<Open, Failed> {
+    match successor {
+        Some(opening) => opening.as_mut().await,
+        None => pending().await,
+    }
+}

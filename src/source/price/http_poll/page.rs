@@ -1,0 +1,294 @@
+//! A document, and what is found in it by JSON Pointers (RFC 6901). Pure; numbers are taken by their text.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bigdecimal::{BigDecimal, RoundingMode, num_traits::ToPrimitive};
+use serde_json::value::RawValue;
+
+use super::{
+    super::{
+        PriceFault,
+        exchange::{Quote, price, price_of, time_ms},
+    },
+    HttpConfig,
+};
+
+/// Longest pointer, in bytes, and most steps of one.
+const MAX_POINTER: usize = 1_024;
+const MOST_STEPS: usize = 32;
+/// A time above this, which is in the year 5138 in seconds and in 1973 in ms, is in ms.
+const MOST_SECONDS: u64 = 100_000_000_000;
+
+/// A pointer, in its steps.
+type Pointer = Vec<String>;
+
+/// Where a source's price is, and its time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    pointer: String,
+    steps: Pointer,
+    timestamp: Option<(String, Pointer)>,
+}
+
+/// Why a place gave no price.
+#[derive(Debug, PartialEq)]
+pub(super) enum Missing {
+    /// There is nothing at this pointer.
+    Nothing(String),
+    Unusable(PriceFault),
+}
+
+impl Place {
+    pub(super) fn of(config: &HttpConfig) -> Result<Self, String> {
+        let timestamp = match &config.timestamp_pointer {
+            Some(pointer) => Some((pointer.clone(), parse(pointer)?)),
+            None => None,
+        };
+        Ok(Self {
+            pointer: config.pointer.clone(),
+            steps: parse(&config.pointer)?,
+            timestamp,
+        })
+    }
+
+    /// What it is called in logs; one place is one name.
+    pub(super) fn name(&self) -> String {
+        match &self.timestamp {
+            Some((timestamp, _)) => format!("{} @ {timestamp}", self.pointer),
+            None => self.pointer.clone(),
+        }
+    }
+
+    /// The price in a document.
+    pub(super) fn read(&self, document: &RawValue) -> Result<Quote<'static>, Missing> {
+        let found = find(document, &self.steps);
+        let found = found.ok_or_else(|| Missing::Nothing(self.pointer.clone()))?;
+        let price = price(found).map_err(Missing::Unusable)?;
+        let observed_at = match &self.timestamp {
+            Some((pointer, steps)) => {
+                let found = find(document, steps);
+                let found = found.ok_or_else(|| Missing::Nothing(pointer.clone()))?;
+                Some(moment(found).map_err(Missing::Unusable)?)
+            }
+            None => None,
+        };
+        Ok(Quote {
+            stream: Cow::Owned(self.name()),
+            price,
+            confidence: None,
+            observed_at,
+            order: None,
+        })
+    }
+}
+
+/// The steps of a pointer; the error says what one is like.
+pub(super) fn parse(pointer: &str) -> Result<Pointer, String> {
+    if pointer.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(rest) = pointer.strip_prefix('/') else {
+        return Err("must be empty or begin with /, such as /data/price".to_owned());
+    };
+    if pointer.len() > MAX_POINTER || rest.split('/').count() > MOST_STEPS {
+        return Err(format!(
+            "must have at most {MAX_POINTER} bytes and {MOST_STEPS} steps"
+        ));
+    }
+    rest.split('/').map(unescape).collect()
+}
+
+fn unescape(step: &str) -> Result<String, String> {
+    let mut plain = String::with_capacity(step.len());
+    let mut rest = step.chars();
+    while let Some(c) = rest.next() {
+        plain.push(match c {
+            '~' => match rest.next() {
+                Some('0') => '~',
+                Some('1') => '/',
+                _ => return Err("has a ~ that is followed by neither 0 nor 1".to_owned()),
+            },
+            c => c,
+        });
+    }
+    Ok(plain)
+}
+
+/// What is at a pointer; `None` when nothing is.
+fn find<'a>(document: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
+    let mut at = document;
+    for step in steps {
+        let text = at.get();
+        at = if text.starts_with('{') {
+            let mut members: BTreeMap<String, &'a RawValue> = serde_json::from_str(text).ok()?;
+            members.remove(step)?
+        } else if text.starts_with('[') {
+            // No signs, and no zeros in front.
+            let digits = step.bytes().all(|c| c.is_ascii_digit());
+            if !digits || (step.len() > 1 && step.starts_with('0')) {
+                return None;
+            }
+            let elements: Vec<&'a RawValue> = serde_json::from_str(text).ok()?;
+            elements.get(step.parse::<usize>().ok()?).copied()?
+        } else {
+            return None;
+        };
+    }
+    Some(at)
+}
+
+/// A time in ms since 1970: of a number of seconds or ms, or of a text as of RFC 3339.
+fn moment(raw: &RawValue) -> Result<i64, PriceFault> {
+    let text = raw.get();
+    let quoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    if let Some(text) = quoted
+        && text.contains(['-', ':'])
+    {
+        return time_ms(text);
+    }
+    let number = price_of(quoted.unwrap_or(text))?;
+    let ms = if number < BigDecimal::from(MOST_SECONDS) {
+        number * BigDecimal::from(1_000)
+    } else {
+        number
+    };
+    let whole = ms.with_scale_round(0, RoundingMode::Down);
+    let shown = || text.chars().take(40).collect();
+    whole.to_i64().ok_or_else(|| PriceFault::Absurd(shown()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn at(document: &str, pointer: &str) -> Option<String> {
+        let steps = parse(pointer).unwrap();
+        find(raw(document), &steps).map(|found| found.get().to_owned())
+    }
+
+    #[test]
+    fn pointers_find_what_the_examples_of_their_rfc_find() {
+        let document = r#"{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8}"#;
+        for (pointer, found) in [
+            ("/foo/0", r#""bar""#),
+            ("/", "0"),
+            ("/a~1b", "1"),
+            ("/c%d", "2"),
+            ("/e^f", "3"),
+            ("/g|h", "4"),
+            ("/i\\j", "5"),
+            ("/k\"l", "6"),
+            ("/ ", "7"),
+            ("/m~0n", "8"),
+        ] {
+            assert_eq!(at(document, pointer).as_deref(), Some(found), "{pointer}");
+        }
+        assert_eq!(at(document, "").as_deref(), Some(document));
+        for nothing in [
+            "/foo/2",
+            "/foo/-",
+            "/foo/00",
+            "/foo/+1",
+            "/foo/0/x",
+            "/bar",
+            "/foo/99999999999999999999",
+        ] {
+            assert_eq!(at(document, nothing), None, "{nothing}");
+        }
+        assert_eq!(parse("/~01").unwrap(), ["~1"]);
+        for wrong in ["a", "/~", "/~2", "/a~"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse(&"/a".repeat(33)).is_err());
+        assert!(parse(&format!("/{}", "a".repeat(MAX_POINTER))).is_err());
+    }
+
+    fn place(pointer: &str, timestamp: Option<&str>) -> Place {
+        Place::of(&HttpConfig {
+            url: crate::model::Secret::new("http://x"),
+            pointer: pointer.to_owned(),
+            timestamp_pointer: timestamp.map(str::to_owned),
+            quote: "USD".to_owned(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            max_bytes: 1,
+            headers: BTreeMap::new(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_price_is_a_number_or_a_text_and_keeps_its_digits() {
+        let digits = "3456.120000000000000001";
+        for text in [digits.to_owned(), format!("\"{digits}\"")] {
+            let document = format!(r#"{{"data":[{{"price": {text} }}]}}"#);
+            let quote = place("/data/0/price", None).read(raw(&document)).unwrap();
+            assert_eq!(quote.price.to_plain_string(), digits);
+            assert_eq!((quote.observed_at, quote.confidence), (None, None));
+        }
+        let whole = place("", None).read(raw("12.5")).unwrap();
+        assert_eq!(whole.price.to_plain_string(), "12.5");
+    }
+
+    #[test]
+    fn a_time_is_seconds_or_ms_or_a_text() {
+        for (text, ms) in [
+            ("1714746101", 1_714_746_101_000),
+            ("1714746101.123", 1_714_746_101_123),
+            ("1714746101.1239", 1_714_746_101_123),
+            ("1714746101123", 1_714_746_101_123),
+            ("\"1714746101\"", 1_714_746_101_000),
+            ("\"2024-05-03T14:21:41.5Z\"", 1_714_746_101_500),
+            ("\"2024-05-03T16:21:41+02:00\"", 1_714_746_101_000),
+        ] {
+            let document = format!(r#"{{"p":1,"t":{text}}}"#);
+            let quote = place("/p", Some("/t")).read(raw(&document)).unwrap();
+            assert_eq!(quote.observed_at, Some(ms), "{text}");
+        }
+        for wrong in [
+            "0",
+            "-5",
+            "null",
+            "\"yesterday\"",
+            "\"2024-13-03T00:00:00Z\"",
+            "1e24",
+            "1e999999999",
+            "{}",
+        ] {
+            let document = format!(r#"{{"p":1,"t":{wrong}}}"#);
+            let missing = place("/p", Some("/t")).read(raw(&document)).unwrap_err();
+            assert!(
+                matches!(missing, Missing::Unusable(_)),
+                "{wrong}: {missing:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_price_is_told_by_its_kind_and_what_is_not_there_by_its_place() {
+        for (text, reason) in [
+            ("0", "not_positive"),
+            ("-1", "not_positive"),
+            ("1e30", "absurd"),
+            ("9e999999999", "absurd"),
+            ("null", "malformed"),
+            ("true", "malformed"),
+            ("[1]", "malformed"),
+            ("\"12,5\"", "malformed"),
+        ] {
+            let document = format!(r#"{{"p":{text}}}"#);
+            match place("/p", None).read(raw(&document)) {
+                Err(Missing::Unusable(fault)) => assert_eq!(fault.reason(), reason, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        let missing = place("/a/b", None).read(raw("{}")).unwrap_err();
+        assert_eq!(missing, Missing::Nothing("/a/b".to_owned()));
+    }
+}

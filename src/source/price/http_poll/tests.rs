@@ -1,0 +1,254 @@
+//! Feeds of JSON documents against a page on this machine that errs.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use bigdecimal::BigDecimal;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
+use crate::{
+    dev::price_web::{PageAnswer, PricePage},
+    model::{Tick, now_ms},
+};
+
+/// For what has to happen sooner or later, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    done.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+struct Stage {
+    page: PricePage,
+    sink: TickSink,
+    queue: TickQueue,
+    stop: CancellationToken,
+    feeds: JoinSet<()>,
+}
+
+impl Stage {
+    /// A source for each group of keys, at the same page.
+    async fn start(document: &str, sources: &[&str]) -> Self {
+        let page = PricePage::start(document).await.unwrap();
+        let mut text = "[exchanges]\nbackoff_max_ms = 600\n".to_owned();
+        for (at, keys) in sources.iter().enumerate() {
+            text += &format!(
+                "[[tokens]]\nsymbol = 'T{at}'\n[[sources]]\nkind = 'http'\ntoken = 'T{at}'\n\
+                 quote = 'USD'\nurl = '{}'\ninterval_ms = 100\n{keys}\n",
+                page.url()
+            );
+        }
+        let config: PriceConfig = toml::from_str(&text).unwrap();
+        config.validate().unwrap();
+        let (sink, queue) = tick_queue(100);
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        for feed in feeds(&config) {
+            running.spawn(feed.run(sink.clone(), stop.clone()));
+        }
+        Self {
+            page,
+            sink,
+            queue,
+            stop,
+            feeds: running,
+        }
+    }
+
+    /// Waits for a tick like this, as token and price; others may come before.
+    async fn price(&mut self, wanted: &str) -> Tick {
+        soon(wanted, async {
+            loop {
+                for tick in self.queue.next().await {
+                    if format!("{} {}", tick.token, tick.price.to_plain_string()) == wanted {
+                        return tick;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    async fn until_state(&self, at: usize, name: &str) -> FeedState {
+        let token = format!("T{at}");
+        soon(&format!("{name} of {token}"), async {
+            loop {
+                let states = self.sink.states();
+                let mut of = states.iter().filter(|((of, _), _)| of.as_str() == token);
+                if let Some((_, state)) = of.next()
+                    && state.name() == name
+                {
+                    return state.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
+    /// That an answer like this is told as trouble, shows no key, and is over once the document is back.
+    async fn recovers_from(&mut self, answer: PageAnswer, state: &str, words: &str) {
+        self.page.answer(answer);
+        let told = self.until_state(0, state).await;
+        let reason = soon(words, async {
+            loop {
+                let states = self.sink.states();
+                let reason = states.values().next().and_then(FeedState::reason);
+                if let Some(reason) = reason.filter(|reason| reason.contains(words)) {
+                    return reason.to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let reason = reason.await;
+        assert!(!reason.contains("a-secret-key"), "{told:?} {reason}");
+        self.page
+            .answer(PageAnswer::Document(r#"{"p":"1.50"}"#.to_owned()));
+        self.until_state(0, "live").await;
+    }
+
+    async fn end(mut self) {
+        self.stop.cancel();
+        soon("the end of the feeds", async {
+            while let Some(ended) = self.feeds.join_next().await {
+                ended.unwrap();
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() {
+    let document =
+        r#"{"data":[{"usd":3456.120000000000000001,"at":1714746101},{"usd":"0.00000001"}]}"#;
+    let secret = "headers = { 'X-Api-Key' = 'a-header-key' }";
+    let mut stage = Stage::start(
+        document,
+        &[
+            &format!("pointer = '/data/0/usd'\ntimestamp_pointer = '/data/0/at'\nmax_age_ms = 1\n{secret}"),
+            &format!("pointer = '/data/1/usd'\n{secret}"),
+        ],
+    )
+    .await;
+    let before = now_ms();
+    let tick = stage.price("T1 0.00000001").await;
+    assert!(tick.observed_at >= before - 60_000 && tick.confidence.is_none());
+    let requests = stage.page.requests();
+    let head = requests[0].to_ascii_lowercase();
+    assert!(
+        head.starts_with("get /price?key=a-secret-key http/1.1"),
+        "{head}"
+    );
+    assert!(head.contains("x-api-key: a-header-key"), "{head}");
+    stage.until_state(1, "live").await;
+    assert_eq!(stage.feeds.len(), 1);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn the_time_in_a_document_is_the_time_of_its_price() {
+    let at = now_ms() / 1_000 - 30;
+    let document = format!(r#"{{"p":2,"t":{at}}}"#);
+    let keys = "pointer = '/p'\ntimestamp_pointer = '/t'";
+    let mut stage = Stage::start(&document, &[keys]).await;
+    assert_eq!(stage.price("T0 2").await.observed_at, at * 1_000);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_document_is_told_and_waited_out() {
+    let mut stage = Stage::start(
+        r#"{"p":"1.50"}"#,
+        &["pointer = '/p'\ntimeout_ms = 1000\nmax_bytes = 1000"],
+    )
+    .await;
+    stage.price("T0 1.50").await;
+    let document = |text: &str| PageAnswer::Document(text.to_owned());
+    for (answer, state, words) in [
+        (document("<html>"), "connecting", "is no JSON"),
+        (document("{\"p\":"), "connecting", "is no JSON"),
+        (
+            PageAnswer::Status(500, Vec::new()),
+            "connecting",
+            "HTTP 500",
+        ),
+        (PageAnswer::Status(404, Vec::new()), "refused", "HTTP 404"),
+        (
+            PageAnswer::Status(403, Vec::new()),
+            "refused",
+            "is the key right?",
+        ),
+        (
+            PageAnswer::Status(302, vec!["Location: http://127.0.0.1:1/".to_owned()]),
+            "refused",
+            "give the URL",
+        ),
+        (
+            document(&format!("{{\"p\":1,\"x\":\"{}\"}}", "y".repeat(2_000))),
+            "connecting",
+            "1000 bytes",
+        ),
+        (
+            PageAnswer::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"p\":".to_vec()),
+            "connecting",
+            "broke",
+        ),
+        (
+            PageAnswer::Raw(b"garbage\r\n\r\n".to_vec()),
+            "connecting",
+            "broke",
+        ),
+        (PageAnswer::Nothing, "connecting", "silent"),
+        (document("{\"q\":1}"), "refused", "nothing at \"/p\""),
+    ] {
+        stage.recovers_from(answer, state, words).await;
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_price_that_is_none_gives_no_tick_and_costs_no_other() {
+    let document = |p: &str| PageAnswer::Document(format!(r#"{{"p":{p},"q":7}}"#));
+    let mut stage = Stage::start(r#"{"p":1,"q":7}"#, &["pointer = '/p'", "pointer = '/q'"]).await;
+    stage.price("T0 1").await;
+    for bad in ["0", "-1", "1e99", "null", "\"x\"", "[]"] {
+        let before = stage.page.requests().len();
+        stage.page.answer(document(bad));
+        // The second of them was made after the answer to the first was read.
+        soon("fetches", stage.page.asked(before + 3)).await;
+        stage.price("T1 7").await;
+    }
+    stage.page.answer(document("2"));
+    let ticks = soon("the next price", async {
+        loop {
+            let ticks = stage.queue.next().await;
+            let mut of = ticks.into_iter().filter(|tick| tick.token.as_str() == "T0");
+            if let Some(tick) = of.find(|tick| tick.price != BigDecimal::from(1)) {
+                return tick.price.to_plain_string();
+            }
+        }
+    });
+    assert_eq!(ticks.await, "2");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let mut stage = Stage::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
+    stage.price("T0 1").await;
+    let before = Instant::now();
+    let lines = vec!["Retry-After: 2".to_owned()];
+    stage.page.answer_once(PageAnswer::Status(429, lines));
+    stage
+        .page
+        .answer(PageAnswer::Document(r#"{"p":3}"#.to_owned()));
+    stage.price("T0 3").await;
+    assert!(before.elapsed() >= Duration::from_secs(2));
+    stage.end().await;
+}

@@ -1,0 +1,212 @@
+//! Whose logs are read, and what comes of them.
+
+use alloy::primitives::{I256, LogData, U256, address};
+
+use super::{
+    super::{TickFault, chainlink::tests::answer, uniswap_v2::tests::sync},
+    *,
+};
+use crate::model::LogOrigin;
+
+const FEED: Address = address!("0x0000000000000000000000000000000000000001");
+const PAIR: Address = address!("0x0000000000000000000000000000000000000002");
+
+fn sources() -> OnChainSources {
+    let config: PriceConfig = toml::from_str(
+        "[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\ndecimals = 8
+         address = '0x0000000000000000000000000000000000000001'
+         [[sources]]\nkind = 'chainlink'\ntoken = 'BTC'\ndecimals = 8\nchain_id = 10
+         address = '0x0000000000000000000000000000000000000001'
+         [[sources]]\nkind = 'uniswap-v2'\ntoken = 'ETH'\nbase = 0\nquote = 'BTC'
+         base_decimals = 18\nquote_decimals = 8
+         address = '0x0000000000000000000000000000000000000002'
+         [[sources]]\nkind = 'uniswap-v2'\ntoken = 'BTC'\nbase = 1\nquote = 'ETH'
+         base_decimals = 8\nquote_decimals = 18
+         address = '0x0000000000000000000000000000000000000002'",
+    )
+    .unwrap();
+    OnChainSources::new(&config, 1).unwrap()
+}
+
+fn view(address: Address, log: &LogData) -> LogView<'_> {
+    LogView {
+        address,
+        topics: log.topics(),
+        data: &log.data,
+        block_number: 12,
+        block_hash: B256::repeat_byte(9),
+        block_timestamp: 1_700_000_000,
+        log_index: 3,
+    }
+}
+
+#[test]
+fn a_log_is_read_by_the_source_of_its_chain_and_address() {
+    let log = answer("345600000000".parse().unwrap(), U256::from(1_699_999_999));
+    let ticks = sources().decode(1, &view(FEED, &log));
+    let [Ok(tick)] = ticks.as_slice() else {
+        panic!("{ticks:?}")
+    };
+    assert_eq!(
+        (tick.token.as_str(), &*tick.source, &*tick.quote),
+        ("ETH", "chainlink", "USD")
+    );
+    assert_eq!(tick.observed_at, 1_699_999_999_000);
+    let origin = tick.origin.unwrap();
+    assert_eq!(
+        (origin.chain_id, origin.block_number, origin.log_index),
+        (1, 12, 3)
+    );
+
+    let other_chain = sources().decode(10, &view(FEED, &log));
+    assert_eq!(other_chain[0].as_ref().unwrap().token.as_str(), "BTC");
+}
+
+#[test]
+fn one_sync_prices_both_tokens_of_its_pair() {
+    let log = sync("20000000000000000000", "100000000"); // 20 ETH, 1 BTC
+    let ticks = sources().decode(1, &view(PAIR, &log));
+    let read: Vec<_> = ticks
+        .iter()
+        .map(|tick| {
+            let tick = tick.as_ref().unwrap();
+            (
+                tick.token.as_str(),
+                &*tick.quote,
+                tick.price.to_plain_string(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        read,
+        [
+            ("ETH", "BTC", "0.05".to_owned()),
+            ("BTC", "ETH", "20".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn other_events_and_other_addresses_are_nobodys() {
+    let sources = sources();
+    let log = sync("1", "1");
+    assert!(sources.decode(1, &view(FEED, &log)).is_empty());
+    assert!(sources.decode(1, &view(Address::ZERO, &log)).is_empty());
+    assert!(sources.decode(2, &view(PAIR, &log)).is_empty());
+    let anonymous = LogData::new_unchecked(vec![], log.data.clone());
+    assert!(sources.decode(1, &view(PAIR, &anonymous)).is_empty());
+}
+
+fn read(text: &str) -> OnChainSources {
+    let config: PriceConfig = toml::from_str(text).unwrap();
+    OnChainSources::new(&config, 1).unwrap()
+}
+
+fn at(number: u64) -> BlockRef {
+    BlockRef {
+        number,
+        hash: B256::repeat_byte(9),
+    }
+}
+
+#[test]
+fn a_pool_gives_its_price_to_one_source_and_its_average_to_another() {
+    let pool = "[[sources]]\nkind = 'uniswap-v2'\ntoken = 'ETH'\nbase = 0\nquote = 'USD'\n\
+        base_decimals = 0\nquote_decimals = 0\nmin_reserve = 10\n\
+        address = '0x0000000000000000000000000000000000000002'\n";
+    let sources = read(&format!(
+        "[[tokens]]\nsymbol = 'ETH'\n{pool}{pool}price = 'twap'\ntwap_seconds = 60\n"
+    ));
+    let log = sync("4", "20");
+    let ticks = sources.decode(1, &view(PAIR, &log));
+    assert_eq!(ticks.len(), 1);
+    assert_eq!(&*ticks[0].as_ref().unwrap().source, "uniswap-v2");
+
+    let [averaged] = sources.averaged(1)[..] else {
+        panic!("one source averages")
+    };
+    assert_eq!((averaged.seconds, averaged.address), (60, PAIR));
+    assert!(sources.averaged(2).is_empty());
+    let seen = sources.observe(1, &view(PAIR, &log));
+    assert_eq!(seen, [(averaged.source, Some(BigDecimal::from(5)))]);
+    let thin = sources.observe(1, &view(PAIR, &sync("1", "9")));
+    assert_eq!(thin, [(averaged.source, None)]);
+
+    let tick = sources.average_tick(averaged.source, at(12), 1_700_000_000, 7.into());
+    let tick = tick.unwrap();
+    assert_eq!(
+        (&*tick.source, tick.observed_at),
+        ("uniswap-v2-twap", 1_700_000_000_000)
+    );
+    assert_eq!(tick.origin.unwrap().log_index, LogOrigin::END_OF_BLOCK);
+}
+
+#[test]
+fn what_a_proxy_says_decides_whose_logs_are_read() {
+    let sources = read(
+        "[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nheartbeat_ms = 60000
+         address = '0x0000000000000000000000000000000000000001'",
+    );
+    let log = answer("345600000000".parse().unwrap(), U256::ZERO);
+    let behind = Address::repeat_byte(7);
+    let count = |address, number| {
+        let mut view = view(address, &log);
+        view.block_number = number;
+        sources.decode(1, &view).len()
+    };
+    assert!(sources.is_waiting(1) && count(FEED, 12) == 0);
+    let learn = |aggregator, number| {
+        let [question] = sources.questions(1)[..] else {
+            panic!("one question")
+        };
+        let round = Round {
+            answer: I256::try_from(5_000_000_000_i64).unwrap(),
+            updated_at: U256::from(1_699_999_990_u64),
+        };
+        let facts = ContractFacts::Feed {
+            aggregator: Some(aggregator),
+            decimals: Some(8),
+            round: Some(round),
+        };
+        sources.learn(&question, &facts, at(number))
+    };
+    let first = learn(behind, 10).unwrap();
+    assert!(!sources.is_waiting(1) && sources.questions(2).is_empty());
+    assert_eq!((count(FEED, 12), count(behind, 12)), (0, 1));
+    let tick = sources.first_tick(&first, 1_700_000_000).unwrap().unwrap();
+    assert_eq!(tick.price.to_plain_string(), "50");
+    assert_eq!(tick.observed_at, 1_699_999_990_000);
+    // Read a while later, it is too old for its heartbeat.
+    let refused = sources.first_tick(&first, 1_700_000_100).unwrap();
+    assert_eq!(refused.unwrap_err().fault.reason(), "old");
+
+    let next = Address::repeat_byte(8);
+    learn(next, 20);
+    assert_eq!((count(behind, 20), count(behind, 21)), (1, 0));
+    assert_eq!((count(next, 10), count(next, 11)), (0, 1));
+}
+
+#[test]
+fn a_refusal_says_whose_log_it_was() {
+    let log = answer(I256::ZERO, U256::from(1));
+    let refused = sources()
+        .decode(1, &view(FEED, &log))
+        .remove(0)
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "chainlink of ETH gave no price in block 12 of chain 1, log 3: its answer is 0, and a \
+         price is above zero"
+    );
+}
+
+#[test]
+fn a_block_from_beyond_the_calendar_is_refused() {
+    let log = sync("1", "1");
+    let mut view = view(PAIR, &log);
+    view.block_timestamp = u64::MAX;
+    let refused = sources().decode(1, &view).remove(0).unwrap_err();
+    assert_eq!(refused.fault, TickFault::Timestamp(u64::MAX));
+}

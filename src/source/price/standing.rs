@@ -1,0 +1,475 @@
+//! What is known of a source on a chain: from its configuration, and from what its contract says.
+//!
+//! What both tell must agree, or the source is refused. Nothing here is fetched.
+
+use bigdecimal::BigDecimal;
+
+use super::{
+    ChainlinkConfig, FeedState, PoolConfig, chainlink, contract_facts::ContractFacts,
+    pool::PoolShape,
+};
+use crate::model::{Address, B256};
+
+/// Aggregators of one proxy that are remembered.
+const MOST_PHASES: usize = 16;
+
+/// A source as it is configured.
+#[derive(Debug, Clone)]
+pub(super) enum Spec {
+    Feed(ChainlinkConfig),
+    Pool {
+        config: Box<PoolConfig>,
+        topic: B256,
+        /// Where the priced token is on this chain.
+        token: Option<Address>,
+    },
+}
+
+/// What is needed to read a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Feed { decimals: u8 },
+    Pool(PoolShape),
+}
+
+/// A contract that emits for a source, in blocks from `from` to `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Phase {
+    pub address: Address,
+    pub from: u64,
+    pub until: u64,
+}
+
+/// How a source stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    reader: Option<Reader>,
+    phases: Vec<Phase>,
+    refusal: Option<String>,
+    /// The last block at which the newest phase's contract was seen to be the one.
+    seen_at: Option<u64>,
+    /// Whether its contract was asked and said enough.
+    settled: bool,
+    /// Whether the newest answer is still to be read.
+    pub wants_answer: bool,
+}
+
+impl Spec {
+    pub(super) fn feed(config: &ChainlinkConfig) -> Self {
+        Self::Feed(config.clone())
+    }
+
+    pub(super) fn pool(config: &PoolConfig, topic: B256, token: Option<Address>) -> Self {
+        Self::Pool {
+            config: Box::new(config.clone()),
+            topic,
+            token,
+        }
+    }
+
+    pub(super) fn address(&self) -> Address {
+        match self {
+            Self::Feed(config) => config.address,
+            Self::Pool { config, .. } => config.address,
+        }
+    }
+
+    /// Topic 0 of the event that is read.
+    pub(super) fn topic(&self) -> B256 {
+        match self {
+            Self::Feed(_) => chainlink::TOPIC,
+            Self::Pool { topic, .. } => *topic,
+        }
+    }
+
+    pub(super) fn heartbeat_ms(&self) -> Option<u64> {
+        match self {
+            Self::Feed(config) => config.heartbeat_ms,
+            Self::Pool { .. } => None,
+        }
+    }
+
+    /// The least that a pool has to hold of the quote.
+    pub(super) fn minimum(&self) -> Option<&BigDecimal> {
+        match self {
+            Self::Feed(_) => None,
+            Self::Pool { config, .. } => config.minimum(),
+        }
+    }
+
+    /// The window of an average in seconds, the contract and the event.
+    pub(super) fn average(&self) -> Option<(u64, Address, B256)> {
+        match self {
+            Self::Feed(_) => None,
+            Self::Pool { config, topic, .. } => {
+                Some((config.average_seconds()?, config.address, *topic))
+            }
+        }
+    }
+
+    pub(super) fn is_average(&self) -> bool {
+        self.average().is_some()
+    }
+
+    /// Whether both give the same price of the same contract.
+    pub(super) fn reads_as(&self, other: &Self) -> bool {
+        self.address() == other.address()
+            && self.average().map(|average| average.0) == other.average().map(|average| average.0)
+    }
+}
+
+impl Standing {
+    /// Before its contract was asked: readable when the configuration says all that is needed.
+    pub(super) fn of(spec: &Spec) -> Self {
+        let reader = match spec {
+            Spec::Feed(config) => config.decimals.map(|decimals| Reader::Feed { decimals }),
+            Spec::Pool { config, .. } => configured_shape(config).map(Reader::Pool),
+        };
+        Self {
+            reader,
+            phases: vec![Phase {
+                address: spec.address(),
+                from: 0,
+                until: u64::MAX,
+            }],
+            refusal: None,
+            seen_at: None,
+            settled: false,
+            wants_answer: true,
+        }
+    }
+
+    /// How its logs are read; `None` while that is unknown, and when it is refused.
+    pub(super) fn reader(&self) -> Option<Reader> {
+        match self.refusal {
+            Some(_) => None,
+            None => self.reader,
+        }
+    }
+
+    pub(super) fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Whether there is nothing more to ask about what never changes.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled && self.refusal.is_none()
+    }
+
+    /// Whether what is needed to read it is not known yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        !self.settled && self.refusal.is_none()
+    }
+
+    /// For people.
+    pub(super) fn state(&self) -> FeedState {
+        match self.refusal() {
+            Some(reason) => FeedState::Refused {
+                reason: reason.into(),
+            },
+            None if self.is_unknown() => FeedState::Connecting {
+                reason: Some("its contract did not say what is needed yet".into()),
+            },
+            None => FeedState::Live,
+        }
+    }
+
+    /// Takes in what the contract said at a block. Returns its new aggregator when that is another than before.
+    pub(super) fn learn(
+        &mut self,
+        spec: &Spec,
+        facts: &ContractFacts,
+        block: u64,
+    ) -> Option<Address> {
+        match (spec, facts) {
+            (
+                Spec::Feed(config),
+                ContractFacts::Feed {
+                    aggregator,
+                    decimals,
+                    ..
+                },
+            ) => {
+                match agreed("decimals", config.decimals, *decimals) {
+                    Ok(decimals) => {
+                        self.refusal = None;
+                        if let Some(decimals) = decimals {
+                            self.reader = Some(Reader::Feed { decimals });
+                        }
+                    }
+                    Err(reason) => self.refusal = Some(reason),
+                }
+                // An aggregator says neither more nor less than a contract that is none; its decimals tell them apart.
+                let said = decimals.is_some() || aggregator.is_some();
+                self.settled |= said && self.reader.is_some();
+                self.follow(*aggregator, block)
+            }
+            (Spec::Pool { config, token, .. }, ContractFacts::Pool { tokens, decimals }) => {
+                match shape(config, *token, *tokens, *decimals) {
+                    Ok(Some(shape)) => {
+                        self.refusal = None;
+                        self.reader = Some(Reader::Pool(shape));
+                        self.settled = true;
+                    }
+                    Ok(None) => {}
+                    Err(reason) => self.refusal = Some(reason),
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes in the aggregator that a proxy had at the end of a block. The one before is read up to that block, and
+    /// this one from the first block at which the one before was not seen any more: in between both are.
+    fn follow(&mut self, aggregator: Option<Address>, block: u64) -> Option<Address> {
+        // A node that lags tells what was; and a contract that is no proxy is its own aggregator.
+        if self.seen_at.is_some_and(|seen| block < seen) {
+            return None;
+        }
+        let aggregator = aggregator?;
+        let first = self.seen_at.is_none();
+        let from = self.seen_at.map_or(0, |seen| seen.saturating_add(1));
+        self.seen_at = Some(block);
+        if first {
+            self.phases.clear();
+        }
+        if let Some(last) = self.phases.last_mut() {
+            if last.address == aggregator {
+                return None;
+            }
+            last.until = block;
+        }
+        if self.phases.len() >= MOST_PHASES {
+            self.phases.remove(0);
+        }
+        self.phases.push(Phase {
+            address: aggregator,
+            from,
+            until: u64::MAX,
+        });
+        if first {
+            return None;
+        }
+        self.wants_answer = true;
+        Some(aggregator)
+    }
+}
+
+/// What is given and what is said, when they do not contradict each other.
+fn agreed<T: PartialEq + Copy + std::fmt::Display>(
+    key: &str,
+    given: Option<T>,
+    said: Option<T>,
+) -> Result<Option<T>, String> {
+    match (given, said) {
+        (Some(given), Some(said)) if given != said => Err(format!(
+            "{key} is {given} in the configuration and {said} in the contract"
+        )),
+        (given, said) => Ok(said.or(given)),
+    }
+}
+
+/// The shape of a pool whose configuration says all of it.
+fn configured_shape(config: &PoolConfig) -> Option<PoolShape> {
+    Some(PoolShape {
+        base: config.base?,
+        base_decimals: config.base_decimals?,
+        quote_decimals: config.quote_decimals?,
+    })
+}
+
+/// The shape of a pool from its configuration and from what it and its tokens say; `None` when that is not all.
+fn shape(
+    config: &PoolConfig,
+    token: Option<Address>,
+    tokens: Option<[Address; 2]>,
+    decimals: [Option<u8>; 2],
+) -> Result<Option<PoolShape>, String> {
+    let said = tokens.map_or([None; 2], |tokens| tokens.map(Some));
+    let token0 = agreed("token0", config.token0, said[0])?;
+    let token1 = agreed("token1", config.token1, said[1])?;
+    let base = match (config.base, token, token0, token1) {
+        (Some(base), ..) => base,
+        (None, Some(token), Some(token0), _) if token == token0 => 0,
+        (None, Some(token), _, Some(token1)) if token == token1 => 1,
+        (None, Some(token), Some(token0), Some(token1)) => {
+            return Err(format!(
+                "the priced token is at {token}, and the pool's are at {token0} and {token1}; give `base`"
+            ));
+        }
+        (None, ..) => return Ok(None),
+    };
+    let [base_said, quote_said] = match base {
+        0 => decimals,
+        _ => [decimals[1], decimals[0]],
+    };
+    let base_decimals = agreed("base_decimals", config.base_decimals, base_said)?;
+    let quote_decimals = agreed("quote_decimals", config.quote_decimals, quote_said)?;
+    let (Some(base_decimals), Some(quote_decimals)) = (base_decimals, quote_decimals) else {
+        return Ok(None);
+    };
+    Ok(Some(PoolShape {
+        base,
+        base_decimals,
+        quote_decimals,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::price::uniswap_v3;
+
+    fn address(byte: u8) -> Address {
+        Address::repeat_byte(byte)
+    }
+
+    fn feed(decimals: Option<u8>) -> Spec {
+        Spec::Feed(ChainlinkConfig {
+            chain_id: None,
+            address: address(1),
+            decimals,
+            heartbeat_ms: None,
+        })
+    }
+
+    fn facts(aggregator: Option<Address>, decimals: Option<u8>) -> ContractFacts {
+        ContractFacts::Feed {
+            aggregator,
+            decimals,
+            round: None,
+        }
+    }
+
+    fn phases(standing: &Standing) -> Vec<(u8, u64, u64)> {
+        let all = standing.phases().iter();
+        all.map(|phase| (phase.address[0], phase.from, phase.until))
+            .collect()
+    }
+
+    #[test]
+    fn a_proxy_is_followed_and_both_aggregators_are_read_where_either_may_have_been() {
+        let spec = feed(None);
+        let mut standing = Standing::of(&spec);
+        assert!(standing.is_unknown() && standing.reader().is_none());
+        let mut learn = |aggregator: u8, block| {
+            let facts = facts(Some(address(aggregator)), Some(8));
+            let moved = standing.learn(&spec, &facts, block);
+            (moved.map(|address| address[0]), phases(&standing))
+        };
+        assert_eq!(learn(2, 100), (None, vec![(2, 0, u64::MAX)]));
+        assert_eq!(learn(2, 200), (None, vec![(2, 0, u64::MAX)]));
+        let both = vec![(2, 0, 300), (3, 201, u64::MAX)];
+        assert_eq!(learn(3, 300), (Some(3), both.clone()));
+        // A node that lags says what was.
+        assert_eq!(learn(2, 250), (None, both));
+        for aggregator in 4..60 {
+            let (_, phases) = learn(aggregator, u64::from(aggregator) * 100);
+            assert!(phases.len() <= MOST_PHASES);
+        }
+    }
+
+    #[test]
+    fn a_contract_that_has_no_aggregator_is_one() {
+        let spec = feed(None);
+        let mut standing = Standing::of(&spec);
+        assert_eq!(standing.learn(&spec, &facts(None, Some(8)), 5), None);
+        assert_eq!(standing.reader(), Some(Reader::Feed { decimals: 8 }));
+        assert_eq!(phases(&standing), [(1, 0, u64::MAX)]);
+    }
+
+    #[test]
+    fn decimals_that_do_not_agree_refuse_the_source_until_they_do() {
+        let spec = feed(Some(8));
+        let mut standing = Standing::of(&spec);
+        assert_eq!(standing.reader(), Some(Reader::Feed { decimals: 8 }));
+        standing.learn(&spec, &facts(None, Some(18)), 5);
+        assert_eq!(standing.reader(), None);
+        assert_eq!(
+            standing.refusal(),
+            Some("decimals is 8 in the configuration and 18 in the contract")
+        );
+        standing.learn(&spec, &facts(None, Some(8)), 6);
+        assert_eq!(standing.reader(), Some(Reader::Feed { decimals: 8 }));
+    }
+
+    fn pool(keys: &str, token: Option<u8>) -> Spec {
+        let config = toml::from_str(&format!(
+            "address = '{}'\nquote = 'USD'\n{keys}",
+            address(9)
+        ));
+        Spec::pool(&config.unwrap(), uniswap_v3::TOPIC, token.map(address))
+    }
+
+    fn learnt(spec: &Spec) -> Result<Option<PoolShape>, String> {
+        let mut standing = Standing::of(spec);
+        let facts = ContractFacts::Pool {
+            tokens: Some([address(1), address(2)]),
+            decimals: [Some(6), Some(18)],
+        };
+        standing.learn(spec, &facts, 7);
+        match (standing.refusal(), standing.reader()) {
+            (Some(reason), _) => Err(reason.to_owned()),
+            (None, Some(Reader::Pool(shape))) => Ok(Some(shape)),
+            (None, _) => Ok(None),
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_pool_is_learnt() {
+        let shape = |base, base_decimals, quote_decimals| PoolShape {
+            base,
+            base_decimals,
+            quote_decimals,
+        };
+        assert_eq!(learnt(&pool("", Some(2))), Ok(Some(shape(1, 18, 6))));
+        assert_eq!(learnt(&pool("", Some(1))), Ok(Some(shape(0, 6, 18))));
+        assert_eq!(learnt(&pool("base = 1", None)), Ok(Some(shape(1, 18, 6))));
+        assert_eq!(learnt(&pool("", None)), Ok(None));
+    }
+
+    #[test]
+    fn what_is_given_of_a_pool_and_is_not_so_refuses_it() {
+        let token = address(7);
+        for (keys, of, expected) in [
+            (format!("token0 = '{token}'\nbase = 0"), None, "token0 is "),
+            (format!("token1 = '{token}'\nbase = 0"), None, "token1 is "),
+            (
+                "base = 0\nbase_decimals = 18".to_owned(),
+                None,
+                "base_decimals is 18 in the configuration and 6 in the contract",
+            ),
+            (
+                "base = 1\nquote_decimals = 8".to_owned(),
+                None,
+                "quote_decimals is 8 in the configuration and 6 in the contract",
+            ),
+            (String::new(), Some(7), "give `base`"),
+        ] {
+            let reason = learnt(&pool(&keys, of)).unwrap_err();
+            assert!(reason.contains(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_pool_that_says_nothing_is_read_as_it_is_configured_or_not_at_all() {
+        let silent = ContractFacts::Pool {
+            tokens: None,
+            decimals: [None; 2],
+        };
+        let spec = pool("base = 0\nbase_decimals = 8\nquote_decimals = 6", None);
+        let mut standing = Standing::of(&spec);
+        assert!(standing.reader().is_some());
+        standing.learn(&spec, &silent, 1);
+        assert!(standing.reader().is_some());
+        let spec = pool("base = 0", None);
+        let mut standing = Standing::of(&spec);
+        standing.learn(&spec, &silent, 1);
+        assert!(standing.reader().is_none() && standing.is_unknown());
+    }
+}

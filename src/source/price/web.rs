@@ -1,0 +1,152 @@
+//! What feeds over HTTP have in common: a client, what an answer that is no answer means, and how long to stay away.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
+
+use super::exchange::{Ended, words};
+use crate::model::Secret;
+
+/// Longest that a server can send us away for.
+const LONGEST_AWAY: Duration = Duration::from_secs(3_600);
+
+/// An attempt that failed, and how long the server wants to be left alone, if it says.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub ended: Ended,
+    pub after: Option<Duration>,
+}
+
+impl From<Ended> for Failed {
+    fn from(ended: Ended) -> Self {
+        Self { ended, after: None }
+    }
+}
+
+/// A client that follows no redirect: a header with a secret is for the host that is configured.
+pub(super) fn client(connect_timeout: Duration, is_local: bool) -> Result<Client, Ended> {
+    let mut client = Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(connect_timeout)
+        .tcp_nodelay(true);
+    if is_local {
+        client = client.no_proxy();
+    }
+    client
+        .build()
+        .map_err(|error| Ended::Unreachable(error.without_url().to_string()))
+}
+
+/// Whether a text is a URL that can be fetched.
+pub(super) fn is_url(text: &str) -> bool {
+    reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// Whether a URL is of this machine.
+pub(super) fn is_local(url: &Secret) -> bool {
+    let url = reqwest::Url::parse(url.expose());
+    url.is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost"
+            || bare
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// An error of a request, without the URL, which may hold a key.
+pub(super) fn broken(error: reqwest::Error) -> Ended {
+    let connecting = error.is_connect();
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    let text = words(&text);
+    if connecting {
+        Ended::Unreachable(text)
+    } else {
+        Ended::Broken(text)
+    }
+}
+
+/// The answer, when it is a good one.
+pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after(value, Utc::now()));
+    let ended = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Ended::Rejected(format!("HTTP {status}; is the key right?"))
+        }
+        status if status.is_redirection() => {
+            Ended::Rejected(format!("HTTP {status}; give the URL that it redirects to"))
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            Ended::Unreachable(format!("HTTP {status}"))
+        }
+        status if status.is_client_error() => Ended::Rejected(format!("HTTP {status}")),
+        status => Ended::Unreachable(format!("HTTP {status}")),
+    };
+    Err(Failed { ended, after })
+}
+
+/// How long to stay away: `Retry-After` of RFC 9110 (section 10.2.3), in seconds or as a date. At most an hour.
+fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit()) {
+        // More digits than fit are longer than any bound.
+        let seconds = value.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(LONGEST_AWAY));
+    }
+    let date = DateTime::parse_from_rfc2822(value).ok()?;
+    let wait = date.with_timezone(&Utc).signed_duration_since(now);
+    Some(wait.to_std().unwrap_or(Duration::ZERO).min(LONGEST_AWAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_send_us_away_by_seconds_or_by_a_date() {
+        let now = DateTime::parse_from_rfc3339("2015-10-21T07:27:00Z").unwrap();
+        let after = |value| retry_after(value, now.with_timezone(&Utc));
+        assert_eq!(after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(after(" 0 "), Some(Duration::ZERO));
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        assert_eq!(after(date), Some(Duration::from_secs(60)));
+        let past = "Wed, 21 Oct 2015 07:26:00 GMT";
+        assert_eq!(after(past), Some(Duration::ZERO));
+        for much in ["99999", "99999999999999999999999"] {
+            assert_eq!(after(much), Some(LONGEST_AWAY));
+        }
+        for wrong in ["", "-1", "soon", "1.5"] {
+            assert_eq!(after(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_of_http_and_has_a_host() {
+        for good in ["http://127.0.0.1:9/a?b=c", "https://example.org"] {
+            assert!(is_url(good), "{good}");
+        }
+        for bad in ["", "example.org", "ws://example.org", "ftp://x", "http://"] {
+            assert!(!is_url(bad), "{bad}");
+        }
+        assert!(is_local(&Secret::new("http://[::1]:9/")));
+        assert!(is_local(&Secret::new("http://127.0.0.1:9/")));
+        assert!(!is_local(&Secret::new("https://example.org/127.0.0.1")));
+    }
+}

@@ -1,0 +1,114 @@
+//! Stored logs of a pool that prices are averaged from, and the times of their blocks.
+
+use sqlx::{PgConnection, Row};
+
+use super::{StoreError, chain::bigint, contracts::log_of};
+use crate::model::{Address, B256, BlockRef, ChainId, IndexedLog};
+
+/// Blocks below a window in which its first price is looked for.
+const LOOKED_BACK: u64 = 10_000;
+
+/// Which logs: those of one contract and event up to a block, of the seconds before that block's time.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    pub chain_id: ChainId,
+    pub address: Address,
+    pub topic: B256,
+    /// The last block, and its time.
+    pub last: u64,
+    pub last_time: u64,
+    pub seconds: u64,
+    /// At most so many, the newest.
+    pub limit: u32,
+}
+
+/// A stored log with its block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolLog {
+    pub block: BlockRef,
+    /// In seconds since the Unix epoch.
+    pub timestamp: u64,
+    pub log: IndexedLog,
+}
+
+/// The hash and the time (seconds) of the indexed block at a height.
+pub async fn block_at(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    number: u64,
+) -> Result<Option<(B256, u64)>, StoreError> {
+    let row = sqlx::query("SELECT hash, timestamp FROM blocks WHERE chain_id = $1 AND number = $2")
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(bigint(number, "block number")?)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let hash = hash_of(row.try_get("hash")?)?;
+    Ok(Some((hash, row.try_get::<i64, _>("timestamp")? as u64)))
+}
+
+/// The logs within a window in the order of the chain, with the last one before it when that is near.
+///
+/// Found by the primary key where the index by address is missing, as it is during a large load.
+pub async fn of_window(
+    connection: &mut PgConnection,
+    window: Window,
+) -> Result<Vec<PoolLog>, StoreError> {
+    let chain_id = bigint(window.chain_id, "chain_id")?;
+    let last = bigint(window.last, "block number")?;
+    let from_time = window.last_time.saturating_sub(window.seconds);
+    // Times do not fall along a chain: below the first block from the end that is before the window all are.
+    let floor: Option<i64> = sqlx::query_scalar(
+        "SELECT number FROM blocks WHERE chain_id = $1 AND number <= $2 AND timestamp <= $3
+         ORDER BY number DESC LIMIT 1",
+    )
+    .bind(chain_id)
+    .bind(last)
+    .bind(i64::try_from(from_time).unwrap_or(i64::MAX))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let floor = floor.unwrap_or(-1);
+    let looked_from = floor.saturating_sub(LOOKED_BACK as i64);
+    let rows = sqlx::query(
+        "SELECT l.*, b.hash, b.timestamp FROM (
+             (SELECT * FROM logs
+              WHERE chain_id = $1 AND address = $2 AND topic0 = $3 AND block_number > $4 AND block_number <= $5
+              ORDER BY block_number DESC, log_index DESC LIMIT $7)
+             UNION ALL
+             (SELECT * FROM logs
+              WHERE chain_id = $1 AND address = $2 AND topic0 = $3 AND block_number > $6 AND block_number <= $4
+              ORDER BY block_number DESC, log_index DESC LIMIT 1)
+         ) l
+         JOIN blocks b ON b.chain_id = l.chain_id AND b.number = l.block_number
+         ORDER BY l.block_number, l.log_index",
+    )
+    .bind(chain_id)
+    .bind(window.address.as_slice())
+    .bind(window.topic.as_slice())
+    .bind(floor)
+    .bind(last)
+    .bind(looked_from)
+    .bind(i64::from(window.limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let (number, log) = log_of(row)?;
+            Ok(PoolLog {
+                block: BlockRef {
+                    number,
+                    hash: hash_of(row.try_get("hash")?)?,
+                },
+                timestamp: row.try_get::<i64, _>("timestamp")? as u64,
+                log,
+            })
+        })
+        .collect()
+}
+
+fn hash_of(bytes: &[u8]) -> Result<B256, StoreError> {
+    B256::try_from(bytes).map_err(|error| StoreError::Corrupt {
+        what: "block",
+        reason: error.to_string(),
+    })
+}
