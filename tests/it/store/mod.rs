@@ -3,6 +3,7 @@
 
 #[path = "../../../examples/explain/blocks.rs"]
 mod blocks;
+mod durable;
 mod indexes;
 #[allow(dead_code)] // The example tells how long it took.
 #[path = "../../../examples/explain/load.rs"]
