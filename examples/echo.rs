@@ -6,7 +6,7 @@
 //! ```
 //! Prints `listening on ws://127.0.0.1:PORT/` once it serves, and serves until it is killed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -69,6 +69,7 @@ async fn main() -> anyhow::Result<()> {
         chain_ids: Vec::new(),
         tokens: Vec::new(),
         contracts: Default::default(),
+        transactions: false,
     };
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
     let origins = OriginPolicy::new(&config.allowed_origins)?;
@@ -173,6 +174,10 @@ impl Past for NoPast {
 
     fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> Asked<'a, Vec<Option<u64>>> {
         Box::pin(async move { Ok(vec![None; all.len()]) })
+    }
+
+    fn let_go<'a>(&'a self, all: &'a [Channel], _: Duration) -> Asked<'a, Vec<bool>> {
+        Box::pin(async move { Ok(vec![true; all.len()]) })
     }
 
     fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {

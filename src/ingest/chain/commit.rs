@@ -51,11 +51,20 @@ impl Session<'_> {
         let averages = &mut self.averages;
         let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
+        // Heights rise by one, so what is announced is the end of it.
+        let quiet = step
+            .blocks
+            .partition_point(|block| block.header.number < step.announce_from);
+        let announced = &step.blocks[quiet..];
+        let is_history = step.encoded.is_some() && step.ancestor.is_none() && announced.is_empty();
 
         let began = Instant::now();
         let writer = &mut self.writer;
         let committed = parts.within(COMMIT_PATIENCE, async {
             let mut transaction = writer.begin().await?;
+            if is_history {
+                stored::commit_without_waiting(&mut transaction).await?;
+            }
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
                 news.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
@@ -85,11 +94,6 @@ impl Session<'_> {
             ticks::insert(&mut transaction, &new_ticks).await?;
             token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
             contracts.insert(&mut transaction, &read, last).await?;
-            // Heights rise by one, so what is announced is the end of it.
-            let quiet = step
-                .blocks
-                .partition_point(|block| block.header.number < step.announce_from);
-            let announced = &step.blocks[quiet..];
             news.extend(
                 announced
                     .iter()

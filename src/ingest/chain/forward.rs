@@ -8,13 +8,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     IngestError, Parts,
     bulk::Way,
-    commit::Step,
+    commit::{COMMIT_PATIENCE, Step},
     load::{Broken, Load},
     session::Session,
 };
 use crate::{
     model::{BlockRef, IndexedBlock},
     source::chain::{Direction, NodeError, Wanted, Work},
+    store::chain as stored,
 };
 
 impl Parts {
@@ -127,6 +128,18 @@ impl Session<'_> {
     /// Stores what is loaded, until `stop`: above the indexed head when the node's is given, else below the first
     /// block. Returns the block that does not link to what was stored before it, if the load ends there.
     pub(super) async fn store(
+        &mut self,
+        load: Load,
+        node_head: Option<u64>,
+    ) -> Result<Option<BlockRef>, IngestError> {
+        let unlinked = self.store_all(load, node_head).await?;
+        let chain_id = self.parts.config.chain_id;
+        let settled = stored::settle(self.writer.connection(), chain_id);
+        self.parts.within(COMMIT_PATIENCE, settled).await?;
+        Ok(unlinked)
+    }
+
+    async fn store_all(
         &mut self,
         mut load: Load,
         node_head: Option<u64>,

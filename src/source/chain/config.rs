@@ -249,7 +249,7 @@ fn response_bytes() -> usize {
 }
 
 fn backfill_memory_bytes() -> usize {
-    96 * 1024 * 1024
+    80 * 1024 * 1024
 }
 
 fn batch_blocks() -> usize {

@@ -4,6 +4,7 @@
 mod alerts;
 #[path = "../../../examples/explain/blocks.rs"]
 mod blocks;
+mod durable;
 mod indexes;
 #[allow(dead_code)] // The example tells how long it took.
 #[path = "../../../examples/explain/load.rs"]
