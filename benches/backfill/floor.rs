@@ -35,7 +35,7 @@ pub struct FloorLoad {
 
 impl Rows {
     /// Writes out what a product stored, in the order of the primary keys.
-    pub fn of(bench: &Bench, load: &mut product::Load) -> Self {
+    fn of(bench: &Bench, load: &mut product::Load) -> Self {
         let dir = bench.postgres.dir.join("rows");
         fs::create_dir_all(&dir).expect("the directory can be written");
         let order = |table: &str| match table {
@@ -64,6 +64,14 @@ impl Rows {
             count: load.all_rows(),
             kept: load.kept.clone(),
         }
+    }
+
+    /// Those of a first load, which warms everything up and is not measured; the error says why there is none.
+    pub fn of_first(bench: &Bench, load: Result<product::Load, String>) -> Result<Self, String> {
+        let mut load = load?;
+        let rows = Self::of(bench, &mut load);
+        load.database.remove();
+        Ok(rows)
     }
 
     /// Loads them into a new database.

@@ -52,13 +52,8 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
         assert_eq!(load.rows, expected, "every row is there");
         Ok(load)
     };
-    // The first warms everything up, and gives the rows of the floor.
-    let rows = match load(true) {
-        Ok(mut first) => {
-            let rows = Rows::of(bench, &mut first);
-            first.database.remove();
-            rows
-        }
+    let rows = match Rows::of_first(bench, load(true)) {
+        Ok(rows) => rows,
         Err(reason) => {
             section.notes.push(format!("Not available: {reason}."));
             return json!({ "not_available": reason });

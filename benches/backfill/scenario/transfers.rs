@@ -114,13 +114,8 @@ fn chaincast(bench: &Bench, section: &mut Section) -> Option<Vec<Round>> {
         assert_eq!(load.rows[3] as f64, transfers, "every transfer is there");
         Ok(load)
     };
-    // The first warms everything up, and gives the rows of the floor.
-    let rows = match load() {
-        Ok(mut first) => {
-            let rows = Rows::of(bench, &mut first);
-            first.database.remove();
-            rows
-        }
+    let rows = match Rows::of_first(bench, load()) {
+        Ok(rows) => rows,
         Err(reason) => {
             section.notes.push(format!("Not available: {reason}."));
             return None;

@@ -84,18 +84,8 @@ pub async fn strays(
     limit: u32,
 ) -> Result<Vec<Stray>, StoreError> {
     let mut found = Vec::new();
-    for (table, key) in TABLES {
-        let number = if key.is_empty() {
-            "number"
-        } else {
-            "block_number"
-        };
-        let sql = format!(
-            "SELECT t.{number}, count(*) FROM {table} t JOIN chains c USING (chain_id)
-             WHERE t.chain_id = $1 AND (t.{number} > coalesce(c.head_number, -1) OR t.{number} < c.start_block)
-             GROUP BY 1 ORDER BY 1 LIMIT $2"
-        );
-        let rows = sqlx::query(&sql)
+    let mut gather = async |table, sql: &str| {
+        let rows = sqlx::query(sql)
             .bind(bigint(chain_id, "chain_id")?)
             .bind(i64::from(limit))
             .fetch_all(&mut *connection)
@@ -104,55 +94,43 @@ pub async fn strays(
             found.push(Stray {
                 number: row.try_get::<i64, _>(0)? as u64,
                 table,
-                what: format!(
-                    "{} stored outside of the indexed blocks",
-                    row.try_get::<i64, _>(1)?
-                ),
+                what: row.try_get(1)?,
             });
         }
+        Ok::<_, StoreError>(())
+    };
+    for (table, key) in TABLES {
+        let number = if key.is_empty() {
+            "number"
+        } else {
+            "block_number"
+        };
+        let sql = format!(
+            "SELECT t.{number}, count(*) || ' stored outside of the indexed blocks'
+             FROM {table} t JOIN chains c USING (chain_id)
+             WHERE t.chain_id = $1 AND (t.{number} > coalesce(c.head_number, -1) OR t.{number} < c.start_block)
+             GROUP BY 1 ORDER BY 1 LIMIT $2"
+        );
+        gather(table, &sql).await?;
     }
-    let rows = sqlx::query(
-        "SELECT k.block_number, k.log_index, k.token, k.source FROM ticks k
+    gather(
+        "ticks",
+        "SELECT coalesce(k.block_number, 0),
+             format('tick %s of %s from log %s is of a block that is not stored', k.token, k.source, k.log_index)
+         FROM ticks k
          LEFT JOIN blocks b ON b.chain_id = k.chain_id AND b.number = k.block_number AND b.hash = k.block_hash
          WHERE k.chain_id = $1 AND b.number IS NULL ORDER BY k.block_number, k.log_index LIMIT $2",
     )
-    .bind(bigint(chain_id, "chain_id")?)
-    .bind(i64::from(limit))
-    .fetch_all(&mut *connection)
     .await?;
-    for row in rows {
-        found.push(Stray {
-            number: row.try_get::<Option<i64>, _>(0)?.unwrap_or_default() as u64,
-            table: "ticks",
-            what: format!(
-                "tick {} of {} from log {} is of a block that is not stored",
-                row.try_get::<String, _>(2)?,
-                row.try_get::<String, _>(3)?,
-                row.try_get::<Option<i32>, _>(1)?.unwrap_or_default()
-            ),
-        });
-    }
-    let rows = sqlx::query(
-        "SELECT e.block_number, e.log_index, e.event FROM contract_events e
-             LEFT JOIN logs l ON l.chain_id = e.chain_id AND l.block_number = e.block_number
-                 AND l.log_index = e.log_index AND l.address = e.address
-             WHERE e.chain_id = $1 AND l.chain_id IS NULL ORDER BY 1, 2 LIMIT $2",
+    gather(
+        "contract_events",
+        "SELECT e.block_number, format('event %s of log %s, which is not stored', e.event, e.log_index)
+         FROM contract_events e
+         LEFT JOIN logs l ON l.chain_id = e.chain_id AND l.block_number = e.block_number
+             AND l.log_index = e.log_index AND l.address = e.address
+         WHERE e.chain_id = $1 AND l.chain_id IS NULL ORDER BY 1, e.log_index LIMIT $2",
     )
-    .bind(bigint(chain_id, "chain_id")?)
-    .bind(i64::from(limit))
-    .fetch_all(&mut *connection)
     .await?;
-    for row in rows {
-        found.push(Stray {
-            number: row.try_get::<i64, _>(0)? as u64,
-            table: "contract_events",
-            what: format!(
-                "event {} of log {}, which is not stored",
-                row.try_get::<String, _>(2)?,
-                row.try_get::<i32, _>(1)?
-            ),
-        });
-    }
     Ok(found)
 }
 

@@ -10,7 +10,7 @@ use super::{
     stage::{CHAIN, EveryTransfer, Stage, eventually},
 };
 use crate::{
-    dev::deploy_or_load,
+    dev::{PrivatePostgres, deploy_or_load},
     ingest::{Backfill, ChainContext, IngestError, PriceSignals},
     model::Secret,
     source::chain::{ChainConfig, ChecksConfig},
@@ -124,6 +124,35 @@ async fn history_below_is_filled_downwards_and_a_kill_in_the_middle_resumes() {
     // Only what is above the stored head is news, never what is below.
     let announced = "SELECT count(*) FROM updates WHERE event = 'new-block'";
     assert_eq!(stage.count(announced).await, 11 + 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_in_the_middle_of_history_breaks_no_link_and_the_load_goes_on() {
+    let mut stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    proxy.hold_after(BLOCKS, 25);
+    // What is not announced is not waited for until it is on the disk.
+    let config = ChainConfig {
+        announce_blocks: 0,
+        ..behind(&proxy, &stage)
+    };
+    let running = started(&stage, config, 0);
+    eventually("the middle", async || {
+        (stage.count("SELECT count(*) FROM blocks").await > 10 && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    stage.postgres.take().unwrap().abort();
+    let again = PrivatePostgres::start(&stage.dir.path().join("db")).await;
+    stage.postgres = Some(again.unwrap());
+    let head = stage.state().await.head;
+    assert!(head.is_none_or(|head| head.number < 80), "{head:?}");
+    stage.assert_equals_node().await;
+
+    proxy.pass(BLOCKS);
+    let state = running.await.unwrap().unwrap();
+    assert_eq!((state.start_block, state.head.unwrap().number), (0, 80));
+    assert_eq!(stage.count("SELECT count(*) FROM blocks").await, 81);
+    stage.assert_equals_node().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

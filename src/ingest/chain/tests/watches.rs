@@ -35,6 +35,11 @@ impl Stage {
     }
 }
 
+fn four_addresses() -> Vec<Channel> {
+    let addresses = (1..=4).map(Address::repeat_byte);
+    addresses.map(Channel::Address).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_that_comes_while_blocks_are_committed_waits_and_sees_them() {
     let stage = Stage::new().await;
@@ -125,9 +130,7 @@ async fn a_watch_that_ended_takes_its_updates_along_and_begins_again_above_every
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_limit_no_watch_begins_and_those_there_are_go_on() {
     let stage = Stage::new().await;
-    let channels: Vec<Channel> = (1..=4)
-        .map(|byte| Channel::Address(Address::repeat_byte(byte)))
-        .collect();
+    let channels = four_addresses();
     let began = stage
         .store
         .watch(&channels[..2], HOUR, 3, GATEWAY)
@@ -146,9 +149,7 @@ async fn beyond_the_limit_no_watch_begins_and_those_there_are_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_is_let_go_early_when_it_told_nothing_and_one_gateway_alone_asked_for_it() {
     let stage = Stage::new().await;
-    let channels: Vec<Channel> = (1..=4)
-        .map(|byte| Channel::Address(Address::repeat_byte(byte)))
-        .collect();
+    let channels = four_addresses();
     let watch = async |channels: &[Channel], gateway: &str| {
         stage
             .store

@@ -1,0 +1,39 @@
+//! What is found to be wrong.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use crate::{config::error::Problem, model::Secret};
+
+/// Every problem so far.
+#[derive(Default)]
+pub(super) struct Checks(pub(super) Vec<Problem>);
+
+impl Checks {
+    pub(super) fn check(&mut self, good: bool, key: &str, message: &str) {
+        if !good {
+            self.0.push(Problem::new(key, message));
+        }
+    }
+
+    /// A number has its limits, both of them allowed.
+    pub(super) fn within<T: PartialOrd + Display>(
+        &mut self,
+        key: &str,
+        value: T,
+        limits: RangeInclusive<T>,
+    ) {
+        let (least, most) = (limits.start(), limits.end());
+        let message = format!("must be {least} to {most}");
+        self.check(limits.contains(&value), key, &message);
+    }
+
+    pub(super) fn above_zero<T: PartialOrd + Default>(&mut self, key: &str, value: T) {
+        self.check(value > T::default(), key, "must be above 0");
+    }
+}
+
+pub(super) fn has_scheme(url: &Secret, schemes: &[&str]) -> bool {
+    url.expose()
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
