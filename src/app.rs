@@ -243,7 +243,7 @@ async fn spawn_writers(
         first_chain: first,
         store: store.clone(),
         publisher: bus.publisher(),
-        decoder: sources,
+        decoder: sources.clone(),
         signals,
         contracts: config.contracts()?.into(),
     };
@@ -256,6 +256,7 @@ async fn spawn_writers(
         bus.publisher(),
         incoming,
     )?;
+    sources.report_to(prices.sink());
     tasks.spawn_critical("price writer", prices.run(tasks.token()));
     Ok(())
 }

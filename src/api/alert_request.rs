@@ -195,7 +195,7 @@ fn exact(json: &str) -> Option<BigDecimal> {
     let value = text.parse::<BigDecimal>().ok()?.normalized();
     let behind = value.fractional_digit_count();
     let before = i64::try_from(value.digits()).ok()? - behind;
-    let good = value > BigDecimal::from(0) && behind <= MOST_PLACES && before <= MOST_PLACES;
+    let good = value > 0 && behind <= MOST_PLACES && before <= MOST_PLACES;
     good.then_some(value)
 }
 

@@ -38,6 +38,7 @@ use axum::{Router, routing::any};
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::subject::Bearer;
 use crate::{
     model::{ChainId, now_ms},
     store::Store,
@@ -97,7 +98,7 @@ impl ApiState {
         (name = "service", description = "How the service itself is doing"),
     ),
     components(schemas(error::ProblemDocument)),
-    modifiers(&subject::Bearer),
+    modifiers(&Bearer),
 )]
 struct Description;
 

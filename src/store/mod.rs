@@ -4,10 +4,7 @@
 //! and nobody writes without it. Readers share [`Store::pool`].
 
 pub mod alert_deliveries;
-pub mod alert_deliveries;
 pub mod alert_firing;
-pub mod alert_firing;
-pub mod alerts;
 pub mod alerts;
 pub mod backend;
 pub mod candles;

@@ -321,7 +321,8 @@ async fn follow(ws: &mut WsClient, seq: &mut u64, what: &str, wanted: &str) {
         *seq += 1;
         assert_eq!(update["seq"], *seq, "{what}: {update}");
         let data = &update["data"];
-        if data["price"].to_string() == wanted && data["sources"] == json!(NAMES) {
+        let price = data["price"].to_string();
+        if price == wanted && data["sources"] == json!(NAMES) {
             return;
         }
     }

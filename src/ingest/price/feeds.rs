@@ -47,6 +47,10 @@ impl Feeds {
         self.make = make;
     }
 
+    pub(super) fn sink(&self) -> TickSink {
+        self.sink.clone()
+    }
+
     /// Starts them unless they run.
     pub(super) fn start(&mut self) {
         if self.running.is_some() {

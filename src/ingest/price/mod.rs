@@ -27,7 +27,7 @@ use super::PriceSignalQueue;
 use crate::{
     bus::Publisher,
     model::ChainId,
-    source::price::{Feed, PriceConfig, PriceConfigError, TickQueue, feeds, tick_queue},
+    source::price::{Feed, PriceConfig, PriceConfigError, TickQueue, TickSink, feeds, tick_queue},
     store::{
         Store, StoreError,
         tokens::{TrackedSource, TrackedToken},
@@ -141,6 +141,11 @@ impl PriceIngest {
     ) -> Self {
         self.feeds.replace(Arc::new(make));
         self
+    }
+
+    /// Where sources that no feed reads, those on a chain, tell how they stand.
+    pub fn sink(&self) -> TickSink {
+        self.feeds.sink()
     }
 
     /// Writes until `stop`; a commit that began is finished first, and what the feeds left is stored. A database that

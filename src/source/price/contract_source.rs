@@ -81,7 +81,7 @@ impl Source {
         TickError {
             token: self.token.clone(),
             source_name: self.name.clone(),
-            origin,
+            origin: Box::new(origin),
             fault,
         }
     }

@@ -13,7 +13,7 @@ use crate::model::{LogOrigin, Token};
 pub struct TickError {
     pub token: Token,
     pub source_name: Arc<str>,
-    pub origin: LogOrigin,
+    pub origin: Box<LogOrigin>,
     pub fault: TickFault,
 }
 
@@ -29,7 +29,7 @@ pub enum TickFault {
     #[error("its price, interval or time is out of all bounds")]
     OutOfBounds,
     #[error("the pool has too little of the quote: {held}, and at least {least} is wanted")]
-    Thin { held: String, least: String },
+    Thin { held: Box<str>, least: Box<str> },
     #[error(
         "its answer was {age_ms} ms old when its block was made, and its heartbeat is {heartbeat_ms} ms"
     )]

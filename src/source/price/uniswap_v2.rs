@@ -52,8 +52,8 @@ pub(super) fn observe(
 pub(super) fn enough(held: BigDecimal, least: Option<&BigDecimal>) -> Result<(), TickFault> {
     match least {
         Some(least) if held < *least => Err(TickFault::Thin {
-            held: decimal::rounded(&held).to_plain_string(),
-            least: least.to_plain_string(),
+            held: decimal::rounded(&held).to_plain_string().into(),
+            least: least.to_plain_string().into(),
         }),
         _ => Ok(()),
     }
@@ -159,8 +159,8 @@ pub(super) mod tests {
         let least = |text: &str| text.parse::<BigDecimal>().unwrap();
         let refused = read_above(&log, ETH_USDC, Some(&least("100000"))).unwrap_err();
         let expected = TickFault::Thin {
-            held: "99999.999999".to_owned(),
-            least: "100000".to_owned(),
+            held: "99999.999999".into(),
+            least: "100000".into(),
         };
         assert_eq!(refused, expected);
         assert!(read_above(&log, ETH_USDC, Some(&least("99999.999999"))).is_ok());

@@ -184,7 +184,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_least_and_the_greatest_root_keep_24_digits_with_any_decimals() {
-        let last = MAX_SQRT_RATIO.parse::<BigInt>().unwrap() - 1;
+        let last: BigInt = MAX_SQRT_RATIO.parse::<BigInt>().unwrap() - 1_u8;
         for root in [MIN_SQRT_RATIO.to_string(), last.to_string()] {
             for base in [0, 1] {
                 for (base_decimals, quote_decimals) in [(0, 255), (255, 0), (18, 6), (6, 18)] {
@@ -223,8 +223,8 @@ pub(super) mod tests {
             let more = (held + 1).to_string();
             let refused = read(&log, shape, &more).unwrap_err();
             let expected = TickFault::Thin {
-                held: held.to_string(),
-                least: more,
+                held: held.to_string().into(),
+                least: more.into(),
             };
             assert_eq!(refused, expected);
         }

@@ -108,7 +108,7 @@ async fn an_alert_comes_back_as_it_was_made_and_only_to_its_user() {
     let listed = store.read_alerts("alice", &all, None, 10).await.unwrap();
     assert_eq!(listed, [other.clone(), row.clone()]);
     let rest = store.read_alerts("alice", &all, Some(other.id), 10).await;
-    assert_eq!(rest.unwrap(), [row.clone()]);
+    assert_eq!(rest.unwrap(), std::slice::from_ref(&row));
     let btc = AlertFilter {
         token: Some("BTC".parse().unwrap()),
         ..AlertFilter::default()
@@ -345,6 +345,7 @@ async fn what_nobody_acknowledges_and_what_ended_goes_in_time() {
     .unwrap();
     assert_eq!(store.prune_alerts(0, 3, 100).await.unwrap(), 1);
     assert_eq!(store.prune_alerts(HOUR, 3, 100).await.unwrap(), 3);
-    let left = store.read_alerts("alice", &AlertFilter::default(), None, 10);
+    let filter = AlertFilter::default();
+    let left = store.read_alerts("alice", &filter, None, 10);
     assert_eq!(left.await.unwrap(), [active]);
 }

@@ -62,8 +62,8 @@ fn is_decimal(text: &str) -> bool {
     };
     let number = number.strip_prefix('-').unwrap_or(number);
     let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
-    let has_digits = !(whole.is_empty() && rest.is_empty()) && !power.is_empty();
-    has_digits && is_digits(whole) && is_digits(rest) && is_digits(power)
+    let lacks_digits = power.is_empty() || (whole.is_empty() && rest.is_empty());
+    !lacks_digits && is_digits(whole) && is_digits(rest) && is_digits(power)
 }
 
 /// The middle of a best bid and a best ask, and half their distance. Both are exact.

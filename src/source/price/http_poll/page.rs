@@ -149,7 +149,7 @@ fn moment(raw: &RawValue) -> Result<i64, PriceFault> {
         return time_ms(text);
     }
     let number = price_of(quoted.unwrap_or(text))?;
-    let ms = if number < BigDecimal::from(MOST_SECONDS) {
+    let ms = if number < MOST_SECONDS {
         number * BigDecimal::from(1_000)
     } else {
         number

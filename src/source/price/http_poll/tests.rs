@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bigdecimal::BigDecimal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -229,7 +228,7 @@ async fn a_price_that_is_none_gives_no_tick_and_costs_no_other() {
         loop {
             let ticks = stage.queue.next().await;
             let mut of = ticks.into_iter().filter(|tick| tick.token.as_str() == "T0");
-            if let Some(tick) = of.find(|tick| tick.price != BigDecimal::from(1)) {
+            if let Some(tick) = of.find(|tick| tick.price != 1) {
                 return tick.price.to_plain_string();
             }
         }
