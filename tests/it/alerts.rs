@@ -160,7 +160,7 @@ async fn every_device_hears_an_alert_and_new_ones_do_until_one_acknowledges_it()
     assert_eq!(*data, expected);
     assert_eq!(laptop.event("price-alert").await, heard);
     let listed = alice.deliveries().await;
-    assert_eq!(listed, std::slice::from_ref(&data));
+    assert_eq!(listed, std::slice::from_ref(data));
     let alert = alice.read(id).await;
     assert_eq!(
         (&alert["active"], &alert["fired"]),
