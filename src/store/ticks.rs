@@ -94,15 +94,17 @@ async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Ti
     rows.iter().map(tick_of).collect()
 }
 
-/// Whether the store has a tick of the same source that is as new as this one, by its own time or by its place on the
-/// chain. False for a tick that is of no chain.
+/// Whether the store has a tick of the same source that is as new as this one: the same price at its time, a later
+/// time, or a later place on the chain. Another price of the same second is older: this one was read after it. False
+/// for a tick that is of no chain.
 pub async fn has_as_new(connection: &mut PgConnection, tick: &Tick) -> Result<bool, StoreError> {
     let Some(origin) = &tick.origin else {
         return Ok(false);
     };
     let observed_at = super::prices::moment(tick.observed_at, "tick", &tick.token)?;
     let found = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND observed_at >= $4)
+        "SELECT EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3
+                 AND (observed_at > $4 OR (observed_at = $4 AND price = $6)))
              OR EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number > $5)",
     )
     .bind(tick.token.as_str())
@@ -110,6 +112,7 @@ pub async fn has_as_new(connection: &mut PgConnection, tick: &Tick) -> Result<bo
     .bind(origin.chain_id as i64)
     .bind(observed_at)
     .bind(origin.block_number as i64)
+    .bind(&tick.price)
     .fetch_one(connection)
     .await?;
     Ok(found)

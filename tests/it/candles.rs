@@ -25,12 +25,16 @@ const MINUTE: CandleInterval = CandleInterval::Minute;
 /// One token with one source. A price counts at its own time however late it comes: these tests may take long.
 const CONFIG: &str = "candle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[tokens]]\nsymbol = 'ETH'\n\
     [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\n\
-    address = '0x0000000000000000000000000000000000000001'\ndecimals = 8\nmax_age_ms = 86400000\n";
+    address = '0x0000000000000000000000000000000000000001'\ndecimals = 8\nmax_age_ms = 86400000\n\
+    [[sources]]\nkind = 'http'\ntoken = 'ETH'\nname = 'venue'\nurl = 'http://127.0.0.1:1/'\npointer = '/price'\n\
+    max_age_ms = 86400000\n";
 
+/// Of the feed on the chain, or of the venue.
 fn tick(price: &str, observed_at: i64, block_number: Option<u64>) -> Tick {
+    let source = block_number.map_or("venue", |_| "feed");
     Tick {
         token: "ETH".parse().unwrap(),
-        source: "feed".into(),
+        source: source.into(),
         quote: "USD".into(),
         price: price.parse().unwrap(),
         confidence: None,

@@ -53,6 +53,16 @@ fn config(max_age_ms: u64) -> PriceConfig {
     toml::from_str(&text.concat()).unwrap()
 }
 
+/// As [`config`], with a venue's feed for BTC in place of the one on the chain.
+fn venue_config() -> PriceConfig {
+    let mut config = config(LONG);
+    let text = "[[tokens]]\nsymbol = 'BTC'\n[[sources]]\nkind = 'http'\ntoken = 'BTC'\nname = 'feed'\n\
+                url = 'http://127.0.0.1:1/'\npointer = '/price'\nmax_age_ms = 3600000\n";
+    let venue: PriceConfig = toml::from_str(text).unwrap();
+    config.sources[1] = venue.sources[0].clone();
+    config
+}
+
 const LONG: u64 = 3_600_000;
 
 /// A tick observed now.
@@ -633,7 +643,7 @@ async fn a_block_given_twice_leaves_its_ticks_once() {
 async fn a_tick_of_a_feed_is_stored_with_the_price_that_it_makes() {
     let mut stage = Stage::new().await;
     let venue = Venue::new();
-    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let writer = stage.writer_of(venue_config(), Some(&venue)).await;
     let sink = venue.sink().await;
     sink.send(quote("BTC", "60000.5"));
     let (update, data) = stage.next().await;
@@ -677,7 +687,7 @@ async fn what_gathers_while_the_database_is_slow_goes_into_one_transaction() {
     const TICKS: i64 = 500;
     let mut stage = Stage::new().await;
     let venue = Venue::new();
-    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let writer = stage.writer_of(venue_config(), Some(&venue)).await;
     let sink = venue.sink().await;
 
     let mut slow = stage.store.pool().begin().await.unwrap();
@@ -724,7 +734,7 @@ async fn what_gathers_while_the_database_is_slow_goes_into_one_transaction() {
 async fn ticks_that_came_while_the_database_was_away_are_stored_when_it_is_back() {
     let mut stage = Stage::new().await;
     let venue = Venue::new();
-    let writer = stage.writer_of(config(LONG), Some(&venue)).await;
+    let writer = stage.writer_of(venue_config(), Some(&venue)).await;
     let sink = venue.sink().await;
     sink.send(quote("BTC", "60000"));
     assert_eq!(
@@ -753,9 +763,9 @@ async fn ticks_that_came_while_the_database_was_away_are_stored_when_it_is_back(
 async fn feeds_run_in_the_process_that_writes_and_what_they_told_last_is_stored_at_its_end() {
     let stage = Stage::new().await;
     let (first, second) = (Venue::new(), Venue::new());
-    let writer = stage.writer_of(config(LONG), Some(&first)).await;
+    let writer = stage.writer_of(venue_config(), Some(&first)).await;
     let sink = first.sink().await;
-    let standby = stage.writer_of(config(LONG), Some(&second)).await;
+    let standby = stage.writer_of(venue_config(), Some(&second)).await;
     sink.tell(
         &"BTC".parse().unwrap(),
         &"feed".into(),

@@ -712,7 +712,7 @@ mod tests {
         assert!(error.contains("reads the same"), "{error}");
         let error = outcome("follow_interval_ms = 1").unwrap_err();
         assert!(
-            error.contains("follow_interval_ms must be 100 to"),
+            error.starts_with("prices.follow_interval_ms: must be 100 to"),
             "{error}"
         );
     }
