@@ -161,17 +161,18 @@ pub(super) struct SourceStatus {
     last_price: Option<Decimal>,
     /// A tick older than this is not used, in ms.
     max_age_ms: u64,
-    /// How its connection stands; null for sources on a chain, and before it said anything.
+    /// How it stands, as the price writer last heard; null before it said anything.
     #[schema(required)]
     feed: Option<FeedStatus>,
 }
 
-/// How the feed of a source stood when the price writer last heard of it.
+/// How a source stood when the price writer last heard of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FeedStatus {
     /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it;
-    /// `refused`: the venue does not serve it.
+    /// `refused`: the venue does not serve it. On a chain `connecting` means that its contract has not said yet what is
+    /// needed, `live` that its logs are read, and `refused` that its contract and its configuration do not agree.
     #[schema(examples("live"))]
     state: String,
     /// What ended the last connection, or why it is refused; for people.
@@ -192,7 +193,7 @@ impl From<SourceStateRow> for FeedStatus {
 }
 
 /// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue says nothing;
-/// `refused`: its venue does not serve it.
+/// `refused`: its venue does not serve it, or its contract does not agree with its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Health {
