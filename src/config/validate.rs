@@ -270,6 +270,40 @@ mod tests {
 
     const GOOD: &str = "[database]\nurl = \"postgres://localhost/x\"\n\n[[chains]]\nchain_id = 1\nrpc_url = \"http://a\"\n";
 
+    fn shipped(name: &str, environment: &[(&str, &str)]) -> Config {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let environment = environment.iter();
+        Config::load(&Sources {
+            file: Some(file.join(name)),
+            environment: environment
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        })
+        .unwrap_or_else(|error| panic!("config/{name}: {error}"))
+    }
+
+    const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://localhost/x");
+
+    #[test]
+    fn the_examples_are_accepted() {
+        for name in ["anvil.toml", "mainnet.toml"] {
+            let config = shipped(name, &[DATABASE]);
+            assert!(!config.chains.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_default_file_says_are_the_defaults() {
+        let chain = [
+            DATABASE,
+            ("CHAINCAST__CHAINS__0__CHAIN_ID", "1"),
+            ("CHAINCAST__CHAINS__0__RPC_URL", "http://a"),
+        ];
+        let said = shipped("default.toml", &chain);
+        let meant = load(GOOD).unwrap();
+        assert_eq!(format!("{said:#?}"), format!("{meant:#?}"));
+    }
+
     #[test]
     fn a_small_file_is_enough() {
         assert_eq!(load(GOOD).unwrap().chains[0].chain_id, 1);

@@ -288,12 +288,16 @@ impl OnChainSources {
         })
     }
 
-    /// Tells how each source stands, now and whenever that changes. Only the first call counts.
+    /// Tells how each source stands whenever its contract was asked. One whose contract nobody asks here, because
+    /// another process writes its chain, is not told of. Only the first call counts.
     pub fn report_to(&self, sink: TickSink) {
-        for ((token, source), state) in self.states() {
-            sink.tell(&token, &source, state);
-        }
+        let told = sink.clone();
         self.reports.set(sink).ok();
+        for ((token, source), state) in self.states() {
+            if !matches!(state, FeedState::Connecting { .. }) {
+                told.tell(&token, &source, state);
+            }
+        }
     }
 
     /// How each source on a chain stands: refused, waiting for its contract, or read.
