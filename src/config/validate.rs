@@ -254,7 +254,10 @@ fn price_key(error: &PriceConfigError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Sources};
+    use crate::{
+        config::{Config, Sources},
+        source::price::PriceConfig,
+    };
 
     fn load(text: &str) -> Result<Config, String> {
         let file =
@@ -299,8 +302,28 @@ mod tests {
             ("CHAINCAST__CHAINS__0__CHAIN_ID", "1"),
             ("CHAINCAST__CHAINS__0__RPC_URL", "http://a"),
         ];
-        let said = shipped("default.toml", &chain);
-        let meant = load(GOOD).unwrap();
+        let mut said = shipped("default.toml", &chain);
+        let mut meant = load(GOOD).unwrap();
+        // What may be left out is shown as what is done then.
+        let [said_prices, meant_prices] = [&mut said, &mut meant].map(|config| {
+            let prices = &mut config.prices;
+            let token = toml::from_str("symbol = 'ETH'").unwrap();
+            let done = format!(
+                "{:?} {:?} {:?} {} {}",
+                prices.aggregate_rules(&token),
+                prices.publish_rules(&token),
+                prices.candle_rules(),
+                prices.tick_queue(),
+                prices.follow_interval_ms(),
+            );
+            let exchanges = std::mem::take(&mut prices.exchanges);
+            *prices = PriceConfig {
+                exchanges,
+                ..PriceConfig::default()
+            };
+            done
+        });
+        assert_eq!(said_prices, meant_prices);
         assert_eq!(format!("{said:#?}"), format!("{meant:#?}"));
     }
 

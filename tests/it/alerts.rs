@@ -377,6 +377,13 @@ async fn what_is_asked_too_often_twice_or_wrongly_is_told_by_its_code() {
             "{problem}"
         );
     }
+    for path in [ALERTS, DELIVERIES] {
+        let path = format!("{path}?limt=5");
+        let (status, problem) = alice.ask(Method::GET, &path, None).await;
+        let told = (&problem["code"], &problem["parameter"]);
+        assert_eq!(status, 400, "{problem}");
+        assert_eq!(told, (&json!("BAD_REQUEST"), &json!("limt")));
+    }
     let make = async |key: Option<&str>| {
         read(alice.send(Method::POST, ALERTS, Some(&good), key).await).await
     };

@@ -27,7 +27,7 @@ const CONFIG: &str = "candle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[token
     [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\n\
     address = '0x0000000000000000000000000000000000000001'\ndecimals = 8\nmax_age_ms = 86400000\n\
     [[sources]]\nkind = 'http'\ntoken = 'ETH'\nname = 'venue'\nurl = 'http://127.0.0.1:1/'\npointer = '/price'\n\
-    max_age_ms = 86400000\n";
+    quote = 'USD'\nmax_age_ms = 86400000\n";
 
 /// Of the feed on the chain, or of the venue.
 fn tick(price: &str, observed_at: i64, block_number: Option<u64>) -> Tick {

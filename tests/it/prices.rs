@@ -57,7 +57,7 @@ fn config(max_age_ms: u64) -> PriceConfig {
 fn venue_config() -> PriceConfig {
     let mut config = config(LONG);
     let text = "[[tokens]]\nsymbol = 'BTC'\n[[sources]]\nkind = 'http'\ntoken = 'BTC'\nname = 'feed'\n\
-                url = 'http://127.0.0.1:1/'\npointer = '/price'\nmax_age_ms = 3600000\n";
+                url = 'http://127.0.0.1:1/'\npointer = '/price'\nquote = 'USD'\nmax_age_ms = 3600000\n";
     let venue: PriceConfig = toml::from_str(text).unwrap();
     config.sources[1] = venue.sources[0].clone();
     config
