@@ -100,7 +100,17 @@ fn an_error_about_a_product_is_told_apart_from_others() {
     };
     assert_eq!(stream, "DOGE-BTC");
     assert_eq!(reason, "DOGE-BTC is not a valid product");
+    let delisted =
+        r#"{"type":"error","message":"Failed to subscribe","reason":"1INCH-USD is delisted"}"#;
+    let Said::Refused { stream, reason } = only(delisted) else {
+        panic!("{delisted}")
+    };
+    assert_eq!((&*stream, &*reason), ("1INCH-USD", "1INCH-USD is delisted"));
     for (text, expected) in [
+        (
+            r#"{"type":"error","message":"Failed to subscribe","reason":"Pre-trade checks failed"}"#,
+            "Failed to subscribe: Pre-trade checks failed",
+        ),
         (
             r#"{"type":"error","message":"Failed to subscribe","reason":"No channels provided"}"#,
             "Failed to subscribe: No channels provided",
