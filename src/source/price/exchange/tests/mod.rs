@@ -5,10 +5,13 @@ mod scenarios;
 mod stage;
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use self::stage::{Stage, eventually, soon, token};
@@ -166,6 +169,59 @@ async fn pings_are_answered_and_cost_nothing() {
     assert_eq!(stage.price().await, "T0 7");
     assert_eq!(stage.venue.seen().connections, 1);
     stage.end().await;
+}
+
+async fn keep_pinging(venue: &Venue) -> Infallible {
+    loop {
+        venue.act(&Act::Ping);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn pings_are_no_sign_of_life_of_a_venue_whose_heartbeats_are_messages() {
+    for (speaks, symbol) in [(Speaks::Coinbase, "BTC-USD"), (Speaks::Kraken, "BTC/USD")] {
+        let venue = Venue::start(speaks).await.unwrap();
+        // Nothing is answered, and so nothing beats.
+        venue.act(&Act::Hold);
+        let stage = Stage::reading(venue, speaks, &[symbol], "missed_heartbeats = 2", "");
+        soon("another connection", async {
+            tokio::select! {
+                never = keep_pinging(&stage.venue) => match never {},
+                _ = stage.venue.until(|seen| seen.connections >= 2) => {}
+            }
+        })
+        .await;
+        assert!(stage.venue.seen().pongs > 0);
+        let state = stage.state(0).unwrap();
+        let reason = state.reason().unwrap_or_default();
+        assert!(reason.contains("silent"), "{state:?}");
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_local_venue_keeps_the_limits_that_feeds_are_to_keep() {
+    use futures_util::SinkExt;
+    for (speaks, messages) in [(Speaks::Coinbase, 0), (Speaks::Binance, 6)] {
+        let venue = Venue::start(speaks).await.unwrap();
+        let connected = tokio_tungstenite::connect_async(venue.url()).await;
+        let (mut socket, _) = connected.unwrap();
+        for _ in 0..messages {
+            socket.feed(Message::text("{}")).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+        let code = soon("a close", async {
+            loop {
+                match socket.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                    Some(Ok(_)) => {}
+                    other => panic!("{speaks:?}: {other:?}"),
+                }
+            }
+        });
+        assert_eq!(code.await, 1_008, "{speaks:?}");
+    }
 }
 
 #[tokio::test]
