@@ -112,8 +112,10 @@ pub struct ChainlinkConfig {
     pub heartbeat_ms: Option<u64>,
 }
 
-/// How long a tick is used when its source does not say, in ms.
+/// How long a tick of a chain is used when its source does not say, in ms.
 pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
+/// The same of a venue, which says something every few seconds; of a document at least three of its intervals.
+pub const DEFAULT_FEED_MAX_AGE_MS: u64 = 60_000;
 /// The longest that a tick may be used: a year, in ms.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
 /// How often contracts are asked again when the configuration does not say, in ms.
@@ -158,6 +160,19 @@ impl SourceKind {
             Self::UniswapV2(pool) if pool.price == PoolPrice::Twap => "uniswap-v2-twap",
             Self::UniswapV3(pool) if pool.price == PoolPrice::Twap => "uniswap-v3-twap",
             other => other.name(),
+        }
+    }
+
+    /// How long a tick is used when its entry does not say, in ms.
+    fn default_max_age_ms(&self) -> u64 {
+        match self {
+            // What is refused when it is that old is not used for longer either.
+            Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
+            Self::UniswapV2(_) | Self::UniswapV3(_) => DEFAULT_MAX_AGE_MS,
+            Self::Http(page) => DEFAULT_FEED_MAX_AGE_MS.max(page.interval_ms.saturating_mul(3)),
+            Self::Pyth(_) | Self::Binance(_) | Self::Coinbase(_) | Self::Kraken(_) => {
+                DEFAULT_FEED_MAX_AGE_MS
+            }
         }
     }
 
@@ -206,15 +221,10 @@ impl TryFrom<Table> for SourceConfig {
             token: token.clone(),
             reason: error.message().to_owned(),
         })?;
-        // What is refused when it is that old is not used for longer either.
-        let heartbeat_ms = match &kind {
-            SourceKind::Chainlink(feed) => feed.heartbeat_ms,
-            _ => None,
-        };
         Ok(Self {
             token,
             name,
-            max_age_ms: max_age_ms.or(heartbeat_ms).unwrap_or(DEFAULT_MAX_AGE_MS),
+            max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
             kind,
         })
     }
@@ -333,6 +343,22 @@ mod tests {
         .unwrap();
         assert_eq!(&*pool.source_name(), "uniswap-v3-twap");
         assert_eq!(pool.kind.quote(), "USDC");
+    }
+
+    #[test]
+    fn a_venue_that_falls_silent_is_used_for_a_minute_and_a_document_for_three_intervals() {
+        let age = |keys: &str| {
+            let source = read(&format!("token = 'eth'\nquote = 'usd'\n{keys}"));
+            source.unwrap().max_age_ms
+        };
+        assert_eq!(age("kind = 'binance'\nsymbol = 'ETHUSD'"), 60_000);
+        assert_eq!(
+            age("kind = 'kraken'\nsymbol = 'ETH/USD'\nmax_age_ms = 7"),
+            7
+        );
+        let page = "kind = 'http'\nurl = 'http://127.0.0.1:9'\npointer = ''";
+        assert_eq!(age(page), 60_000);
+        assert_eq!(age(&format!("{page}\ninterval_ms = 100000")), 300_000);
     }
 
     #[test]
