@@ -11,8 +11,6 @@
 mod backoff;
 mod binance;
 mod book;
-#[cfg(test)]
-mod codec_tests;
 mod coinbase;
 mod config;
 mod connection;

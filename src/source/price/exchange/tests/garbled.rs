@@ -3,7 +3,7 @@
 use bigdecimal::BigDecimal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{Exchange, Said, binance::Binance, coinbase::Coinbase, kraken::Kraken};
+use super::super::{Exchange, Said, binance::Binance, coinbase::Coinbase, kraken::Kraken};
 use crate::dev::venue::{Speaks, Told};
 
 const EXCHANGES: [&dyn Exchange; 3] = [&Binance, &Coinbase, &Kraken];
