@@ -274,6 +274,30 @@ async fn a_slow_venue_is_waited_for_and_not_called_live_before_it_speaks() {
 }
 
 #[tokio::test]
+async fn connections_that_do_not_last_are_made_less_and_less_often() {
+    let venue = Venue::start(Speaks::Kraken).await.unwrap();
+    venue.act(&Act::Storm(6));
+    let config = format!(
+        "[exchanges]\nbackoff_ms = 50\nbackoff_max_ms = 400\n[[sources]]\nkind = 'kraken'\ntoken = 'T0'\n\
+         symbol = 'BTC/USD'\nquote = 'USD'\nurl = '{}'\n",
+        venue.url()
+    );
+    let config: PriceConfig = toml::from_str(&config).unwrap();
+    let (sink, _queue) = tick_queue(10);
+    let stop = CancellationToken::new();
+    let feed = feeds(&config).remove(0);
+    let began = Instant::now();
+    let running = tokio::spawn(feed.run(sink, stop.clone()));
+    let last = venue.until(|seen| seen.connections >= 7);
+    soon("the connection that lasts", last).await;
+    // Half of 50, 100, 200 and three times 400 ms at least: each was open, and none for long enough to begin anew.
+    let least = Duration::from_millis(25 + 50 + 100 + 3 * 200);
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    stop.cancel();
+    soon("the end of the feed", running).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_venue_that_is_not_there_is_told_without_its_url() {
     // The port is taken and nobody listens: no other test can come to listen there.
     let nobody = tokio::net::TcpSocket::new_v4().unwrap();
