@@ -94,25 +94,32 @@ async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Ti
     rows.iter().map(tick_of).collect()
 }
 
-/// Whether the store has a tick of the same source that is as new as this one: the same price at its time, a later
-/// time, or a later place on the chain. Another price of the same second is older: this one was read after it. False
-/// for a tick that is of no chain.
-pub async fn has_as_new(connection: &mut PgConnection, tick: &Tick) -> Result<bool, StoreError> {
+/// Whether the store has what this tick says of the end of its block: the newest of its source up to there has the same
+/// time and price, or there is one of a later block. False for a tick that is of no chain.
+///
+/// The time alone decides nothing: a proxy that goes to another aggregator may answer what is older than what the one
+/// before said last.
+pub async fn has_said(connection: &mut PgConnection, tick: &Tick) -> Result<bool, StoreError> {
     let Some(origin) = &tick.origin else {
         return Ok(false);
     };
     let observed_at = super::prices::moment(tick.observed_at, "tick", &tick.token)?;
     let found = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3
-                 AND (observed_at > $4 OR (observed_at = $4 AND price = $6)))
-             OR EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number > $5)",
+        "SELECT EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number > $4)
+             OR EXISTS (
+                 SELECT FROM (
+                     SELECT observed_at, price FROM ticks
+                     WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number <= $4
+                     ORDER BY block_number DESC NULLS LAST, log_index DESC NULLS LAST, observed_at DESC, id DESC
+                     LIMIT 1) newest
+                 WHERE newest.observed_at = $5 AND newest.price = $6)",
     )
     .bind(tick.token.as_str())
     .bind(&*tick.source)
     .bind(origin.chain_id as i64)
-    .bind(observed_at)
     .bind(origin.block_number as i64)
-    .bind(&tick.price)
+    .bind(observed_at)
+    .bind(tick.price.clone())
     .fetch_one(connection)
     .await?;
     Ok(found)

@@ -45,10 +45,19 @@ fn files(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// A source without the tests that stand in it; a mere mention of tests in another file ends nothing.
+fn product(source: &str) -> &str {
+    let mut tests = source.match_indices("#[cfg(test)]");
+    let inline = tests.find(|(at, _)| {
+        let behind = source[*at..].lines().nth(1);
+        behind.is_some_and(|line| line.ends_with("mod tests {"))
+    });
+    inline.map_or(source, |(at, _)| &source[..at])
+}
+
 /// The words of a source that are neither in a comment nor in its tests.
 fn words(source: &str) -> impl Iterator<Item = &str> {
-    let product = source.split("#[cfg(test)]").next().unwrap_or_default();
-    product
+    product(source)
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default())
         .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
@@ -56,8 +65,7 @@ fn words(source: &str) -> impl Iterator<Item = &str> {
 
 /// Numbers such as `0.5`, outside of texts.
 fn has_literal(source: &str) -> bool {
-    let product = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let code = product
+    let code = product(source)
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default());
     code.filter(|line| !line.contains('"')).any(|line| {
@@ -95,5 +103,7 @@ fn the_scan_sees_a_float() {
     assert!(words("let x = price.to_f64();").any(|word| FLOATS.contains(&word)));
     assert!(words("let x = 3 as f32;").any(|word| FLOATS.contains(&word)));
     assert!(!words("// as f64\nage.as_secs_f64()").any(|word| FLOATS.contains(&word)));
+    assert!(has_literal("#[cfg(test)]\nmod tests;\nlet x = 0.5;"));
+    assert!(!has_literal("#[cfg(test)]\nmod tests {\nlet x = 0.5;"));
     assert!(has_literal("let x = 0.5;") && !has_literal("pair.0.price; // 0.5"));
 }

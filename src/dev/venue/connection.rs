@@ -1,13 +1,16 @@
 //! One connection of a client.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
     sync::mpsc::UnboundedReceiver,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -25,7 +28,30 @@ use super::{
 /// The header of a text frame of 256 bytes, and the first two of them.
 const HALF_A_FRAME: [u8; 6] = [0x81, 126, 1, 0, b'{', b'"'];
 
+/// Coinbase closes a connection that asked for nothing within this time.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// Messages that Binance takes in a second, pongs included; it closes a connection that sends more.
+const MOST_A_SECOND: usize = 5;
+
 type Socket = WebSocketStream<TcpStream>;
+
+/// What a client sent in the last second.
+#[derive(Default)]
+struct Sent(VecDeque<Instant>);
+
+impl Sent {
+    /// One more; whether it is too many for this venue.
+    fn is_too_much(&mut self, speaks: Speaks) -> bool {
+        let now = Instant::now();
+        self.0.push_back(now);
+        while let Some(first) = self.0.front()
+            && now.duration_since(*first) >= Duration::from_secs(1)
+        {
+            self.0.pop_front();
+        }
+        speaks == Speaks::Binance && self.0.len() > MOST_A_SECOND
+    }
+}
 
 /// Serves until the client goes, or an act ends it. `number` counts the connections of the venue.
 pub(super) async fn serve(
@@ -38,6 +64,9 @@ pub(super) async fn serve(
     let mut held = shared.held.subscribe();
     let mut waiting = Vec::new();
     let mut streams = BTreeSet::new();
+    let mut sent = Sent::default();
+    let mut asked = false;
+    let mut patience = Box::pin(sleep(ASK_WITHIN));
     let mut beat = interval(match speaks {
         Speaks::Binance => Duration::from_secs(20),
         Speaks::Coinbase | Speaks::Kraken => Duration::from_secs(1),
@@ -53,11 +82,18 @@ pub(super) async fn serve(
             received = socket.next() => match received {
                 Some(Ok(Message::Text(text))) => {
                     note(shared, text.as_str());
+                    if sent.is_too_much(speaks) {
+                        return close(socket, CloseCode::Policy, "too many messages").await;
+                    }
+                    asked = true;
                     waiting.push(text.as_str().to_owned());
                     Ok(())
                 }
                 Some(Ok(Message::Pong(_))) => {
                     shared.seen.send_modify(|seen| seen.pongs += 1);
+                    if sent.is_too_much(speaks) {
+                        return close(socket, CloseCode::Policy, "too many messages").await;
+                    }
                     Ok(())
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -80,9 +116,7 @@ pub(super) async fn serve(
                     return;
                 }
                 Some(Order::Close) => {
-                    let frame = CloseFrame { code: CloseCode::Away, reason: "going away".into() };
-                    socket.close(Some(frame)).await.ok();
-                    return;
+                    return close(socket, CloseCode::Away, "going away").await;
                 }
                 Some(Order::Stall) => {
                     // It still notices when the client goes.
@@ -91,6 +125,9 @@ pub(super) async fn serve(
                 }
                 None => return,
             },
+            () = &mut patience, if speaks == Speaks::Coinbase && !asked => {
+                return close(socket, CloseCode::Policy, "nothing was asked for").await;
+            }
             _ = held.changed() => Ok(()),
             _ = beat.tick() => match streams.first() {
                 None => Ok(()),
@@ -155,6 +192,11 @@ async fn answer(
         }
     });
     Ok(())
+}
+
+async fn close(mut socket: Socket, code: CloseCode, reason: &'static str) {
+    let reason = reason.into();
+    socket.close(Some(CloseFrame { code, reason })).await.ok();
 }
 
 fn note(shared: &Shared, text: &str) {

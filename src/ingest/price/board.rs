@@ -241,7 +241,8 @@ impl Board {
 
     /// Computes a token's rate anew; whether it changed but for its time.
     fn rate(&mut self, place: usize, now_ms: i64) -> bool {
-        let entry = &self.entries[place];
+        let entry = &mut self.entries[place];
+        entry.bound_times(now_ms);
         let ticks = entry.ticks(|source| source.nearer);
         let rate = usd_rate(&entry.token, &ticks, &self.rates, &entry.rules, now_ms);
         let name = entry.name.clone();
@@ -257,6 +258,7 @@ impl Board {
     /// Computes a token's price; returned when it is to be announced.
     fn price(&mut self, place: usize, now_ms: i64) -> Option<Price> {
         let entry = &mut self.entries[place];
+        entry.bound_times(now_ms);
         let last = entry.said.as_ref().map(|said| &said.price);
         let ticks = entry.ticks(|_| true);
         let price = aggregate(
@@ -309,6 +311,18 @@ impl Entry {
         self.sources
             .iter()
             .position(|source| source.name == tick.source && source.quote == tick.quote)
+    }
+
+    /// A tick of a feed was taken at its arrival at the latest. When it is of the future all the same, our clock was set
+    /// back since: it counts as of now, so that it stays neither fresh nor the newest until the clock is there again.
+    fn bound_times(&mut self, now_ms: i64) {
+        let ticks = self
+            .sources
+            .iter_mut()
+            .filter_map(|source| source.latest.as_mut());
+        for tick in ticks.filter(|tick| tick.origin.is_none()) {
+            tick.observed_at = tick.observed_at.min(now_ms);
+        }
     }
 
     fn ticks(&self, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {

@@ -212,12 +212,63 @@ fn of_two_ticks_of_one_time_off_the_chains_the_later_counts() {
         ..tick("BTC", "feed", "USD", price, (1, 0))
     };
     board.take(&[at("1"), at("2")]);
-    assert_eq!(announce(&mut board, NOW), [said("BTC", "2")]);
+    assert_eq!(announce(&mut board, NOW + 1_000), [said("BTC", "2")]);
     let earlier = Tick {
         observed_at: NOW,
         ..at("3")
     };
     assert!(board.take(&[earlier]).is_empty());
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_tick_of_a_feed_for_longer() {
+    let mut board = board();
+    let at = |price, observed_at| Tick {
+        origin: None,
+        observed_at,
+        ..tick("BTC", "feed", "USD", price, (0, 0))
+    };
+    let hour = 3_600_000;
+    assert_eq!(
+        after(&mut board, at("1", NOW + hour), NOW + hour),
+        [said("BTC", "1")]
+    );
+    // An hour back: what comes now is newer, though its time is not.
+    assert!(announce(&mut board, NOW).is_empty());
+    assert_eq!(
+        after(&mut board, at("2", NOW + 1), NOW + 1),
+        [said("BTC", "2")]
+    );
+    // And when nothing comes, it grows old from there.
+    let stale = board.evaluate_all(NOW + 1 + 60_001);
+    assert_eq!(stale[0].status, PriceStatus::Stale);
+}
+
+#[test]
+fn a_source_that_becomes_an_outlier_is_announced_though_price_and_status_stay() {
+    let mut text = "publish_bps = 100\n[[tokens]]\nsymbol = 'BTC'\n".to_owned();
+    for (at, name) in ["a", "b", "c"].iter().enumerate() {
+        text += &format!(
+            "[[sources]]\nkind = 'chainlink'\ntoken = 'BTC'\nname = '{name}'\ndecimals = 8\nmax_age_ms = 60000\n\
+             address = '0x{:040x}'\n",
+            at + 1
+        );
+    }
+    let mut board = Board::new(&toml::from_str(&text).unwrap());
+    board.take(&[
+        tick("BTC", "a", "USD", "100", (1, 0)),
+        tick("BTC", "b", "USD", "100", (1, 1)),
+        tick("BTC", "c", "USD", "100.5", (1, 2)),
+    ]);
+    assert_eq!(announce(&mut board, NOW), [said("BTC", "100")]);
+    for (price, used) in [("200", 2), ("100.5", 3)] {
+        let affected = board.take(&[tick("BTC", "c", "USD", price, (used, 0))]);
+        let news = board.evaluate(affected, NOW);
+        assert_eq!(news.len(), 1, "{price}");
+        assert_eq!(news[0].status, PriceStatus::Ok);
+        assert_eq!(news[0].sources.len() as u64, used, "{price}");
+        assert_eq!(commit(&mut board, news, NOW), [said("BTC", "100")]);
+    }
 }
 
 #[test]

@@ -243,5 +243,8 @@ fn detail(quote: &Quote<'_>) -> PriceDetail {
 }
 
 #[cfg(test)]
+#[path = "aggregate_property_tests.rs"]
+mod property_tests;
+#[cfg(test)]
 #[path = "aggregate_tests.rs"]
 mod tests;

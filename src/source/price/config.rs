@@ -112,8 +112,10 @@ pub struct ChainlinkConfig {
     pub heartbeat_ms: Option<u64>,
 }
 
-/// How long a tick is used when its source does not say, in ms.
+/// How long a tick of a chain is used when its source does not say, in ms.
 pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
+/// The same of a venue, which says something every few seconds; of a document at least three of its intervals.
+pub const DEFAULT_FEED_MAX_AGE_MS: u64 = 60_000;
 /// The longest that a tick may be used: a year, in ms.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
 /// How often contracts are asked again when the configuration does not say, in ms.
@@ -158,6 +160,19 @@ impl SourceKind {
             Self::UniswapV2(pool) if pool.price == PoolPrice::Twap => "uniswap-v2-twap",
             Self::UniswapV3(pool) if pool.price == PoolPrice::Twap => "uniswap-v3-twap",
             other => other.name(),
+        }
+    }
+
+    /// How long a tick is used when its entry does not say, in ms.
+    fn default_max_age_ms(&self) -> u64 {
+        match self {
+            // What is refused when it is that old is not used for longer either.
+            Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
+            Self::UniswapV2(_) | Self::UniswapV3(_) => DEFAULT_MAX_AGE_MS,
+            Self::Http(page) => DEFAULT_FEED_MAX_AGE_MS.max(page.interval_ms.saturating_mul(3)),
+            Self::Pyth(_) | Self::Binance(_) | Self::Coinbase(_) | Self::Kraken(_) => {
+                DEFAULT_FEED_MAX_AGE_MS
+            }
         }
     }
 
@@ -206,15 +221,10 @@ impl TryFrom<Table> for SourceConfig {
             token: token.clone(),
             reason: error.message().to_owned(),
         })?;
-        // What is refused when it is that old is not used for longer either.
-        let heartbeat_ms = match &kind {
-            SourceKind::Chainlink(feed) => feed.heartbeat_ms,
-            _ => None,
-        };
         Ok(Self {
             token,
             name,
-            max_age_ms: max_age_ms.or(heartbeat_ms).unwrap_or(DEFAULT_MAX_AGE_MS),
+            max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
             kind,
         })
     }
@@ -283,94 +293,5 @@ pub(super) fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FEED: &str = "kind = 'chainlink'\ntoken = 'eth'\n\
-        address = '0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419'\n";
-    const PAIR: &str = "kind = 'uniswap-v2'\ntoken = 'eth'\n\
-        address = '0xB4e16d0168e52d35CaCD2c6185b44281Ec28C9Dc'\nbase = 1\nbase_decimals = 18\n\
-        quote_decimals = 6\nquote = 'usd'\n";
-
-    fn read(text: &str) -> Result<SourceConfig, String> {
-        toml::from_str(text).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn each_kind_reads_its_own_keys_and_defaults() {
-        let feed = read(&format!("{FEED}decimals = 8")).unwrap();
-        assert_eq!(feed.token.as_str(), "ETH");
-        assert_eq!(&*feed.source_name(), "chainlink");
-        assert_eq!(feed.max_age_ms, DEFAULT_MAX_AGE_MS);
-        assert!(matches!(
-            feed.kind,
-            SourceKind::Chainlink(ChainlinkConfig {
-                decimals: Some(8),
-                ..
-            })
-        ));
-
-        let pair = read(&format!(
-            "{PAIR}name = 'pool'\nmax_age_ms = 5\nchain_id = 10"
-        ))
-        .unwrap();
-        assert_eq!(&*pair.source_name(), "pool");
-        assert_eq!(pair.kind.quote(), "USD");
-        assert_eq!(pair.kind.contract().unwrap().0, Some(10));
-        assert_eq!(pair.max_age_ms, 5);
-    }
-
-    #[test]
-    fn what_a_contract_can_be_asked_may_be_left_out() {
-        let feed = read(&format!("{FEED}heartbeat_ms = 4000000")).unwrap();
-        assert_eq!(feed.max_age_ms, 4_000_000);
-        let feed = read(&format!("{FEED}heartbeat_ms = 4000000\nmax_age_ms = 7")).unwrap();
-        assert_eq!(feed.max_age_ms, 7);
-        let pool = read(
-            "kind = 'uniswap-v3'\ntoken = 'eth'\nquote = 'usdc'\nprice = 'twap'\ntwap_seconds = 300\n\
-             address = '0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640'",
-        )
-        .unwrap();
-        assert_eq!(&*pool.source_name(), "uniswap-v3-twap");
-        assert_eq!(pool.kind.quote(), "USDC");
-    }
-
-    #[test]
-    fn a_missing_key_is_named_with_its_kind() {
-        let error = read("kind = 'chainlink'\ntoken = 'eth'").unwrap_err();
-        assert!(
-            error.contains("a chainlink source of ETH: missing field `address`"),
-            "{error}"
-        );
-        let error = read(&PAIR.replace("quote = 'usd'\n", "")).unwrap_err();
-        assert!(
-            error.contains("a uniswap-v2 source of ETH: missing field `quote`"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_key_of_another_kind_is_refused_by_name() {
-        let error = read(&format!("{FEED}decimals = 8\nquote = 'USD'")).unwrap_err();
-        assert!(
-            error.contains("a chainlink source of ETH: unknown field `quote`"),
-            "{error}"
-        );
-        let error = read(&format!("{PAIR}decimals = 8")).unwrap_err();
-        assert!(
-            error.contains("a uniswap-v2 source of ETH: unknown field `decimals`"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn an_unknown_key_and_an_unknown_kind_are_refused_with_what_is_known() {
-        let error = read(&format!("{FEED}decimals = 8\nadress = 1")).unwrap_err();
-        assert!(error.contains("unknown field `adress`"), "{error}");
-        let error = read(&FEED.replace("chainlink", "chainlnk")).unwrap_err();
-        assert!(
-            error.contains("chainlnk") && error.contains("uniswap-v2"),
-            "{error}"
-        );
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -33,8 +33,8 @@ mod web;
 pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
 pub use config::{
-    ChainlinkConfig, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig,
-    SourceConfig, SourceKeysError, SourceKind, TokenConfig,
+    ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS,
+    MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKeysError, SourceKind, TokenConfig,
 };
 pub use contract_facts::{ContractFacts, Question};
 pub use decimal::SIGNIFICANT_DIGITS;

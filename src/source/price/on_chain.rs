@@ -248,11 +248,11 @@ impl OnChainSources {
             .collect()
     }
 
-    /// Whether a source on a chain still waits for what its contract says.
+    /// Whether a source on a chain still waits for what its contract says, or for the answer of its next aggregator.
     pub fn is_waiting(&self, chain_id: ChainId) -> bool {
         let standings = self.standings.lock();
         let mut both = self.sources.iter().zip(standings.iter());
-        both.any(|(source, standing)| source.chain_id == chain_id && standing.is_unknown())
+        both.any(|(source, standing)| source.chain_id == chain_id && standing.is_waiting())
     }
 
     /// Takes in what a contract said at a block; from now on its logs are read accordingly. Returns the answer that
@@ -277,7 +277,7 @@ impl OnChainSources {
             _ => None,
         };
         if round.is_some() {
-            standing.wants_answer = false;
+            standing.answered();
         }
         self.routes
             .store(Arc::new(routes(&self.sources, &standings)));

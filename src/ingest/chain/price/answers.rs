@@ -1,4 +1,5 @@
-//! Answers of feeds that were read from contracts, so that a price is there before the next one is given.
+//! Answers of feeds that were read from contracts, so that a price is there before the next one is given, and is that of
+//! the aggregator which the proxy has now.
 //!
 //! Each waits until its block is indexed, and becomes a tick of that block's end. One whose block is not of the
 //! indexed branch is left out, and its contract is asked again at the next turn.
@@ -75,7 +76,7 @@ impl Session<'_> {
                 let Some(Ok(tick)) = sources.first_tick(answer, timestamp) else {
                     continue;
                 };
-                if !ticks::has_as_new(&mut transaction, &tick).await? {
+                if !ticks::has_said(&mut transaction, &tick).await? {
                     stored.push(tick);
                 }
             }

@@ -199,6 +199,38 @@ async fn a_proxy_is_followed_to_its_next_aggregator_and_its_answer_is_there_at_o
 }
 
 #[tokio::test]
+async fn what_the_proxy_answers_counts_though_another_aggregator_said_something_later() {
+    let stage = Stage::new().await;
+    let old = feed(&stage, usd(2_000)).await;
+    let new = feed(&stage, usd(2_500)).await;
+    let proxy = create(&stage, PROXY, (old,).abi_encode_params()).await;
+    let text = format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{proxy}'"
+    );
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_last(&stage, "chainlink", "2000").await;
+    answer(&stage, old, usd(2_100)).await;
+    until_last(&stage, "chainlink", "2100").await;
+    running.stop().await;
+
+    // The proxy changes while nobody looks, and its aggregator says nothing since. What the one before says afterwards
+    // is nobody's.
+    perform(&stage, proxy, &Contracts::changeCall { aggregator: new }).await;
+    answer(&stage, old, usd(9_999)).await;
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    let before = until_last(&stage, "chainlink", "2500").await;
+    assert!(!before.contains(&"9999".to_owned()), "{before:?}");
+
+    // Back to the first, which said something before the other did.
+    answer(&stage, new, usd(3_100)).await;
+    until_last(&stage, "chainlink", "3100").await;
+    perform(&stage, proxy, &Contracts::changeCall { aggregator: old }).await;
+    until_last(&stage, "chainlink", "9999").await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_restart_does_not_store_an_answer_again() {
     let stage = Stage::new().await;
     let feed = feed(&stage, usd(2_000)).await;

@@ -151,3 +151,71 @@ fn what_is_no_message_is_told_and_nothing_more() {
         assert_eq!(only(text), Said::Alive, "{text}");
     }
 }
+
+/// The other streams of the document, as it shows their payloads. None is asked for, and none is a price here.
+const OTHERS: [(&str, &str); 9] = [
+    (
+        "bnbbtc@aggTrade",
+        r#"{"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,"T":1672515782136,"m":true,"M":true}"#,
+    ),
+    (
+        "bnbbtc@kline_1m",
+        r#"{"e":"kline","E":1672515782136,"s":"BNBBTC","k":{"t":1672515780000,"T":1672515839999,"s":"BNBBTC","i":"1m","f":100,"L":200,"o":"0.0010","c":"0.0020","h":"0.0025","l":"0.0015","v":"1000","n":100,"x":false,"q":"1.0000","V":"500","Q":"0.500","B":"123456"}}"#,
+    ),
+    (
+        "bnbbtc@miniTicker",
+        r#"{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18"}"#,
+    ),
+    (
+        "!miniTicker@arr",
+        r#"[{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18"}]"#,
+    ),
+    (
+        "bnbbtc@ticker",
+        r#"{"e":"24hrTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","w":"0.0018","x":"0.0009","c":"0.0025","Q":"10","b":"0.0024","B":"10","a":"0.0026","A":"100","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18","O":0,"C":86400000,"F":0,"L":18150,"n":18151}"#,
+    ),
+    (
+        "bnbbtc@ticker_1h",
+        r#"{"e":"1hTicker","E":1672515782136,"s":"BNBBTC","p":"0.0015","P":"250.00","o":"0.0010","h":"0.0025","l":"0.0010","c":"0.0025","w":"0.0018","v":"10000","q":"18","O":0,"C":1675216573749,"F":0,"L":18150,"n":18151}"#,
+    ),
+    (
+        "btcusdt@avgPrice",
+        r#"{"e":"avgPrice","E":1693907033000,"s":"BTCUSDT","i":"5m","w":"25776.86000000","T":1693907032213}"#,
+    ),
+    (
+        "bnbbtc@depth5",
+        r#"{"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[["0.0026","100"]]}"#,
+    ),
+    (
+        "bnbbtc@depth",
+        r#"{"e":"depthUpdate","E":1672515782136,"s":"BNBBTC","U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"]]}"#,
+    ),
+];
+
+#[test]
+fn streams_that_nobody_asked_for_are_no_prices_whatever_their_shape() {
+    for (stream, payload) in OTHERS {
+        let combined = format!(r#"{{"stream":"{stream}","data":{payload}}}"#);
+        assert_eq!(fault(&combined).reason(), "unknown_symbol", "{combined}");
+        // The payload of one stream under the name of another.
+        for name in ["bnbbtc@bookTicker", "bnbbtc@trade"] {
+            let mixed = format!(r#"{{"stream":"{name}","data":{payload}}}"#);
+            assert_eq!(fault(&mixed).reason(), "malformed", "{mixed}");
+        }
+    }
+    // As they come where streams are not combined.
+    for (_, payload) in OTHERS {
+        let heard = said(payload);
+        assert!(
+            matches!(heard.as_slice(), [Said::Alive | Said::Unreadable(_)]),
+            "{payload}: {heard:?}"
+        );
+    }
+    // Answers to methods that are not used.
+    for answer in [
+        r#"{"result":["btcusdt@aggTrade"],"id":3}"#,
+        r#"{"result":true,"id":5}"#,
+    ] {
+        assert_eq!(only(answer), Said::Accepted, "{answer}");
+    }
+}

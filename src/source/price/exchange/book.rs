@@ -21,6 +21,8 @@ use crate::model::Tick;
 
 /// At most one log line a kind of fault in this time; the metric counts them all.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+/// So many messages in a row that are older by the venue's numbers are none that came late: it numbers anew.
+const MOST_BEHIND: u32 = 16;
 
 pub(in super::super) struct Book {
     feed: String,
@@ -43,6 +45,8 @@ struct Stream {
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Heard {
     order: Option<u64>,
+    /// Messages in a row whose number is below `order`.
+    behind: u32,
     ticked: bool,
     pub(in super::super) refused: bool,
 }
@@ -92,7 +96,8 @@ impl Book {
     /// A price that was heard: a tick for each reader, or a refusal.
     ///
     /// Nothing was observed after it was heard, so a venue whose clock runs ahead counts as of now. What is older than
-    /// the newest of its stream is left out: by the venue's own order on one connection, by time in any case.
+    /// the newest of its stream is left out: by the venue's own order on one connection, by time in any case. One
+    /// number that is far too high, or a venue that begins to count anew, silences a stream for a few messages only.
     pub(in super::super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
         let Some(at) = self.find(&quote.stream) else {
             let fault = PriceFault::UnknownSymbol(quote.stream.chars().take(64).collect());
@@ -104,11 +109,17 @@ impl Book {
         }
         let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
         let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
+        heard.behind = if disordered {
+            heard.behind.saturating_add(1)
+        } else {
+            0
+        };
         // A time that is ours says nothing about order: our clock may be set back.
         let late = quote.observed_at.is_some() && observed_at < stream.newest;
-        if disordered || late {
+        if late || (disordered && heard.behind < MOST_BEHIND) {
             return self.refuse(&quote.stream, &PriceFault::Older);
         }
+        heard.behind = 0;
         heard.order = quote.order;
         heard.ticked = true;
         stream.newest = observed_at;

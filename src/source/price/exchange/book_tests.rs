@@ -130,6 +130,31 @@ async fn older_ticks_are_left_out_by_order_and_by_time_and_a_new_connection_coun
     );
 }
 
+#[tokio::test]
+async fn a_venue_that_numbers_anew_is_heard_again_after_a_few_messages() {
+    let (mut book, _, mut queue) = stage();
+    let mut heard = vec![Heard::default(); 2];
+    let mut take = |price: &str, order| {
+        book.quote(quote("ETH-USD", price, None, Some(order)), &mut heard, NOW);
+    };
+    take("1", u64::MAX);
+    for number in 1..16 {
+        take("2", number);
+    }
+    // Another message in order, and the count begins anew.
+    take("3", u64::MAX);
+    for number in 1..=16 {
+        take("4", number);
+    }
+    // By the new numbers.
+    take("5", 17);
+    take("6", 16);
+    assert_eq!(
+        ticks_of(&mut queue).await,
+        ["ETH 1 0", "ETH 3 0", "ETH 4 0", "ETH 5 0"]
+    );
+}
+
 #[test]
 fn what_gave_no_tick_is_counted_by_its_reason() {
     let recorder = PrometheusBuilder::new().build_recorder();

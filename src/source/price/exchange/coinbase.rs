@@ -18,9 +18,6 @@ use super::{
 
 pub(super) struct Coinbase;
 
-/// What the venue says of a product that it does not trade, behind the product's name.
-const NOT_A_PRODUCT: &str = " is not a valid product";
-
 /// Every message there is; messages of other types are to be ignored.
 #[derive(Deserialize)]
 struct Frame<'a> {
@@ -124,12 +121,12 @@ fn ticker(frame: Frame<'_>) -> Said<'_> {
 fn refusal(frame: Frame<'_>) -> Said<'_> {
     let words = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().trim().to_owned();
     let (message, reason) = (words(&frame.message), words(&frame.reason));
-    match reason.strip_suffix(NOT_A_PRODUCT) {
-        Some(product) if !product.is_empty() => Said::Refused {
+    match refused_product(&reason) {
+        Some(product) => Said::Refused {
             stream: product.to_owned().into(),
             reason,
         },
-        _ => Said::Rejected {
+        None => Said::Rejected {
             reason: match (message.as_str(), reason.as_str()) {
                 ("", "") => "an error without words".to_owned(),
                 (only, "") | ("", only) => only.to_owned(),
@@ -137,6 +134,18 @@ fn refusal(frame: Frame<'_>) -> Said<'_> {
             },
         },
     }
+}
+
+/// The product that a refusal is about, as in `ETH-XYZ is not a valid product`: its first word, when that is written as
+/// products are. What the venue says behind it, that the product is delisted or whatever else, costs that product alone.
+fn refused_product(reason: &str) -> Option<&str> {
+    let (product, _) = reason.split_once(' ')?;
+    let (base, quote) = product.split_once('-')?;
+    let is_word = |text: &str| {
+        let mut bytes = text.bytes();
+        !text.is_empty() && bytes.all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    };
+    (is_word(base) && is_word(quote)).then_some(product)
 }
 
 #[cfg(test)]

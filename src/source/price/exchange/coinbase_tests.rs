@@ -87,6 +87,16 @@ fn heartbeats_and_types_that_are_new_are_signs_of_life() {
         r#"{"type":"status","products":[],"currencies":[]}"#,
         r#"{"type":"last_match","trade_id":10,"sequence":50,"product_id":"BTC-USD","size":"5.23512","price":"400.23"}"#,
         r#"{"type":"something_new"}"#,
+        r#"{"type":"auction","product_id":"LTC-USD","sequence":3262786978,"auction_state":"collection","best_bid_price":"333.98","best_bid_size":"4.39088265","best_ask_price":"333.99","best_ask_size":"25.23542881","open_price":"333.99","open_size":"0.193","can_open":"yes","timestamp":"2015-11-14T20:46:03.511254Z"}"#,
+        r#"{"type":"snapshot","product_id":"BTC-USD","bids":[["10101.10","0.45054140"]],"asks":[["10102.55","0.57753524"]]}"#,
+        r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","22356.270000","0.00000000"]],"time":"2022-08-04T15:25:05.010758Z"}"#,
+        r#"{"type":"received","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,"order_id":"d50ec984-77a8-460a-b958-66f114b0de9b","size":"1.34","price":"502.1","side":"buy","order_type":"limit"}"#,
+        r#"{"type":"open","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,"order_id":"d50ec984-77a8-460a-b958-66f114b0de9b","price":"200.2","remaining_size":"1.00","side":"sell"}"#,
+        r#"{"type":"done","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,"price":"200.2","order_id":"d50ec984-77a8-460a-b958-66f114b0de9b","reason":"filled","side":"sell","remaining_size":"0"}"#,
+        r#"{"type":"match","trade_id":10,"sequence":50,"maker_order_id":"ac928c66","taker_order_id":"132fb6ae","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","size":"5.23512","price":"400.23","side":"sell"}"#,
+        r#"{"type":"change","reason":"STP","time":"2014-11-07T08:19:27.028459Z","sequence":80,"order_id":"ac928c66","side":"sell","product_id":"BTC-USD","old_size":"12.234412","new_size":"5.23512","price":"400.23"}"#,
+        r#"{"type":"activate","product_id":"test-product","timestamp":"1483736448.299000","user_id":"12","order_id":"7b52009b","stop_type":"entry","side":"buy","stop_price":"80","size":"2","funds":"50","private":true}"#,
+        r#"{"type":"balance","account_id":"d50ec984","currency":"USD","holds":"1000.23","available":"102030.99","updated":"2023-10-10T20:42:27.265Z","timestamp":"2023-10-10T20:42:29.265Z"}"#,
     ] {
         assert_eq!(only(text), Said::Alive, "{text}");
     }
@@ -100,7 +110,17 @@ fn an_error_about_a_product_is_told_apart_from_others() {
     };
     assert_eq!(stream, "DOGE-BTC");
     assert_eq!(reason, "DOGE-BTC is not a valid product");
+    let delisted =
+        r#"{"type":"error","message":"Failed to subscribe","reason":"1INCH-USD is delisted"}"#;
+    let Said::Refused { stream, reason } = only(delisted) else {
+        panic!("{delisted}")
+    };
+    assert_eq!((&*stream, &*reason), ("1INCH-USD", "1INCH-USD is delisted"));
     for (text, expected) in [
+        (
+            r#"{"type":"error","message":"Failed to subscribe","reason":"Pre-trade checks failed"}"#,
+            "Failed to subscribe: Pre-trade checks failed",
+        ),
         (
             r#"{"type":"error","message":"Failed to subscribe","reason":"No channels provided"}"#,
             "Failed to subscribe: No channels provided",

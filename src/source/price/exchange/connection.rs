@@ -21,6 +21,8 @@ use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard};
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// Pings that are read over on a connection that was silent for too long.
+const MOST_PINGS: usize = 64;
 /// Shown of a venue's words, in characters.
 const SHOWN: usize = 200;
 
@@ -257,15 +259,7 @@ impl Connection {
     async fn due(&mut self) -> Option<Step> {
         let now = Instant::now();
         if now >= self.last_heard + self.patience {
-            // It may be this process that was asleep: what lies in the socket was said in time.
-            return match self.socket.next().now_or_never() {
-                Some(received) => {
-                    let step = self.received(received);
-                    self.set_timer();
-                    step
-                }
-                None => Some(Step::Ended(Ended::Silent(self.patience))),
-            };
+            return self.overdue();
         }
         if let (Some(at), Some((every, text))) = (self.keepalive_at, self.limits.keepalive)
             && now >= at
@@ -288,6 +282,23 @@ impl Connection {
         };
         self.set_timer();
         step
+    }
+
+    /// Nothing was heard for too long. It may be this process that was asleep: what lies in the socket was said in time.
+    /// A flood of pings where they are no sign of life is none.
+    fn overdue(&mut self) -> Option<Step> {
+        let last_heard = self.last_heard;
+        for _ in 0..MOST_PINGS {
+            let Some(received) = self.socket.next().now_or_never() else {
+                break;
+            };
+            let step = self.received(received);
+            if step.is_some() || self.last_heard > last_heard {
+                self.set_timer();
+                return step;
+            }
+        }
+        Some(Step::Ended(Ended::Silent(self.patience)))
     }
 
     fn set_timer(&mut self) {

@@ -25,8 +25,9 @@ pub(super) struct Kraken;
 struct Frame<'a> {
     #[serde(borrow)]
     channel: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    data: Vec<&'a RawValue>,
+    /// A list where it is of use here; other channels have objects.
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<Text<'a>>,
     success: Option<bool>,
@@ -89,11 +90,16 @@ impl Exchange for Kraken {
             Ok(frame) => frame,
             Err(error) => return say(Said::Unreadable(error.to_string())),
         };
-        match frame.channel.as_deref() {
-            Some("ticker") => frame.data.into_iter().for_each(|item| say(ticker(item))),
-            Some("status") => frame.data.into_iter().for_each(|item| say(status(item))),
-            Some(_) => say(Said::Alive),
-            None => say(answer(frame)),
+        let read: fn(&'a RawValue) -> Said<'a> = match frame.channel.as_deref() {
+            Some("ticker") => ticker,
+            Some("status") => status,
+            Some(_) => return say(Said::Alive),
+            None => return say(answer(frame)),
+        };
+        let items = frame.data.map_or("[]", RawValue::get);
+        match serde_json::from_str::<Vec<&'a RawValue>>(items) {
+            Ok(items) => items.into_iter().for_each(|item| say(read(item))),
+            Err(error) => say(Said::Unreadable(error.to_string())),
         }
     }
 }

@@ -107,6 +107,7 @@ fn a_refusal_of_no_symbol_is_of_the_connection() {
         r#"{"error":"Malformed request","method":"subscribe","success":false}"#,
         r#"{"Error":"Exceeded msg rate"}"#,
         r#"{"method":"subscribe","success":false}"#,
+        r#"{"error":"Event(s) not found","success":false}"#,
     ] {
         assert!(matches!(only(text), Said::Rejected { .. }), "{text}");
     }
@@ -119,7 +120,12 @@ fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
     for text in [
         r#"{"channel":"heartbeat"}"#,
         r#"{"method":"pong","req_id":101,"time_in":"2023-09-24T14:10:23.799685Z","time_out":"2023-09-24T14:10:23.799703Z"}"#,
-        r#"{"channel":"instrument","type":"update","data":[]}"#,
+        r#"{"channel":"instrument","type":"snapshot","data":{"assets":[{"id":"USD","status":"enabled","precision":4}],"pairs":[{"symbol":"EUR/USD","base":"EUR","quote":"USD","status":"online","price_increment":0.00001}]}}"#,
+        r#"{"channel":"book","type":"snapshot","data":[{"symbol":"MATIC/USD","bids":[{"price":0.5666,"qty":4831.75496356}],"asks":[{"price":0.5668,"qty":4410.79769741}],"checksum":2439117997}]}"#,
+        r#"{"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}"#,
+        r#"{"channel":"ohlc","type":"update","timestamp":"2023-10-04T16:26:30.524394914Z","data":[{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"trades":12,"volume":30927.68066226,"vwap":0.5626,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,"timestamp":"2023-10-04T16:30:00.000000Z"}]}"#,
+        r#"{"channel":"level3","type":"snapshot","data":[{"symbol":"MATIC/USD","checksum":281817320,"bids":[{"order_id":"O6ZQNQ-BXL4E-5WGINO","limit_price":0.5629,"order_qty":111.56125344,"timestamp":"2023-10-06T17:35:00.279389650Z"}],"asks":[]}]}"#,
+        r#"{"method":"unsubscribe","result":{"channel":"ticker","symbol":"ALGO/USD"},"success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#,
         status,
     ] {
         assert_eq!(only(text), Said::Alive, "{text}");

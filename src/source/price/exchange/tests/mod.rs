@@ -1,14 +1,18 @@
 //! The supervisor against a venue on this machine that does what venues do wrong. `scenarios` plays what can be told
 //! as acts and ticks; here is what needs more.
 
+mod garbled;
 mod scenarios;
 mod stage;
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use self::stage::{Stage, eventually, soon, token};
@@ -168,6 +172,59 @@ async fn pings_are_answered_and_cost_nothing() {
     stage.end().await;
 }
 
+async fn keep_pinging(venue: &Venue) -> Infallible {
+    loop {
+        venue.act(&Act::Ping);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn pings_are_no_sign_of_life_of_a_venue_whose_heartbeats_are_messages() {
+    for (speaks, symbol) in [(Speaks::Coinbase, "BTC-USD"), (Speaks::Kraken, "BTC/USD")] {
+        let venue = Venue::start(speaks).await.unwrap();
+        // Nothing is answered, and so nothing beats.
+        venue.act(&Act::Hold);
+        let stage = Stage::reading(venue, speaks, &[symbol], "missed_heartbeats = 2", "");
+        soon("another connection", async {
+            tokio::select! {
+                never = keep_pinging(&stage.venue) => match never {},
+                _ = stage.venue.until(|seen| seen.connections >= 2) => {}
+            }
+        })
+        .await;
+        assert!(stage.venue.seen().pongs > 0);
+        let state = stage.state(0).unwrap();
+        let reason = state.reason().unwrap_or_default();
+        assert!(reason.contains("silent"), "{state:?}");
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_local_venue_keeps_the_limits_that_feeds_are_to_keep() {
+    use futures_util::SinkExt;
+    for (speaks, messages) in [(Speaks::Coinbase, 0), (Speaks::Binance, 6)] {
+        let venue = Venue::start(speaks).await.unwrap();
+        let connected = tokio_tungstenite::connect_async(venue.url()).await;
+        let (mut socket, _) = connected.unwrap();
+        for _ in 0..messages {
+            socket.feed(Message::text("{}")).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+        let code = soon("a close", async {
+            loop {
+                match socket.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                    Some(Ok(_)) => {}
+                    other => panic!("{speaks:?}: {other:?}"),
+                }
+            }
+        });
+        assert_eq!(code.await, 1_008, "{speaks:?}");
+    }
+}
+
 #[tokio::test]
 async fn many_symbols_are_asked_for_in_few_messages_and_not_too_fast() {
     let symbols: Vec<String> = (0..450).map(|at| format!("T{at}USDT")).collect();
@@ -214,6 +271,30 @@ async fn a_slow_venue_is_waited_for_and_not_called_live_before_it_speaks() {
     stage.venue.tell("BTC-USD", "1");
     assert_eq!(stage.price().await, "T0 1");
     stage.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_do_not_last_are_made_less_and_less_often() {
+    let venue = Venue::start(Speaks::Kraken).await.unwrap();
+    venue.act(&Act::Storm(6));
+    let config = format!(
+        "[exchanges]\nbackoff_ms = 50\nbackoff_max_ms = 400\n[[sources]]\nkind = 'kraken'\ntoken = 'T0'\n\
+         symbol = 'BTC/USD'\nquote = 'USD'\nurl = '{}'\n",
+        venue.url()
+    );
+    let config: PriceConfig = toml::from_str(&config).unwrap();
+    let (sink, _queue) = tick_queue(10);
+    let stop = CancellationToken::new();
+    let feed = feeds(&config).remove(0);
+    let began = Instant::now();
+    let running = tokio::spawn(feed.run(sink, stop.clone()));
+    let last = venue.until(|seen| seen.connections >= 7);
+    soon("the connection that lasts", last).await;
+    // Half of 50, 100, 200 and three times 400 ms at least: each was open, and none for long enough to begin anew.
+    let least = Duration::from_millis(25 + 50 + 100 + 3 * 200);
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    stop.cancel();
+    soon("the end of the feed", running).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,178 @@
+//! What holds of every price, whatever the ticks are.
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+use super::{
+    tests::{
+        MAX_AGE, NOW, RULES, decimal, fresh_price, price_of, rates, sure, tick, token, with_age,
+    },
+    *,
+};
+
+/// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old, some with an interval.
+fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
+    (0..random.random_range(1..9))
+        .map(|index| {
+            let digits: u64 = random.random_range(1..u64::MAX);
+            let scale: i64 = random.random_range(-300..300);
+            let quote = if random.random_bool(0.3) {
+                "BTC"
+            } else {
+                "USD"
+            };
+            let age = random.random_range(-5_000..2 * MAX_AGE as i64);
+            let unsure = random.random_bool(0.5);
+            let width = scale + random.random_range(0..5);
+            Tick {
+                price: BigDecimal::new(digits.into(), scale),
+                confidence: unsure.then(|| BigDecimal::new(digits.into(), width)),
+                ..tick(&format!("s{index}"), quote, "1", age)
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
+    let mut random = StdRng::seed_from_u64(7);
+    let rates = rates("123456.789", "1.5", 0);
+    for _ in 0..500 {
+        let mut ticks = any_ticks(&mut random);
+        let price = price_of(&ticks, &rates, None);
+        for _ in 0..4 {
+            ticks.shuffle(&mut random);
+            assert_eq!(price_of(&ticks, &rates, None), price);
+        }
+        let Some(price) = price else { continue };
+        let quotes = fresh(&with_age(&ticks), &rates, NOW);
+        let low = quotes.iter().map(|quote| &quote.usd - &quote.confidence);
+        let high = quotes.iter().map(|quote| &quote.usd + &quote.confidence);
+        let (low, high) = (low.min().unwrap(), high.max().unwrap());
+        assert!(low <= price.price && price.price <= high, "{ticks:?}");
+        assert!(price.price > BigDecimal::zero(), "{ticks:?}");
+        assert!(price.confidence >= BigDecimal::zero());
+        assert!(price.confidence <= high - low);
+        assert!(price.sources.is_sorted() && !price.sources.is_empty());
+        assert_eq!(price.details.len(), quotes.len());
+    }
+}
+
+#[test]
+fn one_liar_among_three_or_more_moves_the_price_only_as_far_as_the_honest_disagree() {
+    let mut random = StdRng::seed_from_u64(11);
+    for _ in 0..1_000 {
+        let honest: Vec<Tick> = (0..random.random_range(2..6))
+            .map(|index| {
+                let price: u64 = random.random_range(99_000..101_000);
+                let width: u64 = random.random_range(0..200);
+                sure(&format!("h{index}"), &price.to_string(), &width.to_string())
+            })
+            .collect();
+        let lie = BigDecimal::new(
+            random.random_range(1..u64::MAX).into(),
+            random.random_range(-250..250),
+        );
+        let near = BigDecimal::from(random.random_range(50_000..200_000_u64));
+        let width = BigDecimal::new(
+            random.random_range(0..u64::MAX).into(),
+            random.random_range(-250..250),
+        );
+        let mut ticks = honest.clone();
+        ticks.push(Tick {
+            price: if random.random_bool(0.5) { lie } else { near },
+            confidence: random.random_bool(0.5).then_some(width),
+            ..tick("liar", "USD", "1", 0)
+        });
+        ticks.shuffle(&mut random);
+        let price = fresh_price(&ticks).price;
+
+        let vote = |tick: &Tick, sign: i32| {
+            &tick.price + tick.confidence.clone().unwrap_or_default() * BigDecimal::from(sign)
+        };
+        let prices = || honest.iter().map(|tick| &tick.price);
+        let (least, most) = (prices().min().unwrap(), prices().max().unwrap());
+        let spread = BigDecimal::from(RULES.outlier_mads) * (most - least);
+        let floor = most * BigDecimal::new(RULES.outlier_floor_bps.into(), BPS_PLACES);
+        let reach = spread.max(floor);
+        let low = honest.iter().map(|tick| vote(tick, -1)).min().unwrap() - &reach;
+        let high = honest.iter().map(|tick| vote(tick, 1)).max().unwrap() + &reach;
+        assert!(low <= price && price <= high, "{price} of {ticks:?}");
+    }
+}
+
+#[test]
+fn no_input_makes_it_panic() {
+    let mut random = StdRng::seed_from_u64(13);
+    let numbers = [
+        "0",
+        "-1",
+        "1",
+        "1e1000",
+        "1e-1000",
+        "1e1001",
+        "-1e-1001",
+        "1e9000000000000000000",
+        "1e-9000000000000000000",
+        "0.000000000000000001",
+        "100",
+        "100.0",
+    ]
+    .map(decimal);
+    let times = [
+        i64::MIN,
+        i64::MIN + 1,
+        -1,
+        0,
+        1,
+        NOW,
+        i64::MAX - 1,
+        i64::MAX,
+    ];
+    let pick = |random: &mut StdRng| numbers[random.random_range(0..numbers.len())].clone();
+    let time = |random: &mut StdRng| times[random.random_range(0..times.len())];
+    for _ in 0..3_000 {
+        let ticks: Vec<Tick> = (0..random.random_range(0..6))
+            .map(|index| Tick {
+                price: pick(&mut random),
+                confidence: random.random_bool(0.5).then(|| pick(&mut random)),
+                observed_at: time(&mut random),
+                ..tick(
+                    &format!("s{index}"),
+                    if random.random_bool(0.3) {
+                        "BTC"
+                    } else {
+                        "USD"
+                    },
+                    "1",
+                    0,
+                )
+            })
+            .collect();
+        let sources: Vec<SourceTick<'_>> = ticks
+            .iter()
+            .map(|tick| SourceTick {
+                tick,
+                max_age_ms: [0, 1, MAX_AGE, u64::MAX][random.random_range(0..4)],
+            })
+            .collect();
+        let rules = AggregateRules {
+            min_sources: random.random_range(0..4),
+            outlier_mads: [0, 1, 5, u32::MAX][random.random_range(0..4)],
+            outlier_floor_bps: [0, 100, u32::MAX][random.random_range(0..3)],
+        };
+        let now = time(&mut random);
+        let rate = UsdRate {
+            price: pick(&mut random),
+            confidence: pick(&mut random),
+            observed_at: time(&mut random),
+        };
+        let rates = UsdRates::from([("BTC".into(), rate)]);
+        let token = token();
+        let last = aggregate(&token, &sources, &rates, &rules, None, NOW);
+        let price = aggregate(&token, &sources, &rates, &rules, last.as_ref(), now);
+        if let Some(price) = price {
+            assert!(price.price > BigDecimal::zero(), "{price:?}");
+        }
+        usd_rate(&token, &sources, &rates, &rules, now);
+    }
+}
