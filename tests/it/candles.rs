@@ -548,3 +548,28 @@ async fn short_candles_go_with_time_and_long_ones_stay() {
         .unwrap();
     assert_eq!(left, 9);
 }
+
+#[tokio::test]
+async fn prices_go_with_time_and_the_newest_of_a_token_stays_however_old_it_is() {
+    let store = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether'), ('OLD', 'Gone');
+         INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at)
+         SELECT token, seq, 1, 0, 'ok', ARRAY['a'], at, at FROM (VALUES
+             ('ETH', 1, now() - interval '9 days'), ('ETH', 2, now() - interval '8 days'), ('ETH', 3, now()),
+             ('OLD', 1, now() - interval '9 days'), ('OLD', 2, now() - interval '8 days')) v (token, seq, at)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    assert_eq!(store.prune_prices(10, 100).await.unwrap(), 0);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 2);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 1);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 0);
+    let left: Vec<(String, i64)> =
+        sqlx::query_as("SELECT token, seq FROM prices ORDER BY token, seq")
+            .fetch_all(store.pool())
+            .await
+            .unwrap();
+    assert_eq!(left, [("ETH".to_owned(), 3), ("OLD".to_owned(), 2)]);
+}
