@@ -2,7 +2,7 @@
 //
 // The seam: REST answers with the channel's seq as it stood before the candles were read, and the channel is subscribed
 // from there. Every update has a whole candle, so one that is in the history already changes nothing. The channel is
-// wanted whole ("all"): a close that were left out would leave its candle open.
+// whole ("all", as it is unless asked otherwise): a close that were left out would leave its candle open.
 // A price that is stale or degraded, and a stream that is down, show beside the chart and dim it.
 
 import { get } from './api.js';

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Shared,
     alerts::Side,
+    blocks::ChainQuery,
     error::{Problem, Problems},
     extract::{Body, Params},
     page::{self, List, Page},
@@ -64,8 +65,11 @@ impl From<PriceAlert> for Delivery {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveriesQuery {
+    /// EIP-155 id of a configured chain; deliveries are the same whichever it is.
+    chain: Option<u64>,
     /// Deliveries a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -83,6 +87,7 @@ pub(super) async fn list_deliveries(
     Subject(subject): Subject,
     Params(query): Params<DeliveriesQuery>,
 ) -> Result<Json<Page<Delivery>>, Problem> {
+    state.chain(query.chain)?;
     let limit = page::limit(query.limit, &state.config)?;
     let list = List::new(format!("deliveries/{subject}"));
     let before = list.position(query.cursor.as_deref())?.map(|[id]| id);
@@ -111,14 +116,16 @@ pub(super) struct Acknowledged {
 /// Acknowledges alerts that fired, for all of the user's devices
 #[utoipa::path(
     post, path = "/api/v1/alerts/deliveries/ack", tag = "alerts", security(("bearer" = [])),
-    request_body = Acknowledgement,
+    params(ChainQuery), request_body = Acknowledgement,
     responses((status = 200, description = "They are not shown again", body = Acknowledged), Refusals, Problems)
 )]
 pub(super) async fn acknowledge_deliveries(
     State(state): Shared,
     Subject(subject): Subject,
+    Params(query): Params<ChainQuery>,
     Body(given): Body<Acknowledgement>,
 ) -> Result<Json<Acknowledged>, Problem> {
+    state.chain(query.chain)?;
     let most = state.config.alerts.acknowledged_ids;
     if given.ids.len() > most {
         return Err(Problem::bad_parameter(

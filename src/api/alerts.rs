@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema, openapi::RefOr};
 use super::{
     Shared,
     alert_request::{AlertRequest, checked, idempotency_key},
+    blocks::ChainQuery,
     error::{Problem, Problems, described},
     extract::{Body, Params, Segment},
     page::{self, List, Page},
@@ -126,7 +127,10 @@ impl utoipa::IntoResponses for NotCreated {
 /// `UNKNOWN_TOKEN`; of 503: `ALERTS_FULL` when all users together have as many as there may be.
 #[utoipa::path(
     post, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), request_body = AlertRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters"),
+        ChainQuery,
+    ),
     responses(
         (status = 200, description = "The alert that was made with this key before", body = Alert),
         (status = 201, description = "The new alert", body = Alert),
@@ -136,9 +140,11 @@ impl utoipa::IntoResponses for NotCreated {
 pub(super) async fn create_alert(
     State(state): Shared,
     Subject(subject): Subject,
+    Params(query): Params<ChainQuery>,
     headers: HeaderMap,
     Body(request): Body<AlertRequest>,
 ) -> Result<Response, Problem> {
+    state.chain(query.chain)?;
     let config = &state.config.alerts;
     let new = NewAlert {
         key: idempotency_key(&headers)?,
@@ -199,8 +205,11 @@ pub(super) async fn create_alert(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AlertsQuery {
+    /// EIP-155 id of a configured chain; alerts are the same whichever it is.
+    chain: Option<u64>,
     /// Only alerts about this token.
     token: Option<String>,
     /// Only alerts that may fire, or only those that will not.
@@ -222,6 +231,7 @@ pub(super) async fn list_alerts(
     Subject(subject): Subject,
     Params(query): Params<AlertsQuery>,
 ) -> Result<Json<Page<Alert>>, Problem> {
+    state.chain(query.chain)?;
     let limit = page::limit(query.limit, &state.config)?;
     let token = query
         .token
@@ -247,14 +257,16 @@ pub(super) async fn list_alerts(
 /// One of the user's price alerts
 #[utoipa::path(
     get, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
-    params(("id" = i64, Path)),
+    params(("id" = i64, Path), ChainQuery),
     responses((status = 200, description = "The alert", body = Alert), Refusals, Problems)
 )]
 pub(super) async fn read_alert(
     State(state): Shared,
     Subject(subject): Subject,
     segment: Segment,
+    Params(query): Params<ChainQuery>,
 ) -> Result<Json<Alert>, Problem> {
+    state.chain(query.chain)?;
     let id = segment.id()?;
     let row = state.store.read_alert(&subject, id).await?;
     row.map(|row| Json(Alert::from(row)))
@@ -266,14 +278,16 @@ pub(super) async fn read_alert(
 /// It does not fire any more once this is answered. What it fired before stays until it is acknowledged.
 #[utoipa::path(
     delete, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
-    params(("id" = i64, Path)),
+    params(("id" = i64, Path), ChainQuery),
     responses((status = 204, description = "It is gone"), Refusals, Problems)
 )]
 pub(super) async fn delete_alert(
     State(state): Shared,
     Subject(subject): Subject,
     segment: Segment,
+    Params(query): Params<ChainQuery>,
 ) -> Result<StatusCode, Problem> {
+    state.chain(query.chain)?;
     let id = segment.id()?;
     match state.store.delete_alert(&subject, id).await? {
         true => Ok(StatusCode::NO_CONTENT),

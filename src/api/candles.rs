@@ -152,6 +152,10 @@ pub(super) async fn list_candles(
     let limit = page::limit(query.limit, &state.config)?;
     let interval = CandleInterval::from(query.interval.unwrap_or(Interval::Minute));
     let length = interval.millis();
+    let channel = Channel::Candle(token.clone(), interval);
+    // Before the clock and the candles, so that what follows it is told again rather than lost: a candle that had begun
+    // or closed by this seq has done so by the time that is read next.
+    let stands = state.store.channel_extent(&channel).await?;
     let now = now_ms();
     let (from, to) = moment::range(query.from.as_deref(), query.to.as_deref(), now + 1)?;
     let list = List::new(format!(
@@ -171,9 +175,6 @@ pub(super) async fn list_candles(
         }
     };
     prices::tracked(&state, &token).await?;
-    let channel = Channel::Candle(token.clone(), interval);
-    // Before the candles, so that what follows it is told again rather than lost.
-    let stands = state.store.channel_extent(&channel).await?;
     let found = state
         .store
         .read_candles(&token, interval, (from, to), limit)

@@ -86,6 +86,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.ticks_retention_days",
         "must be 0, or 1 to 36500 and no less than the longest max_age_ms of prices.sources: older ticks are still used",
     );
+    let prices_days = config.database.prices_retention_days;
+    found.check(
+        prices_days <= MOST_DAYS,
+        "database.prices_retention_days",
+        "must be 0 to 36500",
+    );
     let candles_days = config.database.candles_retention_days;
     found.check(
         candles_days == 0 || (2..=MOST_DAYS).contains(&candles_days),

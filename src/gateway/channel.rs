@@ -1,7 +1,6 @@
 //! One channel in the hub: where it stands, its newest updates, and who listens in which way.
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +12,7 @@ use super::{
     outbox::{Delivery, Pushed},
     prefetch::prefetch,
     protocol::Interval,
+    ring::{Ring, RingLimits},
     session::Session,
 };
 use crate::model::{Channel, Update};
@@ -121,7 +121,7 @@ pub struct ChannelState {
     /// Updates taken, and messages queued live for subscribers, since the channel is in memory.
     pub published: u64,
     pub delivered: u64,
-    ring: VecDeque<Entry>,
+    ring: Ring,
     lanes: Vec<Lane>,
     touched: Instant,
 }
@@ -147,7 +147,7 @@ impl ChannelState {
             watchers: 0,
             published: 0,
             delivered: 0,
-            ring: VecDeque::new(),
+            ring: Ring::default(),
             lanes: Vec::new(),
             touched: now,
         }
@@ -199,21 +199,37 @@ impl ChannelState {
         self.watchers == 0 && self.touched < before
     }
 
+    /// Whether it is in memory although nobody listens. Candles are not: each token has six channels of them, and few
+    /// are looked at.
+    pub fn is_kept_unheard(&self) -> bool {
+        !matches!(self.channel, Channel::Candle(..))
+    }
+
+    /// Bytes of the updates in memory, about.
+    pub fn held(&self) -> usize {
+        self.ring.bytes()
+    }
+
+    /// Lets go of the oldest updates until the others take at most so much.
+    pub fn trim(&mut self, bytes: usize) {
+        self.ring.trim(RingLimits {
+            updates: usize::MAX,
+            bytes,
+        });
+    }
+
     /// Whether memory holds every update after `since`.
     pub fn covers(&self, since: u64) -> bool {
-        match (self.position, self.ring.front()) {
+        match (self.position, self.ring.oldest()) {
             (Some(position), _) if since >= position => true,
-            (_, Some(oldest)) => oldest.seq.is_some_and(|seq| seq <= since + 1),
+            (_, Some(oldest)) => oldest <= since + 1,
             _ => false,
         }
     }
 
     /// The updates after `since` that memory holds, oldest first.
     pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
-        let start = self
-            .ring
-            .partition_point(|entry| entry.seq.is_some_and(|seq| seq <= since));
-        self.ring.range(start..)
+        self.ring.after(since)
     }
 
     /// Whether memory holds every update after `since`, and all of them take at most about `room` bytes.
@@ -291,11 +307,14 @@ impl ChannelState {
         &mut self,
         slot: usize,
         entry: Entry,
-        ring: usize,
+        ring: RingLimits,
         now: Instant,
         turn: &mut Turn,
     ) -> Vec<(Instant, usize)> {
-        self.touched = now;
+        // Candles go on whether anybody looks at them or not: these are kept for those who come back.
+        if self.watchers > 0 || self.is_kept_unheard() {
+            self.touched = now;
+        }
         let mut wakes = Vec::new();
         if let Some(seq) = entry.seq {
             match self.position {
@@ -355,7 +374,7 @@ impl ChannelState {
         }
     }
 
-    fn remember(&mut self, entry: &Entry, ring: usize) {
+    fn remember(&mut self, entry: &Entry, ring: RingLimits) {
         match self.channel {
             Channel::NewBlock(_) if *entry.event == *"new-block" => {
                 self.snapshot = Snapshot::Newest(entry.clone());
@@ -372,12 +391,7 @@ impl ChannelState {
             }
             _ => {}
         }
-        if self.ring.len() >= ring {
-            self.ring.pop_front();
-        }
-        if ring > 0 {
-            self.ring.push_back(entry.clone());
-        }
+        self.ring.push(entry.clone(), ring);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub ring_updates: usize,
     /// Channels kept in memory before those that nobody listens to are forgotten.
     pub channels_in_memory: usize,
+    /// Memory for the newest updates of all channels together, in bytes, about; beyond it, channels with most have fewer.
+    pub ring_bytes: usize,
     /// How long a transaction or address goes on being watched after its last subscriber, in s: clients that come
     /// back within it miss nothing.
     pub watch_retention_secs: u64,
@@ -61,6 +63,7 @@ impl Default for GatewayConfig {
             trusted_proxies: Vec::new(),
             ring_updates: 1_024,
             channels_in_memory: 4_096,
+            ring_bytes: 256 << 20,
             watch_retention_secs: 3_600,
             watches: 100_000,
             replay_updates: 10_000,

@@ -323,7 +323,7 @@ impl Hub {
     }
 
     /// Channels that nobody listens to are remembered up to a bound; the store knows the others. Candles are not
-    /// remembered before somebody asks: each token has six channels of them, and few are looked at.
+    /// remembered before somebody asks.
     fn slot_to_publish(
         &self,
         channels: &mut Channels,
@@ -424,15 +424,16 @@ impl Hub {
         }
     }
 
-    /// Forgets channels that nobody listens to and that had no update for `idle`, once there are too many.
+    /// Forgets channels that nobody listens to and that had no update for `idle`, once there are too many, and candles
+    /// that nobody listened to for `idle` always; and old updates, once all take more than they may.
     pub(super) fn forget_idle(&self, idle: Duration) {
-        let Some(before) = Instant::now().checked_sub(idle) else {
-            return;
-        };
+        let config = &self.0.config;
         let mut channels = self.0.channels.lock();
-        if channels.slots.len() >= self.0.config.channels_in_memory {
-            channels.forget_idle(before);
+        if let Some(before) = Instant::now().checked_sub(idle) {
+            let few = channels.slots.len() < config.channels_in_memory;
+            channels.forget_idle(before, few);
         }
+        channels.keep_within(config.ring_bytes);
     }
 
     /// A random time within the reconnect window, so that clients do not all come back at once.

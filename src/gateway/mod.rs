@@ -39,6 +39,7 @@ pub mod rate;
 mod replay;
 mod request;
 mod resolve;
+mod ring;
 pub mod session;
 pub mod socketio;
 pub mod stats;

@@ -50,9 +50,10 @@ impl Channel {
         matches!(self, Self::Tx(_) | Self::Address(_))
     }
 
-    /// Whether a subscription without a `mode` keeps only the newest update (`latest`) instead of all.
+    /// Whether a subscription without a `mode` keeps only the newest update (`latest`) instead of all. Not of candles:
+    /// the first update of the next one would take the place of a close.
     pub fn is_latest_by_default(&self) -> bool {
-        matches!(self, Self::Price(_) | Self::Candle(..))
+        matches!(self, Self::Price(_))
     }
 }
 

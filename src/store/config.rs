@@ -25,6 +25,8 @@ pub struct StoreConfig {
     pub alert_history: u32,
     /// Ticks observed longer ago than this many days are deleted, whole days (UTC) at a time; 0 keeps all.
     pub ticks_retention_days: u32,
+    /// Prices announced longer ago than this many days are deleted, but never a token's newest; 0 keeps all.
+    pub prices_retention_days: u32,
     /// Candles of 1m, 5m and 15m older than this are deleted, in days; 0 keeps all. Longer ones are always kept.
     pub candles_retention_days: u32,
     /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
@@ -51,6 +53,7 @@ impl Default for StoreConfig {
             alert_retention_hours: 720,
             alert_history: 1_000,
             ticks_retention_days: 30,
+            prices_retention_days: 90,
             candles_retention_days: 365,
             defer_indexes_blocks: 20_000,
             defer_stalled_ms: 600_000,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::StoreError;
+use super::{Store, StoreError};
 use crate::model::{ChainId, Price, PriceBlock, PriceDetail, PriceStatus, Token};
 
 /// Inserts announced prices, each with the seq that its update got in the same transaction. `announced_at` is the
@@ -96,6 +96,28 @@ pub async fn latest(
     .fetch_all(connection)
     .await?;
     rows.iter().map(price_of).collect()
+}
+
+impl Store {
+    /// Deletes prices that were announced more than `days` days ago, but never a token's newest, at most `limit` in one
+    /// call; returns how many went.
+    pub async fn prune_prices(&self, days: u32, limit: u32) -> Result<u64, StoreError> {
+        // Token by token, each from its oldest: the index begins with the token.
+        let done = sqlx::query(
+            "DELETE FROM prices WHERE (token, seq) IN (
+                 SELECT p.token, p.seq FROM tokens t CROSS JOIN LATERAL (
+                     SELECT token, seq FROM prices
+                     WHERE token = t.symbol AND announced_at < now() - make_interval(days => $1::int)
+                         AND seq < (SELECT max(seq) FROM prices WHERE token = t.symbol)
+                     ORDER BY announced_at, seq LIMIT $2) p
+                 LIMIT $2)",
+        )
+        .bind(days.cast_signed())
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
 }
 
 fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {

@@ -1,5 +1,5 @@
 //! Old rows go: the log of updates is for clients that come back, dropped blocks for those who ask what became of one,
-//! and ticks for those who ask what prices are made of. The canonical chain stays whole, as it is proved from its first block to its head.
+//! and ticks and prices for those who ask how a price came about: candles keep its course. The canonical chain stays whole, as it is proved from its first block to its head.
 
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ const UPDATES: u32 = 10_000;
 const DROPPED: u32 = 500;
 /// Alerts, or fired ones, a statement.
 const ALERTS: u32 = 10_000;
-/// Ticks without a partition, and candles, a statement.
+/// Ticks without a partition, prices, and candles, a statement.
 const TICKS: u32 = 10_000;
+const PRICES: u32 = 10_000;
 const CANDLES: u32 = 10_000;
 const MS_PER_HOUR: i64 = 3_600_000;
 
@@ -28,6 +29,7 @@ impl Store {
         let alerts_ms = i64::from(config.alert_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
         let (tick_days, candle_days) = (config.ticks_retention_days, config.candles_retention_days);
+        let price_days = config.prices_retention_days;
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
@@ -40,6 +42,9 @@ impl Store {
             if tick_days > 0 {
                 until_none("days of ticks", &stop, || self.drop_tick_days(tick_days)).await;
                 until_none("ticks", &stop, || self.prune_ticks(tick_days, TICKS)).await;
+            }
+            if price_days > 0 {
+                until_none("prices", &stop, || self.prune_prices(price_days, PRICES)).await;
             }
             if candle_days > 0 {
                 let prune = || self.prune_candles(candle_days, CANDLES);

@@ -174,6 +174,11 @@ impl Store {
             // One transaction each, as each locks the rest for a moment.
             let mut transaction = self.pool.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+            // As dropping one does, the table before what has no day: another process may drop one now. It waits for
+            // no reader and no writer.
+            sqlx::query("LOCK TABLE ONLY ticks IN SHARE UPDATE EXCLUSIVE MODE")
+                .execute(&mut *transaction)
+                .await?;
             let new: bool = sqlx::query_scalar(
                 "SELECT add_ticks_day((now() AT TIME ZONE 'UTC')::date + $1::int)",
             )

@@ -318,6 +318,20 @@ async fn alerts_are_their_users_alone() {
     assert_eq!(alice.read(id).await["active"], true);
     alice.seen().await;
     assert_eq!(bob.deliveries().await, Vec::<Value>::new());
+    // Nor does anybody else acknowledge it, in either way.
+    alice.alert("below", "100", json!({})).await;
+    let fired = eventually("the alert fires", || async {
+        alice.deliveries().await.pop()
+    })
+    .await;
+    let ids = json!({"ids": [fired["id"]]});
+    let ack = format!("{DELIVERIES}/ack");
+    let none = bob.ask(Method::POST, &ack, Some(&ids)).await;
+    assert_eq!(none, (200, json!({"acknowledged": 0})));
+    let (mut device, _) = bob.device("bob").await;
+    let none = device.request("acknowledge", ids).await;
+    assert_eq!(none["data"], json!({"success": true, "acknowledged": 0}));
+    assert_eq!(alice.deliveries().await, [fired]);
     world.server.stop().await;
 }
 
@@ -377,12 +391,21 @@ async fn what_is_asked_too_often_twice_or_wrongly_is_told_by_its_code() {
             "{problem}"
         );
     }
-    for path in [ALERTS, DELIVERIES] {
+    for (method, path) in [
+        (Method::GET, ALERTS.to_owned()),
+        (Method::POST, ALERTS.to_owned()),
+        (Method::GET, format!("{ALERTS}/1")),
+        (Method::DELETE, format!("{ALERTS}/1")),
+        (Method::GET, DELIVERIES.to_owned()),
+        (Method::POST, format!("{DELIVERIES}/ack")),
+    ] {
         let path = format!("{path}?limt=5");
-        let (status, problem) = alice.ask(Method::GET, &path, None).await;
-        let told = (&problem["code"], &problem["parameter"]);
-        assert_eq!(status, 400, "{problem}");
-        assert_eq!(told, (&json!("BAD_REQUEST"), &json!("limt")));
+        let (status, problem) = alice.ask(method.clone(), &path, Some(&good)).await;
+        assert_eq!(
+            (status, &problem["code"], &problem["parameter"]),
+            (400, &json!("BAD_REQUEST"), &json!("limt")),
+            "{method} {path}"
+        );
     }
     let make = async |key: Option<&str>| {
         read(alice.send(Method::POST, ALERTS, Some(&good), key).await).await

@@ -1,9 +1,11 @@
 //! An indexer and gateways as processes of their own, joined by Redis or by the database alone.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Redis, Server, World, WsClient, eventually};
+use crate::support::{Redis, Server, World, WsClient, eventually, mint};
 
 async fn gateway_beside(world: &World, bus: &str) -> Server {
     let text = std::fs::read_to_string(&world.config).unwrap();
@@ -67,6 +69,37 @@ async fn a_gateway_of_its_own_needs_nothing_but_the_database() {
     let world = World::start().await;
     let gateway = gateway_beside(&world, "kind = \"memory\"\npoll_interval_ms = 100").await;
     blocks_arrive(&world, &gateway).await;
+    gateway.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_made_at_one_gateway_is_heard_at_all_and_acknowledged_for_all() {
+    let world = World::start().await;
+    let gateway = gateway_beside(&world, "kind = \"memory\"\npoll_interval_ms = 100").await;
+    let token = mint("alice", None, None, Duration::from_secs(3_600));
+    let device = async |server: &Server| {
+        let mut device = WsClient::connect(&format!("{}?token={token}", server.realtime())).await;
+        let answer = device.subscribe(json!({"channel": "user:alice"})).await;
+        assert_eq!(answer["success"], true, "{answer}");
+        device
+    };
+    let (mut here, mut there) = (device(&world.server).await, device(&gateway).await);
+    let made = reqwest::Client::new()
+        .post(format!("{}/api/v1/alerts", gateway.url()))
+        .bearer_auth(&token)
+        .body(json!({"token": "USDC", "condition": "below", "threshold": "100"}).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(made.status(), 201);
+    let heard = here.event("price-alert").await;
+    assert_eq!(there.event("price-alert").await, heard);
+    let ids = json!({"ids": [heard["data"]["id"]]});
+    let first = there.request("acknowledge", ids.clone()).await;
+    assert_eq!(first["data"]["acknowledged"], 1, "{first}");
+    let second = here.request("acknowledge", ids).await;
+    assert_eq!(second["data"]["acknowledged"], 0, "{second}");
     gateway.stop().await;
     world.server.stop().await;
 }

@@ -27,6 +27,19 @@ struct PriceData<'a> {
 }
 
 #[derive(serde::Deserialize)]
+struct AlertData<'a> {
+    id: i64,
+    token: String,
+    condition: String,
+    #[serde(borrow)]
+    threshold: &'a RawValue,
+    #[serde(borrow)]
+    price: &'a RawValue,
+    status: String,
+    note: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
 struct CandleData<'a> {
     #[serde(borrow)]
     open: &'a RawValue,
@@ -136,6 +149,9 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
                 paint.dim(price.sources.join(", "))
             )
         }),
+        "price-alert" => {
+            serde_json::from_str::<AlertData<'_>>(data).map(|alert| fired(&alert, paint))
+        }
         "candle-update" => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
             let sides = [candle.open, candle.high, candle.low, candle.close];
             let [open, high, low, close] = sides.map(RawValue::get);
@@ -209,6 +225,24 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
     .unwrap_or_else(|_| format!("{event} {data}"))
 }
 
+/// With the id, which is what is acknowledged.
+fn fired(alert: &AlertData<'_>, paint: Paint) -> String {
+    let price = alert.price.get();
+    let price = match alert.status.as_str() {
+        "ok" => paint.green(price),
+        status => format!("{}  {status}", paint.red(price)),
+    };
+    let note = alert.note.as_ref().map(|note| format!("  {note}"));
+    format!(
+        "{} {} {} at {price}{}  {}",
+        alert.token,
+        alert.condition,
+        alert.threshold.get(),
+        note.unwrap_or_default(),
+        paint.dim(format!("delivery {}", alert.id))
+    )
+}
+
 fn transaction(state: &StateData, paint: Paint) -> String {
     let status = match state.status.as_str() {
         good @ ("included" | "confirmed" | "finalized") => paint.green(good),
@@ -257,6 +291,20 @@ mod tests {
             line.contains("open 1.000000000000000001 high 3 low 0.5 close 2")
                 && line.contains("4 prices, closed"),
             "{line}"
+        );
+    }
+
+    #[test]
+    fn an_alert_is_shown_with_its_price_its_note_and_what_to_acknowledge() {
+        let data = r#"{"id":7,"alertId":3,"token":"ETH","condition":"above","threshold":4000.000000000000000001,"price":4000.5,"status":"degraded","note":"sell","timestamp":5}"#;
+        assert_eq!(
+            body("price-alert", data, Paint::plain()),
+            "ETH above 4000.000000000000000001 at 4000.5  degraded  sell  delivery 7"
+        );
+        let data = r#"{"id":8,"alertId":3,"token":"ETH","condition":"below","threshold":1,"price":0.5,"status":"ok","timestamp":5}"#;
+        assert_eq!(
+            body("price-alert", data, Paint::plain()),
+            "ETH below 1 at 0.5  delivery 8"
         );
     }
 

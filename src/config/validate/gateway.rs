@@ -15,6 +15,7 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
         100..=600_000,
     );
     found.within("gateway.ring_updates", gateway.ring_updates, 1..=1_048_576);
+    found.within("gateway.ring_bytes", gateway.ring_bytes, 1 << 20..=64 << 30);
     found.within("gateway.linger_ms", gateway.linger_ms, 0..=100);
     found.within("gateway.flushers", gateway.flushers, 1..=64);
     found.within(

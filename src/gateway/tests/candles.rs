@@ -11,7 +11,7 @@ fn candle(timestamp: u64, count: u64, closed: bool) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candle_channel_begins_with_the_newest_and_goes_on_as_that_of_a_price() {
+async fn a_candle_channel_begins_with_the_newest_and_leaves_nothing_out_unless_asked_to() {
     let world = World::start().await;
     let publish =
         |count, closed| world.publish("candle:ETH:1m", "candle-update", &candle(0, count, closed));
@@ -26,8 +26,15 @@ async fn a_candle_channel_begins_with_the_newest_and_goes_on_as_that_of_a_price(
     assert_eq!(snapshot["event"], "candle-update");
     publish(2, true);
     let close = ws.next().await;
-    assert_eq!((seq(&close), &close["prev"]), (3, &json!(2)));
+    assert_eq!((seq(&close), close.get("prev")), (3, None));
     assert_eq!(close["data"]["closed"], true);
+    let mut brief = world.ws().await;
+    let ask = json!({"channel": "candle:ETH:1m", "mode": "latest"});
+    assert_eq!(brief.subscribe(ask).await["seq"], 3);
+    assert_eq!(brief.next().await["prev"], 0);
+    publish(3, true);
+    let corrected = brief.next().await;
+    assert_eq!((seq(&corrected), &corrected["prev"]), (4, &json!(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

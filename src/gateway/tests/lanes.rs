@@ -4,8 +4,13 @@ use serde_json::{Value, json};
 
 use super::support::{Client, World, seq};
 use crate::{
-    gateway::channel::Turn,
+    gateway::{channel::Turn, ring::RingLimits},
     model::{Channel, Update},
+};
+
+const RING: RingLimits = RingLimits {
+    updates: 8,
+    bytes: usize::MAX,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,13 +34,13 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
         let state = &mut channels.slots[slot];
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        state.publish(slot, update(2).into(), 8, at(0), &mut turn);
-        let wakes = state.publish(slot, update(3).into(), 8, at(1), &mut turn);
+        state.publish(slot, update(2).into(), RING, at(0), &mut turn);
+        let wakes = state.publish(slot, update(3).into(), RING, at(1), &mut turn);
         assert_eq!(wakes.len(), 1, "3 waits for the interval's end");
         // The clock should have looked at 5 s.
-        state.publish(slot, update(4).into(), 8, at(6), &mut turn);
+        state.publish(slot, update(4).into(), RING, at(6), &mut turn);
         state.fire(slot, wakes[0].1, at(6), &mut turn);
-        state.publish(slot, update(5).into(), 8, at(12), &mut turn);
+        state.publish(slot, update(5).into(), RING, at(12), &mut turn);
     }
     for session in turn.dirty.into_iter().flatten() {
         session.flush();
@@ -103,14 +108,14 @@ async fn a_wake_of_the_past_does_not_send_before_the_interval_is_over() {
         let state = &mut channels.slots[slot];
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        state.publish(slot, update(2).into(), 8, at(0), &mut turn);
-        let first = state.publish(slot, update(3).into(), 8, at(1), &mut turn);
+        state.publish(slot, update(2).into(), RING, at(0), &mut turn);
+        let first = state.publish(slot, update(3).into(), RING, at(1), &mut turn);
         // The clock should have looked at 5 s. It is late, 4 goes out at 6 s, and 5 has to wait until 11 s.
-        state.publish(slot, update(4).into(), 8, at(6), &mut turn);
-        let second = state.publish(slot, update(5).into(), 8, at(7), &mut turn);
+        state.publish(slot, update(4).into(), RING, at(6), &mut turn);
+        let second = state.publish(slot, update(5).into(), RING, at(7), &mut turn);
         assert_eq!((first[0].0, second[0].0), (at(5), at(11)));
         state.fire(slot, first[0].1, at(8), &mut turn);
-        state.publish(slot, update(6).into(), 8, at(9), &mut turn);
+        state.publish(slot, update(6).into(), RING, at(9), &mut turn);
         state.fire(slot, second[0].1, at(11), &mut turn);
     }
     for session in turn.dirty.into_iter().flatten() {

@@ -150,13 +150,15 @@ impl Candles {
         };
         let entry = &mut self.tokens[place];
         let taken_back = price.observed_at < entry.observed_at;
+        // One that is only said again is not late.
+        let came = price.observed_at > entry.observed_at;
         entry.observed_at = price.observed_at;
         if price.status == PriceStatus::Stale {
             return;
         }
         let observed_at = price.observed_at.min(now_ms);
         let late = now_ms.saturating_sub(observed_at) > self.rules.grace_ms;
-        news.late += u64::from(late && !taken_back);
+        news.late += u64::from(late && came);
         let mut at = if late || taken_back {
             now_ms
         } else {

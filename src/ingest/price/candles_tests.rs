@@ -150,6 +150,18 @@ fn what_a_reorg_left_counts_as_of_its_announcement_and_takes_nothing_back() {
 }
 
 #[test]
+fn a_price_that_is_said_again_after_its_grace_counts_as_of_then_and_is_not_late() {
+    let mut candles = candles(Vec::new());
+    candles.advance(&[price("5", NOON)], NOON);
+    let news = candles.advance(&[price("5", NOON)], NOON + 10 * MINUTE);
+    assert_eq!(
+        minutes(&news),
+        [said(0, ["5"; 4], 1, true), said(10, ["5"; 4], 1, false)]
+    );
+    assert_eq!(news.late, 0);
+}
+
+#[test]
 fn stale_prices_make_no_candle() {
     let mut candles = candles(Vec::new());
     let stale = Price {

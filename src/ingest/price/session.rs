@@ -139,18 +139,16 @@ impl<'a> Session<'a> {
         // What the last writer announced comes before what this one does.
         let board = &self.board;
         let due = self.alerts.owed(&announced, |token| board.announced(token));
-        self.commit(Commit {
-            due,
-            ..Commit::default()
-        })
-        .await?;
+        self.fire(due).await?;
         let due = self.due(&announced);
-        self.commit(Commit {
-            announced,
-            due,
-            ..Commit::default()
-        })
-        .await?;
+        let rest = self
+            .commit(Commit {
+                announced,
+                due,
+                ..Commit::default()
+            })
+            .await?;
+        self.fire(rest).await?;
         outage.ended();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -201,20 +199,23 @@ impl<'a> Session<'a> {
         };
         // Feeds of one connection may tell more than was asked for.
         ticks.retain(|tick| self.board.knows(tick));
-        let done = self.write(signal, &ticks, look, incoming).await;
-        if done.is_err() {
-            incoming.ticks.restore(ticks);
+        match self.write(signal, &ticks, look, incoming).await {
+            Ok(rest) => self.fire(rest).await,
+            Err(error) => {
+                incoming.ticks.restore(ticks);
+                Err(error)
+            }
         }
-        done
     }
 
+    /// Stores and announces; returns what is left of the alerts.
     async fn write(
         &mut self,
         signal: Option<PriceSignal>,
         ticks: &[Tick],
         look: bool,
         incoming: &mut Incoming,
-    ) -> Result<(), PriceIngestError> {
+    ) -> Result<Due, PriceIngestError> {
         let mut affected = self.board.take(ticks);
         let reload = self.read_signals(signal, incoming, &mut affected);
         // The store has what the ticks of chains say, and not what a reorg took back.
@@ -292,18 +293,23 @@ impl<'a> Session<'a> {
         self.alerts.due(announced, |token| board.announced(token))
     }
 
-    /// Commits at once, but for alerts of which very many are due: more commits follow, before anything else is taken in.
-    async fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), PriceIngestError> {
-        let mut rest = commit.due.split_off(ALERTS_A_COMMIT);
+    /// Commits at once, but for alerts of which very many are due: returns those that are left, for [`Self::fire`]
+    /// before anything else is taken in.
+    async fn commit(&mut self, mut commit: Commit<'_>) -> Result<Due, PriceIngestError> {
+        let rest = commit.due.split_off(ALERTS_A_COMMIT);
         self.commit_once(commit).await?;
-        while !rest.is_empty() {
-            let later = rest.split_off(ALERTS_A_COMMIT);
-            let due = std::mem::replace(&mut rest, later);
-            self.commit_once(Commit {
-                due,
-                ..Commit::default()
-            })
-            .await?;
+        Ok(rest)
+    }
+
+    /// Fires and arms alerts of prices that are stored, in as many commits as it takes.
+    async fn fire(&mut self, mut due: Due) -> Result<(), PriceIngestError> {
+        while !due.is_empty() {
+            due = self
+                .commit(Commit {
+                    due,
+                    ..Commit::default()
+                })
+                .await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The store under loads larger than a test chain's: indexes that are left out and built again, what is deleted in
+//! The store by itself: indexes that are left out of large loads and built again, days of ticks, what is deleted in
 //! time, and how readers' queries are answered.
 
 mod alerts;
@@ -16,6 +16,7 @@ mod plans;
 mod queries;
 mod reads;
 mod retention;
+mod ticks;
 
 use chaincast::{
     model::Secret,

@@ -1,18 +1,22 @@
-//! Dropped blocks that go in time.
+//! What goes in time.
 
 use chaincast::{
-    model::BlockRef,
+    model::{BlockRef, now_ms},
     store::{
-        Store, StoreError,
+        Store, StoreConfig, StoreError,
         chain::{self, Batch, Tags},
         writer::{Stream, Writer},
     },
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     blocks::{self, CHAIN, Shape},
     number, store,
+    ticks::{DAY, day_of, insert, partitions, tick},
 };
+use crate::support::eventually;
 
 const COUNT: &str = "SELECT count(*) FROM dropped_blocks";
 
@@ -84,4 +88,90 @@ async fn a_dropped_block_is_kept_until_its_height_has_been_final_for_the_retenti
         store.read_dropped_block(CHAIN, at(5).hash).await.unwrap(),
         None
     );
+}
+
+#[tokio::test]
+async fn short_candles_go_with_time_and_long_ones_stay() {
+    let (store, _) = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at)
+         SELECT 'ETH', seconds, at, 1, 1, 1, 1, 1, at, at
+         FROM unnest(ARRAY[60, 300, 900, 3600, 14400, 86400]) AS i (seconds),
+              unnest(ARRAY[now() - interval '40 days', now()]) AS t (at)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 2);
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 1);
+    assert_eq!(store.prune_candles(30, 2).await.unwrap(), 0);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM candles")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, 9);
+}
+
+#[tokio::test]
+async fn prices_go_with_time_and_the_newest_of_a_token_stays_however_old_it_is() {
+    let (store, _) = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether'), ('OLD', 'Gone');
+         INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at)
+         SELECT token, seq, 1, 0, 'ok', ARRAY['a'], at, at FROM (VALUES
+             ('ETH', 1, now() - interval '9 days'), ('ETH', 2, now() - interval '8 days'), ('ETH', 3, now()),
+             ('OLD', 1, now() - interval '9 days'), ('OLD', 2, now() - interval '8 days')) v (token, seq, at)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    assert_eq!(store.prune_prices(10, 100).await.unwrap(), 0);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 2);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 1);
+    assert_eq!(store.prune_prices(7, 2).await.unwrap(), 0);
+    let left: Vec<(String, i64)> =
+        sqlx::query_as("SELECT token, seq FROM prices ORDER BY token, seq")
+            .fetch_all(store.pool())
+            .await
+            .unwrap();
+    assert_eq!(left, [("ETH".to_owned(), 3), ("OLD".to_owned(), 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ahead() {
+    let (store, _) = store().await;
+    let now = now_ms();
+    let ahead = day_of(now + 2 * DAY);
+    sqlx::query(&format!("DROP TABLE {ahead}"))
+        .execute(store.pool())
+        .await
+        .unwrap();
+    // One waits for its day, one is of long ago, and one is of a day that is over.
+    let times = [now + 2 * DAY, now - 50 * DAY, now - 40 * DAY];
+    insert(&store, &times.map(|at| tick("5", at, None))).await;
+    sqlx::raw_sql(
+        "SELECT add_ticks_day((now() AT TIME ZONE 'UTC')::date - 40);
+         INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether');
+         INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at)
+         SELECT 'ETH', seq, 1, 0, 'ok', ARRAY['a'], at, at
+         FROM (VALUES (1, now() - interval '100 days'), (2, now())) v (seq, at);
+         INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at)
+         SELECT 'ETH', seconds, at, 1, 1, 1, 1, 1, at, at
+         FROM (VALUES (60, now() - interval '400 days'), (3600, now() - interval '400 days')) v (seconds, at)",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(store.clone().retain(StoreConfig::default(), stop.clone()));
+    eventually("only what is young is left", || async {
+        let ticks = partitions(&store).await;
+        let prices = number(&store, "SELECT count(*) FROM prices").await;
+        let candles = number(&store, "SELECT count(*) FROM candles").await;
+        let done = ticks.len() == 1 && ticks.get(&ahead) == Some(&1);
+        (done && (prices, candles) == (1, 1)).then_some(())
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
 }

@@ -1,0 +1,146 @@
+//! The newest updates of a channel, for clients that resume: bounded in number and in bytes.
+
+use std::collections::VecDeque;
+
+use super::channel::Entry;
+
+/// What an entry takes beside its texts: its place, and the allocations of both.
+const ENTRY_OVERHEAD: usize = 160;
+/// Room that is never given back.
+const SPARE: usize = 16;
+
+/// Bounds of one ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingLimits {
+    pub updates: usize,
+    pub bytes: usize,
+}
+
+/// In order of their seqs, without a hole.
+#[derive(Default)]
+pub struct Ring {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Bytes that it holds, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the next update. One that is beyond the limits by itself leaves the ring empty.
+    pub fn push(&mut self, entry: Entry, limits: RingLimits) {
+        let size = size_of(&entry);
+        self.trim(RingLimits {
+            updates: limits.updates.saturating_sub(1),
+            bytes: limits.bytes.saturating_sub(size),
+        });
+        if limits.updates > 0 && size <= limits.bytes {
+            self.bytes += size;
+            self.entries.push_back(entry);
+        }
+    }
+
+    /// Lets go of the oldest until the others are within the limits.
+    pub fn trim(&mut self, limits: RingLimits) {
+        while self.entries.len() > limits.updates || self.bytes > limits.bytes {
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
+            self.bytes -= size_of(&oldest);
+        }
+        if self.entries.capacity() > 4 * self.entries.len() + SPARE {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Seq of the oldest update that is here.
+    pub fn oldest(&self) -> Option<u64> {
+        self.entries.front()?.seq
+    }
+
+    /// Those after `since` that are here, oldest first.
+    pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
+        let start = self
+            .entries
+            .partition_point(|entry| entry.seq.is_some_and(|seq| seq <= since));
+        self.entries.range(start..)
+    }
+}
+
+fn size_of(entry: &Entry) -> usize {
+    ENTRY_OVERHEAD + entry.event.len() + entry.data.len()
+}
+
+/// The largest size that all rings may have so that they hold `budget` bytes together: smaller ones stay as they are.
+/// `None` when all stay.
+pub fn share(mut sizes: Vec<usize>, budget: usize) -> Option<usize> {
+    sizes.sort_unstable();
+    let (mut left, mut count) = (budget, sizes.len());
+    for size in sizes {
+        let share = left / count;
+        if size > share {
+            return Some(share);
+        }
+        left -= size;
+        count -= 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64, bytes: usize) -> Entry {
+        Entry {
+            seq: Some(seq),
+            event: "".into(),
+            data: "x".repeat(bytes - ENTRY_OVERHEAD).into(),
+        }
+    }
+
+    fn seqs(ring: &Ring) -> Vec<u64> {
+        ring.after(0).filter_map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn the_oldest_give_way_in_number_and_in_bytes() {
+        let mut ring = Ring::default();
+        let limits = RingLimits {
+            updates: 4,
+            bytes: 1_000,
+        };
+        for seq in 1..=9 {
+            ring.push(entry(seq, 200), limits);
+        }
+        assert_eq!(seqs(&ring), [6, 7, 8, 9]);
+        assert_eq!((ring.oldest(), ring.bytes()), (Some(6), 800));
+        ring.push(entry(10, 700), limits);
+        assert_eq!((seqs(&ring), ring.bytes()), (vec![9, 10], 900));
+        let less = RingLimits {
+            bytes: 750,
+            ..limits
+        };
+        ring.trim(less);
+        assert_eq!((seqs(&ring), ring.bytes()), (vec![10], 700));
+        // No hole is left by one that has no room.
+        ring.push(entry(11, 800), less);
+        assert_eq!((ring.oldest(), ring.bytes()), (None, 0));
+        ring.push(entry(12, 200), less);
+        assert_eq!(seqs(&ring), [12]);
+    }
+
+    #[test]
+    fn the_largest_are_cut_to_one_size_and_small_ones_keep_theirs() {
+        assert_eq!(share(vec![10, 20, 30], 60), None);
+        assert_eq!(share(vec![10, 500, 20, 400], 130), Some(50));
+        assert_eq!(share(vec![100; 4], 100), Some(25));
+        assert_eq!(share(Vec::new(), 0), None);
+    }
+}
