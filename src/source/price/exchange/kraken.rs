@@ -90,9 +90,10 @@ impl Exchange for Kraken {
             Ok(frame) => frame,
             Err(error) => return say(Said::Unreadable(error.to_string())),
         };
-        let read: fn(&'a RawValue) -> Said<'a> = match frame.channel.as_deref() {
-            Some("ticker") => ticker,
-            Some("status") => status,
+        type Read<'a> = fn(&'a RawValue) -> Said<'a>;
+        let read = match frame.channel.as_deref() {
+            Some("ticker") => ticker as Read<'a>,
+            Some("status") => status as Read<'a>,
             Some(_) => return say(Said::Alive),
             None => return say(answer(frame)),
         };
