@@ -80,9 +80,9 @@ pub(super) fn price(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use alloy::primitives::{Address, LogData};
+    use alloy::primitives::LogData;
 
-    use super::*;
+    use super::{super::log_view::tests::view, *};
 
     /// An `AnswerUpdated` as a contract would emit it.
     pub(in super::super) fn answer(current: I256, updated_at: U256) -> LogData {
@@ -105,16 +105,7 @@ pub(super) mod tests {
         decimals: u8,
         heartbeat_ms: Option<u64>,
     ) -> Result<Observation, TickFault> {
-        let view = LogView {
-            address: Address::ZERO,
-            topics: log.topics(),
-            data: &log.data,
-            block_number: 1,
-            block_hash: B256::ZERO,
-            block_timestamp: BLOCK_TIME,
-            log_index: 0,
-        };
-        observe(&view, decimals, heartbeat_ms)
+        observe(&view(log, BLOCK_TIME), decimals, heartbeat_ms)
     }
 
     fn text(value: &str, decimals: u8) -> String {

@@ -17,3 +17,23 @@ pub struct LogView<'a> {
     /// Position among all logs of the block.
     pub log_index: u32,
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloy::primitives::LogData;
+
+    use super::*;
+
+    /// A log as it stands in a block of that time, in seconds.
+    pub(in super::super) fn view(log: &LogData, block_timestamp: u64) -> LogView<'_> {
+        LogView {
+            address: Address::ZERO,
+            topics: log.topics(),
+            data: &log.data,
+            block_number: 1,
+            block_hash: B256::ZERO,
+            block_timestamp,
+            log_index: 0,
+        }
+    }
+}

@@ -61,9 +61,9 @@ pub(super) fn enough(held: BigDecimal, least: Option<&BigDecimal>) -> Result<(),
 
 #[cfg(test)]
 pub(super) mod tests {
-    use alloy::primitives::{Address, LogData, U256, aliases::U112};
+    use alloy::primitives::{LogData, U256, aliases::U112};
 
-    use super::*;
+    use super::{super::log_view::tests::view, *};
 
     /// A `Sync` as a pair would emit it.
     pub(in super::super) fn sync(reserve0: &str, reserve1: &str) -> LogData {
@@ -89,16 +89,7 @@ pub(super) mod tests {
         shape: PoolShape,
         least: Option<&BigDecimal>,
     ) -> Result<Observation, TickFault> {
-        let view = LogView {
-            address: Address::ZERO,
-            topics: log.topics(),
-            data: &log.data,
-            block_number: 1,
-            block_hash: B256::ZERO,
-            block_timestamp: 1_700_000_000,
-            log_index: 0,
-        };
-        observe(&view, shape, least)
+        observe(&view(log, 1_700_000_000), shape, least)
     }
 
     #[test]

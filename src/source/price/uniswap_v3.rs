@@ -102,7 +102,7 @@ pub(super) mod tests {
         aliases::{I24, U160},
     };
 
-    use super::*;
+    use super::{super::log_view::tests::view, *};
 
     /// A `Swap` as a pool would emit it.
     pub(in super::super) fn swap(root: &str, liquidity: u128) -> LogData {
@@ -131,16 +131,11 @@ pub(super) mod tests {
     };
 
     fn read(log: &LogData, shape: PoolShape, least: &str) -> Result<Observation, TickFault> {
-        let view = LogView {
-            address: Address::ZERO,
-            topics: log.topics(),
-            data: &log.data,
-            block_number: 1,
-            block_hash: B256::ZERO,
-            block_timestamp: 1_700_000_000,
-            log_index: 0,
-        };
-        observe(&view, shape, Some(&least.parse().unwrap()))
+        observe(
+            &view(log, 1_700_000_000),
+            shape,
+            Some(&least.parse().unwrap()),
+        )
     }
 
     fn text(root: &str, shape: PoolShape) -> String {
