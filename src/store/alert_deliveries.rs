@@ -124,20 +124,13 @@ impl Store {
         keep: u32,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM alert_deliveries WHERE id IN (
+        let statement = "DELETE FROM alert_deliveries WHERE id IN (
                  SELECT id FROM (
                      SELECT id, fired_at, row_number() OVER (PARTITION BY subject ORDER BY id DESC) AS place
                      FROM alert_deliveries) kept
                  WHERE place > $2 OR ($1 > 0 AND fired_at < now() - $1 * interval '1 millisecond')
-                 LIMIT $3)",
-        )
-        .bind(older_than_ms)
-        .bind(i64::from(keep))
-        .bind(i64::from(limit))
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+                 LIMIT $3)";
+        self.prune(statement, older_than_ms, keep, limit).await
     }
 }
 

@@ -120,8 +120,7 @@ impl Store {
         keep: u32,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM alerts WHERE id IN (
+        let statement = "DELETE FROM alerts WHERE id IN (
                  SELECT id FROM (
                      SELECT id, state, ended_at,
                             row_number() OVER (PARTITION BY subject, state ORDER BY id DESC) AS place
@@ -129,14 +128,8 @@ impl Store {
                  WHERE ($1 > 0 AND ended_at < now() - $1 * interval '1 millisecond')
                     OR (state = 'deleted' AND ended_at < now() - interval '1 hour')
                     OR (state = 'done' AND place > $2)
-                 LIMIT $3)",
-        )
-        .bind(older_than_ms)
-        .bind(i64::from(keep))
-        .bind(i64::from(limit))
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+                 LIMIT $3)";
+        self.prune(statement, older_than_ms, keep, limit).await
     }
 }
 

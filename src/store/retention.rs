@@ -72,6 +72,24 @@ impl Store {
         }
     }
 
+    /// Runs a statement that deletes what is older than `$1` ms, but for the newest `$2`, and at most `$3` of it. Returns
+    /// how many rows went.
+    pub(super) async fn prune(
+        &self,
+        statement: &str,
+        older_than_ms: i64,
+        keep: u32,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query(statement)
+            .bind(older_than_ms)
+            .bind(i64::from(keep))
+            .bind(i64::from(limit))
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
     /// Deletes dropped blocks whose height has been final for `older_than_ms`, at most `limit` in one call; returns
     /// how many went. That a height is final is noted by the first call that finds it so: the time counts from there.
     pub async fn prune_dropped(&self, older_than_ms: i64, limit: u32) -> Result<u64, StoreError> {

@@ -220,18 +220,11 @@ impl Store {
         keep: u32,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM updates WHERE (channel_id, seq) IN (
+        let statement = "DELETE FROM updates WHERE (channel_id, seq) IN (
                  SELECT u.channel_id, u.seq FROM updates u JOIN channels c ON c.id = u.channel_id
                  WHERE u.created_at < now() - make_interval(secs => $1 / 1000.0) AND u.seq <= c.seq - $2
-                 ORDER BY u.channel_id, u.seq LIMIT $3)",
-        )
-        .bind(older_than_ms)
-        .bind(i64::from(keep))
-        .bind(i64::from(limit))
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+                 ORDER BY u.channel_id, u.seq LIMIT $3)";
+        self.prune(statement, older_than_ms, keep, limit).await
     }
 }
 
