@@ -70,7 +70,6 @@ use self::{
     hub::Hub,
     origin::{OriginError, OriginPolicy},
     past::Past,
-    stats::Bearer,
     transport::{sse, websocket},
     writer::Writer,
 };
@@ -101,7 +100,7 @@ pub enum GatewayError {
 }
 
 #[derive(OpenApi)]
-#[openapi(paths(stats::show), components(schemas(stats::Stats)), modifiers(&Bearer))]
+#[openapi(paths(stats::show), components(schemas(stats::Stats)))]
 struct Api;
 
 impl Gateway {

@@ -13,11 +13,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{
-    IntoResponses, Modify, ToSchema,
-    openapi::{
-        self, ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
+    IntoResponses, ToSchema,
+    openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder},
 };
 
 pub use self::filter::Filter;
@@ -125,23 +122,8 @@ pub struct Parameters {
     limit: Option<usize>,
 }
 
-/// The scheme that `security` names, for the OpenAPI description.
-pub struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, openapi: &mut OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .build();
-        openapi
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
-    }
-}
-
-/// The problems a request can end in, for the OpenAPI description. The schema is described with the rest of REST.
+/// The problems a request can end in, for the OpenAPI description. Their schema, and the scheme that `security`
+/// names, are described with the rest of REST.
 struct Refusals;
 
 impl IntoResponses for Refusals {
