@@ -29,6 +29,7 @@ mod node;
 mod orphan;
 mod postgres;
 pub mod price_web;
+mod scenario_file;
 mod server_user;
 mod settings;
 mod synthetic_node;
@@ -48,6 +49,7 @@ pub use self::{
     market::{Market, MarketOptions, run_market},
     node::{Node, Transaction},
     postgres::PrivatePostgres,
+    scenario_file::ScenarioError,
     settings::price_settings,
     synthetic_node::{
         SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic,

@@ -24,7 +24,7 @@ mod tests;
 pub use self::{
     block::{Contents, Payment, TreeBlock},
     fault::{Fault, Kind},
-    scenario::{NodeRole, Scenario, ScenarioError, Step},
+    scenario::{NodeRole, Scenario, Step},
     serve::FaultyNode,
     tree::Tree,
 };

@@ -4,17 +4,14 @@ use std::{io, path::Path};
 
 use serde::Deserialize;
 
-use super::{block::Contents, fault::Fault, serve::FaultyNode, tree::Tree};
+use super::{
+    super::scenario_file::{self, ScenarioError},
+    block::Contents,
+    fault::Fault,
+    serve::FaultyNode,
+    tree::Tree,
+};
 use crate::model::ChainId;
-
-/// Why a scenario cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ScenarioError {
-    #[error("{path} cannot be read: {error}")]
-    Unreadable { path: String, error: io::Error },
-    #[error("{path} is not a scenario: {reason}")]
-    Malformed { path: String, reason: String },
-}
 
 /// What is in the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -88,15 +85,7 @@ fn transactions() -> u64 {
 impl Scenario {
     /// Reads a file; the error names what is wrong with it, and the line.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let shown = || path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {
-            path: shown(),
-            error,
-        })?;
-        toml::from_str(&text).map_err(|error| ScenarioError::Malformed {
-            path: shown(),
-            reason: error.to_string(),
-        })
+        scenario_file::read(path)
     }
 
     /// The chain as it is at the start, and a node in front of it for each script.

@@ -18,6 +18,6 @@ mod serve;
 pub use self::{
     act::{Act, Told},
     format::{Asked, Speaks},
-    scenario::{VenueScenario, VenueScenarioError, VenueStep},
+    scenario::{VenueScenario, VenueStep},
     serve::{Seen, Venue},
 };

@@ -1,19 +1,13 @@
 //! A scenario in a file: what a venue does, and what a client makes of it.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 
-use super::{Act, Speaks};
-
-/// Why a scenario cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum VenueScenarioError {
-    #[error("{path} cannot be read: {error}")]
-    Unreadable { path: String, error: io::Error },
-    #[error("{path} is not a scenario: {reason}")]
-    Malformed { path: String, reason: String },
-}
+use super::{
+    super::scenario_file::{self, ScenarioError},
+    Act, Speaks,
+};
 
 /// What is in the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -48,16 +42,7 @@ pub struct VenueStep {
 
 impl VenueScenario {
     /// Reads a file; the error names what is wrong with it, and the line.
-    pub fn read(path: &Path) -> Result<Self, VenueScenarioError> {
-        let shown = || path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|error| VenueScenarioError::Unreadable {
-                path: shown(),
-                error,
-            })?;
-        toml::from_str(&text).map_err(|error| VenueScenarioError::Malformed {
-            path: shown(),
-            reason: error.to_string(),
-        })
+    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
+        scenario_file::read(path)
     }
 }
