@@ -21,6 +21,8 @@ mod on_chain;
 mod paths;
 mod policy;
 mod pool;
+#[cfg(test)]
+mod running_feeds;
 mod standing;
 mod tick_error;
 mod tick_queue;

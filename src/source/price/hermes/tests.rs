@@ -1,23 +1,9 @@
 //! The feed of Pyth against a service on this machine that errs.
 
-use std::{collections::VecDeque, convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-use super::super::{FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
-use crate::{
-    dev::price_web::Hermes,
-    model::{Tick, now_ms},
-};
-
-/// For what has to happen sooner or later, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, work).await;
-    done.unwrap_or_else(|_| panic!("{what} did not happen"))
-}
+use super::super::running_feeds::{RunningFeeds, soon};
+use crate::{dev::price_web::Hermes, model::now_ms};
 
 /// An id of 64 digits for each source.
 fn id(at: usize) -> String {
@@ -26,11 +12,7 @@ fn id(at: usize) -> String {
 
 struct Stage {
     hermes: Hermes,
-    sink: TickSink,
-    queue: TickQueue,
-    ticks: VecDeque<Tick>,
-    stop: CancellationToken,
-    feeds: JoinSet<()>,
+    feeds: RunningFeeds,
 }
 
 impl Stage {
@@ -47,22 +29,8 @@ impl Stage {
                 hermes.url()
             );
         }
-        let config: PriceConfig = toml::from_str(&text).unwrap();
-        config.validate().unwrap();
-        let (sink, queue) = tick_queue(1_000);
-        let stop = CancellationToken::new();
-        let mut running = JoinSet::new();
-        for feed in feeds(&config) {
-            running.spawn(feed.run(sink.clone(), stop.clone()));
-        }
-        Self {
-            hermes,
-            sink,
-            queue,
-            ticks: VecDeque::new(),
-            stop,
-            feeds: running,
-        }
+        let feeds = RunningFeeds::start(&text);
+        Self { hermes, feeds }
     }
 
     async fn opened(&self, streams: u64) {
@@ -75,47 +43,22 @@ impl Stage {
         self.hermes.price(&id(at), price, "5", -2, second);
     }
 
-    async fn tick(&mut self) -> Tick {
-        while self.ticks.is_empty() {
-            self.ticks.extend(soon("a tick", self.queue.next()).await);
-        }
-        self.ticks.pop_front().unwrap()
+    /// Waits for this stream, and that the price which it tells then is heard.
+    async fn works_by(&mut self, stream: u64, price: u32) {
+        self.opened(stream).await;
+        self.tell(0, &format!("{price}00"), 0);
+        assert_eq!(self.feeds.price().await, format!("T0 {price}"));
     }
 
-    async fn price(&mut self) -> String {
-        let tick = self.tick().await;
-        format!(
-            "{} {}",
-            tick.token,
-            tick.price.normalized().to_plain_string()
-        )
-    }
-
-    async fn until_state(&self, at: usize, name: &str) -> FeedState {
-        let token = format!("T{at}");
-        soon(&format!("{name} of {token}"), async {
-            loop {
-                let states = self.sink.states();
-                let mut of = states.iter().filter(|((of, _), _)| of.as_str() == token);
-                if let Some((_, state)) = of.next()
-                    && state.name() == name
-                {
-                    return state.clone();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    /// That a stream is read; which of those that come and go is all the same.
+    async fn works(&mut self) {
+        let tick = soon("a tick", async {
+            tokio::select! {
+                never = keep_telling(&self.hermes) => match never {},
+                tick = self.feeds.tick() => tick,
             }
-        })
-        .await
-    }
-
-    async fn end(mut self) {
-        self.stop.cancel();
-        soon("the end of the feeds", async {
-            while let Some(ended) = self.feeds.join_next().await {
-                ended.unwrap();
-            }
-        })
-        .await;
+        });
+        assert_eq!(tick.await.price.to_plain_string(), "1.00");
     }
 }
 
@@ -145,17 +88,17 @@ async fn several_ids_share_a_stream_and_a_price_keeps_its_digits_and_its_confide
     for at in 0..2 {
         assert!(head.contains(&format!("ids%5B%5D={}", id(at))), "{head}");
     }
-    stage.until_state(0, "connecting").await;
+    stage.feeds.until_state(0, "connecting").await;
     stage.tell(0, "345612", 3);
-    let tick = stage.tick().await;
+    let tick = stage.feeds.tick().await;
     assert_eq!(tick.price.to_plain_string(), "3456.12");
     assert_eq!(tick.confidence.unwrap().to_plain_string(), "0.05");
     assert!((2_000..60_000).contains(&(now_ms() - tick.observed_at)));
-    stage.until_state(0, "live").await;
+    stage.feeds.until_state(0, "live").await;
     stage.tell(1, "9223372036854775807", 0);
-    assert_eq!(stage.price().await, "T1 92233720368547758.07");
+    assert_eq!(stage.feeds.price().await, "T1 92233720368547758.07");
     assert_eq!(stage.hermes.seen().opened, 1);
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -180,9 +123,9 @@ async fn garbage_wrong_ids_and_prices_that_are_none_cost_nothing_else() {
     // From more than a year ago.
     stage.tell(0, "77", 40_000_000);
     stage.tell(0, "100", 0);
-    assert_eq!(stage.price().await, "T0 1");
+    assert_eq!(stage.feeds.price().await, "T0 1");
     assert_eq!(stage.hermes.seen().opened, 1);
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -192,28 +135,22 @@ async fn an_older_price_does_not_follow_a_newer_one() {
     stage.tell(0, "300", 0);
     stage.tell(0, "200", 50);
     stage.tell(0, "400", 0);
-    assert_eq!(stage.price().await, "T0 3");
-    assert_eq!(stage.price().await, "T0 4");
-    stage.end().await;
+    assert_eq!(stage.feeds.price().await, "T0 3");
+    assert_eq!(stage.feeds.price().await, "T0 4");
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
 async fn a_stream_that_is_cut_or_closed_is_opened_again() {
     let mut stage = Stage::start(1, "", "").await;
-    stage.opened(1).await;
-    stage.tell(0, "100", 0);
-    assert_eq!(stage.price().await, "T0 1");
+    stage.works_by(1, 1).await;
     // In the middle of an event, whose first half is forgotten.
     stage.hermes.say(b"data:{\"parsed\":[".to_vec());
     stage.hermes.cut();
-    stage.opened(2).await;
-    stage.tell(0, "200", 0);
-    assert_eq!(stage.price().await, "T0 2");
+    stage.works_by(2, 2).await;
     stage.hermes.close();
-    stage.opened(3).await;
-    stage.tell(0, "300", 0);
-    assert_eq!(stage.price().await, "T0 3");
-    stage.end().await;
+    stage.works_by(3, 3).await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -222,15 +159,8 @@ async fn a_stream_that_falls_silent_is_given_up() {
     stage.opened(2).await;
     let seen = stage.hermes.until(|seen| seen.opened >= 3);
     soon("another stream", seen).await;
-    let first = soon("a tick", async {
-        tokio::select! {
-            never = keep_telling(&stage.hermes) => match never {},
-            ticks = stage.queue.next() => ticks,
-        }
-    });
-    let first = first.await;
-    assert_eq!(first[0].price.to_plain_string(), "1.00");
-    stage.end().await;
+    stage.works().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -239,15 +169,8 @@ async fn a_stream_is_replaced_when_it_is_old_and_the_old_one_ends() {
     stage.opened(3).await;
     let few = stage.hermes.until(|seen| seen.open <= 1);
     soon("the end of the old streams", few).await;
-    let first = soon("a tick", async {
-        tokio::select! {
-            never = keep_telling(&stage.hermes) => match never {},
-            ticks = stage.queue.next() => ticks,
-        }
-    });
-    let first = first.await;
-    assert_eq!(first[0].price.to_plain_string(), "1.00");
-    stage.end().await;
+    stage.works().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -256,16 +179,14 @@ async fn a_refusal_is_told_without_the_key_and_tried_again() {
     stage.opened(1).await;
     stage.hermes.refuse_once(401, &[]);
     stage.hermes.cut();
-    let state = stage.until_state(0, "refused").await;
+    let state = stage.feeds.until_state(0, "refused").await;
     let reason = state.reason().unwrap().to_owned();
     assert!(
         reason.contains("401") && !reason.contains("a-secret-key"),
         "{reason}"
     );
-    stage.opened(2).await;
-    stage.tell(0, "100", 0);
-    assert_eq!(stage.price().await, "T0 1");
-    stage.end().await;
+    stage.works_by(2, 1).await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -277,18 +198,16 @@ async fn the_service_says_how_long_to_stay_away() {
     stage.hermes.cut();
     stage.opened(2).await;
     assert!(before.elapsed() >= Duration::from_secs(2));
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
 async fn an_id_that_nothing_is_said_of_is_told_to_be_silent() {
     let mut stage = Stage::start(2, "first_tick_ms = 2000", "").await;
-    stage.opened(1).await;
-    stage.tell(0, "100", 0);
-    assert_eq!(stage.price().await, "T0 1");
-    stage.until_state(1, "silent").await;
-    stage.until_state(0, "live").await;
-    stage.end().await;
+    stage.works_by(1, 1).await;
+    stage.feeds.until_state(1, "silent").await;
+    stage.feeds.until_state(0, "live").await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -296,8 +215,6 @@ async fn an_event_that_is_too_long_ends_its_stream() {
     let mut stage = Stage::start(1, "message_bytes = 1024", "").await;
     stage.opened(1).await;
     stage.hermes.say(vec![b'x'; 4_096]);
-    stage.opened(2).await;
-    stage.tell(0, "100", 0);
-    assert_eq!(stage.price().await, "T0 1");
-    stage.end().await;
+    stage.works_by(2, 1).await;
+    stage.feeds.end().await;
 }

@@ -1,33 +1,16 @@
 //! Feeds of JSON documents against a page on this machine that errs.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-use super::super::{FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
+use super::super::running_feeds::{RunningFeeds, eventually, soon};
 use crate::{
     dev::price_web::{PageAnswer, PricePage},
     model::{Tick, now_ms},
 };
 
-/// For what has to happen sooner or later, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, work).await;
-    done.unwrap_or_else(|_| panic!("{what} did not happen"))
-}
-
 struct Stage {
     page: PricePage,
-    sink: TickSink,
-    queue: TickQueue,
-    stop: CancellationToken,
-    feeds: JoinSet<()>,
+    feeds: RunningFeeds,
 }
 
 impl Stage {
@@ -42,28 +25,15 @@ impl Stage {
                 page.url()
             );
         }
-        let config: PriceConfig = toml::from_str(&text).unwrap();
-        config.validate().unwrap();
-        let (sink, queue) = tick_queue(100);
-        let stop = CancellationToken::new();
-        let mut running = JoinSet::new();
-        for feed in feeds(&config) {
-            running.spawn(feed.run(sink.clone(), stop.clone()));
-        }
-        Self {
-            page,
-            sink,
-            queue,
-            stop,
-            feeds: running,
-        }
+        let feeds = RunningFeeds::start(&text);
+        Self { page, feeds }
     }
 
     /// Waits for a tick like this, as token and price; others may come before.
     async fn price(&mut self, wanted: &str) -> Tick {
         soon(wanted, async {
             loop {
-                for tick in self.queue.next().await {
+                for tick in self.feeds.heard().await {
                     if format!("{} {}", tick.token, tick.price.to_plain_string()) == wanted {
                         return tick;
                     }
@@ -73,52 +43,21 @@ impl Stage {
         .await
     }
 
-    async fn until_state(&self, at: usize, name: &str) -> FeedState {
-        let token = format!("T{at}");
-        soon(&format!("{name} of {token}"), async {
-            loop {
-                let states = self.sink.states();
-                let mut of = states.iter().filter(|((of, _), _)| of.as_str() == token);
-                if let Some((_, state)) = of.next()
-                    && state.name() == name
-                {
-                    return state.clone();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await
-    }
-
     /// That an answer like this is told as trouble, shows no key, and is over once the document is back.
     async fn recovers_from(&mut self, answer: PageAnswer, state: &str, words: &str) {
         self.page.answer(answer);
-        let told = self.until_state(0, state).await;
-        let reason = soon(words, async {
-            loop {
-                let states = self.sink.states();
-                let reason = states.values().next().and_then(FeedState::reason);
-                if let Some(reason) = reason.filter(|reason| reason.contains(words)) {
-                    return reason.to_owned();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        let reason = reason.await;
+        let told = self.feeds.until_state(0, state).await;
+        let mut reason = String::new();
+        eventually(words, || {
+            let state = self.feeds.state(0).unwrap();
+            reason = state.reason().unwrap_or_default().to_owned();
+            reason.contains(words)
+        })
+        .await;
         assert!(!reason.contains("a-secret-key"), "{told:?} {reason}");
         self.page
             .answer(PageAnswer::Document(r#"{"p":"1.50"}"#.to_owned()));
-        self.until_state(0, "live").await;
-    }
-
-    async fn end(mut self) {
-        self.stop.cancel();
-        soon("the end of the feeds", async {
-            while let Some(ended) = self.feeds.join_next().await {
-                ended.unwrap();
-            }
-        })
-        .await;
+        self.feeds.until_state(0, "live").await;
     }
 }
 
@@ -145,9 +84,9 @@ async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() 
         "{head}"
     );
     assert!(head.contains("x-api-key: a-header-key"), "{head}");
-    stage.until_state(1, "live").await;
-    assert_eq!(stage.feeds.len(), 1);
-    stage.end().await;
+    stage.feeds.until_state(1, "live").await;
+    assert_eq!(stage.feeds.count(), 1);
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -157,7 +96,7 @@ async fn the_time_in_a_document_is_the_time_of_its_price() {
     let keys = "pointer = '/p'\ntimestamp_pointer = '/t'";
     let mut stage = Stage::start(&document, &[keys]).await;
     assert_eq!(stage.price("T0 2").await.observed_at, at * 1_000);
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -208,7 +147,7 @@ async fn what_is_no_document_is_told_and_waited_out() {
     ] {
         stage.recovers_from(answer, state, words).await;
     }
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -224,17 +163,17 @@ async fn a_price_that_is_none_gives_no_tick_and_costs_no_other() {
         stage.price("T1 7").await;
     }
     stage.page.answer(document("2"));
-    let ticks = soon("the next price", async {
+    let price = soon("the next price", async {
         loop {
-            let ticks = stage.queue.next().await;
+            let ticks = stage.feeds.heard().await;
             let mut of = ticks.into_iter().filter(|tick| tick.token.as_str() == "T0");
             if let Some(tick) = of.find(|tick| tick.price != 1) {
                 return tick.price.to_plain_string();
             }
         }
     });
-    assert_eq!(ticks.await, "2");
-    stage.end().await;
+    assert_eq!(price.await, "2");
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -249,5 +188,5 @@ async fn retry_after_is_honoured() {
         .answer(PageAnswer::Document(r#"{"p":3}"#.to_owned()));
     stage.price("T0 3").await;
     assert!(before.elapsed() >= Duration::from_secs(2));
-    stage.end().await;
+    stage.feeds.end().await;
 }

@@ -15,8 +15,12 @@ use futures_util::StreamExt;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use self::stage::{Stage, eventually, soon, token};
-use super::super::{FeedState, PriceConfig, feeds, tick_queue};
+use self::stage::Stage;
+use super::super::{
+    FeedState, PriceConfig, feeds,
+    running_feeds::{eventually, soon, token},
+    tick_queue,
+};
 use crate::{
     dev::venue::{Act, Speaks, Told, Venue},
     model::now_ms,
@@ -38,7 +42,7 @@ async fn a_tick_has_every_digit_the_spread_and_the_time_of_the_venue() {
             time_ms: Some(at),
             ..Told::at(symbol, "64000.123456789012346")
         }));
-        let tick = stage.tick().await;
+        let tick = stage.feeds.tick().await;
         assert_eq!(tick.token, token(0));
         assert_eq!(&*tick.quote, "USD");
         let price = tick.price.normalized().to_plain_string();
@@ -50,8 +54,8 @@ async fn a_tick_has_every_digit_the_spread_and_the_time_of_the_venue() {
         } else {
             assert_eq!(tick.observed_at, at);
         }
-        assert_eq!(stage.until_state(0, "live").await, FeedState::Live);
-        stage.end().await;
+        assert_eq!(stage.feeds.until_state(0, "live").await, FeedState::Live);
+        stage.feeds.end().await;
     }
 }
 
@@ -62,10 +66,10 @@ async fn trades_of_binance_are_read_where_they_are_asked_for() {
     let mut stage = Stage::reading(venue, Speaks::Binance, &["BTCUSDT"], "", more);
     stage.connected(1, &["BTCUSDT"]).await;
     stage.venue.tell("BTCUSDT", "64000.10");
-    let tick = stage.tick().await;
+    let tick = stage.feeds.tick().await;
     assert_eq!(tick.price.to_plain_string(), "64000.10");
     assert_eq!(tick.confidence, None);
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -79,9 +83,9 @@ async fn the_old_connection_is_kept_until_the_new_one_is_answered() {
     let successor = stage.venue.until(|seen| seen.connections == 2);
     soon("a successor", successor).await;
     stage.venue.tell("BTCUSDT", "1");
-    assert_eq!(stage.price().await, "T0 1");
+    assert_eq!(stage.feeds.price().await, "T0 1");
     assert_eq!(stage.venue.seen().open, 2);
-    assert_eq!(stage.state(0), Some(FeedState::Live));
+    assert_eq!(stage.feeds.state(0), Some(FeedState::Live));
     stage.venue.act(&Act::Release);
     stage.connected(2, &symbols).await;
     soon(
@@ -90,9 +94,9 @@ async fn the_old_connection_is_kept_until_the_new_one_is_answered() {
     )
     .await;
     stage.venue.tell("ETHUSDT", "2");
-    assert_eq!(stage.price().await, "T1 2");
-    assert_eq!(stage.state(0), Some(FeedState::Live));
-    stage.end().await;
+    assert_eq!(stage.feeds.price().await, "T1 2");
+    assert_eq!(stage.feeds.state(0), Some(FeedState::Live));
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -101,17 +105,17 @@ async fn a_connection_that_grew_old_is_replaced_again_and_again() {
     let mut stage = Stage::start(Speaks::Kraken, &["BTC/USD"], keys).await;
     stage.connected(1, &["BTC/USD"]).await;
     stage.venue.tell("BTC/USD", "1");
-    assert_eq!(stage.price().await, "T0 1");
+    assert_eq!(stage.feeds.price().await, "T0 1");
     stage.connected(4, &["BTC/USD"]).await;
     stage.venue.tell("BTC/USD", "2");
     // Each connection began with the snapshot, which is the same state once more.
-    let mut price = stage.price().await;
+    let mut price = stage.feeds.price().await;
     while price == "T0 1" {
-        price = stage.price().await;
+        price = stage.feeds.price().await;
     }
     assert_eq!(price, "T0 2");
-    assert_eq!(stage.state(0), Some(FeedState::Live));
-    stage.end().await;
+    assert_eq!(stage.feeds.state(0), Some(FeedState::Live));
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -127,9 +131,9 @@ async fn where_a_venue_has_no_numbers_time_says_what_is_older() {
         }));
     }
     for expected in ["T0 1", "T0 3", "T0 4"] {
-        assert_eq!(stage.price().await, expected);
+        assert_eq!(stage.feeds.price().await, expected);
     }
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -139,7 +143,7 @@ async fn a_venue_that_is_silent_is_left_after_the_heartbeats_that_it_missed() {
         stage.connected(1, &[symbol]).await;
         let told = Instant::now();
         stage.venue.tell(symbol, "1");
-        assert_eq!(stage.price().await, "T0 1");
+        assert_eq!(stage.feeds.price().await, "T0 1");
         let connections = stage.venue.seen().connections;
         stage.venue.act(&Act::Stall);
         stage.connected(connections + 1, &[symbol]).await;
@@ -149,12 +153,12 @@ async fn a_venue_that_is_silent_is_left_after_the_heartbeats_that_it_missed() {
             told.elapsed()
         );
         stage.venue.tell(symbol, "2");
-        let mut price = stage.price().await;
+        let mut price = stage.feeds.price().await;
         while price == "T0 1" {
-            price = stage.price().await;
+            price = stage.feeds.price().await;
         }
         assert_eq!(price, "T0 2");
-        stage.end().await;
+        stage.feeds.end().await;
     }
 }
 
@@ -167,9 +171,9 @@ async fn pings_are_answered_and_cost_nothing() {
     }
     soon("pongs", stage.venue.until(|seen| seen.pongs >= 3)).await;
     stage.venue.tell("BTCUSDT", "7");
-    assert_eq!(stage.price().await, "T0 7");
+    assert_eq!(stage.feeds.price().await, "T0 7");
     assert_eq!(stage.venue.seen().connections, 1);
-    stage.end().await;
+    stage.feeds.end().await;
 }
 
 async fn keep_pinging(venue: &Venue) -> Infallible {
@@ -194,10 +198,10 @@ async fn pings_are_no_sign_of_life_of_a_venue_whose_heartbeats_are_messages() {
         })
         .await;
         assert!(stage.venue.seen().pongs > 0);
-        let state = stage.state(0).unwrap();
+        let state = stage.feeds.state(0).unwrap();
         let reason = state.reason().unwrap_or_default();
         assert!(reason.contains("silent"), "{state:?}");
-        stage.end().await;
+        stage.feeds.end().await;
     }
 }
 
@@ -237,8 +241,8 @@ async fn many_symbols_are_asked_for_in_few_messages_and_not_too_fast() {
     let last = seen.messages[2].0;
     assert!(last.duration_since(began) >= Duration::from_millis(2 * 350));
     stage.venue.tell("T449USDT", "3");
-    assert_eq!(stage.price().await, "T449 3");
-    stage.end().await;
+    assert_eq!(stage.feeds.price().await, "T449 3");
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -249,8 +253,8 @@ async fn a_message_that_is_too_large_ends_the_connection_and_not_the_feed() {
     stage.venue.act(&Act::Say(large));
     stage.connected(2, &["BTC-USD"]).await;
     stage.venue.tell("BTC-USD", "1");
-    assert_eq!(stage.price().await, "T0 1");
-    stage.end().await;
+    assert_eq!(stage.feeds.price().await, "T0 1");
+    stage.feeds.end().await;
 }
 
 #[tokio::test]
@@ -264,13 +268,13 @@ async fn a_slow_venue_is_waited_for_and_not_called_live_before_it_speaks() {
         stage.venue.until(|seen| !seen.messages.is_empty()),
     )
     .await;
-    let state = stage.state(0).unwrap();
+    let state = stage.feeds.state(0).unwrap();
     assert_eq!(state, FeedState::Connecting { reason: None });
     stage.venue.act(&Act::Release);
     stage.connected(1, &["BTC-USD"]).await;
     stage.venue.tell("BTC-USD", "1");
-    assert_eq!(stage.price().await, "T0 1");
-    stage.end().await;
+    assert_eq!(stage.feeds.price().await, "T0 1");
+    stage.feeds.end().await;
 }
 
 #[tokio::test]

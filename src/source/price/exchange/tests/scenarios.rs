@@ -7,7 +7,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::stage::{Stage, soon};
+use super::{super::super::running_feeds::soon, stage::Stage};
 use crate::dev::venue::{Act, Venue, VenueScenario, VenueStep};
 
 async fn play(path: PathBuf) {
@@ -48,18 +48,22 @@ async fn play(path: PathBuf) {
         }
         for expected in &step.ticks {
             let (symbol, price) = expected.split_once(' ').unwrap();
-            let got = stage.price().await;
+            let got = stage.feeds.price().await;
             assert_eq!(got, format!("T{} {price}", at[symbol]), "{place}");
         }
         for (symbol, state) in &step.states {
-            stage.until_state(at[symbol.as_str()], state).await;
+            stage.feeds.until_state(at[symbol.as_str()], state).await;
         }
         if let Some(made) = step.made {
             assert_eq!(stage.venue.seen().connections, made, "{place}");
         }
     }
-    assert!(stage.ticks.is_empty(), "{about}: {:?}", stage.ticks);
-    stage.end().await;
+    assert!(
+        stage.feeds.left().is_empty(),
+        "{about}: {:?}",
+        stage.feeds.left()
+    );
+    stage.feeds.end().await;
 }
 
 fn note_refusals(step: &VenueStep, refused: &mut Vec<String>) {
