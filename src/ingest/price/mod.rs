@@ -11,6 +11,7 @@
 mod alerts;
 mod board;
 mod candles;
+mod commit;
 mod feeds;
 mod outage;
 mod publish;

@@ -15,29 +15,25 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Incoming, Parts, PriceIngestError, age_ms,
+    Incoming, Parts, PriceIngestError,
     alerts::Alerts,
     board::{Board, Places},
-    candles::{CandleNews, Candles},
+    candles::Candles,
+    commit::Commit,
     feeds::Feeds,
     outage::Outage,
     telemetry,
 };
 use crate::{
     ingest::PriceSignal,
-    model::{
-        Channel, Event, JsonNumber, NewUpdate, Price, PriceUpdate, PriceUpdateDetail, Tick, USD,
-        now_ms,
-    },
+    model::{Price, Tick, now_ms},
     source::price::{FeedState, SourceKey},
     store::{
-        StoreError, alert_deliveries,
-        alert_firing::{self, Due, Fired},
-        candles as stored_candles,
+        StoreError,
+        alert_firing::Due,
+        candles,
         chain::{ChainMarks, marks},
-        prices, ticks,
-        tokens::{self, SourceState},
-        updates,
+        prices, ticks, tokens,
         writer::{Stream, Writer},
     },
 };
@@ -74,19 +70,6 @@ enum Wake {
     Look,
 }
 
-/// What goes into one transaction.
-#[derive(Default)]
-struct Commit<'a> {
-    /// Of feeds; those of chains are stored already.
-    ticks: &'a [Tick],
-    announced: Vec<Price>,
-    /// Announced before, with newer times.
-    moved: Vec<Price>,
-    /// Alerts that these prices fire, or arm again.
-    due: Due,
-    states: Vec<(SourceKey, FeedState)>,
-}
-
 impl<'a> Session<'a> {
     /// Takes the lock, stores what is configured, and reads where prices stand. Signals that were queued before are
     /// dropped: they tell of what is in the store, which is read after.
@@ -108,8 +91,8 @@ impl<'a> Session<'a> {
             board.keep([price], announced_at);
         }
         let tokens = board.tokens();
-        within(stored_candles::repair(writer.connection())).await?;
-        let newest = within(stored_candles::newest(writer.connection(), &tokens)).await?;
+        within(candles::repair(writer.connection())).await?;
+        let newest = within(candles::newest(writer.connection(), &tokens)).await?;
         let rules = parts.config.candle_rules();
         let candles = Candles::new(rules, tokens, newest, board.prices());
         let marks = within(marks(writer.connection())).await?;
@@ -317,61 +300,22 @@ impl<'a> Session<'a> {
     /// Stores what came and what is to be announced, then announces it; only then is it what the next prices are
     /// compared with.
     async fn commit_once(&mut self, commit: Commit<'_>) -> Result<(), PriceIngestError> {
-        let Commit {
-            ticks,
-            announced,
-            moved,
-            due,
-            states,
-        } = commit;
         let (began, now) = (Instant::now(), now_ms());
-        let CandleNews {
-            rows: candles,
-            updates: candle_updates,
-            late,
-        } = self.candles.advance(&announced, now);
-        let nothing = announced.is_empty() && moved.is_empty() && states.is_empty();
-        if ticks.is_empty() && nothing && candles.is_empty() && due.is_empty() {
+        let news = self.candles.advance(&commit.announced, now);
+        if commit.is_empty() && news.rows.is_empty() {
             return Ok(());
         }
-        let candle_count = candle_updates.len();
-        let writer = &mut self.writer;
-        let committed = within(async {
-            let mut transaction = writer.begin().await?;
-            ticks::insert(&mut transaction, ticks).await?;
-            let fired = alert_firing::apply(&mut transaction, &due, now).await?;
-            // Prices come first, in their order, then what they fired.
-            let said = announced.iter().map(|price| update_of(price, now));
-            let told = said.chain(fired.iter().map(alert_of));
-            let news = told.chain(candle_updates).collect();
-            let updates = updates::append(&mut transaction, news).await?;
-            if !announced.is_empty() {
-                let seqs = updates.iter().map(|update| update.seq);
-                let rows: Vec<(u64, &Price)> = seqs.zip(&announced).collect();
-                prices::insert(&mut transaction, &rows, now).await?;
-            }
-            let told = announced.len()..announced.len() + fired.len();
-            let told = updates.get(told).unwrap_or_default();
-            alert_deliveries::insert(&mut transaction, &fired, told).await?;
-            stored_candles::write(&mut transaction, &candles).await?;
-            if !moved.is_empty() {
-                prices::confirm(&mut transaction, &moved).await?;
-            }
-            tokens::record_states(&mut transaction, &rows_of(&states)).await?;
-            transaction.commit().await?;
-            Ok((updates, fired.len()))
-        })
-        .await?;
-        let (committed, fired) = committed;
-        telemetry::committed(&announced, ticks.len(), began.elapsed());
-        telemetry::alerts_fired(fired);
-        self.alerts.settle(&due);
-        telemetry::candles(candle_count, late);
-        if !committed.is_empty() {
-            self.parts.publisher.publish(committed);
+        let (candles, late) = (news.updates.len(), news.late);
+        let committed = within(commit.store(&mut self.writer, news, now)).await?;
+        telemetry::committed(&commit.announced, commit.ticks.len(), began.elapsed());
+        telemetry::alerts_fired(committed.fired);
+        telemetry::candles(candles, late);
+        self.alerts.settle(&commit.due);
+        if !committed.updates.is_empty() {
+            self.parts.publisher.publish(committed.updates);
         }
-        self.board.keep(announced, now);
-        self.states.extend(states);
+        self.board.keep(commit.announced, now);
+        self.states.extend(commit.states);
         Ok(())
     }
 }
@@ -394,45 +338,5 @@ async fn within<T>(
     match timeout(PATIENCE, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(PriceIngestError::Silent(PATIENCE)),
-    }
-}
-
-fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
-    let rows = states.iter().map(|((token, source), state)| SourceState {
-        token,
-        source,
-        state: state.name(),
-        reason: state.reason(),
-    });
-    rows.collect()
-}
-
-fn alert_of(fired: &Fired) -> NewUpdate {
-    NewUpdate {
-        channel: Channel::User(fired.subject.clone()),
-        event: Event::PriceAlert(fired.alert.clone()),
-    }
-}
-
-fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
-    let details = price.details.iter().map(|detail| PriceUpdateDetail {
-        source: detail.source.clone(),
-        age_ms: age_ms(detail.observed_at, now_ms),
-        block: detail.block,
-        outlier: detail.outlier,
-    });
-    NewUpdate {
-        channel: Channel::Price(price.token.clone()),
-        event: Event::PriceUpdate(PriceUpdate {
-            token: price.token.clone(),
-            price: JsonNumber(price.price.clone()),
-            timestamp: now_ms,
-            quote: USD,
-            confidence: JsonNumber(price.confidence.clone()),
-            sources: price.sources.clone(),
-            age_ms: age_ms(price.observed_at, now_ms),
-            status: price.status,
-            details: details.collect(),
-        }),
     }
 }
