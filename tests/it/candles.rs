@@ -1,24 +1,17 @@
 //! Candles: from the price writer to readers and to the channel, on a real PostgreSQL.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use bigdecimal::BigDecimal;
 use chaincast::{
-    bus::{Bus, BusConfig, Feed},
-    ingest::{PriceIngest, PriceSignal, PriceSignals},
-    model::{B256, Candle, CandleInterval, Channel, LogOrigin, Secret, Tick, Update, now_ms},
-    shutdown::Tasks,
-    source::price::{Feed as PriceFeed, PriceConfig, TickSink},
-    store::{Store, StoreConfig, ticks},
+    ingest::PriceSignal,
+    model::{Candle, CandleInterval, Channel, Tick, Update, now_ms},
+    source::price::PriceConfig,
 };
-use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, fresh_database};
+use crate::support::{PriceStage, price_tick};
 
-const CHAIN: u64 = 1;
 const DAY: i64 = 24 * 3_600_000;
 const MINUTE: CandleInterval = CandleInterval::Minute;
 
@@ -29,123 +22,34 @@ const CONFIG: &str = "candle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[token
     [[sources]]\nkind = 'http'\ntoken = 'ETH'\nname = 'venue'\nurl = 'http://127.0.0.1:1/'\npointer = '/price'\n\
     quote = 'USD'\nmax_age_ms = 86400000\n";
 
+fn config() -> PriceConfig {
+    toml::from_str(CONFIG).unwrap()
+}
+
 /// Of the feed on the chain, or of the venue.
 fn tick(price: &str, observed_at: i64, block_number: Option<u64>) -> Tick {
     let source = block_number.map_or("venue", |_| "feed");
     Tick {
-        token: "ETH".parse().unwrap(),
-        source: source.into(),
-        quote: "USD".into(),
-        price: price.parse().unwrap(),
-        confidence: None,
         observed_at,
-        origin: block_number.map(|block_number| LogOrigin {
-            chain_id: CHAIN,
-            block_number,
-            block_hash: B256::repeat_byte(block_number as u8),
-            log_index: 0,
-        }),
+        ..price_tick("ETH", source, "USD", price, block_number)
     }
 }
 
-/// The writer's end of a venue, while it is connected.
-#[derive(Clone)]
-struct Venue(Arc<watch::Sender<Option<TickSink>>>);
-
-impl PriceFeed for Venue {
-    fn name(&self) -> &str {
-        "venue"
-    }
-
-    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            self.0.send_replace(Some(sink));
-            stop.cancelled().await;
-            self.0.send_replace(None);
-        })
-    }
-}
-
-/// A database, a bus, and a price writer that reads a venue.
-struct Stage {
-    store: Store,
-    bus: Bus,
-    feed: Feed,
-    _tasks: Tasks,
-}
-
-struct Writer {
-    venue: Venue,
-    signals: PriceSignals,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-async fn store() -> Store {
-    let config = StoreConfig {
-        url: Secret::new(fresh_database().await),
-        ..StoreConfig::default()
-    };
-    Store::connect(&config).await.unwrap()
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let store = store().await;
-        let (tasks, _) = Tasks::new();
-        let config = BusConfig {
-            poll_interval_ms: 3_600_000,
-            ..BusConfig::default()
-        };
-        let bus = Bus::connect(&config, store.clone(), &tasks).await.unwrap();
-        let feed = bus.feed().await.unwrap();
-        Self {
-            store,
-            bus,
-            feed,
-            _tasks: tasks,
-        }
-    }
-
-    fn writer(&self) -> Writer {
-        let (signals, incoming) = PriceSignals::new();
-        let config: PriceConfig = toml::from_str(CONFIG).unwrap();
-        let publisher = self.bus.publisher();
-        let venue = Venue(Arc::new(watch::Sender::new(None)));
-        let line = venue.clone();
-        let ingest = PriceIngest::new(config, CHAIN, self.store.clone(), publisher, incoming)
-            .unwrap()
-            .with_feeds(move || -> Vec<Box<dyn PriceFeed>> { vec![Box::new(line.clone())] });
-        let stop = CancellationToken::new();
-        let run = ingest.run(stop.clone());
-        let task = tokio::spawn(async move { run.await.unwrap() });
-        Writer {
-            venue,
-            signals,
-            stop,
-            task,
-        }
-    }
-
-    /// The next commit with an update of the price, and its price as text.
-    async fn next_price(&mut self) -> (Vec<Update>, String) {
+impl PriceStage {
+    /// The next commit with an update of the price, which says this.
+    async fn priced(&mut self, expected: &str) -> Vec<Update> {
         loop {
-            let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
-            let commit = commit.expect("an update in time").unwrap();
+            let commit = self.published().await;
             let price = commit
                 .iter()
                 .find(|update| *update.event == *"price-update");
             if let Some(price) = price {
-                let data: Value = serde_json::from_str(&price.data).unwrap();
-                return (commit.to_vec(), data["price"].to_string());
+                // As text, which keeps every digit.
+                let said = format!("\"price\":{expected},");
+                assert!(price.data.contains(&said), "{expected}: {}", price.data);
+                return commit;
             }
         }
-    }
-
-    async fn priced(&mut self, expected: &str) -> Vec<Update> {
-        let (commit, price) = self.next_price().await;
-        assert_eq!(price, expected);
-        commit
     }
 
     /// What the channel of an interval says after a seq.
@@ -172,53 +76,16 @@ impl Stage {
         let read = self.store.read_candles(&token, interval, range, 1_000);
         read.await.unwrap().candles
     }
-
-    /// Stores a tick of a block as the chain's writer does.
-    async fn index(&self, tick: &Tick) {
-        let mut transaction = self.store.pool().begin().await.unwrap();
-        ticks::insert(&mut transaction, std::slice::from_ref(tick))
-            .await
-            .unwrap();
-        move_chain(&mut transaction).await;
-        transaction.commit().await.unwrap();
-    }
-}
-
-async fn move_chain(connection: &mut sqlx::PgConnection) {
-    sqlx::query(
-        "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, head_number, head_hash)
-         VALUES ($1, $2, 0, 0, $2) ON CONFLICT (chain_id) DO UPDATE SET head_number = c.head_number + 1",
-    )
-    .bind(CHAIN as i64)
-    .bind(&[7_u8; 32][..])
-    .execute(connection)
-    .await
-    .unwrap();
-}
-
-impl Writer {
-    async fn sends(&self, tick: Tick) {
-        let mut line = self.venue.0.subscribe();
-        let connected = tokio::time::timeout(PATIENCE, line.wait_for(Option::is_some)).await;
-        let sink = connected.expect("a connection in time").unwrap().clone();
-        sink.expect("it waited for one").send(tick);
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
-        ended.expect("the writer stops in time").unwrap();
-    }
 }
 
 #[tokio::test]
 async fn a_price_its_row_and_its_candles_are_one_commit() {
     const PRICE: &str = "100.000000000000000001";
-    let mut stage = Stage::new().await;
-    let writer = stage.writer();
+    let mut stage = PriceStage::new().await;
+    let writer = stage.writer(config());
     let at = now_ms();
-    writer.sends(tick(PRICE, at, None)).await;
-    let (commit, _) = stage.next_price().await;
+    writer.hears(tick(PRICE, at, None)).await;
+    let commit = stage.priced(PRICE).await;
     assert_eq!(&*commit[0].event, "price-update", "the price first");
     // The next commit may have come with it, should a minute end here.
     assert!(commit.len() >= 7, "{commit:?}");
@@ -241,22 +108,22 @@ async fn a_price_its_row_and_its_candles_are_one_commit() {
 
 #[tokio::test]
 async fn a_late_price_puts_a_closed_candle_right_and_its_close_is_said_no_more_than_that() {
-    let mut stage = Stage::new().await;
-    let writer = stage.writer();
+    let mut stage = PriceStage::new().await;
+    let writer = stage.writer(config());
     let border = MINUTE.start_of(now_ms());
     // Of the minute that is over.
-    writer.sends(tick("100", border - 3_000, None)).await;
+    writer.hears(tick("100", border - 3_000, None)).await;
     stage.priced("100").await;
-    writer.sends(tick("103", border - 2_000, None)).await;
+    writer.hears(tick("103", border - 2_000, None)).await;
     stage.priced("103").await;
-    writer.sends(tick("102", border - 1_000, None)).await;
+    writer.hears(tick("102", border - 1_000, None)).await;
     stage.priced("102").await;
     // A price of a later one closes it for good, and a writer that comes after has nothing to add.
-    writer.sends(tick("104", now_ms(), None)).await;
+    writer.hears(tick("104", now_ms(), None)).await;
     stage.priced("104").await;
     writer.end().await;
-    let writer = stage.writer();
-    writer.sends(tick("105", now_ms(), None)).await;
+    let writer = stage.writer(config());
+    writer.hears(tick("105", now_ms(), None)).await;
     stage.priced("105").await;
 
     let said = stage.said(MINUTE, 0).await;
@@ -284,7 +151,7 @@ async fn a_late_price_puts_a_closed_candle_right_and_its_close_is_said_no_more_t
 
 #[tokio::test]
 async fn an_open_candle_is_closed_when_the_clock_passes_its_end_even_if_no_price_comes() {
-    let mut stage = Stage::new().await;
+    let mut stage = PriceStage::new().await;
     // As a writer left it that was stopped before the end of the minute.
     let start = MINUTE.start_of(now_ms() - 120_000);
     sqlx::query(
@@ -295,8 +162,8 @@ async fn an_open_candle_is_closed_when_the_clock_passes_its_end_even_if_no_price
     .execute(stage.store.pool())
     .await
     .unwrap();
-    let writer = stage.writer();
-    writer.sends(tick("7", now_ms(), None)).await;
+    let writer = stage.writer(config());
+    writer.hears(tick("7", now_ms(), None)).await;
     stage.priced("7").await;
     let said = stage.said(MINUTE, 0).await;
     assert_eq!(said[0]["timestamp"], start);
@@ -309,7 +176,7 @@ async fn an_open_candle_is_closed_when_the_clock_passes_its_end_even_if_no_price
 
 #[tokio::test]
 async fn what_a_longer_candle_lacks_is_taken_from_the_shorter_ones() {
-    let mut stage = Stage::new().await;
+    let mut stage = PriceStage::new().await;
     // The minutes have it all; a writer ended before it announced the longer ones again.
     let now = now_ms();
     let minute = MINUTE.start_of(now);
@@ -329,8 +196,8 @@ async fn what_a_longer_candle_lacks_is_taken_from_the_shorter_ones() {
         .await
         .unwrap();
     }
-    let writer = stage.writer();
-    writer.sends(tick("5", now_ms(), None)).await;
+    let writer = stage.writer(config());
+    writer.hears(tick("5", now_ms(), None)).await;
     stage.priced("5").await;
     for interval in CandleInterval::ALL {
         // The price may be of the next minute; the candle that was behind is whole in any case.
@@ -343,28 +210,18 @@ async fn what_a_longer_candle_lacks_is_taken_from_the_shorter_ones() {
 
 #[tokio::test]
 async fn a_reorg_takes_nothing_out_of_a_candle_and_closes_it_at_what_is_left() {
-    let mut stage = Stage::new().await;
-    let writer = stage.writer();
+    let mut stage = PriceStage::new().await;
+    let writer = stage.writer(config());
     let at = now_ms();
     let (kept, dropped) = (tick("100", at - 2, Some(1)), tick("200", at - 1, Some(2)));
-    stage.index(&kept).await;
+    stage.index(std::slice::from_ref(&kept)).await;
     writer.signals.send(PriceSignal::Ticks(vec![kept]));
     stage.priced("100").await;
-    stage.index(&dropped).await;
+    stage.index(std::slice::from_ref(&dropped)).await;
     writer.signals.send(PriceSignal::Ticks(vec![dropped]));
     stage.priced("200").await;
 
-    let mut transaction = stage.store.pool().begin().await.unwrap();
-    sqlx::query("DELETE FROM ticks WHERE chain_id = $1 AND block_number > 1")
-        .bind(CHAIN as i64)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    move_chain(&mut transaction).await;
-    transaction.commit().await.unwrap();
-    writer
-        .signals
-        .send(PriceSignal::Reorged { chain_id: CHAIN });
+    stage.reorg(&writer, 1).await;
     stage.priced("100").await;
 
     // Midnight may lie between them: a day's candle has all of it, or two have.
@@ -381,12 +238,12 @@ async fn a_reorg_takes_nothing_out_of_a_candle_and_closes_it_at_what_is_left() {
 
 #[tokio::test]
 async fn candles_read_at_a_seq_and_the_updates_behind_it_are_the_candles_read_later() {
-    let mut stage = Stage::new().await;
-    let writer = stage.writer();
+    let mut stage = PriceStage::new().await;
+    let writer = stage.writer(config());
     let begun = now_ms();
     let channel = Channel::Candle("ETH".parse().unwrap(), MINUTE);
     for price in 1..=20_u32 {
-        writer.sends(tick(&price.to_string(), now_ms(), None)).await;
+        writer.hears(tick(&price.to_string(), now_ms(), None)).await;
         stage.priced(&price.to_string()).await;
     }
     // As REST does it: the seq first.
@@ -398,13 +255,13 @@ async fn candles_read_at_a_seq_and_the_updates_behind_it_are_the_candles_read_la
         .map(|candle| (candle.start, (candle.count, text(&candle.close))))
         .collect();
     for price in 21..=40_u32 {
-        writer.sends(tick(&price.to_string(), now_ms(), None)).await;
+        writer.hears(tick(&price.to_string(), now_ms(), None)).await;
         stage.priced(&price.to_string()).await;
     }
     // What still waited to be announced is announced by the next writer at the latest.
     writer.end().await;
-    let writer = stage.writer();
-    writer.sends(tick("41", now_ms(), None)).await;
+    let writer = stage.writer(config());
+    writer.hears(tick("41", now_ms(), None)).await;
     stage.priced("41").await;
     for data in stage.said(MINUTE, since).await {
         let count = data["count"].as_u64().unwrap();

@@ -2,21 +2,16 @@
 
 use bigdecimal::BigDecimal;
 use chaincast::{
-    bus::{Bus, BusConfig},
-    ingest::{PriceIngest, PriceSignal, PriceSignals},
-    model::{AlertCondition, B256, LogOrigin, PriceStatus, Secret, Tick, Token, now_ms},
-    shutdown::Tasks,
+    ingest::PriceSignal,
+    model::{AlertCondition, PriceStatus, Tick, Token},
     source::price::PriceConfig,
     store::{
-        Store, StoreConfig,
         alerts::{AlertLimits, Creation, NewAlert},
         read::AlertRow,
-        ticks,
     },
 };
-use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, eventually, fresh_database};
+use crate::support::{PriceStage, PriceWriter, eventually, price_tick};
 
 const LIMITS: AlertLimits = AlertLimits {
     per_user: 10_000,
@@ -25,18 +20,6 @@ const LIMITS: AlertLimits = AlertLimits {
     window_ms: 60_000,
 };
 const LONG: u64 = 3_600_000;
-
-struct Stage {
-    store: Store,
-    bus: Bus,
-    _tasks: Tasks,
-}
-
-struct Writer {
-    signals: PriceSignals,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
 
 /// ETH and BTC have a feed each; BTC's ticks get old after so long.
 fn config(btc_max_age_ms: u64, more: &str) -> PriceConfig {
@@ -63,63 +46,16 @@ fn token(symbol: &str) -> Token {
     symbol.parse().unwrap()
 }
 
-impl Stage {
-    async fn new() -> Self {
-        let config = StoreConfig {
-            url: Secret::new(fresh_database().await),
-            ..StoreConfig::default()
-        };
-        let store = Store::connect(&config).await.unwrap();
-        let (tasks, _) = Tasks::new();
-        let bus = Bus::connect(&BusConfig::default(), store.clone(), &tasks)
-            .await
-            .unwrap();
-        Self {
-            store,
-            bus,
-            _tasks: tasks,
-        }
-    }
-
-    fn writer(&self, config: PriceConfig) -> Writer {
-        let (signals, incoming) = PriceSignals::new();
-        let publisher = self.bus.publisher();
-        let ingest = PriceIngest::new(config, 1, self.store.clone(), publisher, incoming).unwrap();
-        let stop = CancellationToken::new();
-        let run = ingest.run(stop.clone());
-        let task = tokio::spawn(async move { run.await.unwrap() });
-        Writer {
-            signals,
-            stop,
-            task,
-        }
-    }
-
+impl PriceStage {
     /// Stores a tick as a chain's writer does.
     async fn store_tick(&self, symbol: &str, price: &str, block_number: u64) -> Tick {
-        let tick = Tick {
-            token: token(symbol),
-            source: "feed".into(),
-            quote: "USD".into(),
-            price: decimal(price),
-            confidence: None,
-            observed_at: now_ms(),
-            origin: Some(LogOrigin {
-                chain_id: 1,
-                block_number,
-                block_hash: B256::repeat_byte(block_number as u8),
-                log_index: 0,
-            }),
-        };
-        let mut connection = self.store.pool().acquire().await.unwrap();
-        ticks::insert(&mut connection, std::slice::from_ref(&tick))
-            .await
-            .unwrap();
+        let tick = price_tick(symbol, "feed", "USD", price, Some(block_number));
+        self.index(std::slice::from_ref(&tick)).await;
         tick
     }
 
     /// Has a price announced.
-    async fn price(&self, writer: &Writer, symbol: &str, price: &str, block_number: u64) {
+    async fn price(&self, writer: &PriceWriter, symbol: &str, price: &str, block_number: u64) {
         let tick = self.store_tick(symbol, price, block_number).await;
         writer.signals.send(PriceSignal::Ticks(vec![tick]));
         let (symbol, price) = (token(symbol), decimal(price));
@@ -166,19 +102,9 @@ impl Stage {
     }
 }
 
-impl Writer {
-    async fn end(self) {
-        self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
-            .await
-            .expect("the writer stops in time")
-            .unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
-    let stage = Stage::new().await;
+    let stage = PriceStage::new().await;
     let few = "min_sources = 2\n";
     let writer = stage.writer(config(LONG, few));
     stage.price(&writer, "ETH", "3000", 1).await;
@@ -213,7 +139,7 @@ async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
 
 #[tokio::test]
 async fn whether_an_alert_is_armed_outlives_its_writer() {
-    let stage = Stage::new().await;
+    let stage = PriceStage::new().await;
     let id = stage.above("ETH", "100", Some("10")).await;
     let mut block = 0;
     for (price, fired, armed) in [
@@ -236,7 +162,7 @@ async fn whether_an_alert_is_armed_outlives_its_writer() {
 
 #[tokio::test]
 async fn a_writer_makes_up_for_what_the_last_price_left_before_it_announces_another() {
-    let stage = Stage::new().await;
+    let stage = PriceStage::new().await;
     let writer = stage.writer(config(LONG, ""));
     stage.price(&writer, "ETH", "100", 1).await;
     writer.end().await;
@@ -252,7 +178,7 @@ async fn a_writer_makes_up_for_what_the_last_price_left_before_it_announces_anot
 #[tokio::test]
 async fn very_many_alerts_of_one_price_all_fire_once_and_in_several_transactions() {
     const MANY: i64 = 2_300;
-    let stage = Stage::new().await;
+    let stage = PriceStage::new().await;
     sqlx::query(
         "INSERT INTO alerts (subject, token, condition, threshold, revision)
          SELECT 'alice', 'ETH', 'above', n, n FROM generate_series(1, $1::bigint) n",

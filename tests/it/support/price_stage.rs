@@ -1,0 +1,188 @@
+//! The price writer between a real PostgreSQL and the bus: ticks are stored and signalled as a chain's writer does it,
+//! or told by a feed.
+
+use std::sync::Arc;
+
+use chaincast::{
+    bus::{Bus, BusConfig, Feed},
+    ingest::{PriceIngest, PriceSignal, PriceSignals},
+    model::{B256, LogOrigin, Secret, Tick, Update, now_ms},
+    shutdown::Tasks,
+    source::price::{Feed as PriceFeed, PriceConfig, TickSink},
+    store::{Store, StoreConfig, ticks},
+};
+use futures_util::future::BoxFuture;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{PATIENCE, fresh_database};
+
+/// A database and a bus; writers come and go.
+pub struct PriceStage {
+    pub store: Store,
+    bus: Bus,
+    feed: Feed,
+    _tasks: Tasks,
+}
+
+/// A price writer whose one feed the test tells what to say.
+pub struct PriceWriter {
+    pub signals: PriceSignals,
+    pub feed: ToldFeed,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// The writer's end of a feed, while the writer is connected to it.
+#[derive(Clone)]
+pub struct ToldFeed(Arc<watch::Sender<Option<TickSink>>>);
+
+/// A tick observed now, of a block or of none.
+pub fn price_tick(
+    token: &str,
+    source: &str,
+    quote: &str,
+    price: &str,
+    block_number: Option<u64>,
+) -> Tick {
+    Tick {
+        token: token.parse().unwrap(),
+        source: source.into(),
+        quote: quote.into(),
+        price: price.parse().unwrap(),
+        confidence: None,
+        observed_at: now_ms(),
+        origin: block_number.map(|block_number| LogOrigin {
+            chain_id: PriceStage::CHAIN,
+            block_number,
+            block_hash: B256::repeat_byte(block_number as u8),
+            log_index: 0,
+        }),
+    }
+}
+
+impl PriceStage {
+    /// The chain of all ticks that have a block.
+    pub const CHAIN: u64 = 1;
+
+    pub async fn new() -> Self {
+        let config = StoreConfig {
+            url: Secret::new(fresh_database().await),
+            ..StoreConfig::default()
+        };
+        let store = Store::connect(&config).await.unwrap();
+        let (tasks, _) = Tasks::new();
+        // Far between, so that what arrives was published and not found by polling.
+        let bus_config = BusConfig {
+            poll_interval_ms: 3_600_000,
+            ..BusConfig::default()
+        };
+        let bus = Bus::connect(&bus_config, store.clone(), &tasks)
+            .await
+            .unwrap();
+        let feed = bus.feed().await.unwrap();
+        Self {
+            store,
+            bus,
+            feed,
+            _tasks: tasks,
+        }
+    }
+
+    /// A writer that begins to run.
+    pub fn writer(&self, config: PriceConfig) -> PriceWriter {
+        let (signals, incoming) = PriceSignals::new();
+        let publisher = self.bus.publisher();
+        let feed = ToldFeed(Arc::new(watch::Sender::new(None)));
+        let told = feed.clone();
+        let ingest = PriceIngest::new(config, Self::CHAIN, self.store.clone(), publisher, incoming)
+            .unwrap()
+            .with_feeds(move || -> Vec<Box<dyn PriceFeed>> { vec![Box::new(told.clone())] });
+        let stop = CancellationToken::new();
+        let run = ingest.run(stop.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        PriceWriter {
+            signals,
+            feed,
+            stop,
+            task,
+        }
+    }
+
+    /// Stores ticks as the writer of a chain does, with its cursor, and without telling anyone.
+    pub async fn index(&self, ticks: &[Tick]) {
+        let mut transaction = self.store.pool().begin().await.unwrap();
+        ticks::insert(&mut transaction, ticks).await.unwrap();
+        sqlx::query(
+            "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, head_number, head_hash)
+             VALUES ($1, $2, 0, 0, $2)
+             ON CONFLICT (chain_id) DO UPDATE SET head_number = c.head_number + 1",
+        )
+        .bind(Self::CHAIN as i64)
+        .bind(&[7_u8; 32][..])
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Drops what came after a block, and has the writer told of it. Nothing else tells: the cursor stays.
+    pub async fn reorg(&self, writer: &PriceWriter, after: u64) {
+        sqlx::query("DELETE FROM ticks WHERE chain_id = $1 AND block_number > $2")
+            .bind(Self::CHAIN as i64)
+            .bind(after as i64)
+            .execute(self.store.pool())
+            .await
+            .unwrap();
+        writer.signals.send(PriceSignal::Reorged {
+            chain_id: Self::CHAIN,
+        });
+    }
+
+    /// The updates of the next commit that is published.
+    pub async fn published(&mut self) -> Vec<Update> {
+        let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
+        commit.expect("an update in time").unwrap().to_vec()
+    }
+}
+
+impl PriceWriter {
+    /// Has the feed tell a tick, once the writer is connected to it.
+    pub async fn hears(&self, tick: Tick) {
+        self.feed.sink().await.send(tick);
+    }
+
+    pub async fn end(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        ended.expect("the writer stops in time").unwrap();
+    }
+}
+
+impl ToldFeed {
+    /// The writer's end, once it is connected.
+    pub async fn sink(&self) -> TickSink {
+        let mut line = self.0.subscribe();
+        let connected = tokio::time::timeout(PATIENCE, line.wait_for(Option::is_some)).await;
+        let sink = connected.expect("a connection in time").unwrap().clone();
+        sink.expect("it waited for one")
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+}
+
+impl PriceFeed for ToldFeed {
+    fn name(&self) -> &str {
+        "venue"
+    }
+
+    fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.0.send_replace(Some(sink));
+            stop.cancelled().await;
+            self.0.send_replace(None);
+        })
+    }
+}
