@@ -52,12 +52,5 @@ fn measure(arguments: &Arguments) {
     let postgres = Postgres::start();
     report::keep_machine(&Machine::read(&postgres));
     let bench = Bench::new(postgres, arguments.quick, arguments.rounds);
-    for name in arguments.scenarios() {
-        println!("{name}");
-        report::keep(scenario::run(name, &bench), bench.quick);
-    }
-    // A short run is to see that everything works; its figures are not for the document.
-    if !bench.quick {
-        report::write_document();
-    }
+    report::measure(arguments, |name| scenario::run(name, &bench));
 }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use chaincast::model::now_ms;
 use serde_json::{from_str, to_string_pretty};
 
-use super::{machine::Machine, section::Section};
+use super::{arguments::Arguments, machine::Machine, section::Section};
 
 const PREFACE: &str = include_str!("preface.md");
 
@@ -43,8 +43,20 @@ fn file(name: &str) -> PathBuf {
     root().join("target/bench").join(format!("{name}.json"))
 }
 
+/// Runs the scenarios that are asked for and keeps their results. Those of a short run are not for the document: it is
+/// to see that everything works.
+pub fn measure(arguments: &Arguments, run: impl Fn(&str) -> Section) {
+    for name in arguments.scenarios() {
+        println!("{name}");
+        keep(run(name), arguments.quick);
+    }
+    if !arguments.quick {
+        write_document();
+    }
+}
+
 /// Keeps a scenario's result, and prints its table.
-pub fn keep(mut section: Section, quick: bool) {
+fn keep(mut section: Section, quick: bool) {
     (section.date, section.quick) = (today(), quick);
     println!(
         "\n{}{}\n\n{}",
@@ -78,7 +90,7 @@ fn write(name: &str, text: &str) {
 }
 
 /// Renders every result that is there, so that one scenario can be measured again on its own.
-pub fn write_document() {
+fn write_document() {
     let Some(machine) = read::<Machine>("machine") else {
         return;
     };

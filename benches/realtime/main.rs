@@ -78,12 +78,5 @@ fn measure(arguments: &Arguments) {
     };
     report::keep_machine(&Machine::read(&bench.postgres));
     report::keep_peers(&peers::versions());
-    for name in arguments.scenarios() {
-        println!("{name}");
-        report::keep(scenario::run(name, &bench), bench.quick);
-    }
-    // A short run is to see that everything works; its figures are not for the document.
-    if !bench.quick {
-        report::write_document();
-    }
+    report::measure(arguments, |name| scenario::run(name, &bench));
 }
