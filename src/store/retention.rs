@@ -72,8 +72,8 @@ impl Store {
         }
     }
 
-    /// Runs a statement that deletes what is older than `$1` ms, but for the newest `$2`, and at most `$3` of it. Returns
-    /// how many rows went.
+    /// Runs a statement that deletes by age (`$1`, in ms) and by place (`$2`, how many of the newest stay), at most `$3`
+    /// rows. Returns how many went.
     pub(super) async fn prune(
         &self,
         statement: &str,
