@@ -150,15 +150,20 @@ fn hysteresis(
         (false, Some(_)) => Err(invalid(
             "hysteresis belongs to alerts with repeat \"always\"".to_owned(),
         )),
-        (true, None) => {
-            // Exact: ten thousandths of a decimal are a decimal.
-            let share = BigDecimal::new(config.hysteresis_bps.into(), 4);
-            Ok(Some((threshold * share).normalized()))
-        }
+        (true, None) => Ok(Some(share(threshold, config.hysteresis_bps))),
         (true, Some(given)) => {
             let given = exact(given).ok_or_else(|| {
                 invalid("hysteresis must be a decimal above zero, as a threshold".to_owned())
             })?;
+            let least = share(threshold, config.min_hysteresis_bps);
+            if given < least {
+                return Err(invalid(format!(
+                    "hysteresis must be at least {}, which is {} basis points of the threshold: a price that trembles \
+                     would fire it again and again",
+                    least.to_plain_string(),
+                    config.min_hysteresis_bps
+                )));
+            }
             if condition == AlertCondition::Above && given >= *threshold {
                 return Err(invalid(
                     "hysteresis must be below the threshold: no price goes back that far"
@@ -168,6 +173,11 @@ fn hysteresis(
             Ok(Some(given))
         }
     }
+}
+
+/// So many basis points of a threshold. Exact: ten thousandths of a decimal are a decimal.
+fn share(threshold: &BigDecimal, bps: u32) -> BigDecimal {
+    (threshold * BigDecimal::new(bps.into(), 4)).normalized()
 }
 
 /// A decimal above zero from the text of a JSON string or number, with every digit; `None` for anything else.

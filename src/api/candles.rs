@@ -164,7 +164,9 @@ pub(super) async fn list_candles(
     ));
     // The cursor keeps the end, which is "now" of the first page when the client gave none.
     let (from, to) = match list.position(query.cursor.as_deref())? {
-        Some([from, to]) => (from, to),
+        // What makes the checksum is no secret: a forged one may say anything.
+        Some([from, to]) if is_range(from, to, length) => (from, to),
+        Some(_) => return Err(page::foreign_cursor()),
         None => {
             let to = to + (length - to.rem_euclid(length)) % length;
             let from = match query.from {
@@ -189,4 +191,33 @@ pub(super) async fn list_candles(
         seq: stands.newest,
         epoch: state.store.epoch().to_owned(),
     }))
+}
+
+/// Whether a cursor's range is one that a page may have had.
+fn is_range(from: i64, to: i64, length: i64) -> bool {
+    let is_start = |at: i64| (0..=moment::LAST + length).contains(&at) && at % length == 0;
+    is_start(from) && is_start(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_range_is_none() {
+        let length = CandleInterval::from(Interval::Minute).millis();
+        assert!(is_range(0, length, length));
+        let end = moment::LAST + 1;
+        assert!(is_range(end - length, end, length));
+        for (from, to) in [
+            (-length, length),
+            (1, length),
+            (0, length + 1),
+            (i64::MIN, i64::MAX),
+            (-8_334_601_228_800_000, 0),
+            (0, end + length),
+        ] {
+            assert!(!is_range(from, to, length), "{from} to {to}");
+        }
+    }
 }

@@ -33,6 +33,9 @@ pub struct AlertsConfig {
     /// How far the price has to go back for a repeating alert that says nothing itself, in basis points of its
     /// threshold.
     pub hysteresis_bps: u32,
+    /// The least that one may ask for, in basis points of its threshold: a price that trembles must not fire with
+    /// every tick.
+    pub min_hysteresis_bps: u32,
     /// Longest note, in bytes.
     pub note_bytes: usize,
     /// Ids in one acknowledgement.
@@ -47,6 +50,7 @@ impl Default for AlertsConfig {
             creations: 60,
             rate_window_ms: 60_000,
             hysteresis_bps: 50,
+            min_hysteresis_bps: 10,
             note_bytes: 256,
             acknowledged_ids: 1_000,
         }

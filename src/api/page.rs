@@ -84,13 +84,7 @@ impl List {
             }
             Some(position)
         };
-        decoded().map(Some).ok_or_else(|| {
-            Problem::bad_parameter(
-                "cursor",
-                "cursor is not one of this list: pass `next` of its last page as it is, with the same other \
-                 parameters, or leave it out to begin anew",
-            )
-        })
+        decoded().map(Some).ok_or_else(foreign_cursor)
     }
 
     fn checksum(&self, body: &[u8]) -> [u8; CHECKSUM] {
@@ -99,6 +93,14 @@ impl List {
         checksum.copy_from_slice(&digest[..CHECKSUM]);
         checksum
     }
+}
+
+pub(super) fn foreign_cursor() -> Problem {
+    Problem::bad_parameter(
+        "cursor",
+        "cursor is not one of this list: pass `next` of its last page as it is, with the same other parameters, or \
+         leave it out to begin anew",
+    )
 }
 
 /// How many items a page may have, of what the client asked for.

@@ -99,6 +99,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "must be 0, or 2 to 36500",
     );
     found.within(
+        "database.updates_per_channel",
+        config.database.updates_per_channel,
+        1_000..=1_000_000_000,
+    );
+    found.within(
         "database.alert_history",
         config.database.alert_history,
         1..=100_000,
@@ -217,10 +222,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         ("total", alerts.total, 1..=1_000_000),
         ("creations", alerts.creations, 1..=100_000),
         ("rate_window_ms", alerts.rate_window_ms, 1_000..=3_600_000),
+        ("min_hysteresis_bps", alerts.min_hysteresis_bps, 1..=5_000),
         ("hysteresis_bps", alerts.hysteresis_bps, 1..=5_000),
     ] {
         found.within(&format!("api.alerts.{key}"), value, limits);
     }
+    found.check(
+        alerts.hysteresis_bps >= alerts.min_hysteresis_bps,
+        "api.alerts.hysteresis_bps",
+        "must be at least api.alerts.min_hysteresis_bps",
+    );
     found.within("api.alerts.note_bytes", alerts.note_bytes, 0..=4_096);
     found.within(
         "api.alerts.acknowledged_ids",

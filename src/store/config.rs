@@ -16,6 +16,8 @@ pub struct StoreConfig {
     pub statement_timeout_ms: u64,
     /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from before.
     pub updates_retention_hours: u32,
+    /// Of a channel never more than so many are kept, the newest; of a user's no more than `alert_history`.
+    pub updates_per_channel: u32,
     /// Blocks that reorgs dropped are deleted this long after their height became final, in hours; 0 keeps all.
     pub dropped_retention_hours: u32,
     /// Fired alerts that nobody acknowledged, and alerts that fired once, are deleted after this, in hours; 0 keeps all
@@ -49,6 +51,7 @@ impl Default for StoreConfig {
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 15_000,
             updates_retention_hours: 168,
+            updates_per_channel: 100_000,
             dropped_retention_hours: 168,
             alert_retention_hours: 720,
             alert_history: 1_000,

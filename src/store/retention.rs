@@ -54,6 +54,11 @@ impl Store {
                 let prune = || self.prune_updates(updates_ms, KEEP, UPDATES);
                 until_none("updates", &stop, prune).await;
             }
+            let (of_user, most) = (config.alert_history, config.updates_per_channel);
+            until_none("updates of long channels", &stop, || {
+                self.prune_long_channels(of_user, most, UPDATES)
+            })
+            .await;
             if dropped_ms > 0 {
                 until_none("dropped blocks", &stop, || {
                     self.prune_dropped(dropped_ms, DROPPED)

@@ -226,6 +226,31 @@ impl Store {
                  ORDER BY u.channel_id, u.seq LIMIT $3)";
         self.prune(statement, older_than_ms, keep, limit).await
     }
+
+    /// Deletes all but the newest updates of each channel, however young: `user_keep` of a user's, `keep` of any other;
+    /// at most `limit` in one call. Returns how many went.
+    pub async fn prune_long_channels(
+        &self,
+        user_keep: u32,
+        keep: u32,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let done = sqlx::query(
+            "DELETE FROM updates WHERE (channel_id, seq) IN (
+                 SELECT u.channel_id, u.seq FROM channels c CROSS JOIN LATERAL (
+                     SELECT channel_id, seq FROM updates
+                     WHERE channel_id = c.id
+                         AND seq <= c.seq - CASE WHEN c.name LIKE 'user:%' THEN $1::bigint ELSE $2::bigint END
+                     ORDER BY seq LIMIT $3) u
+                 LIMIT $3)",
+        )
+        .bind(i64::from(user_keep))
+        .bind(i64::from(keep))
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
 }
 
 fn update_of(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {

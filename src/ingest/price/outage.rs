@@ -37,7 +37,9 @@ impl Outage {
         if self.told.replace(kind) != Some(kind) {
             match kind {
                 Kind::Standby => {
-                    tracing::info!("another process writes prices; this one stands by");
+                    tracing::info!(
+                        "the lock of the price writer is held, by another process or by a connection that this one lost; this one stands by"
+                    );
                 }
                 Kind::Database => tracing::warn!(%error, "trying on"),
             }

@@ -113,6 +113,14 @@ async fn what_is_asked_too_often_twice_or_wrongly_is_told_by_its_code() {
             "{method} {path}"
         );
     }
+    let mut trembling = good.clone();
+    trembling["repeat"] = json!("always");
+    trembling["hysteresis"] = json!("0.999");
+    let (status, problem) = alice.ask(Method::POST, ALERTS, Some(&trembling)).await;
+    assert_eq!(status, 400, "{problem}");
+    assert_eq!(problem["code"], "INVALID_HYSTERESIS");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("at least 1,"), "{detail}");
     let make = async |key: Option<&str>| {
         read(alice.send(Method::POST, ALERTS, Some(&good), key).await).await
     };

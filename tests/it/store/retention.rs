@@ -175,3 +175,34 @@ async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ah
     stop.cancel();
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn no_channel_keeps_more_than_its_share_however_young() {
+    let (store, _) = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO channels (name, seq) VALUES ('price:ETH', 10), ('user:alice', 10), ('new-block', 4);
+         INSERT INTO updates (channel_id, seq, event, data)
+         SELECT id, s, 'e', '{}' FROM channels c CROSS JOIN LATERAL generate_series(1, c.seq) s",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    assert_eq!(store.prune_long_channels(3, 5, 4).await.unwrap(), 4);
+    while store.prune_long_channels(3, 5, 4).await.unwrap() > 0 {}
+    let left: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT c.name, min(u.seq), max(u.seq) FROM updates u JOIN channels c ON c.id = u.channel_id
+         GROUP BY c.name ORDER BY c.name",
+    )
+    .fetch_all(store.pool())
+    .await
+    .unwrap();
+    let expected = [
+        ("new-block", 1, 4),
+        ("price:ETH", 6, 10),
+        ("user:alice", 8, 10),
+    ];
+    let shown = left
+        .iter()
+        .map(|(name, from, to)| (name.as_str(), *from, *to));
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
