@@ -84,8 +84,9 @@ fn a_request_becomes_an_alert() {
     // Fifty basis points of the threshold.
     assert_eq!(always.hysteresis, Some(decimal("10")));
     assert_eq!(always.note.as_deref(), Some("buy"));
-    let body = json!({"token": "ETH", "condition": "above", "threshold": "2000", "repeat": "always", "hysteresis": "0.5"});
-    assert_eq!(check(&body).unwrap().hysteresis, Some(decimal("0.5")));
+    let body = json!({"token": "ETH", "condition": "above", "threshold": "2000", "repeat": "always", "hysteresis": "2"});
+    // Ten basis points are the least.
+    assert_eq!(check(&body).unwrap().hysteresis, Some(decimal("2")));
 }
 
 #[test]
