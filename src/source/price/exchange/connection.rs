@@ -12,12 +12,15 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{
         Error, Message, Utf8Bytes,
+        client::IntoClientRequest,
         error::CapacityError,
+        handshake::client::Request as ClientRequest,
+        http::{HeaderValue, header::USER_AGENT},
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
 
-use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard};
+use super::{super::web, Exchange, ExchangeConfig, Limits, Request, book::Heard};
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +34,11 @@ const SHOWN: usize = 200;
 pub(in super::super) enum Ended {
     #[error("it cannot be connected to: {0}")]
     Unreachable(String),
+    /// It was reached, and its answer is none.
+    #[error("it answers {0}")]
+    Answered(String),
+    #[error("its answer cannot be read: {0}")]
+    Unreadable(String),
     #[error("it closed the connection{0}")]
     Closed(String),
     #[error("the connection broke: {0}")]
@@ -52,6 +60,8 @@ impl Ended {
     pub(in super::super) fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
+            Self::Answered(_) => "answered",
+            Self::Unreadable(_) => "unreadable",
             Self::Closed(_) => "closed",
             Self::Broken(_) => "broken",
             Self::Silent(_) => "silent",
@@ -63,8 +73,10 @@ impl Ended {
     }
 
     /// Every label there is.
-    pub(in super::super) const REASONS: [&'static str; 8] = [
+    pub(in super::super) const REASONS: [&'static str; 10] = [
         "unreachable",
+        "answered",
+        "unreadable",
         "closed",
         "broken",
         "silent",
@@ -128,10 +140,11 @@ impl Connection {
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
         let patience = Duration::from_millis(config.connect_timeout_ms);
-        let connecting = connect_async_with_config(url, Some(socket), true);
+        let request = asked_for(url)?;
+        let connecting = connect_async_with_config(request, Some(socket), true);
         let socket = match timeout(patience, connecting).await {
             Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return Err(Ended::Unreachable(words(&error.to_string()))),
+            Ok(Err(error)) => return Err(unopened(&error)),
             Err(_) => return Err(Ended::Unreachable(format!("no answer within {patience:?}"))),
         };
         let (limits, now) = (exchange.limits(), Instant::now());
@@ -344,6 +357,22 @@ impl Connection {
             }
             error => Ended::Broken(words(&error.to_string())),
         }
+    }
+}
+
+/// The request that opens a WebSocket.
+fn asked_for(url: &str) -> Result<ClientRequest, Ended> {
+    let request = url.into_client_request();
+    let mut request = request.map_err(|error| unopened(&error))?;
+    let name = HeaderValue::from_static(web::USER_AGENT);
+    request.headers_mut().insert(USER_AGENT, name);
+    Ok(request)
+}
+
+fn unopened(error: &Error) -> Ended {
+    match error {
+        Error::Http(answer) => Ended::Answered(format!("HTTP {}", answer.status())),
+        error => Ended::Unreachable(words(&error.to_string())),
     }
 }
 
