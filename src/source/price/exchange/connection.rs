@@ -12,15 +12,12 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{
         Error, Message, Utf8Bytes,
-        client::IntoClientRequest,
         error::CapacityError,
-        handshake::client::Request as ClientRequest,
-        http::{HeaderValue, header::USER_AGENT},
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
 
-use super::{super::web, Exchange, ExchangeConfig, Limits, Request, book::Heard};
+use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard, handshake};
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -140,11 +137,11 @@ impl Connection {
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
         let patience = Duration::from_millis(config.connect_timeout_ms);
-        let request = asked_for(url)?;
+        let request = handshake::request(url)?;
         let connecting = connect_async_with_config(request, Some(socket), true);
         let socket = match timeout(patience, connecting).await {
             Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return Err(unopened(&error)),
+            Ok(Err(error)) => return Err(handshake::unopened(&error)),
             Err(_) => return Err(Ended::Unreachable(format!("no answer within {patience:?}"))),
         };
         let (limits, now) = (exchange.limits(), Instant::now());
@@ -357,22 +354,6 @@ impl Connection {
             }
             error => Ended::Broken(words(&error.to_string())),
         }
-    }
-}
-
-/// The request that opens a WebSocket.
-fn asked_for(url: &str) -> Result<ClientRequest, Ended> {
-    let request = url.into_client_request();
-    let mut request = request.map_err(|error| unopened(&error))?;
-    let name = HeaderValue::from_static(web::USER_AGENT);
-    request.headers_mut().insert(USER_AGENT, name);
-    Ok(request)
-}
-
-fn unopened(error: &Error) -> Ended {
-    match error {
-        Error::Http(answer) => Ended::Answered(format!("HTTP {}", answer.status())),
-        error => Ended::Unreachable(words(&error.to_string())),
     }
 }
 

@@ -16,6 +16,7 @@ mod config;
 mod connection;
 mod fault;
 mod group;
+mod handshake;
 mod json;
 mod kraken;
 mod metrics;
