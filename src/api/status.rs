@@ -174,8 +174,9 @@ pub(super) struct FeedStatus {
     #[schema(required, examples("http@api.example.org"))]
     name: Option<String>,
     /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it;
-    /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its contract has not said yet what is
-    /// needed, `live` that its logs are read, and `refused` that its contract and its configuration do not agree.
+    /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
+    /// contract has not said yet what is needed, `live` that its logs are read, and `refused` that its contract and its
+    /// configuration do not agree.
     #[schema(examples("live"))]
     state: String,
     /// What ended the last connection, or why it is refused; for people.
