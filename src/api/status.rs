@@ -170,9 +170,13 @@ pub(super) struct SourceStatus {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FeedStatus {
+    /// What logs call it, and metrics in their label `feed`; null on a chain.
+    #[schema(required, examples("http@api.example.org"))]
+    name: Option<String>,
     /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it;
-    /// `refused`: the venue does not serve it. On a chain `connecting` means that its contract has not said yet what is
-    /// needed, `live` that its logs are read, and `refused` that its contract and its configuration do not agree.
+    /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
+    /// contract has not said yet what is needed, `live` that its logs are read, and `refused` that its contract and its
+    /// configuration do not agree.
     #[schema(examples("live"))]
     state: String,
     /// What ended the last connection, or why it is refused; for people.
@@ -182,9 +186,10 @@ pub(super) struct FeedStatus {
     since: i64,
 }
 
-impl From<SourceStateRow> for FeedStatus {
-    fn from(row: SourceStateRow) -> Self {
+impl FeedStatus {
+    fn new(name: Option<String>, row: SourceStateRow) -> Self {
         Self {
+            name,
             state: row.state,
             reason: row.reason,
             since: row.since,
@@ -323,7 +328,7 @@ impl SourceStatus {
             last_tick_at: at,
             last_price: price.map(Decimal::from),
             max_age_ms: row.max_age_ms,
-            feed: row.state.map(FeedStatus::from),
+            feed: row.state.map(|state| FeedStatus::new(row.feed, state)),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct TrackedSource {
     pub contract: Option<(ChainId, Address)>,
     /// In ms.
     pub max_age_ms: u64,
+    /// What the feed that reads it is called, when it is outside the chains.
+    pub feed: Option<String>,
 }
 
 /// How a source outside the chains stands.
@@ -93,10 +95,10 @@ pub async fn sync(
         .execute(&mut *transaction)
         .await?;
     sqlx::query(
-        "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, active)
-         SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[])
+        "INSERT INTO price_sources (token, source, quote, chain_id, address, max_age_ms, feed, active)
+         SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::bigint[], $7::text[])
          ON CONFLICT (token, source) DO UPDATE SET quote = excluded.quote, chain_id = excluded.chain_id,
-             address = excluded.address, max_age_ms = excluded.max_age_ms, active = true,
+             address = excluded.address, max_age_ms = excluded.max_age_ms, feed = excluded.feed, active = true,
              state = CASE WHEN excluded.chain_id IS NULL THEN price_sources.state END",
     )
     .bind(column(sources, |source| source.token.to_string()))
@@ -109,6 +111,7 @@ pub async fn sync(
         source.contract.map(|(_, address)| address.to_vec())
     }))
     .bind(column(sources, |source| source.max_age_ms.cast_signed()))
+    .bind(column(sources, |source| source.feed.clone()))
     .execute(transaction)
     .await?;
     Ok(())

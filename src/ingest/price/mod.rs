@@ -18,7 +18,7 @@ mod publish;
 mod session;
 mod telemetry;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,9 @@ use super::PriceSignalQueue;
 use crate::{
     bus::Publisher,
     model::ChainId,
-    source::price::{Feed, PriceConfig, PriceConfigError, TickQueue, TickSink, feeds, tick_queue},
+    source::price::{
+        Feed, PriceConfig, PriceConfigError, SourceKey, TickQueue, TickSink, feeds, tick_queue,
+    },
     store::{
         Store, StoreError,
         tokens::{TrackedSource, TrackedToken},
@@ -109,6 +111,13 @@ impl PriceIngest {
             address: token.address,
             decimals: token.decimals,
         });
+        let named: BTreeMap<SourceKey, String> = feeds(&config)
+            .iter()
+            .flat_map(|feed| {
+                let sources = feed.sources().into_iter();
+                sources.map(move |source| (source, feed.name().to_owned()))
+            })
+            .collect();
         let sources = config.sources.iter().map(|source| TrackedSource {
             token: source.token.clone(),
             name: source.source_name().to_string(),
@@ -118,6 +127,9 @@ impl PriceIngest {
                 .contract()
                 .map(|(chain_id, address)| (chain_id.unwrap_or(first_chain), address)),
             max_age_ms: source.max_age_ms,
+            feed: named
+                .get(&(source.token.clone(), source.source_name()))
+                .cloned(),
         });
         let (sink, ticks) = tick_queue(config.tick_queue());
         let configured = config.clone();

@@ -2,7 +2,8 @@
 //!
 //! Follows Chainlink's AggregatorProxyInterface (`aggregator`), AggregatorV3Interface (`decimals`, `latestRoundData`),
 //! the pair of Uniswap V2 and the pool of V3 (`token0`, `token1`), and ERC-20 (`decimals`). A contract that refuses a
-//! call, or answers what cannot be read, says nothing; a node that cannot be asked is an error.
+//! call, or answers what cannot be read, says nothing, and why is told beside it; a node that cannot be asked is an
+//! error.
 
 use alloy::{
     primitives::{Bytes, I256},
@@ -10,7 +11,7 @@ use alloy::{
     sol_types::SolCall,
 };
 
-use super::chainlink::Round;
+use super::{Silence, chainlink::Round, exchange::words};
 use crate::{
     model::{Address, BlockRef, U256},
     source::chain::{Node, NodeError},
@@ -60,12 +61,23 @@ pub enum ContractFacts {
 }
 
 impl Question {
-    /// Asks a node: what changes as of the end of a block, what does not as of its head.
-    pub async fn ask(self, node: &Node, block: BlockRef) -> Result<ContractFacts, NodeError> {
-        match self.about {
-            About::Feed { with_answer } => self.ask_feed(node, block.number, with_answer).await,
-            About::Pool => self.ask_pool(node).await,
-        }
+    /// Asks a node: what changes as of the end of a block, what does not as of its head. Beside what was said is why
+    /// not all that is needed was.
+    pub async fn ask(
+        self,
+        node: &Node,
+        block: BlockRef,
+    ) -> Result<(ContractFacts, Option<Silence>), NodeError> {
+        let mut silence = None;
+        let facts = match self.about {
+            About::Feed { with_answer } => {
+                let number = block.number;
+                self.ask_feed(node, number, with_answer, &mut silence)
+                    .await?
+            }
+            About::Pool => self.ask_pool(node, &mut silence).await?,
+        };
+        Ok((facts, silence))
     }
 
     async fn ask_feed(
@@ -73,20 +85,19 @@ impl Question {
         node: &Node,
         number: u64,
         with_answer: bool,
+        silence: &mut Option<Silence>,
     ) -> Result<ContractFacts, NodeError> {
         let at = self.address;
-        let aggregator = said(
-            node.call_at(at, &Proxy::aggregatorCall {}.abi_encode(), number)
-                .await,
-        )?;
-        let aggregator = aggregator.and_then(|answer| read::<Proxy::aggregatorCall>(&answer));
-        let decimals = decimals(node, at).await?;
+        // An aggregator has none; what both have, and what is needed, are the decimals.
+        let call = Proxy::aggregatorCall {}.abi_encode();
+        let answer = node.call_at(at, &call, number).await;
+        let aggregator = said::<Proxy::aggregatorCall>(answer, at, &mut None)?;
+        let decimals = decimals(node, at, silence).await?;
         let mut round = None;
         if with_answer {
             let call = Proxy::latestRoundDataCall {}.abi_encode();
-            let answer = said(node.call_at(at, &call, number).await)?;
-            round = answer
-                .and_then(|answer| read::<Proxy::latestRoundDataCall>(&answer))
+            let answer = node.call_at(at, &call, number).await;
+            round = said::<Proxy::latestRoundDataCall>(answer, at, &mut None)?
                 .map(|round| Round {
                     answer: round.answer,
                     updated_at: round.updatedAt,
@@ -101,17 +112,16 @@ impl Question {
         })
     }
 
-    async fn ask_pool(self, node: &Node) -> Result<ContractFacts, NodeError> {
-        let token0 = said(
-            node.call(self.address, &PoolTokens::token0Call {}.abi_encode())
-                .await,
-        )?;
-        let token1 = said(
-            node.call(self.address, &PoolTokens::token1Call {}.abi_encode())
-                .await,
-        )?;
-        let token0 = token0.and_then(|answer| read::<PoolTokens::token0Call>(&answer));
-        let token1 = token1.and_then(|answer| read::<PoolTokens::token1Call>(&answer));
+    async fn ask_pool(
+        self,
+        node: &Node,
+        silence: &mut Option<Silence>,
+    ) -> Result<ContractFacts, NodeError> {
+        let at = self.address;
+        let answer = node.call(at, &PoolTokens::token0Call {}.abi_encode()).await;
+        let token0 = said::<PoolTokens::token0Call>(answer, at, silence)?;
+        let answer = node.call(at, &PoolTokens::token1Call {}.abi_encode()).await;
+        let token1 = said::<PoolTokens::token1Call>(answer, at, silence)?;
         let (Some(token0), Some(token1)) = (token0, token1) else {
             return Ok(ContractFacts::Pool {
                 tokens: None,
@@ -120,23 +130,45 @@ impl Question {
         };
         Ok(ContractFacts::Pool {
             tokens: Some([token0, token1]),
-            decimals: [decimals(node, token0).await?, decimals(node, token1).await?],
+            decimals: [
+                decimals(node, token0, silence).await?,
+                decimals(node, token1, silence).await?,
+            ],
         })
     }
 }
 
-async fn decimals(node: &Node, of: Address) -> Result<Option<u8>, NodeError> {
-    let answer = said(node.call(of, &Proxy::decimalsCall {}.abi_encode()).await)?;
-    Ok(answer.and_then(|answer| read::<Proxy::decimalsCall>(&answer)))
+async fn decimals(
+    node: &Node,
+    of: Address,
+    silence: &mut Option<Silence>,
+) -> Result<Option<u8>, NodeError> {
+    let answer = node.call(of, &Proxy::decimalsCall {}.abi_encode()).await;
+    said::<Proxy::decimalsCall>(answer, of, silence)
 }
 
-/// A contract's answer; `None` when it refused the call.
-fn said(answer: Result<Bytes, NodeError>) -> Result<Option<Bytes>, NodeError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.is_revert() => Ok(None),
-        Err(error) => Err(error),
-    }
+/// What a contract answered to a call; `None` when that is nothing, with the first reason for it in `silence`.
+fn said<C: SolCall>(
+    answer: Result<Bytes, NodeError>,
+    at: Address,
+    silence: &mut Option<Silence>,
+) -> Result<Option<C::Return>, NodeError> {
+    let call = C::SIGNATURE;
+    let why = match answer {
+        Ok(answer) => match read::<C>(&answer) {
+            Some(said) => return Ok(Some(said)),
+            None if answer.is_empty() => Silence::Nothing { at, call },
+            None => Silence::Unreadable { at, call },
+        },
+        Err(error) if error.is_revert() => Silence::Refused {
+            at,
+            call,
+            reason: words(&error.to_string()),
+        },
+        Err(error) => return Err(error),
+    };
+    silence.get_or_insert(why);
+    Ok(None)
 }
 
 /// What a call returned; `None` when that is not what its signature says.
@@ -171,6 +203,48 @@ mod tests {
         }
         assert_eq!(read::<Proxy::aggregatorCall>(&U256::MAX.abi_encode()), None);
         assert!(read::<Proxy::latestRoundDataCall>(&[0; 159]).is_none());
+    }
+
+    #[test]
+    fn what_a_contract_does_not_say_has_a_reason_and_the_first_of_them_counts() {
+        let at = Address::repeat_byte(7);
+        let answer = |bytes: &[u8]| Ok(Bytes::copy_from_slice(bytes));
+        let refusal = |code, message: &str| {
+            Err(NodeError::Refused {
+                url: "http://node".to_owned(),
+                method: "eth_call",
+                code,
+                message: message.to_owned(),
+            })
+        };
+        let ask = |answer| {
+            let mut silence = None;
+            let said = said::<Proxy::decimalsCall>(answer, at, &mut silence).unwrap();
+            assert_eq!(said.is_none(), silence.is_some());
+            silence.map_or_else(String::new, |silence| silence.to_string())
+        };
+        assert_eq!(ask(answer(&U256::from(8).abi_encode())), "");
+        for (answer, words) in [
+            (answer(&[]), "is there a contract on this chain?"),
+            (answer(&[0; 31]), "decimals() cannot be read"),
+            (refusal(3, "execution reverted: paused"), "reverted: paused"),
+        ] {
+            let told = ask(answer);
+            assert!(
+                told.contains(words) && told.contains(&at.to_string()),
+                "{told}"
+            );
+        }
+        let mut silence = None;
+        for bytes in [&[][..], &[0; 31]] {
+            said::<Proxy::decimalsCall>(answer(bytes), at, &mut silence).unwrap();
+        }
+        assert!(
+            matches!(silence, Some(Silence::Nothing { .. })),
+            "{silence:?}"
+        );
+        let down = refusal(-32_000, "header not found");
+        assert!(said::<Proxy::decimalsCall>(down, at, &mut None).is_err());
     }
 
     #[test]

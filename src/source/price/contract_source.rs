@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bigdecimal::BigDecimal;
 
 use super::{
-    LogView, TickError, TickFault, chainlink,
+    LogView, Silence, TickError, TickFault, chainlink,
     standing::{Reader, Spec, Standing},
     uniswap_v2, uniswap_v3,
 };
@@ -83,6 +83,22 @@ impl Source {
             source_name: self.name.clone(),
             origin: Box::new(origin),
             fault,
+        }
+    }
+
+    /// Says why its contract does not say what it is asked, or that it does again.
+    pub(super) fn tell_silence(&self, silence: Option<&Silence>, was_silent: bool) {
+        let (token, name, chain_id) = (&self.token, &self.name, self.chain_id);
+        match silence {
+            Some(Silence::Node(_)) => {}
+            Some(reason) => tracing::warn!(
+                %token, source = %name, chain_id, %reason,
+                "a price source's contract does not say what is needed; it is asked again"
+            ),
+            None if was_silent => tracing::info!(
+                %token, source = %name, chain_id, "a price source's contract says what is needed"
+            ),
+            None => {}
         }
     }
 

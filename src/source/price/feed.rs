@@ -3,12 +3,15 @@
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{PriceConfig, TickSink, exchange, hermes, http_poll};
+use super::{PriceConfig, SourceKey, TickSink, exchange, hermes, http_poll};
 
 /// One connection to a venue, or one poll of a page: it may give the ticks of many sources.
 pub trait Feed: Send + 'static {
-    /// What logs and metrics call it, such as `binance`.
+    /// What logs, metrics and `/status` call it: `binance`, or `http@api.example.org`.
     fn name(&self) -> &str;
+
+    /// The sources whose ticks it gives.
+    fn sources(&self) -> Vec<SourceKey>;
 
     /// Reads until `stop`. What the venue does wrong is waited out inside and never ends it.
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()>;

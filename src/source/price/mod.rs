@@ -12,6 +12,7 @@ mod contract_source;
 mod decimal;
 mod exchange;
 mod feed;
+mod feed_name;
 mod feed_state;
 mod hermes;
 mod http_poll;
@@ -23,6 +24,7 @@ mod policy;
 mod pool;
 #[cfg(test)]
 mod running_feeds;
+mod silence;
 mod standing;
 mod tick_error;
 mod tick_queue;
@@ -55,6 +57,7 @@ pub use policy::{
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
+pub use silence::Silence;
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use twap::PriceWindow;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    FeedState, LogView, PriceConfig, PriceConfigError, SourceKind, TickError, TickSink,
+    FeedState, LogView, PriceConfig, PriceConfigError, Silence, SourceKind, TickError, TickSink,
     chainlink::{self, Round},
     contract_facts::{About, ContractFacts, Question},
     contract_source::{Observation, Source, end_of, time_ms},
@@ -286,6 +286,26 @@ impl OnChainSources {
             round: round?,
             block,
         })
+    }
+
+    /// Takes in why a contract did not say all that it was asked, or that it did; after [`Self::learn`], where it said
+    /// anything. What is news is told, and logged unless it is the node's trouble, which whoever asks it logs.
+    pub fn explain(&self, question: &Question, silence: Option<Silence>) {
+        let Some(source) = self.sources.get(question.source) else {
+            return;
+        };
+        let mut standings = self.standings.lock();
+        let Some(standing) = standings.get_mut(question.source) else {
+            return;
+        };
+        let was_silent = !matches!(standing.silence(), None | Some(Silence::Node(_)));
+        if !standing.explain(silence) {
+            return;
+        }
+        source.tell_silence(standing.silence(), was_silent);
+        if let Some(sink) = self.reports.get() {
+            sink.tell(&source.token, &source.name, standing.state());
+        }
     }
 
     /// Tells how each source stands whenever its contract was asked. One whose contract nobody asks here, because

@@ -3,7 +3,7 @@
 use alloy::primitives::{I256, LogData, U256, address};
 
 use super::{
-    super::{TickFault, chainlink::tests::answer, uniswap_v2::tests::sync},
+    super::{Silence, TickFault, chainlink::tests::answer, tick_queue, uniswap_v2::tests::sync},
     *,
 };
 use crate::model::LogOrigin;
@@ -186,6 +186,43 @@ fn what_a_proxy_says_decides_whose_logs_are_read() {
     learn(next, 20);
     assert_eq!((count(behind, 20), count(behind, 21)), (1, 0));
     assert_eq!((count(next, 10), count(next, 11)), (0, 1));
+}
+
+#[test]
+fn a_contract_that_is_not_there_is_told_with_its_reason() {
+    let sources = read(
+        "[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'
+         address = '0x0000000000000000000000000000000000000001'",
+    );
+    let (sink, _queue) = tick_queue(1);
+    sources.report_to(sink.clone());
+    let [question] = sources.questions(1)[..] else {
+        panic!("one question")
+    };
+    let reason = || {
+        let states = sink.states();
+        let (_, state) = states.iter().next().unwrap();
+        (state.name(), state.reason().unwrap_or_default().to_owned())
+    };
+    let nothing = Silence::Nothing {
+        at: FEED,
+        call: "decimals()",
+    };
+    let facts = |decimals| ContractFacts::Feed {
+        aggregator: None,
+        decimals,
+        round: None,
+    };
+    sources.learn(&question, &facts(None), at(1));
+    sources.explain(&question, Some(nothing.clone()));
+    assert_eq!(reason(), ("connecting", nothing.to_string()));
+    sources.explain(&question, Some(Silence::Node("it is away".to_owned())));
+    let away = "its contract cannot be asked: it is away".to_owned();
+    assert_eq!(reason(), ("connecting", away));
+    sources.learn(&question, &facts(Some(8)), at(2));
+    sources.explain(&question, None);
+    assert_eq!(reason(), ("live", String::new()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use bigdecimal::BigDecimal;
 
 use super::{
-    ChainlinkConfig, FeedState, PoolConfig, chainlink, contract_facts::ContractFacts,
+    ChainlinkConfig, FeedState, PoolConfig, Silence, chainlink, contract_facts::ContractFacts,
     pool::PoolShape,
 };
 use crate::model::{Address, B256};
@@ -46,6 +46,8 @@ pub(super) struct Standing {
     reader: Option<Reader>,
     phases: Vec<Phase>,
     refusal: Option<String>,
+    /// Why its contract did not say all that it was asked when it was last asked.
+    silence: Option<Silence>,
     /// The last block at which the newest phase's contract was seen to be the one.
     seen_at: Option<u64>,
     /// Whether its contract was asked and said enough.
@@ -135,6 +137,7 @@ impl Standing {
                 until: u64::MAX,
             }],
             refusal: None,
+            silence: None,
             seen_at: None,
             settled: false,
             moved: false,
@@ -186,10 +189,30 @@ impl Standing {
                 reason: reason.into(),
             },
             None if self.is_unknown() => FeedState::Connecting {
-                reason: Some("its contract did not say what is needed yet".into()),
+                reason: Some(match &self.silence {
+                    Some(silence) => silence.to_string().into(),
+                    None => "its contract did not say what is needed yet".into(),
+                }),
             },
             None => FeedState::Live,
         }
+    }
+
+    /// Takes in why the contract did not say all, or that it did. Returns whether that is news: one trouble in other
+    /// words is none.
+    pub(super) fn explain(&mut self, silence: Option<Silence>) -> bool {
+        let is_known = match (&self.silence, &silence) {
+            (Some(old), Some(new)) => old.is_as(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if !is_known {
+            self.silence = silence;
+        }
+        !is_known
+    }
+
+    pub(super) fn silence(&self) -> Option<&Silence> {
+        self.silence.as_ref()
     }
 
     /// Takes in what the contract said at a block. Returns its new aggregator when that is another than before.
@@ -314,7 +337,8 @@ fn shape(
         (None, Some(token), _, Some(token1)) if token == token1 => 1,
         (None, Some(token), Some(token0), Some(token1)) => {
             return Err(format!(
-                "the priced token is at {token}, and the pool's are at {token0} and {token1}; give `base`"
+                "the pool does not hold the priced token: that is at {token}, and the pool's are at {token0} and \
+                 {token1}; correct `address` of the source or of the token"
             ));
         }
         (None, ..) => return Ok(None),

@@ -136,7 +136,7 @@ fn what_is_given_of_a_pool_and_is_not_so_refuses_it() {
             None,
             "quote_decimals is 8 in the configuration and 6 in the contract",
         ),
-        (String::new(), Some(7), "give `base`"),
+        (String::new(), Some(7), "does not hold the priced token"),
     ] {
         let reason = learnt(&pool(&keys, of)).unwrap_err();
         assert!(reason.contains(expected), "{reason}");
@@ -158,4 +158,24 @@ fn a_pool_that_says_nothing_is_read_as_it_is_configured_or_not_at_all() {
     let mut standing = Standing::of(&spec);
     standing.learn(&spec, &silent, 1);
     assert!(standing.reader().is_none() && standing.is_unknown());
+}
+
+#[test]
+fn why_a_contract_says_nothing_is_told_and_news_only_once() {
+    let spec = feed(None);
+    let mut standing = Standing::of(&spec);
+    let nothing = || Silence::Nothing {
+        at: address(1),
+        call: "decimals()",
+    };
+    let node = |words: &str| Some(Silence::Node(words.to_owned()));
+    assert!(!standing.explain(None));
+    assert!(standing.explain(Some(nothing())) && !standing.explain(Some(nothing())));
+    let state = standing.state();
+    assert_eq!(state.name(), "connecting");
+    assert_eq!(state.reason(), Some(&*nothing().to_string()));
+    assert!(standing.explain(node("9 s")) && !standing.explain(node("8 s")));
+    standing.learn(&spec, &facts(None, Some(8)), 5);
+    assert!(standing.explain(None) && standing.silence().is_none());
+    assert_eq!(standing.state(), FeedState::Live);
 }

@@ -8,6 +8,8 @@ use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER, redirect::Polic
 use super::exchange::{Ended, words};
 use crate::model::Secret;
 
+/// What we call ourselves at venues: some answer nobody who does not say.
+pub(super) const USER_AGENT: &str = concat!("chaincast/", env!("CARGO_PKG_VERSION"));
 /// Longest that a server can send us away for.
 const LONGEST_AWAY: Duration = Duration::from_secs(3_600);
 
@@ -28,6 +30,7 @@ impl From<Ended> for Failed {
 pub(super) fn client(connect_timeout: Duration, is_local: bool) -> Result<Client, Ended> {
     let mut client = Client::builder()
         .redirect(Policy::none())
+        .user_agent(USER_AGENT)
         .connect_timeout(connect_timeout)
         .tcp_nodelay(true);
     if is_local {
@@ -94,10 +97,10 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
             Ended::Rejected(format!("HTTP {status}; give the URL that it redirects to"))
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            Ended::Unreachable(format!("HTTP {status}"))
+            Ended::Answered(format!("HTTP {status}"))
         }
         status if status.is_client_error() => Ended::Rejected(format!("HTTP {status}")),
-        status => Ended::Unreachable(format!("HTTP {status}")),
+        status => Ended::Answered(format!("HTTP {status}")),
     };
     Err(Failed { ended, after })
 }

@@ -41,6 +41,8 @@ pub struct SourceRow {
     pub max_age_ms: u64,
     /// Price and event time (ms since the Unix epoch) of its newest tick.
     pub last: Option<(BigDecimal, i64)>,
+    /// What the feed that reads it is called; `None` for a source on a chain.
+    pub feed: Option<String>,
     /// How a source outside the chains stands; `None` before its feed said anything.
     pub state: Option<SourceStateRow>,
 }
@@ -133,7 +135,7 @@ impl Store {
 
 async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
     let rows = sqlx::query(&format!(
-        "SELECT s.token, s.source, s.quote, s.max_age_ms, s.state, s.state_reason, s.state_since, k.price, k.observed_at
+        "SELECT s.token, s.source, s.quote, s.max_age_ms, s.feed, s.state, s.state_reason, s.state_since, k.price, k.observed_at
          FROM price_sources s JOIN tokens t ON t.symbol = s.token LEFT JOIN {NEWEST} ON true
          WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1"
     ))
@@ -152,6 +154,7 @@ async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, Store
                 source: row.get("source")?,
                 quote: row.get("quote")?,
                 max_age_ms: row.natural("max_age_ms")?,
+                feed: row.get("feed")?,
                 last: match price {
                     Some(price) => Some((price, row.millis("observed_at")?)),
                     None => None,

@@ -172,3 +172,26 @@ async fn feeds_run_in_the_process_that_writes_and_what_they_told_last_is_stored_
     .await;
     standby.end().await;
 }
+
+#[tokio::test]
+async fn a_source_outside_the_chains_says_what_the_feed_that_reads_it_is_called() {
+    let stage = PriceStage::new().await;
+    let writer = stage.writer(venue_config());
+    // It runs once the sources are stored.
+    writer.feed.sink().await;
+    let sources = stage.store.read_sources(10).await.unwrap();
+    let named: Vec<(&str, &str, Option<&str>)> = sources
+        .iter()
+        .map(|one| (one.token.as_str(), &*one.source, one.feed.as_deref()))
+        .collect();
+    assert!(
+        named.contains(&("BTC", "feed", Some("http@127.0.0.1:1"))),
+        "{named:?}"
+    );
+    let others = named.iter().filter(|(token, ..)| *token == "ETH");
+    assert!(others.clone().count() > 0, "{named:?}");
+    for other in others {
+        assert_eq!(other.2, None, "{named:?}");
+    }
+    writer.end().await;
+}

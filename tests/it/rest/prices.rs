@@ -148,14 +148,17 @@ async fn the_status_tells_how_every_price_source_is() {
 
     // A venue may refuse a source that gave a tick a moment ago.
     api.sql(
-        "UPDATE price_sources SET state = 'refused', state_reason = 'delisted', state_since = to_timestamp(1)
+        "UPDATE price_sources SET state = 'refused', state_reason = 'delisted', state_since = to_timestamp(1),
+             feed = 'http@api.example.org'
          WHERE token = 'ETH' AND source = 'chainlink'",
     )
     .await;
     let status = api.get("/api/v1/status").await;
     let source = &status["prices"]["sources"][0];
     assert_eq!(source["health"], "refused");
-    let feed = serde_json::json!({"state": "refused", "reason": "delisted", "since": 1_000});
+    let feed = serde_json::json!({
+        "name": "http@api.example.org", "state": "refused", "reason": "delisted", "since": 1_000
+    });
     assert_eq!(source["feed"], feed);
 }
 

@@ -8,7 +8,7 @@ use chaincast::{
     ingest::{PriceIngest, PriceSignal, PriceSignals},
     model::{B256, LogOrigin, Secret, Tick, Update, now_ms},
     shutdown::Tasks,
-    source::price::{Feed as PriceFeed, PriceConfig, TickSink},
+    source::price::{Feed as PriceFeed, PriceConfig, SourceKey, TickSink},
     store::{Store, StoreConfig, ticks},
 };
 use futures_util::future::BoxFuture;
@@ -176,6 +176,11 @@ impl ToldFeed {
 impl PriceFeed for ToldFeed {
     fn name(&self) -> &str {
         "venue"
+    }
+
+    // Any that a test tells of.
+    fn sources(&self) -> Vec<SourceKey> {
+        Vec::new()
     }
 
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {

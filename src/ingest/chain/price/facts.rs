@@ -10,7 +10,7 @@ use crate::{
     model::BlockRef,
     source::{
         chain::{NodeError, Tag, Work},
-        price::{ContractFacts, OnChainSources, Question},
+        price::{ContractFacts, OnChainSources, Question, Silence},
     },
 };
 
@@ -64,10 +64,16 @@ impl Parts {
         let failed = |error: &NodeError| {
             tracing::warn!(chain_id, %error, "price contracts cannot be asked now");
         };
+        let explain = |question: &Question, error: &NodeError| {
+            sources.explain(question, Some(Silence::node(error)));
+        };
         let head = match self.node.tagged(Tag::Latest).await {
             Ok(Some(head)) => head,
             Ok(None) => return,
-            Err(error) => return failed(&error),
+            Err(error) => {
+                questions.iter().for_each(|one| explain(one, &error));
+                return failed(&error);
+            }
         };
         let mut answers = stream::iter(questions)
             .map(async |question| (question, self.ask_contract(question, head).await))
@@ -76,13 +82,17 @@ impl Parts {
         let mut read = Vec::new();
         while let Some((question, answer)) = answers.next().await {
             match answer {
-                Ok(facts) => read.extend(sources.learn(&question, &facts, head)),
-                // One line a turn: the others fail for the same reason as a rule.
-                Err(error) if !told => {
-                    failed(&error);
-                    told = true;
+                Ok((facts, silence)) => {
+                    read.extend(sources.learn(&question, &facts, head));
+                    sources.explain(&question, silence);
                 }
-                Err(_) => {}
+                // One line a turn: the others fail for the same reason as a rule.
+                Err(error) => {
+                    explain(&question, &error);
+                    if !std::mem::replace(&mut told, true) {
+                        failed(&error);
+                    }
+                }
             }
         }
         // Calls are by height: only if the head is still of the node's branch the answers are of that block.
@@ -102,7 +112,7 @@ impl Parts {
         &self,
         question: Question,
         head: BlockRef,
-    ) -> Result<ContractFacts, NodeError> {
+    ) -> Result<(ContractFacts, Option<Silence>), NodeError> {
         self.node
             .attempt(
                 Work::Live,

@@ -11,7 +11,11 @@ use ::metrics::Counter;
 use rustc_hash::FxHashMap;
 
 use super::{
-    super::{FeedState, MAX_AGE_LIMIT_MS, TickSink, metrics::ticks},
+    super::{
+        FeedState, MAX_AGE_LIMIT_MS, TickSink,
+        feed_name::{all_shown, shown},
+        metrics::ticks,
+    },
     PriceFault, Quote,
     connection::{Ended, words},
     group::{Reader, Streams},
@@ -26,6 +30,8 @@ const MOST_BEHIND: u32 = 16;
 
 pub(in super::super) struct Book {
     feed: String,
+    /// For log lines.
+    sources: String,
     sink: TickSink,
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
@@ -51,9 +57,22 @@ pub(in super::super) struct Heard {
     pub(in super::super) refused: bool,
 }
 
+impl Stream {
+    /// Who reads it, for log lines.
+    fn sources(&self) -> String {
+        let readers = self.readers.iter().map(|(reader, _)| reader);
+        let named: Vec<String> = readers
+            .map(|reader| shown(&reader.token, &reader.source))
+            .collect();
+        named.join(", ")
+    }
+}
+
 impl Book {
     /// Tells at once that every source is being connected to.
     pub(in super::super) fn new(feed: &str, streams: Streams, sink: TickSink) -> Self {
+        let sources = all_shown(&streams);
+        tracing::info!(feed, sources, "a price feed begins");
         let streams: Vec<Stream> = streams
             .into_iter()
             .map(|(name, readers)| Stream {
@@ -73,6 +92,7 @@ impl Book {
         let mut book = Self {
             by_name: names.zip(0..).collect(),
             feed: feed.to_owned(),
+            sources,
             sink,
             streams,
             logged: BTreeMap::new(),
@@ -80,6 +100,11 @@ impl Book {
         };
         book.tell_all(&FeedState::Connecting { reason: None });
         book
+    }
+
+    /// The sources that it gives the ticks of, for log lines.
+    pub(in super::super) fn sources(&self) -> &str {
+        &self.sources
     }
 
     /// The names of all streams, in the order in which a connection counts them.
@@ -104,8 +129,8 @@ impl Book {
             return self.refuse(&quote.stream, &fault);
         };
         let observed_at = quote.observed_at.unwrap_or(now_ms).min(now_ms);
-        if now_ms.saturating_sub(observed_at).unsigned_abs() > MAX_AGE_LIMIT_MS {
-            return self.refuse(&quote.stream, &PriceFault::Timestamp(observed_at));
+        if let Err(fault) = recent(observed_at, now_ms) {
+            return self.refuse(&quote.stream, &fault);
         }
         let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
         let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
@@ -154,8 +179,9 @@ impl Book {
             .is_some_and(|last| now.duration_since(*last) < LOG_EVERY);
         if !quiet {
             self.logged.insert(fault.reason(), now);
+            let sources = self.find(stream).map(|at| self.streams[at].sources());
             tracing::warn!(
-                feed = %self.feed, stream = %words(stream), reason = %words(&fault.to_string()),
+                feed = %self.feed, sources, stream = %words(stream), reason = %words(&fault.to_string()),
                 "a venue told a price that cannot be used"
             );
         }
@@ -164,7 +190,8 @@ impl Book {
     /// The venue does not serve this stream.
     pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
         let stream = &self.streams[at].name;
-        tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
+        let sources = self.streams[at].sources();
+        tracing::warn!(feed = %self.feed, sources, %stream, reason, "a venue refuses a symbol");
         self.tell(
             at,
             FeedState::Refused {
@@ -178,7 +205,8 @@ impl Book {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
                 let stream = &self.streams[at].name;
-                tracing::warn!(feed = %self.feed, %stream, "a venue says nothing of a symbol");
+                let sources = self.streams[at].sources();
+                tracing::warn!(feed = %self.feed, sources, %stream, "a venue says nothing of a symbol");
                 self.tell(at, FeedState::Silent);
             }
         }
@@ -208,6 +236,16 @@ impl Book {
             self.sink.tell(&reader.token, &reader.source, state.clone());
         }
         stream.state = state;
+    }
+}
+
+/// A time in ms, when a price of it may still be used.
+pub(in super::super) fn recent(at: i64, now_ms: i64) -> Result<i64, PriceFault> {
+    let is_old = at < now_ms && now_ms.abs_diff(at) > MAX_AGE_LIMIT_MS;
+    if is_old {
+        Err(PriceFault::Timestamp(at))
+    } else {
+        Ok(at)
     }
 }
 

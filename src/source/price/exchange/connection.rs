@@ -17,7 +17,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard};
+use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard, handshake};
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +31,11 @@ const SHOWN: usize = 200;
 pub(in super::super) enum Ended {
     #[error("it cannot be connected to: {0}")]
     Unreachable(String),
+    /// It was reached, and its answer is none.
+    #[error("it answers {0}")]
+    Answered(String),
+    #[error("its answer cannot be read: {0}")]
+    Unreadable(String),
     #[error("it closed the connection{0}")]
     Closed(String),
     #[error("the connection broke: {0}")]
@@ -52,6 +57,8 @@ impl Ended {
     pub(in super::super) fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
+            Self::Answered(_) => "answered",
+            Self::Unreadable(_) => "unreadable",
             Self::Closed(_) => "closed",
             Self::Broken(_) => "broken",
             Self::Silent(_) => "silent",
@@ -63,8 +70,10 @@ impl Ended {
     }
 
     /// Every label there is.
-    pub(in super::super) const REASONS: [&'static str; 8] = [
+    pub(in super::super) const REASONS: [&'static str; 10] = [
         "unreachable",
+        "answered",
+        "unreadable",
         "closed",
         "broken",
         "silent",
@@ -128,10 +137,11 @@ impl Connection {
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
         let patience = Duration::from_millis(config.connect_timeout_ms);
-        let connecting = connect_async_with_config(url, Some(socket), true);
+        let request = handshake::request(url)?;
+        let connecting = connect_async_with_config(request, Some(socket), true);
         let socket = match timeout(patience, connecting).await {
             Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return Err(Ended::Unreachable(words(&error.to_string()))),
+            Ok(Err(error)) => return Err(handshake::unopened(&error)),
             Err(_) => return Err(Ended::Unreachable(format!("no answer within {patience:?}"))),
         };
         let (limits, now) = (exchange.limits(), Instant::now());

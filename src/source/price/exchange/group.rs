@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Feed, PriceConfig},
+    super::{Feed, PriceConfig, SourceKey, feed_name::FeedNames},
     Exchange, Listing,
     socket::ExchangeFeed,
 };
@@ -21,6 +21,14 @@ pub(in super::super) struct Reader {
 /// Readers by the stream that they read.
 pub(in super::super) type Streams = BTreeMap<String, Vec<Reader>>;
 
+/// The sources that read any of these streams.
+pub(in super::super) fn readers_of(streams: &Streams) -> Vec<SourceKey> {
+    let readers = streams.values().flatten();
+    readers
+        .map(|reader| (reader.token.clone(), reader.source.clone()))
+        .collect()
+}
+
 /// One feed for all sources of a venue and URL, and further ones where the venue takes no more streams a connection.
 pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
     groups(config)
@@ -33,33 +41,34 @@ pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
 }
 
 fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, Streams)> {
-    let mut venues = BTreeMap::<(&str, &str), (&'static dyn Exchange, Streams)>::new();
+    // In the order in which the configuration first names them.
+    let mut venues = Vec::<(&'static dyn Exchange, &str, Streams)>::new();
+    let mut places = BTreeMap::<(&str, &str), usize>::new();
     for source in &config.sources {
         let Some(listing) = Listing::of(&source.kind) else {
             continue;
         };
-        let place = (listing.exchange.name(), listing.url());
-        let (_, streams) = venues
-            .entry(place)
-            .or_insert_with(|| (listing.exchange, Streams::new()));
+        let url = listing.url();
+        let at = *places
+            .entry((listing.exchange.name(), url))
+            .or_insert(venues.len());
+        if at == venues.len() {
+            venues.push((listing.exchange, url, Streams::new()));
+        }
+        let (_, _, streams) = &mut venues[at];
         streams.entry(listing.stream).or_default().push(Reader {
             token: source.token.clone(),
             source: source.source_name(),
             quote: source.kind.quote().into(),
         });
     }
-    let mut numbers = BTreeMap::<&str, usize>::new();
+    let mut names = FeedNames::default();
     let mut groups = Vec::new();
-    for ((venue, url), (exchange, mut streams)) in venues {
+    for (exchange, url, mut streams) in venues {
         while !streams.is_empty() {
             let beyond = streams.keys().nth(exchange.limits().streams).cloned();
             let rest = beyond.map_or_else(Streams::new, |first| streams.split_off(&first));
-            let number = numbers.entry(venue).or_default();
-            *number += 1;
-            let name = match *number {
-                1 => venue.to_owned(),
-                number => format!("{venue}-{number}"),
-            };
+            let name = names.give(exchange.name(), url, Some(exchange.url()));
             groups.push((name, exchange, url.to_owned(), streams));
             streams = rest;
         }
@@ -96,9 +105,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("binance", "wss://example.org/stream", 1),
-                ("binance-2", "wss://stream.binance.com:9443/stream", 1_024),
-                ("binance-3", "wss://stream.binance.com:9443/stream", 476),
+                ("binance", "wss://stream.binance.com:9443/stream", 1_024),
+                ("binance-2", "wss://stream.binance.com:9443/stream", 476),
+                ("binance@example.org", "wss://example.org/stream", 1),
                 ("kraken", "wss://ws.kraken.com/v2", 1),
             ]
         );

@@ -1,5 +1,5 @@
-//! What an operator sees of a connection to a venue. The label `feed` is the venue, with a number where there are
-//! several connections to it.
+//! What an operator sees of a connection to a venue. The label `feed` is the feed's name: the venue,
+//! with its host where that is not the usual one, and a number where there are several.
 
 use std::time::Duration;
 

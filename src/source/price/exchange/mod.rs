@@ -16,6 +16,7 @@ mod config;
 mod connection;
 mod fault;
 mod group;
+mod handshake;
 mod json;
 mod kraken;
 mod metrics;
@@ -29,12 +30,12 @@ use std::{borrow::Cow, time::Duration};
 use bigdecimal::BigDecimal;
 
 pub(super) use backoff::Backoff;
-pub(super) use book::{Book, Heard};
+pub(super) use book::{Book, Heard, recent};
 pub(super) use config::Listing;
 pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig};
 pub(super) use connection::{Ended, words};
 pub use fault::PriceFault;
-pub(super) use group::{Reader, Streams, feeds};
+pub(super) use group::{Reader, Streams, feeds, readers_of};
 pub(super) use json::time_ms;
 pub(super) use number::{price, price_of};
 

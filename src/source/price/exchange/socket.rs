@@ -8,12 +8,12 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Feed, TickSink},
+    super::{Feed, SourceKey, TickSink},
     Exchange, ExchangeConfig, PriceFault, Said,
     backoff::Backoff,
     book::Book,
     connection::{Connection, Ended, Step, words},
-    group::Streams,
+    group::{Streams, readers_of},
 };
 use crate::model::now_ms;
 
@@ -47,6 +47,10 @@ impl ExchangeFeed {
 impl Feed for ExchangeFeed {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn sources(&self) -> Vec<SourceKey> {
+        readers_of(&self.streams)
     }
 
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
@@ -113,14 +117,14 @@ impl Line {
         loop {
             let ended = match self.open(book).await {
                 Ok(connection) => {
-                    tracing::info!(feed = %self.name, "connected to a venue");
+                    tracing::info!(feed = %self.name, sources = book.sources(), "connected to a venue");
                     book.metrics.connected(true);
                     self.follow(connection, book, &mut backoff).await
                 }
                 Err(ended) => ended,
             };
             let wait = backoff.next_delay();
-            tracing::warn!(feed = %self.name, reason = %ended, ?wait, "a venue is lost; connecting again");
+            tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a venue is lost; connecting again");
             book.metrics.reconnect(&ended);
             book.lost(&ended);
             sleep(wait).await;
@@ -222,7 +226,7 @@ impl Line {
     /// Tries for a successor again after a while: the connection that there is still works.
     fn later(&self, ended: &Ended, retry: &mut Backoff, book: &Book) -> Successor<'static> {
         let wait = retry.next_delay();
-        tracing::warn!(feed = %self.name, reason = %ended, ?wait, "no second connection to a venue");
+        tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "no second connection to a venue");
         book.metrics.reconnect(ended);
         Successor::Waiting(Box::pin(sleep(wait)))
     }

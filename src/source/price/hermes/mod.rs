@@ -24,6 +24,7 @@ use super::{
     Feed, PriceConfig, SourceKind,
     config::upper_case,
     exchange::{Reader, Streams},
+    feed_name::FeedNames,
     web,
 };
 use crate::model::Secret;
@@ -104,37 +105,39 @@ fn bare<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 
 /// One feed for all sources of a URL and key, and further ones where that is too many ids for one stream.
 pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
-    let mut places = BTreeMap::<(&str, &str, u64), Streams>::new();
+    // In the order in which the configuration first names them.
+    let mut services = Vec::<(&PythConfig, Streams)>::new();
+    let mut places = BTreeMap::<(&str, &str, u64), usize>::new();
     for source in &config.sources {
         let SourceKind::Pyth(feed) = &source.kind else {
             continue;
         };
         let key = feed.key.as_ref().map_or("", Secret::expose);
-        let streams = places
+        let at = *places
             .entry((feed.url(), key, feed.silence_ms))
-            .or_default();
+            .or_insert(services.len());
+        if at == services.len() {
+            services.push((feed, Streams::new()));
+        }
+        let (_, streams) = &mut services[at];
         streams.entry(feed.id.clone()).or_default().push(Reader {
             token: source.token.clone(),
             source: source.source_name(),
             quote: feed.quote.as_str().into(),
         });
     }
+    let mut names = FeedNames::default();
     let mut feeds = Vec::<Box<dyn Feed>>::new();
-    for ((url, key, silence_ms), mut streams) in places {
+    for (service, mut streams) in services {
         while !streams.is_empty() {
             let beyond = streams.keys().nth(IDS_A_STREAM).cloned();
             let rest = beyond.map_or_else(Streams::new, |first| streams.split_off(&first));
-            let name = match feeds.len() {
-                0 => "pyth".to_owned(),
-                others => format!("pyth-{}", others + 1),
-            };
-            let key = (!key.is_empty()).then(|| Secret::new(key));
             let rules = config.exchanges.clone();
             feeds.push(Box::new(HermesFeed::new(
-                name,
-                &Secret::new(url),
-                key,
-                Duration::from_millis(silence_ms),
+                names.give("pyth", service.url(), Some(PUBLIC)),
+                &Secret::new(service.url()),
+                service.key.clone(),
+                Duration::from_millis(service.silence_ms),
                 streams,
                 rules,
             )));

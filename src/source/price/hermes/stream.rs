@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        ExchangeConfig, Feed, TickSink,
-        exchange::{Backoff, Book, Ended, Heard, Streams, words},
+        ExchangeConfig, Feed, SourceKey, TickSink,
+        exchange::{Backoff, Book, Ended, Heard, Streams, readers_of, words},
         web::{self, Failed},
     },
     codec::{self, Said},
@@ -93,6 +93,10 @@ impl Feed for HermesFeed {
         &self.line.name
     }
 
+    fn sources(&self) -> Vec<SourceKey> {
+        readers_of(&self.streams)
+    }
+
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let Self { line, streams } = *self;
         Box::pin(async move {
@@ -117,7 +121,7 @@ impl Line {
             };
             let wait = backoff.next_delay().max(failed.after.unwrap_or_default());
             let reason = &failed.ended;
-            tracing::warn!(feed = %self.name, %reason, ?wait, "a stream of prices is lost; opening another");
+            tracing::warn!(feed = %self.name, sources = book.sources(), %reason, ?wait, "a stream of prices is lost; opening another");
             book.metrics.reconnect(reason);
             book.lost(reason);
             sleep(wait).await;
@@ -217,7 +221,7 @@ impl Line {
                     Err(failed) => {
                         let wait = retry.next_delay().max(failed.after.unwrap_or_default());
                         let reason = &failed.ended;
-                        tracing::warn!(feed = %self.name, %reason, ?wait, "no second stream of prices");
+                        tracing::warn!(feed = %self.name, sources = book.sources(), %reason, ?wait, "no second stream of prices");
                         book.metrics.reconnect(reason);
                         successor = Some(Box::pin(async move {
                             sleep(wait).await;

@@ -85,6 +85,7 @@ async fn several_ids_share_a_stream_and_a_price_keeps_its_digits_and_its_confide
         lower.contains("authorization: bearer a-bearer-key"),
         "{head}"
     );
+    assert!(lower.contains("user-agent: chaincast/"), "{head}");
     for at in 0..2 {
         assert!(head.contains(&format!("ids%5B%5D={}", id(at))), "{head}");
     }

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        Feed, PriceFault, TickSink,
-        exchange::{Backoff, Book, Ended, Heard, Streams},
+        Feed, SourceKey, TickSink,
+        exchange::{Backoff, Book, Ended, Heard, Streams, readers_of, words},
         web::{self, Failed},
     },
     Rules,
-    page::{Missing, Place},
+    page::Place,
 };
 use crate::model::now_ms;
 
@@ -57,6 +57,10 @@ impl Feed for PageFeed {
         &self.name
     }
 
+    fn sources(&self) -> Vec<SourceKey> {
+        readers_of(&self.streams)
+    }
+
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let Self {
             name,
@@ -94,8 +98,8 @@ impl Poll {
         let interval = self.rules.interval;
         let mut backoff = Backoff::new(interval, self.longest.max(interval));
         let mut heard = vec![Heard::default(); self.places.len()];
-        // Places at which there was nothing the last time.
-        let mut missing = vec![false; self.places.len()];
+        // What was wrong at each place the last time.
+        let mut missing = vec![None; self.places.len()];
         let mut client = None;
         loop {
             let wait = match self.fetch(&mut client).await {
@@ -107,10 +111,10 @@ impl Poll {
                 }
                 Err(Failed { ended, after }) => {
                     let wait = backoff.next_delay().max(after.unwrap_or_default());
-                    tracing::warn!(feed = %self.name, reason = %ended, ?wait, "a document of prices cannot be fetched");
+                    tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a document of prices cannot be fetched");
                     book.metrics.reconnect(&ended);
                     book.lost(&ended);
-                    missing.fill(false);
+                    missing.fill(None);
                     wait
                 }
             };
@@ -146,7 +150,7 @@ impl Poll {
         });
         let body = fetched.await.map_err(|_| Ended::Silent(limit))??;
         serde_json::from_slice(&body)
-            .map_err(|error| Ended::Broken(format!("the document is no JSON: {error}")).into())
+            .map_err(|error| Ended::Unreadable(format!("it is no JSON: {error}")).into())
     }
 
     fn tell(
@@ -154,26 +158,23 @@ impl Poll {
         document: &RawValue,
         book: &mut Book,
         heard: &mut [Heard],
-        missing: &mut [bool],
+        missing: &mut [Option<&'static str>],
     ) {
         let now = now_ms();
         book.metrics.message(now);
         for (at, place) in self.places.iter().enumerate() {
-            match place.read(document) {
+            match place.read(document, now) {
                 Ok(quote) => {
-                    missing[at] = false;
+                    missing[at] = None;
                     book.quote(quote, heard, now);
                 }
-                Err(Missing::Unusable(fault)) => {
-                    missing[at] = false;
-                    book.refuse(&place.name(), &fault);
-                }
-                Err(Missing::Nothing(pointer)) => {
-                    let reason = format!("there is nothing at {pointer:?} in the document");
-                    book.refuse(&place.name(), &PriceFault::Malformed(reason.clone()));
-                    // Told once, until there is something again.
-                    if !std::mem::replace(&mut missing[at], true) {
-                        book.refused(at, &reason);
+                Err(error) => {
+                    book.refuse(&place.name(), &error.fault());
+                    // Told once, until there is a price again or something else is wrong: a page may change its words
+                    // with each fetch.
+                    let reason = error.reason();
+                    if missing[at].replace(reason) != Some(reason) {
+                        book.refused(at, &words(&error.to_string()));
                     }
                 }
             }

@@ -19,6 +19,7 @@ use super::{
     Feed, PriceConfig, SourceKind,
     config::upper_case,
     exchange::{Reader, Streams},
+    feed_name::FeedNames,
     web,
 };
 use crate::model::Secret;
@@ -144,7 +145,9 @@ pub(super) struct Rules {
 
 /// One feed for each document.
 pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
-    let mut groups = BTreeMap::<Group<'_>, (&HttpConfig, Streams, BTreeMap<String, Place>)>::new();
+    // In the order in which the configuration first names them.
+    let mut documents = Vec::<(&HttpConfig, Streams, BTreeMap<String, Place>)>::new();
+    let mut groups = BTreeMap::<Group<'_>, usize>::new();
     for source in &config.sources {
         let SourceKind::Http(page) = &source.kind else {
             continue;
@@ -152,9 +155,11 @@ pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
         let page: &HttpConfig = page;
         // Validated before; what is not is left out.
         let Ok(place) = Place::of(page) else { continue };
-        let (_, streams, places) = groups
-            .entry(page.group())
-            .or_insert_with(|| (page, Streams::new(), BTreeMap::new()));
+        let at = *groups.entry(page.group()).or_insert(documents.len());
+        if at == documents.len() {
+            documents.push((page, Streams::new(), BTreeMap::new()));
+        }
+        let (_, streams, places) = &mut documents[at];
         let name = place.name();
         streams.entry(name.clone()).or_default().push(Reader {
             token: source.token.clone(),
@@ -163,12 +168,9 @@ pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
         });
         places.insert(name, place);
     }
+    let mut names = FeedNames::default();
     let mut feeds = Vec::<Box<dyn Feed>>::new();
-    for (page, streams, places) in groups.into_values() {
-        let name = match feeds.len() {
-            0 => "http".to_owned(),
-            others => format!("http-{}", others + 1),
-        };
+    for (page, streams, places) in documents {
         let Ok(headers) = page.header_map() else {
             continue;
         };
@@ -179,6 +181,7 @@ pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
             timeout: Duration::from_millis(page.timeout_ms),
             max_bytes: page.max_bytes,
         };
+        let name = names.give("http", page.url.expose(), None);
         let longest = Duration::from_millis(config.exchanges.backoff_max_ms);
         // In the order of the streams, which are sorted by name too.
         let places = places.into_values().collect();

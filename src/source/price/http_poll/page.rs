@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     super::{
         PriceFault,
-        exchange::{Quote, price, price_of, time_ms},
+        exchange::{Quote, price, price_of, recent, time_ms},
     },
     HttpConfig,
 };
@@ -31,11 +31,31 @@ pub(super) struct Place {
 }
 
 /// Why a place gave no price.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum Missing {
     /// There is nothing at this pointer.
+    #[error("there is nothing at {0:?} in the document")]
     Nothing(String),
-    Unusable(PriceFault),
+    #[error("what is at {pointer:?} in the document gives no price: {fault}")]
+    Unusable { pointer: String, fault: PriceFault },
+}
+
+impl Missing {
+    /// Which kind of trouble it is.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Nothing(_) => "nothing",
+            Self::Unusable { fault, .. } => fault.reason(),
+        }
+    }
+
+    /// As it is counted.
+    pub(super) fn fault(&self) -> PriceFault {
+        match self {
+            Self::Nothing(_) => PriceFault::Malformed(self.to_string()),
+            Self::Unusable { fault, .. } => fault.clone(),
+        }
+    }
 }
 
 impl Place {
@@ -59,16 +79,21 @@ impl Place {
         }
     }
 
-    /// The price in a document.
-    pub(super) fn read(&self, document: &RawValue) -> Result<Quote<'static>, Missing> {
+    /// The price in a document that was fetched at `now_ms`.
+    pub(super) fn read(&self, document: &RawValue, now_ms: i64) -> Result<Quote<'static>, Missing> {
+        let unusable = |pointer: &str| {
+            let pointer = pointer.to_owned();
+            move |fault| Missing::Unusable { pointer, fault }
+        };
         let found = find(document, &self.steps);
         let found = found.ok_or_else(|| Missing::Nothing(self.pointer.clone()))?;
-        let price = price(found).map_err(Missing::Unusable)?;
+        let price = price(found).map_err(unusable(&self.pointer))?;
         let observed_at = match &self.timestamp {
             Some((pointer, steps)) => {
                 let found = find(document, steps);
                 let found = found.ok_or_else(|| Missing::Nothing(pointer.clone()))?;
-                Some(moment(found).map_err(Missing::Unusable)?)
+                let at = moment(found).map_err(unusable(pointer))?;
+                Some(recent(at, now_ms).map_err(unusable(pointer))?)
             }
             None => None,
         };
@@ -163,6 +188,9 @@ fn moment(raw: &RawValue) -> Result<i64, PriceFault> {
 mod tests {
     use super::*;
 
+    /// An hour after the times of these tests.
+    const NOW: i64 = 1_714_749_701_000;
+
     fn raw(text: &str) -> &RawValue {
         serde_json::from_str(text).unwrap()
     }
@@ -228,11 +256,13 @@ mod tests {
         let digits = "3456.120000000000000001";
         for text in [digits.to_owned(), format!("\"{digits}\"")] {
             let document = format!(r#"{{"data":[{{"price": {text} }}]}}"#);
-            let quote = place("/data/0/price", None).read(raw(&document)).unwrap();
+            let quote = place("/data/0/price", None)
+                .read(raw(&document), NOW)
+                .unwrap();
             assert_eq!(quote.price.to_plain_string(), digits);
             assert_eq!((quote.observed_at, quote.confidence), (None, None));
         }
-        let whole = place("", None).read(raw("12.5")).unwrap();
+        let whole = place("", None).read(raw("12.5"), NOW).unwrap();
         assert_eq!(whole.price.to_plain_string(), "12.5");
     }
 
@@ -248,7 +278,7 @@ mod tests {
             ("\"2024-05-03T16:21:41+02:00\"", 1_714_746_101_000),
         ] {
             let document = format!(r#"{{"p":1,"t":{text}}}"#);
-            let quote = place("/p", Some("/t")).read(raw(&document)).unwrap();
+            let quote = place("/p", Some("/t")).read(raw(&document), NOW).unwrap();
             assert_eq!(quote.observed_at, Some(ms), "{text}");
         }
         for wrong in [
@@ -262,9 +292,11 @@ mod tests {
             "{}",
         ] {
             let document = format!(r#"{{"p":1,"t":{wrong}}}"#);
-            let missing = place("/p", Some("/t")).read(raw(&document)).unwrap_err();
+            let missing = place("/p", Some("/t"))
+                .read(raw(&document), NOW)
+                .unwrap_err();
             assert!(
-                matches!(missing, Missing::Unusable(_)),
+                matches!(&missing, Missing::Unusable { pointer, .. } if pointer == "/t"),
                 "{wrong}: {missing:?}"
             );
         }
@@ -283,12 +315,14 @@ mod tests {
             ("\"12,5\"", "malformed"),
         ] {
             let document = format!(r#"{{"p":{text}}}"#);
-            match place("/p", None).read(raw(&document)) {
-                Err(Missing::Unusable(fault)) => assert_eq!(fault.reason(), reason, "{text}"),
+            match place("/p", None).read(raw(&document), NOW) {
+                Err(Missing::Unusable { fault, .. }) => {
+                    assert_eq!(fault.reason(), reason, "{text}")
+                }
                 other => panic!("{text}: {other:?}"),
             }
         }
-        let missing = place("/a/b", None).read(raw("{}")).unwrap_err();
+        let missing = place("/a/b", None).read(raw("{}"), NOW).unwrap_err();
         assert_eq!(missing, Missing::Nothing("/a/b".to_owned()));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::running_feeds::{RunningFeeds, eventually, soon};
+use super::super::{
+    PriceConfig, feeds,
+    running_feeds::{RunningFeeds, eventually, soon},
+};
 use crate::{
     dev::price_web::{PageAnswer, PricePage},
     model::{Tick, now_ms},
@@ -84,6 +87,7 @@ async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() 
         "{head}"
     );
     assert!(head.contains("x-api-key: a-header-key"), "{head}");
+    assert!(head.contains("user-agent: chaincast/"), "{head}");
     stage.feeds.until_state(1, "live").await;
     assert_eq!(stage.feeds.count(), 1);
     stage.feeds.end().await;
@@ -143,7 +147,22 @@ async fn what_is_no_document_is_told_and_waited_out() {
             "broke",
         ),
         (PageAnswer::Nothing, "connecting", "silent"),
+        (
+            PageAnswer::Status(429, Vec::new()),
+            "connecting",
+            "it answers HTTP 429",
+        ),
         (document("{\"q\":1}"), "refused", "nothing at \"/p\""),
+        (
+            document("{\"p\":[1,2]}"),
+            "refused",
+            "\"[1,2]\" is not a number",
+        ),
+        (
+            document("{\"p\":\"N/A\"}"),
+            "refused",
+            "\"N/A\" is not a number",
+        ),
     ] {
         stage.recovers_from(answer, state, words).await;
     }
@@ -189,4 +208,60 @@ async fn retry_after_is_honoured() {
     stage.price("T0 3").await;
     assert!(before.elapsed() >= Duration::from_secs(2));
     stage.feeds.end().await;
+}
+
+#[tokio::test]
+async fn a_page_that_never_had_a_price_is_refused_and_not_connecting_for_ever() {
+    for (document, keys, words) in [
+        (r#"{"p":{}}"#, "pointer = '/p'", "at \"/p\" in the document"),
+        (
+            r#"{"p":1,"t":1000000000}"#,
+            "pointer = '/p'\ntimestamp_pointer = '/t'",
+            "more than a year ago",
+        ),
+    ] {
+        let stage = Stage::start(document, &[keys]).await;
+        let state = stage.feeds.until_state(0, "refused").await;
+        let reason = state.reason().unwrap_or_default();
+        assert!(reason.contains(words), "{reason}");
+        stage.feeds.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_be_told_another_name_than_ours() {
+    let keys = "pointer = '/p'\nheaders = { 'User-Agent' = 'another/1' }";
+    let mut stage = Stage::start(r#"{"p":1}"#, &[keys]).await;
+    stage.price("T0 1").await;
+    let head = stage.page.requests()[0].to_ascii_lowercase();
+    assert!(head.contains("user-agent: another/1"), "{head}");
+    assert!(!head.contains("chaincast"), "{head}");
+    stage.feeds.end().await;
+}
+
+#[test]
+fn a_feed_is_named_by_its_host_in_the_order_of_the_configuration() {
+    let named = |urls: &[&str]| -> Vec<String> {
+        let sources = urls.iter().enumerate().map(|(at, url)| {
+            format!(
+                "[[sources]]\nkind = 'http'\ntoken = 'T{at}'\nquote = 'USD'\nurl = '{url}'\npointer = ''\n"
+            )
+        });
+        let config: PriceConfig = toml::from_str(&sources.collect::<Vec<_>>().concat()).unwrap();
+        feeds(&config)
+            .iter()
+            .map(|feed| {
+                let sources = feed.sources();
+                format!("{} {}", feed.name(), sources[0].0)
+            })
+            .collect()
+    };
+    let mut urls = vec!["https://z.example/b?key=1", "https://z.example/a"];
+    let before = ["http@z.example T0", "http@z.example-2 T1"];
+    assert_eq!(named(&urls), before);
+    // Another URL renames none of them, wherever it sorts.
+    urls.push("https://a.example:8443/");
+    let after = named(&urls);
+    assert_eq!(after[..2], before);
+    assert_eq!(after[2], "http@a.example:8443 T2");
 }

@@ -12,13 +12,14 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use self::stage::Stage;
 use super::super::{
     FeedState, PriceConfig, feeds,
-    running_feeds::{eventually, soon, token},
+    running_feeds::{RunningFeeds, eventually, soon, token},
     tick_queue,
 };
 use crate::{
@@ -302,6 +303,37 @@ async fn connections_that_do_not_last_are_made_less_and_less_often() {
 }
 
 #[tokio::test]
+async fn a_venue_is_told_who_asks_and_one_that_answers_with_a_status_is_there() {
+    let venue = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let feeds = RunningFeeds::start(&format!(
+        "[exchanges]\nbackoff_ms = 600\nbackoff_max_ms = 600\n[[tokens]]\nsymbol = 'T0'\n[[sources]]\n\
+         kind = 'kraken'\ntoken = 'T0'\nsymbol = 'BTC/USD'\nquote = 'USD'\nurl = 'ws://{}'\n",
+        venue.local_addr().unwrap()
+    ));
+    let (mut socket, _) = soon("a connection", venue.accept()).await.unwrap();
+    let mut head = Vec::new();
+    soon("a request", async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+    })
+    .await;
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.contains("\r\nuser-agent: chaincast/"), "{head}");
+    let answer = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+    socket.write_all(answer).await.unwrap();
+    eventually("a reason", || {
+        let state = feeds.state(0);
+        state.is_some_and(|state| {
+            state.name() == "connecting"
+                && state.reason() == Some("it answers HTTP 429 Too Many Requests")
+        })
+    })
+    .await;
+    feeds.end().await;
+}
+
+#[tokio::test]
 async fn a_venue_that_is_not_there_is_told_without_its_url() {
     // The port is taken and nobody listens: no other test can come to listen there.
     let nobody = tokio::net::TcpSocket::new_v4().unwrap();
@@ -315,7 +347,7 @@ async fn a_venue_that_is_not_there_is_told_without_its_url() {
     let (sink, _queue) = tick_queue(10);
     let stop = CancellationToken::new();
     let feed = feeds(&config).remove(0);
-    assert_eq!(feed.name(), "kraken");
+    assert_eq!(feed.name(), format!("kraken@{address}"));
     let running = tokio::spawn(feed.run(sink.clone(), stop.clone()));
     let key = (token(0), Arc::<str>::from("kraken"));
     let reason = || {
