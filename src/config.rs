@@ -10,6 +10,7 @@ use error::Problem;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::{Table, Value};
 
 use crate::{
     api::ApiConfig,
@@ -19,7 +20,7 @@ use crate::{
     server::ServerConfig,
     source::chain::ChainConfig,
     source::contract::{self, Contract, ContractConfig},
-    source::price::PriceConfig,
+    source::price::{self, PriceConfig},
     store::StoreConfig,
     telemetry::TelemetryConfig,
 };
@@ -120,8 +121,13 @@ impl Config {
         let text = sources.text()?;
         let path = sources.file.clone().unwrap_or_default();
         // The file alone first, so that its errors carry its lines.
-        let config = toml::from_str::<Self>(&text)
-            .map_err(|error| ConfigError::written(&path, &text, &error))?;
+        let config = toml::from_str::<Self>(&text).map_err(|error| {
+            let misread = misread_entries(&text);
+            match misread.is_empty() {
+                true => ConfigError::written(&path, &text, &error),
+                false => ConfigError::invalid(sources.file.as_deref(), &text, misread),
+            }
+        })?;
         let mut config = overlay::apply(config, &text, &sources.environment)?;
         if let Some(beside) = path.parent() {
             for contract in &mut config.contracts {
@@ -130,4 +136,17 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// Entries of `[prices]` that cannot be read. What the reader of the whole file says of them has no line.
+fn misread_entries(text: &str) -> Vec<Problem> {
+    let file = toml::from_str::<Table>(text);
+    let file = file.unwrap_or_default();
+    let Some(Value::Table(prices)) = file.get("prices") else {
+        return Vec::new();
+    };
+    let misread = price::misread_entries(prices).into_iter();
+    misread
+        .map(|(key, message)| Problem::new(key, message))
+        .collect()
 }

@@ -30,6 +30,8 @@ impl TokenVerifier for Tokens {
         headers: &'a HeaderMap,
     ) -> BoxFuture<'a, Result<String, TokenRefused>> {
         Box::pin(async move {
+            // Asking for a token that could not be taken would help nobody.
+            self.0.takes_tokens().map_err(|error| refused(&error))?;
             let token = bearer_token(headers).unwrap_or_default();
             match self.0.verify(token).await {
                 Ok(identity) => Ok(identity.sub),

@@ -261,7 +261,11 @@ fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
 fn price_key(error: &PriceConfigError) -> String {
     use PriceConfigError::{DuplicateToken, Exchanges, OutOfRange, TokenIsQuote};
     match (error, error.place()) {
-        (_, Some(place)) => format!("prices.sources.{}", place.position - 1),
+        (_, Some(place)) => {
+            let entry = format!("prices.sources.{}", place.position - 1);
+            let key = error.key().map(|key| format!("{entry}.{key}"));
+            key.unwrap_or(entry)
+        }
         (OutOfRange { key, .. }, _) => key.clone(),
         (Exchanges(error), _) => format!("prices.exchanges.{}", error.key),
         (DuplicateToken(_) | TokenIsQuote, _) => "prices.tokens".to_owned(),
@@ -399,6 +403,80 @@ mod tests {
             let error = load(&format!("{GOOD}{keys}")).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
+        let good = "[[prices.tokens]]\nsymbol = \"ETH\"\n\
+                    [[prices.sources]]\nkind = \"coinbase\"\ntoken = \"ETH\"\nsymbol = \"ETH-USD\"\nquote = \"USD\"\n";
+        let kraken = "[[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = \"USD\"\n";
+        // `good` begins at line 7, and what follows it at line 14.
+        for (entry, expected) in [
+            (
+                format!("{kraken}max_age_ms = \"10s\"\n"),
+                "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): invalid type",
+            ),
+            (
+                format!("{kraken}max_age = 1\n"),
+                "FILE:19: prices.sources.1.max_age: prices.sources entry 2 (\"kraken\" of ETH): unknown field `max_age`",
+            ),
+            (
+                format!("{kraken}max_age = 1\n"),
+                "every source may have `kind`, `token`, `name`, `max_age_ms` too",
+            ),
+            (
+                kraken.replace("kind = \"kraken\"\n", ""),
+                "FILE:14: prices.sources.1.kind: prices.sources entry 2 (of ETH): is missing",
+            ),
+            (
+                kraken.replace("token = \"ETH\"\n", ""),
+                "FILE:14: prices.sources.1.token: prices.sources entry 2 (\"kraken\"): is missing",
+            ),
+            (
+                kraken.replace("\"ETH/USD\"", "5"),
+                "FILE:17: prices.sources.1.symbol: ",
+            ),
+            (
+                kraken.replace(
+                    "kind = \"kraken\"",
+                    "kind = \"binance\"\nstream = \"ticker\"",
+                ),
+                "FILE:16: prices.sources.1.stream: prices.sources entry 2 (\"binance\" of ETH): ",
+            ),
+            (
+                "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\naddress = \"0xDc64\"\n"
+                    .to_owned(),
+                "FILE:17: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): ",
+            ),
+            (
+                "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\n".to_owned(),
+                "FILE:14: prices.sources.1: prices.sources entry 2 (\"chainlink\" of ETH): missing field `address`",
+            ),
+            (
+                "[[prices.tokens]]\nsymbol = \"BTC\"\nmin_sources = -1\n".to_owned(),
+                "FILE:16: prices.tokens.1.min_sources: prices.tokens entry 2 (BTC): ",
+            ),
+            // What is read, and cannot be used, is told in the same way.
+            (
+                format!("{kraken}max_age_ms = 0\n"),
+                "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): max_age_ms must",
+            ),
+        ] {
+            let error = load(&format!("{GOOD}{good}{entry}")).unwrap_err();
+            assert!(error.contains(expected), "{error}\nnot {expected}");
+        }
+    }
+
+    #[test]
+    fn every_entry_that_cannot_be_read_is_shown_and_no_secret() {
+        let page = "[[prices.sources]]\nkind = \"http\"\ntoken = \"ETH\"\npointer = \"\"\nquote = \"USD\"\n";
+        let headers = format!("{page}url = \"http://a\"\nheaders = \"a-secret\"\n");
+        let url = format!("{page}url = [\"http://a/a-secret\"]\n");
+        let error = load(&format!("{GOOD}{headers}{url}")).unwrap_err();
+        for key in ["prices.sources.0.headers: ", "prices.sources.1.url: "] {
+            assert!(error.contains(key), "{error}");
+        }
+        assert!(!error.contains("a-secret"), "{error}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Channel {
 /// Why a text names no channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL, tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
+    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d), tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
 )]
 pub struct ChannelError(pub String);
 
@@ -179,6 +179,14 @@ mod tests {
             Channel::NewBlock(Some(10)).canonical(1),
             Channel::NewBlock(Some(10))
         );
+    }
+
+    #[test]
+    fn a_refusal_lists_every_interval_of_candles() {
+        let error = "candle:ETH:2m".parse::<Channel>().unwrap_err().to_string();
+        for interval in CandleInterval::ALL {
+            assert!(error.contains(interval.name()), "{error}");
+        }
     }
 
     #[test]

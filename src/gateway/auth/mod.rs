@@ -128,6 +128,22 @@ impl Authenticator {
         }
     }
 
+    /// Refuses where no token could be taken, whatever it is: in mode `off`, and without a key.
+    pub fn takes_tokens(&self) -> Result<(), AuthError> {
+        match &self.keys {
+            KeySource::None => Err(self.no_key()),
+            KeySource::One(_) | KeySource::Set(_) => Ok(()),
+        }
+    }
+
+    /// Why there is no key.
+    fn no_key(&self) -> AuthError {
+        match self.mode {
+            AuthMode::Off => AuthError::Off,
+            AuthMode::Optional | AuthMode::Required => AuthError::NoKey,
+        }
+    }
+
     /// Whom a token names. In mode `off` every token is refused, for it cannot be checked.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         if token.is_empty() {
@@ -137,10 +153,7 @@ impl Authenticator {
             return Err(AuthError::TooLong);
         }
         match &self.keys {
-            KeySource::None => Err(match self.mode {
-                AuthMode::Off => AuthError::Off,
-                AuthMode::Optional | AuthMode::Required => AuthError::NoKey,
-            }),
+            KeySource::None => Err(self.no_key()),
             KeySource::One(key) => self.check(token, key),
             KeySource::Set(set) => {
                 let header = decode_header(token)?;

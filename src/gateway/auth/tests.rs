@@ -297,10 +297,13 @@ async fn modes_decide_whether_a_token_is_needed_and_looked_at() {
     let off = with(AuthMode::Off);
     assert_eq!(off.identify(Some("bad")).await, Ok(None));
     assert_eq!(off.verify(&token).await, Err(AuthError::Off));
+    assert_eq!(off.takes_tokens(), Err(AuthError::Off));
 
     let keyless = Authenticator::new(&AuthConfig::default()).unwrap();
     assert_eq!(keyless.identify(None).await, Ok(None));
     assert_eq!(keyless.identify(Some(&token)).await, Err(AuthError::NoKey));
+    assert_eq!(keyless.takes_tokens(), Err(AuthError::NoKey));
+    assert_eq!(required.takes_tokens(), Ok(()));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 use toml::Table;
 
 use super::{
@@ -73,7 +73,7 @@ pub struct TokenConfig {
     pub min_interval_ms: Option<u64>,
 }
 
-/// `[[prices.sources]]`
+/// `[[prices.sources]]`; read by `entry`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct SourceConfig {
@@ -164,7 +164,7 @@ impl SourceKind {
     }
 
     /// How long a tick is used when its entry does not say, in ms.
-    fn default_max_age_ms(&self) -> u64 {
+    pub(super) fn default_max_age_ms(&self) -> u64 {
         match self {
             // What is refused when it is that old is not used for longer either.
             Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
@@ -200,91 +200,6 @@ impl SourceKind {
             | Self::Kraken(_) => None,
         }
     }
-}
-
-/// `[[prices.sources]]` as written. serde cannot refuse unknown keys of a flattened enum, so an entry is read as a
-/// table: what every source has is taken out, and the kind reads the rest.
-impl TryFrom<Table> for SourceConfig {
-    type Error = SourceKeysError;
-
-    fn try_from(mut table: Table) -> Result<Self, Self::Error> {
-        let kind: String = need(&mut table, "kind")?;
-        let token: Token = need(&mut table, "token")?;
-        let name = take(&mut table, "name")?;
-        let max_age_ms = take(&mut table, "max_age_ms")?;
-        let read = SourceKind::read(&kind, table).ok_or_else(|| SourceKeysError::Kind {
-            kind: kind.clone(),
-            token: token.clone(),
-        })?;
-        let kind = read.map_err(|error| SourceKeysError::Keys {
-            kind,
-            token: token.clone(),
-            reason: error.message().to_owned(),
-        })?;
-        Ok(Self {
-            token,
-            name,
-            max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
-            kind,
-        })
-    }
-}
-
-impl SourceKind {
-    /// What reads its keys, by the kind as written.
-    fn read(kind: &str, keys: Table) -> Option<Result<Self, toml::de::Error>> {
-        Some(match kind {
-            "chainlink" => keys.try_into().map(Self::Chainlink),
-            "uniswap-v2" => keys.try_into().map(Self::UniswapV2),
-            "uniswap-v3" => keys.try_into().map(Self::UniswapV3),
-            "pyth" => keys.try_into().map(Self::Pyth),
-            "http" => keys.try_into().map(|page| Self::Http(Box::new(page))),
-            "binance" => keys.try_into().map(Self::Binance),
-            "coinbase" => keys.try_into().map(Self::Coinbase),
-            "kraken" => keys.try_into().map(Self::Kraken),
-            _ => return None,
-        })
-    }
-}
-
-/// Every kind that [`SourceKind::read`] knows, for people who wrote another.
-const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken";
-
-/// Why one entry cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceKeysError {
-    #[error("a price source needs the key `{0}`")]
-    Missing(&'static str),
-    #[error("`{key}` of a price source: {reason}")]
-    Value { key: &'static str, reason: String },
-    #[error("a source of {token} has the kind {kind:?}, which is none of {KINDS}")]
-    Kind { kind: String, token: Token },
-    #[error("a {kind} source of {token}: {reason}")]
-    Keys {
-        kind: String,
-        token: Token,
-        reason: String,
-    },
-}
-
-fn take<T: DeserializeOwned>(
-    table: &mut Table,
-    key: &'static str,
-) -> Result<Option<T>, SourceKeysError> {
-    let Some(value) = table.remove(key) else {
-        return Ok(None);
-    };
-    value
-        .try_into()
-        .map(Some)
-        .map_err(|error| SourceKeysError::Value {
-            key,
-            reason: error.message().to_owned(),
-        })
-}
-
-fn need<T: DeserializeOwned>(table: &mut Table, key: &'static str) -> Result<T, SourceKeysError> {
-    take(table, key)?.ok_or(SourceKeysError::Missing(key))
 }
 
 /// Symbols in any case.

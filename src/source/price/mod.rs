@@ -10,6 +10,7 @@ mod config;
 mod contract_facts;
 mod contract_source;
 mod decimal;
+mod entry;
 mod exchange;
 mod feed;
 mod feed_name;
@@ -38,10 +39,11 @@ pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
 pub use config::{
     ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS,
-    MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKeysError, SourceKind, TokenConfig,
+    MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKind, TokenConfig,
 };
 pub use contract_facts::{ContractFacts, Question};
 pub use decimal::SIGNIFICANT_DIGITS;
+pub use entry::{SourceKeysError, misread_entries};
 pub use exchange::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
 };

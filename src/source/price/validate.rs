@@ -3,13 +3,14 @@
 mod error;
 mod kinds;
 mod ranges;
+mod reading;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
 
 pub use self::error::{PriceConfigError, SourcePlace};
-use self::kinds::check_kind;
+use self::{kinds::check_kind, reading::Reading};
 use super::{
     MAX_AGE_LIMIT_MS, PriceConfig, QuotePaths, SourceConfig, SourceKind, exchange::Listing,
 };
@@ -34,7 +35,7 @@ impl PriceConfig {
         }
         let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
-        let (mut listings, mut pages) = (HashSet::new(), HashSet::new());
+        let mut readings = HashSet::new();
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.place(index);
             let token = &source.token;
@@ -65,17 +66,13 @@ impl PriceConfig {
                 if !listing.has_url() {
                     return Err(PriceConfigError::Url { at: at() });
                 }
-                if !listings.insert((token, listing.url(), listing.stream)) {
-                    let token = token.clone();
-                    return Err(PriceConfigError::DuplicateSymbol { at: at(), token });
-                }
             }
             if !(1..=MAX_AGE_LIMIT_MS).contains(&source.max_age_ms) {
                 let given = source.max_age_ms;
                 return Err(PriceConfigError::MaxAge { at: at(), given });
             }
-            if let Some(page) = source.kind.page()
-                && !pages.insert((token, page))
+            if let Some(reading) = Reading::of(&source.kind)
+                && !readings.insert((token, reading))
             {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateSymbol { at: at(), token });
@@ -143,15 +140,6 @@ impl SourceKind {
     fn average_seconds(&self) -> Option<u64> {
         match self {
             Self::UniswapV2(pool) | Self::UniswapV3(pool) => pool.average_seconds(),
-            _ => None,
-        }
-    }
-
-    /// Where a source that is no exchange's is read over HTTP: the URL, and the place there.
-    fn page(&self) -> Option<(&str, &str)> {
-        match self {
-            Self::Pyth(feed) => Some((feed.url(), feed.bare_id())),
-            Self::Http(page) => Some((page.url.expose(), page.pointer.as_str())),
             _ => None,
         }
     }

@@ -76,6 +76,23 @@ async fn without_a_good_token_there_is_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_no_token_is_looked_at_nobody_is_asked_for_one() {
+    let world = World::with("[gateway.auth]\nmode = \"off\"").await;
+    for path in [ALERTS, DELIVERIES] {
+        let answer = reqwest::get(world.url(path)).await.unwrap();
+        assert_eq!(answer.status(), 403, "{path}");
+        assert_eq!(read(answer).await.1["code"], "FORBIDDEN", "{path}");
+    }
+    let user = User {
+        world: &world,
+        token: "any".to_owned(),
+    };
+    let (status, problem) = user.ask(Method::GET, ALERTS, None).await;
+    assert_eq!((status, &problem["code"]), (403, &json!("FORBIDDEN")));
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_too_often_twice_or_wrongly_is_told_by_its_code() {
     let world =
         World::with("[api.alerts]\nper_user = 2\ncreations = 4\nrate_window_ms = 3600000").await;

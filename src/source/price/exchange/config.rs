@@ -189,6 +189,11 @@ impl<'a> Listing<'a> {
         self.url.unwrap_or_else(|| self.exchange.url())
     }
 
+    /// Where the venue itself listens.
+    pub(in super::super) fn own_url(&self) -> &'static str {
+        self.exchange.url()
+    }
+
     /// Whether the symbol is written as the venue writes symbols, and is no longer than any.
     pub(in super::super) fn has_symbol(&self) -> bool {
         self.well_formed && self.symbol.len() <= 40

@@ -30,7 +30,7 @@ use super::{
 use crate::model::Secret;
 
 /// Where Pyth runs a service of its own.
-const PUBLIC: &str = "https://hermes.pyth.network";
+pub(super) const PUBLIC: &str = "https://hermes.pyth.network";
 /// Most ids of one stream: their URL stays below what servers take.
 const IDS_A_STREAM: usize = 64;
 /// Hexadecimal digits of an id.

@@ -120,6 +120,31 @@ impl PriceConfigError {
     }
 }
 
+impl PriceConfigError {
+    /// The key of that source's entry that is wrong, when it is one.
+    pub fn key(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Key { key, .. } => key,
+            Self::UntrackedToken { .. } => "token",
+            Self::DuplicateSource { .. } | Self::SourceName { .. } => "name",
+            Self::DuplicateContract { .. } => "address",
+            Self::MaxAge { .. } => "max_age_ms",
+            Self::Base { .. } => "base",
+            Self::UnknownQuote { .. }
+            | Self::QuotedInItself { .. }
+            | Self::QuoteWithoutUsd { .. }
+            | Self::QuoteCircle { .. } => "quote",
+            Self::Symbol { .. } => "symbol",
+            Self::Url { .. } => "url",
+            Self::DuplicateSymbol { .. }
+            | Self::OutOfRange { .. }
+            | Self::DuplicateToken(_)
+            | Self::TokenIsQuote
+            | Self::Exchanges(_) => return None,
+        })
+    }
+}
+
 impl SourceConfig {
     /// This entry in an error; `index` counts from 0.
     pub(in super::super) fn place(&self, index: usize) -> SourcePlace {

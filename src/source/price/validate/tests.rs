@@ -118,6 +118,23 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
     ];
     let error = outcome(&twice.concat()).unwrap_err();
     assert!(error.contains("reads the same symbol there"), "{error}");
+    for (one, other) in [
+        ("ws://127.0.0.1:47002", "ws://127.0.0.1:47002/"),
+        ("wss://ws.kraken.com", "wss://WS.Kraken.com:443/v2"),
+    ] {
+        let twice = [
+            TOKENS,
+            &listing("ETH", "kraken", "ETH/USD", &format!("url = '{one}'")),
+            &listing(
+                "ETH",
+                "kraken",
+                "ETH/USD",
+                &format!("name = 'b'\nurl = '{other}'"),
+            ),
+        ];
+        let error = outcome(&twice.concat()).unwrap_err();
+        assert!(error.contains("reads the same symbol there"), "{error}");
+    }
 }
 
 #[test]
@@ -253,6 +270,24 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
     ];
     let error = outcome(&format!("{TOKENS}{}", twice.concat())).unwrap_err();
     assert!(error.contains("reads the same"), "{error}");
+    let elsewhere = [
+        pyth(id, "url = 'https://Hermes.pyth.network/'"),
+        pyth(id, "name = 'b'\nkey = 'of-another-account'"),
+    ];
+    let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
+    assert!(error.contains("reads the same"), "{error}");
+    let elsewhere = [
+        http(page, "pointer = '/p'"),
+        http(&format!("{page}/"), "pointer = '/p'\nname = 'b'"),
+    ];
+    let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
+    assert!(error.contains("reads the same"), "{error}");
+    let apart = [
+        http(page, "pointer = '/p'"),
+        http(page, "pointer = '/q'\nname = 'b'"),
+        http("http://127.0.0.1:8/p", "pointer = '/p'\nname = 'c'"),
+    ];
+    assert_eq!(outcome(&format!("{TOKENS}{}", apart.concat())), Ok(()));
     let error = outcome("follow_interval_ms = 1").unwrap_err();
     assert!(
         error.contains("follow_interval_ms: must be 100 to"),

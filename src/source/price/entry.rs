@@ -1,0 +1,197 @@
+//! Entries of `[prices]` as they are written: from a table to a source, or to what is wrong with which key.
+//!
+//! serde cannot refuse unknown keys of a flattened enum, so a source is read as a table: what every source has is taken
+//! out, and the kind reads the rest. Lines are lost by that; [`misread_entries`] gives the paths that lead to them.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::{SourceConfig, SourceKind, TokenConfig};
+use crate::model::Token;
+
+/// Every kind that [`SourceKind::read`] knows, for people who wrote another.
+const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken";
+/// What every source has beside the keys of its kind.
+const COMMON: &str = "`kind`, `token`, `name`, `max_age_ms`";
+/// Keys whose values may be secrets, or hold one: they are not repeated.
+const HIDDEN: [&str; 3] = ["url", "key", "headers"];
+/// How serde begins to tell a key that is not known. The key stands in it.
+const UNKNOWN: &str = "unknown field";
+
+/// Why a source cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{whose}: {wrong}")]
+pub struct SourceKeysError {
+    whose: Whose,
+    wrong: Wrong,
+}
+
+/// A source as far as its entry tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Whose {
+    kind: Option<String>,
+    name: Option<String>,
+    token: Option<Token>,
+}
+
+/// A key and what is wrong with it; no key for what is wrong with the entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wrong {
+    key: Option<String>,
+    reason: String,
+}
+
+/// Every entry of `[[prices.tokens]]` and `[[prices.sources]]` in the table `[prices]` that cannot be read: the dotted
+/// path of what is wrong, where entries count from 0, and why.
+pub fn misread_entries(prices: &Table) -> Vec<(String, String)> {
+    let entries = |list: &str| {
+        let entries = prices.get(list).and_then(Value::as_array);
+        entries.map_or(&[] as &[Value], Vec::as_slice)
+    };
+    let mut misread = Vec::new();
+    for (at, entry) in entries("tokens").iter().enumerate() {
+        if let Err(wrong) = read::<TokenConfig>(entry.clone()) {
+            let symbol = entry.get("symbol").and_then(Value::as_str);
+            let symbol = symbol.map_or_else(String::new, |symbol| format!(" ({symbol})"));
+            let message = format!("prices.tokens entry {}{symbol}: {}", at + 1, wrong.reason);
+            misread.push((wrong.below(&format!("prices.tokens.{at}")), message));
+        }
+    }
+    for (at, entry) in entries("sources").iter().enumerate() {
+        let Value::Table(table) = entry else { continue };
+        if let Err(SourceKeysError { whose, wrong }) = SourceConfig::try_from(table.clone()) {
+            let name = whose.name.or(whose.kind);
+            let place = match (name, whose.token) {
+                (Some(name), Some(token)) => format!(" ({name:?} of {token})"),
+                (Some(name), None) => format!(" ({name:?})"),
+                (None, Some(token)) => format!(" (of {token})"),
+                (None, None) => String::new(),
+            };
+            let message = format!("prices.sources entry {}{place}: {}", at + 1, wrong.reason);
+            misread.push((wrong.below(&format!("prices.sources.{at}")), message));
+        }
+    }
+    misread
+}
+
+impl TryFrom<Table> for SourceConfig {
+    type Error = SourceKeysError;
+
+    fn try_from(table: Table) -> Result<Self, Self::Error> {
+        let text = |key: &str| table.get(key).and_then(Value::as_str);
+        let whose = Whose {
+            kind: text("kind").map(str::to_owned),
+            name: text("name").map(str::to_owned),
+            token: text("token").and_then(|token| token.parse().ok()),
+        };
+        source(table).map_err(|wrong| SourceKeysError { whose, wrong })
+    }
+}
+
+fn source(mut table: Table) -> Result<SourceConfig, Wrong> {
+    let kind: String = need(&mut table, "kind")?;
+    let token = need(&mut table, "token")?;
+    let name = take(&mut table, "name")?;
+    let max_age_ms = take(&mut table, "max_age_ms")?;
+    let kind = SourceKind::read(&kind, table)?;
+    Ok(SourceConfig {
+        token,
+        name,
+        max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
+        kind,
+    })
+}
+
+impl SourceKind {
+    /// From its own keys, by the kind as written.
+    fn read(kind: &str, keys: Table) -> Result<Self, Wrong> {
+        let keys = Value::Table(keys);
+        let read = match kind {
+            "chainlink" => read(keys).map(Self::Chainlink),
+            "uniswap-v2" => read(keys).map(Self::UniswapV2),
+            "uniswap-v3" => read(keys).map(Self::UniswapV3),
+            "pyth" => read(keys).map(Self::Pyth),
+            "http" => read(keys).map(|page| Self::Http(Box::new(page))),
+            "binance" => read(keys).map(Self::Binance),
+            "coinbase" => read(keys).map(Self::Coinbase),
+            "kraken" => read(keys).map(Self::Kraken),
+            _ => return Err(Wrong::with("kind", format!("{kind:?} is none of {KINDS}"))),
+        };
+        read.map_err(|mut wrong| {
+            if wrong.reason.starts_with(UNKNOWN) {
+                wrong.reason += &format!("; every source may have {COMMON} too");
+            }
+            wrong
+        })
+    }
+}
+
+/// A key that may be left out.
+fn take<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<Option<T>, Wrong> {
+    let value = table.remove(key).map(read).transpose();
+    value.map_err(|wrong| Wrong::with(key, wrong.reason))
+}
+
+fn need<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<T, Wrong> {
+    let missing = || Wrong::with(key, "is missing, and every source needs it".to_owned());
+    take(table, key)?.ok_or_else(missing)
+}
+
+/// A value, or the key in it that is wrong.
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, Wrong> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let key = error.path().to_string();
+        // So the path of the whole is shown.
+        let key = (key != ".").then_some(key);
+        let told = error.inner().message();
+        let first = key.as_deref().and_then(|key| key.split('.').next());
+        let hidden = first.is_some_and(|key| HIDDEN.contains(&key)) && !told.starts_with(UNKNOWN);
+        let reason = match told.rsplit_once(", expected ") {
+            _ if !hidden => told.to_owned(),
+            Some((_, expected)) => format!("must be {expected}"),
+            None => "cannot be read".to_owned(),
+        };
+        Wrong { key, reason }
+    })
+}
+
+impl Wrong {
+    fn with(key: &str, reason: String) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            reason,
+        }
+    }
+
+    /// The path of the key in an entry.
+    fn below(&self, entry: &str) -> String {
+        match &self.key {
+            Some(key) => format!("{entry}.{key}"),
+            None => entry.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) if !self.reason.starts_with(UNKNOWN) => write!(f, "{key}: {}", self.reason),
+            _ => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Some(kind) => write!(f, "a {kind} source")?,
+            None => f.write_str("a price source")?,
+        }
+        match &self.token {
+            Some(token) => write!(f, " of {token}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a source reads outside the chains, however its URL is written: two sources of one token that read the same
+//! would let one venue count as two.
+
+use reqwest::Url;
+
+use super::super::{SourceKind, exchange::Listing, hermes};
+
+/// The venue or host, and what is read there.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Reading {
+    kind: &'static str,
+    place: String,
+    what: String,
+}
+
+impl Reading {
+    /// `None` for a source on a chain.
+    pub(super) fn of(kind: &SourceKind) -> Option<Self> {
+        let (place, what) = match kind {
+            SourceKind::Pyth(feed) => {
+                let place = venue(feed.url(), hermes::PUBLIC);
+                (place, feed.bare_id().to_owned())
+            }
+            SourceKind::Http(page) => (document(page.url.expose()), page.pointer.clone()),
+            SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => {
+                let listing = Listing::of(kind)?;
+                (venue(listing.url(), listing.own_url()), listing.stream)
+            }
+            SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
+                return None;
+            }
+        };
+        Some(Self {
+            kind: kind.name(),
+            place,
+            what,
+        })
+    }
+}
+
+/// A host that speaks as a venue does: its path, its key and its scheme change nothing of what it tells. Another port
+/// may be another service, but not at the venue's own host.
+fn venue(url: &str, own: &str) -> String {
+    let Some((host, port)) = host(url) else {
+        return url.to_owned();
+    };
+    let is_own = self::host(own).is_some_and(|(own, _)| own == host);
+    match port {
+        Some(port) if !is_own => format!("{host}:{port}"),
+        _ => host,
+    }
+}
+
+/// A document of an API: host, port, path and query; the order of the query's parameters says nothing.
+fn document(url: &str) -> String {
+    let (Ok(parsed), Some((host, port))) = (Url::parse(url), host(url)) else {
+        return url.to_owned();
+    };
+    let mut query: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
+    query.sort();
+    let path = parsed.path().trim_end_matches('/');
+    format!("{host} {port:?} {path} {query:?}")
+}
+
+/// Host in lower case, and the port where it is not the scheme's own.
+fn host(url: &str) -> Option<(String, Option<u16>)> {
+    let url = Url::parse(url).ok()?;
+    let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+    Some((host, url.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_venue_is_the_same_however_its_url_is_written() {
+        let own = "wss://stream.example.org:9443/stream";
+        for same in [
+            "wss://stream.example.org",
+            "WSS://Stream.Example.ORG:443/ws",
+            "ws://stream.example.org./stream/",
+        ] {
+            assert_eq!(venue(same, own), "stream.example.org", "{same}");
+        }
+        let other = "ws://127.0.0.1:47002";
+        assert_eq!(venue(other, own), venue("ws://127.0.0.1:47002/", own));
+        assert_eq!(venue(other, own), venue("ws://127.0.0.1:47002/v2", own));
+        assert_ne!(venue(other, own), venue("ws://127.0.0.1:47003/", own));
+    }
+
+    #[test]
+    fn a_document_is_told_by_its_path_and_query() {
+        let one = document("https://api.example/price?pair=ETH&in=USD");
+        for same in [
+            "https://API.example:443/price/?pair=ETH&in=USD",
+            "http://api.example/price?in=USD&pair=ETH#now",
+        ] {
+            assert_eq!(document(same), one, "{same}");
+        }
+        for other in [
+            "https://api.example/price?pair=BTC&in=USD",
+            "https://api.example/prices?pair=ETH&in=USD",
+            "https://api.example:8443/price?pair=ETH&in=USD",
+        ] {
+            assert_ne!(document(other), one, "{other}");
+        }
+    }
+}
