@@ -15,6 +15,8 @@ mod feed;
 mod feed_state;
 mod hermes;
 mod http_poll;
+#[cfg(test)]
+mod log_lines;
 mod log_view;
 mod metrics;
 mod on_chain;
@@ -23,6 +25,7 @@ mod policy;
 mod pool;
 #[cfg(test)]
 mod running_feeds;
+mod seldom;
 mod standing;
 mod tick_error;
 mod tick_queue;

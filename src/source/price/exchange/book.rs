@@ -1,17 +1,18 @@
 //! What a feed knows of each stream that it reads, whichever connection it came by: from what a venue says to ticks
 //! and states.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use ::metrics::Counter;
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::{
-    super::{FeedState, MAX_AGE_LIMIT_MS, TickSink, metrics::ticks},
+    super::{
+        FeedState, MAX_AGE_LIMIT_MS, TickSink,
+        metrics::ticks,
+        seldom::{LOG_EVERY, Seldom},
+    },
     PriceFault, Quote,
     connection::{Ended, words},
     group::{Reader, Streams},
@@ -19,8 +20,6 @@ use super::{
 };
 use crate::model::Tick;
 
-/// At most one log line a kind of fault in this time; the metric counts them all.
-const LOG_EVERY: Duration = Duration::from_secs(60);
 /// So many messages in a row that are older by the venue's numbers are none that came late: it numbers anew.
 const MOST_BEHIND: u32 = 16;
 
@@ -29,7 +28,10 @@ pub(in super::super) struct Book {
     sink: TickSink,
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
-    logged: BTreeMap<&'static str, Instant>,
+    /// Lines of faults by their kind, and of notices.
+    logged: Seldom,
+    /// The notice that was logged last, and when the venue last said it.
+    notice: Option<(String, Instant)>,
     pub(in super::super) metrics: FeedMetrics,
 }
 
@@ -39,6 +41,8 @@ struct Stream {
     /// Event time of the newest tick, on whichever connection, in ms.
     newest: i64,
     state: FeedState,
+    /// Lines of how it stands.
+    logged: Seldom,
 }
 
 /// What one connection heard of one stream.
@@ -67,6 +71,7 @@ impl Book {
                     .collect(),
                 newest: i64::MIN,
                 state: FeedState::Live,
+                logged: Seldom::default(),
             })
             .collect();
         let names = streams.iter().map(|stream| stream.name.clone());
@@ -75,7 +80,8 @@ impl Book {
             feed: feed.to_owned(),
             sink,
             streams,
-            logged: BTreeMap::new(),
+            logged: Seldom::default(),
+            notice: None,
             metrics: FeedMetrics::new(feed),
         };
         book.tell_all(&FeedState::Connecting { reason: None });
@@ -147,13 +153,7 @@ impl Book {
         if *fault == PriceFault::Older {
             return;
         }
-        let now = Instant::now();
-        let quiet = self
-            .logged
-            .get(fault.reason())
-            .is_some_and(|last| now.duration_since(*last) < LOG_EVERY);
-        if !quiet {
-            self.logged.insert(fault.reason(), now);
+        if self.logged.due(fault.reason()) {
             tracing::warn!(
                 feed = %self.feed, stream = %words(stream), reason = %words(&fault.to_string()),
                 "a venue told a price that cannot be used"
@@ -161,10 +161,28 @@ impl Book {
         }
     }
 
+    /// What the venue says of itself, for people: logged when it is another than the last one, or was not said for a
+    /// while, and seldom in any case.
+    pub(in super::super) fn notice(&mut self, notice: &str) {
+        let (notice, now) = (words(notice), Instant::now());
+        if let Some((last, said)) = &mut self.notice
+            && *last == notice
+            && now.duration_since(std::mem::replace(said, now)) < LOG_EVERY
+        {
+            return;
+        }
+        if self.logged.due("notice") {
+            tracing::info!(feed = %self.feed, %notice, "a venue says");
+            self.notice = Some((notice, now));
+        }
+    }
+
     /// The venue does not serve this stream.
     pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
-        let stream = &self.streams[at].name;
-        tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
+        let Stream { name, logged, .. } = &mut self.streams[at];
+        if logged.due("refused") {
+            tracing::warn!(feed = %self.feed, stream = %name, reason, "a venue refuses a symbol");
+        }
         self.tell(
             at,
             FeedState::Refused {
@@ -177,8 +195,10 @@ impl Book {
     pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
-                let stream = &self.streams[at].name;
-                tracing::warn!(feed = %self.feed, %stream, "a venue says nothing of a symbol");
+                let Stream { name, logged, .. } = &mut self.streams[at];
+                if logged.due("silent") {
+                    tracing::warn!(feed = %self.feed, stream = %name, "a venue says nothing of a symbol");
+                }
                 self.tell(at, FeedState::Silent);
             }
         }
