@@ -28,7 +28,7 @@ pub(in super::super) struct Book {
     sink: TickSink,
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
-    /// Lines of faults by their kind, and of notices.
+    /// Lines of faults by their kind, and of others.
     logged: Seldom,
     /// The notice that was logged last, and when the venue last said it.
     notice: Option<(String, Instant)>,
@@ -175,6 +175,11 @@ impl Book {
             tracing::info!(feed = %self.feed, %notice, "a venue says");
             self.notice = Some((notice, now));
         }
+    }
+
+    /// Whether a line of this kind may be logged now; if so it counts as logged.
+    pub(in super::super) fn may_log(&mut self, kind: &'static str) -> bool {
+        self.logged.due(kind)
     }
 
     /// The venue does not serve this stream.

@@ -1,4 +1,4 @@
-//! Venues that would make us connect, or write log lines, without end.
+//! Venues and pages that would make us connect, or write log lines, without end.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,10 @@ use super::{
     },
     stage::Stage,
 };
-use crate::dev::venue::{Act, Speaks, Venue};
+use crate::dev::{
+    price_web::{PageAnswer, PricePage},
+    venue::{Act, Speaks, Venue},
+};
 
 #[tokio::test]
 async fn a_venue_that_announces_its_end_on_every_connection_is_connected_to_less_and_less_often() {
@@ -56,4 +59,24 @@ async fn what_a_venue_says_of_itself_without_end_is_one_line_of_the_log() {
     assert_eq!(log.count("its trading engine is"), 1);
     assert_eq!(log.count("maintenance"), 1);
     stage.feeds.end().await;
+}
+
+#[tokio::test]
+async fn a_page_that_fails_again_and_again_is_one_line_of_the_log() {
+    const DOCUMENT: &str = r#"{"p":1}"#;
+    let log = LogLines::listen();
+    let page = PricePage::start(DOCUMENT).await.unwrap();
+    let feeds = RunningFeeds::start(&format!(
+        "[[tokens]]\nsymbol = 'T0'\n[[sources]]\nkind = 'http'\ntoken = 'T0'\nquote = 'USD'\nurl = '{}'\n\
+         interval_ms = 100\npointer = '/p'\n",
+        page.url()
+    ));
+    for _ in 0..4 {
+        feeds.until_state(0, "live").await;
+        page.answer(PageAnswer::Status(500, Vec::new()));
+        feeds.until_state(0, "connecting").await;
+        page.answer(PageAnswer::Document(DOCUMENT.to_owned()));
+    }
+    assert_eq!(log.count("a document of prices cannot be fetched"), 1);
+    feeds.end().await;
 }
