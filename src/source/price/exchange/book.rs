@@ -184,9 +184,9 @@ impl Book {
 
     /// The venue does not serve this stream.
     pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
-        let Stream { name, logged, .. } = &mut self.streams[at];
-        if logged.due("refused") {
-            tracing::warn!(feed = %self.feed, stream = %name, reason, "a venue refuses a symbol");
+        if self.streams[at].logged.due("refused") {
+            let stream = &self.streams[at].name;
+            tracing::warn!(feed = %self.feed, %stream, reason, "a venue refuses a symbol");
         }
         self.tell(
             at,
@@ -200,9 +200,9 @@ impl Book {
     pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
-                let Stream { name, logged, .. } = &mut self.streams[at];
-                if logged.due("silent") {
-                    tracing::warn!(feed = %self.feed, stream = %name, "a venue says nothing of a symbol");
+                if self.streams[at].logged.due("silent") {
+                    let stream = &self.streams[at].name;
+                    tracing::warn!(feed = %self.feed, %stream, "a venue says nothing of a symbol");
                 }
                 self.tell(at, FeedState::Silent);
             }
