@@ -30,6 +30,8 @@ pub enum Act {
     Release,
     /// The next so many connections end as soon as they are open.
     Storm(u64),
+    /// The answers to the next so many requests are followed at once by what [`Self::Announce`] says.
+    Farewells(u64),
 }
 
 /// A price that is told. Numbers are text, and sent as they are: also what is none.

@@ -169,9 +169,10 @@ async fn answer(
     let Some(asked) = speaks.asked(text) else {
         return Ok(());
     };
-    let (mut texts, given) = {
-        let state = shared.state.lock();
-        speaks.answer(asked, |symbol| state.refused.contains(symbol))
+    let ((mut texts, given), farewell) = {
+        let mut state = shared.state.lock();
+        let answer = speaks.answer(asked, |symbol| state.refused.contains(symbol));
+        (answer, state.says_farewell())
     };
     if speaks.has_snapshots() {
         let state = shared.state.lock();
@@ -179,6 +180,9 @@ async fn answer(
             let (told, order) = state.last.get(&speaks.symbol_of(stream))?;
             Some(speaks.tick(stream, told, *order, true))
         }));
+    }
+    if farewell {
+        texts.extend(speaks.announcement());
     }
     let symbols: Vec<String> = given
         .iter()

@@ -52,7 +52,17 @@ pub(super) struct State {
     pub(super) last: BTreeMap<String, (Told, u64)>,
     order: u64,
     storm: u64,
+    farewells: u64,
     connections: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+impl State {
+    /// Whether the end of a connection is announced with the answer that it gets now.
+    pub(super) fn says_farewell(&mut self) -> bool {
+        let says = self.farewells > 0;
+        self.farewells = self.farewells.saturating_sub(1);
+        says
+    }
 }
 
 /// What a connection is to do.
@@ -121,6 +131,10 @@ impl Venue {
             }
             Act::Storm(connections) => {
                 state.storm = *connections;
+                return;
+            }
+            Act::Farewells(requests) => {
+                state.farewells = *requests;
                 return;
             }
             Act::Hold | Act::Release => {

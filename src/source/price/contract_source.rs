@@ -1,11 +1,14 @@
-//! One token's reading of one contract: from what it says to ticks, or to a refusal that is counted and logged.
+//! One token's reading of one contract: from what it says to ticks, or to a refusal that is counted, and
+//! logged now and then.
 
 use std::sync::Arc;
 
 use bigdecimal::BigDecimal;
+use parking_lot::Mutex;
 
 use super::{
     LogView, Silence, TickError, TickFault, chainlink,
+    seldom::Seldom,
     standing::{Reader, Spec, Standing},
     uniswap_v2, uniswap_v3,
 };
@@ -31,6 +34,8 @@ pub(super) struct Source {
     pub quote: Arc<str>,
     pub chain_id: ChainId,
     pub spec: Spec,
+    /// Lines of faults by their kind: whoever trades in a pool makes logs, and some give no price.
+    pub logged: Mutex<Seldom>,
 }
 
 impl Source {
@@ -73,11 +78,13 @@ impl Source {
 
     pub(super) fn refuse(&self, fault: TickFault, origin: LogOrigin) -> TickError {
         super::metrics::refused(&fault);
-        tracing::warn!(
-            token = %self.token, source = %self.name, chain_id = origin.chain_id,
-            block = origin.block_number, log_index = origin.log_index, reason = %fault,
-            "a price source's contract gave no price"
-        );
+        if self.logged.lock().due(fault.reason()) {
+            tracing::warn!(
+                token = %self.token, source = %self.name, chain_id = origin.chain_id,
+                block = origin.block_number, log_index = origin.log_index, reason = %fault,
+                "a price source's contract gave no price"
+            );
+        }
         TickError {
             token: self.token.clone(),
             source_name: self.name.clone(),

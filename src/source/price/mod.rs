@@ -17,6 +17,8 @@ mod feed_name;
 mod feed_state;
 mod hermes;
 mod http_poll;
+#[cfg(test)]
+mod log_lines;
 mod log_view;
 mod metrics;
 mod on_chain;
@@ -25,6 +27,7 @@ mod policy;
 mod pool;
 #[cfg(test)]
 mod running_feeds;
+mod seldom;
 mod silence;
 mod standing;
 mod tick_error;

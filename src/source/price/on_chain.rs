@@ -110,6 +110,7 @@ impl OnChainSources {
                 quote: source.kind.quote().into(),
                 chain_id,
                 spec,
+                logged: Mutex::default(),
             });
         }
         let routes = ArcSwap::from_pointee(routes(&sources, &standings));

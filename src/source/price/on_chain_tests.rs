@@ -3,7 +3,10 @@
 use alloy::primitives::{I256, LogData, U256, address};
 
 use super::{
-    super::{Silence, TickFault, chainlink::tests::answer, tick_queue, uniswap_v2::tests::sync},
+    super::{
+        Silence, TickFault, chainlink::tests::answer, log_lines::LogLines, tick_queue,
+        uniswap_v2::tests::sync,
+    },
     *,
 };
 use crate::model::LogOrigin;
@@ -237,6 +240,24 @@ fn a_refusal_says_whose_log_it_was() {
         "chainlink of ETH gave no price in block 12 of chain 1, log 3: its answer is 0, and a \
          price is above zero"
     );
+}
+
+#[test]
+fn logs_without_a_price_are_all_told_and_logged_seldom() {
+    let listening = LogLines::listen();
+    let (zero, good) = (
+        answer(I256::ZERO, U256::from(1)),
+        answer(I256::ONE, U256::from(1_699_999_999)),
+    );
+    let sources = sources();
+    for _ in 0..100 {
+        assert!(sources.decode(1, &view(FEED, &zero))[0].is_err());
+        assert!(sources.decode(1, &view(FEED, &good))[0].is_ok());
+    }
+    assert_eq!(listening.count("gave no price"), 1);
+    // Another source has a line of its own.
+    assert!(sources.decode(10, &view(FEED, &zero))[0].is_err());
+    assert_eq!(listening.count("gave no price"), 2);
 }
 
 #[test]

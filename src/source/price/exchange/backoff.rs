@@ -36,7 +36,23 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ExchangeConfig, *};
+
+    #[test]
+    fn the_waits_of_the_defaults_allow_few_attempts_in_the_time_in_which_binance_takes_300() {
+        let config = ExchangeConfig::default();
+        let mut backoff = Backoff::new(
+            Duration::from_millis(config.backoff_ms),
+            Duration::from_millis(config.backoff_max_ms),
+        );
+        let (mut attempts, mut waited) = (1, Duration::ZERO);
+        while waited < Duration::from_secs(5 * 60) {
+            waited += backoff.next_delay();
+            attempts += 1;
+        }
+        // Ten feeds from one address are fewer than 300 too.
+        assert!(attempts < 30, "{attempts} attempts");
+    }
 
     #[test]
     fn waits_double_to_a_bound_with_jitter_and_begin_anew_after_a_reset() {

@@ -1,20 +1,18 @@
 //! What a feed knows of each stream that it reads, whichever connection it came by: from what a venue says to ticks
 //! and states.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use ::metrics::Counter;
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::{
     super::{
         FeedState, MAX_AGE_LIMIT_MS, TickSink,
         feed_name::{all_shown, shown},
         metrics::ticks,
+        seldom::{LOG_EVERY, Seldom},
     },
     PriceFault, Quote,
     connection::{Ended, words},
@@ -23,8 +21,6 @@ use super::{
 };
 use crate::model::Tick;
 
-/// At most one log line a kind of fault in this time; the metric counts them all.
-const LOG_EVERY: Duration = Duration::from_secs(60);
 /// So many messages in a row that are older by the venue's numbers are none that came late: it numbers anew.
 const MOST_BEHIND: u32 = 16;
 
@@ -35,7 +31,10 @@ pub(in super::super) struct Book {
     sink: TickSink,
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
-    logged: BTreeMap<&'static str, Instant>,
+    /// Lines of faults by their kind, and of others.
+    logged: Seldom,
+    /// The notice that was logged last, and when the venue last said it.
+    notice: Option<(String, Instant)>,
     pub(in super::super) metrics: FeedMetrics,
 }
 
@@ -45,6 +44,8 @@ struct Stream {
     /// Event time of the newest tick, on whichever connection, in ms.
     newest: i64,
     state: FeedState,
+    /// Lines of how it stands.
+    logged: Seldom,
 }
 
 /// What one connection heard of one stream.
@@ -86,6 +87,7 @@ impl Book {
                     .collect(),
                 newest: i64::MIN,
                 state: FeedState::Live,
+                logged: Seldom::default(),
             })
             .collect();
         let names = streams.iter().map(|stream| stream.name.clone());
@@ -95,7 +97,8 @@ impl Book {
             sources,
             sink,
             streams,
-            logged: BTreeMap::new(),
+            logged: Seldom::default(),
+            notice: None,
             metrics: FeedMetrics::new(feed),
         };
         book.tell_all(&FeedState::Connecting { reason: None });
@@ -172,13 +175,7 @@ impl Book {
         if *fault == PriceFault::Older {
             return;
         }
-        let now = Instant::now();
-        let quiet = self
-            .logged
-            .get(fault.reason())
-            .is_some_and(|last| now.duration_since(*last) < LOG_EVERY);
-        if !quiet {
-            self.logged.insert(fault.reason(), now);
+        if self.logged.due(fault.reason()) {
             let sources = self.find(stream).map(|at| self.streams[at].sources());
             tracing::warn!(
                 feed = %self.feed, sources, stream = %words(stream), reason = %words(&fault.to_string()),
@@ -187,11 +184,34 @@ impl Book {
         }
     }
 
+    /// What the venue says of itself, for people: logged when it is another than the last one, or was not said for a
+    /// while, and seldom in any case.
+    pub(in super::super) fn notice(&mut self, notice: &str) {
+        let (notice, now) = (words(notice), Instant::now());
+        if let Some((last, said)) = &mut self.notice
+            && *last == notice
+            && now.duration_since(std::mem::replace(said, now)) < LOG_EVERY
+        {
+            return;
+        }
+        if self.logged.due("notice") {
+            tracing::info!(feed = %self.feed, %notice, "a venue says");
+            self.notice = Some((notice, now));
+        }
+    }
+
+    /// Whether a line of this kind may be logged now; if so it counts as logged.
+    pub(in super::super) fn may_log(&mut self, kind: &'static str) -> bool {
+        self.logged.due(kind)
+    }
+
     /// The venue does not serve this stream.
     pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
-        let stream = &self.streams[at].name;
-        let sources = self.streams[at].sources();
-        tracing::warn!(feed = %self.feed, sources, %stream, reason, "a venue refuses a symbol");
+        if self.streams[at].logged.due("refused") {
+            let stream = &self.streams[at].name;
+            let sources = self.streams[at].sources();
+            tracing::warn!(feed = %self.feed, sources, %stream, reason, "a venue refuses a symbol");
+        }
         self.tell(
             at,
             FeedState::Refused {
@@ -204,9 +224,11 @@ impl Book {
     pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
         for (at, heard) in heard.iter().enumerate() {
             if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
-                let stream = &self.streams[at].name;
-                let sources = self.streams[at].sources();
-                tracing::warn!(feed = %self.feed, sources, %stream, "a venue says nothing of a symbol");
+                if self.streams[at].logged.due("silent") {
+                    let stream = &self.streams[at].name;
+                    let sources = self.streams[at].sources();
+                    tracing::warn!(feed = %self.feed, sources, %stream, "a venue says nothing of a symbol");
+                }
                 self.tell(at, FeedState::Silent);
             }
         }

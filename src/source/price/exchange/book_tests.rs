@@ -1,7 +1,7 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::{
-    super::super::{TickQueue, tick_queue},
+    super::super::{TickQueue, log_lines::LogLines, tick_queue},
     *,
 };
 use crate::model::Token;
@@ -186,4 +186,51 @@ fn what_gave_no_tick_is_counted_by_its_reason() {
             assert!(shown.contains(line), "no {line} in {shown}");
         }
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_is_logged_when_it_is_news_and_seldom_in_any_case() {
+    let log = LogLines::listen();
+    let (mut book, _, _) = stage();
+    let lines = || (log.count("maintenance"), log.count("cancel_only"));
+    book.notice("maintenance");
+    assert_eq!(lines(), (1, 0));
+    // While it is said on and on it is no news, however long that lasts.
+    for _ in 0..5 {
+        tokio::time::advance(LOG_EVERY / 2).await;
+        book.notice("maintenance");
+    }
+    assert_eq!(lines(), (1, 0));
+    for _ in 0..100 {
+        book.notice("cancel_only");
+        book.notice("maintenance");
+    }
+    assert_eq!(lines(), (1, 1));
+    // It was not said for a while.
+    tokio::time::advance(LOG_EVERY).await;
+    book.notice("cancel_only");
+    assert_eq!(lines(), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_symbol_stands_is_told_each_time_and_logged_seldom() {
+    let log = LogLines::listen();
+    let (mut book, sink, _queue) = stage();
+    let lines = || {
+        let refused = log.count("a venue refuses a symbol");
+        (refused, log.count("a venue says nothing of a symbol"))
+    };
+    let eth = book.find("ETH-USD").unwrap();
+    let key: (Token, Arc<str>) = ("ETH".parse().unwrap(), "coinbase".into());
+    for _ in 0..100 {
+        book.refused(eth, "no more");
+        assert_eq!(sink.states()[&key].name(), "refused");
+        book.silent(&[Heard::default(), Heard::default()]);
+        assert_eq!(sink.states()[&key].name(), "silent");
+    }
+    // One of each kind a symbol.
+    assert_eq!(lines(), (1, 2));
+    tokio::time::advance(LOG_EVERY).await;
+    book.refused(eth, "no more");
+    assert_eq!(lines(), (2, 2));
 }

@@ -89,7 +89,7 @@ struct Line {
 /// The connection that is to take over.
 enum Successor<'a> {
     None,
-    /// The last attempt failed; the next is made after a while.
+    /// The last attempt failed, or came to nothing that lasts; the next is made after a while.
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<'a, Result<Box<Connection>, Ended>>),
     /// Connected, and not every request is answered yet.
@@ -147,7 +147,8 @@ impl Line {
         )
     }
 
-    /// Reads a connection, and those that replace it, until one ends before its successor is there.
+    /// Reads a connection, and those that replace it, until one ends before its successor is there. Successors wait
+    /// by the same backoff as new connections do, so that no venue can make us connect without end.
     async fn follow(
         &self,
         mut current: Box<Connection>,
@@ -156,7 +157,6 @@ impl Line {
     ) -> Ended {
         let stable = Duration::from_millis(self.config.stable_ms);
         let mut successor = Successor::None;
-        let mut retry = self.backoff();
         // Why the successor is made.
         let mut leaving = Ended::Old;
         loop {
@@ -168,8 +168,14 @@ impl Line {
                 match self.take(step, &mut current, book) {
                     Outcome::Fine => {}
                     Outcome::Leave(why) if matches!(successor, Successor::None) => {
+                        // What a venue says on a young connection it may say on every one. When one is old is ours.
+                        let at_once = why == Ended::Old || current.age() >= stable;
+                        successor = if at_once {
+                            Successor::Opening(self.open(book))
+                        } else {
+                            Successor::after(backoff.next_delay())
+                        };
                         leaving = why;
-                        successor = Successor::Opening(self.open(book));
                     }
                     Outcome::Leave(_) => {}
                     Outcome::Ended(ended) => {
@@ -191,11 +197,11 @@ impl Line {
                 Some(Progress::Due) => successor = Successor::Opening(self.open(book)),
                 Some(Progress::Opened(Ok(next))) => successor = Successor::Warming(next),
                 Some(Progress::Opened(Err(ended))) => {
-                    successor = self.later(&ended, &mut retry, book);
+                    successor = self.later(&ended, backoff, book);
                 }
                 Some(Progress::Step(Step::Settled)) => {
                     let ended = Ended::Rejected("it did not answer every request".to_owned());
-                    successor = self.later(&ended, &mut retry, book);
+                    successor = self.later(&ended, backoff, book);
                 }
                 Some(Progress::Step(step)) => {
                     let Successor::Warming(next) = &mut successor else {
@@ -204,7 +210,7 @@ impl Line {
                     if let Outcome::Ended(ended) | Outcome::Leave(ended) =
                         self.take(step, next, book)
                     {
-                        successor = self.later(&ended, &mut retry, book);
+                        successor = self.later(&ended, backoff, book);
                     }
                 }
             }
@@ -217,18 +223,20 @@ impl Line {
                 };
                 tracing::info!(feed = %self.name, reason = %leaving, "another connection took over");
                 book.metrics.reconnect(&leaving);
+                if current.age() >= stable {
+                    backoff.reset();
+                }
                 current = next;
-                retry.reset();
             }
         }
     }
 
     /// Tries for a successor again after a while: the connection that there is still works.
-    fn later(&self, ended: &Ended, retry: &mut Backoff, book: &Book) -> Successor<'static> {
-        let wait = retry.next_delay();
+    fn later(&self, ended: &Ended, backoff: &mut Backoff, book: &Book) -> Successor<'static> {
+        let wait = backoff.next_delay();
         tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "no second connection to a venue");
         book.metrics.reconnect(ended);
-        Successor::Waiting(Box::pin(sleep(wait)))
+        Successor::after(wait)
     }
 
     /// What happened on a connection, told to the book.
@@ -268,15 +276,17 @@ impl Line {
                 outcome = Outcome::Ended(Ended::Rejected(words(&reason)));
             }
             Said::Closing => outcome = Outcome::Leave(Ended::Closing),
-            Said::Notice(notice) => {
-                tracing::info!(feed = %self.name, notice = %words(&notice), "a venue says");
-            }
+            Said::Notice(notice) => book.notice(&notice),
         });
         outcome
     }
 }
 
 impl Successor<'_> {
+    fn after(wait: Duration) -> Self {
+        Self::Waiting(Box::pin(sleep(wait)))
+    }
+
     /// What comes next of it; never, when there is none. May be dropped while it waits.
     async fn progress(&mut self) -> Progress {
         match self {

@@ -111,7 +111,10 @@ impl Poll {
                 }
                 Err(Failed { ended, after }) => {
                     let wait = backoff.next_delay().max(after.unwrap_or_default());
-                    tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a document of prices cannot be fetched");
+                    // A page may fail every other time, which the backoff does not pace.
+                    if book.may_log("unfetched") {
+                        tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a document of prices cannot be fetched");
+                    }
                     book.metrics.reconnect(&ended);
                     book.lost(&ended);
                     missing.fill(None);
