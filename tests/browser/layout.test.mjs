@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NOON, candle, open } from './stage.mjs';
+import { NOON, SEQ, candle, open } from './stage.mjs';
 
 const SOURCES = ['binance', 'coinbase', 'kraken', 'pyth', 'chainlink', 'uniswap-v3-twap'];
 const TOKENS = [
@@ -20,7 +20,7 @@ const PRICED = TOKENS.filter(({ price }) => price).length;
 /** Opens the page with these tokens and waits until every price is there. */
 async function cards(width) {
   const stage = await open({ tokens: TOKENS, width });
-  await stage.page.waitForFunction((count) => document.querySelectorAll('[data-card][data-seq="1"]').length === count, PRICED);
+  await stage.page.waitForFunction(([seq, count]) => document.querySelectorAll(`[data-card][data-seq="${seq}"]`).length === count, [SEQ, PRICED]);
   return stage;
 }
 
@@ -47,6 +47,15 @@ for (const width of [1280, 900, 390]) {
       assert.deepEqual(shown, TOKENS.map(({ symbol }) => ({ token: symbol, ...whole })));
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(content <= screen, `the page is ${content} px wide`);
+      const broken = await page.$$eval('#streams td:nth-of-type(-n+3)', (cells) => {
+        const lines = (cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+        };
+        return cells.filter((cell) => lines(cell) > 1).map((cell) => cell.textContent);
+      });
+      assert.deepEqual(broken, [], 'numbers of streams that break into lines');
     } finally {
       await close();
     }

@@ -10,6 +10,8 @@ import { createServer } from 'node:http';
 import { launch } from './chromium.mjs';
 
 export const NOON = 1_769_860_800_000;
+/** Of every price that is said. */
+export const SEQ = 123_456;
 const EPOCH = 'stage';
 const DEADLINE_MS = 60_000;
 const WEB = new URL('../../web/', import.meta.url);
@@ -97,5 +99,5 @@ function speak(socket, tokens) {
 
 function priceUpdate({ symbol, price, sources, status = 'ok' }) {
   const data = { token: symbol, price, timestamp: Date.now(), quote: 'USD', confidence: '1', sources, ageMs: 120, status, details: [] };
-  return { event: 'price-update', channel: `price:${symbol}`, seq: 1, prev: 0, data };
+  return { event: 'price-update', channel: `price:${symbol}`, seq: SEQ, prev: 0, data };
 }
