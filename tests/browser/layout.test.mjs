@@ -24,7 +24,7 @@ async function cards(width) {
   return stage;
 }
 
-for (const width of [1280, 900, 390]) {
+for (const width of [1280, 900, 390, 360]) {
   test(`six sources, long names and long prices stay within their cards at ${width} px`, async () => {
     const { page, close } = await cards(width);
     try {
@@ -47,6 +47,8 @@ for (const width of [1280, 900, 390]) {
       assert.deepEqual(shown, TOKENS.map(({ symbol }) => ({ token: symbol, ...whole })));
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(content <= screen, `the page is ${content} px wide`);
+      const cut = await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.scrollWidth > panel.clientWidth).map((panel) => panel.getAttribute('aria-labelledby')));
+      assert.deepEqual(cut, [], 'panels that hide a part of what is in them');
       const broken = await page.$$eval('#streams td:nth-of-type(-n+3)', (cells) => {
         const lines = (cell) => {
           const range = document.createRange();
