@@ -20,7 +20,7 @@ dev: ## run everything on this machine: database, chain, demo market, indexer, g
 test: ## run every test there is
 	@scripts/setup test
 	cargo test $(CARGO_LOCKED) $(ARGS)
-	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs
+	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs
 
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench

@@ -4,7 +4,7 @@ import { parseLossless } from './format.js';
 
 const TIMEOUT_MS = 10_000;
 
-/** GET under /api/v1; throws an Error that says what was asked and what came back. */
+/** GET under /api/v1; throws an Error that says what was asked and what came back, with the answer's `status` if there was one. */
 export async function get(path) {
   let response;
   try {
@@ -13,7 +13,7 @@ export async function get(path) {
     throw new Error(`GET ${path}: no answer`, { cause });
   }
   const text = await response.text();
-  if (!response.ok) throw new Error(`GET ${path}: ${problem(text) ?? `status ${response.status}`}`);
+  if (!response.ok) throw Object.assign(new Error(`GET ${path}: ${problem(text) ?? `status ${response.status}`}`), { status: response.status });
   try {
     return parseLossless(text);
   } catch (cause) {

@@ -8,13 +8,14 @@
 import { get } from './api.js';
 import { CandleList, INTERVALS, bar } from './candles.js';
 import { byId, h, setText, setTitle } from './dom.js';
-import { decimal, fixed, magnitude, placesFor } from './format.js';
+import { decimal, isFar, magnitude, placesFor, priceText } from './format.js';
 
 const PAGE = 500;
 /** Older history is read when fewer bars than this are left beyond the left edge. */
 const LEFT_BARS = 50;
 const MOST_BARS = 20_000;
 const AGAIN_MS = 5_000;
+const NOT_FOUND = 404;
 const DEFAULT_INTERVAL = '1m';
 const STATUSES = { ok: 'OK', degraded: 'Degraded', stale: 'Stale', offline: 'Not live', waiting: 'Waiting' };
 const EXPLAINED = {
@@ -120,9 +121,14 @@ export class Chart {
 
   /** The last candles of a token whose price has been still for longer than a page; none when it never had one. */
   async #last() {
-    const page = await get('/prices?limit=100');
-    const price = page.data.find((row) => row.token === this.#token);
-    return price ? (await this.#page(price.timestamp + 1)).data : [];
+    let price;
+    try {
+      price = await get(`/prices/${encodeURIComponent(this.#token)}`);
+    } catch (error) {
+      if (error.status === NOT_FOUND) return [];
+      throw error;
+    }
+    return (await this.#page(price.timestamp + 1)).data;
   }
 
   /** Stops following the channel. */
@@ -242,13 +248,18 @@ export class Chart {
 
   /** As many digits as suit the prices. */
   #scale() {
-    const precision = this.#places();
-    this.#series.applyOptions({ priceFormat: { type: 'price', precision, minMove: 10 ** -precision } });
+    const power = this.#power();
+    const precision = placesFor(power);
+    const priceFormat = isFar(power)
+      ? { type: 'custom', minMove: 10 ** (power - 4), formatter: (price) => price.toExponential(4) }
+      : { type: 'price', precision, minMove: 10 ** -precision };
+    this.#series.applyOptions({ priceFormat });
   }
 
-  #places() {
+  /** The magnitude of the newest close. */
+  #power() {
     const close = decimal(this.#list?.newest?.close);
-    return close ? placesFor(magnitude(close)) : 2;
+    return close ? magnitude(close) : 2;
   }
 
   // ---- the words ----
@@ -272,8 +283,8 @@ export class Chart {
       setText(this.#legend, '–');
       return;
     }
-    const places = this.#places();
-    const shown = (side) => fixed(decimal(candle[side]), places);
+    const power = this.#power();
+    const shown = (side) => priceText(decimal(candle[side]), power);
     const at = new Date(candle.timestamp).toISOString().slice(0, 16).replace('T', ' ');
     const kind = candle.synthetic ? 'no price' : candle.closed ? 'closed' : 'open';
     setText(this.#legend, `${at} · O ${shown('open')} H ${shown('high')} L ${shown('low')} C ${shown('close')} · ${kind}`);

@@ -71,6 +71,17 @@ export function placesFor(power) {
   return Math.min(12, 4 - power);
 }
 
+/** Whether a price of this magnitude has too many zeros or digits before the point to be read at full length. */
+export function isFar(power) {
+  return power < -8 || power >= 12;
+}
+
+/** The price in the digits that suit its magnitude: "3,456.12", "0.012346", "1.2346e-13". */
+export function priceText(value, power) {
+  if (!isFar(power)) return fixed(value, placesFor(power));
+  return `${fixed({ units: value.units, scale: value.scale + power }, 4)}e${power < 0 ? '-' : '+'}${Math.abs(power)}`;
+}
+
 /** The change from one price to another in percent, "+0.42 %", or null when there is nothing to compare with. */
 export function percentChange(from, to) {
   if (!from || !to || from.units === 0n) return null;

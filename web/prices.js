@@ -5,7 +5,7 @@
 
 import { get, rows } from './api.js';
 import { animate, byId, h, setText, setTitle } from './dom.js';
-import { age, compare, decimal, fixed, magnitude, percentChange, placesFor } from './format.js';
+import { age, compare, decimal, magnitude, percentChange, priceText } from './format.js';
 import { Sparkline, join, visible } from './sparkline.js';
 
 const SEED_POINTS = 120;
@@ -120,7 +120,7 @@ class Card {
     this.element = h(
       'li',
       { class: 'card', 'data-card': token.symbol, 'aria-label': `${token.symbol} price` },
-      h('div', { class: 'card-head' }, h('h3', {}, token.symbol), h('span', { class: 'name' }, token.name ?? ''), this.badge),
+      h('div', { class: 'card-head' }, h('h3', { title: token.symbol }, token.symbol), h('span', { class: 'name', title: token.name }, token.name ?? ''), this.badge),
       h('p', { class: 'quote' }, this.price, this.unit, this.arrow),
       h('p', { class: 'moves' }, this.change, this.range),
       this.spark.element,
@@ -185,7 +185,9 @@ class Card {
     const power = magnitude(value);
     // Digits are chosen once and kept while the price stays near, so that the number does not change its width at a power of ten.
     if (this.#power === null || Math.abs(power - this.#power) > 1) this.#power = power;
-    setText(this.price, fixed(value, placesFor(this.#power)));
+    const text = priceText(value, this.#power);
+    setText(this.price, text);
+    this.price.style.setProperty('--chars', text.length);
     const full = String(data.price);
     setTitle(this.price, data.confidence === undefined || data.confidence === null ? full : `${full}\nconfidence ${data.confidence}`);
     if (data.quote) setText(this.unit, data.quote);
@@ -209,9 +211,10 @@ class Card {
     const values = shown.map((each) => decimal(each.text));
     const low = values.reduce((a, b) => (compare(b, a) < 0 ? b : a));
     const high = values.reduce((a, b) => (compare(b, a) > 0 ? b : a));
-    const places = placesFor(this.#power ?? magnitude(high));
-    setText(this.range, `${fixed(low, places)} – ${fixed(high, places)}`);
-    setTitle(this.range, 'lowest and highest of the line below');
+    const power = this.#power ?? magnitude(high);
+    const text = `${priceText(low, power)} – ${priceText(high, power)}`;
+    setText(this.range, text);
+    setTitle(this.range, `lowest and highest of the line below: ${text}`);
   }
 
   #showBadge() {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { backoffMs, closeText, isRefusal, retryAfterMs } from '../../web/backoff.js';
-import { compare, decimal, fee, fixed, gasPercent, parseLossless, percentChange, placesFor } from '../../web/format.js';
+import { compare, decimal, fee, fixed, gasPercent, magnitude, parseLossless, percentChange, placesFor, priceText } from '../../web/format.js';
 import { Realtime } from '../../web/realtime.js';
 import { join } from '../../web/sparkline.js';
 import { ChannelStream } from '../../web/stream.js';
@@ -31,6 +31,18 @@ test('decimals are rounded, grouped and compared without doubles', () => {
   assert.equal(percentChange(decimal('0'), decimal('1')), null);
   assert.equal(placesFor(3), 2);
   for (const text of ['', 'abc', '1e999999', null, undefined, '1.2.3', '0x10']) assert.equal(decimal(text), null);
+});
+
+test('prices of every magnitude keep five figures and stay short', () => {
+  const text = (price) => priceText(decimal(price), magnitude(decimal(price)));
+  assert.equal(text('3456.125'), '3,456.13');
+  assert.equal(text('0.0000000123456'), '0.000000012346');
+  assert.equal(text('0.000000000123456'), '1.2346e-10');
+  assert.equal(text('999999999999.994'), '999,999,999,999.99');
+  assert.equal(text('1000000000000'), '1.0000e+12');
+  assert.equal(text('1.5e-24'), '1.5000e-24');
+  assert.equal(text('0'), '0.0000');
+  assert.equal(priceText(decimal('2.5e-9'), -10), '25.0000e-10', 'the power is the one that the card keeps');
 });
 
 test('gas and fees read well and tolerate what is missing', () => {
