@@ -86,7 +86,16 @@ impl ConfigError {
     }
 
     /// Problems of values, each with the line its key stands on.
-    pub(super) fn invalid(file: Option<&Path>, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn invalid(file: Option<&Path>, text: &str, problems: Vec<Problem>) -> Self {
+        Self::Invalid(Self::placed(file, text, problems))
+    }
+
+    /// Problems, each with the line its key stands on.
+    pub(super) fn placed(
+        file: Option<&Path>,
+        text: &str,
+        mut problems: Vec<Problem>,
+    ) -> Vec<Problem> {
         if let (Some(file), Ok(table)) = (file, DeTable::parse(text)) {
             for problem in &mut problems {
                 let line = offset_of(table.get_ref(), &problem.key)
@@ -96,7 +105,7 @@ impl ConfigError {
                     Some(line.map_or(file.to_string(), |line| format!("{file}:{line}")));
             }
         }
-        Self::Invalid(problems)
+        problems
     }
 }
 

@@ -22,6 +22,7 @@ mod on_chain;
 mod paths;
 mod policy;
 mod pool;
+mod probe;
 #[cfg(test)]
 mod running_feeds;
 mod standing;
@@ -57,6 +58,7 @@ pub use policy::{
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
+pub use probe::{Probed, probe_contracts, probe_feeds};
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use twap::PriceWindow;
