@@ -25,12 +25,14 @@ pub enum ConfigError {
 pub struct Problem {
     /// Dotted path such as `chains.0.rpc_url`.
     pub key: String,
+    /// What is wrong with it.
     pub message: String,
     /// `FILE:LINE` of the key or the section it belongs to; the file alone when neither stands in it.
     pub place: Option<String>,
 }
 
 impl Problem {
+    /// Without a place yet.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             key: key.into(),
