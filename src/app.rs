@@ -236,6 +236,9 @@ async fn spawn_writers(
     bus: &Bus,
     tasks: &Tasks,
 ) -> Result<(), AppError> {
+    for (key, reason) in config.prices.doubts() {
+        tracing::warn!(key, reason, "a setting of prices is hardly meant so");
+    }
     let first = config.first_chain();
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
     let (signals, incoming) = PriceSignals::new();

@@ -1,11 +1,11 @@
 //! Assembles the section types that the modules own, from a TOML file, then the environment, then flags.
 
+mod doubts;
 mod error;
 mod overlay;
 mod validate;
 
-pub use error::ConfigError;
-use error::Problem;
+pub use error::{ConfigError, Problem};
 
 use std::path::{Path, PathBuf};
 

@@ -1,14 +1,17 @@
 //! `chaincast check`: validates the configuration and every connection that it names, and says what is wrong where.
 //!
 //! A provider that cannot be used now is a warning as long as others serve its chain without it; what is configured
-//! wrongly is a failure, whoever else serves.
+//! wrongly is a failure, whoever else serves. A price source that is away is a warning, as the service runs without it;
+//! one that is refused is a failure.
+
+mod prices;
 
 use std::fmt::Display;
 
 use super::{ConfigArgs, Failure, terminal::Paint};
 use crate::{
     bus,
-    config::Config,
+    config::{Config, Sources},
     gateway::{
         AuthMode,
         auth::{AuthError, Authenticator},
@@ -28,6 +31,9 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         "configuration",
         Ok::<_, String>(format!("{} is valid", args.config.display())),
     );
+    for doubt in config.doubts(&Sources::from_process(Some(&args.config)))? {
+        report.warn("configuration", &doubt.to_string());
+    }
     let (store, answer) = match database(&config).await {
         Ok(Some(store)) => {
             let text = format!("answers, epoch {}", store.epoch());
@@ -43,6 +49,7 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     for chain in &config.chains {
         report.chain(&checked(chain, store.as_ref()).await);
     }
+    prices::check(&config, &mut report).await;
     if config.bus.kind == bus::BusKind::Redis {
         report.line(
             "redis",
@@ -144,14 +151,19 @@ impl Report {
         println!("{mark} {what}: {text}");
     }
 
+    /// What keeps nothing from running.
+    fn warn(&self, what: &str, text: &str) {
+        let mark = self.paint.yellow("warn");
+        println!("{mark} {what}: {text}");
+    }
+
     fn chain(&mut self, providers: &[Checked]) {
         let served = is_served(providers);
         for (what, result) in providers.iter().flat_map(|one| &one.lines) {
             match result {
                 Ok(text) => self.line(what, Ok::<_, String>(text.clone())),
                 Err(Fault::Away(text)) if served => {
-                    let mark = self.paint.yellow("warn");
-                    println!("{mark} {what}: {text}; the chain is served without it");
+                    self.warn(what, &format!("{text}; the chain is served without it"));
                 }
                 Err(Fault::Away(text) | Fault::Wrong(text)) => self.line(what, Err(text)),
             }

@@ -34,7 +34,7 @@ enum Command {
     Migrate(ConfigArgs),
     /// Index a range of history, with a progress bar; resumable
     Backfill(backfill::BackfillArgs),
-    /// Validate the configuration and every connection it names
+    /// Validate the configuration and every connection it names; tries each price source once
     Check(ConfigArgs),
     /// Compare the database with the node, block by block, and list every difference
     Verify(verify::VerifyArgs),

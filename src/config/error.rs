@@ -25,12 +25,14 @@ pub enum ConfigError {
 pub struct Problem {
     /// Dotted path such as `chains.0.rpc_url`.
     pub key: String,
+    /// What is wrong with it.
     pub message: String,
     /// `FILE:LINE` of the key or the section it belongs to; the file alone when neither stands in it.
     pub place: Option<String>,
 }
 
 impl Problem {
+    /// Without a place yet.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -86,7 +88,16 @@ impl ConfigError {
     }
 
     /// Problems of values, each with the line its key stands on.
-    pub(super) fn invalid(file: Option<&Path>, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn invalid(file: Option<&Path>, text: &str, problems: Vec<Problem>) -> Self {
+        Self::Invalid(Self::placed(file, text, problems))
+    }
+
+    /// Problems, each with the line its key stands on.
+    pub(super) fn placed(
+        file: Option<&Path>,
+        text: &str,
+        mut problems: Vec<Problem>,
+    ) -> Vec<Problem> {
         if let (Some(file), Ok(table)) = (file, DeTable::parse(text)) {
             for problem in &mut problems {
                 let line = offset_of(table.get_ref(), &problem.key)
@@ -96,7 +107,7 @@ impl ConfigError {
                     Some(line.map_or(file.to_string(), |line| format!("{file}:{line}")));
             }
         }
-        Self::Invalid(problems)
+        problems
     }
 }
 

@@ -7,6 +7,7 @@ mod auth;
 mod backfill;
 mod candles;
 mod chains;
+mod check;
 mod clients;
 mod contracts;
 mod deploy;

@@ -25,6 +25,7 @@ mod on_chain;
 mod paths;
 mod policy;
 mod pool;
+mod probe;
 #[cfg(test)]
 mod running_feeds;
 mod seldom;
@@ -62,6 +63,7 @@ pub use policy::{
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
+pub use probe::{Probed, probe_contracts, probe_feeds};
 pub use silence::Silence;
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};

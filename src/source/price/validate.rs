@@ -1,5 +1,6 @@
 //! What the entries of `[prices]` must keep to, beyond having the right keys. Needs nothing but the configuration.
 
+mod doubts;
 mod error;
 mod kinds;
 mod ranges;

@@ -124,7 +124,7 @@ impl PriceConfigError {
     /// The key of that source's entry that is wrong, when it is one.
     pub fn key(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Key { key, .. } => key,
+            Self::Key { key, .. } => *key,
             Self::UntrackedToken { .. } => "token",
             Self::DuplicateSource { .. } | Self::SourceName { .. } => "name",
             Self::DuplicateContract { .. } => "address",
