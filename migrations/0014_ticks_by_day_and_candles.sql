@@ -62,12 +62,16 @@ FROM ticks_before;
 SELECT setval('ticks_number', coalesce((SELECT max(id) FROM ticks), 0) + 1, false);
 DROP TABLE ticks_before;
 
+-- Ticks come by the ten thousand a second, and each index costs more than the row: those of no chain are in one alone,
+-- which serves their pages and their newest.
+CREATE INDEX ticks_source_time ON ticks (token, source, observed_at, id);
 -- A log is of one block and its tick's time is decoded from it, so the time makes it no less unique.
-CREATE UNIQUE INDEX ticks_log ON ticks (chain_id, block_number, log_index, token, source, observed_at);
-CREATE INDEX ticks_token_time ON ticks (token, observed_at, id);
--- The newest of a source: on a chain the last in chain order, whatever time it claims; elsewhere the last in time.
-CREATE INDEX ticks_newest ON ticks
-    (token, source, block_number DESC NULLS LAST, log_index DESC NULLS LAST, observed_at DESC, id DESC);
+CREATE UNIQUE INDEX ticks_log ON ticks (chain_id, block_number, log_index, token, source, observed_at)
+    WHERE chain_id IS NOT NULL;
+-- On a chain the newest is the last in chain order, whatever time it claims.
+CREATE INDEX ticks_on_chain ON ticks
+    (token, source, chain_id, block_number DESC, log_index DESC, observed_at DESC, id DESC)
+    WHERE chain_id IS NOT NULL;
 
 -- Open, high, low and close of announced prices.
 CREATE TABLE candles (

@@ -10,9 +10,24 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{Store, StoreError};
 use crate::model::{B256, LogOrigin, Tick};
 
-/// Inserts ticks in one statement. Those of a chain go in with their block, in its transaction; one that is stored
-/// already is left as it is, so the same block can be given twice.
+/// Inserts ticks. Those of a chain go in with their block, in its transaction; one that is stored already is left as it
+/// is, so the same block can be given twice.
 pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(), StoreError> {
+    let (of_chains, others): (Vec<_>, Vec<_>) =
+        ticks.iter().partition(|tick| tick.origin.is_some());
+    // No unique index has the others, and to look for a conflict costs as much as an index.
+    insert_some(&mut *connection, &others, "").await?;
+    let once = "ON CONFLICT (chain_id, block_number, log_index, token, source, observed_at)
+                WHERE chain_id IS NOT NULL DO NOTHING";
+    insert_some(connection, &of_chains, once).await
+}
+
+/// In one statement.
+async fn insert_some(
+    connection: &mut PgConnection,
+    ticks: &[&Tick],
+    on_conflict: &str,
+) -> Result<(), StoreError> {
     if ticks.is_empty() {
         return Ok(());
     }
@@ -24,22 +39,21 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
             &tick.token,
         )?);
     }
-    fn column<T>(ticks: &[Tick], value: impl Fn(&Tick) -> T) -> Vec<T> {
-        ticks.iter().map(value).collect()
+    fn column<T>(ticks: &[&Tick], value: impl Fn(&Tick) -> T) -> Vec<T> {
+        ticks.iter().map(|tick| value(tick)).collect()
     }
-    fn origin<T>(ticks: &[Tick], value: impl Fn(&LogOrigin) -> T) -> Vec<Option<T>> {
+    fn origin<T>(ticks: &[&Tick], value: impl Fn(&LogOrigin) -> T) -> Vec<Option<T>> {
         ticks
             .iter()
             .map(|tick| tick.origin.as_ref().map(&value))
             .collect()
     }
-    sqlx::query(
+    sqlx::query(&format!(
         "INSERT INTO ticks (token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash,
                             log_index)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[], $6::timestamptz[],
-             $7::bigint[], $8::bigint[], $9::bytea[], $10::int[])
-         ON CONFLICT (chain_id, block_number, log_index, token, source, observed_at) DO NOTHING",
-    )
+             $7::bigint[], $8::bigint[], $9::bytea[], $10::int[]) {on_conflict}"
+    ))
     .bind(column(ticks, |tick| tick.token.to_string()))
     .bind(column(ticks, |tick| tick.source.to_string()))
     .bind(column(ticks, |tick| tick.quote.to_string()))
@@ -62,14 +76,17 @@ pub(super) const NEWEST: &str = "LATERAL (
      FROM ticks t
      WHERE s.chain_id IS NULL AND t.token = s.token AND t.source = s.source AND t.chain_id IS NULL
          AND t.observed_at > now() - interval '1 day' AND t.observed_at < now() + interval '1 day'
-     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
-     LIMIT 1)
+     ORDER BY t.observed_at DESC, t.id DESC LIMIT 1)
     UNION ALL
     (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
      FROM ticks t
-     WHERE t.token = s.token AND t.source = s.source AND t.chain_id IS NOT DISTINCT FROM s.chain_id
-     ORDER BY t.block_number DESC NULLS LAST, t.log_index DESC NULLS LAST, t.observed_at DESC, t.id DESC
-     LIMIT 1)
+     WHERE s.chain_id IS NULL AND t.token = s.token AND t.source = s.source AND t.chain_id IS NULL
+     ORDER BY t.observed_at DESC, t.id DESC LIMIT 1)
+    UNION ALL
+    (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
+     FROM ticks t
+     WHERE t.token = s.token AND t.source = s.source AND t.chain_id = s.chain_id
+     ORDER BY t.block_number DESC, t.log_index DESC, t.observed_at DESC, t.id DESC LIMIT 1)
     LIMIT 1
 ) k";
 
@@ -110,7 +127,7 @@ pub async fn has_said(connection: &mut PgConnection, tick: &Tick) -> Result<bool
                  SELECT FROM (
                      SELECT observed_at, price FROM ticks
                      WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number <= $4
-                     ORDER BY block_number DESC NULLS LAST, log_index DESC NULLS LAST, observed_at DESC, id DESC
+                     ORDER BY block_number DESC, log_index DESC, observed_at DESC, id DESC
                      LIMIT 1) newest
                  WHERE newest.observed_at = $5 AND newest.price = $6)",
     )

@@ -90,9 +90,13 @@ impl Store {
             None => (to, i64::MIN),
         };
         let rows = sqlx::query(
-            "SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
-             FROM ticks WHERE token = $1 AND observed_at >= $2 AND observed_at <= $3 AND (observed_at, id) < ($3, $4)
-             ORDER BY observed_at DESC, id DESC LIMIT $5",
+            // By source, as the index is; no tick is of a source that never was configured.
+            "SELECT k.* FROM price_sources s CROSS JOIN LATERAL (
+                 SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
+                 FROM ticks t WHERE t.token = s.token AND t.source = s.source
+                     AND observed_at >= $2 AND observed_at <= $3 AND (observed_at, id) < ($3, $4)
+                 ORDER BY observed_at DESC, id DESC LIMIT $5) k
+             WHERE s.token = $1 ORDER BY k.observed_at DESC, k.id DESC LIMIT $5",
         )
         .bind(token.as_str())
         .bind(moment(from))
