@@ -26,12 +26,11 @@ pub async fn insert(
     fn column<T>(prices: &[(u64, &Price)], value: impl Fn(&(u64, &Price)) -> T) -> Vec<T> {
         prices.iter().map(value).collect()
     }
-    // Arrays of arrays must be rectangular in Postgres: each price's sources travel as one JSON array.
+    // Arrays of arrays must be rectangular in Postgres: each price's sources travel as the text of an array.
     sqlx::query(
         "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details)
-         SELECT token, seq, price, confidence, status, ARRAY(SELECT jsonb_array_elements_text(sources)),
-                observed_at, announced_at, details
-         FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::jsonb[],
+         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details
+         FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::text[],
                      $7::timestamptz[], $8::timestamptz[], $9::jsonb[])
               AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details)",
     )
@@ -40,13 +39,30 @@ pub async fn insert(
     .bind(column(prices, |(_, price)| price.price.clone()))
     .bind(column(prices, |(_, price)| price.confidence.clone()))
     .bind(column(prices, |(_, price)| status_text(price.status)))
-    .bind(column(prices, |(_, price)| serde_json::Value::from_iter(price.sources.iter().map(|name| &**name))))
+    .bind(column(prices, |(_, price)| array_text(&price.sources)))
     .bind(observed)
     .bind(announced)
     .bind(column(prices, |(_, price)| details_json(&price.details)))
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// An array as Postgres reads it from text: "Array Input and Output Syntax" of its manual.
+fn array_text(names: &[Arc<str>]) -> String {
+    let mut text = String::from("{");
+    for (at, name) in names.iter().enumerate() {
+        text.push_str(if at == 0 { "\"" } else { ",\"" });
+        for c in name.chars() {
+            if matches!(c, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push('"');
+    }
+    text.push('}');
+    text
 }
 
 /// Moves the times of each token's newest announced price, its own and its sources': later ticks confirmed it, or a

@@ -1,0 +1,51 @@
+//! Prices as they were announced.
+
+use chaincast::{
+    model::{Price, PriceDetail, PriceStatus},
+    store::{
+        prices,
+        writer::{Stream, Writer},
+    },
+};
+
+use super::store;
+
+#[tokio::test]
+async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
+    let (store, _) = store().await;
+    sqlx::raw_sql("INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether')")
+        .execute(store.pool())
+        .await
+        .unwrap();
+    let names = ["", "NULL", "a \"b\", \\{c}", "kraken", "Ünïcode'"];
+    let details = names.map(|name| PriceDetail {
+        source: name.into(),
+        observed_at: 7,
+        block: None,
+        outlier: false,
+    });
+    let price = Price {
+        token: "ETH".parse().unwrap(),
+        price: "3456.120000000000000001".parse().unwrap(),
+        confidence: "0.5".parse().unwrap(),
+        sources: names.map(Into::into).to_vec(),
+        details: details.to_vec(),
+        status: PriceStatus::Ok,
+        observed_at: 8,
+    };
+    let bare = Price {
+        sources: Vec::new(),
+        details: Vec::new(),
+        ..price.clone()
+    };
+    let mut writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
+    for (seq, given) in [(1, &price), (2, &bare)] {
+        let connection = writer.connection();
+        prices::insert(connection, &[(seq, given)], 9)
+            .await
+            .unwrap();
+        let tokens = [given.token.clone()];
+        let read = prices::latest(connection, &tokens).await.unwrap();
+        assert_eq!(read, [(given.clone(), 9)]);
+    }
+}
