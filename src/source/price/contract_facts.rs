@@ -27,6 +27,13 @@ sol! {
         function token0() external view returns (address);
         function token1() external view returns (address);
     }
+    // What a pool of this kind answers and one of the other does not; what it answers differs among their copies.
+    interface PairV2 {
+        function getReserves() external view;
+    }
+    interface PoolV3 {
+        function slot0() external view;
+    }
 }
 
 /// What to ask, and for which source.
@@ -41,6 +48,7 @@ pub struct Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About {
     Feed { with_answer: bool },
+    Pair,
     Pool,
 }
 
@@ -75,7 +83,14 @@ impl Question {
                 self.ask_feed(node, number, with_answer, &mut silence)
                     .await?
             }
-            About::Pool => self.ask_pool(node, &mut silence).await?,
+            About::Pair => {
+                self.ask_pool::<PairV2::getReservesCall>(node, &mut silence)
+                    .await?
+            }
+            About::Pool => {
+                self.ask_pool::<PoolV3::slot0Call>(node, &mut silence)
+                    .await?
+            }
         };
         Ok((facts, silence))
     }
@@ -97,7 +112,7 @@ impl Question {
         if with_answer {
             let call = Proxy::latestRoundDataCall {}.abi_encode();
             let answer = node.call_at(at, &call, number).await;
-            round = said::<Proxy::latestRoundDataCall>(answer, at, &mut None)?
+            round = said::<Proxy::latestRoundDataCall>(answer, at, silence)?
                 .map(|round| Round {
                     answer: round.answer,
                     updated_at: round.updatedAt,
@@ -112,17 +127,20 @@ impl Question {
         })
     }
 
-    async fn ask_pool(
+    /// `K` is what only a pool of its kind answers.
+    async fn ask_pool<K: SolCall>(
         self,
         node: &Node,
         silence: &mut Option<Silence>,
     ) -> Result<ContractFacts, NodeError> {
         let at = self.address;
+        let answer = node.call(at, &K::SELECTOR).await;
+        let is_of_kind = heard(answer, at, K::SIGNATURE, silence)?.is_some();
         let answer = node.call(at, &PoolTokens::token0Call {}.abi_encode()).await;
         let token0 = said::<PoolTokens::token0Call>(answer, at, silence)?;
         let answer = node.call(at, &PoolTokens::token1Call {}.abi_encode()).await;
         let token1 = said::<PoolTokens::token1Call>(answer, at, silence)?;
-        let (Some(token0), Some(token1)) = (token0, token1) else {
+        let (true, Some(token0), Some(token1)) = (is_of_kind, token0, token1) else {
             return Ok(ContractFacts::Pool {
                 tokens: None,
                 decimals: [None; 2],
@@ -154,12 +172,26 @@ fn said<C: SolCall>(
     silence: &mut Option<Silence>,
 ) -> Result<Option<C::Return>, NodeError> {
     let call = C::SIGNATURE;
+    let Some(answer) = heard(answer, at, call, silence)? else {
+        return Ok(None);
+    };
+    let said = read::<C>(&answer);
+    if said.is_none() {
+        silence.get_or_insert(Silence::Unreadable { at, call });
+    }
+    Ok(said)
+}
+
+/// The bytes that a contract answered to a call; `None` when there are none, with the first reason in `silence`.
+fn heard(
+    answer: Result<Bytes, NodeError>,
+    at: Address,
+    call: &'static str,
+    silence: &mut Option<Silence>,
+) -> Result<Option<Bytes>, NodeError> {
     let why = match answer {
-        Ok(answer) => match read::<C>(&answer) {
-            Some(said) => return Ok(Some(said)),
-            None if answer.is_empty() => Silence::Nothing { at, call },
-            None => Silence::Unreadable { at, call },
-        },
+        Ok(answer) if !answer.is_empty() => return Ok(Some(answer)),
+        Ok(_) => Silence::Nothing { at, call },
         Err(error) if error.is_revert() => Silence::Refused {
             at,
             call,

@@ -238,6 +238,7 @@ impl OnChainSources {
                         with_answer: standing.wants_answer,
                     },
                     Spec::Pool { .. } if standing.is_settled() => return None,
+                    Spec::Pool { topic, .. } if *topic == uniswap_v2::TOPIC => About::Pair,
                     Spec::Pool { .. } => About::Pool,
                 };
                 Some(Question {

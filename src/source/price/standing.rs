@@ -176,6 +176,11 @@ impl Standing {
         self.is_unknown() || self.moved
     }
 
+    /// Whether it was asked for its newest answer, has never given one in this session, and said why.
+    fn gave_no_answer(&self) -> bool {
+        self.wants_answer && !matches!(self.silence, None | Some(Silence::Node(_)))
+    }
+
     /// The newest answer was read.
     pub(super) fn answered(&mut self) {
         self.wants_answer = false;
@@ -188,7 +193,7 @@ impl Standing {
             Some(reason) => FeedState::Refused {
                 reason: reason.into(),
             },
-            None if self.is_unknown() => FeedState::Connecting {
+            None if self.is_unknown() || self.gave_no_answer() => FeedState::Connecting {
                 reason: Some(match &self.silence {
                     Some(silence) => silence.to_string().into(),
                     None => "its contract did not say what is needed yet".into(),
@@ -250,7 +255,8 @@ impl Standing {
                     Ok(Some(shape)) => {
                         self.refusal = None;
                         self.reader = Some(Reader::Pool(shape));
-                        self.settled = true;
+                        // It may be readable as it is configured although nothing is there.
+                        self.settled |= tokens.is_some();
                     }
                     Ok(None) => {}
                     Err(reason) => self.refusal = Some(reason),
@@ -321,6 +327,10 @@ fn configured_shape(config: &PoolConfig) -> Option<PoolShape> {
     })
 }
 
+fn other_base(base: u8, token: Address) -> String {
+    format!("base is {base}, and the priced token, at {token}, is the pool's other one")
+}
+
 /// The shape of a pool from its configuration and from what it and its tokens say; `None` when that is not all.
 fn shape(
     config: &PoolConfig,
@@ -332,15 +342,21 @@ fn shape(
     let token0 = agreed("token0", config.token0, said[0])?;
     let token1 = agreed("token1", config.token1, said[1])?;
     let base = match (config.base, token, token0, token1) {
-        (Some(base), ..) => base,
-        (None, Some(token), Some(token0), _) if token == token0 => 0,
-        (None, Some(token), _, Some(token1)) if token == token1 => 1,
-        (None, Some(token), Some(token0), Some(token1)) => {
+        (_, Some(token), Some(token0), Some(token1)) if token != token0 && token != token1 => {
             return Err(format!(
                 "the pool does not hold the priced token: that is at {token}, and the pool's are at {token0} and \
                  {token1}; correct `address` of the source or of the token"
             ));
         }
+        (Some(0), Some(token), Some(token0), _) if token != token0 => {
+            return Err(other_base(0, token));
+        }
+        (Some(1), Some(token), _, Some(token1)) if token != token1 => {
+            return Err(other_base(1, token));
+        }
+        (Some(base), ..) => base,
+        (None, Some(token), Some(token0), _) if token == token0 => 0,
+        (None, Some(token), _, Some(token1)) if token == token1 => 1,
         (None, ..) => return Ok(None),
     };
     let [base_said, quote_said] = match base {

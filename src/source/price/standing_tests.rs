@@ -137,6 +137,16 @@ fn what_is_given_of_a_pool_and_is_not_so_refuses_it() {
             "quote_decimals is 8 in the configuration and 6 in the contract",
         ),
         (String::new(), Some(7), "does not hold the priced token"),
+        (
+            "base = 1".to_owned(),
+            Some(7),
+            "does not hold the priced token",
+        ),
+        (
+            "base = 1".to_owned(),
+            Some(1),
+            "the priced token, at 0x0101010101010101010101010101010101010101, is the pool's other one",
+        ),
     ] {
         let reason = learnt(&pool(&keys, of)).unwrap_err();
         assert!(reason.contains(expected), "{reason}");
@@ -153,7 +163,9 @@ fn a_pool_that_says_nothing_is_read_as_it_is_configured_or_not_at_all() {
     let mut standing = Standing::of(&spec);
     assert!(standing.reader().is_some());
     standing.learn(&spec, &silent, 1);
-    assert!(standing.reader().is_some());
+    // It is asked again, and told as what it is.
+    assert!(standing.reader().is_some() && standing.is_unknown());
+    assert_eq!(standing.state().name(), "connecting");
     let spec = pool("base = 0", None);
     let mut standing = Standing::of(&spec);
     standing.learn(&spec, &silent, 1);
@@ -177,5 +189,26 @@ fn why_a_contract_says_nothing_is_told_and_news_only_once() {
     assert!(standing.explain(node("9 s")) && !standing.explain(node("8 s")));
     standing.learn(&spec, &facts(None, Some(8)), 5);
     assert!(standing.explain(None) && standing.silence().is_none());
+    assert_eq!(standing.state(), FeedState::Live);
+}
+
+#[test]
+fn a_contract_that_refuses_to_say_its_answer_is_not_live_until_it_does() {
+    let spec = feed(None);
+    let mut standing = Standing::of(&spec);
+    standing.learn(&spec, &facts(None, Some(18)), 5);
+    let refused = Silence::Refused {
+        at: address(1),
+        call: "latestRoundData()",
+        reason: "execution reverted".to_owned(),
+    };
+    standing.explain(Some(refused.clone()));
+    let state = standing.state();
+    assert_eq!(
+        (state.name(), state.reason()),
+        ("connecting", Some(&*refused.to_string()))
+    );
+    standing.explain(None);
+    standing.answered();
     assert_eq!(standing.state(), FeedState::Live);
 }

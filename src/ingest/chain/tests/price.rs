@@ -273,6 +273,38 @@ async fn a_source_whose_decimals_are_not_its_contract_s_is_refused_before_it_giv
 }
 
 #[tokio::test]
+async fn a_contract_of_another_kind_is_told_as_what_it_is_not() {
+    let stage = Stage::new().await;
+    let arguments = ("AAA".to_owned(), "AAA".to_owned(), U256::from(18)).abi_encode_params();
+    let token = create(&stage, TOKEN, arguments.clone()).await;
+    let other = create(&stage, TOKEN, arguments).await;
+    let arguments = (token, other, root(2)).abi_encode_params();
+    let pool = create(&stage, POOL, arguments).await;
+    let text = format!(
+        "[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{token}'\n
+         [[sources]]\nkind = 'uniswap-v2'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nbase = 0\n
+         base_decimals = 18\nquote_decimals = 18"
+    );
+    let (running, sources) = ingest(&stage, stage.config(), &text).await;
+    stage.caught_up().await;
+    for (at, call) in ["latestRoundData()", "getReserves()"]
+        .into_iter()
+        .enumerate()
+    {
+        let state = eventually(call, async || {
+            let (_, state) = sources.states().remove(at);
+            state
+                .reason()
+                .is_some_and(|why| why.contains(call))
+                .then_some(state)
+        });
+        assert_eq!(state.await.name(), "connecting");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
     let stage = Stage::new().await;
     let mut tokens = Vec::new();
