@@ -93,6 +93,15 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Ended::Rejected(format!("HTTP {status}; is the key right?"))
         }
+        status => unserved(status),
+    };
+    Err(Failed { ended, after })
+}
+
+/// What a status means that is not the one hoped for: a refusal, where asking the same again is of no use before
+/// somebody mends something; else an answer that may be another one soon.
+pub(super) fn unserved(status: StatusCode) -> Ended {
+    match status {
         status if status.is_redirection() => {
             Ended::Rejected(format!("HTTP {status}; give the URL that it redirects to"))
         }
@@ -101,8 +110,7 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
         }
         status if status.is_client_error() => Ended::Rejected(format!("HTTP {status}")),
         status => Ended::Answered(format!("HTTP {status}")),
-    };
-    Err(Failed { ended, after })
+    }
 }
 
 /// How long to stay away: `Retry-After` of RFC 9110 (section 10.2.3), in seconds or as a date. At most an hour.

@@ -44,6 +44,10 @@ struct Stream {
     /// Event time of the newest tick, on whichever connection, in ms.
     newest: i64,
     state: FeedState,
+    /// Which kind of trouble leaves a document without its price, where `state` tells of that.
+    lack: Option<&'static str>,
+    /// The same as it was logged last; none once there is a price.
+    logged_lack: Option<&'static str>,
     /// Lines of how it stands.
     logged: Seldom,
 }
@@ -87,6 +91,8 @@ impl Book {
                     .collect(),
                 newest: i64::MIN,
                 state: FeedState::Live,
+                lack: None,
+                logged_lack: None,
                 logged: Seldom::default(),
             })
             .collect();
@@ -163,6 +169,11 @@ impl Book {
                 origin: None,
             });
         }
+        // As seldom as the line that there is none, which each of these follows.
+        if stream.logged_lack.take().is_some() {
+            let sources = stream.sources();
+            tracing::info!(feed = %self.feed, sources, stream = %stream.name, "a document has a price now");
+        }
         if stream.state != FeedState::Live {
             self.tell(at, FeedState::Live);
         }
@@ -220,6 +231,33 @@ impl Book {
         );
     }
 
+    /// A document has no price where a stream reads it. Counted each time; told and logged once, until there is a
+    /// price or the trouble is of another kind: a document may change its words with each fetch.
+    pub(in super::super) fn lacks(
+        &mut self,
+        at: usize,
+        fault: &PriceFault,
+        kind: &'static str,
+        reason: &str,
+    ) {
+        self.metrics.refused(fault.reason());
+        let stream = &mut self.streams[at];
+        if stream.logged_lack != Some(kind) && stream.logged.due("lacks") {
+            stream.logged_lack = Some(kind);
+            let sources = stream.sources();
+            tracing::warn!(feed = %self.feed, sources, stream = %stream.name, reason, "a document has no price");
+        }
+        if stream.lack != Some(kind) {
+            self.tell(
+                at,
+                FeedState::Refused {
+                    reason: reason.into(),
+                },
+            );
+            self.streams[at].lack = Some(kind);
+        }
+    }
+
     /// Streams of which a connection heard nothing, though it had the time.
     pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
         for (at, heard) in heard.iter().enumerate() {
@@ -258,6 +296,7 @@ impl Book {
             self.sink.tell(&reader.token, &reader.source, state.clone());
         }
         stream.state = state;
+        stream.lack = None;
     }
 }
 

@@ -234,3 +234,45 @@ async fn how_a_symbol_stands_is_told_each_time_and_logged_seldom() {
     book.refused(eth, "no more");
     assert_eq!(lines(), (2, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_document_without_a_price_is_logged_seldom_and_once_and_so_is_that_it_has_one() {
+    let log = LogLines::listen();
+    let (mut book, sink, _queue) = stage();
+    let lines = || {
+        let lacks = log.count("a document has no price");
+        (lacks, log.count("a document has a price now"))
+    };
+    let fault = PriceFault::Malformed("N/A".to_owned());
+    let eth = book.find("ETH-USD").unwrap();
+    let key: (Token, Arc<str>) = ("ETH".parse().unwrap(), "coinbase".into());
+    let mut heard = vec![Heard::default(); 2];
+    for later in 0..100 {
+        book.lacks(eth, &fault, "malformed", "N/A");
+        assert_eq!(sink.states()[&key].reason(), Some("N/A"));
+        let price = quote("ETH-USD", "1", Some(NOW + later), None);
+        book.quote(price, &mut heard, NOW + later);
+        assert_eq!(sink.states()[&key].name(), "live");
+    }
+    assert_eq!(lines(), (1, 1));
+    // What came too soon for a line has one if it lasts, and no other.
+    book.lacks(eth, &fault, "malformed", "N/A");
+    assert_eq!(lines(), (1, 1));
+    tokio::time::advance(LOG_EVERY).await;
+    book.lacks(eth, &fault, "malformed", "n/a");
+    assert_eq!(lines(), (2, 1));
+    assert_eq!(sink.states()[&key].reason(), Some("N/A"));
+    // A fetch that fails between is no price.
+    tokio::time::advance(LOG_EVERY).await;
+    book.lost(&Ended::Rejected("HTTP 404".to_owned()));
+    book.lacks(eth, &fault, "malformed", "N/A");
+    assert_eq!(sink.states()[&key].reason(), Some("N/A"));
+    assert_eq!(lines(), (2, 1));
+    // Trouble of another kind is news.
+    book.lacks(eth, &fault, "nothing", "gone");
+    assert_eq!(sink.states()[&key].reason(), Some("gone"));
+    assert_eq!(lines(), (3, 1));
+    let price = quote("ETH-USD", "1", Some(NOW + 100), None);
+    book.quote(price, &mut heard, NOW + 100);
+    assert_eq!(lines(), (3, 2));
+}

@@ -98,15 +98,13 @@ impl Poll {
         let interval = self.rules.interval;
         let mut backoff = Backoff::new(interval, self.longest.max(interval));
         let mut heard = vec![Heard::default(); self.places.len()];
-        // What was wrong at each place the last time.
-        let mut missing = vec![None; self.places.len()];
         let mut client = None;
         loop {
             let wait = match self.fetch(&mut client).await {
                 Ok(document) => {
                     backoff.reset();
                     book.metrics.connected(true);
-                    self.tell(&document, book, &mut heard, &mut missing);
+                    self.tell(&document, book, &mut heard);
                     jittered(interval)
                 }
                 Err(Failed { ended, after }) => {
@@ -117,7 +115,6 @@ impl Poll {
                     }
                     book.metrics.reconnect(&ended);
                     book.lost(&ended);
-                    missing.fill(None);
                     wait
                 }
             };
@@ -156,29 +153,15 @@ impl Poll {
             .map_err(|error| Ended::Unreadable(format!("it is no JSON: {error}")).into())
     }
 
-    fn tell(
-        &self,
-        document: &RawValue,
-        book: &mut Book,
-        heard: &mut [Heard],
-        missing: &mut [Option<&'static str>],
-    ) {
+    fn tell(&self, document: &RawValue, book: &mut Book, heard: &mut [Heard]) {
         let now = now_ms();
         book.metrics.message(now);
         for (at, place) in self.places.iter().enumerate() {
             match place.read(document, now) {
-                Ok(quote) => {
-                    missing[at] = None;
-                    book.quote(quote, heard, now);
-                }
+                Ok(quote) => book.quote(quote, heard, now),
                 Err(error) => {
-                    book.refuse(&place.name(), &error.fault());
-                    // Told once, until there is a price again or something else is wrong: a page may change its words
-                    // with each fetch.
-                    let reason = error.reason();
-                    if missing[at].replace(reason) != Some(reason) {
-                        book.refused(at, &words(&error.to_string()));
-                    }
+                    let reason = words(&error.to_string());
+                    book.lacks(at, &error.fault(), error.reason(), &reason);
                 }
             }
         }

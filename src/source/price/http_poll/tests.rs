@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{
     PriceConfig, feeds,
+    log_lines::LogLines,
     running_feeds::{RunningFeeds, eventually, soon},
 };
 use crate::{
@@ -226,6 +227,28 @@ async fn a_page_that_never_had_a_price_is_refused_and_not_connecting_for_ever() 
         assert!(reason.contains(words), "{reason}");
         stage.feeds.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_price_that_goes_and_comes_back_is_two_lines_of_the_log() {
+    let log = LogLines::listen();
+    let document = |text: &str| PageAnswer::Document(text.to_owned());
+    let mut stage = Stage::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
+    stage.price("T0 1").await;
+    stage.page.answer(document(r#"{"p":"N/A"}"#));
+    stage.feeds.until_state(0, "refused").await;
+    // The second of them was made after the answer to the first was read.
+    let before = stage.page.requests().len();
+    soon("fetches", stage.page.asked(before + 2)).await;
+    assert_eq!(log.count("a document has no price"), 1);
+    assert_eq!(log.count("WARN"), 1);
+    assert_eq!(log.count("a document has a price now"), 0);
+    stage.page.answer(document(r#"{"p":2}"#));
+    stage.price("T0 2").await;
+    stage.feeds.until_state(0, "live").await;
+    assert_eq!(log.count("a document has a price now"), 1);
+    assert_eq!(log.count("WARN"), 1);
+    stage.feeds.end().await;
 }
 
 #[tokio::test]

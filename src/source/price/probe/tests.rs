@@ -58,16 +58,29 @@ async fn each_source_tells_what_came_of_it() {
             &format!("pointer = '/p'\nurl = '{}'", closed.url()),
         ),
         source("E", "http", "pointer = '/p'\nurl = 'http://127.0.0.1:1/p'"),
+        source(
+            "F",
+            "kraken",
+            &format!(
+                "symbol = 'F/USD'\nurl = '{}'",
+                closed.url().replacen("http://", "ws://", 1)
+            ),
+        ),
     ];
     let probed = probe_feeds(&config(&text.concat())).await;
-    assert_eq!(probed.len(), 5);
+    assert_eq!(probed.len(), 6);
     for (token, price) in [("A", "2500.5"), ("C", "1.5")] {
         let found = of(&probed, token);
         assert_eq!(found.state, FeedState::Live, "{token}");
         let tick = found.tick.unwrap();
         assert_eq!(tick.price.normalized().to_plain_string(), price);
     }
-    for (token, state) in [("B", "refused"), ("D", "refused"), ("E", "connecting")] {
+    for (token, state) in [
+        ("B", "refused"),
+        ("D", "refused"),
+        ("E", "connecting"),
+        ("F", "refused"),
+    ] {
         let found = of(&probed, token);
         assert_eq!(found.state.name(), state, "{token} {found:?}");
         let reason = found.state.reason().unwrap();

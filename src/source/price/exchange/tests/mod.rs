@@ -3,6 +3,7 @@
 
 mod floods;
 mod garbled;
+mod handshakes;
 mod scenarios;
 mod stage;
 

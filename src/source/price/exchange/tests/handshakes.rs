@@ -1,0 +1,47 @@
+//! Pages and venues that answer with a status where a WebSocket was asked for.
+
+use super::super::super::running_feeds::{RunningFeeds, eventually};
+use crate::dev::price_web::{PageAnswer, PricePage};
+
+#[tokio::test]
+async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_again() {
+    let page = PricePage::start("<html>").await.unwrap();
+    let url = page.url().replacen("http://", "ws://", 1);
+    let mut text = "[exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 100\n".to_owned();
+    for (at, symbol) in ["BTC/USD", "ETH/USD"].iter().enumerate() {
+        text += &format!(
+            "[[tokens]]\nsymbol = 'T{at}'\n[[sources]]\nkind = 'kraken'\ntoken = 'T{at}'\n\
+             symbol = '{symbol}'\nquote = 'USD'\nurl = '{url}'\n"
+        );
+    }
+    let feeds = RunningFeeds::start(&text);
+    let ok = "it answers HTTP 200 OK and opens no WebSocket";
+    // Each is heard of only if the one before it did not end the attempts.
+    for (answer, name, reason) in [
+        (None, "connecting", ok),
+        (Some(404), "refused", "it refuses: HTTP 404 Not Found"),
+        (
+            Some(301),
+            "refused",
+            "it refuses: HTTP 301 Moved Permanently; give the URL that it redirects to",
+        ),
+        (
+            Some(503),
+            "connecting",
+            "it answers HTTP 503 Service Unavailable",
+        ),
+        (Some(403), "refused", "it refuses: HTTP 403 Forbidden"),
+    ] {
+        if let Some(status) = answer {
+            page.answer(PageAnswer::Status(status, Vec::new()));
+        }
+        eventually(reason, || {
+            (0..2).all(|at| {
+                let state = feeds.state(at);
+                state.is_some_and(|state| state.name() == name && state.reason() == Some(reason))
+            })
+        })
+        .await;
+    }
+    feeds.end().await;
+}
