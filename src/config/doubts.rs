@@ -30,13 +30,41 @@ impl Config {
         let text = sources.text()?;
         // It was read before: what is in it is a table.
         let file: Table = toml::from_str(&text).unwrap_or_default();
+        let mut addresses = Vec::new();
         for section in WITH_ADDRESSES {
             if let Some(value) = file.get(section) {
-                mistyped(section, value, &mut found);
+                mistyped(section, value, &mut addresses);
             }
         }
+        for doubt in &mut addresses {
+            if let Some(entry) = self.entry(&doubt.key) {
+                doubt.message = format!("{entry}: {}", doubt.message);
+            }
+        }
+        found.extend(addresses);
         let file = sources.file.as_deref();
         Ok(ConfigError::placed(file, &text, found))
+    }
+
+    /// The entry of `[prices]` that a key stands in, as errors call it.
+    fn entry(&self, key: &str) -> Option<String> {
+        let (list, rest) = key.strip_prefix("prices.")?.split_once('.')?;
+        let at: usize = rest.split('.').next()?.parse().ok()?;
+        let position = at + 1;
+        match list {
+            "tokens" => {
+                let symbol = &self.prices.tokens.get(at)?.symbol;
+                Some(format!("prices.tokens entry {position} ({symbol})"))
+            }
+            "sources" => {
+                let source = self.prices.sources.get(at)?;
+                let (name, token) = (source.source_name(), &source.token);
+                Some(format!(
+                    "prices.sources entry {position} ({name:?} of {token})"
+                ))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -110,7 +138,18 @@ mod tests {
             "{told}"
         );
         assert!(
-            told.contains("FILE:12: prices.sources.0.address: has not the checksum"),
+            told.contains(
+                "FILE:12: prices.sources.0.address: prices.sources entry 1 (\"chainlink\" of ETH): has not the checksum"
+            ),
+            "{told}"
+        );
+        let wrong = right.replace("8419", "8418");
+        let own = format!("symbol = \"ETH\"\naddress = \"{wrong}\"");
+        let told = doubts(&text(right, 1).replace("symbol = \"ETH\"", &own));
+        assert!(
+            told.contains(
+                "FILE:8: prices.tokens.0.address: prices.tokens entry 1 (ETH): has not the checksum"
+            ),
             "{told}"
         );
     }

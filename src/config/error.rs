@@ -4,6 +4,9 @@ use std::{fmt, path::Path, path::PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+/// Headers of sections that there may be several of.
+const LISTS: [&str; 4] = ["chains", "contracts", "prices.tokens", "prices.sources"];
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -75,12 +78,10 @@ impl ConfigError {
             let start = span.start.min(text.len());
             place = format!("{place}:{}", text[..start].matches('\n').count() + 1);
             let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
-            if let Some((key, _)) = text[line..]
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .split_once('=')
-            {
+            let line = text[line..].lines().next().unwrap_or_default();
+            if let Some(list) = header(line).filter(|name| LISTS.contains(name)) {
+                message = format!("{list} is a list: write [[{list}]] above each of its entries");
+            } else if let Some((key, _)) = line.split_once('=') {
                 message = format!("{}: {message}", key.trim());
             }
         }
@@ -109,6 +110,12 @@ impl ConfigError {
         }
         problems
     }
+}
+
+/// What stands in a line such as `[server]`.
+fn header(line: &str) -> Option<&str> {
+    let (name, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
+    Some(name.trim())
 }
 
 /// Byte offset of the deepest part of a dotted path that the file has.

@@ -446,7 +446,8 @@ mod tests {
             (
                 "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\naddress = \"0xDc64\"\n"
                     .to_owned(),
-                "FILE:17: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): ",
+                "FILE:17: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): \
+                 invalid string length; an address is 0x and 40 hexadecimal digits",
             ),
             (
                 "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\n".to_owned(),
@@ -463,6 +464,38 @@ mod tests {
             ),
         ] {
             let error = load(&format!("{GOOD}{good}{entry}")).unwrap_err();
+            assert!(error.contains(expected), "{error}\nnot {expected}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_written_as_one_section_is_told_how_it_is_written() {
+        let token = "[[prices.tokens]]\nsymbol = \"ETH\"\n";
+        let source = "[prices.sources]\nkind = \"kraken\"\ntoken = \"ETH\"\n";
+        // What is added begins at line 7.
+        for (text, expected) in [
+            (
+                format!("{token}{source}"),
+                "FILE:9: prices.sources: is a list: write [[prices.sources]] above each",
+            ),
+            (
+                "[contracts]\nname = \"usdc\"\n".to_owned(),
+                "FILE:7: contracts is a list: write [[contracts]] above each",
+            ),
+            (
+                format!("{token}{source}{source}"),
+                "prices.sources is a list: write [[prices.sources]] above each",
+            ),
+            (
+                "[prices]\nsources = [\n  7,\n]\n".to_owned(),
+                "FILE:9: prices.sources.0: prices.sources entry 1: must be a table, not of type integer",
+            ),
+            (
+                "[prices]\ntokens = [\"ETH\"]\n".to_owned(),
+                "FILE:8: prices.tokens.0: prices.tokens entry 1: must be a table, not of type string",
+            ),
+        ] {
+            let error = load(&format!("{GOOD}{text}")).unwrap_err();
             assert!(error.contains(expected), "{error}\nnot {expected}");
         }
     }

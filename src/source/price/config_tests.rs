@@ -66,6 +66,17 @@ fn a_venue_that_falls_silent_is_used_for_a_minute_and_a_document_for_three_inter
 }
 
 #[test]
+fn the_scheme_of_a_url_may_be_written_in_capitals_and_the_rest_stays_as_it_is() {
+    let source = read(
+        "kind = 'kraken'\ntoken = 'eth'\nquote = 'usd'\nsymbol = 'ETH/USD'\nurl = 'WS://Host/Path'",
+    );
+    match source.unwrap().kind {
+        SourceKind::Kraken(listing) => assert_eq!(listing.url.as_deref(), Some("ws://Host/Path")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_missing_key_is_named_with_its_kind() {
     let error = read("kind = 'chainlink'\ntoken = 'eth'").unwrap_err();
     assert!(

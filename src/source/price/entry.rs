@@ -17,6 +17,8 @@ const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coi
 const COMMON: &str = "`kind`, `token`, `name`, `max_age_ms`";
 /// Keys whose values may be secrets, or hold one: they are not repeated.
 const HIDDEN: [&str; 3] = ["url", "key", "headers"];
+/// Keys whose values are addresses.
+const ADDRESSES: [&str; 3] = ["address", "token0", "token1"];
 /// How serde begins to tell a key that is not known. The key stands in it.
 const UNKNOWN: &str = "unknown field";
 
@@ -43,25 +45,20 @@ struct Wrong {
     reason: String,
 }
 
-/// Every entry of `[[prices.tokens]]` and `[[prices.sources]]` in the table `[prices]` that cannot be read: the dotted
-/// path of what is wrong, where entries count from 0, and why.
+/// Every entry of `[[prices.tokens]]` and `[[prices.sources]]` in the table `[prices]` that cannot be read, and each of
+/// the two that is no list: the dotted path of what is wrong, where entries count from 0, and why.
 pub fn misread_entries(prices: &Table) -> Vec<(String, String)> {
-    let entries = |list: &str| {
-        let entries = prices.get(list).and_then(Value::as_array);
-        entries.map_or(&[] as &[Value], Vec::as_slice)
-    };
     let mut misread = Vec::new();
-    for (at, entry) in entries("tokens").iter().enumerate() {
-        if let Err(wrong) = read::<TokenConfig>(entry.clone()) {
+    for (at, entry) in entries(prices, "tokens", &mut misread) {
+        if let Err(wrong) = read::<TokenConfig>(Value::Table(entry.clone())) {
             let symbol = entry.get("symbol").and_then(Value::as_str);
             let symbol = symbol.map_or_else(String::new, |symbol| format!(" ({symbol})"));
             let message = format!("prices.tokens entry {}{symbol}: {}", at + 1, wrong.reason);
             misread.push((wrong.below(&format!("prices.tokens.{at}")), message));
         }
     }
-    for (at, entry) in entries("sources").iter().enumerate() {
-        let Value::Table(table) = entry else { continue };
-        if let Err(SourceKeysError { whose, wrong }) = SourceConfig::try_from(table.clone()) {
+    for (at, entry) in entries(prices, "sources", &mut misread) {
+        if let Err(SourceKeysError { whose, wrong }) = SourceConfig::try_from(entry.clone()) {
             let name = whose.name.or(whose.kind);
             let place = match (name, whose.token) {
                 (Some(name), Some(token)) => format!(" ({name:?} of {token})"),
@@ -74,6 +71,38 @@ pub fn misread_entries(prices: &Table) -> Vec<(String, String)> {
         }
     }
     misread
+}
+
+/// The entries of a list that are tables, with their positions. What is no list or no table goes to `misread`, by its
+/// type alone: its value may hold a secret.
+fn entries<'a>(
+    prices: &'a Table,
+    list: &str,
+    misread: &mut Vec<(String, String)>,
+) -> Vec<(usize, &'a Table)> {
+    let path = format!("prices.{list}");
+    let entries = match prices.get(list) {
+        None => return Vec::new(),
+        Some(Value::Array(entries)) => entries,
+        Some(_) => {
+            let wrong = format!("is a list: write [[{path}]] above each of its entries");
+            misread.push((path, wrong));
+            return Vec::new();
+        }
+    };
+    let mut tables = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        if let Value::Table(table) = entry {
+            tables.push((at, table));
+        } else {
+            let (position, given) = (at + 1, entry.type_str());
+            let wrong = format!(
+                "{path} entry {position}: must be a table, not of type {given}: write [[{path}]] above its keys"
+            );
+            misread.push((format!("{path}.{at}"), wrong));
+        }
+    }
+    tables
 }
 
 impl TryFrom<Table> for SourceConfig {
@@ -106,7 +135,10 @@ fn source(mut table: Table) -> Result<SourceConfig, Wrong> {
 
 impl SourceKind {
     /// From its own keys, by the kind as written.
-    fn read(kind: &str, keys: Table) -> Result<Self, Wrong> {
+    fn read(kind: &str, mut keys: Table) -> Result<Self, Wrong> {
+        if let Some(Value::String(url)) = keys.get_mut("url") {
+            lower_scheme(url);
+        }
         let keys = Value::Table(keys);
         let read = match kind {
             "chainlink" => read(keys).map(Self::Chainlink),
@@ -125,6 +157,13 @@ impl SourceKind {
             }
             wrong
         })
+    }
+}
+
+/// A scheme means the same in any case; what opens a WebSocket knows it in small letters only.
+fn lower_scheme(url: &mut str) {
+    if let Some(end) = url.find("://") {
+        url[..end].make_ascii_lowercase();
     }
 }
 
@@ -148,7 +187,10 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, Wrong> {
         let told = error.inner().message();
         let first = key.as_deref().and_then(|key| key.split('.').next());
         let hidden = first.is_some_and(|key| HIDDEN.contains(&key)) && !told.starts_with(UNKNOWN);
+        let is_address = key.as_deref().is_some_and(|key| ADDRESSES.contains(&key))
+            && !told.starts_with(UNKNOWN);
         let reason = match told.rsplit_once(", expected ") {
+            _ if is_address => format!("{told}; an address is 0x and 40 hexadecimal digits"),
             _ if !hidden => told.to_owned(),
             Some((_, expected)) => format!("must be {expected}"),
             None => "cannot be read".to_owned(),

@@ -8,7 +8,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub use self::error::{PriceConfigError, SourcePlace};
 use self::{kinds::check_kind, reading::Reading};
@@ -36,7 +36,7 @@ impl PriceConfig {
         }
         let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
-        let mut readings = HashSet::new();
+        let mut readings = HashMap::new();
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.place(index);
             let token = &source.token;
@@ -72,11 +72,12 @@ impl PriceConfig {
                 let given = source.max_age_ms;
                 return Err(PriceConfigError::MaxAge { at: at(), given });
             }
-            if let Some(reading) = Reading::of(&source.kind)
-                && !readings.insert((token, reading))
-            {
-                let token = token.clone();
-                return Err(PriceConfigError::DuplicateSymbol { at: at(), token });
+            if let Some(reading) = Reading::of(&source.kind) {
+                let what = reading.noun();
+                if let Some(other) = readings.insert((token, reading), at()) {
+                    let (at, other) = (at(), Box::new(other));
+                    return Err(PriceConfigError::DuplicateReading { at, what, other });
+                }
             }
             check_kind(source, || self.address_of(token), at)?;
             check_quote(source, &tracked, &paths, at)?;

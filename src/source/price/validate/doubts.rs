@@ -7,6 +7,8 @@ impl PriceConfig {
     /// it. Nothing here keeps the service from running.
     pub fn doubts(&self) -> Vec<(String, String)> {
         let mut doubts = Vec::new();
+        // What holds for all tokens is told once, not once a token.
+        let mut for_all = None;
         for (at, token) in self.tokens.iter().enumerate() {
             let symbol = &token.symbol;
             let entry = format!("prices.tokens.{at}");
@@ -15,8 +17,11 @@ impl PriceConfig {
             let needed = self.aggregate_rules(token).min_sources;
             if sources == 0 {
                 let doubt = format!("{symbol} has no source, so it never has a price");
-                doubts.push((entry.clone(), doubt));
-            } else if sources < needed {
+                doubts.push((entry, doubt));
+                // What never is has no intervals.
+                continue;
+            }
+            if sources < needed {
                 let doubt = format!(
                     "{symbol} needs {needed} sources to be ok and has {sources}, so its price is always degraded"
                 );
@@ -24,12 +29,24 @@ impl PriceConfig {
             }
             let rules = self.publish_rules(token);
             if rules.heartbeat_ms != 0 && rules.min_interval_ms > rules.heartbeat_ms {
-                let doubt = format!(
-                    "{symbol} is announced every {} ms at most, so its publish_heartbeat_ms of {} is never kept",
+                let never = format!(
+                    "is announced every {} ms at most, so its publish_heartbeat_ms of {} is never kept",
                     rules.min_interval_ms, rules.heartbeat_ms
                 );
-                doubts.push((format!("{entry}.min_interval_ms"), doubt));
+                // Where one of the two is written.
+                let key = match (token.min_interval_ms, token.publish_heartbeat_ms) {
+                    (Some(_), _) => format!("{entry}.min_interval_ms"),
+                    (None, Some(_)) => format!("{entry}.publish_heartbeat_ms"),
+                    (None, None) => {
+                        for_all = Some(format!("a token {never}"));
+                        continue;
+                    }
+                };
+                doubts.push((key, format!("{symbol} {never}")));
             }
+        }
+        if let Some(doubt) = for_all {
+            doubts.push(("prices.min_interval_ms".to_owned(), doubt));
         }
         doubts
     }
@@ -67,13 +84,38 @@ mod tests {
         let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(
             keys,
-            [
-                "prices.tokens.0.min_sources",
-                "prices.tokens.1",
-                "prices.tokens.1.min_interval_ms"
-            ]
+            ["prices.tokens.0.min_sources", "prices.tokens.1"],
+            "a token without a source has one doubt"
         );
         assert!(found[0].1.contains("needs 3 sources"), "{found:?}");
+    }
+
+    #[test]
+    fn an_interval_that_is_too_long_for_all_tokens_is_told_once_where_it_is_written() {
+        let keys = |all: &str, c: &str| {
+            let sources = ["A", "B", "C"].map(|token| source(token, "kraken", "X/USD"));
+            let found = doubts(&format!(
+                "{all}\n[[tokens]]\nsymbol = 'A'\n[[tokens]]\nsymbol = 'B'\n\
+                 [[tokens]]\nsymbol = 'C'\n{c}\n{}",
+                sources.concat()
+            ));
+            let keys = found.into_iter().map(|(key, _)| key);
+            keys.collect::<Vec<String>>()
+        };
+        let both = "publish_heartbeat_ms = 1000\nmin_interval_ms = 60000";
+        assert_eq!(keys(both, ""), ["prices.min_interval_ms"]);
+        assert_eq!(
+            keys(both, "min_interval_ms = 1001"),
+            ["prices.tokens.2.min_interval_ms", "prices.min_interval_ms"]
+        );
+        assert_eq!(
+            keys("min_interval_ms = 60000", "publish_heartbeat_ms = 1000"),
+            ["prices.tokens.2.publish_heartbeat_ms"]
+        );
+        assert_eq!(
+            keys("publish_heartbeat_ms = 1000", "min_interval_ms = 1001"),
+            ["prices.tokens.2.min_interval_ms"]
+        );
     }
 
     #[test]

@@ -69,10 +69,14 @@ pub enum PriceConfigError {
     },
     #[error("{at}: url must be ws:// or wss:// with a host")]
     Url { at: SourcePlace },
-    #[error(
-        "{at}: {token} has another source that reads the same symbol there, which would count it twice"
-    )]
-    DuplicateSymbol { at: SourcePlace, token: Token },
+    #[error("{at}: reads the same {what} as {other}, which would count it twice")]
+    DuplicateReading {
+        at: SourcePlace,
+        /// What both read, such as a symbol of a venue.
+        what: &'static str,
+        /// The entry before it.
+        other: Box<SourcePlace>,
+    },
 }
 
 /// Names one `[[prices.sources]]` entry.
@@ -115,7 +119,7 @@ impl PriceConfigError {
             | Self::QuoteCircle { at, .. }
             | Self::Symbol { at, .. }
             | Self::Url { at }
-            | Self::DuplicateSymbol { at, .. } => Some(at),
+            | Self::DuplicateReading { at, .. } => Some(at),
         }
     }
 }
@@ -136,7 +140,7 @@ impl PriceConfigError {
             | Self::QuoteCircle { .. } => "quote",
             Self::Symbol { .. } => "symbol",
             Self::Url { .. } => "url",
-            Self::DuplicateSymbol { .. }
+            Self::DuplicateReading { .. }
             | Self::OutOfRange { .. }
             | Self::DuplicateToken(_)
             | Self::TokenIsQuote

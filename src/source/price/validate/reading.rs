@@ -9,6 +9,7 @@ use super::super::{SourceKind, exchange::Listing, hermes};
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Reading {
     kind: &'static str,
+    noun: &'static str,
     place: String,
     what: String,
 }
@@ -16,15 +17,19 @@ pub(super) struct Reading {
 impl Reading {
     /// `None` for a source on a chain.
     pub(super) fn of(kind: &SourceKind) -> Option<Self> {
-        let (place, what) = match kind {
+        let (noun, place, what) = match kind {
             SourceKind::Pyth(feed) => {
                 let place = venue(feed.url(), hermes::PUBLIC);
-                (place, feed.bare_id().to_owned())
+                ("id of a service", place, feed.bare_id().to_owned())
             }
-            SourceKind::Http(page) => (document(page.url.expose()), page.pointer.clone()),
+            SourceKind::Http(page) => {
+                let place = document(page.url.expose());
+                ("place of a document", place, page.pointer.clone())
+            }
             SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => {
                 let listing = Listing::of(kind)?;
-                (venue(listing.url(), listing.own_url()), listing.stream)
+                let place = venue(listing.url(), listing.own_url());
+                ("symbol of a venue", place, listing.stream)
             }
             SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
                 return None;
@@ -32,9 +37,15 @@ impl Reading {
         };
         Some(Self {
             kind: kind.name(),
+            noun,
             place,
             what,
         })
+    }
+
+    /// What is read, in words for people.
+    pub(super) fn noun(&self) -> &'static str {
+        self.noun
     }
 }
 
@@ -51,15 +62,39 @@ fn venue(url: &str, own: &str) -> String {
     }
 }
 
-/// A document of an API: host, port, path and query; the order of the query's parameters says nothing.
+/// A document of an API: host, port, path and query; the order of the query's parameters says nothing, and neither does
+/// an escape where none is needed.
 fn document(url: &str) -> String {
     let (Ok(parsed), Some((host, port))) = (Url::parse(url), host(url)) else {
         return url.to_owned();
     };
     let mut query: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
     query.sort();
-    let path = parsed.path().trim_end_matches('/');
+    let path = unescaped(parsed.path());
+    let path = path.trim_end_matches('/');
     format!("{host} {port:?} {path} {query:?}")
+}
+
+/// A path without the escapes that it could do without: `/%70rice` is `/price`. Those that it needs are in capitals.
+fn unescaped(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let digits = rest.get(..2).unwrap_or_default();
+        match u8::from_str_radix(digits, 16) {
+            Ok(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                plain.push(char::from(byte));
+            }
+            _ => {
+                plain.push('%');
+                plain.push_str(&digits.to_ascii_uppercase());
+            }
+        }
+        rest = &rest[digits.len()..];
+    }
+    plain + rest
 }
 
 /// Host in lower case, and the port where it is not the scheme's own.
@@ -95,6 +130,7 @@ mod tests {
         for same in [
             "https://API.example:443/price/?pair=ETH&in=USD",
             "http://api.example/price?in=USD&pair=ETH#now",
+            "https://api.example/%70ri%63e?p%61ir=ETH&in=USD",
         ] {
             assert_eq!(document(same), one, "{same}");
         }
@@ -102,8 +138,23 @@ mod tests {
             "https://api.example/price?pair=BTC&in=USD",
             "https://api.example/prices?pair=ETH&in=USD",
             "https://api.example:8443/price?pair=ETH&in=USD",
+            "https://api.example/%2570rice?pair=ETH&in=USD",
         ] {
             assert_ne!(document(other), one, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_an_escape_that_says_nothing_is_taken_away() {
+        for (path, plain) in [
+            ("/%70rice/%7Eme", "/price/~me"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/%2570", "/%2570"),
+            ("/100%", "/100%"),
+            ("/%7", "/%7"),
+            ("/%zz%41", "/%ZZA"),
+        ] {
+            assert_eq!(unescaped(path), plain);
         }
     }
 }

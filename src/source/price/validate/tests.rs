@@ -116,10 +116,14 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
         &listing("ETH", "kraken", "ETH/USD", ""),
         &listing("ETH", "kraken", "eth/usd", "name = 'b'"),
     ];
-    let error = outcome(&twice.concat()).unwrap_err();
-    assert!(error.contains("reads the same symbol there"), "{error}");
+    assert_eq!(
+        outcome(&twice.concat()).unwrap_err(),
+        "prices.sources entry 2 (\"b\" of ETH): reads the same symbol of a venue as \
+         prices.sources entry 1 (\"kraken\" of ETH), which would count it twice"
+    );
     for (one, other) in [
         ("ws://127.0.0.1:47002", "ws://127.0.0.1:47002/"),
+        ("ws://127.0.0.1:47002", "WS://127.0.0.1:47002"),
         ("wss://ws.kraken.com", "wss://WS.Kraken.com:443/v2"),
     ] {
         let twice = [
@@ -133,7 +137,7 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
             ),
         ];
         let error = outcome(&twice.concat()).unwrap_err();
-        assert!(error.contains("reads the same symbol there"), "{error}");
+        assert!(error.contains("same symbol of a venue"), "{error}");
     }
 }
 
@@ -275,13 +279,13 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
         pyth(id, "name = 'b'\nkey = 'of-another-account'"),
     ];
     let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
-    assert!(error.contains("reads the same"), "{error}");
+    assert!(error.contains("same id of a service as"), "{error}");
     let elsewhere = [
         http(page, "pointer = '/p'"),
         http(&format!("{page}/"), "pointer = '/p'\nname = 'b'"),
     ];
     let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
-    assert!(error.contains("reads the same"), "{error}");
+    assert!(error.contains("same place of a document as"), "{error}");
     let apart = [
         http(page, "pointer = '/p'"),
         http(page, "pointer = '/q'\nname = 'b'"),
