@@ -65,7 +65,9 @@ impl Store {
                     AS transaction_hash, e.transaction_index, e.log_index, e.event, e.address, e.args::text AS args,
                     coalesce(e.block_number <= c.finalized_number, false) AS finalized
              FROM e
-             JOIN blocks b ON b.chain_id = e.chain_id AND b.number = e.block_number
+             -- Each by its key: how few rows a page has is not known when it is planned.
+             JOIN LATERAL (SELECT hash, timestamp FROM blocks
+                           WHERE chain_id = e.chain_id AND number = e.block_number LIMIT 1) b ON true
              JOIN chains c ON c.chain_id = e.chain_id
              LEFT JOIN transactions t ON t.chain_id = e.chain_id AND t.block_number = e.block_number
                                      AND t.transaction_index = e.transaction_index
