@@ -19,6 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Longest head of a request, in bytes.
 const LONGEST_HEAD: usize = 64 * 1_024;
+/// Orders that wait for a stream; one that falls further behind is ended.
+const MOST_ORDERS: usize = 65_536;
 
 /// What a page answers.
 #[derive(Debug, Clone)]
@@ -143,7 +145,7 @@ pub struct Hermes {
 #[derive(Default)]
 struct Shared {
     seen: watch::Sender<Streams>,
-    streams: Mutex<Vec<mpsc::UnboundedSender<Order>>>,
+    streams: Mutex<Vec<mpsc::Sender<Order>>>,
     /// Requests that are refused first: the status, and header lines.
     refusals: Mutex<VecDeque<(u16, Vec<String>)>>,
 }
@@ -225,7 +227,7 @@ impl Hermes {
 
     fn order(&self, order: &Order) {
         let mut streams = self.shared.streams.lock();
-        streams.retain(|stream| stream.send(order.clone()).is_ok());
+        streams.retain(|stream| stream.try_send(order.clone()).is_ok());
     }
 }
 
@@ -248,7 +250,7 @@ async fn serve_events(listener: TcpListener, shared: Arc<Shared>) {
                 stream.shutdown().await.ok();
                 return;
             }
-            let (orders, received) = mpsc::unbounded_channel();
+            let (orders, received) = mpsc::channel(MOST_ORDERS);
             shared.streams.lock().push(orders);
             shared.seen.send_modify(|seen| {
                 seen.requests.push(head);
@@ -263,7 +265,7 @@ async fn serve_events(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Until it is told to end, or the client is gone.
-async fn follow_orders(mut stream: TcpStream, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn follow_orders(mut stream: TcpStream, mut orders: mpsc::Receiver<Order>) {
     let head =
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     if stream.write_all(head).await.is_err() {

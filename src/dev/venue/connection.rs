@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    sync::mpsc::UnboundedReceiver,
+    sync::mpsc::Receiver,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_tungstenite::{
@@ -56,7 +56,7 @@ impl Sent {
 /// Serves until the client goes, or an act ends it. `number` counts the connections of the venue.
 pub(super) async fn serve(
     mut socket: Socket,
-    mut orders: UnboundedReceiver<Order>,
+    mut orders: Receiver<Order>,
     shared: &Shared,
     number: u64,
 ) {

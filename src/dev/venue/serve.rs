@@ -38,6 +38,9 @@ pub struct Seen {
     pub pongs: u64,
 }
 
+/// Orders that wait for a connection; one that falls further behind is ended.
+const MOST_ORDERS: usize = 65_536;
+
 pub(super) struct Shared {
     pub(super) speaks: Speaks,
     pub(super) seen: watch::Sender<Seen>,
@@ -53,7 +56,7 @@ pub(super) struct State {
     order: u64,
     storm: u64,
     farewells: u64,
-    connections: Vec<mpsc::UnboundedSender<Order>>,
+    connections: Vec<mpsc::Sender<Order>>,
 }
 
 impl State {
@@ -144,7 +147,7 @@ impl Venue {
         };
         state
             .connections
-            .retain(|connection| connection.send(order.clone()).is_ok());
+            .retain(|connection| connection.try_send(order.clone()).is_ok());
     }
 
     /// Tells a price, of a trade and of a book of one price.
@@ -179,7 +182,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let Ok(socket) = tokio_tungstenite::accept_async(stream).await else {
                 return;
             };
-            let (orders, received) = mpsc::unbounded_channel();
+            let (orders, received) = mpsc::channel(MOST_ORDERS);
             let storm = {
                 let mut state = shared.state.lock();
                 let storm = state.storm > 0;
