@@ -301,6 +301,8 @@ async fn a_contract_of_another_kind_is_told_as_what_it_is_not() {
         });
         assert_eq!(state.await.name(), "connecting");
     }
+    // A pool may yet be put there.
+    assert!(sources.is_waiting(CHAIN));
     running.stop().await;
 }
 
