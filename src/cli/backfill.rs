@@ -1,4 +1,4 @@
-//! `chaincast backfill`
+//! `chaincast backfill`: fills a range, and succeeds only when every block of it is stored.
 
 use std::{
     io::IsTerminal,
@@ -16,11 +16,14 @@ use super::{Failure, terminal};
 use crate::{
     bus::Bus,
     config::{Config, Sources},
-    ingest::{Backfill, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates},
+    ingest::{Backfill, ChainContext, Filled, Goal, IngestError, PriceSignals, Progress, Rates},
     model::ChainId,
     shutdown::Tasks,
-    source::price::OnChainSources,
-    store::{Store, StoreError, chain::ChainState},
+    source::{chain::Height, price::OnChainSources},
+    store::{
+        Store, StoreError,
+        chain::{self as stored, ChainState},
+    },
     telemetry,
 };
 
@@ -29,6 +32,8 @@ const DRAWN: Duration = Duration::from_millis(500);
 const LOGGED: Duration = Duration::from_secs(3);
 /// How often is looked whether there is anything to show yet.
 const ASKED: Duration = Duration::from_millis(50);
+/// How long the database may take to tell what is stored after an error.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 /// Rates are of so many of these intervals.
 const REMEMBERED: usize = 10;
 
@@ -40,7 +45,7 @@ pub(super) struct BackfillArgs {
     /// First block to index
     #[arg(long, value_name = "BLOCK")]
     from: u64,
-    /// Last block to index; the node's head when left out
+    /// Last block to index; the highest block that a provider has when left out
     #[arg(long, value_name = "BLOCK")]
     to: Option<u64>,
     /// Which of the configured chains, by its id; the first when left out
@@ -67,7 +72,7 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         stopping.cancel();
     }));
     let store = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Err(Failure::failed("it was stopped before anything was stored")),
         store = Store::connect(&config.database) => store.map_err(Failure::failed)?,
     };
     let (tasks, _failures) = Tasks::new();
@@ -99,30 +104,100 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         .await;
     drop(showing);
     let done = backfill.progress().now();
+    let ended = match ended {
+        Ok(filled) => Ok(filled),
+        // What is missing then is said too, if the database can tell.
+        Err(error) => Err((error, standing(&store, wanted).await)),
+    };
     tasks.drain(Duration::from_secs(5)).await;
     store.close().await;
+    let (from, to) = (args.from, args.to);
     match ended {
-        Ok(state) => {
+        Ok(Filled { state, heights }) => {
             println!("{}", told(&state, done, began.elapsed()));
-            let whole = goal.lock().is_some_and(|goal| reached(&state, goal));
-            if !whole {
-                println!("it was stopped: the same command resumes there");
+            let highest = heights.iter().filter_map(|height| height.head.clone().ok());
+            let to = to.or_else(|| highest.max().filter(|highest| *highest >= from));
+            let missing = missing(Some(&state), from, to);
+            if missing.is_empty() {
+                return Ok(());
             }
-            Ok(())
+            let missing = listed(&missing);
+            Err(Failure::Failed(if stop.is_cancelled() {
+                format!("{missing}; it was stopped: the same command resumes there")
+            } else {
+                format!(
+                    "{missing}; no provider has more now ({}): run the same command again when one has",
+                    shown(&heights)
+                )
+            }))
         }
-        Err(IngestError::Store(StoreError::Locked(_))) => Err(Failure::Failed(format!(
+        Err((IngestError::Store(StoreError::Locked(_)), _)) => Err(Failure::Failed(format!(
             "chain {wanted} is written by another process, such as `chaincast serve`: stop it first, or let it catch \
              up by itself"
         ))),
-        Err(error) => Err(Failure::Failed(format!(
-            "{error}; the same command resumes where this ended"
-        ))),
+        Err((error, state)) => {
+            let missing = state.map(|state| listed(&missing(state.as_ref(), from, to)));
+            let missing = missing.unwrap_or_else(|| "what is stored is not known".to_owned());
+            Err(Failure::Failed(format!(
+                "{error}; {missing}; the same command resumes where this ended"
+            )))
+        }
     }
 }
 
-fn reached(state: &ChainState, goal: Goal) -> bool {
-    let head = state.head.map(|head| head.number);
-    goal.blocks == 0 || (state.start_block <= goal.from && head >= Some(goal.to))
+/// What is stored of a chain; `None` when the database does not tell in time.
+async fn standing(store: &Store, chain_id: ChainId) -> Option<Option<ChainState>> {
+    let asked = async {
+        let mut connection = store.pool().acquire().await.ok()?;
+        stored::state(&mut connection, chain_id).await.ok()
+    };
+    tokio::time::timeout(TOLD_WITHIN, asked).await.ok()?
+}
+
+/// From a first block to a last one; without a last one, every block from the first on.
+type Range = (u64, Option<u64>);
+
+/// The parts of a range that are not stored. What is stored is one range too.
+fn missing(state: Option<&ChainState>, from: u64, to: Option<u64>) -> Vec<Range> {
+    let stored = state.and_then(|state| Some((state.start_block, state.head?.number)));
+    let Some((first, last)) = stored else {
+        return vec![(from, to)];
+    };
+    let mut missing = Vec::new();
+    if from < first {
+        let below = first - 1;
+        missing.push((from, Some(to.map_or(below, |to| to.min(below)))));
+    }
+    if to.is_none_or(|to| to > last) {
+        missing.push((from.max(last + 1), to));
+    }
+    missing
+}
+
+fn listed(missing: &[Range]) -> String {
+    let ranges: Vec<String> = missing
+        .iter()
+        .map(|range| match range {
+            (from, Some(to)) if from == to => format!("{from}"),
+            (from, Some(to)) => format!("{from} to {to}"),
+            (from, None) => format!("{from} and above"),
+        })
+        .collect();
+    if ranges.is_empty() {
+        return "every block of the range is stored".to_owned();
+    }
+    format!("missing blocks: {}", ranges.join(", "))
+}
+
+fn shown(heights: &[Height]) -> String {
+    let each: Vec<String> = heights
+        .iter()
+        .map(|height| match &height.head {
+            Ok(head) => format!("{} ends at block {head}", height.name),
+            Err(error) => format!("{}: {error}", height.name),
+        })
+        .collect();
+    each.join("; ")
 }
 
 fn told(state: &ChainState, done: Rates, took: Duration) -> String {
@@ -210,5 +285,45 @@ impl Drop for Drawn {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{B256, BlockRef, IndexMode};
+
+    fn state(start_block: u64, head: Option<u64>) -> ChainState {
+        let hash = B256::ZERO;
+        ChainState {
+            chain_id: 1,
+            genesis_hash: hash,
+            start_block,
+            index_mode: IndexMode::Blocks,
+            head: head.map(|number| BlockRef { number, hash }),
+            safe_number: None,
+            finalized: None,
+            verified_through: None,
+            node_head: None,
+        }
+    }
+
+    #[test]
+    fn missing_ranges_are_what_is_asked_less_what_is_stored() {
+        let stored = state(100, Some(200));
+        let of = |from, to| missing(Some(&stored), from, to);
+        assert_eq!(of(100, Some(200)), []);
+        assert_eq!(of(120, Some(150)), []);
+        assert_eq!(of(0, Some(50)), [(0, Some(50))]);
+        assert_eq!(of(0, Some(150)), [(0, Some(99))]);
+        assert_eq!(of(0, Some(300)), [(0, Some(99)), (201, Some(300))]);
+        assert_eq!(of(250, Some(300)), [(250, Some(300))]);
+        assert_eq!(of(150, None), [(201, None)]);
+        assert_eq!(missing(Some(&state(7, None)), 7, Some(7)), [(7, Some(7))]);
+        assert_eq!(missing(None, 5, None), [(5, None)]);
+        assert_eq!(
+            listed(&[(0, Some(99)), (201, Some(201)), (300, None)]),
+            "missing blocks: 0 to 99, 201, 300 and above"
+        );
     }
 }

@@ -6,7 +6,7 @@ mod price;
 mod signal;
 
 pub use chain::{
-    Backfill, Bottleneck, ChainIngest, Goal, IngestError, Progress, Rates, TickDecoder,
+    Backfill, Bottleneck, ChainIngest, Filled, Goal, IngestError, Progress, Rates, TickDecoder,
 };
 pub use chains::{ChainContext, ChainWriters};
 pub use price::{PriceIngest, PriceIngestError};

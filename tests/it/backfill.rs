@@ -1,8 +1,12 @@
 //! `chaincast backfill`: what it prints, how it ends, and that it goes on where a kill ended it.
 
-use std::{path::Path, process::Stdio, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Instant,
+};
 
-use chaincast::dev::faulty_node::{Fault, FaultyNode, Kind};
+use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -13,7 +17,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::support::{PATIENCE, World, eventually, run_to_end};
+use crate::support::{PATIENCE, Temporary, World, eventually, fresh_database, run_to_end};
 
 /// (first block, head, blocks, broken links)
 async fn stored(world: &World) -> (i64, i64, i64, i64) {
@@ -164,12 +168,16 @@ async fn a_backfill_says_in_seconds_why_it_waits_and_ends_in_order_when_it_is_as
     let pid = Pid::from_raw(running.id().unwrap() as i32);
     kill(pid, Signal::SIGTERM).unwrap();
     let ended = tokio::time::timeout(PATIENCE, running.wait()).await;
-    assert_eq!(ended.expect("it ends").unwrap().code(), Some(0));
+    // Not every block of the range is stored.
+    assert_eq!(ended.expect("it ends").unwrap().code(), Some(1));
     let mut rest = String::new();
-    while let Some(line) = said.next_line().await.unwrap() {
+    while let Some(line) = told.next_line().await.unwrap() {
         rest.push_str(&line);
     }
+    assert!(rest.contains("missing blocks: "), "{rest}");
     assert!(rest.contains("the same command resumes there"), "{rest}");
+    let said = said.next_line().await.unwrap().unwrap_or_default();
+    assert!(said.contains("is indexed from block 0 to"), "{said}");
     let (start, at, blocks, broken) = stored(&world).await;
     assert_eq!((start, blocks, broken), (0, at + 1, 0));
     assert!(at < head as i64);
@@ -179,4 +187,109 @@ async fn a_backfill_says_in_seconds_why_it_waits_and_ends_in_order_when_it_is_as
     let (code, said, error) = run_to_end(&arguments(&file, "0")).await;
     assert_eq!(code, 0, "{said} {error}");
     assert_eq!(stored(&world).await, (0, head as i64, head as i64 + 1, 0));
+}
+
+/// A configuration of these nodes, named `a`, `b` and so on, with a database of its own.
+async fn of_nodes(dir: &Temporary, nodes: &[&FaultyNode]) -> PathBuf {
+    let database = fresh_database().await;
+    let mut config = format!(
+        "[server]\nport = 0\n[database]\nurl = {database:?}\n[[chains]]\nchain_id = 31337\n\
+         request_blocks = 5\nbatch_blocks = 10\n"
+    );
+    for (name, node) in ('a'..).zip(nodes) {
+        let url = node.http_url();
+        config.push_str(&format!(
+            "[[chains.providers]]\nname = \"{name}\"\nurl = {url:?}\n"
+        ));
+    }
+    let file = dir.path().join("nodes.toml");
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
+async fn filled(config: &Path, range: &[&str]) -> (i32, String, String) {
+    run_to_end(&[&arguments(config, range[0]), &range[1..]].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fills_range_from_whichever_provider_has_it() {
+    let tree = Tree::new(31_337);
+    let heads: Vec<_> = (0..30)
+        .map(|salt| tree.mine(&Contents::transfers(1, salt)))
+        .collect();
+    let [low, high] = [
+        FaultyNode::of_tree(&tree).await.unwrap(),
+        FaultyNode::of_tree(&tree).await.unwrap(),
+    ];
+    low.pin(Some(heads[9].hash));
+    let dir = Temporary::new("backfill");
+    let config = of_nodes(&dir, &[&low, &high]).await;
+
+    // The preferred node ends at block 10.
+    let (code, said, error) = filled(&config, &["5", "--to", "25"]).await;
+    assert_eq!(code, 0, "{said} {error}");
+    let whole = "is indexed from block 5 to 25, verified through 25";
+    assert!(said.contains(whole), "{said}");
+
+    // As much as there is, and what is missing.
+    let (code, said, error) = filled(&config, &["0", "--to", "50"]).await;
+    assert_eq!(code, 1, "{said} {error}");
+    assert!(said.contains("is indexed from block 0 to 30"), "{said}");
+    for part in [
+        "missing blocks: 31 to 50",
+        "a ends at block 10",
+        "b ends at block 30",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+
+    for salt in 30..50 {
+        tree.mine(&Contents::transfers(1, salt));
+    }
+    let (code, said, error) = filled(&config, &["0", "--to", "50"]).await;
+    assert_eq!(code, 0, "{said} {error}");
+    assert!(said.contains("is indexed from block 0 to 50"), "{said}");
+    tree.mine(&Contents::empty(7));
+    // Without a last block it is the highest that any provider has.
+    let (code, said, error) = filled(&config, &["0"]).await;
+    assert_eq!(code, 0, "{said} {error}");
+    assert!(said.contains("is indexed from block 0 to 51"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fails_when_range_lies_above_every_head() {
+    let tree = Tree::new(31_337);
+    for salt in 0..5 {
+        tree.mine(&Contents::transfers(1, salt));
+    }
+    let [truthful, boasting] = [
+        FaultyNode::of_tree(&tree).await.unwrap(),
+        FaultyNode::of_tree(&tree).await.unwrap(),
+    ];
+    // Its head is a number without a block.
+    let lie = Kind::Alter {
+        at: "/number".to_owned(),
+        to: serde_json::json!("0x270f"),
+    };
+    boasting.add(Fault::of("eth_getBlockByNumber", lie));
+    let dir = Temporary::new("backfill");
+    let config = of_nodes(&dir, &[&truthful, &boasting]).await;
+    for (range, missing) in [
+        (&["100", "--to", "120"][..], "missing blocks: 100 to 120"),
+        (&["6", "--to", "6"], "missing blocks: 6;"),
+        (&["100"], "missing blocks: 100 and above"),
+    ] {
+        let (code, said, error) = filled(&config, range).await;
+        assert_eq!(code, 1, "{said} {error}");
+        assert!(said.contains("nothing is indexed yet"), "{said}");
+        assert!(error.contains(missing), "{missing}: {error}");
+        assert!(error.contains("a ends at block 5"), "{error}");
+        assert!(
+            error.contains("block 9999, which it calls its head"),
+            "{error}"
+        );
+    }
+    let (code, said, error) = filled(&config, &["0", "--to", "5"]).await;
+    assert_eq!(code, 0, "{said} {error}");
+    assert!(said.contains("is indexed from block 0 to 5"), "{said}");
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ingest::ChainContext,
     model::BlockRef,
-    source::chain::{ChainConfig, Direction, NodeError, Providers, Tag, Work},
+    source::chain::{ChainConfig, Direction, Height, NodeError, Providers, Work},
     store::{StoreError, chain as stored},
 };
 
@@ -38,6 +38,14 @@ pub struct Goal {
     pub blocks: u64,
 }
 
+/// What a backfill left behind.
+#[derive(Debug)]
+pub struct Filled {
+    pub state: stored::ChainState,
+    /// How high each provider that serves history was when the work ended.
+    pub heights: Vec<Height>,
+}
+
 /// Fills a range of one chain.
 pub struct Backfill {
     parts: Parts,
@@ -46,7 +54,8 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// Prepares to fill from block `from` to block `to`, or to the node's head. Nothing is asked or written yet.
+    /// Prepares to fill from block `from` to block `to`, or to the highest block that a provider has. Nothing is
+    /// asked or written yet.
     pub fn new(
         config: ChainConfig,
         context: ChainContext,
@@ -69,8 +78,9 @@ impl Backfill {
         self.parts.progress.clone()
     }
 
-    /// Fills the range, or as much as `stop` allows; a commit that began is finished. `known` is told the goal once
-    /// it is known. Returns what is stored then.
+    /// Fills the range as far as any provider has it, or as much as `stop` allows; a commit that began is finished.
+    /// Calls `known` with the goal once it is known. Whether the whole range is stored then is for the caller to see
+    /// in the state that is returned.
     ///
     /// Fails at once with [`StoreError::Locked`] when another process writes the chain, and after two minutes without
     /// progress with what stood in the way.
@@ -78,13 +88,13 @@ impl Backfill {
         &self,
         stop: &CancellationToken,
         mut known: impl FnMut(Goal),
-    ) -> Result<stored::ChainState, IngestError> {
+    ) -> Result<Filled, IngestError> {
         let parts = &self.parts;
         let mut outage = Outage::none(parts.config.chain_id);
         let (mut stuck_since, mut stored_blocks) = (Instant::now(), 0);
         loop {
             let error = match self.once(stop, &mut known).await {
-                Ok(state) => return Ok(state),
+                Ok(filled) => return Ok(filled),
                 Err(error) => error,
             };
             let now = parts.progress.now().blocks;
@@ -109,40 +119,44 @@ impl Backfill {
         &self,
         stop: &CancellationToken,
         known: &mut impl FnMut(Goal),
-    ) -> Result<stored::ChainState, IngestError> {
+    ) -> Result<Filled, IngestError> {
         let parts = &self.parts;
         let chain_id = parts.config.chain_id;
         let mut session = Session::open_anywhere(parts, stop).await?;
-        let filled = self.fill(&mut session, known).await;
-        let stands = match filled {
+        let filled = match self.fill(&mut session, known).await {
             // Not on the writer's connection: building indexes may have been broken off on it.
-            Ok(()) => {
-                parts
-                    .within(PATIENCE, async {
-                        let mut connection = parts.store.pool().acquire().await?;
-                        stored::state(&mut connection, chain_id).await
-                    })
-                    .await
+            Ok(heights) => {
+                let state = parts.within(PATIENCE, async {
+                    let mut connection = parts.store.pool().acquire().await?;
+                    stored::state(&mut connection, chain_id).await
+                });
+                state.await.map(|state| (state, heights))
             }
             Err(error) => Err(error),
         };
         session.release().await?;
-        stands?.ok_or_else(|| {
+        let (state, heights) = filled?;
+        let state = state.ok_or_else(|| {
             IngestError::Store(StoreError::Conflict(format!(
                 "chain {chain_id} vanished from the database"
             )))
-        })
+        })?;
+        Ok(Filled { state, heights })
     }
 
+    /// Returns how high the providers are.
     async fn fill(
         &self,
         session: &mut Session<'_>,
         known: &mut impl FnMut(Goal),
-    ) -> Result<(), IngestError> {
+    ) -> Result<Vec<Height>, IngestError> {
         let parts = &self.parts;
-        let head = parts.node.tagged(Tag::Latest).await;
-        let head = head.map_err(|error| parts.node_failed(error))?;
-        let node_head = head.map_or(0, |head| head.number);
+        let heights = parts.node.heights().await;
+        let heights = heights.map_err(|error| parts.node_failed(error))?;
+        let heads = heights
+            .iter()
+            .filter_map(|height| height.head.as_ref().ok());
+        let node_head = heads.copied().max().unwrap_or(0);
         let to = self.to.unwrap_or(node_head).min(node_head);
         let below = session
             .head
@@ -179,10 +193,10 @@ impl Backfill {
             }
         }
         session.end_load().await?;
-        if session.stop.is_cancelled() {
-            return Ok(());
+        if !session.stop.is_cancelled() {
+            session.decode_contracts().await?;
         }
-        session.decode_contracts().await
+        Ok(heights)
     }
 }
 

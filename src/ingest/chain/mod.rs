@@ -26,7 +26,7 @@ mod token;
 mod watched;
 mod witness;
 
-pub use backfill::{Backfill, Goal};
+pub use backfill::{Backfill, Filled, Goal};
 pub use error::{IngestError, ReorgLimit};
 pub(super) use outage::Outage;
 pub use progress::{Bottleneck, Progress, Rates};

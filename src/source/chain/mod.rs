@@ -37,7 +37,7 @@ pub use fetch::Wanted;
 pub use head::{HeadFollower, NodeView};
 pub use history::{Direction, History, Hold, Segment};
 pub use lookup::SeenTransaction;
-pub use providers::{ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
+pub use providers::{Height, ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
 pub use rpc::{Link, Node, Tag};
 pub use token::TokenMetadata;
 pub use verify::{CHECKS, CheckError, verify};

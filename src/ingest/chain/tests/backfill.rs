@@ -54,7 +54,8 @@ async fn filled(
     to: Option<u64>,
 ) -> Result<ChainState, IngestError> {
     let backfill = backfill(stage, config, from, to);
-    backfill.run(&CancellationToken::new(), |_| {}).await
+    let filled = backfill.run(&CancellationToken::new(), |_| {}).await?;
+    Ok(filled.state)
 }
 
 /// One that can be killed.
@@ -64,7 +65,10 @@ fn started(
     from: u64,
 ) -> JoinHandle<Result<ChainState, IngestError>> {
     let backfill = backfill(stage, config, from, None);
-    tokio::spawn(async move { backfill.run(&CancellationToken::new(), |_| {}).await })
+    tokio::spawn(async move {
+        let filled = backfill.run(&CancellationToken::new(), |_| {}).await?;
+        Ok(filled.state)
+    })
 }
 
 /// As by SIGKILL: what is not committed is gone, and the lock with the connection.
@@ -367,7 +371,7 @@ async fn a_stop_ends_after_the_running_commit_without_an_error() {
     })
     .await;
     stop.cancel();
-    let state = running.await.unwrap().unwrap();
+    let state = running.await.unwrap().unwrap().state;
     assert!(state.head.unwrap().number < 80);
     assert!(progress.now().rows > progress.now().blocks);
     stage.assert_equals_node().await;

@@ -10,6 +10,7 @@ mod active;
 mod attempt;
 mod config;
 mod health;
+mod heights;
 mod provider;
 mod telemetry;
 
@@ -18,6 +19,7 @@ mod tests;
 
 pub use config::{ProviderConfig, Role};
 pub use health::ProviderState;
+pub use heights::Height;
 pub use provider::ProviderStatus;
 pub(super) use telemetry::request_took;
 
