@@ -119,8 +119,8 @@ pub(super) struct CandlesQuery {
     /// How long a candle is.
     #[param(schema_with = interval_schema, required = false)]
     interval: Option<Interval>,
-    /// From the candle that holds this time: ms since the Unix epoch, or RFC 3339. `limit` candles before `to` when
-    /// left out.
+    /// From the candle that holds this time: ms since the Unix epoch, or RFC 3339. When left out, the newest `limit`
+    /// candles before `to`, however long ago they are.
     #[param(example = "2026-01-31T12:00:00Z")]
     from: Option<String>,
     /// Up to this time; the candle that holds it is included, unless it is that candle's begin. Now when left out.
@@ -162,21 +162,24 @@ pub(super) async fn list_candles(
         "candles/{token}/{interval}/{:?}/{:?}",
         query.from, query.to
     ));
-    // The cursor keeps the end, which is "now" of the first page when the client gave none.
+    prices::tracked(&state, &token).await?;
+    // The cursor keeps the end, which the first page found when the client gave none.
     let (from, to) = match list.position(query.cursor.as_deref())? {
         // What makes the checksum is no secret: a forged one may say anything.
         Some([from, to]) if is_range(from, to, length) => (from, to),
         Some(_) => return Err(page::foreign_cursor()),
         None => {
             let to = to + (length - to.rem_euclid(length)) % length;
-            let from = match query.from {
-                Some(_) => interval.start_of(from),
-                None => (to - length * i64::from(limit)).max(0),
-            };
-            (from, to)
+            match query.from {
+                Some(_) => (interval.start_of(from), to),
+                None => {
+                    // After a quiet while the newest candles are not those of the last intervals.
+                    let to = state.store.candles_end(&token, interval, to).await?;
+                    ((to - length * i64::from(limit)).max(0), to)
+                }
+            }
         }
     };
-    prices::tracked(&state, &token).await?;
     let found = state
         .store
         .read_candles(&token, interval, (from, to), limit)

@@ -173,13 +173,14 @@ pub(super) struct FeedStatus {
     /// What logs call it, and metrics in their label `feed`; null on a chain.
     #[schema(required, examples("http@api.example.org"))]
     name: Option<String>,
-    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it;
+    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it; `limited`:
+    /// connected, and the venue says that it does not trade as usual, or soon will not, in the words of `reason`;
     /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
     /// contract has not said yet what is needed, `live` that its logs are read, and `refused` that its contract and its
     /// configuration do not agree.
     #[schema(examples("live"))]
     state: String,
-    /// What ended the last connection, or why it is refused; for people.
+    /// What ended the last connection, what the venue says of itself, or why it is refused; for people.
     #[schema(required)]
     reason: Option<String>,
     /// In ms since the Unix epoch.
@@ -198,11 +199,13 @@ impl FeedStatus {
 }
 
 /// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue says nothing;
+/// `limited`: its newest tick can be used, and its venue says that it does not trade as usual, such as in maintenance;
 /// `refused`: its venue does not serve it, or its contract does not agree with its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Health {
     Ok,
+    Limited,
     Stale,
     Silent,
     Refused,
@@ -317,6 +320,7 @@ impl SourceStatus {
             (Some("refused"), _) => Health::Refused,
             (Some("silent"), _) | (_, None) => Health::Silent,
             (_, Some(true)) => Health::Stale,
+            (Some("limited"), _) => Health::Limited,
             (_, Some(false)) => Health::Ok,
         };
         let (price, at) = row.last.unzip();

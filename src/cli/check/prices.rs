@@ -31,6 +31,10 @@ fn tell(report: &mut Report, (token, source): &SourceKey, probed: &Probed) {
     let what = format!("price {token} from {source}");
     match &probed.state {
         FeedState::Live => report.line(&what, Ok::<_, String>(live(probed))),
+        FeedState::Limited { reason } => {
+            let told = probed.tick.as_ref().map(|_| format!("{}; ", live(probed)));
+            report.warn(&what, &format!("{}{reason}", told.unwrap_or_default()));
+        }
         FeedState::Silent => report.warn(
             &what,
             "connected, but nothing was said of it; is it what the venue calls it?",

@@ -26,7 +26,11 @@ impl Speaks {
     /// A symbol as the venue's messages write it, of a stream that was asked for.
     pub fn symbol_of(self, stream: &str) -> String {
         let symbol = stream.split('@').next().unwrap_or_default();
-        symbol.to_ascii_uppercase()
+        match self {
+            Self::Binance | Self::Coinbase => symbol.to_uppercase(),
+            // Its symbols are case-sensitive.
+            Self::Kraken => symbol.to_owned(),
+        }
     }
 
     /// Said when a connection opens.

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::publish::{Said, Verdict, heartbeat_at, verdict};
 use crate::{
-    model::{Price, Tick, Token},
+    model::{Price, PriceStatus, Tick, Token},
     source::price::{
         AggregateRules, PriceConfig, PublishRules, QuotePaths, SourceTick, TokenConfig, UsdRate,
         UsdRates, aggregate, usd_rate,
@@ -255,6 +255,43 @@ impl Board {
         now != before.as_ref().map(value)
     }
 
+    /// The price that a token's newest ticks make however old they are, converted by rates of any age.
+    fn first_stale(&self, place: usize, now_ms: i64) -> Option<Price> {
+        let of_any_age = |entry: &Entry, used: fn(&Source) -> bool| {
+            let sources = entry.sources.iter().filter(|source| used(source));
+            let ticks = sources.filter_map(|source| source.latest.clone());
+            ticks.collect::<Vec<Tick>>()
+        };
+        fn ever(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
+            let ticks = ticks.iter().map(|tick| SourceTick {
+                tick,
+                max_age_ms: u64::MAX,
+            });
+            ticks.collect()
+        }
+        let mut rates = UsdRates::new();
+        for at in &self.rated {
+            let entry = &self.entries[*at];
+            let ticks = of_any_age(entry, |source| source.nearer);
+            let rate = usd_rate(&entry.token, &ever(&ticks), &rates, &entry.rules, now_ms);
+            rates.extend(rate.map(|rate| (entry.name.clone(), rate)));
+        }
+        let entry = &self.entries[place];
+        let ticks = of_any_age(entry, |_| true);
+        let price = aggregate(
+            &entry.token,
+            &ever(&ticks),
+            &rates,
+            &entry.rules,
+            None,
+            now_ms,
+        )?;
+        Some(Price {
+            status: PriceStatus::Stale,
+            ..price
+        })
+    }
+
     /// Computes a token's price; returned when it is to be announced.
     fn price(&mut self, place: usize, now_ms: i64) -> Option<Price> {
         let entry = &mut self.entries[place];
@@ -268,7 +305,13 @@ impl Board {
             &entry.rules,
             last,
             now_ms,
-        )?;
+        );
+        let price = match (price, last) {
+            // Nothing was fresh since the first tick came: an old price is better known than none, when it says so.
+            (None, None) => self.first_stale(place, now_ms)?,
+            (price, _) => price?,
+        };
+        let entry = &mut self.entries[place];
         let Some(said) = &mut entry.said else {
             return Some(price);
         };

@@ -316,3 +316,28 @@ fn a_reload_takes_back_what_the_store_no_longer_has() {
     board.replace_chain_ticks(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
     assert_eq!(announce(&mut board, NOW), [said("BTC", "60000")]);
 }
+
+#[test]
+fn a_first_tick_that_is_old_makes_a_stale_price() {
+    let mut board = board();
+    let later = NOW + 3_600_000;
+    let btc = tick("BTC", "feed", "USD", "60000", (1, 0));
+    let affected = board.take(&[btc]);
+    let news = board.evaluate(affected, later);
+    assert_eq!(news[0].status, PriceStatus::Stale);
+    assert_eq!(news[0].observed_at, NOW + 1_000);
+    assert_eq!(commit(&mut board, news, later), [said("BTC", "60000")]);
+    // Converted by an old rate it is no less stale; and said once.
+    let pool = tick("ETH", "pool", "BTC", "0.05", (3_600, 0));
+    let affected = board.take(&[pool]);
+    let news = board.evaluate(affected, later);
+    assert_eq!(news[0].status, PriceStatus::Stale);
+    assert_eq!(commit(&mut board, news, later), [said("ETH", "3000")]);
+    assert!(announce(&mut board, later).is_empty());
+    // A fresh one takes its place.
+    let btc = tick("BTC", "feed", "USD", "61000", (3_600, 1));
+    let affected = board.take(&[btc]);
+    let news = board.evaluate(affected, later);
+    let statuses: Vec<_> = news.iter().map(|price| price.status).collect();
+    assert_eq!(statuses, [PriceStatus::Ok, PriceStatus::Ok]);
+}

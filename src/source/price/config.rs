@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::{
     BinanceConfig, ExchangeConfig, HttpConfig, ListingConfig, PoolConfig, PoolPrice, PythConfig,
+    Unit,
 };
 use crate::model::{Address, ChainId, Token, USD};
 
@@ -82,6 +83,8 @@ pub struct SourceConfig {
     pub name: Option<String>,
     /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
     pub max_age_ms: u64,
+    /// `scale` and `invert`: how what is told becomes the price of one token.
+    pub unit: Unit,
     pub kind: SourceKind,
 }
 

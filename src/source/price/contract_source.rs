@@ -7,7 +7,8 @@ use bigdecimal::BigDecimal;
 use parking_lot::Mutex;
 
 use super::{
-    LogView, Silence, TickError, TickFault, chainlink,
+    LogView, Silence, TickError, TickFault, Unit, chainlink,
+    decimal::is_price,
     seldom::Seldom,
     standing::{Reader, Spec, Standing},
     uniswap_v2, uniswap_v3,
@@ -34,6 +35,8 @@ pub(super) struct Source {
     pub quote: Arc<str>,
     pub chain_id: ChainId,
     pub spec: Spec,
+    /// What one price that the contract tells is of.
+    pub unit: Unit,
     /// Lines of faults by their kind: whoever trades in a pool makes logs, and some give no price.
     pub logged: Mutex<Seldom>,
 }
@@ -44,7 +47,7 @@ impl Source {
         reader: &Reader,
         log: &LogView<'_>,
     ) -> Result<Observation, TickFault> {
-        match (reader, &self.spec) {
+        let told = match (reader, &self.spec) {
             (Reader::Feed { decimals }, spec) => {
                 chainlink::observe(log, *decimals, spec.heartbeat_ms())
             }
@@ -52,7 +55,18 @@ impl Source {
                 uniswap_v3::observe(log, *shape, spec.minimum())
             }
             (Reader::Pool(shape), spec) => uniswap_v2::observe(log, *shape, spec.minimum()),
+        };
+        self.in_units(told?)
+    }
+
+    /// What a contract told, as the price of one token.
+    pub(super) fn in_units(&self, told: Observation) -> Result<Observation, TickFault> {
+        let applied = self.unit.apply(&told.price, None);
+        let (price, _) = applied.map_err(|_| TickFault::OutOfBounds)?;
+        if !is_price(&price) {
+            return Err(TickFault::OutOfBounds);
         }
+        Ok(Observation { price, ..told })
     }
 
     pub(super) fn tick(&self, reader: &Reader, log: &LogView<'_>) -> Result<Tick, TickError> {

@@ -68,6 +68,14 @@ pub fn quotient(numerator: &BigInt, denominator: &BigInt, shift: i64) -> Option<
     Some(rounded(&exact_enough).normalized())
 }
 
+/// `numerator / denominator` of two numbers, the one zero or above and the other above zero, rounded; `None` when the
+/// denominator is zero.
+pub fn ratio(numerator: &BigDecimal, denominator: &BigDecimal) -> Option<BigDecimal> {
+    let (numerator, of_numerator) = numerator.as_bigint_and_exponent();
+    let (denominator, of_denominator) = denominator.as_bigint_and_exponent();
+    quotient(&numerator, &denominator, of_denominator - of_numerator)
+}
+
 /// Half of a value, exactly.
 pub fn half(value: BigDecimal) -> BigDecimal {
     value * BigDecimal::new(BigInt::from(5), 1)

@@ -8,13 +8,13 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{SourceConfig, SourceKind, TokenConfig};
+use super::{SourceConfig, SourceKind, TokenConfig, Unit};
 use crate::model::Token;
 
 /// Every kind that [`SourceKind::read`] knows, for people who wrote another.
 const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken";
 /// What every source has beside the keys of its kind.
-const COMMON: &str = "`kind`, `token`, `name`, `max_age_ms`";
+const COMMON: &str = "`kind`, `token`, `name`, `max_age_ms`, `scale`, `invert`";
 /// Keys whose values may be secrets, or hold one: they are not repeated.
 const HIDDEN: [&str; 3] = ["url", "key", "headers"];
 /// Keys whose values are addresses.
@@ -124,11 +124,16 @@ fn source(mut table: Table) -> Result<SourceConfig, Wrong> {
     let token = need(&mut table, "token")?;
     let name = take(&mut table, "name")?;
     let max_age_ms = take(&mut table, "max_age_ms")?;
+    let unit = Unit {
+        scale: take(&mut table, "scale")?,
+        invert: take(&mut table, "invert")?.unwrap_or_default(),
+    };
     let kind = SourceKind::read(&kind, table)?;
     Ok(SourceConfig {
         token,
         name,
         max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
+        unit,
         kind,
     })
 }

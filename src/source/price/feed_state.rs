@@ -16,6 +16,8 @@ pub enum FeedState {
     /// Connected, but nothing was said about this source since. Some venues answer in this way to a symbol that they
     /// do not know.
     Silent,
+    /// Connected, and the venue says that it does not trade as usual, or soon will not; in its words.
+    Limited { reason: Arc<str> },
     /// The venue does not serve this source, and says why.
     Refused { reason: Arc<str> },
 }
@@ -27,6 +29,7 @@ impl FeedState {
             Self::Connecting { .. } => "connecting",
             Self::Live => "live",
             Self::Silent => "silent",
+            Self::Limited { .. } => "limited",
             Self::Refused { .. } => "refused",
         }
     }
@@ -35,7 +38,7 @@ impl FeedState {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Connecting { reason } => reason.as_deref(),
-            Self::Refused { reason } => Some(reason),
+            Self::Limited { reason } | Self::Refused { reason } => Some(reason),
             Self::Live | Self::Silent => None,
         }
     }

@@ -36,6 +36,7 @@ mod tick_queue;
 mod twap;
 mod uniswap_v2;
 mod uniswap_v3;
+mod unit;
 mod validate;
 mod web;
 
@@ -68,4 +69,5 @@ pub use silence::Silence;
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use twap::PriceWindow;
+pub use unit::{Scale, Unit};
 pub use validate::{PriceConfigError, SourcePlace};

@@ -110,6 +110,7 @@ impl OnChainSources {
                 quote: source.kind.quote().into(),
                 chain_id,
                 spec,
+                unit: source.unit.clone(),
                 logged: Mutex::default(),
             });
         }
@@ -207,7 +208,9 @@ impl OnChainSources {
         let origin = end_of(source.chain_id, first.block);
         let heartbeat_ms = source.spec.heartbeat_ms();
         Some(
-            match chainlink::price(first.round, decimals, heartbeat_ms, block_timestamp) {
+            match chainlink::price(first.round, decimals, heartbeat_ms, block_timestamp)
+                .and_then(|told| source.in_units(told))
+            {
                 Ok(observed) => Ok(source.accept(observed, origin)),
                 Err(fault) => Err(source.refuse(fault, origin)),
             },

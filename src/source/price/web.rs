@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
+use chrono::{DateTime, NaiveDateTime, Utc};
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
 
 use super::exchange::{Ended, words};
 use crate::model::Secret;
@@ -84,11 +88,7 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
     if status.is_success() {
         return Ok(response);
     }
-    let after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after(value, Utc::now()));
+    let after = away(response.headers());
     let ended = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Ended::Rejected(format!("HTTP {status}; is the key right?"))
@@ -96,6 +96,12 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
         status => unserved(status),
     };
     Err(Failed { ended, after })
+}
+
+/// How long an answer asks us to stay away, when it does.
+pub(super) fn away(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    retry_after(value, Utc::now())
 }
 
 /// What a status means that is not the one hoped for: a refusal, where asking the same again is of no use before
@@ -108,6 +114,10 @@ pub(super) fn unserved(status: StatusCode) -> Ended {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             Ended::Answered(format!("HTTP {status}"))
         }
+        // So Binance answers who went on after 429.
+        StatusCode::IM_A_TEAPOT => Ended::Answered(format!(
+            "HTTP {status}: it has shut this address out for a while"
+        )),
         status if status.is_client_error() => Ended::Rejected(format!("HTTP {status}")),
         status => Ended::Answered(format!("HTTP {status}")),
     }
@@ -121,9 +131,18 @@ fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(LONGEST_AWAY));
     }
-    let date = DateTime::parse_from_rfc2822(value).ok()?;
-    let wait = date.with_timezone(&Utc).signed_duration_since(now);
+    let wait = date(value)?.signed_duration_since(now);
     Some(wait.to_std().unwrap_or(Duration::ZERO).min(LONGEST_AWAY))
+}
+
+/// An HTTP-date of RFC 9110 (section 5.6.7), in the form of today and in the two of before, which are to be read too.
+fn date(value: &str) -> Option<DateTime<Utc>> {
+    if let Ok(date) = DateTime::parse_from_rfc2822(value) {
+        return Some(date.with_timezone(&Utc));
+    }
+    let mut forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].into_iter();
+    let date = forms.find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())?;
+    Some(date.and_utc())
 }
 
 #[cfg(test)]
@@ -138,6 +157,12 @@ mod tests {
         assert_eq!(after(" 0 "), Some(Duration::ZERO));
         let date = "Wed, 21 Oct 2015 07:28:00 GMT";
         assert_eq!(after(date), Some(Duration::from_secs(60)));
+        for old in [
+            "Wednesday, 21-Oct-15 07:28:00 GMT",
+            "Wed Oct 21 07:28:00 2015",
+        ] {
+            assert_eq!(after(old), Some(Duration::from_secs(60)), "{old}");
+        }
         let past = "Wed, 21 Oct 2015 07:26:00 GMT";
         assert_eq!(after(past), Some(Duration::ZERO));
         for much in ["99999", "99999999999999999999999"] {

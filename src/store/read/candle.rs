@@ -1,6 +1,7 @@
 //! Candles in order of time, without gaps.
 
 use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -84,6 +85,25 @@ impl Store {
         let next = candles.get(most).map(|candle| candle.start);
         candles.truncate(most);
         Ok(Candles { candles, next })
+    }
+
+    /// Where the newest candles before `to` end, at `to` at the latest: behind a token's newest candle there are none, and
+    /// before one that comes later the gap up to `to` is filled. `to` must be a multiple of the interval; all in ms.
+    pub async fn candles_end(
+        &self,
+        token: &Token,
+        interval: CandleInterval,
+        to: i64,
+    ) -> Result<i64, StoreError> {
+        let newest: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "SELECT start FROM candles WHERE token = $1 AND seconds = $2 ORDER BY start DESC LIMIT 1",
+        )
+        .bind(token.as_str())
+        .bind(interval.seconds())
+        .fetch_optional(&self.pool)
+        .await?;
+        let end = newest.map(|start| start.timestamp_millis().saturating_add(interval.millis()));
+        Ok(end.map_or(to, |end| end.min(to)))
     }
 
     /// The candle that the minutes of an interval make; at most 1,440 rows.

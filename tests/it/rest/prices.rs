@@ -278,11 +278,8 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
     assert_eq!(starts(&hours), [(0, false)]);
     assert_eq!(hours[0]["count"], 6);
     let now = api.get("/api/v1/prices/ETH/candles").await;
-    assert_eq!(
-        now["data"],
-        serde_json::json!([]),
-        "by default the newest minutes"
-    );
+    let newest = starts(now["data"].as_array().unwrap());
+    assert_eq!(newest, whole, "by default the newest, however old");
     let bad = api
         .refused("/api/v1/prices/ETH/candles?interval=2m", 400, "BAD_REQUEST")
         .await;
@@ -290,6 +287,48 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
         bad["detail"].as_str().unwrap().contains("interval"),
         "{bad}"
     );
+}
+
+#[tokio::test]
+async fn the_newest_candles_come_after_a_quiet_while() {
+    let api = Api::start().await;
+    api.tokens().await;
+    for (interval, length) in [
+        ("1m", 60),
+        ("5m", 300),
+        ("15m", 900),
+        ("1h", 3_600),
+        ("4h", 14_400),
+        ("1d", 86_400),
+    ] {
+        // Of noon's day; one is missing before the last.
+        let begin = -((NOON / 1_000) % length);
+        for at in [0, 1, 3] {
+            api.candle(length, begin + at * length, "5, 6, 4, 5", 4)
+                .await;
+        }
+        let start = |at: i64, synthetic: bool| (begin + at * length, synthetic);
+        let newest = async |more: &str| {
+            let path = format!("/api/v1/prices/ETH/candles?interval={interval}&limit=2{more}");
+            let page = api.get(&path).await;
+            assert!(page["next"].is_null(), "{path}: {page}");
+            starts(page["data"].as_array().unwrap())
+        };
+        let moment = |at: i64| NOON + (begin + at * length) * 1_000;
+        let last = [start(2, true), start(3, false)];
+        assert_eq!(newest("").await, last, "{interval}");
+        assert_eq!(newest(&format!("&to={}", moment(900))).await, last);
+        assert_eq!(newest(&format!("&to={}", moment(4))).await, last);
+        // In a gap that is filled the newest before `to` are those of the gap.
+        let gap = [start(1, false), start(2, true)];
+        assert_eq!(newest(&format!("&to={}", moment(3))).await, gap);
+        assert!(newest(&format!("&to={}", moment(-1))).await.is_empty());
+        // A range that is named is that range.
+        let behind = format!("&from={}&to={}", moment(4), moment(9));
+        assert!(newest(&behind).await.is_empty());
+        let within = format!("&from={}&to={}", moment(1), moment(3));
+        assert_eq!(newest(&within).await, gap);
+    }
 }
 
 #[tokio::test]

@@ -23,9 +23,10 @@ const TRADE: &str = "@trade";
 const SHUTDOWN: &str = "serverShutdown";
 
 impl Binance {
-    /// The name of a stream; the venue wants symbols in lower case there.
+    /// The name of a stream; the venue wants symbols in lower case there, in whatever script they are. It goes into a
+    /// message, where it needs no percent-encoding.
     pub(super) fn stream(symbol: &str, stream: BinanceStream) -> String {
-        let symbol = symbol.to_ascii_lowercase();
+        let symbol = symbol.to_lowercase();
         match stream {
             BinanceStream::BookTicker => symbol + BOOK_TICKER,
             BinanceStream::Trade => symbol + TRADE,
@@ -199,7 +200,7 @@ fn payload<'a, T: Deserialize<'a>>(data: &'a RawValue) -> Result<T, PriceFault> 
 /// The payload names its symbol again, in upper case: it must be the stream's.
 fn same_symbol(stream: &str, kind: &str, symbol: &str) -> Result<(), PriceFault> {
     match stream.strip_suffix(kind) {
-        Some(of) if of.eq_ignore_ascii_case(symbol) => Ok(()),
+        Some(of) if of.eq_ignore_ascii_case(symbol) || of == symbol.to_lowercase() => Ok(()),
         _ => Err(PriceFault::UnknownSymbol(symbol.to_owned())),
     }
 }

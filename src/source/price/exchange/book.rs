@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use ::metrics::Counter;
+use bigdecimal::BigDecimal;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
@@ -18,6 +19,7 @@ use super::{
     connection::{Ended, words},
     group::{Reader, Streams},
     metrics::FeedMetrics,
+    number::has_size,
 };
 use crate::model::Tick;
 
@@ -33,6 +35,8 @@ pub(in super::super) struct Book {
     by_name: FxHashMap<Box<str>, usize>,
     /// Lines of faults by their kind, and of others.
     logged: Seldom,
+    /// Why the venue does not trade as usual, in its words, while that is so.
+    limited: Option<Arc<str>>,
     /// The notice that was logged last, and when the venue last said it.
     notice: Option<(String, Instant)>,
     pub(in super::super) metrics: FeedMetrics,
@@ -41,8 +45,11 @@ pub(in super::super) struct Book {
 struct Stream {
     name: Box<str>,
     readers: Vec<(Reader, Counter)>,
+    /// Whether the venue has another name for it, which is in `by_name` too.
+    renamed: bool,
     /// Event time of the newest tick, on whichever connection, in ms.
     newest: i64,
+    /// How it stands, whatever the venue says of itself.
     state: FeedState,
     /// Which kind of trouble leaves a document without its price, where `state` tells of that.
     lack: Option<&'static str>,
@@ -89,6 +96,7 @@ impl Book {
                         (reader, counter)
                     })
                     .collect(),
+                renamed: false,
                 newest: i64::MIN,
                 state: FeedState::Live,
                 lack: None,
@@ -104,6 +112,7 @@ impl Book {
             sink,
             streams,
             logged: Seldom::default(),
+            limited: None,
             notice: None,
             metrics: FeedMetrics::new(feed),
         };
@@ -125,6 +134,28 @@ impl Book {
     /// Where a stream stands, when it was asked for.
     pub(in super::super) fn find(&self, stream: &str) -> Option<usize> {
         self.by_name.get(stream).copied()
+    }
+
+    /// The same, where the venue may write it in another case than it was asked for.
+    pub(in super::super) fn find_in_any_case(&self, stream: &str) -> Option<usize> {
+        self.find(stream).or_else(|| {
+            let mut same = (0..self.streams.len())
+                .filter(|at| self.streams[*at].name.eq_ignore_ascii_case(stream));
+            // Of two that differ in their case alone either could be meant.
+            same.next().filter(|_| same.next().is_none())
+        })
+    }
+
+    /// The venue said that it tells a stream that was asked for under this name.
+    pub(in super::super) fn named(&mut self, stream: &str) {
+        if self.find(stream).is_some() {
+            return;
+        }
+        if let Some(at) = self.find_in_any_case(stream)
+            && !std::mem::replace(&mut self.streams[at].renamed, true)
+        {
+            self.by_name.insert(stream.into(), at);
+        }
     }
 
     /// A price that was heard: a tick for each reader, or a refusal.
@@ -157,18 +188,31 @@ impl Book {
         heard.order = quote.order;
         heard.ticked = true;
         stream.newest = observed_at;
+        let mut unusable = None;
         for (reader, counter) in &stream.readers {
+            let told = in_units(reader, &quote.price, quote.confidence.as_ref());
+            let (price, confidence) = match told {
+                Ok(told) => told,
+                Err(fault) => {
+                    unusable = Some(fault);
+                    continue;
+                }
+            };
             counter.increment(1);
             self.sink.send(Tick {
                 token: reader.token.clone(),
                 source: reader.source.clone(),
                 quote: reader.quote.clone(),
-                price: quote.price.clone(),
-                confidence: quote.confidence.clone(),
+                price,
+                confidence,
                 observed_at,
                 origin: None,
             });
         }
+        if let Some(fault) = unusable {
+            self.refuse(&quote.stream, &fault);
+        }
+        let stream = &mut self.streams[at];
         // As seldom as the line that there is none, which each of these follows.
         if stream.logged_lack.take().is_some() {
             let sources = stream.sources();
@@ -195,10 +239,11 @@ impl Book {
         }
     }
 
-    /// What the venue says of itself, for people: logged when it is another than the last one, or was not said for a
-    /// while, and seldom in any case.
+    /// The venue says that it does not trade as usual, in words for people: every source of it stands so. Logged when it
+    /// is another notice than the last one, or was not said for a while, and seldom in any case.
     pub(in super::super) fn notice(&mut self, notice: &str) {
         let (notice, now) = (words(notice), Instant::now());
+        self.limit(Some(notice.as_str().into()));
         if let Some((last, said)) = &mut self.notice
             && *last == notice
             && now.duration_since(std::mem::replace(said, now)) < LOG_EVERY
@@ -208,6 +253,27 @@ impl Book {
         if self.logged.due("notice") {
             tracing::info!(feed = %self.feed, %notice, "a venue says");
             self.notice = Some((notice, now));
+        }
+    }
+
+    /// The venue says that it trades as usual.
+    pub(in super::super) fn usual(&mut self) {
+        if self.limited.is_some() {
+            self.limit(None);
+            if self.logged.due("usual") {
+                tracing::info!(feed = %self.feed, "a venue trades as usual");
+            }
+        }
+    }
+
+    fn limit(&mut self, limited: Option<Arc<str>>) {
+        if self.limited == limited {
+            return;
+        }
+        self.metrics.limited(limited.is_some());
+        self.limited = limited;
+        for at in 0..self.streams.len() {
+            self.show(at);
         }
     }
 
@@ -275,6 +341,8 @@ impl Book {
     /// The only connection ended, or could not be made.
     pub(in super::super) fn lost(&mut self, ended: &Ended) {
         self.metrics.connected(false);
+        // The next connection begins with how the venue is then.
+        self.limit(None);
         let reason: Arc<str> = ended.to_string().into();
         self.tell_all(&match ended {
             Ended::Rejected(_) => FeedState::Refused { reason },
@@ -292,11 +360,46 @@ impl Book {
 
     fn tell(&mut self, at: usize, state: FeedState) {
         let stream = &mut self.streams[at];
+        stream.state = state;
+        stream.lack = None;
+        self.show(at);
+    }
+
+    /// Tells how a stream stands. What the venue says of itself comes before what was heard of the stream, but not
+    /// before a refusal and what ended the connection.
+    fn show(&self, at: usize) {
+        let stream = &self.streams[at];
+        let state = match (&self.limited, &stream.state) {
+            (
+                Some(reason),
+                FeedState::Live | FeedState::Silent | FeedState::Connecting { reason: None },
+            ) => FeedState::Limited {
+                reason: reason.clone(),
+            },
+            (_, state) => state.clone(),
+        };
         for (reader, _) in &stream.readers {
             self.sink.tell(&reader.token, &reader.source, state.clone());
         }
-        stream.state = state;
-        stream.lack = None;
+    }
+}
+
+/// What a venue told, as the price of one of the reader's tokens.
+fn in_units(
+    reader: &Reader,
+    price: &BigDecimal,
+    confidence: Option<&BigDecimal>,
+) -> Result<(BigDecimal, Option<BigDecimal>), PriceFault> {
+    let absurd = |text: String| PriceFault::Absurd(words(&text));
+    let (price, confidence) = reader.unit.apply(price, confidence).map_err(|_| {
+        absurd(format!(
+            "the inverse of {price} with an interval down to zero"
+        ))
+    })?;
+    if has_size(&price) {
+        Ok((price, confidence))
+    } else {
+        Err(absurd(price.to_scientific_notation()))
     }
 }
 

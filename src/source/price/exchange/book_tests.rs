@@ -1,7 +1,7 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::{
-    super::super::{TickQueue, log_lines::LogLines, tick_queue},
+    super::super::{PriceConfig, TickQueue, Unit, log_lines::LogLines, tick_queue},
     *,
 };
 use crate::model::Token;
@@ -13,6 +13,7 @@ fn reader(token: &str, source: &str) -> Reader {
         token: token.parse().unwrap(),
         source: source.into(),
         quote: "USD".into(),
+        unit: Unit::default(),
     }
 }
 
@@ -275,4 +276,92 @@ async fn a_document_without_a_price_is_logged_seldom_and_once_and_so_is_that_it_
     let price = quote("ETH-USD", "1", Some(NOW + 100), None);
     book.quote(price, &mut heard, NOW + 100);
     assert_eq!(lines(), (3, 2));
+}
+
+#[tokio::test]
+async fn each_reader_has_its_own_unit() {
+    let (sink, mut queue) = tick_queue(10);
+    let in_units = |token: &str, keys: &str| {
+        let unit: PriceConfig = toml::from_str(&format!(
+            "[[sources]]\nkind = 'kraken'\ntoken = 'A'\nsymbol = 'A/USD'\nquote = 'USD'\n{keys}"
+        ))
+        .unwrap();
+        Reader {
+            unit: unit.sources[0].unit.clone(),
+            ..reader(token, "kraken")
+        }
+    };
+    let readers = vec![
+        in_units("PLAIN", ""),
+        in_units("SHIB", "scale = 1000"),
+        in_units("JPY", "invert = true"),
+        in_units("TINY", "scale = '1000000000000000000'"),
+    ];
+    let streams = Streams::from([("X".to_owned(), readers)]);
+    let mut book = Book::new("kraken", streams, sink);
+    let mut heard = vec![Heard::default()];
+    let mut told = quote("X", "0.0000016", Some(NOW), None);
+    told.confidence = Some("0.0000006".parse().unwrap());
+    book.quote(told, &mut heard, NOW);
+    let ticks = queue.next().await;
+    let shown: Vec<String> = ticks
+        .iter()
+        .map(|tick| {
+            let confidence = tick.confidence.as_ref().unwrap().normalized();
+            let price = tick.price.normalized().to_plain_string();
+            format!("{} {price} {}", tick.token, confidence.to_plain_string())
+        })
+        .collect();
+    // What is too small to be a price is refused for its reader alone.
+    assert_eq!(
+        shown,
+        [
+            "PLAIN 0.0000016 0.0000006",
+            "SHIB 0.0000000016 0.0000000006",
+            "JPY 625000 375000",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_venue_may_name_a_symbol_in_another_case() {
+    let (mut book, _, mut queue) = stage();
+    let mut heard = vec![Heard::default(); 2];
+    let price = |stream: &str, price: &str| quote(stream, price, Some(NOW), None);
+    book.quote(price("eth-usd", "1"), &mut heard, NOW);
+    assert!(queue.take().is_empty(), "it was not said to be the same");
+    book.named("eth-usd");
+    // One name a symbol: what comes after is of nothing that was asked for.
+    book.named("Eth-Usd");
+    for stream in ["eth-usd", "ETH-USD", "Eth-Usd"] {
+        book.quote(price(stream, "2"), &mut heard, NOW);
+    }
+    assert_eq!(ticks_of(&mut queue).await, ["ETH 2 0", "ETH 2 0"]);
+}
+
+#[tokio::test]
+async fn a_limited_venue_is_told_until_it_is_as_usual() {
+    let (mut book, sink, _queue) = stage();
+    let mut heard = vec![Heard::default(); 2];
+    let states = || {
+        let states = sink.states().into_values();
+        states.map(|state| state.name()).collect::<Vec<_>>()
+    };
+    book.quote(quote("BTC-USD", "1", Some(NOW), None), &mut heard, NOW);
+    book.notice("its trading engine is \"maintenance\"");
+    assert_eq!(states(), ["limited", "limited", "limited"]);
+    let limited = sink.states().into_values().next().unwrap();
+    assert_eq!(
+        limited.reason(),
+        Some("its trading engine is \"maintenance\"")
+    );
+    // A tick changes nothing of it, and a refusal comes before it.
+    book.quote(quote("BTC-USD", "2", Some(NOW), None), &mut heard, NOW);
+    book.refused(book.find("ETH-USD").unwrap(), "no more");
+    assert_eq!(states(), ["limited", "refused", "limited"]);
+    book.usual();
+    assert_eq!(states(), ["live", "refused", "live"]);
+    book.notice("its trading engine is \"emergency\"");
+    book.lost(&Ended::Closed(String::new()));
+    assert_eq!(states(), ["connecting", "connecting", "connecting"]);
 }

@@ -93,7 +93,7 @@ impl ExchangeConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinanceConfig {
-    /// As Binance writes it, such as `BTCUSDT`, in any case.
+    /// As Binance writes it, such as `BTCUSDT`, in any case; letters of any script.
     pub symbol: String,
     /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
@@ -120,7 +120,8 @@ pub enum BinanceStream {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListingConfig {
-    /// As the venue writes it, in any case: `BTC-USD` at Coinbase, `BTC/USD` at Kraken.
+    /// As the venue writes it: `BTC-USD` at Coinbase, in any case; `BTC/USD` or `AAPLx/USD` at Kraken, whose symbols are
+    /// case-sensitive.
     pub symbol: String,
     /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
@@ -128,6 +129,9 @@ pub struct ListingConfig {
     /// Another place that speaks as the venue does; `ws://…` or `wss://…`.
     pub url: Option<String>,
 }
+
+/// The longest symbol, in characters.
+const MAX_SYMBOL: usize = 50;
 
 /// What a source asks of an exchange.
 pub(in super::super) struct Listing<'a> {
@@ -144,13 +148,6 @@ pub(in super::super) struct Listing<'a> {
 impl<'a> Listing<'a> {
     /// `None` for a source that is no exchange's.
     pub(in super::super) fn of(kind: &'a SourceKind) -> Option<Self> {
-        let is_word =
-            |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric());
-        let is_pair = |text: &str, between: char| {
-            let mut parts = text.split(between);
-            let (base, quote) = (parts.next(), parts.next());
-            parts.next().is_none() && base.is_some_and(is_word) && quote.is_some_and(is_word)
-        };
         Some(match kind {
             SourceKind::Binance(listing) => Self {
                 exchange: &Binance,
@@ -158,7 +155,7 @@ impl<'a> Listing<'a> {
                 url: listing.url.as_deref(),
                 stream: Binance::stream(&listing.symbol, listing.stream),
                 example: "BTCUSDT",
-                well_formed: is_word(&listing.symbol),
+                well_formed: is_word(&listing.symbol, is_binance),
             },
             SourceKind::Coinbase(listing) => Self {
                 exchange: &Coinbase,
@@ -166,15 +163,16 @@ impl<'a> Listing<'a> {
                 url: listing.url.as_deref(),
                 stream: listing.symbol.to_ascii_uppercase(),
                 example: "BTC-USD",
-                well_formed: is_pair(&listing.symbol, '-'),
+                well_formed: is_pair(&listing.symbol, '-', |c| c.is_ascii_alphanumeric()),
             },
             SourceKind::Kraken(listing) => Self {
                 exchange: &Kraken,
                 symbol: &listing.symbol,
                 url: listing.url.as_deref(),
-                stream: listing.symbol.to_ascii_uppercase(),
+                // Case-sensitive there: `AAPLx/USD` is a market and `AAPLX/USD` is none.
+                stream: listing.symbol.clone(),
                 example: "BTC/USD",
-                well_formed: is_pair(&listing.symbol, '/'),
+                well_formed: is_pair(&listing.symbol, '/', is_kraken),
             },
             SourceKind::Chainlink(_)
             | SourceKind::UniswapV2(_)
@@ -196,7 +194,7 @@ impl<'a> Listing<'a> {
 
     /// Whether the symbol is written as the venue writes symbols, and is no longer than any.
     pub(in super::super) fn has_symbol(&self) -> bool {
-        self.well_formed && self.symbol.len() <= 40
+        self.well_formed && self.symbol.chars().count() <= MAX_SYMBOL
     }
 
     /// Whether the URL is one that a WebSocket can be opened to.
@@ -207,4 +205,24 @@ impl<'a> Listing<'a> {
                 .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         }) && !url.contains(char::is_whitespace)
     }
+}
+
+/// Letters and digits of any script, with what Binance has in the names of dated contracts.
+fn is_binance(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.')
+}
+
+/// Kraken writes staked assets with a point.
+fn is_kraken(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '.'
+}
+
+fn is_word(text: &str, has: impl Fn(char) -> bool) -> bool {
+    !text.is_empty() && text.chars().all(has)
+}
+
+fn is_pair(text: &str, between: char, has: impl Fn(char) -> bool) -> bool {
+    let is_word = |text: &str| is_word(text, &has);
+    let pair = text.split_once(between);
+    pair.is_some_and(|(base, quote)| is_word(base) && is_word(quote))
 }

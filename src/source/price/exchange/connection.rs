@@ -17,7 +17,9 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Exchange, ExchangeConfig, Limits, Request, book::Heard, handshake};
+use super::{
+    super::web::Failed, Exchange, ExchangeConfig, Limits, Request, book::Heard, handshake,
+};
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -131,7 +133,7 @@ impl Connection {
         url: &str,
         names: Vec<Box<str>>,
         config: &ExchangeConfig,
-    ) -> Result<Self, Ended> {
+    ) -> Result<Self, Failed> {
         install_crypto();
         let socket = WebSocketConfig::default()
             .max_message_size(Some(config.message_bytes))
@@ -142,7 +144,9 @@ impl Connection {
         let socket = match timeout(patience, connecting).await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(error)) => return Err(handshake::unopened(&error)),
-            Err(_) => return Err(Ended::Unreachable(format!("no answer within {patience:?}"))),
+            Err(_) => {
+                return Err(Ended::Unreachable(format!("no answer within {patience:?}")).into());
+            }
         };
         let (limits, now) = (exchange.limits(), Instant::now());
         // Between two heartbeats there may be a little more than their interval.

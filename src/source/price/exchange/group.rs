@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Feed, PriceConfig, SourceKey, feed_name::FeedNames},
+    super::{Feed, PriceConfig, SourceKey, Unit, feed_name::FeedNames},
     Exchange, Listing,
     socket::ExchangeFeed,
 };
@@ -16,6 +16,8 @@ pub(in super::super) struct Reader {
     /// The source's name.
     pub(in super::super) source: Arc<str>,
     pub(in super::super) quote: Arc<str>,
+    /// How what is told becomes the price of one token.
+    pub(in super::super) unit: Unit,
 }
 
 /// Readers by the stream that they read.
@@ -60,6 +62,7 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
             token: source.token.clone(),
             source: source.source_name(),
             quote: source.kind.quote().into(),
+            unit: source.unit.clone(),
         });
     }
     let mut names = FeedNames::default();
@@ -94,7 +97,7 @@ mod tests {
         }
         text += "[[sources]]\nkind = 'binance'\ntoken = 'T1'\nname = 'us'\nsymbol = 'T1USD'\nquote = 'USD'\n\
                  url = 'wss://example.org/stream'\n\
-                 [[sources]]\nkind = 'kraken'\ntoken = 'T1'\nsymbol = 't1/usd'\nquote = 'USD'\n\
+                 [[sources]]\nkind = 'kraken'\ntoken = 'T1'\nsymbol = 'T1/USD'\nquote = 'USD'\n\
                  [[sources]]\nkind = 'kraken'\ntoken = 'T2'\nsymbol = 'T1/USD'\nquote = 'USD'\n";
         let config: PriceConfig = toml::from_str(&text).unwrap();
         let groups = groups(&config);
@@ -112,5 +115,33 @@ mod tests {
             ]
         );
         assert_eq!(groups[3].3["T1/USD"].len(), 2);
+    }
+
+    #[test]
+    fn symbols_go_to_the_venue_as_it_writes_them() {
+        let source = |kind: &str, symbol: &str| {
+            format!(
+                "[[sources]]\nkind = '{kind}'\ntoken = 'A'\nsymbol = '{symbol}'\nquote = 'USD'\n"
+            )
+        };
+        for (kind, symbol, stream) in [
+            ("kraken", "AAPLx/USD", "AAPLx/USD"),
+            ("kraken", "btc/usd", "btc/usd"),
+            ("coinbase", "btc-usd", "BTC-USD"),
+            ("binance", "BTCUSDT", "btcusdt@bookTicker"),
+            ("binance", "币安人生USDT", "币安人生usdt@bookTicker"),
+            ("binance", "ÄÖÜUSDT", "äöüusdt@bookTicker"),
+            ("binance", "BTCUSDT_260925", "btcusdt_260925@bookTicker"),
+        ] {
+            let config: PriceConfig = toml::from_str(&source(kind, symbol)).unwrap();
+            let listing = Listing::of(&config.sources[0].kind).unwrap();
+            assert!(listing.has_symbol(), "{symbol}");
+            assert_eq!(groups(&config)[0].3.keys().next().unwrap(), stream);
+        }
+        for (kind, length, allowed) in [("binance", 50, true), ("binance", 51, false)] {
+            let config: PriceConfig = toml::from_str(&source(kind, &"币".repeat(length))).unwrap();
+            let listing = Listing::of(&config.sources[0].kind).unwrap();
+            assert_eq!(listing.has_symbol(), allowed, "{length}");
+        }
     }
 }

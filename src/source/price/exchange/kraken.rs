@@ -2,8 +2,8 @@
 //!
 //! `ticker` with `event_trigger: "bbo"` tells the best bid and ask whenever they change, first as a `snapshot`. Prices
 //! are JSON numbers, which are read as their text: no float ever holds them. A `heartbeat` comes about every second
-//! while there is nothing else; `status` when a connection opens and when the trading engine changes. Each symbol of a
-//! request is answered by itself, so one that is not traded costs no other. A connection on which nothing is sent for
+//! while there is nothing else; `status` when a connection opens and when the trading engine changes. Symbols are
+//! case-sensitive, and each symbol of a request is answered by itself, so one that is not traded costs no other. A connection on which nothing is sent for
 //! about a minute may be closed, so it is pinged.
 
 use std::time::Duration;
@@ -35,6 +35,15 @@ struct Frame<'a> {
     error: Option<Text<'a>>,
     #[serde(borrow)]
     symbol: Option<Text<'a>>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+}
+
+/// What was asked for, as the venue calls it.
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(borrow)]
+    symbol: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +83,22 @@ impl Exchange for Kraken {
             pings_count: false,
             keepalive: Some((Duration::from_secs(30), r#"{"method":"ping"}"#)),
             refuses_whole_requests: false,
+        }
+    }
+
+    fn hint(&self, stream: &str) -> Option<String> {
+        let (base, quote) = stream.split_once('/')?;
+        let own = |asset: &str| own_name(asset).map_or(asset.to_ascii_uppercase(), str::to_owned);
+        let (named, upper) = (
+            own_name(base).or(own_name(quote)),
+            stream.to_ascii_uppercase(),
+        );
+        match named {
+            Some(_) => Some(format!("the venue writes it {}/{}", own(base), own(quote))),
+            None if upper != stream => {
+                Some(format!("symbols are case-sensitive there; is it {upper}?"))
+            }
+            None => None,
         }
     }
 
@@ -138,10 +163,55 @@ fn best(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), Pr
 
 fn status(item: &RawValue) -> Said<'_> {
     match serde_json::from_str::<Status<'_>>(item.get()) {
-        Ok(status) if &*status.system == "online" => Said::Alive,
-        Ok(status) => Said::Notice(format!("its trading engine is {:?}", &*status.system)),
+        Ok(status) if &*status.system == "online" => Said::Usual,
+        Ok(status) => Said::Notice(match meaning(&status.system) {
+            Some(meaning) => format!("its trading engine is {:?}: {meaning}", &*status.system),
+            None => format!("its trading engine is {:?}", &*status.system),
+        }),
         Err(error) => Said::Unreadable(error.to_string()),
     }
+}
+
+/// What a state of the trading engine other than `online` allows.
+fn meaning(system: &str) -> Option<&'static str> {
+    Some(match system {
+        "upcoming_maintenance" => "maintenance begins soon",
+        "maintenance" => "there is no trading",
+        "cancel_only" => "orders can be cancelled, and there is no other trading",
+        "post_only" => "orders can be placed and cancelled, and none is matched",
+        "limit_only" => "limit orders alone are taken",
+        "emergency" => "trading is not as usual, without notice",
+        _ => return None,
+    })
+}
+
+/// What the venue calls an asset that other parts of it, and users of its older API, call otherwise.
+fn own_name(asset: &str) -> Option<&'static str> {
+    const NAMES: [(&str, &str); 20] = [
+        ("XBT", "BTC"),
+        ("XXBT", "BTC"),
+        ("XDG", "DOGE"),
+        ("XXDG", "DOGE"),
+        ("XETH", "ETH"),
+        ("XETC", "ETC"),
+        ("XLTC", "LTC"),
+        ("XMLN", "MLN"),
+        ("XREP", "REP"),
+        ("XXLM", "XLM"),
+        ("XXMR", "XMR"),
+        ("XXRP", "XRP"),
+        ("XZEC", "ZEC"),
+        ("ZAUD", "AUD"),
+        ("ZCAD", "CAD"),
+        ("ZEUR", "EUR"),
+        ("ZGBP", "GBP"),
+        ("ZJPY", "JPY"),
+        ("ZUSD", "USD"),
+        ("STR", "XLM"),
+    ];
+    let mut named = NAMES.iter();
+    let found = named.find(|(other, _)| other.eq_ignore_ascii_case(asset));
+    found.map(|(_, own)| *own)
 }
 
 fn answer(frame: Frame<'_>) -> Said<'_> {
@@ -157,7 +227,13 @@ fn answer(frame: Frame<'_>) -> Said<'_> {
                 None => Said::Rejected { reason },
             }
         }
-        (Some("subscribe"), ..) => Said::Accepted,
+        (Some("subscribe"), ..) => {
+            let given = frame.result.map(RawValue::get);
+            let given = given.and_then(|given| serde_json::from_str::<Given<'_>>(given).ok());
+            given.map_or(Said::Accepted, |given| Said::AcceptedAs {
+                stream: given.symbol.0,
+            })
+        }
         (None, _, Some(reason)) => Said::Rejected { reason },
         // `pong`, and methods that are not used here.
         _ => Said::Alive,

@@ -91,7 +91,10 @@ fn each_symbol_of_a_request_is_answered_by_itself() {
     assert_eq!(request.answers, 2);
     let accepted = r#"{"method":"subscribe","result":{"channel":"ticker","snapshot":true,"symbol":"ALGO/USD"},
         "success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
-    assert_eq!(only(accepted), Said::Accepted);
+    let stream = "ALGO/USD".into();
+    assert_eq!(only(accepted), Said::AcceptedAs { stream });
+    let nameless = r#"{"method":"subscribe","result":{},"success":true}"#;
+    assert_eq!(only(nameless), Said::Accepted);
     let refused = r#"{"error":"Currency pair not supported XBT/EUR","method":"subscribe","success":false,
         "symbol":"XBT/EUR","time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
     let Said::Refused { stream, reason } = only(refused) else {
@@ -126,15 +129,44 @@ fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
         r#"{"channel":"ohlc","type":"update","timestamp":"2023-10-04T16:26:30.524394914Z","data":[{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"trades":12,"volume":30927.68066226,"vwap":0.5626,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,"timestamp":"2023-10-04T16:30:00.000000Z"}]}"#,
         r#"{"channel":"level3","type":"snapshot","data":[{"symbol":"MATIC/USD","checksum":281817320,"bids":[{"order_id":"O6ZQNQ-BXL4E-5WGINO","limit_price":0.5629,"order_qty":111.56125344,"timestamp":"2023-10-06T17:35:00.279389650Z"}],"asks":[]}]}"#,
         r#"{"method":"unsubscribe","result":{"channel":"ticker","symbol":"ALGO/USD"},"success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#,
-        status,
     ] {
         assert_eq!(only(text), Said::Alive, "{text}");
     }
-    let text = status.replace("online", "maintenance");
-    let Said::Notice(notice) = only(&text) else {
-        panic!("{text}")
-    };
-    assert!(notice.contains("maintenance"), "{notice}");
+    assert_eq!(only(status), Said::Usual);
+    for system in [
+        "upcoming_maintenance",
+        "maintenance",
+        "cancel_only",
+        "post_only",
+        "limit_only",
+        "emergency",
+        "of a kind that is not known",
+    ] {
+        let text = status.replace("online", system);
+        let Said::Notice(notice) = only(&text) else {
+            panic!("{text}")
+        };
+        let begin = format!("its trading engine is {system:?}");
+        assert!(notice.starts_with(&begin), "{notice}");
+    }
+}
+
+#[test]
+fn hints_at_the_name_that_the_venue_has() {
+    for (given, hint) in [
+        ("XBT/USD", Some("the venue writes it BTC/USD")),
+        ("xbt/usd", Some("the venue writes it BTC/USD")),
+        ("ETH/XBT", Some("the venue writes it ETH/BTC")),
+        ("XDG/EUR", Some("the venue writes it DOGE/EUR")),
+        ("XXBT/ZUSD", Some("the venue writes it BTC/USD")),
+        (
+            "eth/usd",
+            Some("symbols are case-sensitive there; is it ETH/USD?"),
+        ),
+        ("NONE/USD", None),
+    ] {
+        assert_eq!(Kraken.hint(given).as_deref(), hint, "{given}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{PriceFault, connection::Ended};
 pub(in super::super) struct FeedMetrics {
     feed: String,
     connected: Gauge,
+    limited: Gauge,
     messages: Counter,
     last_message: Gauge,
 }
@@ -19,6 +20,10 @@ fn describe() {
     describe_gauge!(
         "chaincast_price_feed_connected",
         "Whether a feed of prices is connected: 1, or 0"
+    );
+    describe_gauge!(
+        "chaincast_price_feed_limited",
+        "Whether the venue of a feed says that it does not trade as usual: 1, or 0"
     );
     describe_counter!(
         "chaincast_price_feed_reconnects_total",
@@ -51,8 +56,11 @@ impl FeedMetrics {
         }
         let connected = gauge!("chaincast_price_feed_connected", "feed" => feed.clone());
         connected.set(0_u8);
+        let limited = gauge!("chaincast_price_feed_limited", "feed" => feed.clone());
+        limited.set(0_u8);
         Self {
             connected,
+            limited,
             messages: counter!("chaincast_price_feed_messages_total", "feed" => feed.clone()),
             last_message: gauge!(
                 "chaincast_price_feed_last_message_timestamp_seconds", "feed" => feed.clone()
@@ -63,6 +71,10 @@ impl FeedMetrics {
 
     pub(in super::super) fn connected(&self, connected: bool) {
         self.connected.set(u8::from(connected));
+    }
+
+    pub(in super::super) fn limited(&self, limited: bool) {
+        self.limited.set(u8::from(limited));
     }
 
     pub(in super::super) fn message(&self, now_ms: i64) {

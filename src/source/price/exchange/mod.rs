@@ -54,6 +54,11 @@ trait Exchange: Sync {
     /// What to send to hear of these streams; at most [`Limits::streams_a_request`] of them.
     fn subscribe(&self, streams: &[&str], id: u64) -> Request;
 
+    /// What to write instead of a symbol that the venue refused, in words for people.
+    fn hint(&self, _stream: &str) -> Option<String> {
+        None
+    }
+
     /// Reads one text message, and says each thing that is in it. Whatever the text is, this returns.
     fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>));
 }
@@ -97,6 +102,10 @@ enum Said<'a> {
     Alive,
     /// An answer to a request: it is heard.
     Accepted,
+    /// The same, of one stream, under the name that the venue has for it.
+    AcceptedAs {
+        stream: Cow<'a, str>,
+    },
     /// An answer to a request: not this stream.
     Refused {
         stream: Cow<'a, str>,
@@ -110,6 +119,8 @@ enum Said<'a> {
     Closing,
     /// The venue is not as usual, such as in maintenance. For people.
     Notice(String),
+    /// It is as usual.
+    Usual,
     /// The message cannot be read.
     Unreadable(String),
 }

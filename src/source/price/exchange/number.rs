@@ -45,12 +45,17 @@ pub(in super::super) fn price_of(text: &str) -> Result<BigDecimal, PriceFault> {
     if value <= BigDecimal::default() {
         return Err(PriceFault::NotPositive(shown()));
     }
-    // How many digits stand before the point; 0 for 0.1, below for less.
-    let magnitude = value.digits() as i64 - value.fractional_digit_count();
-    if !(-MAX_MAGNITUDE < magnitude && magnitude <= MAX_MAGNITUDE) {
+    if !has_size(&value) {
         return Err(PriceFault::Absurd(shown()));
     }
     Ok(value)
+}
+
+/// Whether a number above zero is of a size that can be a price.
+pub(super) fn has_size(value: &BigDecimal) -> bool {
+    // How many digits stand before the point; 0 for 0.1, below for less.
+    let magnitude = value.digits() as i64 - value.fractional_digit_count();
+    -MAX_MAGNITUDE < magnitude && magnitude <= MAX_MAGNITUDE
 }
 
 /// Digits with a sign, a point and an exponent where JSON has them; digits on one side of the point are enough.

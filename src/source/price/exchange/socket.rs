@@ -8,7 +8,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Feed, SourceKey, TickSink},
+    super::{Feed, SourceKey, TickSink, web::Failed},
     Exchange, ExchangeConfig, PriceFault, Said,
     backoff::Backoff,
     book::Book,
@@ -91,7 +91,7 @@ enum Successor<'a> {
     None,
     /// The last attempt failed, or came to nothing that lasts; the next is made after a while.
     Waiting(Pin<Box<Sleep>>),
-    Opening(BoxFuture<'a, Result<Box<Connection>, Ended>>),
+    Opening(BoxFuture<'a, Result<Box<Connection>, Failed>>),
     /// Connected, and not every request is answered yet.
     Warming(Box<Connection>),
 }
@@ -99,7 +99,7 @@ enum Successor<'a> {
 /// What a successor comes to.
 enum Progress {
     Due,
-    Opened(Result<Box<Connection>, Ended>),
+    Opened(Result<Box<Connection>, Failed>),
     Step(Step),
 }
 
@@ -115,15 +115,16 @@ impl Line {
     async fn keep(&self, book: &mut Book) -> Infallible {
         let mut backoff = self.backoff();
         loop {
-            let ended = match self.open(book).await {
+            let Failed { ended, after } = match self.open(book).await {
                 Ok(connection) => {
                     tracing::info!(feed = %self.name, sources = book.sources(), "connected to a venue");
                     book.metrics.connected(true);
-                    self.follow(connection, book, &mut backoff).await
+                    self.follow(connection, book, &mut backoff).await.into()
                 }
-                Err(ended) => ended,
+                Err(failed) => failed,
             };
-            let wait = backoff.next_delay();
+            // `Retry-After` of a venue that refuses is obeyed, as it may shut out who comes earlier.
+            let wait = backoff.next_delay().max(after.unwrap_or_default());
             tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a venue is lost; connecting again");
             book.metrics.reconnect(&ended);
             book.lost(&ended);
@@ -131,7 +132,7 @@ impl Line {
         }
     }
 
-    fn open(&self, book: &Book) -> BoxFuture<'_, Result<Box<Connection>, Ended>> {
+    fn open(&self, book: &Book) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
         let names = book.names();
         Box::pin(async move {
             Connection::open(self.exchange, &self.url, names, &self.config)
@@ -196,12 +197,12 @@ impl Line {
                 None => {}
                 Some(Progress::Due) => successor = Successor::Opening(self.open(book)),
                 Some(Progress::Opened(Ok(next))) => successor = Successor::Warming(next),
-                Some(Progress::Opened(Err(ended))) => {
-                    successor = self.later(&ended, backoff, book);
+                Some(Progress::Opened(Err(failed))) => {
+                    successor = self.later(&failed, backoff, book);
                 }
                 Some(Progress::Step(Step::Settled)) => {
                     let ended = Ended::Rejected("it did not answer every request".to_owned());
-                    successor = self.later(&ended, backoff, book);
+                    successor = self.later(&ended.into(), backoff, book);
                 }
                 Some(Progress::Step(step)) => {
                     let Successor::Warming(next) = &mut successor else {
@@ -210,7 +211,7 @@ impl Line {
                     if let Outcome::Ended(ended) | Outcome::Leave(ended) =
                         self.take(step, next, book)
                     {
-                        successor = self.later(&ended, backoff, book);
+                        successor = self.later(&ended.into(), backoff, book);
                     }
                 }
             }
@@ -232,8 +233,9 @@ impl Line {
     }
 
     /// Tries for a successor again after a while: the connection that there is still works.
-    fn later(&self, ended: &Ended, backoff: &mut Backoff, book: &Book) -> Successor<'static> {
-        let wait = backoff.next_delay();
+    fn later(&self, failed: &Failed, backoff: &mut Backoff, book: &Book) -> Successor<'static> {
+        let Failed { ended, after } = failed;
+        let wait = backoff.next_delay().max(after.unwrap_or_default());
         tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "no second connection to a venue");
         book.metrics.reconnect(ended);
         Successor::after(wait)
@@ -264,10 +266,16 @@ impl Line {
             Said::Unreadable(error) => book.refuse("", &PriceFault::Malformed(error)),
             Said::Alive => {}
             Said::Accepted => connection.answered(),
-            Said::Refused { stream, reason } => match book.find(&stream) {
+            Said::AcceptedAs { stream } => {
+                connection.answered();
+                book.named(&stream);
+            }
+            Said::Refused { stream, reason } => match book.find_in_any_case(&stream) {
                 Some(at) => {
                     if connection.refused(at) {
-                        book.refused(at, &words(&reason));
+                        let hint = self.exchange.hint(&stream);
+                        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                        book.refused(at, &format!("{}{hint}", words(&reason)));
                     }
                 }
                 None => outcome = Outcome::Ended(Ended::Rejected(words(&reason))),
@@ -277,6 +285,7 @@ impl Line {
             }
             Said::Closing => outcome = Outcome::Leave(Ended::Closing),
             Said::Notice(notice) => book.notice(&notice),
+            Said::Usual => book.usual(),
         });
         outcome
     }

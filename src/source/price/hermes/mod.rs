@@ -124,6 +124,7 @@ pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
             token: source.token.clone(),
             source: source.source_name(),
             quote: feed.quote.as_str().into(),
+            unit: source.unit.clone(),
         });
     }
     let mut names = FeedNames::default();

@@ -165,6 +165,7 @@ pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
             token: source.token.clone(),
             source: source.source_name(),
             quote: page.quote.as_str().into(),
+            unit: source.unit.clone(),
         });
         places.insert(name, place);
     }

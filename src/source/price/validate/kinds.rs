@@ -27,6 +27,10 @@ pub(super) fn check_kind(
             {
                 return Err(PriceConfigError::Base { at: at(), given });
             }
+            if source.unit.invert {
+                let wanted = "is not for pools: `base` names the pool's token that is priced";
+                return wrong(("invert", wanted.to_owned()));
+            }
             let is_v3 = matches!(source.kind, SourceKind::UniswapV3(_));
             check_pool(pool, is_v3, &source.token, token_address)
         }

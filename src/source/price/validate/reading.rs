@@ -29,7 +29,8 @@ impl Reading {
             SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => {
                 let listing = Listing::of(kind)?;
                 let place = venue(listing.url(), listing.own_url());
-                ("symbol of a venue", place, listing.stream)
+                // Symbols that differ in their case alone are never two opinions on one token.
+                ("symbol of a venue", place, listing.stream.to_lowercase())
             }
             SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
                 return None;

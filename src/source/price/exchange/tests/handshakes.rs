@@ -1,6 +1,8 @@
 //! Pages and venues that answer with a status where a WebSocket was asked for.
 
-use super::super::super::running_feeds::{RunningFeeds, eventually};
+use std::time::{Duration, Instant};
+
+use super::super::super::running_feeds::{RunningFeeds, eventually, soon};
 use crate::dev::price_web::{PageAnswer, PricePage};
 
 #[tokio::test]
@@ -44,4 +46,26 @@ async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_
         .await;
     }
     feeds.end().await;
+}
+
+#[tokio::test]
+async fn retry_after_of_a_refused_handshake_is_obeyed() {
+    for status in [418, 429, 503] {
+        let page = PricePage::start("<html>").await.unwrap();
+        let refusal = PageAnswer::Status(status, vec!["Retry-After: 2".to_owned()]);
+        page.answer(refusal);
+        let url = page.url().replacen("http://", "ws://", 1);
+        let before = Instant::now();
+        let feeds = RunningFeeds::start(&format!(
+            "[exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 20\n[[tokens]]\nsymbol = 'T0'\n[[sources]]\n\
+             kind = 'binance'\ntoken = 'T0'\nsymbol = 'BTCUSDT'\nquote = 'USD'\nurl = '{url}'\n"
+        ));
+        let state = feeds.until_state(0, "connecting").await;
+        soon("a second attempt", page.asked(2)).await;
+        assert!(
+            before.elapsed() >= Duration::from_secs(2),
+            "{status} {state:?}"
+        );
+        feeds.end().await;
+    }
 }
