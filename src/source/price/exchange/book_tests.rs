@@ -300,8 +300,8 @@ async fn each_reader_has_its_own_unit() {
     let streams = Streams::from([("X".to_owned(), readers)]);
     let mut book = Book::new("kraken", streams, sink);
     let mut heard = vec![Heard::default()];
-    let mut told = quote("X", "0.0000016", Some(NOW), None);
-    told.confidence = Some("0.0000006".parse().unwrap());
+    let mut told = quote("X", "0.00000016", Some(NOW), None);
+    told.confidence = Some("0.00000006".parse().unwrap());
     book.quote(told, &mut heard, NOW);
     let ticks = queue.next().await;
     let shown: Vec<String> = ticks
@@ -316,9 +316,9 @@ async fn each_reader_has_its_own_unit() {
     assert_eq!(
         shown,
         [
-            "PLAIN 0.0000016 0.0000006",
-            "SHIB 0.0000000016 0.0000000006",
-            "JPY 625000 375000",
+            "PLAIN 0.00000016 0.00000006",
+            "SHIB 0.00000000016 0.00000000006",
+            "JPY 6250000 3750000",
         ]
     );
 }
