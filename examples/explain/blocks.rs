@@ -91,6 +91,7 @@ pub fn block(number: u64, shape: Shape) -> IndexedBlock {
             nonce: Some(Default::default()),
             blob_gas_used: Some(131_072),
             excess_blob_gas: Some(0),
+            slot_number: None,
         },
         transaction_count: shape.transactions,
         transactions: (0..shape.transactions)
@@ -174,7 +175,7 @@ fn transfer(number: u64, index: u32, shape: Shape) -> Transfer {
         transaction_index: emitter(index, shape.transfers, shape),
         transaction_hash: None,
         standard,
-        token: contract(some(CONTRACTS, 27, number, at)),
+        token: Some(contract(some(CONTRACTS, 27, number, at))),
         from: account(some(ACCOUNTS, 28, number, at)),
         to: account(some(ACCOUNTS, 29, number, at)),
         token_id: (standard != TokenStandard::Erc20).then(|| U256::from(noise(30, number, at))),

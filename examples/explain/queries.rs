@@ -88,7 +88,8 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     let (number, block, transaction) = (*number, *block, *transaction);
     let limit = known.limit;
     let transactions = Some(TransactionKey { block_number: number, transaction_index: 1 });
-    let transfers = Some(TransferKey { block_number: number, log_index: 1, position: 0 });
+    let transfers = Some(TransferKey { block_number: number, transaction_index: 1, log_index: Some(1), position: 0 });
+    let values = Some(TransferKey { block_number: number, transaction_index: 1, log_index: None, position: 0 });
     let event = Some(ContractEventKey { block_number: 10_000, log_index: 1 });
     let Known { contract, any_event, one_event, one_emitter, .. } = known;
     let contract = *contract;
@@ -113,6 +114,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("read_address_transactions, quiet", store.read_address_transactions(CHAIN, *quiet, None, limit)),
         query("read_address_transfers, busy", store.read_address_transfers(CHAIN, *busy, None, limit)),
         query("read_address_transfers, busy, behind one", store.read_address_transfers(CHAIN, *busy, transfers, limit)),
+        query("read_address_transfers, busy, behind a value", store.read_address_transfers(CHAIN, *busy, values, limit)),
         query("read_address_transfers, quiet", store.read_address_transfers(CHAIN, *quiet, None, limit)),
         query("read_contracts", store.read_contracts()),
         query("read_contract", store.read_contract("demo")),

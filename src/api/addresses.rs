@@ -17,7 +17,7 @@ use crate::{
     store::read::{TransactionKey, TransferKey, TransferRow},
 };
 
-/// Tokens that moved: ERC-20, ERC-721 or ERC-1155.
+/// A transfer of the chain's own coin, or of tokens of ERC-20, ERC-721 or ERC-1155.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Transfer {
@@ -30,14 +30,18 @@ pub(super) struct Transfer {
     #[schema(required)]
     transaction_hash: Option<Hash>,
     transaction_index: u32,
-    /// Position in the block.
-    log_index: u32,
+    /// `log`, or `transaction`: the transaction's own value, on a chain or at a height without logs of native transfers.
+    source: Source,
+    /// Position in the block; `null` where the transaction itself is the source.
+    #[schema(required)]
+    log_index: Option<u32>,
     /// Position in the log: above 0 only in an ERC-1155 batch.
     position: u32,
     standard: Standard,
-    /// The token's contract.
-    token: Address,
-    /// Which of the contract's tokens; `null` for ERC-20.
+    /// The token's contract; `null` for the chain's own coin.
+    #[schema(required)]
+    token: Option<Address>,
+    /// Which of the contract's tokens; `null` for ERC-20 and the chain's own coin.
     #[schema(required)]
     token_id: Option<Quantity>,
     /// What the contract says of itself; `null` when it is not read yet or says nothing usable. Anyone may call a
@@ -48,16 +52,27 @@ pub(super) struct Transfer {
     #[schema(required)]
     token_decimals: Option<u8>,
     from: Address,
+    /// The zero address when the amount was burned.
     to: Address,
-    /// In the token's smallest unit; 1 for ERC-721.
+    /// In wei, or the token's smallest unit; 1 for ERC-721.
     amount: Quantity,
     /// Whether its block is.
     finalized: bool,
 }
 
-/// What a token's contract follows.
+/// Where a transfer is recorded.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    Log,
+    Transaction,
+}
+
+/// What moved: the chain's own coin, or a token by what its contract follows.
 #[derive(Debug, Serialize, ToSchema)]
 enum Standard {
+    #[serde(rename = "native")]
+    Native,
     #[serde(rename = "ERC-20")]
     Erc20,
     #[serde(rename = "ERC-721")]
@@ -69,6 +84,7 @@ enum Standard {
 impl From<TokenStandard> for Standard {
     fn from(standard: TokenStandard) -> Self {
         match standard {
+            TokenStandard::Native => Self::Native,
             TokenStandard::Erc20 => Self::Erc20,
             TokenStandard::Erc721 => Self::Erc721,
             TokenStandard::Erc1155 => Self::Erc1155,
@@ -85,13 +101,17 @@ impl Transfer {
             block_timestamp: row.block_timestamp,
             transaction_hash: row.transaction_hash.map(Hash),
             transaction_index: row.transaction_index,
+            source: match row.log_index {
+                Some(_) => Source::Log,
+                None => Source::Transaction,
+            },
             log_index: row.log_index,
             position: row.position,
             standard: row.standard.into(),
             token_id: row.token_id.map(Quantity),
             token_symbol: row.token_symbol,
             token_decimals: row.token_decimals,
-            token: Address(row.token),
+            token: row.token.map(Address),
             from: Address(row.from),
             to: Address(row.to),
             amount: Quantity(row.amount),
@@ -138,9 +158,12 @@ pub(super) async fn list_address_transactions(
     )))
 }
 
-/// Transfers of tokens from or to an address, newest first
+/// Transfers of the chain's own coin and of tokens from or to an address, newest first
 ///
-/// ERC-20, ERC-721 and ERC-1155. A cursor is a place in the chain, as for its transactions.
+/// Native, ERC-20, ERC-721 and ERC-1155. From `nativeTransfersCompleteFrom` of `/status` on every native transfer is a log, inner
+/// calls included. Before it, and on chains without it, the values of successful transactions are listed, with `source`
+/// `transaction`; what inner calls moved there is not known. A transaction's value comes before its logs. A cursor is a place in
+/// the chain, as for its transactions.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transfers", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),
@@ -155,15 +178,16 @@ pub(super) async fn list_address_transfers(
     let address = segment.address()?;
     let limit = page::limit(query.limit, &state.config)?;
     let list = List::new(format!("address-transfers/{chain}/{address}"));
-    let before = list
-        .position(query.cursor.as_deref())?
-        .and_then(|[block, index, position]| {
-            Some(TransferKey {
-                block_number: u64::try_from(block).ok()?,
-                log_index: u32::try_from(index).ok()?,
-                position: u32::try_from(position).ok()?,
-            })
-        });
+    let before =
+        list.position(query.cursor.as_deref())?
+            .and_then(|[block, transaction, log, position]| {
+                Some(TransferKey {
+                    block_number: u64::try_from(block).ok()?,
+                    transaction_index: u32::try_from(transaction).ok()?,
+                    log_index: u32::try_from(log).ok(),
+                    position: u32::try_from(position).ok()?,
+                })
+            });
     let rows = state
         .store
         .read_address_transfers(chain, address, before, limit + 1)
@@ -174,7 +198,8 @@ pub(super) async fn list_address_transfers(
         |row| {
             [
                 row.block_number as i64,
-                row.log_index.into(),
+                row.transaction_index.into(),
+                row.log_index.map_or(-1, i64::from),
                 row.position.into(),
             ]
         },

@@ -62,6 +62,10 @@ pub(super) struct ChainStatus {
     #[serde(rename = "verified_through")]
     #[schema(required)]
     verified_through: Option<u64>,
+    /// From this block on the transfers of the chain's own coin are complete, inner calls included, because each is a log
+    /// (EIP-7708); below it they are the values of transactions alone. Null while no such block is indexed.
+    #[schema(required)]
+    native_transfers_complete_from: Option<u64>,
     /// The node's newest block when it was last asked.
     #[schema(required)]
     node_head: Option<u64>,
@@ -268,6 +272,7 @@ impl ChainStatus {
             safe: row.and_then(|row| row.safe).map(BlockMark::from),
             finalized: row.and_then(|row| row.finalized).map(BlockMark::from),
             verified_through: row.and_then(|row| row.verified_through),
+            native_transfers_complete_from: row.and_then(|row| row.native_transfers_from),
             node_head,
             node_seen_at: row.and_then(|row| row.node_seen_at),
             lag_blocks: head

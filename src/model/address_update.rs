@@ -68,7 +68,7 @@ impl AddressTransaction {
     }
 }
 
-/// Tokens that moved from or to the address.
+/// A transfer from or to the address.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressTransfer {
@@ -79,18 +79,21 @@ pub struct AddressTransfer {
     pub block_timestamp: u64,
     pub transaction_hash: Option<B256>,
     pub transaction_index: u32,
-    pub log_index: u32,
+    /// `log`, or `transaction` where it is the transaction's own value.
+    pub source: &'static str,
+    /// Null where it is the transaction's own value.
+    pub log_index: Option<u32>,
     /// Within the log: above 0 only in an ERC-1155 batch.
     pub position: u32,
-    /// `ERC-20`, `ERC-721` or `ERC-1155`.
+    /// `native`, `ERC-20`, `ERC-721` or `ERC-1155`.
     pub standard: &'static str,
-    /// The token's contract.
-    pub token: String,
+    /// The token's contract; null for the chain's own coin.
+    pub token: Option<String>,
     pub from: String,
     pub to: String,
-    /// Null for ERC-20.
+    /// Null for ERC-20 and the chain's own coin.
     pub token_id: Option<String>,
-    /// In the token's smallest unit.
+    /// In wei, or the token's smallest unit.
     pub amount: String,
     /// Server time, in ms.
     pub timestamp: i64,
@@ -106,20 +109,44 @@ impl AddressTransfer {
             block_timestamp: block.header.timestamp,
             transaction_hash: sent.map(|sent| sent.hash).or(moved.transaction_hash),
             transaction_index: moved.transaction_index,
-            log_index: moved.log_index,
+            source: "log",
+            log_index: Some(moved.log_index),
             position: moved.position,
-            standard: match moved.standard {
-                TokenStandard::Erc20 => "ERC-20",
-                TokenStandard::Erc721 => "ERC-721",
-                TokenStandard::Erc1155 => "ERC-1155",
-            },
-            token: moved.token.to_string(),
+            standard: moved.standard.name(),
+            token: moved.token.map(|token| token.to_string()),
             from: moved.from.to_string(),
             to: moved.to.to_string(),
             token_id: moved.token_id.map(|id| id.to_string()),
             amount: moved.amount.to_string(),
             timestamp: now_ms(),
         }
+    }
+
+    /// A transaction's own value, as a native transfer; `None` when it moved none.
+    pub fn of_value(
+        chain_id: ChainId,
+        block: &IndexedBlock,
+        sent: &IndexedTransaction,
+    ) -> Option<Self> {
+        let to = sent.paid()?;
+        Some(Self {
+            chain_id,
+            block_number: block.header.number,
+            block_hash: block.header.hash,
+            block_timestamp: block.header.timestamp,
+            transaction_hash: Some(sent.hash),
+            transaction_index: sent.index,
+            source: "transaction",
+            log_index: None,
+            position: 0,
+            standard: TokenStandard::Native.name(),
+            token: None,
+            from: sent.from.to_string(),
+            to: to.to_string(),
+            token_id: None,
+            amount: sent.value.to_string(),
+            timestamp: now_ms(),
+        })
     }
 }
 

@@ -16,6 +16,13 @@ pub struct IndexedBlock {
 }
 
 impl IndexedBlock {
+    /// Whether every movement of the chain's own coin in it is a log (EIP-7708). It is so from the Amsterdam fork on,
+    /// and wherever such a log is: nothing else emits one.
+    pub fn logs_native_transfers(&self) -> bool {
+        let native = |moved: &Transfer| moved.standard == TokenStandard::Native;
+        self.header.slot_number.is_some() || self.transfers.iter().any(native)
+    }
+
     /// The block's height and hash.
     pub fn block_ref(&self) -> BlockRef {
         BlockRef {
@@ -49,6 +56,8 @@ pub struct BlockHeader {
     pub nonce: Option<B64>,
     pub blob_gas_used: Option<u64>,
     pub excess_blob_gas: Option<u64>,
+    /// Since Ethereum's Amsterdam fork (EIP-7843).
+    pub slot_number: Option<u64>,
 }
 
 /// A transaction and what its receipt adds.
@@ -81,6 +90,15 @@ pub struct IndexedTransaction {
     pub effective_gas_price: u128,
 }
 
+impl IndexedTransaction {
+    /// The account that its own value went to, when any did: a failed transaction moves none. Before EIP-658 no receipt
+    /// has the outcome, so the value of every transaction counts.
+    pub fn paid(&self) -> Option<Address> {
+        let moved = !self.value.is_zero() && self.success != Some(false);
+        self.to.or(self.contract_address).filter(|_| moved)
+    }
+}
+
 /// An event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedLog {
@@ -95,18 +113,21 @@ pub struct IndexedLog {
     pub data: Bytes,
 }
 
-/// What a token's contract follows.
+/// What moves: the chain's own coin, or a token by the standard that its contract follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenStandard {
+    /// No token: the chain's own coin.
+    Native,
     Erc20,
     Erc721,
     Erc1155,
 }
 
 impl TokenStandard {
-    /// The number of its EIP, which is how it is stored.
+    /// The number of its EIP, which is how it is stored; 0 for the chain's own coin.
     pub fn number(self) -> i16 {
         match self {
+            Self::Native => 0,
             Self::Erc20 => 20,
             Self::Erc721 => 721,
             Self::Erc1155 => 1155,
@@ -116,15 +137,27 @@ impl TokenStandard {
     /// The standard with this number.
     pub fn of_number(number: i16) -> Option<Self> {
         match number {
+            0 => Some(Self::Native),
             20 => Some(Self::Erc20),
             721 => Some(Self::Erc721),
             1155 => Some(Self::Erc1155),
             _ => None,
         }
     }
+
+    /// As clients read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Erc20 => "ERC-20",
+            Self::Erc721 => "ERC-721",
+            Self::Erc1155 => "ERC-1155",
+        }
+    }
 }
 
-/// Tokens that moved, as a log says: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`.
+/// A transfer that a log records: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`, and the
+/// `Transfer` and `Burn` of the chain's own coin (EIP-7708).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
     pub log_index: u32,
@@ -134,11 +167,13 @@ pub struct Transfer {
     /// As in [`IndexedLog::transaction_hash`].
     pub transaction_hash: Option<B256>,
     pub standard: TokenStandard,
-    pub token: Address,
+    /// The token's contract; `None` for the chain's own coin.
+    pub token: Option<Address>,
     pub from: Address,
+    /// The zero address when the amount was burned.
     pub to: Address,
-    /// Which of the contract's tokens; `None` for ERC-20.
+    /// Which of the contract's tokens; `None` for ERC-20 and the chain's own coin.
     pub token_id: Option<U256>,
-    /// In the token's smallest unit; 1 for ERC-721.
+    /// In wei, or the token's smallest unit; 1 for ERC-721.
     pub amount: U256,
 }

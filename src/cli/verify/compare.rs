@@ -151,6 +151,7 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
         ("nonce", header.nonce.and_then(bytes)),
         ("blob_gas_used", header.blob_gas_used.and_then(text)),
         ("excess_blob_gas", header.excess_blob_gas.and_then(text)),
+        ("slot_number", header.slot_number.and_then(text)),
         ("transaction_count", text(block.transaction_count)),
         ("log_count", text(block.logs.len())),
     ])];
@@ -203,7 +204,7 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
             ("transaction_index", text(moved.transaction_index)),
             ("transaction_hash", moved.transaction_hash.and_then(bytes)),
             ("standard", text(moved.standard.number())),
-            ("token_address", bytes(moved.token)),
+            ("token_address", moved.token.and_then(bytes)),
             ("from_address", bytes(moved.from)),
             ("to_address", bytes(moved.to)),
             ("token_id", moved.token_id.and_then(text)),

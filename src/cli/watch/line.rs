@@ -96,7 +96,7 @@ struct SentData {
 struct MovedData {
     block_number: u64,
     standard: String,
-    token: String,
+    token: Option<String>,
     from: String,
     to: String,
     token_id: Option<String>,
@@ -197,6 +197,7 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
             )
         }),
         "address-transfer" => serde_json::from_str::<MovedData>(data).map(|moved| {
+            let token = moved.token.map(|token| format!(" {token}"));
             let id = moved.token_id.map(|id| format!(" of token {id}"));
             format!(
                 "block {}  {}{} from {} to {}  {}",
@@ -205,7 +206,7 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
                 id.unwrap_or_default(),
                 moved.from,
                 moved.to,
-                paint.dim(format!("{} {}", moved.standard, moved.token))
+                paint.dim(format!("{}{}", moved.standard, token.unwrap_or_default()))
             )
         }),
         "address-reorg" => serde_json::from_str::<AddressReorgData>(data).map(|reorg| {
@@ -338,6 +339,11 @@ mod tests {
         assert_eq!(
             body("address-transfer", data, Paint::plain()),
             "block 7  1 of token 5 from 0xA to 0xB  ERC-721 0xT"
+        );
+        let data = r#"{"blockNumber":7,"standard":"native","token":null,"from":"0xA","to":"0xB","tokenId":null,"amount":"9"}"#;
+        assert_eq!(
+            body("address-transfer", data, Paint::plain()),
+            "block 7  9 from 0xA to 0xB  native"
         );
     }
 

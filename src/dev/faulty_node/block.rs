@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use alloy::{
     consensus::{
-        Block as ConsensusBlock, BlockBody, EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt,
-        ReceiptEnvelope, SignableTransaction, Signed, Transaction as _, TxEip1559, TxEnvelope,
-        TxLegacy, TxType,
+        Block as ConsensusBlock, BlockBody, EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value,
+        Header, Receipt, ReceiptEnvelope, SignableTransaction, Signed, Transaction as _, TxEip1559,
+        TxEnvelope, TxLegacy, TxType,
         proofs::{calculate_receipt_root, calculate_transaction_root},
         transaction::Recovered,
     },
+    eips::{eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH},
     primitives::{
-        Address, B256, Bloom, Bytes, Log, LogData, Signature, TxKind, U256, b256, keccak256,
-        logs_bloom,
+        Address, B256, Bloom, Bytes, Log, LogData, Signature, TxKind, U256, address, b256,
+        keccak256, logs_bloom,
     },
     rpc::types::{
         Block, BlockTransactions, Header as RpcHeader, Log as RpcLog, Transaction,
@@ -33,6 +34,8 @@ const GAS_PRICE: u128 = 1_000_000_000;
 const GAS_LIMIT: u64 = 30_000_000;
 const PAYMENT_GAS: u64 = 21_000;
 const LOG_GAS: u64 = 2_000;
+/// Emits the logs of native transfers (EIP-7708).
+const SYSTEM: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
 
 /// What a block shall contain.
 #[derive(Debug, Clone, Default)]
@@ -40,15 +43,40 @@ pub struct Contents {
     pub payments: Vec<Payment>,
     /// Tells apart blocks that are otherwise the same: siblings with equal contents have one hash.
     pub salt: u64,
+    /// The slot of a block of Ethereum's Amsterdam fork, whose header has every field there is.
+    pub slot: Option<u64>,
+    /// What the header says instead of the sum of its receipts.
+    pub gas_used: Option<u64>,
 }
 
 impl Contents {
     /// Nothing, told apart by `salt`.
     pub fn empty(salt: u64) -> Self {
         Self {
-            payments: Vec::new(),
             salt,
+            ..Self::default()
         }
+    }
+
+    /// These payments.
+    pub fn of(payments: Vec<Payment>, salt: u64) -> Self {
+        Self {
+            payments,
+            salt,
+            ..Self::default()
+        }
+    }
+
+    /// In the Amsterdam fork, with this slot.
+    pub fn in_slot(mut self, slot: u64) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    /// With a header that says this gas was used.
+    pub fn saying_gas(mut self, gas_used: u64) -> Self {
+        self.gas_used = Some(gas_used);
+        self
     }
 
     /// `count` transactions, each with one ERC-20 transfer.
@@ -61,6 +89,7 @@ impl Contents {
                 })
                 .collect(),
             salt,
+            ..Self::default()
         }
     }
 }
@@ -104,6 +133,33 @@ impl Payment {
                 U256::from(amount).to_be_bytes::<32>().to_vec().into(),
             ),
         })
+    }
+
+    /// Also moves some of the chain's own coin, by a log of the system address (EIP-7708).
+    pub fn native(self, from: Address, to: Address, amount: u64) -> Self {
+        self.log(Log {
+            address: SYSTEM,
+            data: LogData::new_unchecked(
+                vec![TRANSFER, from.into_word(), to.into_word()],
+                U256::from(amount).to_be_bytes::<32>().to_vec().into(),
+            ),
+        })
+    }
+
+    /// Also burns some of it.
+    pub fn burn(self, from: Address, amount: u64) -> Self {
+        self.log(Log {
+            address: SYSTEM,
+            data: LogData::new_unchecked(
+                vec![keccak256("Burn(address,uint256)"), from.into_word()],
+                U256::from(amount).to_be_bytes::<32>().to_vec().into(),
+            ),
+        })
+    }
+
+    /// The account that signs.
+    pub fn sender(&self) -> Address {
+        address_of(self.account)
     }
 
     /// Also emits a log.
@@ -226,18 +282,27 @@ impl TreeBlock {
             transactions.push(signed);
         }
         let salt = contents.salt.to_be_bytes();
-        let header = Header {
+        let mut header = Header {
             parent_hash: self.block.header.hash,
             number: parent.number + 1,
             timestamp: parent.timestamp + BLOCK_TIME,
             gas_limit: GAS_LIMIT,
-            gas_used,
+            gas_used: contents.gas_used.unwrap_or(gas_used),
             base_fee_per_gas: Some(BASE_FEE),
             state_root: keccak256([parent.state_root.as_slice(), &salt].concat()),
             extra_data: salt.to_vec().into(),
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
             ..Default::default()
         };
+        if let Some(slot) = contents.slot {
+            header.withdrawals_root = Some(EMPTY_ROOT_HASH);
+            header.blob_gas_used = Some(0);
+            header.excess_blob_gas = Some(0);
+            header.parent_beacon_block_root = Some(keccak256(salt));
+            header.requests_hash = Some(EMPTY_REQUESTS_HASH);
+            header.block_access_list_hash = Some(keccak256([salt.as_slice(), &[1]].concat()));
+            header.slot_number = Some(slot);
+        }
         Self::assemble(header, transactions, receipts, nonces)
     }
 
@@ -261,12 +326,13 @@ impl TreeBlock {
         header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, (_, receipt)| {
             bloom | logs_bloom(&receipt.logs)
         });
+        let withdrawals = header.withdrawals_root.map(|_| Withdrawals::default());
         let size = ConsensusBlock::rlp_length_for(
             &header,
             &BlockBody {
                 transactions: plain,
                 ommers: Vec::new(),
-                withdrawals: None,
+                withdrawals: withdrawals.clone(),
             },
         );
         let header = RpcHeader::new(header).with_size(Some(U256::from(size)));
@@ -286,7 +352,7 @@ impl TreeBlock {
                 header,
                 uncles: Vec::new(),
                 transactions: BlockTransactions::Full(transactions),
-                withdrawals: None,
+                withdrawals,
             },
             receipts,
             nonces,

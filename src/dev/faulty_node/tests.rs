@@ -42,10 +42,7 @@ fn tree() -> Tree {
         success: false,
         ..Payment::new(0)
     };
-    tree.mine(&Contents {
-        payments: vec![legacy, creation],
-        salt: 2,
-    });
+    tree.mine(&Contents::of(vec![legacy, creation], 2));
     tree.mine(&Contents::empty(3));
     tree
 }

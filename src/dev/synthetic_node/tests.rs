@@ -89,7 +89,7 @@ async fn each_call_of_a_token_is_decoded_as_one_transfer() {
     assert_eq!((block.logs.len(), block.transfers.len()), (20, 20));
     for (transfer, sent) in block.transfers.iter().zip(&block.transactions) {
         assert_eq!(transfer.standard, TokenStandard::Erc20);
-        assert_eq!((transfer.from, Some(transfer.token)), (sent.from, sent.to));
+        assert_eq!((transfer.from, transfer.token), (sent.from, sent.to));
         assert_eq!(sent.input[36..], transfer.amount.to_be_bytes::<32>());
     }
 }

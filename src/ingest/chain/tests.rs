@@ -1,5 +1,6 @@
 //! The chain writer between a real PostgreSQL and a real anvil, or nodes that err as a script says.
 
+mod amsterdam;
 mod backfill;
 mod branches;
 mod contract;

@@ -31,15 +31,15 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct SeenTokens(FxHashSet<Address>);
 
 impl SeenTokens {
-    /// The tokens that moved in some blocks and were not noted before.
+    /// The tokens that moved in some blocks and were not noted before. The chain's own coin is none.
     pub(super) fn new_in(&mut self, blocks: &[IndexedBlock]) -> Vec<(Address, TokenStandard)> {
         if self.0.len() > REMEMBERED {
             self.0.clear();
         }
         let moved = blocks.iter().flat_map(|block| &block.transfers);
         moved
-            .filter(|transfer| self.0.insert(transfer.token))
-            .map(|transfer| (transfer.token, transfer.standard))
+            .filter_map(|transfer| Some((transfer.token?, transfer.standard)))
+            .filter(|(token, _)| self.0.insert(*token))
             .collect()
     }
 }

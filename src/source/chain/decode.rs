@@ -87,5 +87,6 @@ pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
         nonce: header.nonce,
         blob_gas_used: header.blob_gas_used,
         excess_blob_gas: header.excess_blob_gas,
+        slot_number: header.slot_number,
     }
 }

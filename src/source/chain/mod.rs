@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod error;
 mod fetch;
+mod gas;
 mod head;
 mod history;
 mod limit;

@@ -1,10 +1,13 @@
-//! Tokens that moved, read out of logs. Pure but for the count of what was left out.
+//! Transfers, read out of logs. Pure but for the count of what was left out.
 //!
 //! Needs no configuration: the signatures of [ERC-20](https://eips.ethereum.org/EIPS/eip-20),
 //! [ERC-721](https://eips.ethereum.org/EIPS/eip-721) and [ERC-1155](https://eips.ethereum.org/EIPS/eip-1155) say what a
 //! log is. A log with one of them whose shape is another's gives nothing.
+//!
+//! A log of the system address is of the chain's own coin ([EIP-7708](https://eips.ethereum.org/EIPS/eip-7708)), on
+//! every chain and at every height: no contract and no key has that address, so only a chain's rules emit such a log.
 
-use alloy::primitives::b256;
+use alloy::primitives::{address, b256};
 
 use crate::model::{Address, B256, IndexedLog, TokenStandard, Transfer, U256};
 
@@ -15,12 +18,17 @@ const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f
 /// `TransferBatch(address,address,address,uint256[],uint256[])`.
 const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
 
+/// `Burn(address,uint256)` of EIP-7708.
+const BURN: B256 = b256!("cc16f5dbb4873280815c1ee09dbd06736cffcc184412cf7a71a0fdb75d397ca5");
+/// Emits the logs of EIP-7708.
+const SYSTEM: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
+
 /// Most transfers read out of one batch: more than fits the gas of a block, as each writes two balances.
 const MAX_BATCH: usize = 10_000;
 const WORD: usize = 32;
 
 /// The first topics of every log that may be a transfer.
-pub(super) const SIGNATURES: [B256; 3] = [TRANSFER, SINGLE, BATCH];
+pub(super) const SIGNATURES: [B256; 4] = [TRANSFER, SINGLE, BATCH, BURN];
 
 /// The transfers in some logs, in order.
 pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
@@ -30,6 +38,10 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
         .count();
     let mut found = Vec::with_capacity(likely);
     for log in logs {
+        if log.address == SYSTEM {
+            found.extend(native(log));
+            continue;
+        }
         match log.topics.as_slice() {
             [TRANSFER, from, to] if log.data.len() == WORD => {
                 let amount = U256::from_be_slice(&log.data);
@@ -83,6 +95,21 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
     found
 }
 
+/// A movement of the chain's own coin. What is burned goes to the zero address, as tokens do.
+fn native(log: &IndexedLog) -> Option<Transfer> {
+    let parties = match log.topics.as_slice() {
+        [TRANSFER, from, to] => (from, to),
+        [BURN, account] => (account, &B256::ZERO),
+        _ => return None,
+    };
+    let amount = (log.data.len() == WORD).then(|| U256::from_be_slice(&log.data))?;
+    let moved = moved(log, TokenStandard::Native, 0, parties, None, amount);
+    Some(Transfer {
+        token: None,
+        ..moved
+    })
+}
+
 fn moved(
     log: &IndexedLog,
     standard: TokenStandard,
@@ -97,7 +124,7 @@ fn moved(
         transaction_index: log.transaction_index,
         transaction_hash: log.transaction_hash,
         standard,
-        token: log.address,
+        token: Some(log.address),
         from: Address::from_word(*from),
         to: Address::from_word(*to),
         token_id,
@@ -169,6 +196,7 @@ mod tests {
                 BATCH,
                 "TransferBatch(address,address,address,uint256[],uint256[])",
             ),
+            (BURN, "Burn(address,uint256)"),
         ] {
             assert_eq!(topic, keccak256(signature), "{signature}");
         }
@@ -197,6 +225,47 @@ mod tests {
         for (topics, data) in [(3, 0), (3, 64), (2, 32), (4, 32), (1, 96)] {
             assert_eq!(transfer(topics, data), [], "{topics} topics, {data} bytes");
         }
+    }
+
+    #[test]
+    fn reads_native_transfers_of_the_system_address() {
+        let of_system = |topics: &[B256], data: usize| {
+            let log = IndexedLog {
+                address: SYSTEM,
+                ..log(topics, vec![0xff; data])
+            };
+            transfers_in(&[log])
+        };
+        let [from, to, other] = [1, 2, 3].map(B256::with_last_byte);
+        let sent = of_system(&[TRANSFER, from, to], 32).pop().unwrap();
+        assert_eq!((sent.standard, sent.token), (TokenStandard::Native, None));
+        assert_eq!(sent.from, Address::with_last_byte(1));
+        assert_eq!(sent.to, Address::with_last_byte(2));
+        assert_eq!((sent.amount, sent.token_id), (U256::MAX, None));
+        let burned = of_system(&[BURN, from], 32).pop().unwrap();
+        assert_eq!((burned.standard, burned.token), (sent.standard, None));
+        assert_eq!(burned.from, Address::with_last_byte(1));
+        assert_eq!((burned.to, burned.amount), (Address::ZERO, U256::MAX));
+        for (topics, data) in [
+            (&[TRANSFER, from, to][..], 0),
+            (&[TRANSFER, from, to], 64),
+            (&[TRANSFER, from, to, other], 0),
+            (&[TRANSFER, from], 32),
+            (&[BURN, from], 0),
+            (&[BURN, from, to], 32),
+            (&[SINGLE, other, from, to], 64),
+        ] {
+            assert_eq!(of_system(topics, data), [], "{topics:?}, {data} bytes");
+        }
+    }
+
+    #[test]
+    fn keeps_the_same_topics_of_other_contracts_as_they_are() {
+        let [from, to] = [1, 2].map(B256::with_last_byte);
+        let token = transfers_in(&[log(&[TRANSFER, from, to], vec![1; 32])]);
+        assert_eq!(token[0].standard, TokenStandard::Erc20);
+        assert_eq!(token[0].token, Some(Address::with_last_byte(9)));
+        assert_eq!(transfers_in(&[log(&[BURN, from], vec![1; 32])]), []);
     }
 
     #[test]

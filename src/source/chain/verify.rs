@@ -14,7 +14,7 @@ use alloy::{
 use super::{
     ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
-    encode,
+    encode, gas,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 use crate::model::BlockRef;
@@ -209,13 +209,7 @@ fn derived(block: &RawBlock) -> Result<(), String> {
         }
         created(index, sent, receipt)?;
     }
-    if before != block.header.gas_used && !block.receipts.is_empty() {
-        return Err(format!(
-            "its transactions used {before} gas, but the header says {}",
-            block.header.gas_used
-        ));
-    }
-    Ok(())
+    gas::total(&block.header, &block.receipts)
 }
 
 fn created(index: usize, sent: &RawTransaction, receipt: &RawReceipt) -> Result<(), String> {

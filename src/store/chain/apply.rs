@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{
     StoreError,
     batch::{Batch, insert_rows},
-    bigint,
+    bigint, bigint_or_null,
     state::state,
 };
 use crate::model::{BlockRef, ChainId, IndexedBlock};
@@ -51,12 +51,14 @@ pub async fn apply_batches(
     let chain_id = first.chain_id();
     check_links(connection, chain_id, batches).await?;
     insert_rows(connection, batches).await?;
+    let native_from = batches.iter().find_map(Batch::native_from);
     // Proof goes on only where it stood without a hole.
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
              verified_through = CASE
                  WHEN $4 AND coalesce(verified_through, start_block - 1) = $5 - 1 THEN $2
-                 ELSE verified_through END
+                 ELSE verified_through END,
+             native_transfers_from = least(native_transfers_from, $6)
          WHERE chain_id = $1",
     )
     .bind(bigint(chain_id, "chain_id")?)
@@ -64,6 +66,7 @@ pub async fn apply_batches(
     .bind(last.last().hash.as_slice())
     .bind(proven)
     .bind(bigint(first.first().number, "block number")?)
+    .bind(bigint_or_null(native_from, "block number")?)
     .execute(connection)
     .await?;
     Ok(())

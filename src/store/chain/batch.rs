@@ -22,6 +22,7 @@ pub struct Batch {
     first: BlockRef,
     last: BlockRef,
     parent: B256,
+    native_from: Option<u64>,
     pub(super) blocks: Rows,
     pub(super) transactions: Rows,
     pub(super) logs: Rows,
@@ -63,6 +64,10 @@ impl Batch {
             first: first.block_ref(),
             last: last.block_ref(),
             parent: first.header.parent_hash,
+            native_from: blocks
+                .iter()
+                .find(|block| block.logs_native_transfers())
+                .map(|block| block.header.number),
             blocks: Rows::with_capacity(blocks.len() * BLOCK_BYTES),
             transactions: Rows::with_capacity(
                 sum(|block| block.transactions.len()) * TRANSACTION_BYTES,
@@ -122,6 +127,11 @@ impl Batch {
     /// The hash of the block below the lowest.
     pub fn parent(&self) -> B256 {
         self.parent
+    }
+
+    /// The lowest block in which native transfers are logs.
+    pub fn native_from(&self) -> Option<u64> {
+        self.native_from
     }
 
     /// How many rows it holds, by table.

@@ -84,6 +84,19 @@ pub async fn root(
     .transpose()
 }
 
+/// The first indexed block in which native transfers are logs.
+pub async fn native_transfers_from(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<u64>, StoreError> {
+    let number: Option<Option<i64>> =
+        sqlx::query_scalar("SELECT native_transfers_from FROM chains WHERE chain_id = $1")
+            .bind(bigint(chain_id, "chain_id")?)
+            .fetch_optional(connection)
+            .await?;
+    Ok(number.flatten().map(|number| number as u64))
+}
+
 fn ref_of(row: &PgRow) -> Result<BlockRef, StoreError> {
     Ok(BlockRef {
         number: row.try_get::<i64, _>("number")? as u64,
@@ -105,4 +118,11 @@ pub(in crate::store) fn bigint(value: u64, what: &str) -> Result<i64, StoreError
             "{what} {value} is above 2^63 - 1 and cannot be stored"
         ))
     })
+}
+
+pub(in crate::store) fn bigint_or_null(
+    value: Option<u64>,
+    what: &str,
+) -> Result<Option<i64>, StoreError> {
+    value.map(|value| bigint(value, what)).transpose()
 }

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::{
     StoreError,
     batch::{Batch, insert_rows},
-    bigint, root,
+    bigint, bigint_or_null, root,
     state::state,
 };
 
@@ -35,13 +35,15 @@ pub async fn prepend_batch(
     insert_rows(connection, std::slice::from_ref(batch)).await?;
     sqlx::query(
         "UPDATE chains SET start_block = $2, updated_at = now(),
-             verified_through = CASE WHEN $3 THEN coalesce(verified_through, $4) END
+             verified_through = CASE WHEN $3 THEN coalesce(verified_through, $4) END,
+             native_transfers_from = least(native_transfers_from, $5)
          WHERE chain_id = $1",
     )
     .bind(bigint(chain_id, "chain_id")?)
     .bind(bigint(batch.first().number, "block number")?)
     .bind(proven)
     .bind(bigint(last.number, "block number")?)
+    .bind(bigint_or_null(batch.native_from(), "block number")?)
     .execute(connection)
     .await?;
     Ok(())

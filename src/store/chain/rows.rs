@@ -25,6 +25,7 @@ pub(super) const BLOCKS: Table = Table {
         "nonce",
         "blob_gas_used",
         "excess_blob_gas",
+        "slot_number",
         "transaction_count",
         "log_count",
     ],
@@ -122,6 +123,7 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     rows.fixed_or_null(header.nonce.as_deref());
     rows.natural_or_null("blob gas used", header.blob_gas_used)?;
     rows.natural_or_null("excess blob gas", header.excess_blob_gas)?;
+    rows.natural_or_null("slot number", header.slot_number)?;
     rows.integer("number of transactions", block.transaction_count.into())?;
     rows.integer("number of logs", block.logs.len() as u64)
 }
@@ -195,7 +197,7 @@ pub(super) fn transfer(rows: &mut Rows, place: Place, transfer: &Transfer) -> Re
         "transaction index of a transfer",
         transfer.transaction_index.into(),
     )?;
-    rows.fixed(&transfer.token);
+    rows.fixed_or_null(transfer.token.as_ref().map(|token| &***token));
     rows.fixed(&transfer.from);
     rows.fixed(&transfer.to);
     rows.numeric_u256(transfer.amount);

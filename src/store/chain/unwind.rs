@@ -71,7 +71,8 @@ pub async fn unwind(
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
              safe_number = CASE WHEN safe_number > $4 THEN $2 ELSE safe_number END,
-             verified_through = CASE WHEN verified_through > $4 THEN $2 ELSE verified_through END
+             verified_through = CASE WHEN verified_through > $4 THEN $2 ELSE verified_through END,
+             native_transfers_from = CASE WHEN native_transfers_from <= $4 THEN native_transfers_from END
          WHERE chain_id = $1",
     )
     .bind(id)

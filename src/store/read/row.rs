@@ -44,6 +44,12 @@ impl<'r> Reader<'r> {
         u32::try_from(value).map_err(|error| self.corrupt(column, error))
     }
 
+    pub(super) fn index_or_null(&self, column: &str) -> Result<Option<u32>, StoreError> {
+        self.get::<Option<i32>>(column)?
+            .map(|value| u32::try_from(value).map_err(|error| self.corrupt(column, error)))
+            .transpose()
+    }
+
     pub(super) fn hash(&self, column: &str) -> Result<B256, StoreError> {
         let bytes: &[u8] = self.get(column)?;
         B256::try_from(bytes).map_err(|error| self.corrupt(column, error))

@@ -1,4 +1,9 @@
-//! Transfers of tokens.
+//! Transfers of the chain's own coin and of tokens.
+//!
+//! Two sources as one list: logs, and, below the first block in which native transfers are logs, the values of
+//! transactions, which are stored once and read where they are.
+
+use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
@@ -6,7 +11,7 @@ use super::{
 };
 use crate::model::{Address, B256, ChainId, TokenStandard};
 
-/// A transfer of a token of any standard.
+/// A transfer, native or of a token of any standard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferRow {
     pub block_number: u64,
@@ -16,31 +21,86 @@ pub struct TransferRow {
     /// `None` when neither the transaction nor its hash is stored.
     pub transaction_hash: Option<B256>,
     pub transaction_index: u32,
-    /// Position in the block.
-    pub log_index: u32,
+    /// Position in the block; `None` for a transaction's own value.
+    pub log_index: Option<u32>,
     /// Position in the log.
     pub position: u32,
     pub standard: TokenStandard,
-    /// `None` for ERC-20.
+    /// `None` for ERC-20 and the chain's own coin.
     pub token_id: Option<String>,
     /// What the token's contract says of itself, when that is read and usable.
     pub token_symbol: Option<String>,
     pub token_decimals: Option<u8>,
-    /// The token's contract.
-    pub token: Address,
+    /// The token's contract; `None` for the chain's own coin.
+    pub token: Option<Address>,
     pub from: Address,
     pub to: Address,
-    /// In the token's smallest unit.
+    /// In wei, or the token's smallest unit.
     pub amount: String,
     pub finalized: bool,
 }
 
-/// A transfer's place in its chain.
+/// A transfer's place in its chain: a transaction's own value stands before its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferKey {
     pub block_number: u64,
-    pub log_index: u32,
+    pub transaction_index: u32,
+    /// `None` for a transaction's own value.
+    pub log_index: Option<u32>,
     pub position: u32,
+}
+
+/// The parties' columns of logged transfers, and of transactions.
+const LOGGED: [&str; 2] = ["from_address", "to_address"];
+const SENT: [&str; 3] = ["from_address", "to_address", "contract_address"];
+
+/// Transfers from or to the address $2, behind the place ($3, $4, $5, $6), at most $7. In a block, logs rise with their
+/// transactions, so both orders are one.
+fn page() -> String {
+    // Each side reads its index backwards and stops at the limit; UNION folds what an address sent to itself.
+    let logged = LOGGED.map(|party| {
+        format!(
+            "(SELECT block_number, transaction_index, log_index, position FROM transfers
+              WHERE chain_id = $1 AND {party} = $2 AND (block_number, log_index) <= ($3, $8)
+                  AND (block_number, transaction_index, log_index, position) < ($3, $4, $5, $6)
+              ORDER BY block_number DESC, log_index DESC, position DESC LIMIT $7)"
+        )
+    });
+    // The scalar subquery runs once and bounds the index.
+    let sent = SENT.map(|party| {
+        let moved = match party {
+            "contract_address" => "contract_address IS NOT NULL AND to_address IS NULL",
+            _ => "(to_address IS NOT NULL OR contract_address IS NOT NULL)",
+        };
+        format!(
+            "(SELECT block_number, transaction_index, -1, 0 FROM transactions
+              WHERE chain_id = $1 AND {party} = $2 AND value > 0 AND status IS DISTINCT FROM 0 AND {moved}
+                  AND (block_number, transaction_index) < ($3, $9)
+                  AND block_number < (SELECT coalesce(native_transfers_from, 9223372036854775807) FROM chains WHERE chain_id = $1)
+              ORDER BY block_number DESC, transaction_index DESC LIMIT $7)"
+        )
+    });
+    let sides = [&logged[..], &sent[..]].concat().join(" UNION ");
+    format!(
+        "WITH k (block_number, transaction_index, log_index, position) AS ({sides}
+             ORDER BY 1 DESC, 2 DESC, 3 DESC, 4 DESC LIMIT $7)
+         SELECT k.block_number, b.hash AS block_hash, b.timestamp, coalesce(t.hash, r.transaction_hash) AS transaction_hash,
+                k.transaction_index, nullif(k.log_index, -1) AS log_index, k.position,
+                coalesce(r.standard, 0::smallint) AS standard, r.token_id::text AS token_id, m.symbol, m.decimals,
+                r.token_address, coalesce(r.from_address, t.from_address) AS from_address,
+                coalesce(r.to_address, t.to_address, t.contract_address) AS to_address,
+                coalesce(r.amount, t.value)::text AS amount,
+                coalesce(k.block_number <= c.finalized_number, false) AS finalized
+         FROM k
+         JOIN blocks b ON b.chain_id = $1 AND b.number = k.block_number
+         JOIN chains c ON c.chain_id = $1
+         LEFT JOIN transfers r ON r.chain_id = $1 AND r.block_number = k.block_number AND r.log_index = k.log_index
+                              AND r.position = k.position
+         LEFT JOIN transactions t ON t.chain_id = $1 AND t.block_number = k.block_number
+                                 AND t.transaction_index = k.transaction_index
+         LEFT JOIN token_contracts m ON m.chain_id = $1 AND m.address = r.token_address
+         ORDER BY k.block_number DESC, k.transaction_index DESC, k.log_index DESC, k.position DESC"
+    )
 }
 
 impl Store {
@@ -52,68 +112,50 @@ impl Store {
         before: Option<TransferKey>,
         limit: u32,
     ) -> Result<Vec<TransferRow>, StoreError> {
-        // Each side reads its index backwards and stops at the limit; UNION folds what an address sent to itself.
-        let side = |column: &str| {
-            format!(
-                "(SELECT block_number, log_index, position FROM transfers
-                  WHERE chain_id = $1 AND {column} = $2 AND (block_number, log_index, position) < ($3, $4, $6)
-                      AND (block_number, log_index) <= ($3, $4)
-                  ORDER BY block_number DESC, log_index DESC, position DESC LIMIT $5)"
-            )
-        };
-        let sql = format!(
-            "WITH k AS ({} UNION {})
-             SELECT r.block_number, b.hash AS block_hash, b.timestamp,
-                    coalesce(t.hash, r.transaction_hash) AS transaction_hash, r.transaction_index, r.log_index,
-                    r.position, r.standard, r.token_id::text AS token_id, m.symbol, m.decimals, r.token_address,
-                    r.from_address, r.to_address, r.amount::text AS amount,
-                    coalesce(r.block_number <= c.finalized_number, false) AS finalized
-             FROM k
-             JOIN transfers r ON r.chain_id = $1 AND r.block_number = k.block_number AND r.log_index = k.log_index
-                             AND r.position = k.position
-             JOIN blocks b ON b.chain_id = r.chain_id AND b.number = r.block_number
-             JOIN chains c ON c.chain_id = r.chain_id
-             LEFT JOIN transactions t ON t.chain_id = r.chain_id AND t.block_number = r.block_number
-                                     AND t.transaction_index = r.transaction_index
-             LEFT JOIN token_contracts m ON m.chain_id = r.chain_id AND m.address = r.token_address
-             ORDER BY r.block_number DESC, r.log_index DESC, r.position DESC LIMIT $5",
-            side("from_address"),
-            side("to_address"),
-        );
+        let sql = page();
+        let at = |part: fn(TransferKey) -> i64| before.map_or(i64::MAX, part);
+        let log_index = at(|key| key.log_index.map_or(-1, i64::from));
         let rows = sqlx::query(&sql)
             .bind(bigint(chain))
             .bind(address.as_slice())
-            .bind(before.map_or(i64::MAX, |key| bigint(key.block_number)))
-            .bind(before.map_or(i64::MAX, |key| i64::from(key.log_index)))
+            .bind(at(|key| bigint(key.block_number)))
+            .bind(at(|key| i64::from(key.transaction_index)))
+            .bind(log_index)
+            .bind(at(|key| i64::from(key.position)))
             .bind(i64::from(limit))
-            .bind(before.map_or(i64::MAX, |key| i64::from(key.position)))
+            // Behind a transaction's value, the logs of the transactions before it in its block are still to come.
+            .bind(at(|key| key.log_index.map_or(i64::MAX, i64::from)))
+            // Behind a log, its transaction's value is still to come.
+            .bind(at(|key| {
+                i64::from(key.transaction_index) + i64::from(key.log_index.is_some())
+            }))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter()
-            .map(|row| {
-                let row = Reader::new(row, "transfer");
-                let standard: i16 = row.get("standard")?;
-                let decimals: Option<i16> = row.get("decimals")?;
-                Ok(TransferRow {
-                    block_number: row.natural("block_number")?,
-                    block_hash: row.hash("block_hash")?,
-                    block_timestamp: row.get("timestamp")?,
-                    transaction_hash: row.hash_or_null("transaction_hash")?,
-                    transaction_index: row.index("transaction_index")?,
-                    log_index: row.index("log_index")?,
-                    position: row.index("position")?,
-                    standard: TokenStandard::of_number(standard)
-                        .ok_or_else(|| row.corrupt("standard", standard))?,
-                    token_id: row.get("token_id")?,
-                    token_symbol: row.get("symbol")?,
-                    token_decimals: decimals.and_then(|decimals| u8::try_from(decimals).ok()),
-                    token: row.address("token_address")?,
-                    from: row.address("from_address")?,
-                    to: row.address("to_address")?,
-                    amount: row.get("amount")?,
-                    finalized: row.get("finalized")?,
-                })
-            })
-            .collect()
+        rows.iter().map(transfer).collect()
     }
+}
+
+fn transfer(row: &PgRow) -> Result<TransferRow, StoreError> {
+    let row = Reader::new(row, "transfer");
+    let standard: i16 = row.get("standard")?;
+    let decimals: Option<i16> = row.get("decimals")?;
+    Ok(TransferRow {
+        block_number: row.natural("block_number")?,
+        block_hash: row.hash("block_hash")?,
+        block_timestamp: row.get("timestamp")?,
+        transaction_hash: row.hash_or_null("transaction_hash")?,
+        transaction_index: row.index("transaction_index")?,
+        log_index: row.index_or_null("log_index")?,
+        position: row.index("position")?,
+        standard: TokenStandard::of_number(standard)
+            .ok_or_else(|| row.corrupt("standard", standard))?,
+        token_id: row.get("token_id")?,
+        token_symbol: row.get("symbol")?,
+        token_decimals: decimals.and_then(|decimals| u8::try_from(decimals).ok()),
+        token: row.address_or_null("token_address")?,
+        from: row.address("from_address")?,
+        to: row.address("to_address")?,
+        amount: row.get("amount")?,
+        finalized: row.get("finalized")?,
+    })
 }

@@ -1,7 +1,7 @@
 //! Blocks, transactions and transfers.
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Api,
@@ -127,7 +127,7 @@ async fn a_transaction_comes_with_receipt_logs_and_what_became_of_it() {
     assert_eq!(transaction["value"], most, "uint256 keeps every digit");
     let logs = transaction["logs"].as_array().unwrap();
     assert_eq!(numbers(logs, "logIndex"), [0, 1]);
-    assert_eq!(logs[0]["topics"], serde_json::json!([block_hash(3)]));
+    assert_eq!(logs[0]["topics"], json!([block_hash(3)]));
     let failed = api
         .get(&format!("/api/v1/transactions/{}", transaction_hash(8)))
         .await;
@@ -184,13 +184,40 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
             numbers(&transactions, "blockNumber"),
             (0..=9).rev().collect::<Vec<_>>()
         );
-        // The odd ones it sent to itself.
+        // The odd ones it sent to itself; of these the transaction succeeded, so that its value moved as well.
         let transfers = api
             .all(&format!("/api/v1/addresses/{address}/transfers?limit=3"))
             .await;
+        let places: Vec<(u64, bool)> = transfers
+            .iter()
+            .map(|one| {
+                (
+                    one["blockNumber"].as_u64().unwrap(),
+                    one["source"] == "transaction",
+                )
+            })
+            .collect();
+        let expected: Vec<_> = (0..=9)
+            .rev()
+            .flat_map(|number| {
+                [(number, false), (number, true)]
+                    .into_iter()
+                    .take(1 + number as usize % 2)
+            })
+            .collect();
+        assert_eq!(places, expected);
+        let value = &transfers[1];
         assert_eq!(
-            numbers(&transfers, "blockNumber"),
-            (0..=9).rev().collect::<Vec<_>>()
+            (&value["standard"], &value["token"], &value["logIndex"]),
+            (&json!("native"), &json!(null), &json!(null))
+        );
+        assert_eq!(
+            value["amount"],
+            "115792089237316195423570985008687907853269984665640564039457584007913129639935"
+        );
+        assert_eq!(
+            (&transfers[0]["source"], &transfers[0]["logIndex"]),
+            (&json!("log"), &json!(0))
         );
         assert_eq!(transfers[0]["amount"], "9");
         assert_eq!(
@@ -200,7 +227,7 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
         assert_eq!(transfers[0]["from"], SENDER);
     }
     let nobody = format!("/api/v1/addresses/0x{}/transfers", "11".repeat(20));
-    assert_eq!(api.get(&nobody).await["data"], serde_json::json!([]));
+    assert_eq!(api.get(&nobody).await["data"], json!([]));
     let bad = api
         .refused("/api/v1/addresses/0x12/transactions", 400, "BAD_REQUEST")
         .await;
@@ -212,6 +239,8 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
     let api = Api::start().await;
     api.chain(9, 4).await;
     for list in ["transactions", "transfers"] {
+        // Of each block one transfer: the values of transactions have a test of their own.
+        api.sql("UPDATE transactions SET value = 0").await;
         let path = format!("/api/v1/addresses/{SENDER}/{list}");
         let first = api.get(&format!("{path}?limit=3")).await;
         assert_eq!(
@@ -235,6 +264,95 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
         api.blocks(6, 9).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
     }
+}
+
+/// Block 1: transaction 0 fails with a value, 1 pays 5 and logs a token twice, 2 creates 0xcc… with 7, 3 pays itself, 4 has
+/// no value. Block 2 is of the Amsterdam fork, with a native transfer as a log.
+async fn mixed_transfers(api: &Api) {
+    api.chain(2, 0).await;
+    api.sql(
+        "DELETE FROM transfers; DELETE FROM logs; DELETE FROM transactions WHERE block_number <> 1;
+         DELETE FROM transactions;
+         INSERT INTO transactions (chain_id, block_number, transaction_index, hash, from_address, to_address, contract_address,
+             value, nonce, input, type, gas_limit, status, gas_used, cumulative_gas_used, effective_gas_price)
+         SELECT 31337, block, at, decode(lpad(to_hex(100 * block + at), 64, '0'), 'hex'), decode(repeat('aa', 20), 'hex'),
+             CASE WHEN receiver <> 'cc' THEN decode(repeat(receiver, 20), 'hex') END,
+             CASE WHEN receiver = 'cc' THEN decode(repeat('cc', 20), 'hex') END,
+             value, at, '', 2, 1, status, 1, 1, 1
+         FROM (VALUES (1, 0, 'bb', 3, 0), (1, 1, 'bb', 5, 1), (1, 2, 'cc', 7, 1), (1, 3, 'aa', 8, NULL), (1, 4, 'bb', 0, 1),
+                      (2, 0, 'bb', 9, 1)) AS t (block, at, receiver, value, status);
+         INSERT INTO transfers (chain_id, block_number, log_index, transaction_index, token_address, from_address,
+             to_address, amount, position, standard)
+         SELECT 31337, block, log, at, CASE WHEN standard <> 0 THEN decode(repeat('70', 20), 'hex') END,
+             decode(repeat('aa', 20), 'hex'), decode(repeat('bb', 20), 'hex'), amount, position, standard
+         FROM (VALUES (1, 0, 1, 20, 0, 20), (1, 1, 1, 30, 0, 1155), (1, 1, 1, 31, 1, 1155), (1, 2, 4, 40, 0, 20),
+                      (2, 0, 0, 9, 0, 0)) AS t (block, log, at, amount, position, standard);
+         UPDATE chains SET native_transfers_from = 2;",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn merges_native_and_token_transfers() {
+    let api = Api::start().await;
+    mixed_transfers(&api).await;
+    let shown = |items: &[Value]| -> Vec<String> {
+        items
+            .iter()
+            .map(|one| {
+                format!(
+                    "{} {}.{} {} {}",
+                    one["blockNumber"],
+                    one["transactionIndex"],
+                    one["logIndex"],
+                    one["standard"].as_str().unwrap(),
+                    one["amount"].as_str().unwrap()
+                )
+            })
+            .collect()
+    };
+    let sent = [
+        "2 0.0 native 9",
+        "1 4.2 ERC-20 40",
+        "1 3.null native 8",
+        "1 2.null native 7",
+        "1 1.1 ERC-1155 31",
+        "1 1.1 ERC-1155 30",
+        "1 1.0 ERC-20 20",
+        "1 1.null native 5",
+    ];
+    for limit in 1..=9 {
+        let path = format!("/api/v1/addresses/{SENDER}/transfers?limit={limit}");
+        assert_eq!(shown(&api.all(&path).await), sent, "limit {limit}");
+        let path = format!(
+            "/api/v1/addresses/0x{}/transfers?limit={limit}",
+            "bb".repeat(20)
+        );
+        let received = [sent[0], sent[1], sent[4], sent[5], sent[6], sent[7]];
+        assert_eq!(shown(&api.all(&path).await), received, "limit {limit}");
+    }
+    let created = api
+        .all(&format!(
+            "/api/v1/addresses/0x{}/transfers?limit=1",
+            "cc".repeat(20)
+        ))
+        .await;
+    assert_eq!(shown(&created), ["1 2.null native 7"]);
+    assert_eq!(
+        (&created[0]["source"], &created[0]["position"]),
+        (&json!("transaction"), &json!(0))
+    );
+    assert!(created[0]["token"].is_null() && created[0]["tokenSymbol"].is_null());
+    let status = api.get("/api/v1/status").await;
+    assert_eq!(status["chains"][0]["nativeTransfersCompleteFrom"], 2);
+
+    // Without the fork every value counts.
+    api.sql("UPDATE chains SET native_transfers_from = NULL")
+        .await;
+    let path = format!("/api/v1/addresses/{SENDER}/transfers?limit=2");
+    assert_eq!(api.all(&path).await.len(), sent.len() + 1);
+    let status = api.get("/api/v1/status").await;
+    assert!(status["chains"][0]["nativeTransfersCompleteFrom"].is_null());
 }
 
 #[tokio::test]
@@ -308,14 +426,14 @@ async fn the_status_tells_where_every_chain_stands() {
     let status = api.get("/api/v1/status").await;
     assert_eq!(
         status["chains"][0]["providers"],
-        serde_json::json!([
+        json!([
             { "name": "a", "url": "https://a", "role": "all", "state": "ok", "active": true, "head": 11,
               "latencyMs": 3, "lastError": null, "failures": 0, "since": 1_500 },
             { "name": "b", "url": "https://b", "role": "history", "state": "resting", "active": false, "head": null,
               "latencyMs": null, "lastError": "too much", "failures": 2, "since": 7_000 },
         ])
     );
-    assert_eq!(status["chains"][1]["providers"], serde_json::json!([]));
+    assert_eq!(status["chains"][1]["providers"], json!([]));
     assert_eq!(status["epoch"], api.store.epoch());
     assert!(status["version"].is_string() && status["serverTime"].is_i64());
     let chain = &status["chains"][0];

@@ -75,6 +75,7 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                 .bytes_or_null(h.nonce)
                 .number_or_null(h.blob_gas_used)
                 .number_or_null(h.excess_blob_gas)
+                .number_or_null(h.slot_number)
                 .number(block.transaction_count)
                 .number(block.logs.len())
                 .end(),
@@ -122,7 +123,7 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                 row()
                     .number(t.log_index)
                     .number(t.transaction_index)
-                    .bytes(t.token)
+                    .bytes_or_null(t.token)
                     .bytes(t.from)
                     .bytes(t.to)
                     .number(t.amount)
@@ -139,7 +140,7 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
             "blocks",
             "chain_id, number, hash, parent_hash, timestamp, miner, gas_used, gas_limit, base_fee_per_gas, difficulty,
              size, state_root, transactions_root, receipts_root, extra_data, mix_hash, nonce, blob_gas_used,
-             excess_blob_gas, transaction_count, log_count",
+             excess_blob_gas, slot_number, transaction_count, log_count",
             headers,
         ),
         (
@@ -205,6 +206,7 @@ fn stretch(block: &mut IndexedBlock) {
     header.size = Some(i64::MAX as u64);
     header.blob_gas_used = Some(131_072);
     header.excess_blob_gas = Some(i64::MAX as u64);
+    header.slot_number = Some(i64::MAX as u64);
     header.extra_data = Bytes::from(vec![0xff; 32]);
     let (transaction, log) = (block.transactions[0].clone(), block.logs[0].clone());
     for (place, value) in wide.into_iter().enumerate() {
@@ -240,11 +242,19 @@ fn stretch(block: &mut IndexedBlock) {
                 TokenStandard::Erc721,
                 TokenStandard::Erc1155,
             ][place % 3],
-            token: Address::repeat_byte(6),
+            token: Some(Address::repeat_byte(6)),
             from: Address::ZERO,
             to: Address::repeat_byte(7),
             token_id: (!place.is_multiple_of(3)).then_some(value),
             amount: value,
+        });
+        let token = block.transfers[block.transfers.len() - 1].clone();
+        block.transfers.push(Transfer {
+            position: 1_000 + place as u32,
+            standard: TokenStandard::Native,
+            token: None,
+            token_id: None,
+            ..token
         });
     }
 }

@@ -23,10 +23,12 @@ pub(super) fn touched(blocks: &[IndexedBlock]) -> FxHashSet<Vec<u8>> {
     keys
 }
 
-/// The updates of watched addresses, in block order: each transaction, then what it transferred.
+/// The updates of watched addresses, in block order: each transaction, then what it transferred. Below `native_from`,
+/// where native transfers are no logs, its own value is one.
 pub(super) fn of_blocks(
     chain: ChainId,
     blocks: &[IndexedBlock],
+    native_from: Option<u64>,
     watched: &FxHashSet<Vec<u8>>,
 ) -> Vec<NewUpdate> {
     let mut news = Vec::new();
@@ -35,6 +37,7 @@ pub(super) fn of_blocks(
     }
     let watched = |address: &Address| watched.contains(address.as_slice());
     for block in blocks {
+        let values = native_from.is_none_or(|from| block.header.number < from);
         let mut moves = block.transfers.iter().peekable();
         for sent in &block.transactions {
             for address in once(parties(sent)).filter(watched) {
@@ -43,6 +46,9 @@ pub(super) fn of_blocks(
                     address,
                     Event::AddressTransaction(Box::new(event)),
                 ));
+            }
+            if values {
+                news.extend(value_of(chain, block, sent, watched));
             }
             while let Some(moved) = moves.next_if(|moved| moved.transaction_index <= sent.index) {
                 news.extend(moved_by(chain, block, moved, watched));
@@ -54,6 +60,21 @@ pub(super) fn of_blocks(
         }
     }
     news
+}
+
+fn value_of(
+    chain: ChainId,
+    block: &IndexedBlock,
+    sent: &IndexedTransaction,
+    watched: impl Fn(&Address) -> bool,
+) -> Vec<NewUpdate> {
+    once([Some(sent.from), sent.paid()].into_iter().flatten())
+        .filter(watched)
+        .filter_map(|address| {
+            let event = AddressTransfer::of_value(chain, block, sent)?;
+            Some(addressed(address, Event::AddressTransfer(Box::new(event))))
+        })
+        .collect()
 }
 
 fn moved_by(

@@ -18,7 +18,7 @@ use crate::{
         Address, AddressReorg, BlockRef, Channel, Event, IndexedBlock, NewUpdate,
         TransactionUpdate, now_ms,
     },
-    store::{StoreError, watches},
+    store::{StoreError, chain as stored, watches},
 };
 
 impl Parts {
@@ -76,7 +76,11 @@ impl Parts {
             &watched,
         )
         .await?;
-        news.extend(activity::of_blocks(self.config.chain_id, blocks, &watched));
+        if !watched.is_empty() {
+            let chain_id = self.config.chain_id;
+            let native_from = stored::native_transfers_from(connection, chain_id).await?;
+            news.extend(activity::of_blocks(chain_id, blocks, native_from, &watched));
+        }
         self.metrics.watched(news.len());
         self.metrics.looked_up(began.elapsed());
         Ok(news)

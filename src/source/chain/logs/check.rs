@@ -144,6 +144,12 @@ fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Resul
             "the numbers of its logs do not rise".to_owned(),
         ));
     }
+    if logs
+        .windows(2)
+        .any(|pair| pair[0].transaction_index > pair[1].transaction_index)
+    {
+        return Err(Doubt::Wrong("its logs are not in order".to_owned()));
+    }
     let other = |log: &&PlacedLog| {
         log.topics
             .first()

@@ -48,10 +48,7 @@ async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeEr
 fn tree() -> Tree {
     let tree = Tree::new(CHAIN);
     tree.mine(&Contents::transfers(3, 1));
-    tree.mine(&Contents {
-        payments: vec![Payment::new(1)],
-        salt: 2,
-    });
+    tree.mine(&Contents::of(vec![Payment::new(1)], 2));
     tree.mine(&Contents::empty(3));
     let other = Log {
         address: Address::repeat_byte(0x33),
@@ -66,10 +63,8 @@ fn tree() -> Tree {
         .log(other.clone())
         .transfer(token, Address::repeat_byte(5), 9)
         .log(other.clone());
-    tree.mine(&Contents {
-        payments: vec![busy, Payment::new(1).log(other).log(approval)],
-        salt: 4,
-    });
+    let last = Payment::new(1).log(other).log(approval);
+    tree.mine(&Contents::of(vec![busy, last], 4));
     tree
 }
 
@@ -343,6 +338,22 @@ async fn a_node_without_batches_gives_logs_too() {
     }
 }
 
+#[tokio::test]
+async fn native_transfers_are_those_of_whole_blocks() {
+    let tree = Tree::new(CHAIN);
+    let [from, to] = [6, 7].map(Address::repeat_byte);
+    let native = Payment::new(1).native(from, to, 5).burn(to, 3);
+    tree.mine(&Contents::of(vec![native], 5).in_slot(9));
+    for index in REDUCED {
+        let expected = truth(&tree, index).await;
+        assert_eq!(expected[1].transfers.len(), 2, "{index}");
+        assert_eq!(expected[1].header.slot_number, Some(9));
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let client = client(&node, index);
+        assert_eq!(chunks(&client, 1).await.unwrap(), expected, "{index}");
+    }
+}
+
 #[test]
 fn the_signatures_are_those_of_the_standards() {
     let of = |signature: &str| alloy::primitives::keccak256(signature);
@@ -352,6 +363,7 @@ fn the_signatures_are_those_of_the_standards() {
             of("Transfer(address,address,uint256)"),
             of("TransferSingle(address,address,address,uint256,uint256)"),
             of("TransferBatch(address,address,address,uint256[],uint256[])"),
+            of("Burn(address,uint256)"),
         ]
     );
     assert_ne!(U256::from_be_bytes(SIGNATURES[0].0), U256::ZERO);
