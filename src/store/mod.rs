@@ -37,6 +37,13 @@ use sqlx::{
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// The statements of a migration, by what its file is called after the number.
+#[cfg(test)]
+pub(crate) fn migration(name: &str) -> &'static str {
+    let found = MIGRATIONS.iter().find(|one| one.description == name);
+    &found.expect("a migration of that name").sql
+}
+
 /// Connections for the bus and the gateway.
 const LIVE_CONNECTIONS: u32 = 4;
 /// Beyond the database's own limit, for the way there and back.

@@ -238,9 +238,14 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
 async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_left() {
     let api = Api::start().await;
     api.chain(9, 4).await;
+    // Of each block one transfer: the values of transactions have a test of their own.
+    let without_values = async || api.sql("UPDATE transactions SET value = 0").await;
+    let blocks = async |from, to| {
+        api.blocks(from, to).await;
+        without_values().await;
+    };
+    without_values().await;
     for list in ["transactions", "transfers"] {
-        // Of each block one transfer: the values of transactions have a test of their own.
-        api.sql("UPDATE transactions SET value = 0").await;
         let path = format!("/api/v1/addresses/{SENDER}/{list}");
         let first = api.get(&format!("{path}?limit=3")).await;
         assert_eq!(
@@ -252,16 +257,16 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
             let page = api.get(&format!("{path}?limit=100&cursor={next}")).await;
             numbers(page["data"].as_array().unwrap(), "blockNumber")
         };
-        api.blocks(10, 12).await;
+        blocks(10, 12).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
         // A branch that leaves above the cursor changes nothing below it.
         api.drop_above(7).await;
-        api.blocks(8, 10).await;
+        blocks(8, 10).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
         // One that leaves below it: what both have, up to block 5, comes once all the same.
         api.drop_above(5).await;
         assert_eq!(rest().await, (0..=5).rev().collect::<Vec<_>>());
-        api.blocks(6, 9).await;
+        blocks(6, 9).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
     }
 }

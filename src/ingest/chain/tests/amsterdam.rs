@@ -83,6 +83,39 @@ async fn native_from(lab: &Lab) -> Option<u64> {
     rows[0].native_transfers_from
 }
 
+async fn native_rows(lab: &Lab) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT to_jsonb(r)::text FROM transfers r WHERE standard = 0
+         UNION ALL SELECT 'from ' || native_transfers_from FROM chains ORDER BY 1",
+    )
+    .fetch_all(lab.store.pool())
+    .await
+    .unwrap()
+}
+
+/// Makes the rows those of an earlier version: transfers of a token at the system address, and no burned amounts.
+async fn forget_native_transfers(lab: &Lab) {
+    let system = "'\\xfffffffffffffffffffffffffffffffffffffffe'";
+    sqlx::raw_sql(&format!(
+        "DELETE FROM transfers WHERE standard = 0 AND to_address = decode(repeat('00', 20), 'hex');
+         UPDATE transfers SET standard = 20, token_address = {system} WHERE standard = 0;
+         INSERT INTO token_contracts (chain_id, address, standard) VALUES ({CHAIN}, {system}, 20);
+         UPDATE chains SET native_transfers_from = NULL"
+    ))
+    .execute(lab.store.pool())
+    .await
+    .unwrap();
+}
+
+/// What the migration does with stored rows.
+fn upgrade() -> String {
+    let migration = crate::store::migration("native transfers");
+    let (_, rows) = migration
+        .split_once("-- Logs of the system address")
+        .unwrap();
+    format!("-- Logs of the system address{rows}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn follows_a_chain_across_the_fork_and_back() {
     let lab = Lab::new().await;
@@ -111,6 +144,16 @@ async fn follows_a_chain_across_the_fork_and_back() {
     assert_eq!(lab.count(slots).await, 100 + 102 + 103);
     assert_eq!(lab.state().await.unwrap().verified_through, Some(5));
     // A token is asked what it is; the coin is none.
+    assert_eq!(lab.count("SELECT count(*) FROM token_contracts").await, 1);
+
+    let rows = native_rows(&lab).await;
+    forget_native_transfers(&lab).await;
+    assert_ne!(native_rows(&lab).await, rows);
+    sqlx::raw_sql(&upgrade())
+        .execute(lab.store.pool())
+        .await
+        .unwrap();
+    assert_eq!(native_rows(&lab).await, rows, "after an upgrade");
     assert_eq!(lab.count("SELECT count(*) FROM token_contracts").await, 1);
 
     // Another branch enters the fork later.
