@@ -2,6 +2,8 @@
 
 mod doubts;
 mod error;
+mod explain;
+mod keys;
 mod overlay;
 mod validate;
 
@@ -73,6 +75,20 @@ impl Sources {
 }
 
 impl Sources {
+    /// The environment variables that set keys on top of the file, each with its key; later ones win.
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        overlay::overrides(&self.environment)
+    }
+
+    /// The variables that set keys and the keys, for people; none when there are none. Values are not shown.
+    pub fn overrides_text(&self) -> Option<String> {
+        let overrides = self.overrides().into_iter();
+        let listed: Vec<String> = overrides
+            .map(|(variable, key)| format!("{variable} ({key})"))
+            .collect();
+        (!listed.is_empty()).then(|| listed.join(", "))
+    }
+
     /// A file that already took `PORT` and `DATABASE_URL` into account: only our own variables go on top of it.
     pub fn for_dev(file: &Path) -> Self {
         let mut sources = Self::from_process(Some(file));
@@ -109,11 +125,10 @@ impl Config {
         if problems.is_empty() {
             return Ok(config);
         }
-        Err(ConfigError::invalid(
-            sources.file.as_deref(),
-            &sources.text()?,
-            problems,
-        ))
+        Err(
+            ConfigError::invalid(sources.file.as_deref(), &sources.text()?, problems)
+                .overridden(&overlay::overrides(&sources.environment)),
+        )
     }
 
     /// Reads and overlays; keys and types are right, the values are not looked at.
@@ -129,6 +144,13 @@ impl Config {
             }
         })?;
         let mut config = overlay::apply(config, &text, &sources.environment)?;
+        if let Some((variable, _)) = sources
+            .overrides()
+            .iter()
+            .rfind(|(_, key)| key == "database.url")
+        {
+            config.database.url_name = variable.clone();
+        }
         if let Some(beside) = path.parent() {
             for contract in &mut config.contracts {
                 contract.locate(beside);
@@ -147,6 +169,17 @@ fn misread_entries(text: &str) -> Vec<Problem> {
     };
     let misread = price::misread_entries(prices).into_iter();
     misread
-        .map(|(key, message)| Problem::new(key, message))
+        .map(|(key, message)| {
+            let listed: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+            let meant = match listed.as_slice() {
+                [_, known @ ..] if message.contains("unknown field") => keys::nearest(&key, known),
+                _ => None,
+            };
+            let message = match meant {
+                Some(meant) => format!("{message}; did you mean {meant}?"),
+                None => message,
+            };
+            Problem::new(key, message)
+        })
         .collect()
 }

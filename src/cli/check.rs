@@ -31,7 +31,12 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         "configuration",
         Ok::<_, String>(format!("{} is valid", args.config.display())),
     );
-    for doubt in config.doubts(&Sources::from_process(Some(&args.config)))? {
+    let sources = Sources::from_process(Some(&args.config));
+    if let Some(overrides) = sources.overrides_text() {
+        let text = format!("overrides the file: {overrides}");
+        report.line("environment", Ok::<_, String>(text));
+    }
+    for doubt in config.doubts(&sources)? {
         report.warn("configuration", &doubt.to_string());
     }
     let (store, answer) = match database(&config).await {

@@ -4,7 +4,11 @@ mod banner;
 mod environment;
 mod settings;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -45,7 +49,8 @@ pub(super) struct DevArgs {
     /// Deploy no demo contracts and run no market: blocks only
     #[arg(long)]
     no_demo: bool,
-    /// Drop what is indexed and begin anew with the chain that is there
+    /// Drop what is indexed and start over with the chain that is there. The banner names the folder of the database: to
+    /// remove that as well, stop, and delete it with the data dir
     #[arg(long)]
     reset: bool,
 }
@@ -78,6 +83,11 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
         started = Environment::start(&args) => started,
     };
     let mut environment = started.map_err(Failure::failed)?;
+    let (data_dir, elsewhere) = (
+        environment.data_dir.clone(),
+        environment.database_elsewhere().map(Path::to_owned),
+    );
+    let mut served = false;
     let ended = async {
         let file = settings::write(&args, &environment)
             .await
@@ -87,12 +97,16 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
             Store::reset(&config.database)
                 .await
                 .map_err(Failure::failed)?;
-            tracing::info!("the index was dropped; it begins anew");
+            match &elsewhere {
+                Some(home) => tracing::info!(database = %home.display(), "the index was dropped; the emptied database stays"),
+                None => tracing::info!("the index was dropped"),
+            }
         }
         let app = tokio::select! {
             () = &mut stop => return Ok(()),
             app = App::start(config, Role::All, listener, metrics) => app.map_err(Failure::failed)?,
         };
+        served = true;
         println!("chaincast is ready on {}", app.url());
         banner::print(&app, &environment, &file);
         environment.open_market(args.seed, args.block_time);
@@ -109,6 +123,15 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
     }
     .await;
     // Whatever happened, nothing is left running.
-    let stopped = environment.stop().await;
-    ended.and(stopped.map_err(Failure::failed))
+    if ended.is_err() && !served {
+        if let Err(error) = environment.abandon().await {
+            tracing::warn!(%error, "a part could not be stopped");
+        }
+        return ended;
+    }
+    let stopped = environment.stop().await.map_err(Failure::failed);
+    // The terminal may be gone.
+    let kept = banner::kept(&data_dir, elsewhere.as_deref());
+    writeln!(std::io::stdout(), "{kept}").ok();
+    ended.and(stopped)
 }

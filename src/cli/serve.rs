@@ -32,11 +32,15 @@ enum RoleArg {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let mut config = Config::load(&Sources::from_process(Some(&args.config)))?;
+    let sources = Sources::from_process(Some(&args.config));
+    let mut config = Config::load(&sources)?;
     if let Some(port) = args.port {
         config.server.port = port;
     }
     telemetry::init_logs(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Some(overrides) = sources.overrides_text() {
+        tracing::info!("environment variables override the configuration file: {overrides}");
+    }
     let role = match args.role {
         RoleArg::All => Role::All,
         RoleArg::Indexer => Role::Indexer,

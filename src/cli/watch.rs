@@ -44,9 +44,18 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     };
     let url = follow::realtime_url(&args.url).map_err(Failure::Usage)?;
     let mut follower = Follower::new(url, args.channels, args.token, since, args.json);
-    tokio::select! {
-        () = stop => Ok(()),
-        end = follower.run() => match end {
+    let end = tokio::select! {
+        () = stop => None,
+        end = follower.run() => Some(end),
+    };
+    match end {
+        None => {
+            if let Some(positions) = follower.positions_text() {
+                eprintln!("stopped after {positions}; --since SEQ goes on from there");
+            }
+            Ok(())
+        }
+        Some(end) => match end {
             End::OutputClosed => Ok(()),
             End::Refused(reason) => Err(Failure::Failed(reason)),
         },

@@ -4,6 +4,8 @@ use std::{fmt, path::Path, path::PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::explain::explain;
+
 /// Headers of sections that there may be several of.
 const LISTS: [&str; 4] = ["chains", "contracts", "prices.tokens", "prices.sources"];
 
@@ -30,7 +32,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong with it.
     pub message: String,
-    /// `FILE:LINE` of the key or the section it belongs to; the file alone when neither stands in it.
+    /// `FILE:LINE` of the key or the section it belongs to, or the environment variable that set it; the file alone when
+    /// nothing of it stands there.
     pub place: Option<String>,
 }
 
@@ -81,6 +84,8 @@ impl ConfigError {
             let line = text[line..].lines().next().unwrap_or_default();
             if let Some(list) = header(line).filter(|name| LISTS.contains(name)) {
                 message = format!("{list} is a list: write [[{list}]] above each of its entries");
+            } else if let Ok(table) = DeTable::parse(text) {
+                message = explain(&path_at(table.get_ref(), start), &message);
             } else if let Some((key, _)) = line.split_once('=') {
                 message = format!("{}: {message}", key.trim());
             }
@@ -91,6 +96,19 @@ impl ConfigError {
     /// Problems of values, each with the line its key stands on.
     pub(super) fn invalid(file: Option<&Path>, text: &str, problems: Vec<Problem>) -> Self {
         Self::Invalid(Self::placed(file, text, problems))
+    }
+
+    /// Names the variable as the place of what a variable set. `variables` are those of the overlay, with their keys.
+    pub(super) fn overridden(mut self, variables: &[(String, String)]) -> Self {
+        if let Self::Invalid(problems) = &mut self {
+            for problem in problems {
+                let mut of = variables.iter().rev();
+                if let Some((variable, _)) = of.find(|(_, key)| *key == problem.key) {
+                    problem.place = Some(format!("environment variable {variable}"));
+                }
+            }
+        }
+        self
     }
 
     /// Problems, each with the line its key stands on.
@@ -116,6 +134,38 @@ impl ConfigError {
 fn header(line: &str) -> Option<&str> {
     let (name, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
     Some(name.trim())
+}
+
+/// The dotted path of the key whose name or value stands at `offset`; of the deepest section around it otherwise.
+fn path_at(table: &DeTable<'_>, offset: usize) -> String {
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        if key.span().contains(&offset) {
+            return name.to_owned();
+        }
+        if let Some(below) = path_in(value, offset) {
+            return match below.as_str() {
+                "" => name.to_owned(),
+                below => format!("{name}.{below}"),
+            };
+        }
+    }
+    String::new()
+}
+
+/// The path below a value that holds `offset`; `None` when it holds it nowhere.
+fn path_in(value: &toml::Spanned<DeValue<'_>>, offset: usize) -> Option<String> {
+    match value.get_ref() {
+        DeValue::Table(table) => Some(path_at(table, offset)).filter(|path| !path.is_empty()),
+        DeValue::Array(items) => items.iter().enumerate().find_map(|(at, item)| {
+            Some(match path_in(item, offset)?.as_str() {
+                "" => at.to_string(),
+                below => format!("{at}.{below}"),
+            })
+        }),
+        _ => None,
+    }
+    .or_else(|| value.span().contains(&offset).then(String::new))
 }
 
 /// Byte offset of the deepest part of a dotted path that the file has.

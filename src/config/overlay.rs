@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, explain::explain};
 
 const PREFIX: &str = "CHAINCAST__";
 
@@ -41,11 +41,17 @@ pub fn apply(
             }
         }
         if let Some(error) = last {
-            let reason = error.to_string();
-            return Err(refused(format!("{}: {}", path.join("."), reason.trim())));
+            return Err(refused(explain(&path.join("."), error.message())));
         }
     }
     Ok(config)
+}
+
+/// The variables that set keys, each with its dotted key; later ones win.
+pub fn overrides(environment: &[(String, String)]) -> Vec<(String, String)> {
+    let ours = variables(environment).into_iter();
+    ours.map(|(variable, path, _)| (variable, path.join(".")))
+        .collect()
 }
 
 /// (variable, path of keys, value), the customary ones first so that ours win; ours in order of name.

@@ -2,7 +2,7 @@
 //!
 //! They are in `DATA_DIR/postgres`. As root the server runs as an unprivileged user; when that user cannot reach the
 //! data dir (a clone under /root), they are in a directory of their own under /var/lib/chaincast, and
-//! `DATA_DIR/postgres.path` says which. Deleting the data dir starts afresh in both cases.
+//! `DATA_DIR/postgres.path` names it. A new data dir starts afresh in both cases; a directory elsewhere is removed by hand.
 
 use std::{
     fs::{self, File},
@@ -26,6 +26,12 @@ const SOCKET_DIR_LIMIT: usize = 85;
 
 /// The files of one database server, made and locked for us.
 pub(super) struct Cluster {
+    /// Holds `data` and, as a rule, `sockets`.
+    pub(super) home: PathBuf,
+    /// In the data dir: names `home` when that is elsewhere.
+    record: PathBuf,
+    /// This start made it.
+    is_new: bool,
     pub(super) data: PathBuf,
     pub(super) sockets: PathBuf,
     /// `sockets` is a temporary directory, as the data dir's path is too long for a socket.
@@ -57,16 +63,25 @@ impl Cluster {
             make_private(dir, user)?;
         }
 
-        let installation = match made_by(&data)? {
+        let record = record_of(&data_dir);
+        let made_by = made_by(&data)?;
+        let is_new = made_by.is_none();
+        let installation = match made_by {
             Some(major) => matching(installations, major, &data)?,
             None => {
                 let newest = installations.into_iter().next();
                 let installation = newest.expect("find_postgres gives at least one");
-                initialise(&installation, &home, &data, user).await?;
+                if let Err(error) = initialise(&installation, &home, &data, user).await {
+                    discard(&home, &record);
+                    return Err(error);
+                }
                 installation
             }
         };
         Ok(Self {
+            home,
+            record,
+            is_new,
             data,
             sockets,
             sockets_are_temporary,
@@ -96,6 +111,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// Removes what this start made, for a start that failed: to be called when no server runs. What an earlier start
+    /// made stays.
+    pub(super) fn discard_if_new(&self) {
+        if self.is_new {
+            discard(&self.home, &self.record);
+        }
+    }
+
     pub(super) fn pid_file(&self) -> PathBuf {
         self.data.join("postmaster.pid")
     }
@@ -110,10 +133,26 @@ impl Drop for Cluster {
     }
 }
 
+/// The file in the data dir that names a cluster elsewhere.
+fn record_of(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres.path")
+}
+
+/// Removes a cluster, and the file that names it. A leftover does no harm but takes room, so that a failure is logged.
+fn discard(home: &Path, record: &Path) {
+    let removed = fs::remove_dir_all(home).and_then(|()| match fs::remove_file(record) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    });
+    if let Err(error) = removed {
+        tracing::warn!(path = ?home, %error, "the database of a start that failed cannot be removed");
+    }
+}
+
 /// The directory of the cluster that belongs to `data_dir`, and as whom its server runs.
 pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Option<ServerUser>), DevError> {
     let inside = data_dir.join("postgres");
-    let record = data_dir.join("postgres.path");
+    let record = record_of(data_dir);
     let recorded = match fs::read_to_string(&record) {
         Ok(path) => Some(PathBuf::from(path.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::DevError;
-use crate::model::Secret;
+use crate::model::{Secret, WEB_PAGE, is_web_page};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -123,9 +123,20 @@ impl Node {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(RpcError::Transport(error))) => Err(DevError::Unreachable {
                 url: self.url.clone(),
-                reason: reason_of(&error),
+                reason: match error.as_http_error() {
+                    Some(http) => format!("HTTP status {}, {}", http.status, shown(&http.body)),
+                    None => reason_of(&error),
+                },
             }),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Err(RpcError::DeserError { err, text })) => Err(DevError::Answer {
+                url: self.url.clone(),
+                method,
+                reason: match is_web_page(&text) {
+                    true => WEB_PAGE.to_owned(),
+                    false => err.to_string(),
+                },
+            }),
+            Ok(Err(error)) => Err(failed(shown(&error.to_string()))),
             Err(_) => Err(DevError::Unreachable {
                 url: self.url.clone(),
                 reason: format!("no answer within {REQUEST_TIMEOUT:?}"),
@@ -250,6 +261,15 @@ impl Node {
             receipts.push(receipt);
         }
         Ok(receipts)
+    }
+}
+
+/// What the server answered, cut to a length that fits an error; a web page is named, not repeated.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 300;
+    match is_web_page(text) {
+        true => WEB_PAGE.to_owned(),
+        false => text.trim().chars().take(LONGEST).collect(),
     }
 }
 

@@ -41,16 +41,11 @@ impl PrivatePostgres {
             stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_PATIENCE).await?;
         }
         cluster.remove_stale_locks()?;
-        let deadline = Instant::now() + STOP_PATIENCE;
-        let child = loop {
-            match launch(&cluster).await {
-                // A server was killed: its processes notice that by themselves, and end.
-                Err(DevError::Exited { log, .. })
-                    if log.contains(STILL_ATTACHED) && Instant::now() < deadline =>
-                {
-                    sleep(RETRY).await;
-                }
-                launched => break launched?,
+        let child = match launch_when_free(&cluster).await {
+            Ok(child) => child,
+            Err(error) => {
+                cluster.discard_if_new();
+                return Err(error);
             }
         };
 
@@ -59,8 +54,18 @@ impl PrivatePostgres {
             child,
             cluster,
         };
-        postgres.ensure_database().await?;
-        Ok(postgres)
+        match postgres.ensure_database().await {
+            Ok(()) => Ok(postgres),
+            Err(error) => {
+                postgres.stop_and_discard().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where its files are: `DATA_DIR/postgres`, or elsewhere when the server's user cannot reach that.
+    pub fn home(&self) -> &Path {
+        &self.cluster.home
     }
 
     /// Of the database `chaincast`, for sqlx and for psql.
@@ -96,6 +101,13 @@ impl PrivatePostgres {
         self.child.stop(STOP_PATIENCE).await
     }
 
+    /// As [`PrivatePostgres::stop`]; then removes the files if this start made them, as after a start that failed.
+    pub async fn stop_and_discard(self) -> Result<(), DevError> {
+        self.child.stop(STOP_PATIENCE).await?;
+        self.cluster.discard_if_new();
+        Ok(())
+    }
+
     /// Ends it at once, as by a crash, and waits until it is gone: its directory can be removed then.
     #[cfg(test)]
     pub(crate) fn abort(self) {
@@ -128,6 +140,22 @@ impl PrivatePostgres {
                 doing: "a connection".into(),
                 source,
             })
+    }
+}
+
+/// Starts the server of a cluster, waiting while processes of a killed one still hold its memory.
+async fn launch_when_free(cluster: &Cluster) -> Result<Child, DevError> {
+    let deadline = Instant::now() + STOP_PATIENCE;
+    loop {
+        match launch(cluster).await {
+            // A server was killed: its processes notice that by themselves, and end.
+            Err(DevError::Exited { log, .. })
+                if log.contains(STILL_ATTACHED) && Instant::now() < deadline =>
+            {
+                sleep(RETRY).await;
+            }
+            launched => return launched,
+        }
     }
 }
 

@@ -26,12 +26,27 @@ pub enum Channel {
     User(Arc<str>),
 }
 
-/// Why a text names no channel.
+/// Why a text names no channel: the name as it was given, cut to the longest that is read, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown channel {0:?}: use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d), tx:HASH, address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT"
-)]
-pub struct ChannelError(pub String);
+#[error("unknown channel {name:?}: {reason}")]
+pub struct ChannelError {
+    pub name: String,
+    reason: &'static str,
+}
+
+/// What names there are.
+const FORMS: &str = "use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d), tx:HASH, \
+                     address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT";
+const CHAIN_ID: &str = "a chain id is a number above 0, as in new-block:1";
+const TOKEN: &str = "a token is 1 to 32 letters, digits, '.', '_' or '-', as in price:ETH";
+const CANDLE: &str =
+    "use candle:TOKEN:INTERVAL with the interval 1m, 5m, 15m, 1h, 4h or 1d, as in candle:ETH:1m";
+const HASH: &str = "a hash has 0x and 64 hex digits";
+const ADDRESS: &str = "an address has 0x and 40 hex digits";
+const WORD: &str = "names of contracts and events have letters, digits, '_', '-', '.' and '$', as in contract:usdc:Transfer";
+const SUBJECT: &str = "a subject has no control characters, as in user:alice";
+const NOTHING_BEHIND: &str = "nothing stands behind heartbeat";
+const TOO_LONG: &str = "the name is longer than 160 bytes";
 
 /// The longest channel name that is parsed, in bytes.
 const MAX_NAME: usize = 160;
@@ -61,56 +76,72 @@ impl FromStr for Channel {
     type Err = ChannelError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let unknown = || ChannelError(name.chars().take(64).collect());
+        let refused = |reason| ChannelError {
+            name: shown(name),
+            reason,
+        };
         if name.len() > MAX_NAME {
-            return Err(unknown());
+            return Err(refused(TOO_LONG));
         }
         let (kind, rest) = match name.split_once(':') {
-            Some((kind, rest)) if !rest.is_empty() => (kind, Some(rest)),
-            Some(_) => return Err(unknown()),
+            Some((kind, rest)) => (kind, Some(rest)),
             None => (name, None),
         };
         let word = |text: &str| -> Result<Arc<str>, ChannelError> {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
-            let good = !text.is_empty() && text.chars().all(allowed);
-            if good {
-                Ok(text.into())
-            } else {
-                Err(unknown())
+            match !text.is_empty() && text.chars().all(allowed) {
+                true => Ok(text.to_ascii_lowercase().into()),
+                false => Err(refused(WORD)),
             }
         };
         match (kind.to_ascii_lowercase().as_str(), rest) {
             ("new-block", None) => Ok(Self::NewBlock(None)),
             ("new-block", Some(id)) => match id.parse() {
                 Ok(id) if id > 0 => Ok(Self::NewBlock(Some(id))),
-                _ => Err(unknown()),
+                _ => Err(refused(CHAIN_ID)),
             },
             ("heartbeat", None) => Ok(Self::Heartbeat),
-            ("price", Some(token)) => token.parse().map(Self::Price).map_err(|_| unknown()),
-            ("candle", Some(rest)) => match rest.split_once(':') {
-                Some((token, interval)) => {
-                    match (token.parse::<Token>(), interval.parse::<CandleInterval>()) {
-                        (Ok(token), Ok(interval)) => Ok(Self::Candle(token, interval)),
-                        _ => Err(unknown()),
-                    }
+            ("heartbeat", Some(_)) => Err(refused(NOTHING_BEHIND)),
+            ("price", token) => match token.unwrap_or_default().parse() {
+                Ok(token) => Ok(Self::Price(token)),
+                Err(_) => Err(refused(TOKEN)),
+            },
+            ("candle", rest) => {
+                let parts = rest.and_then(|rest| rest.split_once(':'));
+                let parts = parts.and_then(|(token, interval)| {
+                    Some((token.parse().ok()?, interval.parse().ok()?))
+                });
+                match parts {
+                    Some((token, interval)) => Ok(Self::Candle(token, interval)),
+                    None => Err(refused(CANDLE)),
                 }
-                None => Err(unknown()),
+            }
+            ("tx", hash) => prefixed(hash.unwrap_or_default())
+                .map(Self::Tx)
+                .ok_or_else(|| refused(HASH)),
+            ("address", address) => prefixed(address.unwrap_or_default())
+                .map(Self::Address)
+                .ok_or_else(|| refused(ADDRESS)),
+            ("contract", rest) => match rest.unwrap_or_default().split_once(':') {
+                None => Ok(Self::Contract(word(rest.unwrap_or_default())?, None)),
+                Some((name, event)) => Ok(Self::Contract(word(name)?, Some(word(event)?))),
             },
-            ("tx", Some(hash)) => prefixed(hash).map(Self::Tx).ok_or_else(unknown),
-            ("address", Some(addr)) => prefixed(addr).map(Self::Address).ok_or_else(unknown),
-            ("contract", Some(rest)) => match rest.split_once(':') {
-                None => Ok(Self::Contract(word(&rest.to_ascii_lowercase())?, None)),
-                Some((name, event)) => Ok(Self::Contract(
-                    word(&name.to_ascii_lowercase())?,
-                    Some(word(&event.to_ascii_lowercase())?),
-                )),
-            },
-            ("user", Some(subject)) if !subject.chars().any(char::is_control) => {
+            ("user", Some(subject))
+                if !subject.is_empty() && !subject.chars().any(char::is_control) =>
+            {
                 Ok(Self::User(subject.into()))
             }
-            _ => Err(unknown()),
+            ("user", _) => Err(refused(SUBJECT)),
+            _ => Err(refused(FORMS)),
         }
     }
+}
+
+/// At most the longest name that is read, cut between characters.
+fn shown(name: &str) -> String {
+    let end = (0..=MAX_NAME.min(name.len())).rev();
+    let end = end.into_iter().find(|at| name.is_char_boundary(*at));
+    name[..end.unwrap_or(0)].to_owned()
 }
 
 /// 0x-prefixed hex of exactly the target's length.
@@ -183,10 +214,48 @@ mod tests {
 
     #[test]
     fn a_refusal_lists_every_interval_of_candles() {
-        let error = "candle:ETH:2m".parse::<Channel>().unwrap_err().to_string();
+        let [error, forms] =
+            ["candle:ETH:2m", "nope"].map(|name| name.parse::<Channel>().unwrap_err().to_string());
         for interval in CandleInterval::ALL {
             assert!(error.contains(interval.name()), "{error}");
+            assert!(forms.contains(interval.name()), "{forms}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_the_name() {
+        let short_hash = format!("tx:0x{}", "a".repeat(63));
+        for (name, reason) in [
+            ("tx:0x12", HASH),
+            (&*short_hash, HASH),
+            ("tx", HASH),
+            ("address:0xd8da", ADDRESS),
+            ("new-block:x", CHAIN_ID),
+            ("new-block:", CHAIN_ID),
+            ("price:", TOKEN),
+            ("candle:ETH", CANDLE),
+            ("contract:a b", WORD),
+            ("contract:usdc:", WORD),
+            ("user:", SUBJECT),
+            ("heartbeat:1", NOTHING_BEHIND),
+            ("nope", FORMS),
+        ] {
+            let error = name.parse::<Channel>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("unknown channel {name:?}: {reason}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_name_is_whole_up_to_the_longest_valid_one() {
+        let name = format!("tx:0x{}", "g".repeat(64));
+        assert_eq!(name.parse::<Channel>().unwrap_err().name, name);
+        let long = "é".repeat(200);
+        let error = long.parse::<Channel>().unwrap_err();
+        assert_eq!(error.name, "é".repeat(MAX_NAME / 2));
+        assert!(error.to_string().ends_with(TOO_LONG), "{error}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod secret;
 mod token;
 mod transaction_update;
 mod update;
+mod web_page;
 
 pub use address_update::{AddressReorg, AddressTransaction, AddressTransfer};
 pub use alert::{AlertCondition, AlertConditionError, PriceAlert, WatchedAlert};
@@ -35,6 +36,7 @@ pub use secret::Secret;
 pub use token::{Token, TokenError};
 pub use transaction_update::{TransactionStatus, TransactionUpdate};
 pub use update::{NewUpdate, Update};
+pub use web_page::{WEB_PAGE, is_web_page};
 
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,9 @@ use crate::model::Secret;
 pub struct StoreConfig {
     /// `postgres://user:password@host:port/name`
     pub url: Secret,
+    /// Where `url` was set, for errors: the key, or the environment variable that overrides it.
+    #[serde(skip)]
+    pub url_name: String,
     /// Connections shared by readers; each writer has one more of its own.
     pub max_connections: u32,
     /// How long a reader waits for a connection, in ms.
@@ -47,6 +50,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: Secret::default(),
+            url_name: "database.url".to_owned(),
             max_connections: 10,
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 15_000,

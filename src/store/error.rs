@@ -7,15 +7,9 @@ use sqlx::postgres::PgConnectOptions;
 pub enum StoreError {
     #[error("database.url is not a Postgres URL: {0}; use postgres://user:password@host:port/name")]
     Url(String),
-    #[error(
-        "cannot reach Postgres at {host}:{port}, database {database:?}: {reason}; check that it runs and that database.url is right"
-    )]
-    Unreachable {
-        host: String,
-        port: u16,
-        database: String,
-        reason: String,
-    },
+    /// No connection could be made: why, where, and what to do.
+    #[error("{0}")]
+    Unreachable(String),
     #[error(
         "the database has no chaincast schema: run `chaincast migrate`, or set database.auto_migrate = true"
     )]
@@ -35,19 +29,62 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A connection could not be made. A server that answers and refuses is told apart from one that cannot be reached.
     pub(super) fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> Self {
-        Self::Unreachable {
-            host: options.get_socket().map_or_else(
-                || options.get_host().to_owned(),
-                |socket| socket.display().to_string(),
+        Self::unreachable_by("database.url", options, error)
+    }
+
+    /// As [`StoreError::unreachable`], naming where the URL was set.
+    pub(super) fn unreachable_by(
+        url_name: &str,
+        options: &PgConnectOptions,
+        error: sqlx::Error,
+    ) -> Self {
+        let server = options.get_socket().map_or_else(
+            || format!("{}:{}", options.get_host(), options.get_port()),
+            |socket| format!("{}:{}", socket.display(), options.get_port()),
+        );
+        let database = options.get_database().unwrap_or(options.get_username());
+        let (user, reason) = (options.get_username(), &error);
+        let code = error.as_database_error().and_then(|error| error.code());
+        Self::Unreachable(match code.as_deref() {
+            Some("28P01") => format!(
+                "Postgres at {server} refused the password of user {user:?}: check {url_name}"
             ),
-            port: options.get_port(),
-            database: options.get_database().unwrap_or_default().to_owned(),
-            reason: match error {
-                sqlx::Error::PoolTimedOut => "it did not answer in time".to_owned(),
-                other => other.to_string(),
-            },
-        }
+            Some(code) if code.starts_with("28") => format!(
+                "Postgres at {server} refused user {user:?} on database {database:?}: {reason}; check {url_name} and the server's pg_hba.conf"
+            ),
+            Some("3D000") => format!(
+                "Postgres at {server} has no database {database:?}: create it (createdb {database}), or name another in \
+                 {url_name}"
+            ),
+            Some("42501") => format!(
+                "Postgres at {server} does not let user {user:?} connect to database {database:?}: {reason}; grant CONNECT, or \
+                 change {url_name}"
+            ),
+            Some(code) if code.starts_with("53") => format!(
+                "Postgres at {server} has no room for another connection: {reason}; raise its max_connections, or lower \
+                 database.max_connections"
+            ),
+            Some("57P03") => {
+                format!(
+                    "Postgres at {server} takes no connections yet: {reason}; wait until it has started"
+                )
+            }
+            Some(_) => format!(
+                "Postgres at {server} refused the connection to database {database:?}: {reason}"
+            ),
+            None => {
+                let reason = match &error {
+                    sqlx::Error::PoolTimedOut => "it did not answer in time".to_owned(),
+                    other => other.to_string(),
+                };
+                format!(
+                    "cannot reach Postgres at {server}, database {database:?}: {reason}; check that it runs and that \
+                     {url_name} is right"
+                )
+            }
+        })
     }
 
     /// Reading the schema's first table failed: say so when it is because the table is not there.
@@ -62,7 +99,7 @@ impl StoreError {
     /// Whether trying again later, on a new connection, may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Locked(_) | Self::Silent(_) => true,
+            Self::Unreachable(_) | Self::Locked(_) | Self::Silent(_) => true,
             Self::Database(error) => match error {
                 sqlx::Error::Io(_)
                 | sqlx::Error::PoolTimedOut

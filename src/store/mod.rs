@@ -143,8 +143,16 @@ impl Store {
         let patience = Duration::from_millis(config.acquire_timeout_ms);
         // A pool retries until its time is over and then only says so; one connection tells the reason at once.
         let connection = match tokio::time::timeout(patience, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| StoreError::unreachable(&options, error))?,
-            Err(_) => return Err(StoreError::unreachable(&options, sqlx::Error::PoolTimedOut)),
+            Ok(connected) => connected
+                .map_err(|error| StoreError::unreachable_by(&config.url_name, &options, error))?,
+            Err(_) => {
+                let silent = sqlx::Error::PoolTimedOut;
+                return Err(StoreError::unreachable_by(
+                    &config.url_name,
+                    &options,
+                    silent,
+                ));
+            }
         };
         connection.close().await?;
         Ok(PgPoolOptions::new()

@@ -16,6 +16,7 @@ mod formats;
 mod fuzz;
 mod hostile;
 mod imports;
+mod messages;
 mod metrics;
 mod modes;
 mod observe;

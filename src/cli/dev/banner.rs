@@ -54,6 +54,9 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         ),
         ("data", environment.data_dir.display().to_string()),
     ];
+    if let Some(home) = environment.database_elsewhere() {
+        lines.push(("database", format!("{} (PostgreSQL cannot run as root, and its user cannot reach the data dir;\n             to remove everything: rm -r {} {})", home.display(), home.display(), environment.data_dir.display())));
+    }
     match token {
         Some(token) => lines.push(("JWT", format!("{token}\n             (role admin, good for a day; more with: {program} token --config {} --sub ID)", config.display()))),
         None => lines.push((
@@ -73,4 +76,15 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         "  {}",
         paint.dim("Ctrl-C stops everything and leaves the data; the next start goes on from it.")
     );
+}
+
+/// The last line, after everything was stopped: what was kept, and where.
+pub(super) fn kept(data_dir: &Path, elsewhere: Option<&Path>) -> String {
+    let database = elsewhere.map_or_else(String::new, |home| {
+        format!(" and the database in {}", home.display())
+    });
+    format!(
+        "stopped: the data is kept in {}{database}; the next start goes on from it, `--reset` drops the index",
+        data_dir.display()
+    )
 }

@@ -1,6 +1,9 @@
 //! What `chaincast dev` needs around the service, started and stopped as one.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -75,8 +78,8 @@ impl Environment {
         match environment.set_up(args).await {
             Ok(()) => Ok(environment),
             Err(error) => {
-                // What was started before the failure is not left running.
-                if let Err(error) = environment.stop().await {
+                // What was started before the failure is not left running, and a database that was made is not left.
+                if let Err(error) = environment.abandon().await {
                     tracing::warn!(%error, "a part could not be stopped");
                 }
                 Err(error)
@@ -196,8 +199,24 @@ impl Environment {
         reason
     }
 
-    /// Stops the market, then the chain, then the database; the first error is told after all were stopped.
+    /// Where the private database is, when it is not in the data dir.
+    pub fn database_elsewhere(&self) -> Option<&Path> {
+        let home = self.postgres.as_ref()?.home();
+        let data_dir = self.data_dir.canonicalize().ok()?;
+        (!home.starts_with(data_dir)).then_some(home)
+    }
+
+    /// Stops the market, then the chain, then the database; the first error is returned after all were stopped.
     pub async fn stop(self) -> Result<(), DevError> {
+        self.end(true).await
+    }
+
+    /// As [`Environment::stop`], for a start that failed: a database that it made is removed.
+    pub async fn abandon(self) -> Result<(), DevError> {
+        self.end(false).await
+    }
+
+    async fn end(self, keep: bool) -> Result<(), DevError> {
         if let Some((stop, running)) = self.market {
             stop.cancel();
             if let Err(panic) = running.await {
@@ -209,7 +228,8 @@ impl Environment {
             None => Ok(()),
         };
         let postgres = match self.postgres {
-            Some(postgres) => postgres.stop().await,
+            Some(postgres) if keep => postgres.stop().await,
+            Some(postgres) => postgres.stop_and_discard().await,
             None => Ok(()),
         };
         anvil.and(postgres)

@@ -158,7 +158,7 @@ impl Follower {
                     self.url
                 )));
             }
-            Ok(Err(error)) => return retry(format!("{} cannot be reached: {error}", self.url)),
+            Ok(Err(error)) => return retry(self.unreachable(&error)),
         };
         let mut data = json!({ "channels": self.channels });
         if !self.positions.is_empty() {
@@ -190,6 +190,25 @@ impl Follower {
                 _ => {}
             }
         }
+    }
+
+    /// The last seq of each channel, for people; none before the first.
+    pub fn positions_text(&self) -> Option<String> {
+        let positions = self.positions.iter();
+        let listed: Vec<String> = positions
+            .map(|(channel, seq)| format!("{channel}@{seq}"))
+            .collect();
+        (!listed.is_empty()).then(|| listed.join(", "))
+    }
+
+    /// Why no connection could be made, and how a server is started when none runs there.
+    fn unreachable(&self, error: &WsError) -> String {
+        let refused = matches!(error, WsError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused);
+        let hint = match refused {
+            true => "; is a server running? `chaincast dev` starts one, --url names another",
+            false => "",
+        };
+        format!("cannot reach {}: {error}{hint}", self.url)
     }
 
     fn message(&mut self, text: &str) -> Result<(), End> {

@@ -8,7 +8,7 @@ use alloy::{
 };
 
 use super::verify::CheckError;
-use crate::model::{B256, ChainId, Secret};
+use crate::model::{B256, ChainId, Secret, WEB_PAGE, is_web_page};
 
 /// Longest text of a node's own that is shown, in characters.
 const MAX_REASON: usize = 300;
@@ -270,8 +270,15 @@ pub(super) fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Hides every part of the URL that may be a key, and shortens.
+/// Hides every part of the URL that may be a key, and shortens. A web page is named, not repeated.
 pub(super) fn scrub(url: &Secret, text: &str) -> String {
+    if is_web_page(text) {
+        let status = text.split('<').next().unwrap_or_default().trim();
+        let status = status.chars().take(MAX_REASON).collect::<String>();
+        return format!("{status} it answered with {WEB_PAGE}")
+            .trim()
+            .to_owned();
+    }
     const SHORTEST_KEY: usize = 6;
     let after_scheme = url.expose().split_once("://").map_or("", |(_, rest)| rest);
     let authority_end = after_scheme
@@ -296,6 +303,21 @@ pub(super) fn scrub(url: &Secret, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_web_page_is_named_and_not_repeated() {
+        let url = Secret::new("http://127.0.0.1:8080");
+        for page in [
+            "<!DOCTYPE html><html><body>It works!</body></html>",
+            "HTTP status 405 <html>\n<head><title>405 Not Allowed</title></head>",
+        ] {
+            let text = scrub(&url, page);
+            assert!(text.contains("a web page (HTML), not JSON-RPC"), "{text}");
+            assert!(!text.contains('<') && !text.contains("It works"), "{text}");
+        }
+        assert!(scrub(&url, "HTTP status 405 <html>").starts_with("HTTP status 405 it answered"));
+        assert_eq!(scrub(&url, "limit < 5 exceeded"), "limit < 5 exceeded");
+    }
 
     #[test]
     fn what_may_be_a_key_is_hidden_in_a_nodes_own_words() {

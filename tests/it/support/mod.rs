@@ -27,7 +27,7 @@ pub use port::port_to_come_back_to;
 pub use price_stage::{PriceStage, PriceWriter, price_tick};
 pub use redis::Redis;
 pub use script::Script;
-pub use server::{Server, run_to_end, spawn};
+pub use server::{Server, run_to_end, run_to_end_with, spawn};
 pub use sse::SseReader;
 pub use temporary::Temporary;
 pub use wait::{PATIENCE, eventually};

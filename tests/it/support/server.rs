@@ -121,7 +121,16 @@ impl Server {
 
 /// Runs a command that ends by itself: (exit code, standard output, standard error).
 pub async fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
-    let child = command(arguments).spawn().unwrap();
+    run_to_end_with(&[], arguments).await
+}
+
+/// As [`run_to_end`], with environment variables.
+pub async fn run_to_end_with(
+    environment: &[(&str, &str)],
+    arguments: &[&str],
+) -> (i32, String, String) {
+    let mut command = command(arguments);
+    let child = command.envs(environment.iter().copied()).spawn().unwrap();
     let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = ended
         .unwrap_or_else(|_| panic!("chaincast {arguments:?} did not end"))
