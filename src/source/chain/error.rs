@@ -231,10 +231,13 @@ impl NodeError {
                 what: format!("an answer to {method}"),
             },
             // The text that was not understood is left out: it may be megabytes.
-            RpcError::DeserError { err, .. } => Self::BadAnswer {
+            RpcError::DeserError { err, text } => Self::BadAnswer {
                 url: shown,
                 method,
-                reason: scrub(url, &err.to_string()),
+                reason: match is_web_page(&text) {
+                    true => format!("it is {WEB_PAGE}"),
+                    false => scrub(url, &err.to_string()),
+                },
             },
             RpcError::Transport(TransportErrorKind::Custom(error)) => {
                 match error.downcast::<reqwest::Error>() {
