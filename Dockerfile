@@ -8,14 +8,18 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin chaincast \
-    && install -D -s target/release/chaincast /out/chaincast
+    && install -D -s target/release/chaincast /out/chaincast \
+    && install -d /out/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/chaincast /usr/local/bin/chaincast
 COPY config /config
+# What `chaincast dev --data-dir /data` keeps; a new volume there belongs to the same user.
+COPY --from=build --chown=nonroot:nonroot /out/data /data
 EXPOSE 3000
-# SIGTERM drains: clients are told to reconnect before the process ends. Health is for the orchestrator to ask
-# over HTTP: /healthz (alive), /readyz (ready to serve).
+# SIGTERM drains: clients are asked to reconnect before the process ends. An orchestrator asks over HTTP: /healthz (alive),
+# /readyz (ready to serve).
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["/usr/local/bin/chaincast", "health"]
 ENTRYPOINT ["/usr/local/bin/chaincast"]
 CMD ["serve", "--config", "/config/anvil.toml"]

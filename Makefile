@@ -14,6 +14,7 @@ help: ## list these targets
 
 dev: ## run everything on this machine: database, chain, demo market, indexer, gateway and page
 	@scripts/setup dev
+	@[ -e target/debug/chaincast ] || echo "make dev: the first build takes about ten minutes on two cores, and 2 GB of disk"
 	@cargo build $(CARGO_LOCKED) --bin chaincast
 	@exec target/debug/chaincast dev $(ARGS)
 

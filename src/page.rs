@@ -1,5 +1,7 @@
 //! The live page at `/`, built into the binary.
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     extract::Path,
@@ -7,17 +9,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use rust_embed::{Embed, EmbeddedFile};
+use rust_embed::Embed;
 
 #[derive(Embed)]
 #[folder = "web/"]
 struct Files;
 
+/// The documents that the live page links to.
+const DOCUMENTS: [(&str, &str); 2] = [
+    ("prices.md", include_str!("../docs/prices.md")),
+    ("protocol.md", include_str!("../docs/protocol.md")),
+];
+
 /// Nothing but our own files and our own socket; no inline script.
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/` and `/assets/{file}`.
+/// `/`, `/assets/{file}` and `/docs/{name}.md`.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
@@ -25,6 +33,10 @@ pub fn router() -> Router {
         .route(
             "/assets/{*path}",
             get(async |Path(path): Path<String>| file(&path)),
+        )
+        .route(
+            "/docs/{name}",
+            get(async |Path(name): Path<String>| document(&name)),
         )
 }
 
@@ -36,19 +48,29 @@ pub async fn unknown_path() -> Response {
 
 fn file(path: &str) -> Response {
     match Files::get(path) {
-        Some(found) => served(found),
+        Some(found) => {
+            let kind = found.metadata.mimetype().to_owned();
+            served(found.data, &kind)
+        }
         None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
     }
 }
 
-fn served(file: EmbeddedFile) -> Response {
-    let kind = file.metadata.mimetype().to_owned();
+/// Markdown as text, which browsers show instead of saving it.
+fn document(name: &str) -> Response {
+    match DOCUMENTS.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => served(text.as_bytes().into(), "text/plain"),
+        None => (StatusCode::NOT_FOUND, "no such document\n").into_response(),
+    }
+}
+
+fn served(content: Cow<'static, [u8]>, kind: &str) -> Response {
     let kind = if kind.starts_with("text/") && !kind.contains("charset") {
         format!("{kind}; charset=utf-8")
     } else {
-        kind
+        kind.to_owned()
     };
-    let mut response = file.data.into_owned().into_response();
+    let mut response = content.into_response();
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(&kind) {
         headers.insert(header::CONTENT_TYPE, kind);

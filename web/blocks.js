@@ -97,7 +97,8 @@ export class Blocks {
     this.#age(row, Date.now() + this.#client.clockOffsetMs);
     this.#gaps(row);
     if (!live) return;
-    animate(row.element, [{ opacity: 0, backgroundColor: 'var(--accent-soft)' }, { opacity: 1, backgroundColor: 'transparent' }], 900);
+    // The background fades; the text is readable from the first frame.
+    animate(row.element, [{ backgroundColor: 'var(--accent-soft)' }, { backgroundColor: 'transparent' }], 900);
   }
 
   /** Highest number first; of one height, the one that came last is above those it replaced. */

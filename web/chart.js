@@ -14,6 +14,8 @@ const PAGE = 500;
 /** Older history is read when fewer bars than this are left beyond the left edge. */
 const LEFT_BARS = 50;
 const MOST_BARS = 20_000;
+/** Width of a bar and the gap beside it, in pixels. */
+const BAR_SPACING = 7;
 const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
 const DEFAULT_INTERVAL = '1m';
@@ -28,6 +30,7 @@ const EXPLAINED = {
 
 export class Chart {
   #client;
+  #panel = byId('chart-panel');
   #box = byId('chart');
   #tokens = byId('chart-token');
   #intervals = byId('chart-intervals');
@@ -49,6 +52,8 @@ export class Chart {
   #reading = false;
   #again = null;
   #hovered = null;
+  #kept = null; // the magnitude that the number of digits was chosen for
+  #fits = false; // all candles are shown, as they are few
 
   constructor(client) {
     this.#client = client;
@@ -70,8 +75,9 @@ export class Chart {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#paint());
   }
 
-  /** Offers these tokens and shows the first, unless one is shown. */
+  /** Offers these tokens and shows the first, unless one is shown. Without tokens there is no chart. */
   offer(symbols) {
+    this.#panel.hidden = symbols.length === 0;
     this.#tokens.replaceChildren(...symbols.map((symbol) => h('option', { value: symbol }, symbol)));
     if (symbols.includes(this.#token)) this.#tokens.value = this.#token;
     else if (symbols.length > 0) this.#choose(symbols[0], this.#interval);
@@ -82,6 +88,7 @@ export class Chart {
   }
 
   #choose(token, interval) {
+    if (!token) return;
     this.#token = token;
     this.#interval = interval;
     this.#tokens.value = token;
@@ -144,11 +151,14 @@ export class Chart {
     this.#list.load(page.data);
     this.#whole = false;
     this.#hovered = null;
+    this.#kept = null;
     this.#make();
     this.#scale();
     this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
     this.#chart.timeScale().applyOptions({ secondsVisible: false, timeVisible: this.#interval !== '1d' });
-    this.#chart.timeScale().scrollToRealTime();
+    this.#fits = this.#isFew();
+    if (!this.#fits) this.#chart.timeScale().resetTimeScale();
+    this.#fill();
     this.#channel = page.channel;
     Object.assign(this.#box.dataset, { channel: page.channel, since: page.seq });
     this.#client.subscribeFrom(page.channel, { seq: page.seq, epoch: page.epoch, mode: 'all' });
@@ -174,7 +184,21 @@ export class Chart {
     if (first) this.#scale();
     for (const candle of changed) this.#series.update(this.#bar(candle), candle.timestamp < newest);
     if (first) setText(this.#note, 'Times are UTC');
+    if (changed.length > 0) this.#fill();
     this.#told();
+  }
+
+  /** Whether all candles together are narrower than the plot. */
+  #isFew() {
+    return this.#list.all.length * BAR_SPACING < this.#box.clientWidth;
+  }
+
+  /** Few candles fill the plot, until there are enough of them. */
+  #fill() {
+    if (!this.#fits) return;
+    this.#fits = this.#isFew();
+    if (this.#fits) this.#chart.timeScale().fitContent();
+    else this.#chart.timeScale().resetTimeScale();
   }
 
   /** Reads what is older than the oldest candle, when the left edge comes near it. */
@@ -190,6 +214,7 @@ export class Chart {
       if (choice !== this.#choice || !this.#list) return;
       if (this.#list.prepend(page.data) === 0) this.#whole = true;
       else this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
+      this.#fill();
       this.#told();
     } catch {
       // asked again at the next move
@@ -208,7 +233,7 @@ export class Chart {
       // Its logo brings an inline style, which the page's policy forbids; the link stands below the chart.
       layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
-      timeScale: { rightOffset: 4, barSpacing: 7 },
+      timeScale: { rightOffset: 4, barSpacing: BAR_SPACING },
     });
     this.#series = this.#chart.addSeries(CandlestickSeries, {});
     this.#paint();
@@ -256,10 +281,13 @@ export class Chart {
     this.#series.applyOptions({ priceFormat });
   }
 
-  /** The magnitude of the newest close. */
+  /** The magnitude of the newest close; kept while the price stays near, so that the number of digits does not flip. */
   #power() {
     const close = decimal(this.#list?.newest?.close);
-    return close ? magnitude(close) : 2;
+    if (!close) return this.#kept ?? 2;
+    const power = magnitude(close);
+    if (this.#kept === null || Math.abs(power - this.#kept) > 1) this.#kept = power;
+    return this.#kept;
   }
 
   // ---- the words ----

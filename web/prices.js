@@ -5,7 +5,7 @@
 
 import { get, rows } from './api.js';
 import { animate, byId, h, setText, setTitle } from './dom.js';
-import { age, compare, decimal, magnitude, percentChange, priceText } from './format.js';
+import { age, compare, decimal, duration, magnitude, percentChange, priceText } from './format.js';
 import { Sparkline, join, visible } from './sparkline.js';
 
 const SEED_POINTS = 120;
@@ -16,6 +16,7 @@ export class Prices {
   #client;
   #list = byId('prices');
   #empty = byId('prices-empty');
+  #none = byId('prices-none');
   #cards = new Map(); // channel in lower case → Card
 
   constructor(client) {
@@ -50,7 +51,9 @@ export class Prices {
     } finally {
       this.#list.removeAttribute('aria-busy');
     }
-    this.#say(tokens.length === 0 ? 'No token is configured yet.' : '');
+    this.#say('');
+    this.#list.hidden = tokens.length === 0;
+    this.#none.hidden = tokens.length > 0;
     const fresh = [];
     for (const token of tokens) {
       const channel = token.channel ?? `price:${token.symbol}`;
@@ -93,6 +96,15 @@ export class Prices {
   #tick() {
     const now = Date.now() + this.#client.clockOffsetMs;
     for (const card of this.#cards.values()) card.tick(now);
+    this.#entitle();
+  }
+
+  /** The tab's title shows the first token's price, while that is current. */
+  #entitle() {
+    const [first] = this.#cards.values();
+    const current = first?.currentText;
+    const title = current ? `${first.symbol} ${current} · chaincast` : 'chaincast';
+    if (document.title !== title) document.title = title;
   }
 }
 
@@ -154,10 +166,16 @@ class Card {
     this.spark.draw(this.#points);
   }
 
-  /** Another epoch or a hole that history cannot fill: the line starts anew. */
+  /** Another epoch or a hole that history cannot fill: the line starts over. */
   clear() {
     this.#points = [];
     this.spark.draw([]);
+  }
+
+  /** The price as the card shows it; null unless it is live, and fresh. */
+  get currentText() {
+    const current = this.#live && !this.#refused && (this.#status === 'ok' || this.#status === 'degraded');
+    return current && this.#shown ? priceText(this.#shown, this.#power) : null;
   }
 
   refuse({ code, message }) {
@@ -204,7 +222,10 @@ class Card {
   #showRange() {
     const shown = visible(this.#points);
     const change = shown.length > 1 ? percentChange(decimal(shown[0].text), decimal(shown.at(-1).text)) : null;
-    setText(this.change, change ?? '\u00a0');
+    // A percentage without its period says nothing.
+    const period = shown.length > 1 ? duration(shown.at(-1).time - shown[0].time) : null;
+    setText(this.change, change ? `${change} in ${period}` : '\u00a0');
+    setTitle(this.change, change ? `from the first to the last price of the line below, ${period} apart` : '');
     this.change.dataset.move = !change || /^\+0\.00/.test(change) ? 'flat' : change.startsWith('+') ? 'up' : 'down';
     this.spark.element.dataset.move = this.change.dataset.move;
     if (shown.length < 2) return setText(this.range, '\u00a0');

@@ -27,6 +27,9 @@ pub(super) struct DevArgs {
     /// Port of everything that is served; 0 for a free one
     #[arg(long, default_value_t = 3000, env = "PORT")]
     port: u16,
+    /// Address to listen on; 0.0.0.0 for every interface, as in a container
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
     /// Where the database, the chain and the keys are kept
     #[arg(long, default_value = ".chaincast", value_name = "DIR")]
     data_dir: PathBuf,
@@ -73,6 +76,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics().map_err(Failure::failed)?;
     // Bound first: a taken port is told before anything else is started.
     let wanted = server::ServerConfig {
+        host: args.host.clone(),
         port: args.port,
         ..server::ServerConfig::default()
     };

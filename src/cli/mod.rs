@@ -3,6 +3,7 @@
 mod backfill;
 mod check;
 mod dev;
+mod health;
 mod migrate;
 mod serve;
 mod terminal;
@@ -38,6 +39,8 @@ enum Command {
     Check(ConfigArgs),
     /// Compare the database with the node, block by block, and list every difference
     Verify(verify::VerifyArgs),
+    /// Ask a running server whether it is ready; exit code 0 when it is
+    Health(health::HealthArgs),
     /// Mint a JWT with the configured key
     Token(token::TokenArgs),
     /// Watch channels live
@@ -100,6 +103,7 @@ pub fn run() -> ExitCode {
             Command::Backfill(args) => backfill::run(args).await,
             Command::Check(args) => check::run(args).await,
             Command::Verify(args) => verify::run(args).await,
+            Command::Health(args) => health::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Watch(args) => watch::run(args).await,
         }

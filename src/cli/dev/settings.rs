@@ -27,6 +27,7 @@ pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<P
         public_stats = true
         [gateway.auth]
     };
+    set(&mut config, "server", "host", args.host.as_str());
     set(&mut config, "server", "port", i64::from(args.port));
     set(
         &mut config,
