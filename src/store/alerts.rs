@@ -64,7 +64,7 @@ impl Store {
         new: &NewAlert,
         limits: &AlertLimits,
     ) -> Result<Creation, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         // One after the other: counts and keys hold, and revisions are seen in order.
         let revision: i64 =
             sqlx::query_scalar("UPDATE alerting SET revision = revision + 1 RETURNING revision")

@@ -1,7 +1,8 @@
 //! Postgres: the truth that everything else is announced from. All SQL of the crate lives here, a file an aggregate.
 //!
 //! Writers use one dedicated connection each (see [`writer::Writer`]), so that losing the connection loses the lock
-//! and nobody writes without it. Readers share [`Store::pool`].
+//! and nobody writes without it. Readers share [`Store::pool`]; what needs more than one statement there runs in a
+//! transaction of [`Store::begin`].
 
 pub mod alert_deliveries;
 pub mod alert_firing;
@@ -12,6 +13,7 @@ pub mod chain;
 mod config;
 pub mod contracts;
 mod error;
+mod pool;
 pub mod pool_logs;
 pub mod prices;
 pub mod read;
@@ -29,11 +31,7 @@ pub use error::StoreError;
 
 use std::{str::FromStr, time::Duration};
 
-use sqlx::{
-    ConnectOptions, Connection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions, Connection, PgPool, migrate::Migrator, postgres::PgConnectOptions};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -86,19 +84,14 @@ impl Store {
         );
         metrics::counter!("chaincast_store_unknown_channels_total").increment(0);
         alert_deliveries::describe();
+        pool::describe();
         if config.auto_migrate {
             Self::migrate(config).await?;
         }
         let options = Self::options_of(config)?;
-        // A reader whose client has gone must not work on; writers and migrations have no such bound.
-        let readers = options
-            .clone()
-            .options([("statement_timeout", config.statement_timeout_ms.to_string())]);
+        let readers = pool::reader(options.clone(), config);
         let pool = Self::pool_of(config, readers.clone()).await?;
-        let live = PgPoolOptions::new()
-            .max_connections(LIVE_CONNECTIONS)
-            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
-            .connect_lazy_with(readers);
+        let live = pool::guarded(readers, LIVE_CONNECTIONS, config.acquire_timeout_ms);
         let epoch = sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = 'epoch'")
             .fetch_one(&pool)
             .await
@@ -155,10 +148,11 @@ impl Store {
             }
         };
         connection.close().await?;
-        Ok(PgPoolOptions::new()
-            .max_connections(config.max_connections)
-            .acquire_timeout(patience)
-            .connect_lazy_with(options))
+        Ok(pool::guarded(
+            options,
+            config.max_connections,
+            config.acquire_timeout_ms,
+        ))
     }
 
     pub fn pool(&self) -> &PgPool {

@@ -189,7 +189,7 @@ impl Store {
         let mut made = 0;
         for ahead in 0..=DAYS_AHEAD {
             // One transaction each, as each locks the rest for a moment.
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
             // As dropping one does, the table before what has no day: another process may drop one now. It waits for
             // no reader and no writer.
@@ -221,7 +221,7 @@ impl Store {
         .await?;
         let mut gone = 0;
         for name in names {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
             // The name is of the catalogue and has nothing but letters and digits.
             sqlx::query(&format!("DROP TABLE {name}"))

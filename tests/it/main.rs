@@ -14,6 +14,7 @@ mod deploy;
 mod floats;
 mod formats;
 mod fuzz;
+mod hangup;
 mod hostile;
 mod imports;
 mod messages;

@@ -60,8 +60,8 @@ impl Parts {
         providers: &[ProviderStatus],
     ) -> Result<(), StoreError> {
         let rows: Vec<ProviderRow> = providers.iter().map(row_of).collect();
-        let mut connection = self.store.pool().acquire().await?;
-        stored::record_providers(&mut connection, self.config.chain_id, &rows).await
+        let transaction = self.store.begin().await?;
+        stored::record_providers(transaction, self.config.chain_id, &rows).await
     }
 
     async fn record_node(&self, head: u64, heard: Instant) -> Result<(), StoreError> {

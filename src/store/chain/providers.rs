@@ -1,7 +1,7 @@
 //! How the providers of a chain do, for `/status` of any process.
 
 use chrono::DateTime;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Postgres, Transaction};
 
 use super::{StoreError, bigint};
 use crate::model::ChainId;
@@ -27,14 +27,14 @@ pub struct ProviderRow {
     pub since: i64,
 }
 
-/// Stores the providers of a registered chain, the preferred first, instead of those that were stored before.
+/// Stores the providers of a registered chain, the preferred first, instead of those that were stored before, and
+/// commits.
 pub async fn record_providers(
-    connection: &mut PgConnection,
+    mut transaction: Transaction<'_, Postgres>,
     chain_id: ChainId,
     providers: &[ProviderRow],
 ) -> Result<(), StoreError> {
     let id = bigint(chain_id, "chain_id")?;
-    let mut transaction = connection.begin().await?;
     sqlx::query("DELETE FROM chain_providers WHERE chain_id = $1 AND position >= $2")
         .bind(id)
         .bind(providers.len() as i32)

@@ -84,36 +84,23 @@ impl Store {
         chain: ChainId,
         hash: B256,
     ) -> Result<Option<TransactionDetail>, StoreError> {
-        // One snapshot: a reorg between the two statements would pair a transaction with another's logs.
-        let mut snapshot = self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await?;
-        let sql = format!("SELECT {COLUMNS}, t.input {FROM} WHERE t.chain_id = $1 AND t.hash = $2");
+        // One statement is one snapshot: no reorg can pair a transaction with another's logs. The logs are arrays in the
+        // transaction's row, each of one column.
+        let sql = format!(
+            "SELECT {COLUMNS}, t.input, l.* {FROM} CROSS JOIN LATERAL (
+                 SELECT array_agg(log_index) AS log_indexes, array_agg(address) AS addresses,
+                        array_agg(topic0) AS topics0, array_agg(topic1) AS topics1,
+                        array_agg(topic2) AS topics2, array_agg(topic3) AS topics3, array_agg(data) AS datas
+                 FROM (SELECT * FROM logs WHERE chain_id = t.chain_id AND block_number = t.block_number
+                           AND transaction_index = t.transaction_index ORDER BY log_index) ordered) l
+             WHERE t.chain_id = $1 AND t.hash = $2"
+        );
         let found = sqlx::query(&sql)
             .bind(bigint(chain))
             .bind(hash.as_slice())
-            .fetch_optional(&mut *snapshot)
+            .fetch_optional(&self.pool)
             .await?;
-        let Some(row) = found else {
-            return Ok(None);
-        };
-        let transaction = transaction(&row)?;
-        let logs = sqlx::query(
-            "SELECT log_index, address, topic0, topic1, topic2, topic3, data FROM logs
-             WHERE chain_id = $1 AND block_number = $2 AND transaction_index = $3 ORDER BY log_index",
-        )
-        .bind(bigint(chain))
-        .bind(bigint(transaction.block_number))
-        .bind(i64::from(transaction.transaction_index))
-        .fetch_all(&mut *snapshot)
-        .await?;
-        snapshot.commit().await?;
-        Ok(Some(TransactionDetail {
-            input: Reader::new(&row, "transaction").get("input")?,
-            logs: logs.iter().map(log).collect::<Result<_, _>>()?,
-            transaction,
-        }))
+        found.as_ref().map(detail).transpose()
     }
 
     /// Transactions of the canonical block `hash`, in its order, from behind index `after`, at most `limit`.
@@ -213,16 +200,44 @@ fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
     })
 }
 
-fn log(row: &PgRow) -> Result<LogRow, StoreError> {
-    let row = Reader::new(row, "log");
-    let mut topics = Vec::with_capacity(4);
-    for column in ["topic0", "topic1", "topic2", "topic3"] {
-        topics.extend(row.hash_or_null(column)?);
-    }
-    Ok(LogRow {
-        log_index: row.index("log_index")?,
-        address: row.address("address")?,
-        topics,
-        data: row.get("data")?,
+fn detail(row: &PgRow) -> Result<TransactionDetail, StoreError> {
+    Ok(TransactionDetail {
+        input: Reader::new(row, "transaction").get("input")?,
+        logs: logs(row)?,
+        transaction: transaction(row)?,
     })
+}
+
+/// The logs of a row whose columns are arrays; null ones when there is no log.
+fn logs(row: &PgRow) -> Result<Vec<LogRow>, StoreError> {
+    let row = Reader::new(row, "log");
+    let indexes: Vec<i32> = row.get::<Option<_>>("log_indexes")?.unwrap_or_default();
+    let mut columns = Vec::with_capacity(4);
+    for column in ["topics0", "topics1", "topics2", "topics3"] {
+        let topics: Vec<Option<Vec<u8>>> = row.get::<Option<_>>(column)?.unwrap_or_default();
+        columns.push(topics.into_iter());
+    }
+    let addresses: Vec<Vec<u8>> = row.get::<Option<_>>("addresses")?.unwrap_or_default();
+    let datas: Vec<Vec<u8>> = row.get::<Option<_>>("datas")?.unwrap_or_default();
+    indexes
+        .into_iter()
+        .zip(addresses.into_iter().zip(datas))
+        .map(|(log_index, (address, data))| {
+            let mut topics = Vec::with_capacity(4);
+            for topic in columns
+                .iter_mut()
+                .filter_map(|column| column.next().flatten())
+            {
+                topics
+                    .push(B256::try_from(topic.as_slice()).map_err(|e| row.corrupt("topics", e))?);
+            }
+            Ok(LogRow {
+                log_index: u32::try_from(log_index).map_err(|e| row.corrupt("log_index", e))?,
+                address: Address::try_from(address.as_slice())
+                    .map_err(|e| row.corrupt("address", e))?,
+                topics,
+                data,
+            })
+        })
+        .collect()
 }

@@ -26,7 +26,7 @@ fn decimal(text: &str) -> BigDecimal {
 }
 
 /// An alert of a user that fires once above a price.
-fn above(subject: &str, threshold: &str) -> NewAlert {
+pub(super) fn above(subject: &str, threshold: &str) -> NewAlert {
     NewAlert {
         subject: subject.to_owned(),
         token: "ETH".parse().unwrap(),

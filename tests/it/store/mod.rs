@@ -12,6 +12,7 @@ mod load;
 #[allow(dead_code)] // The example tells more of each plan.
 #[path = "../../../examples/explain/plans.rs"]
 mod plans;
+mod pool;
 mod prices;
 #[path = "../../../examples/explain/queries.rs"]
 mod queries;

@@ -132,7 +132,7 @@ impl Parts {
         if !changes {
             return Ok(());
         }
-        let mut transaction = self.store.pool().begin().await?;
+        let mut transaction = self.store.begin().await?;
         watches::hold(&mut transaction).await?;
         let update: Option<TransactionUpdate> = {
             let (chain, hash) = (self.config.chain_id, one.hash);
