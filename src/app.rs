@@ -237,7 +237,7 @@ async fn spawn_writers(
     tasks: &Tasks,
 ) -> Result<(), AppError> {
     for (key, reason) in config.prices.doubts() {
-        tracing::warn!(key, reason, "a setting of prices is hardly meant so");
+        tracing::warn!(key, reason, "a setting of prices needs attention");
     }
     let first = config.first_chain();
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);

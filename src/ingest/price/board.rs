@@ -357,13 +357,14 @@ impl Entry {
     }
 
     /// A tick of a feed was taken at its arrival at the latest. When it is of the future all the same, our clock was set
-    /// back since: it counts as of now, so that it stays neither fresh nor the newest until the clock is there again.
+    /// back since: it counts as of now, so that it stays neither fresh nor the newest until the clock is there again. So
+    /// does one of a chain whose blocks are ahead of our clock: it is no fresher than its arrival makes it.
     fn bound_times(&mut self, now_ms: i64) {
         let ticks = self
             .sources
             .iter_mut()
             .filter_map(|source| source.latest.as_mut());
-        for tick in ticks.filter(|tick| tick.origin.is_none()) {
+        for tick in ticks {
             tick.observed_at = tick.observed_at.min(now_ms);
         }
     }

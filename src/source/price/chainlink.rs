@@ -14,6 +14,7 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt};
 use super::{
     LogView, TickFault,
     contract_source::{Observation, time_ms},
+    venue_time::{self, MOST_AHEAD_MS},
 };
 
 sol!(Aggregator, "abi/chainlink_aggregator.json");
@@ -47,9 +48,10 @@ pub(super) fn observe(
 
 /// The price of an answer: `answer / 10^decimals`, exactly.
 ///
-/// The observation's time is `updatedAt` (seconds), but never later than the block that it is read at: nothing was
-/// observed after it was said, and an oracle whose clock runs ahead must not keep its answer fresh for longer. A
-/// zero `updatedAt` means that the aggregator does not say, and the block's time stands in.
+/// The observation's time is `updatedAt`, in seconds or in any other unit of [`venue_time`], but never later than the
+/// block that it is read at: nothing was observed after it was said. One that is more than a minute ahead of its block
+/// is refused: an oracle whose clock runs ahead must not keep its answer fresh for longer. A zero `updatedAt` means
+/// that the aggregator does not say, and the block's time stands in.
 pub(super) fn price(
     round: Round,
     decimals: u8,
@@ -61,10 +63,7 @@ pub(super) fn price(
     }
     let answer = BigInt::from_signed_bytes_be(&round.answer.to_be_bytes::<32>());
     let block_ms = time_ms(block_timestamp)?;
-    let observed_at = match u64::try_from(round.updated_at) {
-        Ok(seconds @ 1..) if seconds < block_timestamp => seconds.cast_signed() * 1_000,
-        _ => block_ms,
-    };
+    let observed_at = updated_at(round.updated_at, block_ms)?;
     let age_ms = block_ms.saturating_sub(observed_at).unsigned_abs();
     match heartbeat_ms {
         Some(heartbeat_ms) if age_ms > heartbeat_ms => Err(TickFault::Old {
@@ -76,6 +75,24 @@ pub(super) fn price(
             observed_at,
         }),
     }
+}
+
+/// When an answer was made, in ms, at a block of this time.
+fn updated_at(said: U256, block_ms: i64) -> Result<i64, TickFault> {
+    if said.is_zero() {
+        return Ok(block_ms);
+    }
+    let none = || TickFault::NoTime(said.to_string());
+    let number = u128::try_from(said).map_err(|_| none())?;
+    let at = venue_time::of_integer(number).ok_or_else(none)?;
+    let ahead_ms = at.saturating_sub(block_ms);
+    if ahead_ms > MOST_AHEAD_MS.cast_signed() {
+        return Err(TickFault::Ahead {
+            ahead_ms: ahead_ms.unsigned_abs(),
+            clock: "its block",
+        });
+    }
+    Ok(at.min(block_ms))
 }
 
 #[cfg(test)]
@@ -147,9 +164,24 @@ pub(super) mod tests {
         };
         let block = BLOCK_TIME as i64;
         assert_eq!(at(U256::from(BLOCK_TIME - 90)), block - 90);
-        assert_eq!(at(U256::from(BLOCK_TIME + 1)), block);
+        assert_eq!(at(U256::from(BLOCK_TIME + 60)), block);
         assert_eq!(at(U256::ZERO), block);
-        assert_eq!(at(U256::MAX), block);
+        for unit in [1_000_u64, 1_000_000, 1_000_000_000] {
+            assert_eq!(at(U256::from((BLOCK_TIME - 90) * unit)), block - 90, "{unit}");
+        }
+    }
+
+    #[test]
+    fn refuses_an_answer_of_more_than_a_minute_ahead_of_its_block() {
+        for updated_at in [
+            U256::from(BLOCK_TIME + 61),
+            U256::from((BLOCK_TIME + 61) * 1_000_000_000),
+            U256::from(BLOCK_TIME) * U256::from(1_000_000_000_000_u64),
+            U256::MAX,
+        ] {
+            let refused = read(&answer(I256::ONE, updated_at), 8).unwrap_err();
+            assert_eq!(refused.reason(), "timestamp", "{updated_at}: {refused}");
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod uniswap_v2;
 mod uniswap_v3;
 mod unit;
 mod validate;
+mod venue_time;
 mod web;
 
 pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};

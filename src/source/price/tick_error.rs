@@ -36,6 +36,14 @@ pub enum TickFault {
     Old { age_ms: u64, heartbeat_ms: u64 },
     #[error("its block's timestamp, {0} s, is out of range")]
     Timestamp(u64),
+    #[error("its time is {ahead_ms} ms ahead of {clock}, and at most 60000 are allowed; is one of the clocks wrong?")]
+    Ahead {
+        ahead_ms: u64,
+        /// What it is compared with, in words.
+        clock: &'static str,
+    },
+    #[error("its time is {0}, which is no time in seconds, ms, µs or ns since 1970")]
+    NoTime(String),
 }
 
 impl TickFault {
@@ -48,7 +56,7 @@ impl TickFault {
             Self::OutOfBounds => "out_of_bounds",
             Self::Thin { .. } => "thin",
             Self::Old { .. } => "old",
-            Self::Timestamp(_) => "timestamp",
+            Self::Timestamp(_) | Self::Ahead { .. } | Self::NoTime(_) => "timestamp",
         }
     }
 }

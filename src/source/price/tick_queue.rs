@@ -13,6 +13,7 @@ use super::{
     FeedState, TickFault,
     decimal::{is_bounded, is_price},
     feed_state::FeedStates,
+    venue_time::MOST_AHEAD_MS,
 };
 use crate::model::{Tick, Token, now_ms};
 
@@ -78,11 +79,12 @@ impl Waiting {
 }
 
 impl TickSink {
-    /// Hands over a tick, as of now when its clock is ahead of ours: nothing was observed after it was heard, and a
-    /// venue whose clock is wrong must not keep its price fresh for longer. A tick that can be no price is counted and
-    /// left out.
+    /// Hands over a tick, as of now when its clock is up to a minute ahead of ours: nothing was observed after it was
+    /// heard, and a venue whose clock is wrong must not keep its price fresh for longer. A tick that is further ahead, or
+    /// can be no price, is counted and left out.
     pub fn send(&self, mut tick: Tick) {
-        if let Err(fault) = check(&tick) {
+        let now = now_ms();
+        if let Err(fault) = check(&tick, now) {
             super::metrics::refused(&fault);
             tracing::debug!(
                 token = %tick.token, source = %tick.source, reason = %fault,
@@ -90,7 +92,7 @@ impl TickSink {
             );
             return;
         }
-        tick.observed_at = tick.observed_at.min(now_ms());
+        tick.observed_at = tick.observed_at.min(now);
         self.0.waiting.lock().push(tick, self.0.capacity);
         self.0.came.notify_one();
     }
@@ -153,7 +155,7 @@ impl TickQueue {
     }
 }
 
-fn check(tick: &Tick) -> Result<(), TickFault> {
+fn check(tick: &Tick, now_ms: i64) -> Result<(), TickFault> {
     if !is_bounded(&tick.price) {
         return Err(TickFault::OutOfBounds);
     }
@@ -166,6 +168,13 @@ fn check(tick: &Tick) -> Result<(), TickFault> {
     }
     if tick.observed_at < 0 {
         return Err(TickFault::OutOfBounds);
+    }
+    let ahead_ms = tick.observed_at.saturating_sub(now_ms);
+    if ahead_ms > MOST_AHEAD_MS.cast_signed() {
+        return Err(TickFault::Ahead {
+            ahead_ms: ahead_ms.unsigned_abs(),
+            clock: "this machine's clock",
+        });
     }
     Ok(())
 }
@@ -229,9 +238,22 @@ mod tests {
         old.observed_at = i64::MIN;
         sink.send(old);
         assert!(queue.take().is_empty());
-        let mut future = tick("a", "7");
-        future.observed_at = i64::MAX;
-        sink.send(future);
+    }
+
+    #[test]
+    fn a_time_ahead_counts_as_now_up_to_a_minute_and_is_refused_beyond() {
+        let (sink, mut queue) = tick_queue(8);
+        for ahead in [i64::MAX, now_ms() + 120_000] {
+            sink.send(Tick {
+                observed_at: ahead,
+                ..tick("a", "7")
+            });
+        }
+        assert!(queue.take().is_empty());
+        sink.send(Tick {
+            observed_at: now_ms() + 30_000,
+            ..tick("a", "7")
+        });
         let taken = queue.take();
         assert!(taken[0].observed_at <= now_ms(), "{taken:?}");
     }

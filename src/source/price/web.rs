@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::{
-    Client, Response, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    Client, Response, StatusCode, Url,
+    header::{HeaderMap, LOCATION, RETRY_AFTER},
     redirect::Policy,
 };
 
@@ -82,8 +82,8 @@ pub(super) fn broken(error: reqwest::Error) -> Ended {
     }
 }
 
-/// The answer, when it is a good one.
-pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
+/// The answer, when it is a good one. `unauthorized` is what to do where it is not for want of a key.
+pub(super) fn accepted(response: Response, unauthorized: &str) -> Result<Response, Failed> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -91,9 +91,13 @@ pub(super) fn accepted(response: Response) -> Result<Response, Failed> {
     let after = away(response.headers());
     let ended = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Ended::Rejected(format!("HTTP {status}; is the key right?"))
+            Ended::Rejected(format!("HTTP {status}; {unauthorized}"))
         }
-        status => unserved(status),
+        status => {
+            let location = response.headers().get(LOCATION);
+            let location = location.and_then(|value| value.to_str().ok());
+            unserved(status, location)
+        }
     };
     Err(Failed { ended, after })
 }
@@ -105,11 +109,21 @@ pub(super) fn away(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What a status means that is not the one hoped for: a refusal, where asking the same again is of no use before
-/// somebody mends something; else an answer that may be another one soon.
-pub(super) fn unserved(status: StatusCode) -> Ended {
+/// somebody mends something; else an answer that may be another one soon. Of where a redirect leads only the host is
+/// shown: the rest may hold a key.
+pub(super) fn unserved(status: StatusCode, location: Option<&str>) -> Ended {
     match status {
         status if status.is_redirection() => {
-            Ended::Rejected(format!("HTTP {status}; give the URL that it redirects to"))
+            let to = match location.map(Url::parse) {
+                Some(Ok(url)) => url.host_str().map(|host| format!(" at {host}")),
+                // Without a host it leads to another place of the same one.
+                Some(Err(_)) => Some(" at the same host".to_owned()),
+                None => None,
+            };
+            let to = to.unwrap_or_default();
+            Ended::Rejected(format!(
+                "HTTP {status}; redirects are not followed: set `url` to the place{to} that it redirects to"
+            ))
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             Ended::Answered(format!("HTTP {status}"))
@@ -170,6 +184,21 @@ mod tests {
         }
         for wrong in ["", "-1", "soon", "1.5"] {
             assert_eq!(after(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_names_the_key_and_the_host_alone() {
+        let words = |location| unserved(StatusCode::MOVED_PERMANENTLY, location).to_string();
+        let told = words(Some("https://pyth.example/hermes?key=a-secret"));
+        assert!(
+            told.contains("`url`") && told.contains("at pyth.example that"),
+            "{told}"
+        );
+        assert!(!told.contains("a-secret") && !told.contains("/hermes"), "{told}");
+        assert!(words(Some("/v3/a-secret")).contains("at the same host"));
+        for nothing in [words(None), words(Some("data:x"))] {
+            assert!(nothing.contains("set `url` to the place that"), "{nothing}");
         }
     }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
+    super::venue_time,
     BinanceStream, Exchange, Limits, PriceFault, Quote, Request, Said,
     json::Text,
     number::{middle, price},
@@ -87,9 +88,9 @@ struct Trade<'a> {
     t: u64,
     #[serde(borrow)]
     p: &'a RawValue,
-    /// When it was traded, in ms.
-    #[serde(rename = "T")]
-    time: i64,
+    /// When it was traded, in ms, or in µs where the URL asks for it.
+    #[serde(borrow, rename = "T")]
+    time: &'a RawValue,
 }
 
 impl Exchange for Binance {
@@ -188,7 +189,7 @@ fn trade<'a>(stream: &str, data: &'a RawValue) -> Result<Quote<'a>, PriceFault> 
         stream: Cow::Borrowed(""),
         price: price(trade.p)?,
         confidence: None,
-        observed_at: Some(trade.time),
+        observed_at: Some(venue_time::of_json(trade.time)?),
         order: Some(trade.t),
     })
 }

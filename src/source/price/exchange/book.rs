@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        FeedState, MAX_AGE_LIMIT_MS, TickSink,
+        FeedState, TickSink,
         feed_name::{all_shown, shown},
         metrics::ticks,
         seldom::{LOG_EVERY, Seldom},
+        venue_time::recent,
     },
     PriceFault, Quote,
     connection::{Ended, words},
@@ -160,18 +161,19 @@ impl Book {
 
     /// A price that was heard: a tick for each reader, or a refusal.
     ///
-    /// Nothing was observed after it was heard, so a venue whose clock runs ahead counts as of now. What is older than
-    /// the newest of its stream is left out: by the venue's own order on one connection, by time in any case. One
-    /// number that is far too high, or a venue that begins to count anew, silences a stream for a few messages only.
+    /// Nothing was observed after it was heard, so a venue whose clock runs ahead by less than a minute counts as of
+    /// now; one that is further ahead is refused. What is older than the newest of its stream is left out: by the venue's
+    /// own order on one connection, by time in any case. One number that is far too high, or a venue that restarts its
+    /// count, silences a stream for a few messages only.
     pub(in super::super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
         let Some(at) = self.find(&quote.stream) else {
             let fault = PriceFault::UnknownSymbol(quote.stream.chars().take(64).collect());
             return self.refuse(&quote.stream, &fault);
         };
-        let observed_at = quote.observed_at.unwrap_or(now_ms).min(now_ms);
-        if let Err(fault) = recent(observed_at, now_ms) {
-            return self.refuse(&quote.stream, &fault);
-        }
+        let observed_at = match recent(quote.observed_at.unwrap_or(now_ms), now_ms) {
+            Ok(at) => at.min(now_ms),
+            Err(fault) => return self.refuse(&quote.stream, &fault),
+        };
         let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
         let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
         heard.behind = if disordered {
@@ -400,16 +402,6 @@ fn in_units(
         Ok((price, confidence))
     } else {
         Err(absurd(price.to_scientific_notation()))
-    }
-}
-
-/// A time in ms, when a price of it may still be used.
-pub(in super::super) fn recent(at: i64, now_ms: i64) -> Result<i64, PriceFault> {
-    let is_old = at < now_ms && now_ms.abs_diff(at) > MAX_AGE_LIMIT_MS;
-    if is_old {
-        Err(PriceFault::Timestamp(at))
-    } else {
-        Ok(at)
     }
 }
 

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
+    super::venue_time,
     Exchange, Limits, PriceFault, Quote, Request, Said,
-    json::{Text, time_ms},
+    json::Text,
     number::{middle, price},
 };
 
@@ -33,7 +34,7 @@ struct Frame<'a> {
     #[serde(borrow)]
     best_ask: Option<&'a RawValue>,
     #[serde(borrow)]
-    time: Option<Text<'a>>,
+    time: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<Text<'a>>,
     #[serde(borrow)]
@@ -97,7 +98,7 @@ fn ticker(frame: Frame<'_>) -> Said<'_> {
         Some(text) => price(text),
         None => Err(PriceFault::Malformed("a ticker without price".to_owned())),
     };
-    let observed_at = frame.time.as_deref().map(time_ms).transpose();
+    let observed_at = frame.time.map(venue_time::of_json).transpose();
     // The trade is the price; the book around it says how far that may be off. An empty side is no fault of it.
     let confidence = match (frame.best_bid.map(price), frame.best_ask.map(price)) {
         (Some(Ok(bid)), Some(Ok(ask))) => middle(bid, ask).ok().map(|(_, half)| half),

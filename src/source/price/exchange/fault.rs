@@ -15,6 +15,12 @@ pub enum PriceFault {
     Wide { bid: String, ask: String },
     #[error("its time, {0} ms after 1970, is more than a year ago")]
     Timestamp(i64),
+    #[error(
+        "its time is {0} ms ahead of this machine's clock, and at most 60000 are allowed; is one of the clocks wrong?"
+    )]
+    Ahead(u64),
+    #[error("its time is {0}, which is no time in seconds, ms, µs or ns since 1970")]
+    NoTime(String),
     #[error("nobody asked for {0:?}")]
     UnknownSymbol(String),
     #[error("a newer one of the same symbol was heard before")]
@@ -30,7 +36,7 @@ impl PriceFault {
             Self::Absurd(_) => "absurd",
             Self::Crossed { .. } => "crossed",
             Self::Wide { .. } => "wide",
-            Self::Timestamp(_) => "timestamp",
+            Self::Timestamp(_) | Self::Ahead(_) | Self::NoTime(_) => "timestamp",
             Self::UnknownSymbol(_) => "unknown_symbol",
             Self::Older => "older",
         }

@@ -4,7 +4,10 @@ use tokio_tungstenite::tungstenite::{
     Error,
     client::IntoClientRequest,
     handshake::client::Request,
-    http::{HeaderValue, header::USER_AGENT},
+    http::{
+        HeaderValue,
+        header::{LOCATION, USER_AGENT},
+    },
 };
 
 use super::{
@@ -38,7 +41,10 @@ pub(super) fn unopened(error: &Error) -> Failed {
         status if status.is_success() => {
             Ended::Answered(format!("HTTP {status} and opens no WebSocket"))
         }
-        status => web::unserved(status),
+        status => {
+            let location = answer.headers().get(LOCATION);
+            web::unserved(status, location.and_then(|value| value.to_str().ok()))
+        }
     };
     let after = web::away(answer.headers());
     Failed { ended, after }

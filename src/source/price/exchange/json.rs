@@ -2,13 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use chrono::DateTime;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
-
-use super::PriceFault;
 
 /// A JSON string, borrowed unless it has escapes. (serde borrows a `Cow` only where it stands alone as a field.)
 #[derive(Debug, PartialEq)]
@@ -44,11 +41,4 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
         deserializer.deserialize_str(Either)
     }
-}
-
-/// A time as of RFC 3339, in ms since the Unix epoch.
-pub(in super::super) fn time_ms(text: &str) -> Result<i64, PriceFault> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.timestamp_millis())
-        .map_err(|error| PriceFault::Malformed(format!("its time: {error}")))
 }

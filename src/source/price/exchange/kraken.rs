@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
+    super::venue_time,
     Exchange, Limits, PriceFault, Quote, Request, Said,
-    json::{Text, time_ms},
+    json::Text,
     number::{middle, price},
 };
 
@@ -55,7 +56,7 @@ struct Ticker<'a> {
     #[serde(borrow)]
     ask: Option<&'a RawValue>,
     #[serde(borrow)]
-    timestamp: Option<Text<'a>>,
+    timestamp: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -157,7 +158,7 @@ fn best(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), Pr
         None => Err(PriceFault::Malformed(format!("a ticker without {name}"))),
     };
     let (price, confidence) = middle(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
-    let observed_at = ticker.timestamp.as_deref().map(time_ms).transpose()?;
+    let observed_at = ticker.timestamp.map(venue_time::of_json).transpose()?;
     Ok((price, confidence, observed_at))
 }
 

@@ -30,13 +30,12 @@ use std::{borrow::Cow, time::Duration};
 use bigdecimal::BigDecimal;
 
 pub(super) use backoff::Backoff;
-pub(super) use book::{Book, Heard, recent};
+pub(super) use book::{Book, Heard};
 pub(super) use config::Listing;
 pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig};
 pub(super) use connection::{Ended, words};
 pub use fault::PriceFault;
 pub(super) use group::{Reader, Streams, feeds, readers_of};
-pub(super) use json::time_ms;
 pub(super) use number::{price, price_of};
 
 /// How one venue speaks.

@@ -9,14 +9,13 @@ use serde_json::value::RawValue;
 use super::super::{
     PriceFault,
     exchange::{Quote, price_of},
+    venue_time,
 };
 
 /// Largest exponent that is looked at, either way.
 const MAX_EXPONENT: u32 = 64;
 /// Longest text of a number, in bytes.
 const MAX_TEXT: usize = 40;
-/// The last second whose milliseconds fit everywhere.
-const LAST_SECOND: i64 = 253_402_300_799;
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -40,7 +39,8 @@ struct Price<'a> {
     #[serde(borrow)]
     conf: &'a RawValue,
     expo: i32,
-    publish_time: i64,
+    #[serde(borrow)]
+    publish_time: &'a RawValue,
 }
 
 /// One thing in an event.
@@ -97,11 +97,7 @@ fn quote(id: &str, said: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
     if said.expo.unsigned_abs() > MAX_EXPONENT {
         return Err(PriceFault::Absurd(format!("10^{}", said.expo)));
     }
-    if !(1..=LAST_SECOND).contains(&said.publish_time) {
-        return Err(PriceFault::Timestamp(
-            said.publish_time.saturating_mul(1_000),
-        ));
-    }
+    let observed_at = venue_time::of_json(said.publish_time)?;
     let price = price_of(&scaled(said.price, said.expo)?)?;
     let confidence = match digits(said.conf)? {
         // The service is sure.
@@ -115,7 +111,7 @@ fn quote(id: &str, said: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
         stream: Cow::Owned(id.to_owned()),
         price,
         confidence: Some(confidence),
-        observed_at: Some(said.publish_time * 1_000),
+        observed_at: Some(observed_at),
         order: None,
     })
 }
@@ -238,7 +234,7 @@ mod tests {
                 "timestamp",
             ),
             (
-                r#"{"price":"5","conf":"1","expo":-8,"publish_time":9223372036854775807}"#,
+                r#"{"price":"5","conf":"1","expo":-8,"publish_time":100000000000000000000}"#,
                 "timestamp",
             ),
             (

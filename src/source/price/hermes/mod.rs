@@ -29,8 +29,10 @@ use super::{
 };
 use crate::model::Secret;
 
-/// Where Pyth runs a service of its own.
-pub(super) const PUBLIC: &str = "https://hermes.pyth.network";
+/// Where Pyth runs a service of its own. It has required an API key since 26 August 2026.
+pub(super) const PUBLIC: &str = "https://pyth.dourolabs.app/hermes";
+/// Where it ran before; requests there are redirected.
+const FORMER_HOST: &str = "hermes.pyth.network";
 /// Most ids of one stream: their URL stays below what servers take.
 const IDS_A_STREAM: usize = 64;
 /// Hexadecimal digits of an id.
@@ -65,6 +67,29 @@ fn default_silence() -> u64 {
 impl PythConfig {
     pub(super) fn url(&self) -> &str {
         self.url.as_ref().map_or(PUBLIC, Secret::expose)
+    }
+
+    /// What the service of Pyth's own will refuse: the key of the entry, and why. Other places have rules of their own.
+    pub(super) fn doubt(&self) -> Option<(&'static str, String)> {
+        let host = |url: &str| {
+            let url = reqwest::Url::parse(url).ok()?;
+            let host = url.host_str()?.trim_end_matches('.');
+            Some(host.to_ascii_lowercase())
+        };
+        let asked = host(self.url())?;
+        if asked == FORMER_HOST {
+            let doubt = format!(
+                "{FORMER_HOST} redirects to {PUBLIC}, and redirects are not followed; leave `url` out or set it to that"
+            );
+            return Some(("url", doubt));
+        }
+        if self.key.is_none() && host(PUBLIC) == Some(asked) {
+            let doubt = format!(
+                "no API key is set, and {PUBLIC} has refused requests without one since 26 August 2026; set `key`"
+            );
+            return Some(("key", doubt));
+        }
+        None
     }
 
     /// The id as Hermes writes it.

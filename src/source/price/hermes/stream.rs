@@ -135,6 +135,14 @@ impl Line {
         )
     }
 
+    /// What to do where the service wants another key, or one at all.
+    fn unauthorized(&self) -> &'static str {
+        match self.key {
+            Some(_) => "is `key` of the source right, and does it still hold?",
+            None => "set `key` of the source: the service wants an API key",
+        }
+    }
+
     async fn open(&self, ids: usize) -> Result<Open, Failed> {
         let patience = Duration::from_millis(self.rules.connect_timeout_ms);
         let client = web::client(patience, web::is_local(&self.url))?;
@@ -145,7 +153,7 @@ impl Line {
             request = request.bearer_auth(key.expose());
         }
         let response = match timeout(patience, request.send()).await {
-            Ok(Ok(response)) => web::accepted(response)?,
+            Ok(Ok(response)) => web::accepted(response, self.unauthorized())?,
             Ok(Err(error)) => return Err(web::broken(error).into()),
             Err(_) => {
                 let reason = format!("it did not answer within {patience:?}");

@@ -23,6 +23,9 @@ use crate::model::now_ms;
 /// Every wait is this part of it shorter or longer at most, so that many who poll do not poll at once.
 const JITTER: u32 = 10;
 
+/// What to do where a document is not given.
+const UNAUTHORIZED: &str = "is the key right? It stands in `headers` or in `url`";
+
 /// Reads what is at some places of one document.
 pub(super) struct PageFeed {
     name: String,
@@ -137,7 +140,8 @@ impl Poll {
                 .get(self.rules.url.expose())
                 .header(ACCEPT, "application/json")
                 .headers(self.rules.headers.clone());
-            let mut response = web::accepted(request.send().await.map_err(web::broken)?)?;
+            let response = request.send().await.map_err(web::broken)?;
+            let mut response = web::accepted(response, UNAUTHORIZED)?;
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(web::broken)? {
                 if (body.len() + piece.len()) as u64 > self.rules.max_bytes {

@@ -2,13 +2,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use bigdecimal::{BigDecimal, RoundingMode, num_traits::ToPrimitive};
 use serde_json::value::RawValue;
 
 use super::{
     super::{
         PriceFault,
-        exchange::{Quote, price, price_of, recent, time_ms},
+        exchange::{Quote, price},
+        venue_time::{self, recent},
     },
     HttpConfig,
 };
@@ -16,8 +16,6 @@ use super::{
 /// Longest pointer, in bytes, and most steps of one.
 const MAX_POINTER: usize = 1_024;
 const MOST_STEPS: usize = 32;
-/// A time above this, which is in the year 5138 in seconds and in 1973 in ms, is in ms.
-const MOST_SECONDS: u64 = 100_000_000_000;
 
 /// A pointer, in its steps.
 type Pointer = Vec<String>;
@@ -92,7 +90,7 @@ impl Place {
             Some((pointer, steps)) => {
                 let found = find(document, steps);
                 let found = found.ok_or_else(|| Missing::Nothing(pointer.clone()))?;
-                let at = moment(found).map_err(unusable(pointer))?;
+                let at = venue_time::of_json(found).map_err(unusable(pointer))?;
                 Some(recent(at, now_ms).map_err(unusable(pointer))?)
             }
             None => None,
@@ -160,28 +158,6 @@ fn find<'a>(document: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
         };
     }
     Some(at)
-}
-
-/// A time in ms since 1970: of a number of seconds or ms, or of a text as of RFC 3339.
-fn moment(raw: &RawValue) -> Result<i64, PriceFault> {
-    let text = raw.get();
-    let quoted = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    if let Some(text) = quoted
-        && text.contains(['-', ':'])
-    {
-        return time_ms(text);
-    }
-    let number = price_of(quoted.unwrap_or(text))?;
-    let ms = if number < MOST_SECONDS {
-        number * BigDecimal::from(1_000)
-    } else {
-        number
-    };
-    let whole = ms.with_scale_round(0, RoundingMode::Down);
-    let shown = || text.chars().take(40).collect();
-    whole.to_i64().ok_or_else(|| PriceFault::Absurd(shown()))
 }
 
 #[cfg(test)]
@@ -267,12 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_seconds_or_ms_or_a_text() {
+    fn a_time_is_a_number_of_any_unit_or_a_text() {
         for (text, ms) in [
             ("1714746101", 1_714_746_101_000),
             ("1714746101.123", 1_714_746_101_123),
             ("1714746101.1239", 1_714_746_101_123),
             ("1714746101123", 1_714_746_101_123),
+            ("1714746101123999", 1_714_746_101_123),
+            ("1714746101123999999", 1_714_746_101_123),
+            ("\"1714746101123999999\"", 1_714_746_101_123),
+            ("1714749761000", NOW + 60_000),
             ("\"1714746101\"", 1_714_746_101_000),
             ("\"2024-05-03T14:21:41.5Z\"", 1_714_746_101_500),
             ("\"2024-05-03T16:21:41+02:00\"", 1_714_746_101_000),
@@ -284,6 +264,12 @@ mod tests {
         for wrong in [
             "0",
             "-5",
+            "1714749761001",
+            "1714749762",
+            "1714749761001000",
+            "1714749761001000000",
+            "\"2024-05-03T15:22:41.001Z\"",
+            "9999999999",
             "null",
             "\"yesterday\"",
             "\"2024-13-03T00:00:00Z\"",

@@ -125,12 +125,12 @@ async fn what_is_no_document_is_told_and_waited_out() {
         (
             PageAnswer::Status(403, Vec::new()),
             "refused",
-            "is the key right?",
+            "is the key right? It stands in `headers` or in `url`",
         ),
         (
             PageAnswer::Status(302, vec!["Location: http://127.0.0.1:1/".to_owned()]),
             "refused",
-            "give the URL",
+            "set `url` to the place at 127.0.0.1 that",
         ),
         (
             document(&format!("{{\"p\":1,\"x\":\"{}\"}}", "y".repeat(2_000))),

@@ -1,6 +1,6 @@
-//! What is allowed in `[prices]` and hardly meant.
+//! What is allowed in `[prices]` and probably a mistake.
 
-use super::super::PriceConfig;
+use super::super::{PriceConfig, SourceKind};
 
 impl PriceConfig {
     /// Entries that do less than they seem to: the dotted path of the key, where entries count from 0, and what comes of
@@ -43,6 +43,17 @@ impl PriceConfig {
                     }
                 };
                 doubts.push((key, format!("{symbol} {never}")));
+            }
+        }
+        for (at, source) in self.sources.iter().enumerate() {
+            if let SourceKind::Pyth(feed) = &source.kind
+                && let Some((key, doubt)) = feed.doubt()
+            {
+                let (token, name) = (&source.token, source.source_name());
+                doubts.push((
+                    format!("prices.sources.{at}.{key}"),
+                    format!("{token} from {name}: {doubt}"),
+                ));
             }
         }
         if let Some(doubt) = for_all {
@@ -88,6 +99,29 @@ mod tests {
             "a token without a source has one doubt"
         );
         assert!(found[0].1.contains("needs 3 sources"), "{found:?}");
+    }
+
+    #[test]
+    fn a_source_of_pyth_without_a_key_is_doubted() {
+        let found = |keys: &str| {
+            let id = "0".repeat(64);
+            let found = doubts(&format!(
+                "[[tokens]]\nsymbol = 'A'\n[[sources]]\nkind = 'pyth'\ntoken = 'A'\nquote = 'USD'\n\
+                 id = '{id}'\n{keys}"
+            ));
+            found.into_iter().next()
+        };
+        for without in ["", "url = 'https://Pyth.dourolabs.app./hermes/'"] {
+            let (key, doubt) = found(without).unwrap();
+            assert_eq!(key, "prices.sources.0.key");
+            assert!(doubt.contains("set `key`"), "{doubt}");
+        }
+        let (key, doubt) = found("key = 'k'\nurl = 'https://hermes.pyth.network'").unwrap();
+        assert_eq!(key, "prices.sources.0.url");
+        assert!(doubt.contains("https://pyth.dourolabs.app/hermes"), "{doubt}");
+        for fine in ["key = 'k'", "url = 'http://hermes.internal:4160'"] {
+            assert_eq!(found(fine), None, "{fine}");
+        }
     }
 
     #[test]
