@@ -22,7 +22,7 @@ const DEFAULT_INTERVAL = '1m';
 const STATUSES = { ok: 'OK', degraded: 'Degraded', stale: 'Stale', offline: 'Not live', waiting: 'Waiting' };
 const EXPLAINED = {
   ok: 'Fresh ticks from enough sources',
-  degraded: 'Fewer sources than wanted',
+  degraded: 'Fewer venues than wanted, venues that disagree, or one alone that jumped',
   stale: 'No fresh tick: candles end at the last known price, which is not the current one',
   offline: 'The stream is down: nothing newer than this arrived',
   waiting: 'No price has arrived yet',

@@ -259,7 +259,7 @@ class Card {
 
 const EXPLAINED = {
   ok: 'Fresh ticks from enough sources',
-  degraded: 'Fewer sources than wanted, or they disagree',
+  degraded: 'Fewer venues than wanted, venues that disagree, or one alone that jumped',
   stale: 'No fresh tick: this is the last known price, not the current one',
   offline: 'The stream is down: this is the last price that arrived',
   waiting: 'No price has arrived yet',

@@ -39,7 +39,7 @@ pub(super) struct Delivery {
     timestamp: i64,
 }
 
-/// Of the price that made an alert fire: `degraded` when it had fewer sources than configured.
+/// Of the price that made an alert fire: `degraded` only for an alert with `fireOnDegraded`.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[allow(dead_code)] // Describes the status of the model.

@@ -44,6 +44,9 @@ pub(super) struct AlertRequest {
     /// Only with `always`, in USD, above zero; a share of the threshold when left out (`api.alerts.hysteresis_bps`).
     #[schema(value_type = Option<ExactNumber>)]
     hysteresis: Option<Box<RawValue>>,
+    /// Whether a price that is `degraded` fires it, and arms it again; `false` when left out.
+    #[serde(rename = "fireOnDegraded")]
+    fire_on_degraded: Option<bool>,
     /// Comes back with the alert and when it fires.
     note: Option<String>,
 }
@@ -132,6 +135,7 @@ pub(super) fn checked(
         condition,
         threshold,
         hysteresis,
+        fire_on_degraded: request.fire_on_degraded.unwrap_or(false),
         note: request.note,
         key: None,
     })

@@ -131,3 +131,15 @@ fn a_key_is_visible_ascii_of_bounded_length() {
         assert!(key(bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn degraded_prices_fire_only_on_request() {
+    let mut body = json!({"token": "ETH", "condition": "above", "threshold": "1"});
+    assert!(!check(&body).unwrap().fire_on_degraded);
+    for given in [true, false] {
+        body["fireOnDegraded"] = json!(given);
+        assert_eq!(check(&body).unwrap().fire_on_degraded, given);
+    }
+    body["fireOnDegraded"] = json!("yes");
+    assert!(serde_json::from_value::<AlertRequest>(body).is_err());
+}

@@ -43,6 +43,8 @@ pub(super) struct Alert {
     /// How far the price goes back behind the threshold before it may fire again, in USD; `null` when it fires once.
     #[schema(required)]
     hysteresis: Option<Decimal>,
+    /// Whether a price that is `degraded` fires it, and arms it again.
+    fire_on_degraded: bool,
     #[schema(required)]
     note: Option<String>,
     /// Whether it may fire, now or later; one that fires once and did is not active.
@@ -87,6 +89,7 @@ impl From<AlertRow> for Alert {
                 None => Repeat::Once,
             },
             hysteresis: row.hysteresis.map(Decimal::from),
+            fire_on_degraded: row.fire_on_degraded,
             note: row.note,
             active: row.active,
             armed: row.armed,
@@ -119,8 +122,8 @@ impl utoipa::IntoResponses for NotCreated {
 /// A new price alert
 ///
 /// It fires at the first price announced from now on for which its condition holds, or at once when it holds already
-/// (within about a second). A stale price fires nothing; a degraded one does. It is told on `user:SUB` as `price-alert`
-/// until it is acknowledged. The same `Idempotency-Key` with the same body never makes a second one.
+/// (within about a second). A stale price fires nothing, and a degraded one fires it only with `fireOnDegraded`. It is
+/// delivered on `user:SUB` as `price-alert` until it is acknowledged. The same `Idempotency-Key` with the same body never makes a second one.
 ///
 /// Codes of status 400: `INVALID_TOKEN`, `INVALID_CONDITION`, `INVALID_THRESHOLD`, `INVALID_REPEAT`, `INVALID_HYSTERESIS`,
 /// `INVALID_NOTE`, `INVALID_IDEMPOTENCY_KEY`, and `BAD_REQUEST` for a body that is no such object; of 404:

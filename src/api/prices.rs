@@ -38,7 +38,8 @@ pub(super) struct Price {
     details: Vec<Detail>,
     /// Age of the newest tick used, in ms, at the time of this answer.
     age_ms: i64,
-    /// `ok`; `degraded`: fewer fresh sources than configured; `stale`: not current, do not trade on it.
+    /// `ok`; `degraded`: fewer venues than configured, venues that disagree, one alone that jumped, or a rate of which
+    /// one of these is so; `stale`: not current, do not trade on it.
     #[schema(value_type = String, examples("ok"))]
     status: PriceStatus,
     /// Its update's seq in the channel.

@@ -5,6 +5,7 @@
 
 mod follow;
 mod line;
+mod price;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub(super) struct WatchArgs {
     /// Begin after this seq instead of with a snapshot (for every named channel)
     #[arg(long, value_name = "N")]
     since: Option<u64>,
-    /// Print each message as it came, one JSON object a line
+    /// Print each message as it came, one JSON object a line: prices are not rounded
     #[arg(long)]
     json: bool,
 }

@@ -60,6 +60,8 @@ pub struct WatchedAlert {
     /// How far the price must go back behind the threshold before a repeating alert may fire again, in USD; `None` for
     /// one that fires once.
     pub hysteresis: Option<BigDecimal>,
+    /// Whether prices that are `degraded` fire and arm it too.
+    pub fire_on_degraded: bool,
     /// Whether it fires when its condition holds. One that does not waits for the price to go back.
     pub armed: bool,
 }

@@ -48,9 +48,10 @@ impl LogOrigin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PriceStatus {
-    /// Enough fresh sources.
+    /// Enough fresh venues that agree.
     Ok,
-    /// Fewer fresh sources than configured.
+    /// Fewer fresh venues than configured, or venues that disagree, or one alone that jumped, or a rate of which one of
+    /// these is so.
     Degraded,
     /// No fresh source: the price is the last one known and not current.
     Stale,
@@ -64,11 +65,15 @@ pub struct Price {
     pub price: BigDecimal,
     /// How far it may be off, in USD: the larger distance from it to the quartiles of its sources' votes.
     pub confidence: BigDecimal,
-    /// Names of the sources whose ticks were used, sorted.
+    /// Names of the sources whose ticks were used, one a venue, sorted.
     pub sources: Vec<Arc<str>>,
-    /// Every source that was fresh, sorted by name: those that were used, and the outliers that were not.
+    /// Every source that was fresh, sorted by name: those that were used, and the outliers and those that stand by for
+    /// another one of their venue, which were not.
     pub details: Vec<PriceDetail>,
     pub status: PriceStatus,
+    /// `Degraded` because the number itself is in doubt: its sources are too far apart, or it stands on one venue alone
+    /// that jumped, or on a rate of which either is so. Not stored.
+    pub doubtful: bool,
     /// Event time of the newest tick used, in ms since the Unix epoch.
     pub observed_at: i64,
 }

@@ -23,6 +23,8 @@ pub struct NewAlert {
     pub threshold: BigDecimal,
     /// See [`WatchedAlert::hysteresis`].
     pub hysteresis: Option<BigDecimal>,
+    /// See [`WatchedAlert::fire_on_degraded`].
+    pub fire_on_degraded: bool,
     pub note: Option<String>,
     /// The same key never makes a second alert of a user.
     pub key: Option<String>,
@@ -77,8 +79,9 @@ impl Store {
             return Ok(refused);
         }
         let row = sqlx::query(
-            "INSERT INTO alerts (subject, token, condition, threshold, hysteresis, note, idempotency_key, revision)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
+            "INSERT INTO alerts (subject, token, condition, threshold, hysteresis, note, idempotency_key, revision,
+                 fire_on_degraded)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
         )
         .bind(&new.subject)
         .bind(new.token.as_str())
@@ -88,6 +91,7 @@ impl Store {
         .bind(&new.note)
         .bind(&new.key)
         .bind(revision)
+        .bind(new.fire_on_degraded)
         .fetch_one(&mut *transaction)
         .await?;
         let made = alert_row(&row)?;
@@ -154,6 +158,7 @@ async fn made_before(
         && known.condition == new.condition
         && known.threshold == new.threshold
         && known.hysteresis == new.hysteresis
+        && known.fire_on_degraded == new.fire_on_degraded
         && known.note == new.note
         && row.try_get::<&str, _>("state")? != "deleted";
     Ok(Some(if same {
@@ -210,7 +215,7 @@ pub async fn active(
     limit: u32,
 ) -> Result<Vec<WatchedAlert>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, token, condition, threshold, hysteresis, armed FROM alerts
+        "SELECT id, token, condition, threshold, hysteresis, fire_on_degraded, armed FROM alerts
          WHERE state = 'active' AND id > $1 ORDER BY id LIMIT $2",
     )
     .bind(after)
@@ -235,7 +240,7 @@ pub async fn changed(
     limit: u32,
 ) -> Result<Vec<AlertChange>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, token, condition, threshold, hysteresis, armed, state = 'active' AS active, revision
+        "SELECT id, token, condition, threshold, hysteresis, fire_on_degraded, armed, state = 'active' AS active, revision
          FROM alerts WHERE revision > $1 ORDER BY revision LIMIT $2",
     )
     .bind(after)
@@ -260,6 +265,7 @@ fn watched(row: &PgRow) -> Result<WatchedAlert, StoreError> {
         condition: condition(row)?,
         threshold: row.try_get("threshold")?,
         hysteresis: row.try_get("hysteresis")?,
+        fire_on_degraded: row.try_get("fire_on_degraded")?,
         armed: row.try_get("armed")?,
     })
 }

@@ -158,6 +158,7 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
         confidence,
         sources: sources.into_iter().map(Arc::from).collect(),
         details,
+        doubtful: false,
         observed_at: observed_at.timestamp_millis(),
     };
     Ok((price, announced_at.timestamp_millis()))

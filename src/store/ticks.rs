@@ -71,7 +71,7 @@ async fn insert_some(
 
 /// Joins `k`, the newest tick of the source `s`. Elsewhere than on chains the newest is nearly always of today: those
 /// days are looked at first, as one look at all costs with the days that are kept. On a chain any day may have it; one of
-/// a block that is ahead of the clock counts as of its storage.
+/// a block that is more than a minute ahead of the clock counts as of its storage.
 pub(super) const NEWEST: &str = "LATERAL (
     (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
      FROM ticks t
@@ -84,7 +84,9 @@ pub(super) const NEWEST: &str = "LATERAL (
      WHERE s.chain_id IS NULL AND t.token = s.token AND t.source = s.source AND t.chain_id IS NULL
      ORDER BY t.observed_at DESC, t.id DESC LIMIT 1)
     UNION ALL
-    (SELECT token, source, quote, price, confidence, LEAST(observed_at, received_at) AS observed_at, chain_id, block_number, block_hash, log_index
+    (SELECT token, source, quote, price, confidence, 
+            CASE WHEN observed_at > received_at + interval '1 minute' THEN received_at ELSE observed_at END AS observed_at,
+            chain_id, block_number, block_hash, log_index
      FROM ticks t
      WHERE t.token = s.token AND t.source = s.source AND t.chain_id = s.chain_id
      ORDER BY t.block_number DESC, t.log_index DESC, t.observed_at DESC, t.id DESC LIMIT 1)

@@ -2,9 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use super::super::terminal::Paint;
+use super::{super::terminal::Paint, price::rounded};
 
-/// A message from the server, with its numbers' text untouched.
+/// A message from the server, with its numbers as their text.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct Message<'a> {
     pub event: String,
@@ -137,7 +137,7 @@ pub(super) fn render(message: &Message<'_>, paint: Paint) -> String {
 fn body(event: &str, data: &str, paint: Paint) -> String {
     match event {
         "price-update" => serde_json::from_str::<PriceData<'_>>(data).map(|price| {
-            let value = format!("{} {}", price.price.get(), price.quote);
+            let value = format!("{} {}", rounded(price.price.get()), price.quote);
             let value = if price.status == "ok" {
                 paint.green(value)
             } else {
@@ -154,7 +154,7 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
         }
         "candle-update" => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
             let sides = [candle.open, candle.high, candle.low, candle.close];
-            let [open, high, low, close] = sides.map(RawValue::get);
+            let [open, high, low, close] = sides.map(|side| rounded(side.get()));
             let state = if candle.closed { "closed" } else { "open" };
             let rest = paint.dim(format!("{} prices, {state}", candle.count));
             format!("open {open} high {high} low {low} close {close}  {rest}")
@@ -228,7 +228,7 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
 
 /// With the id, which is what is acknowledged.
 fn fired(alert: &AlertData<'_>, paint: Paint) -> String {
-    let price = alert.price.get();
+    let price = rounded(alert.price.get());
     let price = match alert.status.as_str() {
         "ok" => paint.green(price),
         status => format!("{}  {status}", paint.red(price)),
@@ -273,24 +273,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_is_shown_with_all_its_digits() {
+    fn a_price_is_shown_in_the_digits_that_people_read() {
         let text = r#"{"event":"price-update","channel":"price:ETH","seq":42,"data":{"token":"ETH","price":3456.120000000000000001,"quote":"USD","sources":["chainlink"],"status":"ok"}}"#;
         let message: Message<'_> = serde_json::from_str(text).unwrap();
         let line = render(&message, Paint::plain());
         assert!(
-            line.contains("3456.120000000000000001 USD") && line.contains("#42"),
+            line.contains("3456.12 USD") && line.contains("#42"),
             "{line}"
         );
     }
 
     #[test]
-    fn a_candle_is_shown_with_all_its_digits() {
+    fn a_candle_is_shown_in_the_digits_that_people_read() {
         let text = r#"{"event":"candle-update","channel":"candle:ETH:1m","seq":7,"data":{"token":"ETH","interval":"1m","timestamp":1,"open":1.000000000000000001,"high":3,"low":0.5,"close":2,"count":4,"closed":true,"synthetic":false}}"#;
         let message: Message<'_> = serde_json::from_str(text).unwrap();
         let line = render(&message, Paint::plain());
         assert!(
-            line.contains("open 1.000000000000000001 high 3 low 0.5 close 2")
-                && line.contains("4 prices, closed"),
+            line.contains("open 1 high 3 low 0.5 close 2") && line.contains("4 prices, closed"),
             "{line}"
         );
     }

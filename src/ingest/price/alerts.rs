@@ -3,8 +3,8 @@
 //! Promises: an alert fires at the first announced price at which it is armed and its condition holds, once for one
 //! crossing, whatever crashes meanwhile: that it fired, its delivery and its update are committed together with the
 //! price. Where a price fires very many, the rest follows in transactions of its own before any other price is stored,
-//! and a writer that begins first makes up for what the last one left of that. A new alert whose condition holds already fires at once. Stale prices mean nothing here; degraded ones count
-//! and the delivery says so. What the API changes is seen at the writer's next look, within a second; a deletion counts
+//! and a writer that begins first makes up for what the last one left of that. A new alert whose condition holds already fires at once. Stale prices mean nothing here;
+//! degraded ones mean something to alerts that ask for it, and the delivery says so. What the API changes is seen at the writer's next look, within a second; a deletion counts
 //! at once, because the row is asked when an alert is to fire. Assumes that only the one price writer arms and disarms.
 
 mod index;
@@ -121,7 +121,8 @@ impl Alerts {
             if price.status == PriceStatus::Stale {
                 continue;
             }
-            let met = self.index.met(&price.token, &price.price);
+            let degraded = price.status == PriceStatus::Degraded;
+            let met = self.index.met(&price.token, &price.price, degraded);
             due.arm.extend(met.arm);
             due.fire.extend(met.fire.into_iter().map(|alert| Firing {
                 alert,

@@ -10,10 +10,10 @@ use rustc_hash::FxHashMap;
 
 use super::publish::{Said, Verdict, heartbeat_at, verdict};
 use crate::{
-    model::{Price, PriceStatus, Tick, Token},
+    model::{ChainId, Price, PriceStatus, Tick, Token},
     source::price::{
-        AggregateRules, PriceConfig, PublishRules, QuotePaths, SourceTick, TokenConfig, UsdRate,
-        UsdRates, aggregate, usd_rate,
+        AggregateRules, Level, MOST_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceTick,
+        TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
     },
 };
 
@@ -43,6 +43,9 @@ struct Entry {
     sources: Vec<Source>,
     /// Tokens with a source that is counted in this one.
     quoting: Places,
+    /// What its price is compared with while one venue alone gives it, and the same of its rate.
+    level: Level,
+    rate_level: Level,
     said: Option<Said>,
     /// The times in `said` moved since they were stored.
     moved: bool,
@@ -55,14 +58,16 @@ struct Source {
     quote: Arc<str>,
     max_age_ms: u64,
     on_chain: bool,
+    /// Sources of one venue have the same.
+    venue: usize,
     /// Whether the token's rate is made of it.
     nearer: bool,
     latest: Option<Tick>,
 }
 
 impl Board {
-    /// Empty. The configuration must be valid.
-    pub(super) fn new(config: &PriceConfig) -> Self {
+    /// Empty. The configuration must be valid; `first_chain` is the chain of the sources that name none.
+    pub(super) fn new(config: &PriceConfig, first_chain: ChainId) -> Self {
         let paths = QuotePaths::new(config);
         let tokens = config.tokens.iter();
         let mut entries: Vec<Entry> = tokens.map(|token| Entry::new(config, token)).collect();
@@ -71,7 +76,8 @@ impl Board {
             .enumerate()
             .map(|(place, entry)| (entry.token.clone(), place))
             .collect();
-        for source in &config.sources {
+        let venues = config.venues(Some(first_chain));
+        for (source, venue) in config.sources.iter().zip(venues) {
             let quote = source.kind.quote();
             let Some(&place) = places.get(&source.token) else {
                 continue;
@@ -88,6 +94,7 @@ impl Board {
                 quote: quote.into(),
                 max_age_ms: source.max_age_ms,
                 on_chain: source.kind.contract().is_some(),
+                venue,
                 nearer: paths.is_shorter(source.token.as_str(), quote),
                 latest: None,
             });
@@ -190,6 +197,16 @@ impl Board {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// Takes in the price of a token that an earlier writer announced last, and when, in ms since the Unix epoch.
+    pub(super) fn recall(&mut self, price: Price, announced_at: i64) {
+        if let Some(&place) = self.places.get(&price.token) {
+            let level = Level::recalled(&price, announced_at);
+            self.entries[place].rate_level = level.clone();
+            self.entries[place].level = level;
+        }
+        self.keep([price], announced_at);
+    }
+
     /// Remembers prices as announced at a time in ms since the Unix epoch.
     pub(super) fn keep(&mut self, prices: impl IntoIterator<Item = Price>, announced_at: i64) {
         for price in prices {
@@ -243,10 +260,17 @@ impl Board {
     fn rate(&mut self, place: usize, now_ms: i64) -> bool {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
-        let ticks = entry.ticks(|source| source.nearer);
-        let rate = usd_rate(&entry.token, &ticks, &self.rates, &entry.rules, now_ms);
+        let ticks = ticks(&entry.sources, |source| source.nearer);
+        let rate = usd_rate(
+            &entry.token,
+            &ticks,
+            &self.rates,
+            &entry.rules,
+            &mut entry.rate_level,
+            now_ms,
+        );
         let name = entry.name.clone();
-        let value = |rate: &UsdRate| (rate.price.clone(), rate.confidence.clone());
+        let value = |rate: &UsdRate| (rate.price.clone(), rate.confidence.clone(), rate.trust);
         let now = rate.as_ref().map(value);
         let before = match rate {
             Some(rate) => self.rates.insert(name, rate),
@@ -257,35 +281,28 @@ impl Board {
 
     /// The price that a token's newest ticks make however old they are, converted by rates of any age.
     fn first_stale(&self, place: usize, now_ms: i64) -> Option<Price> {
-        let of_any_age = |entry: &Entry, used: fn(&Source) -> bool| {
-            let sources = entry.sources.iter().filter(|source| used(source));
-            let ticks = sources.filter_map(|source| source.latest.clone());
-            ticks.collect::<Vec<Tick>>()
-        };
-        fn ever(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
-            let ticks = ticks.iter().map(|tick| SourceTick {
-                tick,
-                max_age_ms: u64::MAX,
-            });
-            ticks.collect()
+        fn ever(entry: &Entry, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
+            let mut ticks = ticks(&entry.sources, used);
+            for source in &mut ticks {
+                source.max_age_ms = u64::MAX;
+            }
+            ticks
         }
+        // What is stale is neither held nor compared with.
+        let mut level = Level::default();
         let mut rates = UsdRates::new();
         for at in &self.rated {
             let entry = &self.entries[*at];
-            let ticks = of_any_age(entry, |source| source.nearer);
-            let rate = usd_rate(&entry.token, &ever(&ticks), &rates, &entry.rules, now_ms);
+            let ticks = ever(entry, |source| source.nearer);
+            let (token, rules) = (&entry.token, &entry.rules);
+            let rate = usd_rate(token, &ticks, &rates, rules, &mut level, now_ms);
             rates.extend(rate.map(|rate| (entry.name.clone(), rate)));
+            level = Level::default();
         }
         let entry = &self.entries[place];
-        let ticks = of_any_age(entry, |_| true);
-        let price = aggregate(
-            &entry.token,
-            &ever(&ticks),
-            &rates,
-            &entry.rules,
-            None,
-            now_ms,
-        )?;
+        let ticks = ever(entry, |_| true);
+        let (token, rules) = (&entry.token, &entry.rules);
+        let price = aggregate(token, &ticks, &rates, rules, &mut level, None, now_ms)?;
         Some(Price {
             status: PriceStatus::Stale,
             ..price
@@ -297,12 +314,13 @@ impl Board {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
         let last = entry.said.as_ref().map(|said| &said.price);
-        let ticks = entry.ticks(|_| true);
+        let ticks = ticks(&entry.sources, |_| true);
         let price = aggregate(
             &entry.token,
             &ticks,
             &self.rates,
             &entry.rules,
+            &mut entry.level,
             last,
             now_ms,
         );
@@ -343,6 +361,8 @@ impl Entry {
             publish: config.publish_rules(token),
             sources: Vec::new(),
             quoting: Places::new(),
+            level: Level::default(),
+            rate_level: Level::default(),
             said: None,
             moved: false,
             due: None,
@@ -358,28 +378,36 @@ impl Entry {
 
     /// A tick of a feed was taken at its arrival at the latest. When it is of the future all the same, our clock was set
     /// back since: it counts as of now, so that it stays neither fresh nor the newest until the clock is there again. So
-    /// does one of a chain whose blocks are ahead of our clock: it is no fresher than its arrival makes it.
+    /// does one of a chain whose blocks are more than a minute ahead of our clock: it is no fresher than its arrival.
     fn bound_times(&mut self, now_ms: i64) {
         let ticks = self
             .sources
             .iter_mut()
             .filter_map(|source| source.latest.as_mut());
         for tick in ticks {
-            tick.observed_at = tick.observed_at.min(now_ms);
+            let allowed = match tick.origin {
+                Some(_) => now_ms.saturating_add(MOST_AHEAD_MS.cast_signed()),
+                None => now_ms,
+            };
+            if tick.observed_at > allowed {
+                tick.observed_at = now_ms;
+            }
         }
     }
+}
 
-    fn ticks(&self, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
-        let sources = self.sources.iter().filter(|source| used(source));
-        sources
-            .filter_map(|source| {
-                Some(SourceTick {
-                    tick: source.latest.as_ref()?,
-                    max_age_ms: source.max_age_ms,
-                })
+/// The newest ticks of some of a token's sources, in their order.
+fn ticks(sources: &[Source], used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
+    let sources = sources.iter().filter(|source| used(source));
+    sources
+        .filter_map(|source| {
+            Some(SourceTick {
+                tick: source.latest.as_ref()?,
+                max_age_ms: source.max_age_ms,
+                venue: source.venue,
             })
-            .collect()
-    }
+        })
+        .collect()
 }
 
 /// On one chain its own order decides: a later log may claim an earlier time. Elsewhere the event time does, and of

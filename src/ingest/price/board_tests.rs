@@ -12,8 +12,12 @@ fn board() -> Board {
 
 /// The same with more keys for all tokens.
 fn with(keys: &str) -> Board {
+    let free = match keys.contains("max_jump_bps") {
+        true => "",
+        false => "max_jump_bps = 0\n",
+    };
     let config: PriceConfig = toml::from_str(&format!(
-        "{keys}[[tokens]]\nsymbol = 'UNI'\n[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'
+        "{free}{keys}[[tokens]]\nsymbol = 'UNI'\n[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'
          [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\ndecimals = 8\nmax_age_ms = 60000
          address = '0x0000000000000000000000000000000000000001'
          [[sources]]\nkind = 'chainlink'\ntoken = 'BTC'\nname = 'feed'\ndecimals = 8\nmax_age_ms = 60000
@@ -27,7 +31,7 @@ fn with(keys: &str) -> Board {
     ))
     .unwrap();
     config.validate().unwrap();
-    Board::new(&config)
+    Board::new(&config, 1)
 }
 
 /// Observed one second a block after `NOW`.
@@ -115,7 +119,7 @@ fn a_token_two_steps_from_usd_follows_every_rate_on_its_path() {
     )
     .unwrap();
     config.validate().unwrap();
-    let mut board = Board::new(&config);
+    let mut board = Board::new(&config, 1);
     let pepe = tick("PEPE", "pool", "WETH", "0.00001", (1, 0));
     assert!(after(&mut board, pepe, NOW).is_empty());
     let weth = tick("WETH", "pool", "USDT", "3000", (1, 1));
@@ -254,7 +258,7 @@ fn a_source_that_becomes_an_outlier_is_announced_though_price_and_status_stay() 
             at + 1
         );
     }
-    let mut board = Board::new(&toml::from_str(&text).unwrap());
+    let mut board = Board::new(&toml::from_str(&text).unwrap(), 1);
     board.take(&[
         tick("BTC", "a", "USD", "100", (1, 0)),
         tick("BTC", "b", "USD", "100", (1, 1)),
@@ -293,8 +297,8 @@ fn a_pool_is_not_used_once_its_quote_token_has_no_fresh_price() {
     let mut board = board();
     board.take(&[
         tick("BTC", "feed", "USD", "60000", (0, 0)),
-        tick("ETH", "feed", "USD", "3000", (100, 0)),
-        tick("ETH", "pool", "BTC", "0.0501", (100, 1)),
+        tick("ETH", "feed", "USD", "3000", (50, 0)),
+        tick("ETH", "pool", "BTC", "0.0501", (50, 1)),
     ]);
     assert_eq!(announce(&mut board, NOW)[0], said("ETH", "3003"));
     let later = NOW + 60_001;
@@ -340,4 +344,78 @@ fn a_first_tick_that_is_old_makes_a_stale_price() {
     let news = board.evaluate(affected, later);
     let statuses: Vec<_> = news.iter().map(|price| price.status).collect();
     assert_eq!(statuses, [PriceStatus::Ok, PriceStatus::Ok]);
+}
+
+#[test]
+fn a_chain_that_is_ahead_keeps_no_price_fresh_for_ever() {
+    let mut board = board();
+    board.take(&[tick("BTC", "feed", "USD", "60000", (7_200, 0))]);
+    let news = board.evaluate_all(NOW);
+    assert_eq!(news[0].observed_at, NOW);
+    commit(&mut board, news, NOW);
+    let stale = board.evaluate_all(NOW + 60_001);
+    assert_eq!(stale[0].status, PriceStatus::Stale);
+}
+
+#[test]
+fn a_jump_is_held_and_released_by_time_alone() {
+    let mut board = with("max_jump_bps = 1000\njump_hold_ms = 30000\n");
+    let status = |board: &mut Board, price: Option<&str>, after: i64| {
+        let ticks = price.map(|price| {
+            tick(
+                "BTC",
+                "feed",
+                "USD",
+                price,
+                (after.unsigned_abs() / 1_000, 0),
+            )
+        });
+        let affected = board.take(ticks.as_slice());
+        let news = match price {
+            Some(_) => board.evaluate(affected, NOW + after),
+            None => board.evaluate_all(NOW + after),
+        };
+        let said: Vec<PriceStatus> = news.iter().map(|price| price.status).collect();
+        commit(board, news, NOW + after);
+        said
+    };
+    assert_eq!(status(&mut board, Some("3000"), 1_000), [PriceStatus::Ok]);
+    assert_eq!(
+        status(&mut board, Some("30"), 2_000),
+        [PriceStatus::Degraded]
+    );
+    assert_eq!(status(&mut board, None, 31_999), []);
+    assert_eq!(status(&mut board, None, 32_000), [PriceStatus::Ok]);
+    // Another writer knows what was announced.
+    let announced = board.announced(&"BTC".parse().unwrap()).unwrap().clone();
+    let mut next = with("max_jump_bps = 1000\njump_hold_ms = 30000\n");
+    next.recall(announced, NOW + 32_000);
+    assert_eq!(
+        status(&mut next, Some("3000"), 33_000),
+        [PriceStatus::Degraded]
+    );
+}
+
+#[test]
+fn a_rate_that_is_held_degrades_what_is_counted_in_it() {
+    let mut board = with("max_jump_bps = 1000\njump_hold_ms = 30000\n");
+    board.take(&[
+        tick("BTC", "feed", "USD", "60000", (1, 0)),
+        tick("ETH", "pool", "BTC", "0.05", (1, 1)),
+        tick("UNI", "pool", "ETH", "0.002", (1, 2)),
+    ]);
+    announce(&mut board, NOW);
+    let affected = board.take(&[tick("BTC", "feed", "USD", "600", (2, 0))]);
+    let news = board.evaluate(affected, NOW + 1_000);
+    let said: Vec<(String, PriceStatus, bool)> = news
+        .iter()
+        .map(|price| (price.token.to_string(), price.status, price.doubtful))
+        .collect();
+    // ETH has a feed too, but no tick of it: its rate is none, so UNI has no price.
+    let held = |token: &str| (token.to_owned(), PriceStatus::Degraded, true);
+    assert_eq!(said, [held("ETH"), held("BTC")]);
+    commit(&mut board, news, NOW + 1_000);
+    let released = board.evaluate_all(NOW + 31_000);
+    let ok: Vec<PriceStatus> = released.iter().map(|price| price.status).collect();
+    assert_eq!(ok, [PriceStatus::Ok; 2]);
 }

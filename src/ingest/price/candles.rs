@@ -153,7 +153,8 @@ impl Candles {
         // One that is only said again is not late.
         let came = price.observed_at > entry.observed_at;
         entry.observed_at = price.observed_at;
-        if price.status == PriceStatus::Stale {
+        // A candle never forgets its extremes: a number in doubt makes none.
+        if price.status == PriceStatus::Stale || price.doubtful {
             return;
         }
         let observed_at = price.observed_at.min(now_ms);

@@ -22,6 +22,7 @@ fn price(price: &str, observed_at: i64) -> Price {
         sources: Vec::new(),
         details: Vec::new(),
         status: PriceStatus::Ok,
+        doubtful: false,
         observed_at,
     }
 }
@@ -171,6 +172,20 @@ fn stale_prices_make_no_candle() {
     let news = candles.advance(&[stale], NOON);
     assert!(news.updates.is_empty() && news.rows.is_empty());
     assert_eq!(candles.next_due(), None);
+}
+
+#[test]
+fn a_price_in_doubt_makes_no_candle_and_one_of_few_venues_does() {
+    let mut candles = candles(Vec::new());
+    let degraded = |text, doubtful| Price {
+        status: PriceStatus::Degraded,
+        doubtful,
+        ..price(text, NOON)
+    };
+    let news = candles.advance(&[degraded("30", true)], NOON);
+    assert!(news.updates.is_empty() && news.rows.is_empty());
+    let news = candles.advance(&[degraded("3000", false)], NOON);
+    assert_eq!(minutes(&news), [said(0, ["3000"; 4], 1, false)]);
 }
 
 #[test]

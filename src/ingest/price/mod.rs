@@ -59,6 +59,8 @@ struct Incoming {
 /// What every session of the writer uses.
 struct Parts {
     config: PriceConfig,
+    /// Of the sources that name none.
+    first_chain: ChainId,
     tokens: Vec<TrackedToken>,
     sources: Vec<TrackedSource>,
     store: Store,
@@ -137,6 +139,7 @@ impl PriceIngest {
             tokens: tokens.collect(),
             sources: sources.collect(),
             config,
+            first_chain,
             store,
             publisher,
         };

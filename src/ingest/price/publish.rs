@@ -79,6 +79,7 @@ mod tests {
             sources: vec!["a".into()],
             details: Vec::new(),
             status: PriceStatus::Ok,
+            doubtful: false,
             observed_at: NOW,
         }
     }

@@ -85,10 +85,10 @@ impl<'a> Session<'a> {
         })
         .await?;
         while incoming.signals.next().now_or_never().flatten().is_some() {}
-        let mut board = Board::new(&parts.config);
+        let mut board = Board::new(&parts.config, parts.first_chain);
         let announced = within(prices::latest(writer.connection(), &board.tokens())).await?;
         for (price, announced_at) in announced {
-            board.keep([price], announced_at);
+            board.recall(price, announced_at);
         }
         let tokens = board.tokens();
         within(candles::repair(writer.connection())).await?;

@@ -1,5 +1,6 @@
 //! What holds of every price, whatever the ticks are.
 
+use bigdecimal::num_bigint::BigInt;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
@@ -48,6 +49,9 @@ fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
         let low = quotes.iter().map(|quote| &quote.usd - &quote.confidence);
         let high = quotes.iter().map(|quote| &quote.usd + &quote.confidence);
         let (low, high) = (low.min().unwrap(), high.max().unwrap());
+        // Rounded once, to 18 digits at least.
+        let slack = &price.price * BigDecimal::new(1.into(), 17);
+        let (low, high) = (low - &slack, high + &slack);
         assert!(low <= price.price && price.price <= high, "{ticks:?}");
         assert!(price.price > BigDecimal::zero(), "{ticks:?}");
         assert!(price.confidence >= BigDecimal::zero());
@@ -153,26 +157,113 @@ fn no_input_makes_it_panic() {
             .map(|tick| SourceTick {
                 tick,
                 max_age_ms: [0, 1, MAX_AGE, u64::MAX][random.random_range(0..4)],
+                venue: random.random_range(0..3),
             })
             .collect();
         let rules = AggregateRules {
             min_sources: random.random_range(0..4),
             outlier_mads: [0, 1, 5, u32::MAX][random.random_range(0..4)],
             outlier_floor_bps: [0, 100, u32::MAX][random.random_range(0..3)],
+            max_confidence_bps: [0, 100, u32::MAX][random.random_range(0..3)],
+            max_jump_bps: [0, 100, u32::MAX][random.random_range(0..3)],
+            jump_hold_ms: [0, 100, u64::MAX][random.random_range(0..3)],
         };
         let now = time(&mut random);
         let rate = UsdRate {
             price: pick(&mut random),
             confidence: pick(&mut random),
             observed_at: time(&mut random),
+            trust: Trust::Full,
         };
         let rates = UsdRates::from([("BTC".into(), rate)]);
         let token = token();
-        let last = aggregate(&token, &sources, &rates, &rules, None, NOW);
-        let price = aggregate(&token, &sources, &rates, &rules, last.as_ref(), now);
+        let mut level = Level::default();
+        let last = aggregate(&token, &sources, &rates, &rules, &mut level, None, NOW);
+        let known = last.as_ref();
+        let price = aggregate(&token, &sources, &rates, &rules, &mut level, known, now);
         if let Some(price) = price {
             assert!(price.price > BigDecimal::zero(), "{price:?}");
         }
-        usd_rate(&token, &sources, &rates, &rules, now);
+        usd_rate(&token, &sources, &rates, &rules, &mut level, now);
+    }
+}
+
+/// A decimal as numerator and denominator.
+fn fraction(value: &BigDecimal) -> (BigInt, BigInt) {
+    let (digits, scale) = value.as_bigint_and_exponent();
+    let power = BigInt::from(10).pow(u32::try_from(scale.unsigned_abs()).unwrap());
+    if scale < 0 {
+        (digits * power, BigInt::from(1))
+    } else {
+        (digits, power)
+    }
+}
+
+/// A fraction above zero, rounded half to even to so many significant digits, by integers alone.
+fn by_integers((numerator, denominator): (BigInt, BigInt), digits: i64) -> BigDecimal {
+    let length = |value: &BigInt| value.to_string().len() as i64;
+    let mut scale = digits - (length(&numerator) - length(&denominator));
+    loop {
+        let power = BigInt::from(10).pow(u32::try_from(scale.unsigned_abs()).unwrap());
+        let (above, below) = if scale < 0 {
+            (numerator.clone(), &denominator * power)
+        } else {
+            (&numerator * power, denominator.clone())
+        };
+        let (mut whole, twice) = (&above / &below, (&above % &below) * 2);
+        if length(&whole) > digits {
+            scale -= 1;
+            continue;
+        }
+        let is_odd = &whole % 2 == BigInt::from(1);
+        if twice > below || (twice == below && is_odd) {
+            whole += 1;
+        }
+        return BigDecimal::new(whole, scale);
+    }
+}
+
+#[test]
+fn a_converted_price_is_the_exact_product_rounded_once() {
+    let mut random = StdRng::seed_from_u64(19);
+    for _ in 0..1_000 {
+        let mut number = |most: i64| {
+            let digits: u128 = random.random_range(1..u128::MAX) >> random.random_range(0..120);
+            BigDecimal::new(digits.max(1).into(), random.random_range(0..most))
+        };
+        let (price, rate) = (number(60), number(60));
+        let exact = {
+            let ((a, b), (c, d)) = (fraction(&price), fraction(&rate));
+            (a * c, b * d)
+        };
+        let tick = [Tick {
+            price: price.clone(),
+            ..tick("pool", "BTC", "1", 0)
+        }];
+        let made = price_of(&tick, &rates(&rate.to_plain_string(), "0", 0), None).unwrap();
+        assert_eq!(made.price, by_integers(exact, 18), "{price} × {rate}");
+    }
+}
+
+#[test]
+fn a_venue_s_own_digits_are_never_rounded() {
+    let mut random = StdRng::seed_from_u64(23);
+    for _ in 0..1_000 {
+        let ticks: Vec<Tick> = (0..random.random_range(1..4))
+            .map(|at| {
+                let digits: u128 = random.random_range(1..u128::MAX);
+                Tick {
+                    // Near each other, so that none is an outlier.
+                    price: BigDecimal::new(BigInt::from(digits % 1_000_000_007), 30)
+                        + BigDecimal::from(3_456),
+                    ..tick(&format!("s{at}"), "USD", "1", 0)
+                }
+            })
+            .collect();
+        let mut prices: Vec<BigDecimal> = ticks.iter().map(|tick| tick.price.clone()).collect();
+        prices.sort();
+        let middle = (&prices[(prices.len() - 1) / 2] + &prices[prices.len() / 2])
+            * BigDecimal::new(5.into(), 1);
+        assert_eq!(fresh_price(&ticks).price, middle);
     }
 }

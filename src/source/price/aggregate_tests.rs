@@ -3,10 +3,13 @@ use crate::model::{B256, LogOrigin};
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
 pub(super) const MAX_AGE: u64 = 60_000;
-pub(super) const RULES: AggregateRules = AggregateRules {
+pub(in super::super) const RULES: AggregateRules = AggregateRules {
     min_sources: 2,
     outlier_mads: 5,
     outlier_floor_bps: 100,
+    max_confidence_bps: 500,
+    max_jump_bps: 0,
+    jump_hold_ms: 30_000,
 };
 
 pub(super) fn token() -> Token {
@@ -34,17 +37,29 @@ pub(super) fn sure(source: &str, price: &str, confidence: &str) -> Tick {
 }
 
 pub(super) fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
+    // Each of a venue of its own.
+    let ticks = ticks.iter().enumerate();
     ticks
-        .iter()
-        .map(|tick| SourceTick {
+        .map(|(venue, tick)| SourceTick {
             tick,
             max_age_ms: MAX_AGE,
+            venue,
         })
         .collect()
 }
 
 pub(super) fn price_of(ticks: &[Tick], rates: &UsdRates, last: Option<&Price>) -> Option<Price> {
-    aggregate(&token(), &with_age(ticks), rates, &RULES, last, NOW)
+    made(&with_age(ticks), rates, &RULES, last)
+}
+
+fn made(
+    ticks: &[SourceTick<'_>],
+    rates: &UsdRates,
+    rules: &AggregateRules,
+    last: Option<&Price>,
+) -> Option<Price> {
+    let level = &mut Level::default();
+    aggregate(&token(), ticks, rates, rules, level, last, NOW)
 }
 
 pub(super) fn fresh_price(ticks: &[Tick]) -> Price {
@@ -60,6 +75,7 @@ pub(super) fn rates(price: &str, confidence: &str, age_ms: i64) -> UsdRates {
         price: decimal(price),
         confidence: decimal(confidence),
         observed_at: NOW - age_ms,
+        trust: Trust::Full,
     };
     UsdRates::from([("BTC".into(), rate)])
 }
@@ -155,7 +171,7 @@ fn outliers_do_not_count_as_sources() {
         tick("liar", "USD", "900", 0),
     ];
     let rates = UsdRates::new();
-    let price = aggregate(&token(), &with_age(&ticks), &rates, &rules, None, NOW).unwrap();
+    let price = made(&with_age(&ticks), &rates, &rules, None).unwrap();
     assert_eq!(price.status, PriceStatus::Degraded);
 }
 
@@ -273,6 +289,213 @@ fn a_converted_tick_is_as_old_as_its_older_half_and_as_unsure_as_both() {
     assert_eq!(price.observed_at, NOW - 3_000);
 }
 
+fn rate_of(ticks: &[Tick], rates: &UsdRates) -> Option<UsdRate> {
+    let level = &mut Level::default();
+    usd_rate(&token(), &with_age(ticks), rates, &RULES, level, NOW)
+}
+
+#[test]
+fn a_price_that_is_less_sure_than_wanted_is_degraded() {
+    let status = |ticks: &[Tick]| {
+        let price = fresh_price(ticks);
+        (price.status, price.doubtful)
+    };
+    let usd = |source, price| tick(source, "USD", price, 0);
+    let price = fresh_price(&[usd("a", "3000"), usd("b", "30")]);
+    assert_eq!(numbers(&price), (decimal("1515"), decimal("1485")));
+    assert_eq!(
+        (price.status, price.doubtful),
+        (PriceStatus::Degraded, true)
+    );
+    // 5 % of 100 is as wide as it may be.
+    let (ok, doubt) = ((PriceStatus::Ok, false), (PriceStatus::Degraded, true));
+    assert_eq!(status(&[usd("a", "95"), usd("b", "105")]), ok);
+    assert_eq!(status(&[usd("a", "95"), usd("b", "105.000000001")]), doubt);
+    assert_eq!(status(&[sure("a", "100", "5"), sure("b", "100", "5")]), ok);
+    assert_eq!(
+        status(&[sure("a", "100", "6"), sure("b", "100", "6")]),
+        doubt
+    );
+    // One that is sure says so of itself; that it is alone is another matter.
+    assert_eq!(status(&[usd("a", "100")]), (PriceStatus::Degraded, false));
+    assert_eq!(status(&[sure("a", "100", "6")]), doubt);
+}
+
+#[test]
+fn the_limit_of_confidence_is_configured_and_zero_is_none() {
+    let ticks = [tick("a", "USD", "3000", 0), tick("b", "USD", "30", 0)];
+    for (bps, status) in [
+        (0, PriceStatus::Ok),
+        (9_801, PriceStatus::Degraded),
+        (9_802, PriceStatus::Ok),
+    ] {
+        let rules = AggregateRules {
+            max_confidence_bps: bps,
+            ..RULES
+        };
+        let price = made(&with_age(&ticks), &UsdRates::new(), &rules, None).unwrap();
+        assert_eq!(price.status, status, "{bps}");
+    }
+}
+
+#[test]
+fn a_tick_converted_by_a_degraded_rate_degrades_its_price() {
+    let ticks = [
+        tick("a", "USD", "3000", 0),
+        tick("b", "USD", "3000", 0),
+        tick("pool", "BTC", "0.05", 0),
+    ];
+    for (trust, status, doubtful) in [
+        (Trust::Full, PriceStatus::Ok, false),
+        (Trust::Few, PriceStatus::Degraded, false),
+        (Trust::Doubt, PriceStatus::Degraded, true),
+    ] {
+        let mut rates = rates("60000", "0", 0);
+        rates.values_mut().for_each(|rate| rate.trust = trust);
+        let price = price_of(&ticks, &rates, None).unwrap();
+        assert_eq!(
+            (price.status, price.doubtful),
+            (status, doubtful),
+            "{trust:?}"
+        );
+        assert_eq!(price.sources.len(), 3);
+        // So does a rate that is made of it.
+        assert_eq!(rate_of(&ticks, &rates).unwrap().trust, trust);
+        // One that is not used does no harm.
+        rates
+            .values_mut()
+            .for_each(|rate| rate.price = decimal("90000"));
+        let price = price_of(&ticks, &rates, None).unwrap();
+        assert_eq!((price.status, price.sources.len()), (PriceStatus::Ok, 2));
+    }
+}
+
+#[test]
+fn a_venue_has_one_vote_and_the_first_of_its_sources_has_it() {
+    let ticks = [
+        tick("spot", "USD", "100", 3),
+        tick("twap", "USD", "90", 1),
+        tick("other", "USD", "101", 2),
+    ];
+    let sources = |ages: [i64; 3]| {
+        let mut aged = ticks.clone();
+        for (tick, age) in aged.iter_mut().zip(ages) {
+            tick.observed_at = NOW - age;
+        }
+        let venues = [7, 7, 8];
+        let mut with_age = with_age(&aged);
+        for (source, venue) in with_age.iter_mut().zip(venues) {
+            source.venue = venue;
+        }
+        made(&with_age, &UsdRates::new(), &RULES, None).unwrap()
+    };
+    let price = sources([3, 1, 2]);
+    assert_eq!(numbers(&price), (decimal("100.5"), decimal("0.5")));
+    assert_eq!(price.sources, ["other", "spot"].map(Arc::from));
+    assert_eq!(price.status, PriceStatus::Ok);
+    assert_eq!(price.observed_at, NOW - 2);
+    // It is shown, and is no outlier.
+    assert_eq!(price.details.len(), 3);
+    assert!(price.details.iter().all(|detail| !detail.outlier));
+    // It stands in for the first once that is too old.
+    let price = sources([MAX_AGE as i64 + 1, 1, 2]);
+    assert_eq!(price.sources, ["other", "twap"].map(Arc::from));
+    // A venue alone is one of the two that are wanted.
+    let price = sources([3, 1, MAX_AGE as i64 + 1]);
+    assert_eq!(price.sources, ["spot"].map(Arc::from));
+    assert_eq!(price.status, PriceStatus::Degraded);
+}
+
+#[test]
+fn two_sources_of_one_log_are_one_venue() {
+    let of_log = |source: &str, log_index| Tick {
+        origin: Some(LogOrigin {
+            chain_id: 1,
+            block_number: 7,
+            block_hash: B256::ZERO,
+            log_index,
+        }),
+        ..tick(source, "USD", "100", 0)
+    };
+    let used = |ticks: [Tick; 2]| fresh_price(&ticks).sources.len();
+    assert_eq!(used([of_log("proxy", 3), of_log("aggregator", 3)]), 1);
+    assert_eq!(used([of_log("proxy", 3), of_log("other", 4)]), 2);
+    let end = LogOrigin::END_OF_BLOCK;
+    assert_eq!(used([of_log("twap", end), of_log("other", end)]), 2);
+}
+
+#[test]
+fn streams_of_one_venue_outvote_nobody() {
+    // Two streams of a liar and one honest venue: without one vote a venue, the lie would be the median.
+    let ticks = [
+        tick("liar", "USD", "30", 0),
+        tick("liar-trades", "USD", "30", 0),
+        tick("honest", "USD", "3000", 0),
+    ];
+    let mut with_age = with_age(&ticks);
+    with_age[1].venue = with_age[0].venue;
+    let price = made(&with_age, &UsdRates::new(), &RULES, None).unwrap();
+    assert!(price.details.iter().all(|detail| !detail.outlier));
+    assert_eq!(price.status, PriceStatus::Degraded);
+}
+
+#[test]
+fn a_venue_alone_that_jumps_is_degraded_until_another_agrees() {
+    let rules = AggregateRules {
+        min_sources: 1,
+        max_jump_bps: 1_000,
+        ..RULES
+    };
+    let mut level = Level::default();
+    let mut status = |prices: &[&str], after: i64| {
+        let names = ["a", "b"].iter().zip(prices);
+        let ticks: Vec<Tick> = names
+            .map(|(name, price)| tick(name, "USD", price, -after))
+            .collect();
+        let sources = with_age(&ticks);
+        let rates = UsdRates::new();
+        let price = aggregate(
+            &token(),
+            &sources,
+            &rates,
+            &rules,
+            &mut level,
+            None,
+            NOW + after,
+        );
+        let price = price.unwrap();
+        (price.price.to_plain_string(), price.status, price.doubtful)
+    };
+    let ok = |price: &str| (price.to_owned(), PriceStatus::Ok, false);
+    let held = |price: &str| (price.to_owned(), PriceStatus::Degraded, true);
+    assert_eq!(status(&["3000"], 0), ok("3000"));
+    assert_eq!(status(&["30"], 1_000), held("30"));
+    assert_eq!(status(&["30", "30.1"], 2_000), ok("30.05"));
+    assert_eq!(status(&["30"], 3_000), ok("30"));
+    assert_eq!(status(&["3000"], 4_000), held("3000"));
+    assert_eq!(status(&["3000", "30"], 5_000), held("1515"));
+    assert_eq!(status(&["3000"], 6_000), held("3000"));
+    assert_eq!(status(&["3000"], 34_999), held("3000"));
+    assert_eq!(status(&["3000"], 36_000), ok("3000"));
+}
+
+#[test]
+fn what_a_venue_says_keeps_its_digits_and_what_is_calculated_has_18() {
+    let digits = "3456.120000000000000000245";
+    let price = fresh_price(&[tick("a", "USD", digits, 0)]);
+    assert_eq!(price.price.to_plain_string(), digits);
+    let price = fresh_price(&[tick("a", "USD", digits, 0), tick("b", "USD", "3456.12", 0)]);
+    assert_eq!(price.price.to_plain_string(), "3456.1200000000000000001225");
+    // A pool in a token whose rate was divided.
+    let pool = [tick("pool", "BTC", "0.0576019999999999999", 0)];
+    let price = price_of(&pool, &rates("60000.0000000000000001", "0", 0), None).unwrap();
+    assert_eq!(price.price.to_plain_string(), "3456.11999999999999");
+    let pool = [tick("pool", "BTC", "0.05760200000000000001", 0)];
+    let price = price_of(&pool, &rates("60000", "0.000000000000000000001", 0), None).unwrap();
+    assert_eq!(price.price.to_plain_string(), "3456.12");
+    assert_eq!(price.confidence, decimal("0"));
+}
+
 #[test]
 fn a_rate_counts_fresh_sources_only() {
     let ticks = [
@@ -280,8 +503,8 @@ fn a_rate_counts_fresh_sources_only() {
         tick("old", "USD", "900", MAX_AGE as i64 + 1),
     ];
     let none = UsdRates::new();
-    let rate = usd_rate(&token(), &with_age(&ticks), &none, &RULES, NOW).unwrap();
+    let rate = rate_of(&ticks, &none).unwrap();
     assert_eq!(rate.price, decimal("100"));
-    let rate = usd_rate(&token(), &with_age(&ticks[1..]), &none, &RULES, NOW);
+    let rate = rate_of(&ticks[1..], &none);
     assert_eq!(rate, None);
 }

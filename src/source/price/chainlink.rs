@@ -167,7 +167,11 @@ pub(super) mod tests {
         assert_eq!(at(U256::from(BLOCK_TIME + 60)), block);
         assert_eq!(at(U256::ZERO), block);
         for unit in [1_000_u64, 1_000_000, 1_000_000_000] {
-            assert_eq!(at(U256::from((BLOCK_TIME - 90) * unit)), block - 90, "{unit}");
+            assert_eq!(
+                at(U256::from((BLOCK_TIME - 90) * unit)),
+                block - 90,
+                "{unit}"
+            );
         }
     }
 

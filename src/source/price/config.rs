@@ -17,12 +17,19 @@ use crate::model::{Address, ChainId, Token, USD};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceConfig {
-    /// Used sources below which a price is `degraded`; at least 1, and 1 when left out.
+    /// Used venues below which a price is `degraded`; at least 1, and 1 when left out.
     pub min_sources: Option<usize>,
     /// Median absolute deviations beyond which a source is an outlier: 1 to 1,000; see [`super::AggregateRules`].
     pub outlier_mads: Option<u32>,
     /// Distance from the median that is never an outlier's, in basis points: 0 to 10,000.
     pub outlier_floor_bps: Option<u32>,
+    /// Confidence beyond which a price is `degraded`, in basis points of it: 0 (never) to 10,000.
+    pub max_confidence_bps: Option<u32>,
+    /// How far the price of one venue alone may jump before it is held as `degraded`, in basis points: 0 (any way) to
+    /// 10,000.
+    pub max_jump_bps: Option<u32>,
+    /// How long a new level of one venue alone has to last, in ms: 0 (it is never held) to an hour.
+    pub jump_hold_ms: Option<u64>,
     /// Change that is announced, in basis points: 0 (every change) to 10,000; see [`super::PublishRules`].
     pub publish_bps: Option<u32>,
     /// After how long an unchanged price is announced again, in ms: 0 (never), or 100 to a day.
@@ -66,6 +73,12 @@ pub struct TokenConfig {
     pub outlier_mads: Option<u32>,
     #[serde(default)]
     pub outlier_floor_bps: Option<u32>,
+    #[serde(default)]
+    pub max_confidence_bps: Option<u32>,
+    #[serde(default)]
+    pub max_jump_bps: Option<u32>,
+    #[serde(default)]
+    pub jump_hold_ms: Option<u64>,
     #[serde(default)]
     pub publish_bps: Option<u32>,
     #[serde(default)]

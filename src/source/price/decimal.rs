@@ -1,7 +1,8 @@
 //! Exact decimal arithmetic for prices: no float anywhere, and every rounding is this one.
 //!
-//! Sums, halves and shifts are exact. Quotients and products are rounded once, half to even, to
-//! [`SIGNIFICANT_DIGITS`].
+//! Sums, halves and shifts are exact. A quotient is rounded once, half to even, to [`SIGNIFICANT_DIGITS`]. Products are
+//! of conversions, several of which may follow each other: they keep [`GUARD_DIGITS`], and the price that comes of them is
+//! rounded once by [`to_places`].
 
 use std::num::NonZeroU64;
 
@@ -11,8 +12,11 @@ use bigdecimal::{
     num_traits::{One, Signed, Zero},
 };
 
-/// Digits that a quotient or a product keeps: beyond the 18 of most tokens, below what would bloat a message.
-pub const SIGNIFICANT_DIGITS: NonZeroU64 = NonZeroU64::new(24).unwrap();
+/// Digits of a number that was calculated, and not said by a venue: as many as the 18 of most tokens, and few enough that
+/// what a division leaves over does not show, as in 3456.120000000000000000245.
+pub const SIGNIFICANT_DIGITS: NonZeroU64 = NonZeroU64::new(18).unwrap();
+/// Digits that a product keeps until its price is rounded: so many more that the two roundings are as one.
+const GUARD_DIGITS: NonZeroU64 = NonZeroU64::new(72).unwrap();
 
 /// Decimal places, before or behind the point, beyond which a number is no price: far beyond any token's, and far
 /// below what would make arithmetic slow or not fit a column.
@@ -33,17 +37,42 @@ pub fn is_price(value: &BigDecimal) -> bool {
 
 /// `value` rounded half to even to [`SIGNIFICANT_DIGITS`].
 pub fn rounded(value: &BigDecimal) -> BigDecimal {
-    if value.digits() <= SIGNIFICANT_DIGITS.get() {
+    rounded_to(value, SIGNIFICANT_DIGITS)
+}
+
+fn rounded_to(value: &BigDecimal, digits: NonZeroU64) -> BigDecimal {
+    if value.digits() <= digits.get() {
         return value.clone();
     }
     value
-        .with_precision_round(SIGNIFICANT_DIGITS, RoundingMode::HalfEven)
+        .with_precision_round(digits, RoundingMode::HalfEven)
         .normalized()
 }
 
-/// The product, rounded.
+/// The product, to [`GUARD_DIGITS`].
 pub fn product(a: &BigDecimal, b: &BigDecimal) -> BigDecimal {
-    rounded(&(a * b))
+    rounded_to(&(a * b), GUARD_DIGITS)
+}
+
+/// Decimal places behind the point that `value` has, without zeros at its end.
+pub fn places(value: &BigDecimal) -> i64 {
+    value.normalized().fractional_digit_count()
+}
+
+/// Decimal places behind the point of the last of [`SIGNIFICANT_DIGITS`] of `value`.
+pub fn significant_places(value: &BigDecimal) -> i64 {
+    let before = value.digits().cast_signed() - value.fractional_digit_count();
+    SIGNIFICANT_DIGITS.get().cast_signed() - before
+}
+
+/// `value` rounded half to even to so many places behind the point; of a number below zero, before it.
+pub fn to_places(value: &BigDecimal, places: i64) -> BigDecimal {
+    if value.fractional_digit_count() <= places {
+        return value.normalized();
+    }
+    value
+        .with_scale_round(places, RoundingMode::HalfEven)
+        .normalized()
 }
 
 /// `numerator / denominator × 10^shift` of two integers above zero, rounded; `None` when the denominator is zero.
@@ -94,32 +123,52 @@ mod tests {
     }
 
     #[test]
-    fn a_quotient_has_24_significant_digits() {
-        assert_eq!(quotient_text("1", "3", 0), "0.333333333333333333333333");
-        assert_eq!(quotient_text("2", "3", 0), "0.666666666666666666666667");
-        assert_eq!(quotient_text("20", "3", 3), "6666.66666666666666666667");
+    fn a_quotient_has_18_significant_digits() {
+        assert_eq!(quotient_text("1", "3", 0), "0.333333333333333333");
+        assert_eq!(quotient_text("2", "3", 0), "0.666666666666666667");
+        assert_eq!(quotient_text("20", "3", 3), "6666.66666666666667");
         assert_eq!(
             quotient_text("1", "3", -20),
-            "0.00000000000000000000333333333333333333333333"
+            "0.00000000000000000000333333333333333333"
         );
         assert_eq!(quotient_text("6", "3", 2), "200");
     }
 
     #[test]
+    fn a_division_leaves_no_noise() {
+        // A root of 2^-96 steps, and reserves that are whole units.
+        for noisy in ["3456120000000000000000245", "3456119999999999999999755"] {
+            let ten = format!("1{}", "0".repeat(21));
+            assert_eq!(quotient_text(noisy, &ten, 0), "3456.12");
+        }
+    }
+
+    #[test]
     fn a_tie_goes_to_the_even_digit_and_anything_beyond_it_does_not() {
-        // 24 digits kept, then exactly one half.
-        let tie_even = "1000000000000000000000005"; // …0|5
-        let tie_odd = "1000000000000000000000015"; // …1|5
-        let ten = "10000000000000000000000000";
+        // 18 digits kept, then exactly one half.
+        let tie_even = "1000000000000000005"; // …0|5
+        let tie_odd = "1000000000000000015"; // …1|5
+        let ten = "10000000000000000000";
         assert_eq!(quotient_text(tie_even, ten, 1), "1");
-        assert_eq!(quotient_text(tie_odd, ten, 1), "1.00000000000000000000002");
+        assert_eq!(quotient_text(tie_odd, ten, 1), "1.00000000000000002");
         // One part in 10^50 above the tie decides it.
         let above = format!("{tie_even}{}1", "0".repeat(49));
-        let scale = format!("1{}", "0".repeat(74));
-        assert_eq!(
-            quotient_text(&above, &scale, 0),
-            "1.00000000000000000000001"
-        );
+        let scale = format!("1{}", "0".repeat(68));
+        assert_eq!(quotient_text(&above, &scale, 0), "1.00000000000000001");
+    }
+
+    #[test]
+    fn places_behind_and_before_the_point_are_rounded_half_to_even() {
+        let round =
+            |text: &str, places| to_places(&text.parse().unwrap(), places).to_plain_string();
+        assert_eq!(round("3456.1250", 2), "3456.12");
+        assert_eq!(round("3456.1350", 2), "3456.14");
+        assert_eq!(round("3456.120", 5), "3456.12");
+        assert_eq!(round("123456", -3), "123000");
+        let last = |text: &str| significant_places(&text.parse().unwrap());
+        assert_eq!(last("3456.12"), 14);
+        assert_eq!(last("0.0012"), 20);
+        assert_eq!(last("1e30"), -13);
     }
 
     #[test]

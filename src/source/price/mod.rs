@@ -17,6 +17,7 @@ mod feed_name;
 mod feed_state;
 mod hermes;
 mod http_poll;
+mod level;
 #[cfg(test)]
 mod log_lines;
 mod log_view;
@@ -38,10 +39,11 @@ mod uniswap_v2;
 mod uniswap_v3;
 mod unit;
 mod validate;
+mod venue;
 mod venue_time;
 mod web;
 
-pub use aggregate::{SourceTick, UsdRate, UsdRates, aggregate, usd_rate};
+pub use aggregate::{SourceTick, Trust, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
 pub use config::{
     ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS,
@@ -57,11 +59,13 @@ pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
 pub use hermes::PythConfig;
 pub use http_poll::HttpConfig;
+pub use level::Level;
 pub use log_view::LogView;
 pub use on_chain::{Averaged, FirstAnswer, OnChainSources};
 pub use paths::{MOST_STEPS, QuotePaths};
 pub use policy::{
     AggregateRules, CandleRules, DEFAULT_CANDLE_GRACE_MS, DEFAULT_CANDLE_PUBLISH_MS,
+    DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS, DEFAULT_MAX_JUMP_BPS,
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
@@ -72,3 +76,4 @@ pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use twap::PriceWindow;
 pub use unit::{Scale, Unit};
 pub use validate::{PriceConfigError, SourcePlace};
+pub use venue_time::MOST_AHEAD_MS;

@@ -36,7 +36,9 @@ pub enum TickFault {
     Old { age_ms: u64, heartbeat_ms: u64 },
     #[error("its block's timestamp, {0} s, is out of range")]
     Timestamp(u64),
-    #[error("its time is {ahead_ms} ms ahead of {clock}, and at most 60000 are allowed; is one of the clocks wrong?")]
+    #[error(
+        "its time is {ahead_ms} ms ahead of {clock}, and at most 60000 are allowed; is one of the clocks wrong?"
+    )]
     Ahead {
         ahead_ms: u64,
         /// What it is compared with, in words.

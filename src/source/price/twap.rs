@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_average_lies_between_its_prices_and_keeps_24_digits() {
+    fn an_average_lies_between_its_prices_and_keeps_18_digits() {
         let mut random = StdRng::seed_from_u64(8);
         for _ in 0..500 {
             let mut window = PriceWindow::new(60);
@@ -215,7 +215,7 @@ mod tests {
             }
             let average = window.average(START + 60).unwrap();
             assert!(average >= least.unwrap() && average <= most.unwrap());
-            assert!(average.digits() <= 24);
+            assert!(average.digits() <= 18);
         }
     }
 

@@ -4,7 +4,7 @@ mod doubts;
 mod error;
 mod kinds;
 mod ranges;
-mod reading;
+pub(super) mod reading;
 #[cfg(test)]
 mod tests;
 

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::{MAX_AGE_LIMIT_MS, PriceFault, exchange::price_of};
 
 /// How far a time may be ahead of the clock that it is compared with, in ms: clocks differ, and by less than this.
-pub(super) const MOST_AHEAD_MS: u64 = 60_000;
+pub const MOST_AHEAD_MS: u64 = 60_000;
 
 /// Numbers below 10 to this power are seconds, those below 1,000 times as much are ms, and so on.
 const SECONDS_BELOW: u32 = 11;
@@ -44,7 +44,9 @@ fn of_text(text: &str) -> Result<i64, PriceFault> {
     if text.contains(':') || text.matches('-').count() > 1 {
         return DateTime::parse_from_rfc3339(text)
             .map(|time| time.timestamp_millis())
-            .map_err(|error| PriceFault::Malformed(format!("its time {:?}: {error}", shown(text))));
+            .map_err(|error| {
+                PriceFault::Malformed(format!("its time {:?}: {error}", shown(text)))
+            });
     }
     of_number(text)
 }
@@ -123,7 +125,10 @@ mod tests {
     fn reads_any_instant_from_2001_to_2286_in_each_unit() {
         let mut random = StdRng::seed_from_u64(11);
         let drawn = (0..2_000).map(|_| random.random_range(FIRST..=LAST));
-        for ms in [FIRST, LAST, FIRST + 999, LAST - 999].into_iter().chain(drawn) {
+        for ms in [FIRST, LAST, FIRST + 999, LAST - 999]
+            .into_iter()
+            .chain(drawn)
+        {
             let [seconds, rest @ ..] = in_each_unit(ms);
             assert_eq!(read(&seconds), Ok(ms / 1_000 * 1_000), "{seconds}");
             for text in rest {
@@ -207,7 +212,10 @@ mod tests {
     #[test]
     fn an_integer_of_no_unit_has_no_time() {
         assert_eq!(of_integer(1_714_746_101_u64), Some(1_714_746_101_000));
-        assert_eq!(of_integer(1_714_746_101_123_456_789_u64), Some(1_714_746_101_123));
+        assert_eq!(
+            of_integer(1_714_746_101_123_456_789_u64),
+            Some(1_714_746_101_123)
+        );
         assert_eq!(of_integer(0), None);
         assert_eq!(of_integer(-1), None);
         assert_eq!(of_integer(u128::MAX), None);

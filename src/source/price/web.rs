@@ -195,7 +195,10 @@ mod tests {
             told.contains("`url`") && told.contains("at pyth.example that"),
             "{told}"
         );
-        assert!(!told.contains("a-secret") && !told.contains("/hermes"), "{told}");
+        assert!(
+            !told.contains("a-secret") && !told.contains("/hermes"),
+            "{told}"
+        );
         assert!(words(Some("/v3/a-secret")).contains("at the same host"));
         for nothing in [words(None), words(Some("data:x"))] {
             assert!(nothing.contains("set `url` to the place that"), "{nothing}");

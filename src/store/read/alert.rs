@@ -18,6 +18,8 @@ pub struct AlertRow {
     pub threshold: BigDecimal,
     /// `None` when it fires once.
     pub hysteresis: Option<BigDecimal>,
+    /// Whether degraded prices fire and arm it too.
+    pub fire_on_degraded: bool,
     pub note: Option<String>,
     /// Whether it may still fire, now or later.
     pub active: bool,
@@ -104,6 +106,7 @@ pub(in super::super) fn alert_row(row: &PgRow) -> Result<AlertRow, StoreError> {
         condition,
         threshold: row.get("threshold")?,
         hysteresis: row.get("hysteresis")?,
+        fire_on_degraded: row.get("fire_on_degraded")?,
         note: row.get("note")?,
         active: row.get::<&str>("state")? == "active",
         armed: row.get("armed")?,

@@ -30,6 +30,7 @@ fn config(btc_max_age_ms: u64, more: &str) -> PriceConfig {
         )
     };
     let text = [
+        "max_jump_bps = 0\n".to_owned(),
         more.to_owned(),
         "[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'\n".to_owned(),
         source("ETH", 1, LONG),
@@ -67,12 +68,23 @@ impl PriceStage {
     }
 
     async fn above(&self, symbol: &str, threshold: &str, hysteresis: Option<&str>) -> i64 {
+        self.alert_above(symbol, threshold, hysteresis, false).await
+    }
+
+    async fn alert_above(
+        &self,
+        symbol: &str,
+        threshold: &str,
+        hysteresis: Option<&str>,
+        fire_on_degraded: bool,
+    ) -> i64 {
         let new = NewAlert {
             subject: "alice".to_owned(),
             token: token(symbol),
             condition: AlertCondition::Above,
             threshold: decimal(threshold),
             hysteresis: hysteresis.map(decimal),
+            fire_on_degraded,
             note: None,
             key: None,
         };
@@ -103,7 +115,7 @@ impl PriceStage {
 }
 
 #[tokio::test]
-async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
+async fn a_stale_price_fires_nothing_and_a_degraded_one_fires_on_request() {
     let stage = PriceStage::new().await;
     let few = "min_sources = 2\n";
     let writer = stage.writer(config(LONG, few));
@@ -118,9 +130,10 @@ async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
         (row.status == PriceStatus::Stale).then_some(())
     })
     .await;
-    let stale = stage.above("BTC", "50000", None).await;
-    // Made later, so whoever has seen it has seen the other.
-    let other = stage.above("ETH", "2000", None).await;
+    let stale = stage.alert_above("BTC", "50000", None, true).await;
+    let quiet = stage.above("ETH", "2000", None).await;
+    // Made later, so whoever has seen it has seen the others.
+    let other = stage.alert_above("ETH", "2000", None, true).await;
     stage.fires(other, 1).await;
     assert_eq!(stage.alert(stale).await.fired, 0);
     writer.end().await;
@@ -134,6 +147,39 @@ async fn a_stale_price_fires_nothing_and_a_degraded_one_says_so() {
     assert_eq!(fired[0], (other, decimal("3000"), degraded));
     assert_eq!(fired.len(), 2);
     assert_eq!((fired[1].0, fired[1].2), (stale, degraded));
+    assert_eq!(stage.alert(quiet).await.fired, 0);
+    writer.end().await;
+
+    // It is not lost: the first price that is ok fires it.
+    let writer = stage.writer(config(LONG, ""));
+    stage.fires(quiet, 1).await;
+    let last = stage.fired().await.pop().unwrap();
+    assert_eq!(last, (quiet, decimal("3000"), PriceStatus::Ok));
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn a_venue_that_lies_fires_nothing_until_its_level_lasted() {
+    let stage = PriceStage::new().await;
+    let held = |hold_ms: u64| {
+        let mut config = config(LONG, "");
+        config.max_jump_bps = Some(1_000);
+        config.jump_hold_ms = Some(hold_ms);
+        config
+    };
+    let writer = stage.writer(held(3_600_000));
+    stage.price(&writer, "ETH", "3000", 1).await;
+    let id = stage.above("ETH", "4000", None).await;
+    let eager = stage.alert_above("ETH", "4000", None, true).await;
+    stage.price(&writer, "ETH", "5000", 2).await;
+    stage.fires(eager, 1).await;
+    assert_eq!(stage.alert(id).await.fired, 0);
+    let row = stage.store.read_price(&token("ETH")).await.unwrap();
+    assert_eq!(row.unwrap().status, PriceStatus::Degraded);
+    writer.end().await;
+    // Another writer does not believe it either, but waits no longer than the time.
+    let writer = stage.writer(held(1));
+    stage.fires(id, 1).await;
     writer.end().await;
 }
 

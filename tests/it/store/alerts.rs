@@ -33,6 +33,7 @@ pub(super) fn above(subject: &str, threshold: &str) -> NewAlert {
         condition: AlertCondition::Above,
         threshold: decimal(threshold),
         hysteresis: None,
+        fire_on_degraded: false,
         note: None,
         key: None,
     }
@@ -85,6 +86,7 @@ async fn an_alert_comes_back_as_it_was_made_and_only_to_its_user() {
     let new = NewAlert {
         threshold: decimal("4000.000000000000000000000001"),
         hysteresis: Some(decimal("0.5")),
+        fire_on_degraded: true,
         note: Some("sell".to_owned()),
         ..above("alice", "1")
     };
@@ -210,7 +212,12 @@ async fn the_price_writer_reads_what_is_active_and_then_only_what_changed() {
     let mut connection = store.pool().acquire().await.unwrap();
     let first = made(&store, &above("alice", "10")).await;
     let seen = alerts::revision(&mut connection).await.unwrap();
-    let second = made(&store, &above("bob", "20")).await;
+    let on_degraded = NewAlert {
+        fire_on_degraded: true,
+        ..above("bob", "20")
+    };
+    let second = made(&store, &on_degraded).await;
+    assert!(second.fire_on_degraded && !first.fire_on_degraded);
     let active = alerts::active(&mut connection, 0, 10).await.unwrap();
     let watched = |row: &AlertRow| WatchedAlert {
         id: row.id,
@@ -218,6 +225,7 @@ async fn the_price_writer_reads_what_is_active_and_then_only_what_changed() {
         condition: row.condition,
         threshold: row.threshold.clone(),
         hysteresis: None,
+        fire_on_degraded: row.fire_on_degraded,
         armed: true,
     };
     assert_eq!(active, [watched(&first), watched(&second)]);

@@ -15,7 +15,9 @@ use crate::model::{AlertCondition, Token, WatchedAlert};
 #[derive(Debug, Default)]
 pub(super) struct AlertIndex {
     alerts: FxHashMap<i64, WatchedAlert>,
-    tokens: FxHashMap<Token, Sides>,
+    /// By their token, and whether degraded prices count for them: such a price does not look at the others, however
+    /// many they are and however long it stays so.
+    tokens: FxHashMap<(Token, bool), Sides>,
 }
 
 /// What the alerts of a token wait for, with their ids.
@@ -47,16 +49,16 @@ impl AlertIndex {
         self.alerts.len()
     }
 
-    /// Tokens that alerts are about.
+    /// Tokens that alerts are about, each once or twice.
     pub(super) fn tokens(&self) -> impl Iterator<Item = &Token> {
-        self.tokens.keys()
+        self.tokens.keys().map(|(token, _)| token)
     }
 
     /// Takes an alert, instead of what was known of it.
     pub(super) fn insert(&mut self, alert: WatchedAlert) {
         self.remove(alert.id);
         let (side, key) = awaited(&alert);
-        let sides = self.tokens.entry(alert.token.clone()).or_default();
+        let sides = self.tokens.entry(kind_of(&alert)).or_default();
         sides.of(side).insert((key, alert.id));
         self.alerts.insert(alert.id, alert);
     }
@@ -67,28 +69,32 @@ impl AlertIndex {
             return;
         };
         let (side, key) = awaited(&alert);
-        if let Some(sides) = self.tokens.get_mut(&alert.token) {
+        let kind = kind_of(&alert);
+        if let Some(sides) = self.tokens.get_mut(&kind) {
             sides.of(side).remove(&(key, id));
             if sides.rising.is_empty() && sides.falling.is_empty() {
-                self.tokens.remove(&alert.token);
+                self.tokens.remove(&kind);
             }
         }
     }
 
-    /// What a price of a token meets. Changes nothing: that is for [`Self::fired`] and [`Self::armed`], once it is
+    /// What a price of a token meets, which may be a degraded one. Changes nothing: that is for [`Self::fired`] and [`Self::armed`], once it is
     /// stored.
-    pub(super) fn met(&self, token: &Token, price: &BigDecimal) -> Met {
+    pub(super) fn met(&self, token: &Token, price: &BigDecimal, degraded: bool) -> Met {
         let mut met = Met::default();
-        let Some(sides) = self.tokens.get(token) else {
-            return met;
-        };
-        let rising = sides.rising.range(..=(price.clone(), i64::MAX));
-        let falling = sides.falling.range((price.clone(), i64::MIN)..);
-        for (_, id) in rising.chain(falling) {
-            if self.alerts.get(id).is_some_and(|alert| alert.armed) {
-                met.fire.push(*id);
-            } else {
-                met.arm.push(*id);
+        for counts_degraded in [true, false] {
+            let sides = self.tokens.get(&(token.clone(), counts_degraded));
+            let Some(sides) = sides.filter(|_| counts_degraded || !degraded) else {
+                continue;
+            };
+            let rising = sides.rising.range(..=(price.clone(), i64::MAX));
+            let falling = sides.falling.range((price.clone(), i64::MIN)..);
+            for (_, id) in rising.chain(falling) {
+                if self.alerts.get(id).is_some_and(|alert| alert.armed) {
+                    met.fire.push(*id);
+                } else {
+                    met.arm.push(*id);
+                }
             }
         }
         met.fire.sort_unstable();
@@ -118,6 +124,10 @@ impl AlertIndex {
             self.insert(alert);
         }
     }
+}
+
+fn kind_of(alert: &WatchedAlert) -> (Token, bool) {
+    (alert.token.clone(), alert.fire_on_degraded)
 }
 
 impl Sides {

@@ -22,13 +22,14 @@ fn alert(
         condition,
         threshold: decimal(threshold),
         hysteresis: hysteresis.map(decimal),
+        fire_on_degraded: false,
         armed: true,
     }
 }
 
 /// Puts a price to the index as the writer does; the ids that fired and those that were armed.
 fn put(index: &mut AlertIndex, price: &str) -> (Vec<i64>, Vec<i64>) {
-    let met = index.met(&token("ETH"), &decimal(price));
+    let met = index.met(&token("ETH"), &decimal(price), false);
     for id in &met.fire {
         index.fired(*id);
     }
@@ -86,6 +87,26 @@ fn a_repeating_alert_waits_until_the_price_went_back_by_the_hysteresis() {
 }
 
 #[test]
+fn a_degraded_price_fires_and_arms_only_what_asks_for_it() {
+    let mut index = AlertIndex::default();
+    index.insert(alert(1, AlertCondition::Above, "10", Some("1")));
+    index.insert(WatchedAlert {
+        fire_on_degraded: true,
+        ..alert(2, AlertCondition::Above, "10", Some("1"))
+    });
+    let met = |index: &AlertIndex, price: &str, degraded| {
+        let met = index.met(&token("ETH"), &decimal(price), degraded);
+        (met.fire, met.arm)
+    };
+    assert_eq!(met(&index, "10", true), (vec![2], vec![]));
+    assert_eq!(met(&index, "10", false), (vec![1, 2], vec![]));
+    index.fired(1);
+    index.fired(2);
+    assert_eq!(met(&index, "9", true), (vec![], vec![2]));
+    assert_eq!(met(&index, "9", false), (vec![], vec![1, 2]));
+}
+
+#[test]
 fn an_alert_that_is_changed_or_removed_is_met_as_it_is_now() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "10", None));
@@ -101,9 +122,11 @@ fn an_alert_that_is_changed_or_removed_is_met_as_it_is_now() {
 }
 
 /// What an alert is worth to a price when every alert is looked at.
-fn naive(alerts: &[WatchedAlert], token: &Token, price: &BigDecimal) -> Met {
+fn naive(alerts: &[WatchedAlert], token: &Token, price: &BigDecimal, degraded: bool) -> Met {
     let mut met = Met::default();
-    for alert in alerts.iter().filter(|alert| alert.token == *token) {
+    let counts = |alert: &&WatchedAlert| alert.fire_on_degraded || !degraded;
+    let of_token = alerts.iter().filter(|alert| alert.token == *token);
+    for alert in of_token.filter(counts) {
         let back = alert.hysteresis.clone().unwrap_or_default();
         let (holds, is_back) = match alert.condition {
             AlertCondition::Above => (
@@ -154,6 +177,7 @@ fn the_index_meets_what_looking_at_every_alert_meets() {
                         hysteresis: random
                             .random_bool(0.6)
                             .then(|| BigDecimal::new(random.random_range(1..15_i64).into(), 1)),
+                        fire_on_degraded: random.random_bool(0.5),
                         armed: true,
                     };
                     index.insert(alert.clone());
@@ -165,8 +189,10 @@ fn the_index_meets_what_looking_at_every_alert_meets() {
                 }
                 _ => {
                     let price = value(&mut random);
-                    let met = index.met(&which, &price);
-                    assert_eq!(met, naive(&all, &which, &price), "{price} of {all:?}");
+                    let degraded = random.random_bool(0.3);
+                    let met = index.met(&which, &price, degraded);
+                    let expected = naive(&all, &which, &price, degraded);
+                    assert_eq!(met, expected, "{price} of {all:?}");
                     for id in &met.fire {
                         index.fired(*id);
                     }

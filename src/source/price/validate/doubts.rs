@@ -1,5 +1,7 @@
 //! What is allowed in `[prices]` and probably a mistake.
 
+use std::collections::BTreeSet;
+
 use super::super::{PriceConfig, SourceKind};
 
 impl PriceConfig {
@@ -9,11 +11,14 @@ impl PriceConfig {
         let mut doubts = Vec::new();
         // What holds for all tokens is told once, not once a token.
         let mut for_all = None;
+        let venues = self.venues(None);
         for (at, token) in self.tokens.iter().enumerate() {
             let symbol = &token.symbol;
             let entry = format!("prices.tokens.{at}");
-            let sources = self.sources.iter();
-            let sources = sources.filter(|source| source.token == *symbol).count();
+            let sources = self.sources.iter().zip(&venues);
+            let of_token = sources.filter(|(source, _)| source.token == *symbol);
+            let sources: BTreeSet<usize> = of_token.map(|(_, venue)| *venue).collect();
+            let sources = sources.len();
             let needed = self.aggregate_rules(token).min_sources;
             if sources == 0 {
                 let doubt = format!("{symbol} has no source, so it never has a price");
@@ -23,7 +28,7 @@ impl PriceConfig {
             }
             if sources < needed {
                 let doubt = format!(
-                    "{symbol} needs {needed} sources to be ok and has {sources}, so its price is always degraded"
+                    "{symbol} needs {needed} venues to be ok and its sources read {sources}, so its price is always degraded"
                 );
                 doubts.push((format!("{entry}.min_sources"), doubt));
             }
@@ -98,7 +103,7 @@ mod tests {
             ["prices.tokens.0.min_sources", "prices.tokens.1"],
             "a token without a source has one doubt"
         );
-        assert!(found[0].1.contains("needs 3 sources"), "{found:?}");
+        assert!(found[0].1.contains("needs 3 venues"), "{found:?}");
     }
 
     #[test]
@@ -118,7 +123,10 @@ mod tests {
         }
         let (key, doubt) = found("key = 'k'\nurl = 'https://hermes.pyth.network'").unwrap();
         assert_eq!(key, "prices.sources.0.url");
-        assert!(doubt.contains("https://pyth.dourolabs.app/hermes"), "{doubt}");
+        assert!(
+            doubt.contains("https://pyth.dourolabs.app/hermes"),
+            "{doubt}"
+        );
         for fine in ["key = 'k'", "url = 'http://hermes.internal:4160'"] {
             assert_eq!(found(fine), None, "{fine}");
         }

@@ -44,6 +44,9 @@ impl PriceConfig {
             min_sources: self.min_sources,
             outlier_mads: self.outlier_mads,
             outlier_floor_bps: self.outlier_floor_bps,
+            max_confidence_bps: self.max_confidence_bps,
+            max_jump_bps: self.max_jump_bps,
+            jump_hold_ms: self.jump_hold_ms,
             publish_bps: self.publish_bps,
             publish_heartbeat_ms: self.publish_heartbeat_ms,
             min_interval_ms: self.min_interval_ms,
@@ -54,6 +57,9 @@ impl PriceConfig {
                 min_sources: token.min_sources,
                 outlier_mads: token.outlier_mads,
                 outlier_floor_bps: token.outlier_floor_bps,
+                max_confidence_bps: token.max_confidence_bps,
+                max_jump_bps: token.max_jump_bps,
+                jump_hold_ms: token.jump_hold_ms,
                 publish_bps: token.publish_bps,
                 publish_heartbeat_ms: token.publish_heartbeat_ms,
                 min_interval_ms: token.min_interval_ms,
@@ -69,6 +75,9 @@ struct Overrides {
     min_sources: Option<usize>,
     outlier_mads: Option<u32>,
     outlier_floor_bps: Option<u32>,
+    max_confidence_bps: Option<u32>,
+    max_jump_bps: Option<u32>,
+    jump_hold_ms: Option<u64>,
     publish_bps: Option<u32>,
     publish_heartbeat_ms: Option<u64>,
     min_interval_ms: Option<u64>,
@@ -84,6 +93,15 @@ impl Overrides {
         check("outlier_mads", self.outlier_mads.map(u64::from), mads)?;
         let floor = self.outlier_floor_bps.map(u64::from);
         check("outlier_floor_bps", floor, bps.clone())?;
+        let confidence = self.max_confidence_bps.map(u64::from);
+        check("max_confidence_bps", confidence, bps.clone())?;
+        check(
+            "max_jump_bps",
+            self.max_jump_bps.map(u64::from),
+            bps.clone(),
+        )?;
+        let holds = 0..=policy::MOST_HOLD_MS;
+        check("jump_hold_ms", self.jump_hold_ms, holds)?;
         check("publish_bps", self.publish_bps.map(u64::from), bps)?;
         // 0 switches it off.
         let heartbeat = self.publish_heartbeat_ms.filter(|given| *given != 0);

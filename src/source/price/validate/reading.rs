@@ -52,7 +52,7 @@ impl Reading {
 
 /// A host that speaks as a venue does: its path, its key and its scheme change nothing of what it tells. Another port
 /// may be another service, but not at the venue's own host.
-fn venue(url: &str, own: &str) -> String {
+pub(in super::super) fn venue(url: &str, own: &str) -> String {
     let Some((host, port)) = host(url) else {
         return url.to_owned();
     };
@@ -65,7 +65,7 @@ fn venue(url: &str, own: &str) -> String {
 
 /// A document of an API: host, port, path and query; the order of the query's parameters says nothing, and neither does
 /// an escape where none is needed.
-fn document(url: &str) -> String {
+pub(in super::super) fn document(url: &str) -> String {
     let (Ok(parsed), Some((host, port))) = (Url::parse(url), host(url)) else {
         return url.to_owned();
     };
@@ -98,10 +98,24 @@ fn unescaped(path: &str) -> String {
     plain + rest
 }
 
-/// Host in lower case, and the port where it is not the scheme's own.
+/// Hosts that are another name of the one behind them.
+const ALIASES: [(&str, &str); 5] = [
+    ("data-stream.binance.vision", "stream.binance.com"),
+    (
+        "ws-direct.exchange.coinbase.com",
+        "ws-feed.exchange.coinbase.com",
+    ),
+    ("hermes.pyth.network", "pyth.dourolabs.app"),
+    ("localhost", "127.0.0.1"),
+    ("[::1]", "127.0.0.1"),
+];
+
+/// Host in lower case, by the name that it is known by here, and the port where it is not the scheme's own.
 fn host(url: &str) -> Option<(String, Option<u16>)> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+    let known = ALIASES.iter().find(|(alias, _)| *alias == host);
+    let host = known.map_or(host, |(_, name)| (*name).to_owned());
     Some((host, url.port()))
 }
 

@@ -25,7 +25,7 @@ async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_
         (
             Some(301),
             "refused",
-            "it refuses: HTTP 301 Moved Permanently; redirects are not followed: set `url` to the place",
+            "it refuses: HTTP 301 Moved Permanently; redirects are not followed: set `url` to the place that it redirects to",
         ),
         (
             Some(503),
