@@ -16,7 +16,7 @@ const DAY: i64 = 24 * 3_600_000;
 const MINUTE: CandleInterval = CandleInterval::Minute;
 
 /// One token with one source. A price counts at its own time however late it comes: these tests may take long.
-const CONFIG: &str = "candle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[tokens]]\nsymbol = 'ETH'\n\
+const CONFIG: &str = "max_jump_bps = 0\nmax_confidence_bps = 0\ncandle_grace_ms = 3600000\ncandle_publish_ms = 10\n[[tokens]]\nsymbol = 'ETH'\n\
     [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nname = 'feed'\n\
     address = '0x0000000000000000000000000000000000000001'\ndecimals = 8\nmax_age_ms = 86400000\n\
     [[sources]]\nkind = 'http'\ntoken = 'ETH'\nname = 'venue'\nurl = 'http://127.0.0.1:1/'\npointer = '/price'\n\

@@ -23,7 +23,10 @@ fn config(max_age_ms: u64) -> PriceConfig {
     };
     let pool = "base = 0\nbase_decimals = 18\nquote_decimals = 8\nquote = 'BTC'";
     let text = [
-        "[[tokens]]\nsymbol = 'ETH'\nname = 'Ether'\n[[tokens]]\nsymbol = 'BTC'\n".to_owned(),
+        // What is about jumps is in tests of its own.
+        "max_jump_bps = 0\nmax_confidence_bps = 0\n\
+         [[tokens]]\nsymbol = 'ETH'\nname = 'Ether'\n[[tokens]]\nsymbol = 'BTC'\n"
+            .to_owned(),
         source("chainlink", "ETH", "feed", 1, "decimals = 8"),
         source("chainlink", "BTC", "feed", 2, "decimals = 8"),
         source("uniswap-v2", "ETH", "pool", 3, pool),

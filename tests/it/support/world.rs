@@ -284,8 +284,9 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     ))
     .unwrap();
     let mut prices = price_settings(deployment);
-    // A test tells prices as it likes: what is about jumps sets it.
+    // Tests set prices as they like; those about doubt configure it.
     prices.insert("max_jump_bps".into(), 0.into());
+    prices.insert("max_confidence_bps".into(), 0.into());
     base.insert("prices".into(), prices.into());
     // `[chain]` is over what the one chain has.
     if let Some(toml::Value::Table(chain)) = settings.remove("chain")
