@@ -147,7 +147,7 @@ fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
         ),
         (
             format!("{kraken}max_age = 1\n"),
-            "every source may have `kind`, `token`, `name`, `max_age_ms` too",
+            "every source may have `kind`, `token`, `name`, `max_age_ms`, `scale`, `invert` too",
         ),
         (
             kraken.replace("kind = \"kraken\"\n", ""),

@@ -155,7 +155,7 @@ mod tests {
             ("scale = 100", "10345", "5", ("103.45", "0.05")),
             ("scale = '0.001'", "2", "0.5", ("2000", "500")),
             ("scale = 4", "10", "1", ("2.5", "0.25")),
-            ("scale = 3", "1", "0", ("0.333333333333333333333333", "0")),
+            ("scale = 3", "1", "0", ("0.333333333333333333", "0")),
         ] {
             let (price, confidence) = applied(keys, price, confidence);
             assert_eq!((price.as_str(), confidence.as_str()), expected, "{keys}");
@@ -173,7 +173,7 @@ mod tests {
     fn an_inverse_covers_the_whole_interval() {
         assert_eq!(
             applied("invert = true", "150", "0"),
-            ("0.00666666666666666666666667".to_owned(), "0".to_owned())
+            ("0.00666666666666666667".to_owned(), "0".to_owned())
         );
         // 1 / 4 - 1 / 5 is more than 1 / 5 - 1 / 6.
         assert_eq!(
