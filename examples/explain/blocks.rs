@@ -1,7 +1,10 @@
 //! Blocks that no chain has: linked, deterministic, and with the sizes and the skew of real ones. Hashes are noise
 //! from a counter; nothing here would pass a check of the chain.
 
-use alloy::primitives::Bytes;
+use alloy::{
+    eips::{eip2930::AccessList, eip4895::Withdrawal},
+    primitives::{Bloom, Bytes},
+};
 use chaincast::model::{
     Address, B256, BlockHeader, ChainId, IndexedBlock, IndexedLog, IndexedTransaction,
     TokenStandard, Transfer, U256,
@@ -91,8 +94,26 @@ pub fn block(number: u64, shape: Shape) -> IndexedBlock {
             nonce: Some(Default::default()),
             blob_gas_used: Some(131_072),
             excess_blob_gas: Some(0),
+            ommers_hash: hash(32, number, 0),
+            logs_bloom: Bloom::repeat_byte(0x55),
+            size_proved: true,
+            withdrawals_root: Some(hash(33, number, 0)),
+            parent_beacon_block_root: Some(hash(34, number, 0)),
+            requests_hash: Some(hash(35, number, 0)),
+            block_access_list_hash: None,
             slot_number: None,
         },
+        // As many as a block of Ethereum has.
+        withdrawals: Some(
+            (0..16)
+                .map(|at| Withdrawal {
+                    index: 16 * number + at,
+                    validator_index: noise(36, number, at) % 1_000_000,
+                    address: account(some(ACCOUNTS, 37, number, at)),
+                    amount: noise(38, number, at) % 100_000_000,
+                })
+                .collect(),
+        ),
         transaction_count: shape.transactions,
         transactions: (0..shape.transactions)
             .map(|index| transaction(number, index))
@@ -135,6 +156,11 @@ fn transaction(number: u64, index: u32) -> IndexedTransaction {
         gas_used: 21_000,
         cumulative_gas_used: 21_000 * (at + 1),
         effective_gas_price: price,
+        access_list: dynamic.then(AccessList::default),
+        authorization_list: None,
+        blob_versioned_hashes: None,
+        max_fee_per_blob_gas: None,
+        blob_gas_price: None,
     }
 }
 

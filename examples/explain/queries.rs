@@ -104,6 +104,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("read_block by hash", store.read_block(CHAIN, BlockId::Hash(block))),
         query("read_block latest", store.read_block(CHAIN, BlockId::Latest)),
         query("read_block finalized", store.read_block(CHAIN, BlockId::Finalized)),
+        query("read_whole_block", store.read_whole_block(CHAIN, BlockId::Number(number))),
         query("read_blocks", store.read_blocks(CHAIN, None, None, limit)),
         query("read_blocks behind one", store.read_blocks(CHAIN, Some(number), None, limit)),
         query("read_dropped_block", store.read_dropped_block(CHAIN, block)),

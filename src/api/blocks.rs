@@ -1,5 +1,6 @@
-//! `/blocks` and `/blocks/{id}`.
+//! `/blocks`, `/blocks/{id}` and `/blocks/{id}/header`.
 
+use alloy::{eips::eip4895, primitives::keccak256};
 use axum::{
     Json,
     extract::State,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     model::ChainId,
-    store::read::{BlockId, BlockRow},
+    store::read::{BlockId, BlockRow, WholeBlockRow},
 };
 
 /// A block of the canonical chain.
@@ -45,6 +46,12 @@ pub(super) struct Block {
     /// In bytes.
     #[schema(required)]
     size: Option<u64>,
+    /// Whether `size` was computed from what is proved; otherwise it is the node's word. Null for a block that an earlier version
+    /// stored, as are `sha3Uncles`, `withdrawalsRoot`, `parentBeaconBlockRoot` and `requestsHash` then.
+    #[schema(required)]
+    size_proved: Option<bool>,
+    #[schema(required)]
+    sha3_uncles: Option<Hash>,
     state_root: Hash,
     transactions_root: Hash,
     receipts_root: Hash,
@@ -57,8 +64,78 @@ pub(super) struct Block {
     blob_gas_used: Option<Quantity>,
     #[schema(required)]
     excess_blob_gas: Option<Quantity>,
+    /// Null before Shanghai.
+    #[schema(required)]
+    withdrawals_root: Option<Hash>,
+    /// Null before Cancun.
+    #[schema(required)]
+    parent_beacon_block_root: Option<Hash>,
+    /// Null before Prague.
+    #[schema(required)]
+    requests_hash: Option<Hash>,
+    /// Null before Amsterdam.
+    #[schema(required)]
+    block_access_list_hash: Option<Hash>,
+    /// Null before Amsterdam.
+    #[schema(required)]
+    slot_number: Option<u64>,
     /// Whether the chain will not go back behind it.
     finalized: bool,
+}
+
+/// A block with what lists leave out.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WholeBlock {
+    #[serde(flatten)]
+    block: Block,
+    /// The filter over all of its logs. Null for a block that an earlier version stored.
+    #[schema(required)]
+    logs_bloom: Option<Bytes>,
+    /// What the beacon chain paid out. Null before Shanghai, on chains without, and when they are not known.
+    #[schema(required)]
+    withdrawals: Option<Vec<Withdrawal>>,
+}
+
+/// What the beacon chain paid out to an account (EIP-4895).
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Withdrawal {
+    index: Quantity,
+    validator_index: Quantity,
+    address: Address,
+    /// In Gwei.
+    amount: Quantity,
+}
+
+/// A header, as the bytes that its hash is of.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
+    chain_id: ChainId,
+    number: u64,
+    /// Keccak-256 of `rlp`.
+    hash: Hash,
+    /// The header in RLP (Yellow Paper, section 4.3).
+    rlp: Bytes,
+}
+
+impl WholeBlock {
+    fn new(chain_id: ChainId, row: WholeBlockRow) -> Self {
+        let withdrawal = |paid: eip4895::Withdrawal| Withdrawal {
+            index: paid.index.into(),
+            validator_index: paid.validator_index.into(),
+            address: Address(paid.address),
+            amount: paid.amount.into(),
+        };
+        Self {
+            block: Block::new(chain_id, row.block),
+            logs_bloom: row.logs_bloom.map(|bloom| Bytes(bloom.to_vec())),
+            withdrawals: row
+                .withdrawals
+                .map(|paid| paid.into_iter().map(withdrawal).collect()),
+        }
+    }
 }
 
 impl Block {
@@ -77,6 +154,8 @@ impl Block {
             base_fee_per_gas: row.base_fee_per_gas.map(Quantity),
             difficulty: Quantity(row.difficulty),
             size: row.size,
+            size_proved: row.size_proved,
+            sha3_uncles: row.ommers_hash.map(Hash),
             state_root: Hash(row.state_root),
             transactions_root: Hash(row.transactions_root),
             receipts_root: Hash(row.receipts_root),
@@ -85,6 +164,11 @@ impl Block {
             nonce: row.nonce.map(Bytes),
             blob_gas_used: row.blob_gas_used.map(Quantity::from),
             excess_blob_gas: row.excess_blob_gas.map(Quantity::from),
+            withdrawals_root: row.withdrawals_root.map(Hash),
+            parent_beacon_block_root: row.parent_beacon_block_root.map(Hash),
+            requests_hash: row.requests_hash.map(Hash),
+            block_access_list_hash: row.block_access_list_hash.map(Hash),
+            slot_number: row.slot_number,
             finalized: row.finalized,
         }
     }
@@ -153,7 +237,7 @@ pub(super) struct ChainQuery {
         ("id" = String, Path, description = "A number, a hash, `latest`, `safe` or `finalized`", example = "latest"),
         ChainQuery,
     ),
-    responses((status = 200, description = "The block", body = Block), Problems)
+    responses((status = 200, description = "The block", body = WholeBlock), Problems)
 )]
 pub(super) async fn read_block(
     State(state): Shared,
@@ -162,18 +246,64 @@ pub(super) async fn read_block(
 ) -> Result<Response, Problem> {
     let chain = state.chain(query.chain)?;
     let id = block_id(&id)?;
-    let row = find(&state, chain, id).await?;
+    let row = find_whole(&state, chain, id).await?;
+    let cache = cache(row.block.finalized, id);
+    let mut response = Json(WholeBlock::new(chain, row)).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, cache);
+    Ok(response)
+}
+
+/// The header of a block, exactly as it is hashed
+///
+/// Not there for a block that an earlier version stored, nor on a chain whose headers have fields that Ethereum's do not have.
+#[utoipa::path(
+    get, path = "/api/v1/blocks/{id}/header", tag = "chain",
+    params(
+        ("id" = String, Path, description = "A number, a hash, `latest`, `safe` or `finalized`", example = "latest"),
+        ChainQuery,
+    ),
+    responses((status = 200, description = "The header", body = Header), Problems)
+)]
+pub(super) async fn read_header(
+    State(state): Shared,
+    Segment(id): Segment,
+    Params(query): Params<ChainQuery>,
+) -> Result<Response, Problem> {
+    let chain = state.chain(query.chain)?;
+    let id = block_id(&id)?;
+    let row = find_whole(&state, chain, id).await?;
+    let (number, hash) = (row.block.number, row.block.hash);
+    let header = row.header().ok_or_else(|| {
+        Problem::not_found(format!(
+            "the header of block {number} is not stored whole: an earlier version stored the block; index it again to have it"
+        ))
+    })?;
+    let rlp = alloy::rlp::encode(&header);
+    // What does not hash to the block's hash is another header.
+    if keccak256(&rlp) != hash {
+        return Err(Problem::not_found(format!(
+            "the header of block {number} has fields of its chain alone, which are not stored"
+        )));
+    }
+    let cache = cache(row.block.finalized, id);
+    let mut response = Json(Header {
+        chain_id: chain,
+        number,
+        hash: Hash(hash),
+        rlp: Bytes(rlp),
+    })
+    .into_response();
+    response.headers_mut().insert(CACHE_CONTROL, cache);
+    Ok(response)
+}
+
+fn cache(finalized: bool, id: BlockId) -> HeaderValue {
     // A number may name another block after a reset of a test chain, a hash never.
-    let cache = match (row.finalized, id) {
+    HeaderValue::from_static(match (finalized, id) {
         (true, BlockId::Hash(_)) => "public, max-age=86400, immutable",
         (true, BlockId::Number(_)) => "public, max-age=60",
         _ => "no-store",
-    };
-    let mut response = Json(Block::new(chain, row)).into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    Ok(response)
+    })
 }
 
 /// The block that a path's segment names.
@@ -206,10 +336,26 @@ pub(super) async fn find(
     chain: ChainId,
     id: BlockId,
 ) -> Result<BlockRow, Problem> {
-    if let Some(row) = state.store.read_block(chain, id).await? {
-        return Ok(row);
+    match state.store.read_block(chain, id).await? {
+        Some(row) => Ok(row),
+        None => Err(missing(state, chain, id).await?),
     }
-    Err(Problem::not_found(match id {
+}
+
+/// As [`find`], with what lists leave out.
+async fn find_whole(
+    state: &ApiState,
+    chain: ChainId,
+    id: BlockId,
+) -> Result<WholeBlockRow, Problem> {
+    match state.store.read_whole_block(chain, id).await? {
+        Some(row) => Ok(row),
+        None => Err(missing(state, chain, id).await?),
+    }
+}
+
+async fn missing(state: &ApiState, chain: ChainId, id: BlockId) -> Result<Problem, Problem> {
+    Ok(Problem::not_found(match id {
         BlockId::Number(number) => format!("block {number} of chain {chain} is not indexed"),
         BlockId::Hash(hash) => match state.store.read_dropped_block(chain, hash).await? {
             Some(number) => format!(

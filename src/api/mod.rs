@@ -110,6 +110,7 @@ pub fn router(state: ApiState) -> (Router, OpenApi) {
         .routes(routes!(status::read_status))
         .routes(routes!(blocks::list_blocks))
         .routes(routes!(blocks::read_block))
+        .routes(routes!(blocks::read_header))
         .routes(routes!(transactions::list_block_transactions))
         .routes(routes!(transactions::read_transaction))
         .routes(routes!(addresses::list_address_transactions))

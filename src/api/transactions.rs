@@ -1,5 +1,6 @@
 //! `/transactions/{hash}` and `/blocks/{id}/transactions`.
 
+use alloy::eips::{eip2930, eip4844::DATA_GAS_PER_BLOB, eip7702::SignedAuthorization};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -77,8 +78,48 @@ pub(super) struct Transaction {
     #[serde(flatten)]
     summary: TransactionSummary,
     input: Bytes,
+    /// Addresses and storage slots that it announces to read (EIP-2930). Null for a legacy transaction, and, as the fields below,
+    /// for one that an earlier version stored.
+    #[schema(required)]
+    access_list: Option<Vec<AccessListItem>>,
+    /// Of type 4 (EIP-7702): the accounts that take on code.
+    #[schema(required)]
+    authorization_list: Option<Vec<Authorization>>,
+    /// Of type 3 (EIP-4844), as the four below.
+    #[schema(required)]
+    blob_versioned_hashes: Option<Vec<Hash>>,
+    /// In wei.
+    #[schema(required)]
+    max_fee_per_blob_gas: Option<Quantity>,
+    #[schema(required)]
+    blob_gas_used: Option<Quantity>,
+    /// In wei, as the node tells it: no root is over it.
+    #[schema(required)]
+    blob_gas_price: Option<Quantity>,
     /// In order of emission.
     logs: Vec<Log>,
+}
+
+/// What a transaction announces to read of one account.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AccessListItem {
+    address: Address,
+    storage_keys: Vec<Hash>,
+}
+
+/// An account's signed word that it takes on the code of another (EIP-7702).
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Authorization {
+    /// 0 for every chain.
+    chain_id: Quantity,
+    /// Whose code it takes on.
+    address: Address,
+    nonce: Quantity,
+    y_parity: u8,
+    r: Quantity,
+    s: Quantity,
 }
 
 /// A log of a transaction.
@@ -134,9 +175,34 @@ impl Transaction {
             topics: row.topics.into_iter().map(Hash).collect(),
             data: Bytes(row.data),
         };
+        let access = |item: eip2930::AccessListItem| AccessListItem {
+            address: Address(item.address),
+            storage_keys: item.storage_keys.into_iter().map(Hash).collect(),
+        };
+        let authorization = |signed: SignedAuthorization| Authorization {
+            chain_id: Quantity(signed.inner().chain_id.to_string()),
+            address: Address(signed.inner().address),
+            nonce: signed.inner().nonce.into(),
+            y_parity: signed.y_parity(),
+            r: Quantity(signed.r().to_string()),
+            s: Quantity(signed.s().to_string()),
+        };
+        let blobs = detail.blob_versioned_hashes;
         Self {
             summary: TransactionSummary::new(chain_id, detail.transaction),
             input: Bytes(detail.input),
+            access_list: detail
+                .access_list
+                .map(|list| list.0.into_iter().map(access).collect()),
+            authorization_list: detail
+                .authorization_list
+                .map(|list| list.into_iter().map(authorization).collect()),
+            blob_gas_used: blobs
+                .as_ref()
+                .map(|hashes| (DATA_GAS_PER_BLOB * hashes.len() as u64).into()),
+            blob_versioned_hashes: blobs.map(|hashes| hashes.into_iter().map(Hash).collect()),
+            max_fee_per_blob_gas: detail.max_fee_per_blob_gas.map(Quantity),
+            blob_gas_price: detail.blob_gas_price.map(Quantity),
             logs: detail.logs.into_iter().map(log).collect(),
         }
     }

@@ -1,6 +1,9 @@
 //! A block as it is indexed: the rows of its header, transactions with their receipts, logs and transfers.
 
-use alloy::primitives::{B64, Bytes};
+use alloy::{
+    eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
+    primitives::{B64, Bloom, Bytes},
+};
 
 use super::{Address, B256, BlockRef, U256};
 
@@ -13,6 +16,8 @@ pub struct IndexedBlock {
     pub transactions: Vec<IndexedTransaction>,
     pub logs: Vec<IndexedLog>,
     pub transfers: Vec<Transfer>,
+    /// `None` before EIP-4895, and where the header's root is not over a list of them.
+    pub withdrawals: Option<Vec<Withdrawal>>,
 }
 
 impl IndexedBlock {
@@ -32,12 +37,13 @@ impl IndexedBlock {
     }
 }
 
-/// The stored fields of a header (Yellow Paper, section 4.3; EIP-1559, EIP-4399, EIP-4844).
+/// A header (Yellow Paper, section 4.3; EIP-1559, 4399, 4895, 4844, 4788, 7685, 7928, 7843).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockHeader {
     pub number: u64,
     pub hash: B256,
     pub parent_hash: B256,
+    pub ommers_hash: B256,
     /// Seconds since the Unix epoch.
     pub timestamp: u64,
     pub miner: Address,
@@ -46,17 +52,24 @@ pub struct BlockHeader {
     /// In wei; `None` before EIP-1559.
     pub base_fee_per_gas: Option<u64>,
     pub difficulty: U256,
-    /// Bytes of the encoded block, when the node says so.
+    /// Bytes of the encoded block; `None` when it could not be computed and the node does not say.
     pub size: Option<u64>,
+    /// Whether the size was computed from what was proven, and is not the node's word.
+    pub size_proved: bool,
     pub state_root: B256,
     pub transactions_root: B256,
     pub receipts_root: B256,
+    pub logs_bloom: Bloom,
     pub extra_data: Bytes,
     pub mix_hash: Option<B256>,
     pub nonce: Option<B64>,
     pub blob_gas_used: Option<u64>,
     pub excess_blob_gas: Option<u64>,
-    /// Since Ethereum's Amsterdam fork (EIP-7843).
+    pub withdrawals_root: Option<B256>,
+    pub parent_beacon_block_root: Option<B256>,
+    pub requests_hash: Option<B256>,
+    /// Since Ethereum's Amsterdam fork, as the slot.
+    pub block_access_list_hash: Option<B256>,
     pub slot_number: Option<u64>,
 }
 
@@ -82,15 +95,30 @@ pub struct IndexedTransaction {
     /// In wei; `None` for transactions without a dynamic fee.
     pub max_fee_per_gas: Option<u128>,
     pub max_priority_fee_per_gas: Option<u128>,
+    /// Of types that have one (EIP-2930).
+    pub access_list: Option<AccessList>,
+    /// Of a type 4 (EIP-7702).
+    pub authorization_list: Option<Vec<SignedAuthorization>>,
+    /// Of a type 3 (EIP-4844), as the fee and price below.
+    pub blob_versioned_hashes: Option<Vec<B256>>,
+    pub max_fee_per_blob_gas: Option<u128>,
     /// `None` before EIP-658.
     pub success: Option<bool>,
     pub gas_used: u64,
     pub cumulative_gas_used: u64,
     /// In wei.
     pub effective_gas_price: u128,
+    /// In wei, as the receipt says; no root is over it.
+    pub blob_gas_price: Option<u128>,
 }
 
 impl IndexedTransaction {
+    /// The hashes of its blobs, one after the other, as they are stored.
+    pub fn blob_hash_bytes(&self) -> Option<Vec<u8>> {
+        let hashes = self.blob_versioned_hashes.as_ref()?;
+        Some(hashes.iter().flat_map(|hash| hash.0).collect())
+    }
+
     /// The account that its own value went to, when any did: a failed transaction moves none. Before EIP-658 no receipt
     /// has the outcome, so the value of every transaction counts.
     pub fn paid(&self) -> Option<Address> {

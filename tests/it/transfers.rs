@@ -143,6 +143,41 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
     world.server.stop().await;
 }
 
+/// Block headers are compared with the node's own words.
+#[tokio::test(flavor = "multi_thread")]
+async fn serves_headers_that_hash_to_their_blocks() {
+    let world = World::start().await;
+    let (head, _) = world.caught_up().await;
+    for number in 0..=head {
+        let header = world.get(&format!("/api/v1/blocks/{number}/header")).await;
+        let rlp: Bytes = header["rlp"].as_str().unwrap().parse().unwrap();
+        let asked: Value = world
+            .node()
+            .request("eth_getBlockByNumber", (format!("{number:#x}"), false))
+            .await
+            .unwrap();
+        assert_eq!(json!(keccak256(&rlp)), asked["hash"], "block {number}");
+        assert_eq!(header["hash"], asked["hash"]);
+        let block = world.get(&format!("/api/v1/blocks/{number}")).await;
+        for field in [
+            "logsBloom",
+            "sha3Uncles",
+            "withdrawalsRoot",
+            "parentBeaconBlockRoot",
+            "requestsHash",
+        ] {
+            assert_eq!(block[field], asked[field], "{field} of block {number}");
+        }
+        // anvil does not count the empty list of withdrawals, which is a byte.
+        let size = format!("{:#x}", block["size"].as_u64().unwrap() - 1);
+        assert_eq!(
+            (&json!(size), &block["sizeProved"]),
+            (&asked["size"], &json!(true))
+        );
+    }
+    world.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_asked_once_what_it_is_and_one_that_says_nothing_is_remembered() {
     let world = World::with("").await;

@@ -41,6 +41,44 @@ async fn verify_finds_no_difference_beside_a_running_indexer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn verify_reads_rows_of_an_earlier_version() {
+    let world = World::start().await;
+    world.transfer("LINK", 7).await;
+    let (head, _) = world.caught_up().await;
+    let mut database = world.database().await;
+    let column = |table: &str, column: &str| {
+        format!(
+            "UPDATE {table} SET {column} = NULL WHERE {}",
+            match table {
+                "blocks" => format!("number = {head}"),
+                _ => format!("block_number = {head} AND transaction_index = 0"),
+            }
+        )
+    };
+    change(&mut database, &column("blocks", "logs_bloom")).await;
+    let (code, said, error) = verify(&world, &[]).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(
+        said.contains(&format!("block {head}: blocks: logs_bloom: stored null")),
+        "{said}"
+    );
+    for name in [
+        "ommers_hash",
+        "withdrawals_root",
+        "parent_beacon_block_root",
+        "requests_hash",
+        "withdrawals",
+        "size_proved",
+    ] {
+        change(&mut database, &column("blocks", name)).await;
+    }
+    change(&mut database, &column("transactions", "access_list")).await;
+    let (code, said, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
     let world = World::start().await;
     for amount in 1..=6 {

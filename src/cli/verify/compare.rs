@@ -1,6 +1,6 @@
 //! What is stored at one height beside what the node has there, column by column. Pure.
 
-use alloy::primitives::hex;
+use alloy::{primitives::hex, rlp::encode};
 
 use crate::{
     model::IndexedBlock,
@@ -40,13 +40,45 @@ const LONGEST: usize = 80;
 pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
     let number = node.header.number;
     let mut found = Vec::new();
-    for ((table, key), (stored, node)) in TABLES
-        .into_iter()
-        .zip(stored.tables.iter().zip(rows_of(node)))
+    let mut expected = rows_of(node);
+    if is_of_before(stored) {
+        for row in expected.iter_mut().take(2).flatten() {
+            row.retain(|column, _| !ADDED.contains(&column.as_str()));
+        }
+    }
+    for ((table, key), (stored, node)) in TABLES.into_iter().zip(stored.tables.iter().zip(expected))
     {
         compare(number, table, key, stored, &node, &mut found);
     }
     found
+}
+
+/// Columns of blocks and transactions that an earlier version did not store.
+const ADDED: [&str; 13] = [
+    "ommers_hash",
+    "logs_bloom",
+    "withdrawals_root",
+    "parent_beacon_block_root",
+    "requests_hash",
+    "block_access_list_hash",
+    "withdrawals",
+    "size_proved",
+    "access_list",
+    "authorization_list",
+    "blob_versioned_hashes",
+    "max_fee_per_blob_gas",
+    "blob_gas_price",
+];
+
+/// Whether an earlier version stored a block: then all of the added columns are null, of which no later version leaves
+/// any block without some.
+fn is_of_before(stored: &StoredRows) -> bool {
+    let [blocks, transactions, ..] = &stored.tables;
+    let is_null = |row: &TextRow| {
+        let value = |column: &&str| row.get(*column).cloned().flatten();
+        ADDED.iter().all(|column| value(column).is_none())
+    };
+    !blocks.is_empty() && blocks.iter().chain(transactions).all(is_null)
 }
 
 /// Both sides are in the order of their keys.
@@ -152,6 +184,23 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
         ("blob_gas_used", header.blob_gas_used.and_then(text)),
         ("excess_blob_gas", header.excess_blob_gas.and_then(text)),
         ("slot_number", header.slot_number.and_then(text)),
+        ("ommers_hash", bytes(header.ommers_hash)),
+        ("logs_bloom", bytes(header.logs_bloom)),
+        ("withdrawals_root", header.withdrawals_root.and_then(bytes)),
+        (
+            "parent_beacon_block_root",
+            header.parent_beacon_block_root.and_then(bytes),
+        ),
+        ("requests_hash", header.requests_hash.and_then(bytes)),
+        (
+            "block_access_list_hash",
+            header.block_access_list_hash.and_then(bytes),
+        ),
+        (
+            "withdrawals",
+            block.withdrawals.as_ref().map(encode).and_then(bytes),
+        ),
+        ("size_proved", text(header.size_proved)),
         ("transaction_count", text(block.transaction_count)),
         ("log_count", text(block.logs.len())),
     ])];
@@ -181,6 +230,23 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
             ("gas_used", text(sent.gas_used)),
             ("cumulative_gas_used", text(sent.cumulative_gas_used)),
             ("effective_gas_price", text(sent.effective_gas_price)),
+            (
+                "access_list",
+                sent.access_list.as_ref().map(encode).and_then(bytes),
+            ),
+            (
+                "authorization_list",
+                sent.authorization_list.as_ref().map(encode).and_then(bytes),
+            ),
+            (
+                "blob_versioned_hashes",
+                sent.blob_hash_bytes().and_then(bytes),
+            ),
+            (
+                "max_fee_per_blob_gas",
+                sent.max_fee_per_blob_gas.and_then(text),
+            ),
+            ("blob_gas_price", sent.blob_gas_price.and_then(text)),
         ])
     });
     let logs = block.logs.iter().map(|log| {

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use alloy::{
     consensus::{
-        Block as ConsensusBlock, BlockBody, EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value,
-        Header, Receipt, ReceiptEnvelope, SignableTransaction, Signed, Transaction as _, TxEip1559,
-        TxEnvelope, TxLegacy, TxType,
-        proofs::{calculate_receipt_root, calculate_transaction_root},
+        Block as ConsensusBlock, BlockBody, EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt,
+        ReceiptEnvelope, SignableTransaction, Signed, Transaction as _, TxEip1559, TxEnvelope,
+        TxLegacy, TxType,
+        proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root},
         transaction::Recovered,
     },
-    eips::{eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH},
+    eips::{
+        eip4895::{Withdrawal, Withdrawals},
+        eip7685::EMPTY_REQUESTS_HASH,
+    },
     primitives::{
         Address, B256, Bloom, Bytes, Log, LogData, Signature, TxKind, U256, address, b256,
         keccak256, logs_bloom,
@@ -45,6 +48,8 @@ pub struct Contents {
     pub salt: u64,
     /// The slot of a block of Ethereum's Amsterdam fork, whose header has every field there is.
     pub slot: Option<u64>,
+    /// What the beacon chain pays out, in a block with a slot.
+    pub withdrawals: Vec<Withdrawal>,
     /// What the header says instead of the sum of its receipts.
     pub gas_used: Option<u64>,
 }
@@ -70,6 +75,12 @@ impl Contents {
     /// In the Amsterdam fork, with this slot.
     pub fn in_slot(mut self, slot: u64) -> Self {
         self.slot = Some(slot);
+        self
+    }
+
+    /// With withdrawals.
+    pub fn paying_out(mut self, withdrawals: Vec<Withdrawal>) -> Self {
+        self.withdrawals = withdrawals;
         self
     }
 
@@ -259,7 +270,7 @@ impl TreeBlock {
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
             ..Default::default()
         };
-        Self::assemble(header, Vec::new(), Vec::new(), BTreeMap::new())
+        Self::assemble(header, Vec::new(), Vec::new(), Vec::new(), BTreeMap::new())
     }
 
     /// The next block after `self`.
@@ -295,7 +306,7 @@ impl TreeBlock {
             ..Default::default()
         };
         if let Some(slot) = contents.slot {
-            header.withdrawals_root = Some(EMPTY_ROOT_HASH);
+            header.withdrawals_root = Some(calculate_withdrawals_root(&contents.withdrawals));
             header.blob_gas_used = Some(0);
             header.excess_blob_gas = Some(0);
             header.parent_beacon_block_root = Some(keccak256(salt));
@@ -303,7 +314,8 @@ impl TreeBlock {
             header.block_access_list_hash = Some(keccak256([salt.as_slice(), &[1]].concat()));
             header.slot_number = Some(slot);
         }
-        Self::assemble(header, transactions, receipts, nonces)
+        let withdrawals = contents.withdrawals.clone();
+        Self::assemble(header, transactions, receipts, withdrawals, nonces)
     }
 
     /// Computes what the header says of its contents, and puts everything in the shape in which nodes tell it.
@@ -311,6 +323,7 @@ impl TreeBlock {
         mut header: Header,
         transactions: Vec<Recovered<TxEnvelope>>,
         receipts: Vec<(TxType, Receipt<Log>)>,
+        withdrawals: Vec<Withdrawal>,
         nonces: BTreeMap<u8, u64>,
     ) -> Self {
         let envelopes: Vec<ReceiptEnvelope<Log>> = receipts
@@ -326,7 +339,9 @@ impl TreeBlock {
         header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, (_, receipt)| {
             bloom | logs_bloom(&receipt.logs)
         });
-        let withdrawals = header.withdrawals_root.map(|_| Withdrawals::default());
+        let withdrawals = header
+            .withdrawals_root
+            .map(|_| Withdrawals::new(withdrawals));
         let size = ConsensusBlock::rlp_length_for(
             &header,
             &BlockBody {

@@ -7,6 +7,7 @@ mod contract;
 mod faults;
 mod follow;
 mod gate;
+mod header;
 mod inverse;
 mod lab;
 mod large;

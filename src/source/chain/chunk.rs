@@ -219,7 +219,7 @@ impl Node {
                 error,
             })
         })?;
-        decode(block).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
+        decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
     /// Blocks and receipts are asked for by number: a node that goes to another branch in between gives the receipts

@@ -1,19 +1,27 @@
 //! From a node's answer to the rows that are stored. Pure.
 
-use super::{RawBlock, RawHeader, transfers::transfers_in, verify::effective_gas_price};
+use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal};
+
+use super::{
+    ChecksConfig, RawBlock, RawHeader, size, transfers::transfers_in, verify::effective_gas_price,
+};
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
 
 /// Logs of a block beyond which an index would not fit its column.
 const MAX_LOGS: usize = i32::MAX as usize;
 
-/// The rows of a block whose receipts belong to its transactions one to one.
-pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
+/// The rows of a block whose receipts belong to its transactions one to one, and that passed these checks.
+pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, String> {
     let count = block.receipts.iter().map(|receipt| receipt.logs.len());
     let count: usize = count.sum();
     if count > MAX_LOGS {
         return Err("too many logs".to_owned());
     }
-    let header = block.header;
+    let withdrawals = withdrawals_of(&block.header);
+    let computed = size::of(&block, withdrawals.as_deref());
+    let mut header = block.header;
+    header.size = computed.or(header.size);
+    let size_proved = computed.is_some() && checks.block_hash && checks.transactions_root;
     let mut transactions = Vec::with_capacity(block.transactions.len());
     let mut logs = Vec::with_capacity(count);
     for (index, (sent, receipt)) in block
@@ -24,6 +32,7 @@ pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
     {
         let index = u32::try_from(index).map_err(|_| "too many transactions".to_owned())?;
         let dynamic = sent.is_dynamic();
+        let kind = sent.kind();
         let price = effective_gas_price(&sent, header.base_fee_per_gas);
         transactions.push(IndexedTransaction {
             index,
@@ -33,11 +42,21 @@ pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
             contract_address: receipt.contract_address,
             value: sent.value.unwrap_or_default(),
             nonce: sent.nonce,
-            transaction_type: sent.kind(),
+            transaction_type: kind,
             gas_limit: sent.gas,
             gas_price: sent.gas_price.filter(|_| !dynamic),
             max_fee_per_gas: sent.max_fee_per_gas.filter(|_| dynamic),
             max_priority_fee_per_gas: sent.max_priority_fee_per_gas.filter(|_| dynamic),
+            access_list: match kind {
+                0 => None,
+                1..=4 => Some(sent.access_list.unwrap_or_default()),
+                _ => sent.access_list,
+            },
+            authorization_list: (kind == 4).then(|| sent.authorization_list.unwrap_or_default()),
+            blob_versioned_hashes: (kind == 3)
+                .then(|| sent.blob_versioned_hashes.unwrap_or_default()),
+            max_fee_per_blob_gas: sent.max_fee_per_blob_gas.filter(|_| kind == 3),
+            blob_gas_price: receipt.blob_gas_price.filter(|_| kind == 3),
             input: sent.input,
             success: receipt.status.map(|status| status != 0),
             gas_used: receipt.gas_used,
@@ -58,12 +77,24 @@ pub fn decode(block: RawBlock) -> Result<IndexedBlock, String> {
         }
     }
     Ok(IndexedBlock {
-        header: header_of(header),
+        header: BlockHeader {
+            size_proved,
+            ..header_of(header)
+        },
+        withdrawals,
         transaction_count: transactions.len() as u32,
         transfers: transfers_in(&logs),
         transactions,
         logs,
     })
+}
+
+/// The withdrawals that a header's root is over. An OP-stack chain has the root of something else in its place, and a node
+/// may leave them out: then they are not known.
+pub(super) fn withdrawals_of<T>(header: &RawHeader<T>) -> Option<Vec<Withdrawal>> {
+    let root = header.withdrawals_root?;
+    let listed = header.withdrawals.clone().unwrap_or_default();
+    (!listed.is_empty() || root == EMPTY_ROOT_HASH).then_some(listed)
 }
 
 /// What is stored of a header.
@@ -72,6 +103,7 @@ pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
         number: header.number,
         hash: header.hash,
         parent_hash: header.parent_hash,
+        ommers_hash: header.ommers_hash,
         timestamp: header.timestamp,
         miner: header.beneficiary,
         gas_used: header.gas_used,
@@ -79,14 +111,20 @@ pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
         base_fee_per_gas: header.base_fee_per_gas,
         difficulty: header.difficulty.unwrap_or_default(),
         size: header.size,
+        size_proved: false,
         state_root: header.state_root,
         transactions_root: header.transactions_root,
         receipts_root: header.receipts_root,
+        logs_bloom: header.logs_bloom,
         extra_data: header.extra_data,
         mix_hash: header.mix_hash,
         nonce: header.nonce,
         blob_gas_used: header.blob_gas_used,
         excess_blob_gas: header.excess_blob_gas,
+        withdrawals_root: header.withdrawals_root,
+        parent_beacon_block_root: header.parent_beacon_block_root,
+        requests_hash: header.requests_hash,
+        block_access_list_hash: header.block_access_list_hash,
         slot_number: header.slot_number,
     }
 }

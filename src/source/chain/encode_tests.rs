@@ -180,6 +180,7 @@ fn receipts_of_every_type_before_and_after_eip658_are_encoded_as_by_alloy() {
                     cumulative_gas_used: 1_234_567,
                     gas_used: 0,
                     effective_gas_price: None,
+                    blob_gas_price: None,
                     contract_address: None,
                     logs: logs.clone(),
                     deposit_nonce: None,

@@ -41,7 +41,7 @@ impl Node {
                 error,
             })
         })?;
-        decode(block).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
+        decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
     /// Fetches a block as the node has it, with the receipts of that very hash.

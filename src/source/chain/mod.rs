@@ -25,6 +25,7 @@ mod quantity;
 mod refusal;
 mod roomy;
 mod rpc;
+mod size;
 mod token;
 mod transfers;
 mod verify;

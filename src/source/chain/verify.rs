@@ -6,7 +6,11 @@
 use std::time::{Duration, Instant};
 
 use alloy::{
-    consensus::{TxEnvelope, proofs::ordered_trie_root_encoded, transaction::SignerRecoverable},
+    consensus::{
+        TxEnvelope,
+        proofs::{calculate_withdrawals_root, ordered_trie_root_encoded},
+        transaction::SignerRecoverable,
+    },
     eips::eip2718::Encodable2718,
     primitives::{Address, B256, Bloom, keccak256},
 };
@@ -114,7 +118,23 @@ pub(super) fn verify_timed(
 /// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3).
 pub(super) fn block_hash<T>(header: &RawHeader<T>) -> Result<(), String> {
     let recomputed = encode::header(header)?.hash_slow();
-    equal("its header hashes to", recomputed, header.hash)
+    equal("its header hashes to", recomputed, header.hash)?;
+    withdrawals(header)
+}
+
+/// The root over withdrawals (EIP-4895). OP-stack chains have another root in its place and no withdrawals: of an empty
+/// list nothing is said here, see [`super::decode`].
+fn withdrawals<T>(header: &RawHeader<T>) -> Result<(), String> {
+    let listed = header.withdrawals.as_ref().filter(|list| !list.is_empty());
+    match (listed, header.withdrawals_root) {
+        (Some(list), Some(root)) => equal(
+            "its withdrawals have the root",
+            calculate_withdrawals_root(list),
+            root,
+        ),
+        (Some(_), None) => Err("it has withdrawals, but its header has no root of any".to_owned()),
+        (None, _) => Ok(()),
+    }
 }
 
 fn transactions(sent: &[RawTransaction]) -> Result<Vec<Option<TxEnvelope>>, String> {
@@ -457,7 +477,7 @@ mod tests {
             error.contains("type 125") && error.contains("chains.checks.transactions_root = false"),
             "{error}"
         );
-        let rows = decode(block).unwrap();
+        let rows = decode(block, &ChecksConfig::default()).unwrap();
         assert_eq!(rows.transactions[0].transaction_type, 125);
         assert_eq!(rows.transactions[0].value, rows.transactions[1].value);
         anvil.stop().await.unwrap();

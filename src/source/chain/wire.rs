@@ -2,7 +2,7 @@
 //! the fields that are stored or proven. What is not listed here is skipped, and no text is kept.
 
 use alloy::{
-    eips::{eip2930::AccessList, eip7702::SignedAuthorization},
+    eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
     primitives::{Address, B64, B256, Bloom, Bytes, U256},
 };
 use serde::Deserialize;
@@ -63,6 +63,9 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     /// Bytes of the encoded block; not part of the header.
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
+    /// Not part of the header either: its root is.
+    #[serde(default)]
+    pub withdrawals: Option<Vec<Withdrawal>>,
     /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
     /// would keep all text first.
     pub(super) transactions: T,
@@ -190,6 +193,9 @@ pub struct RawReceipt {
     pub gas_used: u64,
     #[serde(default, deserialize_with = "optional")]
     pub effective_gas_price: Option<u128>,
+    /// Of a transaction with blobs (EIP-4844).
+    #[serde(default, deserialize_with = "optional")]
+    pub blob_gas_price: Option<u128>,
     #[serde(default)]
     pub contract_address: Option<Address>,
     pub logs: Vec<RawLog>,

@@ -10,8 +10,8 @@ use super::{
 use crate::model::{B256, BlockRef, ChainId, IndexedBlock};
 
 /// About what a row takes, with common input and data: buffers start at their size and seldom grow.
-const BLOCK_BYTES: usize = 400;
-const TRANSACTION_BYTES: usize = 340;
+const BLOCK_BYTES: usize = 1_700;
+const TRANSACTION_BYTES: usize = 370;
 const LOG_BYTES: usize = 280;
 const TRANSFER_BYTES: usize = 170;
 

@@ -3,6 +3,7 @@
 //! See "Binary Format" of the COPY command in Postgres' manual: a header, then each row as its number of columns and
 //! each field as its length and content, then a trailer.
 
+use alloy::rlp::{Encodable, encode};
 use sqlx::PgConnection;
 
 use super::{StoreError, numeric};
@@ -116,6 +117,10 @@ impl Rows {
         self.bytes.extend_from_slice(&[0, 0, 0, 2, high, low]);
     }
 
+    pub(super) fn boolean(&mut self, value: bool) {
+        self.bytes.extend_from_slice(&[0, 0, 0, 1, value.into()]);
+    }
+
     pub(super) fn null(&mut self) {
         self.bytes.extend_from_slice(&NULL);
     }
@@ -147,6 +152,21 @@ impl Rows {
             .extend_from_slice(&(value.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(value);
         Ok(())
+    }
+
+    /// The RLP of a value.
+    pub(super) fn rlp_or_null(
+        &mut self,
+        field: &'static str,
+        value: Option<&impl Encodable>,
+    ) -> Result<(), Unfit> {
+        match value {
+            Some(value) => self.bytea(field, &encode(value)),
+            None => {
+                self.null();
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn numeric_u64(&mut self, value: u64) {

@@ -26,6 +26,14 @@ pub(super) const BLOCKS: Table = Table {
         "blob_gas_used",
         "excess_blob_gas",
         "slot_number",
+        "ommers_hash",
+        "logs_bloom",
+        "withdrawals_root",
+        "parent_beacon_block_root",
+        "requests_hash",
+        "block_access_list_hash",
+        "withdrawals",
+        "size_proved",
         "transaction_count",
         "log_count",
     ],
@@ -53,6 +61,11 @@ pub(super) const TRANSACTIONS: Table = Table {
         "gas_used",
         "cumulative_gas_used",
         "effective_gas_price",
+        "access_list",
+        "authorization_list",
+        "blob_versioned_hashes",
+        "max_fee_per_blob_gas",
+        "blob_gas_price",
     ],
 };
 
@@ -124,6 +137,18 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     rows.natural_or_null("blob gas used", header.blob_gas_used)?;
     rows.natural_or_null("excess blob gas", header.excess_blob_gas)?;
     rows.natural_or_null("slot number", header.slot_number)?;
+    rows.fixed(&header.ommers_hash);
+    rows.fixed(&header.logs_bloom);
+    for hash in [
+        header.withdrawals_root,
+        header.parent_beacon_block_root,
+        header.requests_hash,
+        header.block_access_list_hash,
+    ] {
+        rows.fixed_or_null(hash.as_deref());
+    }
+    rows.rlp_or_null("length of withdrawals", block.withdrawals.as_ref())?;
+    rows.boolean(header.size_proved);
     rows.integer("number of transactions", block.transaction_count.into())?;
     rows.integer("number of logs", block.logs.len() as u64)
 }
@@ -161,6 +186,17 @@ pub(super) fn transaction(
     rows.natural("gas used by a transaction", transaction.gas_used)?;
     rows.natural("cumulative gas used", transaction.cumulative_gas_used)?;
     rows.numeric_u128(transaction.effective_gas_price);
+    rows.rlp_or_null("length of an access list", transaction.access_list.as_ref())?;
+    rows.rlp_or_null(
+        "length of an authorization list",
+        transaction.authorization_list.as_ref(),
+    )?;
+    match transaction.blob_hash_bytes() {
+        Some(hashes) => rows.bytea("length of blob hashes", &hashes)?,
+        None => rows.null(),
+    }
+    rows.numeric_u128_or_null(transaction.max_fee_per_blob_gas);
+    rows.numeric_u128_or_null(transaction.blob_gas_price);
     Ok(())
 }
 

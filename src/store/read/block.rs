@@ -1,5 +1,10 @@
 //! Canonical blocks.
 
+use alloy::{
+    consensus::Header,
+    eips::eip4895::Withdrawal,
+    primitives::{B64, Bloom},
+};
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -34,6 +39,15 @@ pub struct BlockRow {
     pub difficulty: String,
     /// In bytes.
     pub size: Option<u64>,
+    /// Whether the size was computed, and is not the node's word; `None` when an earlier version stored the block.
+    pub size_proved: Option<bool>,
+    /// `None`, as the fields below that are not of every header, also when an earlier version stored the block.
+    pub ommers_hash: Option<B256>,
+    pub withdrawals_root: Option<B256>,
+    pub parent_beacon_block_root: Option<B256>,
+    pub requests_hash: Option<B256>,
+    pub block_access_list_hash: Option<B256>,
+    pub slot_number: Option<u64>,
     pub state_root: B256,
     pub transactions_root: B256,
     pub receipts_root: B256,
@@ -48,13 +62,59 @@ pub struct BlockRow {
     pub finalized: bool,
 }
 
-const SELECT: &str =
-    "SELECT b.number, b.hash, b.parent_hash, b.timestamp, b.miner, b.gas_used, b.gas_limit,
-    b.base_fee_per_gas::text AS base_fee_per_gas, b.difficulty::text AS difficulty, b.size,
+/// A block with what lists leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeBlockRow {
+    pub block: BlockRow,
+    /// `None` when an earlier version stored the block.
+    pub logs_bloom: Option<Bloom>,
+    /// `None` where there are none of that kind, or they are not known.
+    pub withdrawals: Option<Vec<Withdrawal>>,
+}
+
+impl WholeBlockRow {
+    /// The header as it is hashed; `None` when not all of its fields are stored.
+    pub fn header(&self) -> Option<Header> {
+        let block = &self.block;
+        Some(Header {
+            parent_hash: block.parent_hash,
+            ommers_hash: block.ommers_hash?,
+            beneficiary: block.miner,
+            state_root: block.state_root,
+            transactions_root: block.transactions_root,
+            receipts_root: block.receipts_root,
+            logs_bloom: self.logs_bloom?,
+            difficulty: block.difficulty.parse().ok()?,
+            number: block.number,
+            gas_limit: block.gas_limit,
+            gas_used: block.gas_used,
+            timestamp: u64::try_from(block.timestamp).ok()?,
+            extra_data: block.extra_data.clone().into(),
+            mix_hash: block.mix_hash?,
+            nonce: B64::try_from(block.nonce.as_deref()?).ok()?,
+            base_fee_per_gas: match &block.base_fee_per_gas {
+                Some(fee) => Some(fee.parse().ok()?),
+                None => None,
+            },
+            withdrawals_root: block.withdrawals_root,
+            blob_gas_used: block.blob_gas_used,
+            excess_blob_gas: block.excess_blob_gas,
+            parent_beacon_block_root: block.parent_beacon_block_root,
+            requests_hash: block.requests_hash,
+            block_access_list_hash: block.block_access_list_hash,
+            slot_number: block.slot_number,
+        })
+    }
+}
+
+const COLUMNS: &str = "b.number, b.hash, b.parent_hash, b.timestamp, b.miner, b.gas_used, b.gas_limit,
+    b.base_fee_per_gas::text AS base_fee_per_gas, b.difficulty::text AS difficulty, b.size, b.size_proved,
+    b.ommers_hash, b.withdrawals_root, b.parent_beacon_block_root, b.requests_hash, b.block_access_list_hash, b.slot_number,
     b.state_root, b.transactions_root, b.receipts_root, b.extra_data, b.mix_hash, b.nonce,
     b.blob_gas_used, b.excess_blob_gas, b.transaction_count, b.log_count,
-    coalesce(b.number <= c.finalized_number, false) AS finalized
-    FROM chains c JOIN blocks b ON b.chain_id = c.chain_id WHERE c.chain_id = $1";
+    coalesce(b.number <= c.finalized_number, false) AS finalized";
+
+const FROM: &str = "FROM chains c JOIN blocks b ON b.chain_id = c.chain_id WHERE c.chain_id = $1";
 
 impl Store {
     /// The canonical block that `id` names.
@@ -63,6 +123,40 @@ impl Store {
         chain: ChainId,
         id: BlockId,
     ) -> Result<Option<BlockRow>, StoreError> {
+        let row = self.block_row(chain, id, COLUMNS).await?;
+        row.as_ref().map(block).transpose()
+    }
+
+    /// As [`Self::read_block`], with what lists leave out.
+    pub async fn read_whole_block(
+        &self,
+        chain: ChainId,
+        id: BlockId,
+    ) -> Result<Option<WholeBlockRow>, StoreError> {
+        let columns = format!("{COLUMNS}, b.logs_bloom, b.withdrawals");
+        let Some(row) = self.block_row(chain, id, &columns).await? else {
+            return Ok(None);
+        };
+        let block = block(&row)?;
+        let row = Reader::new(&row, "block");
+        let bloom: Option<&[u8]> = row.get("logs_bloom")?;
+        Ok(Some(WholeBlockRow {
+            block,
+            logs_bloom: bloom
+                .map(|bytes| {
+                    Bloom::try_from(bytes).map_err(|error| row.corrupt("logs_bloom", error))
+                })
+                .transpose()?,
+            withdrawals: row.rlp_or_null("withdrawals")?,
+        }))
+    }
+
+    async fn block_row(
+        &self,
+        chain: ChainId,
+        id: BlockId,
+        columns: &str,
+    ) -> Result<Option<PgRow>, StoreError> {
         let condition = match id {
             BlockId::Number(_) => "b.number = $2",
             BlockId::Hash(_) => "b.hash = $2",
@@ -70,15 +164,14 @@ impl Store {
             BlockId::Safe => "b.number = c.safe_number",
             BlockId::Finalized => "b.number = c.finalized_number",
         };
-        let sql = format!("{SELECT} AND {condition}");
+        let sql = format!("SELECT {columns} {FROM} AND {condition}");
         let query = sqlx::query(&sql).bind(bigint(chain));
         let query = match &id {
             BlockId::Number(number) => query.bind(bigint(*number)),
             BlockId::Hash(hash) => query.bind(hash.as_slice()),
             _ => query,
         };
-        let row = query.fetch_optional(&self.pool).await?;
-        row.as_ref().map(block).transpose()
+        Ok(query.fetch_optional(&self.pool).await?)
     }
 
     /// Blocks with `after < number < before`, newest first, at most `limit`.
@@ -89,8 +182,9 @@ impl Store {
         after: Option<u64>,
         limit: u32,
     ) -> Result<Vec<BlockRow>, StoreError> {
-        let sql =
-            format!("{SELECT} AND b.number < $2 AND b.number > $3 ORDER BY b.number DESC LIMIT $4");
+        let sql = format!(
+            "SELECT {COLUMNS} {FROM} AND b.number < $2 AND b.number > $3 ORDER BY b.number DESC LIMIT $4"
+        );
         let rows = sqlx::query(&sql)
             .bind(bigint(chain))
             .bind(before.map_or(i64::MAX, bigint))
@@ -132,6 +226,13 @@ fn block(row: &PgRow) -> Result<BlockRow, StoreError> {
         base_fee_per_gas: row.get("base_fee_per_gas")?,
         difficulty: row.get("difficulty")?,
         size: row.natural_or_null("size")?,
+        size_proved: row.get("size_proved")?,
+        ommers_hash: row.hash_or_null("ommers_hash")?,
+        withdrawals_root: row.hash_or_null("withdrawals_root")?,
+        parent_beacon_block_root: row.hash_or_null("parent_beacon_block_root")?,
+        requests_hash: row.hash_or_null("requests_hash")?,
+        block_access_list_hash: row.hash_or_null("block_access_list_hash")?,
+        slot_number: row.natural_or_null("slot_number")?,
         state_root: row.hash("state_root")?,
         transactions_root: row.hash("transactions_root")?,
         receipts_root: row.hash("receipts_root")?,

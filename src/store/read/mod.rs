@@ -23,7 +23,7 @@ mod transfer;
 
 pub(super) use alert::alert_row;
 pub use alert::{AlertFilter, AlertRow};
-pub use block::{BlockId, BlockRow};
+pub use block::{BlockId, BlockRow, WholeBlockRow};
 pub use candle::Candles;
 pub use chain::{ChainRow, HaltRow, Mark};
 pub use contract::ContractRow;

@@ -1,5 +1,6 @@
 //! Columns of a row as types of the model.
 
+use alloy::rlp::{Decodable, decode_exact};
 use chrono::{DateTime, Utc};
 use sqlx::{Decode, Postgres, Row, Type, postgres::PgRow};
 
@@ -69,6 +70,13 @@ impl<'r> Reader<'r> {
     pub(super) fn address_or_null(&self, column: &str) -> Result<Option<Address>, StoreError> {
         self.get::<Option<&[u8]>>(column)?
             .map(|bytes| Address::try_from(bytes).map_err(|error| self.corrupt(column, error)))
+            .transpose()
+    }
+
+    /// A value that is stored as its RLP.
+    pub(super) fn rlp_or_null<T: Decodable>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        self.get::<Option<&[u8]>>(column)?
+            .map(|bytes| decode_exact(bytes).map_err(|error| self.corrupt(column, error)))
             .transpose()
     }
 

@@ -1,5 +1,6 @@
 //! Transactions with their receipts, and logs.
 
+use alloy::eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -44,6 +45,12 @@ pub struct TransactionRow {
 pub struct TransactionDetail {
     pub transaction: TransactionRow,
     pub input: Vec<u8>,
+    /// `None`, as the fields below, for types without one, and when an earlier version stored the transaction.
+    pub access_list: Option<AccessList>,
+    pub authorization_list: Option<Vec<SignedAuthorization>>,
+    pub blob_versioned_hashes: Option<Vec<B256>>,
+    pub max_fee_per_blob_gas: Option<String>,
+    pub blob_gas_price: Option<String>,
     /// In order of emission.
     pub logs: Vec<LogRow>,
 }
@@ -73,6 +80,10 @@ const COLUMNS: &str = "t.hash, t.block_number, b.hash AS block_hash, b.timestamp
     greatest(coalesce(c.head_number, t.block_number) - t.block_number + 1, 1) AS confirmations,
     coalesce(t.block_number <= c.finalized_number, false) AS finalized";
 
+/// What lists leave out.
+const DETAIL: &str = "t.input, t.access_list, t.authorization_list, t.blob_versioned_hashes,
+    t.max_fee_per_blob_gas::text AS max_fee_per_blob_gas, t.blob_gas_price::text AS blob_gas_price";
+
 const FROM: &str = "FROM transactions t
     JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
     JOIN chains c ON c.chain_id = t.chain_id";
@@ -87,7 +98,7 @@ impl Store {
         // One statement is one snapshot: no reorg can pair a transaction with another's logs. The logs are arrays in the
         // transaction's row, each of one column.
         let sql = format!(
-            "SELECT {COLUMNS}, t.input, l.* {FROM} CROSS JOIN LATERAL (
+            "SELECT {COLUMNS}, {DETAIL}, l.* {FROM} CROSS JOIN LATERAL (
                  SELECT array_agg(log_index) AS log_indexes, array_agg(address) AS addresses,
                         array_agg(topic0) AS topics0, array_agg(topic1) AS topics1,
                         array_agg(topic2) AS topics2, array_agg(topic3) AS topics3, array_agg(data) AS datas
@@ -201,8 +212,16 @@ fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
 }
 
 fn detail(row: &PgRow) -> Result<TransactionDetail, StoreError> {
+    let more = Reader::new(row, "transaction");
     Ok(TransactionDetail {
-        input: Reader::new(row, "transaction").get("input")?,
+        input: more.get("input")?,
+        access_list: more.rlp_or_null("access_list")?,
+        authorization_list: more.rlp_or_null("authorization_list")?,
+        blob_versioned_hashes: more
+            .get::<Option<&[u8]>>("blob_versioned_hashes")?
+            .map(|bytes| bytes.chunks_exact(32).map(B256::from_slice).collect()),
+        max_fee_per_blob_gas: more.get("max_fee_per_blob_gas")?,
+        blob_gas_price: more.get("blob_gas_price")?,
         logs: logs(row)?,
         transaction: transaction(row)?,
     })

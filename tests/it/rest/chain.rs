@@ -1,5 +1,14 @@
 //! Blocks, transactions and transfers.
 
+use alloy::{
+    eips::{
+        eip2930::{AccessList, AccessListItem},
+        eip4895::Withdrawal,
+        eip7702::{Authorization, SignedAuthorization},
+    },
+    primitives::{Address, B256, U256},
+    rlp::encode,
+};
 use axum::http::Method;
 use serde_json::{Value, json};
 
@@ -295,6 +304,103 @@ async fn mixed_transfers(api: &Api) {
          UPDATE chains SET native_transfers_from = 2;",
     )
     .await;
+}
+
+#[tokio::test]
+async fn shows_what_transactions_carry_and_blocks_pay_out() {
+    let api = Api::start().await;
+    api.chain(2, 0).await;
+    let address = Address::repeat_byte(0x11);
+    let access = AccessList(vec![AccessListItem {
+        address,
+        storage_keys: vec![B256::repeat_byte(0x22)],
+    }]);
+    let inner = Authorization {
+        chain_id: U256::from(31_337),
+        address,
+        nonce: 5,
+    };
+    let signed = SignedAuthorization::new_unchecked(inner, 1, U256::from(6), U256::from(7));
+    let paid = Withdrawal {
+        index: 8,
+        validator_index: 9,
+        address,
+        amount: 10,
+    };
+    let hex = |bytes: Vec<u8>| alloy::hex::encode(bytes);
+    api.sql(&format!(
+        "UPDATE transactions SET access_list = decode('{}', 'hex'), authorization_list = decode('{}', 'hex'),
+             blob_versioned_hashes = decode(repeat('01', 64), 'hex'), max_fee_per_blob_gas = 12, blob_gas_price = 11
+         WHERE block_number = 1;
+         UPDATE blocks SET withdrawals = decode('{}', 'hex'), size = 7, size_proved = true WHERE number = 1",
+        hex(encode(&access)),
+        hex(encode(vec![signed])),
+        hex(encode(vec![paid])),
+    ))
+    .await;
+    let path = |number| format!("/api/v1/transactions/{}", transaction_hash(number));
+    let sent = api.get(&path(1)).await;
+    let shown = address.to_string();
+    assert_eq!(
+        sent["accessList"],
+        json!([{ "address": shown, "storageKeys": [B256::repeat_byte(0x22)] }])
+    );
+    assert_eq!(
+        sent["authorizationList"],
+        json!([{ "chainId": "31337", "address": shown, "nonce": "5", "yParity": 1, "r": "6", "s": "7" }])
+    );
+    assert_eq!(
+        sent["blobVersionedHashes"],
+        json!([B256::repeat_byte(1), B256::repeat_byte(1)])
+    );
+    assert_eq!(
+        (
+            &sent["maxFeePerBlobGas"],
+            &sent["blobGasUsed"],
+            &sent["blobGasPrice"]
+        ),
+        (&json!("12"), &json!("262144"), &json!("11"))
+    );
+    let block = api.get("/api/v1/blocks/1").await;
+    assert_eq!(
+        block["withdrawals"],
+        json!([{ "index": "8", "validatorIndex": "9", "address": shown, "amount": "10" }])
+    );
+    assert_eq!(
+        (&block["size"], &block["sizeProved"]),
+        (&json!(7), &json!(true))
+    );
+
+    // Rows of an earlier version are as they were.
+    let sent = api.get(&path(2)).await;
+    for field in [
+        "accessList",
+        "authorizationList",
+        "blobVersionedHashes",
+        "maxFeePerBlobGas",
+        "blobGasUsed",
+        "blobGasPrice",
+    ] {
+        assert_eq!(sent.get(field), Some(&json!(null)), "{field}");
+    }
+    let block = api.get("/api/v1/blocks/2").await;
+    for field in [
+        "logsBloom",
+        "withdrawals",
+        "sizeProved",
+        "sha3Uncles",
+        "requestsHash",
+        "slotNumber",
+    ] {
+        assert_eq!(block.get(field), Some(&json!(null)), "{field}");
+    }
+    let problem = api
+        .refused("/api/v1/blocks/2/header", 404, "NOT_FOUND")
+        .await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("earlier version"), "{detail}");
+    api.refused("/api/v1/blocks/99/header", 404, "NOT_FOUND")
+        .await;
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn native_from(lab: &Lab) -> Option<u64> {
 async fn native_rows(lab: &Lab) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT to_jsonb(r)::text FROM transfers r WHERE standard = 0
-         UNION ALL SELECT 'from ' || native_transfers_from FROM chains ORDER BY 1",
+         UNION ALL SELECT 'from ' || coalesce(native_transfers_from, -1) FROM chains ORDER BY 1",
     )
     .fetch_all(lab.store.pool())
     .await

@@ -1,6 +1,14 @@
 //! What is read back from the tables is what was encoded for them, column by column.
 
-use alloy::primitives::Bytes;
+use alloy::{
+    eips::{
+        eip2930::{AccessList, AccessListItem},
+        eip4895::Withdrawal,
+        eip7702::{Authorization, SignedAuthorization},
+    },
+    primitives::{Bloom, Bytes},
+    rlp::encode,
+};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -76,6 +84,14 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                 .number_or_null(h.blob_gas_used)
                 .number_or_null(h.excess_blob_gas)
                 .number_or_null(h.slot_number)
+                .bytes(h.ommers_hash)
+                .bytes(h.logs_bloom)
+                .bytes_or_null(h.withdrawals_root)
+                .bytes_or_null(h.parent_beacon_block_root)
+                .bytes_or_null(h.requests_hash)
+                .bytes_or_null(h.block_access_list_hash)
+                .bytes_or_null(block.withdrawals.as_ref().map(encode))
+                .number(if h.size_proved { "t" } else { "f" })
                 .number(block.transaction_count)
                 .number(block.logs.len())
                 .end(),
@@ -100,6 +116,11 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                     .number(t.gas_used)
                     .number(t.cumulative_gas_used)
                     .number(t.effective_gas_price)
+                    .bytes_or_null(t.access_list.as_ref().map(encode))
+                    .bytes_or_null(t.authorization_list.as_ref().map(encode))
+                    .bytes_or_null(t.blob_hash_bytes())
+                    .number_or_null(t.max_fee_per_blob_gas)
+                    .number_or_null(t.blob_gas_price)
                     .end(),
             );
         }
@@ -140,14 +161,16 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
             "blocks",
             "chain_id, number, hash, parent_hash, timestamp, miner, gas_used, gas_limit, base_fee_per_gas, difficulty,
              size, state_root, transactions_root, receipts_root, extra_data, mix_hash, nonce, blob_gas_used,
-             excess_blob_gas, slot_number, transaction_count, log_count",
+             excess_blob_gas, slot_number, ommers_hash, logs_bloom, withdrawals_root, parent_beacon_block_root,
+             requests_hash, block_access_list_hash, withdrawals, size_proved, transaction_count, log_count",
             headers,
         ),
         (
             "transactions",
             "chain_id, block_number, transaction_index, hash, from_address, to_address, contract_address, value, nonce,
              input, type, gas_limit, gas_price, max_fee_per_gas, max_priority_fee_per_gas, status, gas_used,
-             cumulative_gas_used, effective_gas_price",
+             cumulative_gas_used, effective_gas_price, access_list, authorization_list, blob_versioned_hashes,
+             max_fee_per_blob_gas, blob_gas_price",
             transactions,
         ),
         (
@@ -207,6 +230,21 @@ fn stretch(block: &mut IndexedBlock) {
     header.blob_gas_used = Some(131_072);
     header.excess_blob_gas = Some(i64::MAX as u64);
     header.slot_number = Some(i64::MAX as u64);
+    header.logs_bloom = Bloom::repeat_byte(0xf0);
+    header.withdrawals_root = Some(B256::repeat_byte(11));
+    header.parent_beacon_block_root = Some(B256::repeat_byte(12));
+    header.requests_hash = Some(B256::repeat_byte(13));
+    header.block_access_list_hash = Some(B256::repeat_byte(14));
+    header.size_proved = true;
+    block.withdrawals = Some(vec![
+        Withdrawal {
+            index: u64::MAX,
+            validator_index: 0,
+            address: Address::repeat_byte(15),
+            amount: u64::MAX,
+        };
+        16
+    ]);
     header.extra_data = Bytes::from(vec![0xff; 32]);
     let (transaction, log) = (block.transactions[0].clone(), block.logs[0].clone());
     for (place, value) in wide.into_iter().enumerate() {
@@ -225,6 +263,28 @@ fn stretch(block: &mut IndexedBlock) {
         one.to = place.is_multiple_of(2).then(|| Address::repeat_byte(1));
         one.contract_address = (!place.is_multiple_of(2)).then(|| Address::repeat_byte(2));
         one.input = Bytes::from(vec![7; place * 1_000]);
+        one.access_list = (!place.is_multiple_of(3)).then(|| {
+            AccessList(vec![
+                AccessListItem {
+                    address: Address::repeat_byte(8),
+                    storage_keys: vec![B256::repeat_byte(9); place],
+                };
+                place % 4
+            ])
+        });
+        one.authorization_list = place.is_multiple_of(4).then(|| {
+            let inner = Authorization {
+                chain_id: value,
+                address: Address::repeat_byte(10),
+                nonce: u64::MAX,
+            };
+            vec![SignedAuthorization::new_unchecked(inner, 1, value, U256::MAX); place % 3]
+        });
+        one.blob_versioned_hashes = place
+            .is_multiple_of(2)
+            .then(|| vec![B256::repeat_byte(1); place]);
+        one.max_fee_per_blob_gas = place.is_multiple_of(2).then_some(narrow);
+        one.blob_gas_price = (!place.is_multiple_of(2)).then_some(narrow);
         block.transactions.push(one);
         let mut one = log.clone();
         one.index = 100 + place as u32;

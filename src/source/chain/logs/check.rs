@@ -8,7 +8,7 @@ use crate::{
     source::chain::{
         ChecksConfig,
         bloom::{bloom_over, may_hold},
-        decode::header_of,
+        decode::{header_of, withdrawals_of},
         transfers::{SIGNATURES, transfers_in},
         wire::RawHeader,
     },
@@ -216,9 +216,11 @@ pub(super) fn rows(
     }
     let logs = placed;
     let transaction_count = header.transactions.0;
+    let withdrawals = withdrawals_of(&header);
     Ok(IndexedBlock {
         header: header_of(header),
         transaction_count,
+        withdrawals,
         transactions: Vec::new(),
         transfers: transfers_in(&logs),
         logs: if mode == IndexMode::Transfers {

@@ -77,6 +77,7 @@ fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
     for transfer in &mut block.transfers {
         transfer.transaction_hash = hash(transfer.transaction_index);
     }
+    block.header.size_proved = false;
     block.transactions.clear();
     if index == IndexMode::Transfers {
         block.logs.clear();

@@ -1,0 +1,141 @@
+//! Headers and withdrawals are stored so that a client has them exactly, and false ones are refused.
+
+use alloy::{eips::eip4895::Withdrawal, primitives::Address};
+use serde_json::json;
+
+use super::{
+    lab::{Lab, config_of},
+    stage::CHAIN,
+};
+use crate::{
+    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    model::{IndexMode, Secret},
+    source::chain::{ChainConfig, ChecksConfig, Node, Role, Wanted},
+    store::read::{BlockId, WholeBlockRow},
+};
+
+fn withdrawals() -> Vec<Withdrawal> {
+    let one = |index: u64| Withdrawal {
+        index,
+        validator_index: 1_000_000 + index,
+        address: Address::repeat_byte(index as u8),
+        amount: 17_000_000 * index,
+    };
+    (0..16).map(one).collect()
+}
+
+/// A block before every fork with fields of its own, and one after all of them.
+fn tree() -> Tree {
+    let tree = Tree::new(CHAIN);
+    tree.mine(&Contents::transfers(2, 1));
+    let last = Contents::of(vec![Payment::new(1)], 2).in_slot(3);
+    tree.mine(&last.paying_out(withdrawals()));
+    tree
+}
+
+async fn stored(lab: &Lab, number: u64) -> WholeBlockRow {
+    let row = lab.store.read_whole_block(CHAIN, BlockId::Number(number));
+    row.await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_whole_headers_in_every_mode() {
+    let lab = Lab::new().await;
+    for index in [IndexMode::Blocks, IndexMode::Logs, IndexMode::Transfers] {
+        lab.clear().await;
+        let tree = tree();
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let config = ChainConfig {
+            index,
+            ..config_of(&[(&node, Role::All)])
+        };
+        let running = lab.ingest(config).await.unwrap();
+        lab.caught_up(&tree, index.name()).await;
+        for block in tree.canonical() {
+            let at = block.block_ref();
+            let row = stored(&lab, at.number).await;
+            let header = row.header().expect("a whole header");
+            assert_eq!(header, block.block.header.inner, "{index}: {}", at.number);
+            assert_eq!(header.hash_slow(), at.hash);
+            let size: u64 = block.block.header.size.unwrap().to();
+            assert_eq!(row.block.size, Some(size), "{index}: {}", at.number);
+            assert_eq!(row.block.size_proved, Some(index == IndexMode::Blocks));
+        }
+        assert_eq!(stored(&lab, 1).await.withdrawals, None);
+        assert_eq!(stored(&lab, 2).await.withdrawals, Some(withdrawals()));
+
+        tree.reorg(1, &[Contents::empty(5), Contents::empty(6)]);
+        lab.caught_up(&tree, "a reorg").await;
+        let kept = "SELECT count(*) FROM dropped_blocks, blocks b
+             WHERE length(content->'block'->>'logs_bloom') = 514 AND content->'block'->>'withdrawals' IS NOT NULL
+                 AND b.number = 3";
+        assert_eq!(lab.count(kept).await, 1, "{index}");
+        running.stop().await;
+    }
+}
+
+async fn fetched(fault: Kind) -> Result<Option<Vec<Withdrawal>>, String> {
+    let node = FaultyNode::of_tree(&tree()).await.unwrap();
+    node.add(Fault::of("eth_getBlockByNumber", fault));
+    let config = ChainConfig::of(CHAIN, Secret::new(node.http_url()));
+    let client = Node::new(&config).unwrap();
+    let block = client
+        .block(Wanted::Number(2), &ChecksConfig::default())
+        .await;
+    block
+        .map(|block| block.withdrawals)
+        .map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn refuses_false_withdrawals() {
+    let alter = |at: &str, to| Kind::Alter {
+        at: at.to_owned(),
+        to,
+    };
+    for (at, to) in [
+        ("/withdrawals/0/amount", json!("0x1")),
+        ("/withdrawals/15/address", json!(Address::ZERO)),
+        ("/withdrawals/3/index", json!("0x63")),
+        ("/withdrawals", json!([withdrawals()[0]])),
+    ] {
+        let error = fetched(alter(at, to)).await.unwrap_err();
+        assert!(
+            error.contains("its withdrawals have the root") && error.contains("block_hash"),
+            "{at}: {error}"
+        );
+    }
+    // Left out they are not known, which is no statement about them.
+    for nothing in [json!([]), json!(null)] {
+        let block = fetched(alter("/withdrawals", nothing)).await;
+        assert_eq!(block, Ok(None));
+    }
+}
+
+#[tokio::test]
+async fn computes_the_size_whatever_the_node_says() {
+    let tree = tree();
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let lie = Kind::Alter {
+        at: "/size".to_owned(),
+        to: json!("0x7"),
+    };
+    node.add(Fault::of("eth_getBlockByNumber", lie));
+    let config = ChainConfig::of(CHAIN, Secret::new(node.http_url()));
+    let client = Node::new(&config).unwrap();
+    let truth = tree.canonical()[0].block.header.size.unwrap();
+    for (checks, proved) in [
+        (ChecksConfig::default(), true),
+        (
+            ChecksConfig {
+                transactions_root: false,
+                ..ChecksConfig::default()
+            },
+            false,
+        ),
+    ] {
+        let block = client.block(Wanted::Number(2), &checks).await.unwrap();
+        assert_eq!(block.header.size, Some(truth.to()));
+        assert_eq!(block.header.size_proved, proved);
+    }
+}

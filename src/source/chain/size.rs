@@ -1,0 +1,143 @@
+//! The size of a block, as nodes tell it: bytes of the RLP of header, transactions, ommers and withdrawals. Pure.
+
+use alloy::{
+    consensus::EMPTY_OMMER_ROOT_HASH,
+    eips::eip4895::Withdrawal,
+    rlp::{Encodable, Header as RlpHeader},
+};
+
+use super::{RawBlock, arbitrum, encode, wire::RawTransaction};
+
+/// The size; `None` where a part is not known: ommers, of which the block has hashes alone, withdrawals that were not
+/// given, and transactions whose encoding is not known.
+pub(super) fn of(block: &RawBlock, withdrawals: Option<&[Withdrawal]>) -> Option<u64> {
+    let header = encode::header(&block.header).ok()?;
+    if header.ommers_hash != EMPTY_OMMER_ROOT_HASH {
+        return None;
+    }
+    let mut sent = 0;
+    let mut scratch = Vec::new();
+    for transaction in &block.transactions {
+        sent += length(transaction, &mut scratch)?;
+    }
+    let withdrawn = match (header.withdrawals_root, withdrawals) {
+        (None, _) => 0,
+        (Some(_), Some(list)) => whole(list.iter().map(Encodable::length).sum()),
+        (Some(_), None) => return None,
+    };
+    let payload = header.length() + whole(sent) + whole(0) + withdrawn;
+    Some(whole(payload) as u64)
+}
+
+/// Bytes of a transaction in the list: a legacy one is a list itself, the others are strings.
+fn length(sent: &RawTransaction, scratch: &mut Vec<u8>) -> Option<usize> {
+    if let Some(envelope) = encode::envelope(sent).ok()? {
+        return Some(envelope.length());
+    }
+    scratch.clear();
+    encode::deposit(sent, scratch).or_else(|| arbitrum::transaction(sent, scratch))?;
+    Some(whole(scratch.len()))
+}
+
+/// Bytes of a list, or of a string longer than one byte, with so much in it.
+fn whole(payload_length: usize) -> usize {
+    let header = RlpHeader {
+        list: true,
+        payload_length,
+    };
+    header.length() + payload_length
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::{
+        consensus::{Block, BlockBody},
+        primitives::B256,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        dev::{
+            Anvil, AnvilOptions, SyntheticChain, SyntheticNode, SyntheticNodeOptions,
+            SyntheticOptions, Traffic,
+        },
+        model::Secret,
+        source::chain::{ChainConfig, Node, Wanted, decode::withdrawals_of},
+    };
+
+    #[tokio::test]
+    async fn equals_what_anvil_says_of_its_blocks() {
+        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let config = ChainConfig::of(31_337, Secret::new(anvil.http_url()));
+        let node = Node::new(&config).unwrap();
+        let accounts: Vec<crate::model::Address> = node.request("eth_accounts", ()).await.unwrap();
+        let (from, to) = (accounts[0], accounts[1]);
+        let price = "0xba43b7400";
+        for fields in [
+            json!({ "type": "0x0", "gasPrice": price, "value": "0x7" }),
+            json!({ "type": "0x1", "gasPrice": price, "accessList": [{ "address": to, "storageKeys": [B256::ZERO] }] }),
+            json!({ "type": "0x2", "maxFeePerGas": price, "maxPriorityFeePerGas": "0x1", "input": format!("0x{}", "ab".repeat(300)) }),
+        ] {
+            let mut sent = fields;
+            sent["from"] = json!(from);
+            sent["to"] = json!(to);
+            sent["gas"] = json!("0x186a0");
+            let _: B256 = node.request("eth_sendTransaction", (sent,)).await.unwrap();
+        }
+        for number in 0..=3 {
+            let block = node.raw_block(Wanted::Number(number)).await.unwrap();
+            let withdrawals = withdrawals_of(&block.header);
+            assert_eq!(block.transactions.len(), usize::from(number > 0));
+            // anvil's blocks have a root of withdrawals, but it does not count the list: one byte when it is empty.
+            assert!(block.header.withdrawals_root.is_some());
+            assert_eq!(
+                of(&block, withdrawals.as_deref()),
+                block.header.size.map(|size| size + 1),
+                "block {number}"
+            );
+        }
+        anvil.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn counts_every_type_of_transaction() {
+        let chain = SyntheticChain::generate(&SyntheticOptions {
+            chain_id: 1_337,
+            seed: 7,
+            blocks: 3,
+            transactions: 20,
+            traffic: Traffic::Varied,
+        });
+        let served = SyntheticNode::start(chain.into(), SyntheticNodeOptions::default())
+            .await
+            .unwrap();
+        let node = Node::new(&ChainConfig::of(1_337, Secret::new(served.http_url()))).unwrap();
+        let mut types = std::collections::BTreeSet::new();
+        for number in 0..=3 {
+            let block = node.raw_block(Wanted::Number(number)).await.unwrap();
+            types.extend(block.transactions.iter().map(RawTransaction::kind));
+            let transactions = block.transactions.iter();
+            let body = BlockBody {
+                transactions: transactions
+                    .map(|sent| encode::envelope(sent).unwrap().unwrap())
+                    .collect(),
+                ommers: Vec::new(),
+                withdrawals: Some(Default::default()),
+            };
+            let header = encode::header(&block.header).unwrap();
+            let expected = Block::rlp_length_for(&header, &body) as u64;
+            assert_eq!(of(&block, Some(&[])), Some(expected), "block {number}");
+            assert_eq!(of(&block, None), None, "withdrawals are not known");
+            let mut with_ommers = block.clone();
+            with_ommers.header.ommers_hash = B256::ZERO;
+            assert_eq!(of(&with_ommers, Some(&[])), None);
+            if let Some(first) = with_ommers.transactions.first_mut() {
+                with_ommers.header.ommers_hash = block.header.ommers_hash;
+                first.ty = Some(0x7d);
+                assert_eq!(of(&with_ommers, Some(&[])), None, "an unknown type");
+            }
+        }
+        assert_eq!(Vec::from_iter(types), [0, 1, 2, 3, 4]);
+    }
+}
