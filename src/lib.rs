@@ -30,3 +30,4 @@ mod page;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;

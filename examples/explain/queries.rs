@@ -34,6 +34,8 @@ pub struct Known {
     pub quiet: Address,
     pub token: Token,
     pub channel: Channel,
+    /// Channels, and the seq that each is read from.
+    pub since: Vec<(Channel, u64)>,
     /// The one contract that is configured, and ways to ask for its events.
     pub contract: i64,
     pub any_event: ContractEventFilter,
@@ -55,6 +57,7 @@ impl Known {
             quiet: blocks::account(7),
             token: "ETH".parse().expect("a token"),
             channel: Channel::NewBlock(None),
+            since: vec![(Channel::NewBlock(None), number)],
             contract: 1,
             any_event: ContractEventFilter::default(),
             one_event: ContractEventFilter {
@@ -143,6 +146,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("updates_between", store.updates_between(channel, number, number + 500, limit)),
         query("updates_with_age", store.updates_with_age(channel, number, number + 500, limit)),
         query("newest_update", store.newest_update(channel, "new-block")),
+        query("updates_after", store.updates_after(&known.since, limit)),
         query("channel_heads", store.channel_heads(Some(1_000), limit)),
     ]
 }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::model::Secret;
@@ -17,8 +19,13 @@ pub enum BusKind {
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
     pub kind: BusKind,
-    /// `redis://[:password@]host:port[/db]`, when kind is `redis`.
+    /// `redis://[:password@]host:port[/db]`, `rediss://` for TLS or `unix:///path`, when kind is `redis`.
     pub redis_url: Secret,
+    /// PEM file of the authorities that may have signed the certificate of a `rediss://` server; the system's when left out.
+    pub redis_ca: Option<PathBuf>,
+    /// Signs what travels through Redis; the same in every process of a deployment. Without it every update is read from
+    /// the store.
+    pub redis_key: Secret,
     /// Commits held for a hub that is busy; when it falls further behind it reads the rest from the store.
     pub capacity: usize,
     /// How often a hub asks the store whether it missed anything, in ms.
@@ -30,6 +37,8 @@ impl Default for BusConfig {
         Self {
             kind: BusKind::Memory,
             redis_url: Secret::default(),
+            redis_ca: None,
+            redis_key: Secret::default(),
             capacity: 4_096,
             poll_interval_ms: 1_000,
         }

@@ -8,7 +8,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{BusConfig, BusError, Commit};
+use super::{
+    BusConfig, BusError, Commit,
+    hints::Hints,
+    parcel::{Hint, Rejection},
+    telemetry,
+};
 use crate::{
     model::{Channel, Update},
     store::Store,
@@ -27,6 +32,7 @@ const POLL_OVERLAP_MS: i64 = 30_000;
 pub struct Feed {
     store: Store,
     incoming: broadcast::Receiver<Commit>,
+    hints: Hints,
     /// Seq of the last update handed over, by channel.
     last: FxHashMap<Channel, u64>,
     /// Read, and not handed over yet.
@@ -45,6 +51,7 @@ impl Feed {
         config: &BusConfig,
         store: Store,
         incoming: broadcast::Receiver<Commit>,
+        hints: broadcast::Receiver<Hint>,
     ) -> Result<Self, BusError> {
         // The receiver exists already: what commits between it and this read is seen twice, and dropped once.
         let last = store
@@ -58,6 +65,7 @@ impl Feed {
         Ok(Self {
             store,
             incoming,
+            hints: Hints::new(hints),
             last,
             ready: Vec::new(),
             ready_at: None,
@@ -105,6 +113,7 @@ impl Feed {
                         self.poll_store().await?;
                     }
                 },
+                hint = self.hints.next() => self.follow(hint).await?,
                 _ = self.poll.tick() => self.poll_store().await?,
             }
         }
@@ -141,6 +150,53 @@ impl Feed {
                 self.ready.push(update.clone());
                 self.is_ready_since(commit.at);
             }
+        }
+        Ok(())
+    }
+
+    /// Reads what another process says is there. Only what the store has is handed over or moves a position, so a hint
+    /// that is wrong changes nothing.
+    async fn follow(&mut self, hint: Hint) -> Result<(), BusError> {
+        let last = &self.last;
+        let position = |channel: &Channel| last.get(channel).copied().unwrap_or(0);
+        let Some(hint) = self.hints.gather(hint, position) else {
+            return Ok(());
+        };
+        if !self.hints.may_be_followed(Instant::now()) {
+            telemetry::rejected(Rejection::TooMany);
+            return Ok(());
+        }
+        match hint {
+            Hint::Anywhere => {
+                self.poll_store().await?;
+                // Nothing new is no fault then, but it is bounded all the same.
+                if self.ready.is_empty() {
+                    self.hints.was_unfounded();
+                }
+            }
+            Hint::Channels(channels) => {
+                self.read(&channels).await?;
+                if self.ready.is_empty() {
+                    self.hints.was_unfounded();
+                    telemetry::rejected(Rejection::Unfounded);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the store has of these channels beyond what was handed over, in one statement.
+    async fn read(&mut self, channels: &[(Channel, u64)]) -> Result<(), BusError> {
+        let since = channels
+            .iter()
+            .map(|(channel, _)| (channel.clone(), self.position(channel)));
+        let since: Vec<(Channel, u64)> = since.collect();
+        let page = self.store.updates_after(&since, FILL_PAGE).await?;
+        self.behind |= page.len() as u64 >= u64::from(FILL_PAGE);
+        for (update, age) in page {
+            self.last.insert(update.channel.clone(), update.seq);
+            self.ready.push(update);
+            self.is_ready_since(std::time::Instant::now().checked_sub(age));
         }
         Ok(())
     }

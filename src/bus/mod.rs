@@ -3,11 +3,16 @@
 //! A [`Publisher`] is given updates after their transaction committed. A [`Feed`] hands them to a hub so that each
 //! channel's seqs rise by one: duplicates are dropped, and what a lossy path (a lagging receiver, Redis) left out is
 //! read from the store, which is the truth. [`History`] reads what a hub no longer has in memory.
+//!
+//! Nothing that comes over Redis reaches a client unless it was signed with the deployment's key or was read from the
+//! store.
 
 mod commit;
 mod config;
 mod feed;
+mod hints;
 mod history;
+mod parcel;
 mod redis;
 mod telemetry;
 
@@ -23,6 +28,7 @@ use std::time::Instant;
 
 use tokio::sync::broadcast;
 
+use self::{parcel::Hint, redis::Inlet};
 use crate::{model::Update, shutdown::Tasks, store::Store};
 
 /// What went wrong on the way between processes; the updates themselves are safe in the store.
@@ -32,6 +38,13 @@ pub enum BusError {
         "cannot reach Redis at {url}: {reason}; check that it runs and that bus.redis_url is right"
     )]
     Redis { url: String, reason: String },
+    /// No waiting helps.
+    #[error("Redis at {url} cannot be used: {reason}")]
+    RedisRefused { url: String, reason: String },
+    #[error("bus.redis_url cannot be used: {0}")]
+    RedisUrl(String),
+    #[error("bus.redis_ca names {path}, which cannot be used: {reason}")]
+    Authorities { path: String, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
@@ -63,11 +76,13 @@ pub struct Bus {
     config: BusConfig,
     store: Store,
     local: broadcast::Sender<Commit>,
+    hints: broadcast::Sender<Hint>,
     remote: Option<redis::Outlet>,
 }
 
 impl Bus {
-    /// Connects what the config names. With Redis, a task relays commits of other processes into this one.
+    /// Wires what the config names. With Redis, a task relays commits of other processes into this one, as soon as Redis
+    /// can be reached and whenever it can.
     pub async fn connect(
         config: &BusConfig,
         store: Store,
@@ -75,14 +90,20 @@ impl Bus {
     ) -> Result<Self, BusError> {
         telemetry::describe();
         let (local, _) = broadcast::channel(config.capacity);
+        let (hints, _) = broadcast::channel(hints::CAPACITY);
+        let inlet = Inlet {
+            commits: local.clone(),
+            hints: hints.clone(),
+        };
         let remote = match config.kind {
             BusKind::Memory => None,
-            BusKind::Redis => Some(redis::connect(config, &store, local.clone(), tasks).await?),
+            BusKind::Redis => Some(redis::connect(config, &store, inlet, tasks)?),
         };
         Ok(Self {
             config: config.clone(),
             store,
             local,
+            hints,
             remote,
         })
     }
@@ -96,7 +117,8 @@ impl Bus {
 
     /// A hub's view of all channels, gap-free from now on.
     pub async fn feed(&self) -> Result<Feed, BusError> {
-        Feed::open(&self.config, self.store.clone(), self.local.subscribe()).await
+        let (incoming, hints) = (self.local.subscribe(), self.hints.subscribe());
+        Feed::open(&self.config, self.store.clone(), incoming, hints).await
     }
 
     pub fn history(&self) -> History {

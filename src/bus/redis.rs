@@ -1,42 +1,33 @@
-//! Redis as the fast path between processes. Losing it costs latency, never data: a hub polls the store anyway.
+//! Redis as the fast path between processes. Losing it costs latency, never data: a hub polls the store anyway. It need
+//! not be there when the process starts, and what comes from it is believed only as far as [`Codec`] says.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use redis::{AsyncCommands, Client};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, mpsc};
+use redis::{
+    AsyncCommands, Client, TlsCertificates,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::timeout,
+};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     BusConfig, BusError, Commit,
-    commit::{from_wall, to_wall},
+    parcel::{Codec, Hint, Received},
+    telemetry,
 };
-use crate::{model::Update, shutdown::Tasks, store::Store};
+use crate::{shutdown::Tasks, store::Store, tls};
 
 /// What a commit that is being sent has left when shutdown begins.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Commits waiting for Redis; beyond it they are left out, and the other processes read them from the store.
 const OUTLET_CAPACITY: usize = 1_024;
+/// Connecting, and the answer to a command.
+const PATIENCE: Duration = Duration::from_secs(5);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-
-/// One commit as it travels. `from` tells a process its own commits, which it already has.
-#[derive(Serialize, Deserialize)]
-struct Parcel {
-    from: u64,
-    /// When it was committed, in µs since the Unix epoch by the sender's clock; earlier versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    at_us: Option<u64>,
-    updates: Vec<Item>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Item {
-    channel: String,
-    seq: u64,
-    event: Arc<str>,
-    data: Arc<str>,
-}
 
 /// Where commits leave this process. Cheap to clone; offering never waits.
 #[derive(Clone)]
@@ -45,47 +36,93 @@ pub struct Outlet(mpsc::Sender<Commit>);
 impl Outlet {
     pub fn offer(&self, commit: Commit) {
         if self.0.try_send(commit).is_err() {
-            metrics::counter!("chaincast_bus_redis_skipped_total").increment(1);
+            telemetry::skipped();
         }
     }
 }
 
-/// Asks Redis whether it is there.
-pub async fn ping(config: &BusConfig) -> Result<(), BusError> {
-    let failed = |error: redis::RedisError| BusError::Redis {
-        url: config.redis_url.redacted_url(),
-        reason: error.to_string(),
-    };
-    let client = Client::open(config.redis_url.expose()).map_err(failed)?;
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .map_err(failed)?;
-    redis::cmd("PING")
-        .query_async::<()>(&mut connection)
-        .await
-        .map_err(failed)
+/// Where messages go that arrive.
+#[derive(Clone)]
+pub(super) struct Inlet {
+    pub(super) commits: broadcast::Sender<Commit>,
+    pub(super) hints: broadcast::Sender<Hint>,
 }
 
-/// Connects, and spawns the task that sends and the one that receives.
-pub async fn connect(
+/// Asks Redis whether it is there.
+pub async fn ping(config: &BusConfig) -> Result<(), BusError> {
+    let client = client(config)?;
+    let asked = async {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<()>(&mut connection).await
+    };
+    match timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| unreachable(config, &error)),
+        Err(_) => Err(BusError::Redis {
+            url: config.redis_url.redacted_url(),
+            reason: format!("no answer within {PATIENCE:?}"),
+        }),
+    }
+}
+
+/// A client of the configured Redis, without a connection. Fails only for what no waiting mends.
+fn client(config: &BusConfig) -> Result<Client, BusError> {
+    tls::install_provider();
+    let url = config.redis_url.expose();
+    let client = match &config.redis_ca {
+        None => Client::open(url),
+        Some(path) => {
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert: Some(authorities(path)?),
+            };
+            Client::build_with_tls(url, certificates)
+        }
+    };
+    client.map_err(|error| BusError::RedisUrl(error.to_string()))
+}
+
+fn authorities(path: &Path) -> Result<Vec<u8>, BusError> {
+    tls::authorities(path).map_err(|reason| BusError::Authorities {
+        path: path.display().to_string(),
+        reason,
+    })
+}
+
+fn unreachable(config: &BusConfig, error: &redis::RedisError) -> BusError {
+    let (url, reason) = (config.redis_url.redacted_url(), error.to_string());
+    if let Some(advice) = tls::advice(&reason, "bus.redis_ca") {
+        let reason = format!("{reason}: {advice}");
+        return BusError::RedisRefused { url, reason };
+    }
+    match error.kind() == redis::ErrorKind::AuthenticationFailed {
+        true => BusError::RedisRefused {
+            url,
+            reason: format!("{reason}; check user and password in bus.redis_url"),
+        },
+        false => BusError::Redis { url, reason },
+    }
+}
+
+/// Spawns the task that sends and the one that receives; both connect by themselves, when Redis can be reached.
+pub(super) fn connect(
     config: &BusConfig,
     store: &Store,
-    local: broadcast::Sender<Commit>,
+    inlet: Inlet,
     tasks: &Tasks,
 ) -> Result<Outlet, BusError> {
-    let failed = |error: redis::RedisError| BusError::Redis {
-        url: config.redis_url.redacted_url(),
-        reason: error.to_string(),
-    };
-    let client = Client::open(config.redis_url.expose()).map_err(failed)?;
-    let connection = client.get_connection_manager().await.map_err(failed)?;
+    let client = client(config)?;
+    let sending = ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let connection = ConnectionManager::new_lazy_with_config(client.clone(), sending)
+        .map_err(|error| BusError::RedisUrl(error.to_string()))?;
     // Two deployments may share one Redis: the epoch keeps their updates apart.
     let topic = format!("chaincast:{}", store.epoch());
-    let me = rand::random::<u64>() >> 12;
+    let codec = Arc::new(Codec::new(&topic, &config.redis_key));
     let (sender, receiver) = mpsc::channel(OUTLET_CAPACITY);
-    tasks.spawn(send(connection, topic.clone(), me, receiver, tasks.clone()));
-    tasks.spawn(receive(client, topic, me, local, tasks.clone()));
+    tasks.spawn(send(connection, codec.clone(), receiver, tasks.clone()));
+    tasks.spawn(receive(client, config.clone(), codec, inlet, tasks.clone()));
     Ok(Outlet(sender))
 }
 
@@ -96,20 +133,21 @@ async fn moment_after(stop: &CancellationToken) {
 }
 
 async fn send(
-    mut connection: redis::aio::ConnectionManager,
-    topic: String,
-    me: u64,
+    mut connection: ConnectionManager,
+    codec: Arc<Codec>,
     mut commits: mpsc::Receiver<Commit>,
     tasks: Tasks,
 ) {
     let stop = tasks.token();
+    // The task that receives reports a Redis that is away; this one only what it refuses while it is there.
+    let mut refused = false;
     loop {
         let commit = tokio::select! {
             () = stop.cancelled() => return,
             commit = commits.recv() => commit,
         };
         let Some(commit) = commit else { return };
-        let text = match serde_json::to_string(&parcel_of(me, &commit)) {
+        let text = match codec.write(&commit) {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!(%error, "a commit cannot be written for Redis");
@@ -117,31 +155,41 @@ async fn send(
             }
         };
         let published = tokio::select! {
-            published = connection.publish::<_, _, ()>(&topic, text) => published,
-            // A Redis that is gone is tried again for seconds, longer than a shutdown has.
+            published = connection.publish::<_, _, ()>(codec.topic(), text) => published,
             () = moment_after(&stop) => return,
         };
-        if let Err(error) = published {
-            metrics::counter!("chaincast_bus_redis_skipped_total").increment(1);
-            tracing::warn!(%error, "Redis refused a commit; other processes will read it from the store");
+        match published {
+            Ok(()) => refused = false,
+            Err(error) => {
+                telemetry::skipped();
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(%error, "Redis takes no commits; other processes read them from the store until it does");
+                }
+            }
         }
     }
 }
 
-async fn receive(
-    client: Client,
-    topic: String,
-    me: u64,
-    local: broadcast::Sender<Commit>,
-    tasks: Tasks,
-) {
+async fn receive(client: Client, config: BusConfig, codec: Arc<Codec>, inlet: Inlet, tasks: Tasks) {
     let stop = tasks.token();
+    let mut away = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = relay(&client, &topic, me, &local) => {
-                if let Err(error) = ended {
-                    tracing::warn!(%error, "lost Redis; updates come from the store until it is back");
+            ended = relay(&client, &codec, &inlet, &mut away) => {
+                telemetry::connected(false);
+                let error = match ended {
+                    Err(error) => unreachable(&config, &error),
+                    Ok(()) => BusError::Redis {
+                        url: config.redis_url.redacted_url(),
+                        reason: "it closed the connection".to_owned(),
+                    },
+                };
+                // Once an outage.
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "updates of other processes come from the store until Redis answers");
+                } else {
+                    tracing::debug!(%error, "Redis is still away");
                 }
             }
         }
@@ -155,96 +203,36 @@ async fn receive(
 /// Passes on what other processes publish, until the connection ends.
 async fn relay(
     client: &Client,
-    topic: &str,
-    me: u64,
-    local: &broadcast::Sender<Commit>,
+    codec: &Codec,
+    inlet: &Inlet,
+    away: &mut bool,
 ) -> Result<(), redis::RedisError> {
-    let mut subscription = client.get_async_pubsub().await?;
-    subscription.subscribe(topic).await?;
+    let silent = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    let subscribed = async {
+        let mut subscription = client.get_async_pubsub().await?;
+        subscription.subscribe(codec.topic()).await?;
+        Ok::<_, redis::RedisError>(subscription)
+    };
+    let subscription = timeout(PATIENCE, subscribed).await.map_err(silent)??;
+    telemetry::connected(true);
+    if std::mem::take(away) {
+        tracing::info!("Redis answers: updates of other processes come through it");
+    }
+    // What was published before is in the store.
+    let _ = inlet.hints.send(Hint::Anywhere);
     let mut messages = subscription.into_on_message();
     while let Some(message) = messages.next().await {
-        let parcel = match serde_json::from_slice::<Parcel>(message.get_payload_bytes()) {
-            Ok(parcel) if parcel.from == me => continue,
-            Ok(parcel) => parcel,
-            Err(error) => {
-                tracing::warn!(%error, "a message on the Redis channel is not ours");
-                continue;
+        // Without a receiver there is no hub in this process.
+        match codec.read(message.get_payload_bytes()) {
+            Ok(Received::Own) => {}
+            Ok(Received::Commit(commit)) => {
+                let _ = inlet.commits.send(commit);
             }
-        };
-        if let Some(commit) = commit_of(parcel) {
-            let _ = local.send(commit);
+            Ok(Received::Hint(hint)) => {
+                let _ = inlet.hints.send(hint);
+            }
+            Err(rejection) => telemetry::rejected(rejection),
         }
     }
     Ok(())
-}
-
-fn parcel_of(from: u64, commit: &Commit) -> Parcel {
-    let updates = commit
-        .iter()
-        .map(|update| Item {
-            channel: update.channel.to_string(),
-            seq: update.seq,
-            event: update.event.clone(),
-            data: update.data.clone(),
-        })
-        .collect();
-    Parcel {
-        from,
-        at_us: commit.at.map(to_wall),
-        updates,
-    }
-}
-
-/// `None` when a channel's name is not known here, as from a newer version; the store's poll finds the others.
-fn commit_of(parcel: Parcel) -> Option<Commit> {
-    let at = parcel.at_us.and_then(from_wall);
-    let updates = parcel
-        .updates
-        .into_iter()
-        .map(|item| {
-            Some(Update {
-                channel: item.channel.parse().ok()?,
-                seq: item.seq,
-                event: item.event,
-                data: item.data,
-            })
-        })
-        .collect::<Option<Vec<Update>>>()?;
-    Some(Commit::new(updates, at))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    fn commit(at: Option<Instant>) -> Commit {
-        let update = Update {
-            channel: "price:ETH".parse().unwrap(),
-            seq: 7,
-            event: "price-update".into(),
-            data: "{}".into(),
-        };
-        Commit::new(vec![update], at)
-    }
-
-    #[test]
-    fn a_commit_arrives_as_it_was_sent_and_with_its_time() {
-        let sent = commit(Some(Instant::now()));
-        let text = serde_json::to_string(&parcel_of(1, &sent)).unwrap();
-        let arrived = commit_of(serde_json::from_str(&text).unwrap()).unwrap();
-        assert_eq!(*arrived, *sent);
-        assert!(arrived.at.unwrap().elapsed().as_secs() < 60);
-    }
-
-    #[test]
-    fn a_commit_of_a_version_that_says_no_time_is_taken_without_one() {
-        let text = r#"{"from":1,"updates":[{"channel":"price:ETH","seq":7,"event":"price-update","data":"{}"}]}"#;
-        let arrived = commit_of(serde_json::from_str(text).unwrap()).unwrap();
-        assert_eq!((arrived.len(), arrived.at), (1, None));
-        // And such a version can read ours: a field that it does not know is no fault.
-        let text = serde_json::to_string(&parcel_of(1, &commit(None))).unwrap();
-        assert!(!text.contains("at_us"), "{text}");
-    }
 }

@@ -56,12 +56,13 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     }
     prices::check(&config, &mut report).await;
     if config.bus.kind == bus::BusKind::Redis {
-        report.line(
-            "redis",
-            bus::ping_redis(&config.bus)
-                .await
-                .map(|()| "answers".to_owned()),
-        );
+        match bus::ping_redis(&config.bus).await {
+            Err(error @ bus::BusError::Redis { .. }) => {
+                let without = "until it answers, updates travel by the database";
+                report.warn("redis", &format!("{error}; {without}"));
+            }
+            answer => report.line("redis", answer.map(|()| "answers".to_owned())),
+        }
     }
     report.line("token key", token_key(&config).await);
     if let Some(store) = store {

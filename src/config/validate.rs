@@ -13,6 +13,8 @@ use crate::{
     source::{chain::ChainConfig, price::PriceConfigError},
 };
 
+/// Bytes of a key for HMAC with SHA-256 (RFC 2104 section 3).
+const SHORTEST_KEY: usize = 32;
 const MS_PER_DAY: u64 = 24 * 3_600_000;
 /// A hundred years.
 const MOST_DAYS: u32 = 36_500;
@@ -131,6 +133,16 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         bus.kind == BusKind::Memory || has_scheme(&bus.redis_url, &["redis", "rediss", "unix"]),
         "bus.redis_url",
         "is needed when bus.kind is \"redis\"; use redis://host:6379",
+    );
+    found.check(
+        bus.redis_ca.is_none() || has_scheme(&bus.redis_url, &["rediss"]),
+        "bus.redis_ca",
+        "is for a bus.redis_url that begins with rediss://",
+    );
+    found.check(
+        bus.redis_key.is_empty() || bus.redis_key.expose().len() >= SHORTEST_KEY,
+        "bus.redis_key",
+        "is too short; use at least 32 bytes, such as the output of `openssl rand -hex 32`",
     );
     found.within("bus.capacity", bus.capacity, 16..=1_048_576);
     found.within("bus.poll_interval_ms", bus.poll_interval_ms, 20..=60_000);

@@ -36,12 +36,17 @@ impl PrivatePostgres {
     /// Starts the server whose data is in `data_dir`, made at the first start, with an empty database `chaincast`.
     /// A server that a killed chaincast left running there is stopped first.
     pub async fn start(data_dir: &Path) -> Result<Self, DevError> {
+        Self::start_with(data_dir, &[]).await
+    }
+
+    /// As [`Self::start`], with settings such as `listen_addresses=127.0.0.2`.
+    pub async fn start_with(data_dir: &Path, settings: &[&str]) -> Result<Self, DevError> {
         let cluster = Cluster::open(data_dir).await?;
         if let Some(pid) = first_line(&cluster.pid_file()) {
             stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_PATIENCE).await?;
         }
         cluster.remove_stale_locks()?;
-        let child = match launch_when_free(&cluster).await {
+        let child = match launch_when_free(&cluster, settings).await {
             Ok(child) => child,
             Err(error) => {
                 cluster.discard_if_new();
@@ -144,10 +149,10 @@ impl PrivatePostgres {
 }
 
 /// Starts the server of a cluster, waiting while processes of a killed one still hold its memory.
-async fn launch_when_free(cluster: &Cluster) -> Result<Child, DevError> {
+async fn launch_when_free(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError> {
     let deadline = Instant::now() + STOP_PATIENCE;
     loop {
-        match launch(cluster).await {
+        match launch(cluster, settings).await {
             // A server was killed: its processes notice that by themselves, and end.
             Err(DevError::Exited { log, .. })
                 if log.contains(STILL_ATTACHED) && Instant::now() < deadline =>
@@ -160,7 +165,7 @@ async fn launch_when_free(cluster: &Cluster) -> Result<Child, DevError> {
 }
 
 /// Starts the server of a cluster and waits until it takes connections.
-async fn launch(cluster: &Cluster) -> Result<Child, DevError> {
+async fn launch(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError> {
     let mut command = cluster.command("postgres");
     command
         .arg("-D")
@@ -173,7 +178,8 @@ async fn launch(cluster: &Cluster) -> Result<Child, DevError> {
             cluster.sockets.display()
         ))
         // Tests share one server.
-        .args(["-c", "max_connections=200"]);
+        .args(["-c", "max_connections=200"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]));
     let (mut child, _) = Child::spawn("postgres", command, FAST_SHUTDOWN).await?;
     tokio::select! {
         ready = ready(cluster, child.pid()) => match ready {

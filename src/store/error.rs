@@ -2,11 +2,21 @@
 
 use sqlx::postgres::PgConnectOptions;
 
+use crate::tls;
+
 /// What went wrong between chaincast and Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("database.url is not a Postgres URL: {0}; use postgres://user:password@host:port/name")]
     Url(String),
+    #[error(
+        "{parameter} of database.url names {path}, which cannot be used: {reason}; it is to be a PEM file that this process may read"
+    )]
+    Certificate {
+        parameter: &'static str,
+        path: String,
+        reason: String,
+    },
     /// No connection could be made: why, where, and what to do.
     #[error("{0}")]
     Unreachable(String),
@@ -79,6 +89,18 @@ impl StoreError {
                     sqlx::Error::PoolTimedOut => "it did not answer in time".to_owned(),
                     other => other.to_string(),
                 };
+                let setting = format!("sslrootcert of {url_name}");
+                if let Some(advice) = tls::advice(&reason, &setting) {
+                    return Self::Unreachable(format!(
+                        "TLS to Postgres at {server} failed: {reason}: {advice}"
+                    ));
+                }
+                if reason.contains("does not support TLS") {
+                    return Self::Unreachable(format!(
+                        "Postgres at {server} does not support TLS, which sslmode of {url_name} demands: set ssl = on in \
+                         its postgresql.conf, or another sslmode"
+                    ));
+                }
                 format!(
                     "cannot reach Postgres at {server}, database {database:?}: {reason}; check that it runs and that \
                      {url_name} is right"

@@ -9,6 +9,7 @@ pub mod alert_firing;
 pub mod alerts;
 pub mod backend;
 pub mod candles;
+mod certificates;
 pub mod chain;
 mod config;
 pub mod contracts;
@@ -32,6 +33,8 @@ pub use error::StoreError;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, PgPool, migrate::Migrator, postgres::PgConnectOptions};
+
+use crate::tls;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -124,6 +127,8 @@ impl Store {
     }
 
     fn options_of(config: &StoreConfig) -> Result<PgConnectOptions, StoreError> {
+        tls::install_provider();
+        certificates::check(config.url.expose())?;
         let options = PgConnectOptions::from_str(config.url.expose())
             .map_err(|error| StoreError::Url(error.to_string()))?;
         Ok(options.application_name("chaincast"))

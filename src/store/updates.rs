@@ -166,6 +166,46 @@ impl Store {
             .collect()
     }
 
+    /// Updates of several channels after a seq of each, in order within each channel, at most `limit` in all; each with
+    /// how long ago its transaction began, by the database's own clock.
+    pub async fn updates_after(
+        &self,
+        since: &[(Channel, u64)],
+        limit: u32,
+    ) -> Result<Vec<(Update, Duration)>, StoreError> {
+        let (names, seqs): (Vec<String>, Vec<i64>) = since
+            .iter()
+            .map(|(channel, seq)| (channel.to_string(), clamp(*seq)))
+            .unzip();
+        let query = sqlx::query(
+            "SELECT w.place, u.seq, u.event, u.data,
+                    extract(epoch FROM clock_timestamp() - u.created_at)::float8 AS age
+             FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS w (name, since, place)
+             JOIN channels c ON c.name = w.name
+             CROSS JOIN LATERAL (SELECT seq, event, data, created_at FROM updates
+                 WHERE channel_id = c.id AND seq > w.since ORDER BY seq LIMIT $3) u
+             ORDER BY w.place, u.seq LIMIT $3",
+        )
+        .bind(names)
+        .bind(seqs)
+        .bind(i64::from(limit))
+        .fetch_all(&self.live);
+        let rows = self.answered(query).await?;
+        let update = |row: &PgRow| {
+            let age = Duration::try_from_secs_f64(row.try_get("age")?).unwrap_or_default();
+            let place = usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or_default();
+            let (channel, _) = place
+                .checked_sub(1)
+                .and_then(|place| since.get(place))
+                .ok_or_else(|| StoreError::Corrupt {
+                    what: "update",
+                    reason: format!("it belongs to channel {place} of {}", since.len()),
+                })?;
+            Ok((update_of(channel.clone(), row)?, age))
+        };
+        rows.iter().map(update).collect()
+    }
+
     /// The newest update of a channel with the given event: its snapshot.
     pub async fn newest_update(
         &self,

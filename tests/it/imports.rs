@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which of the crate's modules each module may use, besides `model`, `shutdown` and `telemetry`.
+/// Which of the crate's modules each module may use, besides `model`, `shutdown`, `telemetry` and `tls`.
 fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("model", &[] as &[_]),
         ("shutdown", &[]),
         ("telemetry", &[]),
+        ("tls", &[]),
         ("source", &[]),
         ("store", &[]),
         ("ingest", &["source", "store", "bus"]),
@@ -39,7 +40,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const FOR_ALL: [&str; 3] = ["model", "shutdown", "telemetry"];
+const FOR_ALL: [&str; 4] = ["model", "shutdown", "telemetry", "tls"];
 
 #[test]
 fn modules_import_only_what_the_layout_allows() {

@@ -1,13 +1,13 @@
 //! An indexer and gateways as processes of their own, joined by Redis or by the database alone.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{Redis, Server, World, WsClient, eventually, mint};
 
-async fn gateway_beside(world: &World, bus: &str) -> Server {
+pub async fn gateway_beside(world: &World, bus: &str) -> Server {
     let text = std::fs::read_to_string(&world.config).unwrap();
     let mut table: toml::Table = toml::from_str(&text).unwrap();
     table.insert(
@@ -27,8 +27,18 @@ async fn gateway_beside(world: &World, bus: &str) -> Server {
 }
 
 /// Waits until so many processes are subscribed in Redis, which each does by itself after it started.
-async fn listen(redis: &Redis, processes: usize) {
-    let client = redis::Client::open(redis.url()).unwrap();
+pub async fn listen(redis: &Redis, ca: Option<&Path>, processes: usize) {
+    let client = match ca {
+        None => redis::Client::open(redis.url()).unwrap(),
+        Some(ca) => {
+            chaincast::tls::install_provider();
+            let certificates = redis::TlsCertificates {
+                client_tls: None,
+                root_cert: Some(std::fs::read(ca).unwrap()),
+            };
+            redis::Client::build_with_tls(redis.url(), certificates).unwrap()
+        }
+    };
     let connection = client.get_multiplexed_async_connection().await.unwrap();
     eventually("every process listens to Redis", async || {
         let mut connection = connection.clone();
@@ -49,7 +59,7 @@ async fn listen(redis: &Redis, processes: usize) {
     .await;
 }
 
-async fn blocks_arrive(world: &World, gateway: &Server) {
+pub async fn blocks_arrive(world: &World, gateway: &Server) {
     let mut ws = WsClient::connect(&gateway.realtime()).await;
     let at = ws
         .subscribe(json!({ "channel": "new-block", "snapshot": false }))
@@ -113,7 +123,7 @@ async fn redis_carries_updates_and_losing_it_loses_none() {
     );
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
-    listen(&redis, 2).await;
+    listen(&redis, None, 2).await;
     // With a poll only every 60 s, what arrives at once came through Redis.
     let begun = tokio::time::Instant::now();
     blocks_arrive(&world, &gateway).await;

@@ -11,7 +11,8 @@ use alloy::primitives::{address, b256};
 
 use crate::model::{Address, B256, IndexedLog, TokenStandard, Transfer, U256};
 
-/// `Transfer(address,address,uint256)` of ERC-20, and of ERC-721, where the third argument is a fourth topic.
+/// `Transfer(address,address,uint256)` of ERC-20, of ERC-721, where the third argument is a fourth topic, and of older
+/// contracts of single tokens, where all three are data.
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 /// `TransferSingle(address,address,address,uint256,uint256)`.
 const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
@@ -59,6 +60,7 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
                 let one = U256::from(1);
                 found.push(moved(log, TokenStandard::Erc721, 0, (from, to), id, one));
             }
+            [TRANSFER] => found.extend(unindexed(log)),
             [SINGLE, _, from, to] if log.data.len() == 2 * WORD => {
                 let (id, amount) = log.data.split_at(WORD);
                 let (id, amount) = (U256::from_be_slice(id), U256::from_be_slice(amount));
@@ -93,6 +95,23 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
         }
     }
     found
+}
+
+/// A transfer whose parties and token id are data, as contracts from before ERC-721 was settled emit it (CryptoKitties
+/// and its kin).
+fn unindexed(log: &IndexedLog) -> Option<Transfer> {
+    if log.data.len() != 3 * WORD {
+        return None;
+    }
+    let word = |at: usize| B256::from_slice(&log.data[at * WORD..(at + 1) * WORD]);
+    let (from, to) = (word(0), word(1));
+    // What is no address makes it another event of the same signature.
+    let is_address = |word: &B256| Address::from_word(*word).into_word() == *word;
+    let id = Some(U256::from_be_bytes(word(2).0));
+    (is_address(&from) && is_address(&to)).then(|| {
+        let one = U256::from(1);
+        moved(log, TokenStandard::Erc721, 0, (&from, &to), id, one)
+    })
 }
 
 /// A movement of the chain's own coin. What is burned goes to the zero address, as tokens do.
@@ -182,6 +201,27 @@ mod tests {
     fn of_1155(signature: B256, data: Vec<u8>) -> Vec<Transfer> {
         let [operator, from, to] = [7, 1, 2].map(B256::with_last_byte);
         transfers_in(&[log(&[signature, operator, from, to], data)])
+    }
+
+    #[test]
+    fn a_transfer_is_read_whose_parties_are_data() {
+        let [from, to] = [1, 2].map(Address::with_last_byte);
+        let data = (from, to, U256::from(77)).abi_encode();
+        let found = transfers_in(&[log(&[TRANSFER], data.clone())]);
+        let [found] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!((found.from, found.to), (from, to));
+        assert_eq!(found.standard, TokenStandard::Erc721);
+        assert_eq!(found.token_id, Some(U256::from(77)));
+        assert_eq!(found.amount, U256::from(1));
+        // A word more or less, and a party that is no address.
+        for other in [&data[..64], &[data.as_slice(), &[0; 32]].concat()] {
+            assert!(transfers_in(&[log(&[TRANSFER], other.to_vec())]).is_empty());
+        }
+        let mut no_address = data;
+        no_address[0] = 1;
+        assert!(transfers_in(&[log(&[TRANSFER], no_address)]).is_empty());
     }
 
     #[test]

@@ -226,18 +226,27 @@ fn read(path: &Path) -> Result<JsonAbi, Reason> {
 /// The events that are asked for, or all.
 fn events(abi: &JsonAbi, wanted: &[String]) -> Result<Vec<EventShape>, Reason> {
     let mut chosen = BTreeMap::new();
+    // Events of one signature that differ in how many parameters are indexed are told apart by a log's topics.
+    let place = |event: &Event| {
+        let indexed = event.inputs.iter().filter(|param| param.indexed);
+        (event.signature(), indexed.count())
+    };
     if wanted.is_empty() {
-        for event in abi.events() {
-            chosen.insert(event.signature(), event);
+        // Those without their signature as first topic are left out: nothing tells their logs from others.
+        for event in abi.events().filter(|event| !event.anonymous) {
+            chosen.insert(place(event), event);
         }
     }
     for name in wanted {
         for event in select(abi, name)? {
-            chosen.insert(event.signature(), event);
+            chosen.insert(place(event), event);
         }
     }
     if chosen.is_empty() {
-        return Err(Reason::NoEvents);
+        return Err(match abi.events().next() {
+            Some(anonymous) => Reason::Anonymous(anonymous.signature()),
+            None => Reason::NoEvents,
+        });
     }
     let mut channels = BTreeMap::<String, &str>::new();
     for event in chosen.values() {

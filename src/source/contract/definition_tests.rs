@@ -141,6 +141,40 @@ fn an_anonymous_event_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_anonymous_event_does_not_refuse_the_others() {
+    let abi = json!([
+        { "type": "event", "name": "Shy", "inputs": [], "anonymous": true },
+        { "type": "event", "name": "Said", "inputs": [], "anonymous": false },
+    ]);
+    let names: Vec<_> = compiled(&abi, ADDRESS).unwrap().events;
+    assert_eq!(
+        names.iter().map(|event| &*event.name).collect::<Vec<_>>(),
+        ["Said"]
+    );
+    // Asked for by its name it is an error.
+    let named = format!("{ADDRESS}events = [\"Shy\"]");
+    let error = compiled(&abi, &named).unwrap_err();
+    assert!(error.contains("Shy() is anonymous"), "{error}");
+}
+
+#[test]
+fn events_of_one_signature_are_both_kept() {
+    let event = |indexed: bool| {
+        json!({ "type": "event", "name": "Moved", "anonymous": false,
+            "inputs": [{ "name": "to", "type": "address", "indexed": indexed }] })
+    };
+    let abi = json!([event(true), event(false)]);
+    for more in [ADDRESS.to_owned(), format!("{ADDRESS}events = [\"Moved\"]")] {
+        let events = compiled(&abi, &more).unwrap().events;
+        let signatures: Vec<_> = events
+            .iter()
+            .map(|event| event.signature.as_str())
+            .collect();
+        assert_eq!(signatures, ["Moved(address)", "Moved(address)"]);
+    }
+}
+
+#[test]
 fn names_that_are_the_same_in_another_case_are_refused() {
     let file = AbiFile::new(&abi().to_string());
     let config = |name: &str| -> ContractConfig {

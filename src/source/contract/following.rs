@@ -231,14 +231,18 @@ impl Following {
 
 /// The event of a contract that a log is, with its arguments.
 fn said(contract: &Contract, topic: &B256, log: &IndexedLog) -> Option<(Arc<str>, String)> {
-    let event = contract.events.iter().find(|event| event.topic == *topic)?;
-    match event.decode(&log.topics, &log.data) {
-        Ok(args) => Some((event.name.clone(), args)),
-        Err(_) => {
-            undecoded(contract);
-            None
-        }
+    let of_topic = contract.events.iter().filter(|event| event.topic == *topic);
+    let mut declared = of_topic.peekable();
+    declared.peek()?;
+    // Of events with one signature, that of which as many parameters are indexed as the log has topics for.
+    let read = declared.find_map(|event| {
+        let args = event.decode(&log.topics, &log.data).ok()?;
+        Some((event.name.clone(), args))
+    });
+    if read.is_none() {
+        undecoded(contract);
     }
+    read
 }
 
 fn undecoded(contract: &Contract) {

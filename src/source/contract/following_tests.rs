@@ -135,3 +135,41 @@ fn a_log_that_is_not_what_the_abi_says_gives_nothing() {
         [(0, 2)]
     );
 }
+
+#[test]
+fn events_of_one_signature_are_read_by_the_number_of_topics() {
+    let file =
+        std::env::temp_dir().join(format!("chaincast-abi-{:016x}.json", rand::random::<u64>()));
+    let event = |indexed: bool| {
+        format!(
+            r#"{{"type":"event","name":"Moved","anonymous":false,
+                "inputs":[{{"name":"to","type":"address","indexed":{indexed}}}]}}"#
+        )
+    };
+    std::fs::write(&file, format!("[{},{}]", event(true), event(false))).unwrap();
+    let address = Address::with_last_byte(9);
+    let text = format!("name = \"one\"\nabi = {file:?}\naddress = \"{address}\"\n");
+    let contracts = compile(&[toml::from_str(&text).unwrap()], &[1]).unwrap();
+    std::fs::remove_file(file).unwrap();
+    let mut following = Following::new(contracts.into());
+    let topic = following.contracts()[0].events[0].topic;
+    let to = Address::with_last_byte(7);
+    let log = |index: u32, indexed: bool| IndexedLog {
+        index,
+        transaction_index: 0,
+        transaction_hash: None,
+        address,
+        topics: match indexed {
+            true => vec![topic, to.into_word()],
+            false => vec![topic],
+        },
+        data: match indexed {
+            true => Default::default(),
+            false => to.abi_encode().into(),
+        },
+    };
+    let reading = following.read(1, &[log(0, true), log(1, false)]);
+    let read: Vec<_> = reading.events.iter().map(|event| &event.args).collect();
+    assert_eq!(read.len(), 2);
+    assert_eq!(read[0], read[1]);
+}

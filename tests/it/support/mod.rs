@@ -1,5 +1,6 @@
 //! The harness: a world for each test, and clients that wait for what they expect.
 
+mod authority;
 mod bare;
 mod database;
 mod follower;
@@ -17,6 +18,7 @@ mod wait;
 mod world;
 mod ws;
 
+pub use authority::Authority;
 pub use bare::Bare;
 pub use database::fresh_database;
 pub use follower::{Follower, Mode, Wish};

@@ -4,50 +4,89 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{Temporary, eventually};
+use super::{Temporary, eventually, port_to_come_back_to};
 
 pub struct Redis {
     child: Child,
-    socket: String,
+    url: String,
     _dir: Temporary,
 }
 
 impl Redis {
     /// On a Unix socket: no port to be taken.
     pub async fn start() -> Self {
-        let dir = Temporary::new("redis");
+        Self::start_at(Temporary::new("redis")).await
+    }
+
+    /// As [`Self::start`], on the socket `redis.sock` of a directory.
+    pub async fn start_at(dir: Temporary) -> Self {
         let socket = dir.path().join("redis.sock").to_str().unwrap().to_owned();
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--unixsocket",
-                &socket,
-            ])
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server is installed by scripts/setup");
+        let child = spawn(&["--port", "0", "--unixsocket", &socket]);
         eventually("Redis listens", || async {
             tokio::net::UnixStream::connect(&socket).await.ok()
         })
         .await;
         Self {
             child,
-            socket,
+            url: format!("unix://{socket}"),
+            _dir: dir,
+        }
+    }
+
+    /// On a port of 127.0.0.1 with TLS alone, with this certificate and its key.
+    pub async fn with_tls((certificate, key): &(String, String)) -> Self {
+        let dir = Temporary::new("redis-tls");
+        let file = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.to_str().unwrap().to_owned()
+        };
+        let (certificate, key) = (file("redis.crt", certificate), file("redis.key", key));
+        let port = port_to_come_back_to();
+        let child = spawn(&[
+            "--port",
+            "0",
+            "--bind",
+            "127.0.0.1",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &certificate,
+            "--tls-auth-clients",
+            "no",
+        ]);
+        eventually("Redis listens", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .ok()
+        })
+        .await;
+        Self {
+            child,
+            url: format!("rediss://127.0.0.1:{port}"),
             _dir: dir,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket)
+        self.url.clone()
     }
 
     pub async fn stop(mut self) {
         self.child.kill().await.unwrap();
     }
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    Command::new("redis-server")
+        .args(["--save", "", "--appendonly", "no"])
+        .args(arguments)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server is installed by scripts/setup")
 }

@@ -132,11 +132,13 @@ fn definition(contract: &Contract) -> Definition {
             .map_or(&contract.addresses, |factory| &factory.addresses)
             .clone(),
         factory_event: factory.map(|factory| factory.event.signature.clone()),
-        events: contract
-            .events
-            .iter()
-            .map(|event| event.signature.clone())
-            .collect(),
+        events: {
+            let signatures = contract.events.iter();
+            let mut signatures: Vec<_> = signatures.map(|event| event.signature.clone()).collect();
+            // Two may differ in nothing but what is indexed.
+            signatures.dedup();
+            signatures
+        },
         start_block: contract.start_block,
     }
 }

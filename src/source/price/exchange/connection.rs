@@ -134,7 +134,7 @@ impl Connection {
         names: Vec<Box<str>>,
         config: &ExchangeConfig,
     ) -> Result<Self, Failed> {
-        install_crypto();
+        crate::tls::install_provider();
         let socket = WebSocketConfig::default()
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
@@ -381,13 +381,4 @@ pub(in super::super) fn words(text: &str) -> String {
     shown
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
-}
-
-/// TLS needs one provider of cryptography a process, and does not choose where two are built in.
-fn install_crypto() {
-    use rustls::crypto::{CryptoProvider, aws_lc_rs};
-    if CryptoProvider::get_default().is_none() {
-        // Another may be quicker; then that one serves.
-        CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();
-    }
 }

@@ -1,0 +1,165 @@
+use std::time::Instant;
+
+use super::*;
+
+const KEY: &str = "a key of these tests that is long enough";
+const TOPIC: &str = "chaincast:epoch";
+
+fn codec(key: &str) -> Codec {
+    Codec::new(TOPIC, &Secret::new(key))
+}
+
+fn update(channel: &str, seq: u64, data: &str) -> Update {
+    Update {
+        channel: channel.parse().unwrap(),
+        seq,
+        event: "price-update".into(),
+        data: data.into(),
+    }
+}
+
+fn commit() -> Commit {
+    let updates = vec![
+        update("price:ETH", 7, r#"{"price":1}"#),
+        update("price:ETH", 8, r#"{"price":2}"#),
+    ];
+    Commit::new(updates, Some(Instant::now()))
+}
+
+fn hinted(received: Result<Received, Rejection>) -> Hint {
+    match received {
+        Ok(Received::Hint(hint)) => hint,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn at_eth(seq: u64) -> Hint {
+    Hint::Channels([("price:ETH".parse().unwrap(), seq)].into())
+}
+
+#[test]
+fn a_signed_commit_arrives_as_it_was_sent() {
+    let sent = commit();
+    let text = codec(KEY).write(&sent).unwrap();
+    match codec(KEY).read(text.as_bytes()) {
+        Ok(Received::Commit(arrived)) => {
+            assert_eq!(*arrived, *sent);
+            assert!(arrived.at.unwrap().elapsed() < FRESH);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_unsigned_message_is_a_hint() {
+    let text = codec("").write(&commit()).unwrap();
+    assert!(!text.contains("data"), "{text}");
+    assert_eq!(hinted(codec("").read(text.as_bytes())), at_eth(8));
+    // Also what is signed for others, and what says more than it may.
+    let text = codec(KEY).write(&commit()).unwrap();
+    assert_eq!(hinted(codec("").read(text.as_bytes())), at_eth(8));
+    let forged = r#"{"from":1,"updates":[{"channel":"price:ETH","seq":9,"event":"price-update","data":"{}"}]}"#;
+    assert_eq!(hinted(codec("").read(forged.as_bytes())), at_eth(9));
+}
+
+#[test]
+fn with_a_key_only_its_signature_counts() {
+    let read = |text: &str| codec(KEY).read(text.as_bytes()).map(|_| ()).unwrap_err();
+    let unsigned = codec("").write(&commit()).unwrap();
+    assert_eq!(read(&unsigned), Rejection::Unsigned);
+    let another = codec("another key of these tests, long enough");
+    assert_eq!(read(&another.write(&commit()).unwrap()), Rejection::Forged);
+    let signed = codec(KEY).write(&commit()).unwrap();
+    assert_eq!(
+        read(&signed.replace(r#"\"price\":2"#, r#"\"price\":3"#)),
+        Rejection::Forged
+    );
+    assert_eq!(read(&format!(".{unsigned}")), Rejection::Forged);
+    // The same key in another database.
+    let elsewhere = Codec::new("chaincast:another", &Secret::new(KEY));
+    assert_eq!(
+        read(&elsewhere.write(&commit()).unwrap()),
+        Rejection::Forged
+    );
+}
+
+#[test]
+fn an_old_signed_message_is_a_hint() {
+    let Some(long_ago) = Instant::now().checked_sub(FRESH * 2) else {
+        return;
+    };
+    let recorded = Commit::new(commit().to_vec(), Some(long_ago));
+    let text = codec(KEY).write(&recorded).unwrap();
+    assert_eq!(hinted(codec(KEY).read(text.as_bytes())), at_eth(8));
+}
+
+#[test]
+fn a_process_knows_its_own_messages() {
+    for key in ["", KEY] {
+        let own = codec(key);
+        let text = own.write(&commit()).unwrap();
+        assert!(matches!(own.read(text.as_bytes()), Ok(Received::Own)));
+    }
+}
+
+#[test]
+fn a_commit_that_is_too_large_is_announced_by_its_seqs() {
+    let large = format!("\"{}\"", "x".repeat(MESSAGE_BYTES));
+    let commit = Commit::new(vec![update("price:ETH", 8, &large)], Some(Instant::now()));
+    let text = codec(KEY).write(&commit).unwrap();
+    assert!(text.len() < 1_000);
+    assert_eq!(hinted(codec(KEY).read(text.as_bytes())), at_eth(8));
+}
+
+#[test]
+fn a_hint_with_many_channels_means_anywhere() {
+    let updates = (0..2 * HINTED_CHANNELS)
+        .map(|at| update(&format!("price:T{at}"), 1, "{}"))
+        .collect();
+    let text = codec("").write(&Commit::new(updates, None)).unwrap();
+    assert_eq!(hinted(codec("").read(text.as_bytes())), Hint::Anywhere);
+}
+
+#[test]
+fn what_no_chaincast_sends_is_rejected() {
+    let long = "x".repeat(MESSAGE_BYTES + 1);
+    for (message, expected) in [
+        (&b""[..], Rejection::Malformed),
+        (b"garbage", Rejection::Malformed),
+        (b"\xff\xfe", Rejection::Malformed),
+        (b"{", Rejection::Malformed),
+        (b"{}", Rejection::Malformed),
+        (b"[]", Rejection::Malformed),
+        (br#"{"from":1,"updates":[]}"#, Rejection::Malformed),
+        (br#"{"from":1,"updates":{}}"#, Rejection::Malformed),
+        (
+            br#"{"from":1,"updates":[{"channel":"price:ETH","seq":-1}]}"#,
+            Rejection::Malformed,
+        ),
+        (
+            br#"{"from":1,"updates":[{"channel":"price:ETH","seq":0}]}"#,
+            Rejection::Malformed,
+        ),
+        (
+            br#"{"from":1,"updates":[{"channel":"price:ETH","seq":18446744073709551615}]}"#,
+            Rejection::Malformed,
+        ),
+        (
+            br#"{"from":1,"updates":[{"channel":7,"seq":1}]}"#,
+            Rejection::Malformed,
+        ),
+        (long.as_bytes(), Rejection::TooLarge),
+    ] {
+        let read = codec("").read(message).map(|_| ()).unwrap_err();
+        assert_eq!(
+            read,
+            expected,
+            "{}",
+            String::from_utf8_lossy(&message[..message.len().min(80)])
+        );
+    }
+    // A channel of a newer version is left out.
+    let newer =
+        br#"{"from":1,"updates":[{"channel":"news:x","seq":1},{"channel":"price:ETH","seq":8}]}"#;
+    assert_eq!(hinted(codec("").read(newer)), at_eth(8));
+}

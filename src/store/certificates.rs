@@ -1,0 +1,60 @@
+//! The files that a database URL names for TLS: what is wrong with one is said with its name, which sqlx leaves out.
+
+use reqwest::Url;
+
+use super::StoreError;
+use crate::tls;
+
+/// Parameters of the URL, and the environment variables that stand for them.
+const AUTHORITIES: (&str, &str) = ("sslrootcert", "PGSSLROOTCERT");
+const OWN: [(&str, &str); 2] = [("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")];
+
+/// Looks at each file that `url` names.
+pub(super) fn check(url: &str) -> Result<(), StoreError> {
+    // What cannot be read at all is refused by who reads it for the connection.
+    let Ok(parsed) = Url::parse(url) else {
+        return Ok(());
+    };
+    let named = |(parameter, variable): (&'static str, &str)| {
+        // sqlx takes both spellings.
+        let is_it = |key: &str| key.replace('-', "") == parameter;
+        let given = parsed.query_pairs().filter(|(key, _)| is_it(key));
+        let path = given.last().map(|(_, path)| path.into_owned());
+        path.or_else(|| std::env::var(variable).ok())
+            .map(|path| (parameter, path))
+    };
+    let refused = |(parameter, path): (&'static str, String), reason| StoreError::Certificate {
+        parameter,
+        path,
+        reason,
+    };
+    if let Some(file) = named(AUTHORITIES)
+        && let Err(reason) = tls::authorities(file.1.as_ref())
+    {
+        return Err(refused(file, reason));
+    }
+    for file in OWN.into_iter().filter_map(named) {
+        if let Err(error) = std::fs::File::open(&file.1) {
+            return Err(refused(file, error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_file_that_cannot_be_read() {
+        for parameter in ["sslrootcert", "ssl-root-cert", "sslcert", "sslkey"] {
+            let url = format!(
+                "postgres://db/chaincast?sslmode=verify-full&{parameter}=/nowhere/file.pem"
+            );
+            let error = check(&url).unwrap_err().to_string();
+            assert!(error.contains("/nowhere/file.pem"), "{error}");
+            assert!(error.contains(&parameter.replace('-', "")), "{error}");
+        }
+        check("postgres://db/chaincast?sslmode=require").unwrap();
+    }
+}

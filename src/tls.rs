@@ -1,0 +1,97 @@
+//! TLS to others: Postgres, Redis, nodes, venues, issuers of tokens.
+//!
+//! rustls needs one provider of cryptography a process and chooses none by itself where two are built in. Every part
+//! that may be the first to open a TLS connection calls [`install_provider`] before.
+
+use std::path::Path;
+
+use rustls::{
+    RootCertStore,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+/// Longest file of certificates that is read, in bytes.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Installs the process's provider of cryptography. It does no harm to call it again.
+pub fn install_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // Another thread may be quicker; then that one's serves, which is the same.
+        CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();
+    }
+}
+
+/// The text of a PEM file with certificates of authorities, or what is wrong with it.
+pub fn authorities(path: &Path) -> Result<Vec<u8>, String> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .len();
+    if length > MOST_BYTES {
+        return Err(format!("it has {length} bytes, more than {MOST_BYTES}"));
+    }
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| format!("it is no PEM file: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("a certificate in it cannot be read: {error}"))?;
+    }
+    match roots.is_empty() {
+        true => Err("it has no certificate in PEM form (BEGIN CERTIFICATE)".to_owned()),
+        false => Ok(text),
+    }
+}
+
+/// What to do about a failed TLS handshake, when the error is about the peer's certificate. `setting` is where an
+/// authority is named.
+pub fn advice(error: &str, setting: &str) -> Option<String> {
+    let advice = if error.contains("UnknownIssuer") || error.contains("BadSignature") {
+        format!(
+            "the server's certificate is not signed by an authority that is trusted here; name the PEM file of the right one in {setting}"
+        )
+    } else if error.contains("not valid for name") || error.contains("NotValidForName") {
+        "the server's certificate is for another name; connect by a name or address that is among its subject alternative names".to_owned()
+    } else if error.contains("expired") || error.contains("Expired") {
+        "the server's certificate has expired, or this machine's clock is wrong".to_owned()
+    } else {
+        return None;
+    };
+    Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_a_file_without_certificates() {
+        let dir = std::env::temp_dir().join(format!("chaincast-tls-{:x}", rand::random::<u64>()));
+        std::fs::create_dir(&dir).unwrap();
+        let file = dir.join("ca.pem");
+        let refused = |text: &[u8]| {
+            std::fs::write(&file, text).unwrap();
+            authorities(&file).unwrap_err()
+        };
+        assert!(refused(b"").contains("no certificate"));
+        assert!(refused(b"-----BEGIN CERTIFICATE-----\nAAAA").contains("PEM"));
+        let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(refused(garbage).contains("cannot be read"));
+        assert!(authorities(&dir.join("none.pem")).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn reads_a_file_of_an_authority() {
+        let file =
+            std::env::temp_dir().join(format!("chaincast-ca-{:x}.pem", rand::random::<u64>()));
+        let authority = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&file, authority.cert.pem()).unwrap();
+        assert_eq!(
+            authorities(&file).unwrap(),
+            authority.cert.pem().into_bytes()
+        );
+        std::fs::remove_file(&file).unwrap();
+    }
+}
