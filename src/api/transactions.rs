@@ -210,7 +210,8 @@ impl Transaction {
 
 /// One transaction, with its receipt and logs
 ///
-/// Where only logs or transfers of the chain are indexed none is there, and the answer says so.
+/// When several blocks hold it, it is read where it succeeded, or else from the newest of them. Where only logs or
+/// transfers of the chain are indexed none is there, and the answer says so.
 #[utoipa::path(
     get, path = "/api/v1/transactions/{hash}", tag = "chain",
     params(("hash" = Hash, Path, description = "The transaction's hash"), ChainQuery),

@@ -15,8 +15,8 @@ pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, w
 pub(crate) use step::AMONG;
 pub use step::{Inclusion, Touched, hold};
 pub use step::{
-    among, any, confirm, confirming, dropped_activity, finalize, include, reorg, replace,
-    set_confirmations,
+    among, any, confirm, confirming, dropped_activity, fall_back, finalize, include, reorg,
+    replace, set_confirmations,
 };
 
 use std::{sync::Arc, time::Duration};

@@ -39,6 +39,14 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
             "belongs to rpc_url, which is not set; a provider has a ws_url of its own",
         );
         found.check(
+            chain.headers.is_empty() || !chain.rpc_url.is_empty(),
+            &key("headers"),
+            "belong to rpc_url, which is not set; a provider has headers of its own",
+        );
+        if let Err(reason) = chain.headers.map() {
+            found.check(false, &key("headers"), &reason);
+        }
+        found.check(
             chain.providers.len() <= MAX_PROVIDERS,
             &key("providers"),
             "must be at most 16",
@@ -59,6 +67,9 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
                 &key("ws_url"),
                 "must begin with ws:// or wss://",
             );
+            if let Err(reason) = provider.headers.map() {
+                found.check(false, &key("headers"), &reason);
+            }
             if let Some(name) = &provider.name {
                 found.check(
                     !name.is_empty() && name.len() <= 64 && !name.contains("://"),

@@ -105,7 +105,7 @@ impl Contents {
     }
 }
 
-/// A transaction and what it shall cause. Its nonce is the next of its sender on its branch.
+/// A transaction and what it shall cause.
 #[derive(Debug, Clone)]
 pub struct Payment {
     /// Which of the made-up accounts signs; their keys are their numbers, counted from 1.
@@ -118,6 +118,8 @@ pub struct Payment {
     pub dynamic_fee: bool,
     pub success: bool,
     pub logs: Vec<Log>,
+    /// The next of its sender on its branch when left out. One that was used is the same transaction once more.
+    pub nonce: Option<u64>,
 }
 
 impl Payment {
@@ -131,6 +133,7 @@ impl Payment {
             dynamic_fee: true,
             success: true,
             logs: Vec::new(),
+            nonce: None,
         }
     }
 
@@ -280,9 +283,10 @@ impl TreeBlock {
         let mut gas_used = 0;
         let (mut transactions, mut receipts) = (Vec::new(), Vec::new());
         for payment in &contents.payments {
-            let nonce = nonces.entry(payment.account).or_default();
-            let signed = payment.signed(chain_id, *nonce);
-            *nonce += 1;
+            let next = nonces.entry(payment.account).or_default();
+            let nonce = payment.nonce.unwrap_or(*next);
+            let signed = payment.signed(chain_id, nonce);
+            *next = (*next).max(nonce + 1);
             gas_used += payment.gas();
             let receipt = Receipt {
                 status: Eip658Value::Eip658(payment.success),

@@ -60,6 +60,12 @@ pub enum Kind {
     CutAfter(usize),
     /// The body is not JSON.
     Malformed,
+    /// The body is compressed, whatever the client accepts: `gzip`, or `br`. So many spaces follow the JSON in it.
+    Compressed {
+        with: String,
+        #[serde(default)]
+        padding: usize,
+    },
 }
 
 impl Kind {
@@ -67,7 +73,11 @@ impl Kind {
     pub(super) fn is_of_answer(&self) -> bool {
         matches!(
             self,
-            Self::Status { .. } | Self::Cut | Self::CutAfter(_) | Self::Malformed
+            Self::Status { .. }
+                | Self::Cut
+                | Self::CutAfter(_)
+                | Self::Malformed
+                | Self::Compressed { .. }
         )
     }
 }

@@ -1,7 +1,12 @@
 //! The server: HTTP by hand, so that an answer can be cut at any byte.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
+use flate2::{Compression, write::GzEncoder};
+use parking_lot::RwLock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -33,6 +38,8 @@ pub struct FaultyNode {
 pub(super) struct Shared {
     pub(super) backend: Backend,
     pub(super) script: Script,
+    /// A header field without which a request is refused, its name in lower case.
+    pub(super) required: RwLock<Option<(String, String)>>,
 }
 
 impl FaultyNode {
@@ -64,6 +71,7 @@ impl FaultyNode {
         let shared = Arc::new(Shared {
             backend,
             script: Script::default(),
+            required: RwLock::default(),
         });
         let serving = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self {
@@ -122,6 +130,11 @@ impl FaultyNode {
         self.shared.script.unspent()
     }
 
+    /// Refuses every request without this header, over HTTP and WebSocket.
+    pub fn require_header(&self, name: &str, value: &str) {
+        *self.shared.required.write() = Some((name.to_ascii_lowercase(), value.to_owned()));
+    }
+
     /// Makes a block of the tree the head as this node sees it, whatever the tree's is; `None` ends that. A node in
     /// front of a real one has no such thing.
     pub fn pin(&self, head: Option<B256>) {
@@ -153,20 +166,33 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some(body) = request(&mut stream).await? {
+    while let Some((fields, body)) = request(&mut stream).await? {
+        if !shared.admits(&fields) {
+            let refusal = "HTTP/1.1 401 scripted\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal.as_bytes()).await?;
+            stream.flush().await?;
+            continue;
+        }
         let (answer, fault) = shared.answer(&body).await;
         let mut status = ("200 OK".to_owned(), String::new());
         let mut cut = None;
-        let mut answer = answer.to_string();
+        let mut answer = answer.to_string().into_bytes();
         match fault {
             None => {}
             Some(Kind::Cut) => return Ok(()),
             Some(Kind::CutAfter(bytes)) => cut = Some(bytes),
-            Some(Kind::Malformed) => answer = format!("{{\"jsonrpc\":\"2.0\",{answer}"),
+            Some(Kind::Malformed) => {
+                answer.splice(..0, *b"{\"jsonrpc\":\"2.0\",");
+            }
+            Some(Kind::Compressed { with, padding }) => {
+                answer.resize(answer.len() + padding, b' ');
+                answer = compressed(&with, &answer)?;
+                status.1 = format!("Content-Encoding: {with}\r\n");
+            }
             Some(Kind::Status { code, retry_after }) => {
                 let wait = retry_after.map(|seconds| format!("Retry-After: {seconds}\r\n"));
                 status = (format!("{code} scripted"), wait.unwrap_or_default());
-                answer = "as the script says".to_owned();
+                answer = b"as the script says".to_vec();
             }
             // The rest is about single results and was done there.
             Some(_) => {}
@@ -179,7 +205,7 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         );
         stream.write_all(head.as_bytes()).await?;
         let sent = cut.unwrap_or(answer.len()).min(answer.len());
-        stream.write_all(&answer.as_bytes()[..sent]).await?;
+        stream.write_all(&answer[..sent]).await?;
         stream.flush().await?;
         if cut.is_some() {
             return Ok(());
@@ -188,9 +214,12 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// The body of the next request; `None` when the client is done.
-async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Value>> {
+/// The header fields and the body of the next request; `None` when the client is done.
+async fn request(
+    stream: &mut BufReader<TcpStream>,
+) -> io::Result<Option<(Vec<(String, String)>, Value)>> {
     let mut length = 0;
+    let mut fields = Vec::new();
     let mut lines = 0;
     loop {
         let mut line = String::new();
@@ -202,10 +231,12 @@ async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Value>>
             break;
         }
         lines += 1;
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse::<usize>().map_err(io::Error::other)?;
+        if let Some((name, value)) = line.split_once(':') {
+            let (name, value) = (name.to_ascii_lowercase(), value.trim());
+            if name == "content-length" {
+                length = value.parse::<usize>().map_err(io::Error::other)?;
+            }
+            fields.push((name, value.to_owned()));
         }
     }
     if length > MAX_BODY {
@@ -213,12 +244,47 @@ async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Value>>
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Some(
-        serde_json::from_slice(&body).map_err(io::Error::other)?,
-    ))
+    let body = serde_json::from_slice(&body).map_err(io::Error::other)?;
+    Ok(Some((fields, body)))
+}
+
+fn compressed(with: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    match with {
+        "gzip" => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(bytes)?;
+            encoder.finish()
+        }
+        "br" => Ok(brotli(bytes)),
+        // Not compressed at all, as no client here reads it.
+        _ => Ok(bytes.to_vec()),
+    }
+}
+
+/// A Brotli stream of uncompressed meta-blocks (RFC 7932, section 9.2).
+fn brotli(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(bytes.len() + 16);
+    for (at, block) in bytes.chunks(1 << 16).enumerate() {
+        // A bit for the window ahead of the first; not the last, four nibbles of length, uncompressed.
+        let window = u32::from(at == 0);
+        let head = ((block.len() as u32 - 1) << 3 | 1 << 19) << window;
+        stream.extend_from_slice(&head.to_le_bytes()[..3]);
+        stream.extend_from_slice(block);
+    }
+    // The last, and empty.
+    stream.push(0b11);
+    stream
 }
 
 impl Shared {
+    /// Whether a request with these header fields has the one that is required.
+    pub(super) fn admits(&self, fields: &[(String, String)]) -> bool {
+        let required = self.required.read();
+        required
+            .as_ref()
+            .is_none_or(|required| fields.contains(required))
+    }
+
     /// The answer to a request or to an array of them, and the fault of the whole answer.
     pub(super) async fn answer(&self, body: &Value) -> (Value, Option<Kind>) {
         let Value::Array(requests) = body else {

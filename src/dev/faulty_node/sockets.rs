@@ -5,7 +5,11 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    handshake::server::{ErrorResponse, Request, Response},
+    http::StatusCode,
+};
 
 use super::{
     backend::{Backend, told},
@@ -22,7 +26,21 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let Backend::Tree { tree, pinned } = &shared.backend else {
         return;
     };
-    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+    // The answer's type is the library's.
+    #[expect(clippy::result_large_err, reason = "the callback's type is given")]
+    let admitted = |request: &Request, response: Response| {
+        let fields = request.headers().iter();
+        let fields: Vec<_> = fields
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect();
+        if shared.admits(&fields) {
+            return Ok(response);
+        }
+        let mut refusal = ErrorResponse::new(None);
+        *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+        Err(refusal)
+    };
+    let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, admitted).await else {
         return;
     };
     let mut heads = tree.heads();
@@ -50,14 +68,21 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                     continue;
                 }
                 let asked = Asked { method: "newHeads", height: Some(head.number), size: 0 };
-                match shared.script.take(&asked) {
+                let hit = shared.script.take(&asked);
+                let Some(block) = tree.block(head.hash) else { continue };
+                let mut header = told(&block, false);
+                match hit.map(|hit| hit.kind) {
                     None => {}
-                    Some(hit) if hit.kind.is_of_answer() => return,
+                    Some(Kind::Alter { at, to }) => {
+                        if let Some(value) = header.pointer_mut(&at) {
+                            *value = to;
+                        }
+                    }
+                    Some(kind) if kind.is_of_answer() => return,
                     Some(_) => continue,
                 }
-                let Some(block) = tree.block(head.hash) else { continue };
                 json!({ "jsonrpc": "2.0", "method": "eth_subscription", "params": {
-                    "subscription": SUBSCRIPTION, "result": told(&block, false),
+                    "subscription": SUBSCRIPTION, "result": header,
                 } })
             }
         };
@@ -70,6 +95,14 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 async fn answer(shared: &Shared, request: &Value, subscribed: &mut bool) -> (Value, Option<Kind>) {
     let result = match request["method"].as_str() {
         Some("eth_subscribe") if request["params"][0] == "newHeads" => {
+            let asked = Asked {
+                method: "eth_subscribe",
+                height: None,
+                size: 0,
+            };
+            if let Some(hit) = shared.script.take(&asked) {
+                return (json!(null), Some(hit.kind));
+            }
             *subscribed = true;
             json!(SUBSCRIPTION)
         }

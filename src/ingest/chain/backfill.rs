@@ -253,6 +253,6 @@ impl Session<'_> {
             .node
             .attempt(Work::Live, |node| async move { node.at(head.number).await });
         let there = asked.await.map_err(|error| self.parts.node_failed(error))?;
-        Ok(there.filter(|block| block.number == head.number && block.hash != head.hash))
+        Ok(there.filter(|block| block.hash != head.hash))
     }
 }

@@ -1,6 +1,7 @@
 //! The chain writer between a real PostgreSQL and a real anvil, or nodes that err as a script says.
 
 mod amsterdam;
+mod announcements;
 mod backfill;
 mod branches;
 mod contract;
@@ -16,6 +17,7 @@ mod price;
 mod property;
 mod providers;
 mod proxy;
+mod repeated;
 mod scripts;
 mod stage;
 mod stored;

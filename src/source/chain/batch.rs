@@ -10,7 +10,7 @@ use std::{
 
 use alloy::transports::http::reqwest::{
     Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -114,11 +114,19 @@ impl Node {
             .await;
         let answer = sent.map_err(|error| self.broke(error))?;
         if answer.status().is_success() {
+            // What could be decoded has no such header any more.
+            let encoding = answer.headers().get(CONTENT_ENCODING);
+            let encoding = encoding.and_then(|encoding| encoding.to_str().ok());
+            if let Some(other) = encoding.filter(|encoding| *encoding != "identity") {
+                let reason = format!("it is encoded as {other:?}; gzip and br are read");
+                return Err(self.bad_answer(method, self.scrubbed(&reason)));
+            }
             return self.body(method, answer).await;
         }
         Err(self.refused(method, params.len(), answer).await)
     }
 
+    /// The body, decompressed if it was compressed; the bound is of what comes out.
     async fn body(&self, method: &'static str, mut answer: Response) -> Result<Vec<u8>, NodeError> {
         let most = self.response_bytes;
         let announced = answer.content_length().unwrap_or(0);
@@ -341,6 +349,6 @@ impl Node {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        super::error::scrub(&self.url, text)
+        self.headers.hidden_in(super::error::scrub(&self.url, text))
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::ProviderConfig;
+use super::{NodeHeaders, ProviderConfig};
 use crate::model::{ChainId, IndexMode, Secret};
 
 /// `[[chains]]`
@@ -19,6 +19,9 @@ pub struct ChainConfig {
     /// `ws(s)://…` endpoint of the node at `rpc_url` for `newHeads`; without it the head is polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
+    /// Sent to the node at `rpc_url` and `ws_url` with each request; their values are never shown.
+    #[serde(default)]
+    pub headers: NodeHeaders,
     /// More nodes of this chain, the preferred first.
     #[serde(default)]
     pub providers: Vec<ProviderConfig>,
@@ -104,6 +107,7 @@ impl ChainConfig {
             chain_id,
             rpc_url,
             ws_url: None,
+            headers: NodeHeaders::default(),
             providers: Vec::new(),
             failover_failures: failover_failures(),
             failover_cooldown_ms: failover_cooldown_ms(),

@@ -2,11 +2,6 @@
 
 use std::time::Duration;
 
-use alloy::{
-    rpc::json_rpc::RpcError,
-    transports::{TransportError, TransportErrorKind, http::reqwest},
-};
-
 use super::verify::CheckError;
 use crate::model::{B256, ChainId, Secret, WEB_PAGE, is_web_page};
 
@@ -210,51 +205,6 @@ impl NodeError {
                 }
             }
             _ => false,
-        }
-    }
-
-    pub(super) fn of_transport(url: &Secret, method: &'static str, error: TransportError) -> Self {
-        let shown = url.redacted_url();
-        let unreachable = |reason: String| Self::Unreachable {
-            url: url.redacted_url(),
-            reason: scrub(url, &reason),
-        };
-        match error {
-            RpcError::ErrorResp(payload) => Self::Refused {
-                url: shown,
-                method,
-                code: payload.code,
-                message: scrub(url, &payload.message),
-            },
-            RpcError::NullResp => Self::Missing {
-                url: shown,
-                what: format!("an answer to {method}"),
-            },
-            // The text that was not understood is left out: it may be megabytes.
-            RpcError::DeserError { err, text } => Self::BadAnswer {
-                url: shown,
-                method,
-                reason: match is_web_page(&text) {
-                    true => format!("it is {WEB_PAGE}"),
-                    false => scrub(url, &err.to_string()),
-                },
-            },
-            RpcError::Transport(TransportErrorKind::Custom(error)) => {
-                match error.downcast::<reqwest::Error>() {
-                    Ok(error) => unreachable(chain_of(&error.without_url())),
-                    Err(error) => unreachable(chain_of(error.as_ref())),
-                }
-            }
-            RpcError::Transport(kind) => match kind.as_http_error() {
-                Some(http) if http.status == 429 => Self::Throttled {
-                    url: shown,
-                    reason: "HTTP status 429".to_owned(),
-                    retry_after: None,
-                },
-                Some(http) => unreachable(format!("HTTP status {} {}", http.status, http.body)),
-                None => unreachable(kind.to_string()),
-            },
-            other => unreachable(other.to_string()),
         }
     }
 }

@@ -1,22 +1,15 @@
 //! Where a node stands: its head, and its `safe` and `finalized` blocks.
 //!
 //! The head comes from `newHeads` over WebSocket when there is a URL for it, and from a poll every
-//! `poll_interval_ms` in any case: the poll is the fallback, and the watchdog of a socket that went silent. What is
-//! seen is a hint and no more; only the newest is kept, so a slow reader never holds anything up.
+//! `poll_interval_ms` in any case: the poll is the fallback, and the watchdog of a socket that went silent, which is
+//! replaced. What is seen is a hint and no more; only the newest is kept, so a slow reader never holds anything up. An
+//! announcement without a hash, or far above the known head, is not believed: it only leads to a poll.
 //!
 //! With several providers the view is the active one's alone; all are asked every `provider_poll_ms` how high they are,
 //! which decides who is the active one.
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::{
-    network::AnyNetwork,
-    primitives::U64,
-    providers::{Provider, RootProvider},
-    pubsub::Subscription,
-    rpc::client::ClientBuilder,
-    transports::ws::WsConnect,
-};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior},
@@ -25,9 +18,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Backoff, ChainConfig, NodeError, ProviderConfig, Providers,
-    rpc::{HeaderLink, Link, Tag},
+    providers::{Provider, subscription_lost},
+    rpc::Tag,
+    subscription::HeadSubscription,
 };
 use crate::model::{BlockRef, ChainId, Secret};
+
+/// A subscription that announces nothing while the head moves by this many blocks, for at least this long, is replaced.
+const SILENT_BLOCKS: u64 = 3;
+const SILENT_FOR: Duration = Duration::from_secs(1);
+/// One that stood for this long is replaced at once.
+const STOOD: Duration = Duration::from_secs(60);
+/// Announcements that are not believed lead to a poll at most this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is known of the chain, as its active provider shows it.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +73,8 @@ pub struct HeadFollower {
     poll_interval: Duration,
     provider_poll: Duration,
     request_timeout: Duration,
+    /// An announced head this many blocks above the known one is believed.
+    near_blocks: u64,
     view: watch::Sender<NodeView>,
 }
 
@@ -100,6 +105,7 @@ impl HeadFollower {
             poll_interval: Duration::from_millis(config.poll_interval_ms.max(1)),
             provider_poll: Duration::from_millis(config.provider_poll_ms.max(1)),
             request_timeout: Duration::from_millis(config.request_timeout_ms),
+            near_blocks: config.lag_blocks,
             view,
         };
         Ok((follower, seen))
@@ -203,107 +209,147 @@ impl HeadFollower {
         let mut active = self.node.active();
         loop {
             let source = *active.borrow_and_update();
-            let provider = self.node.provider(source);
             tokio::select! {
                 changed = active.changed() => {
                     if changed.is_err() {
                         return;
                     }
                 }
-                () = self.listen_to(source, provider.and_then(|provider| provider.ws_url.as_ref())) => {}
+                () = self.listen_to(source) => {}
             }
         }
     }
 
-    /// Listens for ever, and connects again whenever that ends.
-    async fn listen_to(&self, source: usize, url: Option<&Secret>) {
-        let Some(url) = url else {
+    /// Listens for ever, and connects again whenever that ends. That it ended is logged once, until heads are
+    /// announced again.
+    async fn listen_to(&self, source: usize) {
+        let provider = self.node.provider(source);
+        let Some((provider, url)) =
+            provider.and_then(|provider| Some((provider, provider.ws_url.as_ref()?)))
+        else {
             return std::future::pending().await;
         };
         let mut backoff = Backoff::default();
-        let mut told = false;
+        let mut lost = false;
         loop {
-            let mut heard = false;
-            let error = self.listen_once(source, url, &mut heard).await;
-            if heard {
-                backoff = Backoff::default();
-                told = false;
+            let began = Instant::now();
+            let mut announced = false;
+            let ended = self.listen_once(source, provider, url, &mut announced, lost);
+            let (reason, error) = ended.await;
+            subscription_lost(self.chain_id, &provider.name, reason);
+            if announced {
+                lost = false;
             }
-            if !told {
+            if announced || began.elapsed() >= STOOD {
+                backoff = Backoff::default();
+            }
+            if !lost {
                 tracing::warn!(chain_id = self.chain_id, %error, "newHeads is lost; the head is polled meanwhile");
-                told = true;
+                lost = true;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
-    /// Why the subscription ended; `heard` is set once it stood.
-    async fn listen_once(&self, source: usize, url: &Secret, heard: &mut bool) -> NodeError {
-        let (_provider, mut heads) = match self.subscribe(url).await {
-            Ok(subscribed) => subscribed,
-            Err(error) => return error,
+    /// Why the subscription ended; `announced` is set with the first announcement.
+    async fn listen_once(
+        &self,
+        source: usize,
+        provider: &Provider,
+        url: &Secret,
+        announced: &mut bool,
+        lost: bool,
+    ) -> (&'static str, NodeError) {
+        let opened =
+            HeadSubscription::open(url, &provider.headers, self.chain_id, self.request_timeout);
+        let mut heads = match opened.await {
+            Ok(heads) => heads,
+            Err(error) => return ("refused", error),
         };
-        *heard = true;
-        tracing::info!(
-            chain_id = self.chain_id,
-            node = url.redacted_url(),
-            "listening to newHeads"
-        );
-        while let Ok(header) = heads.recv().await {
-            let head = Link::from(header).block;
-            self.node.heard(source, head);
-            self.view
-                .send_if_modified(|view| view.learn(head, source, Instant::now()));
+        if !lost {
+            tracing::info!(
+                chain_id = self.chain_id,
+                node = url.redacted_url(),
+                "listening to newHeads"
+            );
         }
-        NodeError::Unreachable {
-            url: url.redacted_url(),
-            reason: "the WebSocket closed".to_owned(),
+        let mut view = self.view.subscribe();
+        let height =
+            |view: &watch::Receiver<NodeView>| view.borrow().head.map_or(0, |head| head.number);
+        // What was known when something was last announced.
+        let mut reached = height(&view);
+        let mut last = Instant::now();
+        let mut looked = None;
+        loop {
+            let next = tokio::select! {
+                next = heads.next() => next,
+                // It fails only without a sender, which is `self`.
+                _ = view.changed() => {
+                    let missed = height(&view).saturating_sub(reached);
+                    if missed >= SILENT_BLOCKS && last.elapsed() >= SILENT_FOR {
+                        return ("silent", NodeError::Unreachable {
+                            url: url.redacted_url(),
+                            reason: format!(
+                                "newHeads announced nothing for {:.1} s, while the head moved by {missed} blocks",
+                                last.elapsed().as_secs_f64()
+                            ),
+                        });
+                    }
+                    continue;
+                }
+            };
+            let head = match next {
+                Ok(head) => head,
+                Err(error) => return ("closed", error),
+            };
+            if !std::mem::replace(announced, true) && lost {
+                tracing::info!(
+                    chain_id = self.chain_id,
+                    node = url.redacted_url(),
+                    "newHeads announces heads again"
+                );
+            }
+            match head.filter(|head| self.is_near(*head)) {
+                Some(head) => {
+                    self.node.heard(source, head);
+                    self.view
+                        .send_if_modified(|view| view.learn(head, source, Instant::now()));
+                }
+                // A wrong or incomplete announcement is a reason to ask, but not too often.
+                None if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK_AGAIN) => {
+                    looked = Some(Instant::now());
+                    self.look().await;
+                }
+                None => {}
+            }
+            (reached, last) = (height(&view), Instant::now());
         }
     }
 
-    /// Subscribes to `newHeads` of the right chain. The provider must be kept: the subscription ends with it.
-    async fn subscribe(
-        &self,
-        url: &Secret,
-    ) -> Result<(RootProvider<AnyNetwork>, Subscription<HeaderLink>), NodeError> {
-        // One attempt: waiting between attempts is done by the caller, with jitter.
-        let connect = WsConnect::new(url.expose())
-            .with_max_retries(1)
-            .with_retry_interval(Duration::from_millis(1));
-        let subscribing = async {
-            let client = ClientBuilder::default().ws(connect).await?;
-            let provider = RootProvider::<AnyNetwork>::new(client);
-            let chain_id: U64 = provider.client().request("eth_chainId", ()).await?;
-            let heads = provider.subscribe::<_, HeaderLink>(("newHeads",)).await?;
-            Ok((provider, chain_id, heads))
-        };
-        let (provider, chain_id, heads) =
-            match tokio::time::timeout(self.request_timeout, subscribing).await {
-                Ok(Ok(subscribed)) => subscribed,
-                Ok(Err(error)) => return Err(NodeError::of_transport(url, "eth_subscribe", error)),
-                Err(_) => {
-                    return Err(NodeError::Unreachable {
-                        url: url.redacted_url(),
-                        reason: "the subscription was not answered in time".to_owned(),
-                    });
-                }
-            };
-        if chain_id.to::<u64>() != self.chain_id {
-            return Err(NodeError::WrongChain {
-                url: url.redacted_url(),
-                expected: self.chain_id,
-                actual: chain_id.to(),
-            });
+    /// Whether an announced head lies where the next one may be. One far above the known head is first asked for.
+    fn is_near(&self, head: BlockRef) -> bool {
+        let known = self.view.borrow().head;
+        known.is_some_and(|known| head.number <= known.number.saturating_add(self.near_blocks))
+    }
+
+    /// Asks for the head, between two polls.
+    async fn look(&self) {
+        let asked = Instant::now();
+        // That the node cannot be asked is told by the poll of the head.
+        if let Ok((source, Some(head))) = self.node.head().await {
+            self.view
+                .send_if_modified(|view| view.learn(head, source, asked));
         }
-        Ok((provider, heads))
     }
 
     /// Whether a provider's WebSocket accepts the subscription; `Ok` when none is configured.
     pub async fn probe(config: &ChainConfig, provider: &ProviderConfig) -> Result<(), NodeError> {
-        let (follower, _) = Self::new(config, Arc::new(Providers::new(config)?))?;
-        match &provider.ws_url {
-            Some(url) => follower.subscribe(url).await.map(drop),
-            None => Ok(()),
-        }
+        let Some(url) = &provider.ws_url else {
+            return Ok(());
+        };
+        let patience = Duration::from_millis(config.request_timeout_ms);
+        HeadSubscription::open(url, &provider.headers, config.chain_id, patience)
+            .await
+            .map(drop)
     }
 }

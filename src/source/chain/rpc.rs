@@ -11,12 +11,16 @@ use std::{
 use alloy::{
     primitives::U64,
     rpc::json_rpc::{RpcRecv, RpcSend},
-    transports::http::reqwest::{self, Url},
+    transports::http::reqwest::{
+        self, Url,
+        header::{ACCEPT_ENCODING, HeaderValue},
+    },
 };
 use serde::Deserialize;
 
 use super::{
-    ChainConfig, NodeError, ProviderConfig, limit::Limit, pace::Pace, providers::request_took,
+    ChainConfig, NodeError, NodeHeaders, ProviderConfig, limit::Limit, pace::Pace,
+    providers::request_took,
 };
 use crate::model::{B256, BlockRef, ChainId, IndexMode, Secret};
 
@@ -28,6 +32,7 @@ pub struct Node {
     pub(super) http: reqwest::Client,
     pub(super) endpoint: Url,
     pub(super) url: Secret,
+    pub(super) headers: NodeHeaders,
     pub(super) chain_id: ChainId,
     /// How metrics call it.
     name: String,
@@ -126,12 +131,26 @@ impl Node {
             IndexMode::Blocks => 0,
             IndexMode::Logs | IndexMode::Transfers => config.concurrency / 2,
         };
+        let mut headers = provider.headers.map().map_err(|reason| NodeError::Url {
+            key: "chains.headers or chains.providers.headers",
+            reason,
+            schemes: "names and values that HTTP allows",
+        })?;
         let mut client = reqwest::Client::builder()
             .timeout(timeout)
             .tcp_nodelay(true);
+        if !headers.is_empty() {
+            // They are for this node alone, and not for whom it names.
+            client = client.redirect(reqwest::redirect::Policy::none());
+        }
         if is_loopback(&url) {
             client = client.no_proxy();
+            // Compressed answers are read wherever they come from, but on one machine they cost more than they save.
+            headers
+                .entry(ACCEPT_ENCODING)
+                .or_insert(HeaderValue::from_static("identity"));
         }
+        let client = client.default_headers(headers);
         let client = client
             .build()
             .map_err(|error| bad(error.without_url().to_string()))?;
@@ -139,6 +158,7 @@ impl Node {
             http: client,
             endpoint: url,
             url: provider.url.clone(),
+            headers: provider.headers.clone(),
             chain_id: config.chain_id,
             name: name.to_owned(),
             timeout,
@@ -193,10 +213,17 @@ impl Node {
 
     /// The block that the node holds canonical at a height, if it has one there.
     pub async fn at(&self, number: u64) -> Result<Option<BlockRef>, NodeError> {
+        let method = "eth_getBlockByNumber";
         let header: Option<HeaderLink> = self
-            .request("eth_getBlockByNumber", (format!("{number:#x}"), false))
+            .request(method, (format!("{number:#x}"), false))
             .await?;
-        Ok(header.map(|header| Link::from(header).block))
+        match header.map(|header| Link::from(header).block) {
+            Some(block) if block.number != number => Err(self.bad_answer(
+                method,
+                format!("block {} when {number} was asked for", block.number),
+            )),
+            block => Ok(block),
+        }
     }
 
     /// A block's place in the chain, by its hash.

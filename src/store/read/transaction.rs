@@ -89,7 +89,8 @@ const FROM: &str = "FROM transactions t
     JOIN chains c ON c.chain_id = t.chain_id";
 
 impl Store {
-    /// The canonical transaction of that hash.
+    /// The canonical transaction of that hash. When several blocks hold it, the one where it succeeded is read, or
+    /// else the newest.
     pub async fn read_transaction(
         &self,
         chain: ChainId,
@@ -104,7 +105,8 @@ impl Store {
                         array_agg(topic2) AS topics2, array_agg(topic3) AS topics3, array_agg(data) AS datas
                  FROM (SELECT * FROM logs WHERE chain_id = t.chain_id AND block_number = t.block_number
                            AND transaction_index = t.transaction_index ORDER BY log_index) ordered) l
-             WHERE t.chain_id = $1 AND t.hash = $2"
+             WHERE t.chain_id = $1 AND t.hash = $2
+             ORDER BY t.status DESC NULLS LAST, t.block_number DESC LIMIT 1"
         );
         let found = sqlx::query(&sql)
             .bind(bigint(chain))

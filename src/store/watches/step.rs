@@ -70,7 +70,8 @@ pub async fn set_confirmations(
     Ok(())
 }
 
-/// Watched transactions that are in blocks now.
+/// Watched transactions that are in blocks now, each hash once. One that succeeded in an earlier block of the chain stays
+/// there: on some chains a transaction may be in several blocks, and succeeds in one.
 pub async fn include(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -90,7 +91,8 @@ pub async fn include(
              replaced_by = NULL, missing_since = NULL, confirmed = false, settled = false
          FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::int[], $6::bool[], $7::bytea[], $8::text[])
              AS t (hash, number, block, index, succeeded, sender, nonce)
-         WHERE w.key = t.hash",
+         WHERE w.key = t.hash
+             AND NOT (w.status = 'included' AND w.chain_id = $1 AND w.succeeded IS TRUE AND t.succeeded IS FALSE)",
     )
     .bind(bigint(chain))
     .bind(column!(one => one.hash.as_slice()))
@@ -215,6 +217,45 @@ pub async fn reorg(
     .await?;
     rows.iter()
         .map(|row| update_of(chain, TransactionStatus::Reorged, row))
+        .collect()
+}
+
+/// Of watched transactions that a reorg to `ancestor` took back, those that a block up to there holds too. They are in
+/// that block again, each without the count of its confirmations.
+pub async fn fall_back(
+    connection: &mut PgConnection,
+    chain: ChainId,
+    ancestor: u64,
+    hashes: &[B256],
+) -> Result<Vec<TransactionUpdate>, StoreError> {
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_slice()).collect();
+    let rows = sqlx::query(
+        "UPDATE watches w SET status = 'included', block_number = f.block_number, block_hash = f.block_hash,
+             transaction_index = f.transaction_index, succeeded = f.succeeded,
+             confirmed = f.confirmed, settled = f.settled
+         FROM unnest($3::bytea[]) AS n (k), LATERAL (
+             SELECT t.block_number, b.hash AS block_hash, t.transaction_index, t.status = 1 AS succeeded,
+                 $2 - t.block_number + 1 >= c.confirmations AS confirmed,
+                 coalesce(t.block_number <= c.finalized_number, false) AS settled
+             FROM chains c JOIN transactions t ON t.chain_id = c.chain_id
+                 JOIN blocks b ON b.chain_id = t.chain_id AND b.number = t.block_number
+             WHERE c.chain_id = $1 AND t.hash = n.k AND t.block_number <= $2
+             ORDER BY t.status DESC NULLS LAST, t.block_number DESC LIMIT 1) AS f
+         WHERE w.key = n.k
+             -- Without the index every row would be read.
+             AND NOT EXISTS (SELECT FROM deferred_indexes WHERE name = 'transactions_hash')
+         RETURNING w.key, w.block_number, w.block_hash, w.transaction_index, w.succeeded",
+    )
+    .bind(bigint(chain))
+    .bind(bigint(ancestor))
+    .bind(keys)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| full(chain, TransactionStatus::Included, row))
         .collect()
 }
 

@@ -16,7 +16,7 @@ use crate::{
     ingest::{ChainContext, ChainIngest, IngestError, PriceSignals},
     model::{B256, Secret},
     shutdown::{Failures, Tasks},
-    source::chain::{ChainConfig, ProviderConfig, Role},
+    source::chain::{ChainConfig, NodeHeaders, ProviderConfig, Role},
     store::{Store, StoreConfig, chain as stored},
 };
 
@@ -297,6 +297,7 @@ pub(super) fn config_of(nodes: &[(&FaultyNode, Role)]) -> ChainConfig {
             name: Some(format!("node-{position}")),
             url: Secret::new(node.http_url()),
             ws_url: Some(Secret::new(node.ws_url())),
+            headers: NodeHeaders::default(),
             role: *role,
         });
     ChainConfig {

@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use super::Parts;
 use crate::{
     model::{
-        Address, AddressReorg, BlockRef, Channel, Event, IndexedBlock, NewUpdate,
+        Address, AddressReorg, B256, BlockRef, Channel, Event, IndexedBlock, NewUpdate,
         TransactionUpdate, now_ms,
     },
     store::{StoreError, chain as stored, watches},
@@ -32,7 +32,11 @@ impl Parts {
         watches::hold(connection).await?;
         let dropped = watches::dropped_activity(connection, chain_id, ancestor.number).await?;
         let reorged = watches::reorg(connection, chain_id, ancestor.number).await?;
+        let hashes: Vec<B256> = reorged.iter().map(|update| update.hash).collect();
         let mut news: Vec<NewUpdate> = reorged.into_iter().map(told).collect();
+        let held = watches::fall_back(connection, chain_id, ancestor.number, &hashes).await?;
+        let depth = self.config.confirmations;
+        news.extend(life::held(&held, ancestor.number, depth));
         news.extend(dropped.into_iter().map(|touched| {
             addressed(
                 touched.address,

@@ -109,9 +109,11 @@ impl Providers {
                     false,
                     |node| async move { node.at(head.number).await },
                 );
-                // A failure is noted with the provider, and says nothing of its head.
-                if let Ok(there) = there.await {
-                    shown = there.is_some_and(|block| block.number == head.number);
+                // A failure is noted with the provider, and says nothing of its head; another block does.
+                match there.await {
+                    Ok(there) => shown = there.is_some(),
+                    Err(NodeError::BadAnswer { .. }) => shown = false,
+                    Err(_) => {}
                 }
             }
             (provider, head, shown)

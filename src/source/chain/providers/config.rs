@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::Work;
-use crate::{model::Secret, source::chain::ChainConfig};
+use crate::{
+    model::Secret,
+    source::chain::{ChainConfig, NodeHeaders},
+};
 
 /// One `[[chains.providers]]`
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +20,9 @@ pub struct ProviderConfig {
     /// `ws(s)://…` endpoint for `newHeads`; without it its head is polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
+    /// Sent with each request, over HTTP and to open the WebSocket; their values are never shown.
+    #[serde(default)]
+    pub headers: NodeHeaders,
     #[serde(default)]
     pub role: Role,
 }
@@ -28,6 +34,7 @@ impl ProviderConfig {
             name: None,
             url,
             ws_url: None,
+            headers: NodeHeaders::default(),
             role: Role::All,
         }
     }
@@ -68,6 +75,7 @@ impl ChainConfig {
     pub fn named_providers(&self) -> Vec<(String, ProviderConfig)> {
         let shorthand = (!self.rpc_url.is_empty()).then(|| ProviderConfig {
             ws_url: self.ws_url.clone(),
+            headers: self.headers.clone(),
             ..ProviderConfig::of(self.rpc_url.clone())
         });
         let mut named: Vec<(String, ProviderConfig)> = Vec::new();

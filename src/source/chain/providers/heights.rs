@@ -54,8 +54,8 @@ impl Providers {
         let number = head.await?.number;
         let there = self.ask(provider, trial, |node| async move { node.at(number).await });
         match there.await? {
-            Some(block) if block.number == number => Ok(number),
-            _ => Err(NodeError::Missing {
+            Some(_) => Ok(number),
+            None => Err(NodeError::Missing {
                 url: provider.node.shown_url(),
                 what: format!("block {number}, which it calls its head,"),
             }),

@@ -20,8 +20,9 @@ mod tests;
 pub use config::{ProviderConfig, Role};
 pub use health::ProviderState;
 pub use heights::Height;
+pub(super) use provider::Provider;
 pub use provider::ProviderStatus;
-pub(super) use telemetry::request_took;
+pub(super) use telemetry::{request_took, subscription_lost};
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::{sync::watch, time::Instant};
 
-use self::{health::Limits, provider::Provider};
+use self::health::Limits;
 use super::{ChainConfig, Link, Node, NodeError, Tag};
 use crate::model::{B256, BlockRef, ChainId};
 

@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     model::{BlockRef, Secret},
-    source::chain::Node,
+    source::chain::{Node, NodeHeaders},
 };
 
 pub(in crate::source::chain) struct Provider {
     pub(in crate::source::chain) name: String,
     pub(in crate::source::chain) ws_url: Option<Secret>,
+    pub(in crate::source::chain) headers: NodeHeaders,
     pub(super) role: Role,
     pub(super) node: Arc<Node>,
     pub(super) health: Mutex<Health>,
@@ -54,6 +55,7 @@ impl Provider {
         Self {
             name,
             ws_url: config.ws_url,
+            headers: config.headers,
             role: config.role,
             node,
             health: Mutex::new(Health::new(limits)),

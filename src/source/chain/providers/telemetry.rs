@@ -24,6 +24,10 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
         "chaincast_chain_provider_disagreements_total",
         "Answers of a provider that failed a check and that another gave rightly"
     );
+    describe_counter!(
+        "chaincast_chain_subscriptions_lost_total",
+        "Subscriptions to newHeads of a provider that ended, were silent, or were refused"
+    );
     describe_histogram!(
         "chaincast_chain_request_seconds",
         Unit::Seconds,
@@ -33,6 +37,11 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     for provider in providers {
         up(chain_id, provider, true);
         disagreements(chain_id, provider).increment(0);
+        if provider.ws_url.is_some() {
+            for reason in ["refused", "closed", "silent"] {
+                subscriptions_lost(chain_id, &provider.name, reason).increment(0);
+            }
+        }
     }
 }
 
@@ -65,6 +74,18 @@ fn disagreements(chain_id: ChainId, provider: &Provider) -> metrics::Counter {
     counter!(
         "chaincast_chain_provider_disagreements_total",
         "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
+    )
+}
+
+/// A subscription to `newHeads` of a provider ended: `refused`, `closed`, or `silent` while the head moved.
+pub fn subscription_lost(chain_id: ChainId, provider: &str, reason: &'static str) {
+    subscriptions_lost(chain_id, provider, reason).increment(1);
+}
+
+fn subscriptions_lost(chain_id: ChainId, provider: &str, reason: &'static str) -> metrics::Counter {
+    counter!(
+        "chaincast_chain_subscriptions_lost_total",
+        "chain_id" => chain_id.to_string(), "provider" => provider.to_owned(), "reason" => reason
     )
 }
 

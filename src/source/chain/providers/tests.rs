@@ -194,3 +194,50 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
     let actual = stored.genesis_hash().await.unwrap();
     assert_eq!(actual, other.genesis().hash);
 }
+
+#[tokio::test]
+async fn bounds_answers_after_decompression() {
+    let node = FaultyNode::of_tree(&Tree::new(CHAIN)).await.unwrap();
+    let config = ChainConfig {
+        response_bytes: 20_000,
+        ..ChainConfig::of(CHAIN, Secret::new(node.http_url()))
+    };
+    let asked = Node::new(&config).unwrap();
+    let compress = |with: &str, padding: usize| {
+        node.heal();
+        let with = with.to_owned();
+        node.add(Fault::of("*", Kind::Compressed { with, padding }));
+    };
+    for with in ["gzip", "br"] {
+        compress(with, 100);
+        assert_eq!(asked.at(0).await.unwrap().unwrap().number, 0, "{with}");
+        // As gzip it is a small part of the bound.
+        compress(with, 1_000_000);
+        let error = asked.at(0).await.unwrap_err();
+        assert!(matches!(error, NodeError::TooLarge { .. }), "{error}");
+    }
+    compress("zstd", 0);
+    let error = asked.at(0).await.unwrap_err().to_string();
+    assert!(
+        error.contains("zstd") && error.contains("gzip and br are read"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn reports_another_block_than_was_asked_for() {
+    let (nodes, providers) = nodes(&[Role::All, Role::All]).await;
+    nodes[0].add(Fault::of(
+        "eth_getBlockByNumber",
+        Kind::Alter {
+            at: "/number".to_owned(),
+            to: "0x7".into(),
+        },
+    ));
+    let found = providers.attempt(Work::Live, |node| async move { node.at(0).await });
+    assert_eq!(found.await.unwrap().unwrap().number, 0);
+    let status = providers.status();
+    let error = status[0].last_error.clone().unwrap();
+    assert!(error.contains("block 7 when 0 was asked for"), "{error}");
+    assert_eq!(status[0].state, ProviderState::Failed);
+}
