@@ -113,7 +113,7 @@ impl HeadSubscription {
         for _ in 0..READ_OVER {
             let mut answer = self.message().await?;
             // Some gateways give every id as text.
-            let is_ours = answer["id"] == id || answer["id"] == id.to_string();
+            let is_ours = quantity(&answer["id"]) == Some(id);
             let error = &answer["error"];
             if !error.is_null() && (is_ours || answer["id"].is_null()) {
                 let text = error["message"].as_str().or(error.as_str());
