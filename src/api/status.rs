@@ -59,9 +59,19 @@ pub(super) struct ChainStatus {
     #[schema(required)]
     finalized: Option<BlockMark>,
     /// Every block up to here passed the checks that prove what is indexed of it.
-    #[serde(rename = "verified_through")]
     #[schema(required)]
     verified_through: Option<u64>,
+    /// The same as `verifiedThrough`, under its older name.
+    #[serde(rename = "verified_through")]
+    #[schema(required)]
+    verified_through_old: Option<u64>,
+    /// What that rests on: `full`, the roots of whole blocks; or `bloom`, the header's hash and the bloom of its logs, which
+    /// their data and transactions are not part of. Null while `verifiedThrough` is.
+    #[schema(required)]
+    proof: Option<&'static str>,
+    /// With the proof `full`: what no root is over and was not recomputed for every block up to there, by the keys of
+    /// `[chains.checks]`.
+    unproved: Vec<String>,
     /// From this block on the transfers of the chain's own coin are complete, inner calls included, because each is a log
     /// (EIP-7708); below it they are the values of transactions alone. Null while no such block is indexed.
     #[schema(required)]
@@ -264,6 +274,7 @@ impl ChainStatus {
     ) -> Self {
         let head = row.and_then(|row| row.head);
         let node_head = row.and_then(|row| row.node_head);
+        let verified = row.filter(|row| row.verified_through.is_some());
         Self {
             chain_id,
             start_block: row.map(|row| row.start_block),
@@ -271,7 +282,10 @@ impl ChainStatus {
             head: head.map(BlockMark::from),
             safe: row.and_then(|row| row.safe).map(BlockMark::from),
             finalized: row.and_then(|row| row.finalized).map(BlockMark::from),
-            verified_through: row.and_then(|row| row.verified_through),
+            verified_through: verified.and_then(|row| row.verified_through),
+            verified_through_old: verified.and_then(|row| row.verified_through),
+            proof: verified.and_then(|row| row.index.proof()),
+            unproved: verified.map_or_else(Vec::new, |row| row.unproved.clone()),
             native_transfers_complete_from: row.and_then(|row| row.native_transfers_from),
             node_head,
             node_seen_at: row.and_then(|row| row.node_seen_at),

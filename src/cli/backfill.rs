@@ -205,9 +205,10 @@ fn told(state: &ChainState, done: Rates, took: Duration) -> String {
     let Some(head) = state.head else {
         return format!("chain {chain_id}: nothing is indexed yet");
     };
-    let verified = match state.verified_through {
-        Some(number) => format!("verified through {number}"),
-        None => "not verified".to_owned(),
+    let verified = match (state.verified_through, state.index_mode.proof()) {
+        (Some(number), Some("full")) => format!("verified through {number}"),
+        (Some(number), Some(proof)) => format!("verified through {number} (by {proof})"),
+        _ => "not verified".to_owned(),
     };
     format!(
         "chain {chain_id} is indexed from block {} to {}, {verified}; {} blocks and {} rows were stored in {:.1} s",
@@ -304,6 +305,7 @@ mod tests {
             safe_number: None,
             finalized: None,
             verified_through: None,
+            unproved: Vec::new(),
             node_head: None,
         }
     }

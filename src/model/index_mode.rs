@@ -29,6 +29,16 @@ impl IndexMode {
         }
     }
 
+    /// What proves the blocks of a mode: `full`, all roots of a block; or `bloom`, the header's hash and the bloom of its
+    /// logs. Nothing shows of transfers alone that none is left out.
+    pub fn proof(self) -> Option<&'static str> {
+        match self {
+            Self::Blocks => Some("full"),
+            Self::Logs => Some("bloom"),
+            Self::Transfers => None,
+        }
+    }
+
     /// The mode of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)

@@ -58,6 +58,10 @@ impl Session<'_> {
         let announced = &step.blocks[quiet..];
         let is_history = step.encoded.is_some() && step.ancestor.is_none() && announced.is_empty();
 
+        // Blocks that were encoded before are of a load, whose senders are those of history.
+        let mut unnoted = parts.config.unproved(step.encoded.is_some());
+        unnoted.retain(|key| !self.unproved.contains(key));
+
         let began = Instant::now();
         let writer = &mut self.writer;
         let committed = parts.within(COMMIT_PATIENCE, async {
@@ -75,6 +79,9 @@ impl Session<'_> {
                 news.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.claims_proof();
+            if proven && !unnoted.is_empty() {
+                stored::note_unproved(&mut transaction, chain_id, &unnoted).await?;
+            }
             match step.encoded {
                 Some(batch) if step.below => {
                     stored::prepend_batch(&mut transaction, batch, proven).await?;
@@ -107,6 +114,7 @@ impl Session<'_> {
         });
         let (updates, dropped) = committed.await?;
 
+        self.unproved.extend(unnoted);
         parts.publisher.publish(updates);
         match (step.blocks.first(), step.blocks.last()) {
             (Some(first), _) if step.below => self.start = first.header.number,

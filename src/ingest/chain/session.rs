@@ -36,6 +36,8 @@ pub(super) struct Session<'a> {
     pub(super) finalized: Option<BlockRef>,
     /// What is stored of what the node said; nothing is known of it after a reorg, which may lower it.
     pub(super) recorded: Tags,
+    /// Checks that are stored as off for blocks that count as proven.
+    pub(super) unproved: Vec<&'static str>,
     pub(super) contracts: Contracts,
     pub(super) tokens: SeenTokens,
     pub(super) averages: Averages,
@@ -124,6 +126,7 @@ impl<'a> Session<'a> {
                 safe_number: state.safe_number,
                 finalized: state.finalized,
             },
+            unproved: Vec::new(),
             contracts,
             tokens: SeenTokens::default(),
             averages,

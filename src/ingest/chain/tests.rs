@@ -14,6 +14,7 @@ mod lab;
 mod large;
 mod modes;
 mod price;
+mod proof;
 mod property;
 mod providers;
 mod proxy;

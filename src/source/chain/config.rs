@@ -136,12 +136,20 @@ impl ChainConfig {
         }
     }
 
+    /// The checks of what no root is over that are off, by their keys. Where only logs are indexed there are none.
+    pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
+        match self.index {
+            IndexMode::Blocks => self.checks.unproved(is_history),
+            IndexMode::Logs | IndexMode::Transfers => Vec::new(),
+        }
+    }
+
     /// Whether the checks that are on prove what is indexed, so that `verified_through` may say so: whole blocks by all
-    /// of them, logs by the header's hash and bloom. Transfers alone are asked for by topic, and nothing in a header
-    /// shows that none was left out.
+    /// roots, logs by the header's hash and bloom. Transfers alone are asked for by topic, and nothing in a header
+    /// shows that none was left out. What is not proven by then is [`ChecksConfig::unproved`].
     pub fn claims_proof(&self) -> bool {
         match self.index {
-            IndexMode::Blocks => self.checks.all(),
+            IndexMode::Blocks => self.checks.roots(),
             IndexMode::Logs => self.checks.block_hash && self.checks.logs_bloom,
             IndexMode::Transfers => false,
         }
@@ -156,8 +164,17 @@ pub struct ChecksConfig {
     pub transactions_root: bool,
     pub receipts_root: bool,
     pub logs_bloom: bool,
-    /// What receipts repeat and no root is over: gas used, price paid, contract created.
+    /// Short for the three that follow: `false` switches all of them off.
     pub derived: bool,
+    /// What receipts repeat and no root is over: the gas that each transaction used,
+    pub gas_used: bool,
+    /// the price that it paid,
+    pub gas_price: bool,
+    /// and the contract that it created.
+    pub contract_address: bool,
+    /// Whether the roots must be over every transaction. `false` leaves out the made-up one of a state sync, at the end
+    /// of a block of Polygon PoS before its Madhugiri fork.
+    pub state_sync: bool,
     /// Which transactions' senders are recovered from their signatures.
     pub senders: Senders,
 }
@@ -173,13 +190,45 @@ pub enum Senders {
 }
 
 impl ChecksConfig {
-    /// Whether every check of what is stored is on; that of senders is one more.
-    pub fn all(&self) -> bool {
-        self.block_hash
-            && self.transactions_root
-            && self.receipts_root
-            && self.logs_bloom
-            && self.derived
+    /// Whether everything that a root or a bloom is over is proven. What is not, has a check each; see
+    /// [`ChecksConfig::unproved`].
+    pub fn roots(&self) -> bool {
+        self.block_hash && self.transactions_root && self.receipts_root && self.logs_bloom
+    }
+
+    /// Whether the gas that receipts repeat is checked.
+    pub fn gas_used(&self) -> bool {
+        self.derived && self.gas_used
+    }
+
+    /// Whether the price that receipts repeat is checked.
+    pub fn gas_price(&self) -> bool {
+        self.derived && self.gas_price
+    }
+
+    /// Whether the created contract that receipts repeat is checked.
+    pub fn contract_address(&self) -> bool {
+        self.derived && self.contract_address
+    }
+
+    /// The checks that are off of what no root is over, by their keys. Senders of history are recovered only with
+    /// `"always"`.
+    pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
+        let senders = match self.senders {
+            Senders::Always => true,
+            Senders::Live => !is_history,
+            Senders::Off => false,
+        };
+        [
+            ("contract_address", self.contract_address()),
+            ("gas_price", self.gas_price()),
+            ("gas_used", self.gas_used()),
+            ("senders", senders),
+            ("state_sync", self.state_sync),
+        ]
+        .into_iter()
+        .filter_map(|(key, on)| (!on).then_some(key))
+        .collect()
     }
 
     /// As they are for blocks of history.
@@ -199,6 +248,10 @@ impl Default for ChecksConfig {
             receipts_root: true,
             logs_bloom: true,
             derived: true,
+            gas_used: true,
+            gas_price: true,
+            contract_address: true,
+            state_sync: true,
             senders: Senders::Live,
         }
     }

@@ -3,7 +3,7 @@
 use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal};
 
 use super::{
-    ChecksConfig, RawBlock, RawHeader, size, transfers::transfers_in, verify::effective_gas_price,
+    ChecksConfig, RawBlock, RawHeader, derived::effective_gas_price, size, transfers::transfers_in,
 };
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
 

@@ -12,13 +12,13 @@ use alloy::{
         transaction::SignerRecoverable,
     },
     eips::eip2718::Encodable2718,
-    primitives::{Address, B256, Bloom, keccak256},
+    primitives::{B256, Bloom, keccak256},
 };
 
 use super::{
     ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
-    encode, gas,
+    derived, encode, state_sync,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 use crate::model::BlockRef;
@@ -41,7 +41,8 @@ fn off(check: &str) -> &'static str {
     }
 }
 
-/// The checks by the names of their keys, in the order in which they run.
+/// What is measured of the checks, in the order in which they run. Most are called as their keys; `derived` is the rules
+/// of what receipts repeat, each with a key of its own.
 pub const CHECKS: [&str; 6] = [
     "block_hash",
     "transactions_root",
@@ -65,10 +66,10 @@ pub(super) fn verify_timed(
     checks: &ChecksConfig,
     times: &mut Times,
 ) -> Result<(), CheckError> {
-    let failed = |check: usize| {
+    let failed = |check: &'static str| {
         move |reason: String| CheckError {
             block: block.block_ref(),
-            check: CHECKS[check],
+            check,
             reason,
         }
     };
@@ -79,40 +80,55 @@ pub(super) fn verify_timed(
         began = now;
     };
     if checks.block_hash {
-        block_hash(&block.header).map_err(failed(0))?;
+        block_hash(&block.header).map_err(failed("block_hash"))?;
         done(0);
     }
+    let count = proven_part(block, checks).map_err(failed("state_sync"))?;
+    let (sent, receipts) = (&block.transactions[..count], &block.receipts[..count]);
     let senders = checks.senders != Senders::Off;
     let mut envelopes = Vec::new();
     if checks.transactions_root || senders {
-        envelopes = transactions(&block.transactions).map_err(failed(1))?;
+        envelopes = transactions(sent).map_err(failed("transactions_root"))?;
     }
     if checks.transactions_root {
-        transactions_root(block, &envelopes).map_err(failed(1))?;
+        transactions_root(&block.header, sent, &envelopes).map_err(failed("transactions_root"))?;
         done(1);
     }
     let mut blooms = Vec::new();
     if checks.receipts_root || checks.logs_bloom {
-        blooms.extend(block.receipts.iter().map(|receipt| bloom_of(&receipt.logs)));
+        blooms.extend(receipts.iter().map(|receipt| bloom_of(&receipt.logs)));
         done(3);
     }
     if checks.receipts_root {
-        receipts_root(block, &blooms).map_err(failed(2))?;
+        receipts_root(&block.header, receipts, &blooms).map_err(failed("receipts_root"))?;
         done(2);
     }
     if checks.logs_bloom {
-        bloom(&block.header, &blooms).map_err(failed(3))?;
+        bloom(&block.header, &blooms).map_err(failed("logs_bloom"))?;
         done(3);
     }
-    if checks.derived {
-        derived(block).map_err(failed(4))?;
-        done(4);
-    }
+    derived::check(block, checks, count).map_err(|(check, reason)| failed(check)(reason))?;
+    done(4);
     if senders {
-        recovered(block, &envelopes).map_err(failed(5))?;
+        recovered(sent, &envelopes).map_err(failed("senders"))?;
         done(5);
     }
     Ok(())
+}
+
+/// How many transactions of the block the header is about: all of them, or all but a made-up one, where
+/// `state_sync = false` allows for it.
+fn proven_part(block: &RawBlock, checks: &ChecksConfig) -> Result<usize, String> {
+    let all = block.transactions.len();
+    let asked = checks.transactions_root || checks.receipts_root || checks.logs_bloom;
+    match state_sync::ends_with_pair(block) {
+        true if checks.state_sync && asked => Err(format!(
+            "transaction {} is the made-up one of a state sync, which no root is over",
+            all - 1
+        )),
+        true => Ok(all - 1),
+        false => Ok(all),
+    }
 }
 
 /// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3).
@@ -147,9 +163,13 @@ fn transactions(sent: &[RawTransaction]) -> Result<Vec<Option<TxEnvelope>>, Stri
 }
 
 /// Root of the trie of EIP-2718 encoded transactions; with it, each transaction's own hash.
-fn transactions_root(block: &RawBlock, envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
+fn transactions_root(
+    header: &RawHeader,
+    sent: &[RawTransaction],
+    envelopes: &[Option<TxEnvelope>],
+) -> Result<(), String> {
     let mut encoded = Items::with_capacity(envelopes.len(), TRANSACTION_BYTES);
-    for (index, (sent, envelope)) in block.transactions.iter().zip(envelopes).enumerate() {
+    for (index, (sent, envelope)) in sent.iter().zip(envelopes).enumerate() {
         match envelope {
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
             None if encode::deposit(sent, &mut encoded.bytes).is_some() => {}
@@ -170,21 +190,25 @@ fn transactions_root(block: &RawBlock, envelopes: &[Option<TxEnvelope>]) -> Resu
     equal(
         "its transactions have the root",
         encoded.root(),
-        block.header.transactions_root,
+        header.transactions_root,
     )
 }
 
 /// Root of the trie of EIP-2718 encoded receipts, with blooms recomputed from their logs.
-fn receipts_root(block: &RawBlock, blooms: &[Bloom]) -> Result<(), String> {
+fn receipts_root(
+    header: &RawHeader,
+    receipts: &[RawReceipt],
+    blooms: &[Bloom],
+) -> Result<(), String> {
     let mut encoded = Items::with_capacity(blooms.len(), RECEIPT_BYTES);
-    for (receipt, bloom) in block.receipts.iter().zip(blooms) {
+    for (receipt, bloom) in receipts.iter().zip(blooms) {
         encode::receipt(receipt, bloom, &mut encoded.bytes)?;
         encoded.ended();
     }
     equal(
         "its receipts have the root",
         encoded.root(),
-        block.header.receipts_root,
+        header.receipts_root,
     )
 }
 
@@ -201,70 +225,9 @@ fn bloom(header: &RawHeader, blooms: &[Bloom]) -> Result<(), String> {
     }
 }
 
-/// What a receipt repeats of the block, its transaction and the receipts before it, and no root is over: gas used,
-/// price paid (EIP-1559) and address of the contract created. Of transaction types of other chains only the gas.
-fn derived(block: &RawBlock) -> Result<(), String> {
-    let mut before = 0_u64;
-    for (index, (sent, receipt)) in block.transactions.iter().zip(&block.receipts).enumerate() {
-        let used = receipt.cumulative_gas_used.checked_sub(before);
-        if used != Some(receipt.gas_used) {
-            return Err(format!(
-                "transaction {index} used {} gas by its receipt, but {} by the sums",
-                receipt.gas_used,
-                used.map_or_else(|| "less than none".to_owned(), |used| used.to_string())
-            ));
-        }
-        before = receipt.cumulative_gas_used;
-        if sent.kind() > 4 {
-            continue;
-        }
-        if let (Some(paid), Some(price)) = (
-            receipt.effective_gas_price,
-            effective_gas_price(sent, block.header.base_fee_per_gas),
-        ) && paid != price
-        {
-            return Err(format!(
-                "transaction {index} paid {paid} wei a gas by its receipt, but {price} by its fees"
-            ));
-        }
-        created(index, sent, receipt)?;
-    }
-    gas::total(&block.header, &block.receipts)
-}
-
-fn created(index: usize, sent: &RawTransaction, receipt: &RawReceipt) -> Result<(), String> {
-    let expected = match sent.to {
-        Some(_) => None,
-        None => Some(sent.from.create(sent.nonce)),
-    };
-    // A creation that failed made none, which some nodes say and some do not.
-    let failed = receipt.status == Some(0) && receipt.contract_address.is_none();
-    if receipt.contract_address == expected || failed {
-        return Ok(());
-    }
-    let shown = |address: Option<Address>| {
-        address.map_or_else(|| "none".to_owned(), |address| address.to_string())
-    };
-    Err(format!(
-        "transaction {index} created the contract {} by its receipt, but {} by its sender and nonce",
-        shown(receipt.contract_address),
-        shown(expected)
-    ))
-}
-
-/// What a gas costs the sender, in wei (EIP-1559); `None` when a fee is missing.
-pub(super) fn effective_gas_price(sent: &RawTransaction, base_fee: Option<u64>) -> Option<u128> {
-    if !sent.is_dynamic() {
-        return sent.gas_price;
-    }
-    let most = sent.max_fee_per_gas?;
-    let tip = sent.max_priority_fee_per_gas?;
-    Some(most.min(tip.saturating_add(base_fee?.into())))
-}
-
 /// The sender is who signed.
-fn recovered(block: &RawBlock, envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
-    for (index, (sent, envelope)) in block.transactions.iter().zip(envelopes).enumerate() {
+fn recovered(sent: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
+    for (index, (sent, envelope)) in sent.iter().zip(envelopes).enumerate() {
         let Some(envelope) = envelope else {
             continue;
         };
@@ -380,16 +343,21 @@ mod tests {
             transactions_root: false,
             receipts_root: false,
             logs_bloom: false,
-            derived: false,
+            gas_used: false,
+            gas_price: false,
+            contract_address: false,
             senders: Senders::Off,
+            ..ChecksConfig::default()
         };
-        let mut alone = [off; CHECKS.len()];
+        let mut alone = [off; 8];
         alone[0].block_hash = true;
         alone[1].transactions_root = true;
         alone[2].receipts_root = true;
         alone[3].logs_bloom = true;
-        alone[4].derived = true;
-        alone[5].senders = Senders::Always;
+        alone[4].gas_used = true;
+        alone[5].gas_price = true;
+        alone[6].contract_address = true;
+        alone[7].senders = Senders::Always;
         alone
             .iter()
             .filter_map(|checks| verify(block, checks).err().map(|error| error.check))
@@ -437,15 +405,19 @@ mod tests {
             );
             assert!(!from.contains(&"transactions_root"));
             let used = lie(&truth, |block| block.receipts[index].gas_used += 1);
-            assert_eq!(used, ["derived"], "gas of transaction {index}");
+            assert_eq!(used, ["gas_used"], "gas of transaction {index}");
             let paid = lie(&truth, |block| {
                 block.receipts[index].effective_gas_price = Some(7);
             });
-            assert_eq!(paid, ["derived"], "price of transaction {index}");
+            assert_eq!(paid, ["gas_price"], "price of transaction {index}");
             let created = lie(&truth, |block| {
                 block.receipts[index].contract_address = Some(Address::repeat_byte(9));
             });
-            assert_eq!(created, ["derived"], "contract of transaction {index}");
+            assert_eq!(
+                created,
+                ["contract_address"],
+                "contract of transaction {index}"
+            );
         }
 
         let log = 3;
@@ -464,7 +436,7 @@ mod tests {
         );
         assert_eq!(
             lie(&truth, |block| block.header.gas_used += 1),
-            ["block_hash", "derived"]
+            ["block_hash", "gas_used"]
         );
         assert!(failing(&truth).is_empty());
 

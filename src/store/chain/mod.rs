@@ -27,7 +27,9 @@ pub use halts::{halt, unhalt};
 pub use marks::{ChainMarks, marks};
 pub use prepend::prepend_batch;
 pub use providers::{ProviderRow, record_providers};
-pub use state::{ChainState, Tags, record_node, record_tags, register, set_index_mode, state};
+pub use state::{
+    ChainState, Tags, note_unproved, record_node, record_tags, register, set_index_mode, state,
+};
 pub use unwind::unwind;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};

@@ -22,8 +22,10 @@ pub struct ChainState {
     pub safe_number: Option<u64>,
     /// The newest indexed block that is final.
     pub finalized: Option<BlockRef>,
-    /// Every block up to this one passed all checks, without a hole from `start_block` on.
+    /// What is indexed of every block up to this one is proven, without a hole from `start_block` on.
     pub verified_through: Option<u64>,
+    /// Checks of what no root is over that were off for one of these blocks, by their keys.
+    pub unproved: Vec<String>,
     /// The node's head when it was last asked.
     pub node_head: Option<u64>,
 }
@@ -128,6 +130,23 @@ pub async fn record_node(
     Ok(())
 }
 
+/// Remembers that these checks, by their keys, were off for blocks that `verified_through` counts.
+pub async fn note_unproved(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    keys: &[&str],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE chains SET unproved = ARRAY(SELECT DISTINCT key FROM unnest(unproved || $2::text[]) AS key ORDER BY key)
+         WHERE chain_id = $1 AND NOT unproved @> $2::text[]",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(keys)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
     let number = |column: &str| -> Result<Option<u64>, StoreError> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(|v| v as u64))
@@ -155,6 +174,7 @@ fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
         safe_number: number("safe_number")?,
         finalized: block(number("finalized_number")?, "finalized_hash")?,
         verified_through: number("verified_through")?,
+        unproved: row.try_get("unproved")?,
         node_head: number("node_head")?,
     })
 }

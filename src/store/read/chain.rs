@@ -39,6 +39,8 @@ pub struct ChainRow {
     pub verified_through: Option<u64>,
     /// The first indexed block in which native transfers are logs: from it on none is missing.
     pub native_transfers_from: Option<u64>,
+    /// Checks of what no root is over that were off for a block up to there, by their keys.
+    pub unproved: Vec<String>,
     /// The node's own head when it was last asked.
     pub node_head: Option<u64>,
     /// When the node last answered, in ms since the Unix epoch.
@@ -73,7 +75,7 @@ impl Store {
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query(
-            "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.native_transfers_from, c.node_head, c.updated_at,
+            "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.unproved, c.native_transfers_from, c.node_head, c.updated_at,
                     c.node_seen_at,
                     (extract(epoch FROM now() - c.node_seen_at) * 1000)::bigint AS node_silent_ms,
                     c.head_number, c.head_hash, h.timestamp AS head_timestamp,
@@ -105,6 +107,7 @@ impl Store {
                     )?,
                     verified_through: row.natural_or_null("verified_through")?,
                     native_transfers_from: row.natural_or_null("native_transfers_from")?,
+                    unproved: row.get("unproved")?,
                     node_head: row.natural_or_null("node_head")?,
                     node_seen_at: row.millis_or_null("node_seen_at")?,
                     node_silent_ms: row.get("node_silent_ms")?,

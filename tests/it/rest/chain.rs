@@ -528,7 +528,7 @@ async fn the_status_tells_where_every_chain_stands() {
         status["chains"][0]["head"].is_null() && status["chains"][0]["verified_through"].is_null()
     );
     api.chain(9, 4).await;
-    api.sql("UPDATE chains SET verified_through = 8, node_head = 11")
+    api.sql("UPDATE chains SET verified_through = 8, unproved = '{gas_price}', node_head = 11")
         .await;
     api.sql("INSERT INTO chain_providers VALUES
              (31337, 1, 'b', 'https://b', 'history', 'resting', false, NULL, NULL, 'too much', 2, to_timestamp(7)),
@@ -554,6 +554,11 @@ async fn the_status_tells_where_every_chain_stands() {
     assert_eq!(chain["head"]["timestamp"], 1_700_000_009);
     assert_eq!(chain["finalized"]["number"], 4);
     assert_eq!(chain["verified_through"], 8);
+    assert_eq!(chain["verifiedThrough"], 8);
+    assert_eq!(
+        (&chain["proof"], &chain["unproved"]),
+        (&json!("full"), &json!(["gas_price"]))
+    );
     assert_eq!(chain["lagBlocks"], 2);
     assert_eq!(status["chains"].as_array().unwrap().len(), 2);
 }

@@ -1,14 +1,16 @@
-//! Whether logs are those of a block: by the header's hash and bloom, and by how they are numbered. Pure.
+//! Whether logs are those of a block: by the header's hash and bloom, the hashes of its transactions, and by how they
+//! are numbered. Pure.
 
 use alloy::primitives::{B256, Bloom};
 
-use super::wire::{Count, PlacedLog};
+use super::wire::{PlacedLog, SentHash};
 use crate::{
     model::{IndexMode, IndexedBlock, IndexedLog},
     source::chain::{
         ChecksConfig,
         bloom::{bloom_over, may_hold},
         decode::{header_of, withdrawals_of},
+        roomy::Roomy,
         transfers::{SIGNATURES, transfers_in},
         wire::RawHeader,
     },
@@ -17,8 +19,8 @@ use crate::{
 /// Most topics of a log (Yellow Paper, LOG0 to LOG4).
 const TOPICS: usize = 4;
 
-/// A header of which no transaction was read.
-pub(super) type Light = RawHeader<Count>;
+/// A header with the hashes of its transactions alone.
+pub(super) type Light = RawHeader<Roomy<SentHash>>;
 
 /// Why the logs given for a block are not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,23 +72,39 @@ pub(super) fn judged(
     mode: IndexMode,
     checks: &ChecksConfig,
 ) -> Result<(), Doubt> {
-    if let Some(log) = logs.iter().find(|log| log.block_hash != header.hash) {
+    if let Some(log) = logs
+        .iter()
+        .find(|log| log.block_hash != header.hash || log.block_number != header.number)
+    {
         return Err(Doubt::Wrong(format!(
-            "a log is of block {}",
-            log.block_hash
+            "a log is of block {} {}",
+            log.block_number, log.block_hash
         )));
     }
-    let transactions = u64::from(header.transactions.0);
-    if let Some(log) = logs.iter().find(|log| {
-        log.removed || log.topics.len() > TOPICS || log.transaction_index >= transactions
-    }) {
-        return Err(Doubt::Wrong(format!(
-            "log {} of transaction {} of {transactions} has {} topics{}",
-            log.log_index,
-            log.transaction_index,
-            log.topics.len(),
-            if log.removed { " and was removed" } else { "" }
-        )));
+    let sent = &header.transactions;
+    for log in logs {
+        let index = usize::try_from(log.transaction_index).unwrap_or(usize::MAX);
+        let Some(SentHash(hash)) = sent.get(index) else {
+            return Err(Doubt::Wrong(format!(
+                "log {} is of transaction {index}, and the block has {}",
+                log.log_index,
+                sent.len()
+            )));
+        };
+        if log.transaction_hash != *hash {
+            return Err(Doubt::Wrong(format!(
+                "log {} is of transaction {}, and transaction {index} of the block is {hash}",
+                log.log_index, log.transaction_hash
+            )));
+        }
+        if log.removed || log.topics.len() > TOPICS {
+            return Err(Doubt::Wrong(format!(
+                "log {} has {} topics{}",
+                log.log_index,
+                log.topics.len(),
+                if log.removed { " and was removed" } else { "" }
+            )));
+        }
     }
     if mode == IndexMode::Transfers {
         transfers(header, logs, checks)
@@ -134,14 +152,14 @@ fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
     }
 }
 
-/// Some logs of the block: each is of the topics asked for and in the bloom, and they ascend.
+/// Some logs of the block: each is of the topics asked for and in the bloom, and they ascend with their transactions.
 fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
-    if logs
-        .windows(2)
-        .any(|pair| pair[0].log_index >= pair[1].log_index)
-    {
+    if logs.windows(2).any(|pair| {
+        pair[0].log_index >= pair[1].log_index
+            || pair[0].transaction_index > pair[1].transaction_index
+    }) {
         return Err(Doubt::Wrong(
-            "the numbers of its logs do not rise".to_owned(),
+            "the numbers of its logs do not rise with those of their transactions".to_owned(),
         ));
     }
     if logs
@@ -215,7 +233,7 @@ pub(super) fn rows(
         });
     }
     let logs = placed;
-    let transaction_count = header.transactions.0;
+    let transaction_count = number(header.transactions.len() as u64)?;
     let withdrawals = withdrawals_of(&header);
     Ok(IndexedBlock {
         header: header_of(header),

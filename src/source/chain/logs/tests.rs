@@ -369,3 +369,46 @@ fn the_signatures_are_those_of_the_standards() {
     );
     assert_ne!(U256::from_be_bytes(SIGNATURES[0].0), U256::ZERO);
 }
+
+#[tokio::test]
+async fn refuses_logs_of_another_transaction_or_block() {
+    let tree = tree();
+    let number = tree.head().number;
+    let other = tree.block(tree.at(1).hash).unwrap().receipts[0].transaction_hash;
+    for index in REDUCED {
+        for (at, to) in [
+            ("/0/transactionHash", json!(B256::ZERO)),
+            ("/0/transactionHash", json!(other)),
+            ("/0/transactionIndex", json!("0x1")),
+            ("/0/transactionIndex", json!("0x63")),
+            ("/0/blockNumber", json!("0x1")),
+            ("/0/blockHash", json!(other)),
+            ("/0/removed", json!(true)),
+        ] {
+            let node = FaultyNode::of_tree(&tree).await.unwrap();
+            let client = client(&node, index);
+            let (what, lie) = (
+                format!("{index} {at} {to}"),
+                Kind::Alter {
+                    at: at.to_owned(),
+                    to,
+                },
+            );
+            node.add(Fault::of(LOGS, lie));
+            let checks = ChecksConfig::default();
+            let one = client.block(Wanted::Number(number), &checks).await;
+            assert!(
+                matches!(one, Err(NodeError::BadAnswer { .. })),
+                "{what}: {one:?}"
+            );
+            let many = client
+                .chunk(number, number, checks, Workers::new(), 0)
+                .await;
+            let many = many.map(|chunk| chunk.blocks);
+            assert!(
+                matches!(many, Err(NodeError::BadAnswer { .. })),
+                "{what}: {many:?}"
+            );
+        }
+    }
+}

@@ -1,12 +1,12 @@
 //! What is read where only logs are indexed: logs as `eth_getLogs` gives them, and of a block's transactions no more
-//! than how many there are.
+//! than their hashes.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
 use crate::source::chain::quantity::required;
@@ -31,28 +31,59 @@ pub(super) struct PlacedLog {
     pub(super) removed: bool,
 }
 
-/// The length of a list whose items are not read.
+/// The hash of a transaction of a block: its text alone, or within the whole transaction, which some nodes give although
+/// it was not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count(pub(super) u32);
+pub(super) struct SentHash(pub(super) B256);
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de> Deserialize<'de> for SentHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-        impl<'de> Visitor<'de> for Items {
-            type Value = Count;
+        struct TextOrWhole;
+        impl<'de> Visitor<'de> for TextOrWhole {
+            type Value = SentHash;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
+                f.write_str("the hash of a transaction")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Count, A::Error> {
-                let mut count = 0_u32;
-                while items.next_element::<IgnoredAny>()?.is_some() {
-                    count = count.saturating_add(1);
+            fn visit_str<E: Error>(self, text: &str) -> Result<SentHash, E> {
+                text.parse().map(SentHash).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<SentHash, A::Error> {
+                let mut hash = None;
+                while let Some(name) = fields.next_key::<Cow<'de, str>>()? {
+                    if name == "hash" {
+                        hash = Some(fields.next_value()?);
+                    } else {
+                        fields.next_value::<IgnoredAny>()?;
+                    }
                 }
-                Ok(Count(count))
+                hash.map(SentHash)
+                    .ok_or_else(|| A::Error::missing_field("hash"))
             }
         }
-        deserializer.deserialize_seq(Items)
+        deserializer.deserialize_any(TextOrWhole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reads_hashes_alone_or_in_transactions() {
+        let hash = B256::repeat_byte(7);
+        let list = json!([hash, { "type": "0x2", "hash": hash, "accessList": [] }]);
+        let read: Vec<SentHash> = serde_json::from_str(&list.to_string()).unwrap();
+        assert_eq!(read, [SentHash(hash), SentHash(hash)]);
+        for wrong in ["[\"0x12\"]", "[{\"type\":\"0x2\"}]", "[7]"] {
+            assert!(
+                serde_json::from_str::<Vec<SentHash>>(wrong).is_err(),
+                "{wrong}"
+            );
+        }
     }
 }

@@ -1,0 +1,108 @@
+//! What counts as proven when a check of what no root is over is off.
+
+use serde_json::json;
+
+use super::{
+    lab::{Lab, config_of},
+    stage::eventually,
+};
+use crate::{
+    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    source::chain::{ChainConfig, ChecksConfig, Role, Senders},
+};
+
+const RECEIPTS: &str = "eth_getBlockReceipts";
+
+fn alter(at: &str, to: serde_json::Value) -> Fault {
+    let at = at.to_owned();
+    Fault::of(RECEIPTS, Kind::Alter { at, to })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rule_off_leaves_the_others_on() {
+    let lab = Lab::new().await;
+    let tree = Tree::new(super::stage::CHAIN);
+    let creation = Payment {
+        to: None,
+        ..Payment::new(0)
+    };
+    tree.mine(&Contents {
+        payments: vec![creation],
+        salt: 1,
+    });
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    // As on Arbitrum, where receipts have the base fee as the price.
+    node.add(alter("/0/effectiveGasPrice", json!("0x7")));
+    let config = |checks| ChainConfig {
+        checks,
+        ..config_of(&[(&node, Role::All)])
+    };
+    let no_price = ChecksConfig {
+        gas_price: false,
+        ..ChecksConfig::default()
+    };
+    let running = lab.ingest(config(no_price)).await.unwrap();
+    lab.caught_up(&tree, "without the price").await;
+    running.stop().await;
+    let state = lab.state().await.unwrap();
+    assert_eq!(
+        (state.verified_through, state.unproved),
+        (Some(1), vec!["gas_price".to_owned()])
+    );
+
+    // False gas and a false contract are refused all the same.
+    for (at, to, key) in [
+        ("/0/gasUsed", json!("0x1"), "gas_used"),
+        ("/0/contractAddress", json!(null), "contract_address"),
+    ] {
+        node.heal();
+        node.add(alter(at, to));
+        let creation = Payment {
+            to: None,
+            ..Payment::new(1)
+        };
+        let before = lab.state().await.unwrap().head;
+        tree.mine(&Contents {
+            payments: vec![creation],
+            salt: 2,
+        });
+        let running = lab.ingest(config(no_price)).await.unwrap();
+        eventually("the refusal", async || {
+            let rows = lab
+                .store
+                .read_providers(&[super::stage::CHAIN])
+                .await
+                .unwrap();
+            let error = rows.first()?.1.last_error.clone()?;
+            error
+                .contains(&format!("chains.checks.{key} = false"))
+                .then_some(())
+        })
+        .await;
+        assert_eq!(lab.state().await.unwrap().head, before, "{key}");
+        node.heal();
+        lab.caught_up(&tree, "the truth").await;
+        running.stop().await;
+    }
+    let head = tree.head().number;
+    assert_eq!(lab.state().await.unwrap().verified_through, Some(head));
+
+    // `derived = false` is short for all three, and a load adds the senders of history.
+    let none = ChecksConfig {
+        derived: false,
+        senders: Senders::Live,
+        ..ChecksConfig::default()
+    };
+    for salt in 10..18 {
+        tree.mine(&Contents::transfers(1, salt));
+    }
+    let running = lab.ingest(config(none)).await.unwrap();
+    lab.caught_up(&tree, "without any of the rules").await;
+    running.stop().await;
+    let state = lab.state().await.unwrap();
+    assert_eq!(state.verified_through, Some(tree.head().number));
+    assert_eq!(
+        state.unproved,
+        ["contract_address", "gas_price", "gas_used", "senders"]
+    );
+}

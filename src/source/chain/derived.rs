@@ -1,0 +1,107 @@
+//! What receipts repeat of the block, its transaction and the receipts before it, and no root is over: gas used, price
+//! paid (EIP-1559) and the address of a created contract. A rule each, as a chain may differ in one of them. Pure.
+//!
+//! Of transaction types of other chains only the gas is known to follow these rules.
+
+use alloy::primitives::Address;
+
+use super::{
+    ChecksConfig, RawBlock, gas,
+    wire::{RawReceipt, RawTransaction},
+};
+
+/// The first of Ethereum's transaction types that is not followed here.
+const FOREIGN: u8 = 5;
+
+/// A rule that does not hold: its key in `[chains.checks]`, and what is wrong.
+pub(super) type Broken = (&'static str, String);
+
+/// Runs the rules that are on over the first `count` transactions, which are those that the header is about.
+pub(super) fn check(block: &RawBlock, checks: &ChecksConfig, count: usize) -> Result<(), Broken> {
+    let receipts = &block.receipts[..count];
+    let sent = || block.transactions.iter().zip(receipts).enumerate();
+    if checks.gas_used() {
+        gas_used(block, receipts).map_err(|reason| ("gas_used", reason))?;
+    }
+    let ethereums = || sent().filter(|(_, (sent, _))| sent.kind() < FOREIGN);
+    if checks.gas_price() {
+        let base_fee = block.header.base_fee_per_gas;
+        for (index, (sent, receipt)) in ethereums() {
+            gas_price(index, sent, receipt, base_fee).map_err(|reason| ("gas_price", reason))?;
+        }
+    }
+    if checks.contract_address() {
+        for (index, (sent, receipt)) in ethereums() {
+            contract_address(index, sent, receipt)
+                .map_err(|reason| ("contract_address", reason))?;
+        }
+    }
+    Ok(())
+}
+
+fn gas_used(block: &RawBlock, receipts: &[RawReceipt]) -> Result<(), String> {
+    let mut before = 0_u64;
+    for (index, receipt) in receipts.iter().enumerate() {
+        let used = receipt.cumulative_gas_used.checked_sub(before);
+        if used != Some(receipt.gas_used) {
+            return Err(format!(
+                "transaction {index} used {} gas by its receipt, but {} by the sums",
+                receipt.gas_used,
+                used.map_or_else(|| "less than none".to_owned(), |used| used.to_string())
+            ));
+        }
+        before = receipt.cumulative_gas_used;
+    }
+    gas::total(&block.header, receipts)
+}
+
+fn gas_price(
+    index: usize,
+    sent: &RawTransaction,
+    receipt: &RawReceipt,
+    base_fee: Option<u64>,
+) -> Result<(), String> {
+    match (
+        receipt.effective_gas_price,
+        effective_gas_price(sent, base_fee),
+    ) {
+        (Some(paid), Some(price)) if paid != price => Err(format!(
+            "transaction {index} paid {paid} wei a gas by its receipt, but {price} by its fees"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn contract_address(
+    index: usize,
+    sent: &RawTransaction,
+    receipt: &RawReceipt,
+) -> Result<(), String> {
+    let expected = match sent.to {
+        Some(_) => None,
+        None => Some(sent.from.create(sent.nonce)),
+    };
+    // A creation that failed made none, which some nodes say and some do not.
+    let failed = receipt.status == Some(0) && receipt.contract_address.is_none();
+    if receipt.contract_address == expected || failed {
+        return Ok(());
+    }
+    let shown = |address: Option<Address>| {
+        address.map_or_else(|| "none".to_owned(), |address| address.to_string())
+    };
+    Err(format!(
+        "transaction {index} created the contract {} by its receipt, but {} by its sender and nonce",
+        shown(receipt.contract_address),
+        shown(expected)
+    ))
+}
+
+/// What a gas costs the sender, in wei (EIP-1559); `None` when a fee is missing.
+pub(super) fn effective_gas_price(sent: &RawTransaction, base_fee: Option<u64>) -> Option<u128> {
+    if !sent.is_dynamic() {
+        return sent.gas_price;
+    }
+    let most = sent.max_fee_per_gas?;
+    let tip = sent.max_priority_fee_per_gas?;
+    Some(most.min(tip.saturating_add(base_fee?.into())))
+}

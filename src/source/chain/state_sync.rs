@@ -1,0 +1,132 @@
+//! State syncs of Polygon PoS before its Madhugiri fork: nodes show a made-up transaction and receipt at the end of the
+//! block, which no root and no bloom is over (0xPolygon/bor: `core/types/bor_receipt.go`, `core/rawdb/bor_receipt.go`).
+//! Pure.
+
+use alloy::primitives::{Address, B256, Keccak256};
+
+use super::{RawBlock, wire::RawTransaction};
+
+/// What the hash of the made-up transaction is over, with the block's number and hash behind it.
+const PREFIX: &[u8] = b"matic-bor-receipt-";
+
+/// The hash of a block's made-up transaction.
+fn made_up_hash(number: u64, block: B256) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update(PREFIX);
+    hasher.update(number.to_be_bytes());
+    hasher.update(block);
+    hasher.finalize()
+}
+
+/// Whether the last transaction of a block is the made-up one: a legacy transaction from and to nobody, without gas,
+/// price, value, nonce and input.
+pub(super) fn ends_with_pair(block: &RawBlock) -> bool {
+    let Some(last) = block.transactions.last() else {
+        return false;
+    };
+    is_empty(last) && last.hash == made_up_hash(block.header.number, block.header.hash)
+}
+
+fn is_empty(sent: &RawTransaction) -> bool {
+    sent.kind() == 0
+        && sent.from.is_zero()
+        && sent.to.unwrap_or(Address::ZERO).is_zero()
+        && sent.gas == 0
+        && sent.gas_price.unwrap_or_default() == 0
+        && sent.value.unwrap_or_default().is_zero()
+        && sent.nonce == 0
+        && sent.input.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{b256, keccak256};
+
+    use super::*;
+
+    #[test]
+    fn hash_is_over_prefix_number_and_block() {
+        let block = b256!("00000000000000000000000000000000000000000000000000000000000000ab");
+        let mut text = b"matic-bor-receipt-".to_vec();
+        text.extend([0, 0, 0, 0, 3, 0x20, 0x0d, 0x80]);
+        text.extend(block);
+        assert_eq!(made_up_hash(0x0320_0d80, block), keccak256(text));
+    }
+
+    use serde_json::json;
+
+    use crate::{
+        dev::faulty_node::{Contents, FaultyNode, Tree},
+        model::Secret,
+        source::chain::{ChainConfig, ChecksConfig, Node, Senders, Wanted, verify},
+    };
+
+    /// A block with a true part and a made-up pair, which has a log.
+    async fn block() -> RawBlock {
+        let tree = Tree::new(137);
+        tree.mine(&Contents::transfers(2, 1));
+        let server = FaultyNode::of_tree(&tree).await.unwrap();
+        let config = ChainConfig::of(137, Secret::new(server.http_url()));
+        let node = Node::new(&config).unwrap();
+        let mut block = node.raw_block(Wanted::Number(1)).await.unwrap();
+        let hash = made_up_hash(1, block.header.hash);
+        let (nobody, log) = (
+            Address::ZERO,
+            &tree.block(block.header.hash).unwrap().receipts[0],
+        );
+        let log = json!(log)["logs"][0].clone();
+        let sent = json!({
+            "hash": hash, "from": nobody, "to": nobody, "nonce": "0x0", "gas": "0x0", "gasPrice": "0x0", "value": "0x0",
+            "input": "0x", "type": "0x0", "v": "0x0", "r": "0x0", "s": "0x0",
+        });
+        let receipt = json!({
+            "transactionHash": hash, "blockHash": block.header.hash, "status": "0x1", "cumulativeGasUsed": "0x0",
+            "gasUsed": "0x0", "effectiveGasPrice": "0x0", "contractAddress": null, "logs": [log, log],
+        });
+        block
+            .transactions
+            .push(serde_json::from_value(sent).unwrap());
+        block
+            .receipts
+            .push(serde_json::from_value(receipt).unwrap());
+        block
+    }
+
+    #[tokio::test]
+    async fn leaves_pair_out_of_roots_where_that_is_allowed() {
+        let block = block().await;
+        let error = verify(&block, &ChecksConfig::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("chains.checks.state_sync = false"),
+            "{error}"
+        );
+        let allowed = ChecksConfig {
+            state_sync: false,
+            senders: Senders::Always,
+            ..ChecksConfig::default()
+        };
+        verify(&block, &allowed).unwrap();
+
+        // Everything else is proven as ever.
+        type Lie = fn(&mut RawBlock);
+        let lies: [(&str, Lie); 6] = [
+            ("transactions_root", |block| {
+                block.transactions[2].hash.0[0] ^= 1
+            }),
+            ("transactions_root", |block| block.transactions[2].gas = 1),
+            ("transactions_root", |block| block.transactions.swap(1, 2)),
+            ("receipts_root", |block| block.receipts[0].logs.clear()),
+            ("gas_used", |block| block.receipts[1].gas_used += 1),
+            ("senders", |block| {
+                block.transactions[0].from = Address::ZERO
+            }),
+        ];
+        for (check, lie) in lies {
+            let mut block = block.clone();
+            lie(&mut block);
+            assert_eq!(verify(&block, &allowed).unwrap_err().check, check);
+        }
+    }
+}
