@@ -29,6 +29,7 @@ async fn one_rule_off_leaves_the_others_on() {
     tree.mine(&Contents {
         payments: vec![creation],
         salt: 1,
+        ..Contents::default()
     });
     let node = FaultyNode::of_tree(&tree).await.unwrap();
     // As on Arbitrum, where receipts have the base fee as the price.
@@ -65,6 +66,7 @@ async fn one_rule_off_leaves_the_others_on() {
         tree.mine(&Contents {
             payments: vec![creation],
             salt: 2,
+            ..Contents::default()
         });
         let running = lab.ingest(config(no_price)).await.unwrap();
         eventually("the refusal", async || {

@@ -21,6 +21,7 @@ fn firsts(accounts: &[u8], success: bool, salt: u64) -> Contents {
     Contents {
         payments: payments.collect(),
         salt,
+        ..Contents::default()
     }
 }
 
