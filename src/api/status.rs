@@ -154,6 +154,19 @@ pub(super) struct BlockMark {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PriceStatuses {
     sources: Vec<SourceStatus>,
+    /// The clock of the process that writes prices, while every venue says that it is off; else null.
+    #[schema(required)]
+    clock: Option<ClockStatus>,
+}
+
+/// A clock that is off.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClockStatus {
+    /// By how much it is ahead of the venues' in ms, or below zero behind.
+    off_ms: i64,
+    /// In ms since the Unix epoch.
+    since: i64,
 }
 
 /// Where a price source stands.
@@ -242,6 +255,7 @@ pub(super) async fn read_status(
     let halts = state.store.read_halts(&chains).await?;
     let providers = state.store.read_providers(&chains).await?;
     let sources = state.store.read_sources(MAX_SOURCES).await?;
+    let clock = state.store.read_price_clock().await?;
     let now = now_ms();
     let chain = |id: &ChainId| {
         let row = rows.iter().find(|row| row.chain_id == *id);
@@ -260,6 +274,10 @@ pub(super) async fn read_status(
                 .into_iter()
                 .map(|row| SourceStatus::new(row, now))
                 .collect(),
+            clock: clock.map(|clock| ClockStatus {
+                off_ms: clock.off_ms,
+                since: clock.since,
+            }),
         },
     }))
 }

@@ -16,6 +16,8 @@ pub mod contracts;
 mod error;
 mod pool;
 pub mod pool_logs;
+pub mod price_clock;
+pub mod price_pasts;
 pub mod prices;
 pub mod read;
 mod reset;
@@ -63,6 +65,7 @@ pub struct Store {
     options: PgConnectOptions,
     epoch: std::sync::Arc<str>,
     loading: Loading,
+    ticks_retention: Option<Duration>,
 }
 
 /// How large loads are stored.
@@ -105,6 +108,8 @@ impl Store {
             patience: Duration::from_millis(config.statement_timeout_ms) + SLACK,
             options,
             epoch: epoch.into(),
+            ticks_retention: (config.ticks_retention_days > 0)
+                .then(|| Duration::from_secs(u64::from(config.ticks_retention_days) * 86_400)),
             loading: Loading {
                 defer_indexes_blocks: config.defer_indexes_blocks,
                 index_memory_bytes: config.index_memory_bytes,
@@ -167,6 +172,11 @@ impl Store {
     /// How large loads are stored.
     pub fn loading(&self) -> Loading {
         self.loading
+    }
+
+    /// How long ticks are kept; for ever when none.
+    pub fn ticks_retention(&self) -> Option<Duration> {
+        self.ticks_retention
     }
 
     /// The id under which seqs of this database mean something.

@@ -1,6 +1,6 @@
 //! Stored logs of a pool that prices are averaged from, and the times of their blocks.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{StoreError, chain::bigint, contracts::log_of};
 use crate::model::{Address, B256, BlockRef, ChainId, IndexedLog};
@@ -91,19 +91,64 @@ pub async fn of_window(
     .bind(i64::from(window.limit))
     .fetch_all(connection)
     .await?;
+    rows.iter().map(pool_log).collect()
+}
+
+/// Which logs: those of some contracts and one event in blocks with `from <= number < below`.
+#[derive(Debug, Clone, Copy)]
+pub struct Emitted<'a> {
+    pub chain_id: ChainId,
+    pub addresses: &'a [Address],
+    pub topic: B256,
+    pub from: u64,
+    pub below: u64,
+}
+
+/// Stored logs with their blocks, in no order; `None` when there are more than `limit`.
+pub async fn emitted(
+    connection: &mut PgConnection,
+    wanted: Emitted<'_>,
+    limit: u32,
+) -> Result<Option<Vec<PoolLog>>, StoreError> {
+    let addresses: Vec<&[u8]> = wanted.addresses.iter().map(|one| one.as_slice()).collect();
+    let rows = sqlx::query(
+        "SELECT l.*, b.hash, b.timestamp FROM (
+             SELECT l.* FROM unnest($2::bytea[]) a (address) CROSS JOIN LATERAL (
+                 SELECT * FROM logs l
+                 WHERE l.chain_id = $1 AND l.address = a.address AND l.topic0 = $3
+                     AND l.block_number >= $4 AND l.block_number < $5
+                 LIMIT $6) l
+             LIMIT $6
+         ) l
+         JOIN blocks b ON b.chain_id = l.chain_id AND b.number = l.block_number",
+    )
+    .bind(bigint(wanted.chain_id, "chain_id")?)
+    .bind(addresses)
+    .bind(wanted.topic.as_slice())
+    .bind(bigint(wanted.from, "block number")?)
+    .bind(bigint(wanted.below, "block number")?)
+    .bind(i64::from(limit) + 1)
+    .fetch_all(connection)
+    .await?;
+    if rows.len() > limit as usize {
+        return Ok(None);
+    }
     rows.iter()
-        .map(|row| {
-            let (number, log) = log_of(row)?;
-            Ok(PoolLog {
-                block: BlockRef {
-                    number,
-                    hash: hash_of(row.try_get("hash")?)?,
-                },
-                timestamp: row.try_get::<i64, _>("timestamp")? as u64,
-                log,
-            })
-        })
-        .collect()
+        .map(pool_log)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+fn pool_log(row: &PgRow) -> Result<PoolLog, StoreError> {
+    let (number, log) = log_of(row)?;
+    Ok(PoolLog {
+        block: BlockRef {
+            number,
+            hash: hash_of(row.try_get("hash")?)?,
+        },
+        timestamp: row.try_get::<i64, _>("timestamp")? as u64,
+        log,
+    })
 }
 
 fn hash_of(bytes: &[u8]) -> Result<B256, StoreError> {

@@ -7,8 +7,8 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Store, StoreError};
-use crate::model::{B256, LogOrigin, Tick};
+use super::{Store, StoreError, chain::bigint};
+use crate::model::{B256, ChainId, LogOrigin, Tick, Token};
 
 /// Inserts ticks. Those of a chain go in with their block, in its transaction; one that is stored already is left as it
 /// is, so the same block can be given twice.
@@ -20,6 +20,28 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
     let once = "ON CONFLICT (chain_id, block_number, log_index, token, source, observed_at)
                 WHERE chain_id IS NOT NULL DO NOTHING";
     insert_some(connection, &of_chains, once).await
+}
+
+/// Deletes the ticks of a source that are of logs of a chain in blocks with `from <= number < below`.
+pub async fn delete_of_logs(
+    connection: &mut PgConnection,
+    (token, source): (&Token, &str),
+    chain_id: ChainId,
+    (from, below): (u64, u64),
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number >= $4
+             AND block_number < $5 AND log_index <> $6",
+    )
+    .bind(token.as_str())
+    .bind(source)
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(bigint(from, "block number")?)
+    .bind(bigint(below, "block number")?)
+    .bind(LogOrigin::END_OF_BLOCK as i32)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// In one statement.

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::{
     config::Config,
-    source::price::{FeedState, Probed, SourceKey, probe_contracts, probe_feeds},
+    source::price::{FeedState, Probed, SourceKey, clock_words, probe_contracts, probe_feeds},
 };
 
 /// Tries every feed and asks every contract.
@@ -13,7 +13,14 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         probe_feeds(prices),
         probe_contracts(prices, &config.chains, config.first_chain()),
     );
-    for (key, probed) in &feeds {
+    if let Some(off_ms) = feeds.clock_off_ms {
+        let off = format!(
+            "is {} by what every venue says; set it, such as by NTP",
+            clock_words(off_ms)
+        );
+        report.warn("clock", &off);
+    }
+    for (key, probed) in &feeds.sources {
         tell(report, key, probed);
     }
     match contracts {

@@ -15,10 +15,14 @@ pub enum Act {
     Ping,
     /// Ends every connection in the middle of a frame.
     Cut,
+    /// The same, of the oldest connection alone.
+    CutOldest,
     /// Ends every connection as WebSocket has it, with code 1001.
     Close,
     /// The connections that there are stay open, and nothing is said on them any more.
     Stall,
+    /// The same, of the oldest connection alone.
+    StallOldest,
     /// Announces on every connection that the venue will close it, where the venue has a message for that.
     Announce,
     /// From now on requests for this symbol are refused, in the words of the venue.

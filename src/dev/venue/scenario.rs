@@ -18,6 +18,9 @@ pub struct VenueScenario {
     pub venue: Speaks,
     /// Symbols that are asked for, as the venue writes them in its messages.
     pub symbols: Vec<String>,
+    /// Connections of the client at one time; one when left out.
+    #[serde(default)]
+    pub hot: Option<u32>,
     pub steps: Vec<VenueStep>,
 }
 

@@ -122,6 +122,22 @@ impl Venue {
             },
             Act::Ping => Order::Ping,
             Act::Cut => Order::Cut,
+            Act::CutOldest | Act::StallOldest => {
+                let order = match act {
+                    Act::CutOldest => Order::Cut,
+                    _ => Order::Stall,
+                };
+                // Those that ended are still in the list until something is ordered of them.
+                while !state.connections.is_empty() {
+                    let oldest = state.connections.remove(0);
+                    if oldest.try_send(order.clone()).is_ok() {
+                        // It goes on being told of, as the last to be thought of.
+                        state.connections.push(oldest);
+                        return;
+                    }
+                }
+                return;
+            }
             Act::Close => Order::Close,
             Act::Stall => Order::Stall,
             Act::Refuse(symbol) => {

@@ -39,6 +39,7 @@ impl Session<'_> {
     pub(super) async fn commit(&mut self, step: Step<'_>) -> Result<(), IngestError> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
+        let unread = self.pasts.unread(parts.decoder.on_chain());
         let mut new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
         // Below the first stored block contracts are decoded later: what a factory announced there is not known yet.
         let (read, last) = if step.below {
@@ -49,6 +50,7 @@ impl Session<'_> {
         };
         let contracts = &self.contracts;
         let averages = &mut self.averages;
+        let pasts = &mut self.pasts;
         let new_tokens = self.tokens.new_in(step.blocks);
         let mut news = Vec::with_capacity(step.blocks.len() + 1);
         // Heights rise by one, so what is announced is the end of it.
@@ -99,6 +101,15 @@ impl Session<'_> {
                 );
             }
             ticks::insert(&mut transaction, &new_ticks).await?;
+            pasts
+                .note(
+                    &mut transaction,
+                    &unread,
+                    step.ancestor,
+                    step.blocks,
+                    step.below,
+                )
+                .await?;
             token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
             contracts.insert(&mut transaction, &read, last).await?;
             news.extend(

@@ -6,10 +6,14 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    IngestError, Outage, Parts, commit::COMMIT_PATIENCE, contract::Contracts, price::Averages,
+    IngestError, Outage, Parts,
+    commit::COMMIT_PATIENCE,
+    contract::Contracts,
+    price::{Averages, Pasts},
     token::SeenTokens,
 };
 use crate::{
+    ingest::PriceSignal,
     model::{B256, BlockRef},
     source::chain::NodeView,
     store::{
@@ -41,6 +45,7 @@ pub(super) struct Session<'a> {
     pub(super) contracts: Contracts,
     pub(super) tokens: SeenTokens,
     pub(super) averages: Averages,
+    pub(super) pasts: Pasts,
     /// [`NodeView::outages`] when the node last proved which chain it serves.
     known_at: u64,
     /// The provider whose head was last seen to be the stored one.
@@ -109,6 +114,9 @@ impl<'a> Session<'a> {
             state.head,
         );
         let averages = parts.within(PATIENCE, averages).await?;
+        let (sources, kept) = (parts.decoder.on_chain(), parts.store.ticks_retention());
+        let pasts = Pasts::open(&mut writer, &state, sources, kept);
+        let pasts = parts.within(PATIENCE, pasts).await?;
         tracing::info!(
             chain_id,
             head = state.head.map(|head| head.number),
@@ -130,6 +138,7 @@ impl<'a> Session<'a> {
             contracts,
             tokens: SeenTokens::default(),
             averages,
+            pasts,
             known_at: 0,
             followed: None,
             undecided: false,
@@ -189,17 +198,33 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Decodes some of the past of contracts: one piece, or as much as there is time for until `wait` is over.
+    /// Decodes some of the past of contracts, then of price sources: one piece, or as much as there is time for until `wait` is over.
     /// Returns whether more is left.
     async fn decode_past(&mut self, wait: Option<Instant>) -> Result<bool, IngestError> {
         loop {
             let step = self.contracts.step(&mut self.writer);
             let more = self.parts.within(COMMIT_PATIENCE, step).await?;
+            let more = more || self.decode_past_of_prices().await?;
             let time = wait.is_some_and(|wait| Instant::now() < wait);
             if !more || !time || self.stop.is_cancelled() {
                 return Ok(more);
             }
         }
+    }
+
+    /// One piece. Returns whether more may be left.
+    async fn decode_past_of_prices(&mut self) -> Result<bool, IngestError> {
+        let parts = self.parts;
+        let sources = parts.decoder.on_chain();
+        let step = self.pasts.step(&mut self.writer, sources, self.start);
+        let stepped = parts.within(COMMIT_PATIENCE, step).await?;
+        // The price writer keeps the newest of a source: one that had none has its first now.
+        if stepped.replaced {
+            parts.signals.send(PriceSignal::Reload);
+        } else if let Some(newest) = stepped.newest {
+            parts.signals.send(PriceSignal::Ticks(vec![newest]));
+        }
+        Ok(stepped.more)
     }
 
     /// A lock that cannot be given back goes with its connection.

@@ -10,7 +10,7 @@ use crate::{
     store::{
         StoreError, alert_deliveries,
         alert_firing::{self, Due, Fired},
-        candles, prices, ticks,
+        candles, price_clock, prices, ticks,
         tokens::{self, SourceState},
         updates,
         writer::Writer,
@@ -28,6 +28,8 @@ pub(super) struct Commit<'a> {
     /// Alerts that these prices fire, or arm again.
     pub(super) due: Due,
     pub(super) states: Vec<(SourceKey, FeedState)>,
+    /// By how much this clock is off, or that it is not, where that is news.
+    pub(super) clock: Option<Option<i64>>,
 }
 
 /// What a transaction left to be told.
@@ -45,6 +47,7 @@ impl Commit<'_> {
             && self.moved.is_empty()
             && self.due.is_empty()
             && self.states.is_empty()
+            && self.clock.is_none()
     }
 
     /// Stores it in one transaction, with what it made of the candles, as announced at `now_ms`.
@@ -76,6 +79,9 @@ impl Commit<'_> {
             prices::confirm(&mut transaction, &self.moved).await?;
         }
         tokens::record_states(&mut transaction, &rows_of(&self.states)).await?;
+        if let Some(off_ms) = self.clock {
+            price_clock::record(&mut transaction, off_ms).await?;
+        }
         transaction.commit().await?;
         Ok(Committed {
             updates,

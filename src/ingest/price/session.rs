@@ -43,6 +43,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A database that takes longer for one step is taken for gone: a dead connection may never say so itself.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// By how much the offset of this clock moves before it is stored anew.
+const CLOCK_STEP_MS: u64 = 500;
 /// Most signals in one commit, so that a flood of them cannot put it off for ever.
 const SIGNALS_A_COMMIT: usize = 1_024;
 /// Most alerts that one commit fires, and most that it arms: far from what the database could not do in time.
@@ -59,6 +61,8 @@ pub(super) struct Session<'a> {
     marks: ChainMarks,
     /// How the feeds stand, as stored in this session.
     states: BTreeMap<SourceKey, FeedState>,
+    /// By how much this clock is off, as stored in this session; nothing was before the first look.
+    clock: Option<Option<i64>>,
 }
 
 /// What wakes the writer.
@@ -107,6 +111,7 @@ impl<'a> Session<'a> {
             candles,
             marks,
             states: BTreeMap::new(),
+            clock: None,
         })
     }
 
@@ -229,6 +234,8 @@ impl<'a> Session<'a> {
             commit.states = states
                 .filter(|(source, state)| self.states.get(source) != Some(state))
                 .collect();
+            let clock = incoming.ticks.clock_off_ms();
+            commit.clock = self.is_clock_news(clock).then_some(clock);
             telemetry::ages(self.board.prices(), now);
         }
         self.commit(commit).await
@@ -316,7 +323,16 @@ impl<'a> Session<'a> {
         }
         self.board.keep(commit.announced, now);
         self.states.extend(commit.states);
+        self.clock = commit.clock.or(self.clock);
         Ok(())
+    }
+
+    /// Whether it is stored otherwise: by more than what medians move from second to second.
+    fn is_clock_news(&self, off_ms: Option<i64>) -> bool {
+        match (self.clock, off_ms) {
+            (Some(Some(stored)), Some(off_ms)) => stored.abs_diff(off_ms) >= CLOCK_STEP_MS,
+            (stored, off_ms) => stored != Some(off_ms),
+        }
     }
 }
 

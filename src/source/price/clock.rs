@@ -3,10 +3,7 @@
 //! A price that comes late was held up, or this clock is ahead. When the prices of every venue are late by the same
 //! amount, or early, it is this clock: venues do not have one fault at one time. So at least two venues are needed.
 
-use std::{
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use ::metrics::{describe_gauge, gauge};
 use tokio::time::Instant;

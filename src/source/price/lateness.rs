@@ -2,10 +2,7 @@
 //!
 //! The first price of a symbol on a connection is left out: it is a snapshot of what may be long ago.
 
-use std::{
-    collections::VecDeque,
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use ::metrics::{Gauge, describe_gauge, gauge};
 use tokio::time::Instant;
@@ -31,6 +28,7 @@ pub(super) struct Lateness {
 #[derive(Debug, Clone)]
 pub(super) struct LateWatch {
     limit_ms: i64,
+    first: Duration,
     /// How long it may be late; never given up when none.
     patience: Option<Duration>,
     since: Option<Instant>,
@@ -97,6 +95,7 @@ impl LateWatch {
     pub(super) fn new(limit_ms: u64, patience: Duration) -> Self {
         Self {
             limit_ms: limit_ms.cast_signed(),
+            first: patience,
             patience: (limit_ms > 0).then_some(patience),
             since: None,
             prices: 0,
@@ -111,6 +110,7 @@ impl LateWatch {
         if late_ms <= self.limit_ms {
             self.since = None;
             self.prices = 0;
+            self.patience = Some(self.first);
             return false;
         }
         self.prices = self.prices.saturating_add(1);
@@ -118,16 +118,11 @@ impl LateWatch {
         self.prices >= ENOUGH && now.duration_since(since) >= patience
     }
 
-    /// Whether a price came in time since the connection began, or none was measured.
-    pub(super) fn is_late(&self) -> bool {
-        self.since.is_some()
-    }
-
-    /// Begins anew, as of the connection that is to take over or as nothing can be done now.
-    pub(super) fn wait(&mut self, patience: Duration) {
+    /// Begins to wait anew, for twice as long.
+    pub(super) fn double(&mut self) {
         self.since = None;
         self.prices = 0;
-        self.patience = self.patience.map(|_| patience.min(LONGEST));
+        self.patience = self.patience.map(|patience| (patience * 2).min(LONGEST));
     }
 }
 
@@ -169,6 +164,14 @@ mod tests {
         // One that comes in time begins it anew.
         assert!(!watch.heard(1_000, Instant::now()));
         assert!(!watch.heard(9_000, Instant::now()));
+        watch.double();
+        for _ in 0..2 * ENOUGH {
+            watch.heard(1_001, Instant::now());
+        }
+        tokio::time::advance(patience).await;
+        assert!(!watch.heard(1_001, Instant::now()));
+        tokio::time::advance(patience).await;
+        assert!(watch.heard(1_001, Instant::now()));
         let mut never = LateWatch::new(0, Duration::ZERO);
         assert!((0..99).all(|_| !never.heard(i64::MAX, Instant::now())));
     }

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod chainlink;
+mod clock;
 mod config;
 mod contract_facts;
 mod contract_source;
@@ -17,6 +18,7 @@ mod feed_name;
 mod feed_state;
 mod hermes;
 mod http_poll;
+mod lateness;
 mod level;
 #[cfg(test)]
 mod log_lines;
@@ -32,6 +34,7 @@ mod running_feeds;
 mod seldom;
 mod silence;
 mod standing;
+mod stored_logs;
 mod tick_error;
 mod tick_queue;
 mod twap;
@@ -45,6 +48,7 @@ mod web;
 
 pub use aggregate::{SourceTick, Trust, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
+pub use clock::words as clock_words;
 pub use config::{
     ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS,
     MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKind, TokenConfig,
@@ -54,6 +58,7 @@ pub use decimal::SIGNIFICANT_DIGITS;
 pub use entry::{SourceKeysError, misread_entries};
 pub use exchange::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
+    VenueConfig,
 };
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
@@ -69,8 +74,9 @@ pub use policy::{
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
-pub use probe::{Probed, probe_contracts, probe_feeds};
+pub use probe::{Probed, ProbedFeeds, probe_contracts, probe_feeds};
 pub use silence::Silence;
+pub use stored_logs::PastSource;
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};
 pub use twap::PriceWindow;

@@ -25,24 +25,24 @@ use crate::model::{Address, B256, BlockRef, ChainId, Tick, Token};
 /// Every contract that is watched for prices.
 #[derive(Debug)]
 pub struct OnChainSources {
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     /// What is known of each source, in the same order. Whoever holds it also replaces the routes.
-    standings: Mutex<Vec<Standing>>,
+    pub(super) standings: Mutex<Vec<Standing>>,
     /// Whose logs are read, made from the standings.
-    routes: ArcSwap<Routes>,
+    pub(super) routes: ArcSwap<Routes>,
     /// Who hears how the sources stand.
     reports: OnceLock<TickSink>,
     follow_interval_ms: u64,
 }
 
-type Routes = FxHashMap<(ChainId, Address), Vec<Route>>;
+pub(super) type Routes = FxHashMap<(ChainId, Address), Vec<Route>>;
 
 /// A contract whose logs a source reads, in blocks from `from` to `until`.
 #[derive(Debug, Clone)]
-struct Route {
-    source: usize,
+pub(super) struct Route {
+    pub(super) source: usize,
     topic: B256,
-    reader: Reader,
+    pub(super) reader: Reader,
     from: u64,
     until: u64,
 }
@@ -358,7 +358,7 @@ fn routes(sources: &[Source], standings: &[Standing]) -> Routes {
 }
 
 impl Route {
-    fn reads(&self, log: &LogView<'_>) -> bool {
+    pub(super) fn reads(&self, log: &LogView<'_>) -> bool {
         log.topics.first() == Some(&self.topic)
             && (self.from..=self.until).contains(&log.block_number)
     }

@@ -44,9 +44,18 @@ pub struct Probed {
     pub tick: Option<Tick>,
 }
 
+/// What came of all feeds.
+#[derive(Debug, Clone)]
+pub struct ProbedFeeds {
+    pub sources: BTreeMap<SourceKey, Probed>,
+    /// By how much this machine's clock is ahead, in ms, when every venue that tells its time says that it is off.
+    pub clock_off_ms: Option<i64>,
+}
+
 /// Runs every feed until each of its sources gave a price, was refused or was silent, or its connection failed.
-pub async fn probe_feeds(config: &PriceConfig) -> BTreeMap<SourceKey, Probed> {
+pub async fn probe_feeds(config: &PriceConfig) -> ProbedFeeds {
     let mut config = config.clone();
+    config.exchanges = config.exchanges.without_spares();
     config.exchanges.first_tick_ms = config.exchanges.first_tick_ms.min(MOST_QUIET_MS);
     let sources = config.sources.iter();
     let keys: Vec<SourceKey> = sources
@@ -86,7 +95,11 @@ pub async fn probe_feeds(config: &PriceConfig) -> BTreeMap<SourceKey, Probed> {
         let tick = newest.remove(&key);
         (key, Probed { state, tick })
     });
-    probed.collect()
+    let tolerance_ms = config.exchanges.clock_off_ms.cast_signed();
+    ProbedFeeds {
+        sources: probed.collect(),
+        clock_off_ms: sink.clock().off_at_least(tolerance_ms),
+    }
 }
 
 /// Whether there is more to say of a source than that it is being connected to.

@@ -102,6 +102,11 @@ impl RunningFeeds {
         of.next().map(|(_, state)| state)
     }
 
+    /// By how much this machine's clock is ahead, by what every venue says.
+    pub(super) fn clock_off_ms(&self) -> Option<i64> {
+        self.queue.clock_off_ms()
+    }
+
     /// Waits until it stands so with the source of a token.
     pub(super) async fn until_state(&self, at: usize, name: &str) -> FeedState {
         let (what, mut found) = (format!("{name} of T{at}"), None);

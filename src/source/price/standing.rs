@@ -115,6 +115,28 @@ impl Spec {
         self.average().is_some()
     }
 
+    /// What is read and how, in words of which another meaning has others.
+    pub(super) fn definition(&self) -> String {
+        match self {
+            Self::Feed(config) => format!(
+                "chainlink {} decimals {:?} heartbeat {:?}",
+                config.address, config.decimals, config.heartbeat_ms
+            ),
+            Self::Pool {
+                config,
+                topic,
+                token,
+            } => format!(
+                "pool {} {topic} token {token:?} base {:?} decimals {:?} {:?} minimum {:?}",
+                config.address,
+                config.base,
+                config.base_decimals,
+                config.quote_decimals,
+                config.minimum().map(BigDecimal::to_plain_string),
+            ),
+        }
+    }
+
     /// Whether both give the same price of the same contract.
     pub(super) fn reads_as(&self, other: &Self) -> bool {
         self.address() == other.address()

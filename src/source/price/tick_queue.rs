@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bigdecimal::num_bigint::Sign;
 use metrics::counter;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::{
     FeedState, TickFault,
+    clock::Clock,
     decimal::{is_bounded, is_price},
     feed_state::FeedStates,
     venue_time::MOST_AHEAD_MS,
@@ -38,6 +39,7 @@ struct Shared {
     came: Notify,
     capacity: usize,
     states: FeedStates,
+    clock: Mutex<Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
         came: Notify::new(),
         capacity,
         states: FeedStates::default(),
+        clock: Mutex::default(),
     });
     (TickSink(shared.clone()), TickQueue(shared))
 }
@@ -100,6 +103,11 @@ impl TickSink {
     /// Tells how the feed stands with a source from now on.
     pub fn tell(&self, token: &Token, source: &Arc<str>, state: FeedState) {
         self.0.states.tell(token, source, state);
+    }
+
+    /// What all feeds say of this machine's clock.
+    pub(super) fn clock(&self) -> MutexGuard<'_, Clock> {
+        self.0.clock.lock()
     }
 
     /// How the feeds stand with each source that they told of, by token and source.
@@ -147,6 +155,11 @@ impl TickQueue {
     /// As [`TickSink::states`].
     pub fn states(&self) -> BTreeMap<SourceKey, FeedState> {
         self.0.states.all()
+    }
+
+    /// By how much this machine's clock is ahead, in ms, while every venue says that it is off.
+    pub fn clock_off_ms(&self) -> Option<i64> {
+        self.0.clock.lock().off_ms()
     }
 
     /// Forgets what waits.

@@ -138,7 +138,7 @@ impl Averages {
     }
 }
 
-fn view(block: BlockRef, time: u64, log: &IndexedLog) -> LogView<'_> {
+pub(super) fn view(block: BlockRef, time: u64, log: &IndexedLog) -> LogView<'_> {
     LogView {
         address: log.address,
         topics: &log.topics,

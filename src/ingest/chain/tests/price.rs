@@ -360,3 +360,122 @@ async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
     until_last(&stage, "uniswap-v3-twap", "8.5").await;
     running.stop().await;
 }
+
+/// Ticks of logs, as far as they are not of the end of a block.
+fn of_logs(source: &str) -> String {
+    format!(
+        "SELECT count(*) FROM ticks WHERE source = '{source}' AND log_index <> {}",
+        LogOrigin::END_OF_BLOCK
+    )
+}
+
+/// The prices that the logs of a source gave, in the order of the chain.
+async fn told(stage: &Stage, source: &str) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT trim_scale(price)::text FROM ticks WHERE source = $1 AND log_index <> $2
+         ORDER BY block_number, log_index",
+    )
+    .bind(source)
+    .bind(LogOrigin::END_OF_BLOCK as i32)
+    .fetch_all(&mut *stage.connection().await)
+    .await
+    .unwrap()
+}
+
+async fn until_decoded(stage: &Stage, source: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM price_pasts p JOIN chains c USING (chain_id)
+         WHERE source = '{source}' AND decoded_from <= start_block AND decoded_through = head_number"
+    );
+    let what = format!("the past of {source}");
+    eventually(&what, async || (stage.count(&sql).await == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_source_that_comes_later_has_its_past() {
+    let stage = Stage::new().await;
+    let feed = feed(&stage, usd(2_000)).await;
+    for whole in 2_001..2_012 {
+        answer(&stage, feed, usd(whole)).await;
+    }
+    // Indexed without the source.
+    let (running, _) = ingest(&stage, stage.config(), "").await;
+    stage.caught_up().await;
+    running.stop().await;
+    assert_eq!(stage.count("SELECT count(*) FROM ticks").await, 0);
+
+    let text = format!(
+        "[[tokens]]\nsymbol = 'ETH'\n[[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{feed}'"
+    );
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_decoded(&stage, "chainlink").await;
+    let logs = format!(
+        "SELECT count(*) FROM logs WHERE address = '\\x{feed:x}' AND topic0 = '\\x{:x}'",
+        B256::from_slice(&alloy::primitives::hex!(
+            "0559884fd3a460db3073b7fc896cc77986f16e378210ded43186175bf646fc5f"
+        ))
+    );
+    let past = told(&stage, "chainlink").await;
+    assert_eq!(past.len() as i64, stage.count(&logs).await);
+    let expected: Vec<String> = (2_001..2_012).map(|whole: i64| whole.to_string()).collect();
+    assert!(past.ends_with(&expected), "{past:?}");
+    // What comes goes on, and nothing is twice.
+    answer(&stage, feed, usd(2_012)).await;
+    until_last(&stage, "chainlink", "2012").await;
+    assert_eq!(
+        stage.count(&of_logs("chainlink")).await,
+        past.len() as i64 + 1
+    );
+
+    // The chain goes back, below what was decoded live.
+    stage.control.reorg(4).await.unwrap();
+    stage.caught_up().await;
+    until_decoded(&stage, "chainlink").await;
+    assert_ticks_are_of_stored_blocks(&stage).await;
+    let left = stage.count(&logs).await;
+    assert_eq!(stage.count(&of_logs("chainlink")).await, left);
+    running.stop().await;
+
+    // Again from the start: all of it is there already.
+    sqlx::query("UPDATE price_pasts SET decoded_from = decoded_through + 1")
+        .execute(&mut *stage.connection().await)
+        .await
+        .unwrap();
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_decoded(&stage, "chainlink").await;
+    assert_eq!(stage.count(&of_logs("chainlink")).await, left);
+    running.stop().await;
+
+    // Another meaning of the same name takes the place of all that was.
+    let (running, _) = ingest(&stage, stage.config(), &format!("{text}\nscale = 10")).await;
+    let old = "SELECT count(*) FROM ticks WHERE price > 1000 AND log_index <> 2147483647";
+    eventually("other ticks", async || {
+        (stage.count(old).await == 0).then_some(())
+    })
+    .await;
+    until_decoded(&stage, "chainlink").await;
+    assert_eq!(stage.count(&of_logs("chainlink")).await, left);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn past_ticks_that_are_older_than_ticks_are_kept_are_left_out() {
+    let stage = Stage::new().await;
+    let feed = feed(&stage, usd(2_000)).await;
+    answer(&stage, feed, usd(2_001)).await;
+    let (running, _) = ingest(&stage, stage.config(), "").await;
+    stage.caught_up().await;
+    running.stop().await;
+    // A month and more ago by their headers, as stored.
+    sqlx::query("UPDATE blocks SET timestamp = timestamp - 40 * 86400")
+        .execute(&mut *stage.connection().await)
+        .await
+        .unwrap();
+    let text = format!(
+        "[[tokens]]\nsymbol = 'ETH'\n[[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{feed}'"
+    );
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_decoded(&stage, "chainlink").await;
+    assert_eq!(stage.count(&of_logs("chainlink")).await, 0);
+    running.stop().await;
+}

@@ -1,7 +1,7 @@
 //! What a feed knows of each stream that it reads, whichever connection it came by: from what a venue says to ticks
 //! and states.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use ::metrics::Counter;
 use bigdecimal::BigDecimal;
@@ -12,12 +12,14 @@ use super::{
     super::{
         FeedState, TickSink,
         feed_name::{all_shown, shown},
+        lateness::Lateness,
         metrics::ticks,
         seldom::{LOG_EVERY, Seldom},
         venue_time::recent,
     },
-    PriceFault, Quote,
+    ExchangeConfig, PriceFault, Quote,
     connection::{Ended, words},
+    copies::{Copies, Told},
     group::{Reader, Streams},
     metrics::FeedMetrics,
     number::has_size,
@@ -26,6 +28,8 @@ use crate::model::Tick;
 
 /// So many messages in a row that are older by the venue's numbers are none that came late: it numbers anew.
 const MOST_BEHIND: u32 = 16;
+/// Times further ahead than a day are no clock that is off, but another unit or a fault.
+const MOST_BEHIND_MS: i64 = 86_400_000;
 
 pub(in super::super) struct Book {
     feed: String,
@@ -38,6 +42,12 @@ pub(in super::super) struct Book {
     logged: Seldom,
     /// Why the venue does not trade as usual, in its words, while that is so.
     limited: Option<Arc<str>>,
+    /// Connections that are open, and whether there may be several.
+    open: usize,
+    shared: bool,
+    /// How late prices come, where venues tell their time.
+    lateness: Option<Lateness>,
+    clock_off_ms: i64,
     /// The notice that was logged last, and when the venue last said it.
     notice: Option<(String, Instant)>,
     pub(in super::super) metrics: FeedMetrics,
@@ -48,6 +58,10 @@ struct Stream {
     readers: Vec<(Reader, Counter)>,
     /// Whether the venue has another name for it, which is in `by_name` too.
     renamed: bool,
+    /// What several connections tell of it.
+    copies: Copies,
+    /// When it was last told, on whichever connection.
+    told_at: Option<Instant>,
     /// Event time of the newest tick, on whichever connection, in ms.
     newest: i64,
     /// How it stands, whatever the venue says of itself.
@@ -68,6 +82,17 @@ pub(in super::super) struct Heard {
     behind: u32,
     ticked: bool,
     pub(in super::super) refused: bool,
+    copies: Told,
+}
+
+impl Heard {
+    /// On the connection of this slot; see [`Told::slot`].
+    pub(super) fn on(slot: u8) -> Self {
+        Self {
+            copies: Told::on(slot),
+            ..Self::default()
+        }
+    }
 }
 
 impl Stream {
@@ -98,6 +123,8 @@ impl Book {
                     })
                     .collect(),
                 renamed: false,
+                copies: Copies::default(),
+                told_at: None,
                 newest: i64::MIN,
                 state: FeedState::Live,
                 lack: None,
@@ -114,11 +141,57 @@ impl Book {
             streams,
             logged: Seldom::default(),
             limited: None,
+            open: 0,
+            shared: false,
+            lateness: None,
+            clock_off_ms: i64::MAX,
             notice: None,
             metrics: FeedMetrics::new(feed),
         };
         book.tell_all(&FeedState::Connecting { reason: None });
         book
+    }
+
+    /// Shows how late prices come, and takes what they say of this machine's clock.
+    pub(in super::super) fn measuring(mut self, config: &ExchangeConfig) -> Self {
+        self.lateness = Some(Lateness::new(&self.feed));
+        self.clock_off_ms = config.clock_off_ms.cast_signed();
+        self
+    }
+
+    /// Several connections tell the same: what comes first counts.
+    pub(super) fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// A connection opens in a slot that another one may have had.
+    pub(super) fn began(&mut self, slot: u8) {
+        for stream in &mut self.streams {
+            stream.copies.began(slot);
+        }
+    }
+
+    /// One more connection is there to be read, or one is there no more.
+    pub(in super::super) fn connected(&mut self) {
+        self.open += 1;
+        self.metrics.connections(self.open);
+    }
+
+    pub(in super::super) fn disconnected(&mut self) {
+        self.open = self.open.saturating_sub(1);
+        self.metrics.connections(self.open);
+        if self.open == 0 {
+            self.streams
+                .iter_mut()
+                .for_each(|stream| stream.copies.clear());
+        }
+    }
+
+    /// Whether this machine's clock, or the way of all venues to here, makes prices late.
+    pub(super) fn is_late_everywhere(&self, limit_ms: u64) -> bool {
+        let clock = self.sink.clock();
+        clock.is_late_everywhere(limit_ms.cast_signed(), Instant::now())
     }
 
     /// The sources that it gives the ticks of, for log lines.
@@ -165,16 +238,66 @@ impl Book {
     /// now; one that is further ahead is refused. What is older than the newest of its stream is left out: by the venue's
     /// own order on one connection, by time in any case. One number that is far too high, or a venue that restarts its
     /// count, silences a stream for a few messages only.
-    pub(in super::super) fn quote(&mut self, quote: Quote<'_>, heard: &mut [Heard], now_ms: i64) {
+    ///
+    /// Returns how late it came, in ms, where that says something: the venue tells its time, and it is no snapshot.
+    pub(in super::super) fn quote(
+        &mut self,
+        quote: Quote<'_>,
+        heard: &mut [Heard],
+        now_ms: i64,
+    ) -> Option<i64> {
         let Some(at) = self.find(&quote.stream) else {
             let fault = PriceFault::UnknownSymbol(quote.stream.chars().take(64).collect());
-            return self.refuse(&quote.stream, &fault);
+            self.refuse(&quote.stream, &fault);
+            return None;
         };
+        let late = quote.observed_at.map(|at| now_ms.saturating_sub(at));
+        // The first one may be a snapshot of long ago, but of no time to come.
+        let measured = late.filter(|late_ms| heard[at].ticked || *late_ms < 0);
         let observed_at = match recent(quote.observed_at.unwrap_or(now_ms), now_ms) {
             Ok(at) => at.min(now_ms),
-            Err(fault) => return self.refuse(&quote.stream, &fault),
+            Err(fault) => {
+                // What is refused as of the future may be of now, and this clock behind.
+                if late.is_some_and(|late_ms| (-MOST_BEHIND_MS..0).contains(&late_ms)) {
+                    self.measure(late, measured);
+                }
+                self.refuse(&quote.stream, &fault);
+                return None;
+            }
         };
-        let (stream, heard) = (&mut self.streams[at], &mut heard[at]);
+        match self.take(at, quote, observed_at, &mut heard[at]) {
+            Ok(()) => self.measure(late, measured),
+            Err((stream, fault)) => self.refuse(&stream, &fault),
+        }
+        measured
+    }
+
+    /// Takes in how late a price came that is a tick.
+    fn measure(&mut self, late_ms: Option<i64>, measured: Option<i64>) {
+        let (Some(lateness), Some(late_ms)) = (&mut self.lateness, late_ms) else {
+            return;
+        };
+        let now = Instant::now();
+        let median = measured.and_then(|late_ms| lateness.note(late_ms, now));
+        if measured.is_some() && median.is_none() {
+            return;
+        }
+        let mut clock = self.sink.clock();
+        clock.saw(&self.feed, late_ms);
+        if let Some(median) = median {
+            clock.note(&self.feed, median, self.clock_off_ms, now);
+        }
+    }
+
+    /// A price of a stream, as a tick for each reader; or where it was told, and why it is none.
+    fn take<'q>(
+        &mut self,
+        at: usize,
+        quote: Quote<'q>,
+        observed_at: i64,
+        heard: &mut Heard,
+    ) -> Result<(), (Cow<'q, str>, PriceFault)> {
+        let stream = &mut self.streams[at];
         let disordered = matches!((quote.order, heard.order), (Some(new), Some(old)) if new < old);
         heard.behind = if disordered {
             heard.behind.saturating_add(1)
@@ -184,11 +307,18 @@ impl Book {
         // A time that is ours says nothing about order: our clock may be set back.
         let late = quote.observed_at.is_some() && observed_at < stream.newest;
         if late || (disordered && heard.behind < MOST_BEHIND) {
-            return self.refuse(&quote.stream, &PriceFault::Older);
+            return Err((quote.stream, PriceFault::Older));
         }
         heard.behind = 0;
         heard.order = quote.order;
         heard.ticked = true;
+        if self.shared {
+            let now = Instant::now();
+            stream.told_at = Some(now);
+            if !stream.copies.is_news(&mut heard.copies, &quote, disordered) {
+                return Err((quote.stream, PriceFault::Duplicate));
+            }
+        }
         stream.newest = observed_at;
         let mut unusable = None;
         for (reader, counter) in &stream.readers {
@@ -223,13 +353,14 @@ impl Book {
         if stream.state != FeedState::Live {
             self.tell(at, FeedState::Live);
         }
+        Ok(())
     }
 
     /// Counts what gave no tick, and logs the first of its kind in a while.
     pub(in super::super) fn refuse(&mut self, stream: &str, fault: &PriceFault) {
         self.metrics.refused(fault.reason());
         // Late ones are a matter of course where two connections overlap.
-        if *fault == PriceFault::Older {
+        if matches!(fault, PriceFault::Older | PriceFault::Duplicate) {
             return;
         }
         if self.logged.due(fault.reason()) {
@@ -327,9 +458,13 @@ impl Book {
     }
 
     /// Streams of which a connection heard nothing, though it had the time.
-    pub(in super::super) fn silent(&mut self, heard: &[Heard]) {
+    /// Where there are several, another one may have heard of it since this one `began`.
+    pub(in super::super) fn silent(&mut self, heard: &[Heard], began: Instant) {
         for (at, heard) in heard.iter().enumerate() {
-            if !heard.ticked && !heard.refused && self.streams[at].state != FeedState::Silent {
+            let stream = &self.streams[at];
+            let elsewhere = stream.told_at.is_some_and(|told_at| told_at >= began);
+            let is_silent = !heard.ticked && !heard.refused && !elsewhere;
+            if is_silent && stream.state != FeedState::Silent {
                 if self.streams[at].logged.due("silent") {
                     let stream = &self.streams[at].name;
                     let sources = self.streams[at].sources();
@@ -340,9 +475,11 @@ impl Book {
         }
     }
 
-    /// The only connection ended, or could not be made.
+    /// A connection ended, or could not be made. While another one is read nothing is lost.
     pub(in super::super) fn lost(&mut self, ended: &Ended) {
-        self.metrics.connected(false);
+        if self.open > 0 {
+            return;
+        }
         // The next connection begins with how the venue is then.
         self.limit(None);
         let reason: Arc<str> = ended.to_string().into();

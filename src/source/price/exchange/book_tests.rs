@@ -76,7 +76,7 @@ async fn every_reader_of_a_stream_gets_its_tick_and_the_state_is_told_once() {
         ticks_of(&mut queue).await,
         ["BTC 64000.10 -5", "WBTC 64000.10 -5"]
     );
-    book.silent(&heard);
+    book.silent(&heard, Instant::now());
     assert_eq!(states(), ["BTC live", "ETH silent", "WBTC live"]);
     let eth = book.find("ETH-USD").unwrap();
     book.refused(eth, "no more");
@@ -226,7 +226,7 @@ async fn how_a_symbol_stands_is_told_each_time_and_logged_seldom() {
     for _ in 0..100 {
         book.refused(eth, "no more");
         assert_eq!(sink.states()[&key].name(), "refused");
-        book.silent(&[Heard::default(), Heard::default()]);
+        book.silent(&[Heard::default(), Heard::default()], Instant::now());
         assert_eq!(sink.states()[&key].name(), "silent");
     }
     // One of each kind a symbol.

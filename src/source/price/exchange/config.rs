@@ -29,8 +29,30 @@ pub struct ExchangeConfig {
     /// A connection this old is replaced, in ms, while it still works: 100 to 84600000 (23.5 hours; venues end theirs
     /// after 24).
     pub rotate_after_ms: u64,
+    /// Connections to a venue at one time, 1 to 4, each with all symbols: what comes first counts.
+    pub connections: u32,
+    /// A connection whose prices all come later than this after the venue's own time is replaced, in ms: 0 (never), or 100
+    /// to 3600000.
+    pub late_ms: u64,
+    /// For how long they may, in ms: 100 to 3600000.
+    pub late_for_ms: u64,
+    /// This machine's clock is off when the prices of every venue come later than this, or as much too early, in ms: 100
+    /// to 3600000.
+    pub clock_off_ms: u64,
+    /// Instead of `connections`, for one venue.
+    pub binance: VenueConfig,
+    pub coinbase: VenueConfig,
+    pub kraken: VenueConfig,
     /// Most bytes of one message, 1024 to 67108864; a longer one ends the connection.
     pub message_bytes: usize,
+}
+
+/// `[prices.exchanges.binance]` and so on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VenueConfig {
+    /// Connections to this venue at one time, 1 to 4.
+    pub connections: Option<u32>,
 }
 
 impl Default for ExchangeConfig {
@@ -43,6 +65,13 @@ impl Default for ExchangeConfig {
             missed_heartbeats: 3,
             first_tick_ms: 30_000,
             rotate_after_ms: 82_800_000,
+            connections: 1,
+            late_ms: 10_000,
+            late_for_ms: 30_000,
+            clock_off_ms: 2_000,
+            binance: VenueConfig::default(),
+            coinbase: VenueConfig::default(),
+            kraken: VenueConfig::default(),
             message_bytes: 1_048_576,
         }
     }
@@ -73,6 +102,8 @@ impl ExchangeConfig {
             ),
             ("first_tick_ms", self.first_tick_ms, 100, 3_600_000),
             ("rotate_after_ms", self.rotate_after_ms, 100, 84_600_000),
+            ("late_for_ms", self.late_for_ms, 100, 3_600_000),
+            ("clock_off_ms", self.clock_off_ms, 100, 3_600_000),
             (
                 "message_bytes",
                 self.message_bytes as u64,
@@ -85,7 +116,44 @@ impl ExchangeConfig {
                 return Err(ExchangeKeyError { key, wanted, given });
             }
         }
+        // 0 switches it off.
+        if self.late_ms != 0 && !(100..=3_600_000).contains(&self.late_ms) {
+            let wanted = "0, or 100 to 3600000".to_owned();
+            let (key, given) = ("late_ms", self.late_ms);
+            return Err(ExchangeKeyError { key, wanted, given });
+        }
+        for (key, given) in [
+            ("connections", Some(self.connections)),
+            ("binance.connections", self.binance.connections),
+            ("coinbase.connections", self.coinbase.connections),
+            ("kraken.connections", self.kraken.connections),
+        ] {
+            if let Some(given) = given.filter(|given| !(1..=MOST_CONNECTIONS).contains(given)) {
+                let (wanted, given) = (format!("1 to {MOST_CONNECTIONS}"), u64::from(given));
+                return Err(ExchangeKeyError { key, wanted, given });
+            }
+        }
         Ok(())
+    }
+
+    /// How many connections there are to a venue at one time.
+    pub(super) fn connections_to(&self, venue: &str) -> u32 {
+        let own = match venue {
+            "binance" => self.binance.connections,
+            "coinbase" => self.coinbase.connections,
+            "kraken" => self.kraken.connections,
+            _ => None,
+        };
+        own.unwrap_or(self.connections)
+    }
+
+    /// One connection a venue, for who tries each once.
+    pub(in super::super) fn without_spares(mut self) -> Self {
+        self.connections = 1;
+        for venue in [&mut self.binance, &mut self.coinbase, &mut self.kraken] {
+            venue.connections = None;
+        }
+        self
     }
 }
 
@@ -130,6 +198,8 @@ pub struct ListingConfig {
     pub url: Option<String>,
 }
 
+/// The most connections to a venue at one time. Each has a successor now and then, and a mark of 8 bits tells all.
+const MOST_CONNECTIONS: u32 = 4;
 /// The longest symbol, in characters.
 const MAX_SYMBOL: usize = 50;
 

@@ -1,6 +1,6 @@
 //! One connection to a venue: what is sent, when, and what comes.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, time::Duration};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use rand::Rng;
@@ -18,7 +18,10 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    super::web::Failed, Exchange, ExchangeConfig, Limits, Request, book::Heard, handshake,
+    super::{lateness::LateWatch, web::Failed},
+    Exchange, ExchangeConfig, Limits, Request,
+    book::Heard,
+    handshake,
 };
 
 /// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
@@ -52,6 +55,8 @@ pub(in super::super) enum Ended {
     Closing,
     #[error("the connection grew old")]
     Old,
+    #[error("its prices came more than {0} ms late for too long")]
+    Late(u64),
 }
 
 impl Ended {
@@ -68,11 +73,12 @@ impl Ended {
             Self::Rejected(_) => "rejected",
             Self::Closing => "announced",
             Self::Old => "rotated",
+            Self::Late(_) => "late",
         }
     }
 
     /// Every label there is.
-    pub(in super::super) const REASONS: [&'static str; 10] = [
+    pub(in super::super) const REASONS: [&'static str; 11] = [
         "unreachable",
         "answered",
         "unreadable",
@@ -83,6 +89,7 @@ impl Ended {
         "rejected",
         "announced",
         "rotated",
+        "late",
     ];
 }
 
@@ -104,7 +111,7 @@ pub(super) struct Connection {
     exchange: &'static dyn Exchange,
     limits: Limits,
     message_bytes: usize,
-    names: Vec<Box<str>>,
+    names: Arc<[Box<str>]>,
     /// The streams of each request, as positions in `names`.
     requests: Vec<Vec<usize>>,
     outgoing: VecDeque<String>,
@@ -115,7 +122,10 @@ pub(super) struct Connection {
     expected: usize,
     answered: usize,
     pub(super) heard: Vec<Heard>,
-    opened: Instant,
+    /// No two that are open at one time have the same.
+    pub(super) slot: u8,
+    pub(super) late: LateWatch,
+    pub(super) opened: Instant,
     last_heard: Instant,
     patience: Duration,
     send_at: Instant,
@@ -131,7 +141,8 @@ impl Connection {
     pub(super) async fn open(
         exchange: &'static dyn Exchange,
         url: &str,
-        names: Vec<Box<str>>,
+        names: Arc<[Box<str>]>,
+        (slot, late): (u8, LateWatch),
         config: &ExchangeConfig,
     ) -> Result<Self, Failed> {
         crate::tls::install_provider();
@@ -164,8 +175,10 @@ impl Connection {
             asked: 0,
             expected: 0,
             answered: 0,
-            heard: vec![Heard::default(); names.len()],
+            heard: vec![Heard::on(slot); names.len()],
             names,
+            slot,
+            late,
             opened: now,
             last_heard: now,
             patience,

@@ -25,6 +25,8 @@ pub enum PriceFault {
     UnknownSymbol(String),
     #[error("a newer one of the same symbol was heard before")]
     Older,
+    #[error("another connection told it before")]
+    Duplicate,
 }
 
 impl PriceFault {
@@ -39,11 +41,12 @@ impl PriceFault {
             Self::Timestamp(_) | Self::Ahead(_) | Self::NoTime(_) => "timestamp",
             Self::UnknownSymbol(_) => "unknown_symbol",
             Self::Older => "older",
+            Self::Duplicate => "duplicate",
         }
     }
 
     /// Every label there is.
-    pub(super) const REASONS: [&'static str; 8] = [
+    pub(super) const REASONS: [&'static str; 9] = [
         "malformed",
         "not_positive",
         "absurd",
@@ -52,5 +55,6 @@ impl PriceFault {
         "timestamp",
         "unknown_symbol",
         "older",
+        "duplicate",
     ];
 }

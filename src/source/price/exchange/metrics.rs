@@ -11,6 +11,7 @@ use super::{PriceFault, connection::Ended};
 pub(in super::super) struct FeedMetrics {
     feed: String,
     connected: Gauge,
+    connections: Gauge,
     limited: Gauge,
     messages: Counter,
     last_message: Gauge,
@@ -20,6 +21,10 @@ fn describe() {
     describe_gauge!(
         "chaincast_price_feed_connected",
         "Whether a feed of prices is connected: 1, or 0"
+    );
+    describe_gauge!(
+        "chaincast_price_feed_connections",
+        "Connections of a feed that are read"
     );
     describe_gauge!(
         "chaincast_price_feed_limited",
@@ -58,8 +63,11 @@ impl FeedMetrics {
         connected.set(0_u8);
         let limited = gauge!("chaincast_price_feed_limited", "feed" => feed.clone());
         limited.set(0_u8);
+        let connections = gauge!("chaincast_price_feed_connections", "feed" => feed.clone());
+        connections.set(0_u8);
         Self {
             connected,
+            connections,
             limited,
             messages: counter!("chaincast_price_feed_messages_total", "feed" => feed.clone()),
             last_message: gauge!(
@@ -69,8 +77,11 @@ impl FeedMetrics {
         }
     }
 
-    pub(in super::super) fn connected(&self, connected: bool) {
-        self.connected.set(u8::from(connected));
+    /// So many are open.
+    pub(in super::super) fn connections(&self, open: usize) {
+        self.connected.set(u8::from(open > 0));
+        self.connections
+            .set(u32::try_from(open).unwrap_or(u32::MAX));
     }
 
     pub(in super::super) fn limited(&self, limited: bool) {

@@ -14,6 +14,7 @@ mod book;
 mod coinbase;
 mod config;
 mod connection;
+mod copies;
 mod fault;
 mod group;
 mod handshake;
@@ -32,7 +33,9 @@ use bigdecimal::BigDecimal;
 pub(super) use backoff::Backoff;
 pub(super) use book::{Book, Heard};
 pub(super) use config::Listing;
-pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig};
+pub use config::{
+    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,
+};
 pub(super) use connection::{Ended, words};
 pub use fault::PriceFault;
 pub(super) use group::{Reader, Streams, feeds, readers_of};

@@ -1,14 +1,15 @@
 //! The one supervisor of connections to venues: keeps one open, replaces it before it is lost where it can, and
 //! connects again where it could not.
 
-use std::{convert::Infallible, pin::Pin, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use tokio::time::{Sleep, sleep};
+use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Feed, SourceKey, TickSink, web::Failed},
+    super::{Feed, SourceKey, TickSink, lateness::LateWatch, web::Failed},
     Exchange, ExchangeConfig, PriceFault, Said,
     backoff::Backoff,
     book::Book,
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::model::now_ms;
 
-/// Reads some streams of one venue over one connection at a time; two while one replaces the other.
+/// Reads some streams of one venue over one connection at a time, or as many as are configured; each has another one
+/// beside it while it is replaced.
 pub(super) struct ExchangeFeed {
     name: String,
     exchange: &'static dyn Exchange,
@@ -62,28 +64,47 @@ impl Feed for ExchangeFeed {
             config,
         } = *self;
         Box::pin(async move {
-            let mut book = Book::new(&name, streams, sink);
-            let line = Line {
-                name,
+            let connections = config.connections_to(exchange.name()).max(1);
+            let mut book = Book::new(&name, streams, sink).measuring(&config);
+            if connections > 1 {
+                book = book.shared();
+            }
+            let names: Arc<[Box<str>]> = book.names().into();
+            let sources: Arc<str> = book.sources().into();
+            let book = Mutex::new(book);
+            // Each has two slots: one for what it reads, and one for what is to replace that.
+            let lines = (0..connections).map(|number| Line {
+                name: name.clone(),
+                sources: sources.clone(),
+                names: names.clone(),
                 exchange,
-                url,
-                config,
-            };
+                url: url.clone(),
+                config: config.clone(),
+                first_slot: u8::try_from(number * 2).unwrap_or_default(),
+                book: &book,
+            });
+            let lines: Vec<Line<'_>> = lines.collect();
             tokio::select! {
                 () = stop.cancelled() => {}
-                never = line.keep(&mut book) => match never {},
+                _ = join_all(lines.iter().map(Line::keep)) => {}
             }
-            book.metrics.connected(false);
+            book.lock().metrics.connections(0);
         })
     }
 }
 
 /// What is needed to connect, again and again.
-struct Line {
+struct Line<'b> {
     name: String,
+    /// For log lines.
+    sources: Arc<str>,
+    names: Arc<[Box<str>]>,
     exchange: &'static dyn Exchange,
     url: String,
     config: ExchangeConfig,
+    first_slot: u8,
+    /// Locked while a message is read, and never while anything is waited for.
+    book: &'b Mutex<Book>,
 }
 
 /// The connection that is to take over.
@@ -111,34 +132,56 @@ enum Outcome {
     Ended(Ended),
 }
 
-impl Line {
-    async fn keep(&self, book: &mut Book) -> Infallible {
+impl Line<'_> {
+    async fn keep(&self) -> Infallible {
         let mut backoff = self.backoff();
         loop {
-            let Failed { ended, after } = match self.open(book).await {
+            let Failed { ended, after } = match self.open(self.first_slot, self.watch()).await {
                 Ok(connection) => {
-                    tracing::info!(feed = %self.name, sources = book.sources(), "connected to a venue");
-                    book.metrics.connected(true);
-                    self.follow(connection, book, &mut backoff).await.into()
+                    tracing::info!(feed = %self.name, sources = %self.sources, "connected to a venue");
+                    self.book.lock().connected();
+                    let ended = self.follow(connection, &mut backoff).await;
+                    self.book.lock().disconnected();
+                    ended.into()
                 }
                 Err(failed) => failed,
             };
             // `Retry-After` of a venue that refuses is obeyed, as it may shut out who comes earlier.
             let wait = backoff.next_delay().max(after.unwrap_or_default());
-            tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a venue is lost; connecting again");
-            book.metrics.reconnect(&ended);
-            book.lost(&ended);
+            tracing::warn!(feed = %self.name, sources = %self.sources, reason = %ended, ?wait, "a venue is lost; connecting again");
+            {
+                let mut book = self.book.lock();
+                book.metrics.reconnect(&ended);
+                book.lost(&ended);
+            }
             sleep(wait).await;
         }
     }
 
-    fn open(&self, book: &Book) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
-        let names = book.names();
+    fn open(&self, slot: u8, late: LateWatch) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
+        let names = self.names.clone();
         Box::pin(async move {
-            Connection::open(self.exchange, &self.url, names, &self.config)
-                .await
-                .map(Box::new)
+            let opened =
+                Connection::open(self.exchange, &self.url, names, (slot, late), &self.config);
+            let connection = opened.await?;
+            self.book.lock().began(slot);
+            Ok(Box::new(connection))
         })
+    }
+
+    /// What is to replace a connection: in the other slot of both.
+    fn replace(&self, current: &Connection) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
+        let other = if current.slot == self.first_slot {
+            1
+        } else {
+            0
+        };
+        self.open(self.first_slot + other, current.late.clone())
+    }
+
+    fn watch(&self) -> LateWatch {
+        let patience = Duration::from_millis(self.config.late_for_ms);
+        LateWatch::new(self.config.late_ms, patience)
     }
 
     fn backoff(&self) -> Backoff {
@@ -150,12 +193,7 @@ impl Line {
 
     /// Reads a connection, and those that replace it, until one ends before its successor is there. Successors wait
     /// by the same backoff as new connections do, so that no venue can make us connect without end.
-    async fn follow(
-        &self,
-        mut current: Box<Connection>,
-        book: &mut Book,
-        backoff: &mut Backoff,
-    ) -> Ended {
+    async fn follow(&self, mut current: Box<Connection>, backoff: &mut Backoff) -> Ended {
         let stable = Duration::from_millis(self.config.stable_ms);
         let mut successor = Successor::None;
         // Why the successor is made.
@@ -166,13 +204,13 @@ impl Line {
                 progress = successor.progress() => (None, Some(progress)),
             };
             if let Some(step) = step {
-                match self.take(step, &mut current, book) {
+                match self.take(step, &mut current) {
                     Outcome::Fine => {}
                     Outcome::Leave(why) if matches!(successor, Successor::None) => {
                         // What a venue says on a young connection it may say on every one. When one is old is ours.
                         let at_once = why == Ended::Old || current.age() >= stable;
                         successor = if at_once {
-                            Successor::Opening(self.open(book))
+                            Successor::Opening(self.replace(&current))
                         } else {
                             Successor::after(backoff.next_delay())
                         };
@@ -187,7 +225,7 @@ impl Line {
                         let Successor::Warming(next) = successor else {
                             return ended;
                         };
-                        book.metrics.reconnect(&ended);
+                        self.book.lock().metrics.reconnect(&ended);
                         current = next;
                         successor = Successor::None;
                     }
@@ -195,23 +233,21 @@ impl Line {
             }
             match progress {
                 None => {}
-                Some(Progress::Due) => successor = Successor::Opening(self.open(book)),
+                Some(Progress::Due) => successor = Successor::Opening(self.replace(&current)),
                 Some(Progress::Opened(Ok(next))) => successor = Successor::Warming(next),
                 Some(Progress::Opened(Err(failed))) => {
-                    successor = self.later(&failed, backoff, book);
+                    successor = self.later(&failed, backoff);
                 }
                 Some(Progress::Step(Step::Settled)) => {
                     let ended = Ended::Rejected("it did not answer every request".to_owned());
-                    successor = self.later(&ended.into(), backoff, book);
+                    successor = self.later(&ended.into(), backoff);
                 }
                 Some(Progress::Step(step)) => {
                     let Successor::Warming(next) = &mut successor else {
                         continue;
                     };
-                    if let Outcome::Ended(ended) | Outcome::Leave(ended) =
-                        self.take(step, next, book)
-                    {
-                        successor = self.later(&ended.into(), backoff, book);
+                    if let Outcome::Ended(ended) | Outcome::Leave(ended) = self.take(step, next) {
+                        successor = self.later(&ended.into(), backoff);
                     }
                 }
             }
@@ -223,7 +259,7 @@ impl Line {
                     continue;
                 };
                 tracing::info!(feed = %self.name, reason = %leaving, "another connection took over");
-                book.metrics.reconnect(&leaving);
+                self.book.lock().metrics.reconnect(&leaving);
                 if current.age() >= stable {
                     backoff.reset();
                 }
@@ -233,16 +269,17 @@ impl Line {
     }
 
     /// Tries for a successor again after a while: the connection that there is still works.
-    fn later(&self, failed: &Failed, backoff: &mut Backoff, book: &Book) -> Successor<'static> {
+    fn later(&self, failed: &Failed, backoff: &mut Backoff) -> Successor<'static> {
         let Failed { ended, after } = failed;
         let wait = backoff.next_delay().max(after.unwrap_or_default());
-        tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "no second connection to a venue");
-        book.metrics.reconnect(ended);
+        tracing::warn!(feed = %self.name, sources = %self.sources, reason = %ended, ?wait, "no second connection to a venue");
+        self.book.lock().metrics.reconnect(ended);
         Successor::after(wait)
     }
 
     /// What happened on a connection, told to the book.
-    fn take(&self, step: Step, connection: &mut Connection, book: &mut Book) -> Outcome {
+    fn take(&self, step: Step, connection: &mut Connection) -> Outcome {
+        let mut book = self.book.lock();
         let text = match step {
             Step::Text(text) => text,
             Step::Binary => {
@@ -251,7 +288,7 @@ impl Line {
                 return Outcome::Fine;
             }
             Step::Settled => {
-                book.silent(&connection.heard);
+                book.silent(&connection.heard, connection.opened);
                 return Outcome::Fine;
             }
             Step::Old => return Outcome::Leave(Ended::Old),
@@ -260,8 +297,13 @@ impl Line {
         let now = now_ms();
         book.metrics.message(now);
         let mut outcome = Outcome::Fine;
+        let mut is_late = false;
         self.exchange.read(text.as_str(), &mut |said| match said {
-            Said::Quote(quote) => book.quote(quote, &mut connection.heard, now),
+            Said::Quote(quote) => {
+                let late_ms = book.quote(quote, &mut connection.heard, now);
+                is_late |=
+                    late_ms.is_some_and(|late_ms| connection.late.heard(late_ms, Instant::now()));
+            }
             Said::Unusable { stream, fault } => book.refuse(&stream, &fault),
             Said::Unreadable(error) => book.refuse("", &PriceFault::Malformed(error)),
             Said::Alive => {}
@@ -287,6 +329,13 @@ impl Line {
             Said::Notice(notice) => book.notice(&notice),
             Said::Usual => book.usual(),
         });
+        if is_late && matches!(outcome, Outcome::Fine) {
+            // Twice as long the next time: what takes over may be as late, by no fault of a connection.
+            connection.late.double();
+            if !book.is_late_everywhere(self.config.late_ms) {
+                outcome = Outcome::Leave(Ended::Late(self.config.late_ms));
+            }
+        }
         outcome
     }
 }

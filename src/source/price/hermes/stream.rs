@@ -100,12 +100,12 @@ impl Feed for HermesFeed {
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let Self { line, streams } = *self;
         Box::pin(async move {
-            let mut book = Book::new(&line.name, streams, sink);
+            let mut book = Book::new(&line.name, streams, sink).measuring(&line.rules);
             tokio::select! {
                 () = stop.cancelled() => {}
                 never = line.keep(&mut book) => match never {},
             }
-            book.metrics.connected(false);
+            book.disconnected();
         })
     }
 }
@@ -116,7 +116,12 @@ impl Line {
         let ids = book.names().len();
         loop {
             let failed = match self.open(ids).await {
-                Ok(open) => self.follow(open, ids, book, &mut backoff).await,
+                Ok(open) => {
+                    book.connected();
+                    let failed = self.follow(open, ids, book, &mut backoff).await;
+                    book.disconnected();
+                    failed
+                }
                 Err(failed) => failed,
             };
             let wait = backoff.next_delay().max(failed.after.unwrap_or_default());
@@ -192,7 +197,6 @@ impl Line {
         let stable = Duration::from_millis(self.rules.stable_ms);
         let mut successor: Option<BoxFuture<'_, Result<Open, Failed>>> = None;
         let mut retry = self.backoff();
-        book.metrics.connected(true);
         loop {
             let silent_at = current.last + self.silence;
             tokio::select! {
@@ -213,7 +217,7 @@ impl Line {
                 }
                 () = sleep_until(current.since + first_tick), if !current.settled => {
                     current.settled = true;
-                    book.silent(&current.heard);
+                    book.silent(&current.heard, current.since);
                 }
                 () = sleep_until(current.since + rotate_after), if successor.is_none() => {
                     successor = Some(Box::pin(self.open(ids)));
@@ -249,7 +253,9 @@ impl Line {
         let read = events.read(bytes, |data| {
             book.metrics.message(now);
             codec::read(data, &mut |said| match said {
-                Said::Quote(quote) => book.quote(quote, heard, now),
+                Said::Quote(quote) => {
+                    book.quote(quote, heard, now);
+                }
                 Said::Unusable { id, fault } => book.refuse(&id, &fault),
             });
         });

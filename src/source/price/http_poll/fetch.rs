@@ -84,7 +84,7 @@ impl Feed for PageFeed {
                 () = stop.cancelled() => {}
                 never = poll.keep(&mut book) => match never {},
             }
-            book.metrics.connected(false);
+            book.metrics.connections(0);
         })
     }
 }
@@ -106,7 +106,7 @@ impl Poll {
             let wait = match self.fetch(&mut client).await {
                 Ok(document) => {
                     backoff.reset();
-                    book.metrics.connected(true);
+                    book.metrics.connections(1);
                     self.tell(&document, book, &mut heard);
                     jittered(interval)
                 }
@@ -116,6 +116,7 @@ impl Poll {
                     if book.may_log("unfetched") {
                         tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a document of prices cannot be fetched");
                     }
+                    book.metrics.connections(0);
                     book.metrics.reconnect(&ended);
                     book.lost(&ended);
                     wait
@@ -162,7 +163,9 @@ impl Poll {
         book.metrics.message(now);
         for (at, place) in self.places.iter().enumerate() {
             match place.read(document, now) {
-                Ok(quote) => book.quote(quote, heard, now),
+                Ok(quote) => {
+                    book.quote(quote, heard, now);
+                }
                 Err(error) => {
                     let reason = words(&error.to_string());
                     book.lacks(at, &error.fault(), error.reason(), &reason);

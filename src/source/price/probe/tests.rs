@@ -67,7 +67,7 @@ async fn each_source_tells_what_came_of_it() {
             ),
         ),
     ];
-    let probed = probe_feeds(&config(&text.concat())).await;
+    let probed = probe_feeds(&config(&text.concat())).await.sources;
     assert_eq!(probed.len(), 6);
     for (token, price) in [("A", "2500.5"), ("C", "1.5")] {
         let found = of(&probed, token);
@@ -105,9 +105,15 @@ async fn a_venue_that_says_nothing_is_not_waited_for_for_ever() {
     let probe = probe_feeds(&config(&format!(
         "[exchanges]\nfirst_tick_ms = 100\n{text}"
     )))
-    .await;
+    .await
+    .sources;
     assert_eq!(of(&probe, "A").state, FeedState::Silent);
-    assert!(probe_feeds(&PriceConfig::default()).await.is_empty());
+    assert!(
+        probe_feeds(&PriceConfig::default())
+            .await
+            .sources
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,4 +130,37 @@ async fn a_contract_that_no_node_can_be_asked_about_is_away() {
     let reason = found.state.reason().unwrap();
     assert!(reason.contains("127.0.0.1:1"), "{reason}");
     assert!(!reason.contains("a-secret-key"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_a_clock_that_every_venue_says_is_off() {
+    use crate::{
+        dev::venue::{Act, Told},
+        model::now_ms,
+    };
+    for (offset, expected) in [([-5_000, -5_200], true), ([-5_000, 0], false)] {
+        let mut text = String::new();
+        let mut venues = Vec::new();
+        let kinds = [
+            (Speaks::Coinbase, "coinbase", "A-USD"),
+            (Speaks::Kraken, "kraken", "A/USD"),
+        ];
+        for ((speaks, kind, symbol), offset) in kinds.into_iter().zip(offset) {
+            let venue = Venue::start(speaks).await.unwrap();
+            venue.act(&Act::Tick(Told {
+                time_ms: Some(now_ms() - offset),
+                ..Told::at(symbol, "1")
+            }));
+            let keys = format!(
+                "symbol = '{symbol}'\nurl = '{}'\nname = '{kind}'",
+                venue.url()
+            );
+            text += &source("A", kind, &keys).replace("[[tokens]]\nsymbol = 'A'\n", "");
+            venues.push(venue);
+        }
+        let config = config(&format!("[[tokens]]\nsymbol = 'A'\n{text}"));
+        let off_ms = probe_feeds(&config).await.clock_off_ms;
+        let told = off_ms.is_some_and(|off_ms| (-6_000..=-4_000).contains(&off_ms));
+        assert_eq!(told, expected, "{off_ms:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The supervisor against a venue on this machine that does what venues do wrong. `scenarios` plays what can be told
 //! as acts and ticks; here is what needs more.
 
+mod clocks;
 mod floods;
 mod garbled;
 mod handshakes;

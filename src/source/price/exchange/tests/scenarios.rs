@@ -15,6 +15,7 @@ async fn play(path: PathBuf) {
         about,
         venue: speaks,
         symbols,
+        hot,
         steps,
     } = VenueScenario::read(&path).unwrap();
     let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
@@ -28,8 +29,11 @@ async fn play(path: PathBuf) {
         note_refusals(&step, &mut refused);
     }
     // A machine that is slow is not a venue that is silent.
-    let keys = "first_tick_ms = 500\nmissed_heartbeats = 100";
-    let mut stage = Stage::reading(venue, speaks, &names, keys, "");
+    let keys = format!(
+        "first_tick_ms = 500\nmissed_heartbeats = 100\nconnections = {}",
+        hot.unwrap_or(1)
+    );
+    let mut stage = Stage::reading(venue, speaks, &names, &keys, "");
     for (number, step) in steps.enumerate() {
         let place = format!("{about} ({}, step {number})", path.display());
         step.does.iter().for_each(|act| stage.venue.act(act));

@@ -1,0 +1,38 @@
+//! Whether the clock of the process that writes prices is off, as every venue says.
+
+use sqlx::PgConnection;
+
+use super::{Store, StoreError};
+
+/// What is stored of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockOff {
+    /// Ahead of the venues, or below zero behind.
+    pub off_ms: i64,
+    /// In ms since the Unix epoch, by the database's clock.
+    pub since: i64,
+}
+
+/// Records by how much it is off, or that it is not.
+pub async fn record(connection: &mut PgConnection, off_ms: Option<i64>) -> Result<(), StoreError> {
+    let sql = match off_ms {
+        Some(_) => {
+            "INSERT INTO price_clock (off_ms) VALUES ($1) ON CONFLICT (only) DO UPDATE SET off_ms = excluded.off_ms"
+        }
+        None => "DELETE FROM price_clock WHERE $1::bigint IS NULL",
+    };
+    sqlx::query(sql).bind(off_ms).execute(connection).await?;
+    Ok(())
+}
+
+impl Store {
+    /// By how much it is off; `None` while it is not known to be.
+    pub async fn read_price_clock(&self) -> Result<Option<ClockOff>, StoreError> {
+        let row: Option<(i64, i64)> = sqlx::query_as(
+            "SELECT off_ms, (extract(epoch FROM since) * 1000)::bigint FROM price_clock",
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(off_ms, since)| ClockOff { off_ms, since }))
+    }
+}
