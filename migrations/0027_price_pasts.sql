@@ -16,7 +16,7 @@ CREATE TABLE price_pasts (
 
 -- One row while every venue says that the clock of the process that writes prices is off.
 CREATE TABLE price_clock (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     off_ms bigint NOT NULL, -- ahead of the venues, or below zero behind
     since  timestamptz NOT NULL DEFAULT now()
 );

@@ -17,7 +17,7 @@ pub struct ClockOff {
 pub async fn record(connection: &mut PgConnection, off_ms: Option<i64>) -> Result<(), StoreError> {
     let sql = match off_ms {
         Some(_) => {
-            "INSERT INTO price_clock (off_ms) VALUES ($1) ON CONFLICT (only) DO UPDATE SET off_ms = excluded.off_ms"
+            "INSERT INTO price_clock (off_ms) VALUES ($1) ON CONFLICT (one) DO UPDATE SET off_ms = excluded.off_ms"
         }
         None => "DELETE FROM price_clock WHERE $1::bigint IS NULL",
     };

@@ -191,6 +191,7 @@ async fn answer(
     streams.extend(given);
     all(socket, texts).await?;
     shared.seen.send_modify(|seen| {
+        seen.answered += 1;
         if seen.connections == number {
             seen.newest.extend(symbols);
         }

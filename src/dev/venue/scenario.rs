@@ -33,6 +33,8 @@ pub struct VenueStep {
     /// Waits until the client connected so often in all, and its newest connection gets every symbol that is not
     /// refused.
     pub connections: Option<u64>,
+    /// Waits until so many requests were answered, on all connections.
+    pub answered: Option<u64>,
     /// Waits until so many connections are open.
     pub open: Option<u64>,
     /// The ticks that come next, and no others before them: a symbol and a price each.

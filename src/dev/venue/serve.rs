@@ -30,6 +30,8 @@ pub struct Seen {
     /// Connections that were made, and those of them that are open.
     pub connections: u64,
     pub open: u64,
+    /// Requests for streams that were answered.
+    pub answered: u64,
     /// Symbols that the newest connection gets.
     pub newest: BTreeSet<String>,
     /// Messages of all clients, and when they came.

@@ -47,6 +47,10 @@ async fn play(path: PathBuf) {
                 .collect();
             stage.connected(connections, &given).await;
         }
+        if let Some(answered) = step.answered {
+            let all = stage.venue.until(|seen| seen.answered >= answered);
+            soon(&place, all).await;
+        }
         if let Some(open) = step.open {
             soon(&place, stage.venue.until(|seen| seen.open == open)).await;
         }
