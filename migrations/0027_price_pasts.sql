@@ -1,4 +1,5 @@
--- How far the logs of each price source on a chain are decoded, and whether this machine's clock is off.
+-- How far the logs of each price source on a chain are decoded, whether this machine's clock is off, and one more state of
+-- a source.
 
 CREATE TABLE price_pasts (
     chain_id        bigint NOT NULL REFERENCES chains,
@@ -20,3 +21,8 @@ CREATE TABLE price_clock (
     off_ms bigint NOT NULL, -- ahead of the venues, or below zero behind
     since  timestamptz NOT NULL DEFAULT now()
 );
+
+-- A venue may say that it does not trade as usual.
+ALTER TABLE price_sources DROP CONSTRAINT price_sources_state_check;
+ALTER TABLE price_sources
+    ADD CONSTRAINT price_sources_state_check CHECK (state IN ('connecting', 'live', 'silent', 'limited', 'refused'));

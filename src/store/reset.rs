@@ -6,7 +6,7 @@ use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 
 /// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
 const DATA: &str = "chains, halts, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, \
-                    channels, updates, tokens, price_sources, ticks, prices, contracts, contract_events, \
+                    channels, updates, tokens, price_sources, price_pasts, price_clock, ticks, prices, contracts, contract_events, \
                     contract_addresses, token_contracts, watches, candles, alerts, alert_deliveries";
 
 impl Store {

@@ -351,3 +351,69 @@ async fn when_the_process_that_writes_prices_dies_another_connects_to_the_venues
     status(&second, [("ok", "live"); 3]).await;
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_venue_in_maintenance_says_so_while_its_tick_is_young() {
+    let stage = Stage::new(LONG, "").await;
+    let server = Server::serve(&stage.config).await;
+    stage.connected(1).await;
+    stage.tell(["3000.1", "3000.2", "3000.3"]);
+    let fine = ("ok", "live");
+    status(&server, [fine, fine, fine]).await;
+    for system in ["upcoming_maintenance", "maintenance", "emergency", "online"] {
+        let said = json!({ "channel": "status", "type": "update", "data": [{
+            "system": system, "api_version": "v2", "connection_id": 1, "version": "2.0.0" }] });
+        stage.venues[KRAKEN].act(&Act::Say(said.to_string()));
+        if system == "online" {
+            status(&server, [fine, fine, fine]).await;
+            break;
+        }
+        let what = format!("/status says {system}");
+        eventually(&what, || async {
+            let status = get(&server, "/status").await?;
+            let source = &status["prices"]["sources"][KRAKEN];
+            let reason = source["feed"]["reason"].as_str()?;
+            let told = reason.contains(&format!("\"{system}\"")) && source["health"] == "limited";
+            (told && !source["lastTickAt"].is_null()).then_some(())
+        })
+        .await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_in_the_status_until_it_is_right() {
+    let stage = Stage::new(LONG, "").await;
+    let server = Server::serve(&stage.config).await;
+    stage.connected(1).await;
+    // Binance tells no time of its book.
+    let tell = async |ahead_ms: i64| loop {
+        for (venue, symbol) in stage.venues.iter().zip(SYMBOLS).skip(1) {
+            venue.act(&Act::Tick(Told {
+                time_ms: Some(chaincast::model::now_ms() + ahead_ms),
+                ..Told::at(symbol, "3000")
+            }));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let clock = async |what: &str, wanted: fn(&Value) -> bool| {
+        eventually(what, || async {
+            let status = get(&server, "/status").await?;
+            wanted(&status["prices"]["clock"]).then_some(())
+        })
+        .await;
+    };
+    let behind = |clock: &Value| {
+        let off_ms = clock["offMs"].as_i64();
+        off_ms.is_some_and(|off_ms| (-7_000..-3_000).contains(&off_ms)) && clock["since"].is_i64()
+    };
+    tokio::select! {
+        () = tell(5_000) => {}
+        () = clock("a clock that is behind", behind) => {}
+    }
+    tokio::select! {
+        () = tell(0) => {}
+        () = clock("a clock that is right", Value::is_null) => {}
+    }
+    server.stop().await;
+}
