@@ -14,7 +14,6 @@ use super::seldom::LOG_EVERY;
 const FRESH: Duration = Duration::from_secs(60);
 /// Medians of venues that tell whole seconds differ by as much without a fault.
 const LEAST_SPREAD_MS: i64 = 1_000;
-const OFF: &str = "chaincast_price_clock_off_milliseconds";
 
 /// What all feeds of this process say of the time.
 #[derive(Debug)]
@@ -37,10 +36,10 @@ struct Said {
 impl Default for Clock {
     fn default() -> Self {
         describe_gauge!(
-            OFF,
+            "chaincast_price_clock_off_milliseconds",
             "By how much this machine's clock is ahead of every venue's, or below zero behind; 0 while they do not say so"
         );
-        gauge!(OFF).set(0_i32);
+        gauge!("chaincast_price_clock_off_milliseconds").set(0_i32);
         Self {
             venues: BTreeMap::new(),
             off_ms: None,
@@ -81,7 +80,8 @@ impl Clock {
         self.off_ms = off_ms;
         let shown = off_ms.unwrap_or_default();
         let shown = shown.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-        gauge!(OFF).set(i32::try_from(shown).unwrap_or_default());
+        gauge!("chaincast_price_clock_off_milliseconds")
+            .set(i32::try_from(shown).unwrap_or_default());
     }
 
     /// By how much this clock is ahead, in ms, while every venue says that it is off.
