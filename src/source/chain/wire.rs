@@ -5,7 +5,7 @@ use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
     primitives::{Address, B64, B256, Bloom, Bytes, U256},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     quantity::{optional, required},
@@ -64,11 +64,28 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
     /// Not part of the header either: its root is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_withdrawals")]
     pub withdrawals: Option<Vec<Withdrawal>>,
     /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
     /// would keep all text first.
     pub(super) transactions: T,
+}
+
+/// Withdrawals as Ethereum writes them. What a chain writes in their place in another way is not known: the header is
+/// read without it.
+fn known_withdrawals<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Withdrawal>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Listed {
+        Known(Vec<Withdrawal>),
+        Other(IgnoredAny),
+    }
+    Ok(match Listed::deserialize(deserializer)? {
+        Listed::Known(list) => Some(list),
+        Listed::Other(_) => None,
+    })
 }
 
 impl<T> RawHeader<T> {

@@ -105,8 +105,9 @@ async fn refuses_false_withdrawals() {
             "{at}: {error}"
         );
     }
-    // Left out they are not known, which is no statement about them.
-    for nothing in [json!([]), json!(null)] {
+    // Left out, or written in another way, they are not known, which is no statement about them.
+    let odd = json!([{ "validator": "someone", "amount": -1 }]);
+    for nothing in [json!([]), json!(null), json!("none"), odd] {
         let block = fetched(alter("/withdrawals", nothing)).await;
         assert_eq!(block, Ok(None));
     }

@@ -48,7 +48,8 @@ impl Stored {
             rows(stage, &query).await
         };
         Self {
-            blocks: of("blocks", "log_count", "number").await,
+            // Without transactions the size is the node's word, and anvil's is not the computed one.
+            blocks: of("blocks", "log_count,size,size_proved", "number").await,
             logs: of("logs", "transaction_hash", "block_number, log_index").await,
             transfers: of(
                 "transfers",
