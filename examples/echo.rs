@@ -25,7 +25,6 @@ use chaincast::{
         encode::{Packet, Wire},
         frame::{self, MAX_HEADER},
         hub::Hub,
-        origin::OriginPolicy,
         past::{Asked, Past, Span},
         session::Session,
         transport::{
@@ -34,9 +33,10 @@ use chaincast::{
             handshake::Upgrade,
         },
     },
-    model::{Channel, Update},
+    model::{ChainHealth, ChainId, Channel, Update},
     server::{self, ServerConfig},
     shutdown::Tasks,
+    visitor::OriginPolicy,
 };
 use clap::Parser;
 use flate2::{Compress, Compression, FlushCompress};
@@ -72,7 +72,7 @@ async fn main() -> anyhow::Result<()> {
         transactions: false,
     };
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
-    let origins = OriginPolicy::new(&config.allowed_origins)?;
+    let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
     let limits = &config.limits;
     let connections = Connections::new(limits.connections_per_address, limits.connections);
     let hub = Hub::new(
@@ -193,7 +193,11 @@ impl Past for NoPast {
         Box::pin(async { Ok(0) })
     }
 
-    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+    fn chains(&self) -> Asked<'_, Vec<ChainHealth>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn stale_sources<'a>(&'a self, _: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -1,6 +1,9 @@
 //! The composition root: bind, wire, spawn, drain.
 
+mod descriptors;
 mod tokens;
+
+pub use self::descriptors::Descriptors;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,15 +25,18 @@ use crate::{
     config::{Config, ConfigError},
     gateway::{Gateway, GatewayError, KnownChannels},
     ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
-    model::IndexMode,
-    page, server,
+    model::{ChainLimits, IndexMode},
+    page,
+    server::{self, Room},
     shutdown::{Failures, TaskFailure, Tasks},
     source::{
+        chain::ChainConfig,
         contract::Contract,
         price::{OnChainSources, PriceConfigError},
     },
     store::{Store, StoreError},
     telemetry::TelemetryError,
+    visitor::{OriginError, OriginPolicy},
 };
 
 /// Which part of the service a process is.
@@ -60,6 +66,8 @@ pub enum AppError {
     #[error(transparent)]
     Prices(#[from] PriceConfigError),
     #[error(transparent)]
+    Origin(#[from] OriginError),
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -86,13 +94,22 @@ pub struct App {
 impl App {
     /// Connects the database, wires the parts of `role` and begins to serve on `listener`.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         role: Role,
         listener: TcpListener,
         metrics: PrometheusHandle,
     ) -> Result<Self, AppError> {
         let address = listener.local_addr().map_err(AppError::Address)?;
-        raise_file_limit();
+        let descriptors = Descriptors::of_process(&config);
+        if let Some(descriptors) = descriptors {
+            if role != Role::Indexer
+                && let Some(doubt) = descriptors.doubt(&config)
+            {
+                tracing::warn!("{doubt}");
+            }
+            let connections = &mut config.gateway.limits.connections;
+            *connections = descriptors.sessions.min(*connections);
+        }
         let store = Store::connect(&config.database).await?;
         let (tasks, failures) = Tasks::new();
         let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
@@ -118,8 +135,9 @@ impl App {
                 contracts: contract_channels(&config.contracts()?),
             };
             let feed = bus.feed().await?;
+            let history = bus.history().watching(chain_limits(&config));
             let gateway =
-                Gateway::start(config.gateway.clone(), known, feed, bus.history(), &tasks).await?;
+                Gateway::start(config.gateway.clone(), known, feed, history, &tasks).await?;
             Some(gateway)
         };
         let authenticator = match &gateway {
@@ -131,8 +149,11 @@ impl App {
             config.api.clone(),
             config.chains.iter().map(|chain| chain.chain_id).collect(),
         );
-        let (api, mut openapi) =
-            api::router(state.with_tokens(Arc::new(Tokens::new(authenticator))));
+        let origins = OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?;
+        let state = state
+            .with_origins(origins)
+            .with_tokens(Arc::new(Tokens::new(authenticator)));
+        let (api, mut openapi) = api::router(state);
         let mut router = api.merge(page::router()).merge(metrics_router(&metrics));
         if let Some(gateway) = &gateway {
             router = router.merge(gateway.router());
@@ -143,7 +164,8 @@ impl App {
             .fallback(page::unknown_path);
         tasks.spawn_critical(
             "http server",
-            server::serve(
+            server::serve_within(
+                room(descriptors, gateway.clone()),
                 listener,
                 router,
                 config.server.clone(),
@@ -229,6 +251,10 @@ fn contract_channels(contracts: &[Contract]) -> BTreeMap<String, BTreeSet<String
         .collect()
 }
 
+fn chain_limits(config: &Config) -> Vec<ChainLimits> {
+    config.chains.iter().map(ChainConfig::limits).collect()
+}
+
 /// One writer a chain, and one for prices.
 async fn spawn_writers(
     config: &Config,
@@ -258,7 +284,8 @@ async fn spawn_writers(
         store.clone(),
         bus.publisher(),
         incoming,
-    )?;
+    )?
+    .watching(chain_limits(config));
     sources.report_to(prices.sink());
     tasks.spawn_critical("price writer", prices.run(tasks.token()));
     Ok(())
@@ -280,12 +307,12 @@ async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// Sessions are sockets: allow as many as the system lets this process have.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised");
+/// The connections that the process has descriptors for.
+fn room(descriptors: Option<Descriptors>, gateway: Option<Gateway>) -> Room {
+    match descriptors {
+        Some(descriptors) => Room::new(descriptors.connections, move || {
+            gateway.as_ref().map_or(0, Gateway::connections)
+        }),
+        None => Room::unbounded(),
     }
 }

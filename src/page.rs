@@ -25,10 +25,18 @@ const DOCUMENTS: [(&str, &str); 2] = [
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/`, `/assets/{file}` and `/docs/{name}.md`.
+/// `/`, `/assets/{file}`, `/docs/{name}.md`, and the Socket.IO client at the path where its own server has it.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
+        .route(
+            "/socket.io/socket.io.js",
+            get(async || for_all("vendor/socket.io.js")),
+        )
+        .route(
+            "/socket.io/socket.io.min.js",
+            get(async || for_all("vendor/socket.io.js")),
+        )
         .route("/favicon.ico", get(async || file("favicon.svg")))
         .route(
             "/assets/{*path}",
@@ -54,6 +62,16 @@ fn file(path: &str) -> Response {
         }
         None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
     }
+}
+
+/// A file that pages of any origin may load.
+fn for_all(path: &str) -> Response {
+    let mut response = file(path);
+    let any = HeaderValue::from_static("*");
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response
 }
 
 /// Markdown as text, which browsers show instead of saving it.

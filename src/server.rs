@@ -1,21 +1,32 @@
 //! The one port: accepts connections and serves HTTP/1.1 with upgrades on them.
 
 mod config;
+mod guests;
 
 pub use config::ServerConfig;
+pub use guests::Room;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::Instant,
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use self::guests::{Guests, Seat};
 use crate::shutdown::{Hangup, Takeover, Tasks};
+
+/// Between two log lines about connections that were not accepted, or refused for want of room.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+/// The answer to a client that there is no room for.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/problem+json\r\n\
+    content-length: 143\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"code\":\"UNAVAILABLE\",\"detail\":\"this server has as many connections as it can\"}";
 
 /// How long accepting rests when the process has run out of file descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -75,6 +86,16 @@ fn describe() {
         "Connections that could not be accepted"
     );
     describe_counter!("chaincast_http_connections_total", "Connections accepted");
+    describe_counter!(
+        "chaincast_http_connections_refused_total",
+        "Connections that were answered with 503 at once because there was no room for them"
+    );
+    describe_counter!(
+        "chaincast_http_connections_evicted_total",
+        "Idle connections that were closed for new ones because there was no room for both"
+    );
+    counter!("chaincast_http_connections_refused_total").increment(0);
+    counter!("chaincast_http_connections_evicted_total").increment(0);
     counter!("chaincast_http_accept_errors_total").increment(0);
     counter!("chaincast_http_connections_total").increment(0);
 }
@@ -90,7 +111,22 @@ pub async fn serve(
     tasks: Tasks,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
+    serve_within(Room::unbounded(), listener, router, config, tasks, stop).await
+}
+
+/// As [`serve`], with room for no more connections than that. A client that comes when there is none takes the place of
+/// an idle connection, or is refused.
+pub async fn serve_within(
+    room: Room,
+    listener: TcpListener,
+    router: Router,
+    config: ServerConfig,
+    tasks: Tasks,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     describe();
+    let guests = Guests::new(room);
+    let (mut failed, mut full) = (Lines::default(), Lines::default());
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -98,27 +134,73 @@ pub async fn serve(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     metrics::counter!("chaincast_http_accept_errors_total").increment(1);
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(count) = failed.due() {
+                        tracing::warn!(%error, count, "connections could not be accepted");
+                    }
                     tokio::time::sleep(REST).await;
                     continue;
                 }
             },
         };
         metrics::counter!("chaincast_http_connections_total").increment(1);
+        let hangup = tasks.hangup().one();
+        let Some(seat) = guests.admit(hangup.clone()) else {
+            metrics::counter!("chaincast_http_connections_refused_total").increment(1);
+            if let Some(count) = full.due() {
+                tracing::warn!(
+                    count,
+                    "connections are refused: the limit of open files (ulimit -n) allows no more"
+                );
+            }
+            refuse(&stream);
+            continue;
+        };
         tasks.spawn(connection(
             stream,
             peer,
+            Arc::new(seat),
             router.clone(),
             config.clone(),
             stop.clone(),
-            tasks.hangup().one(),
+            hangup,
         ));
     }
+}
+
+/// Lines of the log about one kind of trouble: one a minute, with the number of times since the last.
+#[derive(Default)]
+struct Lines {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Lines {
+    /// Counts one more time; how many there were, when a line is due.
+    fn due(&mut self) -> Option<u64> {
+        self.count += 1;
+        let now = Instant::now();
+        if self
+            .last
+            .is_some_and(|last| now.duration_since(last) < LINE_EVERY)
+        {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
+/// Answers that there is no room, as far as that can be done without waiting.
+fn refuse(stream: &TcpStream) {
+    // What was read is not answered with a reset, which could overtake the answer.
+    let _ = stream.try_read(&mut [0; 4_096]);
+    let _ = stream.try_write(FULL);
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    seat: Arc<Seat>,
     router: Router,
     config: ServerConfig,
     stop: CancellationToken,
@@ -139,18 +221,23 @@ async fn connection(
         return;
     }
     let (takeover, mut taken) = Takeover::new();
-    let service = router.map_request(move |request: hyper::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(takeover.clone());
-        request
+        let (asked, answer) = (seat.request(), router.clone().oneshot(request));
+        async move {
+            let answer = answer.await;
+            drop(asked);
+            answer
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.header_timeout_ms))
         .max_buf_size(config.header_bytes);
     let mut connection = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let served = async {
         tokio::select! {

@@ -32,7 +32,9 @@ console_.onToken = (token) => {
   if (client.state.phase === 'refused') client.authenticate(token);
 };
 client.addEventListener('update', ({ detail }) => {
-  if (detail.event === 'heartbeat') connection.facts({ head: headOf(detail.data?.head) });
+  if (detail.event !== 'heartbeat') return;
+  connection.facts({ head: headOf(detail.data?.head) });
+  connection.nodes(detail.data?.chains);
 });
 client.addEventListener('state', ({ detail }) => {
   if (detail.phase === 'live') load();

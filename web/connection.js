@@ -37,6 +37,14 @@ export class Connection {
     if (chainId !== undefined && chainId !== null) setText(this.#chain, String(chainId));
   }
 
+  /** Names the chains whose node is silent or whose index is behind; nothing while all are well. */
+  nodes(chains) {
+    const sick = (chains ?? []).filter(({ status }) => status !== 'ok');
+    byId('nodes').hidden = sick.length === 0;
+    const several = chains?.length > 1;
+    setText(byId('node'), sick.map((chain) => `${several ? `${chain.chainId}: ` : ''}${condition(chain)}`).join(', '));
+  }
+
   #show() {
     const { phase, reason, code } = this.#client.state;
     this.#box.dataset.phase = phase;
@@ -69,6 +77,11 @@ export class Connection {
     setText(this.#story, text);
     setTitle(this.#story, text);
   }
+}
+
+function condition({ status, nodeAgeMs, headAgeMs }) {
+  if (status === 'down') return nodeAgeMs === null ? 'never answered' : `no answer for ${duration(nodeAgeMs)}`;
+  return headAgeMs === null ? 'no block yet' : `behind, newest block ${duration(headAgeMs)} old`;
 }
 
 function sentence(text) {

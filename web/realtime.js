@@ -181,6 +181,7 @@ export class Realtime extends EventTarget {
       this.#lostAt ??= now;
       this.#liveSince = null;
     }
+    const greeted = this.state.phase === 'live';
     this.#drop('lost');
     const text = closeText(code, reason);
     if (isRefusal(code)) {
@@ -191,6 +192,25 @@ export class Realtime extends EventTarget {
     this.#attempt += 1;
     this.#setState({ phase: 'reconnecting', code, reason: text, retryAt: now + wait });
     this.#after('retry', wait, () => this.#open());
+    if (!greeted && code === 1006) this.#askWhy();
+  }
+
+  /** A browser hides why a handshake was refused. Where it was for the page's origin, an answer over HTTP says so. */
+  async #askWhy() {
+    const url = new URL(this.#url);
+    url.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
+    url.search = '';
+    try {
+      // With this method a browser names the origin of the page, also to the page's own server.
+      const answer = await fetch(url, { method: 'OPTIONS', signal: AbortSignal.timeout(GREETING_TIMEOUT_MS) });
+      if (answer.status !== 403) return;
+      const { detail } = await answer.json();
+      if (this.state.phase !== 'reconnecting' || typeof detail !== 'string') return;
+      this.#drop('refused');
+      this.#setState({ phase: 'refused', code: 4403, reason: detail });
+    } catch {
+      // No answer either: the connection is what is wrong, and it is tried again.
+    }
   }
 
   /** Asks for a sign of life when idle; gives up when none comes. */

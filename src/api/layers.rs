@@ -1,10 +1,10 @@
 //! What every request passes through: CORS, caught panics, a deadline, and `no-store` unless the answer says better.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{HeaderValue, Method, header::CACHE_CONTROL},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -16,12 +16,13 @@ use tower_http::{
 };
 
 use super::{ApiConfig, error::Problem};
+use crate::visitor::OriginPolicy;
 
 /// How long a browser may remember the answer to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3_600);
 
 /// Wraps every route of the API.
-pub(super) fn around(router: Router, config: &ApiConfig) -> Router {
+pub(super) fn around(router: Router, config: &ApiConfig, origins: OriginPolicy) -> Router {
     let limit = Duration::from_millis(config.request_timeout_ms);
     router
         .layer(middleware::from_fn(
@@ -37,19 +38,17 @@ pub(super) fn around(router: Router, config: &ApiConfig) -> Router {
             CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
         ))
-        .layer(cors(config))
+        .layer(cors(origins))
 }
 
-fn cors(config: &ApiConfig) -> CorsLayer {
-    let origins = if config.allowed_origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        let allowed = config.allowed_origins.clone();
-        AllowOrigin::predicate(move |origin, _| {
-            allowed
-                .iter()
-                .any(|one| one.trim_end_matches('/').as_bytes() == origin.as_bytes())
-        })
+fn cors(origins: OriginPolicy) -> CorsLayer {
+    let origins = match origins.is_any() {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::predicate(move |_, request| {
+            let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+            let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+            origins.check(peer, &request.headers).is_ok()
+        }),
     };
     CorsLayer::new()
         .allow_origin(origins)
@@ -83,7 +82,8 @@ mod tests {
                 panic!("secret");
             }
         }
-        let router = around(Router::new().route("/", get(boom)), &ApiConfig::default());
+        let router = Router::new().route("/", get(boom));
+        let router = around(router, &ApiConfig::default(), OriginPolicy::default());
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(
@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_never_ends_is_cut_off() {
         let router = Router::new().route("/", get(std::future::pending::<()>));
-        let response = around(router, &ApiConfig::default())
+        let response = around(router, &ApiConfig::default(), OriginPolicy::default())
             .oneshot(Request::new(Body::empty()))
             .await
             .unwrap();

@@ -42,6 +42,7 @@ use self::subject::Bearer;
 use crate::{
     model::{ChainId, now_ms},
     store::Store,
+    visitor::{OriginPolicy, Site},
 };
 
 /// What the handlers share.
@@ -50,6 +51,8 @@ pub struct ApiState {
     config: ApiConfig,
     /// Those configured; the first is meant by requests without `?chain=`.
     chains: Vec<ChainId>,
+    /// Pages that may read it.
+    origins: OriginPolicy,
     /// Without one nobody is anybody.
     verifier: Option<Arc<dyn TokenVerifier>>,
     version: &'static str,
@@ -63,6 +66,8 @@ impl ApiState {
     /// For the configured `chains`, of which the first is the default. There must be one.
     pub fn new(store: Store, config: ApiConfig, chains: Vec<ChainId>) -> Self {
         Self {
+            origins: OriginPolicy::new(&config.allowed_origins, Site::default())
+                .unwrap_or_default(),
             store,
             config,
             chains,
@@ -70,6 +75,12 @@ impl ApiState {
             version: env!("CARGO_PKG_VERSION"),
             started_at: now_ms(),
         }
+    }
+
+    /// Lets these pages read it, instead of those that the configuration names.
+    pub fn with_origins(mut self, origins: OriginPolicy) -> Self {
+        self.origins = origins;
+        self
     }
 
     /// Serves what belongs to subjects, to those whose token this takes.
@@ -136,5 +147,6 @@ pub fn router(state: ApiState) -> (Router, OpenApi) {
         .route("/api/{*rest}", any(error::unknown_path))
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(Arc::clone(&state));
-    (layers::around(router, &state.config), openapi)
+    let origins = state.origins.clone();
+    (layers::around(router, &state.config, origins), openapi)
 }

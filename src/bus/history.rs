@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    model::{Channel, Token, Update, now_ms},
+    model::{ChainHealth, ChainId, ChainLimits, Channel, Token, Update, now_ms},
     store::{Store, StoreError, alert_deliveries::Unacknowledged, updates::Extent},
 };
 
@@ -25,12 +25,24 @@ pub struct History {
     store: Store,
     /// Whose watches are begun by this and its clones.
     watcher: Arc<str>,
+    /// The chains whose health is told, in this order.
+    chains: Arc<[ChainLimits]>,
 }
 
 impl History {
     pub(super) fn new(store: Store) -> Self {
         let watcher = format!("{:032x}", rand::random::<u128>()).into();
-        Self { store, watcher }
+        Self {
+            store,
+            watcher,
+            chains: Arc::default(),
+        }
+    }
+
+    /// Tells of the health of these chains.
+    pub fn watching(mut self, chains: Vec<ChainLimits>) -> Self {
+        self.chains = chains.into();
+        self
     }
 
     /// The id under which seqs mean something.
@@ -113,12 +125,37 @@ impl History {
         Ok(newest.filter(|event| event.seq > taken_back))
     }
 
-    /// The price sources whose newest tick is too old to be used, or that never gave one, by token and name.
-    pub async fn stale_sources(&self) -> Result<Vec<StaleSource>, StoreError> {
+    /// How each chain does, in the order of the configuration.
+    pub async fn chains(&self) -> Result<Vec<ChainHealth>, StoreError> {
+        let ids: Vec<ChainId> = self.chains.iter().map(|chain| chain.chain_id).collect();
+        let (rows, now) = (self.store.live_chains(&ids).await?, now_ms());
+        let health = |limits: &ChainLimits| {
+            let row = rows.iter().find(|row| row.chain_id == limits.chain_id);
+            let head = row.and_then(|row| row.head);
+            let made = head.and_then(|head| head.timestamp);
+            let age = |at: i64| u64::try_from(now.saturating_sub(at.saturating_mul(1_000)));
+            let node_age = row.and_then(|row| row.node_silent_ms);
+            limits.health(
+                head.map(|head| head.number),
+                // A clock that is behind makes no block older than it is.
+                made.map(|at| age(at).unwrap_or(0)),
+                row.and_then(|row| row.node_head),
+                node_age.map(|ms| u64::try_from(ms).unwrap_or(0)),
+            )
+        };
+        Ok(self.chains.iter().map(health).collect())
+    }
+
+    /// The price sources that prices are not made of now, by token and name: the newest tick is too old, there never
+    /// was one, or the node of the source's chain is one of those that are `down`.
+    pub async fn stale_sources(&self, down: &[ChainId]) -> Result<Vec<StaleSource>, StoreError> {
         let now = now_ms();
         let sources = self.store.live_sources(MAX_SOURCES).await?.into_iter();
         Ok(sources
-            .filter(|source| source.is_stale(now).unwrap_or(true))
+            .filter(|source| {
+                source.is_stale(now).unwrap_or(true)
+                    || source.chain_id.is_some_and(|chain| down.contains(&chain))
+            })
             .map(|source| StaleSource {
                 age_ms: source.age_ms(now),
                 token: source.token,

@@ -10,6 +10,7 @@ use std::fmt::Display;
 
 use super::{ConfigArgs, Failure, terminal::Paint};
 use crate::{
+    app::Descriptors,
     bus,
     config::{Config, Sources},
     gateway::{
@@ -38,6 +39,11 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     }
     for doubt in config.doubts(&sources)? {
         report.warn("configuration", &doubt.to_string());
+    }
+    if let Some(doubt) =
+        Descriptors::of_process(&config).and_then(|descriptors| descriptors.doubt(&config))
+    {
+        report.warn("open files", &doubt);
     }
     let (store, answer) = match database(&config).await {
         Ok(Some(store)) => {

@@ -8,9 +8,10 @@ use self::checks::{Checks, has_scheme};
 use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
-    gateway::{auth::Authenticator, origin::OriginPolicy},
+    gateway::auth::Authenticator,
     model::{ChainId, IndexMode},
     source::{chain::ChainConfig, price::PriceConfigError},
+    visitor::{OriginPolicy, Site},
 };
 
 /// Bytes of a key for HMAC with SHA-256 (RFC 2104 section 3).
@@ -31,6 +32,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Checks::default();
 
     let server = &config.server;
+    found.within(
+        "server.reserved_connections",
+        server.reserved_connections,
+        8..=65_536,
+    );
     found.within("server.accept_backlog", server.accept_backlog, 16..=65_535);
     found.within(
         "server.header_bytes",
@@ -152,13 +158,13 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     for (key, refused) in [
         (
             "gateway.allowed_origins",
-            OriginPolicy::new(&config.gateway.allowed_origins)
+            OriginPolicy::new(&config.gateway.allowed_origins, Site::default())
                 .err()
                 .map(text),
         ),
         (
             "api.allowed_origins",
-            OriginPolicy::new(&config.api.allowed_origins)
+            OriginPolicy::new(&config.api.allowed_origins, Site::default())
                 .err()
                 .map(text),
         ),

@@ -1,55 +1,16 @@
-//! Where a client comes from, and how many connections one place may hold.
+//! How many connections are open, in all and from one address.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
 };
 
-use axum::http::HeaderMap;
-use ipnet::IpNet;
+use axum::http::StatusCode;
 use parking_lot::Mutex;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
-/// Most hops of `X-Forwarded-For` that are followed back.
-const MAX_HOPS: usize = 16;
-
-/// The client's address: the peer's, or behind trusted proxies the nearest hop that is not one of them.
-/// What further hops say is not believed, for a client can write it itself.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    let mut nearest = peer.to_canonical();
-    if !is_trusted(&nearest) {
-        return nearest;
-    }
-    let values = headers.get_all(FORWARDED_FOR).iter().rev();
-    let hops = values
-        .map(|value| value.to_str().unwrap_or_default())
-        .flat_map(|value| value.rsplit(','));
-    for hop in hops.take(MAX_HOPS) {
-        // Beyond a hop that cannot be read nothing can be believed.
-        let Some(address) = parse_hop(hop.trim()) else {
-            return nearest;
-        };
-        nearest = address;
-        if !is_trusted(&nearest) {
-            return nearest;
-        }
-    }
-    nearest
-}
-
-/// An address, perhaps in brackets, perhaps with a port.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let bare = hop
-        .strip_prefix('[')
-        .and_then(|hop| hop.strip_suffix(']'))
-        .unwrap_or(hop);
-    bare.parse::<IpAddr>()
-        .or_else(|_| hop.parse::<SocketAddr>().map(|socket| socket.ip()))
-        .ok()
-        .map(|address| address.to_canonical())
-}
+/// When a client that found no place is to try again, in ms.
+const RETRY_AFTER_MS: u64 = 5_000;
 
 /// Counts open connections, in all and by address.
 #[derive(Debug, Clone)]
@@ -76,6 +37,21 @@ pub enum Refused {
     Address(usize),
     #[error("This server is full: it holds at most {0} connections")]
     Total(usize),
+}
+
+impl Refused {
+    /// What a refused request is answered with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Address(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Total(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// When a place may be free, in ms.
+    pub fn retry_after_ms(&self) -> u64 {
+        RETRY_AFTER_MS
+    }
 }
 
 /// One open connection; it is counted until this is dropped.
@@ -146,45 +122,7 @@ pub fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
-
-    fn forwarded(values: &[&'static str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(FORWARDED_FOR, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
-    fn client(peer: &str, values: &[&'static str]) -> String {
-        let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        client_address(peer.parse().unwrap(), &forwarded(values), &trusted).to_string()
-    }
-
-    #[test]
-    fn a_stranger_cannot_say_that_it_is_somebody_else() {
-        assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
-    }
-
-    #[test]
-    fn behind_proxies_the_nearest_hop_that_is_no_proxy_counts() {
-        for (values, found) in [
-            (&["198.51.100.1"][..], "198.51.100.1"),
-            (&["6.6.6.6, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
-            (&["6.6.6.6", "198.51.100.1:4711"], "198.51.100.1"),
-            (&["[2001:db8::1]:80"], "2001:db8::1"),
-            (&["::ffff:198.51.100.1"], "198.51.100.1"),
-            (&["10.0.0.7, 10.0.0.8"], "10.0.0.7"),
-            (&["6.6.6.6, nonsense, 10.0.0.8"], "10.0.0.8"),
-            (&["nonsense"], "10.0.0.1"),
-            (&[], "10.0.0.1"),
-        ] {
-            assert_eq!(client("10.0.0.1", values), found, "{values:?}");
-        }
-        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-    }
 
     #[test]
     fn an_address_holds_only_so_many_connections_until_some_are_dropped() {

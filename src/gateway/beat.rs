@@ -1,5 +1,5 @@
-//! The heartbeat channel: once a second each listener is told the head, where its own channels stand, and which price
-//! sources are stale, so that it can tell a quiet market from a dead feed and from a message that it lost.
+//! The heartbeat channel: once a second each listener gets the head, how each chain does, where its own channels stand, and
+//! which price sources are stale, so that it can tell a quiet market from a dead node or feed and from a message that it lost.
 //!
 //! Promises: a heartbeat is queued after every update up to the seqs that it names, save for subscriptions with an
 //! interval, whose newest update may still wait for it. A channel that is being replayed is not named. A heartbeat is
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bus::StaleSource,
-    model::{Channel, now_ms},
+    model::{ChainHealth, ChainId, ChainStatus, Channel, now_ms},
 };
 
 const BEAT: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const BATCH: usize = 32;
 /// Between batches the updates have the hub for themselves: so often in one beat, at most, and for so long.
 const RESTS: usize = 200;
 const REST: Duration = Duration::from_millis(1);
-/// How long the store may take to tell of the price sources; the heartbeat then says that they are not known.
+/// How long the store may take for each of chains and price sources; the heartbeat then says that they are not known.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Stale sources that are named; of the rest only their number is told.
 const NAMED: usize = 50;
@@ -42,6 +42,8 @@ type Listener = (Arc<Session>, Pace);
 /// What all heartbeats of one second have in common.
 struct Shared {
     head: String,
+    /// `"chains":…`
+    chains: String,
     /// `"staleSources":…` and what follows.
     sources: String,
 }
@@ -61,8 +63,13 @@ impl Hub {
             if listeners.is_empty() {
                 continue;
             }
+            let chains = self.chain_health().await;
+            let down = chains.iter().flatten();
+            let down = down.filter(|chain| chain.status == ChainStatus::Down);
+            let down: Vec<ChainId> = down.map(|chain| chain.chain_id).collect();
             let shared = Shared {
-                sources: self.sources_json().await,
+                sources: self.sources_json(&down).await,
+                chains: format!(r#""chains":{}"#, json!(chains)),
                 head: self.head_json(),
             };
             let batches = listeners.chunks(BATCH);
@@ -84,7 +91,12 @@ impl Hub {
     }
 
     fn beat(&self, listeners: &[Listener], shared: &Shared) {
-        let (now, Shared { head, sources }) = (now_ms(), shared);
+        let now = now_ms();
+        let Shared {
+            head,
+            chains: health,
+            sources,
+        } = shared;
         let mut queued = Vec::with_capacity(listeners.len());
         {
             // The lock that publishing and attaching hold: what the seqs name is queued already, and the heartbeat
@@ -94,8 +106,9 @@ impl Hub {
                 let Some(seqs) = seqs_json(session, &channels) else {
                     continue;
                 };
-                let data =
-                    format!(r#"{{"timestamp":{now},"head":{head},"seqs":{seqs},{sources}}}"#);
+                let data = format!(
+                    r#"{{"timestamp":{now},"head":{head},{health},"seqs":{seqs},{sources}}}"#
+                );
                 match session.beat(&data) {
                     true => queued.push(session),
                     false => self.metrics().conflated(1),
@@ -125,8 +138,21 @@ impl Hub {
         number.map_or("null".to_owned(), |block| block.number.to_string())
     }
 
-    async fn sources_json(&self) -> String {
-        let stale = match timeout(PATIENCE, self.past().stale_sources()).await {
+    /// How each chain does; `None` when that cannot be read now.
+    async fn chain_health(&self) -> Option<Vec<ChainHealth>> {
+        match timeout(PATIENCE, self.past().chains()).await {
+            Ok(Ok(chains)) => Some(chains),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the state of the chains is not known");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// The chains that are `down` make their sources stale.
+    async fn sources_json(&self, down: &[ChainId]) -> String {
+        let stale = match timeout(PATIENCE, self.past().stale_sources(down)).await {
             Ok(Ok(stale)) => Some(stale),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the price sources are not known");

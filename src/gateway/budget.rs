@@ -32,6 +32,11 @@ impl Budget {
 
     /// Whether one more line may be written.
     pub fn admit(&mut self, kind: &'static str, now: Instant) -> bool {
+        self.admit_most(kind, self.lines, now)
+    }
+
+    /// As [`Self::admit`], with another number of lines a minute.
+    pub fn admit_most(&mut self, kind: &'static str, lines: u32, now: Instant) -> bool {
         let spent = self.kinds.entry(kind).or_insert(Spent {
             since: now,
             written: 0,
@@ -41,7 +46,7 @@ impl Budget {
         if spent.left_out == 0 && now.duration_since(spent.since) >= MINUTE {
             (spent.since, spent.written) = (now, 0);
         }
-        if spent.written < self.lines {
+        if spent.written < lines {
             spent.written += 1;
             return true;
         }

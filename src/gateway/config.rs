@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::model::Secret;
+use crate::{model::Secret, visitor::Site};
 
 /// `[gateway]`
 #[derive(Debug, Clone, Deserialize)]
@@ -12,10 +12,12 @@ pub struct GatewayConfig {
     pub ping_interval_ms: u64,
     /// Beyond the interval, how long a session may be silent before it is closed, in ms.
     pub ping_timeout_ms: u64,
-    /// `Origin`s that browsers may connect from: `*` for any, or `https://app.example`. Requests without an
-    /// `Origin`, as from bots, are not checked.
+    /// `Origin`s that browsers may connect from, beside the server's own: `*` for any, or `https://app.example`.
+    /// Requests without an `Origin`, as from bots, are not checked.
     pub allowed_origins: Vec<String>,
-    /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    /// The names that the server is reached by, such as `chain.example`; with `[]`, whatever `Host` says.
+    pub own_hosts: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed, such as `10.0.0.0/8`.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Updates kept in memory a channel, for clients that resume.
     pub ring_updates: usize,
@@ -42,6 +44,8 @@ pub struct GatewayConfig {
     pub io_uring: bool,
     /// Send buffer asked of the kernel a connection, in bytes: small, so that a slow client shows early.
     pub send_buffer_bytes: usize,
+    /// Bytes waiting for all sessions together: near it each has an equal share, above it the fullest are closed.
+    pub backlog_total_bytes: usize,
     /// On shutdown, clients are told to return after a random delay up to this, in ms.
     pub reconnect_window_ms: u64,
     /// Whether WebSocket clients may have messages compressed (permessage-deflate, RFC 7692).
@@ -60,6 +64,7 @@ impl Default for GatewayConfig {
             ping_interval_ms: 10_000,
             ping_timeout_ms: 5_000,
             allowed_origins: vec!["*".to_owned()],
+            own_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             ring_updates: 1_024,
             channels_in_memory: 4_096,
@@ -72,12 +77,23 @@ impl Default for GatewayConfig {
             flushers: 1,
             io_uring: false,
             send_buffer_bytes: 65_536,
+            backlog_total_bytes: 256 << 20,
             reconnect_window_ms: 5_000,
             permessage_deflate: false,
             deflate_min_bytes: 128,
             public_stats: false,
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// How the server is reached.
+    pub fn site(&self) -> Site {
+        Site {
+            proxies: self.trusted_proxies.clone(),
+            hosts: self.own_hosts.clone(),
         }
     }
 }

@@ -6,13 +6,15 @@ use axum::http::HeaderMap;
 
 use super::{
     GatewayConfig,
-    address::{Connections, Refused, client_address},
+    address::{Connections, Refused},
     auth::{AuthError, Authenticator, Identity, bearer_token},
     hub::Hub,
-    origin::OriginPolicy,
     session::Hold,
 };
-use crate::shutdown::Tasks;
+use crate::{
+    shutdown::Tasks,
+    visitor::{OriginPolicy, client_address},
+};
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
@@ -62,6 +64,11 @@ impl Context {
         let address = client_address(peer.ip(), headers, trusted);
         let permit = self.0.connections.admit(address)?;
         Ok(Hold { address, permit })
+    }
+
+    /// Connections that are counted now.
+    pub fn connections(&self) -> usize {
+        self.0.connections.open()
     }
 
     /// Who connects, by the `Authorization` header or else the token of the query.

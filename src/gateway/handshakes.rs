@@ -9,7 +9,8 @@ use axum::{
     response::Response,
 };
 
-use super::{ErrorCode, address::client_address, context::Context, encode::Transport};
+use super::{ErrorCode, context::Context, encode::Transport};
+use crate::visitor::{RefusedOrigin, client_address};
 
 /// Why connections are refused, as in metrics and logs.
 pub const REASONS: [&str; 6] = [
@@ -24,6 +25,14 @@ pub const REASONS: [&str; 6] = [
 /// Marks an answer that opens a connection only to say on it, with a close code, that it is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusedAfterwards(pub &'static str);
+
+/// Marks an answer to a page that may not connect.
+#[derive(Debug, Clone)]
+pub struct RefusedPage(pub RefusedOrigin);
+
+/// Marks an answer of a server that takes no more sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerFull;
 
 /// Of what came over the connection, not in its HTTP answer: a client that was not let in.
 pub fn reason_of(code: Option<ErrorCode>) -> &'static str {
@@ -50,11 +59,17 @@ pub async fn watch(State(context): State<Context>, request: Request, next: Next)
     };
     if let Some(reason) = reason {
         let status = response.status().as_u16();
+        let page = response.extensions().get::<RefusedPage>();
+        let page = page.map(|RefusedPage(page)| page);
         context.hub().metrics().handshake_refused(transport, reason);
+        if response.extensions().get::<ServerFull>().is_some() {
+            context.hub().journal().full(status, context.connections());
+            return response;
+        }
         context
             .hub()
             .journal()
-            .handshake_refused(transport, client, reason, status);
+            .handshake_refused(transport, client, reason, status, page);
     }
     response
 }
@@ -64,7 +79,7 @@ fn opens(request: &Request) -> Option<Transport> {
     if request.method() == Method::OPTIONS {
         return None;
     }
-    match request.uri().path() {
+    match request.uri().path().trim_end_matches('/') {
         "/realtime" => Some(Transport::WebSocket),
         "/realtime/sse" => Some(Transport::Sse),
         _ => {
@@ -103,7 +118,9 @@ mod tests {
     fn only_what_would_open_a_session_is_a_handshake() {
         for (uri, expected) in [
             ("/realtime?token=x", Some(Transport::WebSocket)),
+            ("/realtime/", Some(Transport::WebSocket)),
             ("/realtime/sse?channels=a", Some(Transport::Sse)),
+            ("/realtime/sse/?channels=a", Some(Transport::Sse)),
             (
                 "/socket.io/?EIO=4&transport=polling",
                 Some(Transport::SocketIo),

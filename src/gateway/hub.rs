@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     CloseReason, GatewayConfig,
     auth::{Authenticator, Identity},
-    backlog::Backlog,
+    backlog::{Backlog, Ebb, Total},
     channel::{Entry, Turn},
     channels::Channels,
     commits::Commits,
@@ -79,6 +79,8 @@ struct Inner {
     watchers: Watchers,
     journal: Journal,
     last_backlog: Mutex<Backlog>,
+    ebb: Mutex<Ebb>,
+    backlog_total: Arc<Total>,
     started: Instant,
     channels: Mutex<Channels>,
     registry: Mutex<Registry>,
@@ -129,11 +131,13 @@ impl Hub {
             contracts: known.contracts,
             journal: Journal::new(config.limits.log_lines),
             watchers: Watchers::new(&config),
+            backlog_total: Total::new(config.backlog_total_bytes),
             config,
             past,
             authenticator,
             metrics: GatewayMetrics::new(),
             last_backlog: Mutex::default(),
+            ebb: Mutex::default(),
             started: Instant::now(),
             channels: Mutex::default(),
             registry: Mutex::default(),
@@ -187,6 +191,16 @@ impl Hub {
 
     pub(super) fn last_backlog(&self) -> &Mutex<Backlog> {
         &self.0.last_backlog
+    }
+
+    /// What waited most since memory was given back.
+    pub(super) fn ebb(&self) -> &Mutex<Ebb> {
+        &self.0.ebb
+    }
+
+    /// What waits for all sessions together.
+    pub(super) fn backlog_total(&self) -> &Arc<Total> {
+        &self.0.backlog_total
     }
 
     pub(super) fn channels(&self) -> &Mutex<Channels> {

@@ -3,13 +3,14 @@
 //!
 //! What clients do every day is told at `debug`; what is a fault of theirs at `info`, and abuse at `warn`, both within
 //! a budget of lines. Tokens are never among the fields, nor is anything else that a client chose freely but the
-//! subject of a verified token.
+//! subject of a verified token and, cut to a bound, the origin of a page that was refused.
 
 use std::{net::IpAddr, time::Instant};
 
 use parking_lot::Mutex;
 
 use super::{CloseReason, ErrorCode, budget::Budget, encode::Transport, session::Session};
+use crate::visitor::RefusedOrigin;
 
 /// See the module's description.
 pub struct Journal {
@@ -114,6 +115,7 @@ impl Journal {
         peer: Option<IpAddr>,
         reason: &'static str,
         status: u16,
+        page: Option<&RefusedOrigin>,
     ) {
         if self.admits(reason) {
             tracing::info!(
@@ -121,7 +123,32 @@ impl Journal {
                 peer = peer.map(tracing::field::display),
                 reason,
                 status,
+                origin = page.map(|page| page.origin.as_str()),
+                host = page.map(|page| page.host.as_str()),
+                key = page.map(|_| "gateway.allowed_origins"),
                 "a handshake was refused"
+            );
+        }
+    }
+
+    /// The server takes no more sessions: once a minute, whoever asks.
+    pub fn full(&self, status: u16, sessions: usize) {
+        if self.budget.lock().admit_most("full", 1, Instant::now()) {
+            tracing::warn!(
+                status,
+                sessions,
+                "handshakes are refused: the server is full; see gateway.limits.connections and the limit of open files"
+            );
+        }
+    }
+
+    /// Sessions were closed because more waited for all together than may.
+    pub fn relieved(&self, sessions: usize, waited_bytes: usize) {
+        if sessions > 0 && self.budget.lock().admit_most("backlog", 1, Instant::now()) {
+            tracing::warn!(
+                sessions,
+                waited_bytes,
+                "the fullest sessions were closed as slow: more waited for all than gateway.backlog_total_bytes"
             );
         }
     }

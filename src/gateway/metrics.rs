@@ -104,6 +104,7 @@ pub struct GatewayMetrics {
     backlog_bytes: Gauge,
     backlog_largest: Gauge,
     backlog_sessions: Gauge,
+    relieved: Counter,
     conflated: Counter,
     rate_limited: Counter,
     resumes: [Counter; 3],
@@ -132,6 +133,7 @@ impl GatewayMetrics {
             backlog_bytes: gauge!("chaincast_gateway_backlog_bytes"),
             backlog_largest: gauge!("chaincast_gateway_backlog_largest_bytes"),
             backlog_sessions: gauge!("chaincast_gateway_backlog_sessions"),
+            relieved: counter!("chaincast_gateway_backlog_closed_total"),
             conflated: counter!("chaincast_gateway_conflated_total"),
             rate_limited: counter!("chaincast_gateway_rate_limited_total"),
             resumes: Resumed::ALL
@@ -222,6 +224,11 @@ impl GatewayMetrics {
         if count > 0 {
             self.conflated.increment(count);
         }
+    }
+
+    /// Sessions were closed because too much waited for all.
+    pub fn relieved(&self, sessions: u64) {
+        self.relieved.increment(sessions);
     }
 
     /// A client asked for what came after a position.

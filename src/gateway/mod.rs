@@ -29,7 +29,6 @@ pub mod inflate;
 mod journal;
 mod metrics;
 pub mod msgpack;
-pub mod origin;
 pub mod outbox;
 pub mod past;
 mod prefetch;
@@ -68,7 +67,6 @@ use self::{
     auth::{AuthError, Authenticator},
     context::Context,
     hub::Hub,
-    origin::{OriginError, OriginPolicy},
     past::Past,
     transport::{sse, websocket},
     writer::Writer,
@@ -77,6 +75,7 @@ use crate::{
     bus::{Feed, History},
     model::Channel,
     shutdown::Tasks,
+    visitor::{OriginError, OriginPolicy},
 };
 
 /// How long the feed rests after the store failed.
@@ -145,7 +144,7 @@ impl Gateway {
         authenticator: Authenticator,
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
-        let origins = OriginPolicy::new(&config.allowed_origins)?;
+        let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
         let limits = &config.limits;
         let connections = Connections::new(limits.connections_per_address, limits.connections);
         let hub = Hub::new(
@@ -167,6 +166,10 @@ impl Gateway {
         spawn(tasks, "gateway watches", async move {
             watching.run_watches().await;
         });
+        let relieving = hub.clone();
+        spawn(tasks, "gateway relief", async move {
+            relieving.run_relief().await;
+        });
         spawn(tasks, "gateway clock", async move {
             ticking.run_clock().await;
         });
@@ -180,12 +183,16 @@ impl Gateway {
         Ok(Self { context })
     }
 
-    /// `/realtime`, `/realtime/sse`, `/socket.io/` and `/api/v1/stats`.
+    /// `/realtime`, `/realtime/sse` and `/socket.io`, each also with a slash at its end, and `/api/v1/stats`.
     pub fn router(&self) -> Router {
         let watched = middleware::from_fn_with_state(self.context.clone(), handshakes::watch);
+        let realtime = get(websocket::open).options(websocket::open);
+        let stream = get(sse::open).options(sse::open);
         Router::new()
-            .route("/realtime", get(websocket::open))
-            .route("/realtime/sse", get(sse::open))
+            .route("/realtime", realtime.clone())
+            .route("/realtime/", realtime)
+            .route("/realtime/sse", stream.clone())
+            .route("/realtime/sse/", stream)
             .with_state(self.context.clone())
             .merge(transport::socketio::router(self.context.clone()))
             .layer(watched)
@@ -193,6 +200,11 @@ impl Gateway {
                 "/api/v1/stats",
                 get(stats::show).with_state(self.context.clone()),
             )
+    }
+
+    /// Sessions that are open, and connections that are about to be.
+    pub fn connections(&self) -> usize {
+        self.context.connections()
     }
 
     /// Checks tokens as this gateway does, with the same keys.

@@ -6,6 +6,7 @@
 use std::{cell::RefCell, collections::VecDeque, io::ErrorKind, ops::Range, sync::Arc};
 
 use super::{
+    backlog::Total,
     channel::Entry,
     encode::{ChannelName, Message, Packet, Transport, Wire},
 };
@@ -75,21 +76,26 @@ struct Held {
     prev: Option<u64>,
 }
 
-/// Where each channel of an event stream stands: its `id:` lines.
+/// What an event stream has beside its queue.
 #[derive(Debug, Default)]
-pub struct Marks(Vec<(Arc<ChannelName>, u64)>);
+pub struct Marks {
+    /// Where each channel stands: the `id:` lines.
+    places: Vec<(Arc<ChannelName>, u64)>,
+    /// Whether each packet is a chunk of HTTP/1.1.
+    chunked: bool,
+}
 
 impl Marks {
     fn set(&mut self, name: &Arc<ChannelName>, seq: u64) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
+        match self.places.iter_mut().find(|(known, _)| known == name) {
             Some((_, at)) => *at = seq,
-            None => self.0.push((name.clone(), seq)),
+            None => self.places.push((name.clone(), seq)),
         }
     }
 
     fn line(&self) -> String {
         let all: Vec<String> = self
-            .0
+            .places
             .iter()
             .map(|(name, seq)| format!("{}@{seq}", name.plain))
             .collect();
@@ -123,6 +129,7 @@ pub struct Outbox {
     bytes: usize,
     /// Most `bytes` before updates are conflated or refused.
     bound: usize,
+    total: Arc<Total>,
     held: Vec<Held>,
     wire: Wire,
     /// Whether the hub already knows that there is something to write.
@@ -141,13 +148,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(wire: Wire, bound: usize) -> Self {
+    /// Empty; `total` counts what waits beside that of others.
+    pub fn new(wire: Wire, bound: usize, total: Arc<Total>) -> Self {
         Self {
             first: None,
             rest: VecDeque::new(),
             sent: 0,
             bytes: 0,
             bound,
+            total,
             held: Vec::new(),
             wire,
             dirty: false,
@@ -177,12 +186,22 @@ impl Outbox {
     /// How many more bytes can be queued without passing half of the bound: what replay may use, so that live
     /// updates keep the other half.
     pub fn replay_room(&self) -> usize {
-        (self.bound / 2).saturating_sub(self.bytes)
+        (self.bound() / 2).saturating_sub(self.bytes)
+    }
+
+    /// Most bytes before updates are conflated or refused, which is less while very much waits for all sessions.
+    pub fn bound(&self) -> usize {
+        self.total.bound(self.bytes, self.bound)
+    }
+
+    fn set_bytes(&mut self, bytes: usize) {
+        self.total.changed(self.bytes, bytes);
+        self.bytes = bytes;
     }
 
     /// Queues an answer, a ping or another packet that belongs to no channel; `false` when there is no room.
     pub fn push(&mut self, packet: Packet) -> bool {
-        if self.bytes + packet.len() > self.bound && self.first.is_some() {
+        if self.bytes + packet.len() > self.bound() && self.first.is_some() {
             return false;
         }
         self.append(packet);
@@ -194,10 +213,25 @@ impl Outbox {
         if !keep {
             self.clear();
         }
+        let told = !farewell.is_empty();
         for packet in farewell {
             self.append(packet);
         }
+        if told && self.is_chunked() {
+            self.queue(Packet::last_chunk());
+        }
         self.closed = true;
+    }
+
+    /// Makes each packet a chunk of HTTP/1.1 from now on. Only an event stream can.
+    pub fn send_chunks(&mut self) {
+        if let Some(marks) = &mut self.marks {
+            marks.chunked = true;
+        }
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.chunked)
     }
 
     /// Whether the last packets were queued.
@@ -210,7 +244,14 @@ impl Outbox {
         if self.closed {
             return;
         }
-        self.bytes += packet.len();
+        match self.is_chunked() {
+            true => self.queue(packet.chunk()),
+            false => self.queue(packet),
+        }
+    }
+
+    fn queue(&mut self, packet: Packet) {
+        self.set_bytes(self.bytes + packet.len());
         match self.first {
             None => self.first = Some(packet),
             Some(_) => self.rest.push_back(packet),
@@ -232,7 +273,7 @@ impl Outbox {
                 return Pushed::Conflated;
             }
         }
-        if self.bytes + packet.len() <= self.bound || self.first.is_none() {
+        if self.bytes + packet.len() <= self.bound() || self.first.is_none() {
             self.append_update(packet, delivery.name, delivery.entry.seq);
             return Pushed::Queued;
         }
@@ -251,7 +292,7 @@ impl Outbox {
 
     /// Queues a message that is true now or never; `false` when it would have to wait behind what is conflated.
     pub fn push_fresh(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
-        let room = self.bytes + packet.len() <= self.bound || self.first.is_none();
+        let room = self.bytes + packet.len() <= self.bound() || self.first.is_none();
         if !self.held.is_empty() || !room || self.overflowed {
             return false;
         }
@@ -279,13 +320,13 @@ impl Outbox {
     pub fn forget(&mut self, slot: usize, name: &ChannelName) {
         self.held.retain(|held| held.slot != slot);
         if let Some(marks) = &mut self.marks {
-            marks.0.retain(|(known, _)| **known != *name);
+            marks.places.retain(|(known, _)| **known != *name);
         }
     }
 
     /// Moves conflated updates into the queue once there is room again.
     fn release(&mut self) {
-        if self.held.is_empty() || self.bytes > self.bound / 2 {
+        if self.held.is_empty() || self.bytes > self.bound() / 2 {
             return;
         }
         for held in std::mem::take(&mut self.held) {
@@ -374,7 +415,7 @@ impl Outbox {
 
     /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
     pub fn advance(&mut self, mut count: usize) -> usize {
-        self.bytes -= count;
+        self.set_bytes(self.bytes - count);
         self.given.1 += count as u64;
         let mut finished = 0;
         while let Some(first) = &self.first {
@@ -405,9 +446,10 @@ impl Outbox {
                 return taken;
             }
             total += payload.len();
-            self.bytes -= first.len();
+            let length = first.len();
+            self.set_bytes(self.bytes - length);
             self.given.0 += 1;
-            self.given.1 += first.len() as u64;
+            self.given.1 += length as u64;
             self.shift();
             taken.push(payload);
         }
@@ -418,7 +460,7 @@ impl Outbox {
         self.held.clear();
         self.rest.clear();
         self.first.take_if(|_| self.sent == 0);
-        self.bytes = self.first.as_ref().map_or(0, Packet::len) - self.sent;
+        self.set_bytes(self.first.as_ref().map_or(0, Packet::len) - self.sent);
     }
 
     /// Gives back memory that an idle session does not need.
@@ -430,9 +472,19 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.set_bytes(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn outbox(wire: Wire, bound: usize) -> Outbox {
+        Outbox::new(wire, bound, Total::new(usize::MAX))
+    }
 
     fn entry(seq: u64) -> Entry {
         Entry {
@@ -479,7 +531,7 @@ mod tests {
 
     #[test]
     fn a_full_outbox_keeps_the_newest_and_says_what_was_sent_before_it() {
-        let (mut outbox, eth) = (Outbox::new(Wire::Json, 200), name("price:ETH"));
+        let (mut outbox, eth) = (outbox(Wire::Json, 200), name("price:ETH"));
         let mut seq = 1;
         while push(&mut outbox, &eth, seq, true) == Pushed::Queued {
             seq += 1;
@@ -499,7 +551,7 @@ mod tests {
 
     #[test]
     fn what_has_no_place_in_a_stream_is_conflated_without_one() {
-        let (mut outbox, beat) = (Outbox::new(Wire::Json, 10), name("heartbeat"));
+        let (mut outbox, beat) = (outbox(Wire::Json, 10), name("heartbeat"));
         let entry = Entry {
             seq: None,
             ..entry(0)
@@ -521,7 +573,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_left_out_overflows() {
-        let (mut outbox, block) = (Outbox::new(Wire::Json, 200), name("new-block"));
+        let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
         let results: Vec<_> = (1..10)
             .map(|seq| push(&mut outbox, &block, seq, false))
             .collect();
@@ -531,7 +583,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_stream_follows_what_overflowed_although_there_is_room_again() {
-        let (mut outbox, block) = (Outbox::new(Wire::Json, 200), name("new-block"));
+        let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
         let mut seq = 1;
         while push(&mut outbox, &block, seq, false) == Pushed::Queued {
             seq += 1;
@@ -544,7 +596,7 @@ mod tests {
 
     #[test]
     fn a_packet_that_has_begun_is_finished() {
-        let mut outbox = Outbox::new(Wire::Json, 1_000);
+        let mut outbox = outbox(Wire::Json, 1_000);
         for text in ["one", "two", "three"] {
             assert!(outbox.push(Packet::text(text)));
         }
@@ -564,9 +616,39 @@ mod tests {
     }
 
     #[test]
+    fn ends_a_chunked_stream_only_with_a_goodbye() {
+        for (farewell, expected) in [
+            (
+                vec![Packet::raw("bye")],
+                "3\r\nhi!\r\n3\r\nbye\r\n0\r\n\r\n",
+            ),
+            (vec![], "3\r\nhi!\r\n"),
+        ] {
+            let mut outbox = outbox(Wire::Sse, 1_000);
+            outbox.send_chunks();
+            outbox.append(Packet::raw("hi!"));
+            outbox.close(true, farewell);
+            let sent = drain(&mut outbox).concat();
+            assert_eq!(sent, expected);
+        }
+    }
+
+    #[test]
+    fn finishes_a_begun_chunk_before_the_last_one() {
+        let mut outbox = outbox(Wire::Sse, 1_000);
+        outbox.send_chunks();
+        outbox.append(Packet::raw("first"));
+        outbox.append(Packet::raw("second"));
+        outbox.advance(4);
+        outbox.close(false, vec![Packet::raw("bye")]);
+        let mut scratch = Vec::new();
+        assert_eq!(outbox.next(&mut scratch), b"irst\r\n3\r\nbye\r\n0\r\n\r\n");
+    }
+
+    #[test]
     fn an_event_stream_says_where_all_its_channels_stand() {
         let (mut outbox, eth, block) = (
-            Outbox::new(Wire::Sse, 10_000),
+            outbox(Wire::Sse, 10_000),
             name("price:ETH"),
             name("new-block"),
         );

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use crate::{
     bus::{History, StaleSource, Unacknowledged},
-    model::{Channel, Update},
+    model::{ChainHealth, ChainId, Channel, Update},
 };
 
 /// The log could not be read; the cause is logged by whoever asked.
@@ -61,8 +61,11 @@ pub trait Past: Send + Sync {
     /// Notes that a user has these; how many of them were not acknowledged before.
     fn acknowledge<'a>(&'a self, subject: &'a str, ids: &'a [i64]) -> Asked<'a, u64>;
 
-    /// The price sources whose newest tick is too old to be used, or that never gave one.
-    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>>;
+    /// How each configured chain does.
+    fn chains(&self) -> Asked<'_, Vec<ChainHealth>>;
+
+    /// The price sources whose newest tick is too old to be used, that never gave one, or whose chain is `down`.
+    fn stale_sources<'a>(&'a self, down: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>>;
 }
 
 fn failed(error: impl std::fmt::Display) -> PastError {
@@ -135,7 +138,11 @@ impl Past for History {
         })
     }
 
-    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
-        Box::pin(async move { History::stale_sources(self).await.map_err(failed) })
+    fn chains(&self) -> Asked<'_, Vec<ChainHealth>> {
+        Box::pin(async move { History::chains(self).await.map_err(failed) })
+    }
+
+    fn stale_sources<'a>(&'a self, down: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>> {
+        Box::pin(async move { History::stale_sources(self, down).await.map_err(failed) })
     }
 }

@@ -83,7 +83,6 @@ impl Replay {
     /// Waits until a quarter of the outbox's bound is free for replay; `false` when the session ended, also by
     /// taking nothing for `patience`.
     async fn room(&self, patience: Duration) -> bool {
-        let enough = self.session.hub().config().limits.backlog_bytes / 4;
         loop {
             let drained = self.session.drained.notified();
             tokio::pin!(drained);
@@ -93,7 +92,7 @@ impl Replay {
             }
             {
                 let mut outbox = self.session.outbox.lock();
-                if outbox.replay_room() >= enough {
+                if outbox.replay_room() >= outbox.bound() / 4 && outbox.bound() > 0 {
                     return true;
                 }
                 outbox.awaited = true;

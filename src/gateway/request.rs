@@ -16,7 +16,7 @@ use super::{
     protocol::{Answer, Mode, Names, Request, Subscribe},
     session::{Reply, Session, Subscription, user_json},
 };
-use crate::model::now_ms;
+use crate::model::{now_ms, shown_name};
 
 /// A session that works on a request; also over when the work is dropped half done.
 struct Busy<'a>(&'a Session);
@@ -147,7 +147,7 @@ impl Session {
                     }
                 }
                 Err(refusal) => Left {
-                    channel: name.chars().take(64).collect(),
+                    channel: shown_name(name),
                     success: false,
                     error: Some(refusal),
                 },

@@ -147,7 +147,11 @@ impl Session {
         let expires = identity.as_ref().map_or(i64::MAX, |i| i.expires_at_ms);
         let heard = hub.clock_ms();
         Self {
-            outbox: Mutex::new(Outbox::new(wire, limits.backlog_bytes)),
+            outbox: Mutex::new(Outbox::new(
+                wire,
+                limits.backlog_bytes,
+                hub.backlog_total().clone(),
+            )),
             socket: OnceLock::new(),
             shard: hub.next_shard(),
             wire,
@@ -263,6 +267,11 @@ impl Session {
     pub fn greet_as(self: &Arc<Self>, id: &str) {
         let packet = encode::event(self.wire, "connected", &self.greeting(id));
         self.queue(packet);
+    }
+
+    /// Sends everything in chunks of HTTP/1.1 from now on; for an event stream, before anything is queued.
+    pub fn send_chunks(&self) {
+        self.outbox.lock().send_chunks();
     }
 
     /// Queues a packet that belongs to no channel and writes what can be written. A session without room for

@@ -21,7 +21,10 @@ use super::{
     session::{Attachment, Reply, Session, Subscription},
     watchers::Charge,
 };
-use crate::{bus::Unacknowledged, model::Channel};
+use crate::{
+    bus::Unacknowledged,
+    model::{Channel, shown_name},
+};
 
 /// What is asked for of one channel, once it is known to be allowed.
 struct Wanted {
@@ -227,7 +230,7 @@ impl Session {
                 Err(refusal) => {
                     refused.push(refusal.code);
                     joined.push(Joined {
-                        channel: name.chars().take(64).collect(),
+                        channel: shown_name(&name),
                         success: false,
                         seq: None,
                         recovered: None,

@@ -51,6 +51,13 @@ const TOO_LONG: &str = "the name is longer than 160 bytes";
 /// The longest channel name that is parsed, in bytes.
 const MAX_NAME: usize = 160;
 
+/// A name as an answer repeats it: whole when it may be a channel's, else cut to the longest that may.
+pub fn shown_name(name: &str) -> String {
+    let end = (0..=MAX_NAME.min(name.len())).rev();
+    let end = end.into_iter().find(|at| name.is_char_boundary(*at));
+    name[..end.unwrap_or(0)].to_owned()
+}
+
 impl Channel {
     /// The one name of this channel in a deployment whose first configured chain is `first`.
     pub fn canonical(self, first: ChainId) -> Self {
@@ -77,7 +84,7 @@ impl FromStr for Channel {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let refused = |reason| ChannelError {
-            name: shown(name),
+            name: shown_name(name),
             reason,
         };
         if name.len() > MAX_NAME {
@@ -135,13 +142,6 @@ impl FromStr for Channel {
             _ => Err(refused(FORMS)),
         }
     }
-}
-
-/// At most the longest name that is read, cut between characters.
-fn shown(name: &str) -> String {
-    let end = (0..=MAX_NAME.min(name.len())).rev();
-    let end = end.into_iter().find(|at| name.is_char_boundary(*at));
-    name[..end.unwrap_or(0)].to_owned()
 }
 
 /// 0x-prefixed hex of exactly the target's length.

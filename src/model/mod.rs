@@ -4,6 +4,7 @@ mod address_update;
 mod alert;
 mod block;
 mod candle;
+mod chain_health;
 mod channel;
 mod contract;
 mod event;
@@ -23,7 +24,8 @@ pub use block::{
     BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
 pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
-pub use channel::{Channel, ChannelError};
+pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
+pub use channel::{Channel, ChannelError, shown_name};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
     BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,

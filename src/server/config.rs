@@ -16,6 +16,8 @@ pub struct ServerConfig {
     pub header_bytes: usize,
     /// Send buffer asked of the kernel a connection, in bytes: small, so that a client that does not read shows early.
     pub send_buffer_bytes: usize,
+    /// Connections that are kept free of sessions, for REST, health and metrics.
+    pub reserved_connections: usize,
     /// On shutdown, how long sessions and requests may take to end, in ms.
     pub drain_timeout_ms: u64,
 }
@@ -29,6 +31,7 @@ impl Default for ServerConfig {
             header_timeout_ms: 10_000,
             header_bytes: 65_536,
             send_buffer_bytes: 65_536,
+            reserved_connections: 256,
             drain_timeout_ms: 10_000,
         }
     }

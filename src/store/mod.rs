@@ -48,7 +48,7 @@ pub(crate) fn migration(name: &str) -> &'static str {
 }
 
 /// Connections for the bus and the gateway.
-const LIVE_CONNECTIONS: u32 = 4;
+pub const LIVE_CONNECTIONS: u32 = 4;
 /// Beyond the database's own limit, for the way there and back.
 const SLACK: Duration = Duration::from_secs(2);
 /// A database that does not answer must not keep the process from ending.

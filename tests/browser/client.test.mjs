@@ -244,6 +244,24 @@ test('a refusal is obeyed until there is a token', async () => {
   assert.match(socket().url, /token=eyJ\.x/);
 });
 
+test('a refused origin is named when the handshake fails', async () => {
+  const detail = 'pages of Origin "https://app.example" may not connect: gateway.allowed_origins';
+  const asked = mock.method(globalThis, 'fetch', async () => ({ status: 403, json: async () => ({ detail }) }));
+  try {
+    const client = new Realtime('ws://server.example/realtime');
+    client.start();
+    socket().onclose({ code: 1006, reason: '' });
+    await settle();
+    assert.equal(String(asked.mock.calls[0].arguments[0]), 'http://server.example/realtime');
+    assert.deepEqual(client.state, { phase: 'refused', code: 4403, reason: detail });
+    const sockets = FakeSocket.all.length;
+    mock.timers.tick(600_000);
+    assert.equal(FakeSocket.all.length, sockets, 'it stays away');
+  } finally {
+    asked.mock.restore();
+  }
+});
+
 test('silence is asked about after ten seconds and given up after fifteen', async () => {
   const client = await connected(['new-block']);
   socket().answer({ success: true, channels: [{ channel: 'new-block', success: true, seq: 0 }] });

@@ -6,7 +6,6 @@
 // "seq", …}}. Follows price:ETH and new-block until standard input ends; comes back when the connection breaks and
 // resumes where it was. The browser is $CHROMIUM, or Debian's. Exit code 0 when all went as it should, 1 otherwise.
 
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { launch } from './chromium.mjs';
 
@@ -27,8 +26,7 @@ try {
   // A document of the origin with no script of its own.
   await page.goto(new URL('/healthz', url).href);
   if (client === 'socketio') {
-    const bundle = new URL('../../node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url);
-    await page.evaluate(readFileSync(bundle, 'utf8'));
+    await page.addScriptTag({ url: new URL('/socket.io/socket.io.js', url).href });
   }
   await page.evaluate(follow, ['price:ETH', 'new-block']);
   await new Promise((resolve) => createInterface({ input: process.stdin }).on('close', resolve));

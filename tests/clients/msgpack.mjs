@@ -123,7 +123,7 @@ async function run() {
   check(refused.event === "error", JSON.stringify(refused));
   const beat = await packed.ask("subscribe", { channel: "heartbeat" });
   check(beat.data.success, JSON.stringify(beat));
-  await packed.message("heartbeat", (message) => message.event === "heartbeat" && Number.isInteger(message.data.timestamp));
+  await packed.message("heartbeat", (message) => message.event === "heartbeat" && Number.isInteger(message.data.timestamp) && hasChains(message.data));
   check(!packed.seen.concat(json.seen).some((message) => message.event === "wrong opcode"), "a frame of the other kind");
   say("done");
 }
@@ -135,3 +135,8 @@ run().then(
     process.exit(1);
   },
 );
+
+/** Whether a heartbeat says of each chain how it does. */
+function hasChains({ chains }) {
+  return chains.length > 0 && chains.every(({ chainId, status }) => Number.isInteger(chainId) && ["ok", "lagging", "down"].includes(status));
+}

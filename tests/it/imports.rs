@@ -12,23 +12,27 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("shutdown", &[]),
         ("telemetry", &[]),
         ("tls", &[]),
+        ("visitor", &[]),
         ("source", &[]),
         ("store", &[]),
         ("ingest", &["source", "store", "bus"]),
         ("bus", &["store"]),
-        ("gateway", &["bus"]),
-        ("api", &["store"]),
+        ("gateway", &["bus", "visitor"]),
+        ("api", &["store", "visitor"]),
         ("page", &[]),
         ("server", &[]),
         ("dev", &[]),
         (
             "config",
-            &["api", "bus", "gateway", "server", "source", "store"],
+            &[
+                "api", "bus", "gateway", "server", "source", "store", "visitor",
+            ],
         ),
         (
             "app",
             &[
                 "api", "bus", "config", "gateway", "ingest", "page", "server", "source", "store",
+                "visitor",
             ],
         ),
         (

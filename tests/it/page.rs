@@ -1,6 +1,6 @@
 //! The live page in real Chromium.
 
-use crate::support::{Script, World};
+use crate::support::{Bare, Proxy, Script, World};
 
 const PAGE: &str = "tests/browser/page.mjs";
 
@@ -57,4 +57,58 @@ async fn the_page_shows_a_reorg_and_comes_back_after_a_restart() {
     let world = world.restart().await;
     page.finish().await;
     world.server.stop().await;
+}
+
+const NAMED: &str = "[gateway]\nallowed_origins = [\"https://app.example\"]";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_page_connects_where_other_origins_are_named() {
+    let bare = Bare::start(NAMED).await;
+    Script::node("tests/browser/origin.mjs", &[bare.server.url()])
+        .finish()
+        .await;
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_says_which_origin_is_refused() {
+    let bare = Bare::start(NAMED).await;
+    let upstreams = [bare.server.address(); 2];
+    // A proxy that hides by which name it was reached.
+    let proxy = Proxy::start("nginx", upstreams, |text| {
+        text.replace("Host $http_host", "Host elsewhere")
+    })
+    .await;
+    let url = proxy.url("/");
+    Script::node("tests/browser/origin.mjs", &[&url, "--refused"])
+        .finish()
+        .await;
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn served_socket_io_client_is_the_pinned_package() {
+    let bare = Bare::start("").await;
+    let package = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/node_modules/socket.io-client/dist/socket.io.min.js"
+    );
+    for name in ["socket.io.js", "socket.io.min.js"] {
+        let url = format!("{}/socket.io/{name}", bare.server.url());
+        let served = reqwest::get(url).await.unwrap();
+        assert_eq!(served.status(), 200);
+        assert_eq!(served.headers()["access-control-allow-origin"], "*");
+        let kind = served.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(kind.starts_with("text/javascript"), "{kind}");
+        let text = served.text().await.unwrap();
+        assert_eq!(
+            text,
+            std::fs::read_to_string(package).unwrap(),
+            "scripts/vendor renews it"
+        );
+    }
+    bare.server.stop().await;
 }

@@ -89,6 +89,13 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
         }
         found.within(&key("prefer_back_ms"), chain.prefer_back_ms, 0..=3_600_000);
         found.within(&key("lag_blocks"), chain.lag_blocks, 1..=100_000);
+        found.within(
+            &key("down_after_ms"),
+            chain.down_after_ms,
+            1_000..=86_400_000,
+        );
+        found.within(&key("lagging_blocks"), chain.lagging_blocks, 1..=1_000_000);
+        found.within(&key("head_age_ms"), chain.head_age_ms, 0..=86_400_000);
         if let Some(url) = &chain.ws_url {
             found.check(
                 has_scheme(url, &["ws", "wss"]),

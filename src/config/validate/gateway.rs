@@ -16,6 +16,11 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
     );
     found.within("gateway.ring_updates", gateway.ring_updates, 1..=1_048_576);
     found.within("gateway.ring_bytes", gateway.ring_bytes, 1 << 20..=64 << 30);
+    found.within(
+        "gateway.backlog_total_bytes",
+        gateway.backlog_total_bytes,
+        1 << 20..=64 << 30,
+    );
     found.within("gateway.linger_ms", gateway.linger_ms, 0..=100);
     found.within("gateway.flushers", gateway.flushers, 1..=64);
     found.within(
@@ -38,6 +43,11 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
         "gateway.deflate_min_bytes",
         gateway.deflate_min_bytes,
         0..=1_048_576,
+    );
+    found.check(
+        gateway.own_hosts.iter().all(|host| is_host(host)),
+        "gateway.own_hosts",
+        "must be names without scheme, port or path, such as \"chain.example\"",
     );
     let limits = &gateway.limits;
     found.above_zero("gateway.limits.connections", limits.connections);
@@ -91,4 +101,9 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
         100..=600_000,
     );
     found.within("gateway.limits.log_lines", limits.log_lines, 1..=100_000);
+}
+
+fn is_host(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    !name.is_empty() && name.chars().all(allowed)
 }

@@ -78,6 +78,24 @@ impl Packet {
         }
     }
 
+    /// These bytes as one chunk of HTTP/1.1 (RFC 9112 section 7.1). None is the last one: that is [`Self::last_chunk`].
+    pub fn chunk(&self) -> Self {
+        if self.bytes.is_empty() {
+            return self.clone();
+        }
+        let size = format!("{:x}\r\n", self.bytes.len());
+        let mut chunk = Vec::with_capacity(size.len() + self.bytes.len() + 2);
+        chunk.extend_from_slice(size.as_bytes());
+        chunk.extend_from_slice(&self.bytes);
+        chunk.extend_from_slice(b"\r\n");
+        Self::raw(chunk)
+    }
+
+    /// The empty chunk that says that nothing is missing.
+    pub fn last_chunk() -> Self {
+        Self::raw(Bytes::from_static(b"0\r\n\r\n"))
+    }
+
     /// The same message compressed, or as it is when that would not make it shorter. Only for what is framed as a
     /// message and not compressed yet.
     pub fn deflated(&self, deflate: Deflate) -> Self {

@@ -85,6 +85,10 @@ pub(super) fn describe() {
         "Sessions for which anything waits to be sent"
     );
     describe_counter!(
+        "chaincast_gateway_backlog_closed_total",
+        "Sessions that were closed as the fullest because too much waited for all together"
+    );
+    describe_counter!(
         "chaincast_gateway_closed_total",
         "Ended sessions, by close code"
     );

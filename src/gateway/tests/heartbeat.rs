@@ -3,7 +3,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::support::{Client, PATIENCE, World, narrow, narrow_world, seq};
-use crate::bus::StaleSource;
+use crate::{bus::StaleSource, model::ChainLimits};
 
 fn chainlink(age_ms: Option<u64>) -> StaleSource {
     StaleSource {
@@ -46,7 +46,7 @@ async fn a_heartbeat_has_the_head_the_sessions_own_channels_and_no_position() {
     assert!(data["timestamp"].take().is_i64());
     assert_eq!(
         data,
-        json!({"timestamp": null, "head": 77, "seqs": {"price:ETH": 2, "new-block": 1}, "staleSources": []})
+        json!({"timestamp": null, "head": 77, "chains": [], "seqs": {"price:ETH": 2, "new-block": 1}, "staleSources": []})
     );
     leave(&mut ws, "price:ETH").await;
     assert_eq!(ws.next().await["data"]["seqs"], json!({"new-block": 1}));
@@ -82,6 +82,36 @@ async fn a_heartbeat_names_stale_sources_and_says_when_they_are_not_known() {
     assert_eq!(data["staleSources"].as_array().unwrap().len(), 50);
     world.log.set_down(true);
     while ws.next().await["data"]["staleSources"] != Value::Null {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeat_says_how_each_chain_does() {
+    let world = World::start().await;
+    let limits = |chain_id| ChainLimits {
+        chain_id,
+        down_after_ms: 15_000,
+        lagging_blocks: 10,
+        head_age_ms: 0,
+    };
+    world.log.set_chains(vec![
+        limits(31_337).health(Some(7), Some(4_000), Some(7), Some(1_000)),
+        limits(10).health(Some(3), Some(90_000), Some(3), Some(60_000)),
+    ]);
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({"channel": "heartbeat"})).await;
+    let data = ws.next().await["data"].take();
+    assert_eq!(
+        data["chains"],
+        json!([{"chainId": 31_337, "head": 7, "headAgeMs": 4_000, "nodeAgeMs": 1_000, "status": "ok"},
+               {"chainId": 10, "head": 3, "headAgeMs": 90_000, "nodeAgeMs": 60_000, "status": "down"}])
+    );
+    assert_eq!(
+        data["staleSources"],
+        json!([{"token": "ETH", "source": "chain 10", "ageMs": 1}]),
+        "its sources are stale"
+    );
+    world.log.set_down(true);
+    while ws.next().await["data"]["chains"] != Value::Null {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

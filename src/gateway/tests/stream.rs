@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -25,13 +25,14 @@ async fn a_stream_is_an_answer_that_ends_with_its_connection() {
     assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
     for line in [
         "connection: close\r\n",
+        "transfer-encoding: chunked\r\n",
         "content-type: text/event-stream\r\n",
         "cache-control: no-cache\r\n",
         "\r\ndate: ",
     ] {
         assert!(head.contains(line), "{line:?} in {head}");
     }
-    assert!(!head.contains("content-length") && !head.contains("transfer-encoding"));
+    assert!(!head.contains("content-length"));
     sse.until("event: ack").await;
     world.block(1);
     sse.until(r#""seq":1"#).await;
@@ -43,6 +44,79 @@ async fn a_stream_is_an_answer_that_ends_with_its_connection() {
         assert!(begun.elapsed() < PATIENCE, "a client that hung up is gone");
         tokio::task::yield_now().await;
     }
+}
+
+/// What follows the head of a stream until its connection ends.
+async fn rest(sse: crate::gateway::tests::support::Sse) -> String {
+    let mut body = Vec::new();
+    let read = sse.into_reader().read_to_end(&mut body).await;
+    read.unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+/// Reads chunks; whether the last one came.
+fn unchunk(mut body: &str) -> (String, bool) {
+    let mut text = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let (chunk, rest) = (&rest[..size], &rest[size..]);
+        text.push_str(chunk);
+        body = rest.strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            assert_eq!(body, "");
+            return (text, true);
+        }
+    }
+    (text, false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliberate_end_has_the_last_chunk() {
+    let world = World::start().await;
+    let sse = world.sse("/realtime/sse?channels=new-block", "").await;
+    world.gateway.close(PATIENCE).await;
+    let (text, ended) = unchunk(&rest(sse).await);
+    assert!(ended);
+    assert!(text.starts_with("retry: 2000\n\n"), "{text}");
+    assert!(text.contains("event: closed\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_stream_lacks_the_last_chunk() {
+    let world = World::start().await;
+    let mut sse = world.sse("/realtime/sse?channels=new-block", "").await;
+    sse.until("event: ack").await;
+    let hub = world.gateway.context.hub().clone();
+    let sessions = hub.registry().lock().sessions();
+    for session in sessions {
+        session.end(CloseReason::Lost);
+    }
+    let rest = rest(sse).await;
+    assert!(!rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_10_client_gets_no_chunks() {
+    let world = World::start().await;
+    let mut socket = world.socket().await;
+    let request = "GET /realtime/sse?channels=new-block HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let hub = world.gateway.context.hub();
+    let begun = Instant::now();
+    while hub.session_counts() != [0, 0, 1] {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+    world.gateway.close(PATIENCE).await;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(!answer.contains("transfer-encoding"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        body.starts_with("retry: 2000\n\nevent: connected\n"),
+        "{body}"
+    );
+    assert!(body.ends_with("\n\n"), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::{
         auth::Authenticator,
         past::{Asked, Past, PastError, Span},
     },
-    model::{Channel, Update},
+    model::{ChainHealth, ChainId, Channel, Update},
     server::{self, ServerConfig},
     shutdown::{Failures, Tasks},
 };
@@ -45,6 +45,8 @@ struct LogInner {
     down: AtomicBool,
     /// What the price sources are.
     stale: Mutex<Vec<StaleSource>>,
+    /// How the chains do.
+    chains: Mutex<Vec<ChainHealth>>,
     /// What users have not acknowledged, by its id; all of it belongs to whoever asks.
     unacknowledged: Mutex<Vec<(i64, Update)>>,
     /// Reads never come back.
@@ -85,6 +87,10 @@ impl Log {
         let update = self.append(&format!("user:{user}"), "price-alert", &data);
         self.0.unacknowledged.lock().push((id, update.clone()));
         update
+    }
+
+    pub fn set_chains(&self, chains: Vec<ChainHealth>) {
+        *self.0.chains.lock() = chains;
     }
 
     pub fn set_stale(&self, stale: Vec<StaleSource>) {
@@ -208,12 +214,28 @@ impl Past for Log {
         })
     }
 
-    fn stale_sources(&self) -> Asked<'_, Vec<StaleSource>> {
+    fn chains(&self) -> Asked<'_, Vec<ChainHealth>> {
         Box::pin(async move {
             if self.0.down.load(Ordering::SeqCst) {
                 return Err(PastError("the log is down".to_owned()));
             }
-            Ok(self.0.stale.lock().clone())
+            Ok(self.0.chains.lock().clone())
+        })
+    }
+
+    fn stale_sources<'a>(&'a self, down: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Err(PastError("the log is down".to_owned()));
+            }
+            // Each chain that is down has one source more that is stale.
+            let mut stale = self.0.stale.lock().clone();
+            stale.extend(down.iter().map(|chain| StaleSource {
+                token: "ETH".parse().unwrap(),
+                source: format!("chain {chain}"),
+                age_ms: Some(1),
+            }));
+            Ok(stale)
         })
     }
 }
@@ -428,6 +450,11 @@ pub struct Sse {
 }
 
 impl Sse {
+    /// What is still to be read.
+    pub fn into_reader(self) -> BufReader<TcpStream> {
+        self.reader
+    }
+
     /// Lines up to one that contains `text`, that one included.
     pub async fn until(&mut self, text: &str) -> String {
         let mut lines = String::new();

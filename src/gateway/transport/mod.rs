@@ -2,6 +2,7 @@
 //! server-sent events.
 
 pub mod connection;
+pub mod cors;
 pub mod drive;
 pub mod extension;
 pub mod handshake;

@@ -1,7 +1,8 @@
 //! An answer to a request that goes on until the session ends, written to the socket itself.
 //!
-//! HTTP would keep its buffers for as long as the stream lives, several times what the session takes. The answer has
-//! no length and ends with the connection (RFC 9112 section 6.3), which every client and proxy understands.
+//! HTTP would keep its buffers for as long as the stream lives, several times what the session takes. To a client of
+//! HTTP/1.1 the answer is sent in chunks (RFC 9112 section 7.1): the last one, which is empty, comes when the session is
+//! ended on purpose, so that a stream without it was cut. To an older client the answer ends with its connection.
 
 use std::{
     future::poll_fn,
@@ -20,13 +21,16 @@ use crate::{
 };
 
 /// The head of such an answer: 200 with these headers.
-pub fn head(headers: &HeaderMap) -> Vec<u8> {
+pub fn head(headers: &HeaderMap, chunked: bool) -> Vec<u8> {
     let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
     let mut head = format!(
         "HTTP/1.1 {}\r\ndate: {date}\r\nconnection: close\r\n",
         StatusCode::OK
     )
     .into_bytes();
+    if chunked {
+        head.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
     for (name, value) in headers {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");

@@ -4,12 +4,14 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Query, Request, State, rejection::QueryRejection},
+    http::Method,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
 use super::{
     connection::Connection,
+    cors,
     drive::{Handler, Message, Work, drive},
     handshake::Upgrade,
 };
@@ -28,6 +30,8 @@ use crate::gateway::{
 /// The subprotocols of this gateway. A client that offers neither gets JSON.
 const JSON: &str = "chaincast.v1.json";
 const MSGPACK: &str = "chaincast.v1.msgpack";
+/// The methods that are served.
+const METHODS: &str = "GET, OPTIONS";
 
 #[derive(Deserialize)]
 pub struct Parameters {
@@ -40,32 +44,48 @@ pub async fn open(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     parameters: Result<Query<Parameters>, QueryRejection>,
-    mut request: Request,
+    request: Request,
 ) -> Response {
-    let parameters = match parameters {
-        Ok(Query(parameters)) => parameters,
-        Err(rejection) => return Problem::bad_request(rejection.body_text()).into_response(),
+    let cors = match cors::headers(&context, peer, request.headers()) {
+        Ok(cors) => cors,
+        Err(refused) => return Problem::origin(&refused).into_response(),
     };
-    if !context.origins().allows(request.headers()) {
-        return Problem::origin().into_response();
-    }
+    let mut response = match request.method() {
+        // Browsers ask for no preflight of a WebSocket, but a page may ask whether it is let in.
+        &Method::OPTIONS => cors::preflight(request.headers(), METHODS),
+        _ => serve(context, peer, parameters, request)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+    };
+    response.headers_mut().extend(cors);
+    response
+}
+
+async fn serve(
+    context: Context,
+    peer: SocketAddr,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let Query(parameters) =
+        parameters.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let deflate = context.config().permessage_deflate;
     let upgrade = match Upgrade::check(&mut request, &[JSON, MSGPACK], deflate) {
         Ok(upgrade) => upgrade,
-        Err(error) => return error.into_response(),
+        Err(error) => return Ok(error.into_response()),
     };
     let token = parameters.token.as_deref();
-    let identity = match context.identify(request.headers(), token).await {
-        Ok(identity) => identity,
-        Err(error) => return Problem::from(&error).into_response(),
-    };
+    let identity = context
+        .identify(request.headers(), token)
+        .await
+        .map_err(|error| Problem::from(&error))?;
     let admitted = match context.admit(peer, request.headers()) {
         Ok(hold) => Ok(hold),
         Err(Refused::Address(_)) => Err(CloseReason::TooManyConnections),
-        Err(full) => return Problem::from(full).into_response(),
+        Err(full) => return Err(full.into()),
     };
     if context.hub().is_closing() {
-        return Problem::closing().into_response();
+        return Err(Problem::closing(context.hub().retry_after_ms()));
     }
     let wire = wire(&upgrade, context.config().deflate_min_bytes);
     let (mut response, on) = upgrade.accept();
@@ -100,7 +120,7 @@ pub async fn open(
         }
     };
     context.tasks().spawn(task);
-    response
+    Ok(response)
 }
 
 /// What the client asked for, by its subprotocols and extensions.

@@ -31,6 +31,8 @@ pub(super) struct Board {
     rates: UsdRates,
     /// When which token is to be looked at although nothing came.
     due: BTreeSet<(i64, usize)>,
+    /// Chains whose node does not answer: what was read from them may be false by now.
+    down: BTreeSet<ChainId>,
 }
 
 /// A token.
@@ -109,7 +111,13 @@ impl Board {
             rated,
             rates: UsdRates::new(),
             due: BTreeSet::new(),
+            down: BTreeSet::new(),
         }
+    }
+
+    /// Ticks of these chains are not fresh from now on, and those of others are again.
+    pub(super) fn set_down(&mut self, down: BTreeSet<ChainId>) {
+        self.down = down;
     }
 
     pub(super) fn tokens(&self) -> Vec<Token> {
@@ -260,7 +268,7 @@ impl Board {
     fn rate(&mut self, place: usize, now_ms: i64) -> bool {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
-        let ticks = ticks(&entry.sources, |source| source.nearer);
+        let ticks = ticks(&entry.sources, &self.down, |source| source.nearer);
         let rate = usd_rate(
             &entry.token,
             &ticks,
@@ -282,7 +290,7 @@ impl Board {
     /// The price that a token's newest ticks make however old they are, converted by rates of any age.
     fn first_stale(&self, place: usize, now_ms: i64) -> Option<Price> {
         fn ever(entry: &Entry, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
-            let mut ticks = ticks(&entry.sources, used);
+            let mut ticks = ticks(&entry.sources, &BTreeSet::new(), used);
             for source in &mut ticks {
                 source.max_age_ms = u64::MAX;
             }
@@ -314,7 +322,7 @@ impl Board {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
         let last = entry.said.as_ref().map(|said| &said.price);
-        let ticks = ticks(&entry.sources, |_| true);
+        let ticks = ticks(&entry.sources, &self.down, |_| true);
         let price = aggregate(
             &entry.token,
             &ticks,
@@ -396,14 +404,27 @@ impl Entry {
     }
 }
 
-/// The newest ticks of some of a token's sources, in their order.
-fn ticks(sources: &[Source], used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
+/// The newest ticks of some of a token's sources, in their order; those of chains that are `down` are not fresh.
+fn ticks<'a>(
+    sources: &'a [Source],
+    down: &BTreeSet<ChainId>,
+    used: impl Fn(&Source) -> bool,
+) -> Vec<SourceTick<'a>> {
+    let is_down = |tick: &Tick| {
+        tick.origin
+            .is_some_and(|from| down.contains(&from.chain_id))
+    };
     let sources = sources.iter().filter(|source| used(source));
     sources
         .filter_map(|source| {
+            let tick = source.latest.as_ref()?;
             Some(SourceTick {
-                tick: source.latest.as_ref()?,
-                max_age_ms: source.max_age_ms,
+                tick,
+                // One that is not fresh may still stand in for what a reorg took back.
+                max_age_ms: match is_down(tick) {
+                    true => 0,
+                    false => source.max_age_ms,
+                },
                 venue: source.venue,
             })
         })

@@ -249,6 +249,35 @@ fn a_clock_that_was_set_back_keeps_no_tick_of_a_feed_for_longer() {
 }
 
 #[test]
+fn prices_of_a_chain_that_is_down_are_stale_until_it_answers() {
+    let mut board = board();
+    for one in [
+        tick("BTC", "feed", "USD", "60000", (1, 0)),
+        tick("ETH", "pool", "BTC", "0.05", (1, 1)),
+    ] {
+        after(&mut board, one, NOW + 1_000);
+    }
+    let statuses = |board: &mut Board, down: &[ChainId]| {
+        board.set_down(down.iter().copied().collect());
+        let news = board.evaluate_all(NOW + 2_000);
+        let told = news
+            .iter()
+            .map(|price| (price.token.to_string(), price.price.clone(), price.status))
+            .collect::<Vec<_>>();
+        board.keep(news, NOW + 2_000);
+        told
+    };
+    assert_eq!(statuses(&mut board, &[2]), [], "another chain");
+    let all = |status| {
+        let eth = ("ETH".to_owned(), decimal("3000"), status);
+        vec![eth, ("BTC".to_owned(), decimal("60000"), status)]
+    };
+    assert_eq!(statuses(&mut board, &[1]), all(PriceStatus::Stale));
+    assert_eq!(statuses(&mut board, &[1]), [], "once");
+    assert_eq!(statuses(&mut board, &[]), all(PriceStatus::Ok));
+}
+
+#[test]
 fn a_source_that_becomes_an_outlier_is_announced_though_price_and_status_stay() {
     let mut text = "publish_bps = 100\n[[tokens]]\nsymbol = 'BTC'\n".to_owned();
     for (at, name) in ["a", "b", "c"].iter().enumerate() {

@@ -27,7 +27,7 @@ use self::{feeds::Feeds, outage::Outage, session::Session};
 use super::PriceSignalQueue;
 use crate::{
     bus::Publisher,
-    model::ChainId,
+    model::{ChainId, ChainLimits},
     source::price::{
         Feed, PriceConfig, PriceConfigError, SourceKey, TickQueue, TickSink, feeds, tick_queue,
     },
@@ -65,6 +65,8 @@ struct Parts {
     sources: Vec<TrackedSource>,
     store: Store,
     publisher: Publisher,
+    /// From when on a chain's node is down, so that what was read from the chain is stale.
+    chains: Vec<ChainLimits>,
 }
 
 /// Why prices cannot be written.
@@ -142,12 +144,19 @@ impl PriceIngest {
             first_chain,
             store,
             publisher,
+            chains: Vec::new(),
         };
         Ok(Self {
             parts,
             incoming: Incoming { signals, ticks },
             feeds: Feeds::new(Arc::new(move || feeds(&configured)), sink),
         })
+    }
+
+    /// Takes what was read from these chains for stale while their nodes are down.
+    pub fn watching(mut self, chains: Vec<ChainLimits>) -> Self {
+        self.parts.chains = chains;
+        self
     }
 
     /// Reads these feeds instead of those that are configured; `make` makes them anew, in the same order each time.

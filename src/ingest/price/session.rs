@@ -32,7 +32,7 @@ use crate::{
         StoreError,
         alert_firing::Due,
         candles,
-        chain::{ChainMarks, marks},
+        chain::{ChainMarks, marks, node_ages},
         prices, ticks, tokens,
         writer::{Stream, Writer},
     },
@@ -63,6 +63,7 @@ pub(super) struct Session<'a> {
     states: BTreeMap<SourceKey, FeedState>,
     /// By how much this clock is off, as stored in this session; nothing was before the first look.
     clock: Option<Option<i64>>,
+    opened: Instant,
 }
 
 /// What wakes the writer.
@@ -112,6 +113,7 @@ impl<'a> Session<'a> {
             marks,
             states: BTreeMap::new(),
             clock: None,
+            opened: Instant::now(),
         })
     }
 
@@ -213,6 +215,7 @@ impl<'a> Session<'a> {
             false
         };
         if look {
+            self.look_at_nodes().await?;
             within(self.alerts.refresh(self.writer.connection())).await?;
         }
         let now = now_ms();
@@ -275,6 +278,23 @@ impl<'a> Session<'a> {
         self.marks = marks;
         self.board.replace_chain_ticks(&ticks);
         Ok(true)
+    }
+
+    /// Learns which chains have a node that does not answer. What the store says of before this session began may be no
+    /// more than that it could not be written.
+    async fn look_at_nodes(&mut self) -> Result<(), PriceIngestError> {
+        if self.parts.chains.is_empty() || !self.board.reads_chains() {
+            return Ok(());
+        }
+        let ages = within(node_ages(self.writer.connection())).await?;
+        let open = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let down = self.parts.chains.iter().filter(|chain| {
+            let age = ages.iter().find(|(id, _)| *id == chain.chain_id);
+            open > chain.down_after_ms && chain.is_down(age.and_then(|(_, age)| *age))
+        });
+        self.board
+            .set_down(down.map(|chain| chain.chain_id).collect());
+        Ok(())
     }
 
     /// What prices that are about to be announced do to alerts.

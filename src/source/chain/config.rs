@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::{NodeHeaders, ProviderConfig};
-use crate::model::{ChainId, IndexMode, Secret};
+use crate::model::{ChainId, ChainLimits, IndexMode, Secret};
 
 /// `[[chains]]`
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +37,15 @@ pub struct ChainConfig {
     /// A provider further than this behind another's head is not followed, in blocks.
     #[serde(default = "lag_blocks")]
     pub lag_blocks: u64,
+    /// A chain whose node has not answered for this long is down, in ms; never less than three polls.
+    #[serde(default = "down_after_ms")]
+    pub down_after_ms: u64,
+    /// A chain whose index is further behind its node is lagging, in blocks.
+    #[serde(default = "lagging_blocks")]
+    pub lagging_blocks: u64,
+    /// A chain whose newest block is older is lagging, in ms; 0 where blocks may be any time apart.
+    #[serde(default)]
+    pub head_age_ms: u64,
     /// How often all providers are asked for their head, in ms, when there are several.
     #[serde(default = "provider_poll_ms")]
     pub provider_poll_ms: u64,
@@ -101,6 +110,16 @@ pub struct ChainConfig {
 }
 
 impl ChainConfig {
+    /// From when on the chain is not well.
+    pub fn limits(&self) -> ChainLimits {
+        ChainLimits {
+            chain_id: self.chain_id,
+            down_after_ms: self.down_after_ms.max(3 * self.poll_interval_ms),
+            lagging_blocks: self.lagging_blocks,
+            head_age_ms: self.head_age_ms,
+        }
+    }
+
     /// A chain with every default, as one that names no more than its id and its node has.
     pub fn of(chain_id: ChainId, rpc_url: Secret) -> Self {
         Self {
@@ -113,6 +132,9 @@ impl ChainConfig {
             failover_cooldown_ms: failover_cooldown_ms(),
             prefer_back_ms: prefer_back_ms(),
             lag_blocks: lag_blocks(),
+            down_after_ms: down_after_ms(),
+            lagging_blocks: lagging_blocks(),
+            head_age_ms: 0,
             provider_poll_ms: provider_poll_ms(),
             rest_max_ms: rest_max_ms(),
             index: IndexMode::Blocks,
@@ -271,6 +293,14 @@ fn prefer_back_ms() -> u64 {
 
 fn lag_blocks() -> u64 {
     3
+}
+
+fn down_after_ms() -> u64 {
+    15_000
+}
+
+fn lagging_blocks() -> u64 {
+    10
 }
 
 fn provider_poll_ms() -> u64 {

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::StoreError;
+use crate::model::ChainId;
 
 /// From where to where every chain is indexed. While two are equal, no block was stored or dropped between them, and so
 /// nothing that goes in and out with its block.
@@ -20,4 +21,20 @@ pub async fn marks(connection: &mut PgConnection) -> Result<ChainMarks, StoreErr
     .fetch_all(connection)
     .await?;
     Ok(ChainMarks(marks))
+}
+
+/// How long ago the node of each chain last answered, in ms; `None` for one that never did.
+pub async fn node_ages(
+    connection: &mut PgConnection,
+) -> Result<Vec<(ChainId, Option<u64>)>, StoreError> {
+    let ages: Vec<(i64, Option<i64>)> = sqlx::query_as(
+        "SELECT chain_id, (extract(epoch FROM now() - node_seen_at) * 1000)::bigint FROM chains",
+    )
+    .fetch_all(connection)
+    .await?;
+    let age = |age: i64| u64::try_from(age).unwrap_or(0);
+    Ok(ages
+        .into_iter()
+        .map(|(chain, ms)| (chain.cast_unsigned(), ms.map(age)))
+        .collect())
 }

@@ -24,7 +24,7 @@ pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, s
 pub use batch::{Batch, RowCounts};
 pub use durable::{commit_without_waiting, settle};
 pub use halts::{halt, unhalt};
-pub use marks::{ChainMarks, marks};
+pub use marks::{ChainMarks, marks, node_ages};
 pub use prepend::prepend_batch;
 pub use providers::{ProviderRow, record_providers};
 pub use state::{

@@ -1,5 +1,7 @@
 //! Where each chain stands.
 
+use sqlx::PgPool;
+
 use super::{
     super::{Store, StoreError},
     row::{Reader, bigint},
@@ -73,6 +75,15 @@ impl Store {
 
     /// The cursors of these chains; one that was never indexed is missing.
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
+        Self::chains_in(&self.pool, chains).await
+    }
+
+    /// As [`Self::read_chains`], for the gateway.
+    pub async fn live_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
+        Self::chains_in(&self.live, chains).await
+    }
+
+    async fn chains_in(pool: &PgPool, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query(
             "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.unproved, c.native_transfers_from, c.node_head, c.updated_at,
@@ -88,7 +99,7 @@ impl Store {
              WHERE c.chain_id = ANY($1)",
         )
         .bind(&ids)
-        .fetch_all(&self.pool)
+        .fetch_all(pool)
         .await?;
         rows.iter()
             .map(|row| {

@@ -8,7 +8,7 @@ use super::{
     super::{Store, StoreError, ticks::NEWEST},
     row::{Reader, moment},
 };
-use crate::model::{LogOrigin, Token};
+use crate::model::{ChainId, LogOrigin, Token};
 
 /// A stored tick.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub struct SourceRow {
     pub last: Option<(BigDecimal, i64)>,
     /// What the feed that reads it is called; `None` for a source on a chain.
     pub feed: Option<String>,
+    /// The chain that it is on.
+    pub chain_id: Option<ChainId>,
     /// How a source outside the chains stands; `None` before its feed said anything.
     pub state: Option<SourceStateRow>,
 }
@@ -139,7 +141,7 @@ impl Store {
 
 async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
     let rows = sqlx::query(&format!(
-        "SELECT s.token, s.source, s.quote, s.max_age_ms, s.feed, s.state, s.state_reason, s.state_since, k.price, k.observed_at
+        "SELECT s.token, s.source, s.quote, s.max_age_ms, s.feed, s.chain_id, s.state, s.state_reason, s.state_since, k.price, k.observed_at
          FROM price_sources s JOIN tokens t ON t.symbol = s.token LEFT JOIN {NEWEST} ON true
          WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1"
     ))
@@ -159,6 +161,7 @@ async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, Store
                 quote: row.get("quote")?,
                 max_age_ms: row.natural("max_age_ms")?,
                 feed: row.get("feed")?,
+                chain_id: row.natural_or_null("chain_id")?,
                 last: match price {
                     Some(price) => Some((price, row.millis("observed_at")?)),
                     None => None,

@@ -19,6 +19,15 @@ pub struct Bare {
 impl Bare {
     /// With more TOML than every gateway here has.
     pub async fn start(given: &str) -> Self {
+        Self::begin(given, None).await
+    }
+
+    /// With a limit of open files.
+    pub async fn with_files(files: usize, given: &str) -> Self {
+        Self::begin(given, Some(files)).await
+    }
+
+    async fn begin(given: &str, files: Option<usize>) -> Self {
         let (database, dir) = (fresh_database().await, Temporary::new("bare"));
         let tokens = ["ETH", "BTC", "LINK"]
             .map(|token| format!("[[prices.tokens]]\nsymbol = \"{token}\"\nname = \"{token}\"\n"))
@@ -34,7 +43,7 @@ impl Bare {
         std::fs::write(&config, settings.to_string()).unwrap();
         let ledger = Ledger::open(&database).await;
         Self {
-            server: gateway(&config).await,
+            server: gateway(&config, files).await,
             ledger,
             config,
             _dir: dir,
@@ -43,11 +52,19 @@ impl Bare {
 
     /// Another process with the same configuration, on a port of its own.
     pub async fn another(&self) -> Server {
-        gateway(&self.config).await
+        gateway(&self.config, None).await
+    }
+
+    pub fn config(&self) -> &str {
+        self.config.to_str().unwrap()
     }
 }
 
-async fn gateway(config: &std::path::Path) -> Server {
+async fn gateway(config: &std::path::Path, files: Option<usize>) -> Server {
     let config = config.to_str().unwrap();
-    Server::start(&["serve", "--role", "gateway", "--config", config]).await
+    let arguments = ["serve", "--role", "gateway", "--config", config];
+    match files {
+        Some(files) => Server::start_with_files(files, &arguments).await,
+        None => Server::start(&arguments).await,
+    }
 }

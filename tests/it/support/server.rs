@@ -37,7 +37,16 @@ impl Server {
 
     /// Any command that prints the ready line.
     pub async fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments).spawn().unwrap();
+        Self::started(command(arguments), arguments).await
+    }
+
+    /// As [`Self::start`], with a limit of open files.
+    pub async fn start_with_files(files: usize, arguments: &[&str]) -> Self {
+        Self::started(limited(files, arguments), arguments).await
+    }
+
+    async fn started(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command.spawn().unwrap();
         let output = Arc::new(Mutex::new(Vec::new()));
         let (lines_in, mut lines) = mpsc::unbounded_channel();
         collect(child.stdout.take().unwrap(), output.clone(), Some(lines_in));
@@ -121,7 +130,7 @@ impl Server {
 
 /// Runs a command that ends by itself: (exit code, standard output, standard error).
 pub async fn run_to_end(arguments: &[&str]) -> (i32, String, String) {
-    run_to_end_with(&[], arguments).await
+    ended(command(arguments), arguments).await
 }
 
 /// As [`run_to_end`], with environment variables.
@@ -130,7 +139,17 @@ pub async fn run_to_end_with(
     arguments: &[&str],
 ) -> (i32, String, String) {
     let mut command = command(arguments);
-    let child = command.envs(environment.iter().copied()).spawn().unwrap();
+    command.envs(environment.iter().copied());
+    ended(command, arguments).await
+}
+
+/// As [`run_to_end`], with a limit of open files.
+pub async fn run_to_end_with_files(files: usize, arguments: &[&str]) -> (i32, String, String) {
+    ended(limited(files, arguments), arguments).await
+}
+
+async fn ended(mut command: Command, arguments: &[&str]) -> (i32, String, String) {
+    let child = command.spawn().unwrap();
     let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = ended
         .unwrap_or_else(|_| panic!("chaincast {arguments:?} did not end"))
@@ -152,9 +171,19 @@ pub fn spawn(arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Without the variables of whoever runs the tests.
+/// With a limit of open files, soft and hard.
+fn limited(files: usize, arguments: &[&str]) -> Command {
+    let limit = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    quiet("/bin/sh", &[&["-c", &limit, BINARY], arguments].concat())
+}
+
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    quiet(BINARY, arguments)
+}
+
+/// Without the variables of whoever runs the tests.
+fn quiet(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .stdin(Stdio::null())

@@ -275,7 +275,7 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     let mut base: Table = toml::from_str(&format!(
         // A test that is not about pings or handshakes meets no end of their time.
         "[server]\nhost = \"{}\"\nport = 0\n[database]\nurl = {database:?}\n\
-         [gateway]\nping_timeout_ms = 60000\n[gateway.limits]\nhandshake_timeout_ms = 60000\n\
+         [gateway]\nping_timeout_ms = 60000\n[gateway.limits]\nconnections = 500\nhandshake_timeout_ms = 60000\n\
          [gateway.auth]\nsecret = {SECRET:?}\n\
          [[chains]]\nchain_id = 31337\nrpc_url = {:?}\nws_url = {:?}\npoll_interval_ms = 200\n",
         own_host(),

@@ -5,7 +5,6 @@
 
 mod arrivals;
 mod client;
-mod cors;
 mod directory;
 mod polling;
 mod refused;
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     arrivals::Arrivals, client::Client, directory::Directory, polling::Polled, refused::Refused,
 };
-use super::handshake::Upgrade;
+use super::{cors, handshake::Upgrade};
 use crate::gateway::{
     auth::bearer_token,
     context::Context,
@@ -40,6 +39,8 @@ use crate::gateway::{
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The version of the Engine.IO protocol that is spoken.
 const VERSION: &str = "4";
+/// The methods that are served.
+const METHODS: &str = "GET, POST, OPTIONS";
 
 /// What all Socket.IO connections share. Cheap to clone.
 #[derive(Clone)]
@@ -123,11 +124,11 @@ impl SocketIo {
         let context = self.context();
         let hold = context
             .admit(peer, request.headers())
-            .map_err(|error| Refused::TooMany(error.to_string()))?;
+            .map_err(Refused::TooMany)?;
         let session: Arc<Session> = context
             .hub()
             .open(Wire::SocketIo, None, Some(hold))
-            .ok_or(Refused::Closing)?;
+            .ok_or_else(|| Refused::Closing(context.hub().retry_after_ms()))?;
         let token = bearer_token(request.headers()).or(token);
         let client = Client::new(session, token);
         self.0.arrivals.expect(&client, self.patience());
@@ -150,13 +151,12 @@ async fn handle(
     query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
     request: Request,
 ) -> Response {
-    let origins = io.context().origins();
-    if !origins.allows(request.headers()) {
-        return Refused::Forbidden.into_response();
-    }
-    let cors = cors::headers(origins, request.headers());
+    let cors = match cors::headers(io.context(), peer, request.headers()) {
+        Ok(cors) => cors,
+        Err(refused) => return Refused::Forbidden(refused).into_response(),
+    };
     let mut response = match (request.method(), query) {
-        (&Method::OPTIONS, _) => cors::preflight(request.headers()),
+        (&Method::OPTIONS, _) => cors::preflight(request.headers(), METHODS),
         (_, Ok(Query(parameters))) => serve(&io, peer, parameters, request)
             .await
             .unwrap_or_else(IntoResponse::into_response),

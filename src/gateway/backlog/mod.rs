@@ -1,5 +1,13 @@
 //! How much waits to be sent to all sessions, measured once a second beside the fan-out, not within it.
 
+mod relief;
+mod total;
+
+pub use relief::{Ebb, give_back};
+pub use total::Total;
+
+use std::time::Instant;
+
 use super::hub::Hub;
 
 /// Sessions looked at before the lock on all of them is given back.
@@ -39,6 +47,15 @@ impl Hub {
         }
         self.metrics().backlog(backlog);
         *self.last_backlog().lock() = backlog;
+        let sessions = self.session_counts().iter().sum();
+        let ebbs = self
+            .ebb()
+            .lock()
+            .is_out(backlog.bytes, sessions, Instant::now());
+        if ebbs {
+            // It may take a while, and nobody waits for it.
+            tokio::task::spawn_blocking(give_back);
+        }
     }
 
     /// What waited within the last second or so.

@@ -1,0 +1,85 @@
+//! What waits for all sessions together is bounded, and those that read lose nothing by it.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::support::{PATIENCE, World, narrow, seq};
+
+const LIMIT: usize = 1_000_000;
+
+async fn world() -> World {
+    World::with(|config| {
+        config.backlog_total_bytes = LIMIT;
+        config.limits.backlog_bytes = 400_000;
+        config.send_buffer_bytes = 4_096;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fullest_sessions_are_closed_first() {
+    let world = world().await;
+    let hub = world.gateway.context.hub().clone();
+    let mut reader = world.ws().await;
+    reader.subscribe(json!({"channel": "new-block"})).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut client = narrow(&world).await;
+        client.subscribe(json!({"channel": "new-block"})).await;
+        slow.push(client);
+    }
+    let (begun, padding) = (Instant::now(), "x".repeat(4_000));
+    let mut last = 0;
+    // Every one of them could have 400 KB waiting, if only its own bound counted.
+    while hub.session_counts()[0] > 4 {
+        last = world.publish("new-block", "new-block", &json!({"padding": padding}));
+        assert_eq!(seq(&reader.next().await), last, "others lose nothing");
+        let waits = hub.backlog_total().bytes();
+        assert!(waits <= LIMIT / 8 * 9 + 8 * 8_192, "{waits} bytes wait");
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert!(last > 0);
+    let (code, _) = slow.remove(0).closed().await;
+    assert_eq!(code, 4008);
+    // Whoever left gives back all that waited.
+    drop((slow, reader));
+    while hub.backlog_total().bytes() > 0 || hub.session_counts()[0] > 0 {
+        world.publish("new-block", "new-block", &json!({"padding": padding}));
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflating_sessions_share_the_bound_and_stay() {
+    let world = world().await;
+    let hub = world.gateway.context.hub().clone();
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut client = narrow(&world).await;
+        client
+            .subscribe(json!({"channel": "price:ETH", "snapshot": false}))
+            .await;
+        slow.push(client);
+    }
+    let (begun, padding) = (Instant::now(), "x".repeat(4_000));
+    let mut newest = 0;
+    // Far more than the bound, slowly enough that shares are given before it is reached.
+    while newest < 500 {
+        newest = world.publish("price:ETH", "price-update", &json!({"padding": padding}));
+        let waits = hub.backlog_total().bytes();
+        assert!(waits <= LIMIT / 8 * 9 + 8 * 8_192, "{waits} bytes wait");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(hub.session_counts()[0], 8, "none was closed");
+    for client in &mut slow {
+        let mut last = 0;
+        while last != newest {
+            let next = client.next().await;
+            assert_eq!(next["prev"], last);
+            last = seq(&next);
+            assert!(begun.elapsed() < PATIENCE);
+        }
+    }
+}

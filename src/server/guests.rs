@@ -1,0 +1,202 @@
+//! The connections that speak HTTP: how many there are, and which of them may be closed for others.
+//!
+//! A connection that asks for nothing holds a descriptor as one that does. When there is no room for another, the one that
+//! has been idle for longest is closed, those that never sent a request first. One that becomes a session is no guest
+//! any more.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::shutdown::Hangup;
+
+/// A connection that was idle for a shorter time may have its next request on the way.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Room for connections, those of sessions included. Cheap to clone.
+#[derive(Clone)]
+pub struct Room {
+    /// Connections of every kind.
+    connections: usize,
+    /// How many of them sessions have now.
+    sessions: Arc<dyn Fn() -> usize + Send + Sync>,
+}
+
+impl Room {
+    pub fn new(connections: usize, sessions: impl Fn() -> usize + Send + Sync + 'static) -> Self {
+        Self {
+            connections,
+            sessions: Arc::new(sessions),
+        }
+    }
+
+    /// For as many as come.
+    pub fn unbounded() -> Self {
+        Self::new(usize::MAX, || 0)
+    }
+}
+
+/// See the module's description. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Guests(Arc<Inner>);
+
+struct Inner {
+    room: Room,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    guests: Slab<Guest>,
+    /// Those of them that were told to go.
+    leaving: usize,
+}
+
+struct Guest {
+    hangup: Hangup,
+    /// Since when it waits for a request; `None` while it has one.
+    idle: Option<Instant>,
+    /// Whether it ever sent one.
+    asked: bool,
+    leaving: bool,
+}
+
+/// One connection; it is counted until this is dropped.
+pub(super) struct Seat {
+    guests: Guests,
+    key: usize,
+}
+
+impl Guests {
+    pub(super) fn new(room: Room) -> Self {
+        Self(Arc::new(Inner {
+            room,
+            open: Mutex::default(),
+        }))
+    }
+
+    /// Takes a connection in, if need be for one that is idle, which is then hung up on; `None` when there is no room.
+    pub(super) fn admit(&self, hangup: Hangup) -> Option<Seat> {
+        let (now, sessions) = (Instant::now(), (self.0.room.sessions)());
+        let mut open = self.0.open.lock();
+        let taken = open.guests.len() - open.leaving + sessions;
+        if taken >= self.0.room.connections {
+            let idle = open.guests.iter().filter_map(|(key, guest)| {
+                let idle = guest
+                    .idle
+                    .filter(|since| now.duration_since(*since) >= IDLE)?;
+                (!guest.leaving).then_some(((guest.asked, idle), key))
+            });
+            let (_, longest) = idle.min()?;
+            let guest = &mut open.guests[longest];
+            guest.leaving = true;
+            guest.hangup.hang_up();
+            open.leaving += 1;
+            metrics::counter!("chaincast_http_connections_evicted_total").increment(1);
+        }
+        let key = open.guests.insert(Guest {
+            hangup,
+            idle: Some(now),
+            asked: false,
+            leaving: false,
+        });
+        Some(Seat {
+            guests: self.clone(),
+            key,
+        })
+    }
+}
+
+impl Seat {
+    /// A request came; it is worked on until what is returned is dropped.
+    pub(super) fn request(self: &Arc<Self>) -> Asked {
+        self.change(|guest| {
+            guest.idle = None;
+            guest.asked = true;
+        });
+        Asked(self.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Guest)) {
+        if let Some(guest) = self.guests.0.open.lock().guests.get_mut(self.key) {
+            change(guest);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut open = self.guests.0.open.lock();
+        if open.guests.remove(self.key).leaving {
+            open.leaving -= 1;
+        }
+    }
+}
+
+/// A request that is worked on.
+pub(super) struct Asked(Arc<Seat>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.change(|guest| guest.idle = Some(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A guest, and how it is hung up on.
+    fn enter(guests: &Guests) -> Option<(Arc<Seat>, Hangup)> {
+        let hangup = Hangup::default();
+        let seat = guests.admit(hangup.clone())?;
+        Some((Arc::new(seat), hangup))
+    }
+
+    fn is_out(hangup: &Hangup) -> bool {
+        hangup.hung_up().now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_the_longest_idle_and_silent_ones_first() {
+        let guests = Guests::new(Room::new(3, || 0));
+        let (asked, asked_out) = enter(&guests).unwrap();
+        drop(asked.request());
+        let (_silent, silent_out) = enter(&guests).unwrap();
+        let (busy, busy_out) = enter(&guests).unwrap();
+        let work = busy.request();
+        assert!(enter(&guests).is_none(), "all were active just now");
+        advance(IDLE).await;
+        let _first = enter(&guests).unwrap();
+        assert!(is_out(&silent_out) && !is_out(&asked_out));
+        let _second = enter(&guests).unwrap();
+        assert!(is_out(&asked_out) && !is_out(&busy_out));
+        assert!(enter(&guests).is_none(), "nobody is idle");
+        drop(work);
+        advance(IDLE).await;
+        // The newcomers sent nothing so far.
+        let _third = enter(&guests).unwrap();
+        assert!(!is_out(&busy_out));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_sessions_and_forgets_who_left() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let sessions = Arc::new(AtomicUsize::new(1));
+        let counted = sessions.clone();
+        let guests = Guests::new(Room::new(2, move || counted.load(Ordering::SeqCst)));
+        let (first, _) = enter(&guests).unwrap();
+        assert!(enter(&guests).is_none());
+        sessions.store(0, Ordering::SeqCst);
+        let (second, _) = enter(&guests).unwrap();
+        assert!(enter(&guests).is_none());
+        drop((first, second));
+        assert!(guests.0.open.lock().guests.is_empty());
+        assert!(enter(&guests).is_some());
+    }
+}

@@ -1,0 +1,40 @@
+// Opens the live page where only pages of another origin are named in gateway.allowed_origins.
+//
+//   node tests/browser/origin.mjs URL            the page connects, and so does the served Socket.IO client in it
+//   node tests/browser/origin.mjs URL --refused  the page says which origin is refused, and by which key
+//
+// Exit code 0 when it did, 1 otherwise.
+
+import { launch } from './chromium.mjs';
+
+const [url, refused] = process.argv.slice(2);
+const DEADLINE_MS = 110_000;
+
+const browser = await launch();
+try {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  await page.goto(url);
+  if (refused) {
+    await page.waitForSelector('#connection[data-phase="refused"]');
+    const story = await page.textContent('#story');
+    for (const part of [new URL(url).origin, 'gateway.allowed_origins']) {
+      if (!story.includes(part)) throw new Error(`the page does not name ${part}: ${story}`);
+    }
+  } else {
+    await page.waitForSelector('#connection[data-phase="live"]');
+    await page.addScriptTag({ url: '/socket.io/socket.io.js' });
+    const epoch = await page.evaluate(() => new Promise((resolve, reject) => {
+      const socket = window.io('/realtime');
+      socket.on('connected', ({ epoch }) => resolve(epoch));
+      socket.on('connect_error', reject);
+    }));
+    if (!epoch) throw new Error('the Socket.IO client was not greeted');
+  }
+  console.log('passed');
+} catch (error) {
+  process.exitCode = 1;
+  console.error(`failed: ${error.message}`);
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,116 @@
+//! A process that has few descriptors: too many clients are refused at once, and everything else goes on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::support::{Bare, PATIENCE, WsClient, eventually, run_to_end_with_files};
+
+const FILES: usize = 256;
+const MANY: &str =
+    "[gateway.limits]\nconnections_per_address = 100000\n[server]\nheader_timeout_ms = 120000";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_server_refuses_clients_and_answers_rest() {
+    let bare = Bare::with_files(FILES, MANY).await;
+    let server = &bare.server;
+    let said = server.said();
+    assert!(
+        said.contains("gateway.limits.connections is 100000") && said.contains("256 files"),
+        "{said}"
+    );
+    let mut clients = Vec::new();
+    let refused = loop {
+        match WsClient::try_connect(&server.realtime(), &[]).await {
+            Ok(mut client) => {
+                assert!(client.is_welcome().await);
+                clients.push(client);
+            }
+            Err(Error::Http(refused)) => break refused,
+            Err(error) => panic!("{error} after {}", clients.len()),
+        }
+        assert!(clients.len() < FILES);
+    };
+    assert!(clients.len() >= 50, "only {}", clients.len());
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    for path in [
+        "/realtime/sse?channels=new-block",
+        "/socket.io/?EIO=4&transport=polling",
+    ] {
+        let refused = reqwest::get(format!("{}{path}", server.url()))
+            .await
+            .unwrap();
+        assert_eq!(refused.status(), 503, "{path}");
+        assert!(refused.headers().contains_key("retry-after"), "{path}");
+    }
+
+    // Connections that never ask for anything, more of them than there are descriptors.
+    let mut idle = Vec::new();
+    for _ in 0..FILES {
+        idle.push(TcpStream::connect(server.address()).await.unwrap());
+    }
+    for path in ["/healthz", "/metrics", "/api/v1/tokens", "/readyz"] {
+        let url = format!("{}{path}", server.url());
+        // One that comes while all others came just now may have to come again.
+        eventually(path, || async {
+            let answer = tokio::time::timeout(Duration::from_secs(30), reqwest::get(&url));
+            let status = answer.await.ok()?.ok()?.status();
+            (status == 200 || path == "/readyz").then_some(())
+        })
+        .await;
+    }
+    // Sessions are not touched by them.
+    for client in &mut clients {
+        assert_eq!(client.request("ping", Value::Null).await["event"], "pong");
+    }
+    for _ in 0..20 {
+        let again = WsClient::try_connect(&server.realtime(), &[]).await;
+        assert!(again.is_err());
+    }
+    let said = server.said();
+    let lines = said
+        .matches("handshakes are refused: the server is full")
+        .count();
+    assert_eq!(lines, 1, "{said}");
+    assert!(!said.contains("Too many open files"), "{said}");
+
+    let places = 5;
+    clients.truncate(clients.len() - places);
+    drop(idle);
+    for _ in 0..places {
+        let client = eventually("a place is free again", || async {
+            WsClient::try_connect(&server.realtime(), &[]).await.ok()
+        });
+        clients.push(client.await);
+    }
+    clients[0]
+        .subscribe(json!({ "channel": "new-block" }))
+        .await;
+    drop(clients);
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_without_a_request_is_closed_in_time() {
+    let bare = Bare::start("[server]\nheader_timeout_ms = 500").await;
+    let mut silent = TcpStream::connect(bare.server.address()).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "it is still open");
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_more_sessions_than_descriptors() {
+    let bare = Bare::start("").await;
+    let arguments = ["check", "--config", bare.config()];
+    let (_, said, _) = run_to_end_with_files(FILES, &arguments).await;
+    let warned = said
+        .lines()
+        .any(|line| line.starts_with("warn open files: gateway.limits.connections is 100000"));
+    assert!(warned, "{said}");
+    bare.server.stop().await;
+}

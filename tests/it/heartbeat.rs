@@ -1,0 +1,72 @@
+//! The heartbeat of a deployment whose node goes away and comes back.
+
+use chaincast::dev::Anvil;
+use serde_json::{Value, json};
+
+use crate::support::{World, WsClient};
+
+/// The data of a heartbeat that `wanted` takes.
+async fn beat(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let beat = ws
+        .expect(what, |message| {
+            message["event"] == "heartbeat" && wanted(&message["data"])
+        })
+        .await;
+    beat["data"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_node_is_no_quiet_market() {
+    let world = World::with_lasting_chain("[chain]\ndown_after_ms = 5000").await;
+    let mut ws = world.ws().await;
+    ws.subscribe(json!({ "channel": "heartbeat" })).await;
+    ws.subscribe(json!({ "channel": "price:ETH" })).await;
+    let (number, _) = world.control.head().await.unwrap();
+    let data = beat(&mut ws, "the chain is well", |data| {
+        data["chains"][0]["status"] == "ok" && data["chains"][0]["head"] == number
+    })
+    .await;
+    let chain = &data["chains"][0];
+    assert_eq!(chain["chainId"], 31_337);
+    assert!(chain["nodeAgeMs"].as_u64().unwrap() < 5_000, "{chain}");
+    assert!(chain["headAgeMs"].is_u64(), "{chain}");
+    assert_eq!(data["head"], number);
+    assert_eq!(data["staleSources"], json!([]));
+
+    let port = world.anvil.port();
+    world.anvil.stop().await.unwrap();
+    let data = beat(&mut ws, "the node is down", |data| {
+        data["chains"][0]["status"] == "down"
+    })
+    .await;
+    let chain = &data["chains"][0];
+    assert!(chain["nodeAgeMs"].as_u64().unwrap() > 5_000, "{chain}");
+    assert_eq!(chain["head"], number);
+    let stale = data["staleSources"].as_array().unwrap();
+    assert!(
+        stale.iter().any(|source| source["token"] == "ETH"),
+        "{data}"
+    );
+    ws.expect("the price is stale", |message| {
+        message["event"] == "price-update" && message["data"]["status"] == "stale"
+    })
+    .await;
+    let prices = reqwest::get(format!("{}/api/v1/prices/ETH", world.server.url()));
+    let price: Value = prices.await.unwrap().json().await.unwrap();
+    assert_eq!(price["status"], "stale", "{price}");
+
+    let anvil = Anvil::start(&World::chain_kept_in(&world.dir, port))
+        .await
+        .unwrap();
+    ws.expect("the price is fresh again", |message| {
+        message["event"] == "price-update" && message["data"]["status"] == "ok"
+    })
+    .await;
+    ws.backlog.clear();
+    beat(&mut ws, "the chain is well again", |data| {
+        data["chains"][0]["status"] == "ok" && data["staleSources"] == json!([])
+    })
+    .await;
+    world.server.stop().await;
+    anvil.stop().await.unwrap();
+}
