@@ -43,6 +43,7 @@ lint: ## check formatting, lints, docs, dependencies and that contract artifacts
 	cargo clippy $(CARGO_LOCKED) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc $(CARGO_LOCKED) --no-deps --document-private-items
 	scripts/compile-contracts --check
+	scripts/vendor --check
 	scripts/check-deps
 
 contracts: ## recompile contracts/ into contracts/artifacts/ and abi/

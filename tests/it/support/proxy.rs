@@ -11,7 +11,6 @@ use tokio::process::{Child, Command};
 use super::{Temporary, eventually};
 
 pub struct Proxy {
-    pub name: &'static str,
     port: u16,
     _child: Child,
     _dir: Temporary,
@@ -79,7 +78,6 @@ impl Proxy {
             .spawn()
             .unwrap();
         let proxy = Self {
-            name,
             port,
             _child: child,
             _dir: dir,
