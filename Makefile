@@ -21,7 +21,7 @@ dev: ## run everything on this machine: database, chain, demo market, indexer, g
 test: ## run every test there is
 	@scripts/setup test
 	cargo test $(CARGO_LOCKED) $(ARGS)
-	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs
+	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
 
 bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench

@@ -191,7 +191,7 @@ function makeRow(block, number, bornAt) {
     h(
       'span',
       { class: 'b-hash' },
-      h('button', { type: 'button', class: 'hash', 'data-copy': block.hash, title: `${block.hash}\nClick to copy`, 'aria-label': `Copy hash ${block.hash}` }, shortHash(block.hash)),
+      h('button', { type: 'button', class: 'hash', 'data-copy': block.hash, title: `${block.hash}\nClick to copy`, 'aria-label': `${shortHash(block.hash)}, copy the whole hash` }, shortHash(block.hash)),
     ),
     h('span', { class: 'b-txs num right' }, grouped(transactions ?? '–'), h('span', { class: 'small-unit' }, ' txs')),
     h('span', { class: 'b-gas', title: gasTitle }, h('span', { class: 'gas', 'aria-hidden': 'true' }, fill), h('span', { class: 'gas-text num' }, gas === null ? '–' : `${gas.toFixed(gas < 10 ? 1 : 0)} %`)),

@@ -16,6 +16,7 @@ const LEFT_BARS = 50;
 const MOST_BARS = 20_000;
 /** Width of a bar and the gap beside it, in pixels. */
 const BAR_SPACING = 7;
+const RIGHT_BARS = 4;
 const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
 const DEFAULT_INTERVAL = '1m';
@@ -156,8 +157,7 @@ export class Chart {
     this.#scale();
     this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
     this.#chart.timeScale().applyOptions({ secondsVisible: false, timeVisible: this.#interval !== '1d' });
-    this.#fits = this.#isFew();
-    if (!this.#fits) this.#chart.timeScale().resetTimeScale();
+    this.#fits = true;
     this.#fill();
     this.#channel = page.channel;
     Object.assign(this.#box.dataset, { channel: page.channel, since: page.seq });
@@ -197,8 +197,22 @@ export class Chart {
   #fill() {
     if (!this.#fits) return;
     this.#fits = this.#isFew();
-    if (this.#fits) this.#chart.timeScale().fitContent();
-    else this.#chart.timeScale().resetTimeScale();
+    const scale = this.#chart.timeScale();
+    // Empty room on the right is for what comes next; few candles need none.
+    scale.applyOptions({ rightOffset: this.#fits ? 0 : RIGHT_BARS });
+    if (this.#fits) scale.fitContent();
+    else scale.resetTimeScale();
+    this.#measure();
+  }
+
+  /** Which part of the plot's width has candles, for those who look from outside. */
+  #measure() {
+    requestAnimationFrame(() => {
+      const scale = this.#chart.timeScale();
+      const bars = scale.getVisibleLogicalRange();
+      const wide = bars ? bars.to - bars.from : 0;
+      this.#box.dataset.shown = wide > 0 ? ((this.#list?.all.length ?? 0) / wide).toFixed(2) : '0';
+    });
   }
 
   /** Reads what is older than the oldest candle, when the left edge comes near it. */
@@ -233,7 +247,7 @@ export class Chart {
       // Its logo brings an inline style, which the page's policy forbids; the link stands below the chart.
       layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
-      timeScale: { rightOffset: 4, barSpacing: BAR_SPACING },
+      timeScale: { rightOffset: RIGHT_BARS, barSpacing: BAR_SPACING },
     });
     this.#series = this.#chart.addSeries(CandlestickSeries, {});
     this.#paint();

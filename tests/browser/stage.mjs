@@ -1,6 +1,7 @@
 // The live page in Chromium without chaincast: its files from web/, and answers that a test makes up.
 //
-//   const stage = await open({ tokens, rest, width });   stage.page is playwright's, stage.asked the REST paths that were read
+//   const stage = await open({ tokens, rest, width });   stage.page is playwright's, stage.asked the REST paths that were read,
+//   stage.say(message) sends a message to the page
 //
 // Each token is {symbol, name, price, sources}: its price is said once it is subscribed. `rest` has answers of REST by path
 // with its query, or by path alone, and goes before what stands here; a path that nobody answers is a 404.
@@ -19,6 +20,7 @@ const TYPES = { css: 'text/css', html: 'text/html; charset=utf-8', js: 'text/jav
 
 export async function open({ tokens, rest = {}, width = 1280, colorScheme = 'light' }) {
   const asked = [];
+  const sockets = [];
   const answers = { ...usual(tokens), ...rest };
   const server = createServer((request, response) => serve(request, response, answers, asked));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -31,10 +33,14 @@ export async function open({ tokens, rest = {}, width = 1280, colorScheme = 'lig
   try {
     const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
     page.setDefaultTimeout(DEADLINE_MS);
-    await page.routeWebSocket('**/realtime', (socket) => speak(socket, tokens));
+    await page.routeWebSocket('**/realtime', (socket) => {
+      sockets.push(socket);
+      speak(socket, tokens);
+    });
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     await page.waitForSelector('#connection[data-phase="live"]');
-    return { page, asked, close };
+    const say = (message) => sockets.at(-1).send(JSON.stringify(message));
+    return { page, asked, say, close };
   } catch (error) {
     await close();
     throw error;

@@ -9,6 +9,7 @@ mod candles;
 mod chains;
 mod check;
 mod clients;
+mod compose;
 mod contracts;
 mod deploy;
 mod descriptors;

@@ -1,0 +1,137 @@
+// What a newcomer sees on the page in the first minutes, in Chromium. Run by `node --test tests/browser/`.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { NOON, candle, open } from './stage.mjs';
+
+const ETH = { symbol: 'ETH', name: 'Ether', price: '3456.12', sources: ['binance', 'kraken'] };
+const MINUTE = 60_000;
+
+function block(number) {
+  return {
+    number,
+    hash: `0x${number.toString(16).padStart(64, 'a')}`,
+    parentHash: `0x${(number - 1).toString(16).padStart(64, 'a')}`,
+    timestamp: Date.now(),
+    blockTimestamp: Math.floor(Date.now() / 1000),
+    transactions: 2,
+    gasUsed: '21000',
+    gasLimit: '30000000',
+    baseFeePerGas: '7',
+    chainId: 31_337,
+  };
+}
+
+function price(text, timestamp, seq, status = 'ok') {
+  const data = { token: 'ETH', price: text, timestamp, quote: 'USD', confidence: '1', sources: ['binance'], ageMs: 0, status, details: [] };
+  return { event: 'price-update', channel: 'price:ETH', seq, prev: seq - 1, data };
+}
+
+async function on(options, check) {
+  const stage = await open(options);
+  try {
+    await check(stage);
+  } finally {
+    await stage.close();
+  }
+}
+
+test('a configuration without tokens shows one sentence with a link, and asks for no candles', () =>
+  on({ tokens: [] }, async ({ page, asked }) => {
+    await page.waitForSelector('#prices-none:not([hidden])');
+    const link = await page.getAttribute('#prices-none a', 'href');
+    assert.equal(link, '/docs/prices.md');
+    assert.equal(await page.isVisible('#chart-panel'), false);
+    assert.equal(await page.isVisible('#prices'), false);
+    assert.doesNotMatch(await page.innerText('main'), /Waiting for the list|undefined|null/);
+    assert.deepEqual(asked.filter((path) => path.startsWith('/prices/')), []);
+    assert.equal(await page.title(), 'chaincast');
+  }));
+
+test('few candles fill the plot', () =>
+  on(
+    {
+      tokens: [ETH],
+      rest: {
+        '/prices/ETH/candles': {
+          data: [0, 1, 2].map((index) => ({ ...candle('3456.12'), timestamp: NOON + index * MINUTE })),
+          next: null,
+          channel: 'candle:ETH:1m',
+          seq: 3,
+          epoch: 'stage',
+        },
+      },
+    },
+    async ({ page }) => {
+      await page.waitForSelector('#chart[data-candles="3"] canvas');
+      await page.waitForFunction(() => Number(document.getElementById('chart').dataset.shown) > 0.9);
+    },
+  ));
+
+test("the tab's title shows the first price while it is fresh", () =>
+  on({ tokens: [ETH] }, async ({ page, say }) => {
+    await page.waitForFunction(() => document.title === 'ETH 3,456.12 · chaincast');
+    say(price('3456.12', Date.now(), 123_457, 'stale'));
+    await page.waitForFunction(() => document.title === 'chaincast');
+  }));
+
+test('a percentage names its period', () =>
+  on({ tokens: [ETH] }, async ({ page, say }) => {
+    await page.waitForSelector('[data-card="ETH"][data-seq="123456"]');
+    say(price('3490.6812', Date.now() + 50_000, 123_457));
+    await page.waitForFunction(() => /^\+1\.00 % in (49|50|51) s$/.test(document.querySelector('[data-card="ETH"] .change').textContent));
+  }));
+
+test('digits after the point stay the same across a power of ten', () =>
+  on({ tokens: [{ ...ETH, price: '100.01' }] }, async ({ page, say }) => {
+    const shown = (text) => page.waitForFunction((wanted) => document.querySelector('[data-card="ETH"] .price').textContent === wanted, text);
+    await shown('100.01');
+    say(price('99.99', Date.now(), 123_457));
+    await shown('99.99');
+    say(price('100.02', Date.now(), 123_458));
+    await shown('100.02');
+  }));
+
+test('a new row is readable from its first frame', () =>
+  on({ tokens: [ETH] }, async ({ page, say }) => {
+    await page.evaluate(() => {
+      // What is animated from the first frame on, of every row that comes.
+      window.animated = [];
+      const animate = Element.prototype.animate;
+      Element.prototype.animate = function (frames, options) {
+        window.animated.push(...frames.flatMap((frame) => Object.keys(frame)));
+        return animate.call(this, frames, options);
+      };
+    });
+    say({ event: 'new-block', channel: 'new-block', seq: 1, data: block(1) });
+    await page.waitForSelector('#blocks > li[data-number="1"]');
+    const animated = await page.evaluate(() => window.animated);
+    assert.deepEqual([...new Set(animated)], ['backgroundColor']);
+  }));
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const [name, tokens, width] of [
+    ['with prices', [ETH, { symbol: 'OLD', name: 'Old', price: '1', sources: ['kraken'], status: 'stale' }, { symbol: 'NONE', name: 'None' }], 1280],
+    ['with prices on a phone', [ETH], 390],
+    ['without tokens', [], 1280],
+  ]) {
+    test(`axe finds nothing on the page ${name}, ${colorScheme}`, () =>
+      on({ tokens, width, colorScheme }, async ({ page, say }) => {
+        say({ event: 'new-block', channel: 'new-block', seq: 1, data: block(7) });
+        say({ event: 'reorg', channel: 'new-block', seq: 2, data: { chainId: 31_337, depth: 1, commonAncestor: { number: 6, hash: block(6).hash }, dropped: [{ number: 7, hash: block(7).hash }] } });
+        say({ event: 'new-block', channel: 'new-block', seq: 3, data: block(8) });
+        await page.waitForSelector('#blocks > li[data-state="dropped"]');
+        if (tokens.length > 0) await page.waitForSelector('#chart canvas');
+        // Colours are measured when nothing moves any more.
+        await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running'));
+        await page.evaluate(await readFile(AXE, 'utf8'));
+        const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+        const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join(' | ')}`);
+        assert.deepEqual(told, []);
+      }));
+  }
+}
