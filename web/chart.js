@@ -17,6 +17,8 @@ const MOST_BARS = 20_000;
 /** Width of a bar and the gap beside it, in pixels. */
 const BAR_SPACING = 7;
 const RIGHT_BARS = 4;
+/** Fewer candles than this stand in the middle, as wide as so many. */
+const FEWEST_BARS = 3;
 const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
 const DEFAULT_INTERVAL = '1m';
@@ -200,8 +202,11 @@ export class Chart {
     const scale = this.#chart.timeScale();
     // Empty room on the right is for what comes next; few candles need none.
     scale.applyOptions({ rightOffset: this.#fits ? 0 : RIGHT_BARS });
-    if (this.#fits) scale.fitContent();
-    else scale.resetTimeScale();
+    const count = this.#list.all.length;
+    const beside = Math.max(0, FEWEST_BARS - count) / 2;
+    if (!this.#fits) scale.resetTimeScale();
+    else if (beside === 0) scale.fitContent();
+    else if (count > 0) scale.setVisibleLogicalRange({ from: -0.5 - beside, to: count - 0.5 + beside });
     this.#measure();
   }
 

@@ -70,6 +70,15 @@ test('few candles fill the plot', () =>
     },
   ));
 
+test('a range of prices is not cut beside the change', () =>
+  on({ tokens: [ETH, { ...ETH, symbol: 'BTC' }, { ...ETH, symbol: 'LINK' }, { ...ETH, symbol: 'USDC' }] }, async ({ page, say }) => {
+    await page.waitForSelector('[data-card="ETH"][data-seq="123456"]');
+    say(price('13490.6812', Date.now() + 50_000, 123_457));
+    await page.waitForFunction(() => document.querySelector('[data-card="ETH"] .range').textContent === '3,456.12 – 13,490.68');
+    const cut = await page.$eval('[data-card="ETH"] .range', (range) => range.scrollWidth > range.clientWidth || range.offsetTop + range.offsetHeight > range.parentElement.offsetTop + range.parentElement.offsetHeight + 1);
+    assert.equal(cut, false);
+  }));
+
 test("the tab's title shows the first price while it is fresh", () =>
   on({ tokens: [ETH] }, async ({ page, say }) => {
     await page.waitForFunction(() => document.title === 'ETH 3,456.12 · chaincast');
