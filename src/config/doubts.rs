@@ -27,6 +27,12 @@ impl Config {
                 found.push(Problem::new(key, doubt));
             }
         }
+        for (at, contract) in self.contracts()?.iter().enumerate() {
+            for reason in &contract.left_out {
+                let doubt = format!("an event is left out: {reason}");
+                found.push(Problem::new(format!("contracts.{at}.abi"), doubt));
+            }
+        }
         let text = sources.text()?;
         // It was read before: what is in it is a table.
         let file: Table = toml::from_str(&text).unwrap_or_default();

@@ -71,7 +71,7 @@ fn without_positions(path: &str) -> String {
 /// Reads the sections and keys of the documentation, commented out or not.
 fn read(text: &str) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
-    let mut section = String::new();
+    let (mut section, mut comment) = (String::new(), String::new());
     for line in text.lines() {
         // Lists and what may be left out stand behind one or two comment signs.
         let bare = line.strip_prefix("# ").unwrap_or(line);
@@ -91,7 +91,8 @@ fn read(text: &str) -> Vec<Key> {
                 .last_mut()
                 .filter(|key| indented && key.limits.is_none())
             {
-                key.limits = limits(goes_on);
+                comment = format!("{comment} {goes_on}");
+                key.limits = limits(&comment);
             }
             continue;
         };
@@ -99,9 +100,10 @@ fn read(text: &str) -> Vec<Key> {
             "" => name.to_owned(),
             section => format!("{section}.{name}"),
         };
-        let limits = rest
+        comment = rest
             .split_once(" # ")
-            .and_then(|(_, comment)| limits(comment));
+            .map_or_else(String::new, |(_, comment)| comment.to_owned());
+        let limits = limits(&comment);
         if !keys.iter().any(|key| key.path == path) {
             keys.push(Key { path, limits });
         }

@@ -50,6 +50,8 @@ fn what_the_default_file_says_are_the_defaults() {
     ];
     let mut said = shipped("default.toml", &chain);
     let mut meant = load(GOOD).unwrap();
+    // One is set by a variable.
+    meant.database.url_name.clone_from(&said.database.url_name);
     // What may be left out is shown as what is done then.
     let [said_prices, meant_prices] = [&mut said, &mut meant].map(|config| {
         let prices = &mut config.prices;

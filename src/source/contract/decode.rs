@@ -24,11 +24,10 @@ pub(super) struct NotThis;
 impl EventShape {
     /// The arguments that a log has, as the text of one JSON object in the order of the ABI.
     pub(super) fn decode(&self, topics: &[B256], data: &[u8]) -> Result<String, NotThis> {
-        let [signature, indexed @ ..] = topics else {
+        let [_, indexed @ ..] = topics else {
             return Err(NotThis);
         };
-        let expected = self.params.iter().filter(|param| param.indexed).count();
-        if *signature != self.topic || indexed.len() != expected {
+        if !self.fits(topics) {
             return Err(NotThis);
         }
         let room = data

@@ -15,8 +15,8 @@ use alloy::{
 use serde_json::Value;
 
 use super::{
-    Addresses, ContractConfig, ContractProblem, EventShape, FactoryConfig, problem::Reason,
-    shape::Kind,
+    Addresses, ContractConfig, ContractProblem, EventShape, FactoryConfig, decode::NotThis,
+    problem::Reason, shape::Kind,
 };
 use crate::model::{Address, B256, ChainId};
 
@@ -39,6 +39,8 @@ pub struct Contract {
     pub addresses: Vec<Address>,
     pub factory: Option<Factory>,
     pub events: Vec<EventShape>,
+    /// Events of the ABI that are not read, each with the reason; none when events are listed.
+    pub left_out: Vec<String>,
     pub start_block: u64,
     /// Hash of all that decides what is decoded: another one means to decode anew.
     pub definition: B256,
@@ -48,11 +50,35 @@ pub struct Contract {
 #[derive(Debug, Clone)]
 pub struct Factory {
     pub addresses: Vec<Address>,
-    pub event: EventShape,
-    /// Which parameter is the address.
-    pub(super) position: usize,
+    /// One signature, once for each way in which its parameters are indexed; with the position of the address.
+    pub(super) events: Vec<(EventShape, usize)>,
     pub parameter: String,
     pub max_addresses: usize,
+}
+
+impl Factory {
+    /// Such as `PairCreated(address,address,address,uint256)`.
+    pub fn signature(&self) -> &str {
+        self.events
+            .first()
+            .map_or("", |(event, _)| &event.signature)
+    }
+
+    /// The first topic of its logs.
+    pub fn topic(&self) -> B256 {
+        self.events
+            .first()
+            .map_or(B256::ZERO, |(event, _)| event.topic)
+    }
+
+    /// The address that a log of it announces.
+    pub(super) fn address_in(&self, topics: &[B256], data: &[u8]) -> Result<Address, NotThis> {
+        let mut events = self.events.iter();
+        let (event, position) = events
+            .find(|(event, _)| event.fits(topics))
+            .ok_or(NotThis)?;
+        event.address_in(*position, topics, data)
+    }
 }
 
 impl Contract {
@@ -123,7 +149,7 @@ fn contract(
         return Err(wrong("start_block")(Reason::Range(i64::MAX as usize)));
     }
     let abi = read(&config.abi).map_err(wrong("abi"))?;
-    let events = events(&abi, &config.events).map_err(wrong("events"))?;
+    let (events, left_out) = events(&abi, &config.events).map_err(wrong("events"))?;
     let factory = match &config.factory {
         Some(factory) => Some(made_by(at, factory, &abi)?),
         None => None,
@@ -135,6 +161,7 @@ fn contract(
         addresses,
         factory,
         events,
+        left_out,
         start_block: config.start_block,
         definition,
     })
@@ -159,35 +186,35 @@ fn made_by(at: usize, config: &FactoryConfig, abi: &JsonAbi) -> Result<Factory, 
     };
     let abi = own.as_ref().unwrap_or(abi);
     let found = select(abi, &config.event).map_err(wrong("factory.event"))?;
-    if let [_, _, ..] = found.as_slice() {
+    let first = found.first().map(|event| event.signature());
+    if found.iter().any(|event| Some(event.signature()) != first) {
         let reason = Reason::Overloaded(config.event.clone(), signatures(&found));
         return Err(wrong("factory.event")(reason));
     }
-    let event = match found.first() {
-        Some(event) => shape(event).map_err(wrong("factory.event"))?,
-        None => return Err(wrong("factory.event")(Reason::NoEvents)),
-    };
-    let position = event
-        .params
-        .iter()
-        .position(|param| param.key == config.parameter && param.kind == Kind::Address);
-    let Some(position) = position else {
-        let keys: Vec<_> = event
-            .params
-            .iter()
-            .map(|param| param.key.as_str())
-            .collect();
-        let reason = Reason::Parameter(
-            config.parameter.clone(),
-            event.signature.clone(),
-            keys.join(", "),
-        );
-        return Err(wrong("factory.parameter")(reason));
-    };
+    let mut events = Vec::new();
+    for event in distinct(found).map_err(wrong("factory.event"))? {
+        let event = shape(event).map_err(wrong("factory.event"))?;
+        let mut params = event.params.iter();
+        let position =
+            params.position(|param| param.key == config.parameter && param.kind == Kind::Address);
+        let Some(position) = position else {
+            let keys: Vec<_> = event
+                .params
+                .iter()
+                .map(|param| param.key.as_str())
+                .collect();
+            let keys = keys.join(", ");
+            let reason = Reason::Parameter(config.parameter.clone(), event.signature.clone(), keys);
+            return Err(wrong("factory.parameter")(reason));
+        };
+        events.push((event, position));
+    }
+    if events.is_empty() {
+        return Err(wrong("factory.event")(Reason::NoEvents));
+    }
     Ok(Factory {
         addresses,
-        event,
-        position,
+        events,
         parameter: config.parameter.clone(),
         max_addresses: config.max_addresses,
     })
@@ -223,39 +250,64 @@ fn read(path: &Path) -> Result<JsonAbi, Reason> {
     serde_json::from_value(json).map_err(|error| not(error.to_string()))
 }
 
-/// The events that are asked for, or all.
-fn events(abi: &JsonAbi, wanted: &[String]) -> Result<Vec<EventShape>, Reason> {
-    let mut chosen = BTreeMap::new();
-    // Events of one signature that differ in how many parameters are indexed are told apart by a log's topics.
-    let place = |event: &Event| {
-        let indexed = event.inputs.iter().filter(|param| param.indexed);
-        (event.signature(), indexed.count())
-    };
+/// The events that are listed, or all of the ABI that can be read, and what of it cannot.
+fn events(abi: &JsonAbi, wanted: &[String]) -> Result<(Vec<EventShape>, Vec<String>), Reason> {
+    let mut chosen: Vec<&Event> = Vec::new();
     if wanted.is_empty() {
-        // Those without their signature as first topic are left out: nothing tells their logs from others.
-        for event in abi.events().filter(|event| !event.anonymous) {
-            chosen.insert(place(event), event);
-        }
+        chosen.extend(abi.events());
     }
     for name in wanted {
-        for event in select(abi, name)? {
-            chosen.insert(place(event), event);
+        chosen.extend(select(abi, name)?);
+    }
+    let (mut shapes, mut left_out) = (Vec::new(), Vec::new());
+    let mut refused = None;
+    for event in distinct(chosen)? {
+        match shape(event) {
+            Ok(shape) => shapes.push(shape),
+            // What is listed has to be read; of a whole ABI one event does not refuse the others.
+            Err(reason) if !wanted.is_empty() => return Err(reason),
+            Err(reason) => {
+                left_out.push(reason.to_string());
+                refused = refused.or(Some(reason));
+            }
         }
     }
-    if chosen.is_empty() {
-        return Err(match abi.events().next() {
-            Some(anonymous) => Reason::Anonymous(anonymous.signature()),
-            None => Reason::NoEvents,
-        });
+    if shapes.is_empty() {
+        return Err(refused.unwrap_or(Reason::NoEvents));
     }
     let mut channels = BTreeMap::<String, &str>::new();
-    for event in chosen.values() {
+    for event in &shapes {
         let other = channels.insert(event.name.to_ascii_lowercase(), &event.name);
-        if let Some(other) = other.filter(|other| *other != event.name) {
-            return Err(Reason::SameEvent(other.to_owned(), event.name.clone()));
+        if let Some(other) = other.filter(|other| **other != *event.name) {
+            return Err(Reason::SameEvent(other.to_owned(), event.name.to_string()));
         }
     }
-    chosen.into_values().map(shape).collect()
+    Ok((shapes, left_out))
+}
+
+/// Each event once, in the order of their signatures. Several of one signature are told apart by their number of
+/// topics; those that no log tells apart are refused.
+fn distinct(events: Vec<&Event>) -> Result<Vec<&Event>, Reason> {
+    let indexed =
+        |event: &Event| -> Vec<bool> { event.inputs.iter().map(|input| input.indexed).collect() };
+    let mut chosen = BTreeMap::<_, &Event>::new();
+    for event in events {
+        let count = indexed(event)
+            .into_iter()
+            .filter(|indexed| *indexed)
+            .count();
+        let key = (event.signature(), event.anonymous, count);
+        match chosen.get(&key) {
+            Some(other) if indexed(other) != indexed(event) => {
+                return Err(Reason::Alike(event.signature()));
+            }
+            Some(_) => {}
+            None => {
+                chosen.insert(key, event);
+            }
+        }
+    }
+    Ok(chosen.into_values().collect())
 }
 
 /// The events with that name, or the one with that signature.
@@ -299,8 +351,11 @@ fn definition(
     config: &ContractConfig,
 ) -> B256 {
     let factory = factory.map(|factory| {
-        let event = factory.event.full();
-        format!("{:?} {event} {}", factory.addresses, factory.position)
+        let events = factory.events.iter();
+        let events: Vec<_> = events
+            .map(|(event, position)| format!("{} {position}", event.full()))
+            .collect();
+        format!("{:?} {}", factory.addresses, events.join(" "))
     });
     let events: Vec<_> = events.iter().map(EventShape::full).collect();
     let start = config.start_block;

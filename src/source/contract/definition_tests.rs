@@ -134,10 +134,79 @@ fn what_is_wrong_is_told_with_its_key() {
 }
 
 #[test]
-fn an_anonymous_event_is_refused_with_the_reason() {
-    let abi = json!([{ "type": "event", "name": "Shy", "inputs": [], "anonymous": true }]);
-    let error = compiled(&abi, ADDRESS).unwrap_err();
+fn one_unreadable_event_does_not_refuse_a_whole_abi() {
+    let shy = json!({ "type": "event", "name": "Shy", "inputs": [], "anonymous": true });
+    let input = json!({ "name": "", "type": "uint8", "indexed": true });
+    let four = json!({ "type": "event", "name": "Four", "inputs": [input, input, input, input], "anonymous": false });
+    let error = compiled(&json!([shy]), ADDRESS).unwrap_err();
     assert!(error.contains("Shy() is anonymous"), "{error}");
+
+    let mut several = abi();
+    several.as_array_mut().unwrap().extend([shy, four]);
+    let contract = compiled(&several, ADDRESS).unwrap();
+    assert_eq!(contract.events.len(), 3);
+    let left_out = contract.left_out.join("; ");
+    assert!(left_out.contains("Shy() is anonymous"), "{left_out}");
+    assert!(
+        left_out.contains("Four(") && left_out.contains("three indexed"),
+        "{left_out}"
+    );
+
+    // What is listed has to be read.
+    let listed = format!("{ADDRESS}events = [\"Made\", \"Shy\"]");
+    let error = compiled(&several, &listed).unwrap_err();
+    assert!(error.contains("Shy() is anonymous"), "{error}");
+    let contract = compiled(&several, &format!("{ADDRESS}events = [\"Made\"]")).unwrap();
+    assert_eq!(contract.left_out, Vec::<String>::new());
+}
+
+/// `Moved(address,address)` with these parameters indexed.
+fn moved(indexed: [bool; 2]) -> serde_json::Value {
+    let input =
+        |name: &str, indexed: bool| json!({ "name": name, "type": "address", "indexed": indexed });
+    let inputs = [input("from", indexed[0]), input("to", indexed[1])];
+    json!({ "type": "event", "name": "Moved", "inputs": inputs, "anonymous": false })
+}
+
+#[test]
+fn events_that_differ_in_what_is_indexed_are_told_apart_by_topics() {
+    let both = json!([
+        moved([false, false]),
+        moved([true, true]),
+        moved([true, true])
+    ]);
+    for more in [
+        "",
+        "events = [\"Moved\"]",
+        "events = [\"Moved(address,address)\"]",
+    ] {
+        let contract = compiled(&both, &format!("{ADDRESS}{more}")).unwrap();
+        let topics: Vec<_> = contract.events.iter().map(|event| event.indexed).collect();
+        assert_eq!(topics, [0, 2], "{more}");
+    }
+    let alike = json!([moved([false, true]), moved([true, false])]);
+    let error = compiled(&alike, ADDRESS).unwrap_err();
+    assert!(error.contains("no log tells them apart"), "{error}");
+}
+
+#[test]
+fn a_factory_may_announce_in_both_ways_of_indexing() {
+    let both = json!([moved([false, false]), moved([true, false])]);
+    let more = "factory = { address = \"0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045\", event = \"Moved\", parameter = \"to\" }";
+    let factory = compiled(&both, more).unwrap().factory.unwrap();
+    let word = B256::with_last_byte;
+    let topic = keccak256("Moved(address,address)");
+    let data = [word(1), word(2)].concat();
+    for (topics, data) in [
+        (vec![topic], &data[..]),
+        (vec![topic, word(1)], &data[32..]),
+    ] {
+        assert_eq!(
+            factory.address_in(&topics, data),
+            Ok(Address::with_last_byte(2))
+        );
+    }
+    assert!(factory.address_in(&[topic, word(1), word(2)], &[]).is_err());
 }
 
 #[test]

@@ -118,15 +118,12 @@ impl Following {
     ) -> Option<FoundAddress> {
         let made = self.contracts.get(contract)?;
         let factory = made.factory.as_ref()?;
-        if !factory.addresses.contains(&log.address)
-            || log.topics.first() != Some(&factory.event.topic)
-        {
+        let topic = log.topics.first()?;
+        let is_own = factory.topic() == *topic && factory.addresses.contains(&log.address);
+        if !is_own {
             return None;
         }
-        match factory
-            .event
-            .address_in(factory.position, &log.topics, &log.data)
-        {
+        match factory.address_in(&log.topics, &log.data) {
             Ok(address) => Some(FoundAddress {
                 contract,
                 address,
@@ -231,18 +228,17 @@ impl Following {
 
 /// The event of a contract that a log is, with its arguments.
 fn said(contract: &Contract, topic: &B256, log: &IndexedLog) -> Option<(Arc<str>, String)> {
-    let of_topic = contract.events.iter().filter(|event| event.topic == *topic);
-    let mut declared = of_topic.peekable();
-    declared.peek()?;
-    // Of events with one signature, that of which as many parameters are indexed as the log has topics for.
-    let read = declared.find_map(|event| {
+    let mut named = contract.events.iter();
+    named.find(|event| event.topic == *topic)?;
+    let event = contract.events.iter().find(|event| event.fits(&log.topics));
+    let decoded = event.and_then(|event| {
         let args = event.decode(&log.topics, &log.data).ok()?;
         Some((event.name.clone(), args))
     });
-    if read.is_none() {
+    if decoded.is_none() {
         undecoded(contract);
     }
-    read
+    decoded
 }
 
 fn undecoded(contract: &Contract) {

@@ -35,8 +35,8 @@ fn log(following: &Following, index: u32, address: u8, made: Option<u8>) -> Inde
     let contracts = following.contracts();
     let topics = match made {
         Some(pair) => {
-            let event = &contracts[1].factory.as_ref().unwrap().event;
-            vec![event.topic, Address::with_last_byte(pair).into_word()]
+            let factory = contracts[1].factory.as_ref().unwrap();
+            vec![factory.topic(), Address::with_last_byte(pair).into_word()]
         }
         None => vec![contracts[0].events[0].topic],
     };

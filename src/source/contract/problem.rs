@@ -47,6 +47,10 @@ pub enum Reason {
         "{0} and {1} would share the channel of their name, which is the same in any case; list one of them"
     )]
     SameEvent(String, String),
+    #[error(
+        "{0} is declared twice, with as many indexed parameters but others: no log tells them apart; keep one in the ABI"
+    )]
+    Alike(String),
     #[error("{0}: {1}")]
     Type(String, String),
     #[error("{0:?} is not a parameter of type address of {1}, which has {2}")]

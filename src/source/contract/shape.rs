@@ -21,6 +21,8 @@ pub struct EventShape {
     /// What the first topic of its logs is.
     pub topic: B256,
     pub(super) params: Vec<ParamShape>,
+    /// How many of them are indexed: its logs have as many topics behind the first.
+    pub(super) indexed: usize,
 }
 
 /// One parameter.
@@ -60,7 +62,8 @@ impl EventShape {
                 indexed: param.indexed,
             });
         }
-        if params.iter().filter(|param| param.indexed).count() > 3 {
+        let indexed = params.iter().filter(|param| param.indexed).count();
+        if indexed > 3 {
             return Err("has more than three indexed parameters".to_owned());
         }
         Ok(Self {
@@ -68,7 +71,13 @@ impl EventShape {
             signature: event.signature(),
             topic: event.selector(),
             params,
+            indexed,
         })
+    }
+
+    /// Whether a log with these topics may be one of its own: events of one signature differ in what is indexed.
+    pub(super) fn fits(&self, topics: &[B256]) -> bool {
+        topics.first() == Some(&self.topic) && topics.len() == 1 + self.indexed
     }
 
     /// Everything that decides what its logs become: the signature, what is indexed and the names.

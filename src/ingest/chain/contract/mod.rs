@@ -131,7 +131,7 @@ fn definition(contract: &Contract) -> Definition {
         addresses: factory
             .map_or(&contract.addresses, |factory| &factory.addresses)
             .clone(),
-        factory_event: factory.map(|factory| factory.event.signature.clone()),
+        factory_event: factory.map(|factory| factory.signature().to_owned()),
         events: {
             let signatures = contract.events.iter();
             let mut signatures: Vec<_> = signatures.map(|event| event.signature.clone()).collect();

@@ -171,7 +171,7 @@ impl Contracts {
 /// The addresses and the event of a contract's factory.
 fn factory(contract: &Contract) -> Option<(Vec<Address>, B256)> {
     let factory = contract.factory.as_ref()?;
-    Some((factory.addresses.clone(), factory.event.topic))
+    Some((factory.addresses.clone(), factory.topic()))
 }
 
 /// Most logs of these blocks: one block is never cut.
