@@ -163,6 +163,7 @@ async fn every_device_hears_an_alert_and_new_ones_do_until_one_acknowledges_it()
     let listed = alice.deliveries().await;
     assert_eq!(listed, std::slice::from_ref(data));
     let alert = alice.read(id).await;
+    assert_eq!(alert["fireOnDegraded"], false);
     assert_eq!(
         (&alert["active"], &alert["fired"]),
         (&json!(false), &json!(1))

@@ -448,3 +448,30 @@ fn a_rate_that_is_held_degrades_what_is_counted_in_it() {
     let ok: Vec<PriceStatus> = released.iter().map(|price| price.status).collect();
     assert_eq!(ok, [PriceStatus::Ok; 2]);
 }
+
+#[test]
+fn two_streams_of_one_symbol_are_one_venue() {
+    let config: PriceConfig = toml::from_str(
+        "min_sources = 2\n[[tokens]]\nsymbol = 'BTC'
+         [[sources]]\nkind = 'binance'\ntoken = 'BTC'\nname = 'book'\nsymbol = 'BTCUSD'\nquote = 'USD'
+         [[sources]]\nkind = 'binance'\ntoken = 'BTC'\nname = 'trades'\nsymbol = 'btcusd'\nquote = 'USD'
+         stream = 'trade'
+         [[sources]]\nkind = 'kraken'\ntoken = 'BTC'\nname = 'other'\nsymbol = 'BTC/USD'\nquote = 'USD'",
+    )
+    .unwrap();
+    config.validate().unwrap();
+    let mut board = Board::new(&config, 1);
+    let of = |source: &str, price: &str| Tick {
+        origin: None,
+        observed_at: NOW,
+        ..tick("BTC", source, "USD", price, (0, 0))
+    };
+    board.take(&[of("trades", "60010"), of("book", "60000")]);
+    let news = board.evaluate_all(NOW);
+    assert_eq!(news[0].status, PriceStatus::Degraded);
+    assert_eq!(commit(&mut board, news, NOW), [said("BTC", "60000")]);
+    board.take(&[of("other", "60004")]);
+    let news = board.evaluate_all(NOW);
+    assert_eq!(news[0].status, PriceStatus::Ok);
+    assert_eq!(commit(&mut board, news, NOW), [said("BTC", "60002")]);
+}

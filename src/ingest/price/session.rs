@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
                 .collect();
             let clock = incoming.ticks.clock_off_ms();
             commit.clock = self.is_clock_news(clock).then_some(clock);
-            telemetry::ages(self.board.prices(), now);
+            telemetry::standing(self.board.prices(), now);
         }
         self.commit(commit).await
     }

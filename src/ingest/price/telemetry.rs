@@ -6,7 +6,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::model::Price;
+use crate::model::{Price, PriceStatus};
 
 pub(super) fn describe() {
     describe_counter!(
@@ -53,6 +53,10 @@ pub(super) fn describe() {
         Unit::Seconds,
         "Age of the newest tick in each token's price"
     );
+    describe_gauge!(
+        "chaincast_price_degraded",
+        "1 while a token's price is degraded, by reason"
+    );
 }
 
 pub(super) fn committed(prices: &[Price], ticks: usize, took: Duration) {
@@ -82,10 +86,16 @@ pub(super) fn feed_restarted(feed: &str) {
     counter!("chaincast_price_feeds_restarted_total", "feed" => feed.to_owned()).increment(1);
 }
 
-pub(super) fn ages<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
+/// Of each token, once a second.
+pub(super) fn standing<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
     for price in prices {
         let age = Duration::from_millis(super::age_ms(price.observed_at, now_ms).unsigned_abs());
         gauge!("chaincast_price_age_seconds", "token" => price.token.to_string())
             .set(age.as_secs_f64());
+        let degraded = price.status == PriceStatus::Degraded;
+        for (reason, is_it) in [("venues", !price.doubtful), ("doubt", price.doubtful)] {
+            gauge!("chaincast_price_degraded", "token" => price.token.to_string(), "reason" => reason)
+                .set(u8::from(degraded && is_it));
+        }
     }
 }

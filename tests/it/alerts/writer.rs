@@ -3,8 +3,8 @@
 use bigdecimal::BigDecimal;
 use chaincast::{
     ingest::PriceSignal,
-    model::{AlertCondition, PriceStatus, Tick, Token},
-    source::price::PriceConfig,
+    model::{Address, AlertCondition, PriceStatus, Tick, Token},
+    source::price::{PriceConfig, SourceKind},
     store::{
         alerts::{AlertLimits, Creation, NewAlert},
         read::AlertRow,
@@ -180,6 +180,42 @@ async fn a_venue_that_lies_fires_nothing_until_its_level_lasted() {
     // Another writer does not believe it either, but waits no longer than the time.
     let writer = stage.writer(held(1));
     stage.fires(id, 1).await;
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn sources_that_disagree_fire_nothing() {
+    let stage = PriceStage::new().await;
+    let mut config = config(LONG, "");
+    config.max_confidence_bps = None;
+    let mut other = config.sources[0].clone();
+    other.name = Some("other".to_owned());
+    if let SourceKind::Chainlink(feed) = &mut other.kind {
+        feed.address = Address::repeat_byte(9);
+    }
+    config.sources.push(other);
+    let writer = stage.writer(config);
+    stage.price(&writer, "ETH", "3000", 1).await;
+    let id = stage.alert_above("ETH", "1000", Some("5"), false).await;
+    stage.fires(id, 1).await;
+    let lie = price_tick("ETH", "other", "USD", "30", Some(2));
+    stage.index(std::slice::from_ref(&lie)).await;
+    writer.signals.send(PriceSignal::Ticks(vec![lie]));
+    let row = eventually("the price is in doubt", || async {
+        let row = stage.store.read_price(&token("ETH")).await.unwrap()?;
+        (row.price == decimal("1515")).then_some(row)
+    })
+    .await;
+    assert_eq!(row.status, PriceStatus::Degraded);
+    let below = stage.alert_above("ETH", "1", None, false).await;
+    let eager = stage.alert_above("ETH", "1", None, true).await;
+    stage.fires(eager, 1).await;
+    assert_eq!(stage.alert(below).await.fired, 0);
+    let honest = price_tick("ETH", "other", "USD", "3001", Some(3));
+    stage.index(std::slice::from_ref(&honest)).await;
+    writer.signals.send(PriceSignal::Ticks(vec![honest]));
+    stage.fires(below, 1).await;
+    assert_eq!(stage.alert(id).await.fired, 1);
     writer.end().await;
 }
 

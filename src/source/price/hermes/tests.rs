@@ -121,8 +121,9 @@ async fn garbage_wrong_ids_and_prices_that_are_none_cost_nothing_else() {
     ] {
         stage.tell(0, price, 0);
     }
-    // From more than a year ago.
+    // From more than a year ago, and of the future.
     stage.tell(0, "77", 40_000_000);
+    stage.tell(0, "78", -3_600);
     stage.tell(0, "100", 0);
     assert_eq!(stage.feeds.price().await, "T0 1");
     assert_eq!(stage.hermes.seen().opened, 1);
@@ -188,6 +189,35 @@ async fn a_refusal_is_told_without_the_key_and_tried_again() {
     );
     stage.works_by(2, 1).await;
     stage.feeds.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_key_that_helps() {
+    for (keys, status, header, words) in [
+        ("", 401, "X: y", "set `key` of the source"),
+        (
+            "key = 'a-secret-key'",
+            403,
+            "X: y",
+            "is `key` of the source right",
+        ),
+        (
+            "",
+            301,
+            "Location: https://pyth.example/a-secret-key",
+            "set `url` to the place at pyth.example that",
+        ),
+    ] {
+        let stage = Stage::start(1, "", keys).await;
+        stage.opened(1).await;
+        stage.hermes.refuse_once(status, &[header]);
+        stage.hermes.cut();
+        let state = stage.feeds.until_state(0, "refused").await;
+        let reason = state.reason().unwrap().to_owned();
+        assert!(reason.contains(words), "{status}: {reason}");
+        assert!(!reason.contains("a-secret-key"), "{reason}");
+        stage.feeds.end().await;
+    }
 }
 
 #[tokio::test]

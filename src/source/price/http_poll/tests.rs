@@ -105,6 +105,36 @@ async fn the_time_in_a_document_is_the_time_of_its_price() {
 }
 
 #[tokio::test]
+async fn a_time_is_read_in_any_unit_and_refused_when_it_is_ahead() {
+    let at = now_ms() - 30_000;
+    let keys = "pointer = '/p'\ntimestamp_pointer = '/t'";
+    let mut stage = Stage::start(&format!(r#"{{"p":1,"t":{at}000}}"#), &[keys]).await;
+    assert_eq!(stage.price("T0 1").await.observed_at, at);
+    let document =
+        |price: u32, t: String| PageAnswer::Document(format!(r#"{{"p":{price},"t":{t}}}"#));
+    let ahead = now_ms() + 3_600_000;
+    let text = chrono::DateTime::from_timestamp_millis(ahead)
+        .unwrap()
+        .to_rfc3339();
+    for (price, t) in (2..).zip([
+        (ahead / 1_000).to_string(),
+        ahead.to_string(),
+        format!("{ahead}000"),
+        format!("\"{ahead}000000\""),
+        format!("{text:?}"),
+    ]) {
+        stage.page.answer(document(price, t));
+        let state = stage.feeds.until_state(0, "refused").await;
+        let reason = state.reason().unwrap();
+        assert!(reason.contains("ahead of this machine's clock"), "{reason}");
+        stage.page.answer(document(1, format!("{at}000000")));
+        stage.feeds.until_state(0, "live").await;
+        assert_eq!(stage.price("T0 1").await.observed_at, at);
+    }
+    stage.feeds.end().await;
+}
+
+#[tokio::test]
 async fn what_is_no_document_is_told_and_waited_out() {
     let mut stage = Stage::start(
         r#"{"p":"1.50"}"#,

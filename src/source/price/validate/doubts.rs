@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{PriceConfig, SourceKind};
+use super::super::{PriceConfig, QuotePaths, SourceKind};
 
 impl PriceConfig {
     /// Entries that do less than they seem to: the dotted path of the key, where entries count from 0, and what comes of
@@ -12,6 +12,7 @@ impl PriceConfig {
         // What holds for all tokens is told once, not once a token.
         let mut for_all = None;
         let venues = self.venues(None);
+        let paths = QuotePaths::new(self);
         for (at, token) in self.tokens.iter().enumerate() {
             let symbol = &token.symbol;
             let entry = format!("prices.tokens.{at}");
@@ -29,6 +30,22 @@ impl PriceConfig {
             if sources < needed {
                 let doubt = format!(
                     "{symbol} needs {needed} venues to be ok and its sources read {sources}, so its price is always degraded"
+                );
+                doubts.push((format!("{entry}.min_sources"), doubt));
+            }
+            let nearer = self.sources.iter().zip(&venues).filter(|(source, _)| {
+                source.token == *symbol && paths.is_shorter(symbol.as_str(), source.kind.quote())
+            });
+            let nearer: BTreeSet<usize> = nearer.map(|(_, venue)| *venue).collect();
+            let is_quote = self
+                .sources
+                .iter()
+                .any(|one| one.kind.quote() == symbol.as_str());
+            if is_quote && nearer.len() < needed && needed <= sources {
+                let doubt = format!(
+                    "the rate of {symbol} stands on {} of the {needed} venues that it needs, those nearest to USD, so every \
+                     price that is counted in {symbol} is always degraded",
+                    nearer.len()
                 );
                 doubts.push((format!("{entry}.min_sources"), doubt));
             }
@@ -104,6 +121,36 @@ mod tests {
             "a token without a source has one doubt"
         );
         assert!(found[0].1.contains("needs 3 venues"), "{found:?}");
+    }
+
+    #[test]
+    fn a_rate_of_too_few_venues_is_doubted() {
+        let text = [
+            "min_sources = 2\n[[tokens]]\nsymbol = 'A'\nmin_sources = 1\n[[tokens]]\nsymbol = 'B'\n",
+            "[[tokens]]\nsymbol = 'C'\nmin_sources = 1\n",
+            &source("B", "kraken", "B/USD"),
+            &source("B", "coinbase", "B-C").replace("'USD'", "'C'"),
+            &source("C", "kraken", "C/USD"),
+            &source("A", "kraken", "A/B").replace("'USD'", "'B'"),
+        ];
+        let found = doubts(&text.concat());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "prices.tokens.1.min_sources");
+        assert!(found[0].1.contains("counted in B"), "{found:?}");
+    }
+
+    #[test]
+    fn streams_of_one_venue_are_not_two() {
+        let two = [
+            source("A", "binance", "AUSD"),
+            source("A", "binance", "AUSD") + "name = 'trades'\nstream = 'trade'\n",
+        ];
+        let found = doubts(&format!(
+            "min_sources = 2\n[[tokens]]\nsymbol = 'A'\n{}",
+            two.concat()
+        ));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].1.contains("its sources read 1"), "{found:?}");
     }
 
     #[test]
