@@ -152,6 +152,7 @@ impl App {
         let origins = OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?;
         let state = state
             .with_origins(origins)
+            .with_prices(!config.prices.sources.is_empty())
             .with_tokens(Arc::new(Tokens::new(authenticator)));
         let (api, mut openapi) = api::router(state);
         let mut router = api.merge(page::router()).merge(metrics_router(&metrics));

@@ -16,10 +16,11 @@ use super::{
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
+    writers::unwritten,
 };
 use crate::{
     model::ChainId,
-    store::{StoreError, read::ChainRow},
+    store::{StoreError, read::ChainRow, writer::Stream, writers::found},
 };
 
 /// How long the database may take to answer: shorter than the patience of whoever probes.
@@ -48,7 +49,8 @@ pub(super) struct Readiness {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Check {
-    /// `database`, `chain:ID`, or `indexes` while some are yet to be built after a large load.
+    /// `database`, `chain:ID`, `prices` when there are sources of them, or `indexes` while some are yet to be built after
+    /// a large load.
     #[schema(examples("database"))]
     name: String,
     ok: bool,
@@ -68,8 +70,9 @@ impl Check {
 
 /// Whether the service can serve, and why not
 ///
-/// It is ready when the database answers, no index is left out for a large load, and a chain that is not halted has a node
-/// that answered of late and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
+/// It is ready when the database answers and takes writes, no index is left out for a large load, prices are written when
+/// there are sources of them, and a chain that is not halted and that some process writes has a node that answered of late
+/// and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
 /// not take the others away. `chain` asks about that one.
 #[utoipa::path(
     get, path = "/readyz", tag = "service", params(ChainQuery),
@@ -115,7 +118,27 @@ async fn checks(
 ) -> Result<(Vec<Check>, Vec<Check>), StoreError> {
     let rows = state.store.read_chains(chains).await?;
     let halts = state.store.read_halts(chains).await?;
-    let mut whole = vec![Check::new("database", true, "answers")];
+    let writers = state.store.read_writers().await?;
+    let mut whole = vec![match state.store.is_read_only().await? {
+        false => Check::new("database", true, "answers"),
+        true => Check::new(
+            "database",
+            false,
+            "answers, but takes no writes: it is a replica, or default_transaction_read_only is on",
+        ),
+    }];
+    if state.has_prices {
+        let written = found(&writers, Stream::Prices);
+        whole.push(
+            match (unwritten(&state.store, &writers, Stream::Prices), written) {
+                (Some(why), _) => Check::new("prices", false, why),
+                (None, Some(row)) => {
+                    Check::new("prices", true, format!("written by {}", row.holder))
+                }
+                (None, None) => Check::new("prices", false, "no process has written them yet"),
+            },
+        );
+    }
     let missing = state.store.read_deferred_indexes().await?;
     if !missing.is_empty() {
         let detail = format!(
@@ -131,7 +154,10 @@ async fn checks(
                 let detail = format!("halted: {}", halt.reason);
                 Check::new(format!("chain:{id}"), false, detail)
             }
-            None => chain(*id, row, &state.config),
+            None => match unwritten(&state.store, &writers, Stream::Chain(*id)) {
+                Some(why) => Check::new(format!("chain:{id}"), false, why),
+                None => chain(*id, row, &state.config),
+            },
         }
     });
     Ok((whole, each.collect()))

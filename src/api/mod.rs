@@ -27,6 +27,7 @@ mod tokens;
 mod transactions;
 mod updates;
 mod wire;
+mod writers;
 
 pub use config::{AlertsConfig, ApiConfig};
 pub use docs::docs_router;
@@ -53,6 +54,8 @@ pub struct ApiState {
     chains: Vec<ChainId>,
     /// Pages that may read it.
     origins: OriginPolicy,
+    /// Whether prices are configured, which some process then is to write.
+    has_prices: bool,
     /// Without one nobody is anybody.
     verifier: Option<Arc<dyn TokenVerifier>>,
     version: &'static str,
@@ -71,6 +74,7 @@ impl ApiState {
             store,
             config,
             chains,
+            has_prices: false,
             verifier: None,
             version: env!("CARGO_PKG_VERSION"),
             started_at: now_ms(),
@@ -80,6 +84,12 @@ impl ApiState {
     /// Lets these pages read it, instead of those that the configuration names.
     pub fn with_origins(mut self, origins: OriginPolicy) -> Self {
         self.origins = origins;
+        self
+    }
+
+    /// With tokens configured: it is ready only while their prices are written.
+    pub fn with_prices(mut self, has_prices: bool) -> Self {
+        self.has_prices = has_prices;
         self
     }
 

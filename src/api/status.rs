@@ -10,12 +10,14 @@ use super::{
     error::{Problem, Problems},
     extract::Params,
     wire::{Decimal, Hash},
+    writers::WriterStatus,
 };
 use crate::{
     model::{ChainId, now_ms},
     store::{
         chain::ProviderRow,
         read::{ChainRow, HaltRow, Mark, SourceRow, SourceStateRow},
+        writer::Stream,
     },
 };
 
@@ -94,6 +96,9 @@ pub(super) struct ChainStatus {
     /// Why it is not indexed further, until somebody does something; null while it is.
     #[schema(required)]
     halted: Option<Halt>,
+    /// The process that writes it; null before the first one did.
+    #[schema(required)]
+    writer: Option<WriterStatus>,
     /// The nodes that serve the chain, the preferred first, as the process that indexes it last saw them.
     providers: Vec<ProviderStatus>,
 }
@@ -153,6 +158,9 @@ pub(super) struct BlockMark {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PriceStatuses {
+    /// The process that writes prices; null before the first one did.
+    #[schema(required)]
+    writer: Option<WriterStatus>,
     sources: Vec<SourceStatus>,
     /// The clock of the process that writes prices, while every venue says that it is off; else null.
     #[schema(required)]
@@ -254,6 +262,7 @@ pub(super) async fn read_status(
     let rows = state.store.read_chains(&chains).await?;
     let halts = state.store.read_halts(&chains).await?;
     let providers = state.store.read_providers(&chains).await?;
+    let writers = state.store.read_writers().await?;
     let sources = state.store.read_sources(MAX_SOURCES).await?;
     let clock = state.store.read_price_clock().await?;
     let now = now_ms();
@@ -261,7 +270,8 @@ pub(super) async fn read_status(
         let row = rows.iter().find(|row| row.chain_id == *id);
         let halt = halts.iter().find(|halt| halt.chain_id == *id);
         let providers = providers.iter().filter(|(chain_id, _)| chain_id == id);
-        ChainStatus::new(*id, row, halt, providers.map(|(_, row)| row), now)
+        let writer = WriterStatus::of(&writers, Stream::Chain(*id));
+        ChainStatus::new(*id, row, halt, writer, providers.map(|(_, row)| row), now)
     };
     Ok(Json(Status {
         version: state.version,
@@ -270,6 +280,7 @@ pub(super) async fn read_status(
         started_at: state.started_at,
         chains: chains.iter().map(chain).collect(),
         prices: PriceStatuses {
+            writer: WriterStatus::of(&writers, Stream::Prices),
             sources: sources
                 .into_iter()
                 .map(|row| SourceStatus::new(row, now))
@@ -287,6 +298,7 @@ impl ChainStatus {
         chain_id: ChainId,
         row: Option<&ChainRow>,
         halt: Option<&HaltRow>,
+        writer: Option<WriterStatus>,
         providers: impl Iterator<Item = &'r ProviderRow>,
         now: i64,
     ) -> Self {
@@ -318,6 +330,7 @@ impl ChainStatus {
                 reason: halt.reason.clone(),
                 since: halt.halted_at,
             }),
+            writer,
             providers: providers.cloned().map(ProviderStatus::from).collect(),
         }
     }

@@ -74,6 +74,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.url",
         "is not a Postgres URL; use postgres://user:password@host:port/name",
     );
+    let reader_url = &config.database.reader_url;
+    found.check(
+        reader_url.is_empty() || has_scheme(reader_url, &["postgres", "postgresql"]),
+        "database.reader_url",
+        "is not a Postgres URL; use postgres://user:password@host:port/name, or leave it out",
+    );
     found.within(
         "database.max_connections",
         config.database.max_connections,
@@ -84,6 +90,11 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         "database.statement_timeout_ms",
         config.database.statement_timeout_ms,
         100..=600_000,
+    );
+    found.within(
+        "database.lease_ms",
+        config.database.lease_ms,
+        2_000..=600_000,
     );
     let longest_ms = config.prices.sources.iter().map(|source| source.max_age_ms);
     let ticks_days = config.database.ticks_retention_days;

@@ -17,7 +17,7 @@ use crate::{
     bus::Publisher,
     model::ChainId,
     source::{chain::ChainConfig, contract::Contract},
-    store::{Store, chain as stored},
+    store::{Store, chain as stored, writer::Stream},
 };
 
 /// That a chain is halted is told where it can be; a database that does not answer must not hold up the end.
@@ -127,6 +127,10 @@ async fn follow(
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 let wait = outage.failed(&error);
+                if let IngestError::Store(error) = &error {
+                    let stream = Stream::Chain(config.chain_id);
+                    context.store.writer_failed(stream, error).await;
+                }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = tokio::time::sleep(wait) => {}

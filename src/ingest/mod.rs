@@ -2,6 +2,7 @@
 
 mod chain;
 mod chains;
+mod outage;
 mod price;
 mod signal;
 

@@ -89,7 +89,7 @@ impl Store {
         .bind(channel.to_string())
         .bind(subject)
         .bind(i64::from(most))
-        .fetch_all(&self.live);
+        .fetch_all(&self.live_reads);
         let mut found = Unacknowledged {
             through: 0,
             updates: Vec::new(),

@@ -11,12 +11,16 @@ pub struct StoreConfig {
     /// Where `url` was set, for errors: the key, or the environment variable that overrides it.
     #[serde(skip)]
     pub url_name: String,
+    /// The same database through a pooler, for readers; they use `url` when it is empty.
+    pub reader_url: Secret,
     /// Connections shared by readers; each writer has one more of its own.
     pub max_connections: u32,
     /// How long a reader waits for a connection, in ms.
     pub acquire_timeout_ms: u64,
     /// How long a reader's statement may take, in ms.
     pub statement_timeout_ms: u64,
+    /// A writer that does not renew its lease for this long is replaced by a standby, in ms.
+    pub lease_ms: u64,
     /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from before.
     pub updates_retention_hours: u32,
     /// Of a channel never more than so many are kept, the newest; of a user's no more than `alert_history`.
@@ -51,9 +55,11 @@ impl Default for StoreConfig {
         Self {
             url: Secret::default(),
             url_name: "database.url".to_owned(),
+            reader_url: Secret::default(),
             max_connections: 10,
             acquire_timeout_ms: 5_000,
             statement_timeout_ms: 15_000,
+            lease_ms: 5_000,
             updates_retention_hours: 168,
             updates_per_channel: 100_000,
             dropped_retention_hours: 168,

@@ -20,14 +20,29 @@ pub enum StoreError {
     /// No connection could be made: why, where, and what to do.
     #[error("{0}")]
     Unreachable(String),
+    #[error("database.reader_url {0}")]
+    ReaderUrl(String),
+    /// Locks and settings of a session are lost, or are shared with others.
+    #[error(
+        "database.url leads to a pooler that gives each transaction another session, such as PgBouncer in transaction mode \
+         ({0}); writers need sessions of their own: let database.url lead to the server itself, and database.reader_url \
+         through the pooler, for readers"
+    )]
+    Pooler(String),
     #[error(
         "the database has no chaincast schema: run `chaincast migrate`, or set database.auto_migrate = true"
     )]
     NotMigrated,
     #[error("migrations cannot be applied: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    #[error("another process holds the writer lock of {0}; only one may write it")]
+    /// Another process has the right to write: which stream, and who.
+    #[error("{0}; only one process may write it")]
     Locked(String),
+    /// The holder of the right to write hangs or is cut off, and this process may not end its session.
+    #[error("{0}")]
+    Stuck(String),
+    #[error("the lease of {stream} is lost: {reason}")]
+    LeaseLost { stream: String, reason: String },
     #[error("a stored {what} cannot be read: {reason}")]
     Corrupt { what: &'static str, reason: String },
     #[error("{0}")]
@@ -118,41 +133,103 @@ impl StoreError {
         }
     }
 
-    /// Whether trying again later, on a new connection, may help.
+    /// Whether trying again later, on a new connection, may help: what an administrator, a disk or a network did may be
+    /// undone without this process.
     pub fn is_transient(&self) -> bool {
+        self.trouble().is_some()
+    }
+
+    /// What keeps the database from working for us, in a word, when waiting may mend it. It is the kind of a failure: a
+    /// writer that waits logs each kind once.
+    pub fn trouble(&self) -> Option<&'static str> {
         match self {
-            Self::Unreachable(_) | Self::Locked(_) | Self::Silent(_) => true,
+            Self::Unreachable(_) => Some("unreachable"),
+            Self::Locked(_) => Some("standby"),
+            Self::Stuck(_) => Some("stuck"),
+            Self::LeaseLost { .. } => Some("lease"),
+            Self::Silent(_) => Some("silent"),
             Self::Database(error) => match error {
                 sqlx::Error::Io(_)
-                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::Tls(_)
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::Protocol(_)
-                | sqlx::Error::WorkerCrashed => true,
-                // Classes 08 connection, 25 transaction state (read-only while failing over), 40 rollback (deadlock, serialization), 53 resources, 57 operator (shutdown).
-                sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                    ["08", "25", "40", "53", "57"]
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                }),
-                _ => false,
+                | sqlx::Error::WorkerCrashed => Some("connection"),
+                sqlx::Error::PoolTimedOut => Some("connections"),
+                sqlx::Error::BeginFailed => Some("transaction"),
+                sqlx::Error::Database(error) => trouble_of(error.code().as_deref()?),
+                _ => None,
             },
-            _ => false,
+            _ => None,
         }
     }
 
     /// Whether the database is away, closed to us, not set up or overloaded: nothing that the asker did, and it may pass.
     pub fn is_outage(&self) -> bool {
-        // 28 authorization, 3D no such database, 55 not in a state to answer; the rest is transient.
-        const OUTAGES: [&str; 3] = ["28", "3D", "55"];
-        match self {
-            Self::NotMigrated | Self::Database(sqlx::Error::Tls(_) | sqlx::Error::BeginFailed) => {
-                true
-            }
-            Self::Database(sqlx::Error::Database(error)) => {
-                let outage = |code: &str| OUTAGES.iter().any(|class| code.starts_with(class));
-                self.is_transient() || error.code().is_some_and(|code| outage(&code))
-            }
-            _ => self.is_transient(),
+        matches!(self, Self::NotMigrated) || self.is_transient()
+    }
+}
+
+/// What is wrong by the code of an error of the server (see "PostgreSQL Error Codes"), where waiting may mend it.
+fn trouble_of(code: &str) -> Option<&'static str> {
+    match code {
+        // Of class 25 a database that only reads: while it fails over, or by default_transaction_read_only.
+        "25006" => return Some("read-only"),
+        "53100" => return Some("disk full"),
+        "53300" => return Some("connections"),
+        // A privilege that was revoked may be granted again; the rest of class 42 is wrong for ever.
+        "42501" => return Some("privilege"),
+        _ => {}
+    }
+    match code.get(..2)? {
+        "08" => Some("connection"),
+        "25" => Some("transaction"),
+        "28" => Some("authorization"),
+        "3D" => Some("no database"),
+        // Deadlocks and serialization.
+        "40" => Some("rollback"),
+        "53" => Some("resources"),
+        // A lock that was not to be had within lock_timeout, an object in use.
+        "55" => Some("lock"),
+        // Shutdown, a statement that was cancelled or took longer than statement_timeout.
+        "57" => Some("operator"),
+        // Errors of files: the disk.
+        "58" => Some("system"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_out_what_an_administrator_or_disk_did() {
+        for code in [
+            "08006", "25006", "28P01", "28000", "3D000", "40001", "40P01", "42501", "53100",
+            "53200", "53300", "53400", "55P03", "55006", "57014", "57P01", "57P03", "57P05",
+            "58030", "58P01",
+        ] {
+            assert!(trouble_of(code).is_some(), "{code}");
         }
+    }
+
+    #[test]
+    fn ends_with_what_waiting_cannot_mend() {
+        for code in [
+            "22003", "23505", "26000", "42P01", "42703", "54000", "XX000", "XX001", "", "5",
+        ] {
+            assert_eq!(trouble_of(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn tells_kinds_of_trouble_apart() {
+        let kinds = [
+            "25006", "28P01", "53100", "53300", "55P03", "57P01", "58030",
+        ]
+        .map(trouble_of);
+        let mut different = kinds.to_vec();
+        different.dedup();
+        assert_eq!(different.len(), kinds.len());
     }
 }

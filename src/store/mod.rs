@@ -1,8 +1,8 @@
 //! Postgres: the truth that everything else is announced from. All SQL of the crate lives here, a file an aggregate.
 //!
 //! Writers use one dedicated connection each (see [`writer::Writer`]), so that losing the connection loses the lock
-//! and nobody writes without it. Readers share [`Store::pool`]; what needs more than one statement there runs in a
-//! transaction of [`Store::begin`].
+//! and nobody writes without it. All others share pools: [`Store::pool`] of the server itself, where what needs more than
+//! one statement runs in a transaction of [`Store::begin`], and those of `readers`, which may go through a pooler.
 
 pub mod alert_deliveries;
 pub mod alert_firing;
@@ -13,6 +13,7 @@ mod certificates;
 pub mod chain;
 mod config;
 pub mod contracts;
+mod direct;
 mod error;
 mod pool;
 pub mod pool_logs;
@@ -20,6 +21,7 @@ pub mod price_clock;
 pub mod price_pasts;
 pub mod prices;
 pub mod read;
+mod readers;
 mod reset;
 mod retention;
 pub mod ticks;
@@ -28,6 +30,7 @@ pub mod tokens;
 pub mod updates;
 pub mod watches;
 pub mod writer;
+pub mod writers;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -60,12 +63,18 @@ pub struct Store {
     pool: PgPool,
     /// For the bus and the gateway alone, so that slow pages of REST cannot hold up what is live.
     live: PgPool,
+    /// As `pool` and `live`, for queries that only read.
+    reads: readers::Readers,
+    live_reads: readers::Readers,
     /// How long a live read may take.
     patience: Duration,
     options: PgConnectOptions,
     epoch: std::sync::Arc<str>,
     loading: Loading,
     ticks_retention: Option<Duration>,
+    /// How long a writer of this process may write without renewing its lease.
+    lease: Duration,
+    keeper: std::sync::Arc<writer::Keeper>,
 }
 
 /// How large loads are stored.
@@ -91,21 +100,40 @@ impl Store {
         metrics::counter!("chaincast_store_unknown_channels_total").increment(0);
         alert_deliveries::describe();
         pool::describe();
+        writers::describe();
+        let options = Self::options_of(config)?;
         if config.auto_migrate {
             Self::migrate(config).await?;
+        } else {
+            Self::refuse_pooler(config, &options).await?;
         }
-        let options = Self::options_of(config)?;
-        let readers = pool::reader(options.clone(), config);
-        let pool = Self::pool_of(config, readers.clone()).await?;
-        let live = pool::guarded(readers, LIVE_CONNECTIONS, config.acquire_timeout_ms);
+        let settings = pool::reader(config);
+        let live = pool::guarded(
+            options.clone(),
+            settings.clone(),
+            LIVE_CONNECTIONS,
+            config.acquire_timeout_ms,
+        );
+        let pool = Self::pool_of(config, options.clone(), settings).await?;
         let epoch = sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = 'epoch'")
             .fetch_one(&pool)
             .await
             .map_err(StoreError::not_migrated)?;
+        let (reads, live_reads) = match Self::readers_of(config, &epoch).await? {
+            Some(shared) => shared,
+            None => (
+                readers::Readers::direct(pool.clone()),
+                readers::Readers::direct(live.clone()),
+            ),
+        };
         Ok(Self {
             pool,
             live,
+            reads,
+            live_reads,
             patience: Duration::from_millis(config.statement_timeout_ms) + SLACK,
+            keeper: std::sync::Arc::new(writer::Keeper::new(options.clone())),
+            lease: Duration::from_millis(config.lease_ms),
             options,
             epoch: epoch.into(),
             ticks_retention: (config.ticks_retention_days > 0)
@@ -121,7 +149,9 @@ impl Store {
 
     /// Applies pending migrations; returns the version that the database is at.
     pub async fn migrate(config: &StoreConfig) -> Result<i64, StoreError> {
-        let pool = Self::pool_of(config, Self::options_of(config)?).await?;
+        let options = Self::options_of(config)?;
+        Self::refuse_pooler(config, &options).await?;
+        let pool = Self::pool_of(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;
         pool.close().await;
         Ok(MIGRATIONS
@@ -136,30 +166,81 @@ impl Store {
         certificates::check(config.url.expose())?;
         let options = PgConnectOptions::from_str(config.url.expose())
             .map_err(|error| StoreError::Url(error.to_string()))?;
-        Ok(options.application_name("chaincast"))
+        // Poolers take no startup parameter that they do not keep themselves; floats are never read as text.
+        Ok(options
+            .application_name("chaincast")
+            .extra_float_digits(None))
+    }
+
+    async fn refuse_pooler(
+        config: &StoreConfig,
+        options: &PgConnectOptions,
+    ) -> Result<(), StoreError> {
+        let patience = Duration::from_millis(config.acquire_timeout_ms);
+        let failed = |error| StoreError::unreachable_by(&config.url_name, options, error);
+        match tokio::time::timeout(patience, direct::refuse_pooler(options, failed)).await {
+            Ok(refused) => refused,
+            Err(_) => Err(failed(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Those of `database.reader_url`, if it is set: of REST, and of the bus and the gateway. It must lead to the same
+    /// database, as the gateway would miss updates in one that is behind.
+    async fn readers_of(
+        config: &StoreConfig,
+        epoch: &str,
+    ) -> Result<Option<(readers::Readers, readers::Readers)>, StoreError> {
+        if config.reader_url.is_empty() {
+            return Ok(None);
+        }
+        let options = PgConnectOptions::from_str(config.reader_url.expose())
+            .map_err(|error| StoreError::ReaderUrl(format!("is not a Postgres URL: {error}")))?
+            .application_name("chaincast")
+            .extra_float_digits(None)
+            .statement_cache_capacity(0);
+        let of = |connections: u32| {
+            let (options, patience) = (options.clone(), config.acquire_timeout_ms);
+            let pool = pool::guarded(options, String::new(), connections, patience);
+            readers::Readers::shared(pool, config.statement_timeout_ms)
+        };
+        let (reads, live) = (of(config.max_connections), of(LIVE_CONNECTIONS));
+        let answer = sqlx::query_as::<_, (String, bool)>(
+            "SELECT value, pg_is_in_recovery() FROM meta WHERE key = 'epoch'",
+        )
+        .fetch_one(&reads);
+        match answer.await {
+            Ok((found, false)) if found == epoch => Ok(Some((reads, live))),
+            Ok((_, true)) => Err(StoreError::ReaderUrl(
+                "leads to a replica: it lags, and the gateway would miss updates; let it lead to the server that \
+                 database.url names, through a pooler"
+                    .to_owned(),
+            )),
+            Ok(_) => Err(StoreError::ReaderUrl(
+                "leads to another database than database.url".to_owned(),
+            )),
+            Err(error) => {
+                let url = "database.reader_url";
+                Err(StoreError::unreachable_by(url, &options, error))
+            }
+        }
     }
 
     async fn pool_of(
         config: &StoreConfig,
         options: PgConnectOptions,
+        settings: String,
     ) -> Result<PgPool, StoreError> {
         let patience = Duration::from_millis(config.acquire_timeout_ms);
+        let failed = |error| StoreError::unreachable_by(&config.url_name, &options, error);
         // A pool retries until its time is over and then only says so; one connection tells the reason at once.
         let connection = match tokio::time::timeout(patience, options.connect()).await {
-            Ok(connected) => connected
-                .map_err(|error| StoreError::unreachable_by(&config.url_name, &options, error))?,
-            Err(_) => {
-                let silent = sqlx::Error::PoolTimedOut;
-                return Err(StoreError::unreachable_by(
-                    &config.url_name,
-                    &options,
-                    silent,
-                ));
-            }
+            Ok(connected) => connected.map_err(failed)?,
+            Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
         };
         connection.close().await?;
         Ok(pool::guarded(
             options,
+            settings,
             config.max_connections,
             config.acquire_timeout_ms,
         ))
@@ -186,7 +267,15 @@ impl Store {
 
     /// Closes the connections, waiting a while for those in use.
     pub async fn close(&self) {
-        let closing = async { tokio::join!(self.pool.close(), self.live.close()) };
+        self.keeper.close();
+        let closing = async {
+            tokio::join!(
+                self.pool.close(),
+                self.live.close(),
+                self.reads.close(),
+                self.live_reads.close()
+            )
+        };
         if tokio::time::timeout(CLOSE_PATIENCE, closing).await.is_err() {
             tracing::warn!("database connections in use were abandoned");
         }

@@ -6,10 +6,10 @@
 //! checked before it is handed out, by the one round trip that shows whether it is alive; and Postgres ends a session
 //! that idles within a transaction for [`IDLE_IN_TRANSACTION`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Transaction,
+    Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -36,19 +36,28 @@ fn found(state: &'static str) {
 
 /// What each session of a reader is set to: a query whose client is gone must not run on, nor a transaction stay open.
 /// Writers and migrations have no such bound.
-pub(super) fn reader(options: PgConnectOptions, config: &StoreConfig) -> PgConnectOptions {
-    options.options([
-        ("statement_timeout", config.statement_timeout_ms.to_string()),
-        (
-            "idle_in_transaction_session_timeout",
-            IDLE_IN_TRANSACTION.as_millis().to_string(),
-        ),
-    ])
+pub(super) fn reader(config: &StoreConfig) -> String {
+    format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        config.statement_timeout_ms,
+        IDLE_IN_TRANSACTION.as_millis()
+    )
 }
 
-/// A pool that connects when it is used and hands out no connection that is inside a transaction.
-pub(super) fn guarded(options: PgConnectOptions, most: u32, acquire_timeout_ms: u64) -> PgPool {
+/// A pool that connects when it is used and hands out no connection that is inside a transaction. Each session begins with
+/// `settings`: as statements, since a pooler refuses them as startup parameters.
+pub(super) fn guarded(
+    options: PgConnectOptions,
+    settings: String,
+    most: u32,
+    acquire_timeout_ms: u64,
+) -> PgPool {
+    let settings: Arc<str> = settings.into();
     PgPoolOptions::new()
+        .after_connect(move |connection, _| {
+            let settings = settings.clone();
+            Box::pin(async move { connection.execute(&*settings).await.map(|_| ()) })
+        })
         .max_connections(most)
         .acquire_timeout(Duration::from_millis(acquire_timeout_ms))
         // The guard shows as well whether the connection is alive.

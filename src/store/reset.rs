@@ -13,7 +13,8 @@ impl Store {
     /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
     /// Nothing else may write it meanwhile.
     pub async fn reset(config: &StoreConfig) -> Result<(), StoreError> {
-        let pool = Self::pool_of(config, Self::options_of(config)?).await?;
+        let options = Self::options_of(config)?;
+        let pool = Self::pool_of(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;
         let mut connection = pool.acquire().await?;
         let mut transaction = connection.begin().await?;

@@ -107,7 +107,7 @@ impl Store {
              FROM channels c WHERE c.name = $1",
         )
         .bind(channel.to_string())
-        .fetch_optional(&self.live);
+        .fetch_optional(&self.live_reads);
         let row = self.answered(query).await?;
         Ok(row.map_or(
             Extent {
@@ -156,7 +156,7 @@ impl Store {
         .bind(clamp(since))
         .bind(clamp(through))
         .bind(i64::from(limit))
-        .fetch_all(&self.live);
+        .fetch_all(&self.live_reads);
         let rows = self.answered(query).await?;
         rows.into_iter()
             .map(|row| {
@@ -220,7 +220,7 @@ impl Store {
         )
         .bind(channel.to_string())
         .bind(event)
-        .fetch_optional(&self.live);
+        .fetch_optional(&self.live_reads);
         let row = self.answered(query).await?;
         row.map(|row| update_of(channel.clone(), &row)).transpose()
     }
@@ -238,7 +238,7 @@ impl Store {
         )
         .bind(within_ms)
         .bind(i64::from(limit))
-        .fetch_all(&self.live);
+        .fetch_all(&self.live_reads);
         let rows = self.answered(query).await?;
         let head = |row: PgRow| {
             let name: String = row.get("name");

@@ -131,7 +131,7 @@ impl Store {
         );
         let query = sqlx::query(&sql)
             .bind(channel.to_string())
-            .fetch_optional(&self.live);
+            .fetch_optional(&self.live_reads);
         let (seq, state) = match self.answered(query).await? {
             Some(row) => (row.try_get::<i64, _>("seq")? as u64, state_of(hash, &row)?),
             None => (

@@ -108,9 +108,12 @@ impl Backfill {
                 return Err(error);
             }
             let wait = outage.failed(&error);
+            let waiting = async {
+                tokio::join!(tokio::time::sleep(wait), parts.note_failure(&error));
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = waiting => {}
             }
         }
     }
@@ -123,7 +126,13 @@ impl Backfill {
         let parts = &self.parts;
         let chain_id = parts.config.chain_id;
         let mut session = Session::open_anywhere(parts, stop).await?;
-        let filled = match self.fill(&mut session, known).await {
+        let lost = session.writer.lease().lost();
+        let filled = tokio::select! {
+            biased;
+            filled = self.fill(&mut session, known) => filled,
+            lost = lost => Err(lost.into()),
+        };
+        let filled = match filled {
             // Not on the writer's connection: building indexes may have been broken off on it.
             Ok(heights) => {
                 let state = parts.within(PATIENCE, async {

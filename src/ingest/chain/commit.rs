@@ -124,6 +124,8 @@ impl Session<'_> {
             Ok((updates, dropped))
         });
         let (updates, dropped) = committed.await?;
+        writer.lease().wrote();
+        parts.store.writer_works(parts.stream());
 
         self.unproved.extend(unnoted);
         parts.publisher.publish(updates);

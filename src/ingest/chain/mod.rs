@@ -3,7 +3,7 @@
 //! Promises that the stored chain is hash-linked at every commit, that each indexed block is announced after the
 //! transaction that holds it (see `announce_blocks` for history), and that a reorg is one transaction and one
 //! `reorg` update. A node or a database that goes away, or falls silent, is waited for; [`ChainIngest::run`] fails only for what
-//! waiting cannot mend. Assumes nothing of other processes: the database's lock decides who writes.
+//! waiting cannot mend. Assumes nothing of other processes: the database's lock and lease decide who writes.
 
 mod backfill;
 mod bulk;
@@ -32,7 +32,14 @@ pub(super) use outage::Outage;
 pub use progress::{Bottleneck, Progress, Rates};
 pub use ticks::TickDecoder;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -50,7 +57,7 @@ use crate::{
         chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
         contract::Contract,
     },
-    store::{Store, StoreError, chain as stored},
+    store::{Store, StoreError, chain as stored, writer::Stream},
 };
 
 /// Indexes one chain.
@@ -77,6 +84,8 @@ struct Parts {
     stall: Arc<bulk::Stall>,
     /// The same for a node that is away from the start.
     away: Arc<bulk::Stall>,
+    /// Whether it was logged that this process indexes, since it last stood by.
+    indexes: Arc<AtomicBool>,
     /// Of price contracts, on their way to the store.
     answers: Arc<price::Answers>,
 }
@@ -137,7 +146,10 @@ impl ChainIngest {
                 // Only who holds the right to write records what its node says.
                 Ok(session) => {
                     let (heard, asked) = (seen.clone(), seen.clone());
+                    let lost = session.writer.lease().lost();
                     tokio::select! {
+                        // A commit that gets no answer is given up with its connection: it counts or does not.
+                        lost = lost => Err(lost.into()),
                         ended = session.run(&mut seen, &mut outage) => ended,
                         never = parts.witness(heard) => match never {},
                         never = parts.read_tokens() => match never {},
@@ -152,9 +164,12 @@ impl ChainIngest {
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
                     let wait = outage.failed(&error);
+                    let waiting = async {
+                        tokio::join!(tokio::time::sleep(wait), parts.note_failure(&error));
+                    };
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        () = tokio::time::sleep(wait) => {}
+                        () = waiting => {}
                     }
                 }
             }
@@ -184,8 +199,30 @@ impl Parts {
             progress: Arc::default(),
             stall: Arc::default(),
             away: Arc::default(),
+            indexes: Arc::default(),
             answers: Arc::default(),
             config,
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        Stream::Chain(self.config.chain_id)
+    }
+
+    /// Keeps what the database does not let this writer do where `/readyz` and `/status` find it.
+    async fn note_failure(&self, error: &IngestError) {
+        match error {
+            IngestError::Store(error) => {
+                if matches!(error, StoreError::Locked(_)) {
+                    self.indexes.store(false, Ordering::Relaxed);
+                }
+                self.store.writer_failed(self.stream(), error).await;
+            }
+            IngestError::Silent { limit, .. } => {
+                let error = StoreError::Silent(*limit);
+                self.store.writer_failed(self.stream(), &error).await;
+            }
+            _ => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! The writer while it holds the right to write: what is stored is known here and changed by nobody else.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::{
     store::{
         chain::{self as stored, Tags},
         watches,
-        writer::{Stream, Writer},
+        writer::Writer,
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Providers that do not agree are asked again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// From taking the lock to losing the connection that holds it.
+/// From taking the lock to losing the connection that holds it, or the lease.
 pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
     pub(super) writer: Writer,
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Result<Self, IngestError> {
         let chain_id = parts.config.chain_id;
-        let acquired = Writer::acquire(&parts.store, Stream::Chain(chain_id));
+        let acquired = Writer::acquire(&parts.store, parts.stream());
         let mut writer = parts.within(PATIENCE, acquired).await?;
         let genesis = match parts.genesis().await {
             Ok(genesis) => genesis,
@@ -117,11 +117,14 @@ impl<'a> Session<'a> {
         let (sources, kept) = (parts.decoder.on_chain(), parts.store.ticks_retention());
         let pasts = Pasts::open(&mut writer, &state, sources, kept);
         let pasts = parts.within(PATIENCE, pasts).await?;
-        tracing::info!(
-            chain_id,
-            head = state.head.map(|head| head.number),
-            "indexing, as the chain's only writer"
-        );
+        if !parts.indexes.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                chain_id,
+                head = state.head.map(|head| head.number),
+                term = writer.lease().term(),
+                "indexing, as the chain's only writer"
+            );
+        }
         Ok(Self {
             parts,
             writer,
@@ -161,6 +164,8 @@ impl<'a> Session<'a> {
             let wait = match self.step(&view).await {
                 Ok(()) => {
                     outage.ended();
+                    self.writer.lease().works();
+                    self.parts.store.writer_works(self.parts.stream());
                     None
                 }
                 Err(error @ IngestError::Node { .. }) if !error.is_final() => {

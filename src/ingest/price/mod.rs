@@ -20,6 +20,7 @@ mod telemetry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ use crate::{
     store::{
         Store, StoreError,
         tokens::{TrackedSource, TrackedToken},
+        writer::Stream,
     },
 };
 
@@ -81,7 +83,10 @@ pub enum PriceIngestError {
 impl PriceIngestError {
     /// Whether another process writes prices.
     fn is_standby(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Locked(_)))
+        matches!(
+            self,
+            Self::Store(StoreError::Locked(_) | StoreError::Stuck(_))
+        )
     }
 
     /// Whether waiting cannot mend it.
@@ -222,9 +227,22 @@ async fn write(
                     }
                 }
                 let wait = outage.failed(&error);
+                let failure = match &error {
+                    PriceIngestError::Store(error) => {
+                        parts.store.writer_failed(Stream::Prices, error).boxed()
+                    }
+                    PriceIngestError::Silent(limit) => {
+                        let error = StoreError::Silent(*limit);
+                        async move { parts.store.writer_failed(Stream::Prices, &error).await }
+                            .boxed()
+                    }
+                };
+                let waiting = async {
+                    tokio::join!(tokio::time::sleep(wait), failure);
+                };
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(wait) => {}
+                    () = waiting => {}
                 }
             }
         }

@@ -1,14 +1,16 @@
-//! Trying again: how long to wait, and saying so once.
+//! Trying again: how long to wait, and what of it is logged.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::PriceIngestError;
-use crate::store::StoreError;
+use crate::{
+    ingest::outage::Logged,
+    store::{StoreError, writer::LOOK_EVERY},
+};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Also the longest that a standby process takes to notice that it may write.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The time in which prices cannot be written, from the first failure to the next success.
@@ -16,14 +18,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Outage {
     since: Option<Instant>,
     wait: Option<Duration>,
-    /// The kind of failure that was logged.
-    told: Option<Kind>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Standby,
-    Database,
+    /// The kind of failure that it waits for, once that was logged.
+    told: Option<&'static str>,
+    /// In this outage and those before it.
+    logged: Logged,
 }
 
 impl Outage {
@@ -31,18 +29,19 @@ impl Outage {
     pub(super) fn failed(&mut self, error: &PriceIngestError) -> Duration {
         self.since.get_or_insert_with(Instant::now);
         let kind = match error {
-            PriceIngestError::Store(StoreError::Locked(_)) => Kind::Standby,
-            _ => Kind::Database,
+            PriceIngestError::Store(error) => error.trouble().unwrap_or("database"),
+            PriceIngestError::Silent(_) => "silent",
         };
+        let standby = matches!(error, PriceIngestError::Store(StoreError::Locked(_)));
         if self.told.replace(kind) != Some(kind) {
-            match kind {
-                Kind::Standby => {
-                    tracing::info!(
-                        "the lock of the price writer is held, by another process or by a connection that this one lost; this one stands by"
-                    );
-                }
-                Kind::Database => tracing::warn!(%error, "trying on"),
+            if standby {
+                tracing::info!(reason = %error, "this process stands by");
+            } else if self.logged.is_due(kind) {
+                tracing::warn!(kind, %error, "the price writer waits for the database; trying on");
             }
+        }
+        if standby || matches!(error, PriceIngestError::Store(StoreError::Stuck(_))) {
+            return LOOK_EVERY;
         }
         let wait = match self.wait {
             Some(last) => (last * 2).min(LONGEST_WAIT),
@@ -54,11 +53,14 @@ impl Outage {
 
     /// Notes that work goes on.
     pub(super) fn ended(&mut self) {
-        if let Some(since) = self.since {
+        let Some(since) = self.since.take() else {
+            return;
+        };
+        (self.told, self.wait) = (None, None);
+        if self.logged.is_due("goes on") {
             let waited_ms = since.elapsed().as_millis() as u64;
             tracing::info!(waited_ms, "this process writes prices");
         }
-        *self = Self::default();
     }
 }
 
@@ -67,8 +69,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_to_their_bound_and_start_over_after_a_success() {
-        let error = PriceIngestError::Store(StoreError::Locked("the price feed".into()));
+    fn doubles_its_waits_until_a_success() {
+        let error = PriceIngestError::Silent(Duration::from_secs(10));
         let mut outage = Outage::default();
         assert_eq!(outage.failed(&error), FIRST_WAIT);
         assert_eq!(outage.failed(&error), FIRST_WAIT * 2);

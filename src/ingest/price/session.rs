@@ -50,7 +50,7 @@ const SIGNALS_A_COMMIT: usize = 1_024;
 /// Most alerts that one commit fires, and most that it arms: far from what the database could not do in time.
 const ALERTS_A_COMMIT: usize = 1_000;
 
-/// Ends with the connection that holds the lock, so what it knows is never older than its right to write.
+/// Ends with the lease, or the connection that holds the lock, so what it knows is never older than its right to write.
 pub(super) struct Session<'a> {
     parts: &'a Parts,
     writer: Writer,
@@ -139,7 +139,6 @@ impl<'a> Session<'a> {
             })
             .await?;
         self.fire(rest).await?;
-        outage.ended();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut closed = false;
@@ -157,8 +156,15 @@ impl<'a> Session<'a> {
                 ticks = incoming.ticks.next() => Wake::Ticks(ticks),
                 () = until(self.next_due()) => Wake::Due,
                 _ = look.tick() => Wake::Look,
+                lost = self.writer.lease().lost() => return Err(lost.into()),
             };
+            let looks = matches!(wake, Wake::Look);
             self.round(wake, incoming).await?;
+            outage.ended();
+            if looks {
+                self.writer.lease().works();
+                self.parts.store.writer_works(Stream::Prices);
+            }
         }
         feeds.stop().await;
         loop {
@@ -189,7 +195,14 @@ impl<'a> Session<'a> {
         };
         // Feeds of one connection may tell more than was asked for.
         ticks.retain(|tick| self.board.knows(tick));
-        match self.write(signal, &ticks, look, incoming).await {
+        let lost = self.writer.lease().lost();
+        let written = tokio::select! {
+            biased;
+            written = self.write(signal, &ticks, look, incoming) => written,
+            // A commit that gets no answer is given up with its connection: it counts or does not.
+            lost = lost => Err(lost.into()),
+        };
+        match written {
             Ok(rest) => self.fire(rest).await,
             Err(error) => {
                 incoming.ticks.restore(ticks);
@@ -334,6 +347,7 @@ impl<'a> Session<'a> {
         }
         let (candles, late) = (news.updates.len(), news.late);
         let committed = within(commit.store(&mut self.writer, news, now)).await?;
+        self.writer.lease().wrote();
         telemetry::committed(&commit.announced, commit.ticks.len(), began.elapsed());
         telemetry::alerts_fired(committed.fired);
         telemetry::candles(candles, late);

@@ -60,7 +60,7 @@ impl Store {
         .bind(filter.token.as_ref().map(Token::as_str))
         .bind(filter.active)
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         rows.iter().map(alert_row).collect()
     }
@@ -72,7 +72,7 @@ impl Store {
         )
         .bind(subject)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.reads)
         .await?;
         row.as_ref().map(alert_row).transpose()
     }
@@ -90,7 +90,7 @@ impl Store {
         .bind(subject)
         .bind(before.unwrap_or(i64::MAX))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         rows.iter().map(alert_deliveries::delivery).collect()
     }

@@ -171,7 +171,7 @@ impl Store {
             BlockId::Hash(hash) => query.bind(hash.as_slice()),
             _ => query,
         };
-        Ok(query.fetch_optional(&self.pool).await?)
+        Ok(query.fetch_optional(&self.reads).await?)
     }
 
     /// Blocks with `after < number < before`, newest first, at most `limit`.
@@ -190,7 +190,7 @@ impl Store {
             .bind(before.map_or(i64::MAX, bigint))
             .bind(after.map_or(-1, bigint))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter().map(block).collect()
     }
@@ -206,7 +206,7 @@ impl Store {
         )
         .bind(bigint(chain))
         .bind(hash.as_slice())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.reads)
         .await?;
         row.map(|row| Reader::new(&row, "dropped block").natural("number"))
             .transpose()

@@ -53,7 +53,7 @@ impl Store {
         .bind(moment(from))
         .bind(moment(to))
         .bind(i64::from(limit) + 1)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         let (mut before, mut found, mut until) = (None::<BigDecimal>, Vec::new(), None);
         for row in &rows {
@@ -100,7 +100,7 @@ impl Store {
         )
         .bind(token.as_str())
         .bind(interval.seconds())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.reads)
         .await?;
         let end = newest.map(|start| start.timestamp_millis().saturating_add(interval.millis()));
         Ok(end.map_or(to, |end| end.min(to)))
@@ -124,7 +124,7 @@ impl Store {
         .bind(CandleInterval::Minute.seconds())
         .bind(moment(start.saturating_add(interval.millis())))
         .bind(moment(start))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.reads)
         .await?;
         row.as_ref().map(candle).transpose()
     }

@@ -1,9 +1,7 @@
 //! Where each chain stands.
 
-use sqlx::PgPool;
-
 use super::{
-    super::{Store, StoreError},
+    super::{Store, StoreError, readers::Readers},
     row::{Reader, bigint},
 };
 use crate::model::{B256, ChainId, IndexMode};
@@ -59,7 +57,7 @@ impl Store {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query("SELECT * FROM halts WHERE chain_id = ANY($1)")
             .bind(&ids)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter()
             .map(|row| {
@@ -75,15 +73,15 @@ impl Store {
 
     /// The cursors of these chains; one that was never indexed is missing.
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
-        Self::chains_in(&self.pool, chains).await
+        Self::chains_in(&self.reads, chains).await
     }
 
     /// As [`Self::read_chains`], for the gateway.
     pub async fn live_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
-        Self::chains_in(&self.live, chains).await
+        Self::chains_in(&self.live_reads, chains).await
     }
 
-    async fn chains_in(pool: &PgPool, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
+    async fn chains_in(reads: &Readers, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query(
             "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.unproved, c.native_transfers_from, c.node_head, c.updated_at,
@@ -99,7 +97,7 @@ impl Store {
              WHERE c.chain_id = ANY($1)",
         )
         .bind(&ids)
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await?;
         rows.iter()
             .map(|row| {

@@ -40,7 +40,7 @@ impl Store {
             "{CONTRACTS} ORDER BY k.chain_id, k.position, k.id LIMIT $1"
         ))
         .bind(MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         rows.iter().map(contract_of).collect()
     }
@@ -52,7 +52,7 @@ impl Store {
             "{CONTRACTS} AND k.name = $1 ORDER BY k.id DESC LIMIT 1"
         ))
         .bind(name.to_ascii_lowercase())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.reads)
         .await?;
         row.as_ref().map(contract_of).transpose()
     }

@@ -94,7 +94,7 @@ impl Store {
             .bind(i64::from(limit))
             .bind(&filter.event)
             .bind(filter.address.map(|address| address.to_vec()))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter()
             .map(|row| {

@@ -7,6 +7,6 @@ impl Store {
     /// address read whole tables meanwhile. Empty almost always.
     pub async fn read_deferred_indexes(&self) -> Result<Vec<String>, StoreError> {
         let names = sqlx::query_scalar("SELECT name FROM deferred_indexes ORDER BY name");
-        Ok(names.fetch_all(&self.pool).await?)
+        Ok(names.fetch_all(&self.reads).await?)
     }
 }

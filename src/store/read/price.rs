@@ -48,7 +48,7 @@ impl Store {
     pub async fn read_price(&self, token: &Token) -> Result<Option<PriceRow>, StoreError> {
         let row = sqlx::query(&format!("{SELECT} AND t.symbol = $1"))
             .bind(token.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.reads)
             .await?;
         row.as_ref().map(price).transpose()
     }
@@ -64,7 +64,7 @@ impl Store {
         let rows = sqlx::query(&sql)
             .bind(after.map_or(-1, i64::from))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter().map(price).collect()
     }

@@ -18,7 +18,7 @@ impl Store {
              FROM chain_providers WHERE chain_id = ANY($1) ORDER BY chain_id, position",
         )
         .bind(&ids)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         rows.iter()
             .map(|row| {

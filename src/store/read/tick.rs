@@ -2,10 +2,9 @@
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use super::{
-    super::{Store, StoreError, ticks::NEWEST},
+    super::{Store, StoreError, readers::Readers, ticks::NEWEST},
     row::{Reader, moment},
 };
 use crate::model::{ChainId, LogOrigin, Token};
@@ -105,7 +104,7 @@ impl Store {
         .bind(at)
         .bind(id)
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         rows.iter()
             .map(|row| {
@@ -130,23 +129,23 @@ impl Store {
     /// Every configured price source, by token and name, at most `limit`. Its newest tick is the one that prices are
     /// made of: see [`latest_per_source`](crate::store::ticks::latest_per_source).
     pub async fn read_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
-        read_sources(&self.pool, limit).await
+        read_sources(&self.reads, limit).await
     }
 
     /// As [`Self::read_sources`], for the gateway.
     pub async fn live_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
-        read_sources(&self.live, limit).await
+        read_sources(&self.live_reads, limit).await
     }
 }
 
-async fn read_sources(pool: &PgPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
+async fn read_sources(reads: &Readers, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
     let rows = sqlx::query(&format!(
         "SELECT s.token, s.source, s.quote, s.max_age_ms, s.feed, s.chain_id, s.state, s.state_reason, s.state_since, k.price, k.observed_at
          FROM price_sources s JOIN tokens t ON t.symbol = s.token LEFT JOIN {NEWEST} ON true
          WHERE s.active ORDER BY t.position, s.token, s.source LIMIT $1"
     ))
         .bind(i64::from(limit))
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await?;
     rows.iter()
         .map(|row| {

@@ -48,7 +48,7 @@ impl Store {
         )
         .bind(after.map_or(-1, i64::from))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.reads)
         .await?;
         let mut tokens = Vec::<TokenRow>::new();
         for row in &rows {
@@ -70,7 +70,7 @@ impl Store {
             "SELECT EXISTS (SELECT FROM tokens WHERE symbol = $1 AND position IS NOT NULL)",
         )
         .bind(token.as_str())
-        .fetch_one(&self.pool)
+        .fetch_one(&self.reads)
         .await?)
     }
 }

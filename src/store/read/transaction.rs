@@ -111,7 +111,7 @@ impl Store {
         let found = sqlx::query(&sql)
             .bind(bigint(chain))
             .bind(hash.as_slice())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.reads)
             .await?;
         found.as_ref().map(detail).transpose()
     }
@@ -133,7 +133,7 @@ impl Store {
             .bind(hash.as_slice())
             .bind(after.map_or(-1, i64::from))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter().map(transaction).collect()
     }
@@ -171,7 +171,7 @@ impl Store {
             .bind(before.map_or(i64::MAX, |key| bigint(key.block_number)))
             .bind(before.map_or(i64::MAX, |key| i64::from(key.transaction_index)))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter().map(transaction).collect()
     }

@@ -129,7 +129,7 @@ impl Store {
             .bind(at(|key| {
                 i64::from(key.transaction_index) + i64::from(key.log_index.is_some())
             }))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reads)
             .await?;
         rows.iter().map(transfer).collect()
     }

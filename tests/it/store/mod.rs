@@ -6,6 +6,7 @@ mod alerts;
 mod blocks;
 mod durable;
 mod indexes;
+mod leases;
 #[allow(dead_code)] // The example tells how long it took.
 #[path = "../../../examples/explain/load.rs"]
 mod load;

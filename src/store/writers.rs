@@ -1,0 +1,148 @@
+//! Who writes the streams, and what keeps a stream from being written: for every process that is asked.
+//!
+//! A failure is kept twice. In the table of leases other processes see it, if the database takes as much as that; in memory
+//! this process knows it whatever the database does.
+
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::{Store, StoreError, writer::Stream};
+
+/// That a failure is stored is no reason to wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A stream's writer, as it is stored and as this process knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterRow {
+    pub stream: String,
+    /// Host and process.
+    pub holder: String,
+    /// Rises with each holder.
+    pub term: u64,
+    /// In ms since the Unix epoch.
+    pub since: i64,
+    /// How long ago it renewed its lease, by the database's clock, in ms.
+    pub silent_ms: u64,
+    /// How long its lease lasts, in ms.
+    pub lease_ms: u64,
+    /// When it last committed, in ms since the Unix epoch.
+    pub written_at: Option<i64>,
+    /// Why it cannot write, and for how long it could not, in ms.
+    pub failure: Option<(String, u64)>,
+    /// Whether it is a writer of this process.
+    pub is_ours: bool,
+}
+
+/// The row of a stream.
+pub fn found(writers: &[WriterRow], stream: Stream) -> Option<&WriterRow> {
+    let name = stream.name();
+    writers.iter().find(|row| row.stream == name)
+}
+
+impl WriterRow {
+    /// Whether its process is alive, as far as is known.
+    pub fn is_alive(&self) -> bool {
+        self.silent_ms <= self.lease_ms
+    }
+}
+
+pub(super) fn describe() {
+    metrics::describe_gauge!(
+        "chaincast_store_writer_active",
+        "1 while this process writes the stream, 0 while it waits for that"
+    );
+    metrics::describe_counter!(
+        "chaincast_store_writer_takeovers_total",
+        "Sessions of writers that did not renew their lease, ended by this process, which writes since"
+    );
+    metrics::describe_gauge!(
+        "chaincast_store_writer_failing",
+        "1 while this process is to write the stream and the database does not let it"
+    );
+}
+
+impl Store {
+    /// Notes that the writer of this process cannot write, for [`Self::writers`] here and elsewhere. Never fails, and
+    /// takes no longer than a second.
+    pub async fn writer_failed(&self, stream: Stream, error: &StoreError) {
+        if matches!(error, StoreError::Locked(_)) {
+            return self.writer_works(stream);
+        }
+        metrics::gauge!("chaincast_store_writer_failing", "stream" => stream.name()).set(1.0);
+        let since = self.keeper.failed(stream, error.to_string());
+        let noting = sqlx::query(
+            "UPDATE leases SET failure = $2, failed_since = clock_timestamp() - make_interval(secs => $3::bigint / 1000.0)
+             WHERE stream = $1 AND holder = $4",
+        )
+        .bind(stream.name())
+        .bind(error.to_string().replace('\0', ""))
+        .bind(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
+        .bind(self.keeper.holder())
+        .execute(&self.live);
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, noting).await {
+            tracing::debug!(stream = stream.name(), %error, "why a writer fails is not stored");
+        }
+    }
+
+    /// The writer of this process writes, or another process has the right to.
+    pub fn writer_works(&self, stream: Stream) {
+        metrics::gauge!("chaincast_store_writer_failing", "stream" => stream.name()).set(0.0);
+        self.keeper.works(stream);
+    }
+
+    /// Why the writer of this process cannot write, and for how long it could not, in ms.
+    pub fn writer_failure(&self, stream: Stream) -> Option<(String, u64)> {
+        let failure = self.keeper.failure(stream)?;
+        let for_ms = u64::try_from(failure.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some((failure.reason, for_ms))
+    }
+
+    /// The writers of all streams that ever had one.
+    pub async fn read_writers(&self) -> Result<Vec<WriterRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT stream, holder, term, lease_ms, failure,
+                 (extract(epoch FROM acquired_at) * 1000)::bigint AS since,
+                 (extract(epoch FROM written_at) * 1000)::bigint AS written_at,
+                 (extract(epoch FROM clock_timestamp() - renewed_at) * 1000)::bigint AS silent_ms,
+                 (extract(epoch FROM clock_timestamp() - failed_since) * 1000)::bigint AS failed_ms
+             FROM leases ORDER BY stream",
+        )
+        .fetch_all(&self.reads)
+        .await?;
+        let natural = |value: i64| u64::try_from(value).unwrap_or(0);
+        rows.iter()
+            .map(|row| {
+                let failure: Option<String> = row.try_get("failure")?;
+                let failed_ms: Option<i64> = row.try_get("failed_ms")?;
+                let holder: String = row.try_get("holder")?;
+                Ok(WriterRow {
+                    stream: row.try_get("stream")?,
+                    is_ours: holder == self.keeper.holder(),
+                    holder,
+                    term: natural(row.try_get("term")?),
+                    since: row.try_get("since")?,
+                    silent_ms: natural(row.try_get("silent_ms")?),
+                    lease_ms: natural(row.try_get("lease_ms")?),
+                    written_at: row.try_get("written_at")?,
+                    failure: failure.zip(failed_ms.map(natural)),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the database takes no writes from new transactions: it is a replica, or it is set so.
+    pub async fn is_read_only(&self) -> Result<bool, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let is_read_only = sqlx::query_scalar(
+            "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if is_read_only {
+            // A session keeps the setting of a role or database that it began with: the next look uses another one.
+            connection.close().await?;
+        }
+        Ok(is_read_only)
+    }
+}
