@@ -193,6 +193,7 @@ impl Store {
         if config.reader_url.is_empty() {
             return Ok(None);
         }
+        certificates::check(config.reader_url.expose())?;
         let options = PgConnectOptions::from_str(config.reader_url.expose())
             .map_err(|error| StoreError::ReaderUrl(format!("is not a Postgres URL: {error}")))?
             .application_name("chaincast")

@@ -20,6 +20,8 @@ const ALERTS: u32 = 10_000;
 const TICKS: u32 = 10_000;
 const PRICES: u32 = 10_000;
 const CANDLES: u32 = 10_000;
+/// Most statements, each with the limit of a reader's, in what is waited for at once.
+const STATEMENTS: u32 = 4;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 impl Store {
@@ -36,44 +38,65 @@ impl Store {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.add_tick_days().await {
+            if let Err(error) = self.bounded(self.add_tick_days()).await {
                 tracing::warn!(%error, "partitions of ticks could not be made ahead; trying again later");
             }
             if tick_days > 0 {
-                until_none("days of ticks", &stop, || self.drop_tick_days(tick_days)).await;
-                until_none("ticks", &stop, || self.prune_ticks(tick_days, TICKS)).await;
+                until_none("days of ticks", &stop, || {
+                    self.bounded(self.drop_tick_days(tick_days))
+                })
+                .await;
+                until_none("ticks", &stop, || {
+                    self.bounded(self.prune_ticks(tick_days, TICKS))
+                })
+                .await;
             }
             if price_days > 0 {
-                until_none("prices", &stop, || self.prune_prices(price_days, PRICES)).await;
+                until_none("prices", &stop, || {
+                    self.bounded(self.prune_prices(price_days, PRICES))
+                })
+                .await;
             }
             if candle_days > 0 {
-                let prune = || self.prune_candles(candle_days, CANDLES);
+                let prune = || self.bounded(self.prune_candles(candle_days, CANDLES));
                 until_none("candles", &stop, prune).await;
             }
             if updates_ms > 0 {
-                let prune = || self.prune_updates(updates_ms, KEEP, UPDATES);
+                let prune = || self.bounded(self.prune_updates(updates_ms, KEEP, UPDATES));
                 until_none("updates", &stop, prune).await;
             }
             let (of_user, most) = (config.alert_history, config.updates_per_channel);
             until_none("updates of long channels", &stop, || {
-                self.prune_long_channels(of_user, most, UPDATES)
+                self.bounded(self.prune_long_channels(of_user, most, UPDATES))
             })
             .await;
             if dropped_ms > 0 {
                 until_none("dropped blocks", &stop, || {
-                    self.prune_dropped(dropped_ms, DROPPED)
+                    self.bounded(self.prune_dropped(dropped_ms, DROPPED))
                 })
                 .await;
             }
             let keep = config.alert_history;
             until_none("fired alerts", &stop, || {
-                self.prune_deliveries(alerts_ms, keep, ALERTS)
+                self.bounded(self.prune_deliveries(alerts_ms, keep, ALERTS))
             })
             .await;
             until_none("alerts", &stop, || {
-                self.prune_alerts(alerts_ms, keep, ALERTS)
+                self.bounded(self.prune_alerts(alerts_ms, keep, ALERTS))
             })
             .await;
+        }
+    }
+
+    /// Waits no longer than the server may work on it: a connection that was cut off may never say so.
+    pub(super) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let limit = self.patience * STATEMENTS;
+        match tokio::time::timeout(limit, work).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::Silent(limit)),
         }
     }
 

@@ -181,7 +181,7 @@ impl Store {
                 _ = ticks.tick() => {}
             }
             while !stop.is_cancelled() {
-                match self.end_watches(BATCH).await {
+                match self.bounded(self.end_watches(BATCH)).await {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => {
@@ -190,8 +190,9 @@ impl Store {
                     }
                 }
             }
-            let count = sqlx::query_scalar::<_, i64>("SELECT count FROM watching")
-                .fetch_one(&self.pool)
+            let count = sqlx::query_scalar::<_, i64>("SELECT count FROM watching");
+            let count = self
+                .bounded(async { Ok(count.fetch_one(&self.pool).await?) })
                 .await;
             if let Ok(count) = count {
                 metrics::gauge!("chaincast_store_watches").set(count as f64);

@@ -155,6 +155,17 @@ async fn serves_readers_through_transaction_mode() {
         format!("/prices/{token}/candles?interval=1m"),
         "/channels/new-block/updates?limit=50".to_owned(),
     ];
+    // Tokens are asked for their names beside the indexing.
+    eventually("every token has its name", async || {
+        let transfers = ask(&world.server, &format!("/addresses/{sender}/transfers")).await;
+        let named = |transfer: &Value| transfer["tokenSymbol"].is_string();
+        transfers["data"]
+            .as_array()?
+            .iter()
+            .all(named)
+            .then_some(())
+    })
+    .await;
     let mut askers = tokio::task::JoinSet::new();
     let mut expected = Vec::new();
     for path in &paths {
