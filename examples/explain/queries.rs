@@ -142,6 +142,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("read_deliveries", store.read_deliveries("user-7", None, limit)),
         query("read_deliveries behind one", store.read_deliveries("user-7", Some(10_000), limit)),
         query("read_candles", store.read_candles(token, CandleInterval::Minute, times, limit)),
+        query("candles_end", store.candles_end(token, CandleInterval::Minute, times.1)),
         query("channel_extent", store.channel_extent(channel)),
         query("updates_between", store.updates_between(channel, number, number + 500, limit)),
         query("updates_with_age", store.updates_with_age(channel, number, number + 500, limit)),
