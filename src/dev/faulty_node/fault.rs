@@ -12,18 +12,32 @@ pub struct Fault {
     /// Only requests about this height, by number or by hash.
     #[serde(default)]
     pub height: Option<u64>,
+    /// Only requests that name a block in this way.
+    #[serde(default)]
+    pub by: Option<By>,
     /// Only arrays of at least this many requests; with `method = "batch"`.
     #[serde(default)]
     pub at_least: usize,
     /// Lets this many that fit pass first.
     #[serde(default)]
     pub skip: u64,
+    /// Of those only each so many-th is hit, the last of them.
+    #[serde(default)]
+    pub every: Option<u64>,
     /// Hits this many, then nothing more; every one until it is withdrawn when left out.
     #[serde(default)]
     pub times: Option<u64>,
     /// What becomes of it.
     #[serde(rename = "does")]
     pub kind: Kind,
+}
+
+/// How a request names a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    Hash,
+    Number,
 }
 
 /// What becomes of a request.
@@ -36,6 +50,10 @@ pub enum Kind {
     Empty,
     /// Of a list, only the first this many.
     Keep(usize),
+    /// A list is in the opposite order.
+    Reverse,
+    /// Each item of a list is there twice.
+    Double,
     /// Receipts lose their logs.
     OmitLogs,
     /// The node's head is this many blocks lower; what is above is not there.
@@ -46,6 +64,14 @@ pub enum Kind {
     OtherBlock(i64),
     /// An error of JSON-RPC.
     Error { code: i64, message: String },
+    /// An answer whose error is a text and not an object.
+    ErrorText(String),
+    /// The body is this text, under this HTTP status.
+    Body {
+        #[serde(default = "ok")]
+        status: u16,
+        text: String,
+    },
     /// An HTTP status, and how many seconds `Retry-After` asks for.
     Status {
         code: u16,
@@ -68,12 +94,17 @@ pub enum Kind {
     },
 }
 
+fn ok() -> u16 {
+    200
+}
+
 impl Kind {
     /// Whether it is about the whole HTTP answer, and not about one result in it.
     pub(super) fn is_of_answer(&self) -> bool {
         matches!(
             self,
             Self::Status { .. }
+                | Self::Body { .. }
                 | Self::Cut
                 | Self::CutAfter(_)
                 | Self::Malformed
@@ -88,8 +119,10 @@ impl Fault {
         Self {
             method: method.to_owned(),
             height: None,
+            by: None,
             at_least: 0,
             skip: 0,
+            every: None,
             times: None,
             kind,
         }
@@ -98,6 +131,18 @@ impl Fault {
     /// Only those about this height.
     pub fn at(mut self, height: u64) -> Self {
         self.height = Some(height);
+        self
+    }
+
+    /// Only those that name a block in this way.
+    pub fn by(mut self, by: By) -> Self {
+        self.by = Some(by);
+        self
+    }
+
+    /// Only each so many-th.
+    pub fn every(mut self, every: u64) -> Self {
+        self.every = Some(every);
         self
     }
 

@@ -23,7 +23,7 @@ mod tests;
 
 pub use self::{
     block::{Contents, Payment, TreeBlock},
-    fault::{Fault, Kind},
+    fault::{By, Fault, Kind},
     scenario::{NodeRole, Scenario, Step},
     serve::FaultyNode,
     tree::Tree,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::fault::{Fault, Kind};
+use super::fault::{By, Fault, Kind};
 
 /// One request, as faults choose by it.
 pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
     pub(super) height: Option<u64>,
+    /// How it names a block, when it does.
+    pub(super) by: Option<By>,
     /// Requests in the array that this is about; 0 for one request.
     pub(super) size: usize,
 }
@@ -128,12 +130,23 @@ impl Line {
             && fault
                 .height
                 .is_none_or(|height| asked.height == Some(height))
+            && fault.by.is_none_or(|by| asked.by == Some(by))
             && asked.size >= fault.at_least;
         if !fits || fault.times.is_some_and(|times| self.hit >= times) {
             return None;
         }
         self.fitted += 1;
-        if self.fitted <= fault.skip {
+        let Some(unskipped) = self
+            .fitted
+            .checked_sub(fault.skip)
+            .filter(|&count| count > 0)
+        else {
+            return None;
+        };
+        if fault
+            .every
+            .is_some_and(|every| unskipped % every.max(1) != 0)
+        {
             return None;
         }
         self.hit += 1;

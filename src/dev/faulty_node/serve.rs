@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     backend::{Backend, RpcError},
-    fault::{Fault, Kind},
+    fault::{By, Fault, Kind},
     script::{Asked, Script},
     sockets,
     tree::Tree,
@@ -194,6 +194,10 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 status = (format!("{code} scripted"), wait.unwrap_or_default());
                 answer = b"as the script says".to_vec();
             }
+            Some(Kind::Body { status: code, text }) => {
+                status.0 = format!("{code} scripted");
+                answer = text.into_bytes();
+            }
             // The rest is about single results and was done there.
             Some(_) => {}
         }
@@ -294,6 +298,7 @@ impl Shared {
         let asked = Asked {
             method: "batch",
             height: None,
+            by: None,
             size,
         };
         let mut of_all = self.fault(&asked).await;
@@ -331,6 +336,7 @@ impl Shared {
         let asked = Asked {
             method,
             height,
+            by: named_by(params),
             size,
         };
         let fault = self.fault(&asked).await;
@@ -339,6 +345,9 @@ impl Shared {
         match result {
             Ok(result) => answer["result"] = result,
             Err((code, message)) => answer["error"] = json!({ "code": code, "message": message }),
+        }
+        if let Some(Kind::ErrorText(text)) = &fault {
+            answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": text });
         }
         (answer, fault.filter(Kind::is_of_answer))
     }
@@ -383,6 +392,19 @@ impl Shared {
                     items.truncate(*kept);
                 }
             }
+            Some(Kind::Reverse) => {
+                if let Value::Array(items) = &mut result {
+                    items.reverse();
+                }
+            }
+            Some(Kind::Double) => {
+                if let Value::Array(items) = &mut result {
+                    *items = items
+                        .iter()
+                        .flat_map(|item| [item.clone(), item.clone()])
+                        .collect();
+                }
+            }
             Some(Kind::OmitLogs) => omit_logs(&mut result),
             Some(Kind::Alter { at, to }) => {
                 if let Some(value) = result.pointer_mut(at) {
@@ -414,6 +436,17 @@ impl Shared {
             _ => self.backend.call(method, &params).await,
         }
     }
+}
+
+/// How the first parameter names a block, if it does.
+fn named_by(params: &Value) -> Option<By> {
+    let first = params.get(0)?;
+    let name = first.get("blockHash").unwrap_or(first).as_str()?;
+    Some(if name.len() == 66 {
+        By::Hash
+    } else {
+        By::Number
+    })
 }
 
 fn omit_logs(result: &mut Value) {

@@ -67,7 +67,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 if pinned.read().is_some() {
                     continue;
                 }
-                let asked = Asked { method: "newHeads", height: Some(head.number), size: 0 };
+                let asked = Asked { method: "newHeads", height: Some(head.number), by: None, size: 0 };
                 let hit = shared.script.take(&asked);
                 let Some(block) = tree.block(head.hash) else { continue };
                 let mut header = told(&block, false);
@@ -98,6 +98,7 @@ async fn answer(shared: &Shared, request: &Value, subscribed: &mut bool) -> (Val
             let asked = Asked {
                 method: "eth_subscribe",
                 height: None,
+                by: None,
                 size: 0,
             };
             if let Some(hit) = shared.script.take(&asked) {

@@ -14,8 +14,8 @@ use crate::{
 
 /// The longest wait for a database that answers with an error.
 const DATABASE_WAIT: Duration = Duration::from_secs(2);
-/// A node may lack a block it just announced for this long before it is logged.
-const LAG_IS_NORMAL: Duration = Duration::from_secs(5);
+/// A node may lack a block it just announced, or ask to be asked less, for this long before it is logged.
+const IS_NORMAL: Duration = Duration::from_secs(5);
 
 /// The time in which a chain writer cannot go on, from the first failure to the next success.
 pub(in crate::ingest) struct Outage {
@@ -24,7 +24,7 @@ pub(in crate::ingest) struct Outage {
     since: Option<Instant>,
     /// The kind of failure that it waits for, once that was logged.
     told: Option<&'static str>,
-    /// Of the database, in this outage and those before it.
+    /// What was logged, in this outage and those before it.
     logged: Logged,
 }
 
@@ -45,11 +45,16 @@ impl Outage {
         match error {
             IngestError::Node { error: node, .. } => {
                 let (kind, quiet) = match node.cause() {
-                    NodeError::Missing { .. } => ("lag", LAG_IS_NORMAL),
+                    NodeError::Missing { .. } => ("lag", IS_NORMAL),
+                    NodeError::Throttled { .. } | NodeError::Resting { .. } => {
+                        ("throttled", IS_NORMAL)
+                    }
                     cause => (cause.kind(), Duration::ZERO),
                 };
                 if self.told != Some(kind) && since.elapsed() >= quiet {
-                    tracing::warn!(chain_id = self.chain_id, %error, "indexing waits; trying on");
+                    if self.logged.is_due(kind) {
+                        tracing::warn!(chain_id = self.chain_id, %error, "indexing waits; trying on");
+                    }
                     self.told = Some(kind);
                 }
             }
@@ -78,7 +83,12 @@ impl Outage {
                 return self.backoff.next_delay().min(DATABASE_WAIT);
             }
         }
-        self.backoff.next_delay()
+        let rest = match error {
+            IngestError::Node { error, .. } => error.rest(),
+            _ => None,
+        };
+        // As long as the node asks for, and no longer.
+        rest.unwrap_or_else(|| self.backoff.next_delay())
     }
 
     /// Notes that work goes on.

@@ -20,7 +20,7 @@ const INTERNAL: u8 = 0x6a;
 /// Appends the encoding (EIP-2718); `None`, and nothing, for another type or when a field of the type is missing.
 pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
     let chain = sent.chain_id?;
-    let (from, gas, nonce, data) = (&sent.from, &sent.gas, &sent.nonce, &sent.input);
+    let (from, gas, nonce, data) = (&sent.from, &sent.gas, &sent.nonce, sent.input());
     let to = &receiver(sent.to);
     let value = &sent.value.unwrap_or_default();
     let fee = || sent.max_fee_per_gas.or(sent.gas_price);

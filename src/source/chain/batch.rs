@@ -2,86 +2,23 @@
 //!
 //! One call is sent without an array, for nodes that know none. Nothing is retried here.
 
-use std::{
-    fmt::{self, Write},
-    marker::PhantomData,
-    time::SystemTime,
-};
+use std::{fmt::Write, time::SystemTime};
 
 use alloy::transports::http::reqwest::{
     Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, SeqAccess, Visitor},
-};
+use serde::de::DeserializeOwned;
 
 use super::{
     Node, NodeError,
+    answer::{Body, Outcome, RpcError, body, error_in, words},
+    receipts::BLOCK_RECEIPTS,
     refusal::{Refusal, refusal, retry_after},
 };
 
 /// A node's words about an error are read up to here.
-const ERROR_BYTES: usize = 4096;
-
-/// An answer to one call.
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "T: DeserializeOwned"))]
-struct Answer<T> {
-    #[serde(default)]
-    id: Option<u64>,
-    /// The outer is `None` when there is no such field.
-    #[serde(default = "nothing", deserialize_with = "there")]
-    result: Option<Option<T>>,
-    #[serde(default)]
-    error: Option<RpcError>,
-}
-
-fn nothing<T>() -> Option<T> {
-    None
-}
-
-fn there<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// Reads an array of answers, at most one a call: a node that sends more fills no memory with them.
-struct Answers<T> {
-    calls: usize,
-    kind: PhantomData<T>,
-}
-
-impl<'de, T: DeserializeOwned> Visitor<'de> for Answers<T> {
-    type Value = Vec<Answer<T>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} answers", self.calls)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut answers: A) -> Result<Self::Value, A::Error> {
-        let mut given = Vec::new();
-        while let Some(answer) = answers.next_element()? {
-            if given.len() == self.calls {
-                return Err(A::Error::invalid_length(given.len() + 1, &self));
-            }
-            given.push(answer);
-        }
-        Ok(given)
-    }
-}
-
-#[derive(Deserialize)]
-struct RpcError {
-    #[serde(default)]
-    code: i64,
-    #[serde(default)]
-    message: String,
-}
+const ERROR_BYTES: usize = 64 * 1024;
 
 impl Node {
     /// Sends a call of `method` with each of `params` (JSON arrays); the answer as bytes.
@@ -165,43 +102,69 @@ impl Node {
             said.extend_from_slice(&chunk);
         }
         said.truncate(ERROR_BYTES);
-        let said = String::from_utf8_lossy(&said);
-        let reason = self.scrubbed(&format!("HTTP status {status} {}", said.trim()));
         let url = self.shown_url();
+        let told = error_in(&said);
+        let text = String::from_utf8_lossy(&said);
+        let shown = match &told {
+            Some(error) => error.message.clone(),
+            None => words(&text),
+        };
+        let reason = self.scrubbed(&format!("HTTP status {status} {shown}"));
+        let gateway = matches!(
+            status,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        );
         let meant = match status {
             StatusCode::TOO_MANY_REQUESTS => Refusal::TooOften,
             StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooMuch,
             StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => Refusal::TooOften,
-            _ => refusal(0, &said),
+            _ => match &told {
+                Some(error) => refusal(error.code, &error.message),
+                None => refusal(0, &shown),
+            },
         };
-        let no_batches = matches!(
-            status,
-            StatusCode::BAD_REQUEST
-                | StatusCode::UNPROCESSABLE_ENTITY
-                | StatusCode::UNSUPPORTED_MEDIA_TYPE
-                | StatusCode::NOT_IMPLEMENTED
-        );
-        self.counted(match meant {
-            Refusal::TooOften => NodeError::Throttled {
+        match (meant, told) {
+            (Refusal::TooOften, _) => self.counted(NodeError::Throttled {
                 url,
                 reason,
                 retry_after: wait,
-            },
-            Refusal::TooMuch => NodeError::TooLarge {
+            }),
+            (Refusal::TooMuch, _) => self.counted(NodeError::TooLarge {
                 url,
                 method,
                 reason,
-            },
-            Refusal::Other if no_batches && calls > 1 => {
-                self.has_no_batches();
-                NodeError::TooLarge {
-                    url,
-                    method,
-                    reason,
+            }),
+            // A gateway speaks of itself: the node behind it was not asked.
+            (Refusal::Other, Some(error)) if !gateway => self.rpc_error(method, calls, error),
+            (Refusal::Other, _) => {
+                let no_batches = matches!(
+                    status,
+                    StatusCode::BAD_REQUEST
+                        | StatusCode::UNPROCESSABLE_ENTITY
+                        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                        | StatusCode::NOT_IMPLEMENTED
+                );
+                if no_batches && calls > 1 && method != BLOCK_RECEIPTS {
+                    self.has_no_batches();
+                    return self.counted(NodeError::TooLarge {
+                        url,
+                        method,
+                        reason,
+                    });
                 }
+                let refused = status == StatusCode::NOT_IMPLEMENTED
+                    || status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+                self.counted(match refused {
+                    true => NodeError::Refused {
+                        url,
+                        method,
+                        code: status.as_u16().into(),
+                        message: reason,
+                    },
+                    false => NodeError::Unreachable { url, reason },
+                })
             }
-            Refusal::Other => NodeError::Unreachable { url, reason },
-        })
+        }
     }
 
     /// Results by the order of the calls; `None` for null. Work for the processor alone.
@@ -211,45 +174,74 @@ impl Node {
         calls: usize,
         body: &[u8],
     ) -> Result<Vec<Option<T>>, NodeError> {
-        let bad = |error: serde_json::Error| self.bad_answer(method, error.to_string());
-        // Checked once: read from bytes, every text in it would be checked by itself.
-        let body = std::str::from_utf8(body)
-            .map_err(|error| self.bad_answer(method, error.to_string()))?;
-        let is_array = body.trim_start().starts_with('[');
-        if !is_array {
-            let answer: Answer<T> = serde_json::from_str(body).map_err(bad)?;
-            return match answer.error {
-                Some(error) => Err(self.rpc_error(method, calls, error)),
-                None if calls == 1 => Ok(vec![self.result(method, answer.result)?]),
-                None => {
-                    self.has_no_batches();
-                    Err(self.counted(NodeError::TooLarge {
-                        url: self.shown_url(),
-                        method,
-                        reason: "it answered one of several calls".to_owned(),
-                    }))
+        self.each_answer(method, calls, body)?.into_iter().collect()
+    }
+
+    /// As [`Node::answers`], each by itself: of one that cannot be read the others know nothing. An error that the
+    /// node sends is about all.
+    pub(super) fn each_answer<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        calls: usize,
+        bytes: &[u8],
+    ) -> Result<Vec<Result<Option<T>, NodeError>>, NodeError> {
+        let given = match body(bytes, calls) {
+            Err(reason) => return Err(self.bad_answer(method, reason)),
+            Ok(Body::Words(words)) => return Err(self.worded(method, calls, &words)),
+            Ok(Body::One(answer)) => {
+                return match answer.outcome() {
+                    Outcome::Error(error) => Err(self.rpc_error(method, calls, error)),
+                    Outcome::Nothing => Err(self.empty(method)),
+                    Outcome::Result(result) if calls == 1 => Ok(vec![Ok(result)]),
+                    Outcome::Result(_) => {
+                        self.has_no_batches();
+                        Err(self.counted(NodeError::TooLarge {
+                            url: self.shown_url(),
+                            method,
+                            reason: "it answered one of several calls".to_owned(),
+                        }))
+                    }
+                };
+            }
+            Ok(Body::Many(given)) => given,
+        };
+        if calls > 1
+            && given.len() == calls
+            && given
+                .iter()
+                .flatten()
+                .all(|one| one.id().is_none() && one.has_result())
+        {
+            self.has_no_batches();
+            return Err(self.counted(NodeError::TooLarge {
+                url: self.shown_url(),
+                method,
+                reason: "its answers to several calls have no ids".to_owned(),
+            }));
+        }
+        let mut results: Vec<Option<Result<Option<T>, NodeError>>> = Vec::new();
+        results.resize_with(calls, || None);
+        for (position, answer) in given.into_iter().enumerate() {
+            let (place, result) = match answer {
+                // Of what cannot be read the id is not known either; most nodes keep the order.
+                Err(reason) => (Some(position), Err(self.bad_answer(method, reason))),
+                Ok(answer) => {
+                    let id = answer.id().and_then(|id| usize::try_from(id).ok());
+                    let result = match answer.outcome() {
+                        Outcome::Error(error) => return Err(self.rpc_error(method, 1, error)),
+                        Outcome::Nothing => Err(self.empty(method)),
+                        Outcome::Result(result) => Ok(result),
+                    };
+                    // One answer to one call is of that call.
+                    (if calls == 1 { Some(0) } else { id }, result)
                 }
             };
-        }
-        let mut read = serde_json::Deserializer::from_str(body);
-        let kind = PhantomData;
-        let given: Vec<Answer<T>> = read
-            .deserialize_seq(Answers { calls, kind })
-            .and_then(|given| read.end().map(|()| given))
-            .map_err(bad)?;
-        let mut results: Vec<Option<Option<T>>> = Vec::new();
-        results.resize_with(calls, || None);
-        for answer in given {
-            if let Some(error) = answer.error {
-                return Err(self.rpc_error(method, 1, error));
-            }
-            let place = answer
-                .id
-                .and_then(|id| results.get_mut(usize::try_from(id).ok()?));
-            match place {
-                Some(place @ None) => *place = Some(self.result(method, answer.result)?),
+            match place.and_then(|place| results.get_mut(place)) {
+                Some(place @ None) => *place = Some(result),
+                // The place is unknown, and the answer is what says why.
+                _ if result.is_err() => result.map(drop)?,
                 _ => {
-                    let reason = format!("an answer has the id {:?}", answer.id);
+                    let reason = format!("an answer has the id {place:?}, twice or of no call");
                     return Err(self.bad_answer(method, reason));
                 }
             }
@@ -260,23 +252,13 @@ impl Node {
             .ok_or_else(|| self.bad_answer(method, "a call of a batch has no answer".to_owned()))
     }
 
-    /// The result of one call. An error stays what the node says it is: words in it may be a contract's.
+    /// The result of one call.
     pub(super) fn answer<T: DeserializeOwned>(
         &self,
         method: &'static str,
         body: &[u8],
     ) -> Result<T, NodeError> {
-        let answer: Answer<T> = serde_json::from_slice(body)
-            .map_err(|error| self.bad_answer(method, error.to_string()))?;
-        if let Some(error) = answer.error {
-            return Err(self.counted(NodeError::Refused {
-                url: self.shown_url(),
-                method,
-                code: error.code,
-                message: self.scrubbed(&error.message),
-            }));
-        }
-        match self.result(method, answer.result)? {
+        match self.answers::<T>(method, 1, body)?.pop().flatten() {
             Some(result) => Ok(result),
             // For what may be null, null is a value.
             None => serde_json::from_value(serde_json::Value::Null)
@@ -284,12 +266,26 @@ impl Node {
         }
     }
 
-    fn result<T>(
-        &self,
-        method: &'static str,
-        result: Option<Option<T>>,
-    ) -> Result<Option<T>, NodeError> {
-        result.ok_or_else(|| self.bad_answer(method, "it has neither result nor error".to_owned()))
+    fn empty(&self, method: &'static str) -> NodeError {
+        self.bad_answer(method, "it has neither result nor error".to_owned())
+    }
+
+    /// Words without JSON where an answer was expected, which proxies send.
+    fn worded(&self, method: &'static str, calls: usize, words: &str) -> NodeError {
+        match refusal(0, words) {
+            Refusal::Other => {
+                let words = self.scrubbed(words);
+                self.bad_answer(method, format!("it is not JSON but {words:?}"))
+            }
+            _ => self.rpc_error(
+                method,
+                calls,
+                RpcError {
+                    code: 0,
+                    message: words.to_owned(),
+                },
+            ),
+        }
     }
 
     /// `calls` is how many the error is about.
@@ -303,7 +299,13 @@ impl Node {
             message: message.clone(),
         };
         let reason = format!("{message} (code {})", error.code);
-        let error = match refusal(error.code, &error.message) {
+        let meant = match refusal(error.code, &error.message) {
+            // What a contract says of a call is not the node's.
+            _ if refused.is_revert() => Refusal::Other,
+            Refusal::TooMuch if method == "eth_call" => Refusal::Other,
+            meant => meant,
+        };
+        let error = match meant {
             Refusal::TooOften => NodeError::Throttled {
                 url,
                 reason,
@@ -314,8 +316,11 @@ impl Node {
                 method,
                 reason,
             },
-            // One error for an array of calls, about none of them: it knows no arrays.
-            Refusal::Other if calls > 1 && !refused.is_unknown_method() => {
+            // One error for an array of calls, about none of them: it knows no arrays. Of the optional method it is
+            // more likely the method.
+            Refusal::Other
+                if calls > 1 && method != BLOCK_RECEIPTS && !refused.is_unknown_method() =>
+            {
                 self.has_no_batches();
                 NodeError::TooLarge {
                     url,
@@ -352,3 +357,7 @@ impl Node {
         self.headers.hidden_in(super::error::scrub(&self.url, text))
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 //! proven by the receipts root.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,14 +14,15 @@ use tokio::sync::Semaphore;
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
+    receipts::{BLOCK_RECEIPTS, Key, placed},
     roomy::Roomy,
-    verify::{CHECKS, Times, verify_timed},
+    verify::{CHECKS, Times, settle_outcomes, verify_timed},
     wire::{RawHeader, RawReceipt},
 };
-use crate::model::{IndexMode, IndexedBlock};
+use crate::model::{B256, IndexMode, IndexedBlock};
 
-/// Receipts of one request, from a node that gives them only one by one.
-const SINGLE_RECEIPTS: usize = 100;
+/// The receipts of one block, as a node gave them; `None` for null.
+type Given = Result<Option<Roomy<RawReceipt>>, NodeError>;
 
 /// Blocks that a node gave, and what they took.
 pub struct Chunk {
@@ -110,7 +111,6 @@ impl Node {
         workers: &Workers,
     ) -> Result<Chunk, NodeError> {
         const BLOCKS: &str = "eth_getBlockByNumber";
-        const RECEIPTS: &str = "eth_getBlockReceipts";
         let began = Instant::now();
         let numbers = || (from..).take(count);
         let blocks: Vec<String> = numbers()
@@ -119,13 +119,17 @@ impl Node {
         let receipts: Vec<String> = numbers()
             .map(|number| format!("[\"{number:#x}\"]"))
             .collect();
-        let single = self.single_receipts.load(Ordering::Relaxed);
-        let (blocks, receipts) = tokio::try_join!(self.post(BLOCKS, &blocks), async {
-            match single {
-                true => Ok(None),
-                false => self.post(RECEIPTS, &receipts).await.map(Some),
+        // By number: the hashes are not known yet.
+        let listed = self.receipts.key(Key::Number, began.into()) == Some(Key::Number);
+        let (blocks, receipts) = tokio::join!(self.post(BLOCKS, &blocks), async {
+            match listed {
+                true => self.post(BLOCK_RECEIPTS, &receipts).await.map(Some),
+                false => Ok(None),
             }
-        })?;
+        });
+        // First what is no optional method: it tells a node that knows no batches from one that lacks the other.
+        let blocks = blocks?;
+        let (receipts, refused) = optional(receipts)?;
         let mut asked = began.elapsed();
         let raw_bytes = blocks.len() + receipts.as_ref().map_or(0, Vec::len);
 
@@ -133,40 +137,44 @@ impl Node {
         let (read, mut queued) = workers
             .run(move || {
                 let began = Instant::now();
-                let headers: Vec<Option<RawHeader>> = node.answers(BLOCKS, count, &blocks)?;
-                let receipts: Option<Vec<Option<Roomy<RawReceipt>>>> = match receipts {
-                    Some(receipts) => match node.answers(RECEIPTS, count, &receipts) {
-                        Err(error) if error.is_unknown_method() => None,
-                        answers => Some(answers?),
-                    },
-                    None => None,
+                let headers = node.each_answer::<RawHeader>(BLOCKS, count, &blocks)?;
+                let receipts = match receipts {
+                    Some(receipts) => optional(
+                        node.each_answer::<Roomy<RawReceipt>>(BLOCK_RECEIPTS, count, &receipts)
+                            .map(Some),
+                    )?,
+                    None => (None, None),
                 };
                 Ok::<_, NodeError>((headers, receipts, began.elapsed()))
             })
             .await;
-        let (headers, receipts, mut decoded) = read?;
+        let (headers, (receipts, refused_later), mut decoded) = read?;
         let headers = ahead(headers.into_iter().zip(from..).map(|(header, number)| {
-            let header: RawHeader = self.present(header, || format!("block {number}"))?;
+            let header: RawHeader = self.present(header?, || format!("block {number}"))?;
             if header.number != number {
                 let reason = format!("block {} for block {number}", header.number);
                 return Err(self.bad_answer(BLOCKS, reason));
             }
             Ok(header)
         }))?;
+        let began = Instant::now();
         let receipts = match receipts {
-            // Those of blocks that are not there are none.
-            Some(receipts) => ahead(receipts.into_iter().zip(&headers).map(|(given, header)| {
-                let what = || format!("the receipts of block {}", header.number);
-                self.present(given, what).map(|Roomy(receipts)| receipts)
-            }))?,
+            Some(receipts) => receipts,
             None => {
-                self.lacks_block_receipts();
-                let began = Instant::now();
-                let receipts = self.receipts_one_by_one(&headers).await?;
-                asked += began.elapsed();
-                receipts
+                let refused = refused.or(refused_later);
+                self.clone()
+                    .receipts_otherwise(&headers, refused, workers)
+                    .await?
             }
         };
+        // What null leaves out is asked for by transaction, as is what a list lacks.
+        let receipts = ahead(
+            receipts
+                .into_iter()
+                .map(|given| given.map(|given| given.unwrap_or_default().0)),
+        )?;
+        let receipts = self.completed_all(&headers, receipts).await?;
+        asked += began.elapsed();
 
         let node = self.clone();
         let raw: Vec<RawBlock> = headers
@@ -207,18 +215,20 @@ impl Node {
 
     fn proven(
         &self,
-        block: RawBlock,
+        mut block: RawBlock,
         checks: &ChecksConfig,
         times: &mut Times,
     ) -> Result<IndexedBlock, NodeError> {
         self.of_one_branch(&block)?;
         self.matched(&block)?;
+        settle_outcomes(&mut block);
         verify_timed(&block, checks, times).map_err(|error| {
             self.counted(NodeError::Check {
                 url: self.shown_url(),
                 error,
             })
         })?;
+        self.tell_odd_genesis(&block);
         decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
@@ -241,31 +251,96 @@ impl Node {
         }))
     }
 
-    /// The receipts of some blocks, from a node that gives them by transaction.
-    async fn receipts_one_by_one(
-        &self,
+    /// The receipts of some blocks from a node that does not give them by number: by hash, or none, which asks for
+    /// them one by one.
+    async fn receipts_otherwise(
+        self: Arc<Self>,
         blocks: &[RawHeader],
-    ) -> Result<Vec<Vec<RawReceipt>>, NodeError> {
-        const METHOD: &str = "eth_getTransactionReceipt";
-        let hashes: Vec<_> = blocks
+        refused: Option<NodeError>,
+        workers: &Workers,
+    ) -> Result<Vec<Given>, NodeError> {
+        let none = || blocks.iter().map(|_| Ok(Some(Roomy::default()))).collect();
+        if self.receipts.key(Key::Hash, Instant::now().into()) != Some(Key::Hash) {
+            return Ok(none());
+        }
+        let params: Vec<String> = blocks
             .iter()
-            .flat_map(|block| block.transactions.iter().map(|sent| sent.hash))
+            .map(|block| Key::Hash.of(block.block_ref()))
             .collect();
-        let batched = blocks.len() > 1 || self.pace.now().0 > 1;
-        let mut receipts = Vec::with_capacity(hashes.len());
-        for hashes in hashes.chunks(if batched { SINGLE_RECEIPTS } else { 1 }) {
-            let params: Vec<String> = hashes.iter().map(|hash| format!("[\"{hash}\"]")).collect();
-            let body = self.post(METHOD, &params).await?;
-            let given: Vec<Option<RawReceipt>> = self.answers(METHOD, params.len(), &body)?;
-            for (receipt, hash) in given.into_iter().zip(hashes) {
-                receipts
-                    .push(self.present(receipt, || format!("the receipt of transaction {hash}"))?);
+        let ended = match self.post(BLOCK_RECEIPTS, &params).await {
+            Ok(body) => {
+                let (node, count) = (self.clone(), params.len());
+                let read =
+                    move || node.each_answer::<Roomy<RawReceipt>>(BLOCK_RECEIPTS, count, &body);
+                workers.run(read).await.0
+            }
+            Err(error) => Err(error),
+        };
+        match optional(ended.map(Some))? {
+            (Some(given), _) => {
+                if refused.is_some_and(|error| !error.is_about_a_block()) {
+                    self.knows_only(Key::Hash);
+                }
+                Ok(given)
+            }
+            (None, by_hash) => {
+                if let Some(error) = refused
+                    .or(by_hash)
+                    .filter(|error| !error.is_about_a_block())
+                {
+                    self.lacks_block_receipts(&error);
+                }
+                Ok(none())
             }
         }
-        let mut receipts = receipts.into_iter();
-        Ok(blocks
-            .iter()
-            .map(|block| receipts.by_ref().take(block.transactions.len()).collect())
+    }
+
+    /// The receipts of each block, one a transaction: what the lists lack is asked for by transaction. Where that is
+    /// not there, the blocks ahead of it.
+    async fn completed_all(
+        &self,
+        blocks: &[RawHeader],
+        given: Vec<Vec<RawReceipt>>,
+    ) -> Result<Vec<Vec<RawReceipt>>, NodeError> {
+        let mut all: Vec<Vec<Option<RawReceipt>>> = given
+            .into_iter()
+            .zip(blocks)
+            .map(|(given, block)| placed(block, given))
+            .collect();
+        let lacking = |all: &[Vec<Option<RawReceipt>>]| -> Vec<B256> {
+            let receipts = all
+                .iter()
+                .zip(blocks)
+                .flat_map(|(receipts, block)| receipts.iter().zip(block.transactions.iter()));
+            receipts
+                .filter(|(receipt, _)| receipt.is_none())
+                .map(|(_, sent)| sent.hash)
+                .collect()
+        };
+        let batched = blocks.len() > 1 || self.pace.now().0 > 1;
+        let fetched = match self.receipts_of(&lacking(&all), batched).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let whole = all
+                    .iter()
+                    .take_while(|receipts| receipts.iter().all(Option::is_some))
+                    .count();
+                if whole == 0 {
+                    return Err(error);
+                }
+                all.truncate(whole);
+                Vec::new()
+            }
+        };
+        let mut fetched = fetched.into_iter();
+        Ok(all
+            .into_iter()
+            .map(|receipts| {
+                receipts
+                    .into_iter()
+                    .filter_map(|receipt| receipt.or_else(|| fetched.next()))
+                    .collect()
+            })
             .collect())
     }
 
@@ -283,6 +358,17 @@ impl Node {
         for (check, took) in CHECKS.into_iter().zip(*times) {
             count(check, took);
         }
+    }
+}
+
+/// What an optional method gave; a refusal of it is no error, but is kept.
+fn optional<T>(
+    ended: Result<Option<T>, NodeError>,
+) -> Result<(Option<T>, Option<NodeError>), NodeError> {
+    match ended {
+        Ok(given) => Ok((given, None)),
+        Err(error) if error.is_refusal() => Ok((None, Some(error))),
+        Err(error) => Err(error),
     }
 }
 

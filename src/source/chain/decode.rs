@@ -17,6 +17,7 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
     if count > MAX_LOGS {
         return Err("too many logs".to_owned());
     }
+    fits(&block)?;
     let withdrawals = withdrawals_of(&block.header);
     let computed = size::of(&block, withdrawals.as_deref());
     let mut header = block.header;
@@ -57,7 +58,7 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
                 .then(|| sent.blob_versioned_hashes.unwrap_or_default()),
             max_fee_per_blob_gas: sent.max_fee_per_blob_gas.filter(|_| kind == 3),
             blob_gas_price: receipt.blob_gas_price.filter(|_| kind == 3),
-            input: sent.input,
+            input: sent.input.or(sent.data).unwrap_or_default(),
             success: receipt.status.map(|status| status != 0),
             gas_used: receipt.gas_used,
             cumulative_gas_used: receipt.cumulative_gas_used,
@@ -97,25 +98,67 @@ pub(super) fn withdrawals_of<T>(header: &RawHeader<T>) -> Option<Vec<Withdrawal>
     (!listed.is_empty() || root == EMPTY_ROOT_HASH).then_some(listed)
 }
 
+/// Whether the numbers of a block fit their columns. The checks prove most of them; where those are off, absurd ones are
+/// the node's fault and must not end the writer.
+fn fits(block: &RawBlock) -> Result<(), String> {
+    let header = &block.header;
+    let of_header = [
+        ("number", Some(header.number)),
+        ("timestamp", Some(header.timestamp)),
+        ("gasUsed", Some(header.gas_used)),
+        ("size", header.size),
+        ("blobGasUsed", header.blob_gas_used),
+        ("excessBlobGas", header.excess_blob_gas),
+    ];
+    let of_receipts = block.receipts.iter().flat_map(|receipt| {
+        [
+            ("gasUsed of a receipt", Some(receipt.gas_used)),
+            ("cumulativeGasUsed", Some(receipt.cumulative_gas_used)),
+        ]
+    });
+    for (field, value) in of_header.into_iter().chain(of_receipts) {
+        if let Some(value) = value.filter(|&value| i64::try_from(value).is_err()) {
+            return Err(format!(
+                "of block {} {}, {field} is {value}, which no column holds",
+                header.number, header.hash
+            ));
+        }
+    }
+    if let Some(log) = block
+        .receipts
+        .iter()
+        .flat_map(|receipt| &receipt.logs)
+        .find(|log| log.topics.len() > 4)
+    {
+        return Err(format!(
+            "of block {} {}, a log has {} topics, above 4",
+            header.number,
+            header.hash,
+            log.topics.len()
+        ));
+    }
+    Ok(())
+}
+
 /// What is stored of a header.
 pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
     BlockHeader {
         number: header.number,
         hash: header.hash,
         parent_hash: header.parent_hash,
-        ommers_hash: header.ommers_hash,
+        ommers_hash: header.ommers_hash.unwrap_or_default(),
         timestamp: header.timestamp,
-        miner: header.beneficiary,
+        miner: header.beneficiary.unwrap_or_default(),
         gas_used: header.gas_used,
         gas_limit: header.gas_limit,
         base_fee_per_gas: header.base_fee_per_gas,
         difficulty: header.difficulty.unwrap_or_default(),
         size: header.size,
         size_proved: false,
-        state_root: header.state_root,
-        transactions_root: header.transactions_root,
-        receipts_root: header.receipts_root,
-        logs_bloom: header.logs_bloom,
+        state_root: header.state_root.unwrap_or_default(),
+        transactions_root: header.transactions_root.unwrap_or_default(),
+        receipts_root: header.receipts_root.unwrap_or_default(),
+        logs_bloom: header.logs_bloom.unwrap_or_default(),
         extra_data: header.extra_data,
         mix_hash: header.mix_hash,
         nonce: header.nonce,

@@ -88,7 +88,7 @@ fn the_receipt_of_a_deposit_has_its_nonce_only_beside_a_version() {
     let of = |told: Value| {
         let mut bytes = Vec::new();
         let raw: RawReceipt = serde_json::from_value(told).unwrap();
-        receipt(&raw, &Bloom::ZERO, &mut bytes).unwrap();
+        receipt(&raw, DEPOSIT, &Bloom::ZERO, &mut bytes).unwrap();
         hex::encode(bytes)
     };
     let bloom = "00".repeat(256);

@@ -5,7 +5,7 @@ use alloy::{
         Header, Signed, TxEip1559, TxEip2930, TxEip4844, TxEip4844Variant, TxEip7702, TxEnvelope,
         TxLegacy,
     },
-    primitives::{Bloom, Signature, TxKind},
+    primitives::{Bloom, Signature, TxKind, U256},
     rlp::{BufMut, Encodable, Header as RlpHeader},
 };
 
@@ -19,12 +19,14 @@ pub(super) fn header<T>(raw: &RawHeader<T>) -> Result<Header, String> {
     let missing = |field: &str| format!("its hash cannot be recomputed: it has no {field}");
     Ok(Header {
         parent_hash: raw.parent_hash,
-        ommers_hash: raw.ommers_hash,
-        beneficiary: raw.beneficiary,
-        state_root: raw.state_root,
-        transactions_root: raw.transactions_root,
-        receipts_root: raw.receipts_root,
-        logs_bloom: raw.logs_bloom,
+        ommers_hash: raw.ommers_hash.ok_or_else(|| missing("sha3Uncles"))?,
+        beneficiary: raw.beneficiary.ok_or_else(|| missing("miner"))?,
+        state_root: raw.state_root.ok_or_else(|| missing("stateRoot"))?,
+        transactions_root: raw
+            .transactions_root
+            .ok_or_else(|| missing("transactionsRoot"))?,
+        receipts_root: raw.receipts_root.ok_or_else(|| missing("receiptsRoot"))?,
+        logs_bloom: raw.logs_bloom.ok_or_else(|| missing("logsBloom"))?,
         difficulty: raw.difficulty.unwrap_or_default(),
         number: raw.number,
         gas_limit: raw.gas_limit,
@@ -64,7 +66,7 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
     let (signature, signed_for) = signature(sent)?;
     let to = sent.to.map_or(TxKind::Create, TxKind::Call);
     let value = sent.value.unwrap_or_default();
-    let input = sent.input.clone();
+    let input = sent.input().clone();
     let access_list = sent.access_list.clone().unwrap_or_default();
     let (nonce, gas_limit, hash) = (sent.nonce, sent.gas, sent.hash);
     Ok(Some(match kind {
@@ -153,20 +155,30 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
 
 /// The signature, and the chain that a legacy transaction was signed for (EIP-155), if for one.
 fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
-    let (Some(r), Some(s)) = (sent.r, sent.s) else {
-        return Err("has no whole signature".to_owned());
+    let nested = sent.signature.as_deref();
+    let part = |own: Option<U256>, nested: Option<U256>, field: &str| {
+        own.or(nested)
+            .ok_or_else(|| format!("has no whole signature: {field} is missing"))
     };
+    let r = part(sent.r, nested.and_then(|nested| nested.r), "r")?;
+    let s = part(sent.s, nested.and_then(|nested| nested.s), "s")?;
     let typed = sent.kind() != 0;
-    let v = match (typed, sent.y_parity, sent.v) {
-        (true, Some(parity), _) => u128::from(parity),
-        (_, _, Some(v)) => v,
-        (_, Some(parity), None) => u128::from(parity),
-        (_, None, None) => return Err("has no whole signature".to_owned()),
+    let own = (sent.y_parity.map(u128::from), sent.v);
+    let nested = nested.map_or((None, None), |nested| {
+        (nested.y_parity.map(u128::from), nested.v)
+    });
+    let v = if typed {
+        own.0.or(own.1).or(nested.0).or(nested.1)
+    } else {
+        own.1.or(nested.1).or(own.0).or(nested.0)
     };
+    let v = v.ok_or("has no whole signature: v and yParity are missing")?;
     let (odd, signed_for) = match v {
         0 | 1 => (v == 1, None),
-        27 | 28 if !typed => (v == 28, None),
-        35.. if !typed => {
+        // Of typed transactions the chain is a field of its own; some nodes tell v all the same.
+        27 | 28 => (v == 28, None),
+        35.. if typed => ((v - 35) % 2 == 1, None),
+        35.. => {
             let chain_id = u64::try_from((v - 35) / 2)
                 .map_err(|_| format!("has the signature value v = {v}, which is of no chain"))?;
             ((v - 35) % 2 == 1, Some(chain_id))
@@ -198,7 +210,7 @@ pub(super) fn deposit(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
         &value,
         &sent.gas,
         &system,
-        &sent.input,
+        sent.input(),
     ];
     out.put_u8(DEPOSIT);
     list(fields.iter().map(|field| field.length()).sum()).encode(out);
@@ -208,15 +220,23 @@ pub(super) fn deposit(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A receipt with its bloom. One without status and root, which no rule describes, is an error.
-pub(super) fn receipt(raw: &RawReceipt, bloom: &Bloom, out: &mut Vec<u8>) -> Result<(), String> {
+/// A receipt of a transaction of `kind`, with its bloom. One without status and root, which no rule describes, is an
+/// error.
+pub(super) fn receipt(
+    raw: &RawReceipt,
+    kind: u8,
+    bloom: &Bloom,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    // Which of both is hashed is decided before, see `outcome`.
     let outcome: &dyn Encodable = match (&raw.status, &raw.root) {
         (Some(status), _) => status,
         (None, Some(root)) => root,
-        (None, None) => return Err("a receipt has neither status nor root".to_owned()),
+        (None, None) => return Err("has neither status nor root".to_owned()),
     };
+    let kind = raw.ty.unwrap_or(kind);
     // Since the Canyon fork of OP-stack chains the root is over these as well.
-    let versioned = (raw.ty == Some(DEPOSIT))
+    let versioned = (kind == DEPOSIT)
         .then(|| raw.deposit_nonce.zip(raw.deposit_receipt_version))
         .flatten();
     let logs: usize = raw.logs.iter().map(log_length).sum();
@@ -226,7 +246,7 @@ pub(super) fn receipt(raw: &RawReceipt, bloom: &Bloom, out: &mut Vec<u8>) -> Res
         + list(logs).length()
         + logs
         + versioned.map_or(0, |(nonce, version)| nonce.length() + version.length());
-    if let Some(kind) = raw.ty.filter(|&kind| kind != 0) {
+    if kind != 0 {
         out.put_u8(kind);
     }
     list(payload).encode(out);

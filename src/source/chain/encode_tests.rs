@@ -205,7 +205,7 @@ fn receipts_of_every_type_before_and_after_eip658_are_encoded_as_by_alloy() {
                     r#type: kind,
                 };
                 let mut encoded = Vec::new();
-                receipt(&raw, &bloom_of(&logs), &mut encoded).unwrap();
+                receipt(&raw, 0, &bloom_of(&logs), &mut encoded).unwrap();
                 assert_eq!(encoded, alloys.encoded_2718(), "{raw:?}");
             }
         }

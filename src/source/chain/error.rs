@@ -66,7 +66,7 @@ pub enum NodeError {
     /// The node lags: it may answer later.
     #[error("the node at {url} does not have {what} yet")]
     Missing { url: String, what: String },
-    #[error("the node at {url} answered {method} with something else than was asked for: {reason}")]
+    #[error("the node at {url} answered {method} with what cannot be used: {reason}")]
     BadAnswer {
         url: String,
         method: &'static str,
@@ -120,6 +120,16 @@ impl NodeError {
         match self {
             Self::Several { cause, .. } => cause.cause(),
             error => error,
+        }
+    }
+
+    /// How long to wait before the next try, where the node asks to be asked less. After the refusal itself that is
+    /// known when it is to be asked again.
+    pub fn rest(&self) -> Option<Duration> {
+        match self.cause() {
+            Self::Throttled { .. } => Some(Duration::ZERO),
+            Self::Resting { wait, .. } => Some(*wait),
+            _ => None,
         }
     }
 
@@ -186,6 +196,30 @@ impl NodeError {
                     .iter()
                     .any(|words| message.contains(words))
                 }
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the node refused what was asked, and neither asks for less nor for a wait.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// Whether a refusal says that the node does not have a block.
+    pub(super) fn is_about_a_block(&self) -> bool {
+        match self {
+            Self::Refused { message, .. } => {
+                let message = message
+                    .to_ascii_lowercase()
+                    .replace("eth_getblockreceipts", "method");
+                ["block", "header", "receipts"]
+                    .iter()
+                    .any(|what| message.contains(what))
+                    && ["not found", "unknown", "not available yet", "missing"]
+                        .iter()
+                        .any(|words| message.contains(words))
+                    && !message.contains("method")
             }
             _ => false,
         }

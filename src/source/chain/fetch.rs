@@ -1,19 +1,13 @@
 //! Whole blocks: header, transactions and receipts, all of one hash.
 
-use std::sync::atomic::Ordering;
-
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
-    verify::verify,
-    wire::{RawHeader, RawReceipt},
+    genesis,
+    verify::{settle_outcomes, verify},
+    wire::RawHeader,
 };
-use crate::model::{B256, BlockRef, IndexMode, IndexedBlock};
-
-/// Requests in flight for the receipts of one block, when the node gives them only one by one.
-const SINGLE_RECEIPTS_AT_ONCE: usize = 16;
+use crate::model::{BlockRef, IndexMode, IndexedBlock};
 
 /// Which block to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +35,7 @@ impl Node {
                 error,
             })
         })?;
+        self.tell_odd_genesis(&block);
         decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
@@ -53,16 +48,17 @@ impl Node {
                 let block: Option<RawHeader> =
                     self.request(method, (format!("{number:#x}"), true)).await?;
                 let block = self.present(block, || format!("block {number}"))?;
-                let hash = block.hash;
-                (method, block, self.block_receipts(hash).await?)
+                let at = block.block_ref();
+                (method, block, self.block_receipts(at).await?)
             }
-            Wanted::Block(BlockRef { hash, .. }) => {
+            Wanted::Block(at) => {
+                let hash = at.hash;
                 let method = "eth_getBlockByHash";
                 let block = async {
                     let block: Option<RawHeader> = self.request(method, (hash, true)).await?;
                     self.present(block, || format!("block {hash}"))
                 };
-                let (block, receipts) = tokio::try_join!(block, self.block_receipts(hash))?;
+                let (block, receipts) = tokio::try_join!(block, self.block_receipts(at))?;
                 (method, block, receipts)
             }
         };
@@ -74,55 +70,23 @@ impl Node {
             let reason = format!("block {} {}, not {wanted:?}", block.number, block.hash);
             return Err(self.bad_answer(method, reason));
         }
-        let receipts = match receipts {
-            Some(receipts) => receipts,
-            None => self.single_receipts(&block).await?,
-        };
-        let block = RawBlock::new(block, receipts);
+        let receipts = self.completed(&block, receipts).await?;
+        let mut block = RawBlock::new(block, receipts);
         self.matched(&block)?;
+        settle_outcomes(&mut block);
         Ok(block)
     }
 
-    /// The receipts of a block; `None` when the node has no method for that.
-    async fn block_receipts(&self, hash: B256) -> Result<Option<Vec<RawReceipt>>, NodeError> {
-        if self.single_receipts.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let answer: Result<Option<Vec<RawReceipt>>, _> =
-            self.request("eth_getBlockReceipts", (hash,)).await;
-        match answer {
-            Ok(receipts) => self
-                .present(receipts, || format!("the receipts of block {hash}"))
-                .map(Some),
-            Err(error) if error.is_unknown_method() => {
-                self.lacks_block_receipts();
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Remembers that receipts are to be asked for by transaction.
-    pub(super) fn lacks_block_receipts(&self) {
-        if !self.single_receipts.swap(true, Ordering::Relaxed) {
-            tracing::info!(
+    /// Says once that block 0 is not held against its roots.
+    pub(super) fn tell_odd_genesis(&self, block: &RawBlock) {
+        if let Some(root) = genesis::odd_root(block) {
+            tracing::warn!(
+                chain_id = self.chain_id,
                 node = self.shown_url(),
-                "the node has no eth_getBlockReceipts: receipts are fetched one by one"
+                "block 0 has a {root} that is not the one of an empty list; it is indexed all the same, as it has no \
+                 transactions and its hash identifies the chain"
             );
         }
-    }
-
-    async fn single_receipts(&self, block: &RawHeader) -> Result<Vec<RawReceipt>, NodeError> {
-        let hashes: Vec<B256> = block.transactions.iter().map(|sent| sent.hash).collect();
-        stream::iter(hashes)
-            .map(|hash| async move {
-                let receipt: Option<RawReceipt> =
-                    self.request("eth_getTransactionReceipt", (hash,)).await?;
-                self.present(receipt, || format!("the receipt of transaction {hash}"))
-            })
-            .buffered(SINGLE_RECEIPTS_AT_ONCE)
-            .try_collect()
-            .await
     }
 
     /// Receipts must be those of the block's transactions, in order and of its hash; else the node lags or answered

@@ -152,6 +152,12 @@ impl HeadFollower {
                 // A node that starts has no head yet.
                 Ok((_, None)) => {}
                 Err(error) => {
+                    // One that asks to be asked less is there, and is asked again as soon as its rest is over.
+                    if let Some(rest) = error.rest() {
+                        tokio::time::sleep(rest).await;
+                        ticks.reset_immediately();
+                        continue;
+                    }
                     if reachable {
                         tracing::warn!(chain_id = self.chain_id, %error, "the head cannot be polled; trying on");
                         self.view.send_modify(|view| view.outages += 1);

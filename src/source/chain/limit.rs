@@ -15,6 +15,12 @@ const FIRST_REQUESTS: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The wait of a node that was asked too much so often in a row and does not say how long to wait.
+pub(super) fn own_pause(in_a_row: u32) -> Duration {
+    let doubled = in_a_row.saturating_sub(1).min(16);
+    (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE)
+}
+
 /// What one node is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
@@ -102,8 +108,8 @@ impl Limit {
             self.requests = (self.requests / 2).max(1);
             self.throttled = self.throttled.saturating_add(1);
         }
-        let own = (FIRST_PAUSE * 2_u32.pow((self.throttled.max(1) - 1).min(16))).min(LONGEST_PAUSE);
-        let until = now + retry_after.unwrap_or(own).min(self.most_pause);
+        let pause = retry_after.unwrap_or_else(|| own_pause(self.throttled));
+        let until = now + pause.min(self.most_pause);
         self.paused_until = Some(self.paused_until.map_or(until, |known| known.max(until)));
     }
 

@@ -1,9 +1,11 @@
 //! Single transactions: what a node says of one that is in no indexed block.
 
-use alloy::primitives::U64;
 use serde::Deserialize;
 
-use super::{Node, NodeError};
+use super::{
+    Node, NodeError,
+    spelling::{Plain, optional, required},
+};
 use crate::model::{Address, B256};
 
 /// A transaction that a node knows.
@@ -18,10 +20,16 @@ pub struct SeenTransaction {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
+    #[serde(deserialize_with = "required")]
     hash: B256,
+    #[serde(deserialize_with = "required")]
     from: Address,
-    nonce: U64,
-    block_number: Option<U64>,
+    #[serde(deserialize_with = "required")]
+    nonce: u64,
+    #[serde(default, deserialize_with = "optional")]
+    block_hash: Option<B256>,
+    #[serde(default, deserialize_with = "optional")]
+    block_number: Option<u64>,
 }
 
 impl Node {
@@ -38,16 +46,19 @@ impl Node {
         }
         Ok(Some(SeenTransaction {
             sender: answer.from,
-            nonce: answer.nonce.to(),
-            block_number: answer.block_number.map(|number| number.to()),
+            nonce: answer.nonce,
+            // While it waits some nodes name the block that may come, or zero: only the hash is of a block.
+            block_number: answer
+                .block_number
+                .filter(|_| answer.block_hash.is_some_and(|hash| !hash.is_zero())),
         }))
     }
 
     /// How many transactions an account had sent up to the block at a height: the nonce that comes next.
     pub async fn nonce_at(&self, account: Address, number: u64) -> Result<u64, NodeError> {
-        let count: U64 = self
+        let Plain(count) = self
             .request("eth_getTransactionCount", (account, format!("{number:#x}")))
             .await?;
-        Ok(count.to())
+        Ok(count)
     }
 }

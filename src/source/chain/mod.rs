@@ -3,6 +3,8 @@
 //! Promises that an [`IndexedBlock`](crate::model::IndexedBlock) handed out is of one hash, with every receipt, and
 //! passed the checks that are on. Assumes nothing of the node: it may lag, lie, answer from two branches, or go away.
 
+mod access;
+mod answer;
 mod arbitrum;
 mod backoff;
 mod batch;
@@ -15,19 +17,24 @@ mod encode;
 mod error;
 mod fetch;
 mod gas;
+mod genesis;
 mod head;
 mod headers;
 mod history;
 mod limit;
 mod logs;
 mod lookup;
+mod outcome;
 mod pace;
 mod providers;
 mod quantity;
+mod reading;
+mod receipts;
 mod refusal;
 mod roomy;
 mod rpc;
 mod size;
+mod spelling;
 mod state_sync;
 mod subscription;
 mod token;

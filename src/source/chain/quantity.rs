@@ -1,15 +1,11 @@
-//! Quantities of JSON-RPC (`"0x1b4"`), read straight from the text.
-
-use std::{fmt, marker::PhantomData};
+//! Quantities of JSON-RPC (`"0x1b4"`).
 
 use alloy::primitives::U256;
-use serde::{
-    Deserializer,
-    de::{Error, Visitor},
-};
+
+use super::spelling::{Spelled, digits};
 
 /// A number that is written as a quantity.
-pub(super) trait Quantity: Sized {
+trait Quantity: Sized {
     /// From hex digits without `0x`; `None` when one is no digit, or the number is too large.
     fn of_digits(digits: &[u8]) -> Option<Self>;
     /// From a plain JSON number, which some nodes send.
@@ -93,66 +89,31 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// For `#[serde(deserialize_with)]`.
-pub(super) fn required<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Quantity,
-{
-    deserializer.deserialize_any(Read(PhantomData))
+/// Spells a quantity: hex digits with `0x` as the standard says, without leading zeros or with many; or decimal digits
+/// alone, as some nodes write them. Hex digits without `0x` are no quantity: "10" would be two numbers.
+macro_rules! spelled {
+    ($($number:ty),*) => {$(
+        impl Spelled for $number {
+            const WHAT: &'static str = "a quantity such as \"0x1b4\" that fits its field";
+
+            fn of_text(text: &str) -> Option<Self> {
+                match digits(text) {
+                    Some(digits) => Self::of_digits(digits.as_bytes()),
+                    None => {
+                        let decimal = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+                        decimal.then(|| text.parse().ok())?
+                    }
+                }
+            }
+
+            fn of_number(number: u64) -> Option<Self> {
+                Quantity::of_number(number)
+            }
+        }
+    )*};
 }
 
-/// As [`required`], where `null` stands for nothing.
-pub(super) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Quantity,
-{
-    deserializer.deserialize_option(ReadOption(PhantomData))
-}
-
-struct Read<T>(PhantomData<T>);
-
-impl<T: Quantity> Visitor<'_> for Read<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a quantity such as \"0x1b4\" that fits its field")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        text.strip_prefix("0x")
-            .and_then(|digits| T::of_digits(digits.as_bytes()))
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::of_number(number)
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
-    }
-}
-
-struct ReadOption<T>(PhantomData<T>);
-
-impl<'de, T: Quantity> Visitor<'de> for ReadOption<T> {
-    type Value = Option<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a quantity or null")
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Option<T>, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
-        required(deserializer).map(Some)
-    }
-}
+spelled!(u8, u64, u128, U256);
 
 #[cfg(test)]
 mod tests {

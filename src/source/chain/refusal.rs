@@ -14,8 +14,36 @@ pub(super) enum Refusal {
     Other,
 }
 
+/// Codes that nodes and providers give to requests that come too often; beside them stands what else -32005 means.
+const TOO_OFTEN_CODES: [i64; 5] = [429, -32_005, -32_029, -32_090, -32_097];
+
+/// About an array of calls, whatever else the words say.
+const BATCH: [&str; 6] = [
+    "batch size",
+    "batch limit",
+    "batch too",
+    "batch is too",
+    "in batch",
+    "in a batch",
+];
+
+/// What only rates are called; tried before [`TOO_MUCH`].
+const RATE: [&str; 11] = [
+    "rate limit",
+    "rate-limit",
+    "ratelimit",
+    "rate exceeded",
+    "too many requests",
+    "throttl",
+    "requests per",
+    "per second",
+    "/second",
+    "/sec",
+    "slow down",
+];
+
 /// Tried before [`TOO_OFTEN`]: `-32005` means both, and "limit exceeded" stands in messages of both kinds.
-const TOO_MUCH: [&str; 16] = [
+const TOO_MUCH: [&str; 13] = [
     "more than",
     "too large",
     "too big",
@@ -25,38 +53,44 @@ const TOO_MUCH: [&str; 16] = [
     "size exceed",
     "size limit",
     "exceeds the size",
-    "batch size",
-    "batch limit",
-    "batch too",
     "too many results",
     "max results",
     "block range",
     "too many calls",
 ];
 
-const TOO_OFTEN: [&str; 11] = [
-    "rate limit",
-    "ratelimit",
-    "rate exceeded",
-    "too many requests",
-    "throttl",
+const TOO_OFTEN: [&str; 9] = [
     "compute units",
     "throughput",
     "capacity",
     "quota",
     "request limit",
-    "requests per",
+    "credits",
+    "daily limit",
+    "overloaded",
+    "too busy",
 ];
 
-/// Classifies a JSON-RPC error (EIP-1474 for the codes).
+/// Classifies an error of JSON-RPC (EIP-1474 for the codes), or words without a code, which is then 0.
 pub(super) fn refusal(code: i64, message: &str) -> Refusal {
-    const LIMIT_EXCEEDED: i64 = -32005;
-    const TOO_MANY_REQUESTS: i64 = 429;
     let message = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&TOO_MUCH) {
+    let about_results = says(&["results", "block range", "response size"]);
+    // The status of HTTP as a word of its own.
+    let status = || {
+        let mut words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.any(|word| word == "429")
+    };
+    if says(&BATCH) {
         Refusal::TooMuch
-    } else if code == LIMIT_EXCEEDED || code == TOO_MANY_REQUESTS || says(&TOO_OFTEN) {
+    } else if says(&["invalid argument", "hex number", "hex string"]) {
+        // Of a parameter: "hex number > 64 bits" is said of a hash where a number is expected.
+        Refusal::Other
+    } else if says(&RATE) && !about_results {
+        Refusal::TooOften
+    } else if says(&TOO_MUCH) {
+        Refusal::TooMuch
+    } else if TOO_OFTEN_CODES.contains(&code) || says(&RATE) || says(&TOO_OFTEN) || status() {
         Refusal::TooOften
     } else if message.contains("limit exceeded") {
         Refusal::TooMuch
@@ -104,6 +138,25 @@ mod tests {
             (-32600, "batch too large", Refusal::TooMuch),
             (-32007, "50/second request limit reached", Refusal::TooOften),
             (429, "", Refusal::TooOften),
+            (-32_097, "no", Refusal::TooOften),
+            (0, "HTTP 429", Refusal::TooOften),
+            (0, "block 0x4290 is not there", Refusal::Other),
+            (
+                0,
+                "Too Many Requests: more than 25 per second",
+                Refusal::TooOften,
+            ),
+            (
+                -32_600,
+                "too many requests in batch, 100 at most",
+                Refusal::TooMuch,
+            ),
+            (
+                -32_602,
+                "invalid argument 0: hex number too large",
+                Refusal::Other,
+            ),
+            (-32_001, "not whitelisted", Refusal::Other),
             (
                 -32000,
                 "Your app has exceeded its compute units per second capacity",

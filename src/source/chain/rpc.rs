@@ -4,12 +4,11 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::AtomicUsize,
     time::{Duration, Instant},
 };
 
 use alloy::{
-    primitives::U64,
     rpc::json_rpc::{RpcRecv, RpcSend},
     transports::http::reqwest::{
         self, Url,
@@ -19,8 +18,12 @@ use alloy::{
 use serde::Deserialize;
 
 use super::{
-    ChainConfig, NodeError, NodeHeaders, ProviderConfig, limit::Limit, pace::Pace,
+    ChainConfig, NodeError, NodeHeaders, ProviderConfig,
+    limit::Limit,
+    pace::Pace,
     providers::request_took,
+    receipts::Ways,
+    spelling::{Plain, required},
 };
 use crate::model::{B256, BlockRef, ChainId, IndexMode, Secret};
 
@@ -37,8 +40,8 @@ pub struct Node {
     /// How metrics call it.
     name: String,
     timeout: Duration,
-    /// Set once the node said that it has no `eth_getBlockReceipts`.
-    pub(super) single_receipts: AtomicBool,
+    /// How it gives the receipts of a block.
+    pub(super) receipts: Ways,
     /// How much of history it is asked for at once.
     pub(super) pace: Pace,
     pub(super) index: IndexMode,
@@ -79,16 +82,19 @@ pub struct Link {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HeaderLink {
+    #[serde(deserialize_with = "required")]
     hash: B256,
+    #[serde(deserialize_with = "required")]
     parent_hash: B256,
-    number: U64,
+    #[serde(deserialize_with = "required")]
+    number: u64,
 }
 
 impl From<HeaderLink> for Link {
     fn from(header: HeaderLink) -> Self {
         Self {
             block: BlockRef {
-                number: header.number.to(),
+                number: header.number,
                 hash: header.hash,
             },
             parent_hash: header.parent_hash,
@@ -162,7 +168,7 @@ impl Node {
             chain_id: config.chain_id,
             name: name.to_owned(),
             timeout,
-            single_receipts: AtomicBool::new(false),
+            receipts: Ways::default(),
             pace: Pace::new(Limit::new(
                 config.request_blocks,
                 config.concurrency - for_logs,
@@ -183,16 +189,16 @@ impl Node {
     /// Checks that the node serves the configured chain, and returns the hash of block 0: two chains may share an
     /// id, as every fresh development chain does.
     pub async fn genesis_hash(&self) -> Result<B256, NodeError> {
-        let actual: U64 = self.request("eth_chainId", ()).await?;
-        if actual.to::<u64>() != self.chain_id {
+        let Plain(actual): Plain<u64> = self.request("eth_chainId", ()).await?;
+        if actual != self.chain_id {
             return Err(self.counted(NodeError::WrongChain {
                 url: self.shown_url(),
                 expected: self.chain_id,
-                actual: actual.to(),
+                actual,
             }));
         }
         // What the node can do may have changed since it was last asked.
-        self.single_receipts.store(false, Ordering::Relaxed);
+        self.receipts.forget();
         let genesis: Option<HeaderLink> =
             self.request("eth_getBlockByNumber", ("0x0", false)).await?;
         Ok(self.present(genesis, || "block 0".to_owned())?.hash)
@@ -206,7 +212,9 @@ impl Node {
         match answer {
             Ok(header) => Ok(header.map(|header| Link::from(header).block)),
             // Chains without finality, and nodes before their first finalized block, answer with an error.
-            Err(NodeError::Refused { .. }) if tag != Tag::Latest => Ok(None),
+            Err(NodeError::Refused { .. } | NodeError::TooLarge { .. }) if tag != Tag::Latest => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

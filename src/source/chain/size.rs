@@ -130,7 +130,7 @@ mod tests {
             assert_eq!(of(&block, Some(&[])), Some(expected), "block {number}");
             assert_eq!(of(&block, None), None, "withdrawals are not known");
             let mut with_ommers = block.clone();
-            with_ommers.header.ommers_hash = B256::ZERO;
+            with_ommers.header.ommers_hash = Some(B256::ZERO);
             assert_eq!(of(&with_ommers, Some(&[])), None);
             if let Some(first) = with_ommers.transactions.first_mut() {
                 with_ommers.header.ommers_hash = block.header.ommers_hash;

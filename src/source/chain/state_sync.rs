@@ -35,7 +35,7 @@ fn is_empty(sent: &RawTransaction) -> bool {
         && sent.gas_price.unwrap_or_default() == 0
         && sent.value.unwrap_or_default().is_zero()
         && sent.nonce == 0
-        && sent.input.is_empty()
+        && sent.input().is_empty()
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Blocks, transactions and receipts as nodes write them in JSON (the Ethereum execution API), read straight into
 //! the fields that are stored or proven. What is not listed here is skipped, and no text is kept.
+//!
+//! Every spelling is read that can mean one value only (see `spelling`): the checks compare hashes, so a wrong reading
+//! is refused there. A field that only a check needs may be absent; the check that needs it says so.
 
 use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
@@ -8,8 +11,9 @@ use alloy::{
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
-    quantity::{optional, required},
+    access::{RawSignature, access_list, authorization_list, signature, withdrawals},
     roomy::Roomy,
+    spelling::{boxed, created, nullable, optional, optional_values, or_default, required, values},
 };
 use crate::model::BlockRef;
 
@@ -17,17 +21,24 @@ use crate::model::BlockRef;
 /// 7685, 7928, 7843).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "a block")]
 pub struct RawHeader<T = Roomy<RawTransaction>> {
+    #[serde(deserialize_with = "required")]
     pub hash: B256,
+    #[serde(deserialize_with = "required")]
     pub parent_hash: B256,
-    #[serde(rename = "sha3Uncles")]
-    pub ommers_hash: B256,
-    #[serde(rename = "miner")]
-    pub beneficiary: Address,
-    pub state_root: B256,
-    pub transactions_root: B256,
-    pub receipts_root: B256,
-    pub logs_bloom: Bloom,
+    #[serde(default, rename = "sha3Uncles", deserialize_with = "optional")]
+    pub ommers_hash: Option<B256>,
+    #[serde(default, rename = "miner", deserialize_with = "optional")]
+    pub beneficiary: Option<Address>,
+    #[serde(default, deserialize_with = "optional")]
+    pub state_root: Option<B256>,
+    #[serde(default, deserialize_with = "optional")]
+    pub transactions_root: Option<B256>,
+    #[serde(default, deserialize_with = "optional")]
+    pub receipts_root: Option<B256>,
+    #[serde(default, deserialize_with = "optional")]
+    pub logs_bloom: Option<Bloom>,
     /// Some chains leave out what has no meaning there.
     #[serde(default, deserialize_with = "optional")]
     pub difficulty: Option<U256>,
@@ -39,24 +50,25 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     pub gas_used: u64,
     #[serde(deserialize_with = "required")]
     pub timestamp: u64,
+    #[serde(default, deserialize_with = "or_default")]
     pub extra_data: Bytes,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub mix_hash: Option<B256>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub nonce: Option<B64>,
     #[serde(default, deserialize_with = "optional")]
     pub base_fee_per_gas: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub withdrawals_root: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub blob_gas_used: Option<u64>,
     #[serde(default, deserialize_with = "optional")]
     pub excess_blob_gas: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub parent_beacon_block_root: Option<B256>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub requests_hash: Option<B256>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub block_access_list_hash: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub slot_number: Option<u64>,
@@ -66,8 +78,13 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     /// Not part of the header either: its root is.
     #[serde(default, deserialize_with = "known_withdrawals")]
     pub withdrawals: Option<Vec<Withdrawal>>,
+    /// Fields that only checks need and that could not be read, each with what was there.
+    #[serde(default, rename = "\u{0}unread")]
+    pub(super) unread: Vec<String>,
     /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
     /// would keep all text first.
+    #[serde(deserialize_with = "nullable")]
+    #[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
     pub(super) transactions: T,
 }
 
@@ -79,16 +96,25 @@ fn known_withdrawals<'de, D: Deserializer<'de>>(
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Listed {
-        Known(Vec<Withdrawal>),
+        Known(#[serde(deserialize_with = "withdrawals")] Option<Vec<Withdrawal>>),
         Other(IgnoredAny),
     }
     Ok(match Listed::deserialize(deserializer)? {
-        Listed::Known(list) => Some(list),
+        Listed::Known(list) => list,
         Listed::Other(_) => None,
     })
 }
 
 impl<T> RawHeader<T> {
+    /// The reason of a failed check, with the fields that could not be read: they are likely the cause.
+    pub(super) fn with_unread(&self, mut reason: String) -> String {
+        for field in &self.unread {
+            reason.push_str("; ");
+            reason.push_str(field);
+        }
+        reason
+    }
+
     pub fn block_ref(&self) -> BlockRef {
         BlockRef {
             number: self.number,
@@ -100,19 +126,25 @@ impl<T> RawHeader<T> {
 /// A transaction of any type, with its signature.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "a whole transaction")]
 pub struct RawTransaction {
+    #[serde(deserialize_with = "required")]
     pub hash: B256,
+    #[serde(deserialize_with = "required")]
     pub from: Address,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub to: Option<Address>,
     /// System transactions of some chains carry none.
     #[serde(default, deserialize_with = "optional")]
     pub value: Option<U256>,
     #[serde(deserialize_with = "required")]
     pub nonce: u64,
-    #[serde(default)]
-    pub input: Bytes,
-    /// EIP-2718; a node that does not say means a legacy transaction.
+    #[serde(default, deserialize_with = "optional")]
+    pub input: Option<Bytes>,
+    /// What some nodes call the input; some give both.
+    #[serde(default, deserialize_with = "optional")]
+    pub data: Option<Bytes>,
+    /// EIP-2718; see [`RawTransaction::kind`] for nodes that leave it out.
     #[serde(default, rename = "type", deserialize_with = "optional")]
     pub ty: Option<u8>,
     #[serde(deserialize_with = "required")]
@@ -127,11 +159,11 @@ pub struct RawTransaction {
     pub max_fee_per_blob_gas: Option<u128>,
     #[serde(default, deserialize_with = "optional")]
     pub chain_id: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "access_list")]
     pub access_list: Option<AccessList>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_values")]
     pub blob_versioned_hashes: Option<Vec<B256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "authorization_list")]
     pub authorization_list: Option<Vec<SignedAuthorization>>,
     #[serde(default, deserialize_with = "optional")]
     pub v: Option<u128>,
@@ -141,44 +173,71 @@ pub struct RawTransaction {
     pub r: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
     pub s: Option<U256>,
+    /// The signature as an object of its own, as some nodes write it.
+    #[serde(default, deserialize_with = "signature")]
+    pub signature: Option<Box<RawSignature>>,
     /// Of a deposit (type 0x7e) on an OP-stack chain.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub source_hash: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub mint: Option<U256>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub is_system_tx: Option<bool>,
     /// Of Arbitrum's own transactions, as are those below. Behind pointers, because other chains have none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub request_id: Option<Box<B256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub ticket_id: Option<Box<B256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub refund_to: Option<Box<Address>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub max_refund: Option<Box<U256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub submission_fee_refund: Option<Box<U256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub l1_base_fee: Option<Box<U256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub deposit_value: Option<Box<U256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub retry_to: Option<Box<Address>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub retry_value: Option<Box<U256>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub retry_data: Option<Box<Bytes>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub beneficiary: Option<Box<Address>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "boxed")]
     pub max_submission_fee: Option<Box<U256>>,
 }
 
 impl RawTransaction {
-    /// EIP-2718 type; 0 is a legacy transaction.
+    /// EIP-2718 type; 0 is a legacy transaction. Where the node does not say, the fields that came with a type do.
     pub fn kind(&self) -> u8 {
-        self.ty.unwrap_or(0)
+        self.ty.unwrap_or_else(|| {
+            if self
+                .authorization_list
+                .as_ref()
+                .is_some_and(|list| !list.is_empty())
+            {
+                4
+            } else if self.blob_versioned_hashes.is_some() {
+                3
+            } else if self.max_fee_per_gas.is_some() {
+                2
+            } else {
+                u8::from(
+                    self.access_list
+                        .as_ref()
+                        .is_some_and(|list| !list.is_empty()),
+                )
+            }
+        })
+    }
+
+    /// The input, whatever the node calls it.
+    pub fn input(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        self.input.as_ref().or(self.data.as_ref()).unwrap_or(&NONE)
     }
 
     /// Whether it has the two fees of EIP-1559.
@@ -194,15 +253,18 @@ impl RawTransaction {
 /// What became of a transaction.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "a receipt")]
 pub struct RawReceipt {
+    #[serde(deserialize_with = "required")]
     pub transaction_hash: B256,
+    #[serde(deserialize_with = "required")]
     pub block_hash: B256,
     #[serde(default, rename = "type", deserialize_with = "optional")]
     pub ty: Option<u8>,
     /// Since EIP-658; the state's root stands there before.
     #[serde(default, deserialize_with = "optional")]
     pub status: Option<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub root: Option<B256>,
     #[serde(deserialize_with = "required")]
     pub cumulative_gas_used: u64,
@@ -213,8 +275,9 @@ pub struct RawReceipt {
     /// Of a transaction with blobs (EIP-4844).
     #[serde(default, deserialize_with = "optional")]
     pub blob_gas_price: Option<u128>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "created")]
     pub contract_address: Option<Address>,
+    #[serde(deserialize_with = "nullable")]
     pub logs: Vec<RawLog>,
     /// Of a deposit on an OP-stack chain.
     #[serde(default, deserialize_with = "optional")]
@@ -225,9 +288,13 @@ pub struct RawReceipt {
 
 /// An event log.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "a log")]
 pub struct RawLog {
+    #[serde(deserialize_with = "required")]
     pub address: Address,
+    #[serde(default, deserialize_with = "values")]
     pub topics: Vec<B256>,
+    #[serde(default, deserialize_with = "or_default")]
     pub data: Bytes,
 }
 
@@ -252,3 +319,7 @@ impl RawBlock {
         self.header.block_ref()
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -121,7 +121,7 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     rows.natural("timestamp", header.timestamp)?;
     rows.fixed(&header.miner);
     rows.natural("gas used", header.gas_used)?;
-    rows.natural("gas limit", header.gas_limit)?;
+    rows.numeric_u64(header.gas_limit);
     match header.base_fee_per_gas {
         Some(fee) => rows.numeric_u64(fee),
         None => rows.null(),
@@ -175,7 +175,7 @@ pub(super) fn transaction(
     rows.numeric_u64(transaction.nonce);
     rows.bytea("length of a transaction's input", &transaction.input)?;
     rows.smallint(transaction.transaction_type.into());
-    rows.natural("gas limit of a transaction", transaction.gas_limit)?;
+    rows.numeric_u64(transaction.gas_limit);
     rows.numeric_u128_or_null(transaction.gas_price);
     rows.numeric_u128_or_null(transaction.max_fee_per_gas);
     rows.numeric_u128_or_null(transaction.max_priority_fee_per_gas);

@@ -107,7 +107,7 @@ impl WholeBlockRow {
     }
 }
 
-const COLUMNS: &str = "b.number, b.hash, b.parent_hash, b.timestamp, b.miner, b.gas_used, b.gas_limit,
+const COLUMNS: &str = "b.number, b.hash, b.parent_hash, b.timestamp, b.miner, b.gas_used, b.gas_limit::text AS gas_limit,
     b.base_fee_per_gas::text AS base_fee_per_gas, b.difficulty::text AS difficulty, b.size, b.size_proved,
     b.ommers_hash, b.withdrawals_root, b.parent_beacon_block_root, b.requests_hash, b.block_access_list_hash, b.slot_number,
     b.state_root, b.transactions_root, b.receipts_root, b.extra_data, b.mix_hash, b.nonce,
@@ -222,7 +222,7 @@ fn block(row: &PgRow) -> Result<BlockRow, StoreError> {
         timestamp: row.get("timestamp")?,
         miner: row.address("miner")?,
         gas_used: row.natural("gas_used")?,
-        gas_limit: row.natural("gas_limit")?,
+        gas_limit: row.wide("gas_limit")?,
         base_fee_per_gas: row.get("base_fee_per_gas")?,
         difficulty: row.get("difficulty")?,
         size: row.natural_or_null("size")?,

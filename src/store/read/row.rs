@@ -39,6 +39,12 @@ impl<'r> Reader<'r> {
             .transpose()
     }
 
+    /// A `numeric` without digits after the point, selected as text.
+    pub(super) fn wide(&self, column: &str) -> Result<u64, StoreError> {
+        let digits: &str = self.get(column)?;
+        digits.parse().map_err(|error| self.corrupt(column, error))
+    }
+
     /// An index or count stored as `integer`.
     pub(super) fn index(&self, column: &str) -> Result<u32, StoreError> {
         let value: i32 = self.get(column)?;

@@ -74,7 +74,7 @@ pub struct TransactionKey {
 
 const COLUMNS: &str = "t.hash, t.block_number, b.hash AS block_hash, b.timestamp, t.transaction_index,
     t.from_address, t.to_address, t.contract_address, t.value::text AS value, t.nonce::text AS nonce, t.type,
-    t.gas_limit, t.gas_price::text AS gas_price, t.max_fee_per_gas::text AS max_fee_per_gas,
+    t.gas_limit::text AS gas_limit, t.gas_price::text AS gas_price, t.max_fee_per_gas::text AS max_fee_per_gas,
     t.max_priority_fee_per_gas::text AS max_priority_fee_per_gas, t.status, t.gas_used, t.cumulative_gas_used,
     t.effective_gas_price::text AS effective_gas_price,
     greatest(coalesce(c.head_number, t.block_number) - t.block_number + 1, 1) AS confirmations,
@@ -200,7 +200,7 @@ fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
         value: row.get("value")?,
         nonce: row.get("nonce")?,
         kind: u32::try_from(kind).map_err(|error| row.corrupt("type", error))?,
-        gas_limit: row.natural("gas_limit")?,
+        gas_limit: row.wide("gas_limit")?,
         gas_price: row.get("gas_price")?,
         max_fee_per_gas: row.get("max_fee_per_gas")?,
         max_priority_fee_per_gas: row.get("max_priority_fee_per_gas")?,

@@ -266,12 +266,15 @@ async fn missing_receipts_and_null_blocks_are_waited_for() {
     ] {
         let asked = proxy.asked(method);
         proxy.set(method, Answer::Result(answer));
+        // What a list lacks is asked for by transaction.
+        proxy.set("eth_getTransactionReceipt", Answer::Result(Value::Null));
         pay(&stage).await;
         eventually("some attempts", async || {
             (proxy.asked(method) > asked + 3).then_some(())
         })
         .await;
         proxy.pass(method);
+        proxy.pass("eth_getTransactionReceipt");
         stage.caught_up().await;
     }
     assert_eq!(stage.state().await.head.unwrap().number, before.number + 3);

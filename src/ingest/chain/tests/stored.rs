@@ -403,15 +403,12 @@ async fn what_fits_no_column_is_refused_with_block_and_field_and_stores_nothing(
         .position(|block| !block.logs.is_empty())
         .expect("the demo has logs");
     type Change = fn(&mut IndexedBlock);
-    let wrong: [(&str, Change); 6] = [
+    let wrong: [(&str, Change); 5] = [
         ("its gas used is 18446744073709551615", |block| {
             block.header.gas_used = u64::MAX
         }),
         ("its size is 9223372036854775808", |block| {
             block.header.size = Some(1 << 63)
-        }),
-        ("its gas limit of a transaction is", |block| {
-            block.transactions[0].gas_limit = u64::MAX
         }),
         ("its index of a log is 4294967295", |block| {
             block.logs[0].index = u32::MAX

@@ -52,6 +52,7 @@ async fn what_stands_ahead_of_a_missing_or_wrong_block_is_kept() {
     faulty.add(Fault::of(BLOCKS, Kind::Null).at(2));
     faulty.add(Fault::of(BLOCKS, Kind::OtherBlock(1)).at(5));
     faulty.add(Fault::of(RECEIPTS, Kind::Null).at(8));
+    faulty.add(Fault::of("eth_getTransactionReceipt", Kind::Null).at(8));
     faulty.add(Fault::of(RECEIPTS, Kind::OmitLogs).at(11));
     for (from, kept) in [
         (0, vec![0, 1]),

@@ -98,6 +98,7 @@ async fn blocks_below_one_that_is_missing_come_before_the_error() {
     let tree = tree(20);
     let node = FaultyNode::of_tree(&tree).await.unwrap();
     node.add(Fault::of(RECEIPTS, Kind::Null).at(14));
+    node.add(Fault::of("eth_getTransactionReceipt", Kind::Null).at(14));
     let wide = ChainConfig {
         request_blocks: 21,
         ..config()

@@ -373,7 +373,7 @@ impl Node {
             error: CheckError {
                 block: header.block_ref(),
                 check,
-                reason,
+                reason: header.with_unread(reason),
             },
         })
     }

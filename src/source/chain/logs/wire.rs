@@ -9,25 +9,30 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
-use crate::source::chain::quantity::required;
+use crate::source::chain::spelling::{or_default, required, values};
 
 /// A log with its place in the chain (the Ethereum execution API).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlacedLog {
+    #[serde(deserialize_with = "required")]
     pub(super) address: Address,
+    #[serde(default, deserialize_with = "values")]
     pub(super) topics: Vec<B256>,
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) data: Bytes,
     #[serde(deserialize_with = "required")]
     pub(super) block_number: u64,
+    #[serde(deserialize_with = "required")]
     pub(super) block_hash: B256,
+    #[serde(deserialize_with = "required")]
     pub(super) transaction_hash: B256,
     #[serde(deserialize_with = "required")]
     pub(super) transaction_index: u64,
     #[serde(deserialize_with = "required")]
     pub(super) log_index: u64,
     /// Of a block that is no longer canonical.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(super) removed: bool,
 }
 

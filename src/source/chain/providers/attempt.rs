@@ -74,7 +74,29 @@ impl Providers {
             Err(error) => provider.health.lock().failed(now, error, trial),
         };
         self.tell(provider, change);
+        if let Err(error @ NodeError::Throttled { .. }) = &done {
+            self.tell_throttling(provider, error);
+        }
         done
+    }
+
+    /// Logs now and then that a provider asks to be asked less.
+    fn tell_throttling(&self, provider: &Provider, error: &NodeError) {
+        let (refused, rest) = {
+            let (mut health, now) = (provider.health.lock(), Instant::now());
+            let Some(refused) = health.throttling_to_tell(now) else {
+                return;
+            };
+            (refused, health.rests_for(now).unwrap_or_default())
+        };
+        tracing::warn!(
+            chain_id = self.chain_id,
+            provider = provider.name,
+            %error,
+            refused,
+            rest_ms = rest.as_millis() as u64,
+            "the provider asks to be asked less; it is left alone for that long"
+        );
     }
 
     /// Asks a provider which chain it serves, again when `anew`; the hash of its genesis block, which is the expected

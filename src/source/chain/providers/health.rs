@@ -9,13 +9,16 @@ use tokio::time::Instant;
 
 use crate::{
     model::{BlockRef, now_ms},
-    source::chain::{ChainConfig, NodeError},
+    source::chain::{ChainConfig, NodeError, limit::own_pause},
 };
 
 /// The wait between trials doubles up to this many times the first.
 const LONGEST_WAIT: u32 = 16;
 /// Weight of the newest answer in the shown latency: one part in this many.
 const LATENCY_MEMORY: u32 = 8;
+
+/// At most one log line in this time says that a provider asks to be asked less.
+const THROTTLING_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// When a provider is given up, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +83,11 @@ pub(super) struct Health {
     limits: Limits,
     open: Option<Open>,
     resting: Option<Instant>,
+    /// How often in a row it asked to be asked less, those counted once that came while it rested already.
+    throttled: u32,
+    /// When it was last logged that it asks for that, and how often it did since.
+    throttling_told: Option<Instant>,
+    throttling_untold: u64,
     lagging: bool,
     /// Whether it proved since its last outage which chain it serves.
     pub(super) proven: bool,
@@ -102,6 +110,9 @@ impl Health {
             limits,
             open: None,
             resting: None,
+            throttled: 0,
+            throttling_told: None,
+            throttling_untold: 0,
             lagging: false,
             proven: false,
             unproven_at: None,
@@ -181,6 +192,7 @@ impl Health {
             return Change::None;
         }
         self.failures = 0;
+        self.throttled = 0;
         self.well_since.get_or_insert(now);
         match self.open.take() {
             Some(_) => Change::Closed,
@@ -195,8 +207,15 @@ impl Health {
                 return Change::None;
             }
             NodeError::Throttled { retry_after, .. } => {
-                let rest = retry_after.unwrap_or(self.limits.cooldown);
-                self.resting = Some(now + rest.min(self.limits.longest_rest));
+                // Requests that were under way together are refused together: one reason to wait.
+                let already = self.rests_for(now);
+                if already.is_none() {
+                    self.throttled = self.throttled.saturating_add(1);
+                }
+                let rest = retry_after.unwrap_or_else(|| own_pause(self.throttled));
+                let rest = rest.min(self.limits.longest_rest);
+                self.resting = Some(now + already.map_or(rest, |already| already.max(rest)));
+                self.throttling_untold += 1;
                 self.last_error = Some(error.to_string());
                 self.well_since = None;
                 return Change::None;
@@ -215,6 +234,18 @@ impl Health {
         };
         self.last_error = Some(error.to_string());
         self.count(now, weight, trial)
+    }
+
+    /// How often it asked to be asked less since that was last logged, when it may be logged again.
+    pub(super) fn throttling_to_tell(&mut self, now: Instant) -> Option<u64> {
+        let due = self
+            .throttling_told
+            .is_none_or(|told| now - told >= THROTTLING_TOLD_EVERY);
+        if !due || self.throttling_untold == 0 {
+            return None;
+        }
+        self.throttling_told = Some(now);
+        Some(std::mem::take(&mut self.throttling_untold))
     }
 
     /// It said that it does not have what another one gave.
@@ -328,6 +359,47 @@ mod tests {
         assert!(health.is_usable(now + 7 * SECOND));
         health.failed(now, &throttled(100_000), false);
         assert_eq!(health.rests_for(now), Some(60 * SECOND));
+    }
+
+    #[test]
+    fn rests_half_a_second_without_retry_after() {
+        let (mut health, mut now) = (health(), Instant::now());
+        let throttled = NodeError::Throttled {
+            url: "http://a".to_owned(),
+            reason: "429".to_owned(),
+            retry_after: None,
+        };
+        let mut rests = Vec::new();
+        for _ in 0..3 {
+            // Two that were under way together are one reason to wait.
+            health.failed(now, &throttled, false);
+            health.failed(now, &throttled, false);
+            let rest = health.rests_for(now).unwrap();
+            rests.push(rest.as_millis());
+            now += rest;
+        }
+        assert_eq!(rests, [500, 1_000, 2_000]);
+        health.succeeded(now, SECOND, false);
+        health.failed(now, &throttled, false);
+        assert_eq!(health.rests_for(now), Some(SECOND / 2));
+    }
+
+    #[test]
+    fn tells_of_throttling_once_a_minute_with_the_count() {
+        let (mut health, now) = (health(), Instant::now());
+        let throttled = NodeError::Throttled {
+            url: "http://a".to_owned(),
+            reason: "429".to_owned(),
+            retry_after: None,
+        };
+        assert_eq!(health.throttling_to_tell(now), None);
+        health.failed(now, &throttled, false);
+        assert_eq!(health.throttling_to_tell(now), Some(1));
+        for _ in 0..5 {
+            health.failed(now, &throttled, false);
+            assert_eq!(health.throttling_to_tell(now + SECOND), None);
+        }
+        assert_eq!(health.throttling_to_tell(now + 61 * SECOND), Some(5));
     }
 
     #[test]

@@ -1,0 +1,234 @@
+//! Access and authorization lists of transactions (EIP-2930, EIP-7702), signatures and withdrawals, in the shapes in which nodes
+//! write them: flat as the standard says, or with the signature as an object of its own.
+
+use alloy::{
+    eips::{
+        eip2930::{AccessList, AccessListItem},
+        eip4895::Withdrawal,
+        eip7702::{Authorization, SignedAuthorization},
+    },
+    primitives::{Address, B256, U256},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
+
+use super::spelling::{optional, required, values};
+
+/// The parts of a signature. Which of the parities a node gives differs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RawSignature {
+    #[serde(deserialize_with = "optional")]
+    pub r: Option<U256>,
+    #[serde(deserialize_with = "optional")]
+    pub s: Option<U256>,
+    #[serde(deserialize_with = "optional")]
+    pub v: Option<u128>,
+    #[serde(
+        rename = "yParity",
+        alias = "y_parity",
+        alias = "oddYParity",
+        alias = "odd_y_parity",
+        deserialize_with = "optional"
+    )]
+    pub y_parity: Option<u64>,
+}
+
+/// A signature that is an object; what else stands there is not known here, and is skipped.
+pub(super) fn signature<'de, D>(deserializer: D) -> Result<Option<Box<RawSignature>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shape {
+        Object(Box<RawSignature>),
+        Other(IgnoredAny),
+    }
+    Ok(match Shape::deserialize(deserializer)? {
+        Shape::Object(signature) => Some(signature),
+        Shape::Other(_) => None,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Access {
+    #[serde(deserialize_with = "required")]
+    address: Address,
+    #[serde(default, alias = "storage_keys", deserialize_with = "values")]
+    storage_keys: Vec<B256>,
+}
+
+/// An access list; `null` is none.
+pub(super) fn access_list<'de, D>(deserializer: D) -> Result<Option<AccessList>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let items: Option<Vec<Access>> = Option::deserialize(deserializer)?;
+    Ok(items.map(|items| {
+        let items = items.into_iter().map(|item| AccessListItem {
+            address: item.address,
+            storage_keys: item.storage_keys,
+        });
+        AccessList(items.collect())
+    }))
+}
+
+/// Withdrawals (EIP-4895); `null` is none.
+pub(super) fn withdrawals<'de, D>(deserializer: D) -> Result<Option<Vec<Withdrawal>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Item {
+        #[serde(deserialize_with = "required")]
+        index: u64,
+        #[serde(deserialize_with = "required")]
+        validator_index: u64,
+        #[serde(deserialize_with = "required")]
+        address: Address,
+        #[serde(deserialize_with = "required")]
+        amount: u64,
+    }
+    let items: Option<Vec<Item>> = Option::deserialize(deserializer)?;
+    Ok(items.map(|items| {
+        let items = items.into_iter().map(|item| Withdrawal {
+            index: item.index,
+            validator_index: item.validator_index,
+            address: item.address,
+            amount: item.amount,
+        });
+        items.collect()
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawAuthorization {
+    #[serde(alias = "chain_id", deserialize_with = "required")]
+    chain_id: U256,
+    #[serde(deserialize_with = "required")]
+    address: Address,
+    #[serde(deserialize_with = "required")]
+    nonce: u64,
+    #[serde(default, deserialize_with = "optional")]
+    r: Option<U256>,
+    #[serde(default, deserialize_with = "optional")]
+    s: Option<U256>,
+    #[serde(default, deserialize_with = "optional")]
+    v: Option<u128>,
+    #[serde(
+        default,
+        alias = "y_parity",
+        alias = "oddYParity",
+        alias = "odd_y_parity",
+        deserialize_with = "optional"
+    )]
+    y_parity: Option<u64>,
+    #[serde(default)]
+    signature: Option<RawSignature>,
+}
+
+impl RawAuthorization {
+    fn signed(self) -> Result<SignedAuthorization, &'static str> {
+        let nested = self.signature.unwrap_or_default();
+        let (Some(r), Some(s)) = (self.r.or(nested.r), self.s.or(nested.s)) else {
+            return Err("has no whole signature: r or s is missing");
+        };
+        let parity = self.y_parity.or(nested.y_parity).map(u128::from);
+        let parity = match parity.or(self.v).or(nested.v) {
+            Some(27) => 0,
+            Some(28) => 1,
+            // A parity that is none is part of what is hashed all the same: such an authorization is in the block.
+            Some(other) => {
+                u8::try_from(other).map_err(|_| "has a parity of its signature above 255")?
+            }
+            None => return Err("has no whole signature: yParity is missing"),
+        };
+        let authorization = Authorization {
+            chain_id: self.chain_id,
+            address: self.address,
+            nonce: self.nonce,
+        };
+        Ok(SignedAuthorization::new_unchecked(
+            authorization,
+            parity,
+            r,
+            s,
+        ))
+    }
+}
+
+/// An authorization list; `null` is none.
+pub(super) fn authorization_list<'de, D>(
+    deserializer: D,
+) -> Result<Option<Vec<SignedAuthorization>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let items: Option<Vec<RawAuthorization>> = Option::deserialize(deserializer)?;
+    let signed = items.map(|items| {
+        items
+            .into_iter()
+            .map(RawAuthorization::signed)
+            .collect::<Result<Vec<_>, _>>()
+    });
+    signed.transpose().map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn authorizations(value: Value) -> Vec<SignedAuthorization> {
+        authorization_list(value).unwrap().unwrap_or_default()
+    }
+
+    #[test]
+    fn reads_authorizations_flat_and_nested() {
+        let flat = json!([{ "chainId": "0x1", "address": Address::repeat_byte(7), "nonce": "0x2",
+            "yParity": "0x1", "r": "0x3", "s": "0x4" }]);
+        let whole = authorizations(flat.clone());
+        assert_eq!(whole.len(), 1);
+        assert_eq!((whole[0].y_parity(), whole[0].r()), (1, U256::from(3)));
+        for signature in [
+            json!({ "odd_y_parity": true, "r": "0x3", "s": "0x4" }),
+            json!({ "oddYParity": "0x1", "r": "0x03", "s": "0x0004" }),
+            json!({ "yParity": 1, "r": "3", "s": 4 }),
+            json!({ "v": "0x1c", "r": "0x3", "s": "0x4" }),
+        ] {
+            let mut nested = flat.clone();
+            let item = nested[0].as_object_mut().unwrap();
+            for key in ["yParity", "r", "s"] {
+                item.remove(key);
+            }
+            item.insert("signature".to_owned(), signature.clone());
+            assert_eq!(authorizations(nested), whole, "{signature}");
+        }
+        assert!(authorizations(Value::Null).is_empty());
+        let error = authorization_list(json!([{ "chainId": "0x1",
+            "address": Address::ZERO, "nonce": "0x2", "r": "0x3", "s": "0x4" }]));
+        let error: serde_json::Error = error.unwrap_err();
+        assert!(error.to_string().contains("yParity is missing"), "{error}");
+    }
+
+    #[test]
+    fn reads_null_storage_keys_and_access_lists() {
+        let list =
+            access_list(json!([{ "address": Address::repeat_byte(7), "storageKeys": null }]));
+        let list = list.unwrap().unwrap();
+        assert_eq!((list.len(), list[0].storage_keys.len()), (1, 0));
+        let keys = access_list(json!([{ "address": Address::ZERO, "storageKeys": ["0x1"] }]));
+        assert_eq!(
+            keys.unwrap().unwrap()[0].storage_keys,
+            [B256::with_last_byte(1)]
+        );
+        assert_eq!(access_list(Value::Null).unwrap(), None);
+    }
+}

@@ -1,0 +1,347 @@
+//! Answers of JSON-RPC as nodes and the proxies before them write them. Pure.
+//!
+//! Beside the standard's shape it reads ids as text, errors that are a text or have a code as text, and what proxies
+//! write instead of an answer: an object with a message, or words without JSON.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
+use serde_json::value::RawValue;
+
+use super::reading::read;
+
+/// Longest text of a node that is kept, in bytes.
+const WORDS: usize = 4096;
+
+/// An answer to one call.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
+#[serde(expecting = "an answer of JSON-RPC")]
+pub(super) struct Answer<T> {
+    #[serde(default)]
+    id: Scalar,
+    /// The outer is `None` when there is no such field.
+    #[serde(default = "nothing", deserialize_with = "there")]
+    result: Option<Option<T>>,
+    #[serde(default, deserialize_with = "rpc_error")]
+    error: Option<RpcError>,
+    /// What proxies write beside no result and no error.
+    #[serde(default)]
+    message: Scalar,
+    #[serde(default)]
+    code: Scalar,
+    #[serde(default)]
+    status: Scalar,
+    #[serde(default, rename = "statusCode")]
+    status_code: Scalar,
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RpcError {
+    pub(super) code: i64,
+    pub(super) message: String,
+}
+
+/// What an answer holds.
+pub(super) enum Outcome<T> {
+    /// `None` for null.
+    Result(Option<T>),
+    Error(RpcError),
+    /// Neither result nor error.
+    Nothing,
+}
+
+impl<T> Answer<T> {
+    /// The id as the number that was sent.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.id.0.as_deref()?.parse().ok()
+    }
+
+    /// Whether it has a result, be it null.
+    pub(super) fn has_result(&self) -> bool {
+        self.result.is_some()
+    }
+
+    pub(super) fn outcome(self) -> Outcome<T> {
+        match (self.result, self.error) {
+            // Some servers write an empty error beside a result.
+            (Some(Some(result)), Some(error)) if error == RpcError::default() => {
+                Outcome::Result(Some(result))
+            }
+            (_, Some(error)) => Outcome::Error(error),
+            (Some(result), None) => Outcome::Result(result),
+            (None, None) => {
+                let code = [self.code, self.status_code, self.status]
+                    .iter()
+                    .find_map(Scalar::number);
+                match (code, self.message.0) {
+                    (None, None) => Outcome::Nothing,
+                    (code, message) => Outcome::Error(RpcError {
+                        code: code.unwrap_or(0),
+                        message: message.unwrap_or_default(),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// The body of a node's answer.
+pub(super) enum Body<T> {
+    /// To one call, or about several as a whole.
+    One(Answer<T>),
+    /// One a call, in any order; each with what was wrong with it.
+    Many(Vec<Result<Answer<T>, String>>),
+    /// Words without JSON, which proxies send.
+    Words(String),
+}
+
+/// Reads an answer to so many calls; the error says what was wrong.
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8], calls: usize) -> Result<Body<T>, String> {
+    // Checked once: read from bytes, every text in it would be checked by itself.
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("it is no text in UTF-8 ({error})"))?;
+    match text.trim_start().as_bytes().first() {
+        Some(b'{') => read(text).map(Body::One),
+        Some(b'[') => many(text, calls).map(Body::Many),
+        _ => Ok(Body::Words(words(text))),
+    }
+}
+
+/// The error in a body, when it is an answer with one.
+pub(super) fn error_in(bytes: &[u8]) -> Option<RpcError> {
+    let error = |answer: Answer<IgnoredAny>| match answer.outcome() {
+        Outcome::Error(error) => Some(error),
+        _ => None,
+    };
+    match body(bytes, 1).ok()? {
+        Body::One(answer) => error(answer),
+        Body::Many(answers) => answers.into_iter().flatten().find_map(error),
+        Body::Words(_) => None,
+    }
+}
+
+/// Words of a node as an error shows them: a web page is not printed.
+pub(super) fn words(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a web page".to_owned();
+    }
+    shortened(text.trim_matches('"'))
+}
+
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(WORDS);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+fn many<T: DeserializeOwned>(
+    text: &str,
+    calls: usize,
+) -> Result<Vec<Result<Answer<T>, String>>, String> {
+    let mut fast = serde_json::Deserializer::from_str(text);
+    let answers = fast
+        .deserialize_seq(Items::of(calls))
+        .and_then(|answers: Vec<Answer<T>>| fast.end().map(|()| answers));
+    if let Ok(answers) = answers {
+        return Ok(answers.into_iter().map(Ok).collect());
+    }
+    // Once more, one by one: of an item that cannot be read the others know nothing.
+    let mut careful = serde_json::Deserializer::from_str(text);
+    let items: Vec<&RawValue> = careful
+        .deserialize_seq(Items::of(calls))
+        .and_then(|items| careful.end().map(|()| items))
+        .map_err(|error| format!("it is not what was asked for: {error}"))?;
+    Ok(items.into_iter().map(|item| read(item.get())).collect())
+}
+
+/// Reads an array of at most one item a call: a node that sends more fills no memory with them.
+struct Items<T> {
+    calls: usize,
+    kind: PhantomData<T>,
+}
+
+impl<T> Items<T> {
+    fn of(calls: usize) -> Self {
+        let kind = PhantomData;
+        Self { calls, kind }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} answers", self.calls)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut given = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if given.len() == self.calls {
+                return Err(A::Error::invalid_length(given.len() + 1, &self));
+            }
+            given.push(item);
+        }
+        Ok(given)
+    }
+}
+
+fn nothing<T>() -> Option<T> {
+    None
+}
+
+fn there<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A text, number or boolean as text; anything else is skipped.
+#[derive(Debug, Default)]
+struct Scalar(Option<String>);
+
+impl Scalar {
+    fn number(&self) -> Option<i64> {
+        self.0.as_deref()?.trim().parse().ok()
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(Some(shortened(text))))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(number.to_string())))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(number.to_string())))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(number.to_string())))
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Scalar, E> {
+                Ok(Scalar(None))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
+                Ok(Scalar(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar(None))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// An error as an object, as a text or as a code; null and false are none.
+fn rpc_error<'de, D>(deserializer: D) -> Result<Option<RpcError>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        code: Scalar,
+        #[serde(default)]
+        message: Scalar,
+        #[serde(default)]
+        data: Scalar,
+    }
+    struct Any;
+    impl<'de> Visitor<'de> for Any {
+        type Value = Option<RpcError>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an error of JSON-RPC")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(RpcError {
+                code: 0,
+                message: shortened(text),
+            }))
+        }
+
+        fn visit_u64<E: Error>(self, code: u64) -> Result<Self::Value, E> {
+            Ok(Some(RpcError {
+                code: i64::try_from(code).unwrap_or(0),
+                message: String::new(),
+            }))
+        }
+
+        fn visit_i64<E: Error>(self, code: i64) -> Result<Self::Value, E> {
+            Ok(Some(RpcError {
+                code,
+                message: String::new(),
+            }))
+        }
+
+        fn visit_bool<E: Error>(self, is: bool) -> Result<Self::Value, E> {
+            Ok(is.then(|| RpcError {
+                code: 0,
+                message: "an error without words".to_owned(),
+            }))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            let object = Object::deserialize(MapAccessDeserializer::new(map))?;
+            let mut message = object.message.0.unwrap_or_default();
+            // Some say only there what was wrong. Bytes there are a contract's.
+            if let Some(data) = object.data.0.filter(|data| !data.starts_with("0x"))
+                && !message.contains(&data)
+            {
+                message = match message.is_empty() {
+                    true => data,
+                    false => format!("{message}: {data}"),
+                };
+            }
+            Ok(Some(RpcError {
+                code: object.code.number().unwrap_or(0),
+                message,
+            }))
+        }
+    }
+    deserializer.deserialize_any(Any)
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! What nodes and their proxies say instead of an answer.
+
+use super::*;
+use crate::{
+    dev::faulty_node::{By, Contents, Fault, FaultyNode, Kind, Tree},
+    model::{BlockRef, Secret},
+    source::chain::{ChainConfig, ChecksConfig, Wanted},
+};
+
+const RECEIPTS: &str = "eth_getBlockReceipts";
+
+struct Pair {
+    faulty: FaultyNode,
+    node: Node,
+    tree: Tree,
+}
+
+/// A chain of five blocks, and a client of the node that serves it.
+async fn pair() -> Pair {
+    let tree = Tree::new(31_337);
+    for salt in 0..5 {
+        tree.mine(&Contents::transfers(2, salt));
+    }
+    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let config = ChainConfig {
+        request_timeout_ms: 30_000,
+        ..ChainConfig::of(31_337, Secret::new(faulty.http_url()))
+    };
+    let node = Node::new(&config).unwrap();
+    Pair { faulty, node, tree }
+}
+
+impl Pair {
+    /// The newest block, as a writer asks for it.
+    async fn newest(&self) -> Result<usize, NodeError> {
+        let block = self.at(self.tree.head()).await?;
+        Ok(block.transactions.len())
+    }
+
+    async fn at(&self, block: BlockRef) -> Result<crate::model::IndexedBlock, NodeError> {
+        let checks = ChecksConfig::default();
+        self.node.block(Wanted::Block(block), &checks).await
+    }
+}
+
+#[tokio::test]
+async fn reads_throttling_in_every_form() {
+    let Pair { faulty, node, .. } = pair().await;
+    let error = |code: i64, message: &str| Kind::Error {
+        code,
+        message: message.to_owned(),
+    };
+    let body = |status: u16, text: &str| Kind::Body {
+        status,
+        text: text.to_owned(),
+    };
+    for kind in [
+        body(429, ""),
+        body(429, "<html>slow down</html>"),
+        body(200, "Too many requests"),
+        body(200, "\"429\""),
+        body(200, r#"{"message":"You have exceeded the rate limit"}"#),
+        body(200, r#"{"status":429,"message":"slow"}"#),
+        body(200, r#"{"jsonrpc":"2.0","id":0,"error":"rate limit"}"#),
+        body(
+            403,
+            r#"{"error":{"code":-32005,"message":"daily request count"}}"#,
+        ),
+        body(400, r#"{"error":{"code":"-32097","message":"no"}}"#),
+        body(503, r#"{"error":{"code":429,"message":"no"}}"#),
+        error(-32_005, "limit exceeded"),
+        error(-32_097, "no"),
+        error(429, ""),
+        error(0, "HTTP 429"),
+        Kind::ErrorText("too many requests".to_owned()),
+    ] {
+        faulty.heal();
+        faulty.add(Fault::of("*", kind.clone()));
+        let told = node.at(1).await.unwrap_err();
+        assert!(
+            matches!(told, NodeError::Throttled { .. }),
+            "{kind:?}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_a_4xx_body_is_that_error() {
+    let Pair { faulty, node, .. } = pair().await;
+    for (status, text, expected) in [
+        (
+            404,
+            r#"{"error":{"code":-32601,"message":"no such method"}}"#,
+            -32_601,
+        ),
+        (
+            405,
+            r#"{"error":{"code":-32601,"message":"no such method"}}"#,
+            -32_601,
+        ),
+        (
+            403,
+            r#"{"error":{"code":-32001,"message":"not whitelisted"}}"#,
+            -32_001,
+        ),
+        (
+            500,
+            r#"{"error":{"code":-32603,"message":"internal"}}"#,
+            -32_603,
+        ),
+        (401, "no key", 401),
+        (404, "<html>nothing here</html>", 404),
+    ] {
+        faulty.heal();
+        let text = text.to_owned();
+        faulty.add(Fault::of("*", Kind::Body { status, text }));
+        let told = node.at(1).await.unwrap_err();
+        match &told {
+            NodeError::Refused { code, .. } => assert_eq!(*code, expected, "{told}"),
+            _ => panic!("{status}: {told}"),
+        }
+        let shown = told.to_string();
+        assert!(
+            !shown.contains("cannot reach") && !shown.contains("<html>"),
+            "{shown}"
+        );
+    }
+    for status in [500, 502, 503] {
+        faulty.heal();
+        let text = "<html>gone</html>".to_owned();
+        faulty.add(Fault::of("*", Kind::Body { status, text }));
+        let told = node.at(1).await.unwrap_err();
+        assert!(matches!(told, NodeError::Unreachable { .. }), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn receipts_come_one_by_one_after_any_refusal() {
+    for (status, text) in [
+        (
+            200,
+            r#"{"error":{"code":-32004,"message":"Method eth_getBlockReceipts is not supported"}}"#,
+        ),
+        (
+            200,
+            r#"{"error":{"code":-32600,"message":"invalid request"}}"#,
+        ),
+        (
+            200,
+            r#"{"error":{"code":-32001,"message":"not whitelisted"}}"#,
+        ),
+        (200, r#"{"error":"unsupported"}"#),
+        (404, r#"{"error":{"code":-32601,"message":"no"}}"#),
+        (405, "method not allowed"),
+        (501, ""),
+    ] {
+        let pair = pair().await;
+        let text = text.to_owned();
+        pair.faulty.add(Fault::of(
+            RECEIPTS,
+            Kind::Body {
+                status,
+                text: text.clone(),
+            },
+        ));
+        assert_eq!(pair.newest().await.unwrap(), 2, "{status} {text}");
+        let asked = pair.faulty.asked(RECEIPTS);
+        // Remembered: the next block asks for them one by one at once.
+        let below = pair.tree.at(4);
+        pair.at(below).await.unwrap();
+        assert_eq!(pair.faulty.asked(RECEIPTS), asked, "{status} {text}");
+    }
+}
+
+#[tokio::test]
+async fn throttling_and_size_are_no_refusal_of_receipts() {
+    let pair = pair().await;
+    for (code, message) in [(-32_005, "rate limit"), (-32_008, "response is too big")] {
+        pair.faulty.heal();
+        let message = message.to_owned();
+        pair.faulty
+            .add(Fault::of(RECEIPTS, Kind::Error { code, message }));
+        let told = pair.newest().await.unwrap_err();
+        assert!(!told.is_refusal(), "{told}");
+    }
+    pair.faulty.heal();
+    let asked = pair.faulty.asked("eth_getTransactionReceipt");
+    pair.newest().await.unwrap();
+    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), asked);
+}
+
+#[tokio::test]
+async fn receipts_are_asked_for_by_number_where_hashes_are_refused() {
+    let pair = pair().await;
+    let refused = Kind::Error {
+        code: -32_602,
+        message: "invalid argument 0: hex number too large".to_owned(),
+    };
+    pair.faulty.add(Fault::of(RECEIPTS, refused).by(By::Hash));
+    assert_eq!(pair.newest().await.unwrap(), 2);
+    let asked = pair.faulty.asked(RECEIPTS);
+    pair.at(pair.tree.at(4)).await.unwrap();
+    assert_eq!(pair.faulty.asked(RECEIPTS), asked + 1);
+    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+}
+
+#[tokio::test]
+async fn lists_of_receipts_are_ordered_and_completed() {
+    for (kind, single) in [
+        (Kind::Reverse, 0),
+        (Kind::Double, 0),
+        (Kind::Keep(1), 1),
+        (Kind::Empty, 2),
+        (Kind::Null, 2),
+    ] {
+        let pair = pair().await;
+        pair.faulty.add(Fault::of(RECEIPTS, kind.clone()));
+        assert_eq!(pair.newest().await.unwrap(), 2, "{kind:?}");
+        let asked = pair.faulty.asked("eth_getTransactionReceipt");
+        assert_eq!(asked, single, "{kind:?}");
+    }
+    // A block without transactions needs none.
+    let pair = pair().await;
+    pair.tree.mine(&Contents::empty(9));
+    pair.faulty.add(Fault::of(RECEIPTS, Kind::Null));
+    assert_eq!(pair.newest().await.unwrap(), 0);
+}
