@@ -37,7 +37,8 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Validate the configuration and every connection it names; tries each price source once
     Check(ConfigArgs),
-    /// Compare the database with the node, block by block, and list every difference
+    /// Compare the database with the node, block by block, and with itself, and list every difference; recovers the
+    /// sender of every transaction from its signature, which takes most of the time
     Verify(verify::VerifyArgs),
     /// Ask a running server whether it is ready; exit code 0 when it is
     Health(health::HealthArgs),

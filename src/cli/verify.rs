@@ -1,11 +1,12 @@
-//! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists where the
-//! database differs from it. Read-only: it takes no writer's lock, works beside a running indexer, and therefore does
+//! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists
+//! where the database differs from it, from what token contracts say, or from itself. Read-only: it takes no writer's lock, works beside a running indexer, and therefore does
 //! not move `verified_through` either.
 
 mod chain;
 mod compare;
 mod progress;
 mod report;
+mod tokens;
 
 use clap::Args;
 
@@ -63,7 +64,9 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
     let mut report = Report::new(args.limit);
     let work = async {
         for chain in chains {
-            let verification = Verification::begin(chain, &store, args.from, args.to).await?;
+            let first = config.first_chain();
+            let verification =
+                Verification::begin(chain, first, &store, args.from, args.to).await?;
             verification.run(&mut report).await?;
         }
         Ok(())

@@ -36,7 +36,58 @@ pub async fn note(
     Ok(())
 }
 
+/// What is stored of a token contract that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    pub address: Address,
+    pub standard: TokenStandard,
+    pub name: Option<String>,
+    pub symbol: Option<String>,
+    pub decimals: Option<u8>,
+}
+
 impl Store {
+    /// Token contracts that said something, by address from behind `after`, at most `limit`.
+    pub async fn read_known_tokens(
+        &self,
+        chain_id: ChainId,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Result<Vec<StoredToken>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT address, standard, name, symbol, decimals FROM token_contracts
+             WHERE chain_id = $1 AND read_at IS NOT NULL AND NOT failed AND address > $2 ORDER BY address LIMIT $3",
+        )
+        .bind(bigint(chain_id, "chain_id")?)
+        .bind(after.as_ref().map_or(&[][..], |address| address.as_slice()))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let corrupt = |reason: String| StoreError::Corrupt {
+            what: "token contract",
+            reason,
+        };
+        rows.iter()
+            .map(|row| {
+                let address: &[u8] = row.try_get("address")?;
+                let standard: i16 = row.try_get("standard")?;
+                let decimals: Option<i16> = row.try_get("decimals")?;
+                Ok(StoredToken {
+                    address: Address::try_from(address)
+                        .map_err(|error| corrupt(error.to_string()))?,
+                    standard: TokenStandard::of_number(standard)
+                        .ok_or_else(|| corrupt(format!("standard {standard}")))?,
+                    name: row.try_get("name")?,
+                    symbol: row.try_get("symbol")?,
+                    decimals: decimals
+                        .map(u8::try_from)
+                        .transpose()
+                        .map_err(|error| corrupt(format!("decimals: {error}")))?,
+                })
+            })
+            .collect()
+    }
+
     /// Token contracts that are to be read, those never tried first; one that said nothing is tried again only
     /// `again` times four to the power of its attempts later.
     pub async fn unread_tokens(

@@ -1,5 +1,7 @@
 //! `chaincast verify` against a database that somebody changed by hand.
 
+use chaincast::dev::faulty_node::{Fault, FaultyNode, Kind};
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use crate::support::{World, run_to_end};
@@ -297,4 +299,71 @@ async fn verify_refuses_what_it_cannot_compare_and_says_why() {
         "{error}"
     );
     world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_compares_what_is_stored_with_itself() {
+    let mut world = World::start().await;
+    world.transfer("LINK", 7).await;
+    let (head, _) = world.caught_up().await;
+    world.server.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(world.server.ended().await.success());
+    let mut database = world.database().await;
+    let (code, said, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    for (statement, line) in [
+        (
+            "UPDATE chains SET finalized_number = 1, finalized_hash = decode(repeat('ab', 32), 'hex')",
+            "block 1: chains: finalized is abab".to_owned(),
+        ),
+        (
+            "UPDATE chains SET verified_through = head_number + 1",
+            format!("block {}: chains: verified_through is {0}", head + 1),
+        ),
+        (
+            "UPDATE token_contracts SET symbol = 'FAKE' WHERE symbol = 'LINK'",
+            "symbol: stored FAKE, the contract says LINK".to_owned(),
+        ),
+        (
+            "UPDATE channels SET seq = seq - 1 WHERE name = 'new-block'",
+            "block 0: updates: channel new-block stands at".to_owned(),
+        ),
+        (
+            "UPDATE updates SET data = jsonb_set(data::jsonb, '{hash}', '\"0x12\"')::json
+             WHERE event = 'new-block' AND (data ->> 'number')::int = 2",
+            "of new-block announces block 0x12, stored is 0x".to_owned(),
+        ),
+    ] {
+        change(&mut database, statement).await;
+        let (code, said, error) = verify(&world, &["--from", "1", "--to", "1"]).await;
+        assert_eq!(code, 1, "{statement}: {said}{error}");
+        assert!(said.contains(&line), "no {line:?} in:\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_goes_on_after_block_that_node_gives_wrongly() {
+    let world = World::start().await;
+    world.transfer("LINK", 7).await;
+    let (head, _) = world.caught_up().await;
+    world.server.stop().await;
+    let node = FaultyNode::before(&world.anvil.http_url()).await.unwrap();
+    let lie = Kind::Alter {
+        at: "/stateRoot".to_owned(),
+        to: json!(format!("0x{}", "11".repeat(32))),
+    };
+    node.add(Fault::of("eth_getBlockByNumber", lie).at(2));
+    let config = std::fs::read_to_string(&world.config).unwrap();
+    let config = config.replace(&world.anvil.http_url(), &node.http_url());
+    std::fs::write(&world.config, config).unwrap();
+    let arguments = ["verify", "--config", world.config.to_str().unwrap()];
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(said.contains("block 2: blocks: not compared: "), "{said}");
+    assert!(said.contains("chains.checks.block_hash"), "{said}");
+    let compared = format!("compared blocks 0 to {head}: {head} blocks");
+    assert!(
+        said.contains(&compared) && said.contains("1 difference"),
+        "{said}"
+    );
 }

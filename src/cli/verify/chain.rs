@@ -8,9 +8,10 @@ use super::{
     compare::{Difference, differences},
     progress::Progress,
     report::Report,
+    tokens,
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, IndexMode, IndexedBlock},
+    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock},
     source::chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
     store::{
         Store,
@@ -20,8 +21,9 @@ use crate::{
 
 /// Heights read from the database at once.
 const PAGE: u64 = 16;
-/// A node that fails is asked so often before the run ends.
+/// A node that fails is asked so often before the run ends; one that gives a block wrongly, before that is listed.
 const ATTEMPTS: u32 = 5;
+const WRONG_ATTEMPTS: u32 = 2;
 /// Blocks that are not final and differ are looked at again so often, with a moment between: the chain may be moving.
 const LOOKS: u32 = 3;
 const MOMENT: Duration = Duration::from_secs(2);
@@ -51,12 +53,23 @@ pub(super) struct Verification {
     counts: Counts,
     /// Hash of the stored block before the next, by height.
     below: Option<BlockRef>,
+    /// Where its blocks are announced.
+    announced: Channel,
+}
+
+/// Why the node's block is not there to be compared.
+enum Unfetched {
+    /// The node gives it wrongly or not at all; others may be compared.
+    Wrong(String),
+    /// No block can be read now.
+    Away(String),
 }
 
 impl Verification {
     /// Asks both sides where they stand, and fails when they are not of one chain.
     pub(super) async fn begin(
         config: &ChainConfig,
+        first_chain: ChainId,
         store: &Store,
         from: Option<u64>,
         to: Option<u64>,
@@ -112,6 +125,7 @@ impl Verification {
             settled: settled.map(|block| block.number),
             counts: Counts::default(),
             below: None,
+            announced: Channel::NewBlock((chain != first_chain).then_some(chain)),
         })
     }
 
@@ -161,8 +175,8 @@ impl Verification {
                 // On a task of its own, so that checking several blocks uses several threads.
                 async move {
                     let task = tokio::spawn(async move { fetch(&nodes, &config, number).await });
-                    task.await
-                        .map_err(|error| format!("block {number}: {error}"))?
+                    let failed = |error| Unfetched::Away(format!("block {number}: {error}"));
+                    task.await.map_err(failed)?
                 }
             })
             .buffered(self.config.concurrency.max(1));
@@ -172,18 +186,13 @@ impl Verification {
             let Some(node) = fetched.next().await else {
                 break;
             };
-            let node = node.map_err(|error| format!("chain {}: {error}", self.chain))?;
             if (number - self.from).is_multiple_of(PAGE) {
                 let end = number.saturating_add(PAGE - 1).min(self.to);
                 page = self.stored(number, end).await?;
             }
             let kept = page.remove(&number).unwrap_or_default();
-            let mut found = differences(&kept, &node);
+            let mut found = self.compared(number, &kept, node)?;
             found.extend(self.link(number, &kept));
-            self.counts.blocks += 1;
-            self.counts.transactions += node.transactions.len() as u64;
-            self.counts.logs += node.logs.len() as u64;
-            self.counts.transfers += node.transfers.len() as u64;
             let moves = self.settled.is_none_or(|settled| number > settled);
             if !found.is_empty() && moves && moving.len() < MOST_MOVING {
                 moving.push(number);
@@ -197,6 +206,33 @@ impl Verification {
             progress.step();
         }
         Ok(moving)
+    }
+
+    /// Where the stored rows of a height differ from the node's block; a block that the node gives wrongly is one
+    /// difference.
+    fn compared(
+        &mut self,
+        number: u64,
+        kept: &StoredRows,
+        node: Result<IndexedBlock, Unfetched>,
+    ) -> Result<Vec<Difference>, String> {
+        let node = match node {
+            Ok(node) => node,
+            Err(Unfetched::Away(error)) => return Err(format!("chain {}: {error}", self.chain)),
+            Err(Unfetched::Wrong(error)) => {
+                return Ok(vec![Difference {
+                    number,
+                    table: "blocks",
+                    key: String::new(),
+                    what: format!("not compared: {error}"),
+                }]);
+            }
+        };
+        self.counts.blocks += 1;
+        self.counts.transactions += node.transactions.len() as u64;
+        self.counts.logs += node.logs.len() as u64;
+        self.counts.transfers += node.transfers.len() as u64;
+        Ok(differences(kept, &node))
     }
 
     /// Whether the stored block names the stored one before it as its parent.
@@ -247,13 +283,15 @@ impl Verification {
                 if number > head {
                     continue;
                 }
-                let node = fetch(&self.nodes, &self.config, number)
-                    .await
-                    .map_err(|error| format!("chain {}: {error}", self.chain))?;
+                let node = fetch(&self.nodes, &self.config, number).await;
                 let first = number.saturating_sub(1).max(self.from);
                 let mut page = self.stored(first, number).await?;
                 let kept = page.remove(&number).unwrap_or_default();
-                let mut found = differences(&kept, &node);
+                // It was counted when it was first looked at.
+                let counts = std::mem::take(&mut self.counts);
+                let found = self.compared(number, &kept, node);
+                self.counts = counts;
+                let mut found = found?;
                 self.below = None;
                 if first < number
                     && let Some(before) = page.remove(&first)
@@ -272,7 +310,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Rows that belong to no indexed block, and the cursor.
+    /// Rows that belong to no indexed block, the cursor, what contradicts itself, and tokens' own words.
     async fn look_around(&self, report: &mut Report) -> Result<(), String> {
         let mut connection = self.store.pool().acquire().await.map_err(text)?;
         let strays = stored::strays(&mut connection, self.chain, MOST_STRAYS)
@@ -281,11 +319,16 @@ impl Verification {
         let cursor = stored::cursor_fault(&mut connection, self.chain)
             .await
             .map_err(text)?;
+        let (chain, announced) = (self.chain, &self.announced);
+        let contradictions = stored::contradictions(&mut connection, chain, announced, MOST_STRAYS)
+            .await
+            .map_err(text)?;
+        drop(connection);
         for Stray {
             number,
             table,
             what,
-        } in strays.into_iter().chain(cursor)
+        } in strays.into_iter().chain(cursor).chain(contradictions)
         {
             let difference = Difference {
                 number,
@@ -294,6 +337,12 @@ impl Verification {
                 what,
             };
             report.tell(self.chain, &difference);
+        }
+        if self.config.token_metadata {
+            let at = self.to;
+            let concurrency = self.config.concurrency;
+            let tell = |difference| report.tell(chain, &difference);
+            tokens::differences(&self.nodes, &self.store, chain, at, concurrency, tell).await?;
         }
         Ok(())
     }
@@ -340,7 +389,7 @@ async fn fetch(
     nodes: &Providers,
     config: &ChainConfig,
     number: u64,
-) -> Result<IndexedBlock, String> {
+) -> Result<IndexedBlock, Unfetched> {
     let mut wait = Duration::from_millis(200);
     let mut attempt = 1;
     loop {
@@ -352,11 +401,28 @@ async fn fetch(
             .await;
         match fetched {
             Ok(block) => return Ok(block),
-            Err(error) if attempt == ATTEMPTS => return Err(error.to_string()),
+            Err(error) if is_wrong(&error) => {
+                if attempt >= WRONG_ATTEMPTS {
+                    return Err(Unfetched::Wrong(error.to_string()));
+                }
+            }
+            Err(error) if attempt == ATTEMPTS => return Err(Unfetched::Away(error.to_string())),
             Err(_) => {}
         }
         attempt += 1;
         tokio::time::sleep(wait).await;
         wait *= 2;
     }
+}
+
+/// Whether an error is about this one block.
+fn is_wrong(error: &NodeError) -> bool {
+    matches!(
+        error.cause(),
+        NodeError::Check { .. }
+            | NodeError::BadAnswer { .. }
+            | NodeError::Missing { .. }
+            | NodeError::Refused { .. }
+            | NodeError::TooLarge { .. }
+    )
 }

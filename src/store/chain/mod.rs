@@ -4,6 +4,7 @@
 //! the promise that the rows of a chain are hash-linked from the first indexed block to the head. They run in the
 //! transaction of the chain's one writer (see [`super::writer`]).
 
+mod agreement;
 mod apply;
 mod audit;
 mod batch;
@@ -19,6 +20,7 @@ mod rows;
 mod state;
 mod unwind;
 
+pub use agreement::contradictions;
 pub use apply::{apply, apply_batch, apply_batches};
 pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, RowCounts};
