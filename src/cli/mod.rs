@@ -37,8 +37,11 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Validate the configuration and every connection it names; tries each price source once
     Check(ConfigArgs),
-    /// Compare the database with the node, block by block, and with itself, and list every difference; recovers the
-    /// sender of every transaction from its signature, which takes most of the time
+    /// Compare the database with the node, block by block, and with itself; recovers every sender from its signature
+    ///
+    /// Reads every block from the node again with the configured checks, recovers the sender of every transaction
+    /// from its signature, which takes most of the time, and lists every difference. A block that the node gives
+    /// wrongly is listed, and the next ones are compared. Changes nothing.
     Verify(verify::VerifyArgs),
     /// Ask a running server whether it is ready; exit code 0 when it is
     Health(health::HealthArgs),

@@ -1,6 +1,6 @@
 //! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists
-//! where the database differs from it, from what token contracts say, or from itself. Read-only: it takes no writer's lock, works beside a running indexer, and therefore does
-//! not move `verified_through` either.
+//! where the database differs from it, from what token contracts answer, or from itself. Read-only: it takes no
+//! writer's lock, works beside a running indexer, and therefore does not move `verified_through` either.
 
 mod chain;
 mod compare;
@@ -16,6 +16,9 @@ use crate::{
     model::ChainId,
     store::{Store, StoreConfig},
 };
+
+/// Channels that are listed at most.
+const MOST_CHANNELS: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -68,6 +71,10 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             let verification =
                 Verification::begin(chain, first, &store, args.from, args.to).await?;
             verification.run(&mut report).await?;
+        }
+        let faults = store.channel_faults(MOST_CHANNELS).await;
+        for fault in faults.map_err(|error| error.to_string())? {
+            report.line(format_args!("updates: {fault}"));
         }
         Ok(())
     };

@@ -36,7 +36,7 @@ pub async fn note(
     Ok(())
 }
 
-/// What is stored of a token contract that was read.
+/// The stored metadata of a token contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
     pub address: Address,
@@ -47,7 +47,7 @@ pub struct StoredToken {
 }
 
 impl Store {
-    /// Token contracts that said something, by address from behind `after`, at most `limit`.
+    /// Token contracts whose metadata is stored, in order of address, after `after`; at most `limit`.
     pub async fn read_known_tokens(
         &self,
         chain_id: ChainId,

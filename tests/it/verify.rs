@@ -4,7 +4,7 @@ use chaincast::dev::faulty_node::{Fault, FaultyNode, Kind};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use crate::support::{World, run_to_end};
+use crate::support::{World, eventually, run_to_end};
 
 async fn verify(world: &World, more: &[&str]) -> (i32, String, String) {
     let mut arguments = vec!["verify", "--config", world.config.to_str().unwrap()];
@@ -306,15 +306,32 @@ async fn verify_compares_what_is_stored_with_itself() {
     let mut world = World::start().await;
     world.transfer("LINK", 7).await;
     let (head, _) = world.caught_up().await;
+    eventually("the token is read", || async {
+        let known = "SELECT 1 FROM token_contracts WHERE symbol = 'LINK'";
+        let mut database = world.database().await;
+        sqlx::query(known)
+            .fetch_optional(&mut database)
+            .await
+            .unwrap()
+    })
+    .await;
     world.server.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(world.server.ended().await.success());
     let mut database = world.database().await;
     let (code, said, error) = verify(&world, &[]).await;
     assert_eq!(code, 0, "{said}{error}");
+    let announced = format!(
+        "UPDATE updates SET data = jsonb_set(data::jsonb, '{{hash}}', '\"0x12\"')::json
+         WHERE event = 'new-block' AND (data ->> 'number')::int = {head}"
+    );
+    let event = "INSERT INTO contract_events (contract_id, chain_id, block_number, log_index, transaction_index, event,
+             address, args)
+         SELECT 1, chain_id, block_number, log_index, transaction_index + 1, 'Moved', address, '{}'
+         FROM logs ORDER BY block_number DESC, log_index LIMIT 1";
     for (statement, line) in [
         (
             "UPDATE chains SET finalized_number = 1, finalized_hash = decode(repeat('ab', 32), 'hex')",
-            "block 1: chains: finalized is abab".to_owned(),
+            "block 1: chains: the finalized mark is 0xabab".to_owned(),
         ),
         (
             "UPDATE chains SET verified_through = head_number + 1",
@@ -322,16 +339,20 @@ async fn verify_compares_what_is_stored_with_itself() {
         ),
         (
             "UPDATE token_contracts SET symbol = 'FAKE' WHERE symbol = 'LINK'",
-            "symbol: stored FAKE, the contract says LINK".to_owned(),
+            "symbol: stored FAKE, contract LINK".to_owned(),
+        ),
+        (event, "event Moved of log ".to_owned()),
+        (
+            "UPDATE channels SET seq = seq + 1 WHERE name = 'new-block'",
+            "updates: channel new-block is at seq ".to_owned(),
         ),
         (
-            "UPDATE channels SET seq = seq - 1 WHERE name = 'new-block'",
-            "block 0: updates: channel new-block stands at".to_owned(),
-        ),
-        (
-            "UPDATE updates SET data = jsonb_set(data::jsonb, '{hash}', '\"0x12\"')::json
-             WHERE event = 'new-block' AND (data ->> 'number')::int = 2",
+            &announced,
             "of new-block announces block 0x12, stored is 0x".to_owned(),
+        ),
+        (
+            "DELETE FROM token_contracts WHERE symbol = 'FAKE'",
+            " has transfers and no row".to_owned(),
         ),
     ] {
         change(&mut database, statement).await;
@@ -339,6 +360,35 @@ async fn verify_compares_what_is_stored_with_itself() {
         assert_eq!(code, 1, "{statement}: {said}{error}");
         assert!(said.contains(&line), "no {line:?} in:\n{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_ignores_announced_blocks_that_a_reorg_took_back() {
+    let world = World::start().await;
+    world.control.mine(2).await.unwrap();
+    let (head, _) = world.caught_up().await;
+    world.server.stop().await;
+    let mut database = sqlx::Connection::connect(&world.database).await.unwrap();
+    let arguments = ["verify", "--config", world.config.to_str().unwrap()];
+    // As if another block had been announced, and a reorg had replaced it by blocks that are not announced.
+    let announce = |event: &str, data: String| {
+        format!(
+            "WITH c AS (UPDATE channels SET seq = seq + 1 WHERE name = 'new-block' RETURNING id, seq)
+             INSERT INTO updates (channel_id, seq, event, data) SELECT id, seq, '{event}', '{data}' FROM c"
+        )
+    };
+    let other = announce(
+        "new-block",
+        format!(r#"{{"number": {head}, "hash": "0x12"}}"#),
+    );
+    change(&mut database, &other).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(said.contains("announces block 0x12"), "{said}");
+    let reorg = format!(r#"{{"commonAncestor": {{"number": {}}}}}"#, head - 1);
+    change(&mut database, &announce("reorg", reorg)).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{said}{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

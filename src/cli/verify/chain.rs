@@ -310,7 +310,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Rows that belong to no indexed block, the cursor, what contradicts itself, and tokens' own words.
+    /// Rows that belong to no indexed block, the cursor, what contradicts itself, and the metadata of tokens.
     async fn look_around(&self, report: &mut Report) -> Result<(), String> {
         let mut connection = self.store.pool().acquire().await.map_err(text)?;
         let strays = stored::strays(&mut connection, self.chain, MOST_STRAYS)
@@ -415,8 +415,8 @@ async fn fetch(
     }
 }
 
-/// Whether an error is about this one block.
-fn is_wrong(error: &NodeError) -> bool {
+/// Whether an error is about what was asked for, not about the node.
+pub(super) fn is_wrong(error: &NodeError) -> bool {
     matches!(
         error.cause(),
         NodeError::Check { .. }

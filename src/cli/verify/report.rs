@@ -14,9 +14,14 @@ impl Report {
 
     /// Lists a difference while there is room, and counts it.
     pub(super) fn tell(&mut self, chain: u64, difference: &Difference) {
+        self.line(format_args!("chain {chain} {difference}"));
+    }
+
+    /// As [`Self::tell`], of what belongs to no chain.
+    pub(super) fn line(&mut self, difference: impl std::fmt::Display) {
         self.found += 1;
         if self.found <= self.limit {
-            println!("chain {chain} {difference}");
+            println!("{difference}");
         }
     }
 
@@ -31,9 +36,11 @@ impl Report {
         }
         match (self.found, done) {
             (0, done) => done,
-            (1, Ok(())) => Err("1 difference between the database and the node".to_owned()),
+            (1, Ok(())) => Err(
+                "1 difference between the database and the node, or within the database".to_owned(),
+            ),
             (found, Ok(())) => Err(format!(
-                "{found} differences between the database and the node"
+                "{found} differences between the database and the node, or within the database"
             )),
             (found, Err(error)) => Err(format!("{found} differences so far; then {error}")),
         }

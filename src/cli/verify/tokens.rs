@@ -1,8 +1,8 @@
-//! What is stored of token contracts beside what they say of themselves now, by the node.
+//! The stored metadata of token contracts beside what the contracts answer now.
 
 use futures_util::{StreamExt, stream};
 
-use super::compare::Difference;
+use super::{chain::is_wrong, compare::Difference};
 use crate::{
     model::ChainId,
     source::chain::{Providers, TokenMetadata, Work},
@@ -12,8 +12,8 @@ use crate::{
 /// Token contracts read from the database at once.
 const PAGE: u32 = 200;
 
-/// What differs between the stored metadata of a chain's tokens and their contracts' answers. One that cannot be asked
-/// is a difference too. `at` is the height that is named.
+/// Tells where the stored metadata of a chain's tokens differs from the answers of their contracts. An answer that
+/// cannot be read is a difference too; a node that does not answer is an error. `at` is the height that is named.
 pub(super) async fn differences(
     nodes: &Providers,
     store: &Store,
@@ -33,18 +33,21 @@ pub(super) async fn differences(
         let mut asked = stream::iter(page)
             .map(|token| async move {
                 let (address, standard) = (token.address, token.standard);
-                let answer = nodes.attempt(Work::Live, move |node| async move {
+                let answer = nodes.attempt(Work::History, move |node| async move {
                     node.token_metadata(address, standard).await
                 });
                 (token, answer.await)
             })
             .buffered(concurrency.max(1));
         while let Some((token, answer)) = asked.next().await {
-            let what = match answer {
+            let found = match answer {
                 Ok(answer) => different(&token, &answer),
-                Err(error) => Some(format!("its contract cannot be asked: {error}")),
+                Err(error) if is_wrong(&error) => vec![format!("not compared: {error}")],
+                Err(error) => {
+                    return Err(format!("chain {chain}: token {}: {error}", token.address));
+                }
             };
-            if let Some(what) = what {
+            for what in found {
                 tell(Difference {
                     number: at,
                     table: "token_contracts",
@@ -56,14 +59,17 @@ pub(super) async fn differences(
     }
 }
 
-fn different(stored: &StoredToken, answer: &TokenMetadata) -> Option<String> {
+fn different(stored: &StoredToken, answer: &TokenMetadata) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
     let number = |value: Option<u8>| value.map_or_else(|| "null".to_owned(), |v| v.to_string());
-    let pairs = [
+    let columns = [
         ("name", text(&stored.name), text(&answer.name)),
         ("symbol", text(&stored.symbol), text(&answer.symbol)),
         ("decimals", number(stored.decimals), number(answer.decimals)),
     ];
-    let odd = pairs.into_iter().find(|(_, stored, said)| stored != said);
-    odd.map(|(column, stored, said)| format!("{column}: stored {stored}, the contract says {said}"))
+    columns
+        .into_iter()
+        .filter(|(_, stored, answer)| stored != answer)
+        .map(|(column, stored, answer)| format!("{column}: stored {stored}, contract {answer}"))
+        .collect()
 }
