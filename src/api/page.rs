@@ -99,7 +99,7 @@ pub(super) fn foreign_cursor() -> Problem {
     Problem::bad_parameter(
         "cursor",
         "cursor is not one of this list: pass `next` of its last page as it is, with the same other parameters, or \
-         leave it out to begin anew",
+         leave it out to start again",
     )
 }
 

@@ -149,7 +149,7 @@ pub(super) async fn list_updates(
         return Err(Problem::gone(
             "since",
             format!(
-                "{channel} stands at {}: seq {since} belongs to another database; begin anew",
+                "{channel} stands at {}: seq {since} belongs to another database; start again without it",
                 stored.newest
             ),
             stored.oldest,
@@ -213,7 +213,7 @@ fn pruned(channel: &Channel, since: u64, first: u64, stored: Extent) -> Problem 
     Problem::gone(
         "since",
         format!(
-            "updates {} to {} of {channel} are not stored any more; the oldest is {first}: begin anew, or at since={}",
+            "updates {} to {} of {channel} are not stored any more; the oldest is {first}: start again, or at since={}",
             since + 1,
             first - 1,
             first - 1

@@ -44,7 +44,7 @@ fn tell(report: &mut Report, (token, source): &SourceKey, probed: &Probed) {
         }
         FeedState::Silent => report.warn(
             &what,
-            "connected, but nothing was said of it; is it what the venue calls it?",
+            "connected, but no price of it came; does the venue use another name?",
         ),
         FeedState::Connecting { reason } => {
             let reason = reason.as_deref();

@@ -60,7 +60,7 @@ pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<P
         config.insert("prices".into(), price_settings(deployment).into());
     }
     let text = format!(
-        "# What `chaincast dev` last ran with; written anew at each start. It holds secrets.\n\n{config}"
+        "# What `chaincast dev` last ran with; replaced at each start. It holds secrets.\n\n{config}"
     );
     let path = environment.data_dir.join("chaincast.toml");
     keep(&path, text.as_bytes())?;

@@ -45,8 +45,8 @@ pub enum NodeError {
         code: i64,
         message: String,
     },
-    /// The node asks to be asked less (HTTP 429, or an error that says so).
-    #[error("the node at {url} is asked too much: {reason}")]
+    /// The node asks for fewer requests (HTTP 429, or an error that says so).
+    #[error("the node at {url} limits the rate of requests: {reason}")]
     Throttled {
         url: String,
         reason: String,
@@ -54,7 +54,7 @@ pub enum NodeError {
         retry_after: Option<Duration>,
     },
     /// The node asked for that before, and its time is not over: it was not asked.
-    #[error("the node at {url} asked to be left alone for {} ms more", .wait.as_millis())]
+    #[error("the node at {url} asked for a pause, which lasts {} ms more", .wait.as_millis())]
     Resting { url: String, wait: Duration },
     /// More was asked for at once than the node gives (size of a batch or of an answer, or count of results).
     #[error("the node at {url} refuses {method} as too large: {reason}")]

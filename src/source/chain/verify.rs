@@ -252,7 +252,7 @@ fn recovered(sent: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Resul
         // Before EIP-2 signatures with a high s were allowed; a block that is mined obeys its own rules.
         let signer = envelope
             .recover_signer_unchecked()
-            .map_err(|_| format!("the signature of transaction {index} is of nobody"))?;
+            .map_err(|_| format!("no signer fits the signature of transaction {index}"))?;
         if signer != sent.from {
             return Err(format!(
                 "transaction {index} is from {}, but {signer} signed it",

@@ -40,7 +40,7 @@ pub enum Reason {
     #[error("the ABI has no events")]
     NoEvents,
     #[error(
-        "{0} is anonymous: without its signature as first topic its logs cannot be told from others"
+        "{0} is anonymous: without its signature as first topic its logs look like those of other events"
     )]
     Anonymous(String),
     #[error(

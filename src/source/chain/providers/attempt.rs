@@ -80,7 +80,7 @@ impl Providers {
         done
     }
 
-    /// Logs now and then that a provider asks to be asked less.
+    /// Logs, at most once a minute, that a provider limits the rate of requests.
     fn tell_throttling(&self, provider: &Provider, error: &NodeError) {
         let (refused, rest) = {
             let (mut health, now) = (provider.health.lock(), Instant::now());
@@ -95,7 +95,7 @@ impl Providers {
             %error,
             refused,
             rest_ms = rest.as_millis() as u64,
-            "the provider asks to be asked less; it is left alone for that long"
+            "the provider limits the rate of requests; it gets none for that long"
         );
     }
 

@@ -367,7 +367,7 @@ impl Book {
             let sources = self.find(stream).map(|at| self.streams[at].sources());
             tracing::warn!(
                 feed = %self.feed, sources, stream = %words(stream), reason = %words(&fault.to_string()),
-                "a venue told a price that cannot be used"
+                "a venue sent a price that cannot be used"
             );
         }
     }
@@ -384,7 +384,7 @@ impl Book {
             return;
         }
         if self.logged.due("notice") {
-            tracing::info!(feed = %self.feed, %notice, "a venue says");
+            tracing::info!(feed = %self.feed, %notice, "a venue sent a notice");
             self.notice = Some((notice, now));
         }
     }
@@ -468,7 +468,7 @@ impl Book {
                 if self.streams[at].logged.due("silent") {
                     let stream = &self.streams[at].name;
                     let sources = self.streams[at].sources();
-                    tracing::warn!(feed = %self.feed, sources, %stream, "a venue says nothing of a symbol");
+                    tracing::warn!(feed = %self.feed, sources, %stream, "a venue sends nothing for a symbol");
                 }
                 self.tell(at, FeedState::Silent);
             }

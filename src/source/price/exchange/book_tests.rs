@@ -219,7 +219,7 @@ async fn how_a_symbol_stands_is_told_each_time_and_logged_seldom() {
     let (mut book, sink, _queue) = stage();
     let lines = || {
         let refused = log.count("a venue refuses a symbol");
-        (refused, log.count("a venue says nothing of a symbol"))
+        (refused, log.count("a venue sends nothing for a symbol"))
     };
     let eth = book.find("ETH-USD").unwrap();
     let key: (Token, Arc<str>) = ("ETH".parse().unwrap(), "coinbase".into());

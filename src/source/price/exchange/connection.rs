@@ -51,7 +51,7 @@ pub(in super::super) enum Ended {
     TooLarge(usize),
     #[error("it refuses: {0}")]
     Rejected(String),
-    #[error("it said that it will close the connection")]
+    #[error("it announced that it will close the connection")]
     Closing,
     #[error("the connection grew old")]
     Old,

@@ -21,11 +21,11 @@ pub enum PriceFault {
     Ahead(u64),
     #[error("its time is {0}, which is no time in seconds, ms, µs or ns since 1970")]
     NoTime(String),
-    #[error("nobody asked for {0:?}")]
+    #[error("{0:?} was not requested")]
     UnknownSymbol(String),
-    #[error("a newer one of the same symbol was heard before")]
+    #[error("a newer one of the same symbol came before")]
     Older,
-    #[error("another connection told it before")]
+    #[error("another connection delivered it before")]
     Duplicate,
 }
 

@@ -22,7 +22,7 @@ pub(super) fn request(url: &str) -> Result<Request, Failed> {
         url.into_client_request()
     } else {
         let encoded = reqwest::Url::parse(url)
-            .map_err(|error| Ended::Unreachable(format!("its URL is none: {error}")))?;
+            .map_err(|error| Ended::Unreachable(format!("its URL is not valid: {error}")))?;
         encoded.as_str().into_client_request()
     };
     let mut request = request.map_err(|error| unopened(&error))?;

@@ -103,7 +103,7 @@ impl HttpConfig {
         for (name, value) in &self.headers {
             let name: HeaderName = name
                 .parse()
-                .map_err(|_| wrong("has a name that is none of a header"))?;
+                .map_err(|_| wrong("has a name that is not valid for a header"))?;
             let mut value: HeaderValue = value
                 .expose()
                 .parse()
