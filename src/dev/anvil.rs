@@ -55,6 +55,8 @@ pub struct AnvilOptions {
     pub chain_id: u64,
     /// The `safe` block is one epoch behind the head and `finalized` two.
     pub slots_in_an_epoch: u64,
+    /// Blocks without a limit of gas: their headers carry 2^64 - 1, the largest that fits.
+    pub disable_block_gas_limit: bool,
 }
 
 impl Default for AnvilOptions {
@@ -66,6 +68,7 @@ impl Default for AnvilOptions {
             state_file: None,
             chain_id: 31_337,
             slots_in_an_epoch: 32,
+            disable_block_gas_limit: false,
         }
     }
 }
@@ -173,7 +176,9 @@ fn command(program: &Path, options: &AnvilOptions, state_file: Option<&Path>) ->
         let (seconds, millis) = (block_time.as_secs(), block_time.subsec_millis());
         command.args(["--block-time", &format!("{seconds}.{millis:03}")]);
     }
-    if !state_file.is_some_and(Path::exists) {
+    if options.disable_block_gas_limit {
+        command.arg("--disable-block-gas-limit");
+    } else if !state_file.is_some_and(Path::exists) {
         command.args(["--gas-limit", &(GAS_LIMIT + new_chain_mark()).to_string()]);
     }
     if let Some(state_file) = state_file {

@@ -43,6 +43,7 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
         state_file: None,
         chain_id: 31_337,
         slots_in_an_epoch: 32,
+        ..AnvilOptions::default()
     })
     .await
     .unwrap();

@@ -100,6 +100,7 @@ impl Environment {
                 state_file: Some(self.data_dir.join("anvil.json")),
                 chain_id: CHAIN_ID,
                 slots_in_an_epoch: SLOTS_IN_AN_EPOCH,
+                ..AnvilOptions::default()
             })
             .await?;
             self.rpc_url = Secret::new(anvil.http_url());
