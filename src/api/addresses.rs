@@ -44,7 +44,7 @@ pub(super) struct Transfer {
     /// Which of the contract's tokens; `null` for ERC-20 and the chain's own coin.
     #[schema(required)]
     token_id: Option<Quantity>,
-    /// What the contract says of itself; `null` when it is not read yet or says nothing usable. Anyone may call a
+    /// What the contract says of itself; `null` when it is not read yet or has nothing usable. Anyone may call a
     /// token anything: it proves nothing.
     #[schema(required)]
     token_symbol: Option<String>,
@@ -125,7 +125,7 @@ impl Transfer {
 /// A cursor is a place in the chain, not a count: new blocks do not move it. After a reorg it goes on at the same height
 /// and index of the new branch: what stands in blocks that both branches have is given once and never left out. What was
 /// given of dropped blocks does not hold any more, and what the new branch has above the cursor is not given: `reorg` on
-/// `new-block`, or `address-reorg` on `address:ADDRESS`, tells of both. Rows with `finalized` never change.
+/// `new-block`, or `address-reorg` on `address:ADDRESS`, announces both. Rows with `finalized` never change.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transactions", tag = "chain",
     params(("address" = Address, Path, description = "In any case"), ListQuery),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::{AlertCondition, PriceAlert, PriceStatus};
 
-/// An alert that fired, as `price-alert` on `user:SUB` tells it.
+/// An alert that fired, as `price-alert` on `user:SUB` has it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Delivery {

@@ -47,7 +47,7 @@ pub(super) struct AlertRequest {
     /// Whether a price that is `degraded` fires it, and arms it again; `false` when left out.
     #[serde(rename = "fireOnDegraded")]
     fire_on_degraded: Option<bool>,
-    /// Comes back with the alert and when it fires.
+    /// Returned with the alert and when it fires.
     note: Option<String>,
 }
 

@@ -298,7 +298,7 @@ pub(super) async fn delete_alert(
     }
 }
 
-/// Somebody else's are not told from those that never were.
+/// Those of other users are answered like those that never were.
 fn missing(id: i64) -> Problem {
     Problem::not_found(format!("you have no alert {id}"))
 }

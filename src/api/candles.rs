@@ -99,7 +99,7 @@ pub(super) struct CandlePage {
     /// Pass it as `cursor` for the next page; `null` at the end.
     #[schema(required)]
     next: Option<String>,
-    /// What tells of these candles from here on.
+    /// The channel that announces these candles from here on.
     #[schema(examples("candle:ETH:1m"))]
     channel: String,
     /// The channel's newest seq when this was read: subscribe with it as `since`, and the updates that follow change

@@ -124,7 +124,7 @@ pub(super) struct ProviderStatus {
     /// `all`, `live` (the head and new blocks) or `history` (backfills).
     #[schema(examples("all"))]
     role: String,
-    /// `ok`; `lagging`: its head is behind another's; `resting`: it asked to be asked less; `failed`: it is not used until a trial
+    /// `ok`; `lagging`: its head is behind another's; `resting`: it asked for a pause; `failed`: it is not used until a trial
     /// succeeds.
     #[schema(examples("ok"))]
     state: String,
@@ -162,7 +162,7 @@ pub(super) struct PriceStatuses {
     #[schema(required)]
     writer: Option<WriterStatus>,
     sources: Vec<SourceStatus>,
-    /// The clock of the process that writes prices, while every venue says that it is off; else null.
+    /// The clock of the process that writes prices, while it is off by the times of all venues; else null.
     #[schema(required)]
     clock: Option<ClockStatus>,
 }
@@ -196,26 +196,26 @@ pub(super) struct SourceStatus {
     last_price: Option<Decimal>,
     /// A tick older than this is not used, in ms.
     max_age_ms: u64,
-    /// How it stands, as the price writer last heard; null before it said anything.
+    /// Its state when the price writer last reported it; null before the first report.
     #[schema(required)]
     feed: Option<FeedStatus>,
 }
 
-/// How a source stood when the price writer last heard of it.
+/// The state of a source when the price writer last reported it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FeedStatus {
     /// What logs call it, and metrics in their label `feed`; null on a chain.
     #[schema(required, examples("http@api.example.org"))]
     name: Option<String>,
-    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing was said of it; `limited`:
+    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing came of it; `limited`:
     /// connected, and the venue says that it does not trade as usual, or soon will not, in the words of `reason`;
     /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
-    /// contract has not said yet what is needed, `live` that its logs are read, and `refused` that its contract and its
+    /// contract has not yet answered what is needed, `live` that its logs are read, and `refused` that its contract and its
     /// configuration do not agree.
     #[schema(examples("live"))]
     state: String,
-    /// What ended the last connection, what the venue says of itself, or why it is refused; for people.
+    /// What ended the last connection, the notice of the venue, or why it is refused; for people.
     #[schema(required)]
     reason: Option<String>,
     /// In ms since the Unix epoch.
@@ -233,7 +233,7 @@ impl FeedStatus {
     }
 }
 
-/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue says nothing;
+/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue sends nothing;
 /// `limited`: its newest tick can be used, and its venue says that it does not trade as usual, such as in maintenance;
 /// `refused`: its venue does not serve it, or its contract does not agree with its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

@@ -93,7 +93,7 @@ pub(super) struct Transaction {
     max_fee_per_blob_gas: Option<Quantity>,
     #[schema(required)]
     blob_gas_used: Option<Quantity>,
-    /// In wei, as the node tells it: no root is over it.
+    /// In wei, as the node gives it: no root is over it.
     #[schema(required)]
     blob_gas_price: Option<Quantity>,
     /// In order of emission.
