@@ -318,6 +318,11 @@ async fn verify_compares_what_is_stored_with_itself() {
     world.server.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(world.server.ended().await.success());
     let mut database = world.database().await;
+    // A watched channel has a seq before it has an update.
+    let watch = "WITH c AS (INSERT INTO channels (name, seq) VALUES ('address:0x' || repeat('ab', 20), 5) RETURNING id)
+        INSERT INTO watches (key, channel_id, since, until)
+        SELECT decode(repeat('ab', 20), 'hex'), id, 5, now() + interval '1 hour' FROM c";
+    change(&mut database, watch).await;
     let (code, said, error) = verify(&world, &[]).await;
     assert_eq!(code, 0, "{said}{error}");
     let announced = format!(
@@ -363,7 +368,7 @@ async fn verify_compares_what_is_stored_with_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_ignores_announced_blocks_that_a_reorg_took_back() {
+async fn verify_compares_announcements_and_finds_hole_in_channel() {
     let world = World::start().await;
     world.control.mine(2).await.unwrap();
     let (head, _) = world.caught_up().await;
@@ -389,6 +394,14 @@ async fn verify_ignores_announced_blocks_that_a_reorg_took_back() {
     change(&mut database, &announce("reorg", reorg)).await;
     let (code, said, error) = run_to_end(&arguments).await;
     assert_eq!(code, 0, "{said}{error}");
+    let hole = "DELETE FROM updates WHERE event = 'new-block' AND data ->> 'hash' = '0x12'";
+    change(&mut database, hole).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(
+        said.contains("updates: channel new-block is at seq "),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

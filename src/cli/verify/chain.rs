@@ -162,12 +162,12 @@ impl Verification {
         Ok(())
     }
 
-    /// Returns the heights that differ and are not final.
+    /// Returns the heights that differ and are not final, and whether each was counted.
     async fn walk(
         &mut self,
         report: &mut Report,
         progress: &mut Progress,
-    ) -> Result<Vec<u64>, String> {
+    ) -> Result<Vec<(u64, bool)>, String> {
         let (nodes, config) = (self.nodes.clone(), self.config.clone());
         let mut fetched = stream::iter(self.from..=self.to)
             .map(|number| {
@@ -191,11 +191,12 @@ impl Verification {
                 page = self.stored(number, end).await?;
             }
             let kept = page.remove(&number).unwrap_or_default();
+            let counted = self.count(&node);
             let mut found = self.compared(number, &kept, node)?;
             found.extend(self.link(number, &kept));
             let moves = self.settled.is_none_or(|settled| number > settled);
             if !found.is_empty() && moves && moving.len() < MOST_MOVING {
-                moving.push(number);
+                moving.push((number, counted));
             } else {
                 progress.beside(|| {
                     for one in &found {
@@ -211,7 +212,7 @@ impl Verification {
     /// Where the stored rows of a height differ from the node's block; a block that the node gives wrongly is one
     /// difference.
     fn compared(
-        &mut self,
+        &self,
         number: u64,
         kept: &StoredRows,
         node: Result<IndexedBlock, Unfetched>,
@@ -228,11 +229,17 @@ impl Verification {
                 }]);
             }
         };
+        Ok(differences(kept, &node))
+    }
+
+    /// Counts a block that the node gave; false when it did not.
+    fn count(&mut self, node: &Result<IndexedBlock, Unfetched>) -> bool {
+        let Ok(node) = node else { return false };
         self.counts.blocks += 1;
         self.counts.transactions += node.transactions.len() as u64;
         self.counts.logs += node.logs.len() as u64;
         self.counts.transfers += node.transfers.len() as u64;
-        Ok(differences(kept, &node))
+        true
     }
 
     /// Whether the stored block names the stored one before it as its parent.
@@ -264,7 +271,7 @@ impl Verification {
     /// until they are equal, gone from the index, or differ still.
     async fn look_again(
         &mut self,
-        mut moving: Vec<u64>,
+        mut moving: Vec<(u64, bool)>,
         report: &mut Report,
     ) -> Result<(), String> {
         for look in 1..=LOOKS {
@@ -279,7 +286,7 @@ impl Verification {
                 .and_then(|state| state.head)
                 .map_or(0, |head| head.number);
             let mut still = Vec::new();
-            for number in moving {
+            for (number, mut counted) in moving {
                 if number > head {
                     continue;
                 }
@@ -287,11 +294,10 @@ impl Verification {
                 let first = number.saturating_sub(1).max(self.from);
                 let mut page = self.stored(first, number).await?;
                 let kept = page.remove(&number).unwrap_or_default();
-                // It was counted when it was first looked at.
-                let counts = std::mem::take(&mut self.counts);
-                let found = self.compared(number, &kept, node);
-                self.counts = counts;
-                let mut found = found?;
+                if !counted {
+                    counted = self.count(&node);
+                }
+                let mut found = self.compared(number, &kept, node)?;
                 self.below = None;
                 if first < number
                     && let Some(before) = page.remove(&first)
@@ -301,7 +307,7 @@ impl Verification {
                 found.extend(self.link(number, &kept));
                 match found.is_empty() {
                     true => {}
-                    false if look < LOOKS => still.push(number),
+                    false if look < LOOKS => still.push((number, counted)),
                     false => found.iter().for_each(|one| report.tell(self.chain, one)),
                 }
             }
