@@ -93,8 +93,9 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        // Tests may use more.
-        if path.file_stem().is_some_and(|name| name == "tests") {
+        // Tests may use more: `tests` of a folder, and `NAME_tests.rs` beside what it tests.
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if name == "tests" || name.ends_with("_tests") {
             continue;
         }
         if path.is_dir() {
