@@ -6,7 +6,7 @@ use alloy::{
     primitives::{Bloom, Bytes},
 };
 use chaincast::model::{
-    Address, B256, BlockHeader, ChainId, IndexedBlock, IndexedLog, IndexedTransaction,
+    Address, B256, BlockHeader, BlockRef, ChainId, IndexedBlock, IndexedLog, IndexedTransaction,
     TokenStandard, Transfer, U256,
 };
 
@@ -58,6 +58,13 @@ pub fn contract(number: u64) -> Address {
 
 pub fn block_hash(number: u64) -> B256 {
     hash(3, number, 0)
+}
+
+pub fn block_ref(number: u64) -> BlockRef {
+    BlockRef {
+        number,
+        hash: block_hash(number),
+    }
 }
 
 pub fn transaction_hash(number: u64, index: u32) -> B256 {

@@ -35,7 +35,7 @@ pub struct Took {
 pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> anyhow::Result<Took> {
     let mut writer = Writer::acquire(store, Stream::Chain(CHAIN)).await?;
     let connection = writer.connection();
-    chain::register(connection, CHAIN, blocks::block_hash(0), 0).await?;
+    chain::register(connection, CHAIN, blocks::block_ref(0), 0).await?;
     indexes::defer(connection, CHAIN, count, defer).await?;
     let began = Instant::now();
     let mut took = Took::default();

@@ -298,7 +298,7 @@ mod tests {
         let hash = B256::ZERO;
         ChainState {
             chain_id: 1,
-            genesis_hash: hash,
+            identity: BlockRef { number: 0, hash },
             start_block,
             index_mode: IndexMode::Blocks,
             head: head.map(|number| BlockRef { number, hash }),

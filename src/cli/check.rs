@@ -17,7 +17,7 @@ use crate::{
         AuthMode,
         auth::{AuthError, Authenticator},
     },
-    model::{B256, ChainId},
+    model::{BlockRef, ChainId},
     source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Role, Tag, Work},
     store::{Store, StoreConfig, StoreError, chain},
 };
@@ -204,33 +204,44 @@ async fn node(
     store: Option<&Store>,
 ) -> Result<String, Fault> {
     let node = Node::of(chain, name, provider).map_err(Fault::of)?;
-    let genesis = node.genesis_hash().await.map_err(Fault::of)?;
     let head = node.tagged(Tag::Latest).await.map_err(Fault::of)?;
-    if let Some(store) = store {
-        let stored = stored_genesis(store, chain.chain_id)
+    let stored = match store {
+        Some(store) => stored_blocks(store, chain.chain_id)
             .await
-            .map_err(|error| Fault::Wrong(error.to_string()))?;
-        if let Some(stored) = stored.filter(|stored| *stored != genesis) {
-            return Err(Fault::Wrong(format!(
-                "{} serves another chain than the database indexes: genesis hash {genesis}, stored is {stored}; \
-                 point rpc_url or database.url at the right one",
-                node.shown_url()
-            )));
-        }
+            .map_err(|error| Fault::Wrong(error.to_string()))?,
+        None => Vec::new(),
+    };
+    let identity = node
+        .identity(&stored, chain.start_block)
+        .await
+        .map_err(Fault::of)?;
+    let same_height = stored.iter().find(|block| block.number == identity.number);
+    if let Some(stored) = same_height.filter(|stored| **stored != identity) {
+        return Err(Fault::Wrong(format!(
+            "{} serves another chain than the database indexes: its block {} is {}, stored is {}; \
+             point rpc_url or database.url at the right one",
+            node.shown_url(),
+            identity.number,
+            identity.hash,
+            stored.hash
+        )));
     }
+    let genesis = match identity.number {
+        0 => format!("genesis {}", identity.hash),
+        number => format!("known by block {number} {}", identity.hash),
+    };
     let head = head.map_or("no block yet".to_owned(), |head| {
         format!("head {}", head.number)
     });
-    Ok(format!(
-        "{} answers, {head}, genesis {genesis}",
-        node.shown_url()
-    ))
+    Ok(format!("{} answers, {head}, {genesis}", node.shown_url()))
 }
 
-async fn stored_genesis(store: &Store, chain_id: ChainId) -> Result<Option<B256>, StoreError> {
+async fn stored_blocks(store: &Store, chain_id: ChainId) -> Result<Vec<BlockRef>, StoreError> {
     let mut connection = store.pool().acquire().await?;
-    let state = chain::state(&mut connection, chain_id).await?;
-    Ok(state.map(|state| state.genesis_hash))
+    match chain::state(&mut connection, chain_id).await? {
+        Some(state) => chain::known_blocks(&mut connection, &state).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 async fn new_heads(chain: &ChainConfig, provider: &ProviderConfig) -> Result<String, NodeError> {

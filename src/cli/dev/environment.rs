@@ -46,11 +46,12 @@ pub(super) enum EnvironmentError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the database indexes another chain {chain_id} than the node serves: genesis hash {stored} is stored, the node \
+        "the database indexes another chain {chain_id} than the node serves: block {number} {stored} is stored, the node \
          has {actual}; choose another --data-dir, or start with --reset to drop the index"
     )]
     DifferentChain {
         chain_id: u64,
+        number: u64,
         stored: B256,
         actual: B256,
     },
@@ -135,14 +136,19 @@ impl Environment {
         let state = chain::state(&mut connection, self.chain_id).await?;
         drop(connection);
         store.close().await;
-        let actual = node.block_hash(0).await?;
-        match state {
-            Some(state) if state.genesis_hash != actual => Err(EnvironmentError::DifferentChain {
+        let Some(stored) = state.map(|state| state.identity) else {
+            return Ok(());
+        };
+        match node.block_hash(stored.number).await {
+            Ok(actual) if actual != stored.hash => Err(EnvironmentError::DifferentChain {
                 chain_id: self.chain_id,
-                stored: state.genesis_hash,
+                number: stored.number,
+                stored: stored.hash,
                 actual,
             }),
-            _ => Ok(()),
+            // The node may have no block 0: the indexer looks for another block that shows which chain it is.
+            Ok(_) | Err(DevError::Answer { .. } | DevError::Rpc { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

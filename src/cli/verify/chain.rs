@@ -77,19 +77,19 @@ impl Verification {
         let chain = config.chain_id;
         let told = |error: NodeError| format!("chain {chain}: {error}");
         let nodes = Arc::new(Providers::new(config).map_err(told)?);
-        let genesis = nodes.genesis_hash().await.map_err(told)?;
         let state = state(store, chain)
             .await?
             .ok_or_else(|| format!("chain {chain}: nothing is indexed"))?;
         let head = state
             .head
             .ok_or_else(|| format!("chain {chain}: no block is indexed"))?;
-        if state.genesis_hash != genesis {
-            return Err(format!(
-                "chain {chain}: the database has a chain whose block 0 is {}, the node's is {genesis}: they are two chains",
-                state.genesis_hash
-            ));
-        }
+        nodes.expect(&known_blocks(store, &state).await?);
+        nodes.identity().await.map_err(|error| match error.cause() {
+            NodeError::WrongGenesis { number, expected, actual, .. } => format!(
+                "chain {chain}: the database has a chain whose block {number} is {expected}, the node's is {actual}: they are two chains"
+            ),
+            _ => told(error),
+        })?;
         if state.index_mode != config.index {
             return Err(format!(
                 "chain {chain}: it is indexed as {:?}, but index = {:?} is configured: correct chains.index",
@@ -380,6 +380,13 @@ fn text(error: impl std::fmt::Display) -> String {
 async fn state(store: &Store, chain: ChainId) -> Result<Option<ChainState>, String> {
     let mut connection = store.pool().acquire().await.map_err(text)?;
     stored::state(&mut connection, chain).await.map_err(text)
+}
+
+async fn known_blocks(store: &Store, state: &ChainState) -> Result<Vec<BlockRef>, String> {
+    let mut connection = store.pool().acquire().await.map_err(text)?;
+    stored::known_blocks(&mut connection, state)
+        .await
+        .map_err(text)
 }
 
 /// Senders are recovered of history, too: who verifies has the time. Where they are never checked, they cannot be.

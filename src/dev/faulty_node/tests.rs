@@ -71,7 +71,7 @@ async fn its_blocks_pass_every_check_of_a_client_that_believes_nothing() {
         }
     }
     assert_eq!(parent, Some(tree.head().hash));
-    assert_eq!(client.genesis_hash().await.unwrap(), tree.genesis().hash);
+    assert_eq!(client.identity(&[], 0).await.unwrap(), tree.genesis());
 }
 
 #[tokio::test]

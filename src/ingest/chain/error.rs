@@ -18,12 +18,15 @@ pub enum IngestError {
     #[error("chain {chain_id}: the database did not answer within {limit:?}")]
     Silent { chain_id: ChainId, limit: Duration },
     #[error(
-        "the database indexes another chain {chain_id} than the node serves: genesis hash {stored} is stored, the \
+        "the database indexes another chain {chain_id} than the node serves: {} {stored} is stored, the \
          node has {actual}. Point chains.rpc_url or database.url at the right one, or drop what is stored: \
-         `chaincast dev` does that with --reset"
+         `chaincast dev` does that with --reset",
+        named(*.number)
     )]
     DifferentChain {
         chain_id: ChainId,
+        /// 0, or the first indexed block where the node has no block 0.
+        number: u64,
         stored: B256,
         actual: B256,
     },
@@ -97,5 +100,12 @@ impl IngestError {
             | Self::IndexModeChanged { .. }
             | Self::ReorgTooDeep { .. } => true,
         }
+    }
+}
+
+fn named(number: u64) -> String {
+    match number {
+        0 => "genesis hash".to_owned(),
+        number => format!("block {number}"),
     }
 }

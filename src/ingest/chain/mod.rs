@@ -41,6 +41,7 @@ use std::{
     time::Duration,
 };
 
+use sqlx::PgConnection;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -52,7 +53,7 @@ use self::{
 use super::{ChainContext, PriceSignals};
 use crate::{
     bus::Publisher,
-    model::B256,
+    model::BlockRef,
     source::{
         chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
         contract::Contract,
@@ -109,11 +110,19 @@ impl ChainIngest {
         let state = parts
             .within(PATIENCE, stored::state(&mut connection, chain_id))
             .await?;
-        if let Some(state) = &state {
-            parts.node.expect_genesis(state.genesis_hash);
-        }
-        match (parts.genesis().await, state) {
-            (Ok(genesis), Some(state)) => parts.check_identity(&state, genesis)?,
+        parts.expect_stored(&mut connection, state.as_ref()).await?;
+        match (parts.identity().await, state) {
+            (Ok(actual), Some(state)) => {
+                parts.check_stored(&state)?;
+                if actual.number > 0 {
+                    tracing::info!(
+                        chain_id,
+                        block = actual.number,
+                        hash = %actual.hash,
+                        "the node has no block 0: this stored block tells the chain from others of its id"
+                    );
+                }
+            }
             (Ok(_), None) => {}
             (Err(error), Some(_)) if !error.is_final() => {
                 tracing::warn!(chain_id, %error, "the node does not answer yet; what is indexed is served meanwhile");
@@ -226,11 +235,28 @@ impl Parts {
         }
     }
 
-    async fn genesis(&self) -> Result<B256, IngestError> {
+    async fn identity(&self) -> Result<BlockRef, IngestError> {
         self.node
-            .genesis_hash()
+            .identity()
             .await
             .map_err(|error| self.node_failed(error))
+    }
+
+    /// From now on nodes are used that serve the stored chain, if one is stored.
+    async fn expect_stored(
+        &self,
+        connection: &mut PgConnection,
+        state: Option<&stored::ChainState>,
+    ) -> Result<(), IngestError> {
+        let known = match state {
+            Some(state) => {
+                self.within(PATIENCE, stored::known_blocks(connection, state))
+                    .await?
+            }
+            None => Vec::new(),
+        };
+        self.node.expect(&known);
+        Ok(())
     }
 
     /// Waits for the database no longer than it may take: a dead connection may never say so itself.
@@ -252,9 +278,13 @@ impl Parts {
         let chain_id = self.config.chain_id;
         match error.cause() {
             NodeError::WrongGenesis {
-                expected, actual, ..
+                number,
+                expected,
+                actual,
+                ..
             } => IngestError::DifferentChain {
                 chain_id,
+                number: *number,
                 stored: *expected,
                 actual: *actual,
             },
@@ -262,24 +292,12 @@ impl Parts {
         }
     }
 
-    fn check_identity(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
-        self.check_genesis(state, genesis)?;
+    fn check_stored(&self, state: &stored::ChainState) -> Result<(), IngestError> {
         self.check_mode(state)?;
         match state.head {
             Some(_) => self.check_start(state.start_block),
             None => Ok(()),
         }
-    }
-
-    fn check_genesis(&self, state: &stored::ChainState, genesis: B256) -> Result<(), IngestError> {
-        if state.genesis_hash == genesis {
-            return Ok(());
-        }
-        Err(IngestError::DifferentChain {
-            chain_id: self.config.chain_id,
-            stored: state.genesis_hash,
-            actual: genesis,
-        })
     }
 
     /// More may be stored than is asked for, but not less.

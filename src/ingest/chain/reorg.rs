@@ -98,7 +98,7 @@ impl Session<'_> {
         let head = self.head?;
         if number > head.number {
             None
-        } else if number < self.start || number == 0 {
+        } else if number < self.start || number <= self.identity.number {
             Some(ReorgLimit::Start(self.start))
         } else if let Some(finalized) = self.finalized.filter(|block| number <= block.number) {
             Some(ReorgLimit::Finalized(finalized.number))
@@ -117,7 +117,7 @@ impl Session<'_> {
                 "a reorg was met with nothing indexed".to_owned(),
             ));
         };
-        match self.check_genesis().await {
+        match self.check_chain().await {
             Ok(()) => IngestError::ReorgTooDeep {
                 chain_id: self.parts.config.chain_id,
                 head,

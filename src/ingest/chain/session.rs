@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ingest::PriceSignal,
-    model::{B256, BlockRef},
+    model::BlockRef,
     source::chain::NodeView,
     store::{
         chain::{self as stored, Tags},
@@ -33,7 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
     pub(super) writer: Writer,
-    pub(super) genesis: B256,
+    /// The block that tells the chain from others of its id: it is never taken back.
+    pub(super) identity: BlockRef,
     /// The first block that is indexed, or is to be.
     pub(super) start: u64,
     pub(super) head: Option<BlockRef>,
@@ -78,8 +79,13 @@ impl<'a> Session<'a> {
         let chain_id = parts.config.chain_id;
         let acquired = Writer::acquire(&parts.store, parts.stream());
         let mut writer = parts.within(PATIENCE, acquired).await?;
-        let genesis = match parts.genesis().await {
-            Ok(genesis) => genesis,
+        let known = stored::state(writer.connection(), chain_id);
+        let known = parts.within(PATIENCE, known).await?;
+        parts
+            .expect_stored(writer.connection(), known.as_ref())
+            .await?;
+        let identity = match parts.identity().await {
+            Ok(identity) => identity,
             Err(error) => {
                 // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
                 let providers = parts.node.status();
@@ -94,9 +100,8 @@ impl<'a> Session<'a> {
         };
         parts.away.ended();
         let start = parts.config.start_block;
-        let registered = stored::register(writer.connection(), chain_id, genesis, start);
+        let registered = stored::register(writer.connection(), chain_id, identity, start);
         let state = parts.within(PATIENCE, registered).await?;
-        parts.check_genesis(&state, genesis)?;
         parts.check_mode(&state)?;
         let mode = stored::set_index_mode(writer.connection(), chain_id, parts.config.index);
         parts.within(PATIENCE, mode).await?;
@@ -128,7 +133,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             parts,
             writer,
-            genesis,
+            identity: state.identity,
             start: state.start_block,
             head: state.head,
             finalized: state.finalized,
@@ -245,7 +250,7 @@ impl<'a> Session<'a> {
     async fn step(&mut self, view: &NodeView) -> Result<(), IngestError> {
         if view.outages != self.known_at {
             // It was away: what answers now may be another chain under the same URL.
-            self.check_genesis().await?;
+            self.check_chain().await?;
             self.known_at = view.outages;
         }
         self.parts.metrics.stands(
@@ -265,16 +270,9 @@ impl<'a> Session<'a> {
         self.record(view).await
     }
 
-    pub(super) async fn check_genesis(&self) -> Result<(), IngestError> {
-        let actual = self.parts.genesis().await?;
-        if actual == self.genesis {
-            return Ok(());
-        }
-        Err(IngestError::DifferentChain {
-            chain_id: self.parts.config.chain_id,
-            stored: self.genesis,
-            actual,
-        })
+    /// That a node serves the stored chain.
+    pub(super) async fn check_chain(&self) -> Result<(), IngestError> {
+        self.parts.identity().await.map(drop)
     }
 
     /// Follows until the node's head is indexed, or known not to be news, or until `stop`.

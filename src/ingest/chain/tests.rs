@@ -9,6 +9,7 @@ mod faults;
 mod follow;
 mod gate;
 mod header;
+mod identity;
 mod inverse;
 mod lab;
 mod large;

@@ -31,10 +31,12 @@ pub enum NodeError {
     },
     /// Another chain of the same id.
     #[error(
-        "the node at {url} serves another chain of this id: its genesis hash is {actual}, not {expected}; correct its URL"
+        "the node at {url} serves another chain of this id: its block {number} is {actual}, not {expected}; correct its URL"
     )]
     WrongGenesis {
         url: String,
+        /// 0, or the first indexed block where a node has no block 0.
+        number: u64,
         expected: B256,
         actual: B256,
     },
@@ -63,6 +65,12 @@ pub enum NodeError {
         method: &'static str,
         reason: String,
     },
+    /// Nothing shows which of the chains of this id it serves.
+    #[error(
+        "the node at {url} does not have {what}, by which the chain is told from others of its id: \
+         set start_block to a block that the node has, or use a node with block 0"
+    )]
+    Unidentified { url: String, what: String },
     /// The node lags: it may answer later.
     #[error("the node at {url} does not have {what} yet")]
     Missing { url: String, what: String },
@@ -108,7 +116,7 @@ impl NodeError {
             Self::Refused { .. } => "refused",
             Self::Throttled { .. } | Self::Resting { .. } => "throttled",
             Self::TooLarge { .. } => "too_large",
-            Self::Missing { .. } => "missing",
+            Self::Missing { .. } | Self::Unidentified { .. } => "missing",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Check { .. } => "check",
             Self::Several { cause, .. } => cause.kind(),
@@ -171,7 +179,7 @@ impl NodeError {
         match self.cause() {
             Self::Missing { .. } => 0,
             Self::Throttled { .. } | Self::Resting { .. } => 1,
-            Self::Unreachable { .. } => 2,
+            Self::Unreachable { .. } | Self::Unidentified { .. } => 2,
             Self::TooLarge { .. } | Self::Refused { .. } => 3,
             Self::BadAnswer { .. } | Self::Check { .. } => 4,
             Self::WrongGenesis { .. } => 5,

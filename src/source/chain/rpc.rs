@@ -186,9 +186,10 @@ impl Node {
         self.url.redacted_url()
     }
 
-    /// Checks that the node serves the configured chain, and returns the hash of block 0: two chains may share an
-    /// id, as every fresh development chain does.
-    pub async fn genesis_hash(&self) -> Result<B256, NodeError> {
+    /// Checks that the node serves the configured chain, and returns its block at the first of some heights where it has
+    /// one, as every fresh development chain has the same id: those of `known` blocks, or block 0 when none is known, and
+    /// last `first`, for a node without block 0 (it is pruned, or begins at a fork).
+    pub async fn identity(&self, known: &[BlockRef], first: u64) -> Result<BlockRef, NodeError> {
         let Plain(actual): Plain<u64> = self.request("eth_chainId", ()).await?;
         if actual != self.chain_id {
             return Err(self.counted(NodeError::WrongChain {
@@ -199,9 +200,41 @@ impl Node {
         }
         // What the node can do may have changed since it was last asked.
         self.receipts.forget();
-        let genesis: Option<HeaderLink> =
-            self.request("eth_getBlockByNumber", ("0x0", false)).await?;
-        Ok(self.present(genesis, || "block 0".to_owned())?.hash)
+        let mut heights: Vec<u64> = known.iter().map(|block| block.number).collect();
+        if heights.is_empty() {
+            heights.push(0);
+        }
+        if !heights.contains(&first) {
+            heights.push(first);
+        }
+        let mut refusal = String::new();
+        for height in &heights {
+            let params = (format!("{height:#x}"), false);
+            let header: Result<Option<HeaderLink>, _> =
+                self.request("eth_getBlockByNumber", params).await;
+            match header {
+                // The hash alone says which chain it is.
+                Ok(Some(header)) => {
+                    return Ok(BlockRef {
+                        number: *height,
+                        hash: header.hash,
+                    });
+                }
+                Ok(None) => {}
+                // Some nodes answer with an error instead of null for a block that they do not have.
+                Err(NodeError::Refused { message, .. }) => refusal = format!(" ({message})"),
+                Err(error) => return Err(error),
+            }
+        }
+        let heights: Vec<_> = heights.iter().map(u64::to_string).collect();
+        Err(self.unidentified(format!("block {}{refusal}", heights.join(" or "))))
+    }
+
+    pub(super) fn unidentified(&self, what: String) -> NodeError {
+        self.counted(NodeError::Unidentified {
+            url: self.shown_url(),
+            what,
+        })
     }
 
     /// The block that a tag names now; `None` when there is none yet, or the node does not know the tag.

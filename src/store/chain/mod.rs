@@ -30,7 +30,8 @@ pub use marks::{ChainMarks, marks, node_ages};
 pub use prepend::prepend_batch;
 pub use providers::{ProviderRow, record_providers};
 pub use state::{
-    ChainState, Tags, note_unproved, record_node, record_tags, register, set_index_mode, state,
+    ChainState, Tags, known_blocks, note_unproved, record_node, record_tags, register,
+    set_index_mode, state,
 };
 pub use unwind::unwind;
 

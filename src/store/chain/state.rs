@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, bigint, hash};
-use crate::model::{B256, BlockRef, ChainId, IndexMode};
+use super::{StoreError, bigint, hash, ref_at};
+use crate::model::{BlockRef, ChainId, IndexMode};
 
 /// What is stored of a chain as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainState {
     pub chain_id: ChainId,
-    pub genesis_hash: B256,
+    /// The block that tells the chain from others of its id: block 0, or the first that was indexed where no node has it.
+    pub identity: BlockRef,
     /// The first block that is indexed.
     pub start_block: u64,
     /// How much of its blocks is indexed.
@@ -39,21 +40,22 @@ pub struct Tags {
 }
 
 /// Enters a chain, or reads what is stored of it. The caller compares what it gave with what is stored: a stored
-/// genesis hash is never replaced, and `start_block` only while no block is indexed.
+/// identity is never replaced, and `start_block` only while no block is indexed.
 pub async fn register(
     connection: &mut PgConnection,
     chain_id: ChainId,
-    genesis_hash: B256,
+    identity: BlockRef,
     start_block: u64,
 ) -> Result<ChainState, StoreError> {
     sqlx::query(
-        "INSERT INTO chains AS c (chain_id, genesis_hash, start_block) VALUES ($1, $2, $3)
+        "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, identity_number) VALUES ($1, $2, $3, $4)
          ON CONFLICT (chain_id) DO UPDATE SET start_block = excluded.start_block
          WHERE c.head_number IS NULL AND c.start_block <> excluded.start_block",
     )
     .bind(bigint(chain_id, "chain_id")?)
-    .bind(genesis_hash.as_slice())
+    .bind(identity.hash.as_slice())
     .bind(bigint(start_block, "start_block")?)
+    .bind(bigint(identity.number, "block number")?)
     .execute(&mut *connection)
     .await?;
     state(connection, chain_id)
@@ -86,6 +88,22 @@ pub async fn state(
         .await?
         .map(|row| state_of(chain_id, &row))
         .transpose()
+}
+
+/// Stored blocks that show whether a node serves this chain: the one of its identity, then the first and the newest final
+/// one, for a node that has no longer what is below.
+pub async fn known_blocks(
+    connection: &mut PgConnection,
+    state: &ChainState,
+) -> Result<Vec<BlockRef>, StoreError> {
+    let first = ref_at(connection, state.chain_id, state.start_block).await?;
+    let mut known = vec![state.identity];
+    for block in first.into_iter().chain(state.finalized) {
+        if known.iter().all(|other| other.number != block.number) {
+            known.push(block);
+        }
+    }
+    Ok(known)
 }
 
 /// Records what the node says.
@@ -164,7 +182,10 @@ fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
     let mode: String = row.try_get("index_mode")?;
     Ok(ChainState {
         chain_id,
-        genesis_hash: hash(&row.try_get::<Vec<u8>, _>("genesis_hash")?, "genesis hash")?,
+        identity: BlockRef {
+            number: row.try_get::<i64, _>("identity_number")? as u64,
+            hash: hash(&row.try_get::<Vec<u8>, _>("genesis_hash")?, "genesis hash")?,
+        },
         start_block: row.try_get::<i64, _>("start_block")? as u64,
         index_mode: IndexMode::of_name(&mode).ok_or_else(|| StoreError::Corrupt {
             what: "index mode",

@@ -14,7 +14,7 @@ use super::{
 async fn history_is_on_the_disk_when_it_is_settled_and_only_it_is_not_waited_for() {
     let (store, _) = store().await;
     let mut writer = Writer::acquire(&store, Stream::Chain(CHAIN)).await.unwrap();
-    chain::register(writer.connection(), CHAIN, blocks::block_hash(0), 0)
+    chain::register(writer.connection(), CHAIN, blocks::block_ref(0), 0)
         .await
         .unwrap();
 

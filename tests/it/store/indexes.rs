@@ -46,7 +46,7 @@ async fn begin(writer: &mut Writer, chain_id: u64, count: u64) {
         logs: 4,
         transfers: 2,
     };
-    let genesis = blocks::block_hash(0);
+    let genesis = blocks::block_ref(0);
     let connection = writer.connection();
     chain::register(connection, chain_id, genesis, 0)
         .await

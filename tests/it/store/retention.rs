@@ -1,7 +1,7 @@
 //! What goes in time.
 
 use chaincast::{
-    model::{BlockRef, now_ms},
+    model::now_ms,
     store::{
         Store, StoreConfig, StoreError,
         chain::{self, Batch, Tags},
@@ -12,20 +12,13 @@ use chaincast::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    blocks::{self, CHAIN, Shape},
+    blocks::{self, CHAIN, Shape, block_ref as at},
     number, store,
     ticks::{DAY, day_of, insert, partitions, tick},
 };
 use crate::support::eventually;
 
 const COUNT: &str = "SELECT count(*) FROM dropped_blocks";
-
-fn at(number: u64) -> BlockRef {
-    BlockRef {
-        number,
-        hash: blocks::block_hash(number),
-    }
-}
 
 async fn finalize(writer: &mut Writer, number: u64) -> Result<(), StoreError> {
     let tags = Tags {
@@ -44,9 +37,7 @@ async fn dropped(store: &Store) -> Writer {
     };
     let mut writer = Writer::acquire(store, Stream::Chain(CHAIN)).await.unwrap();
     let connection = writer.connection();
-    chain::register(connection, CHAIN, at(0).hash, 0)
-        .await
-        .unwrap();
+    chain::register(connection, CHAIN, at(0), 0).await.unwrap();
     let blocks: Vec<_> = (0..10).map(|number| blocks::block(number, shape)).collect();
     let batch = Batch::encode(CHAIN, &blocks).unwrap();
     chain::apply_batch(connection, &batch, true).await.unwrap();

@@ -66,7 +66,7 @@ async fn unwinding_leaves_what_was_there_before_and_keeps_the_rest_aside() {
     let blocks = fetched(&stage).await;
     let mut connection = stage.connection().await;
     let connection = &mut *connection;
-    stored::register(connection, CHAIN, blocks[0].header.hash, 0)
+    stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
     let (below, above) = blocks.split_at(blocks.len() / 2);
@@ -122,7 +122,7 @@ async fn an_index_that_begins_later_can_be_unwound_to_its_root() {
     let blocks = fetched(&stage).await;
     let mut connection = stage.connection().await;
     let connection = &mut *connection;
-    stored::register(connection, CHAIN, blocks[0].header.hash, 5)
+    stored::register(connection, CHAIN, blocks[0].block_ref(), 5)
         .await
         .unwrap();
     let before = rows(connection).await;
@@ -139,7 +139,7 @@ async fn a_block_that_does_not_fit_the_head_is_refused() {
     let blocks = fetched(&stage).await;
     let mut connection = stage.connection().await;
     let connection = &mut *connection;
-    stored::register(connection, CHAIN, blocks[0].header.hash, 0)
+    stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
     put(connection, &blocks[..3]).await.unwrap();

@@ -361,7 +361,7 @@ async fn every_column_is_read_back_as_it_was_encoded() {
     stretch(&mut blocks[full]);
     let mut connection = stage.connection().await;
     let connection = &mut *connection;
-    stored::register(connection, CHAIN, blocks[0].header.hash, 0)
+    stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
     // Some as one batch, the rest as several of one transaction.
@@ -436,7 +436,7 @@ async fn what_fits_no_column_is_refused_with_block_and_field_and_stores_nothing(
     // Not a chain: the break is told when it is encoded, or, between batches, before anything is sent.
     assert!(Batch::encode(CHAIN, &[blocks[1].clone(), blocks[3].clone()]).is_err());
     let mut connection = stage.connection().await;
-    stored::register(&mut connection, CHAIN, blocks[0].header.hash, 0)
+    stored::register(&mut connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
     let batches = [&blocks[..1], &blocks[2..3]].map(|blocks| Batch::encode(CHAIN, blocks).unwrap());

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Providers, Work, health::Change, provider::Provider, telemetry};
 use crate::{
-    model::B256,
+    model::BlockRef,
     source::chain::{Node, NodeError},
 };
 
@@ -99,16 +99,20 @@ impl Providers {
         );
     }
 
-    /// Asks a provider which chain it serves, again when `anew`; the hash of its genesis block, which is the expected
+    /// Asks a provider which chain it serves, again when `anew`; the block by which it is known, which is the expected
     /// one.
-    pub(super) async fn prove(&self, provider: &Provider, anew: bool) -> Result<B256, NodeError> {
+    pub(super) async fn prove(
+        &self,
+        provider: &Provider,
+        anew: bool,
+    ) -> Result<BlockRef, NodeError> {
         let came = Instant::now();
         let _once = provider.proving.lock().await;
-        let expected = *self.genesis.read();
+        let known = self.known.read().clone();
         if !anew {
             let health = provider.health.lock();
-            match expected {
-                Some(expected) if health.proven => return Ok(expected),
+            match known.first() {
+                Some(expected) if health.proven => return Ok(*expected),
                 // Who waited while another asked in vain does not ask again.
                 _ if health.unproven_at.is_some_and(|failed| failed > came) => {
                     return Err(NodeError::Unreachable {
@@ -119,18 +123,10 @@ impl Providers {
                 _ => {}
             }
         }
-        let proof = provider.node.genesis_hash().await.and_then(|actual| {
-            let expected = *self.genesis.write().get_or_insert(actual);
-            if actual == expected {
-                return Ok(actual);
-            }
-            let url = provider.node.shown_url();
-            Err(provider.node.counted(NodeError::WrongGenesis {
-                url,
-                expected,
-                actual,
-            }))
-        });
+        let proof = match provider.node.identity(&known, self.first).await {
+            Ok(actual) => self.compared(provider, actual).await,
+            Err(error) => Err(error),
+        };
         let change = {
             let mut health = provider.health.lock();
             let now = Instant::now();
@@ -148,6 +144,36 @@ impl Providers {
         };
         self.tell(provider, change);
         proof
+    }
+
+    /// Compares the block by which a provider is known with the expected one.
+    async fn compared(&self, provider: &Provider, actual: BlockRef) -> Result<BlockRef, NodeError> {
+        let node = &provider.node;
+        let (known, alone) = {
+            let known = self.known.read();
+            let same = known.iter().find(|known| known.number == actual.number);
+            (same.copied(), known.is_empty())
+        };
+        let known = match known {
+            Some(known) => known,
+            // Without anything to compare it with, the first one that answers says which chain it is.
+            None if alone => self.learn(&node.shown_url(), actual),
+            None => self.vouched(actual.number).await.ok_or_else(|| {
+                node.unidentified(format!(
+                    "block 0 (and no other provider has block {} to compare)",
+                    actual.number
+                ))
+            })?,
+        };
+        if actual != known {
+            return Err(node.counted(NodeError::WrongGenesis {
+                url: node.shown_url(),
+                number: actual.number,
+                expected: known.hash,
+                actual: actual.hash,
+            }));
+        }
+        Ok(self.learn(&node.shown_url(), actual))
     }
 
     /// Who is asked for work, in order: the active one for what is live, then those that are well, then those that

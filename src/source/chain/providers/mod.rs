@@ -49,8 +49,11 @@ pub struct Providers {
     list: Vec<Provider>,
     /// The position of the one whose head is believed.
     active: watch::Sender<usize>,
-    /// The hash of block 0 that every node must have, once it is known.
-    genesis: RwLock<Option<B256>>,
+    /// The blocks by which nodes prove which chain they serve, as far as they are known: block 0, and later ones for nodes
+    /// that have no block 0.
+    known: RwLock<Vec<BlockRef>>,
+    /// The first block that is to be indexed.
+    first: u64,
     /// A provider preferred to the active one takes over when it was well for this long.
     prefer_back: Duration,
     /// In blocks.
@@ -77,7 +80,8 @@ impl Providers {
             chain_id: config.chain_id,
             list,
             active: watch::channel(0).0,
-            genesis: RwLock::new(None),
+            known: RwLock::default(),
+            first: config.start_block,
             prefer_back: Duration::from_millis(config.prefer_back_ms),
             lag_blocks: config.lag_blocks,
         };
@@ -86,43 +90,72 @@ impl Providers {
         Ok(providers)
     }
 
-    /// The genesis block that is indexed: nodes that have another are not used.
-    pub fn expect_genesis(&self, hash: B256) {
-        *self.genesis.write() = Some(hash);
+    /// Blocks of the chain that is indexed, in the order in which a node is asked for them: nodes that have another at the
+    /// height of the first one that they have are not used. They replace what was known; without any, the nodes tell.
+    pub fn expect(&self, blocks: &[BlockRef]) {
+        *self.known.write() = blocks.to_vec();
     }
 
-    /// Asks one provider after the other which chain it serves, until one serves the expected one; the answer. When
-    /// every one that answers serves another, that is the answer. When none is expected yet, it is the one that most
-    /// serve, the preferred one's among equals.
-    pub async fn genesis_hash(&self) -> Result<B256, NodeError> {
-        if self.list.len() > 1 && self.genesis.read().is_none() {
+    /// Adds what a node told, unless a block of this height is known. The one that is known now.
+    pub(super) fn learn(&self, node: &str, block: BlockRef) -> BlockRef {
+        let mut known = self.known.write();
+        if let Some(same) = known.iter().find(|other| other.number == block.number) {
+            return *same;
+        }
+        known.push(block);
+        drop(known);
+        if block.number > 0 {
+            tracing::info!(
+                chain_id = self.chain_id,
+                node,
+                block = block.number,
+                hash = %block.hash,
+                "the node has no block 0: the first indexed block tells the chain from others of its id"
+            );
+        }
+        block
+    }
+
+    /// Asks one provider after the other which chain it serves, until one serves the expected one; the block by which it
+    /// is known. When no block is expected yet, it is the one that most serve, the preferred one's among equals.
+    pub async fn identity(&self) -> Result<BlockRef, NodeError> {
+        if self.list.len() > 1 && self.known.read().is_empty() {
             self.agree().await;
         }
         let mut errors = Vec::new();
         for provider in &self.list {
             match self.prove(provider, true).await {
-                Ok(hash) => return Ok(hash),
+                Ok(block) => return Ok(block),
                 Err(error) => errors.push((provider.name.as_str(), error)),
             }
         }
-        let error = NodeError::of_several(errors);
-        match error.cause() {
-            NodeError::WrongGenesis { actual, .. } => Ok(*actual),
-            _ => Err(error),
-        }
+        Err(NodeError::of_several(errors))
     }
 
     async fn agree(&self) {
-        let asked = self
-            .list
-            .iter()
-            .map(|provider| provider.node.genesis_hash());
-        let told: Vec<B256> = join_all(asked).await.into_iter().flatten().collect();
-        let votes = |hash: &B256| told.iter().filter(|other| *other == hash).count();
+        let asked = self.list.iter().map(|provider| async move {
+            let block = provider.node.identity(&[], self.first).await.ok()?;
+            Some((provider, block))
+        });
+        let told: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        let votes = |block: BlockRef| told.iter().filter(|(_, other)| *other == block).count();
         // Of equals the last is taken, so the preferred one has to come last.
-        if let Some(most) = told.iter().rev().max_by_key(|hash| votes(hash)) {
-            self.genesis.write().get_or_insert(*most);
+        let most = told.iter().rev().max_by_key(|(_, block)| votes(*block));
+        if let Some((provider, block)) = most {
+            self.learn(&provider.node.shown_url(), *block);
         }
+    }
+
+    /// The block at a height by a provider that proved which chain it serves, for one that cannot prove it by block 0.
+    pub(super) async fn vouched(&self, number: u64) -> Option<BlockRef> {
+        for provider in &self.list {
+            if provider.health.lock().proven
+                && let Ok(Some(block)) = provider.node.at(number).await
+            {
+                return Some(block);
+            }
+        }
+        None
     }
 
     /// See [`Node::tagged`].

@@ -178,7 +178,7 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
         ..ChainConfig::of(CHAIN, Secret::default())
     };
     let agreed = Providers::new(&config).unwrap();
-    assert_eq!(agreed.genesis_hash().await.unwrap(), tree.genesis().hash);
+    assert_eq!(agreed.identity().await.unwrap(), tree.genesis());
     assert_eq!(
         asked(&agreed, Work::Live, |_| None).await.0,
         [url(&nodes[1])]
@@ -188,11 +188,23 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
 
     // What is stored counts more than what any number of nodes say.
     let stored = Providers::new(&config).unwrap();
-    stored.expect_genesis(other.genesis().hash);
-    assert_eq!(stored.genesis_hash().await.unwrap(), other.genesis().hash);
-    stored.expect_genesis(alloy::primitives::B256::repeat_byte(7));
-    let actual = stored.genesis_hash().await.unwrap();
-    assert_eq!(actual, other.genesis().hash);
+    stored.expect(&[other.genesis()]);
+    assert_eq!(stored.identity().await.unwrap(), other.genesis());
+    let expected = alloy::primitives::B256::repeat_byte(7);
+    stored.expect(&[crate::model::BlockRef {
+        number: 0,
+        hash: expected,
+    }]);
+    let error = stored.identity().await.unwrap_err();
+    let NodeError::WrongGenesis {
+        number,
+        expected: told,
+        ..
+    } = error.cause()
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((*number, *told), (0, expected));
 }
 
 #[tokio::test]
