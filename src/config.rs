@@ -80,7 +80,7 @@ impl Sources {
         overlay::overrides(&self.environment)
     }
 
-    /// The variables that set keys and the keys, for people; none when there are none. Values are not shown.
+    /// The variables that set keys and the keys, for people; `None` without such a variable. Values are not shown.
     pub fn overrides_text(&self) -> Option<String> {
         let overrides = self.overrides().into_iter();
         let listed: Vec<String> = overrides

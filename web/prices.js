@@ -54,6 +54,7 @@ export class Prices {
     this.#say('');
     this.#list.hidden = tokens.length === 0;
     this.#none.hidden = tokens.length > 0;
+    byId('prices-hint').hidden = tokens.length === 0;
     const fresh = [];
     for (const token of tokens) {
       const channel = token.channel ?? `price:${token.symbol}`;
