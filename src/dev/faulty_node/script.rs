@@ -136,13 +136,10 @@ impl Line {
             return None;
         }
         self.fitted += 1;
-        let Some(unskipped) = self
+        let unskipped = self
             .fitted
             .checked_sub(fault.skip)
-            .filter(|&count| count > 0)
-        else {
-            return None;
-        };
+            .filter(|&count| count > 0)?;
         if fault
             .every
             .is_some_and(|every| unskipped % every.max(1) != 0)
