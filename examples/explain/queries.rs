@@ -100,6 +100,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     let tick = Some(TickKey { observed_at_us: 1_700_010_000_000_000, id: 1 });
     vec![
         query("read_chains", store.read_chains(&[CHAIN])),
+        query("live_chains", store.live_chains(&[CHAIN])),
         query("read_halts", store.read_halts(&[CHAIN])),
         query("read_providers", store.read_providers(&[CHAIN])),
         query("read_deferred_indexes", store.read_deferred_indexes()),

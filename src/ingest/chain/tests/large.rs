@@ -88,6 +88,8 @@ async fn a_load_that_stores_nothing_any_more_gets_its_indexes_back_and_keeps_the
     let tree = tree(60);
     let node = FaultyNode::of_tree(&tree).await.unwrap();
     let fault = node.add(Fault::of(RECEIPTS, Kind::Null).at(5));
+    // Nor are they to be had one by one.
+    node.add(Fault::of("eth_getTransactionReceipt", Kind::Null));
     let before = index().await;
     let running = lab.ingest(polled(&node)).await.unwrap();
     let back = eventually("the index was left out and is back", async || {

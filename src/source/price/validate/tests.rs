@@ -258,7 +258,7 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
         ),
         (
             http(page, "pointer = '/p'\nheaders = { 'a b' = 'x' }"),
-            "headers has a name that is none",
+            "headers has a name that is not valid for a header",
         ),
     ];
     for (text, expected) in cases {
