@@ -15,6 +15,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::reading::read;
+use crate::model::WEB_PAGE;
 
 /// Longest text of a node that is kept, in bytes.
 const WORDS: usize = 4096;
@@ -128,11 +129,11 @@ pub(super) fn error_in(bytes: &[u8]) -> Option<RpcError> {
     }
 }
 
-/// Words of a node as an error shows them: a web page is not printed.
+/// Words of a node as an error shows them: a web page is named, not printed.
 pub(super) fn words(text: &str) -> String {
     let text = text.trim();
     if text.starts_with('<') {
-        return "a web page".to_owned();
+        return WEB_PAGE.to_owned();
     }
     shortened(text.trim_matches('"'))
 }

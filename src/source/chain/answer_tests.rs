@@ -85,7 +85,7 @@ fn keeps_words_and_does_not_print_web_pages() {
     for (text, expected) in [
         ("Too many requests\n", "Too many requests"),
         (r#""Too many requests""#, "Too many requests"),
-        ("<html><body>no</body></html>", "a web page"),
+        ("<html><body>no</body></html>", WEB_PAGE),
     ] {
         match body::<u64>(text.as_bytes(), 1) {
             Ok(Body::Words(words)) => assert_eq!(words, expected),

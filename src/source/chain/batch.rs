@@ -16,6 +16,7 @@ use super::{
     receipts::BLOCK_RECEIPTS,
     refusal::{Refusal, refusal, retry_after},
 };
+use crate::model::WEB_PAGE;
 
 /// A node's words about an error are read up to here.
 const ERROR_BYTES: usize = 64 * 1024;
@@ -273,6 +274,9 @@ impl Node {
     /// Words without JSON where an answer was expected, which proxies send.
     fn worded(&self, method: &'static str, calls: usize, words: &str) -> NodeError {
         match refusal(0, words) {
+            Refusal::Other if words == WEB_PAGE => {
+                self.bad_answer(method, format!("it is {words}"))
+            }
             Refusal::Other => {
                 let words = self.scrubbed(words);
                 self.bad_answer(method, format!("it is not JSON but {words:?}"))
