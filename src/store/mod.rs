@@ -11,6 +11,7 @@ pub mod backend;
 pub mod candles;
 mod certificates;
 pub mod chain;
+mod channel_audit;
 mod config;
 pub mod contracts;
 mod direct;
