@@ -1,12 +1,11 @@
 //! What an operator sees of the gateway: metrics that move and come back, statistics by channel, and log lines in which
 //! a session is found by the id that its client knows.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use redis::AsyncCommands;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Redis, Server, SseReader, World, WsClient, eventually, mint};
+use crate::support::{PATIENCE, Server, SseReader, World, WsClient, eventually, mint};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -261,51 +260,6 @@ async fn gateway_beside(world: &World, bus: &str) -> Server {
     std::fs::write(&file, table.to_string()).unwrap();
     let config = file.to_str().unwrap();
     Server::start(&["serve", "--role", "gateway", "--config", config]).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn through_redis_a_commit_keeps_the_time_at_which_it_was_made() {
-    let redis = Redis::start().await;
-    let world = World::start().await;
-    let bus = format!(
-        "kind = \"redis\"\nredis_url = \"{}\"\npoll_interval_ms = 60000",
-        redis.url()
-    );
-    let gateway = gateway_beside(&world, &bus).await;
-    let mut ws = WsClient::connect(&gateway.realtime()).await;
-    let epoch = ws.event("connected").await["data"]["epoch"].clone();
-    let at = ws
-        .subscribe(json!({ "channel": "price:ETH", "snapshot": false }))
-        .await;
-    // What another process says that it committed 20 s ago.
-    let seq = at["seq"].as_u64().unwrap() + 1;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let at_us = (now - Duration::from_secs(20)).as_micros() as u64;
-    let update = json!({
-        "channel": "price:ETH", "seq": seq, "event": "price-update", "data": r#"{"token":"ETH"}"#,
-    });
-    let parcel = json!({ "from": 1, "at_us": at_us, "updates": [update] }).to_string();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let connection = client.get_multiplexed_async_connection().await.unwrap();
-    let topic = format!("chaincast:{}", epoch.as_str().unwrap());
-    // Heard of once the gateway has subscribed: a repeat is dropped.
-    eventually("the gateway listens to Redis", || async {
-        let mut connection = connection.clone();
-        let heard: usize = connection.publish(&topic, &parcel).await.ok()?;
-        (heard > 0).then_some(())
-    })
-    .await;
-    let message = ws.event("price-update").await;
-    assert_eq!(message["seq"], seq);
-    let name = "chaincast_gateway_fanout_seconds";
-    metric_becomes(&gateway, &format!("{name}_count"), |count| count >= 1.0).await;
-    let sum = metric(&gateway, &format!("{name}_sum")).await.unwrap();
-    assert!(
-        (19.0..=60.0 + PATIENCE.as_secs_f64()).contains(&sum),
-        "{sum}"
-    );
-    gateway.stop().await;
-    world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
