@@ -97,12 +97,13 @@ async fn a_dropped_begin_leaves_no_transaction() {
     let (store, url) = single().await;
     let watcher = super::connect(&url).await;
     let mut dropped = 0;
-    // Small numbers come before the answer however fast that is.
-    for polls in (0..40).chain((40..400).step_by(6)) {
+    // Few polls are often, as on a busy machine the answer is there soon.
+    for polls in (0..100).map(|round| round % 5).chain((0..400).step_by(6)) {
         dropped += usize::from(!dropped_after(polls, store.begin()).await);
         assert!(!is_in_transaction(&store).await, "after {polls} polls");
     }
-    assert!(dropped > 10, "{dropped} of 100");
+    // After how many polls the answer is there depends on the machine; not before the second.
+    assert!(dropped >= 2, "{dropped} were dropped");
     eventually("no session is in a transaction", async || {
         (number(&watcher, LEFT_OPEN).await == 0).then_some(())
     })
