@@ -2,15 +2,21 @@
 //!
 //! rustls needs one provider of cryptography a process and chooses none by itself where two are built in. Every part
 //! that may be the first to open a TLS connection calls [`install_provider`] before.
+//!
+//! Promises that nodes, venues, price documents and key sets trust the same authorities, over `https://` and `wss://`
+//! alike: [`client_config`] is theirs. Postgres and Redis name authorities in their own settings.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tokio_tungstenite::Connector;
 
+/// Where the authorities of [`client_config`] are named.
+pub const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// Longest file of certificates that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -20,6 +26,37 @@ pub fn install_provider() {
         // Another thread may be quicker; then that one's serves, which is the same.
         CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();
     }
+}
+
+/// What an HTTP or WebSocket client trusts: the authorities of the system, or those in the file `SSL_CERT_FILE` and the
+/// directories `SSL_CERT_DIR` where one of these is set. Reads them anew with each call.
+pub fn client_config() -> ClientConfig {
+    install_provider();
+    ClientConfig::builder()
+        .with_root_certificates(roots())
+        .with_no_client_auth()
+}
+
+/// What a WebSocket to this URL is opened with; `None` when it needs no TLS.
+pub fn connector(url: &str) -> Option<Connector> {
+    let secure = url
+        .get(..4)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss:"));
+    secure.then(|| Connector::Rustls(Arc::new(client_config())))
+}
+
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "cannot read some of the system's certificate authorities");
+    }
+    roots.add_parsable_certificates(found.certs);
+    // A system without authorities, such as a bare image. A setting that cannot be read does not widen the trust.
+    if roots.is_empty() && found.errors.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }
 
 /// The text of a PEM file with certificates of authorities, or what is wrong with it.
@@ -61,9 +98,43 @@ pub fn advice(error: &str, setting: &str) -> Option<String> {
     Some(advice)
 }
 
+/// An error of a connection with [`advice`] behind it, where there is some.
+pub fn advised(error: String, setting: &str) -> String {
+    match advice(&error, setting) {
+        Some(advice) => format!("{error}: {advice}"),
+        None => error,
+    }
+}
+
+/// An error with its causes: that of a failed handshake lies below "error sending request".
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_wss_urls_get_a_connector() {
+        for (url, secure) in [
+            ("wss://node.example", true),
+            ("WSS://node.example", true),
+            ("ws://node.example", false),
+            ("", false),
+        ] {
+            assert_eq!(connector(url).is_some(), secure, "{url}");
+        }
+    }
 
     #[test]
     fn refuses_a_file_without_certificates() {

@@ -1,4 +1,4 @@
-//! TLS to Postgres and Redis, with certificates of a private authority.
+//! TLS to others, with certificates of a private authority.
 
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
@@ -6,12 +6,19 @@ use std::{
     time::Duration,
 };
 
-use chaincast::dev::PrivatePostgres;
+use chaincast::dev::{
+    PrivatePostgres,
+    faulty_node::{Contents, FaultyNode, Tree},
+    venue::{Speaks, Venue},
+};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     processes::{blocks_arrive, gateway_beside, listen},
-    support::{Authority, Redis, Server, Temporary, World, eventually, run_to_end},
+    support::{
+        Authority, Issuer, Redis, Secured, Server, Temporary, World, eventually, fresh_database,
+        run_to_end, run_to_end_with,
+    },
 };
 
 /// A Postgres with TLS, on a loopback address that nobody else uses.
@@ -204,4 +211,61 @@ async fn updates_come_over_redis_with_tls() {
     assert!(line.contains("bus.redis_ca"), "{out}{error}");
     assert!(line.contains("not signed by an authority"), "{out}{error}");
     world.server.stop().await;
+}
+
+/// Nodes over HTTP and WebSocket, a venue and a key set: each trusts the authority that `SSL_CERT_FILE` names, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_venues_and_key_sets_trust_the_systems_authorities() {
+    let (database, dir) = (fresh_database().await, Temporary::new("secure-web"));
+    let authority = Authority::new("the right authority");
+    let pair = authority.issue(&["127.0.0.1"]);
+    let tree = Tree::new(31_337);
+    tree.mine(&Contents::transfers(1, 1));
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let venue = Venue::start(Speaks::Coinbase).await.unwrap();
+    venue.tell("ETH-USD", "2500");
+    let issuer = Issuer::start().await;
+    issuer.serve(serde_json::json!({ "keys": [issuer.key("es256-1")] }));
+    let secure = async |plain: &str| {
+        let port: reqwest::Url = plain.parse().unwrap();
+        let secured = Secured::before(port.port().unwrap(), &pair).await;
+        (secured.url(plain), secured)
+    };
+    let (rpc_url, _rpc) = secure(&node.http_url()).await;
+    let (ws_url, _ws) = secure(&node.ws_url()).await;
+    let (venue_url, _venue) = secure(&venue.url()).await;
+    let (jwks_url, _jwks) = secure(issuer.url()).await;
+    assert!(rpc_url.starts_with("https://") && ws_url.starts_with("wss://"));
+    assert!(venue_url.starts_with("wss://") && jwks_url.starts_with("https://"));
+    let text = format!(
+        "[server]\nport = 0\n[database]\nurl = {database:?}\n\
+         [gateway.auth]\nmode = \"required\"\nalgorithm = \"ES256\"\njwks_url = {jwks_url:?}\n\
+         [[chains]]\nchain_id = 31337\nrpc_url = {rpc_url:?}\nws_url = {ws_url:?}\n\
+         [prices]\nmin_sources = 1\n[[prices.tokens]]\nsymbol = \"ETH\"\n\
+         [[prices.sources]]\nkind = \"coinbase\"\ntoken = \"ETH\"\nsymbol = \"ETH-USD\"\nquote = \"USD\"\n\
+         url = {venue_url:?}\n"
+    );
+    let config = dir.path().join("chaincast.toml");
+    std::fs::write(&config, text).unwrap();
+    let lines = [
+        "chain 31337:",
+        "chain 31337 newHeads:",
+        "price ETH from coinbase",
+        "token key:",
+    ];
+    let check = ["check", "--config", config.to_str().unwrap()];
+    let right = authority.write(dir.path(), "ca.pem");
+    let wrong = Authority::new("another authority").write(dir.path(), "wrong.pem");
+    for (file, good) in [(right, true), (wrong, false)] {
+        let environment = [("SSL_CERT_FILE", file.to_str().unwrap())];
+        let (_, out, error) = run_to_end_with(&environment, &check).await;
+        for start in lines {
+            let line = out.lines().find(|line| line[5..].starts_with(start));
+            let line = line.unwrap_or_else(|| panic!("no {start:?} in:\n{out}{error}"));
+            assert_eq!(line.starts_with("ok"), good, "{line}\n{error}");
+            let advised =
+                line.contains("not signed by an authority") && line.contains("SSL_CERT_FILE");
+            assert_eq!(advised, !good, "{line}");
+        }
+    }
 }

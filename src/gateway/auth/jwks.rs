@@ -25,7 +25,7 @@ use super::{
     AuthError,
     keys::{MAX_KEY_FILE_BYTES, read_bounded},
 };
-use crate::model::Secret;
+use crate::{model::Secret, tls};
 
 /// A set older than this is fetched again on the next token.
 const MAX_AGE: Duration = Duration::from_secs(600);
@@ -94,6 +94,7 @@ impl KeySet {
             return Err(AuthError::config("jwks_url", "it is not an http(s) URL"));
         }
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config())
             .timeout(FETCH_TIMEOUT)
             .build()
             .map_err(|error| AuthError::config("jwks_url", error.to_string()))?;
@@ -212,7 +213,8 @@ impl Remote {
 
 async fn download(remote: &Remote) -> Result<Vec<u8>, String> {
     // reqwest's errors name the URL, which may hold a key.
-    let told = |error: reqwest::Error| error.without_url().to_string();
+    let told =
+        |error: reqwest::Error| tls::advised(tls::causes(&error.without_url()), tls::AUTHORITIES);
     let request = remote.client.get(remote.url.expose());
     let response = request.send().await.map_err(told)?;
     let mut response = response.error_for_status().map_err(told)?;

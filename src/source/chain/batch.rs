@@ -16,7 +16,7 @@ use super::{
     receipts::BLOCK_RECEIPTS,
     refusal::{Refusal, refusal, retry_after},
 };
-use crate::model::WEB_PAGE;
+use crate::{model::WEB_PAGE, tls};
 
 /// A node's words about an error are read up to here.
 const ERROR_BYTES: usize = 64 * 1024;
@@ -349,7 +349,8 @@ impl Node {
         let reason = if error.is_timeout() {
             "it was not answered in time".to_owned()
         } else {
-            self.scrubbed(&super::error::chain_of(&error.without_url()))
+            let text = tls::causes(&error.without_url());
+            self.scrubbed(&tls::advised(text, tls::AUTHORITIES))
         };
         self.counted(NodeError::Unreachable {
             url: self.shown_url(),

@@ -251,20 +251,6 @@ impl NodeError {
     }
 }
 
-/// An error with its causes, which libraries tend to leave out of their own text.
-pub(super) fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Hides every part of the URL that may be a key, and shortens. A web page is named, not repeated.
 pub(super) fn scrub(url: &Secret, text: &str) -> String {
     if is_web_page(text) {

@@ -25,7 +25,10 @@ use super::{
     receipts::Ways,
     spelling::{Plain, required},
 };
-use crate::model::{B256, BlockRef, ChainId, IndexMode, Secret};
+use crate::{
+    model::{B256, BlockRef, ChainId, IndexMode, Secret},
+    tls,
+};
 
 /// What the logs of a block take before any were seen.
 const LOG_BLOCK_BYTES: usize = 64 * 1024;
@@ -143,6 +146,7 @@ impl Node {
             schemes: "names and values that HTTP allows",
         })?;
         let mut client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config())
             .timeout(timeout)
             .tcp_nodelay(true);
         if !headers.is_empty() {

@@ -9,12 +9,15 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
     tungstenite::{Error, Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
 use super::{NodeError, NodeHeaders, error::scrub};
-use crate::model::{B256, BlockRef, ChainId, Secret};
+use crate::{
+    model::{B256, BlockRef, ChainId, Secret},
+    tls,
+};
 
 /// Longest message that is read, in bytes: a header is some hundreds of them.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -79,7 +82,6 @@ impl HeadSubscription {
     }
 
     async fn connect(url: &Secret, headers: &NodeHeaders) -> Result<Self, NodeError> {
-        install_crypto();
         let bad = |reason: String| NodeError::Url {
             key: "chains.ws_url or chains.providers.ws_url",
             reason,
@@ -91,7 +93,8 @@ impl HeadSubscription {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES))
             .max_frame_size(Some(MESSAGE_BYTES));
-        let connected = connect_async_with_config(request, Some(config), true).await;
+        let connector = tls::connector(url.expose());
+        let connected = connect_async_tls_with_config(request, Some(config), true, connector).await;
         let (socket, _) = connected.map_err(|error| unopened(url, headers, error))?;
         Ok(Self {
             socket,
@@ -204,18 +207,12 @@ fn unopened(url: &Secret, headers: &NodeHeaders, error: Error) -> NodeError {
             }
             format!("HTTP status {status} instead of a WebSocket")
         }
-        error => headers.hidden_in(scrub(url, &error.to_string())),
+        error => {
+            let text = tls::advised(error.to_string(), tls::AUTHORITIES);
+            headers.hidden_in(scrub(url, &text))
+        }
     };
     NodeError::Unreachable { url: shown, reason }
-}
-
-/// TLS needs one provider of cryptography a process, and does not choose where two are built in.
-fn install_crypto() {
-    use rustls::crypto::{CryptoProvider, aws_lc_rs};
-    if CryptoProvider::get_default().is_none() {
-        // Another may be quicker; then that one serves.
-        CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();
-    }
 }
 
 #[cfg(test)]

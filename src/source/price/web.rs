@@ -10,7 +10,7 @@ use reqwest::{
 };
 
 use super::exchange::{Ended, words};
-use crate::model::Secret;
+use crate::{model::Secret, tls};
 
 /// What we call ourselves at venues: some answer nobody who does not say.
 pub(super) const USER_AGENT: &str = concat!("chaincast/", env!("CARGO_PKG_VERSION"));
@@ -33,6 +33,7 @@ impl From<Ended> for Failed {
 /// A client that follows no redirect: a header with a secret is for the host that is configured.
 pub(super) fn client(connect_timeout: Duration, is_local: bool) -> Result<Client, Ended> {
     let mut client = Client::builder()
+        .tls_backend_preconfigured(tls::client_config())
         .redirect(Policy::none())
         .user_agent(USER_AGENT)
         .connect_timeout(connect_timeout)
@@ -68,13 +69,7 @@ pub(super) fn is_local(url: &Secret) -> bool {
 pub(super) fn broken(error: reqwest::Error) -> Ended {
     let connecting = error.is_connect();
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    let text = words(&text);
+    let text = tls::advised(words(&tls::causes(&error)), tls::AUTHORITIES);
     if connecting {
         Ended::Unreachable(text)
     } else {

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
     tungstenite::{
         Error, Message, Utf8Bytes,
         error::CapacityError,
@@ -145,13 +145,13 @@ impl Connection {
         (slot, late): (u8, LateWatch),
         config: &ExchangeConfig,
     ) -> Result<Self, Failed> {
-        crate::tls::install_provider();
         let socket = WebSocketConfig::default()
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
         let patience = Duration::from_millis(config.connect_timeout_ms);
         let request = handshake::request(url)?;
-        let connecting = connect_async_with_config(request, Some(socket), true);
+        let connector = crate::tls::connector(url);
+        let connecting = connect_async_tls_with_config(request, Some(socket), true, connector);
         let socket = match timeout(patience, connecting).await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(error)) => return Err(handshake::unopened(&error)),

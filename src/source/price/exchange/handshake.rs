@@ -14,6 +14,7 @@ use super::{
     super::web::{self, Failed},
     connection::{Ended, words},
 };
+use crate::tls;
 
 /// The request that opens a WebSocket; it says who asks. What a URL cannot have as it is, such as letters of other
 /// scripts, is percent-encoded.
@@ -34,7 +35,8 @@ pub(super) fn request(url: &str) -> Result<Request, Failed> {
 /// Why no WebSocket was opened, and how long the venue wants to be left alone: one that answers with a status is there.
 pub(super) fn unopened(error: &Error) -> Failed {
     let Error::Http(answer) = error else {
-        return Ended::Unreachable(words(&error.to_string())).into();
+        return Ended::Unreachable(tls::advised(words(&error.to_string()), tls::AUTHORITIES))
+            .into();
     };
     let ended = match answer.status() {
         // A page, and not what speaks of prices.
