@@ -1,15 +1,19 @@
 //! Redis as the fast path between processes. Losing it costs latency, never data: a hub polls the store anyway. It need
 //! not be there when the process starts, and what comes from it is believed only as far as [`Codec`] says.
+//!
+//! A connection whose peer vanished without closing it is noticed within [`PING_EVERY`] and [`PATIENCE`].
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use redis::{
-    AsyncCommands, Client, TlsCertificates,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncCommands, AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, TlsCertificates,
+    aio::{MultiplexedConnection, PubSubSink},
+    io::tcp::TcpSettings,
 };
+use socket2::TcpKeepalive;
 use tokio::{
     sync::{broadcast, mpsc},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +32,10 @@ const OUTLET_CAPACITY: usize = 1_024;
 /// Connecting, and the answer to a command.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+/// A subscription may be quiet for as long as nothing happens; its connection is asked for an answer this often.
+const PING_EVERY: Duration = Duration::from_secs(3);
+/// Between two keepalive probes of an idle connection.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Where commits leave this process. Cheap to clone; offering never waits.
 #[derive(Clone)]
@@ -52,7 +60,7 @@ pub(super) struct Inlet {
 pub async fn ping(config: &BusConfig) -> Result<(), BusError> {
     let client = client(config)?;
     let asked = async {
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = join(&client).await?;
         redis::cmd("PING").query_async::<()>(&mut connection).await
     };
     match timeout(PATIENCE, asked).await {
@@ -64,10 +72,30 @@ pub async fn ping(config: &BusConfig) -> Result<(), BusError> {
     }
 }
 
+/// A connection for commands. Callers limit the time that it and its commands take.
+async fn join(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let unlimited = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    client
+        .get_multiplexed_async_connection_with_config(&unlimited)
+        .await
+}
+
+/// What `work` results in; an error when it takes longer than [`PATIENCE`].
+async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    match timeout(PATIENCE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
 /// A client of the configured Redis, without a connection. Fails only for what no waiting mends.
 fn client(config: &BusConfig) -> Result<Client, BusError> {
     tls::install_provider();
-    let url = config.redis_url.expose();
+    let refused = |error: RedisError| BusError::RedisUrl(error.to_string());
+    let url = config.redis_url.expose().into_connection_info();
+    let url = url.map_err(refused)?.set_tcp_settings(tcp_settings());
     let client = match &config.redis_ca {
         None => Client::open(url),
         Some(path) => {
@@ -78,7 +106,20 @@ fn client(config: &BusConfig) -> Result<Client, BusError> {
             Client::build_with_tls(url, certificates)
         }
     };
-    client.map_err(|error| BusError::RedisUrl(error.to_string()))
+    client.map_err(refused)
+}
+
+/// The kernel gives up a peer that does not acknowledge, instead of after a quarter of an hour.
+fn tcp_settings() -> TcpSettings {
+    let keepalive = TcpKeepalive::new()
+        .with_time(PROBE_EVERY)
+        .with_interval(PROBE_EVERY);
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(2 * PROBE_EVERY);
+    settings
 }
 
 fn authorities(path: &Path) -> Result<Vec<u8>, BusError> {
@@ -88,7 +129,7 @@ fn authorities(path: &Path) -> Result<Vec<u8>, BusError> {
     })
 }
 
-fn unreachable(config: &BusConfig, error: &redis::RedisError) -> BusError {
+fn unreachable(config: &BusConfig, error: &RedisError) -> BusError {
     let (url, reason) = (config.redis_url.redacted_url(), error.to_string());
     if let Some(advice) = tls::advice(&reason, "bus.redis_ca") {
         let reason = format!("{reason}: {advice}");
@@ -111,29 +152,74 @@ pub(super) fn connect(
     tasks: &Tasks,
 ) -> Result<Outlet, BusError> {
     let client = client(config)?;
-    let sending = ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    let connection = ConnectionManager::new_lazy_with_config(client.clone(), sending)
-        .map_err(|error| BusError::RedisUrl(error.to_string()))?;
     // Two deployments may share one Redis: the epoch keeps their updates apart.
     let topic = format!("chaincast:{}", store.epoch());
     let codec = Arc::new(Codec::new(&topic, &config.redis_key));
-    let (sender, receiver) = mpsc::channel(OUTLET_CAPACITY);
-    tasks.spawn(send(connection, codec.clone(), receiver, tasks.clone()));
+    let (outlet, commits) = mpsc::channel(OUTLET_CAPACITY);
+    let sender = Sender::new(client.clone());
+    tasks.spawn(send(sender, codec.clone(), commits, tasks.clone()));
     tasks.spawn(receive(client, config.clone(), codec, inlet, tasks.clone()));
-    Ok(Outlet(sender))
+    Ok(Outlet(outlet))
 }
 
 /// Ends a moment after shutdown began: what is on its way to a Redis that answers gets there.
 async fn moment_after(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(LAST_MOMENT).await;
+    sleep(LAST_MOMENT).await;
+}
+
+/// Publishes over one connection, which is given up at its first error, whatever that is: a connection that Redis refused
+/// (AUTH, SELECT) or that is silent must not be kept.
+struct Sender {
+    client: Client,
+    connection: Option<MultiplexedConnection>,
+    /// When a new connection may be tried.
+    rests_until: Instant,
+}
+
+impl Sender {
+    fn new(client: Client) -> Self {
+        Self {
+            client,
+            connection: None,
+            rests_until: Instant::now(),
+        }
+    }
+
+    /// Whether a new connection failed a moment ago.
+    fn rests(&self) -> bool {
+        self.connection.is_none() && Instant::now() < self.rests_until
+    }
+
+    async fn publish(&mut self, topic: &str, text: &[u8]) -> Result<(), RedisError> {
+        if let Some(mut connection) = self.connection.take() {
+            // One that worked may have ended since, as with a restart of Redis: then a new one is tried at once.
+            let sent = in_time(connection.publish::<_, _, ()>(topic, text)).await;
+            if sent.is_ok() {
+                self.connection = Some(connection);
+                return Ok(());
+            }
+        }
+        let sent = in_time(async {
+            let mut connection = join(&self.client).await?;
+            connection.publish::<_, _, ()>(topic, text).await?;
+            Ok(connection)
+        });
+        match sent.await {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                Ok(())
+            }
+            Err(error) => {
+                self.rests_until = Instant::now() + RECONNECT_AFTER;
+                Err(error)
+            }
+        }
+    }
 }
 
 async fn send(
-    mut connection: ConnectionManager,
+    mut sender: Sender,
     codec: Arc<Codec>,
     mut commits: mpsc::Receiver<Commit>,
     tasks: Tasks,
@@ -147,6 +233,10 @@ async fn send(
             commit = commits.recv() => commit,
         };
         let Some(commit) = commit else { return };
+        if sender.rests() {
+            telemetry::skipped();
+            continue;
+        }
         let text = match codec.write(&commit) {
             Ok(text) => text,
             Err(error) => {
@@ -155,11 +245,15 @@ async fn send(
             }
         };
         let published = tokio::select! {
-            published = connection.publish::<_, _, ()>(codec.topic(), text) => published,
+            published = sender.publish(codec.topic(), text.as_bytes()) => published,
             () = moment_after(&stop) => return,
         };
         match published {
-            Ok(()) => refused = false,
+            Ok(()) => {
+                if std::mem::take(&mut refused) {
+                    tracing::info!("Redis takes commits again");
+                }
+            }
             Err(error) => {
                 telemetry::skipped();
                 if !std::mem::replace(&mut refused, true) {
@@ -195,7 +289,7 @@ async fn receive(client: Client, config: BusConfig, codec: Arc<Codec>, inlet: In
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RECONNECT_AFTER) => {}
+            () = sleep(RECONNECT_AFTER) => {}
         }
     }
 }
@@ -206,22 +300,28 @@ async fn relay(
     codec: &Codec,
     inlet: &Inlet,
     away: &mut bool,
-) -> Result<(), redis::RedisError> {
-    let silent = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+) -> Result<(), RedisError> {
     let subscribed = async {
         let mut subscription = client.get_async_pubsub().await?;
         subscription.subscribe(codec.topic()).await?;
-        Ok::<_, redis::RedisError>(subscription)
+        Ok(subscription)
     };
-    let subscription = timeout(PATIENCE, subscribed).await.map_err(silent)??;
+    let (asking, mut messages) = in_time(subscribed).await?.split();
     telemetry::connected(true);
     if std::mem::take(away) {
         tracing::info!("Redis answers: updates of other processes come through it");
     }
     // What was published before is in the store.
     let _ = inlet.hints.send(Hint::Anywhere);
-    let mut messages = subscription.into_on_message();
-    while let Some(message) = messages.next().await {
+    let mut silent = pin!(silence(asking));
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            error = &mut silent => return Err(error),
+        };
+        let Some(message) = message else {
+            return Ok(());
+        };
         // Without a receiver there is no hub in this process.
         match codec.read(message.get_payload_bytes()) {
             Ok(Received::Own) => {}
@@ -234,5 +334,16 @@ async fn relay(
             Err(rejection) => telemetry::rejected(rejection),
         }
     }
-    Ok(())
+}
+
+/// Asks a subscription's connection for an answer now and then, until none comes.
+async fn silence(mut subscription: PubSubSink) -> RedisError {
+    loop {
+        sleep(PING_EVERY).await;
+        match in_time(subscription.ping::<redis::Value>()).await {
+            Err(error) if error.is_io_error() => return error,
+            // A user who may not PING has an answer, too.
+            Ok(_) | Err(_) => {}
+        }
+    }
 }

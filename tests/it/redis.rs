@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     processes::{blocks_arrive, gateway_beside, listen},
-    support::{Redis, Server, Temporary, World, WsClient, eventually},
+    support::{Pipe, Redis, Server, Temporary, World, WsClient, eventually},
 };
 
 const KEY: &str = "a key for the bus of these tests, long enough";
@@ -94,14 +94,18 @@ async fn true_blocks(world: &World, ws: &mut WsClient, since: u64, count: u64) {
     }
 }
 
-async fn rejected(server: &Server, reason: &str) -> f64 {
+async fn metric(server: &Server, name: &str) -> f64 {
     let url = format!("{}/metrics", server.url());
     let shown = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let name = format!("chaincast_bus_redis_rejected_total{{reason=\"{reason}\"}} ");
     let line = shown
         .lines()
-        .find_map(|line| line.strip_prefix(name.as_str()));
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap().parse().unwrap()
+}
+
+async fn rejected(server: &Server, reason: &str) -> f64 {
+    let name = format!("chaincast_bus_redis_rejected_total{{reason=\"{reason}\"}}");
+    metric(server, &name).await
 }
 
 /// Publishes every hostile message, then has blocks mined: a client at the gateway receives these and nothing else.
@@ -192,17 +196,79 @@ async fn starts_without_redis_and_joins_it_later() {
     blocks_arrive(&world, &gateway).await;
     for server in [&world.server, &gateway] {
         eventually("the metric says so", async || {
-            let url = format!("{}/metrics", server.url());
-            let shown = reqwest::get(url).await.ok()?.text().await.ok()?;
-            shown
-                .contains("chaincast_bus_redis_connected 1")
-                .then_some(())
+            let connected = metric(server, "chaincast_bus_redis_connected").await;
+            (connected == 1.0).then_some(())
         })
         .await;
         let said = server.said();
         assert_eq!(said.matches("until Redis answers").count(), 1, "{said}");
         assert_eq!(said.matches("Redis answers: ").count(), 1, "{said}");
     }
+    gateway.stop().await;
+    world.server.stop().await;
+}
+
+/// A bus through Redis; what arrives within [`BEFORE_THE_POLL`] did not come by the poll.
+fn unpolled(url: &str) -> String {
+    format!("kind = \"redis\"\nredis_url = {url:?}\npoll_interval_ms = 60000")
+}
+
+const BEFORE_THE_POLL: Duration = Duration::from_secs(50);
+
+async fn blocks_arrive_unpolled(world: &World, gateway: &Server) {
+    let arrived = tokio::time::timeout(BEFORE_THE_POLL, blocks_arrive(world, gateway));
+    arrived.await.expect("the blocks come through Redis");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_redis_connections_are_replaced() {
+    let redis = Redis::start().await;
+    let pipe = Pipe::to(&redis.socket(), |address| format!("redis://{address}")).await;
+    let bus = unpolled(pipe.url());
+    let world = World::with(&format!("[bus]\n{bus}")).await;
+    let gateway = gateway_beside(&world, &bus).await;
+    listen(&redis, None, 2).await;
+    blocks_arrive_unpolled(&world, &gateway).await;
+
+    pipe.fall_silent();
+    for server in [&world.server, &gateway] {
+        eventually("it notices", async || {
+            let connected = metric(server, "chaincast_bus_redis_connected").await;
+            (connected == 0.0 && server.said().contains("until Redis answers")).then_some(())
+        })
+        .await;
+    }
+    // Neither end of the connections that there were learns anything.
+    pipe.lose_connections();
+    pipe.heal();
+    for server in [&world.server, &gateway] {
+        eventually("it joins again", async || {
+            let connected = metric(server, "chaincast_bus_redis_connected").await;
+            (connected == 1.0 && server.said().contains("Redis answers: ")).then_some(())
+        })
+        .await;
+    }
+    blocks_arrive_unpolled(&world, &gateway).await;
+    gateway.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publisher_joins_once_redis_takes_its_password() {
+    let mut redis = Redis::start().await;
+    // A Redis without a password refuses one.
+    let bus = unpolled(&format!("{}?pass=secret", redis.url()));
+    let world = World::with(&format!("[bus]\n{bus}")).await;
+    let gateway = gateway_beside(&world, &bus).await;
+    world.control.mine(1).await.unwrap();
+    eventually("the publisher is refused", async || {
+        let skipped = metric(&world.server, "chaincast_bus_redis_skipped_total").await;
+        (skipped > 0.0).then_some(())
+    })
+    .await;
+    redis.require_password("secret").await;
+    listen(&redis, None, 2).await;
+    blocks_arrive_unpolled(&world, &gateway).await;
     gateway.stop().await;
     world.server.stop().await;
 }

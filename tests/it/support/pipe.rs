@@ -1,6 +1,11 @@
-//! A TCP port before the tests' PostgreSQL, which can fall silent as a network does that drops every packet.
+//! A TCP port before a server on a Unix socket (the tests' PostgreSQL, a Redis), which can fall silent as a network does
+//! that drops every packet.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -13,8 +18,24 @@ use tokio::{
 /// when it is over, as TCP sends again what was lost.
 pub struct Pipe {
     url: String,
-    silent: watch::Sender<bool>,
+    state: watch::Sender<State>,
     accepting: AbortHandle,
+}
+
+/// What becomes of what is sent through a pipe.
+#[derive(Clone, Copy, Default)]
+struct State {
+    silent: bool,
+    /// Connections that were accepted.
+    accepted: u64,
+    /// As many of them, the first ones, are silent for ever.
+    lost: u64,
+}
+
+impl State {
+    fn passes(&self, connection: u64) -> bool {
+        !self.silent && connection >= self.lost
+    }
 }
 
 impl Pipe {
@@ -26,42 +47,62 @@ impl Pipe {
         let port = server.rsplit(':').next().unwrap();
         let directory = percent_decoded(directory);
         let socket = PathBuf::from(directory).join(format!(".s.PGSQL.{port}"));
+        Self::to(&socket, |address| {
+            format!("postgres://postgres@{address}/{name}")
+        })
+        .await
+    }
+
+    /// Before the server on this socket; `url` makes a URL of the pipe's address.
+    pub async fn to(socket: &Path, url: impl FnOnce(SocketAddr) -> String) -> Self {
+        let socket = socket.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (silent, is_silent) = watch::channel(false);
+        let state = watch::Sender::new(State::default());
+        let accepted = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (socket, is_silent) = (socket.clone(), is_silent.clone());
+                let (socket, state) = (socket.clone(), accepted.subscribe());
+                let mut number = 0;
+                accepted.send_modify(|state| {
+                    number = state.accepted;
+                    state.accepted += 1;
+                });
                 tokio::spawn(async move {
                     let server = UnixStream::connect(socket).await?;
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
                     tokio::join!(
-                        forward(from_client, to_server, is_silent.clone()),
-                        forward(from_server, to_client, is_silent)
+                        forward(from_client, to_server, number, state.clone()),
+                        forward(from_server, to_client, number, state)
                     );
                     Ok::<(), io::Error>(())
                 });
             }
         });
         Self {
-            url: format!("postgres://postgres@{address}/{name}"),
-            silent,
+            url: url(address),
+            state,
             accepting: accepting.abort_handle(),
         }
     }
 
-    /// The database's URL through it.
+    /// The server's URL through it.
     pub fn url(&self) -> &str {
         &self.url
     }
 
     pub fn fall_silent(&self) {
-        self.silent.send_replace(true);
+        self.state.send_modify(|state| state.silent = true);
     }
 
     pub fn heal(&self) {
-        self.silent.send_replace(false);
+        self.state.send_modify(|state| state.silent = false);
+    }
+
+    /// The connections of now are silent for ever, as those to a machine that was replaced; new ones are not.
+    pub fn lose_connections(&self) {
+        self.state.send_modify(|state| state.lost = state.accepted);
     }
 }
 
@@ -74,12 +115,13 @@ impl Drop for Pipe {
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut silent: watch::Receiver<bool>,
+    number: u64,
+    mut state: watch::Receiver<State>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await;
-        if silent.wait_for(|silent| !silent).await.is_err() {
+        if state.wait_for(|state| state.passes(number)).await.is_err() {
             return;
         }
         match read {

@@ -1,6 +1,6 @@
 //! A Redis server of the test's own.
 
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
 use tokio::process::{Child, Command};
 
@@ -74,6 +74,24 @@ impl Redis {
 
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Where it listens, when that is a Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        let path = self.url.strip_prefix("unix://").expect("a Unix socket");
+        PathBuf::from(path)
+    }
+
+    /// From now on new connections need this password.
+    pub async fn require_password(&mut self, password: &str) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("CONFIG")
+            .arg(&["SET", "requirepass", password])
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+        self.url = format!("{}?pass={password}", self.url);
     }
 
     pub async fn stop(mut self) {
