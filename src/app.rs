@@ -1,6 +1,7 @@
 //! The composition root: bind, wire, spawn, drain.
 
 mod descriptors;
+mod hosts;
 mod tokens;
 
 pub use self::descriptors::Descriptors;
@@ -163,6 +164,7 @@ impl App {
         router = router
             .merge(api::docs_router(openapi))
             .fallback(page::unknown_path);
+        let router = hosts::around(router, config.gateway.site());
         tasks.spawn_critical(
             "http server",
             server::serve_within(

@@ -4,7 +4,9 @@
 //! passed the request on, see [`Site`].
 
 mod address;
+mod host;
 mod origin;
 
 pub use address::{Site, client_address};
+pub use host::OtherHost;
 pub use origin::{OriginError, OriginPolicy, Page, RefusedOrigin};

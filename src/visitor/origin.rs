@@ -1,10 +1,11 @@
 //! Which web pages may read from this server: the check of `Origin` (RFC 6454) that browsers leave to WebSocket servers.
 //!
 //! A page of the server's own origin is always let in: `Origin` names the host and port that `Host` does, or the
-//! `X-Forwarded-Host` of a trusted proxy. The scheme may differ, because a proxy may end TLS, unless a trusted proxy
-//! says in `X-Forwarded-Proto` which one the client used. A page without an origin (`null`) is never of the own one.
+//! `X-Forwarded-Host` of a trusted proxy. The scheme may differ, because a proxy may end TLS; only a page without TLS is
+//! refused where trusted proxies say in `X-Forwarded-Proto` that the client used it. A page without an origin (`null`) is
+//! never of the own one.
 //! A page can give this server a name of its own (DNS rebinding) and is then of the same origin: where that matters,
-//! [`Site::hosts`] lists the names that count.
+//! [`Site::hosts`] lists the names that count, for requests without `Origin` too (see [`super::OtherHost`]).
 
 use std::{fmt, net::IpAddr};
 
@@ -13,9 +14,11 @@ use axum::http::{
     header::{HOST, ORIGIN},
 };
 
-use super::Site;
+use super::{
+    Site,
+    host::{FORWARDED_HOST, split_port},
+};
 
-const FORWARDED_HOST: &str = "x-forwarded-host";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// Most characters of a header that an error repeats.
 const SHOWN: usize = 128;
@@ -123,8 +126,9 @@ impl OriginPolicy {
             peer.into_iter()
                 .flat_map(move |peer| self.site.forwarded(peer, headers, name))
         };
+        // A proxy behind the one that ends TLS may say `http` of the hop between them: that speaks against no page.
         let mut schemes = forwarded(FORWARDED_PROTO).peekable();
-        if schemes.peek().is_some() && !schemes.any(|used| is_scheme(used, scheme)) {
+        if scheme == "http" && schemes.peek().is_some() && !schemes.any(is_without_tls) {
             return false;
         }
         let mut hosts = headers.get_all(HOST).iter();
@@ -134,48 +138,33 @@ impl OriginPolicy {
         };
         host.into_iter()
             .chain(forwarded(FORWARDED_HOST))
-            .any(|host| self.is_named(host) && canonical_of(scheme, host) == Some(origin.into()))
-    }
-
-    /// Whether a host, perhaps with a port, is one of this server's names. Nobody can give an address another meaning.
-    fn is_named(&self, host: &str) -> bool {
-        let (name, _) = split_port(host);
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        self.site.hosts.is_empty()
-            || bare.eq_ignore_ascii_case("localhost")
-            || bare.parse::<IpAddr>().is_ok()
-            || self
-                .site
-                .hosts
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(name))
+            .any(|host| {
+                self.site.is_named(host) && canonical_of(scheme, host) == Some(origin.into())
+            })
     }
 }
 
-/// Whether a forwarded scheme, which may be that of a WebSocket, is this one.
-fn is_scheme(forwarded: &str, scheme: &str) -> bool {
-    match scheme {
-        "http" => ["http", "ws"]
-            .iter()
-            .any(|one| forwarded.eq_ignore_ascii_case(one)),
-        _ => ["https", "wss"]
-            .iter()
-            .any(|one| forwarded.eq_ignore_ascii_case(one)),
-    }
+/// Whether a forwarded scheme, which may be that of a WebSocket, is one without TLS.
+fn is_without_tls(forwarded: &str) -> bool {
+    ["http", "ws"]
+        .iter()
+        .any(|one| forwarded.eq_ignore_ascii_case(one))
 }
 
 fn refused(headers: &HeaderMap) -> RefusedOrigin {
-    let shown = |name| {
-        let values = headers.get_all(name).iter();
-        let texts: Vec<_> = values
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect();
-        texts.join(", ").chars().take(SHOWN).collect()
-    };
     RefusedOrigin {
-        origin: shown(ORIGIN),
-        host: shown(HOST),
+        origin: shown(headers, ORIGIN.as_str()),
+        host: shown(headers, HOST.as_str()),
     }
+}
+
+/// The values of a header, cut to a bound.
+pub(super) fn shown(headers: &HeaderMap, name: &str) -> String {
+    let values = headers.get_all(name).iter();
+    let texts: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    texts.join(", ").chars().take(SHOWN).collect()
 }
 
 /// `scheme://host:port` in lower case with the port spelt out, or `null` (a page without an origin).
@@ -208,18 +197,6 @@ fn canonical_of(scheme: &str, authority: &str) -> Option<String> {
         (None, _) => return Some(format!("{scheme}://{host}")),
     };
     Some(format!("{scheme}://{host}:{port}"))
-}
-
-/// A host and its port. The colons of an IPv6 address are inside brackets.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[after_brackets..].find(':') {
-        Some(at) => {
-            let at = after_brackets + at;
-            (&authority[..at], Some(&authority[at + 1..]))
-        }
-        None => (authority, None),
-    }
 }
 
 #[cfg(test)]

@@ -152,14 +152,17 @@ fn believes_forwarded_hosts_of_trusted_proxies_only() {
 }
 
 #[test]
-fn forwarded_scheme_of_a_trusted_proxy_has_to_fit() {
+fn forwarded_scheme_refuses_a_page_without_tls_only() {
     let policy = policy(&[]);
     for (peer, proto, origin, expected) in [
         (PROXY, "https", "https://chain.example", true),
         (PROXY, "HTTPS", "https://chain.example", true),
         (PROXY, "wss", "https://chain.example", true),
         (PROXY, "https", "http://chain.example", false),
-        (PROXY, "http", "https://chain.example", false),
+        (PROXY, "http", "http://chain.example", true),
+        (PROXY, "ws", "http://chain.example", true),
+        // TLS ends before this proxy, which says what it sees.
+        (PROXY, "http", "https://chain.example", true),
         (STRANGER, "http", "https://chain.example", true),
     ] {
         let request = [

@@ -21,6 +21,7 @@ mod hangup;
 mod hardhat;
 mod heartbeat;
 mod hostile;
+mod hosts;
 mod imports;
 mod memory;
 mod messages;
