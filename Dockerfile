@@ -20,6 +20,8 @@ EXPOSE 3000
 # SIGTERM drains: clients are asked to reconnect before the process ends. An orchestrator asks over HTTP: /healthz (alive),
 # /readyz (ready to serve).
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["/usr/local/bin/chaincast", "health"]
+# Whether the process is alive: what is unhealthy may be replaced, which helps against no outage of a provider. It asks at
+# PORT, or at CHAINCAST__SERVER__PORT; a port that only the file or --port sets needs a HEALTHCHECK of its own (health --url).
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["/usr/local/bin/chaincast", "health", "--alive"]
 ENTRYPOINT ["/usr/local/bin/chaincast"]
 CMD ["serve", "--config", "/config/anvil.toml"]

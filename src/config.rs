@@ -89,6 +89,18 @@ impl Sources {
         (!listed.is_empty()).then(|| listed.join(", "))
     }
 
+    /// Without the environment variables of other sections than this one.
+    pub fn only(mut self, section: &str) -> Self {
+        let prefix = format!("{section}.");
+        let overrides = self.overrides().into_iter();
+        let kept: Vec<String> = overrides
+            .filter(|(_, key)| key.starts_with(&prefix))
+            .map(|(variable, _)| variable)
+            .collect();
+        self.environment.retain(|(name, _)| kept.contains(name));
+        self
+    }
+
     /// A file that already took `PORT` and `DATABASE_URL` into account: only our own variables go on top of it.
     pub fn for_dev(file: &Path) -> Self {
         let mut sources = Self::from_process(Some(file));

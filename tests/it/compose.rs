@@ -3,7 +3,9 @@
 use chaincast::dev::{Anvil, AnvilOptions};
 use serde_json::Value;
 
-use crate::support::{Server, Temporary, eventually, fresh_database, run_to_end};
+use crate::support::{
+    Bare, Server, Temporary, eventually, fresh_database, run_to_end, run_to_end_with,
+};
 
 fn compose() -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
@@ -75,7 +77,8 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
     })
     .await;
 
-    assert!(text.contains(r#"["CMD", "/usr/local/bin/chaincast", "health"]"#));
+    let check = r#"["CMD", "/usr/local/bin/chaincast", "health", "--alive"]"#;
+    assert!(text.contains(check), "{text}");
     let url = server.url().to_owned();
     let health = ["health", "--url", &url];
     eventually("the server is healthy", || async {
@@ -122,4 +125,44 @@ async fn health_refuses_what_is_no_url() {
     let (code, _, error) = run_to_end(&["health", "--url", "nowhere"]).await;
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("--url"), "{error}");
+}
+
+/// What the image's health check gives the binary.
+fn image_check() -> Vec<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile");
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.starts_with("HEALTHCHECK"));
+    let (_, command) = line.unwrap().split_once("CMD ").unwrap();
+    let command: Vec<String> = serde_json::from_str(command).unwrap();
+    assert_eq!(command[0], "/usr/local/bin/chaincast");
+    command[1..].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_is_healthy_while_its_provider_is_away() {
+    // Its node never answers.
+    let bare = Bare::start("").await;
+    let ready = reqwest::get(format!("{}/readyz", bare.server.url())).await;
+    assert_eq!(ready.unwrap().status(), 503);
+    let check = image_check();
+    let check: Vec<&str> = check.iter().map(String::as_str).collect();
+    let port = bare.server.port().to_string();
+    // Of what else the environment sets, only where it listens matters.
+    for (variable, other) in [
+        (
+            "PORT",
+            ("CHAINCAST__CHAINS__0__RPC_URL", "http://n.example"),
+        ),
+        ("CHAINCAST__SERVER__PORT", ("CHAINCAST__SERVER__HOST", "::")),
+    ] {
+        let environment = [(variable, port.as_str()), other];
+        let (code, said, error) = run_to_end_with(&environment, &check).await;
+        assert_eq!(code, 0, "{variable}: {said}{error}");
+    }
+    let file = bare.config().to_owned();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("port = 0", &format!("port = {port}"))).unwrap();
+    let (code, said, error) = run_to_end(&["health", "--alive", "--config", &file]).await;
+    assert_eq!(code, 0, "{said}{error}");
+    bare.server.stop().await;
 }
