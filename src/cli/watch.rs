@@ -6,13 +6,13 @@
 mod follow;
 mod line;
 mod price;
-
-use std::collections::BTreeMap;
+mod since;
 
 use clap::Args;
 
 use super::{Failure, terminal};
 use follow::{End, Follower};
+use since::Since;
 
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
@@ -25,9 +25,9 @@ pub(super) struct WatchArgs {
     /// JWT, for private channels or servers that require one
     #[arg(long, env = "CHAINCAST_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Begin after this seq instead of with a snapshot (for every named channel)
-    #[arg(long, value_name = "N")]
-    since: Option<u64>,
+    /// Begin after this seq instead of with a snapshot: of one channel (new-block@7), or of all (7)
+    #[arg(long, value_name = "CHANNEL@SEQ", value_delimiter = ',')]
+    since: Vec<Since>,
     /// Print each message as it came, one JSON object a line: prices are not rounded
     #[arg(long)]
     json: bool,
@@ -35,14 +35,7 @@ pub(super) struct WatchArgs {
 
 pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let stop = terminal::stop_signal().map_err(Failure::failed)?;
-    let since: BTreeMap<String, u64> = match args.since {
-        Some(seq) => args
-            .channels
-            .iter()
-            .map(|channel| (channel.clone(), seq))
-            .collect(),
-        None => BTreeMap::new(),
-    };
+    let since = since::positions(&args.channels, &args.since).map_err(Failure::Usage)?;
     let url = follow::realtime_url(&args.url).map_err(Failure::Usage)?;
     let mut follower = Follower::new(url, args.channels, args.token, since, args.json);
     let end = tokio::select! {
@@ -51,8 +44,8 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     };
     match end {
         None => {
-            if let Some(positions) = follower.positions_text() {
-                eprintln!("stopped after {positions}; --since SEQ goes on from there");
+            if let Some(arguments) = follower.arguments() {
+                eprintln!("stopped; `chaincast watch {arguments}` goes on from there");
             }
             Ok(())
         }

@@ -1,9 +1,14 @@
 //! The commands for the terminal.
 
-use std::process::Stdio;
+use std::{collections::BTreeMap, process::Stdio};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::Command,
 };
 
@@ -42,6 +47,66 @@ async fn watch_prints_what_happens_and_survives_a_restart() {
     world.control.mine(1).await.unwrap();
     let (number, _) = world.caught_up().await;
     line(&format!("block {number} ")).await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_goes_on_as_it_says_when_it_stops() {
+    let world = World::start().await;
+    world.control.mine(3).await.unwrap();
+    world.caught_up().await;
+    let url = world.server.url();
+    let start = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_chaincast"))
+            .args(["watch", "--json", "--url", url])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let mut first = start(&["new-block", "price:eth"]);
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    let mut seen = BTreeMap::new();
+    while seen.len() < 2 {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let message: Value = serde_json::from_str(&line.unwrap().unwrap().unwrap()).unwrap();
+        if let (Some(channel), Some(seq)) = (message["channel"].as_str(), message["seq"].as_u64()) {
+            seen.insert(channel.to_owned(), seq);
+        }
+    }
+    let pid = Pid::from_raw(first.id().unwrap() as i32);
+    kill(pid, Signal::SIGINT).unwrap();
+    let mut said = String::new();
+    let mut stderr = first.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).await.unwrap();
+    let (_, after) = said.split_once("`chaincast watch ").expect(&said);
+    let (arguments, _) = after.split_once('`').unwrap();
+
+    // Channels at positions that differ, from the words that were printed.
+    world.set_feed("ETH", 5_432).await;
+    world.caught_up().await;
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut second = start(&arguments);
+    let mut lines = BufReader::new(second.stdout.take().unwrap()).lines();
+    let mut next = BTreeMap::new();
+    while next.len() < 2 {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let message: Value = serde_json::from_str(&line.unwrap().unwrap().unwrap()).unwrap();
+        if message["event"] == "ack" {
+            for channel in message["data"]["channels"].as_array().unwrap() {
+                assert_eq!(channel["recovered"], true, "{message}");
+            }
+        }
+        if let (Some(channel), Some(seq)) = (message["channel"].as_str(), message["seq"].as_u64()) {
+            assert!(message["snapshot"] != true, "{message}");
+            next.entry(channel.to_owned()).or_insert(seq);
+        }
+    }
+    for (channel, seq) in seen {
+        assert_eq!(next[&channel], seq + 1, "{channel} after {arguments:?}");
+    }
     world.server.stop().await;
 }
 

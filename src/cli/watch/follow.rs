@@ -192,13 +192,14 @@ impl Follower {
         }
     }
 
-    /// The last seq of each channel, for people; none before the first.
-    pub fn positions_text(&self) -> Option<String> {
+    /// What `chaincast watch` is to be given to go on where this one stopped; none before the first position.
+    pub fn arguments(&self) -> Option<String> {
         let positions = self.positions.iter();
-        let listed: Vec<String> = positions
+        let since: Vec<String> = positions
             .map(|(channel, seq)| format!("{channel}@{seq}"))
             .collect();
-        (!listed.is_empty()).then(|| listed.join(", "))
+        let channels = self.channels.join(" ");
+        (!since.is_empty()).then(|| format!("{channels} --since {}", since.join(",")))
     }
 
     /// Why no connection could be made, and how a server is started when none runs there.
