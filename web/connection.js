@@ -17,6 +17,8 @@ export class Connection {
   #head = byId('head');
   #finalized = byId('finalized');
   #resumed = false;
+  /** Whether the state of the nodes is known. */
+  #known = false;
 
   constructor(client) {
     this.#client = client;
@@ -37,12 +39,33 @@ export class Connection {
     if (chainId !== undefined && chainId !== null) setText(this.#chain, String(chainId));
   }
 
-  /** Names the chains whose node is silent or whose index is behind; nothing while all are well. */
+  /**
+   * Names the chains whose node is silent or whose index is behind; nothing while all are well. Null: the gateway cannot know
+   * now. What is read out is the status alone, without the ages that change each second.
+   */
   nodes(chains) {
-    const sick = (chains ?? []).filter(({ status }) => status !== 'ok');
-    byId('nodes').hidden = sick.length === 0;
-    const several = chains?.length > 1;
-    setText(byId('node'), sick.map((chain) => `${several ? `${chain.chainId}: ` : ''}${condition(chain)}`).join(', '));
+    if (!Array.isArray(chains)) {
+      this.#nodesUnknown();
+      return;
+    }
+    const sick = chains.filter(({ status }) => status !== 'ok');
+    const prefix = ({ chainId }) => (chains.length > 1 ? `${chainId}: ` : '');
+    this.#known = true;
+    this.#showNodes(
+      sick.map((chain) => prefix(chain) + condition(chain)).join(', '),
+      sick.map((chain) => prefix(chain) + statusOf(chain)).join(', '),
+    );
+  }
+
+  #nodesUnknown() {
+    this.#known = false;
+    this.#showNodes('not known now', 'not known now');
+  }
+
+  #showNodes(text, spoken) {
+    byId('nodes').hidden = text === '';
+    setText(byId('node'), text);
+    setText(byId('node-status'), spoken === '' ? '' : `Node: ${spoken}`);
   }
 
   #show() {
@@ -53,6 +76,7 @@ export class Connection {
     this.#countdown();
     if (phase === 'live' && !this.#resumed) this.#tell('Every update is numbered and checked', 'live');
     if (phase === 'live') this.#resumed = true;
+    if (phase !== 'live' && this.#known) this.#nodesUnknown();
     if (phase === 'reconnecting') this.#tell(sentence(reason), 'lost');
     if (phase === 'refused') this.#tell(code === NEEDS_TOKEN ? `${sentence(reason)}. Give one under "Use a token" in the console` : sentence(reason), 'refused');
   }
@@ -82,6 +106,12 @@ export class Connection {
 function condition({ status, nodeAgeMs, headAgeMs }) {
   if (status === 'down') return nodeAgeMs === null ? 'never answered' : `no answer for ${duration(nodeAgeMs)}`;
   return headAgeMs === null ? 'no block yet' : `behind, newest block ${duration(headAgeMs)} old`;
+}
+
+/** As `condition`, without an age. */
+function statusOf({ status, nodeAgeMs, headAgeMs }) {
+  if (status === 'down') return nodeAgeMs === null ? 'never answered' : 'no answer';
+  return headAgeMs === null ? 'no block yet' : 'behind';
 }
 
 function sentence(text) {

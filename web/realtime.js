@@ -26,6 +26,11 @@ const STEADY_AFTER_MS = 5_000; // live for this long, the next loss starts the b
 const HEAL_AT_MOST_EVERY_MS = 5_000; // per channel; each costs one of the 100 requests a minute
 const MAX_CHANNELS_A_REQUEST = 100;
 const MAX_REQUEST_BYTES = 64 * 1024;
+/** The status of a refused handshake → the close code that means the same. */
+const REFUSED_AS = new Map([
+  [401, 4401],
+  [403, 4403],
+]);
 const RETRYABLE = new Set(['RATE_LIMITED', 'INTERNAL', 'TIMEOUT']);
 
 /** An answer that says no: `code` is one of the gateway's error codes, or TIMEOUT / DISCONNECTED / PAYLOAD_TOO_LARGE. */
@@ -143,12 +148,17 @@ export class Realtime extends EventTarget {
 
   // ---- the connection ----
 
+  /** Where to connect, with the token that no connection is made without. */
+  #address() {
+    const url = new URL(this.#url);
+    if (this.#tokenInUrl) url.searchParams.set('token', this.#token);
+    return url;
+  }
+
   #open() {
     this.#drop('replaced');
     this.#setState({ phase: 'connecting' });
-    const url = new URL(this.#url);
-    if (this.#tokenInUrl) url.searchParams.set('token', this.#token);
-    const socket = new WebSocket(url);
+    const socket = new WebSocket(this.#address());
     this.#socket = socket;
     this.#heardAt = Date.now();
     this.#pingedAt = null;
@@ -195,19 +205,19 @@ export class Realtime extends EventTarget {
     if (!greeted && code === 1006) this.#askWhy();
   }
 
-  /** A browser hides why a handshake was refused. Where it was for the page's origin, an answer over HTTP says so. */
+  /** A browser hides why a handshake was refused. An answer over HTTP says whether it was for the page's origin or token. */
   async #askWhy() {
-    const url = new URL(this.#url);
+    const url = this.#address();
     url.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
-    url.search = '';
     try {
       // With this method a browser names the origin of the page, also to the page's own server.
       const answer = await fetch(url, { method: 'OPTIONS', signal: AbortSignal.timeout(GREETING_TIMEOUT_MS) });
-      if (answer.status !== 403) return;
+      const code = REFUSED_AS.get(answer.status);
+      if (code === undefined) return;
       const { detail } = await answer.json();
       if (this.state.phase !== 'reconnecting' || typeof detail !== 'string') return;
       this.#drop('refused');
-      this.#setState({ phase: 'refused', code: 4403, reason: detail });
+      this.#setState({ phase: 'refused', code, reason: detail });
     } catch {
       // No answer either: the connection is what is wrong, and it is tried again.
     }

@@ -244,23 +244,46 @@ test('a refusal is obeyed until there is a token', async () => {
   assert.match(socket().url, /token=eyJ\.x/);
 });
 
-test('a refused origin is named when the handshake fails', async () => {
-  const detail = 'pages of Origin "https://app.example" may not connect: gateway.allowed_origins';
-  const asked = mock.method(globalThis, 'fetch', async () => ({ status: 403, json: async () => ({ detail }) }));
+/** A client whose handshake failed, where HTTP answers with this problem. */
+async function refusedHandshake(status, detail, check) {
+  const asked = mock.method(globalThis, 'fetch', async () => ({ status, json: async () => ({ detail }) }));
   try {
     const client = new Realtime('ws://server.example/realtime');
     client.start();
     socket().onclose({ code: 1006, reason: '' });
     await settle();
     assert.equal(String(asked.mock.calls[0].arguments[0]), 'http://server.example/realtime');
+    await check(client, asked);
+  } finally {
+    asked.mock.restore();
+  }
+}
+
+test('a refused origin is named when the handshake fails', () => {
+  const detail = 'pages of Origin "https://app.example" may not connect: gateway.allowed_origins';
+  return refusedHandshake(403, detail, (client) => {
     assert.deepEqual(client.state, { phase: 'refused', code: 4403, reason: detail });
     const sockets = FakeSocket.all.length;
     mock.timers.tick(600_000);
     assert.equal(FakeSocket.all.length, sockets, 'it stays away');
-  } finally {
-    asked.mock.restore();
-  }
+  });
 });
+
+test('a handshake that needs a token is refused until there is a good one', () =>
+  refusedHandshake(401, 'A token is required', async (client, asked) => {
+    assert.deepEqual(client.state, { phase: 'refused', code: 4401, reason: 'A token is required' });
+    await client.authenticate('bad');
+    assert.match(socket().url, /[?]token=bad$/);
+    socket().onclose({ code: 1006, reason: '' });
+    await settle();
+    assert.match(String(asked.mock.calls.at(-1).arguments[0]), /^http:.*[?]token=bad$/, 'it asks about this token');
+    assert.equal(client.state.code, 4401);
+    await client.authenticate('good');
+    assert.match(socket().url, /[?]token=good$/);
+  }));
+
+test('a server that cannot take it now is tried again', () =>
+  refusedHandshake(503, 'try again', (client) => assert.equal(client.state.phase, 'reconnecting')));
 
 test('silence is asked about after ten seconds and given up after fifteen', async () => {
   const client = await connected(['new-block']);

@@ -120,6 +120,49 @@ test('a new row is readable from its first frame', () =>
     assert.deepEqual([...new Set(animated)], ['backgroundColor']);
   }));
 
+const heartbeat = (chains) => ({ event: 'heartbeat', channel: 'heartbeat', data: { timestamp: Date.now(), head: 7, chains, seqs: {}, staleSources: [] } });
+const down = (nodeAgeMs, chainId = 31_337) => ({ chainId, head: 7, headAgeMs: nodeAgeMs, nodeAgeMs, status: 'down' });
+const well = (chainId = 31_337) => ({ chainId, head: 7, headAgeMs: 900, nodeAgeMs: 900, status: 'ok' });
+const node = (page, text) => page.waitForFunction((wanted) => document.getElementById('nodes').hidden === (wanted === null) && document.getElementById('node').textContent === (wanted ?? ''), text);
+
+test('a node whose state is not known is not taken for well', () =>
+  on({ tokens: [] }, async ({ page, say, cut }) => {
+    say(heartbeat([well()]));
+    await node(page, null);
+    say(heartbeat(null));
+    await node(page, 'not known now');
+    say(heartbeat([down(20_000)]));
+    await node(page, 'no answer for 20 s');
+    await cut();
+    await node(page, 'not known now');
+    await page.waitForSelector('#connection[data-phase="live"]');
+    say(heartbeat([well()]));
+    await node(page, null);
+  }));
+
+test('a dead node is read out once, not each second', () =>
+  on({ tokens: [] }, async ({ page, say }) => {
+    await page.evaluate(() => {
+      window.spoken = [];
+      const look = () => {
+        for (const region of document.querySelectorAll('.bar [aria-live]')) {
+          const text = region.textContent.trim();
+          if (/node|answer|behind/i.test(text) && window.spoken.at(-1) !== text) window.spoken.push(text);
+        }
+      };
+      new MutationObserver(look).observe(document.querySelector('.bar'), { subtree: true, childList: true, characterData: true });
+    });
+    for (const seconds of [20, 21, 22]) {
+      say(heartbeat([down(seconds * 1000)]));
+      await node(page, `no answer for ${seconds} s`);
+    }
+    say(heartbeat([{ ...well(), headAgeMs: 60_000, status: 'lagging' }]));
+    await node(page, 'behind, newest block 1 min old');
+    say(heartbeat([{ ...well(), headAgeMs: 61_000, status: 'lagging' }, down(25_000, 10)]));
+    await node(page, '31337: behind, newest block 1 min old, 10: no answer for 25 s');
+    assert.deepEqual(await page.evaluate(() => window.spoken), ['Node: no answer', 'Node: behind', 'Node: 31337: behind, 10: no answer']);
+  }));
+
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 for (const colorScheme of ['light', 'dark']) {

@@ -2,12 +2,13 @@
 //
 //   node tests/browser/origin.mjs URL            the page connects, and so does the served Socket.IO client in it
 //   node tests/browser/origin.mjs URL --refused  the page says which origin is refused, and by which key
+//   node tests/browser/origin.mjs URL --token T  the page says that it needs a token, and connects with this one
 //
 // Exit code 0 when it did, 1 otherwise.
 
 import { launch } from './chromium.mjs';
 
-const [url, refused] = process.argv.slice(2);
+const [url, what, token] = process.argv.slice(2);
 const DEADLINE_MS = 110_000;
 
 const browser = await launch();
@@ -15,7 +16,23 @@ try {
   const page = await browser.newPage();
   page.setDefaultTimeout(DEADLINE_MS);
   await page.goto(url);
-  if (refused) {
+  if (what === '--token') {
+    await page.waitForSelector('#connection[data-phase="refused"]');
+    const story = await page.textContent('#story');
+    if (!/token is required.*"Use a token"/i.test(story)) throw new Error(`the page does not ask for a token: ${story}`);
+    await page.click('details.token summary');
+    const use = async (given) => {
+      await page.fill('#console-token', given);
+      await page.press('#console-token', 'Enter');
+    };
+    await use('nonsense');
+    await page.waitForFunction(() => /not a JSON Web Token/.test(document.getElementById('story').textContent));
+    await page.waitForSelector('#connection[data-phase="refused"]');
+    await use(token);
+    await page.waitForSelector('#connection[data-phase="live"]');
+    // The page's own channels, on its own connection.
+    await page.waitForSelector('#streams [data-stream="new-block"]');
+  } else if (what === '--refused') {
     await page.waitForSelector('#connection[data-phase="refused"]');
     const story = await page.textContent('#story');
     for (const part of [new URL(url).origin, 'gateway.allowed_origins']) {

@@ -1,7 +1,7 @@
 // The live page in Chromium without chaincast: its files from web/, and answers that a test makes up.
 //
 //   const stage = await open({ tokens, rest, width });   stage.page is playwright's, stage.asked the REST paths that were read,
-//   stage.say(message) sends a message to the page
+//   stage.say(message) sends a message to the page, stage.cut() ends its connection as a restart of the server does
 //
 // Each token is {symbol, name, price, sources}: its price is said once it is subscribed. `rest` has answers of REST by path
 // with its query, or by path alone, and goes before what stands here; a path that nobody answers is a 404.
@@ -40,7 +40,8 @@ export async function open({ tokens, rest = {}, width = 1280, colorScheme = 'lig
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     await page.waitForSelector('#connection[data-phase="live"]');
     const say = (message) => sockets.at(-1).send(JSON.stringify(message));
-    return { page, asked, say, close };
+    const cut = () => sockets.at(-1).close({ code: 1001, reason: '{"retryAfterMs":1000}' });
+    return { page, asked, say, cut, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,6 +1,8 @@
 //! The live page in real Chromium.
 
-use crate::support::{Bare, Proxy, Script, World};
+use std::time::Duration;
+
+use crate::support::{Bare, Proxy, Script, World, mint};
 
 const PAGE: &str = "tests/browser/page.mjs";
 
@@ -81,6 +83,17 @@ async fn page_says_which_origin_is_refused() {
     .await;
     let url = proxy.url("/");
     Script::node("tests/browser/origin.mjs", &[&url, "--refused"])
+        .finish()
+        .await;
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_takes_a_token_where_one_is_required() {
+    let bare = Bare::start("[gateway.auth]\nmode = \"required\"").await;
+    let token = mint("alice", None, None, Duration::from_secs(3_600));
+    let url = bare.server.url();
+    Script::node("tests/browser/origin.mjs", &[url, "--token", &token])
         .finish()
         .await;
     bare.server.stop().await;

@@ -13,11 +13,12 @@ use crate::{
     model::Secret,
 };
 
-fn secret(config: &mut GatewayConfig) {
+pub(super) fn secret(config: &mut GatewayConfig) {
     config.auth.secret = Secret::new("0123456789abcdef0123456789abcdef");
 }
 
-fn alice() -> String {
+/// A token.
+pub(super) fn alice() -> String {
     let mut config = GatewayConfig::default();
     secret(&mut config);
     let auth: AuthConfig = config.auth;

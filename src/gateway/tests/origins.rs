@@ -2,7 +2,11 @@
 
 use reqwest::{Client, Method, Response};
 
-use super::support::World;
+use super::{
+    alerts::{alice, secret},
+    support::World,
+};
+use crate::gateway::AuthMode;
 
 const APP: &str = "https://app.example";
 const EVIL: &str = "https://evil.example";
@@ -78,7 +82,8 @@ async fn forwarded_host_of_a_trusted_proxy_is_its_own() {
     let path = "/realtime/sse?channels=new-block";
     for (host, proto, allowed) in [
         ("chain.example", "https", true),
-        ("chain.example", "http", false),
+        // As a proxy says that stands behind the one which ends TLS.
+        ("chain.example", "http", true),
         ("other.example", "https", false),
     ] {
         let headers = [
@@ -115,6 +120,36 @@ async fn preflight_allows_the_headers_of_a_fetch_reader() {
         let evil = ask(&world, Method::OPTIONS, path, &[("origin", EVIL)]).await;
         assert_eq!(evil.status(), 403, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_may_ask_whether_its_token_is_taken() {
+    let world = World::with(|config| {
+        config.allowed_origins = vec![APP.to_owned()];
+        secret(config);
+        config.auth.mode = AuthMode::Required;
+    })
+    .await;
+    let page = [("origin", APP)];
+    let good = alice();
+    for (query, status, code) in [
+        (String::new(), 401, "UNAUTHORIZED"),
+        ("?token=garbage".to_owned(), 401, "UNAUTHORIZED"),
+        (format!("?token={good}"), 204, ""),
+    ] {
+        let path = format!("/realtime{query}");
+        let answer = ask(&world, Method::OPTIONS, &path, &page).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(readable(&answer, APP), (true, true), "{path}");
+        assert!(answer.text().await.unwrap().contains(code), "{path}");
+    }
+    // A preflight carries no token.
+    let preflight = [
+        ("origin", APP),
+        ("access-control-request-method", "OPTIONS"),
+    ];
+    let answer = ask(&world, Method::OPTIONS, "/realtime", &preflight).await;
+    assert_eq!(answer.status(), 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Query, Request, State, rejection::QueryRejection},
-    http::Method,
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -51,14 +51,37 @@ pub async fn open(
         Err(refused) => return Problem::origin(&refused).into_response(),
     };
     let mut response = match request.method() {
-        // Browsers ask for no preflight of a WebSocket, but a page may ask whether it is let in.
-        &Method::OPTIONS => cors::preflight(request.headers(), METHODS),
+        &Method::OPTIONS if is_preflight(request.headers()) => {
+            cors::preflight(request.headers(), METHODS)
+        }
+        // Browsers hide from a page why its WebSocket was refused, but it may ask.
+        &Method::OPTIONS => would_serve(&context, parameters, request.headers())
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
         _ => serve(context, peer, parameters, request)
             .await
             .unwrap_or_else(IntoResponse::into_response),
     };
     response.headers_mut().extend(cors);
     response
+}
+
+fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether a session would be opened with this token; the error says why it would not.
+async fn would_serve(
+    context: &Context,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(parameters) =
+        parameters.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let token = parameters.token.as_deref();
+    let identified = context.identify(headers, token).await;
+    identified.map_err(|error| Problem::from(&error))?;
+    Ok((StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response())
 }
 
 async fn serve(
