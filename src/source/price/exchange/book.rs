@@ -1,30 +1,28 @@
 //! What a feed knows of each stream that it reads, whichever connection it came by: from what a venue says to ticks
-//! and states.
+//! (here) and to states (`states`).
+
+mod states;
+mod stream;
 
 use std::{borrow::Cow, sync::Arc};
 
-use ::metrics::Counter;
-use bigdecimal::BigDecimal;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::{
     super::{
-        FeedState, TickSink,
-        feed_name::{all_shown, shown},
-        lateness::Lateness,
-        metrics::ticks,
-        seldom::{LOG_EVERY, Seldom},
+        FeedState, TickSink, feed_name::all_shown, lateness::Lateness, seldom::Seldom,
         venue_time::recent,
     },
     ExchangeConfig, PriceFault, Quote,
-    connection::{Ended, words},
-    copies::{Copies, Told},
-    group::{Reader, Streams},
+    connection::words,
+    group::Streams,
     metrics::FeedMetrics,
-    number::has_size,
 };
 use crate::model::Tick;
+
+pub(in super::super) use stream::Heard;
+use stream::{Stream, in_units};
 
 /// So many messages in a row that are older by the venue's numbers are none that came late: it numbers anew.
 const MOST_BEHIND: u32 = 16;
@@ -53,59 +51,6 @@ pub(in super::super) struct Book {
     pub(in super::super) metrics: FeedMetrics,
 }
 
-struct Stream {
-    name: Box<str>,
-    readers: Vec<(Reader, Counter)>,
-    /// Whether the venue has another name for it, which is in `by_name` too.
-    renamed: bool,
-    /// What several connections tell of it.
-    copies: Copies,
-    /// When it was last told, on whichever connection.
-    told_at: Option<Instant>,
-    /// Event time of the newest tick, on whichever connection, in ms.
-    newest: i64,
-    /// How it stands, whatever the venue says of itself.
-    state: FeedState,
-    /// Which kind of trouble leaves a document without its price, where `state` tells of that.
-    lack: Option<&'static str>,
-    /// The same as it was logged last; none once there is a price.
-    logged_lack: Option<&'static str>,
-    /// Lines of how it stands.
-    logged: Seldom,
-}
-
-/// What one connection heard of one stream.
-#[derive(Debug, Clone, Default)]
-pub(in super::super) struct Heard {
-    order: Option<u64>,
-    /// Messages in a row whose number is below `order`.
-    behind: u32,
-    ticked: bool,
-    pub(in super::super) refused: bool,
-    copies: Told,
-}
-
-impl Heard {
-    /// On the connection of this slot; see [`Told::slot`].
-    pub(super) fn on(slot: u8) -> Self {
-        Self {
-            copies: Told::on(slot),
-            ..Self::default()
-        }
-    }
-}
-
-impl Stream {
-    /// Who reads it, for log lines.
-    fn sources(&self) -> String {
-        let readers = self.readers.iter().map(|(reader, _)| reader);
-        let named: Vec<String> = readers
-            .map(|reader| shown(&reader.token, &reader.source))
-            .collect();
-        named.join(", ")
-    }
-}
-
 impl Book {
     /// Tells at once that every source is being connected to.
     pub(in super::super) fn new(feed: &str, streams: Streams, sink: TickSink) -> Self {
@@ -113,24 +58,7 @@ impl Book {
         tracing::info!(feed, sources, "a price feed begins");
         let streams: Vec<Stream> = streams
             .into_iter()
-            .map(|(name, readers)| Stream {
-                name: name.into(),
-                readers: readers
-                    .into_iter()
-                    .map(|reader| {
-                        let counter = ticks(&reader.token, &reader.source);
-                        (reader, counter)
-                    })
-                    .collect(),
-                renamed: false,
-                copies: Copies::default(),
-                told_at: None,
-                newest: i64::MIN,
-                state: FeedState::Live,
-                lack: None,
-                logged_lack: None,
-                logged: Seldom::default(),
-            })
+            .map(|(name, readers)| Stream::new(name, readers))
             .collect();
         let names = streams.iter().map(|stream| stream.name.clone());
         let mut book = Self {
@@ -189,7 +117,7 @@ impl Book {
     }
 
     /// Whether this machine's clock, or the way of all venues to here, makes prices late.
-    pub(super) fn is_late_everywhere(&self, limit_ms: u64) -> bool {
+    pub(in super::super) fn is_late_everywhere(&self, limit_ms: u64) -> bool {
         let clock = self.sink.clock();
         clock.is_late_everywhere(limit_ms.cast_signed(), Instant::now())
     }
@@ -372,173 +300,9 @@ impl Book {
         }
     }
 
-    /// The venue says that it does not trade as usual, in words for people: every source of it stands so. Logged when it
-    /// is another notice than the last one, or was not said for a while, and seldom in any case.
-    pub(in super::super) fn notice(&mut self, notice: &str) {
-        let (notice, now) = (words(notice), Instant::now());
-        self.limit(Some(notice.as_str().into()));
-        if let Some((last, said)) = &mut self.notice
-            && *last == notice
-            && now.duration_since(std::mem::replace(said, now)) < LOG_EVERY
-        {
-            return;
-        }
-        if self.logged.due("notice") {
-            tracing::info!(feed = %self.feed, %notice, "a venue sent a notice");
-            self.notice = Some((notice, now));
-        }
-    }
-
-    /// The venue says that it trades as usual.
-    pub(in super::super) fn usual(&mut self) {
-        if self.limited.is_some() {
-            self.limit(None);
-            if self.logged.due("usual") {
-                tracing::info!(feed = %self.feed, "a venue trades as usual");
-            }
-        }
-    }
-
-    fn limit(&mut self, limited: Option<Arc<str>>) {
-        if self.limited == limited {
-            return;
-        }
-        self.metrics.limited(limited.is_some());
-        self.limited = limited;
-        for at in 0..self.streams.len() {
-            self.show(at);
-        }
-    }
-
     /// Whether a line of this kind may be logged now; if so it counts as logged.
     pub(in super::super) fn may_log(&mut self, kind: &'static str) -> bool {
         self.logged.due(kind)
-    }
-
-    /// The venue does not serve this stream.
-    pub(in super::super) fn refused(&mut self, at: usize, reason: &str) {
-        if self.streams[at].logged.due("refused") {
-            let stream = &self.streams[at].name;
-            let sources = self.streams[at].sources();
-            tracing::warn!(feed = %self.feed, sources, %stream, reason, "a venue refuses a symbol");
-        }
-        self.tell(
-            at,
-            FeedState::Refused {
-                reason: reason.into(),
-            },
-        );
-    }
-
-    /// A document has no price where a stream reads it. Counted each time; told and logged once, until there is a
-    /// price or the trouble is of another kind: a document may change its words with each fetch.
-    pub(in super::super) fn lacks(
-        &mut self,
-        at: usize,
-        fault: &PriceFault,
-        kind: &'static str,
-        reason: &str,
-    ) {
-        self.metrics.refused(fault.reason());
-        let stream = &mut self.streams[at];
-        if stream.logged_lack != Some(kind) && stream.logged.due("lacks") {
-            stream.logged_lack = Some(kind);
-            let sources = stream.sources();
-            tracing::warn!(feed = %self.feed, sources, stream = %stream.name, reason, "a document has no price");
-        }
-        if stream.lack != Some(kind) {
-            self.tell(
-                at,
-                FeedState::Refused {
-                    reason: reason.into(),
-                },
-            );
-            self.streams[at].lack = Some(kind);
-        }
-    }
-
-    /// Streams of which a connection heard nothing, though it had the time.
-    /// Where there are several, another one may have heard of it since this one `began`.
-    pub(in super::super) fn silent(&mut self, heard: &[Heard], began: Instant) {
-        for (at, heard) in heard.iter().enumerate() {
-            let stream = &self.streams[at];
-            let elsewhere = stream.told_at.is_some_and(|told_at| told_at >= began);
-            let is_silent = !heard.ticked && !heard.refused && !elsewhere;
-            if is_silent && stream.state != FeedState::Silent {
-                if self.streams[at].logged.due("silent") {
-                    let stream = &self.streams[at].name;
-                    let sources = self.streams[at].sources();
-                    tracing::warn!(feed = %self.feed, sources, %stream, "a venue sends nothing for a symbol");
-                }
-                self.tell(at, FeedState::Silent);
-            }
-        }
-    }
-
-    /// A connection ended, or could not be made. While another one is read nothing is lost.
-    pub(in super::super) fn lost(&mut self, ended: &Ended) {
-        if self.open > 0 {
-            return;
-        }
-        // The next connection begins with how the venue is then.
-        self.limit(None);
-        let reason: Arc<str> = ended.to_string().into();
-        self.tell_all(&match ended {
-            Ended::Rejected(_) => FeedState::Refused { reason },
-            _ => FeedState::Connecting {
-                reason: Some(reason),
-            },
-        });
-    }
-
-    fn tell_all(&mut self, state: &FeedState) {
-        for at in 0..self.streams.len() {
-            self.tell(at, state.clone());
-        }
-    }
-
-    fn tell(&mut self, at: usize, state: FeedState) {
-        let stream = &mut self.streams[at];
-        stream.state = state;
-        stream.lack = None;
-        self.show(at);
-    }
-
-    /// Tells how a stream stands. What the venue says of itself comes before what was heard of the stream, but not
-    /// before a refusal and what ended the connection.
-    fn show(&self, at: usize) {
-        let stream = &self.streams[at];
-        let state = match (&self.limited, &stream.state) {
-            (
-                Some(reason),
-                FeedState::Live | FeedState::Silent | FeedState::Connecting { reason: None },
-            ) => FeedState::Limited {
-                reason: reason.clone(),
-            },
-            (_, state) => state.clone(),
-        };
-        for (reader, _) in &stream.readers {
-            self.sink.tell(&reader.token, &reader.source, state.clone());
-        }
-    }
-}
-
-/// What a venue told, as the price of one of the reader's tokens.
-fn in_units(
-    reader: &Reader,
-    price: &BigDecimal,
-    confidence: Option<&BigDecimal>,
-) -> Result<(BigDecimal, Option<BigDecimal>), PriceFault> {
-    let absurd = |text: String| PriceFault::Absurd(words(&text));
-    let (price, confidence) = reader.unit.apply(price, confidence).map_err(|_| {
-        absurd(format!(
-            "the inverse of {price} with an interval down to zero"
-        ))
-    })?;
-    if has_size(&price) {
-        Ok((price, confidence))
-    } else {
-        Err(absurd(price.to_scientific_notation()))
     }
 }
 

@@ -1,7 +1,11 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::{
-    super::super::{PriceConfig, TickQueue, Unit, log_lines::LogLines, tick_queue},
+    super::{
+        super::{PriceConfig, TickQueue, Unit, log_lines::LogLines, seldom::LOG_EVERY, tick_queue},
+        connection::Ended,
+        group::Reader,
+    },
     *,
 };
 use crate::model::Token;
