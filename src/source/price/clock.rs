@@ -60,7 +60,11 @@ impl Clock {
     pub(super) fn note(&mut self, feed: &str, median_ms: i64, tolerance_ms: i64, now: Instant) {
         self.said(feed).median = Some((now, median_ms));
         let medians: Vec<i64> = self.fresh(now).collect();
-        let off_ms = agreed(&medians, tolerance_ms);
+        let off_ms = match self.off_ms {
+            // Near the limit a median goes back and forth: once off, it takes half of it to be right again.
+            Some(_) => agreed(&medians, tolerance_ms / 2, spread(tolerance_ms) * 3 / 2),
+            None => agreed(&medians, tolerance_ms, spread(tolerance_ms)),
+        };
         if off_ms.is_some() != self.off_ms.is_some()
             && self
                 .logged
@@ -92,7 +96,7 @@ impl Clock {
     /// The same by the least lateness that each venue showed at all, for who has no minute to wait.
     pub(super) fn off_at_least(&self, tolerance_ms: i64) -> Option<i64> {
         let least: Vec<i64> = self.venues.values().map(|said| said.least).collect();
-        agreed(&least, tolerance_ms)
+        agreed(&least, tolerance_ms, spread(tolerance_ms))
     }
 
     /// Whether the prices of several venues are late by more than this, and of none in time: to connect to one of them
@@ -132,18 +136,22 @@ fn venue(feed: &str) -> &str {
     }
 }
 
+/// How far apart the medians of venues that agree may be.
+fn spread(tolerance_ms: i64) -> i64 {
+    tolerance_ms.clamp(LEAST_SPREAD_MS, i64::MAX / 3)
+}
+
 /// The offset that several venues agree on: the smallest, as prices come never early and often a little late.
-fn agreed(late_ms: &[i64], tolerance_ms: i64) -> Option<i64> {
+fn agreed(late_ms: &[i64], tolerance_ms: i64, spread: i64) -> Option<i64> {
     let (least, most) = (*late_ms.iter().min()?, *late_ms.iter().max()?);
     let is_off = least > tolerance_ms || most < tolerance_ms.saturating_neg();
-    let spread = tolerance_ms.max(LEAST_SPREAD_MS);
     let agree = late_ms.len() > 1 && most.saturating_sub(least) <= spread;
     (is_off && agree).then_some(least)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::log_lines::LogLines, *};
 
     const TOLERANCE: i64 = 2_000;
 
@@ -163,7 +171,8 @@ mod tests {
             (&[], None),
             (&[i64::MIN, i64::MAX], None),
         ] {
-            assert_eq!(agreed(late, TOLERANCE), off, "{late:?}");
+            let found = agreed(late, TOLERANCE, spread(TOLERANCE));
+            assert_eq!(found, off, "{late:?}");
         }
     }
 
@@ -185,6 +194,37 @@ mod tests {
         tokio::time::advance(FRESH + Duration::from_secs(1)).await;
         clock.note("kraken", 5_000, TOLERANCE, Instant::now());
         assert_eq!(clock.off_ms(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_offset_near_the_limit_does_not_flap() {
+        for side in [1, -1] {
+            let mut clock = Clock::default();
+            let mut both = |late_ms: i64| {
+                for feed in ["kraken", "coinbase"] {
+                    clock.note(feed, side * late_ms, TOLERANCE, Instant::now());
+                }
+                clock.off_ms()
+            };
+            assert_eq!(both(TOLERANCE), None);
+            assert_eq!(both(TOLERANCE + 1), Some(side * (TOLERANCE + 1)));
+            assert_eq!(both(TOLERANCE - 1), Some(side * (TOLERANCE - 1)));
+            assert_eq!(both(TOLERANCE / 2 + 1), Some(side * (TOLERANCE / 2 + 1)));
+            assert_eq!(both(TOLERANCE / 2), None);
+            assert_eq!(both(TOLERANCE), None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_off_is_logged_once() {
+        let lines = LogLines::listen();
+        let mut clock = Clock::default();
+        for late_ms in [-2_100, -1_900, -2_100, -1_500, -2_100] {
+            for feed in ["kraken", "coinbase"] {
+                clock.note(feed, late_ms, TOLERANCE, Instant::now());
+            }
+        }
+        assert_eq!(lines.count("this machine's clock is"), 1);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     super::{
         ExchangeConfig, Feed, SourceKey, TickSink,
         exchange::{Backoff, Book, Ended, Heard, Streams, readers_of, words},
+        lateness::LateWatch,
         web::{self, Failed},
     },
     codec::{self, Said},
@@ -44,6 +45,8 @@ struct Open {
     response: Response,
     events: Events,
     heard: Vec<Heard>,
+    /// Whether its prices come late, and stay so.
+    late: LateWatch,
     since: Instant,
     /// The last sign of life.
     last: Instant,
@@ -115,7 +118,7 @@ impl Line {
         let mut backoff = self.backoff();
         let ids = book.names().len();
         loop {
-            let failed = match self.open(ids).await {
+            let failed = match self.open(ids, self.watch()).await {
                 Ok(open) => {
                     book.connected();
                     let failed = self.follow(open, ids, book, &mut backoff).await;
@@ -140,6 +143,11 @@ impl Line {
         )
     }
 
+    fn watch(&self) -> LateWatch {
+        let patience = Duration::from_millis(self.rules.late_for_ms);
+        LateWatch::new(self.rules.late_ms, patience)
+    }
+
     /// What to do where the service wants another key, or one at all.
     fn unauthorized(&self) -> &'static str {
         match self.key {
@@ -148,7 +156,7 @@ impl Line {
         }
     }
 
-    async fn open(&self, ids: usize) -> Result<Open, Failed> {
+    async fn open(&self, ids: usize, late: LateWatch) -> Result<Open, Failed> {
         let patience = Duration::from_millis(self.rules.connect_timeout_ms);
         let client = web::client(patience, web::is_local(&self.url))?;
         let mut request = client
@@ -178,6 +186,7 @@ impl Line {
             response,
             events: Events::new(self.rules.message_bytes),
             heard: vec![Heard::default(); ids],
+            late,
             since: now,
             last: now,
             settled: false,
@@ -196,6 +205,8 @@ impl Line {
         let rotate_after = Duration::from_millis(self.rules.rotate_after_ms);
         let stable = Duration::from_millis(self.rules.stable_ms);
         let mut successor: Option<BoxFuture<'_, Result<Open, Failed>>> = None;
+        // Why the successor is made.
+        let mut leaving = Ended::Old;
         let mut retry = self.backoff();
         loop {
             let silent_at = current.last + self.silence;
@@ -203,7 +214,19 @@ impl Line {
                 read = timeout_at(silent_at, current.response.chunk()) => {
                     let ended = match read {
                         Ok(Ok(Some(bytes))) => match self.take(&bytes, &mut current, book) {
-                            Ok(()) => continue,
+                            Ok(false) => continue,
+                            Ok(true) => {
+                                if successor.is_none() {
+                                    leaving = Ended::Late(self.rules.late_ms);
+                                    // A young one that is late may be followed by others that are.
+                                    let wait = match current.since.elapsed() >= stable {
+                                        true => Duration::ZERO,
+                                        false => retry.next_delay(),
+                                    };
+                                    successor = Some(self.successor(ids, &current, wait));
+                                }
+                                continue;
+                            }
                             Err(ended) => ended,
                         },
                         Ok(Ok(None)) => Ended::Closed(String::new()),
@@ -220,46 +243,74 @@ impl Line {
                     book.silent(&current.heard, current.since);
                 }
                 () = sleep_until(current.since + rotate_after), if successor.is_none() => {
-                    successor = Some(Box::pin(self.open(ids)));
+                    leaving = Ended::Old;
+                    successor = Some(self.successor(ids, &current, Duration::ZERO));
                 }
                 opened = progress(&mut successor) => match opened {
                     Ok(next) => {
+                        // Attempts for a stream that lasted are no reason to wait for the next.
+                        if leaving == Ended::Old || current.since.elapsed() >= stable {
+                            retry.reset();
+                        }
                         current = next;
                         successor = None;
-                        retry.reset();
-                        book.metrics.reconnect(&Ended::Old);
-                        tracing::info!(feed = %self.name, "another stream of prices took over");
+                        book.metrics.reconnect(&leaving);
+                        tracing::info!(feed = %self.name, reason = %leaving, "another stream of prices took over");
                     }
                     Err(failed) => {
                         let wait = retry.next_delay().max(failed.after.unwrap_or_default());
                         let reason = &failed.ended;
                         tracing::warn!(feed = %self.name, sources = book.sources(), %reason, ?wait, "no second stream of prices");
                         book.metrics.reconnect(reason);
-                        successor = Some(Box::pin(async move {
-                            sleep(wait).await;
-                            self.open(ids).await
-                        }));
+                        successor = Some(self.successor(ids, &current, wait));
                     }
                 },
             }
         }
     }
 
-    /// Some bytes of a stream, told to the book.
-    fn take(&self, bytes: &[u8], open: &mut Open, book: &mut Book) -> Result<(), Ended> {
+    /// A stream that is to replace another one, opened after a while.
+    fn successor(
+        &self,
+        ids: usize,
+        current: &Open,
+        wait: Duration,
+    ) -> BoxFuture<'_, Result<Open, Failed>> {
+        let late = current.late.clone();
+        Box::pin(async move {
+            sleep(wait).await;
+            self.open(ids, late).await
+        })
+    }
+
+    /// Some bytes of a stream, told to the book. Returns whether its prices were late for too long, and those of
+    /// other venues are not: then another stream may be in time.
+    fn take(&self, bytes: &[u8], open: &mut Open, book: &mut Book) -> Result<bool, Ended> {
         let now = now_ms();
         open.last = Instant::now();
-        let Open { events, heard, .. } = open;
+        let Open {
+            events,
+            heard,
+            late,
+            ..
+        } = open;
+        let mut is_late = false;
         let read = events.read(bytes, |data| {
             book.metrics.message(now);
             codec::read(data, &mut |said| match said {
                 Said::Quote(quote) => {
-                    book.quote(quote, heard, now);
+                    let late_ms = book.quote(quote, heard, now);
+                    is_late |= late_ms.is_some_and(|late_ms| late.heard(late_ms, Instant::now()));
                 }
                 Said::Unusable { id, fault } => book.refuse(&id, &fault),
             });
         });
-        read.map_err(|_| Ended::TooLarge(self.rules.message_bytes))
+        read.map_err(|_| Ended::TooLarge(self.rules.message_bytes))?;
+        if is_late {
+            // Twice as long the next time: what takes over may be as late, by no fault of a stream.
+            late.double();
+        }
+        Ok(is_late && !book.is_late_everywhere(self.rules.late_ms))
     }
 }
 

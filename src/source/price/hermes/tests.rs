@@ -176,6 +176,31 @@ async fn a_stream_is_replaced_when_it_is_old_and_the_old_one_ends() {
 }
 
 #[tokio::test]
+async fn a_stream_that_stays_late_is_replaced() {
+    let rules = "late_ms = 3000\nlate_for_ms = 100";
+    let stage = Stage::start(1, rules, "").await;
+    stage.opened(1).await;
+    let late = async {
+        loop {
+            stage.tell(0, "100", 20);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let another = async {
+        stage.opened(2).await;
+        // The old one serves until the new one is there, and not beside it.
+        let few = stage.hermes.until(|seen| seen.open == 1);
+        soon("the end of the late stream", few).await;
+    };
+    tokio::select! {
+        () = late => {}
+        () = another => {}
+    }
+    assert_eq!(stage.feeds.state(0).unwrap().name(), "live");
+    stage.feeds.end().await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_without_the_key_and_tried_again() {
     let mut stage = Stage::start(1, "", "").await;
     stage.opened(1).await;
