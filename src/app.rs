@@ -153,6 +153,7 @@ impl App {
         let origins = OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?;
         let state = state
             .with_origins(origins)
+            .watching(chain_limits(&config))
             .with_prices(!config.prices.sources.is_empty())
             .with_tokens(Arc::new(Tokens::new(authenticator)));
         let (api, mut openapi) = api::router(state);

@@ -21,6 +21,7 @@ mod layers;
 mod moment;
 mod page;
 mod prices;
+mod source_status;
 mod status;
 mod subject;
 mod tokens;
@@ -41,7 +42,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::subject::Bearer;
 use crate::{
-    model::{ChainId, now_ms},
+    model::{ChainId, ChainLimits, now_ms},
     store::Store,
     visitor::{OriginPolicy, Site},
 };
@@ -52,6 +53,8 @@ pub struct ApiState {
     config: ApiConfig,
     /// Those configured; the first is meant by requests without `?chain=`.
     chains: Vec<ChainId>,
+    /// From when on which of them is not well, and price sources on it with it.
+    limits: Vec<ChainLimits>,
     /// Pages that may read it.
     origins: OriginPolicy,
     /// Whether prices are configured, which some process then is to write.
@@ -74,6 +77,7 @@ impl ApiState {
             store,
             config,
             chains,
+            limits: Vec::new(),
             has_prices: false,
             verifier: None,
             version: env!("CARGO_PKG_VERSION"),
@@ -84,6 +88,12 @@ impl ApiState {
     /// Lets these pages read it, instead of those that the configuration names.
     pub fn with_origins(mut self, origins: OriginPolicy) -> Self {
         self.origins = origins;
+        self
+    }
+
+    /// Takes price sources for no better than these chains, where those are down or lag.
+    pub fn watching(mut self, limits: Vec<ChainLimits>) -> Self {
+        self.limits = limits;
         self
     }
 

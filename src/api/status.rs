@@ -9,14 +9,15 @@ use super::{
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
-    wire::{Decimal, Hash},
+    source_status::{SourceChain, SourceStatus},
+    wire::Hash,
     writers::WriterStatus,
 };
 use crate::{
-    model::{ChainId, now_ms},
+    model::{ChainId, ChainLimits, now_ms},
     store::{
         chain::ProviderRow,
-        read::{ChainRow, HaltRow, Mark, SourceRow, SourceStateRow},
+        read::{ChainRow, HaltRow, Mark},
         writer::Stream,
     },
 };
@@ -177,75 +178,6 @@ pub(super) struct ClockStatus {
     since: i64,
 }
 
-/// Where a price source stands.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct SourceStatus {
-    #[schema(examples("ETH"))]
-    token: String,
-    #[schema(examples("chainlink"))]
-    source: String,
-    #[schema(examples("USD"))]
-    quote: String,
-    health: Health,
-    /// When it observed its newest tick, in ms since the Unix epoch.
-    #[schema(required)]
-    last_tick_at: Option<i64>,
-    /// In `quote`.
-    #[schema(required)]
-    last_price: Option<Decimal>,
-    /// A tick older than this is not used, in ms.
-    max_age_ms: u64,
-    /// Its state when the price writer last reported it; null before the first report.
-    #[schema(required)]
-    feed: Option<FeedStatus>,
-}
-
-/// The state of a source when the price writer last reported it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FeedStatus {
-    /// What logs call it, and metrics in their label `feed`; null on a chain.
-    #[schema(required, examples("http@api.example.org"))]
-    name: Option<String>,
-    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing came of it; `limited`:
-    /// connected, and the venue says that it does not trade as usual, or soon will not, in the words of `reason`;
-    /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
-    /// contract has not yet answered what is needed, `live` that its logs are read, and `refused` that its contract and its
-    /// configuration do not agree.
-    #[schema(examples("live"))]
-    state: String,
-    /// What ended the last connection, the notice of the venue, or why it is refused; for people.
-    #[schema(required)]
-    reason: Option<String>,
-    /// In ms since the Unix epoch.
-    since: i64,
-}
-
-impl FeedStatus {
-    fn new(name: Option<String>, row: SourceStateRow) -> Self {
-        Self {
-            name,
-            state: row.state,
-            reason: row.reason,
-            since: row.since,
-        }
-    }
-}
-
-/// `ok`; `stale`: its newest tick is too old to be used; `silent`: it never gave one, or its venue sends nothing;
-/// `limited`: its newest tick can be used, and its venue says that it does not trade as usual, such as in maintenance;
-/// `refused`: its venue does not serve it, or its contract does not agree with its configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Health {
-    Ok,
-    Limited,
-    Stale,
-    Silent,
-    Refused,
-}
-
 /// Where every chain and price source stands
 #[utoipa::path(
     get, path = "/api/v1/status", tag = "service", params(ChainQuery),
@@ -259,8 +191,9 @@ pub(super) async fn read_status(
         Some(_) => vec![state.chain(query.chain)?],
         None => state.chains.clone(),
     };
-    let rows = state.store.read_chains(&chains).await?;
-    let halts = state.store.read_halts(&chains).await?;
+    // All of them, as price sources may be on any.
+    let rows = state.store.read_chains(&state.chains).await?;
+    let halts = state.store.read_halts(&state.chains).await?;
     let providers = state.store.read_providers(&chains).await?;
     let writers = state.store.read_writers().await?;
     let sources = state.store.read_sources(MAX_SOURCES).await?;
@@ -273,6 +206,15 @@ pub(super) async fn read_status(
         let writer = WriterStatus::of(&writers, Stream::Chain(*id));
         ChainStatus::new(*id, row, halt, writer, providers.map(|(_, row)| row), now)
     };
+    let health = |limits: &ChainLimits| {
+        let id = limits.chain_id;
+        let row = rows.iter().find(|row| row.chain_id == id);
+        SourceChain {
+            health: ChainRow::health(row, limits, now),
+            is_halted: halts.iter().any(|halt| halt.chain_id == id),
+        }
+    };
+    let on: Vec<SourceChain> = state.limits.iter().map(health).collect();
     Ok(Json(Status {
         version: state.version,
         epoch: state.store.epoch().to_owned(),
@@ -283,7 +225,7 @@ pub(super) async fn read_status(
             writer: WriterStatus::of(&writers, Stream::Prices),
             sources: sources
                 .into_iter()
-                .map(|row| SourceStatus::new(row, now))
+                .map(|row| SourceStatus::new(row, &on, now))
                 .collect(),
             clock: clock.map(|clock| ClockStatus {
                 off_ms: clock.off_ms,
@@ -359,30 +301,6 @@ impl From<Mark> for BlockMark {
             number: mark.number,
             hash: mark.hash.map(Hash),
             timestamp: mark.timestamp,
-        }
-    }
-}
-
-impl SourceStatus {
-    fn new(row: SourceRow, now: i64) -> Self {
-        let state = row.state.as_ref().map(|feed| feed.state.as_str());
-        let health = match (state, row.is_stale(now)) {
-            (Some("refused"), _) => Health::Refused,
-            (Some("silent"), _) | (_, None) => Health::Silent,
-            (_, Some(true)) => Health::Stale,
-            (Some("limited"), _) => Health::Limited,
-            (_, Some(false)) => Health::Ok,
-        };
-        let (price, at) = row.last.unzip();
-        Self {
-            token: row.token.to_string(),
-            source: row.source,
-            quote: row.quote,
-            health,
-            last_tick_at: at,
-            last_price: price.map(Decimal::from),
-            max_age_ms: row.max_age_ms,
-            feed: row.state.map(|state| FeedStatus::new(row.feed, state)),
         }
     }
 }

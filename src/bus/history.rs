@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     model::{ChainHealth, ChainId, ChainLimits, Channel, Token, Update, now_ms},
-    store::{Store, StoreError, alert_deliveries::Unacknowledged, updates::Extent},
+    store::{Store, StoreError, alert_deliveries::Unacknowledged, read::ChainRow, updates::Extent},
 };
 
 /// The most price sources that are looked at, as in `/status`.
@@ -131,17 +131,7 @@ impl History {
         let (rows, now) = (self.store.live_chains(&ids).await?, now_ms());
         let health = |limits: &ChainLimits| {
             let row = rows.iter().find(|row| row.chain_id == limits.chain_id);
-            let head = row.and_then(|row| row.head);
-            let made = head.and_then(|head| head.timestamp);
-            let age = |at: i64| u64::try_from(now.saturating_sub(at.saturating_mul(1_000)));
-            let node_age = row.and_then(|row| row.node_silent_ms);
-            limits.health(
-                head.map(|head| head.number),
-                // A clock that is behind makes no block older than it is.
-                made.map(|at| age(at).unwrap_or(0)),
-                row.and_then(|row| row.node_head),
-                node_age.map(|ms| u64::try_from(ms).unwrap_or(0)),
-            )
+            ChainRow::health(row, limits, now)
         };
         Ok(self.chains.iter().map(health).collect())
     }

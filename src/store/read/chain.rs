@@ -4,7 +4,7 @@ use super::{
     super::{Store, StoreError, readers::Readers},
     row::{Reader, bigint},
 };
-use crate::model::{B256, ChainId, IndexMode};
+use crate::model::{B256, ChainHealth, ChainId, ChainLimits, IndexMode};
 
 /// A height that the chain's cursor names. Hash and header time are known when the block is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,23 @@ pub struct ChainRow {
     pub node_silent_ms: Option<i64>,
     /// When the cursor last moved, in ms since the Unix epoch.
     pub updated_at: i64,
+}
+
+impl ChainRow {
+    /// How the chain of these limits does at `now_ms` (ms since the Unix epoch), by its row if there is one.
+    pub fn health(row: Option<&Self>, limits: &ChainLimits, now_ms: i64) -> ChainHealth {
+        let head = row.and_then(|row| row.head);
+        let made = head.and_then(|head| head.timestamp);
+        let age = |at: i64| u64::try_from(now_ms.saturating_sub(at.saturating_mul(1_000)));
+        let node_age = row.and_then(|row| row.node_silent_ms);
+        limits.health(
+            head.map(|head| head.number),
+            // A clock that is behind makes no block older than it is.
+            made.map(|at| age(at).unwrap_or(0)),
+            row.and_then(|row| row.node_head),
+            node_age.map(|ms| u64::try_from(ms).unwrap_or(0)),
+        )
+    }
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use axum::{
 };
 use chaincast::{
     api::{self, ApiConfig, ApiState},
-    model::Secret,
+    model::{ChainLimits, Secret},
     store::{Store, StoreConfig},
 };
 use serde_json::Value;
@@ -59,7 +59,14 @@ impl Api {
             ..StoreConfig::default()
         };
         let store = eventually("a connection", async || Store::connect(&store).await.ok()).await;
-        let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN]);
+        let limits = [CHAIN, OTHER_CHAIN].map(|chain_id| ChainLimits {
+            chain_id,
+            down_after_ms: 60_000,
+            lagging_blocks: 10,
+            head_age_ms: 0,
+        });
+        let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN])
+            .watching(limits.to_vec());
         let (router, openapi) = api::router(state);
         Self {
             store,
