@@ -35,7 +35,8 @@ pub(super) fn range(
     otherwise: i64,
 ) -> Result<(i64, i64), Problem> {
     let from = from.map_or(Ok(0), |text| parse("from", text))?;
-    let to = to.map_or(Ok(otherwise), |text| parse("to", text))?;
+    // Where the client gave no end, one that begins later than now has nothing yet.
+    let to = to.map_or(Ok(otherwise.max(from)), |text| parse("to", text))?;
     if to < from {
         return Err(Problem::bad_parameter("to", "to must not be before from"));
     }
@@ -62,8 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_ends_before_it_begins_is_refused() {
+    fn a_range_ends_before_it_begins_only_where_an_end_is_given() {
         assert!(range(Some("5"), Some("4"), 0).is_err());
         assert_eq!(range(None, None, 9).unwrap(), (0, 9));
+        assert_eq!(range(None, Some("7"), 9).unwrap(), (0, 7));
+        assert_eq!(range(Some("9"), Some("9"), 9).unwrap(), (9, 9));
+        // No client gave an end to be wrong.
+        assert_eq!(range(Some("10"), None, 9).unwrap(), (10, 10));
     }
 }
