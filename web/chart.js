@@ -9,6 +9,7 @@ import { get } from './api.js';
 import { CandleList, INTERVALS, bar } from './candles.js';
 import { byId, h, setText, setTitle } from './dom.js';
 import { decimal, isFar, magnitude, placesFor, priceText } from './format.js';
+import { explain } from './reasons.js';
 
 const PAGE = 500;
 /** Older history is read when fewer bars than this are left beyond the left edge. */
@@ -23,13 +24,6 @@ const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
 const DEFAULT_INTERVAL = '1m';
 const STATUSES = { ok: 'OK', degraded: 'Degraded', stale: 'Stale', offline: 'Not live', waiting: 'Waiting' };
-const EXPLAINED = {
-  ok: 'Fresh ticks from enough sources',
-  degraded: 'Fewer venues than wanted, venues that disagree, or one alone that jumped',
-  stale: 'No fresh tick: candles end at the last known price, which is not the current one',
-  offline: 'The stream is down: nothing newer than this arrived',
-  waiting: 'No price has arrived yet',
-};
 
 export class Chart {
   #client;
@@ -50,7 +44,7 @@ export class Chart {
   #channel = null;
   /** Changes with each choice: answers to an earlier one are dropped. */
   #choice = 0;
-  #statuses = new Map(); // channel of a price in lower case → its status
+  #statuses = new Map(); // channel of a price in lower case → its status, and the reason
   #whole = false; // the first candle there is, is here
   #reading = false;
   #again = null;
@@ -171,7 +165,7 @@ export class Chart {
 
   #take(message) {
     if (message.event === 'price-update') {
-      this.#statuses.set(message.channel.toLowerCase(), message.data?.status ?? 'ok');
+      this.#statuses.set(message.channel.toLowerCase(), { status: message.data?.status ?? 'ok', reason: message.data?.reason });
       if (this.#token && message.channel.toLowerCase() === `price:${this.#token.toLowerCase()}`) this.#showStatus();
       return;
     }
@@ -341,10 +335,10 @@ export class Chart {
 
   #showStatus() {
     const known = this.#token ? this.#statuses.get(`price:${this.#token.toLowerCase()}`) : undefined;
-    const status = this.#client.state.phase === 'live' ? (known ?? 'waiting') : 'offline';
+    const status = this.#client.state.phase === 'live' ? (known?.status ?? 'waiting') : 'offline';
     this.#badge.dataset.status = status;
     this.#box.dataset.status = status;
     setText(this.#badge, STATUSES[status] ?? status);
-    setTitle(this.#badge, EXPLAINED[status] ?? '');
+    setTitle(this.#badge, explain(status, known?.reason));
   }
 }

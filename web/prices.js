@@ -6,6 +6,7 @@
 import { get, rows } from './api.js';
 import { animate, byId, h, setText, setTitle } from './dom.js';
 import { age, compare, decimal, duration, magnitude, percentChange, priceText } from './format.js';
+import { explain, inShort } from './reasons.js';
 import { Sparkline, join, visible } from './sparkline.js';
 
 const SEED_POINTS = 120;
@@ -116,6 +117,7 @@ class Card {
   #bornAt = null; // server's clock, when the shown price was observed
   #live = false;
   #status = null;
+  #reason = null; // why the status is not ok, where the server says it
   #refused = null;
 
   constructor(token, channel) {
@@ -149,6 +151,7 @@ class Card {
     const before = this.#shown;
     const value = decimal(data.price);
     this.#status = data.status ?? 'ok';
+    this.#reason = data.reason ?? null;
     this.#shown = value;
     this.#bornAt = (data.timestamp ?? Date.now()) - (data.ageMs ?? 0);
     if (value) this.#points = join(this.#points, [point(message)]);
@@ -214,8 +217,10 @@ class Card {
 
   #showSources(data, seq) {
     const sources = Array.isArray(data.sources) ? data.sources : [];
-    setText(this.sources, sources.length > 0 ? sources.join(', ') : 'no source');
-    setTitle(this.sources, `${sources.join(', ') || 'no source'}; update #${seq ?? '–'}`);
+    const named = sources.join(', ') || 'no source';
+    const why = inShort(this.#reason);
+    setText(this.sources, why ? `${why} · ${named}` : named);
+    setTitle(this.sources, `${named}; update #${seq ?? '–'}`);
     this.element.dataset.seq = seq ?? '';
     this.tick(this.#bornAt + (data.ageMs ?? 0));
   }
@@ -245,7 +250,7 @@ class Card {
     this.badge.dataset.status = status;
     this.element.dataset.status = status;
     setText(this.badge, words[status] ?? status);
-    setTitle(this.badge, EXPLAINED[status] ?? '');
+    setTitle(this.badge, explain(status, this.#reason));
   }
 
   #flash(direction) {
@@ -257,14 +262,6 @@ class Card {
     animate(this.price, [{ backgroundColor: `var(--flash-${move})` }, { backgroundColor: 'transparent' }], 900);
   }
 }
-
-const EXPLAINED = {
-  ok: 'Fresh ticks from enough sources',
-  degraded: 'Fewer venues than wanted, venues that disagree, or one alone that jumped',
-  stale: 'No fresh tick: this is the last known price, not the current one',
-  offline: 'The stream is down: this is the last price that arrived',
-  waiting: 'No price has arrived yet',
-};
 
 function point({ seq, data }) {
   return { seq, time: data.timestamp, text: String(data.price) };

@@ -15,7 +15,7 @@ use super::{
     wire::{Decimal, Hash},
 };
 use crate::{
-    model::{Channel, LogOrigin, PriceDetail, PriceStatus, Token, USD, now_ms},
+    model::{Channel, LogOrigin, PriceDetail, PriceReason, PriceStatus, Token, USD, now_ms},
     store::read::{PriceRow, TickKey, TickRow},
 };
 
@@ -42,6 +42,13 @@ pub(super) struct Price {
     /// one of these is so; `stale`: not current, do not trade on it.
     #[schema(value_type = String, examples("ok"))]
     status: PriceStatus,
+    /// Why the status is not `ok`, and left out while it is. Of `degraded`: `few_venues`, fewer venues than configured;
+    /// `disagreement`, a confidence that is too wide; `jump`, one venue alone that jumped; `rate`, a rate of which one of
+    /// these is so. Of `stale`: `old`, no tick is fresh; `rate`, no rate that converts them is; `node_down`, the node of
+    /// their chain does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, examples("few_venues"))]
+    reason: Option<PriceReason>,
     /// Its update's seq in the channel.
     seq: u64,
     #[schema(examples("price:ETH"))]
@@ -93,6 +100,12 @@ impl Price {
         let expired = row
             .max_age_ms
             .is_none_or(|longest| age_ms.unsigned_abs() > longest);
+        let (status, reason) = match row.status {
+            PriceStatus::Ok | PriceStatus::Degraded if expired => {
+                (PriceStatus::Stale, Some(PriceReason::Old))
+            }
+            status => (status, row.reason),
+        };
         Self {
             token: row.token.to_string(),
             price: row.price.into(),
@@ -106,11 +119,8 @@ impl Price {
                 .map(|detail| Detail::new(detail, now))
                 .collect(),
             age_ms,
-            status: if expired {
-                PriceStatus::Stale
-            } else {
-                row.status
-            },
+            status,
+            reason,
             seq: row.seq,
             channel: Channel::Price(row.token).to_string(),
         }
@@ -259,6 +269,11 @@ pub(super) async fn list_ticks(
     let before = list
         .position(query.cursor.as_deref())?
         .map(|[observed_at_us, id]| TickKey { observed_at_us, id });
+    // What makes the checksum is no secret: a forged one may say anything.
+    let (from, to) = (range.0.saturating_mul(1_000), range.1.saturating_mul(1_000));
+    if before.is_some_and(|key| !(from..=to).contains(&key.observed_at_us)) {
+        return Err(page::foreign_cursor());
+    }
     tracked(&state, &token).await?;
     let rows = state
         .store

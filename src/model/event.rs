@@ -108,6 +108,9 @@ pub struct PriceUpdate {
     /// Age of the newest tick used when this was announced, in ms.
     pub age_ms: i64,
     pub status: PriceStatus,
+    /// Why the status is not `ok`; left out while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<super::PriceReason>,
     /// Every source that was fresh, by name.
     pub details: Vec<PriceUpdateDetail>,
 }

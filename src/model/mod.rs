@@ -33,7 +33,7 @@ pub use event::{
 };
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
-pub use price::{LogOrigin, Price, PriceBlock, PriceDetail, PriceStatus, Tick, USD};
+pub use price::{LogOrigin, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Tick, USD};
 pub use secret::Secret;
 pub use token::{Token, TokenError};
 pub use transaction_update::{TransactionStatus, TransactionUpdate};

@@ -57,6 +57,52 @@ pub enum PriceStatus {
     Stale,
 }
 
+/// Why a price is not `ok`, as clients and the database have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceReason {
+    /// Degraded: fewer venues than configured.
+    FewVenues,
+    /// Degraded: its confidence is too wide, as its venues disagree or one of them is unsure.
+    Disagreement,
+    /// Degraded: one venue alone jumped.
+    Jump,
+    /// Degraded: a tick was converted by a rate that is. Stale: no rate is fresh.
+    Rate,
+    /// Stale: no tick is fresh.
+    Old,
+    /// Stale: the ticks that would be fresh are of a chain whose node does not answer.
+    NodeDown,
+}
+
+impl PriceReason {
+    const ALL: [Self; 6] = [
+        Self::FewVenues,
+        Self::Disagreement,
+        Self::Jump,
+        Self::Rate,
+        Self::Old,
+        Self::NodeDown,
+    ];
+
+    /// Its name on the wire and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FewVenues => "few_venues",
+            Self::Disagreement => "disagreement",
+            Self::Jump => "jump",
+            Self::Rate => "rate",
+            Self::Old => "old",
+            Self::NodeDown => "node_down",
+        }
+    }
+
+    /// The reason of a name, if it is one.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
 /// The price of a token aggregated from its fresh ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
@@ -71,6 +117,8 @@ pub struct Price {
     /// another one of their venue, which were not.
     pub details: Vec<PriceDetail>,
     pub status: PriceStatus,
+    /// Why it is not `Ok`. Of several reasons the one that puts its number most in doubt.
+    pub reason: Option<PriceReason>,
     /// `Degraded` because the number itself is in doubt: its sources are too far apart, or it stands on one venue alone
     /// that jumped, or on a rate of which either is so. Not stored.
     pub doubtful: bool,
@@ -96,4 +144,19 @@ pub struct PriceDetail {
 pub struct PriceBlock {
     pub chain_id: ChainId,
     pub number: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_one_name_everywhere() {
+        for reason in PriceReason::ALL {
+            assert_eq!(PriceReason::of_name(reason.name()), Some(reason));
+            let json = serde_json::to_string(&reason).unwrap();
+            assert_eq!(json, format!("\"{}\"", reason.name()));
+        }
+        assert_eq!(PriceReason::of_name("ok"), None);
+    }
 }

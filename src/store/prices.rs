@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{Store, StoreError};
-use crate::model::{ChainId, Price, PriceBlock, PriceDetail, PriceStatus, Token};
+use crate::model::{ChainId, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Token};
 
 /// Inserts announced prices, each with the seq that its update got in the same transaction. `announced_at` is the
 /// update's timestamp, in ms since the Unix epoch.
@@ -28,11 +28,11 @@ pub async fn insert(
     }
     // Arrays of arrays must be rectangular in Postgres: each price's sources travel as the text of an array.
     sqlx::query(
-        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details)
-         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details
+        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason)
+         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason
          FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::text[],
-                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[])
-              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details)",
+                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[], $10::text[])
+              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason)",
     )
     .bind(column(prices, |(_, price)| price.token.to_string()))
     .bind(column(prices, |(seq, _)| *seq as i64))
@@ -43,6 +43,7 @@ pub async fn insert(
     .bind(observed)
     .bind(announced)
     .bind(column(prices, |(_, price)| details_json(&price.details)))
+    .bind(column(prices, |(_, price)| price.reason.map(PriceReason::name)))
     .execute(transaction)
     .await?;
     Ok(())
@@ -104,7 +105,7 @@ pub async fn latest(
     let rows = sqlx::query(
         "SELECT p.* FROM unnest($1::text[]) AS t (token)
          CROSS JOIN LATERAL (
-             SELECT token, price, confidence, status, sources, observed_at, announced_at, details
+             SELECT token, price, confidence, status, reason, sources, observed_at, announced_at, details
              FROM prices WHERE token = t.token ORDER BY seq DESC LIMIT 1
          ) p",
     )
@@ -143,6 +144,7 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
     };
     let token: String = row.try_get("token")?;
     let status: String = row.try_get("status")?;
+    let reason: Option<String> = row.try_get("reason")?;
     let price: BigDecimal = row.try_get("price")?;
     let confidence: BigDecimal = row.try_get("confidence")?;
     let sources: Vec<String> = row.try_get("sources")?;
@@ -158,6 +160,8 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
         confidence,
         sources: sources.into_iter().map(Arc::from).collect(),
         details,
+        // One of a later version says nothing to this one.
+        reason: reason.as_deref().and_then(PriceReason::of_name),
         doubtful: false,
         observed_at: observed_at.timestamp_millis(),
     };

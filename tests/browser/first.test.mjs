@@ -24,8 +24,8 @@ function block(number) {
   };
 }
 
-function price(text, timestamp, seq, status = 'ok') {
-  const data = { token: 'ETH', price: text, timestamp, quote: 'USD', confidence: '1', sources: ['binance'], ageMs: 0, status, details: [] };
+function price(text, timestamp, seq, status = 'ok', reason = undefined) {
+  const data = { token: 'ETH', price: text, timestamp, quote: 'USD', confidence: '1', sources: ['binance'], ageMs: 0, status, reason, details: [] };
   return { event: 'price-update', channel: 'price:ETH', seq, prev: seq - 1, data };
 }
 
@@ -84,6 +84,23 @@ test("the tab's title shows the first price while it is fresh", () =>
     await page.waitForFunction(() => document.title === 'ETH 3,456.12 · chaincast');
     say(price('3456.12', Date.now(), 123_457, 'stale'));
     await page.waitForFunction(() => document.title === 'chaincast');
+  }));
+
+test('a card and the chart say why a price is not ok', () =>
+  on({ tokens: [ETH] }, async ({ page, say }) => {
+    const shown = (wanted) =>
+      page.waitForFunction(([text, title]) => {
+        const card = document.querySelector('[data-card="ETH"]');
+        const badges = [card.querySelector('.badge'), document.getElementById('chart-status')];
+        return card.querySelector('.sources').textContent === text && badges.every((badge) => badge.title.startsWith(title));
+      }, wanted);
+    await shown(['binance, kraken', 'Fresh ticks']);
+    say(price('3456.12', Date.now(), 123_457, 'degraded', 'few_venues'));
+    await shown(['few venues · binance', 'Fewer venues than wanted give']);
+    say(price('3456.12', Date.now(), 123_458, 'stale', 'node_down'));
+    await shown(['node down · binance', 'The node of its chain does not answer: ']);
+    say(price('3456.12', Date.now(), 123_459, 'degraded', 'of_a_later_server'));
+    await shown(['binance', 'Fewer venues than wanted, venues']);
   }));
 
 test('a percentage names its period', () =>

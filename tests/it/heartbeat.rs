@@ -47,21 +47,33 @@ async fn dead_node_is_no_quiet_market() {
         stale.iter().any(|source| source["token"] == "ETH"),
         "{data}"
     );
-    ws.expect("the price is stale", |message| {
-        message["event"] == "price-update" && message["data"]["status"] == "stale"
-    })
-    .await;
+    let update = ws
+        .expect("the price is stale", |message| {
+            message["event"] == "price-update" && message["data"]["status"] == "stale"
+        })
+        .await;
+    assert_eq!(update["data"]["reason"], "node_down", "{update}");
     let prices = reqwest::get(format!("{}/api/v1/prices/ETH", world.server.url()));
     let price: Value = prices.await.unwrap().json().await.unwrap();
     assert_eq!(price["status"], "stale", "{price}");
+    assert_eq!(price["reason"], "node_down", "{price}");
+    let status = reqwest::get(format!("{}/api/v1/status", world.server.url()));
+    let status: Value = status.await.unwrap().json().await.unwrap();
+    for source in status["prices"]["sources"].as_array().unwrap() {
+        assert_eq!(source["health"], "stale", "{source}");
+        let reason = source["reason"].as_str().unwrap();
+        assert!(reason.contains("the node of chain 31337"), "{source}");
+    }
 
     let anvil = Anvil::start(&World::chain_kept_in(&world.dir, port))
         .await
         .unwrap();
-    ws.expect("the price is fresh again", |message| {
-        message["event"] == "price-update" && message["data"]["status"] == "ok"
-    })
-    .await;
+    let update = ws
+        .expect("the price is fresh again", |message| {
+            message["event"] == "price-update" && message["data"]["status"] == "ok"
+        })
+        .await;
+    assert!(update["data"].get("reason").is_none(), "{update}");
     ws.backlog.clear();
     beat(&mut ws, "the chain is well again", |data| {
         data["chains"][0]["status"] == "ok" && data["staleSources"] == json!([])

@@ -28,6 +28,7 @@ mod messages;
 mod metrics;
 mod modes;
 mod observe;
+mod old_ticks;
 mod outage;
 mod page;
 mod path;

@@ -204,6 +204,7 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
     })
     .await;
     assert_eq!(data["status"], "degraded");
+    assert_eq!(data["reason"], "few_venues");
     assert_eq!(data["price"].to_string(), "3000.15");
     assert_eq!(data["details"].as_array().unwrap().len(), 2, "{data}");
     pulse.set(KRAKEN, Some("3000.3"));
@@ -236,8 +237,10 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
     let snapshot = late.event("price-update").await;
     assert_eq!(snapshot["snapshot"], true);
     assert_eq!(snapshot["data"]["status"], "stale");
+    assert_eq!(snapshot["data"]["reason"], "old");
     let rest = get(&server, "/prices/ETH").await.unwrap();
     assert_eq!(rest["status"], "stale");
+    assert_eq!(rest["reason"], "old");
     let sources = status(&server, [("stale", "connecting"); 3]).await;
     for source in sources.as_array().unwrap() {
         let reason = source["feed"]["reason"].as_str();
@@ -311,6 +314,7 @@ async fn the_status_tells_which_venue_speaks_which_is_silent_and_which_refuses()
     let price = get(&server, "/prices/ETH").await.unwrap();
     assert_eq!(price["confidence"].to_string(), "1");
     assert_eq!(price["status"], "degraded");
+    assert_eq!(price["reason"], "few_venues");
     server.stop().await;
 }
 
@@ -396,24 +400,41 @@ async fn a_clock_that_is_off_is_in_the_status_until_it_is_right() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let clock = async |what: &str, wanted: fn(&Value) -> bool| {
+    let clock = async |what: &str, wanted: &dyn Fn(&Value) -> bool| {
         eventually(what, || async {
             let status = get(&server, "/status").await?;
             wanted(&status["prices"]["clock"]).then_some(())
         })
         .await;
     };
-    let behind = |clock: &Value| {
-        let off_ms = clock["offMs"].as_i64();
-        off_ms.is_some_and(|off_ms| (-7_000..-3_000).contains(&off_ms)) && clock["since"].is_i64()
-    };
-    tokio::select! {
-        () = tell(5_000) => {}
-        () = clock("a clock that is behind", behind) => {}
-    }
-    tokio::select! {
-        () = tell(0) => {}
-        () = clock("a clock that is right", Value::is_null) => {}
+    for (side, ahead_ms) in [("behind", 5_000), ("ahead", -5_000)] {
+        let is_off = |clock: &Value| {
+            let off_ms = clock["offMs"].as_i64();
+            off_ms.is_some_and(|off_ms| (off_ms + ahead_ms).abs() < 2_000)
+                && clock["since"].is_i64()
+        };
+        let what = format!("a clock that is {side}");
+        tokio::select! {
+            () = tell(ahead_ms) => {}
+            () = clock(&what, &is_off) => {}
+        }
+        let line = format!("s {side}: every venue says so");
+        eventually("a line in the log", async || {
+            server.said().contains(&line).then_some(())
+        })
+        .await;
+        let metrics = reqwest::get(format!("{}/metrics", server.url()))
+            .await
+            .unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let sign = if ahead_ms > 0 { "-" } else { "" };
+        let metric = format!("chaincast_price_clock_off_milliseconds {sign}");
+        let shown = metrics.lines().find(|line| line.starts_with(&metric));
+        assert!(shown.is_some_and(|line| !line.ends_with(" 0")), "{shown:?}");
+        tokio::select! {
+            () = tell(0) => {}
+            () = clock("a clock that is right", &Value::is_null) => {}
+        }
     }
     server.stop().await;
 }

@@ -161,6 +161,7 @@ async fn commit(database: &mut PgConnection) -> Result<(), Box<dyn std::error::E
         sources: vec!["chainlink".into(), "uniswap-v2".into()],
         age_ms: 120,
         status: PriceStatus::Ok,
+        reason: None,
         details: Vec::new(),
     };
     let mut transaction = database.begin().await?;

@@ -24,6 +24,7 @@ struct PriceData<'a> {
     quote: String,
     sources: Vec<String>,
     status: String,
+    reason: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -143,8 +144,11 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
             } else {
                 paint.red(value)
             };
+            let why = price
+                .reason
+                .map_or_else(String::new, |reason| format!(" ({reason})"));
             format!(
-                "{value}  {} {}",
+                "{value}  {}{why} {}",
                 price.status,
                 paint.dim(price.sources.join(", "))
             )
@@ -281,6 +285,13 @@ mod tests {
             line.contains("3456.12 USD") && line.contains("#42"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_price_that_is_not_ok_is_shown_with_its_reason() {
+        let data = r#"{"token":"ETH","price":3456,"quote":"USD","sources":["chainlink"],"status":"degraded","reason":"few_venues"}"#;
+        let line = body("price-update", data, Paint::plain());
+        assert_eq!(line, "3456 USD  degraded (few_venues) chainlink");
     }
 
     #[test]

@@ -148,6 +148,7 @@ fn every_field_of_a_price_that_is_money_is_a_string() {
         sources: Vec::new(),
         age_ms: 2,
         status: PriceStatus::Ok,
+        reason: None,
         details: Vec::new(),
     };
     let read = to_json(&packed(&serde_json::to_string(&update).unwrap())).unwrap();

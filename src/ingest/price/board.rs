@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::publish::{Said, Verdict, heartbeat_at, verdict};
 use crate::{
-    model::{ChainId, Price, PriceStatus, Tick, Token},
+    model::{ChainId, Price, PriceReason, PriceStatus, Tick, Token},
     source::price::{
         AggregateRules, Level, MOST_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceTick,
         TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
@@ -313,7 +313,19 @@ impl Board {
         let price = aggregate(token, &ticks, &rates, rules, &mut level, None, now_ms)?;
         Some(Price {
             status: PriceStatus::Stale,
+            reason: Some(PriceReason::Old),
             ..price
+        })
+    }
+
+    /// Whether a tick of the token would be fresh, but for its chain, whose node does not answer.
+    fn is_cut_off(&self, place: usize, now_ms: i64) -> bool {
+        let mut sources = self.entries[place].sources.iter();
+        sources.any(|source| {
+            source.latest.as_ref().is_some_and(|tick| {
+                let age = now_ms.saturating_sub(tick.observed_at).max(0);
+                is_of(tick, &self.down) && age.unsigned_abs() <= source.max_age_ms
+            })
         })
     }
 
@@ -336,6 +348,13 @@ impl Board {
             // Nothing was fresh since the first tick came: an old price is better known than none, when it says so.
             (None, None) => self.first_stale(place, now_ms)?,
             (price, _) => price?,
+        };
+        let price = match price.status {
+            PriceStatus::Stale if self.is_cut_off(place, now_ms) => Price {
+                reason: Some(PriceReason::NodeDown),
+                ..price
+            },
+            _ => price,
         };
         let entry = &mut self.entries[place];
         let Some(said) = &mut entry.said else {
@@ -410,10 +429,6 @@ fn ticks<'a>(
     down: &BTreeSet<ChainId>,
     used: impl Fn(&Source) -> bool,
 ) -> Vec<SourceTick<'a>> {
-    let is_down = |tick: &Tick| {
-        tick.origin
-            .is_some_and(|from| down.contains(&from.chain_id))
-    };
     let sources = sources.iter().filter(|source| used(source));
     sources
         .filter_map(|source| {
@@ -421,7 +436,7 @@ fn ticks<'a>(
             Some(SourceTick {
                 tick,
                 // One that is not fresh may still stand in for what a reorg took back.
-                max_age_ms: match is_down(tick) {
+                max_age_ms: match is_of(tick, down) {
                     true => 0,
                     false => source.max_age_ms,
                 },
@@ -429,6 +444,12 @@ fn ticks<'a>(
             })
         })
         .collect()
+}
+
+/// Whether a tick was read from one of these chains.
+fn is_of(tick: &Tick, chains: &BTreeSet<ChainId>) -> bool {
+    tick.origin
+        .is_some_and(|from| chains.contains(&from.chain_id))
 }
 
 /// On one chain its own order decides: a later log may claim an earlier time. Elsewhere the event time does, and of

@@ -262,7 +262,11 @@ fn prices_of_a_chain_that_is_down_are_stale_until_it_answers() {
         let news = board.evaluate_all(NOW + 2_000);
         let told = news
             .iter()
-            .map(|price| (price.token.to_string(), price.price.clone(), price.status))
+            .map(|price| {
+                let reason = (price.status == PriceStatus::Stale).then_some(PriceReason::NodeDown);
+                assert_eq!(price.reason, reason);
+                (price.token.to_string(), price.price.clone(), price.status)
+            })
             .collect::<Vec<_>>();
         board.keep(news, NOW + 2_000);
         told

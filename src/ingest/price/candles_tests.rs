@@ -22,6 +22,7 @@ fn price(price: &str, observed_at: i64) -> Price {
         sources: Vec::new(),
         details: Vec::new(),
         status: PriceStatus::Ok,
+        reason: None,
         doubtful: false,
         observed_at,
     }

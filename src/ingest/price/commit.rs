@@ -125,6 +125,7 @@ fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
             sources: price.sources.clone(),
             age_ms: age_ms(price.observed_at, now_ms),
             status: price.status,
+            reason: price.reason,
             details: details.collect(),
         }),
     }

@@ -58,6 +58,10 @@ fn is_news(rules: &PublishRules, said: &Price, price: &Price) -> bool {
     if price.status != said.status || price.sources != said.sources {
         return true;
     }
+    // A stale price stays what it is, whatever else would make it stale by now.
+    if price.status == PriceStatus::Degraded && price.reason != said.reason {
+        return true;
+    }
     if rules.bps == 0 {
         return price.price != said.price || price.confidence != said.confidence;
     }
@@ -68,6 +72,7 @@ fn is_news(rules: &PublishRules, said: &Price, price: &Price) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PriceReason;
 
     const NOW: i64 = 1_700_000_000_000;
 
@@ -79,6 +84,7 @@ mod tests {
             sources: vec!["a".into()],
             details: Vec::new(),
             status: PriceStatus::Ok,
+            reason: None,
             doubtful: false,
             observed_at: NOW,
         }
@@ -132,6 +138,27 @@ mod tests {
             ..price("200")
         };
         assert_eq!(verdict(&others), Verdict::Announce);
+    }
+
+    #[test]
+    fn another_reason_to_be_degraded_is_news_and_to_be_stale_is_not() {
+        for (status, expected) in [
+            (PriceStatus::Degraded, Verdict::Announce),
+            (PriceStatus::Stale, Verdict::Keep),
+        ] {
+            let because = |reason| Price {
+                status,
+                reason: Some(reason),
+                ..price("200")
+            };
+            let said = Said {
+                price: because(PriceReason::NodeDown),
+                announced_at: NOW,
+            };
+            let verdict = |price: &Price| verdict(&rules(50, 0, 0), &said, price, NOW);
+            assert_eq!(verdict(&because(PriceReason::NodeDown)), Verdict::Keep);
+            assert_eq!(verdict(&because(PriceReason::Old)), expected);
+        }
     }
 
     #[test]

@@ -19,7 +19,9 @@ use super::{
     decimal::{half, is_bounded, is_price, places, product, significant_places, to_places},
     level::Footing,
 };
-use crate::model::{LogOrigin, Price, PriceBlock, PriceDetail, PriceStatus, Tick, Token, USD};
+use crate::model::{
+    LogOrigin, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Tick, Token, USD,
+};
 
 /// Fresh ticks from which on outliers are looked for: of two, nobody knows which is wrong.
 const ENOUGH_TO_JUDGE: usize = 3;
@@ -79,6 +81,8 @@ struct Tally {
     price: Price,
     footing: Footing,
     trust: Trust,
+    /// Why `trust` is not full.
+    reason: Option<PriceReason>,
     /// Places behind the point of the most exact number that a venue said in USD.
     places: i64,
 }
@@ -116,8 +120,14 @@ pub fn aggregate(
     } else {
         last.cloned()
     };
+    // Fresh ticks that no fresh rate converts are of no use.
+    let unconverted = ticks.iter().any(|source| is_fresh(source, now_ms));
     known.map(|price| Price {
         status: PriceStatus::Stale,
+        reason: Some(match unconverted {
+            true => PriceReason::Rate,
+            false => PriceReason::Old,
+        }),
         ..price
     })
 }
@@ -145,8 +155,10 @@ pub fn usd_rate(
 impl Tally {
     /// Held, where it is of one venue alone and jumped.
     fn judged(mut self, rules: &AggregateRules, level: &mut Level, now_ms: i64) -> Self {
-        if level.holds(&self.price.price, self.footing, rules, now_ms) {
+        if level.holds(&self.price.price, self.footing, rules, now_ms) && self.trust < Trust::Doubt
+        {
             self.trust = Trust::Doubt;
+            self.reason = Some(PriceReason::Jump);
         }
         self
     }
@@ -154,7 +166,12 @@ impl Tally {
     /// With its status, and rounded: to the significant digits of what is calculated, but never more than one place
     /// short of what a venue said.
     fn into_price(self) -> Price {
-        let Self { price, trust, .. } = self;
+        let Self {
+            price,
+            trust,
+            reason,
+            ..
+        } = self;
         // The middle of two numbers has one place more than they.
         let kept = significant_places(&price.price).max(self.places + 1);
         Price {
@@ -164,6 +181,7 @@ impl Tally {
                 Trust::Full => PriceStatus::Ok,
                 Trust::Few | Trust::Doubt => PriceStatus::Degraded,
             },
+            reason,
             doubtful: trust == Trust::Doubt,
             ..price
         }
@@ -263,15 +281,19 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
     details.sort_by(|a, b| a.source.cmp(&b.source));
     let limit = BigDecimal::new(rules.max_confidence_bps.into(), BPS_PLACES);
     let wide = rules.max_confidence_bps > 0 && confidence > &price * limit;
-    let mut trust = used()
+    let rates = used()
         .map(|quote| quote.trust)
         .fold(Trust::Full, Trust::max);
-    if sources.len() < rules.min_sources {
-        trust = trust.max(Trust::Few);
-    }
-    if wide {
-        trust = Trust::Doubt;
-    }
+    // Of equal weight, what is of the price itself comes before what is of a rate.
+    let (trust, reason) = if wide {
+        (Trust::Doubt, Some(PriceReason::Disagreement))
+    } else if rates == Trust::Doubt {
+        (Trust::Doubt, Some(PriceReason::Rate))
+    } else if sources.len() < rules.min_sources {
+        (Trust::Few, Some(PriceReason::FewVenues))
+    } else {
+        (rates, (rates != Trust::Full).then_some(PriceReason::Rate))
+    };
     let said = used().filter(|quote| &*quote.tick.quote == USD);
     let places = said.map(|quote| places(&quote.usd).max(places(&quote.confidence)));
     Some(Tally {
@@ -282,12 +304,14 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
             _ => Footing::Agreed,
         },
         trust,
+        reason,
         price: Price {
             token: token.clone(),
             price,
             confidence,
             // As trust says, in the end.
             status: PriceStatus::Ok,
+            reason: None,
             doubtful: false,
             sources,
             details,

@@ -233,6 +233,7 @@ fn without_a_fresh_tick_the_last_price_is_kept_as_stale() {
     assert_eq!(stale.status, PriceStatus::Stale);
     let as_it_was = Price {
         status: PriceStatus::Stale,
+        reason: Some(PriceReason::Old),
         ..last.clone()
     };
     assert_eq!(stale, as_it_was);
@@ -258,13 +259,17 @@ fn a_last_price_from_a_dropped_block_gives_way_to_the_ticks_that_remain() {
 fn a_last_price_whose_only_tick_or_rate_was_dropped_stays_as_stale() {
     let last = fresh_price(&[tick("a", "USD", "500", 0)]);
     let without_a_rate = [tick("pool", "BTC", "0.05", 0)];
-    for remaining in [&[][..], &without_a_rate] {
+    for (remaining, reason) in [
+        (&[][..], PriceReason::Old),
+        (&without_a_rate, PriceReason::Rate),
+    ] {
         let price = price_of(remaining, &UsdRates::new(), Some(&last)).unwrap();
         let status = PriceStatus::Stale;
         assert_eq!(
             price,
             Price {
                 status,
+                reason: Some(reason),
                 ..last.clone()
             }
         );
@@ -507,4 +512,69 @@ fn a_rate_counts_fresh_sources_only() {
     assert_eq!(rate.price, decimal("100"));
     let rate = rate_of(&ticks[1..], &none);
     assert_eq!(rate, None);
+}
+
+#[test]
+fn a_price_that_is_not_ok_has_a_reason() {
+    use PriceReason::{Disagreement, FewVenues, Old, Rate};
+    fn usd(source: &str, price: &str) -> Tick {
+        tick(source, "USD", price, 0)
+    }
+    let pool = |age_ms| tick("pool", "BTC", "0.05", age_ms);
+    let trusted = |trust| {
+        let mut rates = rates("60000", "0", 0);
+        rates.values_mut().for_each(|rate| rate.trust = trust);
+        rates
+    };
+    let old = MAX_AGE as i64 + 1;
+    let last = fresh_price(&[tick("a", "USD", "3000", 0)]);
+    for (ticks, trust, reason) in [
+        (vec![usd("a", "3000"), usd("b", "3000")], Trust::Full, None),
+        (vec![usd("a", "3000")], Trust::Full, Some(FewVenues)),
+        (
+            vec![usd("a", "3000"), usd("b", "30")],
+            Trust::Full,
+            Some(Disagreement),
+        ),
+        (vec![usd("a", "3000"), pool(0)], Trust::Full, None),
+        (vec![usd("a", "3000"), pool(0)], Trust::Few, Some(Rate)),
+        (vec![usd("a", "3000"), pool(0)], Trust::Doubt, Some(Rate)),
+        // Of several, what puts the number most in doubt.
+        (vec![pool(0)], Trust::Few, Some(FewVenues)),
+        (vec![pool(0)], Trust::Doubt, Some(Rate)),
+        (
+            vec![usd("a", "30"), pool(0)],
+            Trust::Doubt,
+            Some(Disagreement),
+        ),
+        (vec![tick("a", "USD", "3000", old)], Trust::Full, Some(Old)),
+        (vec![pool(old)], Trust::Full, Some(Old)),
+        (vec![], Trust::Full, Some(Old)),
+    ] {
+        let price = price_of(&ticks, &trusted(trust), Some(&last)).unwrap();
+        assert_eq!(price.reason, reason, "{ticks:?} {trust:?}");
+        assert_eq!(price.reason.is_none(), price.status == PriceStatus::Ok);
+    }
+    let unconverted = price_of(&[pool(0)], &UsdRates::new(), Some(&last)).unwrap();
+    assert_eq!(
+        (unconverted.status, unconverted.reason),
+        (PriceStatus::Stale, Some(Rate))
+    );
+
+    // One venue alone that jumps.
+    let rules = AggregateRules {
+        min_sources: 1,
+        max_jump_bps: 1_000,
+        ..RULES
+    };
+    let mut level = Level::default();
+    let mut alone = |price: &str| {
+        let ticks = [usd("a", price)];
+        let (ticks, rates) = (with_age(&ticks), UsdRates::new());
+        let price = aggregate(&token(), &ticks, &rates, &rules, &mut level, None, NOW);
+        price.unwrap().reason
+    };
+    assert_eq!(alone("3000"), None);
+    assert_eq!(alone("30"), Some(PriceReason::Jump));
+    assert_eq!(alone("3000"), None);
 }

@@ -256,6 +256,7 @@ mod tests {
             sources: Vec::new(),
             details: Vec::new(),
             status,
+            reason: None,
             doubtful: false,
             observed_at: NOW,
         };

@@ -10,7 +10,7 @@ use super::{
     },
     row::Reader,
 };
-use crate::model::{PriceDetail, PriceStatus, Token};
+use crate::model::{PriceDetail, PriceReason, PriceStatus, Token};
 
 /// A price as it was announced, and how old its ticks may get.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct PriceRow {
     pub confidence: BigDecimal,
     /// As announced; see [`PriceRow::max_age_ms`] for what became of it since.
     pub status: PriceStatus,
+    /// Why it was not `ok`; `None` while it was, and of prices that an earlier version announced.
+    pub reason: Option<PriceReason>,
     pub sources: Vec<String>,
     /// Every source that was fresh, by name; their times moved as `observed_at`.
     pub details: Vec<PriceDetail>,
@@ -37,7 +39,7 @@ pub struct PriceRow {
 }
 
 const SELECT: &str =
-    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.sources, p.observed_at, p.announced_at, p.details,
+    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.reason, p.sources, p.observed_at, p.announced_at, p.details,
             (SELECT max(s.max_age_ms) FROM price_sources s WHERE s.token = t.symbol AND s.active) AS max_age_ms
      FROM tokens t
      CROSS JOIN LATERAL (SELECT * FROM prices WHERE token = t.symbol ORDER BY seq DESC LIMIT 1) p
@@ -85,6 +87,9 @@ fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
         price: row.get("price")?,
         confidence: row.get("confidence")?,
         status,
+        reason: row
+            .get::<Option<&str>>("reason")?
+            .and_then(PriceReason::of_name),
         sources: row.get("sources")?,
         details: details_of(row.get("details")?).map_err(|error| row.corrupt("details", error))?,
         observed_at: row.millis("observed_at")?,

@@ -71,6 +71,7 @@ async fn the_newest_price_has_every_digit_and_its_age() {
     assert_eq!(price["channel"], "price:ETH");
     assert_eq!(price["quote"], "USD");
     assert_eq!(price["status"], "ok");
+    assert!(price.get("reason").is_none(), "{price}");
     assert_eq!(
         price["sources"],
         serde_json::json!(["chainlink", "uniswap-v2"])
@@ -105,7 +106,99 @@ async fn a_price_that_nobody_renews_is_stale_even_if_nobody_said_so() {
     let api = Api::start().await;
     api.tokens().await;
     api.sql("INSERT INTO prices VALUES ('ETH', 1, 3400, 0, 'ok', '{chainlink}', now() - interval '2 h', now())").await;
-    assert_eq!(api.get("/api/v1/prices/ETH").await["status"], "stale");
+    let price = api.get("/api/v1/prices/ETH").await;
+    assert_eq!(
+        (&price["status"], &price["reason"]),
+        (&"stale".into(), &"old".into())
+    );
+}
+
+#[tokio::test]
+async fn a_price_that_is_not_ok_says_why() {
+    let api = Api::start().await;
+    api.tokens().await;
+    let row = "INSERT INTO prices (token, seq, price, confidence, status, reason, sources, observed_at, announced_at)";
+    for (seq, status, reason, observed_at, shown) in [
+        (1, "degraded", "'few_venues'", "now()", Some("few_venues")),
+        (2, "degraded", "'jump'", "now()", Some("jump")),
+        // What was announced before reasons were stored, and by a later version.
+        (3, "degraded", "NULL", "now()", None),
+        (4, "degraded", "'of_a_later_version'", "now()", None),
+        (
+            5,
+            "stale",
+            "'node_down'",
+            "now() - interval '2 h'",
+            Some("node_down"),
+        ),
+        // What it was before it grew old is no reason for its status.
+        (
+            6,
+            "degraded",
+            "'jump'",
+            "now() - interval '2 h'",
+            Some("old"),
+        ),
+    ] {
+        api.sql(&format!(
+            "{row} VALUES ('ETH', {seq}, 3400, 0, '{status}', {reason}, '{{chainlink}}', {observed_at}, now())"
+        ))
+        .await;
+        for price in [
+            api.get("/api/v1/prices/ETH").await,
+            api.get("/api/v1/prices").await["data"][0].clone(),
+        ] {
+            assert_eq!(price["seq"], seq);
+            let reason = price.get("reason").map(|reason| reason.as_str().unwrap());
+            assert_eq!(reason, shown, "{price}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_not_ok_on_a_chain_that_is_down_or_lags() {
+    let api = Api::start().await;
+    api.chain(20, 0).await;
+    api.tokens().await;
+    api.sql(
+        "UPDATE price_sources SET chain_id = 31337 WHERE source = 'chainlink';
+         INSERT INTO ticks (token, source, quote, price, observed_at, chain_id, block_number, block_hash, log_index)
+         SELECT 'ETH', 'chainlink', 'USD', 3400, now(), chain_id, number, hash, 0 FROM blocks WHERE number = 20;
+         INSERT INTO ticks (token, source, quote, price, observed_at)
+         VALUES ('ETH', 'uniswap-v2', 'USD', 3400, now())",
+    )
+    .await;
+    let sources = async || {
+        // Whichever chain is shown, sources are on all.
+        let status = api.get("/api/v1/status?chain=10").await;
+        let sources = status["prices"]["sources"].as_array().unwrap().clone();
+        let shown = sources.iter().map(|source| {
+            let reason = source["reason"].as_str().unwrap_or_default().to_owned();
+            (source["health"].as_str().unwrap().to_owned(), reason)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let fine = ("ok".to_owned(), String::new());
+    assert_eq!(sources().await, [fine.clone(), fine.clone()]);
+
+    api.sql("UPDATE chains SET node_head = 31").await;
+    let found = sources().await;
+    assert_eq!((&*found[0].0, &found[1]), ("limited", &fine), "{found:?}");
+    assert!(found[0].1.contains("chain 31337 lags"), "{found:?}");
+
+    api.sql("UPDATE chains SET node_seen_at = now() - interval '2 min'")
+        .await;
+    let found = sources().await;
+    assert_eq!((&*found[0].0, &found[1]), ("stale", &fine), "{found:?}");
+    assert!(found[0].1.contains("node of chain 31337"), "{found:?}");
+
+    api.sql("INSERT INTO halts (chain_id, reason) VALUES (31337, 'of a test')")
+        .await;
+    let found = sources().await;
+    assert!(found[0].1.contains("chain 31337 is halted"), "{found:?}");
+    api.sql("DELETE FROM halts; UPDATE chains SET node_seen_at = now(), node_head = 20")
+        .await;
+    assert_eq!(sources().await, [fine.clone(), fine]);
 }
 
 #[tokio::test]
@@ -192,6 +285,33 @@ async fn history_pages_ticks_newest_first_within_its_range() {
         [6, 5, 4, 3],
         "from is included, to is not"
     );
+    // Edges: an end of its own, one that is over, and none for what is yet to come.
+    let at = |from: i64, to: i64| format!("/api/v1/prices/ETH/history?from={from}&to={to}");
+    assert!(api.all(&at(NOON, NOON)).await.is_empty());
+    assert_eq!(prices(&api.all(&at(NOON, NOON + 1)).await), [2, 1]);
+    let (last, year_9999) = (NOON + 4_000, 253_402_300_799_999);
+    assert_eq!(prices(&api.all(&at(last, year_9999)).await), [10, 9]);
+    let open = |query: &str| format!("/api/v1/prices/ETH/history?limit=2&{query}");
+    let page = api.get(&open(&format!("from={last}"))).await;
+    assert_eq!(prices(page["data"].as_array().unwrap()), [10, 9]);
+    assert!(
+        page["next"].is_null(),
+        "a page that is full to the last: {page}"
+    );
+    assert!(
+        api.all(&open(&format!("from={year_9999}")))
+            .await
+            .is_empty()
+    );
+    assert!(api.all(&open(&format!("to={NOON}"))).await.is_empty());
+    assert_eq!(
+        prices(&api.all(&open(&format!("to={}", NOON + 1))).await),
+        [2, 1]
+    );
+    let bad = api.refused(&at(NOON, NOON - 1), 400, "BAD_REQUEST").await;
+    assert_eq!(bad["parameter"], "to");
+    let none = api.get("/api/v1/prices/BTC/history?limit=2").await;
+    assert!(none["data"].as_array().unwrap().is_empty() && none["next"].is_null());
     let bad = api
         .refused("/api/v1/prices/ETH/history?from=noon", 400, "BAD_REQUEST")
         .await;
@@ -329,6 +449,69 @@ async fn the_newest_candles_come_after_a_quiet_while() {
         let within = format!("&from={}&to={}", moment(1), moment(3));
         assert_eq!(newest(&within).await, gap);
     }
+}
+
+#[tokio::test]
+async fn ranges_of_candles_end_where_candles_do() {
+    let api = Api::start().await;
+    api.tokens().await;
+    let get = async |query: &str| {
+        let path = format!("/api/v1/prices/ETH/candles?{query}");
+        let page = api.get(&path).await;
+        assert!(page["next"].is_null(), "{path}: {page}");
+        page["data"].as_array().unwrap().clone()
+    };
+    let now = chaincast::model::now_ms();
+    let later = now + 3_600_000;
+    let year_9999 = 253_402_300_799_999_i64;
+    let intervals = ["1m", "5m", "15m", "1h", "4h", "1d"];
+    // There is none at all.
+    for interval in intervals {
+        for more in [
+            String::new(),
+            format!("&from={NOON}"),
+            format!("&from={later}"),
+            format!("&to={NOON}"),
+            "&to=0".to_owned(),
+            "&from=0&to=0".to_owned(),
+            format!("&to={year_9999}"),
+        ] {
+            let query = format!("interval={interval}&limit=1000{more}");
+            assert_eq!(get(&query).await, [] as [Value; 0], "{query}");
+        }
+    }
+    // One of yesterday, which nothing followed.
+    let day = now - now % 86_400_000 - 86_400_000;
+    api.candle(86_400, (day - NOON) / 1_000, "5, 6, 4, 5", 4)
+        .await;
+    for (more, count) in [
+        (String::new(), 1),
+        ("&limit=1".to_owned(), 1),
+        (format!("&from={day}"), 1),
+        (format!("&from={}", day + 86_399_999), 1),
+        (format!("&from={}", day + 86_400_000), 0),
+        (format!("&from={later}"), 0),
+        (format!("&to={}", day + 1), 1),
+        (format!("&to={day}"), 0),
+        (format!("&to={year_9999}"), 1),
+        (format!("&from={day}&to={year_9999}"), 1),
+        (format!("&from={day}&to={day}"), 0),
+    ] {
+        let found = get(&format!("interval=1d{more}")).await;
+        assert_eq!(found.len(), count, "{more}: {found:?}");
+        for candle in found {
+            assert_eq!(candle["timestamp"], day);
+            assert_eq!(
+                (&candle["closed"], &candle["synthetic"]),
+                (&true.into(), &false.into())
+            );
+        }
+    }
+    let bad = format!("/api/v1/prices/ETH/candles?from={later}&to={now}");
+    assert_eq!(
+        api.refused(&bad, 400, "BAD_REQUEST").await["parameter"],
+        "to"
+    );
 }
 
 #[tokio::test]

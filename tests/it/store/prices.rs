@@ -31,6 +31,7 @@ async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
         sources: names.map(Into::into).to_vec(),
         details: details.to_vec(),
         status: PriceStatus::Ok,
+        reason: None,
         doubtful: false,
         observed_at: 8,
     };

@@ -75,6 +75,7 @@ fn event(channel: &Channel, seq: u64) -> Event {
             sources: Vec::new(),
             age_ms: 0,
             status: PriceStatus::Ok,
+            reason: None,
             details: Vec::new(),
         }),
     }
