@@ -38,6 +38,11 @@ pub enum StoreError {
     /// Another process has the right to write: which stream, and who.
     #[error("{0}; only one process may write it")]
     Locked(String),
+    /// A session of this process is over, but the server has not ended it yet: which stream it wrote.
+    #[error(
+        "the former session of this process still holds the right to write {0}: the server has not ended it yet"
+    )]
+    StillHeld(String),
     /// The holder of the right to write hangs or is cut off, and this process may not end its session.
     #[error("{0}")]
     Stuck(String),
@@ -145,6 +150,7 @@ impl StoreError {
         match self {
             Self::Unreachable(_) => Some("unreachable"),
             Self::Locked(_) => Some("standby"),
+            Self::StillHeld(_) => Some("still held"),
             Self::Stuck(_) => Some("stuck"),
             Self::LeaseLost { .. } => Some("lease"),
             Self::Silent(_) => Some("silent"),

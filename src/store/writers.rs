@@ -71,9 +71,11 @@ impl Store {
         }
         metrics::gauge!("chaincast_store_writer_failing", "stream" => stream.name()).set(1.0);
         let since = self.keeper.failed(stream, error.to_string());
+        // Does not wait for the disk: until it is committed no lease of the row can be renewed.
         let noting = sqlx::query(
-            "UPDATE leases SET failure = $2, failed_since = clock_timestamp() - make_interval(secs => $3::bigint / 1000.0)
-             WHERE stream = $1 AND holder = $4",
+            "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+             UPDATE leases SET failure = $2, failed_since = clock_timestamp() - make_interval(secs => $3::bigint / 1000.0)
+             FROM quick WHERE stream = $1 AND holder = $4",
         )
         .bind(stream.name())
         .bind(error.to_string().replace('\0', ""))

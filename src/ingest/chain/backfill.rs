@@ -82,8 +82,8 @@ impl Backfill {
     /// Calls `known` with the goal once it is known. Whether the whole range is stored then is for the caller to see
     /// in the state that is returned.
     ///
-    /// Fails at once with [`StoreError::Locked`] when another process writes the chain, and after two minutes without
-    /// progress with what stood in the way.
+    /// Fails at once with [`StoreError::Locked`] when another process writes the chain as it begins, and after two minutes
+    /// without progress with what stood in the way.
     pub async fn run(
         &self,
         stop: &CancellationToken,
@@ -92,8 +92,9 @@ impl Backfill {
         let parts = &self.parts;
         let mut outage = Outage::none(parts.config.chain_id);
         let (mut stuck_since, mut stored_blocks) = (Instant::now(), 0);
+        let mut has_written = false;
         loop {
-            let error = match self.once(stop, &mut known).await {
+            let error = match self.once(stop, &mut has_written, &mut known).await {
                 Ok(filled) => return Ok(filled),
                 Err(error) => error,
             };
@@ -102,7 +103,9 @@ impl Backfill {
                 (stuck_since, stored_blocks) = (Instant::now(), now);
                 outage.ended();
             }
-            let locked = matches!(&error, IngestError::Store(StoreError::Locked(_)));
+            // One that took over from this run may end, as one that was there before would not.
+            let locked =
+                matches!(&error, IngestError::Store(StoreError::Locked(_))) && !has_written;
             let given_up = stop.is_cancelled() || stuck_since.elapsed() >= GIVE_UP;
             if error.is_final() || locked || given_up {
                 return Err(error);
@@ -121,11 +124,13 @@ impl Backfill {
     async fn once(
         &self,
         stop: &CancellationToken,
+        has_written: &mut bool,
         known: &mut impl FnMut(Goal),
     ) -> Result<Filled, IngestError> {
         let parts = &self.parts;
         let chain_id = parts.config.chain_id;
         let mut session = Session::open_anywhere(parts, stop).await?;
+        *has_written = true;
         let lost = session.writer.lease().lost();
         let filled = tokio::select! {
             biased;

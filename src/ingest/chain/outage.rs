@@ -77,7 +77,10 @@ impl Outage {
                     }
                     self.told = Some(kind);
                 }
-                if matches!(error, IngestError::Store(StoreError::Stuck(_))) {
+                if matches!(
+                    error,
+                    IngestError::Store(StoreError::StillHeld(_) | StoreError::Stuck(_))
+                ) {
                     return LOOK_EVERY;
                 }
                 return self.backoff.next_delay().min(DATABASE_WAIT);

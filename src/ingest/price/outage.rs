@@ -40,7 +40,11 @@ impl Outage {
                 tracing::warn!(kind, %error, "the price writer waits for the database; trying on");
             }
         }
-        if standby || matches!(error, PriceIngestError::Store(StoreError::Stuck(_))) {
+        let held = matches!(
+            error,
+            PriceIngestError::Store(StoreError::StillHeld(_) | StoreError::Stuck(_))
+        );
+        if standby || held {
             return LOOK_EVERY;
         }
         let wait = match self.wait {

@@ -1,13 +1,13 @@
 //! Renews the leases of this process, on one connection of its own, and knows what its writers fail with.
 //!
-//! A statement that a writer waits hours for, such as the building of an index, holds nothing up here. A lease that cannot
-//! be renewed for as long as it lasts is over by the clock of this process; so is one whose session the server has ended.
+//! A statement that a writer waits hours for, such as the building of an index, holds nothing up here, and a renewal does not
+//! wait until it is on disk: a disk that stands still for a while costs no lease. A lease that cannot be renewed for as long as it lasts is over by the clock of this process; so is one whose session the server has ended.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rand::random;
-use sqlx::{PgConnection, Row, postgres::PgConnectOptions};
+use sqlx::{Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until, timeout_at},
@@ -87,6 +87,15 @@ impl Keeper {
         }
         self.changed.notify_one();
         lease
+    }
+
+    /// Whether a writer of this process has the right to write the stream.
+    pub(super) fn holds(&self, stream: Stream) -> bool {
+        let state = self.state.lock();
+        state
+            .held
+            .iter()
+            .any(|held| held.stream == stream && !held.has_ended())
     }
 
     pub(super) fn take_standby(&self, stream: Stream) -> Option<Standby> {
@@ -183,7 +192,11 @@ impl Keeper {
             Some(connection) => connection,
             None => {
                 let shortest = held.iter().map(|held| held.length).min().unwrap_or(FRESH);
-                direct::connect(&self.options, shortest, "leases").await?
+                let mut made = direct::connect(&self.options, shortest, "leases").await?;
+                // A renewal must not wait for a slow disk, and need not outlive a crash, which ends the sessions that
+                // hold the locks.
+                made.execute("SET synchronous_commit = off").await?;
+                made
             }
         };
         let rows = sqlx::query(

@@ -72,7 +72,9 @@ pub struct Writer {
 
 impl Writer {
     /// Takes the lock and a new term of the lease. Fails with [`StoreError::Locked`] at once when another process has
-    /// them; who calls again, every [`LOOK_EVERY`], gets them soon after that process died, hung or was cut off.
+    /// them, or a writer of this one; who calls again, every [`LOOK_EVERY`], gets them soon after that process died, hung
+    /// or was cut off. Fails with [`StoreError::StillHeld`] while the server has not ended a session of this process that
+    /// is over, such as one that waits for its disk.
     pub async fn acquire(store: &Store, stream: Stream) -> Result<Self, StoreError> {
         let mut standby = match store.keeper.take_standby(stream) {
             Some(standby) => standby,
@@ -90,7 +92,10 @@ impl Writer {
                 metrics::gauge!("chaincast_store_writer_active", "stream" => stream.name())
                     .set(0.0);
                 // Its connection serves the next look as well.
-                if matches!(error, StoreError::Locked(_) | StoreError::Stuck(_)) {
+                if matches!(
+                    error,
+                    StoreError::Locked(_) | StoreError::StillHeld(_) | StoreError::Stuck(_)
+                ) {
                     store.keeper.put_standby(stream, standby);
                 }
                 Err(error)

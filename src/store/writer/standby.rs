@@ -69,7 +69,7 @@ impl Standby {
         };
         if holder.silent_ms <= holder.lease_ms {
             self.expired = None;
-            return Err(holder.writes(stream));
+            return Err(holder.writes(store, stream));
         }
         let expired = Expired {
             term: holder.term,
@@ -77,7 +77,7 @@ impl Standby {
         };
         if self.expired.as_ref() != Some(&expired) {
             self.expired = Some(expired);
-            return Err(holder.writes(stream));
+            return Err(holder.writes(store, stream));
         }
         self.end(stream, &holder).await?;
         let until = Instant::now() + END_WITHIN;
@@ -94,10 +94,11 @@ impl Standby {
             }
             sleep(END_POLL).await;
         }
-        Err(holder.writes(stream))
+        Err(holder.writes(store, stream))
     }
 
     /// Lock and term in one statement: there is no moment in which a session has the one without the other.
+    /// What another process failed with is not what this one fails with.
     async fn take(&mut self, store: &Store, stream: Stream) -> Result<Option<Taken>, StoreError> {
         let (asked, length) = (Instant::now(), store.lease);
         let term = sqlx::query_scalar::<_, i64>(
@@ -107,7 +108,9 @@ impl Standby {
              FROM lock, pg_stat_get_activity(pg_backend_pid()) a WHERE lock.taken
              ON CONFLICT (stream) DO UPDATE SET term = l.term + 1, holder = excluded.holder,
                  backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
-                 lease_ms = excluded.lease_ms, acquired_at = excluded.acquired_at, renewed_at = excluded.renewed_at
+                 lease_ms = excluded.lease_ms, acquired_at = excluded.acquired_at, renewed_at = excluded.renewed_at,
+                 failure = CASE WHEN l.holder = excluded.holder THEN l.failure END,
+                 failed_since = CASE WHEN l.holder = excluded.holder THEN l.failed_since END
              RETURNING term",
         )
         .bind(stream.key())
@@ -188,7 +191,10 @@ impl Standby {
 }
 
 impl Holder {
-    fn writes(&self, stream: Stream) -> StoreError {
+    fn writes(&self, store: &Store, stream: Stream) -> StoreError {
+        if self.who == store.keeper.holder() && !store.keeper.holds(stream) {
+            return StoreError::StillHeld(stream.to_string());
+        }
         StoreError::Locked(format!("{stream} is written by {}", self.who))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chaincast::{
+    dev::PrivatePostgres,
     model::Secret,
     store::{
         Store, StoreConfig, StoreError,
@@ -11,7 +12,7 @@ use chaincast::{
 };
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{eventually, fresh_database};
+use crate::support::{Temporary, eventually, fresh_database};
 
 /// Of the advisory lock of the prices.
 const KEY: i64 = (0x6368_6169 << 32) | 1;
@@ -68,7 +69,7 @@ async fn lives(session: &mut PgConnection) -> bool {
 async fn looked(store: &Store) -> Result<Writer, StoreError> {
     eventually("a look that says more", async || {
         match Writer::acquire(store, Stream::Prices).await {
-            Err(StoreError::Locked(_)) => {
+            Err(StoreError::Locked(_) | StoreError::StillHeld(_)) => {
                 tokio::time::sleep(LOOK_EVERY).await;
                 None
             }
@@ -215,4 +216,120 @@ async fn writer_whose_session_was_ended_loses_its_lease() {
         lost.to_string().contains("the server ended the session"),
         "{lost}"
     );
+}
+
+/// How long after `since` the lease of the prices was last renewed, in ms.
+async fn renewed_after(store: &Store, since: f64) -> i64 {
+    sqlx::query_scalar(
+        "SELECT ((extract(epoch FROM renewed_at) - $1) * 1000)::bigint FROM leases WHERE stream = 'prices'",
+    )
+    .bind(since)
+    .fetch_one(store.pool())
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_outlasts_a_disk_that_stands_still() {
+    let dir = Temporary::new("leases");
+    let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
+    let store = connect(postgres.url()).await;
+    let mut writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
+    let mut admin = PgConnection::connect(postgres.url()).await.unwrap();
+    // Whatever is to be durable waits for a standby that there is not, and keeps its locks meanwhile.
+    for statement in [
+        "CREATE TABLE written (n int)",
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::query(statement).execute(&mut admin).await.unwrap();
+    }
+    let mut other = PgConnection::connect(postgres.url()).await.unwrap();
+    let writing = tokio::spawn(async move {
+        loop {
+            let written = sqlx::query("INSERT INTO written VALUES (1)");
+            written.execute(&mut other).await.unwrap();
+        }
+    });
+    let stalled: f64 = eventually("commits wait", async || {
+        sqlx::query_scalar(
+            "SELECT extract(epoch FROM clock_timestamp())::float8 FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+        )
+        .fetch_optional(store.pool())
+        .await
+        .unwrap()
+    })
+    .await;
+    // That a writer fails is noted in the row that is renewed.
+    let failure = StoreError::Silent(Duration::from_secs(1));
+    store.writer_failed(Stream::Prices, &failure).await;
+    eventually(
+        "the lease is renewed for longer than it lasts",
+        async || {
+            writer.lease().check().unwrap();
+            let renewed = renewed_after(&store, stalled).await;
+            (renewed > 3 * LEASE_MS as i64).then_some(())
+        },
+    )
+    .await;
+    for statement in [
+        "ALTER SYSTEM RESET synchronous_standby_names",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::query(statement).execute(&mut admin).await.unwrap();
+    }
+    writer.begin().await.unwrap().commit().await.unwrap();
+    writing.abort();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn former_session_of_this_process_is_no_other_writer() {
+    let url = fresh_database().await;
+    let store = connect(&url).await;
+    let writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
+    let error = Writer::acquire(&store, Stream::Prices).await.err().unwrap();
+    assert!(matches!(error, StoreError::Locked(_)), "{error}");
+    // Next in line for the lock, as if the server were slow to end the session.
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
+        lock.execute(&mut session).await.unwrap();
+        session
+    });
+    eventually("it waits for the lock", async || {
+        sqlx::query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            .fetch_optional(store.pool())
+            .await
+            .unwrap()
+    })
+    .await;
+    drop(writer);
+    let session = waiting.await.unwrap();
+    let error = Writer::acquire(&store, Stream::Prices).await.err().unwrap();
+    assert!(matches!(error, StoreError::StillHeld(_)), "{error}");
+    assert!(error.is_transient(), "{error}");
+    session.close().await.unwrap();
+    let writer = looked(&store).await.unwrap();
+    assert_eq!(writer.lease().term(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_holder_does_not_inherit_a_failure() {
+    let url = fresh_database().await;
+    let (store, other) = (connect(&url).await, connect(&url).await);
+    let failure = async || {
+        let writers = other.read_writers().await.unwrap();
+        writers[0].failure.clone()
+    };
+    let writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
+    let silent = StoreError::Silent(Duration::from_secs(1));
+    store.writer_failed(Stream::Prices, &silent).await;
+    writer.release().await.unwrap();
+    // It may have reached what it fails at again.
+    let writer = looked(&store).await.unwrap();
+    assert!(failure().await.is_some());
+    writer.release().await.unwrap();
+    let _writer = looked(&other).await.unwrap();
+    assert_eq!(failure().await, None);
 }

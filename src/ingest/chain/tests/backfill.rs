@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::Connection;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -354,6 +355,64 @@ async fn a_chain_that_another_process_writes_is_left_alone() {
         "{error}"
     );
     writer.release().await.unwrap();
+}
+
+/// Of the advisory lock of the chain.
+const KEY: i64 = (0x6368_6169 << 32) | (CHAIN as i64) << 1;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backfill_waits_for_its_own_former_session() {
+    let stage = history(80).await;
+    let proxy = Proxy::before(stage.anvil_options.port).await;
+    proxy.hold_after(BLOCKS, 25);
+    let backfill = backfill(&stage, behind(&proxy, &stage), 0, None);
+    let progress = backfill.progress();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(async move { backfill.run(&stop, |_| {}).await });
+    eventually("the middle", async || {
+        (progress.now().blocks > 0 && proxy.holds(BLOCKS)).then_some(())
+    })
+    .await;
+    // Next in line for the lock, as if the server were slow to end the session.
+    let mut session = stage.connection().await.detach();
+    let waiting = tokio::spawn(async move {
+        let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
+        lock.execute(&mut session).await.unwrap();
+        session
+    });
+    let in_line = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    eventually("it waits for the lock", async || {
+        (stage.count(in_line).await == 1).then_some(())
+    })
+    .await;
+    stage
+        .count("SELECT count(*) FROM leases WHERE pg_terminate_backend(backend_pid)")
+        .await;
+    let mut session = waiting.await.unwrap();
+    let fails = || {
+        assert!(!running.is_finished(), "the backfill ended");
+        stage.store.writer_failure(Stream::Chain(CHAIN))
+    };
+    eventually("it waits for the session", async || {
+        fails().filter(|(reason, _)| reason.contains("former session"))
+    })
+    .await;
+    // Another process takes over, and ends.
+    sqlx::query(
+        "UPDATE leases SET holder = 'another process', renewed_at = now() + interval '1 hour'",
+    )
+    .execute(&mut session)
+    .await
+    .unwrap();
+    eventually("it waits for the other process", async || {
+        fails().is_none().then_some(())
+    })
+    .await;
+    session.close().await.unwrap();
+    proxy.pass(BLOCKS);
+    let state = running.await.unwrap().unwrap().state;
+    assert_eq!(state.head.unwrap().number, 80);
+    stage.assert_equals_node().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
