@@ -83,7 +83,8 @@ pub async fn deferred(connection: &mut PgConnection) -> Result<Vec<String>, Stor
 /// built; it is one small query when there is none, or when another writer is building them.
 ///
 /// It takes minutes for large tables. A caller that gives up on it must close the connection, upon which Postgres
-/// gives up too, and what was not built stays deferred. Not within a transaction.
+/// gives up too, as it looks for the client of a writer's connection while a statement runs; what was not built stays
+/// deferred. Not within a transaction.
 pub async fn restore(
     connection: &mut PgConnection,
     memory_bytes: u64,
@@ -93,11 +94,7 @@ pub async fn restore(
         return Ok(0);
     }
     let built = build_all(connection, memory_bytes, told).await;
-    for setting in [
-        "maintenance_work_mem",
-        "statement_timeout",
-        "client_connection_check_interval",
-    ] {
+    for setting in ["maintenance_work_mem", "statement_timeout"] {
         sqlx::query(&format!("RESET {setting}"))
             .execute(&mut *connection)
             .await?;
@@ -174,10 +171,8 @@ async fn build_all(
     memory_bytes: u64,
     mut told: impl FnMut(Building) + Send,
 ) -> Result<usize, StoreError> {
-    // A build goes on after its client has gone unless the server looks for it.
     sqlx::query(
-        "SELECT set_config('maintenance_work_mem', $1, false), set_config('statement_timeout', '0', false),
-                set_config('client_connection_check_interval', '1s', false)",
+        "SELECT set_config('maintenance_work_mem', $1, false), set_config('statement_timeout', '0', false)",
     )
     .bind(format!("{}kB", memory_bytes / 1_024))
     .execute(&mut *connection)

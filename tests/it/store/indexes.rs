@@ -262,3 +262,37 @@ async fn a_reset_database_has_its_indexes() {
     Store::reset(&config).await.unwrap();
     assert_eq!(all(&store).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_keeps_the_settings_of_the_session() {
+    let (store, _) = store().await;
+    let mut writer = writer(&store).await;
+    begin(&mut writer, CHAIN, 0).await;
+    let settings = async |writer: &mut Writer| -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT name || ' = ' || setting FROM pg_settings
+             WHERE name IN ('client_connection_check_interval', 'maintenance_work_mem', 'statement_timeout')
+                 OR name LIKE 'tcp%' ORDER BY name",
+        )
+        .fetch_all(writer.connection())
+        .await
+        .unwrap()
+    };
+    let before = settings(&mut writer).await;
+    let looks = before
+        .iter()
+        .any(|setting| setting == "client_connection_check_interval = 0");
+    assert!(!looks, "{before:?}");
+    let connection = writer.connection();
+    assert!(
+        indexes::defer(connection, CHAIN, 1_000, 1_000)
+            .await
+            .unwrap()
+    );
+    let mut during = 0;
+    indexes::restore(connection, MEMORY, |_| during += 1)
+        .await
+        .unwrap();
+    assert!(during > 0);
+    assert_eq!(settings(&mut writer).await, before);
+}
