@@ -34,7 +34,8 @@ fn word(value: u64) -> B256 {
     U256::from(value).into()
 }
 
-/// Logs of an ERC-721 transfer, an ERC-1155 one and a batch, all from `from` to `to`, in a block each.
+/// Logs of ERC-721 transfers with three topics and with none but the signature, an ERC-1155 one and a batch, all from `from`
+/// to `to`, in a block each.
 async fn move_tokens(world: &World, from: Address, to: Address) {
     let (sender, receiver) = (from.into_word(), to.into_word());
     let transfer = keccak256("Transfer(address,address,uint256)");
@@ -51,6 +52,9 @@ async fn move_tokens(world: &World, from: Address, to: Address) {
             vec![transfer, sender, receiver, B256::repeat_byte(0xff)],
             vec![],
         ),
+        (vec![transfer], (from, to, U256::MAX).abi_encode()),
+        // What is no address is no party.
+        (vec![transfer], (U256::MAX, to, U256::from(3)).abi_encode()),
         (
             vec![single, word(1), sender, receiver],
             (U256::from(7), U256::from(70)).abi_encode(),
@@ -107,6 +111,7 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
             json!(["ERC-1155", "8", "80", 0]),
             json!(["ERC-1155", "7", "70", 0]),
             json!(["ERC-721", largest, "1", 0]),
+            json!(["ERC-721", largest, "1", 0]),
         ]
     );
     assert!(
@@ -117,29 +122,41 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
     // What an index of before knew: its transfers were of ERC-20 alone.
     let all =
         "SELECT jsonb_agg(to_jsonb(t) ORDER BY block_number, log_index, position) FROM transfers t";
+    let tokens = "SELECT jsonb_agg(jsonb_build_array(address, standard) ORDER BY address) FROM token_contracts";
     let mut database = world.database().await;
     let live: Value = sqlx::query_scalar(all)
         .fetch_one(&mut database)
         .await
         .unwrap();
-    sqlx::query("DELETE FROM transfers WHERE standard <> 20")
-        .execute(&mut database)
+    let live_tokens: Value = sqlx::query_scalar(tokens)
+        .fetch_one(&mut database)
         .await
         .unwrap();
+    for table in ["transfers", "token_contracts"] {
+        sqlx::query(&format!("DELETE FROM {table} WHERE standard <> 20"))
+            .execute(&mut database)
+            .await
+            .unwrap();
+    }
     let migration = include_str!("../../migrations/0006_contracts.sql");
     let (_, upgrade) = migration
         .split_once("CREATE FUNCTION chaincast_word")
         .unwrap();
     let upgrade = format!("CREATE FUNCTION chaincast_word{upgrade}");
-    sqlx::raw_sql(&upgrade)
-        .execute(&mut database)
-        .await
-        .unwrap();
+    let in_data = include_str!("../../migrations/0028_transfers_in_data.sql");
+    for upgrade in [upgrade.as_str(), in_data] {
+        sqlx::raw_sql(upgrade).execute(&mut database).await.unwrap();
+    }
     let upgraded: Value = sqlx::query_scalar(all)
         .fetch_one(&mut database)
         .await
         .unwrap();
     assert_eq!(upgraded, live);
+    let upgraded_tokens: Value = sqlx::query_scalar(tokens)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(upgraded_tokens, live_tokens);
     world.server.stop().await;
 }
 
