@@ -58,7 +58,10 @@ use crate::{
         chain::{ChainConfig, HeadFollower, NodeError, NodeView, Providers},
         contract::Contract,
     },
-    store::{Store, StoreError, chain as stored, writer::Stream},
+    store::{
+        Store, StoreError, chain as stored,
+        writer::{Stream, Writer},
+    },
 };
 
 /// Indexes one chain.
@@ -149,7 +152,7 @@ impl ChainIngest {
         while !stop.is_cancelled() {
             let opened = tokio::select! {
                 () = stop.cancelled() => break,
-                opened = Session::open(&parts, &stop) => opened,
+                opened = Session::open(&parts, &stop, &mut outage) => opened,
             };
             let ended = match opened {
                 // Only who holds the right to write records what its node says.
@@ -231,8 +234,51 @@ impl Parts {
                 let error = StoreError::Silent(*limit);
                 self.store.writer_failed(self.stream(), &error).await;
             }
+            // What is missing is the node, and no longer the database.
+            IngestError::Node { .. } => self.store.writer_works(self.stream()),
             _ => {}
         }
+    }
+
+    /// What the database kept this writer from is over, whatever the node does.
+    fn database_works(&self, writer: &Writer) {
+        writer.lease().works();
+        self.store.writer_works(self.stream());
+    }
+
+    /// Takes the right to write. From then on nodes are used that serve what is stored.
+    async fn acquire(&self) -> Result<Writer, IngestError> {
+        let acquired = Writer::acquire(&self.store, self.stream());
+        let mut writer = self.within(PATIENCE, acquired).await?;
+        let known = stored::state(writer.connection(), self.config.chain_id);
+        let known = self.within(PATIENCE, known).await?;
+        self.expect_stored(writer.connection(), known.as_ref())
+            .await?;
+        Ok(writer)
+    }
+
+    /// Asks the node who it is, before a session is open. While it is away, what needs no node is done.
+    async fn identity_meanwhile(
+        &self,
+        writer: &mut Writer,
+        stop: &CancellationToken,
+    ) -> Result<BlockRef, IngestError> {
+        let error = match self.identity().await {
+            Ok(identity) => {
+                self.away.ended();
+                return Ok(identity);
+            }
+            Err(error) => error,
+        };
+        // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
+        let providers = self.node.status();
+        let told = self.record_providers(&providers);
+        self.within(PATIENCE, told).await.ok();
+        if !error.is_final() {
+            self.decode_meanwhile(writer, stop).await?;
+            self.regain_meanwhile(writer, stop).await?;
+        }
+        Err(error)
     }
 
     async fn identity(&self) -> Result<BlockRef, IngestError> {

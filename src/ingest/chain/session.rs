@@ -59,46 +59,51 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes the lock, enters the chain when it is new, and reads where it stands.
+    /// Takes the lock, enters the chain when it is new, and reads where it stands. A node that is away is waited for
+    /// with the lock, so that whoever asks who writes the chain gets one answer meanwhile.
     pub(super) async fn open(
         parts: &'a Parts,
         stop: &CancellationToken,
+        outage: &mut Outage,
     ) -> Result<Self, IngestError> {
-        let session = Self::open_anywhere(parts, stop).await?;
+        let mut writer = parts.acquire().await?;
+        let identity = loop {
+            let error = match parts.identity_meanwhile(&mut writer, stop).await {
+                Ok(identity) => break identity,
+                Err(error @ IngestError::Node { .. }) if !error.is_final() => error,
+                Err(error) => return Err(error),
+            };
+            let wait = outage.failed(&error);
+            parts.database_works(&writer);
+            tokio::select! {
+                lost = writer.lease().lost() => return Err(lost.into()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        };
+        let session = Self::enter(parts, writer, identity, stop).await?;
         if session.head.is_some() {
             parts.check_start(session.start)?;
         }
         Ok(session)
     }
 
-    /// As [`Session::open`], where what is below the stored blocks may be wanted too.
+    /// As [`Session::open`], where what is below the stored blocks may be wanted too; fails when the node is away.
     pub(super) async fn open_anywhere(
         parts: &'a Parts,
         stop: &CancellationToken,
     ) -> Result<Self, IngestError> {
+        let mut writer = parts.acquire().await?;
+        let identity = parts.identity_meanwhile(&mut writer, stop).await?;
+        Self::enter(parts, writer, identity, stop).await
+    }
+
+    async fn enter(
+        parts: &'a Parts,
+        mut writer: Writer,
+        identity: BlockRef,
+        stop: &CancellationToken,
+    ) -> Result<Self, IngestError> {
         let chain_id = parts.config.chain_id;
-        let acquired = Writer::acquire(&parts.store, parts.stream());
-        let mut writer = parts.within(PATIENCE, acquired).await?;
-        let known = stored::state(writer.connection(), chain_id);
-        let known = parts.within(PATIENCE, known).await?;
-        parts
-            .expect_stored(writer.connection(), known.as_ref())
-            .await?;
-        let identity = match parts.identity().await {
-            Ok(identity) => identity,
-            Err(error) => {
-                // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
-                let providers = parts.node.status();
-                let told = parts.record_providers(&providers);
-                parts.within(PATIENCE, told).await.ok();
-                if !error.is_final() {
-                    parts.decode_meanwhile(&mut writer, stop).await?;
-                    parts.regain_meanwhile(&mut writer, stop).await?;
-                }
-                return Err(error);
-            }
-        };
-        parts.away.ended();
         let start = parts.config.start_block;
         let registered = stored::register(writer.connection(), chain_id, identity, start);
         let state = parts.within(PATIENCE, registered).await?;
@@ -169,12 +174,12 @@ impl<'a> Session<'a> {
             let wait = match self.step(&view).await {
                 Ok(()) => {
                     outage.ended();
-                    self.writer.lease().works();
-                    self.parts.store.writer_works(self.parts.stream());
+                    self.parts.database_works(&self.writer);
                     None
                 }
                 Err(error @ IngestError::Node { .. }) if !error.is_final() => {
                     let wait = outage.failed(&error);
+                    self.parts.database_works(&self.writer);
                     self.regain_indexes().await?;
                     Some(Instant::now() + wait)
                 }

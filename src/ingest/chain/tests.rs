@@ -2,6 +2,7 @@
 
 mod amsterdam;
 mod announcements;
+mod away;
 mod backfill;
 mod branches;
 mod contract;
