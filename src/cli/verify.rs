@@ -2,8 +2,10 @@
 //! where the database differs from it, from what token contracts answer, or from itself. Read-only: it takes no
 //! writer's lock, works beside a running indexer, and therefore does not move `verified_through` either.
 
+mod caveat;
 mod chain;
 mod compare;
+mod patience;
 mod progress;
 mod report;
 mod tokens;

@@ -1,10 +1,10 @@
 //! `chaincast verify` against a database that somebody changed by hand.
 
-use chaincast::dev::faulty_node::{Fault, FaultyNode, Kind};
+use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use crate::support::{World, eventually, run_to_end};
+use crate::support::{Temporary, World, eventually, fresh_database, run_to_end};
 
 async fn verify(world: &World, more: &[&str]) -> (i32, String, String) {
     let mut arguments = vec!["verify", "--config", world.config.to_str().unwrap()];
@@ -429,4 +429,118 @@ async fn verify_goes_on_after_block_that_node_gives_wrongly() {
         said.contains(&compared) && said.contains("1 difference"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_leaves_out_announcements_of_another_chain() {
+    let world = World::start().await;
+    let (head, _) = world.caught_up().await;
+    world.server.stop().await;
+    let mut database = sqlx::Connection::connect(&world.database).await.unwrap();
+    // As if another chain had been the first of [[chains]] before, whose reorg takes nothing of this one back.
+    let other = "INSERT INTO chains (chain_id, genesis_hash, start_block) VALUES (5, decode(repeat('ab', 32), 'hex'), 0)";
+    change(&mut database, other).await;
+    let announce = |event: &str, data: serde_json::Value| {
+        format!(
+            "WITH c AS (UPDATE channels SET seq = seq + 1 WHERE name = 'new-block' RETURNING id, seq)
+             INSERT INTO updates (channel_id, seq, event, data) SELECT id, seq, '{event}', '{data}' FROM c"
+        )
+    };
+    let arguments = ["verify", "--config", world.config.to_str().unwrap()];
+    let block = |chain: u64| json!({ "number": head, "hash": "0x12", "chainId": chain });
+    change(&mut database, &announce("new-block", block(5))).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{said}{error}");
+    change(&mut database, &announce("new-block", block(31_337))).await;
+    let reorg = json!({ "commonAncestor": { "number": 0 }, "chainId": 5 });
+    change(&mut database, &announce("reorg", reorg)).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(said.contains("announces block 0x12"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_reads_amsterdam_blocks_of_an_earlier_version() {
+    let tree = Tree::new(31_337);
+    tree.mine(&Contents::transfers(1, 1));
+    tree.mine(&Contents::transfers(1, 2).in_slot(100));
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let database = fresh_database().await;
+    let dir = Temporary::new("verify");
+    let config = dir.path().join("verify.toml");
+    let text = format!(
+        "[database]\nurl = {database:?}\n[[chains]]\nchain_id = 31337\nrpc_url = {:?}\n",
+        node.http_url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let backfill = ["backfill", "--config", config, "--from", "0"];
+    let (code, said, error) = run_to_end(&backfill).await;
+    assert_eq!(code, 0, "{said}{error}");
+    let mut database = sqlx::Connection::connect(&database).await.unwrap();
+    for statement in [
+        "UPDATE blocks SET ommers_hash = NULL, logs_bloom = NULL, withdrawals_root = NULL, parent_beacon_block_root = NULL,
+             requests_hash = NULL, block_access_list_hash = NULL, withdrawals = NULL, size_proved = NULL, slot_number = NULL
+         WHERE number = 2",
+        "UPDATE transactions SET access_list = NULL WHERE block_number = 2",
+    ] {
+        change(&mut database, statement).await;
+    }
+    let verify = ["verify", "--config", config];
+    let (code, said, error) = run_to_end(&verify).await;
+    assert_eq!(code, 0, "{said}{error}");
+    change(
+        &mut database,
+        "UPDATE blocks SET slot_number = 99 WHERE number = 2",
+    )
+    .await;
+    let (code, said, error) = run_to_end(&verify).await;
+    assert_eq!(code, 1, "{said}{error}");
+    assert!(said.contains("slot_number: stored 99, node 100"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_asks_tokens_again_that_node_throttles_or_refuses() {
+    let world = World::with("[chain]\ntoken_metadata_per_second = 50").await;
+    world.transfer("LINK", 7).await;
+    world.caught_up().await;
+    let mut database = world.database().await;
+    eventually("every token is read", || async {
+        let unread = "SELECT count(*) FROM token_contracts WHERE read_at IS NULL";
+        let mut database = world.database().await;
+        let unread: i64 = sqlx::query_scalar(unread)
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+        (unread == 0).then_some(())
+    })
+    .await;
+    world.server.stop().await;
+    let node = FaultyNode::before(&world.anvil.http_url()).await.unwrap();
+    let refused = Kind::Error {
+        code: -32_000,
+        message: "header not found".to_owned(),
+    };
+    let throttled = Kind::Status {
+        code: 429,
+        retry_after: Some(1),
+    };
+    for kind in [refused, throttled, Kind::Cut] {
+        node.add(Fault::of("eth_call", kind).times(2));
+    }
+    let config = std::fs::read_to_string(&world.config).unwrap();
+    let config = config.replace(&world.anvil.http_url(), &node.http_url());
+    std::fs::write(&world.config, config).unwrap();
+    let arguments = ["verify", "--config", world.config.to_str().unwrap()];
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(said.contains("no difference"), "{said}");
+    assert_eq!(node.unspent(), []);
+    // What is different stays so.
+    let fake = "UPDATE token_contracts SET symbol = 'FAKE' WHERE symbol = 'LINK'";
+    change(&mut database, fake).await;
+    let (code, said, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{said}{error}");
+    let line = "symbol: stored FAKE, contract LINK";
+    assert!(said.contains(line), "{said}");
 }

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 
 use super::{
+    caveat::caveat,
     compare::{Difference, differences},
+    patience::{Unfetched, patiently},
     progress::Progress,
     report::Report,
     tokens,
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock},
+    model::{B256, BlockRef, ChainId, Channel, IndexedBlock},
     source::chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
     store::{
         Store,
@@ -21,9 +23,6 @@ use crate::{
 
 /// Heights read from the database at once.
 const PAGE: u64 = 16;
-/// A node that fails is asked so often before the run ends; one that gives a block wrongly, before that is listed.
-const ATTEMPTS: u32 = 5;
-const WRONG_ATTEMPTS: u32 = 2;
 /// Blocks that are not final and differ are looked at again so often, with a moment between: the chain may be moving.
 const LOOKS: u32 = 3;
 const MOMENT: Duration = Duration::from_secs(2);
@@ -55,14 +54,6 @@ pub(super) struct Verification {
     below: Option<BlockRef>,
     /// Where its blocks are announced.
     announced: Channel,
-}
-
-/// Why the node's block is not there to be compared.
-enum Unfetched {
-    /// The node gives it wrongly or not at all; others may be compared.
-    Wrong(String),
-    /// No block can be read now.
-    Away(String),
 }
 
 impl Verification {
@@ -156,8 +147,8 @@ impl Verification {
                 more => format!("{more} differences"),
             }
         );
-        if let Some(word) = taken_on_its_word(&self.config) {
-            println!("chain {}: {word}", self.chain);
+        if let Some(caveat) = caveat(&self.config, &thorough(self.config.checks)) {
+            println!("chain {}: {caveat}", self.chain);
         }
         Ok(())
     }
@@ -346,9 +337,8 @@ impl Verification {
         }
         if self.config.token_metadata {
             let at = self.to;
-            let concurrency = self.config.concurrency;
             let tell = |difference| report.tell(chain, &difference);
-            tokens::differences(&self.nodes, &self.store, chain, at, concurrency, tell).await?;
+            tokens::differences(&self.nodes, &self.store, &self.config, at, tell).await?;
         }
         Ok(())
     }
@@ -358,18 +348,6 @@ impl Verification {
         stored::read_blocks(&mut connection, self.chain, from, to)
             .await
             .map_err(text)
-    }
-}
-
-/// What no check can show of this chain, or none was on for.
-fn taken_on_its_word(config: &ChainConfig) -> Option<&'static str> {
-    let senders = config.index != IndexMode::Blocks || config.checks.senders != Senders::Off;
-    match config.index {
-        IndexMode::Transfers => Some(
-            "only transfers are indexed: that the node left none out, no header proves; that much was taken on its word",
-        ),
-        _ if config.claims_proof() && senders => None,
-        _ => Some("some of [chains.checks] are off: that much was taken on the node's word"),
     }
 }
 
@@ -403,39 +381,11 @@ async fn fetch(
     config: &ChainConfig,
     number: u64,
 ) -> Result<IndexedBlock, Unfetched> {
-    let mut wait = Duration::from_millis(200);
-    let mut attempt = 1;
-    loop {
-        let checks = thorough(config.checks);
-        let fetched = nodes
-            .attempt(Work::History, |node| async move {
-                node.block(Wanted::Number(number), &checks).await
-            })
-            .await;
-        match fetched {
-            Ok(block) => return Ok(block),
-            Err(error) if is_wrong(&error) => {
-                if attempt >= WRONG_ATTEMPTS {
-                    return Err(Unfetched::Wrong(error.to_string()));
-                }
-            }
-            Err(error) if attempt == ATTEMPTS => return Err(Unfetched::Away(error.to_string())),
-            Err(_) => {}
-        }
-        attempt += 1;
-        tokio::time::sleep(wait).await;
-        wait *= 2;
-    }
-}
-
-/// Whether an error is about what was asked for, not about the node.
-pub(super) fn is_wrong(error: &NodeError) -> bool {
-    matches!(
-        error.cause(),
-        NodeError::Check { .. }
-            | NodeError::BadAnswer { .. }
-            | NodeError::Missing { .. }
-            | NodeError::Refused { .. }
-            | NodeError::TooLarge { .. }
-    )
+    let checks = thorough(config.checks);
+    patiently(|| {
+        nodes.attempt(Work::History, move |node| async move {
+            node.block(Wanted::Number(number), &checks).await
+        })
+    })
+    .await
 }

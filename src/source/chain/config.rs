@@ -215,7 +215,20 @@ impl ChecksConfig {
     /// Whether everything that a root or a bloom is over is proven. What is not, has a check each; see
     /// [`ChecksConfig::unproved`].
     pub fn roots(&self) -> bool {
-        self.block_hash && self.transactions_root && self.receipts_root && self.logs_bloom
+        self.roots_off().is_empty()
+    }
+
+    /// The checks that are off of what a root or a bloom is over, by their keys.
+    pub fn roots_off(&self) -> Vec<&'static str> {
+        [
+            ("block_hash", self.block_hash),
+            ("transactions_root", self.transactions_root),
+            ("receipts_root", self.receipts_root),
+            ("logs_bloom", self.logs_bloom),
+        ]
+        .into_iter()
+        .filter_map(|(key, on)| (!on).then_some(key))
+        .collect()
     }
 
     /// Whether the gas that receipts repeat is checked.

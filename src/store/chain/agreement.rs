@@ -34,13 +34,15 @@ const TOKENS: &str = "SELECT min(t.block_number), format('token 0x%s has transfe
     WHERE t.chain_id = $1 AND t.token_address IS NOT NULL AND k.address IS NULL
     GROUP BY t.token_address ORDER BY 1 LIMIT $2";
 
-/// Announced blocks that are not the stored ones, above the head too; those that a later reorg took back do not count.
+/// Announced blocks that are not the stored ones, above the head too; those that a later reorg took back do not count, nor
+/// do those of another chain, which `new-block` has of the time when that chain was the first one.
 const ANNOUNCED: &str = "SELECT t.number, format('update %s of %s announces block %s, stored is %s', t.seq, $3, t.hash,
         coalesce('0x' || encode(b.hash, 'hex'), 'no block'))
     FROM (SELECT u.seq, (u.data ->> 'number')::bigint AS number, lower(u.data ->> 'hash') AS hash,
             min((u.data #>> '{commonAncestor,number}')::bigint) OVER (ORDER BY u.seq DESC) AS ancestor
         FROM updates u JOIN channels c ON c.id = u.channel_id
-        WHERE c.name = $3 AND u.event IN ('new-block', 'block-finalized', 'reorg')) AS t
+        WHERE c.name = $3 AND u.event IN ('new-block', 'block-finalized', 'reorg') AND NOT EXISTS (
+            SELECT FROM chains o WHERE o.chain_id <> $1 AND o.chain_id::text = u.data ->> 'chainId')) AS t
     LEFT JOIN blocks b ON b.chain_id = $1 AND b.number = t.number
     WHERE t.number IS NOT NULL AND (t.ancestor IS NULL OR t.ancestor >= t.number)
         AND t.hash IS DISTINCT FROM '0x' || encode(b.hash, 'hex') ORDER BY 1, t.seq LIMIT $2";
