@@ -46,6 +46,31 @@ async def answer(socket, request):
                 return message
 
 
+def check_chains(chains):
+    """Every chain of a heartbeat has its id, its head, two ages and a status."""
+    check(isinstance(chains, list) and chains, f"chains: {chains}")
+    for chain in chains:
+        check(set(chain) == {"chainId", "head", "headAgeMs", "nodeAgeMs", "status"}, f"a chain: {chain}")
+        check(type(chain["chainId"]) is int and chain["status"] in ("ok", "lagging", "down"), f"a chain: {chain}")
+        check(all(chain[key] is None or type(chain[key]) is int for key in ("head", "headAgeMs", "nodeAgeMs")), f"a chain: {chain}")
+
+
+async def follow_chains(socket):
+    """Reads heartbeats until every chain is ok, with a head and both ages."""
+    joined = await answer(socket, {"id": 5, "event": "subscribe", "data": {"channel": "heartbeat"}})
+    check(joined["event"] == "ack" and joined["data"]["success"] is True, f"heartbeat: {joined}")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            beat = json.loads(await socket.recv())
+            # Null: the database could not be read in time for this one.
+            if beat["event"] != "heartbeat" or beat["data"]["chains"] is None:
+                continue
+            chains = beat["data"]["chains"]
+            check_chains(chains)
+            if all(chain["status"] == "ok" and None not in chain.values() for chain in chains):
+                return say("chains", data=chains)
+
+
 async def acquaint():
     """Every way of asking, and of being refused, on a connection of its own."""
     async with connect(url, subprotocols=["chaincast.v1.json"], **PATIENT) as socket:
@@ -66,6 +91,7 @@ async def acquaint():
         await socket.send(['{"id":4,"event":', '"subscriptions"}'])
         listed = json.loads(await socket.recv())
         check(listed["id"] == 4 and listed["data"]["channels"] == [], f"subscriptions: {listed}")
+        await follow_chains(socket)
     check(socket.close_code == 1000, f"closed with {socket.close_code}")
     say("acquainted")
 

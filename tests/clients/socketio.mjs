@@ -84,6 +84,7 @@ async function tour(transports, expectUpgrade) {
   const channels = await ask(socket, "subscriptions");
   say("subscriptions", { data: channels });
   check(channels.success === true, "subscriptions was refused");
+  await followChains(socket);
   const refused = await ask(socket, "subscribe", "nope");
   say("refused", { data: refused });
   check(refused.success === false && refused.error.code === "UNKNOWN_CHANNEL", "an unknown channel was not refused");
@@ -97,6 +98,31 @@ async function tour(transports, expectUpgrade) {
   say("transport", { data: socket.io.engine.transport.name });
   socket.disconnect();
 }
+
+/** Takes heartbeats until every chain is ok, with a head and both ages; what each of them has is checked. */
+async function followChains(socket) {
+  const joined = await ask(socket, "subscribe", "heartbeat");
+  check(joined.success === true && joined.channel === "heartbeat", "heartbeat was refused");
+  // Null: the database could not be read in time for this one.
+  const beat = await seen(socket, "heartbeat", ({ chains }) => chains !== null && (!good(chains) || chains.every(isWell)));
+  say("chains", { data: beat.chains });
+  const wrong = socket.seen.find(({ event, data }) => event === "heartbeat" && data.chains !== null && !good(data.chains));
+  check(!wrong, `a heartbeat's chains: ${JSON.stringify(wrong?.data)}`);
+  check((await ask(socket, "unsubscribe", "heartbeat")).success === true, "unsubscribe was refused");
+}
+
+const CHAIN_KEYS = ["chainId", "head", "headAgeMs", "nodeAgeMs", "status"];
+const good = (chains) =>
+  Array.isArray(chains) &&
+  chains.length > 0 &&
+  chains.every(
+    (chain) =>
+      JSON.stringify(Object.keys(chain).sort()) === JSON.stringify(CHAIN_KEYS) &&
+      Number.isInteger(chain.chainId) &&
+      ["head", "headAgeMs", "nodeAgeMs"].every((key) => chain[key] === null || Number.isInteger(chain[key])) &&
+      ["ok", "lagging", "down"].includes(chain.status),
+  );
+const isWell = (chain) => chain.status === "ok" && Number.isInteger(chain.head) && chain.headAgeMs !== null && chain.nodeAgeMs !== null;
 
 /** Every block must follow the one before it. */
 function gapless(socket) {

@@ -78,10 +78,34 @@ impl Story {
     }
 }
 
+/// Waits until a client has checked the chains of a heartbeat.
+async fn it_checked_the_chains(client: &mut Story, world: &World) {
+    let line = client
+        .tells("the chains of a heartbeat", |line| line["step"] == "chains")
+        .await;
+    let chain = &line["data"][0];
+    assert_eq!(chain["chainId"], 31_337, "{line}");
+    assert_eq!(chain["status"], "ok", "{line}");
+    let (head, _) = world.control.head().await.unwrap();
+    assert!(chain["head"].as_u64().unwrap() <= head, "{line}");
+}
+
 /// Lets a client follow, takes the server away, makes news meanwhile, and looks at what the client got.
 async fn it_misses_nothing(script: impl FnOnce(&World) -> Script) {
     let world = World::start().await;
+    let client = Story::of(script(&world));
+    follows_through_a_restart(world, client).await;
+}
+
+/// As [`it_misses_nothing`], by a client that looks at the chains of a heartbeat first.
+async fn it_reads_heartbeats_and_misses_nothing(script: impl FnOnce(&World) -> Script) {
+    let world = World::start().await;
     let mut client = Story::of(script(&world));
+    it_checked_the_chains(&mut client, &world).await;
+    follows_through_a_restart(world, client).await;
+}
+
+async fn follows_through_a_restart(world: World, mut client: Story) {
     let answer = client
         .tells("it is subscribed", |line| line["step"] == "subscribed")
         .await;
@@ -125,22 +149,26 @@ fn python_socketio(world: &World, transports: &str) -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_socketio_over_a_websocket_misses_nothing() {
-    it_misses_nothing(|world| python_socketio(world, "websocket")).await;
+    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "websocket")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_socketio_by_polling_misses_nothing() {
-    it_misses_nothing(|world| python_socketio(world, "polling")).await;
+    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "polling")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_socketio_that_upgrades_misses_nothing() {
-    it_misses_nothing(|world| python_socketio(world, "polling,websocket")).await;
+    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "polling,websocket"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_websockets_misses_nothing() {
-    it_misses_nothing(|world| Script::python(PYTHON_WEBSOCKETS, &[&world.server.realtime()])).await;
+    it_reads_heartbeats_and_misses_nothing(|world| {
+        Script::python(PYTHON_WEBSOCKETS, &[&world.server.realtime()])
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

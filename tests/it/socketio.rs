@@ -18,6 +18,10 @@ async fn tour(scenario: &str, transport: &str) {
         .json("it is subscribed", |line| line["step"] == "subscribed")
         .await;
     world.set_feed("ETH", 4_444).await;
+    let chains = client
+        .json("the chains of a heartbeat", |line| line["step"] == "chains")
+        .await;
+    assert_eq!(chains["data"][0]["chainId"], 31_337, "{chains}");
     let used = client
         .json("the transport in use", |line| line["step"] == "transport")
         .await;
