@@ -2,9 +2,9 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest, http, protocol::CloseFrame},
 };
 
@@ -36,6 +36,22 @@ impl WsClient {
             next_id: 1,
             backlog: Vec::new(),
         })
+    }
+
+    /// To the server at `address`, with a receive buffer of few bytes: what it does not read waits in the server.
+    pub async fn narrow(address: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = socket.connect(address.parse().unwrap()).await.unwrap();
+        let url = format!("ws://{address}/realtime");
+        let (socket, _) = client_async(url, MaybeTlsStream::Plain(stream))
+            .await
+            .unwrap();
+        Self {
+            socket,
+            next_id: 1,
+            backlog: Vec::new(),
+        }
     }
 
     pub async fn send_text(&mut self, text: impl Into<String>) {
