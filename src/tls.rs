@@ -88,7 +88,7 @@ pub fn advice(error: &str, setting: &str) -> Option<String> {
         format!(
             "the server's certificate is not signed by an authority that is trusted here; name the PEM file of the right one in {setting}"
         )
-    } else if error.contains("not valid for name") || error.contains("NotValidForName") {
+    } else if is_other_name(error) {
         "the server's certificate is for another name; connect by a name or address that is among its subject alternative names".to_owned()
     } else if error.contains("expired") || error.contains("Expired") {
         "the server's certificate has expired, or this machine's clock is wrong".to_owned()
@@ -96,6 +96,11 @@ pub fn advice(error: &str, setting: &str) -> Option<String> {
         return None;
     };
     Some(advice)
+}
+
+/// Whether a handshake failed because the peer's certificate is for another name.
+pub fn is_other_name(error: &str) -> bool {
+    error.contains("not valid for name") || error.contains("NotValidForName")
 }
 
 /// An error of a connection with [`advice`] behind it, where there is some.

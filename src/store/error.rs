@@ -1,6 +1,6 @@
 //! Database errors, translated once at the store's edge.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::tls;
 
@@ -111,8 +111,14 @@ impl StoreError {
                 };
                 let setting = format!("sslrootcert of {url_name}");
                 if let Some(advice) = tls::advice(&reason, &setting) {
+                    let also = match options.get_ssl_mode() {
+                        PgSslMode::VerifyCa if tls::is_other_name(&reason) => {
+                            " (chaincast checks the name with sslmode=verify-ca as with verify-full)"
+                        }
+                        _ => "",
+                    };
                     return Self::Unreachable(format!(
-                        "TLS to Postgres at {server} failed: {reason}: {advice}"
+                        "TLS to Postgres at {server} failed: {reason}: {advice}{also}"
                     ));
                 }
                 if reason.contains("does not support TLS") {

@@ -11,13 +11,14 @@ use chaincast::dev::{
     faulty_node::{Contents, FaultyNode, Tree},
     venue::{Speaks, Venue},
 };
+use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     processes::{blocks_arrive, gateway_beside, listen},
     support::{
-        Authority, Issuer, Redis, Secured, Server, Temporary, World, eventually, fresh_database,
-        run_to_end, run_to_end_with,
+        Authority, Bare, Issuer, Redis, Secured, Server, Temporary, World, WsClient, eventually,
+        fresh_database, run_to_end, run_to_end_with,
     },
 };
 
@@ -165,6 +166,8 @@ async fn a_wrong_certificate_of_postgres_is_explained() {
         let parameters = format!("sslmode={mode}&sslrootcert={right}");
         let error = secure.refused(&parameters).await;
         assert!(error.contains("for another name"), "{error}");
+        let says_so = error.contains("checks the name with sslmode=verify-ca");
+        assert_eq!(says_so, mode == "verify-ca", "{error}");
     }
     secure.set_ssl("off").await;
     let error = secure
@@ -225,7 +228,7 @@ async fn nodes_venues_and_key_sets_trust_the_systems_authorities() {
     let venue = Venue::start(Speaks::Coinbase).await.unwrap();
     venue.tell("ETH-USD", "2500");
     let issuer = Issuer::start().await;
-    issuer.serve(serde_json::json!({ "keys": [issuer.key("es256-1")] }));
+    issuer.serve(json!({ "keys": [issuer.key("es256-1")] }));
     let secure = async |plain: &str| {
         let port: reqwest::Url = plain.parse().unwrap();
         let secured = Secured::before(port.port().unwrap(), &pair).await;
@@ -267,5 +270,94 @@ async fn nodes_venues_and_key_sets_trust_the_systems_authorities() {
                 line.contains("not signed by an authority") && line.contains("SSL_CERT_FILE");
             assert_eq!(advised, !good, "{line}");
         }
+    }
+}
+
+/// An issuer of tokens behind TLS, with a certificate.
+async fn secure_issuer(pair: &(String, String)) -> (Issuer, Secured) {
+    let issuer = Issuer::start().await;
+    issuer.serve(json!({ "keys": [issuer.key("es256-1")] }));
+    let plain: reqwest::Url = issuer.url().parse().unwrap();
+    let secured = Secured::before(plain.port().unwrap(), pair).await;
+    (issuer, secured)
+}
+
+/// A gateway that checks tokens with the keys of this URL.
+async fn checks_with(url: &str) -> Bare {
+    let auth = format!("secret = \"\"\nalgorithm = \"ES256\"\njwks_url = {url:?}");
+    Bare::start(&format!("[gateway.auth]\n{auth}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_checked_with_keys_of_a_private_ca() {
+    let dir = Temporary::new("secure-issuer");
+    let authority = Authority::new("the right authority");
+    let (issuer, secured) = secure_issuer(&authority.issue(&["127.0.0.1"])).await;
+    let ca = authority.write(dir.path(), "ca.pem");
+    let environment = [("SSL_CERT_FILE", ca.to_str().unwrap())];
+    let bare = checks_with(&secured.url(issuer.url())).await;
+    let serve = ["serve", "--role", "gateway", "--config", bare.config()];
+    let server = Server::start_with(&environment, &serve).await;
+    let url = format!("{}?token={}", server.realtime(), issuer.token());
+    let mut ws = WsClient::connect(&url).await;
+    let user = ws.event("connected").await["data"]["user"].take();
+    assert_eq!(user["sub"], "alice", "{user}");
+    server.stop().await;
+    bare.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_certificate_of_the_issuer_is_explained() {
+    let dir = Temporary::new("insecure-issuer");
+    let authority = Authority::new("the right authority");
+    let right = authority.write(dir.path(), "ca.pem");
+    let wrong = Authority::new("another authority").write(dir.path(), "wrong.pem");
+    for (pair, authorities, reason) in [
+        (
+            authority.issue(&["127.0.0.1"]),
+            &wrong,
+            "not signed by an authority",
+        ),
+        (
+            authority.issue(&["issuer.example"]),
+            &right,
+            "for another name",
+        ),
+        (
+            authority.issue_expired(&["127.0.0.1"]),
+            &right,
+            "has expired",
+        ),
+    ] {
+        let (issuer, secured) = secure_issuer(&pair).await;
+        let url = secured.url(issuer.url());
+        let bare = checks_with(&url).await;
+        let environment = [("SSL_CERT_FILE", authorities.to_str().unwrap())];
+        let place = url.strip_suffix("/jwks").unwrap();
+        let parts = ["gateway.auth.jwks_url", place, reason];
+        let (_, out, error) =
+            run_to_end_with(&environment, &["check", "--config", bare.config()]).await;
+        let line = out
+            .lines()
+            .find(|line| line.starts_with("FAIL token key: "));
+        let line = line.unwrap_or_else(|| panic!("{out}{error}"));
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        // It serves those without a token, and the log has the reason.
+        let serve = ["serve", "--role", "gateway", "--config", bare.config()];
+        let server = Server::start_with(&environment, &serve).await;
+        let mut ws = WsClient::connect(&server.realtime()).await;
+        ws.event("connected").await;
+        let said = server.said();
+        let line = said
+            .lines()
+            .find(|line| line.contains("tokens are refused until"));
+        let line = line.unwrap_or_else(|| panic!("{said}"));
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        server.stop().await;
+        bare.server.stop().await;
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -30,9 +31,24 @@ impl Authority {
 
     /// A certificate for these names and addresses, and its key, as PEM.
     pub fn issue(&self, names: &[&str]) -> (String, String) {
+        self.sign(Self::params(names))
+    }
+
+    /// As [`Self::issue`], but it was valid in 2020 only.
+    pub fn issue_expired(&self, names: &[&str]) -> (String, String) {
+        let mut params = Self::params(names);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.sign(params)
+    }
+
+    fn params(names: &[&str]) -> CertificateParams {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        CertificateParams::new(names).unwrap()
+    }
+
+    fn sign(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
     }

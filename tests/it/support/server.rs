@@ -40,6 +40,13 @@ impl Server {
         Self::started(command(arguments), arguments).await
     }
 
+    /// As [`Self::start`], with environment variables.
+    pub async fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = command(arguments);
+        command.envs(environment.iter().copied());
+        Self::started(command, arguments).await
+    }
+
     /// As [`Self::start`], with a limit of open files.
     pub async fn start_with_files(files: usize, arguments: &[&str]) -> Self {
         Self::started(limited(files, arguments), arguments).await
