@@ -111,7 +111,10 @@ impl App {
             let connections = &mut config.gateway.limits.connections;
             *connections = descriptors.sessions.min(*connections);
         }
-        let store = Store::connect(&config.database).await?;
+        let store = match role {
+            Role::Gateway => Store::connect(&config.database).await?,
+            Role::All | Role::Indexer => Store::connect_for_writing(&config.database).await?,
+        };
         let (tasks, failures) = Tasks::new();
         let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
         let listening = CancellationToken::new();

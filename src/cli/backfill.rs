@@ -73,7 +73,7 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
     }));
     let store = tokio::select! {
         () = stop.cancelled() => return Err(Failure::failed("it was stopped before anything was stored")),
-        store = Store::connect(&config.database) => store.map_err(Failure::failed)?,
+        store = Store::connect_for_writing(&config.database) => store.map_err(Failure::failed)?,
     };
     let (tasks, _failures) = Tasks::new();
     let bus = Bus::connect(&config.bus, store.clone(), &tasks)

@@ -190,10 +190,12 @@ async fn database(config: &Config) -> Result<Option<Store>, StoreError> {
         auto_migrate: false,
         ..config.database.clone()
     };
-    match Store::connect(&without_migrating).await {
-        Err(StoreError::NotMigrated) if config.database.auto_migrate => Ok(None),
-        connected => connected.map(Some),
-    }
+    let store = match Store::connect(&without_migrating).await {
+        Err(StoreError::NotMigrated) if config.database.auto_migrate => None,
+        connected => Some(connected?),
+    };
+    Store::refuse_read_only(&config.database).await?;
+    Ok(store)
 }
 
 /// What the node says of itself, and whether that is the chain that the database indexes.

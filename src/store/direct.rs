@@ -1,4 +1,5 @@
-//! Connections of their own to the server: those of writers, and those that keep their leases; and whether they are that.
+//! Connections of their own to the server: those of writers, and those that keep their leases; and whether they are that,
+//! and may write.
 //!
 //! Each end notices within about the lease that the other is gone. The server is set to here: its kernel asks an idle
 //! client whether it is there, and gives up on one that does not acknowledge what was sent. This end gives up by its own
@@ -76,6 +77,27 @@ pub(super) async fn refuse_pooler(
     first.close().await?;
     second.close().await?;
     Ok(())
+}
+
+/// Fails when new transactions may not write: on a standby, or by `default_transaction_read_only`.
+pub(super) async fn refuse_read_only(
+    options: &PgConnectOptions,
+    url_name: &str,
+    failed: impl Fn(sqlx::Error) -> StoreError,
+) -> Result<(), StoreError> {
+    let mut connection = options.connect().await.map_err(failed)?;
+    let (standby, read_only, source): (bool, bool, String) = sqlx::query_as(
+        "SELECT pg_is_in_recovery(), setting::boolean, source FROM pg_settings
+         WHERE name = 'default_transaction_read_only'",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    match (standby, read_only) {
+        (true, _) => Err(StoreError::standby(url_name, options)),
+        (false, true) => Err(StoreError::read_only(url_name, options, &source)),
+        (false, false) => Ok(()),
+    }
 }
 
 /// Asked without a prepared statement, which a pooler may lose.

@@ -29,6 +29,9 @@ pub enum StoreError {
          through the pooler, for readers"
     )]
     Pooler(String),
+    /// The server or a setting takes no writes: where, why and what to do.
+    #[error("{0}")]
+    ReadOnly(String),
     #[error(
         "the database has no chaincast schema: run `chaincast migrate`, or set database.auto_migrate = true"
     )]
@@ -70,11 +73,8 @@ impl StoreError {
         options: &PgConnectOptions,
         error: sqlx::Error,
     ) -> Self {
-        let server = options.get_socket().map_or_else(
-            || format!("{}:{}", options.get_host(), options.get_port()),
-            |socket| format!("{}:{}", socket.display(), options.get_port()),
-        );
-        let database = options.get_database().unwrap_or(options.get_username());
+        let server = server_of(options);
+        let database = database_of(options);
         let (user, reason) = (options.get_username(), &error);
         let code = error.as_database_error().and_then(|error| error.code());
         Self::Unreachable(match code.as_deref() {
@@ -135,6 +135,35 @@ impl StoreError {
         })
     }
 
+    /// The server is a standby.
+    pub(super) fn standby(url_name: &str, options: &PgConnectOptions) -> Self {
+        let server = server_of(options);
+        Self::ReadOnly(format!(
+            "Postgres at {server} is a standby, which takes no writes: let {url_name} name the primary, or promote this \
+             server (SELECT pg_promote()) if the primary is lost"
+        ))
+    }
+
+    /// `default_transaction_read_only` is on, by that source of `pg_settings`.
+    pub(super) fn read_only(url_name: &str, options: &PgConnectOptions, source: &str) -> Self {
+        const SETTING: &str = "default_transaction_read_only";
+        let (server, database) = (server_of(options), database_of(options));
+        let user = options.get_username();
+        let undo = match source {
+            "user" => format!("ALTER ROLE {user:?} RESET {SETTING}"),
+            "database" => format!("ALTER DATABASE {database:?} RESET {SETTING}"),
+            "database user" => {
+                format!("ALTER ROLE {user:?} IN DATABASE {database:?} RESET {SETTING}")
+            }
+            "client" => format!("remove {SETTING} from {url_name} or PGOPTIONS"),
+            _ => format!("set {SETTING} = off in the server's postgresql.conf and reload it"),
+        };
+        Self::ReadOnly(format!(
+            "Postgres at {server} takes no writes to database {database:?} from user {user:?}: {SETTING} is on ({source}); \
+             {undo}, or let {url_name} name a server that takes writes"
+        ))
+    }
+
     /// Reading the schema's first table failed: say so when it is because the table is not there.
     pub(super) fn not_migrated(error: sqlx::Error) -> Self {
         const UNDEFINED_TABLE: &str = "42P01";
@@ -179,6 +208,18 @@ impl StoreError {
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::NotMigrated) || self.is_transient()
     }
+}
+
+/// Host or socket directory, and port.
+fn server_of(options: &PgConnectOptions) -> String {
+    options.get_socket().map_or_else(
+        || format!("{}:{}", options.get_host(), options.get_port()),
+        |socket| format!("{}:{}", socket.display(), options.get_port()),
+    )
+}
+
+fn database_of(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or(options.get_username())
 }
 
 /// What is wrong by the code of an error of the server (see "PostgreSQL Error Codes"), where waiting may mend it.

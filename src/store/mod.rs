@@ -148,10 +148,34 @@ impl Store {
         })
     }
 
+    /// As [`Self::connect`], for a process that writes: fails where no transaction may write. A database that stops to take
+    /// writes later is waited for.
+    pub async fn connect_for_writing(config: &StoreConfig) -> Result<Self, StoreError> {
+        // Where it migrates that is looked at before.
+        if !config.auto_migrate {
+            Self::refuse_read_only(config).await?;
+        }
+        Self::connect(config).await
+    }
+
+    /// Fails when new transactions may not write: on a standby, or by `default_transaction_read_only`.
+    pub async fn refuse_read_only(config: &StoreConfig) -> Result<(), StoreError> {
+        let options = Self::options_of(config)?;
+        let patience = Duration::from_millis(config.acquire_timeout_ms);
+        let name = &config.url_name;
+        let failed = |error| StoreError::unreachable_by(name, &options, error);
+        match tokio::time::timeout(patience, direct::refuse_read_only(&options, name, failed)).await
+        {
+            Ok(refused) => refused,
+            Err(_) => Err(failed(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
     /// Applies pending migrations; returns the version that the database is at.
     pub async fn migrate(config: &StoreConfig) -> Result<i64, StoreError> {
         let options = Self::options_of(config)?;
         Self::refuse_pooler(config, &options).await?;
+        Self::refuse_read_only(config).await?;
         let pool = Self::pool_of(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;
         pool.close().await;

@@ -44,6 +44,7 @@ mod rest;
 mod resume;
 mod seam;
 mod socketio;
+mod standby;
 mod start;
 mod store;
 mod takeover;

@@ -1,0 +1,177 @@
+//! Servers that take no writes: a hot standby, fed by streaming replication, and `default_transaction_read_only`. A process
+//! that is to write refuses them at start, as `check` does, and says what to do.
+
+use std::{
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use chaincast::dev::PrivatePostgres;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{Temporary, eventually, run_to_end};
+
+/// What writes, as far as `--config FILE`.
+const WRITERS: [&[&str]; 4] = [
+    &["serve"],
+    &["serve", "--role", "indexer"],
+    &["backfill", "--from", "0"],
+    &["migrate"],
+];
+
+fn config(dir: &Path, url: &str) -> String {
+    let text = format!(
+        "[server]\nport = 0\n[database]\nurl = {url:?}\n\
+         [[chains]]\nchain_id = 31337\nrpc_url = \"http://127.0.0.1:9\"\n"
+    );
+    let file = dir.join("chaincast.toml");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+async fn shown(connection: &mut PgConnection, setting: &str) -> String {
+    sqlx::query_scalar("SELECT current_setting($1)")
+        .bind(setting)
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
+/// A standby of `primary` with its files in `dir`, which follows it.
+async fn standby_of(primary: &PrivatePostgres, dir: &Path) -> PrivatePostgres {
+    let mut admin = PgConnection::connect(primary.url()).await.unwrap();
+    let bin: String = sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    let sockets = shown(&mut admin, "unix_socket_directories").await;
+    let port = shown(&mut admin, "port").await;
+    let owner = std::fs::metadata(shown(&mut admin, "data_directory").await).unwrap();
+    // As PrivatePostgres lays it out.
+    let home = dir.join("postgres");
+    std::fs::create_dir_all(&home).unwrap();
+    let mut copy = Command::new(PathBuf::from(bin).join("pg_basebackup"));
+    copy.arg("-D")
+        .arg(home.join("data"))
+        .args([
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+        ])
+        .args([
+            "-U",
+            "postgres",
+            "-p",
+            &port,
+            "-h",
+            sockets.trim_matches('"'),
+        ])
+        .current_dir(&home);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&home, Some(owner.uid()), Some(owner.gid())).unwrap();
+        copy.uid(owner.uid()).gid(owner.gid());
+    }
+    let done = tokio::task::spawn_blocking(move || copy.output())
+        .await
+        .unwrap();
+    let done = done.expect("pg_basebackup comes with PostgreSQL");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let standby = PrivatePostgres::start(dir).await.unwrap();
+    eventually("the standby streams", async || {
+        let mut admin = PgConnection::connect(primary.url()).await.ok()?;
+        let streams: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_stat_replication)")
+            .fetch_one(&mut admin)
+            .await
+            .ok()?;
+        streams.then_some(())
+    })
+    .await;
+    standby
+}
+
+/// Nothing that writes starts here, and everything says why and what to do.
+async fn refused(file: &str, parts: &[&str]) {
+    let (code, out, error) = run_to_end(&["check", "--config", file]).await;
+    assert_eq!(code, 1, "{out}{error}");
+    let line = out.lines().find(|line| line.contains(" database: "));
+    let line = line.unwrap_or_else(|| panic!("{out}{error}"));
+    assert!(line.starts_with("FAIL"), "{line}");
+    for part in parts {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    for command in WRITERS {
+        let arguments = [command, &["--config", file]].concat();
+        let (code, _, error) = run_to_end(&arguments).await;
+        assert_eq!(code, 1, "{command:?}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{command:?}: {part}: {error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_refuse_a_hot_standby() {
+    let dirs = [Temporary::new("primary"), Temporary::new("standby")];
+    let primary = PrivatePostgres::start(dirs[0].path()).await.unwrap();
+    let on_primary = config(dirs[0].path(), primary.url());
+    let (code, _, error) = run_to_end(&["migrate", "--config", &on_primary]).await;
+    assert_eq!(code, 0, "{error}");
+    let standby = standby_of(&primary, dirs[1].path()).await;
+    let file = config(dirs[1].path(), standby.url());
+    let parts = ["is a standby", "database.url", "primary", "pg_promote()"];
+    refused(&file, &parts).await;
+    // The same without migrating, which a standby refuses as well.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("[database]\n", "[database]\nauto_migrate = false\n");
+    std::fs::write(&file, text).unwrap();
+    let (code, _, error) = run_to_end(&["serve", "--config", &file]).await;
+    assert!(code == 1 && error.contains("is a standby"), "{error}");
+
+    // Once it is the primary it is written to.
+    let mut admin = PgConnection::connect(standby.url()).await.unwrap();
+    primary.stop().await.unwrap();
+    let promoted: bool = sqlx::query_scalar("SELECT pg_promote()")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert!(promoted);
+    let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
+    assert_eq!(code, 0, "{error}");
+    let (_, out, error) = run_to_end(&["check", "--config", &file]).await;
+    assert!(out.contains("ok   database: "), "{out}{error}");
+    standby.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_refuse_default_transaction_read_only() {
+    let dir = Temporary::new("read-only");
+    let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
+    let file = config(dir.path(), postgres.url());
+    let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
+    assert_eq!(code, 0, "{error}");
+    let mut admin = PgConnection::connect(postgres.url()).await.unwrap();
+    for (begin, end, advice) in [
+        (
+            "ALTER ROLE postgres SET default_transaction_read_only = on",
+            "ALTER ROLE postgres RESET default_transaction_read_only",
+            "ALTER ROLE \"postgres\" RESET default_transaction_read_only",
+        ),
+        (
+            "ALTER DATABASE chaincast SET default_transaction_read_only = on",
+            "ALTER DATABASE chaincast RESET default_transaction_read_only",
+            "ALTER DATABASE \"chaincast\" RESET default_transaction_read_only",
+        ),
+    ] {
+        sqlx::raw_sql(begin).execute(&mut admin).await.unwrap();
+        refused(&file, &["takes no writes", advice]).await;
+        sqlx::raw_sql(end).execute(&mut admin).await.unwrap();
+    }
+    let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
+    assert_eq!(code, 0, "{error}");
+    postgres.stop().await.unwrap();
+}
