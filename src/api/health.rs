@@ -1,6 +1,6 @@
 //! `/healthz`: the process is alive. `/readyz`: it can serve, and if not, why.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::{
     Json,
@@ -92,9 +92,16 @@ pub(super) async fn readyz(
     };
     let database = |detail: String| (vec![Check::new("database", false, detail)], Vec::new());
     let (mut checks, chains) = match tokio::time::timeout(PATIENCE, checks(&state, &chains)).await {
-        Ok(Ok(checks)) => checks,
+        Ok(Ok(checks)) => {
+            if state.unreadable.swap(false, Ordering::Relaxed) {
+                tracing::info!("the database can be read again");
+            }
+            checks
+        }
         Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready: the database cannot be read");
+            if !state.unreadable.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "not ready: the database cannot be read");
+            }
             database("the database cannot be read".to_owned())
         }
         Err(_) => database(format!(

@@ -34,7 +34,7 @@ pub use config::{AlertsConfig, ApiConfig};
 pub use docs::docs_router;
 pub use subject::{TokenRefused, TokenVerifier};
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::{Router, routing::any};
 use utoipa::{OpenApi as _, openapi::OpenApi};
@@ -64,6 +64,8 @@ pub struct ApiState {
     version: &'static str,
     /// In ms since the Unix epoch.
     started_at: i64,
+    /// Whether the database could not be read when readiness was asked for last: that is logged once an outage.
+    unreadable: AtomicBool,
 }
 
 type Shared = axum::extract::State<Arc<ApiState>>;
@@ -82,6 +84,7 @@ impl ApiState {
             verifier: None,
             version: env!("CARGO_PKG_VERSION"),
             started_at: now_ms(),
+            unreadable: AtomicBool::new(false),
         }
     }
 

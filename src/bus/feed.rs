@@ -41,6 +41,8 @@ pub struct Feed {
     ready_at: Option<std::time::Instant>,
     /// Whether the store is known to have more than was read.
     behind: bool,
+    /// Whether the last read of the store failed: it is read again at once when nothing else is there.
+    failed: bool,
     poll: tokio::time::Interval,
     look_back_ms: i64,
     polled_at: Instant,
@@ -70,6 +72,7 @@ impl Feed {
             ready: Vec::new(),
             ready_at: None,
             behind: false,
+            failed: false,
             poll,
             look_back_ms,
             polled_at: Instant::now(),
@@ -84,12 +87,23 @@ impl Feed {
     /// The next updates, never empty. Fails only when the store does; the call can then be repeated and nothing is
     /// lost: what was read before the failure is handed over first, and what was not is found in the store again.
     pub async fn next(&mut self) -> Result<Commit, BusError> {
+        let next = self.receive().await;
+        self.failed |= next.is_err();
+        next
+    }
+
+    /// Whether the store could not be read when it was read last; updates that need no reading arrive nevertheless.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    async fn receive(&mut self) -> Result<Commit, BusError> {
         loop {
             if !self.ready.is_empty() {
                 let at = self.ready_at.take();
                 return Ok(Commit::new(std::mem::take(&mut self.ready), at));
             }
-            if self.behind {
+            if self.behind && !self.failed {
                 self.poll_store().await?;
                 continue;
             }
@@ -113,6 +127,8 @@ impl Feed {
                         self.poll_store().await?;
                     }
                 },
+                // What was not read then is found in any case, whatever is hinted at.
+                () = std::future::ready(()), if self.failed => self.poll_store().await?,
                 hint = self.hints.next() => self.follow(hint).await?,
                 _ = self.poll.tick() => self.poll_store().await?,
             }
@@ -205,6 +221,7 @@ impl Feed {
         let asked_at = Instant::now();
         let since = self.polled_at.elapsed().as_millis() as i64 + self.look_back_ms;
         self.reconcile(Some(since)).await?;
+        self.failed = false;
         if !self.behind {
             self.polled_at = asked_at;
         }

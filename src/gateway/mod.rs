@@ -244,7 +244,8 @@ async fn follow(hub: &Hub, mut feed: Feed) {
     loop {
         match feed.next().await {
             Ok(commit) => {
-                if std::mem::take(&mut failing) {
+                if failing && !feed.has_failed() {
+                    failing = false;
                     tracing::info!("the updates can be read again");
                 }
                 hub.publish(&commit, commit.at);

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{PATIENCE, Server, World, eventually, spawn};
+use chaincast::dev::PrivatePostgres;
+
+use crate::support::{PATIENCE, Server, Temporary, World, eventually, spawn};
 
 /// Tables and their sequences and functions then belong to the role, as where one role did everything.
 const GIVE_ALL: &str = "DO $$ DECLARE one regclass; done oid; BEGIN
@@ -41,7 +43,10 @@ struct Trouble {
 
 impl Stage {
     async fn start() -> Self {
-        let mut world = World::start().await;
+        Self::of(World::start().await).await
+    }
+
+    async fn of(mut world: World) -> Self {
         let name = world
             .database
             .split('?')
@@ -259,6 +264,66 @@ async fn writers_wait_out_what_refuses_one_table() {
     let begun = said.matches("as the chain's only writer").count();
     assert_eq!(begun, 1, "{said}");
     stage.world.server.stop().await;
+}
+
+/// A table that no row fits into: its file is a device that is always full, so that the kernel refuses what Postgres
+/// writes to it as it does on a full disk. The table is to be empty.
+async fn fill_disk_of(admin: &mut PgConnection, table: &str) {
+    let file: String = sqlx::query_scalar(
+        "SELECT current_setting('data_directory') || '/' || pg_relation_filepath($1::regclass)",
+    )
+    .bind(table)
+    .fetch_one(admin)
+    .await
+    .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_wait_out_a_disk_that_is_full() {
+    let dir = Temporary::new("full-disk");
+    let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
+    let database = postgres.create_database("full_disk").await.unwrap();
+    let mut stage = Stage::of(World::on(&database).await).await;
+    sqlx::raw_sql("CREATE TABLE filler (n int)")
+        .execute(&mut stage.admin)
+        .await
+        .unwrap();
+    fill_disk_of(&mut stage.admin, "filler").await;
+    for (table, check) in [("prices", "prices"), ("blocks", "chain:31337")] {
+        let trouble = Trouble {
+            kind: "disk full",
+            reason: "could not extend file",
+            begin: vec![
+                "CREATE FUNCTION fill() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO filler VALUES (1); RETURN NEW; END $$"
+                    .to_owned(),
+                format!(
+                    "CREATE TRIGGER fill BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fill()"
+                ),
+            ],
+            end: vec![
+                format!("DROP TRIGGER fill ON {table}"),
+                "DROP FUNCTION fill".to_owned(),
+            ],
+            reconnects: false,
+            locks: false,
+        };
+        stage.waits_out(trouble, Some(table), check).await;
+    }
+    let said = stage.world.server.said();
+    for line in [
+        "indexing waits for the database",
+        "the price writer waits for the database",
+    ] {
+        let lines: Vec<&str> = said.lines().filter(|one| one.contains(line)).collect();
+        assert_eq!(lines.len(), 1, "{said}");
+        assert!(lines[0].contains("No space left on device"), "{}", lines[0]);
+    }
+    stage.world.server.stop().await;
+    postgres.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,8 @@ pub struct World {
 /// A world that is about to start.
 struct WorldBuilder {
     settings: String,
+    /// Where it is kept; a fresh database of the tests' server otherwise.
+    database: Option<String>,
     /// Whether the chain is kept in `anvil.json` of the directory, and its port free for it when it is away.
     keeps_chain: bool,
 }
@@ -69,6 +71,18 @@ impl World {
     pub async fn with(settings: &str) -> Self {
         WorldBuilder {
             settings: settings.to_owned(),
+            database: None,
+            keeps_chain: false,
+        }
+        .start()
+        .await
+    }
+
+    /// In a database that is empty.
+    pub async fn on(database: &str) -> Self {
+        WorldBuilder {
+            settings: String::new(),
+            database: Some(database.to_owned()),
             keeps_chain: false,
         }
         .start()
@@ -79,6 +93,7 @@ impl World {
     pub async fn with_lasting_chain(settings: &str) -> Self {
         WorldBuilder {
             settings: settings.to_owned(),
+            database: None,
             keeps_chain: true,
         }
         .start()
@@ -232,7 +247,13 @@ impl WorldBuilder {
             true => World::chain_kept_in(&dir, port_to_come_back_to()),
             false => chain(),
         };
-        let (database, anvil) = tokio::join!(fresh_database(), Anvil::start(&options));
+        let database = async {
+            match self.database {
+                Some(database) => database,
+                None => fresh_database().await,
+            }
+        };
+        let (database, anvil) = tokio::join!(database, Anvil::start(&options));
         let anvil = anvil.unwrap();
         let deployment = deploy_or_load(&anvil.http_url(), dir.path()).await.unwrap();
         let market = Market::new(&anvil.http_url(), &deployment, Some(1))
