@@ -88,11 +88,11 @@ fn describe() {
     describe_counter!("chaincast_http_connections_total", "Connections accepted");
     describe_counter!(
         "chaincast_http_connections_refused_total",
-        "Connections that were answered with 503 at once because there was no room for them"
+        "Connections refused with 503 because no descriptor was free for them"
     );
     describe_counter!(
         "chaincast_http_connections_evicted_total",
-        "Idle connections that were closed for new ones because there was no room for both"
+        "Idle connections closed in favour of new ones because no descriptor was free for both"
     );
     counter!("chaincast_http_connections_refused_total").increment(0);
     counter!("chaincast_http_connections_evicted_total").increment(0);

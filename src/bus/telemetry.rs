@@ -26,11 +26,11 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_bus_redis_rejected_total",
-        "Messages on the Redis channel that were not taken, by reason"
+        "Messages on the Redis channel that were rejected, by reason"
     );
     describe_gauge!(
         "chaincast_bus_redis_connected",
-        "1 while updates of other processes come through Redis, else 0"
+        "1 while updates of other processes arrive through Redis, else 0"
     );
     counter!("chaincast_bus_lagged_total").increment(0);
     counter!("chaincast_bus_gaps_total").increment(0);

@@ -166,7 +166,7 @@ impl ChainContext {
 fn describe(chain_id: ChainId) {
     metrics::describe_gauge!(
         "chaincast_chain_halted",
-        "1 when the chain's writer ended and somebody has to do something, see /status"
+        "1 when the chain's writer has stopped until an operator acts, see /status"
     );
     metrics::gauge!("chaincast_chain_halted", "chain_id" => chain_id.to_string()).set(0.0);
 }

@@ -43,7 +43,7 @@ impl PriceSignals {
     pub fn new() -> (Self, PriceSignalQueue) {
         metrics::describe_counter!(
             "chaincast_price_signals_overflowed_total",
-            "Signals that did not fit the price writer's queue"
+            "Signals discarded because the price writer's queue was full"
         );
         metrics::counter!("chaincast_price_signals_overflowed_total").increment(0);
         let (sender, receiver) = mpsc::channel(CAPACITY);

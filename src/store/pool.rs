@@ -23,7 +23,7 @@ const ABORTED: &str = "25P02";
 pub(super) fn describe() {
     metrics::describe_counter!(
         "chaincast_store_left_transactions_total",
-        "Pooled connections that were found inside a transaction before they were handed out, and taken out of it"
+        "Pooled connections that were found inside a transaction before reuse, and were rolled back"
     );
     for state in ["open", "aborted"] {
         metrics::counter!("chaincast_store_left_transactions_total", "state" => state).increment(0);

@@ -50,15 +50,15 @@ impl WriterRow {
 pub(super) fn describe() {
     metrics::describe_gauge!(
         "chaincast_store_writer_active",
-        "1 while this process writes the stream, 0 while it waits for that"
+        "1 while this process writes the stream, 0 while it stands by"
     );
     metrics::describe_counter!(
         "chaincast_store_writer_takeovers_total",
-        "Sessions of writers that did not renew their lease, ended by this process, which writes since"
+        "Sessions of writers that did not renew their lease, terminated by this process, which took over"
     );
     metrics::describe_gauge!(
         "chaincast_store_writer_failing",
-        "1 while this process is to write the stream and the database does not let it"
+        "1 while this process is the stream's writer and the database refuses its writes"
     );
 }
 

@@ -13,7 +13,7 @@ pub fn run(bench: &Bench) -> Section {
         "node",
         "The node's own ceiling",
         "A client reads every block and its receipts, in batches of 10 blocks a request, over some keep-alive connections, and \
-         does nothing with them. No indexer can be faster than this; one that is much slower is not held up by the node.",
+         does nothing with them. No indexer can be faster than this; the node does not limit one that is much slower.",
         &[
             "connections",
             "blocks a second",

@@ -22,11 +22,12 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "transfers",
         "Transfers alone",
-        "`chaincast backfill` of a chain with `index = \"transfers\"`: no blocks and receipts, only headers and what `eth_getLogs` \
-         says of transfers. The floor is binary COPY of the same rows into the same tables, with the indexes that were there \
-         during the load. Ponder, in its default configuration but without a limit of requests a second, fetches logs and the \
-         blocks that have some, and gives each event to a function that inserts a row; it is timed from where it begins with its \
-         history, once, over fewer blocks. rindexer's figure is quoted, from a run on this machine. Aim: ≥ 4 × rindexer.",
+        "`chaincast backfill` of a chain with `index = \"transfers\"`: no blocks and receipts, only headers and the \
+         transfers in the answers of `eth_getLogs`. The floor is binary COPY of the same rows into the same tables, with the \
+         indexes that were there during the load. Ponder, in its default configuration but without a limit of requests a \
+         second, fetches logs and the blocks that have some, and gives each event to a function that inserts a row; it is \
+         timed from where it begins with its history, once, over fewer blocks. rindexer's figure is quoted, from a run on \
+         this machine. Aim: ≥ 4 × rindexer.",
         &[
             "what",
             "transfers a second",

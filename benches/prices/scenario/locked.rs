@@ -27,13 +27,13 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "locked",
         "While PostgreSQL is slow",
-        "At full load another connection locks the table of ticks (`LOCK TABLE ticks IN SHARE MODE`), first for 200 ms at a time \
-         with 20 ms between, then once for 4 s. 16,384 ticks may wait (`prices.tick_queue`), and 8,192 go into one commit; only \
-         beyond that a source's newer tick takes the place of its older one. Aim: commits grow and memory does not; nothing \
-         is lost without being counted; afterwards all is as before.",
+        "At full load another connection locks the table of ticks (`LOCK TABLE ticks IN SHARE MODE`), first for 200 ms at a \
+         time with 20 ms between, then once for 4 s. 16,384 ticks may wait (`prices.tick_queue`), and 8,192 go into one \
+         commit; only beyond that does a source's newer tick replace its older one. Aim: commits grow and memory does not; \
+         every lost tick is counted; afterwards latency is as before.",
         &[
             "PostgreSQL",
-            "ticks a second told",
+            "ticks a second sent",
             "stored",
             "conflated",
             "ticks a commit, p50 (most)",
@@ -63,16 +63,16 @@ pub fn run(bench: &Bench) -> Section {
     }
     section.notes.push(match slowest(&recovered) {
         Some(seconds) => format!(
-            "After the 4 s, ticks were with clients as quickly as before (p50 within {AS_BEFORE} ×) {seconds:.2} s later at most."
+            "After the 4 s, ticks reached clients as quickly as before (p50 within {AS_BEFORE} ×) {seconds:.2} s later at most."
         ),
-        None => "After the 4 s, ticks did not come as quickly as before again.".to_owned(),
+        None => "After the 4 s, ticks did not reach clients as quickly as before.".to_owned(),
     });
     let lost: f64 = totals
         .iter()
         .map(|[told, stored, conflated]| told - stored - conflated)
         .sum();
     section.notes.push(format!(
-        "Of all ticks told, {lost:.0} are neither stored nor counted as conflated."
+        "Of all ticks sent, {lost:.0} are neither stored nor counted as conflated."
     ));
     section.rounds = json!({
         "phases": PHASES, "figures": measured, "seconds_until_as_before": recovered,

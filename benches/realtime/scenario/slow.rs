@@ -41,10 +41,10 @@ pub fn run(bench: &Bench) -> Section {
         "slow",
         "Slow clients beside others",
         "1,000 WebSocket sessions listen to one channel, updated evenly at half of saturation; 20 more listen to it and to \
-         20 other channels of the same rate, every update, and never read. The others' latency to the last of the \
-         thousand, with and without them; how much the process and the kernel's socket memory grew at most meanwhile; \
-         and how many of the slow ones the server closed. One that never reads finds that out when it reads again: with 4008 if \
-         there was still room for the close frame, else by the end of the connection.",
+         20 other channels of the same rate, every update, and never read. The others' latency to the last of the thousand, \
+         with and without them; the largest growth of the process and of the kernel's socket memory during that time; and \
+         how many of the slow ones the server closed. A client that never reads detects that it was closed when it reads \
+         again: by the code 4008 if there was still room for the close frame, otherwise by the end of the connection.",
         &[
             "slow clients",
             "p50 ms",
@@ -53,7 +53,7 @@ pub fn run(bench: &Bench) -> Section {
             "process + MB",
             "kernel + MB",
             "closed",
-            "told 4008",
+            "with 4008",
         ],
     );
     let mut results: [Vec<Outcome>; 2] = [Vec::new(), Vec::new()];

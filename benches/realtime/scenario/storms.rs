@@ -29,7 +29,7 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "storms",
         "Connect storm and subscribe storm",
-        "10,000 sessions connect, at most 100 at a time under way: for WebSocket until the `101`, for Socket.IO until \
+        "10,000 sessions connect, at most 100 of them concurrently: for WebSocket until the `101`, for Socket.IO until \
          the namespace is joined. Then each subscribes to 20 of 60 channels in one request, all at once, until the last \
          acknowledgement has arrived. Per second of the clock, and per second of server CPU.",
         &[

@@ -50,21 +50,21 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_messages_in_total",
-        "Requests that arrived, by event"
+        "Requests received, by event"
     );
     describe_counter!(
         "chaincast_gateway_bytes_in_total",
         Unit::Bytes,
-        "Bytes that sessions received"
+        "Bytes received by sessions"
     );
     describe_counter!(
         "chaincast_gateway_messages_out_total",
-        "Messages given to sockets"
+        "Messages written to sockets"
     );
     describe_counter!(
         "chaincast_gateway_bytes_out_total",
         Unit::Bytes,
-        "Bytes given to sockets"
+        "Bytes written to sockets"
     );
     describe_counter!(
         "chaincast_gateway_send_errors_total",
@@ -73,20 +73,20 @@ pub(super) fn describe() {
     describe_gauge!(
         "chaincast_gateway_backlog_bytes",
         Unit::Bytes,
-        "Bytes that wait to be sent, of all sessions"
+        "Bytes queued for all sessions"
     );
     describe_gauge!(
         "chaincast_gateway_backlog_largest_bytes",
         Unit::Bytes,
-        "Bytes that wait to be sent to the session with the most"
+        "Bytes queued for the session with the largest backlog"
     );
     describe_gauge!(
         "chaincast_gateway_backlog_sessions",
-        "Sessions for which anything waits to be sent"
+        "Sessions with a backlog"
     );
     describe_counter!(
         "chaincast_gateway_backlog_closed_total",
-        "Sessions that were closed as the fullest because too much waited for all together"
+        "Sessions with the largest backlogs, closed because that of all sessions exceeded its limit"
     );
     describe_counter!(
         "chaincast_gateway_closed_total",
@@ -94,7 +94,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_conflated_total",
-        "Updates that were left out for newer ones because a session was slow"
+        "Updates replaced by newer ones because a session was slow"
     );
     describe_counter!(
         "chaincast_gateway_requests_refused_total",
@@ -106,19 +106,19 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_handshakes_refused_total",
-        "Connections that did not become sessions, by reason"
+        "Handshakes that were refused, by reason"
     );
     describe_counter!(
         "chaincast_gateway_resumes_total",
-        "Subscriptions with a position, by where what was missed was found"
+        "Subscriptions with a position, by where the missed updates were found"
     );
     describe_counter!(
         "chaincast_gateway_watches_refused_total",
-        "Transactions and addresses that were not watched, by the limit that they were beyond"
+        "Watches of transactions and addresses that were refused, by the limit that they exceeded"
     );
     describe_histogram!(
         "chaincast_gateway_fanout_seconds",
         Unit::Seconds,
-        "From a commit to the last write of the round that sent it"
+        "Time from a commit to the last write of the round that sent it"
     );
 }

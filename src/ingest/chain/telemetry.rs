@@ -30,7 +30,7 @@ impl ChainMetrics {
         describe_gauge!(
             "chaincast_chain_node_silent_seconds",
             Unit::Seconds,
-            "Time since the node last told its head"
+            "Time since the node last reported its head"
         );
         describe_counter!("chaincast_chain_blocks_total", "Blocks indexed");
         describe_counter!("chaincast_chain_transactions_total", "Transactions indexed");
@@ -42,11 +42,11 @@ impl ChainMetrics {
         );
         describe_counter!(
             "chaincast_chain_node_errors_total",
-            "Requests that a node did not answer well, by kind"
+            "Requests to a node that failed, by kind"
         );
         describe_counter!(
             "chaincast_chain_transfer_batches_ignored_total",
-            "ERC-1155 batches whose arrays do not belong together, are cut, or are absurdly long"
+            "ERC-1155 batches that gave no transfers: arrays of different lengths, truncated data, or too many entries"
         );
         counter!("chaincast_chain_transfer_batches_ignored_total").increment(0);
         describe_counter!(
@@ -55,21 +55,21 @@ impl ChainMetrics {
         );
         describe_counter!(
             "chaincast_chain_watch_polls_total",
-            "Questions to the node about watched transactions that are in no block"
+            "Requests to the node about watched transactions that are in no block"
         );
         describe_histogram!(
             "chaincast_chain_watch_seconds",
             Unit::Seconds,
-            "Looking up in a commit what of it is watched"
+            "Time to look up what of a commit is watched"
         );
         describe_histogram!(
             "chaincast_chain_commit_seconds",
             Unit::Seconds,
-            "From the begin of a transaction of blocks to its commit"
+            "Time from the begin of a transaction of blocks to its commit"
         );
         describe_counter!(
             "chaincast_chain_work_microseconds_total",
-            "What reading and checking history took of the processors, by stage"
+            "CPU time of reading and checking history, by stage"
         );
         let chain_id = chain_id.to_string();
         // Shown as 0 from the start: a rate over a counter that only appears with its first event misses that one.

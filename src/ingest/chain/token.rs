@@ -106,7 +106,7 @@ impl Parts {
 fn describe() {
     metrics::describe_counter!(
         "chaincast_token_reads_total",
-        "Token contracts asked for name, symbol and decimals, by what came of it"
+        "Token contracts read for name, symbol and decimals, by result"
     );
     for result in ["read", "silent", "failed"] {
         metrics::counter!("chaincast_token_reads_total", "result" => result).increment(0);

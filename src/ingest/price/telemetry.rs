@@ -19,7 +19,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_price_feeds_restarted_total",
-        "Feeds that ended by themselves and were started again, by feed"
+        "Feeds that ended unexpectedly and were restarted, by feed"
     );
     describe_counter!(
         "chaincast_price_updates_total",
@@ -40,13 +40,13 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_price_candle_late_total",
-        "Prices that came too late for the candle of their time and counted as of their announcement"
+        "Prices that were too late for the candle of their time and counted at the time of their publication"
     );
     candles(0, 0);
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
-        "From the begin of a transaction of prices to its commit"
+        "Time from the begin of a transaction of prices to its commit"
     );
     describe_gauge!(
         "chaincast_price_age_seconds",

@@ -37,7 +37,7 @@ impl Default for Clock {
     fn default() -> Self {
         describe_gauge!(
             "chaincast_price_clock_off_milliseconds",
-            "By how much this machine's clock is ahead of every venue's, or below zero behind; 0 while they do not say so"
+            "Offset of this machine's clock from that of every venue, positive when ahead; 0 while they do not agree on one"
         );
         gauge!("chaincast_price_clock_off_milliseconds").set(0_i32);
         Self {

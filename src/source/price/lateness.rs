@@ -39,7 +39,7 @@ impl Lateness {
     pub(super) fn new(feed: &str) -> Self {
         describe_gauge!(
             "chaincast_price_feed_lateness_milliseconds",
-            "Arrival less the venue's time of the prices of the last minute, by feed and quantile; below zero where the \
+            "Arrival time minus the venue's time of the prices of the last minute, by feed and quantile; negative where the \
              venue's clock is ahead"
         );
         let shown = ["0.5", "0.95"].map(|quantile| {

@@ -12,7 +12,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_price_ticks_conflated_total",
-        "Ticks that a newer one of their source replaced because the price writer was behind"
+        "Ticks replaced by a newer one of their source because the price writer was behind"
     );
     describe_counter!(
         "chaincast_price_refused_total",
@@ -20,11 +20,11 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "chaincast_price_source_refused",
-        "1 when a source on a chain is not read because its configuration and its contract do not agree"
+        "1 when a source on a chain is not read because its configuration contradicts its contract"
     );
     describe_counter!(
         "chaincast_price_aggregator_changes_total",
-        "Times that a Chainlink proxy was seen to have another aggregator"
+        "Changes of the aggregator of a Chainlink proxy"
     );
 }
 

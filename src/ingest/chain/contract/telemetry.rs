@@ -15,15 +15,15 @@ pub(in crate::ingest::chain) fn describe(contracts: &[Contract]) {
     );
     describe_counter!(
         "chaincast_contract_undecoded_total",
-        "Logs of configured contracts that are not what the ABI says of their signature"
+        "Logs of configured contracts that do not match the ABI's event of their signature"
     );
     describe_counter!(
         "chaincast_contract_addresses_refused_total",
-        "Addresses that a factory announced beyond max_addresses"
+        "Addresses announced by a factory and refused, as they exceed max_addresses"
     );
     describe_gauge!(
         "chaincast_contract_addresses",
-        "Addresses followed that a factory announced"
+        "Followed addresses that a factory announced"
     );
     describe_gauge!(
         "chaincast_contract_left_blocks",

@@ -10,7 +10,7 @@ use crate::model::ChainId;
 pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     describe_gauge!(
         "chaincast_chain_provider_up",
-        "Whether a provider is used as a matter of course: 1, or 0 while it failed, rests or lags"
+        "1 while a provider is in regular use, 0 while it fails, backs off or lags"
     );
     describe_gauge!(
         "chaincast_chain_provider_lag_blocks",
@@ -18,20 +18,20 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     );
     describe_counter!(
         "chaincast_chain_failovers_total",
-        "Times another provider's head was followed from then on"
+        "Switches to the head of another provider"
     );
     describe_counter!(
         "chaincast_chain_provider_disagreements_total",
-        "Answers of a provider that failed a check and that another gave rightly"
+        "Answers of a provider that failed a check which another provider's answer passed"
     );
     describe_counter!(
         "chaincast_chain_subscriptions_lost_total",
-        "Subscriptions to newHeads of a provider that ended, were silent, or were refused"
+        "Subscriptions to newHeads of a provider that were refused, closed or silent"
     );
     describe_histogram!(
         "chaincast_chain_request_seconds",
         Unit::Seconds,
-        "From a request to a provider to its answer, good or bad"
+        "Time from a request to a provider to its answer, valid or not"
     );
     counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(0);
     for provider in providers {

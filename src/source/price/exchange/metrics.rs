@@ -20,15 +20,15 @@ pub(in super::super) struct FeedMetrics {
 fn describe() {
     describe_gauge!(
         "chaincast_price_feed_connected",
-        "Whether a feed of prices is connected: 1, or 0"
+        "1 while a feed of prices is connected, else 0"
     );
     describe_gauge!(
         "chaincast_price_feed_connections",
-        "Connections of a feed that are read"
+        "Open connections of a feed"
     );
     describe_gauge!(
         "chaincast_price_feed_limited",
-        "Whether the venue of a feed says that it does not trade as usual: 1, or 0"
+        "1 while the venue of a feed reports restricted trading, else 0"
     );
     describe_counter!(
         "chaincast_price_feed_reconnects_total",
