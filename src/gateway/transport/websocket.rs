@@ -50,12 +50,12 @@ pub async fn open(
         Ok(cors) => cors,
         Err(refused) => return Problem::origin(&refused).into_response(),
     };
-    let mut response = match request.method() {
-        &Method::OPTIONS if is_preflight(request.headers()) => {
+    let mut response = match *request.method() {
+        Method::OPTIONS if is_preflight(request.headers()) => {
             cors::preflight(request.headers(), METHODS)
         }
         // Browsers hide from a page why its WebSocket was refused, but it may ask.
-        &Method::OPTIONS => would_serve(&context, parameters, request.headers())
+        Method::OPTIONS => would_serve(&context, parameters, request.headers())
             .await
             .unwrap_or_else(IntoResponse::into_response),
         _ => serve(context, peer, parameters, request)
