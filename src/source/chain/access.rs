@@ -140,15 +140,16 @@ impl RawAuthorization {
             return Err("has no whole signature: r or s is missing");
         };
         let parity = self.y_parity.or(nested.y_parity).map(u128::from);
-        let parity = match parity.or(self.v).or(nested.v) {
-            Some(27) => 0,
-            Some(28) => 1,
-            // A parity that is none is part of what is hashed all the same: such an authorization is in the block.
-            Some(other) => {
-                u8::try_from(other).map_err(|_| "has a parity of its signature above 255")?
-            }
-            None => return Err("has no whole signature: yParity is missing"),
+        let parity = match (parity, self.v.or(nested.v)) {
+            // Any byte is hashed as it is: an authorization that is not valid is in the block all the same, and BNB Smart
+            // Chain's block 49364730 has one with 0x1c.
+            (Some(parity), _) => parity,
+            // Nodes that write a `v` instead count it from 27.
+            (None, Some(v @ (27 | 28))) => v - 27,
+            (None, Some(v)) => v,
+            (None, None) => return Err("has no whole signature: yParity is missing"),
         };
+        let parity = u8::try_from(parity).map_err(|_| "has a parity of its signature above 255")?;
         let authorization = Authorization {
             chain_id: self.chain_id,
             address: self.address,
@@ -216,6 +217,28 @@ mod tests {
             "address": Address::ZERO, "nonce": "0x2", "r": "0x3", "s": "0x4" }]));
         let error: serde_json::Error = error.unwrap_err();
         assert!(error.to_string().contains("yParity is missing"), "{error}");
+    }
+
+    #[test]
+    fn hashes_the_parity_of_an_authorization_as_it_is() {
+        let with = |parts: Value| {
+            let mut item = json!({ "chainId": "0x38", "address": Address::repeat_byte(7),
+                "nonce": "0x0", "r": "0x3", "s": "0x4" });
+            let fields = item.as_object_mut().unwrap();
+            fields.extend(parts.as_object().unwrap().clone());
+            authorizations(json!([item]))[0].y_parity()
+        };
+        for parity in [0, 1, 2, 27, 28, 255] {
+            assert_eq!(with(json!({ "yParity": format!("{parity:#x}") })), parity);
+            // Beside it, `v` says nothing.
+            let both = json!({ "yParity": parity, "v": "0x1b" });
+            assert_eq!(with(both), parity);
+        }
+        for (v, parity) in [("0x0", 0), ("0x1", 1), ("0x1b", 0), ("0x1c", 1), ("0x2", 2)] {
+            assert_eq!(with(json!({ "v": v })), parity, "{v}");
+        }
+        let nested = json!({ "v": "0x1b", "signature": { "yParity": "0x1c" } });
+        assert_eq!(with(nested), 28);
     }
 
     #[test]
