@@ -14,7 +14,7 @@ use super::{
     Node, NodeError,
     answer::{Body, Outcome, RpcError, body, error_in, words},
     receipts::BLOCK_RECEIPTS,
-    refusal::{Refusal, refusal, retry_after},
+    refusal::{Refusal, is_trouble, names_batches, names_method, refusal, retry_after},
 };
 use crate::{model::WEB_PAGE, tls};
 
@@ -135,8 +135,30 @@ impl Node {
                 method,
                 reason,
             }),
-            // A gateway speaks of itself: the node behind it was not asked.
-            (Refusal::Other, Some(error)) if !gateway => self.rpc_error(method, calls, error),
+            // About the key, and not about what was asked.
+            (Refusal::Other, told)
+                if is_of_a_key(status)
+                    && !told
+                        .as_ref()
+                        .is_some_and(|error| names_method(method, error.code, &error.message)) =>
+            {
+                self.counted(NodeError::Refused {
+                    url,
+                    method,
+                    code: status.as_u16().into(),
+                    message: reason,
+                })
+            }
+            // A gateway speaks of itself: the node behind it was not asked. Other errors of a server are passing ones, unless
+            // they are about what was asked; a contract's words may come under any status.
+            (Refusal::Other, Some(error))
+                if !gateway
+                    && (!status.is_server_error()
+                        || method == "eth_call"
+                        || self.speaks_for_itself(method, &error)) =>
+            {
+                self.rpc_error(method, calls, error)
+            }
             (Refusal::Other, _) => {
                 let no_batches = matches!(
                     status,
@@ -145,6 +167,7 @@ impl Node {
                         | StatusCode::UNSUPPORTED_MEDIA_TYPE
                         | StatusCode::NOT_IMPLEMENTED
                 );
+                let no_batches = no_batches && !is_trouble(0, &shown);
                 if no_batches && calls > 1 && method != BLOCK_RECEIPTS {
                     self.has_no_batches();
                     return self.counted(NodeError::TooLarge {
@@ -229,7 +252,15 @@ impl Node {
                 Ok(answer) => {
                     let id = answer.id().and_then(|id| usize::try_from(id).ok());
                     let result = match answer.outcome() {
-                        Outcome::Error(error) => return Err(self.rpc_error(method, 1, error)),
+                        // Of an item it is about one call, unless it says that it is about the array.
+                        Outcome::Error(error) => {
+                            let about = if names_batches(&error.message) {
+                                calls
+                            } else {
+                                1
+                            };
+                            return Err(self.rpc_error(method, about, error));
+                        }
                         Outcome::Nothing => Err(self.empty(method)),
                         Outcome::Result(result) => Ok(result),
                     };
@@ -296,12 +327,7 @@ impl Node {
     fn rpc_error(&self, method: &'static str, calls: usize, error: RpcError) -> NodeError {
         let url = self.shown_url();
         let message = self.scrubbed(&error.message);
-        let refused = NodeError::Refused {
-            url: url.clone(),
-            method,
-            code: error.code,
-            message: message.clone(),
-        };
+        let refused = self.refusal_of(method, &error);
         let reason = format!("{message} (code {})", error.code);
         let meant = match refusal(error.code, &error.message) {
             // What a contract says of a call is not the node's.
@@ -323,7 +349,11 @@ impl Node {
             // One error for an array of calls, about none of them: it knows no arrays. Of the optional method it is
             // more likely the method.
             Refusal::Other
-                if calls > 1 && method != BLOCK_RECEIPTS && !refused.is_unknown_method() =>
+                if calls > 1
+                    && (names_batches(&error.message)
+                        || method != BLOCK_RECEIPTS
+                            && !refused.is_outage()
+                            && !names_method(method, error.code, &error.message)) =>
             {
                 self.has_no_batches();
                 NodeError::TooLarge {
@@ -335,6 +365,21 @@ impl Node {
             Refusal::Other => refused,
         };
         self.counted(error)
+    }
+
+    fn refusal_of(&self, method: &'static str, error: &RpcError) -> NodeError {
+        NodeError::Refused {
+            url: self.shown_url(),
+            method,
+            code: error.code,
+            message: self.scrubbed(&error.message),
+        }
+    }
+
+    /// Whether an error of JSON-RPC says enough without the HTTP status that it came under.
+    fn speaks_for_itself(&self, method: &'static str, error: &RpcError) -> bool {
+        let refused = self.refusal_of(method, error);
+        refused.is_about_the_request() || error.code != 0 && refused.is_outage()
     }
 
     fn has_no_batches(&self) {
@@ -361,6 +406,16 @@ impl Node {
     fn scrubbed(&self, text: &str) -> String {
         self.headers.hidden_in(super::error::scrub(&self.url, text))
     }
+}
+
+/// Whether an HTTP status is about who asks.
+fn is_of_a_key(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::PAYMENT_REQUIRED
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    )
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What nodes and their proxies say instead of an answer.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     dev::faulty_node::{By, Contents, Fault, FaultyNode, Kind, Tree},
     model::{BlockRef, Secret},
-    source::chain::{ChainConfig, ChecksConfig, Wanted},
+    source::chain::{ChainConfig, ChecksConfig, Wanted, chunk::Workers},
 };
 
 const RECEIPTS: &str = "eth_getBlockReceipts";
@@ -125,9 +127,15 @@ async fn an_error_in_a_4xx_body_is_that_error() {
             "{shown}"
         );
     }
-    for status in [500, 502, 503] {
+    for (status, text) in [
+        (500, "<html>gone</html>"),
+        (502, "<html>gone</html>"),
+        (503, "<html>gone</html>"),
+        (500, r#"{"message":"Internal server error"}"#),
+        (500, r#"{"error":{"code":-32000,"message":"it broke"}}"#),
+    ] {
         faulty.heal();
-        let text = "<html>gone</html>".to_owned();
+        let text = text.to_owned();
         faulty.add(Fault::of("*", Kind::Body { status, text }));
         let told = node.at(1).await.unwrap_err();
         assert!(matches!(told, NodeError::Unreachable { .. }), "{told}");
@@ -173,20 +181,140 @@ async fn receipts_come_one_by_one_after_any_refusal() {
 }
 
 #[tokio::test]
-async fn throttling_and_size_are_no_refusal_of_receipts() {
+async fn throttling_is_no_refusal_of_receipts() {
     let pair = pair().await;
-    for (code, message) in [(-32_005, "rate limit"), (-32_008, "response is too big")] {
-        pair.faulty.heal();
-        let message = message.to_owned();
-        pair.faulty
-            .add(Fault::of(RECEIPTS, Kind::Error { code, message }));
-        let told = pair.newest().await.unwrap_err();
-        assert!(!told.is_refusal(), "{told}");
-    }
+    let kind = Kind::Error {
+        code: -32_005,
+        message: "rate limit".to_owned(),
+    };
+    pair.faulty.add(Fault::of(RECEIPTS, kind));
+    let told = pair.newest().await.unwrap_err();
+    assert!(!told.is_refusal(), "{told}");
     pair.faulty.heal();
-    let asked = pair.faulty.asked("eth_getTransactionReceipt");
     pair.newest().await.unwrap();
-    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), asked);
+    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+}
+
+fn body(status: u16, text: &str) -> Kind {
+    let text = text.to_owned();
+    Kind::Body { status, text }
+}
+
+/// What says nothing of a method: the node or a proxy is in trouble, or a list is too large.
+fn passing() -> Vec<Kind> {
+    let error = |code: i64, message: &str| Kind::Error {
+        code,
+        message: message.to_owned(),
+    };
+    vec![
+        error(-32_603, "Internal error"),
+        error(-32_002, "request timed out"),
+        error(-32_000, "Unable to complete request at this time."),
+        error(-32_008, "Response is too big"),
+        body(413, ""),
+        body(
+            500,
+            r#"{"error":{"code":-32603,"message":"Internal error"}}"#,
+        ),
+        body(500, r#"{"message":"Internal server error"}"#),
+        body(401, r#"{"error":{"code":-32000,"message":"who are you?"}}"#),
+        body(401, r#"{"message":"who are you?"}"#),
+    ]
+}
+
+#[tokio::test]
+async fn a_list_that_fails_once_is_asked_for_with_the_next_block() {
+    for kind in passing() {
+        let pair = pair().await;
+        pair.faulty.add(Fault::of(RECEIPTS, kind.clone()));
+        // The block itself is not held up.
+        assert_eq!(pair.newest().await.unwrap(), 2, "{kind:?}");
+        let single = pair.faulty.asked("eth_getTransactionReceipt");
+        assert_eq!(single, 2, "{kind:?}");
+        let lists = pair.faulty.asked(RECEIPTS);
+        pair.faulty.heal();
+        pair.at(pair.tree.at(4)).await.unwrap();
+        assert_eq!(pair.faulty.asked(RECEIPTS), lists + 1, "{kind:?}");
+        let after = pair.faulty.asked("eth_getTransactionReceipt");
+        assert_eq!(after, single, "{kind:?}");
+    }
+}
+
+async fn chunk(node: &Arc<Node>) -> Result<usize, NodeError> {
+    let checks = ChecksConfig::default();
+    let chunk = node.clone().chunk(0, 3, checks, Workers::new(), 0).await;
+    chunk.map(|chunk| chunk.blocks.len())
+}
+
+#[tokio::test]
+async fn trouble_with_an_array_is_no_lack_of_arrays() {
+    for kind in passing() {
+        let Pair { faulty, node, .. } = pair().await;
+        let node = Arc::new(node);
+        let mut fault = Fault::of("batch", kind.clone());
+        fault.at_least = 4;
+        faulty.add(fault);
+        // Fewer are asked for then.
+        if let Err(error) = chunk(&node).await {
+            assert!(error.is_outage() || error.kind() == "refused", "{error}");
+        }
+        faulty.heal();
+        for _ in 0..4 {
+            chunk(&node).await.unwrap();
+        }
+        assert!(node.pace.now().0 > 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_timed_out_makes_requests_smaller() {
+    let Pair { faulty, node, .. } = pair().await;
+    let node = Arc::new(node);
+    let mut fault = Fault::of(
+        "eth_getBlockByNumber",
+        Kind::Error {
+            code: -32_002,
+            message: "request timed out".to_owned(),
+        },
+    );
+    fault.at_least = 2;
+    faulty.add(fault);
+    let mut sizes = Vec::new();
+    while sizes.last() != Some(&1) {
+        sizes.push(node.pace.now().0);
+        assert!(chunk(&node).await.is_err() || sizes.last() == Some(&1));
+    }
+    assert_eq!(sizes, [4, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_node_without_arrays_is_asked_for_them_when_it_is_proven_anew() {
+    for kind in [
+        Kind::Error {
+            code: -32_005,
+            message: "Batched requests are not supported by this server".to_owned(),
+        },
+        Kind::Error {
+            code: -32_600,
+            message: "no arrays here".to_owned(),
+        },
+        body(400, "no arrays here"),
+    ] {
+        let Pair { faulty, node, .. } = pair().await;
+        let node = Arc::new(node);
+        faulty.add(Fault::of("batch", kind.clone()));
+        assert_eq!(chunk(&node).await.unwrap(), 1, "{kind:?}");
+        for _ in 0..4 {
+            chunk(&node).await.unwrap();
+        }
+        assert_eq!(node.pace.now().0, 1, "{kind:?}");
+        faulty.heal();
+        node.identity(&[], 0).await.unwrap();
+        for _ in 0..8 {
+            chunk(&node).await.unwrap();
+        }
+        assert!(node.pace.now().0 > 1, "{kind:?}");
+    }
 }
 
 #[tokio::test]
@@ -224,4 +352,45 @@ async fn lists_of_receipts_are_ordered_and_completed() {
     pair.tree.mine(&Contents::empty(9));
     pair.faulty.add(Fault::of(RECEIPTS, Kind::Null));
     assert_eq!(pair.newest().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn receipts_of_another_branch_are_missing_and_no_lie() {
+    let refused = |by: By| {
+        let kind = Kind::Error {
+            code: -32_602,
+            message: "invalid argument 0: hex number too large".to_owned(),
+        };
+        Fault::of(RECEIPTS, kind).by(by)
+    };
+    let moved = || Kind::Alter {
+        at: "/blockHash".to_owned(),
+        to: serde_json::json!(crate::model::B256::repeat_byte(9)),
+    };
+    // By number alone, when the node went to another branch in between.
+    let pair = self::pair().await;
+    pair.faulty.add(refused(By::Hash));
+    pair.at(pair.tree.at(4)).await.unwrap();
+    pair.faulty.heal();
+    pair.faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(-1)));
+    let error = pair.newest().await.unwrap_err();
+    assert!(matches!(error, NodeError::Missing { .. }), "{error}");
+
+    // One by one, when a transaction is in another block by now; also when it is one of several.
+    for times in [1, 2] {
+        let pair = self::pair().await;
+        pair.faulty.add(refused(By::Hash));
+        pair.faulty.add(refused(By::Number));
+        pair.faulty
+            .add(Fault::of("eth_getTransactionReceipt", moved()).times(times));
+        let error = pair.newest().await.unwrap_err();
+        assert!(matches!(error, NodeError::Missing { .. }), "{error}");
+        pair.newest().await.unwrap();
+    }
+
+    // A list by hash is of that block, or a lie.
+    let pair = self::pair().await;
+    pair.faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(-1)));
+    let error = pair.newest().await.unwrap_err();
+    assert!(matches!(error, NodeError::BadAnswer { .. }), "{error}");
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
-    receipts::{BLOCK_RECEIPTS, Key, placed},
+    receipts::{BLOCK_RECEIPTS, Key, is_without_list, placed},
     roomy::Roomy,
     verify::{CHECKS, Times, settle_outcomes, verify_timed},
     wire::{RawHeader, RawReceipt},
@@ -129,7 +129,7 @@ impl Node {
         });
         // First what is no optional method: it tells a node that knows no batches from one that lacks the other.
         let blocks = blocks?;
-        let (receipts, refused) = optional(receipts)?;
+        let (receipts, refused) = optional(receipts, count)?;
         let mut asked = began.elapsed();
         let raw_bytes = blocks.len() + receipts.as_ref().map_or(0, Vec::len);
 
@@ -142,6 +142,7 @@ impl Node {
                     Some(receipts) => optional(
                         node.each_answer::<Roomy<RawReceipt>>(BLOCK_RECEIPTS, count, &receipts)
                             .map(Some),
+                        count,
                     )?,
                     None => (None, None),
                 };
@@ -260,6 +261,10 @@ impl Node {
         workers: &Workers,
     ) -> Result<Vec<Given>, NodeError> {
         let none = || blocks.iter().map(|_| Ok(Some(Roomy::default()))).collect();
+        // Nothing was refused: there is no list of this block.
+        if refused.as_ref().is_some_and(is_without_list) {
+            return Ok(none());
+        }
         if self.receipts.key(Key::Hash, Instant::now().into()) != Some(Key::Hash) {
             return Ok(none());
         }
@@ -276,7 +281,8 @@ impl Node {
             }
             Err(error) => Err(error),
         };
-        match optional(ended.map(Some))? {
+        match optional(ended.map(Some), blocks.len())? {
+            (None, Some(error)) if is_without_list(&error) => Ok(none()),
             (Some(given), _) => {
                 if refused.is_some_and(|error| !error.is_about_a_block()) {
                     self.knows_only(Key::Hash);
@@ -333,15 +339,27 @@ impl Node {
             }
         };
         let mut fetched = fetched.into_iter();
-        Ok(all
-            .into_iter()
-            .map(|receipts| {
-                receipts
-                    .into_iter()
-                    .filter_map(|receipt| receipt.or_else(|| fetched.next()))
-                    .collect()
-            })
-            .collect())
+        let mut complete = Vec::with_capacity(all.len());
+        for (receipts, block) in all.into_iter().zip(blocks) {
+            let mut of_block = Vec::with_capacity(receipts.len());
+            for receipt in receipts {
+                match receipt {
+                    Some(receipt) => of_block.push(receipt),
+                    None => of_block.extend(
+                        // One of another block was there before the branch changed.
+                        fetched.next().filter(|one| one.block_hash == block.hash),
+                    ),
+                }
+            }
+            if of_block.len() < block.transactions.len() {
+                if complete.is_empty() {
+                    return Err(self.lacks_receipts(block.block_ref()));
+                }
+                break;
+            }
+            complete.push(of_block);
+        }
+        Ok(complete)
     }
 
     /// What history cost the processor, by stage and check.
@@ -361,13 +379,16 @@ impl Node {
     }
 }
 
-/// What an optional method gave; a refusal of it is no error, but is kept.
+/// What the optional method gave for so many blocks; a refusal of it is no error, but is kept, and so is what keeps away the
+/// list of a single block.
 fn optional<T>(
     ended: Result<Option<T>, NodeError>,
+    blocks: usize,
 ) -> Result<(Option<T>, Option<NodeError>), NodeError> {
     match ended {
         Ok(given) => Ok((given, None)),
         Err(error) if error.is_refusal() => Ok((None, Some(error))),
+        Err(error) if blocks == 1 && is_without_list(&error) => Ok((None, Some(error))),
         Err(error) => Err(error),
     }
 }

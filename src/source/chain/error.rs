@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::verify::CheckError;
+use super::{
+    refusal::{is_trouble, names_batches, names_method},
+    verify::CheckError,
+};
 use crate::model::{B256, ChainId, Secret, WEB_PAGE, is_web_page};
 
 /// Longest text of a node's own that is shown, in characters.
@@ -180,6 +183,7 @@ impl NodeError {
             Self::Missing { .. } => 0,
             Self::Throttled { .. } | Self::Resting { .. } => 1,
             Self::Unreachable { .. } | Self::Unidentified { .. } => 2,
+            error if error.is_outage() => 2,
             Self::TooLarge { .. } | Self::Refused { .. } => 3,
             Self::BadAnswer { .. } | Self::Check { .. } => 4,
             Self::WrongGenesis { .. } => 5,
@@ -209,9 +213,50 @@ impl NodeError {
         }
     }
 
-    /// Whether the node refused what was asked, and neither asks for less nor for a wait.
+    /// Whether the node refused what was asked, and neither asks for less nor for a wait, nor is in trouble.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { .. }) && !self.is_outage()
+    }
+
+    /// Whether the node, or what stands before it, is in trouble: that says nothing of what it can do, and another moment
+    /// may mend it.
+    pub(super) fn is_outage(&self) -> bool {
+        match self.cause() {
+            Self::Unreachable { .. } => true,
+            Self::Refused {
+                method,
+                code,
+                message,
+                ..
+            } => {
+                is_trouble(*code, message)
+                    && !self.is_about_a_block()
+                    && !self.is_revert()
+                    && !names_method(method, *code, message)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a refusal is about what was asked, and not about the state of the node: the method, an array of calls, a
+    /// parameter, a block or a contract.
+    pub(super) fn is_about_the_request(&self) -> bool {
+        const INVALID_PARAMS: i64 = -32602;
+        match self {
+            Self::Refused {
+                method,
+                code,
+                message,
+                ..
+            } => {
+                *code == INVALID_PARAMS
+                    || names_method(method, *code, message)
+                    || names_batches(message)
+                    || self.is_about_a_block()
+                    || self.is_revert()
+            }
+            _ => false,
+        }
     }
 
     /// Whether a refusal says that the node does not have a block.
@@ -228,23 +273,6 @@ impl NodeError {
                         .iter()
                         .any(|words| message.contains(words))
                     && !message.contains("method")
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the node said that it does not know the method.
-    pub(super) fn is_unknown_method(&self) -> bool {
-        const METHOD_NOT_FOUND: i64 = -32601;
-        match self {
-            // Some gateways send their own code with the standard's words.
-            Self::Refused { code, message, .. } => {
-                *code == METHOD_NOT_FOUND || {
-                    let message = message.to_ascii_lowercase();
-                    message.contains("method not found")
-                        || message.contains("method not supported")
-                        || message.contains("does not exist/is not available")
-                }
             }
             _ => false,
         }

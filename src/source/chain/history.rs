@@ -294,7 +294,7 @@ impl Source {
             let (asked, wait) = match error.cause() {
                 // How long it is left alone is known when it is to be asked again; another may be asked before.
                 NodeError::Throttled { .. } => (true, Duration::ZERO),
-                NodeError::Unreachable { .. } => (true, backoff.next_delay()),
+                cause if cause.is_outage() => (true, backoff.next_delay()),
                 NodeError::Resting { wait, .. } if self.providers.count() > 1 => {
                     (false, backoff.next_delay().min(*wait))
                 }

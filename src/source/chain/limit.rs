@@ -15,10 +15,12 @@ const FIRST_REQUESTS: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The wait of a node that was asked too much so often in a row and does not say how long to wait.
-pub(super) fn own_pause(in_a_row: u32) -> Duration {
+/// The wait of a node that was asked too much so often in a row: what it asks for, if that is longer than its own
+/// growing one. `Retry-After: 0`, or a date that is over, must not end in requests without a pause.
+pub(super) fn pause_after(in_a_row: u32, asked: Option<Duration>) -> Duration {
     let doubled = in_a_row.saturating_sub(1).min(16);
-    (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE)
+    let own = (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE);
+    asked.map_or(own, |asked| asked.max(own))
 }
 
 /// What one node is asked for.
@@ -26,6 +28,8 @@ pub(super) fn own_pause(in_a_row: u32) -> Duration {
 pub(super) struct Limit {
     blocks: usize,
     most_blocks: usize,
+    /// Whether it answers several calls in one request.
+    batches: bool,
     requests: usize,
     most_requests: usize,
     /// The longest wait that a node may ask for.
@@ -46,6 +50,7 @@ impl Limit {
         Self {
             blocks: FIRST_BLOCKS.min(most_blocks),
             most_blocks,
+            batches: true,
             requests: FIRST_REQUESTS.min(most_requests),
             most_requests,
             most_pause,
@@ -82,7 +87,9 @@ impl Limit {
         }
         self.well = 0;
         let grown = |now: usize| if self.doubling { now * 2 } else { now + 1 };
-        self.blocks = grown(self.blocks).min(self.most_blocks);
+        if self.batches {
+            self.blocks = grown(self.blocks).min(self.most_blocks);
+        }
         self.requests = grown(self.requests).min(self.most_requests);
     }
 
@@ -108,15 +115,20 @@ impl Limit {
             self.requests = (self.requests / 2).max(1);
             self.throttled = self.throttled.saturating_add(1);
         }
-        let pause = retry_after.unwrap_or_else(|| own_pause(self.throttled));
+        let pause = pause_after(self.throttled, retry_after);
         let until = now + pause.min(self.most_pause);
         self.paused_until = Some(self.paused_until.map_or(until, |known| known.max(until)));
     }
 
-    /// The node knows no batches: one block a request from now on.
+    /// The node knows no batches: one block a request, until [`Limit::batched`].
     pub(super) fn unbatched(&mut self) {
         self.blocks = 1;
-        self.most_blocks = 1;
+        self.batches = false;
+    }
+
+    /// The node may know batches: it is another one, or was changed.
+    pub(super) fn batched(&mut self) {
+        self.batches = true;
     }
 
     fn trouble(&mut self) {
@@ -219,12 +231,32 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_batches_is_never_asked_for_two_blocks_again() {
+    fn no_wait_or_a_short_one_is_no_less_than_its_own() {
+        let mut limit = limit();
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        for asked in [0, 0, 1_999, 5_000] {
+            limit.throttled(now, 4, Some(Duration::from_millis(asked)));
+            let pause = limit.pause(now).unwrap();
+            pauses.push(pause.as_millis());
+            now += pause;
+        }
+        assert_eq!(pauses, [500, 1_000, 2_000, 5_000]);
+    }
+
+    #[test]
+    fn one_block_a_request_without_batches_until_they_return() {
         let mut limit = limit();
         limit.unbatched();
         for _ in 0..10 {
             round(&mut limit);
         }
         assert_eq!((limit.blocks(), limit.requests()), (1, 8));
+        limit.batched();
+        assert_eq!(limit.blocks(), 1);
+        for _ in 0..10 {
+            round(&mut limit);
+        }
+        assert_eq!((limit.blocks(), limit.requests()), (100, 8));
     }
 }

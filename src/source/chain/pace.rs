@@ -106,6 +106,10 @@ impl Pace {
         self.state.lock().limit.unbatched();
     }
 
+    pub(super) fn batched(&self) {
+        self.state.lock().limit.batched();
+    }
+
     /// Learns from how a request for so many blocks ended.
     pub(super) fn learn<T>(&self, asked: usize, ended: &Result<T, NodeError>) {
         let limit = &mut self.state.lock().limit;
@@ -115,7 +119,7 @@ impl Pace {
             Err(NodeError::Throttled { retry_after, .. }) => {
                 limit.throttled(Instant::now(), asked, *retry_after);
             }
-            Err(NodeError::Unreachable { .. }) => limit.slow(asked),
+            Err(error) if error.is_outage() => limit.slow(asked),
             // Its pace is not what is wrong.
             Err(_) => {}
         }

@@ -93,6 +93,17 @@ impl Ways {
     }
 }
 
+/// Whether the list of one block does not come, which says nothing of other blocks: it is too large for the node or for
+/// `response_bytes`, or the node is in trouble. Its receipts are asked for one by one, and nothing is remembered.
+pub(super) fn is_without_list(error: &NodeError) -> bool {
+    matches!(error, NodeError::TooLarge { .. }) || error.is_outage()
+}
+
+/// Whether receipts are all of another block.
+fn is_elsewhere(block: B256, given: &[RawReceipt]) -> bool {
+    !given.is_empty() && given.iter().all(|receipt| receipt.block_hash != block)
+}
+
 /// A block's receipts in the order of its transactions, as far as the node's list has them.
 pub(super) fn placed(block: &RawHeader, given: Vec<RawReceipt>) -> Vec<Option<RawReceipt>> {
     let sent = &block.transactions;
@@ -102,8 +113,7 @@ pub(super) fn placed(block: &RawHeader, given: Vec<RawReceipt>) -> Vec<Option<Ra
             .zip(sent.iter())
             .all(|(receipt, sent)| receipt.transaction_hash == sent.hash);
     // All of another block: the caller tells a branch that changed from a lie.
-    let elsewhere =
-        given.len() == sent.len() && given.iter().all(|receipt| receipt.block_hash != block.hash);
+    let elsewhere = given.len() == sent.len() && is_elsewhere(block.hash, &given);
     if in_order || elsewhere {
         return given.into_iter().map(Some).collect();
     }
@@ -127,6 +137,11 @@ impl Node {
         };
         let refused = match self.list_by(key, block).await {
             Err(error) if error.is_refusal() => error,
+            Err(error) if is_without_list(&error) => return Ok(None),
+            // By number it may be the list of another branch, which is no lie, and another moment mends it.
+            Ok(given) if key == Key::Number && is_elsewhere(block.hash, &given) => {
+                return Err(self.lacks_receipts(block));
+            }
             given => return given.map(Some),
         };
         match self.list_by(key.other(), block).await {
@@ -145,6 +160,7 @@ impl Node {
                 self.lacks_block_receipts(&refused);
                 Ok(None)
             }
+            Err(error) if is_without_list(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -208,7 +224,13 @@ impl Node {
         let mut fetched = stream::iter(lacking)
             .map(|hash| async move {
                 let receipt: Option<RawReceipt> = self.request(ONE_RECEIPT, (hash,)).await?;
-                self.present(receipt, || format!("the receipt of transaction {hash}"))
+                let receipt =
+                    self.present(receipt, || format!("the receipt of transaction {hash}"))?;
+                // In another block by now: the branch changed.
+                match receipt.block_hash == block.hash {
+                    true => Ok(receipt),
+                    false => Err(self.lacks_receipts(block.block_ref())),
+                }
             })
             .buffered(AT_ONCE);
         let mut complete = Vec::with_capacity(block.transactions.len());

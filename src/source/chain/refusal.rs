@@ -15,7 +15,7 @@ pub(super) enum Refusal {
 }
 
 /// Codes that nodes and providers give to requests that come too often; beside them stands what else -32005 means.
-const TOO_OFTEN_CODES: [i64; 5] = [429, -32_005, -32_029, -32_090, -32_097];
+const TOO_OFTEN_CODES: [i64; 6] = [429, -32_005, -32_009, -32_029, -32_090, -32_097];
 
 /// About an array of calls, whatever else the words say.
 const BATCH: [&str; 6] = [
@@ -28,7 +28,12 @@ const BATCH: [&str; 6] = [
 ];
 
 /// What only rates are called; tried before [`TOO_MUCH`].
-const RATE: [&str; 11] = [
+const RATE: [&str; 16] = [
+    "concurrent requests",
+    "concurrent calls",
+    "queued requests",
+    "queued calls",
+    "rps limit",
     "rate limit",
     "rate-limit",
     "ratelimit",
@@ -43,7 +48,18 @@ const RATE: [&str; 11] = [
 ];
 
 /// Tried before [`TOO_OFTEN`]: `-32005` means both, and "limit exceeded" stands in messages of both kinds.
-const TOO_MUCH: [&str; 13] = [
+const TOO_MUCH: [&str; 24] = [
+    "too wide",
+    "too many logs",
+    "too many events",
+    "too many blocks",
+    "max logs",
+    "range exceed",
+    "exceeds range",
+    "exceed range",
+    "maximum range",
+    "max range",
+    "range limit",
     "more than",
     "too large",
     "too big",
@@ -59,7 +75,10 @@ const TOO_MUCH: [&str; 13] = [
     "too many calls",
 ];
 
-const TOO_OFTEN: [&str; 9] = [
+const TOO_OFTEN: [&str; 12] = [
+    "is busy",
+    "server busy",
+    "usage limit",
     "compute units",
     "throughput",
     "capacity",
@@ -71,26 +90,148 @@ const TOO_OFTEN: [&str; 9] = [
     "too busy",
 ];
 
+/// What answers say of a node, or of what stands before it, that cannot answer now.
+const TROUBLE: [&str; 31] = [
+    "internal error",
+    "internal server error",
+    "internal service error",
+    "internal json-rpc error",
+    "timed out",
+    "timeout",
+    "deadline exceeded",
+    "context canceled",
+    "request was cancel",
+    "temporar",
+    "try again",
+    "unavailable",
+    "unable to complete",
+    "bad gateway",
+    "backend",
+    "upstream",
+    "can't route",
+    "connection refused",
+    "connection reset",
+    "broken pipe",
+    "shutting down",
+    "starting up",
+    "too many open files",
+    "method handler crashed",
+    "unauthorized",
+    "authenticat",
+    "api key",
+    "api-key",
+    "apikey",
+    "invalid token",
+    "payment required",
+];
+
+/// Codes that say the same: an internal error and a resource that is not available (EIP-1474), Nethermind's timeouts; and
+/// HTTP's for who may ask, which is about a key and not about a method.
+const TROUBLE_CODES: [i64; 7] = [-32_603, -32_002, -32_016, -32_017, 401, 402, 407];
+
+/// Codes for a method that is not there (JSON-RPC, EIP-1474, Besu).
+const NO_METHOD_CODES: [i64; 3] = [-32_601, -32_004, -32_604];
+
+/// What is said of a method, or of arrays of calls, that a node does not have.
+const LACKS: [&str; 17] = [
+    "not found",
+    "not supported",
+    "unsupported",
+    "does not support",
+    "doesn't support",
+    "not available",
+    "does not exist",
+    "not allowed",
+    "not enabled",
+    "not permitted",
+    "not implemented",
+    "unimplemented",
+    "whitelisted",
+    "disabled",
+    "restricted",
+    "forbidden",
+    "unknown",
+];
+
+fn says(message: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| message.contains(word))
+}
+
+/// Whether an error says that the node does not have a method, or not for this client.
+pub(super) fn names_method(method: &str, code: i64, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let named = message.contains("method") || message.contains(&method.to_ascii_lowercase());
+    NO_METHOD_CODES.contains(&code)
+        || named && says(&message, &LACKS)
+        || says(&message, &["not implemented", "unimplemented"])
+}
+
+/// Whether an error says that the node answers no arrays of calls at all.
+pub(super) fn names_batches(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    // "Batch of more than 3 requests are not allowed" is about their size.
+    let of_size = || {
+        says(
+            &message,
+            &["size", "more than", "limit", "max", "exceed", "too "],
+        )
+    };
+    message.contains("batch") && says(&message, &LACKS) && !of_size()
+}
+
+/// Whether an error says that the node cannot answer now, and nothing of what it can do.
+pub(super) fn is_trouble(code: i64, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    (TROUBLE_CODES.contains(&code) || says(&message, &TROUBLE)) && !names_batches(&message)
+}
+
+/// Whether words have HTTP's status 429 in them, and not a number of something else: alone, or beside what it is.
+fn has_status(message: &str) -> bool {
+    const BESIDE: [&str; 4] = ["http", "status", "code", "error"];
+    let words: Vec<&str> = message
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_number = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    words.iter().enumerate().any(|(at, word)| {
+        // "HTTP/1.1 429"
+        let before = words[..at].iter().rev().find(|word| !is_number(word));
+        let after = words.get(1).filter(|_| at == 0);
+        *word == "429"
+            && (words.len() == 1
+                || before.is_some_and(|word| BESIDE.contains(word))
+                || after.is_some_and(|word| BESIDE.contains(word)))
+    }) || message.contains("(429)")
+}
+
 /// Classifies an error of JSON-RPC (EIP-1474 for the codes), or words without a code, which is then 0.
 pub(super) fn refusal(code: i64, message: &str) -> Refusal {
     let message = message.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let says = |words: &[&str]| says(&message, words);
     let about_results = says(&["results", "block range", "response size"]);
-    // The status of HTTP as a word of its own.
-    let status = || {
-        let mut words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
-        words.any(|word| word == "429")
-    };
+    if names_batches(&message) {
+        // Whatever its code: jsonrpsee has -32005 here.
+        return Refusal::Other;
+    }
     if says(&BATCH) {
         Refusal::TooMuch
-    } else if says(&["invalid argument", "hex number", "hex string"]) {
+    } else if says(&[
+        "invalid argument",
+        "hex number",
+        "hex string",
+        "invalid block range",
+    ]) {
         // Of a parameter: "hex number > 64 bits" is said of a hash where a number is expected.
         Refusal::Other
     } else if says(&RATE) && !about_results {
         Refusal::TooOften
     } else if says(&TOO_MUCH) {
         Refusal::TooMuch
-    } else if TOO_OFTEN_CODES.contains(&code) || says(&RATE) || says(&TOO_OFTEN) || status() {
+    } else if TOO_OFTEN_CODES.contains(&code)
+        || says(&RATE)
+        || says(&TOO_OFTEN)
+        || has_status(&message)
+    {
         Refusal::TooOften
     } else if message.contains("limit exceeded") {
         Refusal::TooMuch
@@ -111,81 +252,5 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_code_is_read_by_its_words() {
-        for (code, message, meant) in [
-            (
-                -32005,
-                "query returned more than 10000 results",
-                Refusal::TooMuch,
-            ),
-            (
-                -32005,
-                "daily request count exceeded, request rate limited",
-                Refusal::TooOften,
-            ),
-            (-32005, "limit exceeded", Refusal::TooOften),
-            (-32000, "limit exceeded", Refusal::TooMuch),
-            (-32008, "Response is too big", Refusal::TooMuch),
-            (
-                -32003,
-                "response size should not greater than 10000000 bytes",
-                Refusal::TooMuch,
-            ),
-            (-32600, "batch too large", Refusal::TooMuch),
-            (-32007, "50/second request limit reached", Refusal::TooOften),
-            (429, "", Refusal::TooOften),
-            (-32_097, "no", Refusal::TooOften),
-            (0, "HTTP 429", Refusal::TooOften),
-            (0, "block 0x4290 is not there", Refusal::Other),
-            (
-                0,
-                "Too Many Requests: more than 25 per second",
-                Refusal::TooOften,
-            ),
-            (
-                -32_600,
-                "too many requests in batch, 100 at most",
-                Refusal::TooMuch,
-            ),
-            (
-                -32_602,
-                "invalid argument 0: hex number too large",
-                Refusal::Other,
-            ),
-            (-32_001, "not whitelisted", Refusal::Other),
-            (
-                -32000,
-                "Your app has exceeded its compute units per second capacity",
-                Refusal::TooOften,
-            ),
-            (
-                -32601,
-                "the method does not exist/is not available",
-                Refusal::Other,
-            ),
-            (-32000, "header not found", Refusal::Other),
-        ] {
-            assert_eq!(refusal(code, message), meant, "{code} {message}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
-        assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-        assert_eq!(
-            retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
-            Some(Duration::from_secs(77))
-        );
-        let later = now + Duration::from_secs(3_600);
-        assert_eq!(
-            retry_after("Sun, 06 Nov 1994 08:49:37 GMT", later),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(retry_after("soon", now), None);
-    }
-}
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -204,6 +204,7 @@ impl Node {
         }
         // What the node can do may have changed since it was last asked.
         self.receipts.forget();
+        self.pace.batched();
         let mut heights: Vec<u64> = known.iter().map(|block| block.number).collect();
         if heights.is_empty() {
             heights.push(0);

@@ -90,6 +90,61 @@ async fn a_batch_that_http_413_refuses_is_asked_for_in_halves_and_no_less_at_onc
     assert_eq!(node.pace.now(), (2, 2));
 }
 
+const RECEIPT: &str = "eth_getTransactionReceipt";
+
+#[tokio::test]
+async fn one_list_that_is_too_large_costs_no_other() {
+    let (faulty, node) = faulty().await;
+    let kind = Kind::Error {
+        code: -32_008,
+        message: "Response is too big".to_owned(),
+    };
+    faulty.add(Fault::of(RECEIPTS, kind).at(3));
+    let mut numbers = Vec::new();
+    while numbers.len() < 8 {
+        let next = numbers.len() as u64;
+        numbers.extend(chunk(&node, next, 7).await.unwrap());
+    }
+    assert_eq!(numbers, Vec::from_iter(0..8));
+    assert_eq!(faulty.asked(RECEIPT), 1);
+}
+
+#[tokio::test]
+async fn a_list_above_response_bytes_is_fetched_by_its_receipts() {
+    let tree = Tree::new(CHAIN);
+    tree.mine(&Contents::transfers(20, 1));
+    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let block = tree.block(tree.head().hash).unwrap();
+    let bytes = |value: serde_json::Value| value.to_string().len();
+    let of_block = bytes(serde_json::json!(block.block));
+    let of_list = bytes(serde_json::json!(block.receipts));
+    let most = of_block + 100;
+    assert!(most < of_list, "{most} {of_list}");
+    let node = node(faulty.http_url(), most);
+    assert_eq!(chunk(&node, 1, 1).await.unwrap(), [1]);
+    assert!(faulty.asked(RECEIPT) >= 20);
+}
+
+#[tokio::test]
+async fn a_receipt_that_moved_to_another_block_is_missing() {
+    for (kind, expected) in [("number", vec![0, 1]), ("single", vec![0, 1])] {
+        let (faulty, node) = faulty().await;
+        if kind == "number" {
+            faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(1)).at(2));
+        } else {
+            faulty.add(Fault::of(RECEIPTS, Kind::Null));
+            let at = "/blockHash".to_owned();
+            let to = serde_json::json!(B256::repeat_byte(9));
+            faulty.add(Fault::of(RECEIPT, Kind::Alter { at, to }).at(2));
+        }
+        assert_eq!(chunk(&node, 0, 3).await.unwrap(), expected, "{kind}");
+        let error = chunk(&node, 2, 3).await.unwrap_err();
+        assert_eq!(error.kind(), "missing", "{kind}: {error}");
+        faulty.heal();
+        assert!(!chunk(&node, 2, 3).await.unwrap().is_empty());
+    }
+}
+
 /// What a node sends, whatever it is asked: a head, then a part without end.
 struct Flood {
     url: String,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     model::{BlockRef, now_ms},
-    source::chain::{ChainConfig, NodeError, limit::own_pause},
+    source::chain::{ChainConfig, NodeError, limit::pause_after},
 };
 
 /// The wait between trials doubles up to this many times the first.
@@ -212,7 +212,7 @@ impl Health {
                 if already.is_none() {
                     self.throttled = self.throttled.saturating_add(1);
                 }
-                let rest = retry_after.unwrap_or_else(|| own_pause(self.throttled));
+                let rest = pause_after(self.throttled, *retry_after);
                 let rest = rest.min(self.limits.longest_rest);
                 self.resting = Some(now + already.map_or(rest, |already| already.max(rest)));
                 self.throttling_untold += 1;
@@ -382,6 +382,24 @@ mod tests {
         health.succeeded(now, SECOND, false);
         health.failed(now, &throttled, false);
         assert_eq!(health.rests_for(now), Some(SECOND / 2));
+    }
+
+    #[test]
+    fn rests_no_shorter_when_no_wait_is_asked_for() {
+        let (mut health, mut now) = (health(), Instant::now());
+        let throttled = NodeError::Throttled {
+            url: "http://a".to_owned(),
+            reason: "429".to_owned(),
+            retry_after: Some(Duration::ZERO),
+        };
+        let mut rests = Vec::new();
+        for _ in 0..3 {
+            health.failed(now, &throttled, false);
+            let rest = health.rests_for(now).unwrap();
+            rests.push(rest.as_millis());
+            now += rest;
+        }
+        assert_eq!(rests, [500, 1_000, 2_000]);
     }
 
     #[test]
