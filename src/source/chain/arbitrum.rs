@@ -10,12 +10,12 @@ use alloy::{
 
 use super::wire::RawTransaction;
 
-const DEPOSIT: u8 = 0x64;
-const UNSIGNED: u8 = 0x65;
-const CONTRACT: u8 = 0x66;
-const RETRY: u8 = 0x68;
-const SUBMIT_RETRYABLE: u8 = 0x69;
-const INTERNAL: u8 = 0x6a;
+pub(super) const DEPOSIT: u8 = 0x64;
+pub(super) const UNSIGNED: u8 = 0x65;
+pub(super) const CONTRACT: u8 = 0x66;
+pub(super) const RETRY: u8 = 0x68;
+pub(super) const SUBMIT_RETRYABLE: u8 = 0x69;
+pub(super) const INTERNAL: u8 = 0x6a;
 
 /// Appends the encoding (EIP-2718); `None`, and nothing, for another type or when a field of the type is missing.
 pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {

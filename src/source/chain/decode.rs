@@ -3,7 +3,11 @@
 use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal};
 
 use super::{
-    ChecksConfig, RawBlock, RawHeader, derived::effective_gas_price, size, transfers::transfers_in,
+    ChecksConfig, RawBlock, RawHeader,
+    derived::{contract_of, effective_gas_price},
+    encode::DEPOSIT,
+    fixed, size,
+    transfers::transfers_in,
 };
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
 
@@ -19,10 +23,13 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
     }
     fits(&block)?;
     let withdrawals = withdrawals_of(&block.header);
-    let computed = size::of(&block, withdrawals.as_deref());
+    let computed = checks
+        .block_hash
+        .then(|| size::of(&block, withdrawals.as_deref()))
+        .flatten();
     let mut header = block.header;
     header.size = computed.or(header.size);
-    let size_proved = computed.is_some() && checks.block_hash && checks.transactions_root;
+    let size_proved = computed.is_some() && checks.transactions_root;
     let mut transactions = Vec::with_capacity(block.transactions.len());
     let mut logs = Vec::with_capacity(count);
     for (index, (sent, receipt)) in block
@@ -32,26 +39,34 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
         .enumerate()
     {
         let index = u32::try_from(index).map_err(|_| "too many transactions".to_owned())?;
-        let dynamic = sent.is_dynamic();
         let kind = sent.kind();
+        let (free, own) = (fixed::is_free(kind), fixed::is_chains_own(kind));
+        let dynamic = sent.is_dynamic() && !free;
         let price = effective_gas_price(&sent, header.base_fee_per_gas);
         transactions.push(IndexedTransaction {
             index,
             hash: sent.hash,
             from: sent.from,
             to: sent.to,
-            contract_address: receipt.contract_address,
+            contract_address: contract_of(&sent, &receipt, checks),
             value: sent.value.unwrap_or_default(),
-            nonce: sent.nonce,
+            // Of a deposit the receipts root is over it, and nothing is over what stands in the transaction.
+            nonce: match kind == DEPOSIT && receipt.deposit_receipt_version.is_some() {
+                true => receipt.deposit_nonce.unwrap_or(sent.nonce),
+                false => sent.nonce,
+            },
             transaction_type: kind,
             gas_limit: sent.gas,
-            gas_price: sent.gas_price.filter(|_| !dynamic),
+            gas_price: match free {
+                true => Some(0),
+                false => sent.gas_price.filter(|_| !dynamic),
+            },
             max_fee_per_gas: sent.max_fee_per_gas.filter(|_| dynamic),
-            max_priority_fee_per_gas: sent.max_priority_fee_per_gas.filter(|_| dynamic),
+            max_priority_fee_per_gas: sent.max_priority_fee_per_gas.filter(|_| dynamic && !own),
             access_list: match kind {
                 0 => None,
                 1..=4 => Some(sent.access_list.unwrap_or_default()),
-                _ => sent.access_list,
+                _ => sent.access_list.filter(|_| !own),
             },
             authorization_list: (kind == 4).then(|| sent.authorization_list.unwrap_or_default()),
             blob_versioned_hashes: (kind == 3)
@@ -63,7 +78,10 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
             gas_used: receipt.gas_used,
             cumulative_gas_used: receipt.cumulative_gas_used,
             // Nodes of old left it out.
-            effective_gas_price: receipt.effective_gas_price.or(price).unwrap_or(0),
+            effective_gas_price: match free && checks.gas_price() {
+                true => 0,
+                false => receipt.effective_gas_price.or(price).unwrap_or(0),
+            },
         });
         for log in receipt.logs {
             logs.push(IndexedLog {
@@ -98,25 +116,26 @@ pub(super) fn withdrawals_of<T>(header: &RawHeader<T>) -> Option<Vec<Withdrawal>
     (!listed.is_empty() || root == EMPTY_ROOT_HASH).then_some(listed)
 }
 
-/// Whether the numbers of a block fit their columns. The checks prove most of them; where those are off, absurd ones are
-/// the node's fault and must not end the writer.
-fn fits(block: &RawBlock) -> Result<(), String> {
-    let header = &block.header;
-    let of_header = [
+/// Whether the numbers of a header fit their columns. The checks prove most of them; where those are off, or a chain's rules
+/// allow for more, absurd ones are the node's fault and must not end the writer. The size alone is left out instead: it
+/// is never more than the node's word here.
+pub(super) fn header_fits<T>(header: &RawHeader<T>) -> Result<(), String> {
+    let numbers = [
         ("number", Some(header.number)),
         ("timestamp", Some(header.timestamp)),
         ("gasUsed", Some(header.gas_used)),
-        ("size", header.size),
         ("blobGasUsed", header.blob_gas_used),
         ("excessBlobGas", header.excess_blob_gas),
+        ("slotNumber", header.slot_number),
     ];
-    let of_receipts = block.receipts.iter().flat_map(|receipt| {
-        [
-            ("gasUsed of a receipt", Some(receipt.gas_used)),
-            ("cumulativeGasUsed", Some(receipt.cumulative_gas_used)),
-        ]
-    });
-    for (field, value) in of_header.into_iter().chain(of_receipts) {
+    all_fit(header, numbers)
+}
+
+fn all_fit<T>(
+    header: &RawHeader<T>,
+    numbers: impl IntoIterator<Item = (&'static str, Option<u64>)>,
+) -> Result<(), String> {
+    for (field, value) in numbers {
         if let Some(value) = value.filter(|&value| i64::try_from(value).is_err()) {
             return Err(format!(
                 "of block {} {}, {field} is {value}, which no column holds",
@@ -124,6 +143,20 @@ fn fits(block: &RawBlock) -> Result<(), String> {
             ));
         }
     }
+    Ok(())
+}
+
+/// The same of a whole block.
+fn fits(block: &RawBlock) -> Result<(), String> {
+    let header = &block.header;
+    header_fits(header)?;
+    let of_receipts = block.receipts.iter().flat_map(|receipt| {
+        [
+            ("gasUsed of a receipt", Some(receipt.gas_used)),
+            ("cumulativeGasUsed", Some(receipt.cumulative_gas_used)),
+        ]
+    });
+    all_fit(header, of_receipts)?;
     if let Some(log) = block
         .receipts
         .iter()
@@ -153,7 +186,7 @@ pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
         gas_limit: header.gas_limit,
         base_fee_per_gas: header.base_fee_per_gas,
         difficulty: header.difficulty.unwrap_or_default(),
-        size: header.size,
+        size: header.size.filter(|&size| i64::try_from(size).is_ok()),
         size_proved: false,
         state_root: header.state_root.unwrap_or_default(),
         transactions_root: header.transactions_root.unwrap_or_default(),

@@ -1,10 +1,10 @@
 //! Deposits of OP-stack chains against what such chains and their software say.
 
-use alloy::primitives::{B256, Bloom, address, b256, hex, keccak256};
+use alloy::primitives::{Address, B256, Bloom, address, b256, hex, keccak256};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::chain::{ChecksConfig, RawBlock, Senders, verify};
+use crate::source::chain::{ChecksConfig, RawBlock, Senders, decode::decode, verify};
 
 fn sent(transaction: Value) -> RawTransaction {
     serde_json::from_value(transaction).unwrap()
@@ -196,6 +196,39 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
         failing(|block| block.receipts[0].deposit_receipt_version = None),
         "receipts_root"
     );
+    // No hash is over the nonce: what is stored is the receipt's, which a root is over.
+    let mut other = truth.clone();
+    other.transactions[0].nonce = 77;
+    verify(&other, &checks).unwrap();
+    let rows = decode(other, &checks).unwrap();
+    assert_eq!(rows.transactions[0].nonce, 1);
+    assert_eq!(
+        failing(|block| block.receipts[0].contract_address = Some(Default::default())),
+        "contract_address"
+    );
+    // One that creates: the contract follows from the receipt's nonce.
+    let creating = |told: Option<Address>, nonce: Option<u64>| {
+        let mut block = truth.clone();
+        block.transactions[0].to = None;
+        block.receipts[0].contract_address = told;
+        block.receipts[0].deposit_nonce = nonce;
+        let only = ChecksConfig {
+            block_hash: false,
+            transactions_root: false,
+            receipts_root: false,
+            logs_bloom: false,
+            senders: Senders::Off,
+            ..ChecksConfig::default()
+        };
+        verify(&block, &only).map_err(|error| error.check)?;
+        Ok(decode(block, &only).unwrap().transactions[0].contract_address)
+    };
+    let by_rule = truth.transactions[0].from.create(1);
+    assert_eq!(creating(Some(by_rule), Some(1)), Ok(Some(by_rule)));
+    assert_eq!(creating(Some(by_rule), Some(2)), Err("contract_address"));
+    assert_eq!(creating(None, Some(1)), Err("contract_address"));
+    assert_eq!(creating(Some(by_rule), None), Ok(None), "before Regolith");
+
     // Nothing hashes the type of a transaction of another software: it is told what to switch off.
     let mut unknown = truth.clone();
     unknown.transactions[0].ty = Some(0x7d);

@@ -1,12 +1,13 @@
 //! What receipts repeat of the block, its transaction and the receipts before it, and no root is over: gas used, price
 //! paid (EIP-1559) and the address of a created contract. A rule each, as a chain may differ in one of them. Pure.
 //!
-//! Of transaction types of other chains only the gas is known to follow these rules.
+//! Of transaction types of other chains only the gas is known to follow these rules; of a chain's own transactions
+//! also that one with a receiver creates nothing.
 
 use alloy::primitives::Address;
 
 use super::{
-    ChecksConfig, RawBlock, gas,
+    ChecksConfig, RawBlock, encode, fixed, gas,
     wire::{RawReceipt, RawTransaction},
 };
 
@@ -31,7 +32,8 @@ pub(super) fn check(block: &RawBlock, checks: &ChecksConfig, count: usize) -> Re
         }
     }
     if checks.contract_address() {
-        for (index, (sent, receipt)) in ethereums() {
+        let known = |kind: u8| kind < FOREIGN || fixed::is_chains_own(kind);
+        for (index, (sent, receipt)) in sent().filter(|(_, (sent, _))| known(sent.kind())) {
             contract_address(index, sent, receipt)
                 .map_err(|reason| ("contract_address", reason))?;
         }
@@ -77,10 +79,10 @@ fn contract_address(
     sent: &RawTransaction,
     receipt: &RawReceipt,
 ) -> Result<(), String> {
-    let expected = match sent.to {
-        Some(_) => None,
-        None => Some(sent.from.create(sent.nonce)),
-    };
+    if sent.to.is_none() && !follows(sent, receipt) {
+        return Ok(());
+    }
+    let expected = created(sent, receipt);
     // A creation that failed made none, which some nodes say and some do not.
     let failed = receipt.status == Some(0) && receipt.contract_address.is_none();
     if receipt.contract_address == expected || failed {
@@ -94,6 +96,39 @@ fn contract_address(
         shown(receipt.contract_address),
         shown(expected)
     ))
+}
+
+/// The contract that a transaction creates by its sender and nonce, whether or not it failed.
+fn created(sent: &RawTransaction, receipt: &RawReceipt) -> Option<Address> {
+    // The nonce of a deposit is in its receipt.
+    let nonce = match sent.kind() {
+        encode::DEPOSIT => receipt.deposit_nonce?,
+        _ => sent.nonce,
+    };
+    sent.to.is_none().then(|| sent.from.create(nonce))
+}
+
+/// Whether the contract that a transaction creates must be that of its sender and nonce. Nitro counts the nonces of its own
+/// transactions apart, and before Regolith deposits had none.
+fn follows(sent: &RawTransaction, receipt: &RawReceipt) -> bool {
+    match sent.kind() {
+        encode::DEPOSIT => receipt.deposit_nonce.is_some(),
+        kind => !fixed::is_arbitrums(kind),
+    }
+}
+
+/// The created contract as a receipt has it; of a chain's own transaction only where it follows from sender and nonce,
+/// unless that is not checked.
+pub(super) fn contract_of(
+    sent: &RawTransaction,
+    receipt: &RawReceipt,
+    checks: &ChecksConfig,
+) -> Option<Address> {
+    let told = receipt.contract_address;
+    if !checks.contract_address() || !fixed::is_chains_own(sent.kind()) {
+        return told;
+    }
+    told.filter(|_| told == created(sent, receipt))
 }
 
 /// What a gas costs the sender, in wei (EIP-1559); `None` when a fee is missing.

@@ -174,7 +174,9 @@ fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> 
     };
     let v = v.ok_or("has no whole signature: v and yParity are missing")?;
     let (odd, signed_for) = match v {
-        0 | 1 => (v == 1, None),
+        // A parity does not say whether a legacy transaction is for one chain; a chain beside it does.
+        0 | 1 if typed => (v == 1, None),
+        0 | 1 => (v == 1, sent.chain_id),
         // Of typed transactions the chain is a field of its own; some nodes tell v all the same.
         27 | 28 => (v == 28, None),
         35.. if typed => ((v - 35) % 2 == 1, None),

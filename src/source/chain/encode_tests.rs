@@ -231,3 +231,29 @@ fn a_deposit_is_encoded_field_by_field_and_needs_its_source() {
     assert_eq!(fields[33 + 21], 0x80);
     assert_eq!(fields[33 + 21 + 1], 5);
 }
+
+#[test]
+fn a_parity_alone_leaves_a_legacy_transaction_its_chain() {
+    for sent in &all()[..2] {
+        let whole = read(sent);
+        let mut raw = whole.clone();
+        let odd = matches!(whole.v, Some(v) if (v - 27) % 2 == 1);
+        let odd = match whole.chain_id {
+            Some(_) => whole.v.is_some_and(|v| (v - 35) % 2 == 1),
+            None => odd,
+        };
+        for (parity, v) in [(Some(u64::from(odd)), None), (None, Some(u128::from(odd)))] {
+            (raw.y_parity, raw.v) = (parity, v);
+            let again = envelope(&raw).unwrap().unwrap();
+            assert_eq!(again.encoded_2718(), sent.encoded_2718(), "{raw:?}");
+            assert_eq!(again.recover_signer_unchecked().unwrap(), raw.from);
+        }
+        (raw.y_parity, raw.v) = (None, None);
+        raw.signature = Some(Box::new(crate::source::chain::access::RawSignature {
+            y_parity: Some(odd.into()),
+            ..Default::default()
+        }));
+        let again = envelope(&raw).unwrap().unwrap();
+        assert_eq!(again.encoded_2718(), sent.encoded_2718(), "{raw:?}");
+    }
+}

@@ -16,6 +16,7 @@ mod derived;
 mod encode;
 mod error;
 mod fetch;
+mod fixed;
 mod gas;
 mod genesis;
 mod head;

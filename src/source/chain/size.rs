@@ -6,10 +6,11 @@ use alloy::{
     rlp::{Encodable, Header as RlpHeader},
 };
 
-use super::{RawBlock, arbitrum, encode, wire::RawTransaction};
+use super::{RawBlock, arbitrum, encode, state_sync, wire::RawTransaction};
 
 /// The size; `None` where a part is not known: ommers, of which the block has hashes alone, withdrawals that were not
-/// given, and transactions whose encoding is not known.
+/// given, and transactions whose encoding is not known. It is right where the header hashes to the block's hash; the
+/// made-up transaction of a state sync is not in the block.
 pub(super) fn of(block: &RawBlock, withdrawals: Option<&[Withdrawal]>) -> Option<u64> {
     let header = encode::header(&block.header).ok()?;
     if header.ommers_hash != EMPTY_OMMER_ROOT_HASH {
@@ -17,7 +18,8 @@ pub(super) fn of(block: &RawBlock, withdrawals: Option<&[Withdrawal]>) -> Option
     }
     let mut sent = 0;
     let mut scratch = Vec::new();
-    for transaction in &block.transactions {
+    let count = block.transactions.len() - usize::from(state_sync::ends_with_pair(block));
+    for transaction in &block.transactions[..count] {
         sent += length(transaction, &mut scratch)?;
     }
     let withdrawn = match (header.withdrawals_root, withdrawals) {
@@ -63,7 +65,10 @@ mod tests {
             SyntheticOptions, Traffic,
         },
         model::Secret,
-        source::chain::{ChainConfig, Node, Wanted, decode::withdrawals_of},
+        source::chain::{
+            ChainConfig, ChecksConfig, Node, Wanted,
+            decode::{decode, withdrawals_of},
+        },
     };
 
     #[tokio::test]
@@ -129,6 +134,19 @@ mod tests {
             let expected = Block::rlp_length_for(&header, &body) as u64;
             assert_eq!(of(&block, Some(&[])), Some(expected), "block {number}");
             assert_eq!(of(&block, None), None, "withdrawals are not known");
+            // Where the header may have more fields than are known here, the node knows better.
+            let mut odd = block.clone();
+            odd.header.size = Some(7);
+            let stored = |block_hash: bool| {
+                let checks = ChecksConfig {
+                    block_hash,
+                    ..ChecksConfig::default()
+                };
+                let header = decode(odd.clone(), &checks).unwrap().header;
+                (header.size, header.size_proved)
+            };
+            assert_eq!(stored(true), (Some(expected), true));
+            assert_eq!(stored(false), (Some(7), false));
             let mut with_ommers = block.clone();
             with_ommers.header.ommers_hash = Some(B256::ZERO);
             assert_eq!(of(&with_ommers, Some(&[])), None);

@@ -58,7 +58,7 @@ mod tests {
     use crate::{
         dev::faulty_node::{Contents, FaultyNode, Tree},
         model::Secret,
-        source::chain::{ChainConfig, ChecksConfig, Node, Senders, Wanted, verify},
+        source::chain::{ChainConfig, ChecksConfig, Node, Senders, Wanted, decode::decode, verify},
     };
 
     /// A block with a true part and a made-up pair, which has a log.
@@ -108,6 +108,13 @@ mod tests {
             ..ChecksConfig::default()
         };
         verify(&block, &allowed).unwrap();
+        // The pair is not in the block whose size is told.
+        let mut alone = block.clone();
+        alone.transactions.pop();
+        alone.receipts.pop();
+        let size = |block: &RawBlock| decode(block.clone(), &allowed).unwrap().header.size;
+        assert!(size(&block).is_some());
+        assert_eq!(size(&block), size(&alone));
 
         // Everything else is proven as ever.
         type Lie = fn(&mut RawBlock);

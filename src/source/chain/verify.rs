@@ -18,7 +18,7 @@ use alloy::{
 use super::{
     ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
-    derived, encode, genesis, outcome, state_sync,
+    derived, encode, fixed, genesis, outcome, state_sync,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 use crate::model::BlockRef;
@@ -88,7 +88,12 @@ pub(super) fn verify_timed(
     let senders = checks.senders != Senders::Off;
     let mut envelopes = Vec::new();
     if checks.transactions_root || senders {
-        envelopes = transactions(sent).map_err(failed("transactions_root"))?;
+        // What cannot be encoded fails the first check that needs it: the one to switch off.
+        let needed_by = match checks.transactions_root {
+            true => "transactions_root",
+            false => "senders",
+        };
+        envelopes = transactions(sent).map_err(failed(needed_by))?;
     }
     let bare_genesis = genesis::is_bare(block);
     if checks.transactions_root && !bare_genesis {
@@ -195,6 +200,9 @@ fn transactions_root(
                     sent.kind()
                 ));
             }
+        }
+        if envelope.is_none() {
+            fixed::check(sent).map_err(|reason| format!("transaction {index} {reason}"))?;
         }
         let hash = keccak256(encoded.ended());
         if hash != sent.hash {
@@ -462,6 +470,12 @@ mod tests {
             ["block_hash", "gas_used"]
         );
         assert!(failing(&truth).is_empty());
+
+        // What cannot be encoded names a check that is on.
+        let mut unsigned = truth.clone();
+        (unsigned.transactions[1].r, unsigned.transactions[1].s) = (None, None);
+        unsigned.transactions[1].signature = None;
+        assert_eq!(failing(&unsigned), ["transactions_root", "senders"]);
 
         // A transaction type that is not known cannot be proven, and that is said.
         block.transactions[0].ty = Some(0x7d);

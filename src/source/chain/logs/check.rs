@@ -223,8 +223,13 @@ pub(super) fn rows(
     logs: Vec<PlacedLog>,
     mode: IndexMode,
 ) -> Result<IndexedBlock, String> {
-    let number = |number: u64| {
-        u32::try_from(number).map_err(|_| format!("the index {number} of a log is absurd"))
+    let at = header.block_ref();
+    let number = |number: u64| match i32::try_from(number) {
+        Ok(number) => Ok(number.unsigned_abs()),
+        Err(_) => Err(format!(
+            "of block {} {}, the index {number} of a log is one that no column holds",
+            at.number, at.hash
+        )),
     };
     let mut placed = Vec::with_capacity(logs.len());
     for (log, position) in logs.into_iter().zip(0_u64..) {

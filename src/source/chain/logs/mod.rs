@@ -26,6 +26,7 @@ use self::{
 use super::{
     CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted,
     chunk::Workers,
+    decode::header_fits,
     roomy::Roomy,
     verify::{Times, block_hash},
 };
@@ -344,6 +345,7 @@ impl Node {
     }
 
     fn proven_header(&self, header: &Light, checks: &ChecksConfig) -> Result<(), NodeError> {
+        header_fits(header).map_err(|reason| self.bad_answer(HEADERS, reason))?;
         if !checks.block_hash {
             return Ok(());
         }

@@ -16,6 +16,7 @@ use crate::{
 
 const CHAIN: u64 = 31_337;
 const LOGS: &str = "eth_getLogs";
+const HEADERS: &str = "eth_getBlockByNumber";
 
 fn config(node: &FaultyNode, index: IndexMode) -> ChainConfig {
     ChainConfig {
@@ -411,4 +412,69 @@ async fn refuses_logs_of_another_transaction_or_block() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
+    let tree = tree();
+    let number = tree.head().number;
+    let above = |bits: u64| json!(format!("{:#x}", 1_u64 << bits));
+    let unhashed = ChecksConfig {
+        block_hash: false,
+        ..ChecksConfig::default()
+    };
+    for (index, method, at, to) in [
+        (IndexMode::Logs, HEADERS, "/slotNumber", above(63)),
+        (IndexMode::Logs, HEADERS, "/timestamp", above(63)),
+        (IndexMode::Blocks, HEADERS, "/slotNumber", above(63)),
+        (IndexMode::Transfers, LOGS, "/0/logIndex", above(31)),
+    ] {
+        // The head has no slot number of its own: a fault alters what is there.
+        let tree = match at {
+            "/slotNumber" => {
+                let tree = Tree::new(CHAIN);
+                tree.mine(&Contents::transfers(1, 1).in_slot(9));
+                tree
+            }
+            _ => self::tree(),
+        };
+        let number = match index {
+            IndexMode::Transfers => 1,
+            _ => tree.head().number,
+        };
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let what = format!("{index} {at}");
+        node.add(Fault::of(
+            method,
+            Kind::Alter {
+                at: at.to_owned(),
+                to,
+            },
+        ));
+        let client = client(&node, index);
+        let one = client.block(Wanted::Number(number), &unhashed).await;
+        assert!(
+            matches!(one, Err(NodeError::BadAnswer { .. })),
+            "{what}: {one:?}"
+        );
+        let many = client.chunk(number, number, unhashed, Workers::new(), 0);
+        let many = many.await.map(|chunk| chunk.blocks);
+        assert!(
+            matches!(many, Err(NodeError::BadAnswer { .. })),
+            "{what}: {many:?}"
+        );
+    }
+
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    node.add(Fault::of(
+        HEADERS,
+        Kind::Alter {
+            at: "/size".to_owned(),
+            to: json!("0xffffffffffffffff"),
+        },
+    ));
+    let client = client(&node, IndexMode::Logs);
+    let checks = ChecksConfig::default();
+    let one = client.block(Wanted::Number(number), &checks).await;
+    assert_eq!(one.unwrap().header.size, None);
 }

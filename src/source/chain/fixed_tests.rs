@@ -1,0 +1,169 @@
+use alloy::primitives::{B256, keccak256};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    dev::faulty_node::{Contents, FaultyNode, Tree},
+    model::{IndexedTransaction, Secret},
+    source::chain::{
+        ChainConfig, ChecksConfig, Node, RawBlock, Senders, Wanted, arbitrum, decode::decode,
+        verify,
+    },
+};
+
+const ALICE: &str = "0x1111111111111111111111111111111111111111";
+const BOB: &str = "0x2222222222222222222222222222222222222222";
+
+/// As Nitro's nodes show one of each type.
+fn truth(kind: u8) -> Value {
+    let own = match kind {
+        DEPOSIT => json!({ "requestId": B256::repeat_byte(0xaa), "value": "0x7b", "to": BOB }),
+        CONTRACT => json!({ "requestId": B256::repeat_byte(0xaa), "maxFeePerGas": "0x3039",
+            "gas": "0xc350", "value": "0x1", "to": BOB, "input": "0xabcdef" }),
+        SUBMIT_RETRYABLE => json!({ "requestId": B256::repeat_byte(0xaa), "l1BaseFee": "0x64",
+            "depositValue": "0xc8", "maxFeePerGas": "0x12c", "gas": "0x61a80", "retryTo": BOB,
+            "retryValue": "0x32", "beneficiary": ALICE, "maxSubmissionFee": "0x258",
+            "refundTo": BOB, "retryData": "0x01020304", "to": RETRYABLES }),
+        _ => json!({ "from": ARBOS, "to": ARBOS, "input": "0x1122334455" }),
+    };
+    let mut sent = json!({ "type": kind, "hash": B256::ZERO, "chainId": "0xa4b1", "from": ALICE,
+        "nonce": "0x0", "gas": "0x0", "gasPrice": "0x0", "value": "0x0", "input": "0x" });
+    let fields = sent.as_object_mut().unwrap();
+    fields.extend(own.as_object().unwrap().clone());
+    if kind == SUBMIT_RETRYABLE {
+        sent["input"] = json!(hex::encode_prefixed(submitted(&read(&sent)).unwrap()));
+    }
+    sent
+}
+
+fn read(sent: &Value) -> RawTransaction {
+    serde_json::from_value(sent.clone()).unwrap()
+}
+
+/// A block of one transaction, whose roots are over it.
+async fn block_of(sent: &Value) -> RawBlock {
+    let tree = Tree::new(31_337);
+    tree.mine(&Contents::transfers(1, 1));
+    let server = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = Node::new(&ChainConfig::of(31_337, Secret::new(server.http_url()))).unwrap();
+    let mut block = node.raw_block(Wanted::Number(1)).await.unwrap();
+    let mut sent = read(sent);
+    let mut encoded = Vec::new();
+    arbitrum::transaction(&sent, &mut encoded).unwrap();
+    sent.hash = keccak256(&encoded);
+    block.header.transactions_root = Some(alloy::consensus::proofs::ordered_trie_root_encoded(&[
+        encoded,
+    ]));
+    block.receipts[0].transaction_hash = sent.hash;
+    block.receipts[0].contract_address = None;
+    block.transactions = vec![sent];
+    block
+}
+
+/// Those that are about transactions alone.
+fn checks() -> ChecksConfig {
+    ChecksConfig {
+        block_hash: false,
+        receipts_root: false,
+        logs_bloom: false,
+        gas_used: false,
+        senders: Senders::Off,
+        ..ChecksConfig::default()
+    }
+}
+
+fn stored(block: RawBlock) -> IndexedTransaction {
+    let mut rows = decode(block, &checks()).unwrap();
+    rows.transactions.remove(0)
+}
+
+#[tokio::test]
+async fn refuses_what_no_hash_is_over() {
+    let call = "submitRetryable(bytes32,uint256,uint256,uint256,uint256,uint64,uint256,address,address,address,bytes)";
+    assert_eq!(keccak256(call)[..4], SUBMIT);
+    for (kind, lies) in [
+        (
+            DEPOSIT,
+            vec![("gas", "0x1"), ("nonce", "0x1"), ("input", "0x12")],
+        ),
+        (CONTRACT, vec![("nonce", "0x1")]),
+        (
+            SUBMIT_RETRYABLE,
+            vec![
+                ("nonce", "0x1"),
+                ("value", "0x1"),
+                ("to", BOB),
+                ("input", "0x"),
+            ],
+        ),
+        (
+            INTERNAL,
+            vec![
+                ("gas", "0x1"),
+                ("nonce", "0x1"),
+                ("value", "0x1"),
+                ("to", BOB),
+                ("from", ALICE),
+            ],
+        ),
+    ] {
+        let truth = truth(kind);
+        verify(&block_of(&truth).await, &checks()).unwrap();
+        for (field, lie) in lies {
+            let mut sent = truth.clone();
+            sent[field] = json!(lie);
+            let error = verify(&block_of(&sent).await, &checks()).unwrap_err();
+            assert_eq!(error.check, "transactions_root", "{kind:#x} {field}");
+        }
+        let mut created = block_of(&truth).await;
+        created.receipts[0].contract_address = Some(ARBOS);
+        let error = verify(&created, &checks()).unwrap_err();
+        assert_eq!(error.check, "contract_address", "{kind:#x}");
+    }
+}
+
+#[tokio::test]
+async fn leaves_out_what_no_encoding_has() {
+    let mut sent = truth(INTERNAL);
+    for (field, lie) in [
+        ("gasPrice", json!("0x7")),
+        ("maxFeePerGas", json!("0x7")),
+        ("maxPriorityFeePerGas", json!("0x7")),
+        ("accessList", json!([{ "address": BOB, "storageKeys": [] }])),
+    ] {
+        sent[field] = lie;
+    }
+    let row = stored(block_of(&sent).await);
+    assert_eq!((row.gas_price, row.effective_gas_price), (Some(0), 0));
+    assert_eq!(
+        (row.max_fee_per_gas, row.max_priority_fee_per_gas),
+        (None, None)
+    );
+    assert_eq!(row.access_list, None);
+
+    // The fee is hashed, a tip is not.
+    let mut sent = truth(CONTRACT);
+    sent["maxPriorityFeePerGas"] = json!("0x7");
+    let row = stored(block_of(&sent).await);
+    assert_eq!(
+        (row.max_fee_per_gas, row.max_priority_fee_per_gas),
+        (Some(12_345), None)
+    );
+}
+
+#[tokio::test]
+async fn a_contract_of_the_chains_own_follows_from_sender_and_nonce() {
+    let mut sent = truth(CONTRACT);
+    sent.as_object_mut().unwrap().remove("to");
+    let by_rule = ALICE.parse::<Address>().unwrap().create(0);
+    for (told, kept) in [
+        (Some(by_rule), Some(by_rule)),
+        (Some(ARBOS), None),
+        (None, None),
+    ] {
+        let mut block = block_of(&sent).await;
+        block.receipts[0].contract_address = told;
+        verify(&block, &checks()).unwrap();
+        assert_eq!(stored(block).contract_address, kept);
+    }
+}
