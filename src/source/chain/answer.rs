@@ -110,10 +110,33 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &[u8], calls: usize) -> Result<Bo
     let text =
         std::str::from_utf8(bytes).map_err(|error| format!("it is no text in UTF-8 ({error})"))?;
     match text.trim_start().as_bytes().first() {
-        Some(b'{') => read(text).map(Body::One),
+        Some(b'{') => answer(text).map(Body::One),
         Some(b'[') => many(text, calls).map(Body::Many),
         _ => Ok(Body::Words(words(text))),
     }
+}
+
+/// Reads an answer. Where its result cannot be read, an error beside it is what the node means.
+fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>, String> {
+    read(text).or_else(|reason| {
+        let answer: Answer<IgnoredAny> = serde_json::from_str(text).map_err(|_| reason.clone())?;
+        if answer
+            .error
+            .as_ref()
+            .is_none_or(|error| *error == RpcError::default())
+        {
+            return Err(reason);
+        }
+        Ok(Answer {
+            id: answer.id,
+            result: None,
+            error: answer.error,
+            message: answer.message,
+            code: answer.code,
+            status: answer.status,
+            status_code: answer.status_code,
+        })
+    })
 }
 
 /// The error in a body, when it is an answer with one.
@@ -163,7 +186,7 @@ fn many<T: DeserializeOwned>(
         .deserialize_seq(Items::of(calls))
         .and_then(|items| careful.end().map(|()| items))
         .map_err(|error| format!("it is not what was asked for: {error}"))?;
-    Ok(items.into_iter().map(|item| read(item.get())).collect())
+    Ok(items.into_iter().map(|item| answer(item.get())).collect())
 }
 
 /// Reads an array of at most one item a call: a node that sends more fills no memory with them.

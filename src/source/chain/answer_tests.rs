@@ -104,3 +104,29 @@ fn finds_the_error_in_a_body_of_any_status() {
     assert_eq!(found.code, -32_601);
     assert_eq!(error_in(b"<html>"), None);
 }
+
+#[test]
+fn an_error_counts_beside_a_result_that_cannot_be_read() {
+    let busy = RpcError {
+        code: -32_005,
+        message: "slow".to_owned(),
+    };
+    for result in [r#""""#, r#""zz""#, "{}", "[]"] {
+        let one =
+            format!(r#"{{"id":0,"result":{result},"error":{{"code":-32005,"message":"slow"}}}}"#);
+        assert_eq!(error(&one), busy, "{one}");
+        let Ok(Body::Many(answers)) = body::<u64>(format!("[{one}]").as_bytes(), 1) else {
+            panic!("not a list");
+        };
+        for answer in answers {
+            match answer.unwrap().outcome() {
+                Outcome::Error(error) => assert_eq!(error, busy),
+                _ => panic!("{one}"),
+            }
+        }
+    }
+    for beside in [r#""error":"""#, r#""error":null"#, r#""error":{"code":0}"#] {
+        let text = format!(r#"{{"result":"zz",{beside}}}"#);
+        assert!(body::<u64>(text.as_bytes(), 1).is_err(), "{text}");
+    }
+}

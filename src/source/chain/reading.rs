@@ -4,6 +4,8 @@
 //! The second reading takes the last of several keys of one name, and leaves out fields that cannot be read and that
 //! only a check needs: the check that needs them refuses the block if it is on, and says what stood there.
 
+use std::cell::RefCell;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path, Segment};
@@ -56,6 +58,33 @@ const OF_CHECKS: [&str; 37] = [
     "maxSubmissionFee",
 ];
 
+thread_local! {
+    /// What the second reading leaves out of the header that it reads on this thread. Beside the text, where no node can
+    /// write.
+    static LEFT_OUT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The fields that are left out of the header that is being read, each with what was there.
+pub(super) fn left_out() -> Vec<String> {
+    LEFT_OUT.with_borrow(Vec::clone)
+}
+
+/// Says for as long as it lives what is left out.
+struct LeavingOut;
+
+impl LeavingOut {
+    fn of(unread: &[String]) -> Self {
+        LEFT_OUT.with_borrow_mut(|left_out| unread.clone_into(left_out));
+        Self
+    }
+}
+
+impl Drop for LeavingOut {
+    fn drop(&mut self) {
+        LEFT_OUT.take();
+    }
+}
+
 /// Reads an answer; the error names the block, the field by its path, and what was there.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).or_else(|error| carefully(text, &error))
@@ -75,21 +104,22 @@ fn carefully<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Resu
     let about = about(&value["result"]);
     let mut unread = Vec::new();
     loop {
+        let said = LeavingOut::of(&unread);
         let error = match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
+        drop(said);
         let what = described(error.path(), error.inner());
-        if unread.len() == OF_CHECKS.len() || !left_out(&mut value, error.path()) {
+        if unread.len() == OF_CHECKS.len() || !leave_out(&mut value, error.path()) {
             return Err(format!("{about}{what}"));
         }
         unread.push(what);
-        value["result"]["\0unread"] = unread.clone().into();
     }
 }
 
 /// Removes the field of a check in which the path ends or which it passes; of a transaction, from all transactions.
-fn left_out(value: &mut Value, path: &Path) -> bool {
+fn leave_out(value: &mut Value, path: &Path) -> bool {
     let segments: Vec<&Segment> = path.iter().collect();
     let [Segment::Map { key: first }, rest @ ..] = segments.as_slice() else {
         return false;

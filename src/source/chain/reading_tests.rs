@@ -122,3 +122,29 @@ fn leaves_out_what_only_a_check_needs() {
     }
     assert!(header(block).unwrap().unread.is_empty());
 }
+
+#[test]
+fn a_node_cannot_say_what_was_left_out() {
+    let (mut block, _) = block();
+    block["\0unread"] = json!(["x".repeat(1 << 20)]);
+    block["unread"] = json!(["x"]);
+    let read = header(block.clone()).unwrap();
+    assert!(read.unread.is_empty());
+    // What is left out is of the header that is read, and of no later one.
+    for key in [
+        "mixHash",
+        "stateRoot",
+        "receiptsRoot",
+        "withdrawalsRoot",
+        "requestsHash",
+    ] {
+        block[key] = json!("zz");
+    }
+    let read = header(block).unwrap();
+    assert_eq!(read.unread.len(), 5);
+    let told = read.with_unread("wrong".to_owned());
+    assert!(told.ends_with("; and 1 more fields"), "{told}");
+    assert!(told.len() < 1_000, "{told}");
+    let (block, _) = self::block();
+    assert!(header(block).unwrap().unread.is_empty());
+}

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     access::{RawSignature, access_list, authorization_list, signature, withdrawals},
+    reading::left_out,
     roomy::Roomy,
     spelling::{boxed, created, nullable, optional, optional_values, or_default, required, values},
 };
@@ -79,7 +80,7 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     #[serde(default, deserialize_with = "known_withdrawals")]
     pub withdrawals: Option<Vec<Withdrawal>>,
     /// Fields that only checks need and that could not be read, each with what was there.
-    #[serde(default, rename = "\u{0}unread")]
+    #[serde(skip, default = "left_out")]
     pub(super) unread: Vec<String>,
     /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
     /// would keep all text first.
@@ -106,11 +107,21 @@ fn known_withdrawals<'de, D: Deserializer<'de>>(
 }
 
 impl<T> RawHeader<T> {
-    /// The reason of a failed check, with the fields that could not be read: they are likely the cause.
+    /// The reason of a failed check, with the fields that could not be read: they are likely the cause. Of many the first
+    /// are named.
     pub(super) fn with_unread(&self, mut reason: String) -> String {
-        for field in &self.unread {
+        const SHOWN: usize = 4;
+        for field in self.unread.iter().take(SHOWN) {
             reason.push_str("; ");
             reason.push_str(field);
+        }
+        if let Some(more) = self
+            .unread
+            .len()
+            .checked_sub(SHOWN)
+            .filter(|&more| more > 0)
+        {
+            reason.push_str(&format!("; and {more} more fields"));
         }
         reason
     }
