@@ -1,24 +1,29 @@
 //! Whether the channels agree with their updates: what `chaincast verify` asks. It reads all updates, which no reader of REST
 //! may.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, retention::KEEP};
 
 impl Store {
-    /// Channels whose updates do not end at their seq, or have a hole; at most `limit`, each in words. A user's channel
-    /// may keep no update, and a watched one begins at a seq of its own.
+    /// Channels whose updates do not end at their seq, have a hole, or are fewer than retention ever leaves; at most
+    /// `limit`, each in words. Exact beside any number of writers: a transaction gives a seq together with its update, and
+    /// one statement sees both or neither.
+    ///
+    /// A watched channel begins at a seq of its own. Of a user's channel at least the newest update stays, of any other
+    /// the newest [`KEEP`].
     pub async fn channel_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT format('channel %s is at seq %s and has ', c.name, c.seq) || CASE u.count WHEN 0 THEN 'no update'
                  ELSE format('%s updates from %s to %s', u.count, u.first, u.last) END
-             FROM channels c CROSS JOIN LATERAL (SELECT count(*) AS count, min(seq) AS first, max(seq) AS last
+                 || CASE WHEN w.since > 0 THEN format('; it begins behind %s', w.since) ELSE '' END
+             FROM channels c LEFT JOIN watches w ON w.channel_id = c.id
+             CROSS JOIN LATERAL (SELECT count(*) AS count, min(seq) AS first, max(seq) AS last
                  FROM updates WHERE channel_id = c.id) AS u
-             WHERE CASE u.count
-                 WHEN 0 THEN c.seq > 0 AND c.name NOT LIKE 'user:%'
-                     AND NOT EXISTS (SELECT FROM watches w WHERE w.channel_id = c.id)
-                 ELSE u.last <> c.seq OR u.last - u.first + 1 <> u.count END
+             WHERE u.count < least(c.seq - coalesce(w.since, 0), CASE WHEN c.name LIKE 'user:%' THEN 1 ELSE $2::bigint END)
+                 OR u.last <> c.seq OR u.last - u.first + 1 <> u.count
              ORDER BY c.name LIMIT $1",
         )
         .bind(i64::from(limit))
+        .bind(i64::from(KEEP))
         .fetch_all(&self.pool)
         .await?)
     }

@@ -9,7 +9,7 @@ use super::{Store, StoreConfig, StoreError};
 
 const EVERY: Duration = Duration::from_secs(600);
 /// Each channel keeps at least this many of its newest updates, however old they are.
-const KEEP: u32 = 1_000;
+pub(super) const KEEP: u32 = 1_000;
 /// Updates a statement, so that none holds locks for long.
 const UPDATES: u32 = 10_000;
 /// Dropped blocks a statement: each holds its transactions and logs.

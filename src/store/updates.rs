@@ -254,16 +254,26 @@ impl Store {
 
     /// Deletes updates older than `older_than_ms`, but never a channel's newest `keep`; at most `limit` in one call.
     /// Returns how many went.
+    ///
+    /// What stays of a channel has no hole: where several write to it, an update may be older than the one before it, as
+    /// its transaction began earlier. It goes together with that one.
     pub async fn prune_updates(
         &self,
         older_than_ms: i64,
         keep: u32,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let statement = "DELETE FROM updates WHERE (channel_id, seq) IN (
+        let statement = "WITH old AS (
                  SELECT u.channel_id, u.seq FROM updates u JOIN channels c ON c.id = u.channel_id
                  WHERE u.created_at < now() - make_interval(secs => $1 / 1000.0) AND u.seq <= c.seq - $2
-                 ORDER BY u.channel_id, u.seq LIMIT $3)";
+                 ORDER BY u.channel_id, u.seq LIMIT $3),
+             ends AS (SELECT channel_id, max(seq) AS last FROM old GROUP BY channel_id)
+             DELETE FROM updates u USING ends e
+                 LEFT JOIN LATERAL (SELECT y.seq FROM updates y
+                     WHERE y.channel_id = e.channel_id AND y.seq <= e.last
+                         AND y.created_at >= now() - make_interval(secs => $1 / 1000.0)
+                     ORDER BY y.seq LIMIT 1) young ON true
+             WHERE u.channel_id = e.channel_id AND u.seq <= e.last AND u.seq < coalesce(young.seq, e.last + 1)";
         self.prune(statement, older_than_ms, keep, limit).await
     }
 

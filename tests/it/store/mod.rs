@@ -4,6 +4,7 @@
 mod alerts;
 #[path = "../../../examples/explain/blocks.rs"]
 mod blocks;
+mod channels;
 mod durable;
 mod indexes;
 mod leases;
