@@ -5,6 +5,7 @@
 mod caveat;
 mod chain;
 mod compare;
+mod contracts;
 mod patience;
 mod progress;
 mod report;
@@ -58,6 +59,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             args.config.config.display()
         )));
     }
+    let contracts = config.contracts()?;
     // Looking must not change anything; to look over whole tables takes the time that it takes.
     let database = StoreConfig {
         auto_migrate: false,
@@ -72,7 +74,11 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             let first = config.first_chain();
             let verification =
                 Verification::begin(chain, first, &store, args.from, args.to).await?;
-            verification.run(&mut report).await?;
+            let contracts = contracts.iter();
+            let ours = contracts.filter(|contract| contract.chain_id == chain.chain_id);
+            verification
+                .run(ours.cloned().collect(), &mut report)
+                .await?;
         }
         let faults = store.channel_faults(MOST_CHANNELS).await;
         for fault in faults.map_err(|error| error.to_string())? {

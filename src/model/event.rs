@@ -202,6 +202,11 @@ pub struct ContractEvent {
     pub timestamp: i64,
 }
 
+impl ContractEvent {
+    /// Arguments larger than this are not sent, in bytes of JSON: a message must fit what a session may have waiting.
+    pub const LARGEST_ARGS: usize = 65_536;
+}
+
 /// Events announced for these blocks are taken back; those of the new branch follow.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]

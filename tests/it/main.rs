@@ -56,4 +56,5 @@ mod tls;
 mod transfers;
 mod venues;
 mod verify;
+mod verify_events;
 mod watch;

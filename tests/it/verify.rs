@@ -390,7 +390,16 @@ async fn verify_compares_announcements_and_finds_hole_in_channel() {
     let (code, said, error) = run_to_end(&arguments).await;
     assert_eq!(code, 1, "{said}{error}");
     assert!(said.contains("announces block 0x12"), "{said}");
-    let reorg = format!(r#"{{"commonAncestor": {{"number": {}}}}}"#, head - 1);
+    let hash = "SELECT '0x' || encode(hash, 'hex') FROM blocks WHERE number = $1";
+    let hash: String = sqlx::query_scalar(hash)
+        .bind(head as i64 - 1)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    let reorg = format!(
+        r#"{{"chainId": 31337, "depth": 0, "dropped": [], "commonAncestor": {{"number": {}, "hash": "{hash}"}}}}"#,
+        head - 1
+    );
     change(&mut database, &announce("reorg", reorg)).await;
     let (code, said, error) = run_to_end(&arguments).await;
     assert_eq!(code, 0, "{said}{error}");

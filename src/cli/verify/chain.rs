@@ -7,14 +7,18 @@ use futures_util::{StreamExt, stream};
 use super::{
     caveat::caveat,
     compare::{Difference, differences},
+    contracts,
     patience::{Unfetched, patiently},
     progress::Progress,
     report::Report,
     tokens,
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, Channel, IndexedBlock},
-    source::chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
+    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock},
+    source::{
+        chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
+        contract::Contract,
+    },
     store::{
         Store,
         chain::{self as stored, ChainState, StoredRows, Stray},
@@ -38,6 +42,7 @@ struct Counts {
     transactions: u64,
     logs: u64,
     transfers: u64,
+    events: u64,
 }
 
 pub(super) struct Verification {
@@ -121,12 +126,17 @@ impl Verification {
     }
 
     /// Compares every block, then what stands around them. What differs goes to `report`.
-    pub(super) async fn run(mut self, report: &mut Report) -> Result<(), String> {
+    pub(super) async fn run(
+        mut self,
+        contracts: Arc<[Contract]>,
+        report: &mut Report,
+    ) -> Result<(), String> {
         let before = report.found();
         let mut progress = Progress::new(self.chain, self.to - self.from + 1);
         let moving = self.walk(report, &mut progress).await;
         progress.end();
         self.look_again(moving?, report).await?;
+        self.decode_again(contracts, report).await?;
         self.look_around(report).await?;
         let found = report.found() - before;
         let Counts {
@@ -134,10 +144,11 @@ impl Verification {
             transactions,
             logs,
             transfers,
+            events,
         } = self.counts;
         println!(
             "chain {}: compared blocks {} to {}: {blocks} blocks, {transactions} transactions, {logs} logs, \
-             {transfers} transfers; {}",
+             {transfers} transfers, {events} contract events; {}",
             self.chain,
             self.from,
             self.to,
@@ -303,6 +314,29 @@ impl Verification {
                 }
             }
             moving = still;
+        }
+        Ok(())
+    }
+
+    /// Decodes the stored logs of configured contracts again. Where no logs are stored, nothing is decoded.
+    async fn decode_again(
+        &mut self,
+        configured: Arc<[Contract]>,
+        report: &mut Report,
+    ) -> Result<(), String> {
+        if self.config.index == IndexMode::Transfers || configured.is_empty() {
+            return Ok(());
+        }
+        let (chain, range) = (self.chain, (self.from, self.to));
+        let tell = |difference| report.tell(chain, &difference);
+        let compared = contracts::differences(&self.store, chain, configured, range, tell).await;
+        let (events, unknown) = compared.map_err(text)?;
+        self.counts.events = events;
+        for name in unknown {
+            eprintln!(
+                "chain {chain}: contract {name} is not indexed as it is configured: its events are not compared; \
+                 `chaincast serve` or `backfill` decodes them"
+            );
         }
         Ok(())
     }

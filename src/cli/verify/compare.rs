@@ -32,7 +32,7 @@ impl std::fmt::Display for Difference {
 }
 
 /// The longest value that is shown whole, in characters.
-const LONGEST: usize = 80;
+pub(super) const LONGEST: usize = 80;
 
 /// Where the stored rows of a height differ from the node's block, which has what the chain's mode indexes and no
 /// more. Transfers are those that the node's logs say: where logs are stored as well and neither table differs, the

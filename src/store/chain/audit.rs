@@ -76,8 +76,8 @@ pub struct Stray {
     pub what: String,
 }
 
-/// Rows above the head or below the first block, ticks of a block that is not stored under their hash, and
-/// contracts' events of logs that are not stored; at most `limit` of each table.
+/// Rows above the head or below the first block, ticks of a block that is not stored under their hash, or of a log that
+/// is not, and contracts' events of logs that are not stored; at most `limit` of each table.
 pub async fn strays(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -120,6 +120,17 @@ pub async fn strays(
          FROM ticks k
          LEFT JOIN blocks b ON b.chain_id = k.chain_id AND b.number = k.block_number AND b.hash = k.block_hash
          WHERE k.chain_id = $1 AND b.number IS NULL ORDER BY k.block_number, k.log_index LIMIT $2",
+    )
+    .await?;
+    gather(
+        "ticks",
+        "SELECT k.block_number, format('tick %s of %s from log %s, which is not stored', k.token, k.source, k.log_index)
+         FROM ticks k
+         JOIN chains c ON c.chain_id = k.chain_id AND c.index_mode <> 'transfers'
+         JOIN blocks b ON b.chain_id = k.chain_id AND b.number = k.block_number AND b.hash = k.block_hash
+         WHERE k.chain_id = $1 AND k.log_index <> 2147483647 AND NOT EXISTS (SELECT FROM logs l
+             WHERE l.chain_id = k.chain_id AND l.block_number = k.block_number AND l.log_index = k.log_index)
+         ORDER BY 1, k.log_index LIMIT $2",
     )
     .await?;
     gather(

@@ -4,10 +4,12 @@
 //! `decoded_through`, which is the chain's head at every commit of its writer. Everything here runs in the
 //! transactions of that writer.
 
+mod audit;
 mod event;
 mod past;
 mod state;
 
+pub use audit::{InForce, StoredEvent, events_between, in_force, unannounced};
 pub(in crate::store) use event::unwind;
 pub use event::{channels_above, insert, insert_past};
 pub(in crate::store) use past::log_of;

@@ -14,9 +14,6 @@ use crate::{
     store::StoreError,
 };
 
-/// Arguments larger than this are not sent, in bytes of JSON: a message must fit what a session may have waiting.
-const LARGEST_ARGS: usize = 65_536;
-
 impl Contracts {
     /// The events of announced blocks, each for its contract's channel and for its own.
     pub(in crate::ingest::chain) fn news(
@@ -42,7 +39,8 @@ impl Contracts {
                 continue;
             };
             let contract = &self.following.contracts()[event.contract];
-            let shown = (event.args.len() <= LARGEST_ARGS).then(|| event.args.clone());
+            let shown =
+                (event.args.len() <= ContractEvent::LARGEST_ARGS).then(|| event.args.clone());
             let data = ContractEvent {
                 contract: contract.name.clone(),
                 event: event.event.clone(),
