@@ -17,7 +17,7 @@ use crate::{
         AuthMode,
         auth::{AuthError, Authenticator},
     },
-    model::{BlockRef, ChainId},
+    model::{ChainId, KnownBlock},
     source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Role, Tag, Work},
     store::{Store, StoreConfig, StoreError, chain},
 };
@@ -213,19 +213,24 @@ async fn node(
             .map_err(|error| Fault::Wrong(error.to_string()))?,
         None => Vec::new(),
     };
-    let identity = node
+    let link = node
         .identity(&stored, chain.start_block)
         .await
         .map_err(Fault::of)?;
-    let same_height = stored.iter().find(|block| block.number == identity.number);
-    if let Some(stored) = same_height.filter(|stored| **stored != identity) {
+    let identity = link.block;
+    let same_height = stored
+        .iter()
+        .find(|known| known.block.number == identity.number);
+    if let Some(stored) =
+        same_height.filter(|known| !known.shows_chain_of(identity, link.parent_hash))
+    {
         return Err(Fault::Wrong(format!(
             "{} serves another chain than the database indexes: its block {} is {}, stored is {}; \
              point rpc_url or database.url at the right one",
             node.shown_url(),
             identity.number,
             identity.hash,
-            stored.hash
+            stored.block.hash
         )));
     }
     let genesis = match identity.number {
@@ -238,7 +243,7 @@ async fn node(
     Ok(format!("{} answers, {head}, {genesis}", node.shown_url()))
 }
 
-async fn stored_blocks(store: &Store, chain_id: ChainId) -> Result<Vec<BlockRef>, StoreError> {
+async fn stored_blocks(store: &Store, chain_id: ChainId) -> Result<Vec<KnownBlock>, StoreError> {
     let mut connection = store.pool().acquire().await?;
     match chain::state(&mut connection, chain_id).await? {
         Some(state) => chain::known_blocks(&mut connection, &state).await,

@@ -51,3 +51,27 @@ pub struct BlockRef {
     pub number: u64,
     pub hash: B256,
 }
+
+/// A block by which a node shows that it serves the indexed chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownBlock {
+    pub block: BlockRef,
+    /// The hash of its parent, while a reorg may still replace the block: another one with this parent is of the same
+    /// chain, too. `None` for one that stays, such as block 0 and what is final.
+    pub parent: Option<B256>,
+}
+
+impl KnownBlock {
+    /// One that stays.
+    pub fn fixed(block: BlockRef) -> Self {
+        Self {
+            block,
+            parent: None,
+        }
+    }
+
+    /// Whether a node with this block at that height serves the same chain.
+    pub fn shows_chain_of(&self, block: BlockRef, parent: B256) -> bool {
+        block == self.block || block.number == self.block.number && self.parent == Some(parent)
+    }
+}

@@ -28,6 +28,7 @@ mod memory;
 mod messages;
 mod metrics;
 mod modes;
+mod no_block_0;
 mod observe;
 mod old_ticks;
 mod outage;

@@ -136,7 +136,9 @@ impl Environment {
         let state = chain::state(&mut connection, self.chain_id).await?;
         drop(connection);
         store.close().await;
-        let Some(stored) = state.map(|state| state.identity) else {
+        // Which chain it is without block 0, the indexer finds out: that block may have been replaced by a reorg.
+        let stored = state.map(|state| state.identity);
+        let Some(stored) = stored.filter(|identity| identity.number == 0) else {
             return Ok(());
         };
         match node.block_hash(stored.number).await {

@@ -14,7 +14,8 @@ use crate::dev::{DevError, price_settings};
 
 /// Bytes of the key that signs development tokens.
 const KEY_BYTES: usize = 48;
-/// A first start on a foreign chain begins this far behind its head instead of at genesis.
+/// A first start on a foreign chain begins this far behind its head instead of at genesis; nearer when the node does not have that
+/// block.
 const FOREIGN_HISTORY: u64 = 64;
 
 /// Writes `chaincast.toml`, readable by its owner alone: it holds the token key. Returns its path.
@@ -84,10 +85,22 @@ async fn start_block(environment: &Environment) -> Result<u64, DevError> {
     {
         return Ok(number);
     }
-    let head = crate::dev::Node::connect(environment.rpc_url.expose())?
-        .block_number()
-        .await?;
-    let number = head.saturating_sub(FOREIGN_HISTORY);
+    let node = crate::dev::Node::connect(environment.rpc_url.expose())?;
+    let head = node.block_number().await?;
+    let mut history = FOREIGN_HISTORY;
+    let number = loop {
+        let number = head.saturating_sub(history);
+        // A node that was pruned, or begins at a fork, may have less.
+        let has = match node.block_hash(number).await {
+            Ok(_) => true,
+            Err(DevError::Answer { .. } | DevError::Rpc { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if has || history == 0 {
+            break number;
+        }
+        history /= 2;
+    };
     keep(&path, number.to_string().as_bytes())?;
     Ok(number)
 }

@@ -14,7 +14,7 @@ use super::{
     tokens,
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock},
+    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock, KnownBlock},
     source::{
         chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
         contract::Contract,
@@ -394,7 +394,7 @@ async fn state(store: &Store, chain: ChainId) -> Result<Option<ChainState>, Stri
     stored::state(&mut connection, chain).await.map_err(text)
 }
 
-async fn known_blocks(store: &Store, state: &ChainState) -> Result<Vec<BlockRef>, String> {
+async fn known_blocks(store: &Store, state: &ChainState) -> Result<Vec<KnownBlock>, String> {
     let mut connection = store.pool().acquire().await.map_err(text)?;
     stored::known_blocks(&mut connection, state)
         .await

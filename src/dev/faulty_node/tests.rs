@@ -71,7 +71,7 @@ async fn its_blocks_pass_every_check_of_a_client_that_believes_nothing() {
         }
     }
     assert_eq!(parent, Some(tree.head().hash));
-    assert_eq!(client.identity(&[], 0).await.unwrap(), tree.genesis());
+    assert_eq!(client.identity(&[], 0).await.unwrap().block, tree.genesis());
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ pub enum IngestError {
     #[error(
         "the database indexes another chain {chain_id} than the node serves: {} {stored} is stored, the \
          node has {actual}. Point chains.rpc_url or database.url at the right one, or drop what is stored: \
-         `chaincast dev` does that with --reset",
-        named(*.number)
+         `chaincast dev` does that with --reset{}",
+        named(*.number), unless_reorg(*.number)
     )]
     DifferentChain {
         chain_id: ChainId,
@@ -107,5 +107,16 @@ fn named(number: u64) -> String {
     match number {
         0 => "genesis hash".to_owned(),
         number => format!("block {number}"),
+    }
+}
+
+/// What else another block of this height may mean.
+fn unless_reorg(number: u64) -> &'static str {
+    match number {
+        0 => "",
+        _ => {
+            ". If it is the same chain, a reorg went below the first indexed block: then drop what is stored, and index \
+             again from a start_block that is final"
+        }
     }
 }

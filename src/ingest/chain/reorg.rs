@@ -98,7 +98,7 @@ impl Session<'_> {
         let head = self.head?;
         if number > head.number {
             None
-        } else if number < self.start || number <= self.identity.number {
+        } else if number < self.start || number == 0 {
             Some(ReorgLimit::Start(self.start))
         } else if let Some(finalized) = self.finalized.filter(|block| number <= block.number) {
             Some(ReorgLimit::Finalized(finalized.number))

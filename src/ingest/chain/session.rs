@@ -33,8 +33,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub(super) struct Session<'a> {
     pub(super) parts: &'a Parts,
     pub(super) writer: Writer,
-    /// The block that tells the chain from others of its id: it is never taken back.
-    pub(super) identity: BlockRef,
     /// The first block that is indexed, or is to be.
     pub(super) start: u64,
     pub(super) head: Option<BlockRef>,
@@ -138,7 +136,6 @@ impl<'a> Session<'a> {
         Ok(Self {
             parts,
             writer,
-            identity: state.identity,
             start: state.start_block,
             head: state.head,
             finalized: state.finalized,

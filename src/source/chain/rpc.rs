@@ -26,7 +26,7 @@ use super::{
     spelling::{Plain, required},
 };
 use crate::{
-    model::{B256, BlockRef, ChainId, IndexMode, Secret},
+    model::{B256, BlockRef, ChainId, IndexMode, KnownBlock, Secret},
     tls,
 };
 
@@ -193,7 +193,7 @@ impl Node {
     /// Checks that the node serves the configured chain, and returns its block at the first of some heights where it has
     /// one, as every fresh development chain has the same id: those of `known` blocks, or block 0 when none is known, and
     /// last `first`, for a node without block 0 (it is pruned, or begins at a fork).
-    pub async fn identity(&self, known: &[BlockRef], first: u64) -> Result<BlockRef, NodeError> {
+    pub async fn identity(&self, known: &[KnownBlock], first: u64) -> Result<Link, NodeError> {
         let Plain(actual): Plain<u64> = self.request("eth_chainId", ()).await?;
         if actual != self.chain_id {
             return Err(self.counted(NodeError::WrongChain {
@@ -205,7 +205,7 @@ impl Node {
         // What the node can do may have changed since it was last asked.
         self.receipts.forget();
         self.pace.batched();
-        let mut heights: Vec<u64> = known.iter().map(|block| block.number).collect();
+        let mut heights: Vec<u64> = known.iter().map(|known| known.block.number).collect();
         if heights.is_empty() {
             heights.push(0);
         }
@@ -220,10 +220,9 @@ impl Node {
             match header {
                 // The hash alone says which chain it is.
                 Ok(Some(header)) => {
-                    return Ok(BlockRef {
-                        number: *height,
-                        hash: header.hash,
-                    });
+                    let mut link = Link::from(header);
+                    link.block.number = *height;
+                    return Ok(link);
                 }
                 Ok(None) => {}
                 // Some nodes answer with an error instead of null for a block that they do not have.

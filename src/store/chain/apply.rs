@@ -52,13 +52,15 @@ pub async fn apply_batches(
     check_links(connection, chain_id, batches).await?;
     insert_rows(connection, batches).await?;
     let native_from = batches.iter().find_map(Batch::native_from);
-    // Proof goes on only where it stood without a hole.
+    // Proof goes on only where it stood without a hole. The first block is the identity of a chain without block 0.
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
              verified_through = CASE
                  WHEN $4 AND coalesce(verified_through, start_block - 1) = $5 - 1 THEN $2
                  ELSE verified_through END,
-             native_transfers_from = least(native_transfers_from, $6)
+             native_transfers_from = least(native_transfers_from, $6),
+             genesis_hash = CASE WHEN head_number IS NULL AND identity_number > 0 THEN $7 ELSE genesis_hash END,
+             identity_number = CASE WHEN head_number IS NULL AND identity_number > 0 THEN $5 ELSE identity_number END
          WHERE chain_id = $1",
     )
     .bind(bigint(chain_id, "chain_id")?)
@@ -67,6 +69,7 @@ pub async fn apply_batches(
     .bind(proven)
     .bind(bigint(first.first().number, "block number")?)
     .bind(bigint_or_null(native_from, "block number")?)
+    .bind(first.first().hash.as_slice())
     .execute(connection)
     .await?;
     Ok(())

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, bigint, hash, ref_at};
-use crate::model::{BlockRef, ChainId, IndexMode};
+use super::{StoreError, bigint, hash, ref_at, root};
+use crate::model::{BlockRef, ChainId, IndexMode, KnownBlock};
 
 /// What is stored of a chain as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainState {
     pub chain_id: ChainId,
     /// The block that tells the chain from others of its id: block 0, or the first that was indexed where no node has it.
+    /// A reorg that replaces the latter replaces the identity.
     pub identity: BlockRef,
     /// The first block that is indexed.
     pub start_block: u64,
@@ -39,8 +40,8 @@ pub struct Tags {
     pub finalized: Option<BlockRef>,
 }
 
-/// Enters a chain, or reads what is stored of it. The caller compares what it gave with what is stored: a stored
-/// identity is never replaced, and `start_block` only while no block is indexed.
+/// Enters a chain, or reads what is stored of it. The caller compares what it gave with what is stored: `start_block` is
+/// replaced only while no block is indexed, and so is an identity that is not block 0.
 pub async fn register(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -49,8 +50,11 @@ pub async fn register(
 ) -> Result<ChainState, StoreError> {
     sqlx::query(
         "INSERT INTO chains AS c (chain_id, genesis_hash, start_block, identity_number) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (chain_id) DO UPDATE SET start_block = excluded.start_block
-         WHERE c.head_number IS NULL AND c.start_block <> excluded.start_block",
+         ON CONFLICT (chain_id) DO UPDATE SET start_block = excluded.start_block,
+             genesis_hash = CASE c.identity_number WHEN 0 THEN c.genesis_hash ELSE excluded.genesis_hash END,
+             identity_number = CASE c.identity_number WHEN 0 THEN 0 ELSE excluded.identity_number END
+         WHERE c.head_number IS NULL AND (c.start_block <> excluded.start_block
+             OR c.identity_number > 0 AND c.genesis_hash <> excluded.genesis_hash)",
     )
     .bind(bigint(chain_id, "chain_id")?)
     .bind(identity.hash.as_slice())
@@ -91,16 +95,41 @@ pub async fn state(
 }
 
 /// Stored blocks that show whether a node serves this chain: the one of its identity, then the first and the newest final
-/// one, for a node that has no longer what is below.
+/// one, for a node that has no longer what is below. None of a chain of which nothing stays: no block is stored, and it is
+/// not known by block 0.
 pub async fn known_blocks(
     connection: &mut PgConnection,
     state: &ChainState,
-) -> Result<Vec<BlockRef>, StoreError> {
+) -> Result<Vec<KnownBlock>, StoreError> {
+    let stays = |number: u64| {
+        number == 0
+            || state
+                .finalized
+                .is_some_and(|finalized| number <= finalized.number)
+    };
+    let mut known = Vec::new();
+    if stays(state.identity.number) {
+        known.push(KnownBlock::fixed(state.identity));
+    }
     let first = ref_at(connection, state.chain_id, state.start_block).await?;
-    let mut known = vec![state.identity];
-    for block in first.into_iter().chain(state.finalized) {
-        if known.iter().all(|other| other.number != block.number) {
-            known.push(block);
+    let first = match first {
+        Some(block) => Some(KnownBlock {
+            block,
+            parent: match stays(block.number) {
+                true => None,
+                false => root(connection, state.chain_id).await?,
+            },
+        }),
+        None => None,
+    };
+    let finalized = state.finalized.map(KnownBlock::fixed);
+    for one in first.into_iter().chain(finalized) {
+        let number = one.block.number;
+        if known
+            .iter()
+            .all(|other: &KnownBlock| other.block.number != number)
+        {
+            known.push(one);
         }
     }
     Ok(known)

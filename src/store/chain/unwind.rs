@@ -68,17 +68,25 @@ pub async fn unwind(
     }
     contracts::unwind(&mut *connection, id, target).await?;
     let left = to.number >= stored.start_block;
+    // An identity that is dropped is replaced by the first block; when that is dropped, too, by the next first one.
+    let identity = (left && stored.identity.number > to.number)
+        .then(|| bigint(stored.start_block, "block number"))
+        .transpose()?;
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
              safe_number = CASE WHEN safe_number > $4 THEN $2 ELSE safe_number END,
              verified_through = CASE WHEN verified_through > $4 THEN $2 ELSE verified_through END,
-             native_transfers_from = CASE WHEN native_transfers_from <= $4 THEN native_transfers_from END
-         WHERE chain_id = $1",
+             native_transfers_from = CASE WHEN native_transfers_from <= $4 THEN native_transfers_from END,
+             genesis_hash = coalesce(i.hash, genesis_hash),
+             identity_number = coalesce(i.number, identity_number)
+         FROM (SELECT) AS one LEFT JOIN blocks i ON i.chain_id = $1 AND i.number = $5
+         WHERE chains.chain_id = $1",
     )
     .bind(id)
     .bind(left.then_some(target))
     .bind(left.then(|| to.hash.to_vec()))
     .bind(target)
+    .bind(identity)
     .execute(connection)
     .await?;
     Ok(dropped)

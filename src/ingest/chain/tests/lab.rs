@@ -13,7 +13,9 @@ use crate::{
         PrivatePostgres,
         faulty_node::{FaultyNode, Tree, TreeBlock},
     },
-    ingest::{ChainContext, ChainIngest, IngestError, PriceSignals},
+    ingest::{
+        Backfill, ChainContext, ChainIngest, Filled, IngestError, PriceSignalQueue, PriceSignals,
+    },
     model::{B256, Secret},
     shutdown::{Failures, Tasks},
     source::chain::{ChainConfig, NodeHeaders, ProviderConfig, Role},
@@ -77,7 +79,7 @@ impl Lab {
             .unwrap();
     }
 
-    pub(super) async fn ingest(&self, config: ChainConfig) -> Result<Running, IngestError> {
+    fn context(&self) -> (ChainContext, PriceSignalQueue) {
         let (signals, queue) = PriceSignals::new();
         let context = ChainContext {
             first_chain: CHAIN,
@@ -87,6 +89,23 @@ impl Lab {
             contracts: Arc::from([]),
             signals,
         };
+        (context, queue)
+    }
+
+    /// Fills a range and ends.
+    pub(super) async fn backfill(
+        &self,
+        config: ChainConfig,
+        from: u64,
+        to: Option<u64>,
+    ) -> Result<Filled, IngestError> {
+        let (context, _queue) = self.context();
+        let backfill = Backfill::new(config, context, from, to)?;
+        backfill.run(&CancellationToken::new(), |_| {}).await
+    }
+
+    pub(super) async fn ingest(&self, config: ChainConfig) -> Result<Running, IngestError> {
+        let (context, queue) = self.context();
         let ingest = ChainIngest::connect(config, context).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(ingest.run(stop.clone()));

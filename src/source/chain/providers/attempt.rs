@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{Providers, Work, health::Change, provider::Provider, telemetry};
 use crate::{
-    model::BlockRef,
-    source::chain::{Node, NodeError},
+    model::{BlockRef, KnownBlock},
+    source::chain::{Link, Node, NodeError},
 };
 
 /// Whom to ask: a position, and whether it is a trial of a circuit that is open.
@@ -112,7 +112,7 @@ impl Providers {
         if !anew {
             let health = provider.health.lock();
             match known.first() {
-                Some(expected) if health.proven => return Ok(*expected),
+                Some(expected) if health.proven => return Ok(expected.block),
                 // Who waited while another asked in vain does not ask again.
                 _ if health.unproven_at.is_some_and(|failed| failed > came) => {
                     return Err(NodeError::Unreachable {
@@ -147,33 +147,33 @@ impl Providers {
     }
 
     /// Compares the block by which a provider is known with the expected one.
-    async fn compared(&self, provider: &Provider, actual: BlockRef) -> Result<BlockRef, NodeError> {
+    async fn compared(&self, provider: &Provider, actual: Link) -> Result<BlockRef, NodeError> {
         let node = &provider.node;
+        let number = actual.block.number;
         let (known, alone) = {
             let known = self.known.read();
-            let same = known.iter().find(|known| known.number == actual.number);
+            let same = known.iter().find(|known| known.block.number == number);
             (same.copied(), known.is_empty())
         };
         let known = match known {
             Some(known) => known,
             // Without anything to compare it with, the first one that answers says which chain it is.
             None if alone => self.learn(&node.shown_url(), actual),
-            None => self.vouched(actual.number).await.ok_or_else(|| {
+            None => KnownBlock::fixed(self.vouched(number).await.ok_or_else(|| {
                 node.unidentified(format!(
-                    "block 0 (and no other provider has block {} to compare)",
-                    actual.number
+                    "block 0 (and no other provider has block {number} to compare)"
                 ))
-            })?,
+            })?),
         };
-        if actual != known {
+        if !known.shows_chain_of(actual.block, actual.parent_hash) {
             return Err(node.counted(NodeError::WrongGenesis {
                 url: node.shown_url(),
-                number: actual.number,
-                expected: known.hash,
-                actual: actual.hash,
+                number,
+                expected: known.block.hash,
+                actual: actual.block.hash,
             }));
         }
-        Ok(self.learn(&node.shown_url(), actual))
+        Ok(self.learn(&node.shown_url(), actual).block)
     }
 
     /// Who is asked for work, in order: the active one for what is live, then those that are well, then those that

@@ -32,7 +32,7 @@ use tokio::{sync::watch, time::Instant};
 
 use self::health::Limits;
 use super::{ChainConfig, Link, Node, NodeError, Tag};
-use crate::model::{B256, BlockRef, ChainId};
+use crate::model::{B256, BlockRef, ChainId, KnownBlock};
 
 /// What a node is asked for, which decides who is asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Providers {
     active: watch::Sender<usize>,
     /// The blocks by which nodes prove which chain they serve, as far as they are known: block 0, and later ones for nodes
     /// that have no block 0.
-    known: RwLock<Vec<BlockRef>>,
+    known: RwLock<Vec<KnownBlock>>,
     /// The first block that is to be indexed.
     first: u64,
     /// A provider preferred to the active one takes over when it was well for this long.
@@ -92,17 +92,23 @@ impl Providers {
 
     /// Blocks of the chain that is indexed, in the order in which a node is asked for them: nodes that have another at the
     /// height of the first one that they have are not used. They replace what was known; without any, the nodes tell.
-    pub fn expect(&self, blocks: &[BlockRef]) {
+    pub fn expect(&self, blocks: &[KnownBlock]) {
         *self.known.write() = blocks.to_vec();
     }
 
     /// Adds what a node told, unless a block of this height is known. The one that is known now.
-    pub(super) fn learn(&self, node: &str, block: BlockRef) -> BlockRef {
+    pub(super) fn learn(&self, node: &str, link: Link) -> KnownBlock {
+        let block = link.block;
         let mut known = self.known.write();
-        if let Some(same) = known.iter().find(|other| other.number == block.number) {
+        if let Some(same) = known
+            .iter()
+            .find(|other| other.block.number == block.number)
+        {
             return *same;
         }
-        known.push(block);
+        let parent = (block.number > 0).then_some(link.parent_hash);
+        let learned = KnownBlock { block, parent };
+        known.push(learned);
         drop(known);
         if block.number > 0 {
             tracing::info!(
@@ -113,7 +119,7 @@ impl Providers {
                 "the node has no block 0: the first indexed block tells the chain from others of its id"
             );
         }
-        block
+        learned
     }
 
     /// Asks one provider after the other which chain it serves, until one serves the expected one; the block by which it
@@ -134,15 +140,15 @@ impl Providers {
 
     async fn agree(&self) {
         let asked = self.list.iter().map(|provider| async move {
-            let block = provider.node.identity(&[], self.first).await.ok()?;
-            Some((provider, block))
+            let link = provider.node.identity(&[], self.first).await.ok()?;
+            Some((provider, link))
         });
         let told: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        let votes = |block: BlockRef| told.iter().filter(|(_, other)| *other == block).count();
+        let votes = |link: Link| told.iter().filter(|(_, other)| *other == link).count();
         // Of equals the last is taken, so the preferred one has to come last.
-        let most = told.iter().rev().max_by_key(|(_, block)| votes(*block));
-        if let Some((provider, block)) = most {
-            self.learn(&provider.node.shown_url(), *block);
+        let most = told.iter().rev().max_by_key(|(_, link)| votes(*link));
+        if let Some((provider, link)) = most {
+            self.learn(&provider.node.shown_url(), *link);
         }
     }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::{ProviderConfig, ProviderState, Providers, Role, Work};
 use crate::{
     dev::faulty_node::{Fault, FaultyNode, Kind, Tree},
-    model::Secret,
+    model::{KnownBlock, Secret},
     source::chain::{ChainConfig, Node, NodeError},
 };
 
@@ -188,13 +188,13 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
 
     // What is stored counts more than what any number of nodes say.
     let stored = Providers::new(&config).unwrap();
-    stored.expect(&[other.genesis()]);
+    stored.expect(&[KnownBlock::fixed(other.genesis())]);
     assert_eq!(stored.identity().await.unwrap(), other.genesis());
     let expected = alloy::primitives::B256::repeat_byte(7);
-    stored.expect(&[crate::model::BlockRef {
+    stored.expect(&[KnownBlock::fixed(crate::model::BlockRef {
         number: 0,
         hash: expected,
-    }]);
+    })]);
     let error = stored.identity().await.unwrap_err();
     let NodeError::WrongGenesis {
         number,
