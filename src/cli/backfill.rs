@@ -56,8 +56,9 @@ pub(super) struct BackfillArgs {
 pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
     let config = Config::load(&Sources::from_process(Some(&args.config)))?;
     telemetry::init_logs(&config.telemetry).map_err(|error| Failure::Usage(error.to_string()))?;
-    if args.to.is_some_and(|to| to < args.from) {
-        return Err(Failure::Usage("--to is below --from".to_owned()));
+    if let Some(to) = args.to.filter(|to| *to < args.from) {
+        let from = args.from;
+        return Err(Failure::Usage(format!("--to {to} is below --from {from}")));
     }
     let wanted = args.chain.unwrap_or(config.first_chain());
     let chain = config.chains.iter().find(|chain| chain.chain_id == wanted);
@@ -138,9 +139,11 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         Err((error, state)) => {
             let missing = state.map(|state| listed(&missing(state.as_ref(), from, to)));
             let missing = missing.unwrap_or_else(|| "what is stored is not known".to_owned());
-            Err(Failure::Failed(format!(
-                "{error}; {missing}; the same command resumes where this ended"
-            )))
+            let resume = match stop.is_cancelled() {
+                true => "it was stopped: the same command resumes there",
+                false => "the same command resumes where this ended",
+            };
+            Err(Failure::Failed(format!("{error}; {missing}; {resume}")))
         }
     }
 }

@@ -293,3 +293,75 @@ async fn fails_when_range_lies_above_every_head() {
     assert_eq!(code, 0, "{said} {error}");
     assert!(said.contains("is indexed from block 0 to 5"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_node_that_went_away_and_ends_on_ctrl_c() {
+    let tree = Tree::new(31_337);
+    for salt in 0..120 {
+        tree.mine(&Contents::transfers(1, salt));
+    }
+    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let dir = Temporary::new("backfill");
+    let config = of_nodes(&dir, &[&node]).await;
+    let (code, said, error) = filled(&config, &["9", "--to", "3"]).await;
+    assert_eq!(code, 2, "{said} {error}");
+    assert!(error.contains("--to 3 is below --from 9"), "{error}");
+
+    for (range, goes_on, whole) in [
+        (["80", "--to", "110"], true, "from block 80 to 110"),
+        // Below what is stored, and above it.
+        (["0", "--to", "120"], false, "from block 0 to 120"),
+    ] {
+        node.add(Fault::of("eth_getBlockReceipts", Kind::Cut).after(20));
+        let mut running = Command::new(env!("CARGO_BIN_EXE_chaincast"))
+            .args([&arguments(&config, range[0])[..], &range[1..]].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(running.stderr.take().unwrap()).lines();
+        let waits = async {
+            loop {
+                let line = told.next_line().await.unwrap().expect("it runs on");
+                if line.contains("; trying on") {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waits).await.unwrap();
+        if goes_on {
+            node.heal();
+        } else {
+            let pid = Pid::from_raw(running.id().unwrap() as i32);
+            kill(pid, Signal::SIGINT).unwrap();
+        }
+        let ended = tokio::time::timeout(PATIENCE, running.wait_with_output());
+        let ended = ended.await.expect("it ends").unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        let mut error = String::new();
+        while let Some(line) = told.next_line().await.unwrap() {
+            error.push_str(&line);
+        }
+        if goes_on {
+            assert_eq!(ended.status.code(), Some(0), "{said} {error}");
+            assert!(said.contains(whole), "{said}");
+            continue;
+        }
+        assert_eq!(ended.status.code(), Some(1), "{said} {error}");
+        assert!(error.contains("missing blocks: 0 to "), "{error}");
+        assert!(
+            error.contains("it was stopped: the same command resumes there"),
+            "{error}"
+        );
+        node.heal();
+        // What is stored already is not asked for again.
+        for range in [&range[..], &["0", "--to", "120"], &["30", "--to", "40"]] {
+            let (code, said, error) = filled(&config, range).await;
+            assert_eq!(code, 0, "{said} {error}");
+            assert!(said.contains(whole), "{said}");
+        }
+        let (_, said, _) = filled(&config, &["30", "--to", "40"]).await;
+        assert!(said.contains("; 0 blocks and 0 rows were stored"), "{said}");
+    }
+}
