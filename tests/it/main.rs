@@ -9,6 +9,7 @@ mod candles;
 mod chains;
 mod check;
 mod clients;
+mod commit_time;
 mod compose;
 mod contracts;
 mod cut_off;

@@ -10,7 +10,7 @@ use crate::support::{PATIENCE, Server, SseReader, World, WsClient, eventually, m
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The value of a metric, labels included as they are shown.
-async fn metric(server: &Server, name: &str) -> Option<f64> {
+pub async fn metric(server: &Server, name: &str) -> Option<f64> {
     let url = format!("{}/metrics", server.url());
     let shown = reqwest::get(url).await.unwrap().text().await.unwrap();
     let value = shown
@@ -19,7 +19,7 @@ async fn metric(server: &Server, name: &str) -> Option<f64> {
     value.map(|value| value.parse().unwrap())
 }
 
-async fn metric_becomes(server: &Server, name: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+pub async fn metric_becomes(server: &Server, name: &str, wanted: impl Fn(f64) -> bool) -> f64 {
     let wanted = &wanted;
     eventually(name, || async move {
         metric(server, name).await.filter(|value| wanted(*value))
