@@ -1,6 +1,14 @@
 //! The reverse proxies of deploy/, as configured there: every transport passes, and so does a deploy.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::support::{Bare, Proxy, Script, Server, SseReader, WsClient, eventually};
 
@@ -20,6 +28,10 @@ async fn passes_every_transport(name: &'static str) {
         .unwrap();
     ws.subscribe(json!({ "channel": "price:ETH", "mode": "all" }))
         .await;
+    // TLS may end before this proxy, which then says http.
+    let secure = own.replacen("http:", "https:", 1);
+    let secure = WsClient::try_connect(&proxy.realtime(), &[("origin", &secure)]).await;
+    assert!(secure.is_ok(), "{name}");
     let foreign = [("origin", "https://evil.example")];
     let foreign = WsClient::try_connect(&proxy.realtime(), &foreign).await;
     assert!(foreign.is_err());
@@ -130,5 +142,70 @@ async fn caddy_passes_every_transport() {
 async fn proxies_pass_a_deploy_without_an_error() {
     for name in ["nginx", "haproxy", "caddy"] {
         passes_a_deploy(name).await;
+    }
+}
+
+/// A process that ends in the middle of every request but those for its health, and how often each method came.
+async fn dying() -> (String, Arc<Mutex<BTreeMap<String, u64>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let counts = Arc::new(Mutex::new(BTreeMap::new()));
+    let counted = counts.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(die(stream, counted.clone()));
+        }
+    });
+    (address, counts)
+}
+
+async fn die(mut stream: TcpStream, counts: Arc<Mutex<BTreeMap<String, u64>>>) {
+    const BODY: &[u8] = b"{}";
+    let mut request = Vec::new();
+    let whole = |request: &[u8]| {
+        let head = request.windows(4).position(|four| four == b"\r\n\r\n");
+        let asks_for_health = request.starts_with(b"GET /healthz");
+        head.is_some() && (asks_for_health || request.ends_with(BODY))
+    };
+    while !whole(&request) {
+        match stream.read_buf(&mut request).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    let text = String::from_utf8_lossy(&request);
+    if text.contains(" /healthz ") {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.ok();
+        return;
+    }
+    let (method, _) = text.split_once(' ').unwrap();
+    *counts.lock().entry(method.to_owned()).or_insert(0) += 1;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_send_no_change_twice() {
+    for name in ["nginx", "haproxy", "caddy"] {
+        let (process, counts) = dying().await;
+        let proxy = Proxy::start(name, [&process, &process], |text| text).await;
+        let ask = async |method: Method, path: &str| {
+            // Each on a connection of its own: HAProxy answers nothing on one that it keeps.
+            let request = reqwest::Client::new().request(method, proxy.url(path));
+            let answer = request.body("{}").send().await.unwrap();
+            // 503 of Caddy, which takes the process for failed for a while.
+            assert!([502, 503].contains(&answer.status().as_u16()), "{name}");
+        };
+        ask(Method::POST, "/api/v1/alerts").await;
+        ask(Method::PATCH, "/api/v1/alerts").await;
+        assert_eq!(counts.lock()["POST"], 1, "{name}");
+        let patches = counts.lock().get("PATCH").copied().unwrap_or(0);
+        assert!(patches <= 1, "{name} sent it {patches} times");
+        if name == "haproxy" {
+            ask(Method::DELETE, "/api/v1/alerts/1").await;
+            assert_eq!(counts.lock()["DELETE"], 1);
+            // A read is asked for again, of whichever process answers.
+            ask(Method::GET, "/api/v1/tokens").await;
+            assert!(counts.lock()["GET"] > 1);
+        }
     }
 }
