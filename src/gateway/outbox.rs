@@ -127,6 +127,8 @@ pub struct Outbox {
     sent: usize,
     /// Bytes of all packets that were not sent.
     bytes: usize,
+    /// Bytes that were taken and are on their way within an answer to the client.
+    answering: usize,
     /// Most `bytes` before updates are conflated or refused.
     bound: usize,
     total: Arc<Total>,
@@ -134,8 +136,11 @@ pub struct Outbox {
     wire: Wire,
     /// Whether the hub already knows that there is something to write.
     pub dirty: bool,
-    /// The socket takes no more: only the task that waits for it writes again.
-    pub blocked: bool,
+    /// The client does not take what waits. Of a session with a socket: the kernel takes no more, and only the task that
+    /// waits for the socket writes again. Of one that is pulled: nobody comes for it.
+    blocked: bool,
+    /// Something waited when [`Self::note_absent_puller`] was called last.
+    waited: bool,
     /// A replay waits for room.
     pub awaited: bool,
     /// An update that may not be left out found no room: what came after it would hide the hole.
@@ -155,12 +160,14 @@ impl Outbox {
             rest: VecDeque::new(),
             sent: 0,
             bytes: 0,
+            answering: 0,
             bound,
             total,
             held: Vec::new(),
             wire,
             dirty: false,
             blocked: false,
+            waited: false,
             awaited: false,
             overflowed: false,
             closed: false,
@@ -173,9 +180,25 @@ impl Outbox {
         self.first.is_none() && self.held.is_empty()
     }
 
-    /// Bytes waiting.
+    /// Bytes waiting, those of an answer on its way included.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.answering
+    }
+
+    /// Bytes that count towards the bound of all sessions: those that the client does not take. What was queued since the
+    /// last write does not count, however much it is: the write shows whether the client keeps up.
+    pub fn pressing(&self) -> usize {
+        let queued = if self.blocked { self.bytes } else { 0 };
+        Total::counted(queued + self.answering)
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Notes whether the client takes what waits, after an attempt to write it.
+    pub fn set_blocked(&mut self, blocked: bool) {
+        self.change(|outbox| outbox.blocked = blocked);
     }
 
     /// Packets and bytes that were sent or taken.
@@ -191,12 +214,18 @@ impl Outbox {
 
     /// Most bytes before updates are conflated or refused, which is less while very much waits for all sessions.
     pub fn bound(&self) -> usize {
-        self.total.bound(self.bytes, self.bound)
+        self.total.bound(self.pressing(), self.bound)
     }
 
     fn set_bytes(&mut self, bytes: usize) {
-        self.total.changed(self.bytes, bytes);
-        self.bytes = bytes;
+        self.change(|outbox| outbox.bytes = bytes);
+    }
+
+    /// Changes what counts towards the bound of all sessions.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.pressing();
+        change(self);
+        self.total.changed(before, self.pressing());
     }
 
     /// Queues an answer, a ping or another packet that belongs to no channel; `false` when there is no room.
@@ -206,6 +235,20 @@ impl Outbox {
         }
         self.append(packet);
         true
+    }
+
+    /// Notes an answer that was sent whole, or of which nothing more will be sent.
+    pub fn answered(&mut self) {
+        self.change(|outbox| outbox.answering = 0);
+    }
+
+    /// Of a session that is pulled, to be called about once a second: what waited at the last call already and was not
+    /// taken since waits for a client that does not come.
+    pub fn note_absent_puller(&mut self) {
+        if self.waited && !self.is_empty() {
+            self.set_blocked(true);
+        }
+        self.waited = !self.is_empty();
     }
 
     /// Drops what waits unless it is worth keeping, queues the last packets and takes no more.
@@ -433,8 +476,21 @@ impl Outbox {
         finished
     }
 
-    /// Takes whole payloads up to `most` bytes, at least one if any waits: for transports that are pulled.
+    /// Takes whole payloads up to `most` bytes, at least one if any waits, for transports that are pulled. They count as
+    /// waiting until [`Self::answered`].
     pub fn take(&mut self, most: usize) -> Vec<bytes::Bytes> {
+        let taken = self.take_payloads(most);
+        self.waited = false;
+        let answering = taken.iter().map(bytes::Bytes::len).sum::<usize>();
+        self.change(|outbox| {
+            outbox.answering += answering;
+            // What an answer left was not asked for so far.
+            outbox.blocked &= outbox.first.is_some();
+        });
+        taken
+    }
+
+    fn take_payloads(&mut self, most: usize) -> Vec<bytes::Bytes> {
         let (mut taken, mut total) = (Vec::new(), 0);
         loop {
             self.release();
@@ -474,7 +530,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.set_bytes(0);
+        self.change(|outbox| (outbox.bytes, outbox.answering) = (0, 0));
     }
 }
 
@@ -660,5 +716,57 @@ mod tests {
             text.ends_with("\nid: price:ETH@7,new-block@3\n\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_burst_counts_only_once_a_write_was_blocked() {
+        let total = Total::new(40_000);
+        let (mut outbox, block) = (
+            Outbox::new(Wire::Json, 500_000, total.clone()),
+            name("new-block"),
+        );
+        let mut seq = 0;
+        while outbox.bytes() < 100_000 {
+            seq += 1;
+            assert_eq!(push(&mut outbox, &block, seq, false), Pushed::Queued);
+        }
+        assert_eq!(total.bytes(), 0);
+        // The kernel takes a part.
+        let (sent, stopped) = outbox.write_to(|bytes| Ok(bytes.len() / 2));
+        assert!(stopped.is_some());
+        outbox.set_blocked(true);
+        assert_eq!(total.bytes(), outbox.bytes());
+        assert!(sent.bytes > 0 && total.is_over());
+        assert_eq!(push(&mut outbox, &block, seq + 1, false), Pushed::Overflow);
+        outbox.set_blocked(false);
+        assert_eq!(total.bytes(), 0);
+        outbox.set_blocked(true);
+        drop(outbox);
+        assert_eq!(total.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_pulled_counts_until_it_was_answered() {
+        let total = Total::new(1_000_000);
+        let mut outbox = Outbox::new(Wire::SocketIo, 500_000, total.clone());
+        for _ in 0..20 {
+            assert!(outbox.push(Packet::text(&"x".repeat(1_000))));
+        }
+        // The puller may be on its way.
+        outbox.note_absent_puller();
+        assert_eq!(total.bytes(), 0);
+        outbox.note_absent_puller();
+        assert_eq!(total.bytes(), outbox.bytes());
+        assert_eq!(outbox.take(8_000).len(), 8);
+        assert_eq!(total.bytes(), outbox.bytes(), "queued and answering");
+        outbox.answered();
+        assert_eq!(outbox.take(usize::MAX).len(), 12);
+        assert_eq!(total.bytes(), 12_000);
+        outbox.answered();
+        assert_eq!((total.bytes(), outbox.bytes()), (0, 0));
+        // It came: the next one has its time again.
+        assert!(outbox.push(Packet::text(&"x".repeat(5_000))));
+        outbox.note_absent_puller();
+        assert_eq!(total.bytes(), 0);
     }
 }

@@ -288,6 +288,8 @@ impl Session {
     /// Returns the socket when it already has one.
     pub fn own(self: &Arc<Self>, socket: TcpStream) -> Result<(), TcpStream> {
         self.socket.set(socket)?;
+        // From now on a write shows whether the client takes what waits.
+        self.outbox.lock().set_blocked(false);
         self.flush();
         Ok(())
     }
@@ -323,7 +325,13 @@ impl Session {
         } else {
             Vec::new()
         };
-        self.outbox.lock().close(reason.keeps_backlog(), farewell);
+        let mut outbox = self.outbox.lock();
+        outbox.close(reason.keeps_backlog(), farewell);
+        if reason == CloseReason::Slow {
+            // Its transport gives up an answer that is still being sent.
+            outbox.answered();
+        }
+        drop(outbox);
         self.flush();
         self.waker.wake();
         self.drained.notify_waiters();
@@ -338,8 +346,19 @@ impl Session {
         (pushed, woken)
     }
 
-    /// Writes what the socket takes, or wakes the puller.
+    /// Writes what the socket takes, or wakes the puller. What was made for this session alone and finds no puller
+    /// counts as backlog at once; updates that many sessions share count once it did not come for a while.
     pub(super) fn flush(self: &Arc<Self>) -> Flushed {
+        if self.socket.get().is_none() {
+            let mut outbox = self.outbox.lock();
+            outbox.dirty = false;
+            if !outbox.is_empty() {
+                match self.waker.take() {
+                    Some(puller) => puller.wake(),
+                    None => outbox.set_blocked(true),
+                }
+            }
+        }
         let (flushed, sent) = self.flush_counted();
         self.hub.metrics().sent(self.wire.transport(), sent);
         flushed
@@ -357,7 +376,7 @@ impl Session {
             }
             return (Flushed::Blocked, Sent::default());
         };
-        if outbox.blocked {
+        if outbox.is_blocked() {
             return (Flushed::Blocked, Sent::default());
         }
         // Straight to the kernel: the runtime's own write asks first whether it believes the socket to be ready,
@@ -386,7 +405,6 @@ impl Session {
     /// For the one task that waits for the socket.
     pub(super) fn flush_ready(self: &Arc<Self>, socket: &TcpStream) -> Flushed {
         let mut outbox = self.outbox.lock();
-        outbox.blocked = false;
         let (sent, stopped) = outbox.write_to(|bytes| socket.try_write(bytes));
         self.hub.metrics().sent(self.wire.transport(), sent);
         self.after_writing(outbox, sent.bytes, stopped)
@@ -400,7 +418,8 @@ impl Session {
     ) -> Flushed {
         // With nothing left nobody waits for the socket, so nobody would say that it has room again. io_uring learns
         // that a socket was full with its outbox unlocked meanwhile, and another may have written all.
-        outbox.blocked = stopped.is_some() && !outbox.is_empty();
+        let blocked = stopped.is_some() && !outbox.is_empty();
+        outbox.set_blocked(blocked);
         let awaited = bytes > 0 && std::mem::take(&mut outbox.awaited);
         drop(outbox);
         if awaited {
@@ -422,18 +441,22 @@ impl Session {
     }
 
     /// Waits for payloads of up to `most` bytes (at least one payload) to send; for the one puller of a session
-    /// that has no socket.
+    /// that has no socket. They count as backlog until [`Self::answered`].
     pub fn poll_take(&self, cx: &mut Context<'_>, most: usize) -> Poll<Pulled> {
         self.waker.register(cx.waker());
         let mut outbox = self.outbox.lock();
-        let before = outbox.bytes();
+        let (_, before) = outbox.given();
         let taken = outbox.take(most);
-        let count = before.saturating_sub(outbox.bytes());
+        let count = (outbox.given().1 - before) as usize;
         let closed = outbox.is_closed();
         let awaited = count > 0 && std::mem::take(&mut outbox.awaited);
         drop(outbox);
         if awaited {
             self.drained.notify_waiters();
+        }
+        if closed || !taken.is_empty() {
+            // It waits no longer.
+            self.waker.take();
         }
         if !taken.is_empty() {
             let sent = Sent {
@@ -454,6 +477,11 @@ impl Session {
     /// As [`Self::poll_take`], to be awaited.
     pub async fn take(&self, most: usize) -> Pulled {
         std::future::poll_fn(|cx| self.poll_take(cx, most)).await
+    }
+
+    /// What was taken last was sent whole, or is given up.
+    pub fn answered(&self) {
+        self.outbox.lock().answered();
     }
 
     /// The waker of the task that reads the socket.

@@ -79,7 +79,7 @@ impl Uring {
             match (session.outbox.try_lock(), session.socket()) {
                 (Some(mut outbox), Some(_)) if !self.broken && self.joined.len() < JOINED_BYTES => {
                     outbox.dirty = false;
-                    if outbox.blocked {
+                    if outbox.is_blocked() {
                         continue;
                     }
                     let bytes = match outbox.gather(&mut self.joined) {

@@ -40,8 +40,11 @@ impl Hub {
             let registry = self.registry().lock();
             next = registry.visit(from, AT_ONCE, |session| {
                 // One that is being written to right now is not waited for: it drains.
-                if let Some(outbox) = session.outbox.try_lock() {
+                if let Some(mut outbox) = session.outbox.try_lock() {
                     backlog.add(outbox.bytes());
+                    if session.socket().is_none() {
+                        outbox.note_absent_puller();
+                    }
                 }
             });
         }

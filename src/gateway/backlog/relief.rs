@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{super::hub::Hub, total::UNCOUNTED};
+use super::super::hub::Hub;
 use crate::gateway::{CloseReason, session::Session};
 
 /// How often the sessions are looked at while much waits.
@@ -71,14 +71,14 @@ impl Hub {
         }
     }
 
-    /// The sessions for which more waits than is on its way, with the number of bytes.
+    /// The sessions that do not take what waits for them, with the number of bytes that count.
     async fn full_sessions(&self) -> Vec<(usize, Arc<Session>)> {
         let sessions = self.registry().lock().sessions();
         let mut full = Vec::new();
         for some in sessions.chunks(A_TURN) {
             full.extend(some.iter().filter_map(|session| {
-                let bytes = session.outbox.lock().bytes();
-                (bytes > UNCOUNTED).then(|| (bytes, session.clone()))
+                let bytes = session.outbox.lock().pressing();
+                (bytes > 0).then(|| (bytes, session.clone()))
             }));
             tokio::task::yield_now().await;
         }

@@ -1,9 +1,11 @@
 //! The bytes that wait for all sessions together, and the bound of them.
 //!
-//! Each outbox reports what waits in it once that is more than a few messages, so that the fan-out to clients that keep
-//! up costs nothing here. Above three quarters of the bound every session with a backlog has an equal share of it
-//! instead of its own bound; above the bound the fullest are closed ([`Hub::run_relief`](super::super::hub::Hub)); a
-//! little above that nothing more is queued where anything waits.
+//! An outbox reports what its client does not take: what a write left behind, or what no puller came for, and an answer
+//! that is still being sent; and that only once it is more than a few messages. So the fan-out to clients that keep up
+//! costs nothing here, and a burst of any size is no backlog before a write of it was tried. Above three quarters of the
+//! bound every session that reports anything has an equal share of it instead of its own bound; above the bound the
+//! fullest are closed ([`Hub::run_relief`](super::super::hub::Hub)); a little above that nothing more is queued where
+//! anything is reported.
 
 use std::sync::{
     Arc,
@@ -12,8 +14,8 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// What waits for one session and is less than this does not count: it is on its way.
-pub const UNCOUNTED: usize = 4_096;
+/// What waits for one session and is no more than this does not count: it is on its way.
+const UNCOUNTED: usize = 4_096;
 /// The least that one session may have waiting, whatever the number of those with a backlog.
 const LEAST_SHARE: usize = 16_384;
 
@@ -37,10 +39,13 @@ impl Total {
         })
     }
 
-    /// An outbox that had `before` bytes has `after`.
+    /// How much of so many bytes that a client does not take counts.
+    pub fn counted(bytes: usize) -> usize {
+        if bytes > UNCOUNTED { bytes } else { 0 }
+    }
+
+    /// What counts of an outbox was `before` and is `after`.
     pub fn changed(&self, before: usize, after: usize) {
-        let counted = |bytes: usize| if bytes > UNCOUNTED { bytes } else { 0 };
-        let (before, after) = (counted(before), counted(after));
         if after > before {
             let more = after - before;
             let all = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
@@ -52,9 +57,9 @@ impl Total {
         }
     }
 
-    /// Most bytes that may wait in an outbox that has `bytes` and whose own bound is `bound`.
-    pub fn bound(&self, bytes: usize, bound: usize) -> usize {
-        if bytes <= UNCOUNTED {
+    /// Most bytes that may wait in an outbox of which so many bytes count and whose own bound is `bound`.
+    pub fn bound(&self, counted: usize, bound: usize) -> usize {
+        if counted == 0 {
             bound
         } else if self.bytes() > self.limit.saturating_add(self.limit / 8) {
             0
@@ -107,12 +112,11 @@ mod tests {
     #[test]
     fn counts_only_what_is_more_than_on_its_way() {
         let total = Total::new(100_000);
-        total.changed(0, UNCOUNTED);
-        assert_eq!(total.bytes(), 0);
-        total.changed(UNCOUNTED, 10_000);
+        assert_eq!(Total::counted(UNCOUNTED), 0);
+        total.changed(0, Total::counted(10_000));
         total.changed(0, 50_000);
         assert_eq!(total.bytes(), 60_000);
-        total.changed(10_000, UNCOUNTED);
+        total.changed(10_000, Total::counted(UNCOUNTED));
         total.changed(50_000, 20_000);
         assert_eq!(total.bytes(), 20_000);
         assert!(total.pressed().now_or_never().is_none());
@@ -133,7 +137,7 @@ mod tests {
         total.changed(0, 400_000);
         assert!(total.is_over() && !total.is_relieved());
         assert_eq!(total.bound(300_000, 500_000), 0);
-        assert_eq!(total.bound(100, 500_000), 500_000);
+        assert_eq!(total.bound(Total::counted(100), 500_000), 500_000);
         total.changed(800_000, 0);
         assert!(total.is_relieved() && !total.share_out(3));
         assert_eq!(total.bound(300_000, 500_000), 500_000);

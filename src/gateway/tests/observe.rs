@@ -53,6 +53,10 @@ async fn the_backlog_of_all_sessions_is_measured_and_goes_when_it_is_taken() {
             Pulled::Payloads(_)
         ));
     }
+    assert_eq!(sessions[1].traffic(), (1, 3_000, 3_000), "on its way");
+    for session in &sessions[..2] {
+        session.answered();
+    }
     assert_eq!(sessions[1].traffic(), (1, 3_000, 0));
     hub.measure_backlog();
     assert_eq!(hub.backlog(), Default::default());

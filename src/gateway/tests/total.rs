@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::support::{PATIENCE, World, narrow, seq};
+use crate::model::Update;
 
 const LIMIT: usize = 1_000_000;
 
@@ -51,6 +52,37 @@ async fn fullest_sessions_are_closed_first() {
         assert!(begun.elapsed() < PATIENCE);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_closes_nobody_who_reads() {
+    let world = World::with(|config| {
+        config.backlog_total_bytes = LIMIT;
+        // The kernel takes all of it at once.
+        config.send_buffer_bytes = 1 << 20;
+    })
+    .await;
+    let mut readers = Vec::new();
+    for _ in 0..16 {
+        let mut client = world.ws().await;
+        client.subscribe(json!({"channel": "new-block"})).await;
+        readers.push(client);
+    }
+    let data = json!({"padding": "x".repeat(4_000)});
+    let commit: Vec<Update> = (0..30)
+        .map(|_| world.log.append("new-block", "new-block", &data))
+        .collect();
+    let bytes: usize = commit.iter().map(|update| update.data.len()).sum();
+    assert!(bytes * readers.len() > LIMIT / 8 * 9);
+    let hub = world.gateway.context.hub();
+    hub.publish(&commit, Instant::now());
+    for reader in &mut readers {
+        for update in &commit {
+            assert_eq!(seq(&reader.next().await), update.seq);
+        }
+    }
+    assert_eq!(hub.session_counts()[0], readers.len());
+    assert_eq!(hub.backlog_total().bytes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

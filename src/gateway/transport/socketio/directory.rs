@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::polling::Polled;
+use crate::gateway::CloseReason;
 
-/// How long an ended connection is kept for its client to fetch the goodbye.
+/// How long an ended connection is kept for its client to fetch the goodbye, and to read an answer that is being sent.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// See the module's description. Bounded by the limit on connections, which every one in it is counted in.
@@ -40,22 +41,29 @@ impl Directory {
         self.polled.lock().is_empty()
     }
 
-    /// Forgets ended connections whose goodbye was fetched, or had its time.
+    /// Forgets ended connections whose goodbye was fetched, or had its time. An answer that is not read by then is cut
+    /// off, that of a slow session at once.
     pub fn sweep(&self, now: Instant) {
         let mut gone = Vec::new();
         self.polled.lock().retain(|_, kept| {
             let session = kept.polled.session();
-            if session.closed().is_none() {
+            let Some(reason) = session.closed() else {
                 return true;
+            };
+            if *reason == CloseReason::Slow {
+                kept.polled.cut();
             }
             let since = *kept.ended.get_or_insert(now);
-            let keep = session.has_backlog() && now - since < LINGER;
+            let waits = session.has_backlog() || kept.polled.is_answering();
+            let keep = waits && now - since < LINGER;
             if !keep {
                 gone.push(kept.polled.clone());
             }
             keep
         });
-        // Dropped after the lock is.
-        drop(gone);
+        // After the lock was given back.
+        for polled in gone {
+            polled.cut();
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A connection is named by a secret `sid`, which is not the public `clientId`. Behind it is one session of the
 //! hub; by polling it is pulled, over a websocket it owns the socket (see [`Session`](super::super::session)).
 
+mod answer;
 mod arrivals;
 mod client;
 mod directory;
@@ -27,12 +28,15 @@ use self::{
     arrivals::Arrivals, client::Client, directory::Directory, polling::Polled, refused::Refused,
 };
 use super::{cors, handshake::Upgrade};
-use crate::gateway::{
-    auth::bearer_token,
-    context::Context,
-    encode::Wire,
-    session::{Session, random_id},
-    socketio::engine::Open,
+use crate::{
+    gateway::{
+        auth::bearer_token,
+        context::Context,
+        encode::Wire,
+        session::{Session, random_id},
+        socketio::engine::Open,
+    },
+    shutdown::Takeover,
 };
 
 /// How often ended connections are forgotten, and those that join nothing looked for.
@@ -189,7 +193,10 @@ async fn serve(
     let polled = io.directory().find(&sid).ok_or(Refused::UnknownSession)?;
     match (transport, request.method()) {
         (Transport::Websocket, _) => upgrade(io, sid.into(), polled, request),
-        (Transport::Polling, &Method::GET) => Ok(polled.get().await),
+        (Transport::Polling, &Method::GET) => {
+            let takeover = request.extensions().get::<Takeover>().cloned();
+            Ok(polled.get(takeover).await)
+        }
         (Transport::Polling, &Method::POST) => {
             let most = io.context().config().limits.message_bytes;
             let patience = io.patience();
@@ -210,7 +217,7 @@ fn handshake(
         Transport::Polling => {
             let (sid, client, open) = io.open(peer, &request, token, &["websocket"])?;
             io.directory().insert(sid, Arc::new(Polled::new(client)));
-            Ok(polling::text(open.into_bytes()))
+            Ok(polling::text(open))
         }
         Transport::Websocket => {
             let upgrade =

@@ -18,11 +18,18 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 
-use super::{client::Client, refused::Refused};
-use crate::gateway::{
-    CloseReason,
-    session::{Pulled, Session},
-    socketio::engine,
+use super::{
+    answer::{Answer, UnderWay},
+    client::Client,
+    refused::Refused,
+};
+use crate::{
+    gateway::{
+        CloseReason,
+        session::{Pulled, Session},
+        socketio::engine,
+    },
+    shutdown::Takeover,
 };
 
 /// Most bytes of one answer to a `GET`, unless a single packet is longer.
@@ -37,6 +44,8 @@ pub struct Polled {
     client: Mutex<Option<Client>>,
     /// Held by the `GET` that waits; true once there are to be no more.
     reading: Mutex<bool>,
+    /// The answer that is being sent.
+    under_way: UnderWay,
     /// Whether a websocket is trying to take over; only one may.
     upgrading: AtomicBool,
     /// Whether its probe was answered: then a `GET` does not wait, so that the client can stop polling.
@@ -49,6 +58,7 @@ impl Polled {
             session: client.session().clone(),
             client: Mutex::new(Some(client)),
             reading: Mutex::new(false),
+            under_way: UnderWay::default(),
             upgrading: AtomicBool::new(false),
             probing: watch::Sender::new(false),
         }
@@ -58,8 +68,9 @@ impl Polled {
         &self.session
     }
 
-    /// Answers a `GET`: waits for packets.
-    pub async fn get(&self) -> Response {
+    /// Answers a `GET`: waits until the answer before it was sent, so that a client cannot pile them up, and then for
+    /// packets. `takeover` ends the connection of one that does not read its answer.
+    pub async fn get(&self, takeover: Option<Takeover>) -> Response {
         let Ok(over) = self.reading.try_lock() else {
             return self.overlap();
         };
@@ -69,10 +80,19 @@ impl Polled {
         self.session.heard();
         let abandoned = Abandoned(&self.session);
         let mut probing = self.probing.subscribe();
+        let pull = async {
+            let turn = self.under_way.turn().await;
+            (turn, self.session.take(ANSWER_BYTES).await)
+        };
         let body = tokio::select! {
             biased;
-            pulled = self.session.take(ANSWER_BYTES) => match pulled {
-                Pulled::Payloads(packets) => Ok(engine::write_payload(&packets)),
+            (turn, pulled) = pull => match pulled {
+                Pulled::Payloads(packets) => {
+                    let payload = engine::write_payload(&packets);
+                    let answer = Answer::new(payload, self.session.clone(), turn);
+                    self.under_way.begins(&answer, takeover);
+                    Ok(Body::new(answer))
+                }
                 // The goodbye was fetched before.
                 Pulled::Ended => Err(Refused::UnknownSession),
             },
@@ -81,6 +101,16 @@ impl Polled {
         };
         std::mem::forget(abandoned);
         body.map_or_else(IntoResponse::into_response, text)
+    }
+
+    /// Whether an answer is being sent.
+    pub fn is_answering(&self) -> bool {
+        self.under_way.is_any()
+    }
+
+    /// Ends the connection that an answer is being sent on.
+    pub fn cut(&self) {
+        self.under_way.cut(self.session.hub().tasks());
     }
 
     /// Takes the packets that a `POST` brings; its body is at most `most` bytes long.
@@ -129,7 +159,7 @@ impl Polled {
             client.packet(packet).await;
         }
         std::mem::forget(abandoned);
-        text("ok".into())
+        text("ok")
     }
 
     /// Whether a websocket may try to take over: not when another one does, or the session has ended.
@@ -148,8 +178,11 @@ impl Polled {
         self.upgrading.store(false, Ordering::SeqCst);
     }
 
-    /// Takes the client over to a websocket, once no request is being answered. From then on polling is refused.
-    pub async fn take_over(&self) -> Option<Client> {
+    /// Takes the client over to a websocket, once no request is being answered. From then on polling is refused. `None`
+    /// when it was taken over before, and when an answer is not read within `patience`.
+    pub async fn take_over(&self, patience: Duration) -> Option<Client> {
+        let answered = tokio::time::timeout(patience, self.under_way.turn());
+        drop(answered.await.ok()?);
         let client = self.client.lock().await.take()?;
         *self.reading.lock().await = true;
         Some(client)
@@ -187,7 +220,7 @@ async fn read(body: Body, most: usize) -> Result<String, CloseReason> {
 }
 
 /// An answer with packets, not to be kept by anybody.
-pub fn text(body: Vec<u8>) -> Response {
+pub fn text(body: impl Into<Body>) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -195,5 +228,5 @@ pub fn text(body: Vec<u8>) -> Response {
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (headers, body).into_response()
+    (headers, body.into()).into_response()
 }

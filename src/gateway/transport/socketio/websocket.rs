@@ -60,7 +60,8 @@ pub async fn upgrade(io: SocketIo, on: Handover, sid: Box<str>, polled: Weak<Pol
         return;
     };
     // Requests that are being answered come first; those that wait were sent back by the probe.
-    let Some(client) = polled.take_over().await else {
+    let Some(client) = polled.take_over(io.patience()).await else {
+        polled.give_up_upgrade();
         return;
     };
     io.directory().remove(&sid);
