@@ -1,5 +1,6 @@
 //! The one port: accepts connections and serves HTTP/1.1 with upgrades on them.
 
+mod busy;
 mod config;
 mod guests;
 
@@ -18,7 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use self::guests::{Guests, Seat};
+use self::{
+    busy::Busy,
+    guests::{Guests, Seat},
+};
 use crate::shutdown::{Hangup, Takeover, Tasks};
 
 /// Between two log lines about connections that were not accepted, or refused for want of room.
@@ -228,8 +232,7 @@ async fn connection(
         let (asked, answer) = (seat.request(), router.clone().oneshot(request));
         async move {
             let answer = answer.await;
-            drop(asked);
-            answer
+            answer.map(|answer| answer.map(|body| Busy::new(body, asked)))
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -268,3 +271,6 @@ async fn connection(
         tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The connections that speak HTTP: how many there are, and which of them may be closed for others.
 //!
 //! A connection that asks for nothing holds a descriptor as one that does. When there is no room for another, the one that
-//! has been idle for longest is closed, those that never sent a request first. One that becomes a session is no guest
-//! any more.
+//! has been idle for longest is closed, those that never sent a request first. One whose socket a session takes is no
+//! guest any more; the requests of a session that is polled are those of guests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,22 +13,23 @@ use tokio::time::Instant;
 use crate::shutdown::Hangup;
 
 /// A connection that was idle for a shorter time may have its next request on the way.
-const IDLE: Duration = Duration::from_millis(500);
+pub(super) const IDLE: Duration = Duration::from_millis(500);
 
-/// Room for connections, those of sessions included. Cheap to clone.
+/// Room for connections, sockets of sessions included. Cheap to clone.
 #[derive(Clone)]
 pub struct Room {
     /// Connections of every kind.
     connections: usize,
-    /// How many of them sessions have now.
-    sessions: Arc<dyn Fn() -> usize + Send + Sync>,
+    /// How many of them have left HTTP.
+    sockets: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl Room {
-    pub fn new(connections: usize, sessions: impl Fn() -> usize + Send + Sync + 'static) -> Self {
+    /// For so many connections, of which `sockets` says how many have left HTTP.
+    pub fn new(connections: usize, sockets: impl Fn() -> usize + Send + Sync + 'static) -> Self {
         Self {
             connections,
-            sessions: Arc::new(sessions),
+            sockets: Arc::new(sockets),
         }
     }
 
@@ -79,9 +80,9 @@ impl Guests {
 
     /// Takes a connection in, if need be for one that is idle, which is then hung up on; `None` when there is no room.
     pub(super) fn admit(&self, hangup: Hangup) -> Option<Seat> {
-        let (now, sessions) = (Instant::now(), (self.0.room.sessions)());
+        let (now, sockets) = (Instant::now(), (self.0.room.sockets)());
         let mut open = self.0.open.lock();
-        let taken = open.guests.len() - open.leaving + sessions;
+        let taken = open.guests.len() - open.leaving + sockets;
         if taken >= self.0.room.connections {
             let idle = open.guests.iter().filter_map(|(key, guest)| {
                 let idle = guest
@@ -185,14 +186,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn counts_sessions_and_forgets_who_left() {
+    async fn is_busy_until_the_kernel_has_the_answer() {
+        use std::{future::poll_fn, pin::Pin};
+
+        use axum::body::{Body, HttpBody};
+
+        use super::super::busy::Busy;
+        let guests = Guests::new(Room::new(1, || 0));
+        let (seat, out) = enter(&guests).unwrap();
+        let mut body = Busy::new(Body::from("an answer"), seat.request());
+        assert_eq!(body.size_hint().exact(), Some(9));
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let data = frame.unwrap().unwrap().into_data().unwrap();
+        assert!(body.is_end_stream());
+        // HTTP has it all, and waits for the client to read.
+        drop(body);
+        advance(IDLE).await;
+        assert!(enter(&guests).is_none() && !is_out(&out));
+        drop(data);
+        assert!(enter(&guests).is_none(), "its next request may come");
+        advance(IDLE).await;
+        assert!(enter(&guests).is_some() && is_out(&out));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_sockets_and_forgets_who_left() {
         use std::sync::atomic::{AtomicUsize, Ordering};
-        let sessions = Arc::new(AtomicUsize::new(1));
-        let counted = sessions.clone();
+        let sockets = Arc::new(AtomicUsize::new(1));
+        let counted = sockets.clone();
         let guests = Guests::new(Room::new(2, move || counted.load(Ordering::SeqCst)));
         let (first, _) = enter(&guests).unwrap();
         assert!(enter(&guests).is_none());
-        sessions.store(0, Ordering::SeqCst);
+        sockets.store(0, Ordering::SeqCst);
         let (second, _) = enter(&guests).unwrap();
         assert!(enter(&guests).is_none());
         drop((first, second));

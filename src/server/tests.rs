@@ -1,0 +1,45 @@
+use std::time::Instant;
+
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+/// More than the buffers between a client and HTTP hold.
+const LONG: usize = 16 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_not_evicted_while_its_client_reads() {
+    let config = ServerConfig {
+        port: 0,
+        ..ServerConfig::default()
+    };
+    let listener = bind(&config).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tasks, _failures) = Tasks::new();
+    let router = Router::new().route("/", get(async || vec![b'x'; LONG]));
+    let (room, stop) = (Room::new(1, || 0), tasks.token());
+    let serving = serve_within(room, listener, router, config, tasks.clone(), stop);
+    let serving = tokio::spawn(serving);
+
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    slow.write_all(request).await.unwrap();
+    let mut answer = vec![0; 1];
+    slow.read_exact(&mut answer).await.unwrap();
+    // Others come for longer than a connection has to be idle before it is closed for them.
+    let begun = Instant::now();
+    while begun.elapsed() < guests::IDLE * 2 {
+        let mut other = TcpStream::connect(address).await.unwrap();
+        let mut refused = String::new();
+        // A refusal may be overtaken by a reset.
+        let _ = other.read_to_string(&mut refused).await;
+        assert!(refused.is_empty() || refused.contains(" 503 "), "{refused}");
+    }
+    slow.read_to_end(&mut answer).await.unwrap();
+    let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
+    assert_eq!(answer.len() - head.unwrap() - 4, LONG);
+    drop(slow);
+    assert!(tasks.drain(Duration::from_secs(10)).await);
+    serving.await.unwrap().unwrap();
+}
