@@ -318,7 +318,7 @@ async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
 fn room(descriptors: Option<Descriptors>, gateway: Option<Gateway>) -> Room {
     match descriptors {
         Some(descriptors) => Room::new(descriptors.connections, move || {
-            gateway.as_ref().map_or(0, Gateway::connections)
+            gateway.as_ref().map_or(0, Gateway::sockets)
         }),
         None => Room::unbounded(),
     }

@@ -72,7 +72,12 @@ impl Descriptors {
 
 /// What the process needs for itself.
 fn inner(config: &Config) -> usize {
-    let pools = config.database.max_connections as usize + crate::store::LIVE_CONNECTIONS as usize;
+    let pool = config.database.max_connections as usize + crate::store::LIVE_CONNECTIONS as usize;
+    // Readers that go through a pooler have pools of their own beside those on the server itself.
+    let pools = match config.database.reader_url.is_empty() {
+        true => pool,
+        false => 2 * pool,
+    };
     let nodes: usize = config
         .chains
         .iter()
@@ -84,7 +89,7 @@ fn inner(config: &Config) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Sources;
+    use crate::{config::Sources, model::Secret};
 
     fn config() -> Config {
         let file = std::env::temp_dir().join(format!("chaincast-{}.toml", rand::random::<u64>()));
@@ -111,6 +116,16 @@ mod tests {
             assert!(shared.sessions == 0 || free > 0, "{shared:?}");
         }
         assert!(Descriptors::share_out(256, &config).sessions >= 50);
+    }
+
+    #[test]
+    fn counts_the_pools_of_a_reader_url() {
+        let mut config = config();
+        config.database.max_connections = 90;
+        let own = inner(&config);
+        config.database.reader_url = Secret::new("postgres://pooler/x");
+        let live = crate::store::LIVE_CONNECTIONS as usize;
+        assert_eq!(inner(&config), own + 90 + live);
     }
 
     #[test]

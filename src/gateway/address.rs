@@ -1,9 +1,12 @@
-//! How many connections are open, in all and from one address.
+//! How many connections are open, in all and from one address, and how many sockets are no longer HTTP's.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::http::StatusCode;
@@ -21,6 +24,7 @@ struct Inner {
     per_address: usize,
     total: usize,
     open: Mutex<Open>,
+    sockets: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -61,12 +65,18 @@ pub struct Permit {
     key: IpAddr,
 }
 
+/// A socket that a transport has from HTTP, with a session or without; it is counted until this is dropped. A session
+/// that is polled has none: each of its requests comes over a connection of HTTP.
+#[derive(Debug)]
+pub struct Socket(Connections);
+
 impl Connections {
     pub fn new(per_address: usize, total: usize) -> Self {
         Self(Arc::new(Inner {
             per_address,
             total,
             open: Mutex::default(),
+            sockets: AtomicUsize::new(0),
         }))
     }
 
@@ -93,6 +103,23 @@ impl Connections {
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.0.open.lock().all
+    }
+
+    /// Counts one more socket; before HTTP gives it away, so that it is counted all the time.
+    pub fn socket(&self) -> Socket {
+        self.0.sockets.fetch_add(1, Ordering::Relaxed);
+        Socket(self.clone())
+    }
+
+    /// Sockets that transports have now.
+    pub fn sockets(&self) -> usize {
+        self.0.sockets.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.0.0.sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

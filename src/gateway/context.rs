@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 
 use super::{
     GatewayConfig,
-    address::{Connections, Refused},
+    address::{Connections, Refused, Socket},
     auth::{AuthError, Authenticator, Identity, bearer_token},
     hub::Hub,
     session::Hold,
@@ -69,6 +69,16 @@ impl Context {
     /// Connections that are counted now.
     pub fn connections(&self) -> usize {
         self.0.connections.open()
+    }
+
+    /// Counts a socket that a transport is about to get from HTTP.
+    pub fn socket(&self) -> Socket {
+        self.0.connections.socket()
+    }
+
+    /// Sockets that transports have now.
+    pub fn sockets(&self) -> usize {
+        self.0.connections.sockets()
     }
 
     /// Who connects, by the `Authorization` header or else the token of the query.

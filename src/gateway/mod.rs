@@ -202,9 +202,9 @@ impl Gateway {
             )
     }
 
-    /// Sessions that are open, and connections that are about to be.
-    pub fn connections(&self) -> usize {
-        self.context.connections()
+    /// Sockets that are no longer HTTP's: of sessions, and of clients that are being refused.
+    pub fn sockets(&self) -> usize {
+        self.context.sockets()
     }
 
     /// Checks tokens as this gateway does, with the same keys.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::support::{Bare, PATIENCE, WsClient, eventually, run_to_end_with_files};
@@ -89,6 +92,56 @@ async fn full_server_refuses_clients_and_answers_rest() {
     clients[0]
         .subscribe(json!({ "channel": "new-block" }))
         .await;
+    drop(clients);
+    bare.server.stop().await;
+}
+
+/// A Socket.IO client whose one connection waits for packets; `None` when its handshake was answered with 503.
+async fn polling(address: &str) -> Option<TcpStream> {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let get = |query: &str| {
+        let target = format!("/socket.io/?EIO=4&transport=polling{query}");
+        format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    };
+    socket.write_all(get("").as_bytes()).await.unwrap();
+    let mut opened = String::new();
+    while !opened.contains("maxPayload") {
+        let mut some = [0; 1_024];
+        let count = socket.read(&mut some).await.unwrap();
+        opened.push_str(std::str::from_utf8(&some[..count]).unwrap());
+        if opened.contains(" 503 ") {
+            return None;
+        }
+        assert!(count > 0, "{opened}");
+    }
+    let (_, sid) = opened.split_once(r#""sid":""#).unwrap();
+    let (sid, _) = sid.split_once('"').unwrap();
+    let waits = get(&format!("&sid={sid}"));
+    socket.write_all(waits.as_bytes()).await.unwrap();
+    Some(socket)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_clients_take_one_descriptor_each() {
+    // They join nothing.
+    let many = MANY.replacen("\n", "\nhandshake_timeout_ms = 600000\n", 1);
+    let bare = Bare::with_files(FILES, &many).await;
+    let server = &bare.server;
+    let said = server.said();
+    let (_, sessions) = said.split_once("which is enough for ").unwrap();
+    let (sessions, _) = sessions.split_once(' ').unwrap();
+    let sessions: usize = sessions.parse().unwrap();
+    let mut clients = Vec::new();
+    while let Some(client) = polling(server.address()).await {
+        clients.push(client);
+        assert!(clients.len() <= sessions);
+    }
+    assert_eq!(clients.len(), sessions);
+    // And what is kept free for others is free.
+    for path in ["/healthz", "/metrics", "/api/v1/tokens"] {
+        let answer = reqwest::get(format!("{}{path}", server.url())).await;
+        assert_eq!(answer.unwrap().status(), 200, "{path}");
+    }
     drop(clients);
     bare.server.stop().await;
 }

@@ -169,6 +169,35 @@ async fn a_session_that_has_ended_is_not_over_before_its_goodbye_is_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sockets_are_counted_until_they_end() {
+    let world = World::with(|config| config.limits.connections_per_address = 2).await;
+    let (context, begun) = (world.gateway.context.clone(), Instant::now());
+    let url = format!(
+        "http://127.0.0.1:{}/socket.io/?EIO=4&transport=polling",
+        world.port
+    );
+    let polled = reqwest::get(&url).await.unwrap();
+    assert_eq!(polled.status(), 200);
+    assert_eq!((context.connections(), context.sockets()), (1, 0));
+    let ws = world.ws().await;
+    assert_eq!((context.connections(), context.sockets()), (2, 1));
+    // One that is refused has no place, but a socket for as long as it is given to read why.
+    loop {
+        let refused = world.ws_on(world.socket().await).await;
+        if context.sockets() > 1 {
+            assert_eq!(context.connections(), 2);
+            break drop(refused);
+        }
+        assert!(begun.elapsed() < PATIENCE, "never counted");
+    }
+    drop(ws);
+    while context.sockets() > 0 {
+        assert!(begun.elapsed() < PATIENCE, "still counted");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_close_is_echoed_and_the_place_is_free_again() {
     let world = World::with(|config| config.limits.connections_per_address = 1).await;
     let mut ws = world.ws().await;

@@ -111,6 +111,8 @@ async fn serve(
         return Err(Problem::closing(context.hub().retry_after_ms()));
     }
     let wire = wire(&upgrade, context.config().deflate_min_bytes);
+    // A client that is refused keeps its socket until it has read why.
+    let socket = context.socket();
     let (mut response, on) = upgrade.accept();
     if admitted.is_err() {
         response
@@ -120,6 +122,7 @@ async fn serve(
     let task = {
         let context = context.clone();
         async move {
+            let _socket = socket;
             let connection = match Connection::establish(on, context.config()).await {
                 Ok(connection) => connection,
                 Err(error) => {

@@ -223,8 +223,9 @@ fn handshake(
             let upgrade =
                 Upgrade::check(&mut request, &[], false).map_err(|_| Refused::BadRequest)?;
             let (_, client, open) = io.open(peer, &request, token, &[])?;
+            let socket = io.context().socket();
             let (response, on) = upgrade.accept();
-            let served = websocket::serve(io.clone(), on, client, open);
+            let served = websocket::serve(io.clone(), (on, socket), client, open);
             io.context().tasks().spawn(served);
             Ok(response)
         }
@@ -241,8 +242,9 @@ fn upgrade(
     if !polled.begin_upgrade() {
         return Err(Refused::BadRequest);
     }
+    let socket = io.context().socket();
     let (response, on) = upgrade.accept();
-    let upgraded = websocket::upgrade(io.clone(), on, sid, Arc::downgrade(&polled));
+    let upgraded = websocket::upgrade(io.clone(), (on, socket), sid, Arc::downgrade(&polled));
     io.context().tasks().spawn(upgraded);
     Ok(response)
 }

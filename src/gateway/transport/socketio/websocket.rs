@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::{SocketIo, client::Client, polling::Polled};
 use crate::gateway::{
     CloseReason,
+    address::Socket as CountedSocket,
     encode::Packet,
     frame::{self, Inbound},
     session::Session,
@@ -23,11 +24,16 @@ use crate::gateway::{
 };
 
 /// Serves a client that begins with a websocket. `open` is its first packet.
-pub async fn serve(io: SocketIo, on: Handover, client: Client, open: String) {
+pub async fn serve(
+    io: SocketIo,
+    (on, socket): (Handover, CountedSocket),
+    client: Client,
+    open: String,
+) {
     match Connection::establish(on, io.context().config()).await {
         Ok(connection) => {
             client.session().queue(Packet::text(&open));
-            spawn(&io, connection, client);
+            spawn(&io, connection, socket, client);
         }
         Err(error) => {
             tracing::debug!(%error, "a Socket.IO websocket was not opened");
@@ -37,7 +43,12 @@ pub async fn serve(io: SocketIo, on: Handover, client: Client, open: String) {
 }
 
 /// Lets a websocket take over from polling. A probe that fails or takes too long changes nothing.
-pub async fn upgrade(io: SocketIo, on: Handover, sid: Box<str>, polled: Weak<Polled>) {
+pub async fn upgrade(
+    io: SocketIo,
+    (on, socket): (Handover, CountedSocket),
+    sid: Box<str>,
+    polled: Weak<Polled>,
+) {
     let stop = io.context().tasks().token();
     let probed = tokio::select! {
         probed = probe(&io, on, &polled) => probed,
@@ -65,14 +76,17 @@ pub async fn upgrade(io: SocketIo, on: Handover, sid: Box<str>, polled: Weak<Pol
         return;
     };
     io.directory().remove(&sid);
-    spawn(&io, connection, client);
+    spawn(&io, connection, socket, client);
 }
 
 /// Serves the session in a task of its own, which keeps nothing of what led to it for as long as it lives.
-fn spawn(io: &SocketIo, connection: Connection, client: Client) {
+fn spawn(io: &SocketIo, connection: Connection, socket: CountedSocket, client: Client) {
     let session = client.session().clone();
     let served = drive(session, connection, Socket::new(client));
-    io.context().tasks().spawn(served);
+    io.context().tasks().spawn(async move {
+        served.await;
+        drop(socket);
+    });
 }
 
 /// Answers the probe and waits for `upgrade`; `None` when the client goes away or does something else. Holds no

@@ -92,8 +92,12 @@ async fn serve(
     let session = begin(context, peer, &parameters, headers, chunked).await?;
     let mut answer: HeaderMap = HEADERS.into_iter().collect();
     answer.extend(cors.clone());
+    let socket = context.socket();
     let served = stream::serve(session, takeover, stream::head(&answer, chunked));
-    context.tasks().spawn(served);
+    context.tasks().spawn(async move {
+        served.await;
+        drop(socket);
+    });
     // The answer is in the session's hands, and this is dropped when it takes the connection.
     std::future::pending().await
 }
