@@ -12,6 +12,7 @@ mod config;
 mod feed;
 mod hints;
 mod history;
+mod inbox;
 mod parcel;
 mod redis;
 mod telemetry;

@@ -4,13 +4,16 @@
 //! channels and the seqs that they are said to have reached, and the hub reads the updates themselves from the store.
 //! Only a message that is signed with `bus.redis_key` carries updates. Its signature covers the Redis channel, which has
 //! the database's epoch in its name, so it means nothing in another deployment, and an old one has only updates that
-//! every hub has.
+//! every hub has. Of the others no more is read than a hint can have, however long they are.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -21,6 +24,8 @@ use crate::model::{Channel, Secret, Update};
 
 /// The longest message that is sent or read; a larger commit is announced by its seqs alone.
 pub(super) const MESSAGE_BYTES: usize = 4 << 20;
+/// The longest message that is read without a valid signature: a hint with the longest names of channels fits.
+const HINT_BYTES: usize = 384 << 10;
 /// Most channels of one hint; a commit with more makes the hub look at all that moved lately.
 const HINTED_CHANNELS: usize = 1_000;
 /// A signed message older than this is a hint: whoever recorded it may be the one who sends it.
@@ -45,6 +50,28 @@ struct Item<'p> {
     event: Option<Cow<'p, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<Cow<'p, str>>,
+}
+
+/// As much of a [`Parcel`] as a hint is made of.
+#[derive(Deserialize)]
+struct Hints<'p> {
+    from: u64,
+    #[serde(borrow)]
+    updates: Places<'p>,
+}
+
+/// The first places of a list.
+struct Places<'p> {
+    first: Vec<Place<'p>>,
+    /// There are more than a hint has.
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct Place<'p> {
+    #[serde(borrow)]
+    channel: Cow<'p, str>,
+    seq: u64,
 }
 
 /// What a message from Redis is good for.
@@ -82,16 +109,19 @@ pub(super) enum Rejection {
     Unfounded,
     /// There were too many of the kind above.
     TooMany,
+    /// It came, maybe with others, faster than messages are read.
+    Overflow,
 }
 
 impl Rejection {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::TooLarge,
         Self::Malformed,
         Self::Unsigned,
         Self::Forged,
         Self::Unfounded,
         Self::TooMany,
+        Self::Overflow,
     ];
 
     pub(super) fn word(self) -> &'static str {
@@ -102,6 +132,7 @@ impl Rejection {
             Self::Forged => "forged",
             Self::Unfounded => "unfounded",
             Self::TooMany => "too_many",
+            Self::Overflow => "overflow",
         }
     }
 }
@@ -214,19 +245,37 @@ impl Codec {
                 }
             }
         };
+        match trusted {
+            true => self.read_signed(json),
+            false if message.len() > HINT_BYTES => Err(Rejection::TooLarge),
+            false => self.read_hint(json),
+        }
+    }
+
+    fn read_signed(&self, json: &str) -> Result<Received, Rejection> {
         let parcel: Parcel = serde_json::from_str(json).map_err(|_| Rejection::Malformed)?;
         if parcel.from == self.me {
             return Ok(Received::Own);
         }
         let at = parcel.at_us.and_then(from_wall);
         let fresh = at.is_some_and(|at| at.elapsed() < FRESH);
-        if trusted
-            && fresh
-            && let Some(updates) = whole(&parcel)
-        {
+        if fresh && let Some(updates) = whole(&parcel) {
             return Ok(Received::Commit(Commit::new(updates, at)));
         }
-        hint(&parcel).map(Received::Hint)
+        let places = parcel.updates.iter();
+        hint(places.map(|item| (&*item.channel, item.seq))).map(Received::Hint)
+    }
+
+    fn read_hint(&self, json: &str) -> Result<Received, Rejection> {
+        let parcel: Hints = serde_json::from_str(json).map_err(|_| Rejection::Malformed)?;
+        if parcel.from == self.me {
+            return Ok(Received::Own);
+        }
+        if parcel.updates.more {
+            return Ok(Received::Hint(Hint::Anywhere));
+        }
+        let places = parcel.updates.first.iter();
+        hint(places.map(|place| (&*place.channel, place.seq))).map(Received::Hint)
     }
 }
 
@@ -246,24 +295,55 @@ fn whole(parcel: &Parcel<'_>) -> Option<Vec<Update>> {
     updates.filter(|updates| !updates.is_empty())
 }
 
-fn hint(parcel: &Parcel<'_>) -> Result<Hint, Rejection> {
+fn hint<'p>(places: impl Iterator<Item = (&'p str, u64)>) -> Result<Hint, Rejection> {
     let mut newest = FxHashMap::<Channel, u64>::default();
-    for item in &parcel.updates {
-        if item.seq == 0 || i64::try_from(item.seq).is_err() {
+    let mut is_empty = true;
+    for (channel, seq) in places {
+        is_empty = false;
+        if seq == 0 || i64::try_from(seq).is_err() {
             return Err(Rejection::Malformed);
         }
         // A channel that is not known here is of a newer version: nobody here can subscribe to it.
-        if let Ok(channel) = item.channel.parse::<Channel>() {
-            let seq = newest.entry(channel).or_default();
-            *seq = item.seq.max(*seq);
+        if let Ok(channel) = channel.parse::<Channel>() {
+            let known = newest.entry(channel).or_default();
+            *known = seq.max(*known);
         }
         if newest.len() > HINTED_CHANNELS {
             return Ok(Hint::Anywhere);
         }
     }
-    match parcel.updates.is_empty() {
+    match is_empty {
         true => Err(Rejection::Malformed),
         false => Ok(Hint::Channels(newest.into_iter().collect())),
+    }
+}
+
+impl<'de: 'p, 'p> Deserialize<'de> for Places<'p> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Places<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of channels and seqs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::new();
+                while first.len() <= HINTED_CHANNELS {
+                    match list.next_element()? {
+                        Some(place) => first.push(place),
+                        None => return Ok(Places { first, more: false }),
+                    }
+                }
+                let more = list.next_element::<IgnoredAny>()?.is_some();
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Places { first, more })
+            }
+        }
+
+        deserializer.deserialize_seq(Reader)
     }
 }
 

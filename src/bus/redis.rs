@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BusConfig, BusError, Commit,
-    parcel::{Codec, Hint, Received},
+    inbox::{Arrived, Inbox},
+    parcel::{Codec, Hint, Received, Rejection},
     telemetry,
 };
 use crate::{shutdown::Tasks, store::Store, tls};
@@ -306,24 +307,31 @@ async fn relay(
         subscription.subscribe(codec.topic()).await?;
         Ok(subscription)
     };
-    let (asking, mut messages) = in_time(subscribed).await?.split();
+    let (asking, messages) = in_time(subscribed).await?.split();
     telemetry::connected(true);
     if std::mem::take(away) {
         tracing::info!("Redis answers: updates of other processes come through it");
     }
     // What was published before is in the store.
     let _ = inlet.hints.send(Hint::Anywhere);
-    let mut silent = pin!(silence(asking));
+    let mut messages = messages.map(Payload);
+    let (mut inbox, mut silent) = (Inbox::default(), pin!(silence(asking)));
     loop {
-        let message = tokio::select! {
-            message = messages.next() => message,
+        let arrived = tokio::select! {
+            arrived = inbox.next(&mut messages) => arrived,
             error = &mut silent => return Err(error),
         };
-        let Some(message) = message else {
-            return Ok(());
+        let message = match arrived {
+            Some(Arrived::Message(message)) => message,
+            Some(Arrived::LeftOut) => {
+                telemetry::rejected(Rejection::Overflow);
+                let _ = inlet.hints.send(Hint::Anywhere);
+                continue;
+            }
+            None => return Ok(()),
         };
         // Without a receiver there is no hub in this process.
-        match codec.read(message.get_payload_bytes()) {
+        match codec.read(&message) {
             Ok(Received::Own) => {}
             Ok(Received::Commit(commit)) => {
                 let _ = inlet.commits.send(commit);
@@ -345,5 +353,14 @@ async fn silence(mut subscription: PubSubSink) -> RedisError {
             // A user who may not PING has an answer, too.
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+/// A message's bytes, as they stand in it.
+struct Payload(redis::Msg);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self.0.get_payload_bytes()
     }
 }

@@ -121,6 +121,49 @@ fn a_hint_with_many_channels_means_anywhere() {
 }
 
 #[test]
+fn a_hint_with_the_longest_names_fits() {
+    let updates = (0..2 * HINTED_CHANNELS)
+        .map(|at| {
+            let name = format!("user:{at}");
+            let quotes = "\"".repeat(160 - name.len());
+            update(&format!("{name}{quotes}"), i64::MAX as u64, "{}")
+        })
+        .collect();
+    let text = codec("").write(&Commit::new(updates, None)).unwrap();
+    assert!(text.len() <= HINT_BYTES, "{}", text.len());
+    assert_eq!(hinted(codec("").read(text.as_bytes())), Hint::Anywhere);
+}
+
+#[test]
+fn no_more_is_read_without_a_signature_than_a_hint_has() {
+    let of = |count: usize| {
+        let items = vec![r#"{"channel":"price:A","seq":1}"#; count].join(",");
+        format!(r#"{{"from":1,"updates":[{items}]}}"#)
+    };
+    let same = hinted(codec("").read(of(HINTED_CHANNELS + 1).as_bytes()));
+    assert!(matches!(same, Hint::Channels(named) if named.len() == 1));
+    // Whatever follows, it is not looked at.
+    let more = of(10 * HINTED_CHANNELS);
+    let parsed: Hints = serde_json::from_str(&more).unwrap();
+    assert_eq!(parsed.updates.first.len(), HINTED_CHANNELS + 1);
+    assert_eq!(hinted(codec("").read(more.as_bytes())), Hint::Anywhere);
+    let flood = of(MESSAGE_BYTES / 40);
+    assert!((HINT_BYTES..MESSAGE_BYTES).contains(&flood.len()));
+    let read = codec("").read(flood.as_bytes()).map(|_| ());
+    assert_eq!(read, Err(Rejection::TooLarge));
+    // Also with a signature that nobody here can check.
+    let long = format!("\"{}\"", "x".repeat(HINT_BYTES));
+    let commit = Commit::new(vec![update("price:ETH", 8, &long)], Some(Instant::now()));
+    let signed = codec(KEY).write(&commit).unwrap();
+    let read = codec("").read(signed.as_bytes()).map(|_| ());
+    assert_eq!(read, Err(Rejection::TooLarge));
+    assert!(matches!(
+        codec(KEY).read(signed.as_bytes()),
+        Ok(Received::Commit(_))
+    ));
+}
+
+#[test]
 fn what_no_chaincast_sends_is_rejected() {
     let long = "x".repeat(MESSAGE_BYTES + 1);
     for (message, expected) in [
