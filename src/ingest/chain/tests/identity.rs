@@ -142,7 +142,7 @@ async fn reorg_of_start_block_is_followed_without_block_0() {
     .await;
     running.stop().await;
     tree.tag(None, None);
-    reorg(&tree, 6, 3);
+    reorg(&tree, tree.head().number - 2, 3);
     let Err(error) = lab.ingest(from_block_3(&[&node])).await else {
         panic!("a branch below what is final was not refused");
     };
