@@ -269,10 +269,10 @@ async fn spawn_writers(
     bus: &Bus,
     tasks: &Tasks,
 ) -> Result<(), AppError> {
-    for (key, reason) in config.prices.doubts() {
+    let first = config.first_chain();
+    for (key, reason) in config.prices.doubts(first) {
         tracing::warn!(key, reason, "a setting of prices needs attention");
     }
-    let first = config.first_chain();
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
     let (signals, incoming) = PriceSignals::new();
     let context = ChainContext {

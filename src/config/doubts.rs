@@ -11,7 +11,7 @@ const WITH_ADDRESSES: [&str; 2] = ["prices", "contracts"];
 impl Config {
     /// Everything that is doubtful, each with file, line and key. `sources` are those that it was loaded from.
     pub fn doubts(&self, sources: &Sources) -> Result<Vec<Problem>, ConfigError> {
-        let doubts = self.prices.doubts().into_iter();
+        let doubts = self.prices.doubts(self.first_chain()).into_iter();
         let mut found: Vec<Problem> = doubts
             .map(|(key, doubt)| Problem::new(key, doubt))
             .collect();

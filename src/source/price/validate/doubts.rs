@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::super::{PriceConfig, QuotePaths, SourceKind};
+use crate::model::ChainId;
 
 impl PriceConfig {
     /// Entries that do less than they seem to: the dotted path of the key, where entries count from 0, and what comes of
-    /// it. Nothing here keeps the service from running.
-    pub fn doubts(&self) -> Vec<(String, String)> {
+    /// it. Nothing here keeps the service from running. `first_chain` is the chain of the sources that name none.
+    pub fn doubts(&self, first_chain: ChainId) -> Vec<(String, String)> {
         let mut doubts = Vec::new();
         // What holds for all tokens is told once, not once a token.
         let mut for_all = None;
-        let venues = self.venues(None);
+        let venues = self.venues(Some(first_chain));
         let paths = QuotePaths::new(self);
         for (at, token) in self.tokens.iter().enumerate() {
             let symbol = &token.symbol;
@@ -92,7 +93,7 @@ mod tests {
     fn doubts(text: &str) -> Vec<(String, String)> {
         let config: PriceConfig = toml::from_str(text).unwrap();
         config.validate().unwrap();
-        config.doubts()
+        config.doubts(1)
     }
 
     fn source(token: &str, kind: &str, symbol: &str) -> String {
@@ -148,6 +149,23 @@ mod tests {
         let found = doubts(&format!(
             "min_sources = 2\n[[tokens]]\nsymbol = 'A'\n{}",
             two.concat()
+        ));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].1.contains("its sources read 1"), "{found:?}");
+    }
+
+    #[test]
+    fn a_pool_with_and_without_its_chain_is_one_venue() {
+        let pool = |keys: &str| {
+            format!(
+                "[[sources]]\nkind = 'uniswap-v3'\ntoken = 'A'\nbase = 0\nquote = 'USD'\nbase_decimals = 18\n\
+                 quote_decimals = 6\naddress = '0x0000000000000000000000000000000000000001'\n{keys}"
+            )
+        };
+        let found = doubts(&format!(
+            "min_sources = 2\n[[tokens]]\nsymbol = 'A'\n{}{}",
+            pool(""),
+            pool("chain_id = 1\nname = 'average'\nprice = 'twap'\ntwap_seconds = 60\n")
         ));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].1.contains("its sources read 1"), "{found:?}");
