@@ -180,8 +180,10 @@ impl Book {
             return None;
         };
         let late = quote.observed_at.map(|at| now_ms.saturating_sub(at));
-        // The first one may be a snapshot of long ago, but of no time to come.
-        let measured = late.filter(|late_ms| heard[at].ticked || *late_ms < 0);
+        // The first one may be a snapshot of long ago, but of no time to come. Those behind it count also where another
+        // connection is ahead of this one, so that none is a tick.
+        let is_first = !std::mem::replace(&mut heard[at].told, true);
+        let measured = late.filter(|late_ms| !is_first || *late_ms < 0);
         let observed_at = match recent(quote.observed_at.unwrap_or(now_ms), now_ms) {
             Ok(at) => at.min(now_ms),
             Err(fault) => {

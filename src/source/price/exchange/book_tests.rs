@@ -135,6 +135,26 @@ async fn older_ticks_are_left_out_by_order_and_by_time_and_a_new_connection_coun
     );
 }
 
+#[test]
+fn a_connection_behind_another_one_is_measured_from_its_second_price() {
+    let (book, _sink, _queue) = stage();
+    let mut book = book.shared();
+    let [mut ahead, mut behind] = [0, 1].map(|slot| vec![Heard::on(slot); 2]);
+    let mut late = |heard: &mut [Heard], number: u64, said: i64, now: i64| {
+        let told = quote("BTC-USD", "64000", Some(NOW + said), Some(number));
+        book.quote(told, heard, NOW + now)
+    };
+    for second in 0..4_i64 {
+        let at = second * 1_000;
+        let number = second.unsigned_abs();
+        let of_ahead = late(&mut ahead, 100 + number, 60_000 + at, 60_000 + at);
+        assert_eq!(of_ahead, (second > 0).then_some(0), "{second}");
+        // A minute late, so that no price of it is a tick.
+        let of_behind = late(&mut behind, number, at, 60_000 + at);
+        assert_eq!(of_behind, (second > 0).then_some(60_000), "{second}");
+    }
+}
+
 #[tokio::test]
 async fn a_venue_that_numbers_anew_is_heard_again_after_a_few_messages() {
     let (mut book, _, mut queue) = stage();

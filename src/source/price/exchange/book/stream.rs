@@ -40,6 +40,8 @@ pub(in super::super::super) struct Heard {
     pub(super) order: Option<u64>,
     /// Messages in a row whose number is below `order`.
     pub(super) behind: u32,
+    /// Any price, whether it is a tick or not.
+    pub(super) told: bool,
     pub(super) ticked: bool,
     pub(in super::super::super) refused: bool,
     pub(super) copies: Told,
