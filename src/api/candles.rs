@@ -59,7 +59,7 @@ impl From<Interval> for CandleInterval {
 }
 
 /// The prices announced in one interval, begin included and end excluded, by the time of their newest tick. Stale
-/// prices are left out.
+/// prices are left out, and degraded ones whose number is in doubt.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candle {

@@ -38,8 +38,8 @@ pub struct HttpConfig {
     pub url: Secret,
     /// Where the price is in the document (RFC 6901), such as `/data/0/price`; empty for the whole of it.
     pub pointer: String,
-    /// Where it says when the price was: seconds or ms since 1970, or a time as of RFC 3339. The time of the fetch
-    /// counts when left out.
+    /// Where it says when the price was: seconds, ms, µs or ns since 1970, or a time as of RFC 3339. The time of the
+    /// fetch counts when left out.
     pub timestamp_pointer: Option<String>,
     /// What the price is counted in: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
