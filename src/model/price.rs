@@ -120,7 +120,7 @@ pub struct Price {
     /// Why it is not `Ok`. Of several reasons the one that puts its number most in doubt.
     pub reason: Option<PriceReason>,
     /// `Degraded` because the number itself is in doubt: its sources are too far apart, or it stands on one venue alone
-    /// that jumped, or on a rate of which either is so. Not stored.
+    /// that jumped, or on a rate of which either is so. Of a `Stale` price: whether it was so while it was fresh.
     pub doubtful: bool,
     /// Event time of the newest tick used, in ms since the Unix epoch.
     pub observed_at: i64,

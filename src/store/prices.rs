@@ -28,11 +28,11 @@ pub async fn insert(
     }
     // Arrays of arrays must be rectangular in Postgres: each price's sources travel as the text of an array.
     sqlx::query(
-        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason)
-         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason
+        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful)
+         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason, doubtful
          FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::text[],
-                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[], $10::text[])
-              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason)",
+                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[], $10::text[], $11::bool[])
+              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful)",
     )
     .bind(column(prices, |(_, price)| price.token.to_string()))
     .bind(column(prices, |(seq, _)| *seq as i64))
@@ -44,6 +44,7 @@ pub async fn insert(
     .bind(announced)
     .bind(column(prices, |(_, price)| details_json(&price.details)))
     .bind(column(prices, |(_, price)| price.reason.map(PriceReason::name)))
+    .bind(column(prices, |(_, price)| price.doubtful))
     .execute(transaction)
     .await?;
     Ok(())
@@ -105,7 +106,7 @@ pub async fn latest(
     let rows = sqlx::query(
         "SELECT p.* FROM unnest($1::text[]) AS t (token)
          CROSS JOIN LATERAL (
-             SELECT token, price, confidence, status, reason, sources, observed_at, announced_at, details
+             SELECT token, price, confidence, status, reason, doubtful, sources, observed_at, announced_at, details
              FROM prices WHERE token = t.token ORDER BY seq DESC LIMIT 1
          ) p",
     )
@@ -152,9 +153,11 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
     let announced_at: DateTime<Utc> = row.try_get("announced_at")?;
     let details = details_of(row.try_get("details")?)
         .map_err(|error| corrupt(format!("details of {token}: {error}")))?;
+    let doubtful: Option<bool> = row.try_get("doubtful")?;
+    let status =
+        status_of(&status).ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?;
     let price = Price {
-        status: status_of(&status)
-            .ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?,
+        status,
         token: token.parse().map_err(|error| corrupt(format!("{error}")))?,
         price,
         confidence,
@@ -162,7 +165,8 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
         details,
         // One of a later version says nothing to this one.
         reason: reason.as_deref().and_then(PriceReason::of_name),
-        doubtful: false,
+        // Of one that an earlier version announced it is not known.
+        doubtful: doubtful.unwrap_or(status == PriceStatus::Degraded),
         observed_at: observed_at.timestamp_millis(),
     };
     Ok((price, announced_at.timestamp_millis()))

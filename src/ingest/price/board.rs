@@ -12,8 +12,8 @@ use super::publish::{Said, Verdict, heartbeat_at, verdict};
 use crate::{
     model::{ChainId, Price, PriceReason, PriceStatus, Tick, Token},
     source::price::{
-        AggregateRules, Level, MOST_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceTick,
-        TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
+        AggregateRules, Level, MOST_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceKind,
+        SourceTick, TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
     },
 };
 
@@ -31,8 +31,17 @@ pub(super) struct Board {
     rates: UsdRates,
     /// When which token is to be looked at although nothing came.
     due: BTreeSet<(i64, usize)>,
-    /// Chains whose node does not answer: what was read from them may be false by now.
-    down: BTreeSet<ChainId>,
+    silent: Silent,
+}
+
+/// Chains whose node does not answer: what was read from them may be false by now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Silent {
+    /// Its node is down: no tick of it is fresh.
+    pub(super) down: BTreeSet<ChainId>,
+    /// The store knows no answer of its node for as long, and nobody watched meanwhile, so the store itself may be why.
+    /// A price that went stale because the node was down stays so.
+    pub(super) unseen: BTreeSet<ChainId>,
 }
 
 /// A token.
@@ -49,6 +58,8 @@ struct Entry {
     level: Level,
     rate_level: Level,
     said: Option<Said>,
+    /// An earlier writer left it stale, and maybe because a node was down.
+    cut_off: bool,
     /// The times in `said` moved since they were stored.
     moved: bool,
     due: Option<i64>,
@@ -60,6 +71,8 @@ struct Source {
     quote: Arc<str>,
     max_age_ms: u64,
     on_chain: bool,
+    /// A feed of Chainlink.
+    feed: bool,
     /// Sources of one venue have the same.
     venue: usize,
     /// Whether the token's rate is made of it.
@@ -96,6 +109,7 @@ impl Board {
                 quote: quote.into(),
                 max_age_ms: source.max_age_ms,
                 on_chain: source.kind.contract().is_some(),
+                feed: matches!(source.kind, SourceKind::Chainlink(_)),
                 venue,
                 nearer: paths.is_shorter(source.token.as_str(), quote),
                 latest: None,
@@ -111,13 +125,13 @@ impl Board {
             rated,
             rates: UsdRates::new(),
             due: BTreeSet::new(),
-            down: BTreeSet::new(),
+            silent: Silent::default(),
         }
     }
 
     /// Ticks of these chains are not fresh from now on, and those of others are again.
-    pub(super) fn set_down(&mut self, down: BTreeSet<ChainId>) {
-        self.down = down;
+    pub(super) fn set_silent(&mut self, silent: Silent) {
+        self.silent = silent;
     }
 
     pub(super) fn tokens(&self) -> Vec<Token> {
@@ -209,8 +223,12 @@ impl Board {
     pub(super) fn recall(&mut self, price: Price, announced_at: i64) {
         if let Some(&place) = self.places.get(&price.token) {
             let level = Level::recalled(&price, announced_at);
-            self.entries[place].rate_level = level.clone();
-            self.entries[place].level = level;
+            let entry = &mut self.entries[place];
+            entry.rate_level = level.clone();
+            entry.level = level;
+            // An earlier version did not store why.
+            entry.cut_off = price.status == PriceStatus::Stale
+                && matches!(price.reason, Some(PriceReason::NodeDown) | None);
         }
         self.keep([price], announced_at);
     }
@@ -268,7 +286,9 @@ impl Board {
     fn rate(&mut self, place: usize, now_ms: i64) -> bool {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
-        let ticks = ticks(&entry.sources, &self.down, |source| source.nearer);
+        let ticks = ticks(&entry.sources, &self.silent, entry.cut_off, |source| {
+            source.nearer
+        });
         let rate = usd_rate(
             &entry.token,
             &ticks,
@@ -290,7 +310,7 @@ impl Board {
     /// The price that a token's newest ticks make however old they are, converted by rates of any age.
     fn first_stale(&self, place: usize, now_ms: i64) -> Option<Price> {
         fn ever(entry: &Entry, used: impl Fn(&Source) -> bool) -> Vec<SourceTick<'_>> {
-            let mut ticks = ticks(&entry.sources, &BTreeSet::new(), used);
+            let mut ticks = ticks(&entry.sources, &Silent::default(), false, used);
             for source in &mut ticks {
                 source.max_age_ms = u64::MAX;
             }
@@ -320,11 +340,11 @@ impl Board {
 
     /// Whether a tick of the token would be fresh, but for its chain, whose node does not answer.
     fn is_cut_off(&self, place: usize, now_ms: i64) -> bool {
-        let mut sources = self.entries[place].sources.iter();
-        sources.any(|source| {
+        let entry = &self.entries[place];
+        entry.sources.iter().any(|source| {
             source.latest.as_ref().is_some_and(|tick| {
                 let age = now_ms.saturating_sub(tick.observed_at).max(0);
-                is_of(tick, &self.down) && age.unsigned_abs() <= source.max_age_ms
+                self.silent.doubts(tick, entry.cut_off) && age.unsigned_abs() <= source.max_age_ms
             })
         })
     }
@@ -334,7 +354,7 @@ impl Board {
         let entry = &mut self.entries[place];
         entry.bound_times(now_ms);
         let last = entry.said.as_ref().map(|said| &said.price);
-        let ticks = ticks(&entry.sources, &self.down, |_| true);
+        let ticks = ticks(&entry.sources, &self.silent, entry.cut_off, |_| true);
         let price = aggregate(
             &entry.token,
             &ticks,
@@ -379,6 +399,17 @@ impl Board {
     }
 }
 
+impl Silent {
+    /// Whether a tick is of one of them; `cut_off` as of its token.
+    fn doubts(&self, tick: &Tick, cut_off: bool) -> bool {
+        let is_of = |chains: &BTreeSet<ChainId>| {
+            let origin = tick.origin.as_ref();
+            origin.is_some_and(|from| chains.contains(&from.chain_id))
+        };
+        is_of(&self.down) || (cut_off && is_of(&self.unseen))
+    }
+}
+
 impl Entry {
     fn new(config: &PriceConfig, token: &TokenConfig) -> Self {
         Self {
@@ -391,6 +422,7 @@ impl Entry {
             level: Level::default(),
             rate_level: Level::default(),
             said: None,
+            cut_off: false,
             moved: false,
             due: None,
         }
@@ -423,10 +455,12 @@ impl Entry {
     }
 }
 
-/// The newest ticks of some of a token's sources, in their order; those of chains that are `down` are not fresh.
+/// The newest ticks of some of a token's sources, in their order; those of `silent` chains cannot be
+/// used; `cut_off` as of the token.
 fn ticks<'a>(
     sources: &'a [Source],
-    down: &BTreeSet<ChainId>,
+    silent: &Silent,
+    cut_off: bool,
     used: impl Fn(&Source) -> bool,
 ) -> Vec<SourceTick<'a>> {
     let sources = sources.iter().filter(|source| used(source));
@@ -435,21 +469,13 @@ fn ticks<'a>(
             let tick = source.latest.as_ref()?;
             Some(SourceTick {
                 tick,
-                // One that is not fresh may still stand in for what a reorg took back.
-                max_age_ms: match is_of(tick, down) {
-                    true => 0,
-                    false => source.max_age_ms,
-                },
+                max_age_ms: source.max_age_ms,
+                usable: !silent.doubts(tick, cut_off),
                 venue: source.venue,
+                feed: source.feed,
             })
         })
         .collect()
-}
-
-/// Whether a tick was read from one of these chains.
-fn is_of(tick: &Tick, chains: &BTreeSet<ChainId>) -> bool {
-    tick.origin
-        .is_some_and(|from| chains.contains(&from.chain_id))
 }
 
 /// On one chain its own order decides: a later log may claim an earlier time. Elsewhere the event time does, and of

@@ -258,7 +258,10 @@ fn prices_of_a_chain_that_is_down_are_stale_until_it_answers() {
         after(&mut board, one, NOW + 1_000);
     }
     let statuses = |board: &mut Board, down: &[ChainId]| {
-        board.set_down(down.iter().copied().collect());
+        board.set_silent(Silent {
+            down: down.iter().copied().collect(),
+            ..Silent::default()
+        });
         let news = board.evaluate_all(NOW + 2_000);
         let told = news
             .iter()
@@ -279,6 +282,120 @@ fn prices_of_a_chain_that_is_down_are_stale_until_it_answers() {
     assert_eq!(statuses(&mut board, &[1]), all(PriceStatus::Stale));
     assert_eq!(statuses(&mut board, &[1]), [], "once");
     assert_eq!(statuses(&mut board, &[]), all(PriceStatus::Ok));
+}
+
+#[test]
+fn a_chain_that_is_down_and_ahead_has_no_fresh_price() {
+    let mut board = board();
+    // By less than a minute, which is a clock that differs.
+    board.take(&[tick("BTC", "feed", "USD", "60000", (30, 0))]);
+    assert_eq!(announce(&mut board, NOW).len(), 1);
+    board.set_silent(Silent {
+        down: [1].into_iter().collect(),
+        ..Silent::default()
+    });
+    let stale = board.evaluate_all(NOW + 1);
+    assert_eq!(stale[0].status, PriceStatus::Stale);
+    assert_eq!(stale[0].reason, Some(PriceReason::NodeDown));
+}
+
+#[test]
+fn a_new_writer_keeps_stale_what_a_silent_node_left_stale() {
+    let mut first = board();
+    for one in [
+        tick("BTC", "feed", "USD", "60000", (1, 0)),
+        tick("ETH", "feed", "USD", "3000", (1, 1)),
+    ] {
+        after(&mut first, one, NOW + 1_000);
+    }
+    let mut btc = first.announced(&"BTC".parse().unwrap()).unwrap().clone();
+    let eth = first.announced(&"ETH".parse().unwrap()).unwrap().clone();
+    btc.status = PriceStatus::Stale;
+    // An earlier version stored no reason.
+    for (reason, kept) in [
+        (Some(PriceReason::NodeDown), true),
+        (None, true),
+        (Some(PriceReason::Old), false),
+    ] {
+        let mut next = board();
+        next.recall(
+            Price {
+                reason,
+                ..btc.clone()
+            },
+            NOW + 2_000,
+        );
+        next.recall(eth.clone(), NOW + 2_000);
+        next.take(&[
+            tick("BTC", "feed", "USD", "60000", (1, 0)),
+            tick("ETH", "feed", "USD", "3000", (1, 1)),
+        ]);
+        next.set_silent(Silent {
+            unseen: [1].into_iter().collect(),
+            ..Silent::default()
+        });
+        // ETH was ok: the store may have been away, and not the node.
+        let news = announce(&mut next, NOW + 3_000);
+        let ok = match kept {
+            true => vec![],
+            false => vec![said("BTC", "60000")],
+        };
+        assert_eq!(news, ok, "{reason:?}");
+        // The node answers.
+        next.set_silent(Silent::default());
+        let later = announce(&mut next, NOW + 4_000);
+        assert_eq!(news.len() + later.len(), 1, "{reason:?}");
+        let btc = next.announced(&"BTC".parse().unwrap()).unwrap();
+        assert_eq!(btc.status, PriceStatus::Ok);
+    }
+}
+
+#[test]
+fn a_new_writer_takes_too_few_venues_for_no_jump() {
+    let keys = "max_jump_bps = 1000\njump_hold_ms = 30000\nmin_sources = 2\n";
+    let mut first = with(keys);
+    first.take(&[tick("BTC", "feed", "USD", "60000", (1, 0))]);
+    let few = first.evaluate_all(NOW + 1_000);
+    assert_eq!(few[0].reason, Some(PriceReason::FewVenues));
+    let mut next = with(keys);
+    next.recall(few[0].clone(), NOW + 1_000);
+    // Near the level of before: no doubt, and so no news but the price.
+    next.take(&[tick("BTC", "feed", "USD", "60001", (2, 0))]);
+    let news = next.evaluate_all(NOW + 2_000);
+    assert_eq!(news[0].reason, Some(PriceReason::FewVenues));
+    assert!(!news[0].doubtful);
+}
+
+#[test]
+fn a_jump_of_a_venue_that_falls_silent_stays_held() {
+    let mut board = with("max_jump_bps = 1000\njump_hold_ms = 30000\n");
+    let at = |price, second: i64| Tick {
+        origin: None,
+        observed_at: NOW + second * 1_000,
+        ..tick("BTC", "feed", "USD", price, (0, 0))
+    };
+    let status = |board: &mut Board, second: i64| {
+        let news = board.evaluate_all(NOW + second * 1_000);
+        let said: Vec<PriceStatus> = news.iter().map(|price| price.status).collect();
+        commit(board, news, NOW + second * 1_000);
+        said
+    };
+    board.take(&[at("3000", 1)]);
+    assert_eq!(status(&mut board, 1), [PriceStatus::Ok]);
+    board.take(&[at("30", 2)]);
+    assert_eq!(status(&mut board, 2), [PriceStatus::Degraded]);
+    assert_eq!(status(&mut board, 40), []);
+    board.take(&[at("30", 41)]);
+    assert_eq!(status(&mut board, 41), [PriceStatus::Ok]);
+    // And so when it went stale meanwhile, and another writer begins.
+    board.take(&[at("3000", 42)]);
+    assert_eq!(status(&mut board, 42), [PriceStatus::Degraded]);
+    assert_eq!(status(&mut board, 142), [PriceStatus::Stale]);
+    let stale = board.announced(&"BTC".parse().unwrap()).unwrap().clone();
+    let mut next = with("max_jump_bps = 1000\njump_hold_ms = 30000\n");
+    next.recall(stale, NOW + 142_000);
+    next.take(&[at("3000", 143)]);
+    assert_eq!(status(&mut next, 143), [PriceStatus::Degraded]);
 }
 
 #[test]

@@ -58,8 +58,11 @@ fn is_news(rules: &PublishRules, said: &Price, price: &Price) -> bool {
     if price.status != said.status || price.sources != said.sources {
         return true;
     }
-    // A stale price stays what it is, whatever else would make it stale by now.
-    if price.status == PriceStatus::Degraded && price.reason != said.reason {
+    // A stale price stays what it is, whatever else would make it stale by now. One reason may put the number in doubt or
+    // not: a rate of too few venues may also have jumped.
+    if price.status == PriceStatus::Degraded
+        && (price.reason != said.reason || price.doubtful != said.doubtful)
+    {
         return true;
     }
     if rules.bps == 0 {
@@ -158,6 +161,25 @@ mod tests {
             let verdict = |price: &Price| verdict(&rules(50, 0, 0), &said, price, NOW);
             assert_eq!(verdict(&because(PriceReason::NodeDown)), Verdict::Keep);
             assert_eq!(verdict(&because(PriceReason::Old)), expected);
+        }
+    }
+
+    #[test]
+    fn a_degraded_price_whose_doubt_ends_is_news() {
+        let because_of_a_rate = |doubtful| Price {
+            status: PriceStatus::Degraded,
+            reason: Some(PriceReason::Rate),
+            doubtful,
+            ..price("200")
+        };
+        for doubtful in [true, false] {
+            let said = Said {
+                price: because_of_a_rate(doubtful),
+                announced_at: NOW,
+            };
+            let verdict = |price: &Price| verdict(&rules(50, 0, 0), &said, price, NOW);
+            assert_eq!(verdict(&because_of_a_rate(doubtful)), Verdict::Keep);
+            assert_eq!(verdict(&because_of_a_rate(!doubtful)), Verdict::Announce);
         }
     }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Incoming, Parts, PriceIngestError,
     alerts::Alerts,
-    board::{Board, Places},
+    board::{Board, Places, Silent},
     candles::Candles,
     commit::Commit,
     feeds::Feeds,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     ingest::PriceSignal,
-    model::{Price, Tick, now_ms},
+    model::{ChainId, ChainLimits, Price, Tick, now_ms},
     source::price::{FeedState, SourceKey},
     store::{
         StoreError,
@@ -125,6 +125,8 @@ impl<'a> Session<'a> {
         outage: &mut Outage,
         stop: &CancellationToken,
     ) -> Result<(), PriceIngestError> {
+        // Before the first prices: what was stale because its node is down is not fresh for its tick alone.
+        self.look_at_nodes().await?;
         let announced = self.board.evaluate_all(now_ms());
         // What the last writer announced comes before what this one does.
         let board = &self.board;
@@ -293,20 +295,15 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// Learns which chains have a node that does not answer. What the store says of before this session began may be no
-    /// more than that it could not be written.
+    /// Learns which chains have a node that does not answer.
     async fn look_at_nodes(&mut self) -> Result<(), PriceIngestError> {
         if self.parts.chains.is_empty() || !self.board.reads_chains() {
             return Ok(());
         }
         let ages = within(node_ages(self.writer.connection())).await?;
         let open = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let down = self.parts.chains.iter().filter(|chain| {
-            let age = ages.iter().find(|(id, _)| *id == chain.chain_id);
-            open > chain.down_after_ms && chain.is_down(age.and_then(|(_, age)| *age))
-        });
         self.board
-            .set_down(down.map(|chain| chain.chain_id).collect());
+            .set_silent(silent(&self.parts.chains, &ages, open));
         Ok(())
     }
 
@@ -370,6 +367,22 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The chains whose nodes, which last answered so long ago, are down, where this session began `open_ms` ago. What the
+/// store says of before may be no more than that it could not be written.
+fn silent(chains: &[ChainLimits], ages: &[(ChainId, Option<u64>)], open_ms: u64) -> Silent {
+    let mut silent = Silent::default();
+    for chain in chains {
+        let age = ages.iter().find(|(id, _)| *id == chain.chain_id);
+        if chain.is_down(age.and_then(|(_, age)| *age)) {
+            match open_ms > chain.down_after_ms {
+                true => silent.down.insert(chain.chain_id),
+                false => silent.unseen.insert(chain.chain_id),
+            };
+        }
+    }
+    silent
+}
+
 /// Until a time in ms since the Unix epoch, by a clock that may be set meanwhile: the look of every second corrects it.
 async fn until(due: Option<i64>) {
     match due {
@@ -388,5 +401,33 @@ async fn within<T>(
     match timeout(PATIENCE, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(PriceIngestError::Silent(PATIENCE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_unseen_is_down_once_the_session_is_older() {
+        let limits = |chain_id| ChainLimits {
+            chain_id,
+            down_after_ms: 15_000,
+            lagging_blocks: 1,
+            head_age_ms: 0,
+        };
+        let chains = [1, 2, 3].map(limits);
+        // The second answered at the limit, the third never.
+        let ages = [(1, Some(15_001)), (2, Some(15_000)), (3, None)];
+        let of = |open_ms| silent(&chains, &ages, open_ms);
+        let both = BTreeSet::from([1, 3]);
+        for open_ms in [0, 15_000] {
+            assert_eq!(of(open_ms).unseen, both, "{open_ms}");
+            assert!(of(open_ms).down.is_empty(), "{open_ms}");
+        }
+        assert_eq!(of(15_001).down, both);
+        assert!(of(15_001).unseen.is_empty());
     }
 }

@@ -33,8 +33,13 @@ pub(super) const BPS_PLACES: i64 = 4;
 pub struct SourceTick<'a> {
     pub tick: &'a Tick,
     pub max_age_ms: u64,
+    /// Whether it can be fresh. One of a chain whose node does not answer cannot, whatever its time; it may still stand
+    /// in for what a reorg took back.
+    pub usable: bool,
     /// Sources of one venue have the same number here; see [`super::PriceConfig::venues`].
     pub venue: usize,
+    /// Of a Chainlink feed, whose answers have one time and one price however they are read.
+    pub feed: bool,
 }
 
 /// What one token is worth in USD, for converting ticks that are counted in it.
@@ -66,6 +71,7 @@ pub type UsdRates = BTreeMap<Arc<str>, UsdRate>;
 struct Quote<'a> {
     tick: &'a Tick,
     venue: usize,
+    feed: bool,
     usd: BigDecimal,
     confidence: BigDecimal,
     observed_at: i64,
@@ -193,8 +199,8 @@ fn fresh<'a>(ticks: &[SourceTick<'a>], rates: &UsdRates, now_ms: i64) -> Vec<Quo
     one_a_venue(fresh.filter_map(|source| quote(source, rates)).collect())
 }
 
-/// Of the sources of one venue the first counts, and the others stand by. So do those that read the same log, as a proxy
-/// and its aggregator do.
+/// Of the sources of one venue the first counts, and the others stand by. So do those that read the same log or the same
+/// answer, as a proxy and its aggregator do.
 fn one_a_venue(mut quotes: Vec<Quote<'_>>) -> Vec<Quote<'_>> {
     for at in 1..quotes.len() {
         let (before, rest) = quotes.split_at_mut(at);
@@ -202,8 +208,11 @@ fn one_a_venue(mut quotes: Vec<Quote<'_>>) -> Vec<Quote<'_>> {
             break;
         };
         let mut counted = before.iter().filter(|other| !other.stands_by);
-        quote.stands_by = counted
-            .any(|other| other.venue == quote.venue || reads_same_log(other.tick, quote.tick));
+        quote.stands_by = counted.any(|other| {
+            other.venue == quote.venue
+                || reads_same_log(other.tick, quote.tick)
+                || reads_same_answer(other, quote)
+        });
     }
     quotes
 }
@@ -216,10 +225,27 @@ fn reads_same_log(one: &Tick, other: &Tick) -> bool {
             .is_some_and(|origin| origin.log_index != LogOrigin::END_OF_BLOCK)
 }
 
+/// Whether two feeds of one chain gave the same answer, of which one was read by a call: there is no log to compare, and
+/// the chain's writer alone knows which aggregator a proxy has. Two aggregators that answer the same at the same second
+/// lose a vote by it, and nothing else.
+fn reads_same_answer(one: &Quote<'_>, other: &Quote<'_>) -> bool {
+    let (Some(from), Some(other_from)) = (one.tick.origin, other.tick.origin) else {
+        return false;
+    };
+    one.feed
+        && other.feed
+        && from.chain_id == other_from.chain_id
+        && (from.log_index == LogOrigin::END_OF_BLOCK
+            || other_from.log_index == LogOrigin::END_OF_BLOCK)
+        && one.tick.observed_at == other.tick.observed_at
+        && one.tick.quote == other.tick.quote
+        && one.tick.price == other.tick.price
+}
+
 /// A tick may be exactly `max_age_ms` old. One from the future is as fresh as can be: clocks differ.
 fn is_fresh(source: &SourceTick<'_>, now_ms: i64) -> bool {
     let age = now_ms.saturating_sub(source.tick.observed_at);
-    age <= 0 || age.unsigned_abs() <= source.max_age_ms
+    source.usable && (age <= 0 || age.unsigned_abs() <= source.max_age_ms)
 }
 
 /// A tick in USD. One that is converted is as old as the older of its two halves, and as uncertain as both: the
@@ -250,6 +276,7 @@ fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
     (is_price(&usd) && is_bounded(&confidence)).then_some(Quote {
         tick,
         venue: source.venue,
+        feed: source.feed,
         usd,
         confidence,
         observed_at,
@@ -300,7 +327,12 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
         places: places.max().unwrap_or(i64::MIN / 2),
         footing: match sources.len() {
             _ if wide => Footing::Disputed,
-            1 => Footing::Alone,
+            1 => Footing::Alone {
+                said_at: used()
+                    .next()
+                    .filter(|quote| quote.tick.origin.is_none())
+                    .map(|quote| quote.tick.observed_at),
+            },
             _ => Footing::Agreed,
         },
         trust,

@@ -157,7 +157,9 @@ fn no_input_makes_it_panic() {
             .map(|tick| SourceTick {
                 tick,
                 max_age_ms: [0, 1, MAX_AGE, u64::MAX][random.random_range(0..4)],
+                usable: random.random_bool(0.8),
                 venue: random.random_range(0..3),
+                feed: random.random(),
             })
             .collect();
         let rules = AggregateRules {

@@ -43,7 +43,9 @@ pub(super) fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
         .map(|(venue, tick)| SourceTick {
             tick,
             max_age_ms: MAX_AGE,
+            usable: true,
             venue,
+            feed: false,
         })
         .collect()
 }
@@ -427,6 +429,60 @@ fn two_sources_of_one_log_are_one_venue() {
     assert_eq!(used([of_log("proxy", 3), of_log("other", 4)]), 2);
     let end = LogOrigin::END_OF_BLOCK;
     assert_eq!(used([of_log("twap", end), of_log("other", end)]), 2);
+}
+
+#[test]
+fn two_feeds_of_one_answer_are_one_venue() {
+    let of = |source: &str, price: &str, age_ms, block_number, log_index| Tick {
+        origin: Some(LogOrigin {
+            chain_id: 1,
+            block_number,
+            block_hash: B256::ZERO,
+            log_index,
+        }),
+        ..tick(source, "USD", price, age_ms)
+    };
+    let used = |ticks: [Tick; 2], feeds: [bool; 2]| {
+        let mut sources = with_age(&ticks);
+        for (source, feed) in sources.iter_mut().zip(feeds) {
+            source.feed = feed;
+        }
+        let price = made(&sources, &UsdRates::new(), &RULES, None).unwrap();
+        price.sources.len()
+    };
+    let end = LogOrigin::END_OF_BLOCK;
+    let proxy = || of("proxy", "100.01", 9, 7, end);
+    // Both by a call, or one by the log of an earlier block.
+    for (block, index) in [(7, end), (8, end), (5, 3)] {
+        let aggregator = || of("aggregator", "100.01", 9, block, index);
+        assert_eq!(used([proxy(), aggregator()], [true; 2]), 1, "{block}");
+        assert_eq!(used([proxy(), aggregator()], [true, false]), 2, "{block}");
+    }
+    for other in [
+        of("other", "100.02", 9, 7, end),
+        of("other", "100.01", 8, 7, end),
+    ] {
+        assert_eq!(used([proxy(), other], [true; 2]), 2);
+    }
+    // Two logs are two answers.
+    let logs = [of("a", "100.01", 9, 7, 3), of("b", "100.01", 9, 7, 4)];
+    assert_eq!(used(logs, [true; 2]), 2);
+    let mut elsewhere = of("other", "100.01", 9, 7, end);
+    elsewhere.origin.as_mut().unwrap().chain_id = 2;
+    assert_eq!(used([proxy(), elsewhere], [true; 2]), 2);
+}
+
+#[test]
+fn what_is_not_usable_is_not_fresh_whatever_its_time() {
+    for age_ms in [0, 9, -30_000] {
+        let ticks = [tick("a", "USD", "100", age_ms)];
+        let mut sources = with_age(&ticks);
+        sources[0].usable = false;
+        let made = |last| made(&sources, &UsdRates::new(), &RULES, last);
+        assert_eq!(made(None), None, "{age_ms}");
+        let last = fresh_price(&ticks);
+        assert_eq!(made(Some(&last)).unwrap().status, PriceStatus::Stale);
+    }
 }
 
 #[test]

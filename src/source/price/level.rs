@@ -2,13 +2,14 @@
 //!
 //! Where several venues agree, each is checked by the others. One alone is checked by its own past: a price that leaves
 //! the settled level by more than `max_jump_bps` is held until the new level lasted for `jump_hold_ms`, or until another
-//! venue agrees with it. The settled level follows the price at most once in `jump_hold_ms`, so many small steps within
-//! that time are a jump as one large step is. Pure but for what it remembers.
+//! venue agrees with it. A price of a contract lasts until the contract says another one; one of a venue elsewhere only
+//! as long as the venue goes on to say it. The settled level follows the price at most once in `jump_hold_ms`, so many
+//! small steps within that time are a jump as one large step is. Pure but for what it remembers.
 
 use bigdecimal::BigDecimal;
 
 use super::{AggregateRules, aggregate::BPS_PLACES};
-use crate::model::{Price, PriceStatus};
+use crate::model::Price;
 
 /// What the price of a token is compared with while one venue alone gives it.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +32,10 @@ struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Footing {
     /// One venue alone.
-    Alone,
+    Alone {
+        /// When the venue said it, in ms since the Unix epoch; `None` of a contract, whose price holds until its next.
+        said_at: Option<i64>,
+    },
     /// Several that agree.
     Agreed,
     /// Several that do not.
@@ -39,22 +43,24 @@ pub(super) enum Footing {
 }
 
 impl Level {
-    /// As a price that was announced earlier leaves it. One that was `degraded` may have been held.
+    /// As a price that was announced earlier leaves it. One that was in doubt may have been held, also when it went stale
+    /// since.
     pub fn recalled(price: &Price, announced_at: i64) -> Self {
         let mark = Mark {
             price: price.price.clone(),
             since: announced_at,
         };
-        match price.status {
-            PriceStatus::Degraded => Self {
+        if price.doubtful {
+            Self {
                 awaited: Some(mark),
                 ..Self::default()
-            },
-            PriceStatus::Ok | PriceStatus::Stale => Self {
+            }
+        } else {
+            Self {
                 trusted: Some(mark.price.clone()),
                 settled: Some(mark),
                 awaited: None,
-            },
+            }
         }
     }
 
@@ -71,7 +77,7 @@ impl Level {
             return false;
         }
         match footing {
-            Footing::Alone => self.alone(price, rules, now_ms),
+            Footing::Alone { said_at } => self.alone(price, said_at, rules, now_ms),
             Footing::Agreed => {
                 self.settle(price, now_ms);
                 false
@@ -84,14 +90,21 @@ impl Level {
         }
     }
 
-    fn alone(&mut self, price: &BigDecimal, rules: &AggregateRules, now_ms: i64) -> bool {
-        let lasted = |mark: &mut Mark| {
+    fn alone(
+        &mut self,
+        price: &BigDecimal,
+        said_at: Option<i64>,
+        rules: &AggregateRules,
+        now_ms: i64,
+    ) -> bool {
+        let lasted_until = |mark: &mut Mark, until: i64| {
             // A clock that was set back begins the time again.
             mark.since = mark.since.min(now_ms);
-            now_ms.abs_diff(mark.since) >= rules.jump_hold_ms
+            let lasted = until.saturating_sub(mark.since);
+            u64::try_from(lasted).is_ok_and(|lasted| lasted >= rules.jump_hold_ms)
         };
         if let Some(settled) = &mut self.settled {
-            if lasted(settled)
+            if lasted_until(settled, now_ms)
                 && let Some(trusted) = self.trusted.clone()
             {
                 *settled = Mark {
@@ -110,7 +123,8 @@ impl Level {
         }
         match &mut self.awaited {
             Some(awaited) if is_near(price, &awaited.price, rules) => {
-                if lasted(awaited) {
+                // A venue that fell silent after one bad price confirms nothing.
+                if lasted_until(awaited, said_at.unwrap_or(now_ms).min(now_ms)) {
                     self.settle(price, now_ms);
                     return false;
                 }
@@ -152,6 +166,7 @@ mod tests {
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
     use super::{super::aggregate::tests::RULES, *};
+    use crate::model::PriceStatus;
 
     const NOW: i64 = 1_700_000_000_000;
     const HOLD: i64 = 30_000;
@@ -164,14 +179,29 @@ mod tests {
         }
     }
 
+    const CONTRACT: Footing = Footing::Alone { said_at: None };
+
     /// Whether the price is held so many ms after the start.
     fn alone(level: &mut Level, price: &str, after: i64) -> bool {
-        level.holds(
-            &price.parse().unwrap(),
-            Footing::Alone,
-            &rules(),
-            NOW + after,
-        )
+        level.holds(&price.parse().unwrap(), CONTRACT, &rules(), NOW + after)
+    }
+
+    #[test]
+    fn a_venue_that_falls_silent_does_not_end_its_hold() {
+        let mut level = Level::default();
+        let mut held = |price: &str, said: i64, after: i64| {
+            let footing = Footing::Alone {
+                said_at: Some(NOW + said),
+            };
+            level.holds(&price.parse().unwrap(), footing, &rules(), NOW + after)
+        };
+        assert!(!held("3000", 0, 0));
+        assert!(held("30", 900, 1_000));
+        // The same tick, however long ago; and another one that was too soon.
+        assert!(held("30", 900, 31_000));
+        assert!(held("30", 900, 3_600_000));
+        assert!(held("30", 30_999, 3_600_000));
+        assert!(!held("30", 31_000, 3_600_000));
     }
 
     #[test]
@@ -249,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_restart_ends_no_hold() {
-        let price = |status| Price {
+        let price = |status, doubtful| Price {
             token: "ETH".parse().unwrap(),
             price: "30".parse().unwrap(),
             confidence: 0.into(),
@@ -257,18 +287,22 @@ mod tests {
             details: Vec::new(),
             status,
             reason: None,
-            doubtful: false,
+            doubtful,
             observed_at: NOW,
         };
-        let mut level = Level::recalled(&price(PriceStatus::Degraded), NOW);
-        assert!(alone(&mut level, "30", 29_999));
-        assert!(!alone(&mut level, "30", 30_000));
-        let mut level = Level::recalled(&price(PriceStatus::Degraded), NOW);
-        assert!(alone(&mut level, "3000", 40_000));
-        for known in [PriceStatus::Ok, PriceStatus::Stale] {
-            let mut level = Level::recalled(&price(known), NOW);
-            assert!(!alone(&mut level, "30", 1));
-            assert!(alone(&mut level, "3000", 2));
+        // It may have gone stale while it was held.
+        for status in [PriceStatus::Degraded, PriceStatus::Stale] {
+            let mut level = Level::recalled(&price(status, true), NOW);
+            assert!(alone(&mut level, "30", 29_999), "{status:?}");
+            assert!(!alone(&mut level, "30", 30_000), "{status:?}");
+            let mut level = Level::recalled(&price(status, true), NOW);
+            assert!(alone(&mut level, "3000", 40_000), "{status:?}");
+        }
+        // Too few venues alone are no hold.
+        for status in [PriceStatus::Ok, PriceStatus::Degraded, PriceStatus::Stale] {
+            let mut level = Level::recalled(&price(status, false), NOW);
+            assert!(!alone(&mut level, "30", 1), "{status:?}");
+            assert!(alone(&mut level, "3000", 2), "{status:?}");
         }
     }
 
@@ -296,7 +330,7 @@ mod tests {
             let mut level = Level::default();
             for price in ["3000", "30", "3000"] {
                 let price = price.parse().unwrap();
-                assert!(!level.holds(&price, Footing::Alone, &rules, NOW));
+                assert!(!level.holds(&price, CONTRACT, &rules, NOW));
             }
         }
     }
@@ -322,7 +356,7 @@ mod tests {
                     price = &price * BigDecimal::new(bps.into(), BPS_PLACES);
                     same_since = now;
                 }
-                if !level.holds(&price, Footing::Alone, &rules, now) {
+                if !level.holds(&price, CONTRACT, &rules, now) {
                     let lasted = now - same_since >= HOLD;
                     let near = passed
                         .iter()

@@ -36,6 +36,8 @@ async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
         observed_at: 8,
     };
     let bare = Price {
+        status: PriceStatus::Degraded,
+        doubtful: true,
         sources: Vec::new(),
         details: Vec::new(),
         ..price.clone()
@@ -49,5 +51,16 @@ async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
         let tokens = [given.token.clone()];
         let read = prices::latest(connection, &tokens).await.unwrap();
         assert_eq!(read, [(given.clone(), 9)]);
+    }
+    // As an earlier version left them.
+    for (status, doubtful) in [("degraded", true), ("stale", false), ("ok", false)] {
+        sqlx::query("UPDATE prices SET status = $1, doubtful = NULL")
+            .bind(status)
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let tokens = [price.token.clone()];
+        let read = prices::latest(writer.connection(), &tokens).await.unwrap();
+        assert_eq!(read[0].0.doubtful, doubtful, "{status}");
     }
 }
