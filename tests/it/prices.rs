@@ -2,6 +2,7 @@
 //! writer does it.
 
 mod feeds;
+mod nodes;
 
 use chaincast::{
     ingest::PriceSignal,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chaincast::{
     bus::{Bus, BusConfig, Feed},
     ingest::{PriceIngest, PriceSignal, PriceSignals},
-    model::{B256, LogOrigin, Secret, Tick, Update, now_ms},
+    model::{B256, ChainLimits, LogOrigin, Secret, Tick, Update, now_ms},
     shutdown::Tasks,
     source::price::{Feed as PriceFeed, PriceConfig, SourceKey, TickSink},
     store::{Store, StoreConfig, ticks},
@@ -91,12 +91,18 @@ impl PriceStage {
 
     /// A writer that begins to run.
     pub fn writer(&self, config: PriceConfig) -> PriceWriter {
+        self.writer_watching(config, Vec::new())
+    }
+
+    /// The same, which takes what was read from these chains for stale while their nodes are down.
+    pub fn writer_watching(&self, config: PriceConfig, chains: Vec<ChainLimits>) -> PriceWriter {
         let (signals, incoming) = PriceSignals::new();
         let publisher = self.bus.publisher();
         let feed = ToldFeed(Arc::new(watch::Sender::new(None)));
         let told = feed.clone();
         let ingest = PriceIngest::new(config, Self::CHAIN, self.store.clone(), publisher, incoming)
             .unwrap()
+            .watching(chains)
             .with_feeds(move || -> Vec<Box<dyn PriceFeed>> { vec![Box::new(told.clone())] });
         let stop = CancellationToken::new();
         let run = ingest.run(stop.clone());
