@@ -39,12 +39,13 @@ impl Default for Clock {
             "chaincast_price_clock_off_milliseconds",
             "Offset of this machine's clock from that of every venue, positive when ahead; 0 while they do not agree on one"
         );
-        gauge!("chaincast_price_clock_off_milliseconds").set(0_i32);
-        Self {
+        let clock = Self {
             venues: BTreeMap::new(),
             off_ms: None,
             logged: None,
-        }
+        };
+        clock.show();
+        clock
     }
 }
 
@@ -82,15 +83,31 @@ impl Clock {
             }
         }
         self.off_ms = off_ms;
-        let shown = off_ms.unwrap_or_default();
+        self.show();
+    }
+
+    /// By how much this clock is ahead, in ms, while every venue says that it is off. What they said more than a minute ago
+    /// does not count.
+    pub(super) fn off_ms(&mut self, now: Instant) -> Option<i64> {
+        if self.off_ms.is_some() && self.fresh(now).count() < 2 {
+            self.off_ms = None;
+            self.show();
+        }
+        self.off_ms
+    }
+
+    /// Forgets what the venues said: nobody listens to them any more.
+    pub(super) fn clear(&mut self) {
+        self.venues.clear();
+        self.off_ms = None;
+        self.show();
+    }
+
+    fn show(&self) {
+        let shown = self.off_ms.unwrap_or_default();
         let shown = shown.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
         gauge!("chaincast_price_clock_off_milliseconds")
             .set(i32::try_from(shown).unwrap_or_default());
-    }
-
-    /// By how much this clock is ahead, in ms, while every venue says that it is off.
-    pub(super) fn off_ms(&self) -> Option<i64> {
-        self.off_ms
     }
 
     /// The same by the least lateness that each venue showed at all, for who has no minute to wait.
@@ -182,18 +199,39 @@ mod tests {
         let now = Instant::now();
         clock.note("kraken", 5_000, TOLERANCE, now);
         clock.note("kraken-2", 5_000, TOLERANCE, now);
-        assert_eq!(clock.off_ms(), None);
+        assert_eq!(clock.off_ms(Instant::now()), None);
         assert!(!clock.is_late_everywhere(4_000, now));
         clock.note("coinbase", 5_200, TOLERANCE, now);
-        assert_eq!(clock.off_ms(), Some(5_000));
+        assert_eq!(clock.off_ms(Instant::now()), Some(5_000));
         assert!(clock.is_late_everywhere(4_000, now));
         clock.note("coinbase", 20, TOLERANCE, now);
-        assert_eq!(clock.off_ms(), None);
+        assert_eq!(clock.off_ms(Instant::now()), None);
         // What a venue said long ago does not count.
         clock.note("coinbase", 5_200, TOLERANCE, now);
         tokio::time::advance(FRESH + Duration::from_secs(1)).await;
         clock.note("kraken", 5_000, TOLERANCE, Instant::now());
-        assert_eq!(clock.off_ms(), None);
+        assert_eq!(clock.off_ms(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_offset_ends_with_what_the_venues_say() {
+        let mut clock = Clock::default();
+        let off = |clock: &mut Clock| {
+            for feed in ["kraken", "coinbase"] {
+                clock.note(feed, 5_000, TOLERANCE, Instant::now());
+            }
+            clock.off_ms(Instant::now())
+        };
+        assert_eq!(off(&mut clock), Some(5_000));
+        tokio::time::advance(FRESH).await;
+        assert_eq!(clock.off_ms(Instant::now()), Some(5_000));
+        // All fell silent.
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(clock.off_ms(Instant::now()), None);
+        assert_eq!(off(&mut clock), Some(5_000));
+        clock.clear();
+        assert_eq!(clock.off_ms(Instant::now()), None);
+        assert_eq!(clock.off_at_least(TOLERANCE), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -204,7 +242,7 @@ mod tests {
                 for feed in ["kraken", "coinbase"] {
                     clock.note(feed, side * late_ms, TOLERANCE, Instant::now());
                 }
-                clock.off_ms()
+                clock.off_ms(Instant::now())
             };
             assert_eq!(both(TOLERANCE), None);
             assert_eq!(both(TOLERANCE + 1), Some(side * (TOLERANCE + 1)));

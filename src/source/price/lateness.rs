@@ -40,7 +40,7 @@ impl Lateness {
         describe_gauge!(
             "chaincast_price_feed_lateness_milliseconds",
             "Arrival time minus the venue's time of the prices of the last minute, by feed and quantile; negative where the \
-             venue's clock is ahead"
+             venue's clock is ahead, and NaN while no connection is open"
         );
         let shown = ["0.5", "0.95"].map(|quantile| {
             gauge!(
@@ -52,6 +52,15 @@ impl Lateness {
             window: VecDeque::new(),
             looked: None,
             shown,
+        }
+    }
+
+    /// Nobody listens to the venue any more: what was seen says nothing of now.
+    pub(super) fn clear(&mut self) {
+        self.window.clear();
+        self.looked = None;
+        for gauge in &self.shown {
+            gauge.set(f64::NAN);
         }
     }
 
@@ -81,6 +90,12 @@ impl Lateness {
             gauge.set(i32::try_from(within).unwrap_or_default());
         }
         Some(median)
+    }
+}
+
+impl Drop for Lateness {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -128,6 +143,8 @@ impl LateWatch {
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
 
     #[test]
@@ -137,6 +154,28 @@ mod tests {
         assert_eq!(quantile(&sorted, 95), Some(190));
         assert_eq!(quantile(&[7], 95), Some(7));
         assert_eq!(quantile(&[], 50), None);
+    }
+
+    #[test]
+    fn shows_no_number_once_nobody_listens() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let shown = |number: &str| {
+            let text = handle.render();
+            let lines = text.lines().filter(|line| line.ends_with(number));
+            lines.count()
+        };
+        ::metrics::with_local_recorder(&recorder, || {
+            let mut lateness = Lateness::new("of-a-test");
+            lateness.note(9_000, Instant::now());
+            assert_eq!(shown("} 9000"), 2);
+            lateness.clear();
+            assert_eq!(shown("} NaN"), 2);
+            lateness.note(9_000, Instant::now());
+            assert_eq!(shown("} 9000"), 2);
+            drop(lateness);
+            assert_eq!(shown("} NaN"), 2);
+        });
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use bigdecimal::num_bigint::Sign;
 use metrics::counter;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     FeedState, TickFault,
@@ -159,12 +159,13 @@ impl TickQueue {
 
     /// By how much this machine's clock is ahead, in ms, while every venue says that it is off.
     pub fn clock_off_ms(&self) -> Option<i64> {
-        self.0.clock.lock().off_ms()
+        self.0.clock.lock().off_ms(Instant::now())
     }
 
-    /// Forgets what waits.
+    /// Forgets what waits, and what the feeds said of the clock: they were stopped.
     pub fn clear(&mut self) {
         *self.0.waiting.lock() = Waiting::default();
+        self.0.clock.lock().clear();
     }
 }
 

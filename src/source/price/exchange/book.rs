@@ -113,6 +113,9 @@ impl Book {
             self.streams
                 .iter_mut()
                 .for_each(|stream| stream.copies.clear());
+            if let Some(lateness) = &mut self.lateness {
+                lateness.clear();
+            }
         }
     }
 

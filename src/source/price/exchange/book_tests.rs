@@ -136,6 +136,30 @@ async fn older_ticks_are_left_out_by_order_and_by_time_and_a_new_connection_coun
 }
 
 #[test]
+fn a_feed_that_was_stopped_is_neither_limited_nor_connected() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let shown = |gauge: &str, value: u8| {
+        let line = format!("chaincast_price_feed_{gauge}{{feed=\"coinbase\"}} {value}");
+        handle.render().lines().any(|found| found == line)
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let (mut book, _sink, _queue) = stage();
+        book.connected();
+        book.notice("cancel only");
+        assert!(
+            shown("limited", 1) && shown("connected", 1),
+            "{}",
+            handle.render()
+        );
+        drop(book);
+        for gauge in ["limited", "connected", "connections"] {
+            assert!(shown(gauge, 0), "{gauge}");
+        }
+    });
+}
+
+#[test]
 fn a_connection_behind_another_one_is_measured_from_its_second_price() {
     let (book, _sink, _queue) = stage();
     let mut book = book.shared();

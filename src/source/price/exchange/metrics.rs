@@ -103,6 +103,14 @@ impl FeedMetrics {
     }
 }
 
+impl Drop for FeedMetrics {
+    /// What its venue said before it was stopped says nothing of now.
+    fn drop(&mut self) {
+        self.limited(false);
+        self.connections(0);
+    }
+}
+
 fn reconnects(feed: &str, reason: &'static str) -> Counter {
     counter!("chaincast_price_feed_reconnects_total", "feed" => feed.to_owned(), "reason" => reason)
 }
