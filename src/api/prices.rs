@@ -97,9 +97,12 @@ impl Price {
     fn new(row: PriceRow, now: i64) -> Self {
         let age_ms = now.saturating_sub(row.observed_at).max(0);
         // Should the writer be down, nobody announces that the price went stale: the clock tells.
-        let expired = row
-            .max_age_ms
-            .is_none_or(|longest| age_ms.unsigned_abs() > longest);
+        let expired = match row.expires_at {
+            Some(last) => now > last,
+            None => row
+                .max_age_ms
+                .is_none_or(|longest| age_ms.unsigned_abs() > longest),
+        };
         let (status, reason) = match row.status {
             PriceStatus::Ok | PriceStatus::Degraded if expired => {
                 (PriceStatus::Stale, Some(PriceReason::Old))

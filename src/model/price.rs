@@ -124,6 +124,9 @@ pub struct Price {
     pub doubtful: bool,
     /// Event time of the newest tick used, in ms since the Unix epoch.
     pub observed_at: i64,
+    /// The last ms in which a tick that it stands on is fresh, since the Unix epoch, with the rate that converts it: without
+    /// newer ones the price is stale from then on. Of a `Stale` price: when that was.
+    pub expires_at: i64,
 }
 
 /// What one source of a price stood at.

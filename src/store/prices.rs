@@ -18,9 +18,11 @@ pub async fn insert(
     announced_at: i64,
 ) -> Result<(), StoreError> {
     let mut observed = Vec::with_capacity(prices.len());
+    let mut expires = Vec::with_capacity(prices.len());
     let mut announced = Vec::with_capacity(prices.len());
     for (_, price) in prices {
         observed.push(moment(price.observed_at, "price", &price.token)?);
+        expires.push(moment(price.expires_at, "price's end", &price.token)?);
         announced.push(moment(announced_at, "announcement", &price.token)?);
     }
     fn column<T>(prices: &[(u64, &Price)], value: impl Fn(&(u64, &Price)) -> T) -> Vec<T> {
@@ -28,11 +30,11 @@ pub async fn insert(
     }
     // Arrays of arrays must be rectangular in Postgres: each price's sources travel as the text of an array.
     sqlx::query(
-        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful)
-         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason, doubtful
+        "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful, expires_at)
+         SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason, doubtful, expires_at
          FROM unnest($1::text[], $2::bigint[], $3::numeric[], $4::numeric[], $5::text[], $6::text[],
-                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[], $10::text[], $11::bool[])
-              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful)",
+                     $7::timestamptz[], $8::timestamptz[], $9::jsonb[], $10::text[], $11::bool[], $12::timestamptz[])
+              AS t (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful, expires_at)",
     )
     .bind(column(prices, |(_, price)| price.token.to_string()))
     .bind(column(prices, |(seq, _)| *seq as i64))
@@ -45,6 +47,7 @@ pub async fn insert(
     .bind(column(prices, |(_, price)| details_json(&price.details)))
     .bind(column(prices, |(_, price)| price.reason.map(PriceReason::name)))
     .bind(column(prices, |(_, price)| price.doubtful))
+    .bind(expires)
     .execute(transaction)
     .await?;
     Ok(())
@@ -71,12 +74,15 @@ fn array_text(names: &[Arc<str>]) -> String {
 /// reorg left an earlier one that says the same. Nothing else of what was announced changes.
 pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result<(), StoreError> {
     let mut observed = Vec::with_capacity(prices.len());
+    let mut expires = Vec::with_capacity(prices.len());
     for price in prices {
         observed.push(moment(price.observed_at, "price", &price.token)?);
+        expires.push(moment(price.expires_at, "price's end", &price.token)?);
     }
     sqlx::query(
-        "UPDATE prices p SET observed_at = t.observed_at, details = t.details
-         FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) AS t (token, observed_at, details)
+        "UPDATE prices p SET observed_at = t.observed_at, details = t.details, expires_at = t.expires_at
+         FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[], $4::timestamptz[])
+              AS t (token, observed_at, details, expires_at)
          WHERE p.token = t.token AND p.seq = (SELECT max(seq) FROM prices WHERE token = t.token)",
     )
     .bind(
@@ -92,6 +98,7 @@ pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result
             .map(|price| details_json(&price.details))
             .collect::<Vec<_>>(),
     )
+    .bind(expires)
     .execute(transaction)
     .await?;
     Ok(())
@@ -106,7 +113,7 @@ pub async fn latest(
     let rows = sqlx::query(
         "SELECT p.* FROM unnest($1::text[]) AS t (token)
          CROSS JOIN LATERAL (
-             SELECT token, price, confidence, status, reason, doubtful, sources, observed_at, announced_at, details
+             SELECT token, price, confidence, status, reason, doubtful, sources, observed_at, expires_at, announced_at, details
              FROM prices WHERE token = t.token ORDER BY seq DESC LIMIT 1
          ) p",
     )
@@ -150,6 +157,7 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
     let confidence: BigDecimal = row.try_get("confidence")?;
     let sources: Vec<String> = row.try_get("sources")?;
     let observed_at: DateTime<Utc> = row.try_get("observed_at")?;
+    let expires_at: Option<DateTime<Utc>> = row.try_get("expires_at")?;
     let announced_at: DateTime<Utc> = row.try_get("announced_at")?;
     let details = details_of(row.try_get("details")?)
         .map_err(|error| corrupt(format!("details of {token}: {error}")))?;
@@ -168,6 +176,8 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
         // Of one that an earlier version announced it is not known.
         doubtful: doubtful.unwrap_or(status == PriceStatus::Degraded),
         observed_at: observed_at.timestamp_millis(),
+        // Not known of one that an earlier version announced: the writer finds it as it looks at the ticks.
+        expires_at: expires_at.unwrap_or(observed_at).timestamp_millis(),
     };
     Ok((price, announced_at.timestamp_millis()))
 }

@@ -334,6 +334,8 @@ impl Board {
         Some(Price {
             status: PriceStatus::Stale,
             reason: Some(PriceReason::Old),
+            // Its ticks were of any age: it never was fresh.
+            expires_at: price.observed_at,
             ..price
         })
     }
@@ -385,9 +387,11 @@ impl Board {
             Verdict::Wait(until) => self.set_due(place, Some(until)),
             Verdict::Keep => {
                 let as_stored = said.price.observed_at == price.observed_at
+                    && said.price.expires_at == price.expires_at
                     && said.price.details == price.details;
                 if !as_stored {
                     said.price.observed_at = price.observed_at;
+                    said.price.expires_at = price.expires_at;
                     said.price.details = price.details;
                     entry.moved = true;
                 }

@@ -174,6 +174,7 @@ fn an_unchanged_price_is_not_announced_and_its_times_move() {
     assert!(board.evaluate_all(NOW).is_empty());
     let moved = board.take_moved();
     assert_eq!(moved[0].observed_at, NOW + 9_000);
+    assert_eq!(moved[0].expires_at, NOW + 69_000);
     assert_eq!(moved[0].details[0].block.unwrap().number, 9);
     assert!(board.take_moved().is_empty());
     assert!(board.evaluate_all(NOW).is_empty());
@@ -480,6 +481,7 @@ fn a_first_tick_that_is_old_makes_a_stale_price() {
     let news = board.evaluate(affected, later);
     assert_eq!(news[0].status, PriceStatus::Stale);
     assert_eq!(news[0].observed_at, NOW + 1_000);
+    assert_eq!(news[0].expires_at, NOW + 1_000);
     assert_eq!(commit(&mut board, news, later), [said("BTC", "60000")]);
     // Converted by an old rate it is no less stale; and said once.
     let pool = tick("ETH", "pool", "BTC", "0.05", (3_600, 0));

@@ -25,6 +25,7 @@ fn price(price: &str, observed_at: i64) -> Price {
         reason: None,
         doubtful: false,
         observed_at,
+        expires_at: observed_at,
     }
 }
 

@@ -90,6 +90,7 @@ mod tests {
             reason: None,
             doubtful: false,
             observed_at: NOW,
+            expires_at: NOW,
         }
     }
 

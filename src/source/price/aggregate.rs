@@ -50,6 +50,8 @@ pub struct UsdRate {
     pub confidence: BigDecimal,
     /// Event time of the newest tick in it, in ms.
     pub observed_at: i64,
+    /// The last ms in which a tick of it is fresh; as [`Price::expires_at`].
+    pub expires_at: i64,
     pub trust: Trust,
 }
 
@@ -75,6 +77,8 @@ struct Quote<'a> {
     usd: BigDecimal,
     confidence: BigDecimal,
     observed_at: i64,
+    /// The last ms in which it is fresh, and the rate that converted it.
+    expires_at: i64,
     /// Of the rate that converted it.
     trust: Trust,
     /// Another source of its venue counts.
@@ -154,6 +158,7 @@ pub fn usd_rate(
         price: price.price,
         confidence: price.confidence,
         observed_at: price.observed_at,
+        expires_at: price.expires_at,
         trust,
     })
 }
@@ -259,8 +264,17 @@ fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
     }
     // An interval has no sign.
     let own = own.abs();
-    let (usd, confidence, observed_at, trust) = if &*tick.quote == USD {
-        (tick.price.clone(), own, tick.observed_at, Trust::Full)
+    let max_age_ms = i64::try_from(source.max_age_ms).unwrap_or(i64::MAX);
+    let expires_at = tick.observed_at.saturating_add(max_age_ms);
+    let (usd, confidence, observed_at, expires_at, trust) = if &*tick.quote == USD {
+        let observed_at = tick.observed_at;
+        (
+            tick.price.clone(),
+            own,
+            observed_at,
+            expires_at,
+            Trust::Full,
+        )
     } else {
         let rate = rates.get(&tick.quote)?;
         if !is_price(&rate.price) || !is_bounded(&rate.confidence) {
@@ -270,6 +284,7 @@ fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
             product(&tick.price, &rate.price),
             product(&tick.price, &rate.confidence) + product(&own, &rate.price),
             tick.observed_at.min(rate.observed_at),
+            expires_at.min(rate.expires_at),
             rate.trust,
         )
     };
@@ -280,6 +295,7 @@ fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
         usd,
         confidence,
         observed_at,
+        expires_at,
         trust,
         stands_by: false,
         outlier: false,
@@ -302,6 +318,7 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
     let (price, confidence) = tally(&votes)?;
 
     let observed_at = used().map(|quote| quote.observed_at).max()?;
+    let expires_at = used().map(|quote| quote.expires_at).max()?;
     let mut sources: Vec<Arc<str>> = used().map(|quote| quote.tick.source.clone()).collect();
     sources.sort();
     let mut details: Vec<PriceDetail> = quotes.iter().map(detail).collect();
@@ -348,6 +365,7 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
             sources,
             details,
             observed_at,
+            expires_at,
         },
     })
 }

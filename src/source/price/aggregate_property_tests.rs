@@ -175,6 +175,7 @@ fn no_input_makes_it_panic() {
             price: pick(&mut random),
             confidence: pick(&mut random),
             observed_at: time(&mut random),
+            expires_at: time(&mut random),
             trust: Trust::Full,
         };
         let rates = UsdRates::from([("BTC".into(), rate)]);

@@ -77,6 +77,7 @@ pub(super) fn rates(price: &str, confidence: &str, age_ms: i64) -> UsdRates {
         price: decimal(price),
         confidence: decimal(confidence),
         observed_at: NOW - age_ms,
+        expires_at: NOW - age_ms + MAX_AGE as i64,
         trust: Trust::Full,
     };
     UsdRates::from([("BTC".into(), rate)])
@@ -483,6 +484,48 @@ fn what_is_not_usable_is_not_fresh_whatever_its_time() {
         let last = fresh_price(&ticks);
         assert_eq!(made(Some(&last)).unwrap().status, PriceStatus::Stale);
     }
+}
+
+#[test]
+fn a_price_expires_with_the_last_tick_or_rate_that_it_stands_on() {
+    let max_age = MAX_AGE as i64;
+    let usd = [
+        tick("a", "USD", "3000", 5_000),
+        tick("b", "USD", "3000", 2_000),
+    ];
+    assert_eq!(fresh_price(&usd).expires_at, NOW - 2_000 + max_age);
+    // The tick of a pool may be old, but not older than it or its rate may be.
+    let pool = [tick("pool", "BTC", "0.05", 50_000)];
+    for (rate_age, left) in [(1_000, 10_000), (55_000, 5_000)] {
+        let rates = rates("60000", "0", rate_age);
+        let price = price_of(&pool, &rates, None).unwrap();
+        assert_eq!(price.expires_at, NOW + left, "{rate_age}");
+        assert_eq!(rate_of(&pool, &rates).unwrap().expires_at, NOW + left);
+    }
+    // Each by the age that its own source may have, and an outlier does not count.
+    let three = ["3000", "3001", "9000"].map(|price| tick(price, "USD", price, 0));
+    let mut sources = with_age(&three);
+    for (source, max_age_ms) in sources.iter_mut().zip([1_000, 2_000, 9_000]) {
+        source.max_age_ms = max_age_ms;
+    }
+    let price = made(&sources, &UsdRates::new(), &RULES, None).unwrap();
+    assert_eq!(price.expires_at, NOW + 2_000);
+    // At its end it is fresh, and then no more.
+    sources.pop();
+    let at = |now| {
+        let level = &mut Level::default();
+        aggregate(
+            &token(),
+            &sources,
+            &UsdRates::new(),
+            &RULES,
+            level,
+            None,
+            now,
+        )
+    };
+    assert!(at(price.expires_at).is_some());
+    assert_eq!(at(price.expires_at + 1), None);
 }
 
 #[test]

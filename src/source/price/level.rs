@@ -289,6 +289,7 @@ mod tests {
             reason: None,
             doubtful,
             observed_at: NOW,
+            expires_at: NOW,
         };
         // It may have gone stale while it was held.
         for status in [PriceStatus::Degraded, PriceStatus::Stale] {

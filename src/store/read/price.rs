@@ -22,7 +22,7 @@ pub struct PriceRow {
     pub seq: u64,
     pub price: BigDecimal,
     pub confidence: BigDecimal,
-    /// As announced; see [`PriceRow::max_age_ms`] for what became of it since.
+    /// As announced; see [`PriceRow::expires_at`] for what became of it since.
     pub status: PriceStatus,
     /// Why it was not `ok`; `None` while it was, and of prices that an earlier version announced.
     pub reason: Option<PriceReason>,
@@ -34,12 +34,15 @@ pub struct PriceRow {
     pub observed_at: i64,
     /// In ms since the Unix epoch.
     pub announced_at: i64,
+    /// The last ms in which a tick that it stands on is fresh, since the Unix epoch; `None` of prices that an earlier
+    /// version announced.
+    pub expires_at: Option<i64>,
     /// The longest that a tick of the token's active sources is used; `None` when it has no active source.
     pub max_age_ms: Option<u64>,
 }
 
 const SELECT: &str =
-    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.reason, p.sources, p.observed_at, p.announced_at, p.details,
+    "SELECT t.symbol, t.position, p.seq, p.price, p.confidence, p.status, p.reason, p.sources, p.observed_at, p.expires_at, p.announced_at, p.details,
             (SELECT max(s.max_age_ms) FROM price_sources s WHERE s.token = t.symbol AND s.active) AS max_age_ms
      FROM tokens t
      CROSS JOIN LATERAL (SELECT * FROM prices WHERE token = t.symbol ORDER BY seq DESC LIMIT 1) p
@@ -94,6 +97,7 @@ fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
         details: details_of(row.get("details")?).map_err(|error| row.corrupt("details", error))?,
         observed_at: row.millis("observed_at")?,
         announced_at: row.millis("announced_at")?,
+        expires_at: row.millis_or_null("expires_at")?,
         max_age_ms: row.natural_or_null("max_age_ms")?,
     })
 }

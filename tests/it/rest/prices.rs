@@ -114,6 +114,26 @@ async fn a_price_that_nobody_renews_is_stale_even_if_nobody_said_so() {
 }
 
 #[tokio::test]
+async fn a_price_is_stale_once_what_it_stands_on_expired() {
+    let api = Api::start().await;
+    api.tokens().await;
+    // A source of ETH may be an hour old. This price stood on one that may be so for longer, and on one for less.
+    for (observed_at, expires_at, status) in [
+        ("2 h", "now() + interval '1 h'", "ok"),
+        ("2 s", "now() - interval '1 s'", "stale"),
+    ] {
+        api.sql(&format!(
+            "DELETE FROM prices;
+             INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, expires_at)
+             VALUES ('ETH', 1, 3400, 0, 'ok', '{{chainlink}}', now() - interval '{observed_at}', now(), {expires_at})"
+        ))
+        .await;
+        let price = api.get("/api/v1/prices/ETH").await;
+        assert_eq!(price["status"], status, "{price}");
+    }
+}
+
+#[tokio::test]
 async fn a_price_that_is_not_ok_says_why() {
     let api = Api::start().await;
     api.tokens().await;

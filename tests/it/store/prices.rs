@@ -34,6 +34,7 @@ async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
         reason: None,
         doubtful: false,
         observed_at: 8,
+        expires_at: 60_008,
     };
     let bare = Price {
         status: PriceStatus::Degraded,
