@@ -6,9 +6,8 @@
 //! ```
 //! Prints `listening on ws://127.0.0.1:PORT/` once it serves, and serves until it is killed.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use axum::{
     Router,
     extract::{Request, State},
@@ -55,7 +54,7 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let mut config = GatewayConfig {
         permessage_deflate: options.deflate,
@@ -87,9 +86,8 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     println!("listening on ws://{}/", listener.local_addr()?);
     let stop = tasks.token();
-    server::serve(listener, router, ServerConfig::default(), tasks, stop)
-        .await
-        .context("serving")
+    server::serve(listener, router, ServerConfig::default(), tasks, stop).await?;
+    Ok(())
 }
 
 async fn open(State(context): State<Context>, mut request: Request) -> Response {

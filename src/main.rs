@@ -14,7 +14,7 @@ fn bound_arenas() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = i32::try_from(cores).unwrap_or(i32::MAX);
     // SAFETY: it only sets a number, and no other thread runs yet.
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "glibc has no safe call that bounds its heaps")]
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, arenas);
     }

@@ -14,7 +14,7 @@ mod reader;
 mod scenario;
 
 /// What the suites share; each leaves some of it unused.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each suite uses a part of the common code")]
 #[path = "../common/mod.rs"]
 mod common;
 

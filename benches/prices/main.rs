@@ -18,7 +18,7 @@ mod template;
 mod venues;
 
 /// What the suites share; each leaves some of it unused.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "each suite uses a part of the common code")]
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -1,6 +1,9 @@
 //! Fills a database the way a backfill does: batches encoded on other threads, COPY, indexes after it.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use chaincast::{
     model::BlockRef,
@@ -20,6 +23,9 @@ const BATCHES: usize = 4;
 /// For an index; the default of `database.index_memory_bytes`.
 const INDEX_MEMORY: u64 = 256 << 20;
 
+/// Whatever ends a measurement: a person reads its text.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
 /// What it took.
 #[derive(Debug, Default)]
 pub struct Took {
@@ -32,7 +38,7 @@ pub struct Took {
 }
 
 /// Stores `count` blocks of one shape, without indexes when there are at least `defer`.
-pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> anyhow::Result<Took> {
+pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> Result<Took, Failure> {
     let mut writer = Writer::acquire(store, Stream::Chain(CHAIN)).await?;
     let connection = writer.connection();
     chain::register(connection, CHAIN, blocks::block_ref(0), 0).await?;
@@ -47,11 +53,11 @@ pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> anyh
                     .collect();
                 let began = processor_time()?;
                 let batch = Batch::encode(CHAIN, &blocks)?;
-                anyhow::Ok((batch, processor_time()? - began))
+                Ok::<_, Failure>((batch, processor_time()? - began))
             })
         })
         .buffered(2)
-        .map(|joined| anyhow::Ok(joined??))
+        .map(|joined| joined?)
         .try_chunks(BATCHES);
     while let Some(some) = batches.next().await {
         let (some, times): (Vec<Batch>, Vec<Duration>) = some?.into_iter().unzip();
@@ -80,13 +86,13 @@ pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> anyh
 }
 
 /// Of this thread: other programs on the machine do not count.
-fn processor_time() -> anyhow::Result<Duration> {
+fn processor_time() -> Result<Duration, Failure> {
     let id = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     Ok(Duration::from(nix::time::clock_gettime(id)?))
 }
 
 /// Prices, ticks, updates and dropped blocks, `count` of each, and fresh statistics of all tables.
-pub async fn the_rest(store: &Store, count: u64) -> anyhow::Result<()> {
+pub async fn the_rest(store: &Store, count: u64) -> Result<(), Failure> {
     sqlx::raw_sql(&format!(
         "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0), ('BTC', 'Bitcoin', 1);
          INSERT INTO price_sources (token, source, quote, chain_id, max_age_ms)

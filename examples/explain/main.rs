@@ -9,7 +9,7 @@
 
 mod blocks;
 mod load;
-#[allow(dead_code)] // A test explains a statement alone.
+#[allow(dead_code, reason = "a test explains a single statement")]
 mod plans;
 mod queries;
 mod report;
@@ -23,6 +23,7 @@ use chaincast::{
     store::{Store, StoreConfig},
 };
 use clap::Parser;
+use load::Failure;
 use queries::Known;
 
 #[derive(Parser)]
@@ -52,7 +53,7 @@ const SHAPE: Shape = Shape {
 
 // One thread, as plans are heard on the thread that asks; encoding has threads of its own.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     let temporary = std::env::temp_dir().join(format!("chaincast-explain-{}", std::process::id()));
     let directory = arguments.data.clone().unwrap_or(temporary);
@@ -66,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
     measured
 }
 
-async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
+async fn measure(url: &str, arguments: &Arguments) -> Result<(), Failure> {
     let config = StoreConfig {
         url: Secret::new(url),
         statement_timeout_ms: 600_000,
@@ -97,6 +98,9 @@ async fn measure(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
         report::write(document, "explain", &explained)?;
     }
     let faults = report::faults(&plans);
-    anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
-    Ok(())
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\n").into())
+    }
 }

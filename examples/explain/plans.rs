@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context as _;
 use chaincast::store::Store;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-use super::queries::{self, Known};
+use super::{
+    load::Failure,
+    queries::{self, Known},
+};
 
 /// Tables that grow with the chain or with time.
 pub const LARGE: [&str; 12] = [
@@ -46,7 +48,7 @@ pub struct Plan {
 }
 
 /// Makes every later connection to the database tell its plans.
-pub async fn tell_plans(url: &str) -> anyhow::Result<()> {
+pub async fn tell_plans(url: &str) -> Result<(), Failure> {
     let mut connection = PgConnection::connect(url).await?;
     for (setting, value) in [
         ("session_preload_libraries", "auto_explain"),
@@ -61,13 +63,13 @@ pub async fn tell_plans(url: &str) -> anyhow::Result<()> {
         ))
         .execute(&mut connection)
         .await
-        .with_context(|| format!("cannot set {setting}"))?;
+        .map_err(|error| format!("cannot set {setting}: {error}"))?;
     }
     Ok(connection.close().await?)
 }
 
 /// Runs every query several times; of each, the slowest run and the faults of all. Only on a runtime of one thread.
-pub async fn explain(store: &Store, known: &Known) -> anyhow::Result<Vec<Plan>> {
+pub async fn explain(store: &Store, known: &Known) -> Result<Vec<Plan>, Failure> {
     let notices = Notices::default();
     let heard = notices.0.clone();
     let _guard = tracing_subscriber::registry().with(notices).set_default();
@@ -75,7 +77,9 @@ pub async fn explain(store: &Store, known: &Known) -> anyhow::Result<Vec<Plan>> 
     for _ in 0..RUNS {
         for (at, (name, query)) in queries::all(store, known).into_iter().enumerate() {
             take(&heard);
-            query.await.with_context(|| format!("{name} failed"))?;
+            query
+                .await
+                .map_err(|error| format!("{name} failed: {error}"))?;
             let plan = plan(name, &take(&heard))?;
             match worst.get_mut(at) {
                 None => worst.push(plan),
@@ -97,7 +101,7 @@ pub async fn explain(store: &Store, known: &Known) -> anyhow::Result<Vec<Plan>> 
 }
 
 /// Runs one statement, to see what is said of it.
-pub async fn explain_one(store: &Store, statement: &str) -> anyhow::Result<Plan> {
+pub async fn explain_one(store: &Store, statement: &str) -> Result<Plan, Failure> {
     let notices = Notices::default();
     let heard = notices.0.clone();
     let _guard = tracing_subscriber::registry().with(notices).set_default();
@@ -109,7 +113,7 @@ fn take(heard: &Mutex<Vec<String>>) -> Vec<String> {
     std::mem::take(&mut heard.lock().expect("nobody panics with it"))
 }
 
-fn plan(query: &'static str, notices: &[String]) -> anyhow::Result<Plan> {
+fn plan(query: &'static str, notices: &[String]) -> Result<Plan, Failure> {
     let mut plan = Plan {
         query,
         ms: 0.0,
@@ -134,7 +138,9 @@ fn plan(query: &'static str, notices: &[String]) -> anyhow::Result<Plan> {
         walk(root, &mut plan);
         statements += 1;
     }
-    anyhow::ensure!(statements > 0, "no plan was told for {query}");
+    if statements == 0 {
+        return Err(format!("Postgres logged no plan of {query}").into());
+    }
     Ok(plan)
 }
 

@@ -2,14 +2,16 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use anyhow::Context as _;
 use chaincast::store::Store;
 use sqlx::Row;
 
-use super::{load::Took, plans::Plan};
+use super::{
+    load::{Failure, Took},
+    plans::Plan,
+};
 
 /// Sizes, and what a million transactions take.
-pub async fn growth(store: &Store) -> anyhow::Result<String> {
+pub async fn growth(store: &Store) -> Result<String, Failure> {
     let rows = sqlx::query(
         "SELECT c.relname AS table, NULL AS index, pg_table_size(c.oid) AS bytes, c.reltuples::bigint AS rows
          FROM pg_class c WHERE c.relname IN ('blocks', 'transactions', 'logs', 'transfers') AND c.relkind = 'r'
@@ -101,15 +103,15 @@ pub fn faults(plans: &[Plan]) -> Vec<String> {
 }
 
 /// Replaces what stands between the markers of `name` in the document.
-pub fn write(document: &Path, name: &str, content: &str) -> anyhow::Result<()> {
+pub fn write(document: &Path, name: &str, content: &str) -> Result<(), Failure> {
     let text = fs::read_to_string(document)?;
     let (begin, end) = (
         format!("<!-- {name} -->\n"),
         format!("<!-- end of {name} -->"),
     );
     let missing = || format!("{} has no {} … {end}", document.display(), begin.trim());
-    let (before, rest) = text.split_once(&begin).with_context(missing)?;
-    let (_, after) = rest.split_once(&end).with_context(missing)?;
+    let (before, rest) = text.split_once(&begin).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
     Ok(fs::write(
         document,
         format!("{before}{begin}\n{content}\n{end}{after}"),

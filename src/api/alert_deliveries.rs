@@ -42,7 +42,7 @@ pub(super) struct Delivery {
 /// Of the price that made an alert fire: `degraded` only for an alert with `fireOnDegraded`.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[allow(dead_code)] // Describes the status of the model.
+#[allow(dead_code, reason = "describes the status of the model to OpenAPI")]
 enum Trust {
     Ok,
     Degraded,

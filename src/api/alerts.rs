@@ -63,7 +63,7 @@ pub(super) struct Alert {
 /// On which side of the threshold it fires; the threshold itself belongs to both.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[allow(dead_code)] // Describes the condition of the model.
+#[allow(dead_code, reason = "describes the condition of the model to OpenAPI")]
 pub(super) enum Side {
     Above,
     Below,

@@ -284,7 +284,10 @@ fn await_end(pid: Pid) {
 
 /// Lets the kernel send `signal` to the child when the thread that forks it ends.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
+#[allow(
+    unsafe_code,
+    reason = "what runs between fork and exec cannot be checked by the compiler"
+)]
 fn die_with_parent(command: &mut Command, signal: Signal) {
     let parent = getpid();
     let ask = move || {

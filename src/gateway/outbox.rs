@@ -418,6 +418,7 @@ impl Outbox {
 
     /// Sees to it that the bytes of the first packet are never freed.
     pub fn leak_first(&self) {
+        #[allow(clippy::mem_forget, reason = "the kernel may still read the bytes")]
         std::mem::forget(self.first.clone());
     }
 

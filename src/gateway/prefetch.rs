@@ -21,7 +21,7 @@ pub fn prefetch(session: &Arc<Session>) {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "a prefetch is an intrinsic without a safe form")]
 fn line(at: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: the instruction is part of every x86-64, reads nothing and faults at no address.

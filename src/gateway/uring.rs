@@ -101,6 +101,7 @@ impl Uring {
             tracing::error!(%error, "io_uring failed and is given up; the sessions it was writing for are ended");
             self.broken = true;
             // The kernel may still read them.
+            #[allow(clippy::mem_forget, reason = "the kernel may still read the bytes")]
             std::mem::forget(std::mem::take(&mut self.joined));
         }
         // Ended once no outbox is locked any more: that takes the lock on the channels, which comes before.
@@ -159,7 +160,10 @@ impl Uring {
     }
 
     /// Submits all and waits for all. After an error some have no outcome, and may still be under way.
-    #[allow(unsafe_code)]
+    #[allow(
+        unsafe_code,
+        reason = "the kernel reads the buffers of a submission after the call"
+    )]
     fn submit(&mut self, sends: &mut [Send<'_>]) -> io::Result<()> {
         if sends.is_empty() {
             return Ok(());

@@ -39,7 +39,10 @@ pub struct PriceSignalQueue {
 
 impl PriceSignals {
     /// Both ends of a new queue.
-    #[allow(clippy::new_ret_no_self)] // The two ends only make sense together.
+    #[allow(
+        clippy::new_ret_no_self,
+        reason = "the two ends only make sense together"
+    )]
     pub fn new() -> (Self, PriceSignalQueue) {
         metrics::describe_counter!(
             "chaincast_price_signals_overflowed_total",

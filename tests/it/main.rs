@@ -55,6 +55,7 @@ mod takeover;
 mod terminal;
 mod throttling;
 mod tls;
+mod toolchain;
 mod transfers;
 mod venues;
 mod verify;

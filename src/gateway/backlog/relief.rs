@@ -110,8 +110,11 @@ impl Hub {
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
+        #[allow(
+            unsafe_code,
+            reason = "glibc has no safe call that returns free memory"
+        )]
         // SAFETY: it takes a number, and may be called at any time from any thread.
-        #[allow(unsafe_code)]
         unsafe {
             libc::malloc_trim(0);
         }

@@ -217,7 +217,7 @@ mod tests {
             let text = format!("scale = {wrong}");
             #[derive(Debug, Deserialize)]
             struct Keys {
-                #[expect(dead_code)]
+                #[expect(dead_code, reason = "only reading it is tested")]
                 scale: Scale,
             }
             let error = toml::from_str::<Keys>(&text).unwrap_err().to_string();

@@ -8,10 +8,10 @@ mod channels;
 mod durable;
 mod indexes;
 mod leases;
-#[allow(dead_code)] // The example tells how long it took.
+#[allow(dead_code, reason = "the example reports durations")]
 #[path = "../../../examples/explain/load.rs"]
 mod load;
-#[allow(dead_code)] // The example tells more of each plan.
+#[allow(dead_code, reason = "the example reports more of each plan")]
 #[path = "../../../examples/explain/plans.rs"]
 mod plans;
 mod pool;

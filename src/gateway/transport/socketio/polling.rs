@@ -99,6 +99,10 @@ impl Polled {
             // Only that it became so matters; the sender lives as long as this.
             _ = probing.wait_for(|probing| *probing) => Ok(engine::NOOP.into()),
         };
+        #[allow(
+            clippy::mem_forget,
+            reason = "the request was answered, so its guard must not act"
+        )]
         std::mem::forget(abandoned);
         body.map_or_else(IntoResponse::into_response, text)
     }
@@ -158,6 +162,10 @@ impl Polled {
             }
             client.packet(packet).await;
         }
+        #[allow(
+            clippy::mem_forget,
+            reason = "the request was answered, so its guard must not act"
+        )]
         std::mem::forget(abandoned);
         text("ok")
     }
