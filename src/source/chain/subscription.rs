@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -13,7 +14,12 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-use super::{NodeError, NodeHeaders, error::scrub};
+use super::{
+    NodeError, NodeHeaders,
+    answer::{Answer, Outcome},
+    error::scrub,
+    spelling::{Plain, Spelled},
+};
 use crate::{
     model::{B256, BlockRef, ChainId, Secret},
     tls,
@@ -44,7 +50,7 @@ impl HeadSubscription {
         let opening = async {
             let mut subscription = Self::connect(url, headers).await?;
             let answer = subscription.ask(1, CHAIN_ID, json!([])).await?;
-            let actual = quantity(&answer).ok_or_else(|| NodeError::BadAnswer {
+            let actual = read(&answer).ok_or_else(|| NodeError::BadAnswer {
                 url: url.redacted_url(),
                 method: CHAIN_ID,
                 reason: format!("{} is not a quantity", shortened(&answer)),
@@ -114,22 +120,23 @@ impl HeadSubscription {
         let sent = self.socket.send(Message::text(request.to_string())).await;
         sent.map_err(|error| self.broke(&error.to_string()))?;
         for _ in 0..READ_OVER {
-            let mut answer = self.message().await?;
-            // Some gateways give every id as text.
-            let is_ours = quantity(&answer["id"]) == Some(id);
-            let error = &answer["error"];
-            if !error.is_null() && (is_ours || answer["id"].is_null()) {
-                let text = error["message"].as_str().or(error.as_str());
-                let text = text.map_or_else(|| shortened(error), str::to_owned);
-                return Err(NodeError::Refused {
-                    url: self.url.redacted_url(),
-                    method,
-                    code: error["code"].as_i64().unwrap_or_default(),
-                    message: self.scrubbed(&text),
-                });
-            }
-            if is_ours {
-                return Ok(answer["result"].take());
+            // What is no answer is read over, as announcements are.
+            let Ok(answer) = Answer::<Value>::deserialize(self.message().await?) else {
+                continue;
+            };
+            let is_ours = answer.id() == Some(id);
+            let may_be_ours = is_ours || answer.id().is_none();
+            match answer.outcome() {
+                Outcome::Error(error) if may_be_ours => {
+                    return Err(NodeError::Refused {
+                        url: self.url.redacted_url(),
+                        method,
+                        code: error.code,
+                        message: self.scrubbed(&error.message),
+                    });
+                }
+                Outcome::Result(result) if is_ours => return Ok(result.unwrap_or_default()),
+                _ => {}
             }
         }
         Err(self.broke(&format!("it answers {method} with other messages")))
@@ -171,21 +178,15 @@ impl HeadSubscription {
 
 /// Number and hash of a header, if it has both.
 fn announced(header: &Value) -> Option<BlockRef> {
-    let hash: B256 = header["hash"].as_str()?.parse().ok()?;
     Some(BlockRef {
-        number: quantity(&header["number"])?,
-        hash,
+        number: read(&header["number"])?,
+        hash: read::<B256>(&header["hash"])?,
     })
 }
 
-fn quantity(value: &Value) -> Option<u64> {
-    match value {
-        Value::String(text) => match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        },
-        value => value.as_u64(),
-    }
+/// A value in any spelling that HTTP answers are read in.
+fn read<T: Spelled>(value: &Value) -> Option<T> {
+    Plain::deserialize(value).ok().map(|Plain(read)| read)
 }
 
 fn shortened(value: &Value) -> String {
@@ -218,18 +219,55 @@ fn unopened(url: &Secret, headers: &NodeHeaders, error: Error) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+
+    #[tokio::test]
+    async fn reads_the_spellings_that_http_answers_have() {
+        let tree = Tree::new(31_337);
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let alter = |method: &str, at: &str, to: &Value| {
+            let at = at.to_owned();
+            let to = to.clone();
+            node.add(Fault::of(method, Kind::Alter { at, to }).times(1))
+        };
+        let (url, headers) = (Secret::new(node.ws_url()), NodeHeaders::default());
+        let patience = Duration::from_secs(60);
+        let open = || HeadSubscription::open(&url, &headers, 31_337, patience);
+        for (id, number) in [
+            (json!("0x7a69"), json!("0x0001")),
+            (json!("0X07A69"), json!("2")),
+            (json!("31337"), json!(3)),
+            (json!(31_337), json!("0X4")),
+        ] {
+            alter("eth_chainId", "", &id);
+            let mut opened = open().await.unwrap();
+            alter("newHeads", "/number", &number);
+            let mined = tree.mine(&Contents::empty(tree.head().number + 1));
+            assert_eq!(opened.next().await.unwrap(), Some(mined), "{id} {number}");
+            assert!(node.unspent().is_empty());
+        }
+        alter("eth_chainId", "", &json!("31338"));
+        let other = open().await.err();
+        let wrong = matches!(other, Some(NodeError::WrongChain { actual: 31_338, .. }));
+        assert!(wrong, "{other:?}");
+    }
 
     #[test]
     fn reads_heads_with_hash_and_number_alone() {
         let hash = format!("0x{}", "ab".repeat(32));
         let head = announced(&json!({ "hash": hash, "number": "0x10" })).unwrap();
         assert_eq!((head.number, head.hash), (16, B256::repeat_byte(0xab)));
-        let padded = announced(&json!({ "hash": hash, "number": "0x0010" }));
-        assert_eq!(padded.map(|head| head.number), Some(16));
+        for number in [json!("0x0010"), json!("0X10"), json!("16"), json!(16)] {
+            let spelled = announced(&json!({ "hash": hash[2..], "number": number }));
+            assert_eq!(spelled, Some(head), "{number}");
+        }
         for wrong in [
             json!({ "number": "0x10" }),
             json!({ "hash": null, "number": "0x10" }),
-            json!({ "hash": "0xab", "number": "0x10" }),
+            json!({ "hash": "", "number": "0x10" }),
+            json!({ "hash": "0xzz", "number": "0x10" }),
+            json!({ "hash": hash, "number": "+16" }),
+            json!({ "hash": hash, "number": "" }),
             json!({ "hash": hash }),
             json!({ "hash": hash, "number": "0x1ffffffffffffffff" }),
             json!(null),

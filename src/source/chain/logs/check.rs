@@ -113,6 +113,24 @@ pub(super) fn judged(
     }
 }
 
+/// Whether the header shows that the block has no log of those that are asked for: a node that gives `null` instead of a
+/// list is right then.
+pub(super) fn proves_none(header: &Light, mode: IndexMode, checks: &ChecksConfig) -> bool {
+    let Some(bloom) = header.logs_bloom.filter(|_| checks.logs_bloom) else {
+        return false;
+    };
+    match mode {
+        IndexMode::Transfers => !may_hold_transfers(&bloom),
+        IndexMode::Blocks | IndexMode::Logs => bloom.is_zero(),
+    }
+}
+
+fn may_hold_transfers(bloom: &Bloom) -> bool {
+    SIGNATURES
+        .iter()
+        .any(|topic| may_hold(bloom, None, &[*topic]))
+}
+
 /// All logs of the block: numbered without a hole, and the bloom is over exactly them.
 fn all(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
     numbered(logs)?;
@@ -202,12 +220,7 @@ fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Resul
             log.log_index
         )));
     }
-    let possible = || {
-        SIGNATURES
-            .iter()
-            .any(|topic| may_hold(bloom, None, &[*topic]))
-    };
-    if logs.is_empty() && possible() {
+    if logs.is_empty() && may_hold_transfers(bloom) {
         return Err(Doubt::Perhaps);
     }
     Ok(())

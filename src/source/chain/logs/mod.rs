@@ -2,16 +2,19 @@
 //!
 //! Promises that every log handed out is of the header beside it and passed the checks that are on. An answer that the
 //! header's bloom contradicts is asked for once more by hash, then it is an error, and another provider is asked: a
-//! part is never taken for the whole. Of transfers alone a bloom can only say that a log may be there (see
+//! part is never taken for the whole, and `null` for an empty list only where the header shows that it is one. Of transfers alone a bloom can only say that a log may be there (see
 //! `docs/chains.md`).
 
 mod check;
+#[cfg(test)]
+mod null_tests;
 mod range;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use std::{
+    ops::Range,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -19,7 +22,7 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use self::{
-    check::{Doubt, Light, by_block, judged, rows, topics},
+    check::{Doubt, Light, by_block, judged, proves_none, rows, topics},
     range::{offered, wants_less},
     wire::PlacedLog,
 };
@@ -73,11 +76,12 @@ impl Node {
             return Err(self.bad_answer(method, reason));
         }
         self.proven_header(&header, checks)?;
-        let mut logs = self.logs_of(&[&header]).await?.pop().unwrap_or_default();
-        if judged(&header, &logs, self.index, checks).is_err() {
-            logs = self.logs_of(&[&header]).await?.pop().unwrap_or_default();
-            self.believed(&header, &logs, checks)?;
+        let mut logs = self.logs_of(&[&header]).await?.pop().flatten();
+        if self.is_doubted(&header, logs.as_deref(), checks) {
+            logs = self.logs_of(&[&header]).await?.pop().flatten();
+            self.believed(&header, logs.as_deref(), checks)?;
         }
+        let logs = logs.unwrap_or_default();
         rows(header, logs, self.index).map_err(|reason| self.bad_answer(LOGS, reason))
     }
 
@@ -115,7 +119,14 @@ impl Node {
                 Err(error) => return Err(error),
                 Ok((logs, mut chunk)) => {
                     self.clone()
-                        .complete(from, logs, checks, &workers, turn, &mut chunk)
+                        .complete(
+                            from..from + count as u64,
+                            logs,
+                            checks,
+                            &workers,
+                            turn,
+                            &mut chunk,
+                        )
                         .await?;
                     return Ok(chunk);
                 }
@@ -129,13 +140,14 @@ impl Node {
         (self.response_bytes / FILL / block).max(1)
     }
 
-    /// The logs of a range, by block; what they took is noted in the chunk, which has no blocks yet.
+    /// The logs of a range, by block, `None` when the node gives `null`; what they took is noted in the chunk, which has
+    /// no blocks yet.
     async fn range(
         self: Arc<Self>,
         from: u64,
         count: usize,
         workers: &Workers,
-    ) -> Result<(Vec<Vec<PlacedLog>>, Chunk), NodeError> {
+    ) -> Result<(Option<Vec<Vec<PlacedLog>>>, Chunk), NodeError> {
         let to = from + (count as u64 - 1);
         let topics = topics(self.index);
         let filter = format!("[{{\"fromBlock\":\"{from:#x}\",\"toBlock\":\"{to:#x}\"{topics}}}]");
@@ -152,10 +164,10 @@ impl Node {
                 let began = Instant::now();
                 let logs = node.answers::<Roomy<PlacedLog>>(LOGS, 1, &body)?;
                 let logs = logs.into_iter().next().flatten();
-                let Roomy(logs) =
-                    node.present(logs, || format!("the logs of blocks {from} to {to}"))?;
-                let logs =
-                    by_block(logs, from, count).map_err(|reason| node.bad_answer(LOGS, reason))?;
+                let logs = logs.map(|Roomy(logs)| by_block(logs, from, count));
+                let logs = logs
+                    .transpose()
+                    .map_err(|reason| node.bad_answer(LOGS, reason))?;
                 Ok::<_, NodeError>((logs, began.elapsed()))
             })
             .await;
@@ -174,15 +186,15 @@ impl Node {
     /// Adds the blocks of a range to its chunk: headers, proof of the logs, and rows.
     async fn complete(
         self: Arc<Self>,
-        from: u64,
-        mut logs: Vec<Vec<PlacedLog>>,
+        range: Range<u64>,
+        logs: Option<Vec<Vec<PlacedLog>>>,
         checks: ChecksConfig,
         workers: &Workers,
         turn: u64,
         chunk: &mut Chunk,
     ) -> Result<(), NodeError> {
         let began = Instant::now();
-        let (headers, bytes) = self.headers(from, logs.len(), workers, turn).await?;
+        let (headers, bytes) = self.headers(range, workers, turn).await?;
         chunk.asked += began.elapsed();
         chunk.raw_bytes += bytes;
 
@@ -195,8 +207,9 @@ impl Node {
                 }
                 let hashed = began.elapsed();
                 let mut doubted = Vec::new();
-                for (at, (header, logs)) in headers.iter().zip(&logs).enumerate() {
-                    if judged(header, logs, node.index, &checks).is_err() {
+                for (at, header) in headers.iter().enumerate() {
+                    let logs = logs.as_ref().map(|logs| logs[at].as_slice());
+                    if node.is_doubted(header, logs, &checks) {
                         doubted.push(at);
                     }
                 }
@@ -204,7 +217,7 @@ impl Node {
             })
             .await;
         let (headers, given, doubted, [hashed, compared]) = judgements?;
-        logs = given;
+        let mut logs = given.unwrap_or_else(|| vec![Vec::new(); headers.len()]);
         chunk.queued += queued;
         chunk.proven += hashed + compared;
 
@@ -223,8 +236,8 @@ impl Node {
                 again => again?,
             };
             for (&at, again) in some.iter().zip(again) {
-                self.believed(&headers[at], &again, &checks)?;
-                logs[at] = again;
+                self.believed(&headers[at], again.as_deref(), &checks)?;
+                logs[at] = again.unwrap_or_default();
             }
         }
         chunk.asked += began.elapsed();
@@ -255,14 +268,13 @@ impl Node {
     /// The headers of a range, and the bytes that they came in.
     async fn headers(
         self: &Arc<Self>,
-        from: u64,
-        count: usize,
+        range: Range<u64>,
         workers: &Workers,
         turn: u64,
     ) -> Result<(Vec<Light>, usize), NodeError> {
         let size = self.pace.now().0 as u64;
-        let end = from + count as u64;
-        let parts: Vec<_> = (from..end)
+        let end = range.end;
+        let parts: Vec<_> = range
             .step_by(size as usize)
             .map(|start| start..end.min(start + size))
             .collect();
@@ -325,8 +337,8 @@ impl Node {
         Ok((headers, bytes))
     }
 
-    /// The logs of some blocks, asked for by hash.
-    async fn logs_of(&self, headers: &[&Light]) -> Result<Vec<Vec<PlacedLog>>, NodeError> {
+    /// The logs of some blocks, asked for by hash; `None` for `null`.
+    async fn logs_of(&self, headers: &[&Light]) -> Result<Vec<Option<Vec<PlacedLog>>>, NodeError> {
         let topics = topics(self.index);
         let params: Vec<String> = headers
             .iter()
@@ -334,14 +346,20 @@ impl Node {
             .collect();
         let body = self.post(LOGS, &params).await?;
         let answers = self.answers::<Vec<PlacedLog>>(LOGS, params.len(), &body);
-        let answers = answers.map_err(lacks)?;
-        answers
-            .into_iter()
-            .zip(headers)
-            .map(|(logs, header)| {
-                self.present(logs, || format!("the logs of block {}", header.hash))
-            })
-            .collect()
+        answers.map_err(lacks)
+    }
+
+    /// Whether logs are to be asked for once more; those that were not given are, unless there are none.
+    fn is_doubted(
+        &self,
+        header: &Light,
+        logs: Option<&[PlacedLog]>,
+        checks: &ChecksConfig,
+    ) -> bool {
+        match logs {
+            Some(logs) => judged(header, logs, self.index, checks).is_err(),
+            None => !proves_none(header, self.index, checks),
+        }
     }
 
     fn proven_header(&self, header: &Light, checks: &ChecksConfig) -> Result<(), NodeError> {
@@ -356,9 +374,15 @@ impl Node {
     fn believed(
         &self,
         header: &Light,
-        logs: &[PlacedLog],
+        logs: Option<&[PlacedLog]>,
         checks: &ChecksConfig,
     ) -> Result<(), NodeError> {
+        if logs.is_none() && proves_none(header, self.index, checks) {
+            return Ok(());
+        }
+        let logs = self.present(logs, || {
+            format!("the logs of block {} {}", header.number, header.hash)
+        })?;
         match judged(header, logs, self.index, checks) {
             Ok(()) | Err(Doubt::Perhaps) => Ok(()),
             Err(Doubt::Bloom(reason)) => Err(self.failed(header, "logs_bloom", reason)),

@@ -15,10 +15,10 @@ use crate::{
 };
 
 const CHAIN: u64 = 31_337;
-const LOGS: &str = "eth_getLogs";
+pub(super) const LOGS: &str = "eth_getLogs";
 const HEADERS: &str = "eth_getBlockByNumber";
 
-fn config(node: &FaultyNode, index: IndexMode) -> ChainConfig {
+pub(super) fn config(node: &FaultyNode, index: IndexMode) -> ChainConfig {
     ChainConfig {
         index,
         request_blocks: 3,
@@ -26,12 +26,12 @@ fn config(node: &FaultyNode, index: IndexMode) -> ChainConfig {
     }
 }
 
-fn client(node: &FaultyNode, index: IndexMode) -> Arc<Node> {
+pub(super) fn client(node: &FaultyNode, index: IndexMode) -> Arc<Node> {
     Arc::new(Node::new(&config(node, index)).unwrap())
 }
 
 /// Blocks from 0 to `to`, in as many chunks as it takes.
-async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeError> {
+pub(super) async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeError> {
     let mut blocks: Vec<IndexedBlock> = Vec::new();
     while (blocks.len() as u64) <= to {
         let (from, checks) = (blocks.len() as u64, ChecksConfig::default());
@@ -46,7 +46,7 @@ async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlock>, NodeEr
 }
 
 /// Block 1 has three transfers, 2 a payment without a log, 3 nothing, 4 logs of other kinds, one of them twice.
-fn tree() -> Tree {
+pub(super) fn tree() -> Tree {
     let tree = Tree::new(CHAIN);
     tree.mine(&Contents::transfers(3, 1));
     tree.mine(&Contents::of(vec![Payment::new(1)], 2));
@@ -86,7 +86,7 @@ fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
     block
 }
 
-async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
+pub(super) async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
     let node = FaultyNode::of_tree(tree).await.unwrap();
     let whole = chunks(&client(&node, IndexMode::Blocks), tree.head().number).await;
     whole
@@ -96,7 +96,7 @@ async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
         .collect()
 }
 
-const REDUCED: [IndexMode; 2] = [IndexMode::Logs, IndexMode::Transfers];
+pub(super) const REDUCED: [IndexMode; 2] = [IndexMode::Logs, IndexMode::Transfers];
 
 #[tokio::test]
 async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {

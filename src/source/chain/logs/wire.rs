@@ -6,10 +6,10 @@ use std::{borrow::Cow, fmt};
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor},
 };
 
-use crate::source::chain::spelling::{or_default, required, values};
+use crate::source::chain::spelling::{Plain, or_default, required, values};
 
 /// A log with its place in the chain (the Ethereum execution API).
 #[derive(Debug, Clone, Deserialize)]
@@ -52,14 +52,15 @@ impl<'de> Deserialize<'de> for SentHash {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<SentHash, E> {
-                text.parse().map(SentHash).map_err(E::custom)
+                required(text.into_deserializer()).map(SentHash)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<SentHash, A::Error> {
                 let mut hash = None;
                 while let Some(name) = fields.next_key::<Cow<'de, str>>()? {
                     if name == "hash" {
-                        hash = Some(fields.next_value()?);
+                        let Plain(read) = fields.next_value()?;
+                        hash = Some(read);
                     } else {
                         fields.next_value::<IgnoredAny>()?;
                     }
@@ -84,7 +85,14 @@ mod tests {
         let list = json!([hash, { "type": "0x2", "hash": hash, "accessList": [] }]);
         let read: Vec<SentHash> = serde_json::from_str(&list.to_string()).unwrap();
         assert_eq!(read, [SentHash(hash), SentHash(hash)]);
-        for wrong in ["[\"0x12\"]", "[{\"type\":\"0x2\"}]", "[7]"] {
+        // Spelled in another way, as other hashes are read.
+        let bare = hash.to_string().to_uppercase();
+        let list = json!([&bare[2..], { "hash": bare.replacen("0X", "0x", 1) }, "0x12"]);
+        let read: Vec<SentHash> = serde_json::from_str(&list.to_string()).unwrap();
+        let short = SentHash(B256::with_last_byte(0x12));
+        assert_eq!(read, [SentHash(hash), SentHash(hash), short]);
+        let long = format!("[\"0x1{}\"]", "0".repeat(64));
+        for wrong in ["[\"0xzz\"]", &long, "[{\"type\":\"0x2\"}]", "[7]"] {
             assert!(
                 serde_json::from_str::<Vec<SentHash>>(wrong).is_err(),
                 "{wrong}"
