@@ -32,7 +32,9 @@ pub(super) struct Block {
     parent_hash: Hash,
     /// The header's timestamp, in seconds since the Unix epoch.
     timestamp: i64,
-    miner: Address,
+    /// Null, as `sha3Uncles`, the three roots and `logsBloom`, when the node left it out and the check that needs it is off.
+    #[schema(required)]
+    miner: Option<Address>,
     /// Count of transactions.
     transactions: u32,
     /// Count of logs.
@@ -52,9 +54,12 @@ pub(super) struct Block {
     size_proved: Option<bool>,
     #[schema(required)]
     sha3_uncles: Option<Hash>,
-    state_root: Hash,
-    transactions_root: Hash,
-    receipts_root: Hash,
+    #[schema(required)]
+    state_root: Option<Hash>,
+    #[schema(required)]
+    transactions_root: Option<Hash>,
+    #[schema(required)]
+    receipts_root: Option<Hash>,
     extra_data: Bytes,
     #[schema(required)]
     mix_hash: Option<Hash>,
@@ -146,7 +151,7 @@ impl Block {
             hash: Hash(row.hash),
             parent_hash: Hash(row.parent_hash),
             timestamp: row.timestamp,
-            miner: Address(row.miner),
+            miner: row.miner.map(Address),
             transactions: row.transaction_count,
             logs: row.log_count,
             gas_used: row.gas_used.into(),
@@ -156,9 +161,9 @@ impl Block {
             size: row.size,
             size_proved: row.size_proved,
             sha3_uncles: row.ommers_hash.map(Hash),
-            state_root: Hash(row.state_root),
-            transactions_root: Hash(row.transactions_root),
-            receipts_root: Hash(row.receipts_root),
+            state_root: row.state_root.map(Hash),
+            transactions_root: row.transactions_root.map(Hash),
+            receipts_root: row.receipts_root.map(Hash),
             extra_data: Bytes(row.extra_data),
             mix_hash: row.mix_hash.map(Hash),
             nonce: row.nonce.map(Bytes),
@@ -275,7 +280,8 @@ pub(super) async fn read_header(
     let (number, hash) = (row.block.number, row.block.hash);
     let header = row.header().ok_or_else(|| {
         Problem::not_found(format!(
-            "the header of block {number} is not stored whole: an earlier version stored the block; index it again to have it"
+            "the header of block {number} is not stored whole: the node left fields out, or an earlier version stored the block, and to index it again \
+             gives it"
         ))
     })?;
     let rlp = alloy::rlp::encode(&header);

@@ -37,16 +37,17 @@ impl IndexedBlock {
     }
 }
 
-/// A header (Yellow Paper, section 4.3; EIP-1559, 4399, 4895, 4844, 4788, 7685, 7928, 7843).
+/// A header (Yellow Paper, section 4.3; EIP-1559, 4399, 4895, 4844, 4788, 7685, 7928, 7843). A field that the node left
+/// out, while the check that needs it is off, is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockHeader {
     pub number: u64,
     pub hash: B256,
     pub parent_hash: B256,
-    pub ommers_hash: B256,
+    pub ommers_hash: Option<B256>,
     /// Seconds since the Unix epoch.
     pub timestamp: u64,
-    pub miner: Address,
+    pub miner: Option<Address>,
     pub gas_used: u64,
     pub gas_limit: u64,
     /// In wei; `None` before EIP-1559.
@@ -56,10 +57,10 @@ pub struct BlockHeader {
     pub size: Option<u64>,
     /// Whether the size was computed from what was proven, and is not the node's word.
     pub size_proved: bool,
-    pub state_root: B256,
-    pub transactions_root: B256,
-    pub receipts_root: B256,
-    pub logs_bloom: Bloom,
+    pub state_root: Option<B256>,
+    pub transactions_root: Option<B256>,
+    pub receipts_root: Option<B256>,
+    pub logs_bloom: Option<Bloom>,
     pub extra_data: Bytes,
     pub mix_hash: Option<B256>,
     pub nonce: Option<B64>,

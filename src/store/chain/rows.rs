@@ -119,7 +119,7 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     rows.fixed(&header.hash);
     rows.fixed(&header.parent_hash);
     rows.natural("timestamp", header.timestamp)?;
-    rows.fixed(&header.miner);
+    rows.fixed_or_null(header.miner.map(|miner| miner.0).as_deref());
     rows.natural("gas used", header.gas_used)?;
     rows.numeric_u64(header.gas_limit);
     match header.base_fee_per_gas {
@@ -128,17 +128,21 @@ pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Resu
     }
     rows.numeric_u256(header.difficulty);
     rows.natural_or_null("size", header.size)?;
-    rows.fixed(&header.state_root);
-    rows.fixed(&header.transactions_root);
-    rows.fixed(&header.receipts_root);
+    for root in [
+        header.state_root,
+        header.transactions_root,
+        header.receipts_root,
+    ] {
+        rows.fixed_or_null(root.as_deref());
+    }
     rows.bytea("length of extra data", &header.extra_data)?;
     rows.fixed_or_null(header.mix_hash.as_deref());
     rows.fixed_or_null(header.nonce.as_deref());
     rows.natural_or_null("blob gas used", header.blob_gas_used)?;
     rows.natural_or_null("excess blob gas", header.excess_blob_gas)?;
     rows.natural_or_null("slot number", header.slot_number)?;
-    rows.fixed(&header.ommers_hash);
-    rows.fixed(&header.logs_bloom);
+    rows.fixed_or_null(header.ommers_hash.as_deref());
+    rows.fixed_or_null(header.logs_bloom.map(|bloom| bloom.0).as_deref());
     for hash in [
         header.withdrawals_root,
         header.parent_beacon_block_root,

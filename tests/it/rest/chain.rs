@@ -83,6 +83,15 @@ async fn a_block_is_found_by_number_hash_and_tag() {
             "{id}"
         );
     }
+    api.sql(
+        "UPDATE blocks SET miner = NULL, state_root = NULL, transactions_root = NULL, receipts_root = NULL
+         WHERE number = 7",
+    )
+    .await;
+    let absent = api.get("/api/v1/blocks/7").await;
+    for field in ["miner", "stateRoot", "transactionsRoot", "receiptsRoot"] {
+        assert_eq!(absent.get(field), Some(&Value::Null), "{field}");
+    }
     let finalized = format!("/api/v1/blocks/{}", block_hash(4));
     let answer = api.ask(Method::GET, &finalized).await;
     assert!(

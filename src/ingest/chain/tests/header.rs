@@ -74,6 +74,70 @@ async fn stores_whole_headers_in_every_mode() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_null_for_what_a_node_leaves_out() {
+    let lab = Lab::new().await;
+    let checks = ChecksConfig {
+        block_hash: false,
+        transactions_root: false,
+        receipts_root: false,
+        logs_bloom: false,
+        ..ChecksConfig::default()
+    };
+    for (at, column) in [
+        ("/sha3Uncles", "ommers_hash"),
+        ("/miner", "miner"),
+        ("/stateRoot", "state_root"),
+        ("/transactionsRoot", "transactions_root"),
+        ("/receiptsRoot", "receipts_root"),
+        ("/logsBloom", "logs_bloom"),
+    ] {
+        lab.clear().await;
+        let tree = tree();
+        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        for method in ["eth_getBlockByNumber", "eth_getBlockByHash"] {
+            let left_out = Kind::Alter {
+                at: at.to_owned(),
+                to: json!(null),
+            };
+            node.add(Fault::of(method, left_out));
+        }
+        let config = ChainConfig {
+            checks,
+            ..config_of(&[(&node, Role::All)])
+        };
+        let running = lab.ingest(config).await.unwrap();
+        lab.caught_up(&tree, column).await;
+        let nulls = format!("SELECT count(*) FROM blocks WHERE {column} IS NULL");
+        assert_eq!(lab.count(&nulls).await, 3, "{column}");
+        let row = stored(&lab, 1).await;
+        let block = &row.block;
+        let absent = [
+            block.ommers_hash.is_none(),
+            block.miner.is_none(),
+            block.state_root.is_none(),
+            block.transactions_root.is_none(),
+            block.receipts_root.is_none(),
+            row.logs_bloom.is_none(),
+        ];
+        assert_eq!(
+            absent.iter().filter(|absent| **absent).count(),
+            1,
+            "{column}"
+        );
+        assert_eq!(row.header(), None, "{column}");
+
+        // A reorg keeps the dropped rows as they are.
+        tree.reorg(1, &[Contents::empty(5), Contents::empty(6)]);
+        lab.caught_up(&tree, "a reorg").await;
+        let kept = format!(
+            "SELECT count(*) FROM dropped_blocks WHERE content->'block'->>'{column}' IS NULL"
+        );
+        assert_eq!(lab.count(&kept).await, 1, "{column}");
+        running.stop().await;
+    }
+}
+
 async fn fetched(fault: Kind) -> Result<Option<Vec<Withdrawal>>, String> {
     let node = FaultyNode::of_tree(&tree()).await.unwrap();
     node.add(Fault::of("eth_getBlockByNumber", fault));

@@ -69,23 +69,23 @@ fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<Str
                 .bytes(h.hash)
                 .bytes(h.parent_hash)
                 .number(h.timestamp)
-                .bytes(h.miner)
+                .bytes_or_null(h.miner)
                 .number(h.gas_used)
                 .number(h.gas_limit)
                 .number_or_null(h.base_fee_per_gas)
                 .number(h.difficulty)
                 .number_or_null(h.size)
-                .bytes(h.state_root)
-                .bytes(h.transactions_root)
-                .bytes(h.receipts_root)
+                .bytes_or_null(h.state_root)
+                .bytes_or_null(h.transactions_root)
+                .bytes_or_null(h.receipts_root)
                 .bytes(&h.extra_data)
                 .bytes_or_null(h.mix_hash)
                 .bytes_or_null(h.nonce)
                 .number_or_null(h.blob_gas_used)
                 .number_or_null(h.excess_blob_gas)
                 .number_or_null(h.slot_number)
-                .bytes(h.ommers_hash)
-                .bytes(h.logs_bloom)
+                .bytes_or_null(h.ommers_hash)
+                .bytes_or_null(h.logs_bloom)
                 .bytes_or_null(h.withdrawals_root)
                 .bytes_or_null(h.parent_beacon_block_root)
                 .bytes_or_null(h.requests_hash)
@@ -230,7 +230,7 @@ fn stretch(block: &mut IndexedBlock) {
     header.blob_gas_used = Some(131_072);
     header.excess_blob_gas = Some(i64::MAX as u64);
     header.slot_number = Some(i64::MAX as u64);
-    header.logs_bloom = Bloom::repeat_byte(0xf0);
+    header.logs_bloom = Some(Bloom::repeat_byte(0xf0));
     header.withdrawals_root = Some(B256::repeat_byte(11));
     header.parent_beacon_block_root = Some(B256::repeat_byte(12));
     header.requests_hash = Some(B256::repeat_byte(13));
