@@ -3,10 +3,12 @@
 use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal};
 
 use super::{
-    ChecksConfig, RawBlock, RawHeader,
+    ChecksConfig, RawBlock, RawHeader, celo,
     derived::{contract_of, effective_gas_price},
     encode::DEPOSIT,
-    fixed, size,
+    fixed,
+    header::is_aura,
+    size,
     transfers::transfers_in,
 };
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
@@ -42,7 +44,8 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
         let kind = sent.kind();
         let (free, own) = (fixed::is_free(kind), fixed::is_chains_own(kind));
         let dynamic = sent.is_dynamic() && !free;
-        let price = effective_gas_price(&sent, header.base_fee_per_gas);
+        let base_fee = celo::base_fee(&sent, &receipt, header.base_fee_per_gas);
+        let price = effective_gas_price(&sent, base_fee);
         transactions.push(IndexedTransaction {
             index,
             hash: sent.hash,
@@ -175,6 +178,8 @@ fn fits(block: &RawBlock) -> Result<(), String> {
 
 /// What is stored of a header.
 pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
+    // Nothing is over what stands there then.
+    let is_sealed = is_aura(&header);
     BlockHeader {
         number: header.number,
         hash: header.hash,
@@ -193,8 +198,8 @@ pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
         receipts_root: header.receipts_root,
         logs_bloom: header.logs_bloom,
         extra_data: header.extra_data,
-        mix_hash: header.mix_hash,
-        nonce: header.nonce,
+        mix_hash: header.mix_hash.filter(|_| !is_sealed),
+        nonce: header.nonce.filter(|_| !is_sealed),
         blob_gas_used: header.blob_gas_used,
         excess_blob_gas: header.excess_blob_gas,
         withdrawals_root: header.withdrawals_root,

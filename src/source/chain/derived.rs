@@ -1,13 +1,13 @@
 //! What receipts repeat of the block, its transaction and the receipts before it, and no root is over: gas used, price
 //! paid (EIP-1559) and the address of a created contract. A rule each, as a chain may differ in one of them. Pure.
 //!
-//! Of transaction types of other chains only the gas is known to follow these rules; of a chain's own transactions
-//! also that one with a receiver creates nothing.
+//! Of transaction types of other chains only the gas is known to follow these rules, and of Celo's all; of a chain's own
+//! transactions also that one with a receiver creates nothing.
 
 use alloy::primitives::Address;
 
 use super::{
-    ChecksConfig, RawBlock, encode, fixed, gas,
+    ChecksConfig, RawBlock, celo, encode, fixed, gas,
     wire::{RawReceipt, RawTransaction},
 };
 
@@ -24,15 +24,17 @@ pub(super) fn check(block: &RawBlock, checks: &ChecksConfig, count: usize) -> Re
     if checks.gas_used() {
         gas_used(block, receipts).map_err(|reason| ("gas_used", reason))?;
     }
-    let ethereums = || sent().filter(|(_, (sent, _))| sent.kind() < FOREIGN);
+    let followed = |kind: u8| kind < FOREIGN || celo::is_own(kind);
+    let followers = || sent().filter(|(_, (sent, _))| followed(sent.kind()));
     if checks.gas_price() {
-        let base_fee = block.header.base_fee_per_gas;
-        for (index, (sent, receipt)) in ethereums() {
+        let of_block = block.header.base_fee_per_gas;
+        for (index, (sent, receipt)) in followers() {
+            let base_fee = celo::base_fee(sent, receipt, of_block);
             gas_price(index, sent, receipt, base_fee).map_err(|reason| ("gas_price", reason))?;
         }
     }
     if checks.contract_address() {
-        let known = |kind: u8| kind < FOREIGN || fixed::is_chains_own(kind);
+        let known = |kind: u8| followed(kind) || fixed::is_chains_own(kind);
         for (index, (sent, receipt)) in sent().filter(|(_, (sent, _))| known(sent.kind())) {
             contract_address(index, sent, receipt)
                 .map_err(|reason| ("contract_address", reason))?;
@@ -61,7 +63,7 @@ fn gas_price(
     index: usize,
     sent: &RawTransaction,
     receipt: &RawReceipt,
-    base_fee: Option<u64>,
+    base_fee: Option<u128>,
 ) -> Result<(), String> {
     match (
         receipt.effective_gas_price,
@@ -132,11 +134,11 @@ pub(super) fn contract_of(
 }
 
 /// What a gas costs the sender, in wei (EIP-1559); `None` when a fee is missing.
-pub(super) fn effective_gas_price(sent: &RawTransaction, base_fee: Option<u64>) -> Option<u128> {
+pub(super) fn effective_gas_price(sent: &RawTransaction, base_fee: Option<u128>) -> Option<u128> {
     if !sent.is_dynamic() {
         return sent.gas_price;
     }
     let most = sent.max_fee_per_gas?;
     let tip = sent.max_priority_fee_per_gas?;
-    Some(most.min(tip.saturating_add(base_fee?.into())))
+    Some(most.min(tip.saturating_add(base_fee?)))
 }

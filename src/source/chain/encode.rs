@@ -9,7 +9,10 @@ use alloy::{
     rlp::{BufMut, Encodable, Header as RlpHeader},
 };
 
-use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
+use super::{
+    celo,
+    wire::{RawHeader, RawLog, RawReceipt, RawTransaction},
+};
 
 /// A deposit of an OP-stack chain: made by the chain itself, without a signature.
 pub(super) const DEPOSIT: u8 = 0x7e;
@@ -154,7 +157,7 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
 }
 
 /// The signature, and the chain that a legacy transaction was signed for (EIP-155), if for one.
-fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
+pub(super) fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
     let nested = sent.signature.as_deref();
     let part = |own: Option<U256>, nested: Option<U256>, field: &str| {
         own.or(nested)
@@ -241,13 +244,16 @@ pub(super) fn receipt(
     let versioned = (kind == DEPOSIT)
         .then(|| raw.deposit_nonce.zip(raw.deposit_receipt_version))
         .flatten();
+    // And since Celo moved to that stack, the root over receipts of CIP-64 is over this.
+    let base_fee = raw.base_fee.filter(|_| kind == celo::CIP64);
     let logs: usize = raw.logs.iter().map(log_length).sum();
     let payload = outcome.length()
         + raw.cumulative_gas_used.length()
         + bloom.length()
         + list(logs).length()
         + logs
-        + versioned.map_or(0, |(nonce, version)| nonce.length() + version.length());
+        + versioned.map_or(0, |(nonce, version)| nonce.length() + version.length())
+        + base_fee.map_or(0, |fee| fee.length());
     if kind != 0 {
         out.put_u8(kind);
     }
@@ -268,6 +274,9 @@ pub(super) fn receipt(
     if let Some((nonce, version)) = versioned {
         nonce.encode(out);
         version.encode(out);
+    }
+    if let Some(fee) = base_fee {
+        fee.encode(out);
     }
     Ok(())
 }

@@ -185,6 +185,7 @@ fn receipts_of_every_type_before_and_after_eip658_are_encoded_as_by_alloy() {
                     logs: logs.clone(),
                     deposit_nonce: None,
                     deposit_receipt_version: None,
+                    base_fee: None,
                 };
                 let alloys = Receipt {
                     status: match root {

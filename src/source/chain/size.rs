@@ -6,12 +6,17 @@ use alloy::{
     rlp::{Encodable, Header as RlpHeader},
 };
 
-use super::{RawBlock, arbitrum, encode, state_sync, wire::RawTransaction};
+use super::{
+    RawBlock, arbitrum, celo, encode, header::is_ethereums, state_sync, wire::RawTransaction,
+};
 
 /// The size; `None` where a part is not known: ommers, of which the block has hashes alone, withdrawals that were not
-/// given, and transactions whose encoding is not known. It is right where the header hashes to the block's hash; the
-/// made-up transaction of a state sync is not in the block.
+/// given, transactions whose encoding is not known, and headers that are not in Ethereum's form. It is right where the
+/// header hashes to the block's hash; the made-up transaction of a state sync is not in the block.
 pub(super) fn of(block: &RawBlock, withdrawals: Option<&[Withdrawal]>) -> Option<u64> {
+    if !is_ethereums(&block.header) {
+        return None;
+    }
     let header = encode::header(&block.header).ok()?;
     if header.ommers_hash != EMPTY_OMMER_ROOT_HASH {
         return None;
@@ -37,7 +42,9 @@ fn length(sent: &RawTransaction, scratch: &mut Vec<u8>) -> Option<usize> {
         return Some(envelope.length());
     }
     scratch.clear();
-    encode::deposit(sent, scratch).or_else(|| arbitrum::transaction(sent, scratch))?;
+    encode::deposit(sent, scratch)
+        .or_else(|| arbitrum::transaction(sent, scratch))
+        .or_else(|| celo::transaction(sent, scratch))?;
     Some(whole(scratch.len()))
 }
 

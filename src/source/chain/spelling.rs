@@ -8,7 +8,7 @@ use std::{fmt, marker::PhantomData};
 use alloy::primitives::{Address, Bytes, FixedBytes, hex};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, SeqAccess, Visitor},
 };
 
 /// Longest part of a wrong value that an error shows, in characters.
@@ -175,6 +175,33 @@ where
     T: Spelled,
 {
     optional(deserializer).map(|value| value.map(Box::new))
+}
+
+/// As [`optional`], of a field that chains know by one name and meaning each: what cannot be read stands for nothing.
+pub(super) fn if_known<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Spelled,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, bound = "T: Spelled")]
+    enum Shape<T> {
+        Known(#[serde(deserialize_with = "optional")] Option<T>),
+        Other(IgnoredAny),
+    }
+    Ok(match Shape::deserialize(deserializer)? {
+        Shape::Known(value) => value,
+        Shape::Other(_) => None,
+    })
+}
+
+/// As [`if_known`], behind a pointer.
+pub(super) fn boxed_if_known<'de, D, T>(deserializer: D) -> Result<Option<Box<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Spelled,
+{
+    if_known(deserializer).map(|value| value.map(Box::new))
 }
 
 /// As [`optional`], where nothing is the default: no bytes, or false.

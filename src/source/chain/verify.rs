@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use alloy::{
     consensus::{
         TxEnvelope,
+        crypto::secp256k1::recover_signer_unchecked,
         proofs::{calculate_withdrawals_root, ordered_trie_root_encoded},
         transaction::SignerRecoverable,
     },
@@ -18,7 +19,7 @@ use alloy::{
 use super::{
     ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
-    derived, encode, fixed, genesis, outcome, state_sync,
+    celo, derived, encode, fixed, genesis, header, outcome, state_sync,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 use crate::model::BlockRef;
@@ -151,11 +152,10 @@ pub(super) fn settle_outcomes(block: &mut RawBlock) {
     });
 }
 
-/// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3).
-pub(super) fn block_hash<T>(header: &RawHeader<T>) -> Result<(), String> {
-    let recomputed = encode::header(header)?.hash_slow();
-    equal("its header hashes to", recomputed, header.hash)?;
-    withdrawals(header)
+/// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3; of other chains see [`super::header`]).
+pub(super) fn block_hash<T>(raw: &RawHeader<T>) -> Result<(), String> {
+    header::hash(raw)?;
+    withdrawals(raw)
 }
 
 /// The root over withdrawals (EIP-4895). OP-stack chains have another root in its place and no withdrawals: of an empty
@@ -194,6 +194,7 @@ fn transactions_root(
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
             None if encode::deposit(sent, &mut encoded.bytes).is_some() => {}
             None if arbitrum::transaction(sent, &mut encoded.bytes).is_some() => {}
+            None if celo::transaction(sent, &mut encoded.bytes).is_some() => {}
             None => {
                 return Err(format!(
                     "the encoding of transaction {index}, type {}, is not known, so its root cannot be recomputed",
@@ -254,13 +255,19 @@ fn bloom(header: &RawHeader, blooms: &[Bloom]) -> Result<(), String> {
 /// The sender is who signed.
 fn recovered(sent: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
     for (index, (sent, envelope)) in sent.iter().zip(envelopes).enumerate() {
-        let Some(envelope) = envelope else {
-            continue;
-        };
         // Before EIP-2 signatures with a high s were allowed; a block that is mined obeys its own rules.
-        let signer = envelope
-            .recover_signer_unchecked()
-            .map_err(|_| format!("no signer fits the signature of transaction {index}"))?;
+        let signer = match envelope {
+            Some(envelope) => envelope.recover_signer_unchecked(),
+            None => {
+                let signed = celo::signed(sent);
+                match signed.map_err(|reason| format!("transaction {index} {reason}"))? {
+                    Some((signature, hash)) => recover_signer_unchecked(&signature, hash),
+                    None => continue,
+                }
+            }
+        };
+        let signer =
+            signer.map_err(|_| format!("no signer fits the signature of transaction {index}"))?;
         if signer != sent.from {
             return Err(format!(
                 "transaction {index} is from {}, but {signer} signed it",

@@ -14,7 +14,10 @@ use super::{
     access::{RawSignature, access_list, authorization_list, signature, withdrawals},
     reading::left_out,
     roomy::Roomy,
-    spelling::{boxed, created, nullable, optional, optional_values, or_default, required, values},
+    spelling::{
+        boxed, boxed_if_known, created, if_known, nullable, optional, optional_values, or_default,
+        required, values,
+    },
 };
 use crate::model::BlockRef;
 
@@ -73,6 +76,27 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     pub block_access_list_hash: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub slot_number: Option<u64>,
+    /// Of Avalanche's chains, as are those below.
+    #[serde(default, deserialize_with = "if_known")]
+    pub ext_data_hash: Option<B256>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub ext_data_gas_used: Option<U256>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub block_gas_cost: Option<U256>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub timestamp_milliseconds: Option<u64>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub min_delay_excess: Option<u64>,
+    /// Of a header sealed by Authority Round, as is the signature.
+    #[serde(default, alias = "auraStep", deserialize_with = "if_known")]
+    pub step: Option<u64>,
+    #[serde(
+        default,
+        rename = "signature",
+        alias = "auraSeal",
+        deserialize_with = "if_known"
+    )]
+    pub seal: Option<Bytes>,
     /// Bytes of the encoded block; not part of the header.
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
@@ -219,6 +243,13 @@ pub struct RawTransaction {
     pub beneficiary: Option<Box<Address>>,
     #[serde(default, deserialize_with = "boxed")]
     pub max_submission_fee: Option<Box<U256>>,
+    /// Of Celo's own transactions, as are those below: the token that fees are paid in.
+    #[serde(default, deserialize_with = "boxed_if_known")]
+    pub fee_currency: Option<Box<Address>>,
+    #[serde(default, deserialize_with = "boxed_if_known")]
+    pub gateway_fee_recipient: Option<Box<Address>>,
+    #[serde(default, deserialize_with = "boxed_if_known")]
+    pub gateway_fee: Option<Box<U256>>,
 }
 
 impl RawTransaction {
@@ -295,6 +326,9 @@ pub struct RawReceipt {
     pub deposit_nonce: Option<u64>,
     #[serde(default, deserialize_with = "optional")]
     pub deposit_receipt_version: Option<u64>,
+    /// Of a transaction of Celo's whose fees are paid in a token, in units of that token.
+    #[serde(default, deserialize_with = "if_known")]
+    pub base_fee: Option<u128>,
 }
 
 /// An event log.
