@@ -29,6 +29,10 @@ impl Running {
         ready: impl Fn(&str) -> Option<T>,
     ) -> (Self, T) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        #[allow(
+            unsafe_code,
+            reason = "what runs between fork and exec cannot be checked by the compiler"
+        )]
         // SAFETY: between fork and exec only the affinity and the file limit are set: system calls, no allocation.
         unsafe {
             command.pre_exec(move || {
