@@ -63,7 +63,7 @@ pub(super) fn describe() {
 }
 
 impl Store {
-    /// Notes that the writer of this process cannot write, for [`Self::writers`] here and elsewhere. Never fails, and
+    /// Notes that the writer of this process cannot write, for readiness here and in other processes. Never fails, and
     /// takes no longer than a second.
     pub async fn writer_failed(&self, stream: Stream, error: &StoreError) {
         if matches!(error, StoreError::Locked(_)) {

@@ -2,8 +2,8 @@
 //!
 //! The lock keeps two from writing, whatever their clocks say: a process that loses the connection has lost the lock. It
 //! is free at once when the process dies. A process that hangs, or that the network cut off from the server, keeps its
-//! connection, so that each holder also has a [lease](lease), which a [keeper](keeper) renews on another connection. A
-//! [standby](standby) that sees an expired lease ends the holder's connection first, and only then gets the lock: what the
+//! connection, so that each holder also has a [lease], which a [keeper] renews on another connection. A
+//! [standby] that sees an expired lease ends the holder's connection first, and only then gets the lock: what the
 //! old holder sends after that meets no session. Each transaction checks the term besides (`hold_lease`), so that even a
 //! proxy that mixes sessions lets only one write.
 
