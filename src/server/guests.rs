@@ -57,6 +57,9 @@ struct Open {
 
 struct Guest {
     hangup: Hangup,
+    /// Requests whose answers the kernel does not have yet. A client that pipelines has several: the next is read while
+    /// the end of the answer before it is being written.
+    requests: usize,
     /// Since when it waits for a request; `None` while it has one.
     idle: Option<Instant>,
     /// Whether it ever sent one.
@@ -99,6 +102,7 @@ impl Guests {
         }
         let key = open.guests.insert(Guest {
             hangup,
+            requests: 0,
             idle: Some(now),
             asked: false,
             leaving: false,
@@ -114,6 +118,7 @@ impl Seat {
     /// A request came; it is worked on until what is returned is dropped.
     pub(super) fn request(self: &Arc<Self>) -> Asked {
         self.change(|guest| {
+            guest.requests += 1;
             guest.idle = None;
             guest.asked = true;
         });
@@ -141,7 +146,12 @@ pub(super) struct Asked(Arc<Seat>);
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.change(|guest| guest.idle = Some(Instant::now()));
+        self.0.change(|guest| {
+            guest.requests -= 1;
+            if guest.requests == 0 {
+                guest.idle = Some(Instant::now());
+            }
+        });
     }
 }
 
@@ -205,6 +215,21 @@ mod tests {
         assert!(enter(&guests).is_none() && !is_out(&out));
         drop(data);
         assert!(enter(&guests).is_none(), "its next request may come");
+        advance(IDLE).await;
+        assert!(enter(&guests).is_some() && is_out(&out));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_busy_until_pipelined_requests_are_answered() {
+        let guests = Guests::new(Room::new(1, || 0));
+        let (seat, out) = enter(&guests).unwrap();
+        let first = seat.request();
+        let second = seat.request();
+        // The kernel has the first answer; the second is being worked on.
+        drop(first);
+        advance(IDLE).await;
+        assert!(enter(&guests).is_none() && !is_out(&out));
+        drop(second);
         advance(IDLE).await;
         assert!(enter(&guests).is_some() && is_out(&out));
     }
