@@ -10,7 +10,7 @@ use super::{Site, origin::shown};
 pub(super) const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// A request that names a host which is not this server; what it sent is cut to a bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OtherHost {
     /// `Host`.
     pub host: String,

@@ -63,6 +63,11 @@ async fn rebound_pages_read_nothing_where_names_are_listed() {
     assert!(socket.is_err());
     // An orchestrator may know the process by another name.
     assert_eq!(status(&bare, Method::GET, "/healthz", &evil).await.0, 200);
+    let said = bare.server.said();
+    let warned = said
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains("evil.example"));
+    assert_eq!(warned.count(), 1, "{said}");
     bare.server.stop().await;
 }
 
