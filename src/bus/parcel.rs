@@ -4,7 +4,8 @@
 //! channels and the seqs that they are said to have reached, and the hub reads the updates themselves from the store.
 //! Only a message that is signed with `bus.redis_key` carries updates. Its signature covers the Redis channel, which has
 //! the database's epoch in its name, so it means nothing in another deployment, and an old one has only updates that
-//! every hub has. Of the others no more is read than a hint can have, however long they are.
+//! every hub has. Of the others no more is read than a hint can have, however long they are: a long one with a signature
+//! that cannot be checked here, as a hub without the key gets from one with it, is a hint at anything.
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::model::{Channel, Secret, Update};
 
 /// The longest message that is sent or read; a larger commit is announced by its seqs alone.
 pub(super) const MESSAGE_BYTES: usize = 4 << 20;
-/// The longest message that is read without a valid signature: a hint with the longest names of channels fits.
+/// The longest message whose channels are read without a valid signature: a hint with the longest names fits.
 const HINT_BYTES: usize = 384 << 10;
 /// Most channels of one hint; a commit with more makes the hub look at all that moved lately.
 const HINTED_CHANNELS: usize = 1_000;
@@ -247,7 +248,11 @@ impl Codec {
         };
         match trusted {
             true => self.read_signed(json),
-            false if message.len() > HINT_BYTES => Err(Rejection::TooLarge),
+            false if message.len() > HINT_BYTES => match signature {
+                // Updates by a process with the key, maybe: the store has them, wherever they are.
+                Some(_) => Ok(Received::Hint(Hint::Anywhere)),
+                None => Err(Rejection::TooLarge),
+            },
             false => self.read_hint(json),
         }
     }
