@@ -14,13 +14,16 @@ use super::{Failure, terminal};
 use follow::{End, Follower};
 use since::Since;
 
+/// The server of `chaincast serve` and `chaincast dev` without other settings.
+const DEFAULT_URL: &str = "http://127.0.0.1:3000";
+
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
     /// Channels such as new-block, price:ETH, heartbeat
     #[arg(required = true, value_name = "CHANNEL")]
     channels: Vec<String>,
     /// The server
-    #[arg(long, default_value = "http://127.0.0.1:3000")]
+    #[arg(long, default_value = DEFAULT_URL)]
     url: String,
     /// JWT, for private channels or servers that require one
     #[arg(long, env = "CHAINCAST_TOKEN", hide_env_values = true)]
@@ -37,6 +40,7 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let stop = terminal::stop_signal().map_err(Failure::failed)?;
     let since = since::positions(&args.channels, &args.since).map_err(Failure::Usage)?;
     let url = follow::realtime_url(&args.url).map_err(Failure::Usage)?;
+    let resume = Resume::of(&args);
     let mut follower = Follower::new(url, args.channels, args.token, since, args.json);
     let end = tokio::select! {
         () = stop => None,
@@ -45,7 +49,7 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     match end {
         None => {
             if let Some(arguments) = follower.arguments() {
-                eprintln!("stopped; `chaincast watch {arguments}` goes on from there");
+                eprintln!("stopped; {} goes on from there", resume.command(&arguments));
             }
             Ok(())
         }
@@ -53,5 +57,80 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
             End::OutputClosed => Ok(()),
             End::Refused(reason) => Err(Failure::Failed(reason)),
         },
+    }
+}
+
+/// What a command that goes on needs besides channels and positions.
+struct Resume {
+    /// `--url` and `--json`, where they were given.
+    options: String,
+    /// What is given again and never shown.
+    secrets: Vec<&'static str>,
+}
+
+impl Resume {
+    fn of(args: &WatchArgs) -> Self {
+        let (mut options, mut secrets) = (String::new(), Vec::new());
+        if args.url.contains('@') {
+            // It may have a password.
+            secrets.push("--url");
+        } else if args.url != DEFAULT_URL {
+            options = format!(" --url {}", follow::quoted(&args.url));
+        }
+        if args.json {
+            options.push_str(" --json");
+        }
+        if args.token.is_some() {
+            secrets.push("token");
+        }
+        Self { options, secrets }
+    }
+
+    fn command(&self, arguments: &str) -> String {
+        let command = format!("`chaincast watch {arguments}{}`", self.options);
+        match self.secrets.is_empty() {
+            true => command,
+            false => format!("{command} with the same {}", self.secrets.join(" and ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(url: &str, token: Option<&str>, json: bool) -> String {
+        let args = WatchArgs {
+            channels: vec!["new-block".to_owned()],
+            url: url.to_owned(),
+            token: token.map(str::to_owned),
+            since: Vec::new(),
+            json,
+        };
+        Resume::of(&args).command("new-block --since new-block@7")
+    }
+
+    #[test]
+    fn resume_command_connects_to_the_same_server() {
+        let plain = "`chaincast watch new-block --since new-block@7";
+        assert_eq!(command(DEFAULT_URL, None, false), format!("{plain}`"));
+        assert_eq!(
+            command("https://chain.example", None, true),
+            format!("{plain} --url https://chain.example --json`")
+        );
+        assert_eq!(
+            command("http://[::1]:4000", None, false),
+            format!("{plain} --url 'http://[::1]:4000'`")
+        );
+    }
+
+    #[test]
+    fn resume_command_shows_no_secret() {
+        let shown = command("https://me:secret@chain.example", Some("ey.secret"), false);
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(
+            shown.ends_with("` with the same --url and token"),
+            "{shown}"
+        );
     }
 }

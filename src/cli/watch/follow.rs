@@ -77,6 +77,15 @@ pub(super) fn realtime_url(url: &str) -> Result<String, String> {
     Ok(format!("{scheme}://{rest}{path}"))
 }
 
+/// One word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 impl Follower {
     pub fn new(
         url: String,
@@ -198,8 +207,13 @@ impl Follower {
         let since: Vec<String> = positions
             .map(|(channel, seq)| format!("{channel}@{seq}"))
             .collect();
-        let channels = self.channels.join(" ");
-        (!since.is_empty()).then(|| format!("{channels} --since {}", since.join(",")))
+        if since.is_empty() {
+            return None;
+        }
+        let channels = self.channels.iter().map(|channel| quoted(channel));
+        let mut words: Vec<String> = channels.collect();
+        words.extend(["--since".to_owned(), quoted(&since.join(","))]);
+        Some(words.join(" "))
     }
 
     /// Why no connection could be made, and how a server is started when none runs there.
