@@ -134,13 +134,52 @@ impl UnderWay {
         self.last.lock().exists.strong_count() > 0
     }
 
-    /// Ends the connection of the answer that is being sent.
+    /// Ends the connection of the answer that is being sent. One whose answer was sent meanwhile may serve another
+    /// request by now, and is left alone.
     pub fn cut(&self, tasks: &Tasks) {
         let mut last = self.last.lock();
         if last.exists.strong_count() > 0
             && let Some(takeover) = last.takeover.take()
         {
-            tasks.spawn(async move { drop(takeover.take().await) });
+            let exists = last.exists.clone();
+            tasks.spawn(async move {
+                if exists.strong_count() > 0 {
+                    drop(takeover.take().await);
+                }
+            });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Whether a connection is taken away by a cut during an answer that is sent soon after it, or is not.
+    async fn is_taken(is_sent: bool) -> bool {
+        let (tasks, _failures) = Tasks::new();
+        let (takeover, mut taken) = Takeover::new();
+        let mut answer = Some(Arc::new(()));
+        let under_way = UnderWay::default();
+        *under_way.last.lock() = Last {
+            exists: answer.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            takeover: Some(takeover),
+        };
+        under_way.cut(&tasks);
+        if is_sent {
+            answer = None;
+        }
+        tokio::task::yield_now().await;
+        let is_taken = taken.asked().now_or_never().is_some();
+        drop(answer);
+        is_taken
+    }
+
+    #[tokio::test]
+    async fn cuts_only_the_connection_of_its_answer() {
+        assert!(is_taken(false).await);
+        assert!(!is_taken(true).await, "it may serve another request");
     }
 }
