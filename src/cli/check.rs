@@ -46,7 +46,10 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         report.warn("open files", &doubt);
     }
     let (store, answer) = match database(&config).await {
-        Ok(Some(store)) => {
+        Ok(Some((store, read_only))) => {
+            if let Some(error) = read_only {
+                report.warn("database", &gateway_only(&error));
+            }
             let text = format!("answers, epoch {}", store.epoch());
             (Some(store), Ok(text))
         }
@@ -183,8 +186,14 @@ impl Report {
     }
 }
 
-/// `None` for a database that is empty and will be migrated.
-async fn database(config: &Config) -> Result<Option<Store>, StoreError> {
+/// What a database that takes no writes is good for.
+fn gateway_only(error: &StoreError) -> String {
+    format!("only `serve --role gateway` can run with it: {error}")
+}
+
+/// The database, with what keeps it from taking writes where a process that only reads can use it: one that does not
+/// migrate. `None` for a database that is empty and will be migrated.
+async fn database(config: &Config) -> Result<Option<(Store, Option<StoreError>)>, StoreError> {
     // Looking must not change anything.
     let without_migrating = StoreConfig {
         auto_migrate: false,
@@ -194,8 +203,15 @@ async fn database(config: &Config) -> Result<Option<Store>, StoreError> {
         Err(StoreError::NotMigrated) if config.database.auto_migrate => None,
         connected => Some(connected?),
     };
-    Store::refuse_read_only(&config.database).await?;
-    Ok(store)
+    match (Store::refuse_read_only(&config.database).await, store) {
+        (Err(error @ (StoreError::ReadOnly(_) | StoreError::Standby(_))), Some(store))
+            if !config.database.auto_migrate =>
+        {
+            Ok(Some((store, Some(error))))
+        }
+        (Err(error), _) => Err(error),
+        (Ok(()), store) => Ok(store.map(|store| (store, None))),
+    }
 }
 
 /// What the node says of itself, and whether that is the chain that the database indexes.

@@ -29,7 +29,11 @@ pub enum StoreError {
          through the pooler, for readers"
     )]
     Pooler(String),
-    /// The server or a setting takes no writes: where, why and what to do.
+    /// The server is a standby, which takes no writes: where and what to do. While the database fails over it may be
+    /// promoted soon.
+    #[error("{0}")]
+    Standby(String),
+    /// A setting lets nobody write: where, why and what to do.
     #[error("{0}")]
     ReadOnly(String),
     #[error(
@@ -138,7 +142,7 @@ impl StoreError {
     /// The server is a standby.
     pub(super) fn standby(url_name: &str, options: &PgConnectOptions) -> Self {
         let server = server_of(options);
-        Self::ReadOnly(format!(
+        Self::Standby(format!(
             "Postgres at {server} is a standby, which takes no writes: let {url_name} name the primary, or promote this \
              server (SELECT pg_promote()) if the primary is lost"
         ))

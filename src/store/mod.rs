@@ -55,6 +55,9 @@ pub(crate) fn migration(name: &str) -> &'static str {
 pub const LIVE_CONNECTIONS: u32 = 4;
 /// Beyond the database's own limit, for the way there and back.
 const SLACK: Duration = Duration::from_secs(2);
+/// How long a process that writes waits at start for a standby to be promoted, and how often it looks.
+const FAIL_OVER: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A database that does not answer must not keep the process from ending.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -148,14 +151,34 @@ impl Store {
         })
     }
 
-    /// As [`Self::connect`], for a process that writes: fails where no transaction may write. A database that stops to take
-    /// writes later is waited for.
+    /// As [`Self::connect`], for a process that writes: fails where no transaction may write, at once by
+    /// `default_transaction_read_only`, after 30 s on a standby that is not promoted. A database that stops to take writes
+    /// later is waited for.
     pub async fn connect_for_writing(config: &StoreConfig) -> Result<Self, StoreError> {
-        // Where it migrates that is looked at before.
-        if !config.auto_migrate {
-            Self::refuse_read_only(config).await?;
-        }
+        Self::refuse_pooler(config, &Self::options_of(config)?).await?;
+        Self::await_primary(config).await?;
         Self::connect(config).await
+    }
+
+    async fn await_primary(config: &StoreConfig) -> Result<(), StoreError> {
+        let deadline = tokio::time::Instant::now() + FAIL_OVER;
+        let mut waited = false;
+        loop {
+            let error = match Self::refuse_read_only(config).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // Once it fails over it may also be away for a moment.
+            let may_pass =
+                matches!(error, StoreError::Standby(_)) || waited && error.is_transient();
+            if !may_pass || tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut waited, true) {
+                tracing::warn!(%error, within_s = FAIL_OVER.as_secs(), "waiting for a database that takes writes");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Fails when new transactions may not write: on a standby, or by `default_transaction_read_only`.

@@ -1,5 +1,5 @@
 //! Servers that take no writes: a hot standby, fed by streaming replication, and `default_transaction_read_only`. A process
-//! that is to write refuses them at start, as `check` does, and says what to do.
+//! that is to write refuses them at start, a standby unless it is promoted soon, and says what to do.
 
 use std::{
     os::unix::{fs::MetadataExt, process::CommandExt},
@@ -8,6 +8,7 @@ use std::{
 };
 
 use chaincast::dev::PrivatePostgres;
+use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{Temporary, eventually, run_to_end};
@@ -104,14 +105,22 @@ async fn refused(file: &str, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "{part}: {line}");
     }
-    for command in WRITERS {
+    // At once, as they wait for a standby to be promoted.
+    join_all(WRITERS.map(async |command| {
         let arguments = [command, &["--config", file]].concat();
         let (code, _, error) = run_to_end(&arguments).await;
         assert_eq!(code, 1, "{command:?}: {error}");
         for part in parts {
             assert!(error.contains(part), "{command:?}: {part}: {error}");
         }
-    }
+    }))
+    .await;
+}
+
+/// Sessions that were begun in the database of a server.
+async fn sessions(admin: &mut PgConnection) -> i64 {
+    let count = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()";
+    sqlx::query_scalar(count).fetch_one(admin).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,21 +134,46 @@ async fn writers_refuse_a_hot_standby() {
     let file = config(dirs[1].path(), standby.url());
     let parts = ["is a standby", "database.url", "primary", "pg_promote()"];
     refused(&file, &parts).await;
-    // The same without migrating, which a standby refuses as well.
+    // Without migrating it may be the configuration of a gateway, which only reads.
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replace("[database]\n", "[database]\nauto_migrate = false\n");
     std::fs::write(&file, text).unwrap();
-    let (code, _, error) = run_to_end(&["serve", "--config", &file]).await;
-    assert!(code == 1 && error.contains("is a standby"), "{error}");
+    let (_, out, error) = run_to_end(&["check", "--config", &file]).await;
+    let lines: Vec<&str> = out
+        .lines()
+        .filter(|one| one.contains(" database: "))
+        .collect();
+    assert_eq!(lines.len(), 2, "{out}{error}");
+    assert!(
+        lines[0].starts_with("warn") && lines[0].contains("serve --role gateway"),
+        "{out}"
+    );
+    assert!(lines[1].starts_with("ok"), "{out}");
 
-    // Once it is the primary it is written to.
-    let mut admin = PgConnection::connect(standby.url()).await.unwrap();
-    primary.stop().await.unwrap();
-    let promoted: bool = sqlx::query_scalar("SELECT pg_promote()")
-        .fetch_one(&mut admin)
-        .await
-        .unwrap();
-    assert!(promoted);
+    // A fail-over is waited out: the process looks at the server, which then becomes the primary.
+    let admin = PgConnection::connect(standby.url()).await.unwrap();
+    let admin = tokio::sync::Mutex::new(admin);
+    let before = sessions(&mut *admin.lock().await).await;
+    let promote = async {
+        eventually("it has looked more than once", async || {
+            (sessions(&mut *admin.lock().await).await > before + 4).then_some(())
+        })
+        .await;
+        primary.stop().await.unwrap();
+        let promoted: bool = sqlx::query_scalar("SELECT pg_promote()")
+            .fetch_one(&mut *admin.lock().await)
+            .await
+            .unwrap();
+        assert!(promoted);
+    };
+    let serve = ["serve", "--config", &file];
+    let ((code, _, error), ()) = tokio::join!(run_to_end(&serve), promote);
+    // Only its node is missing.
+    assert!(code == 1 && error.contains("127.0.0.1:9"), "{error}");
+    assert!(!error.contains("chaincast: Postgres"), "{error}");
+    assert_eq!(error.matches("is a standby").count(), 1, "{error}");
+
+    // As the primary it is written to.
     let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
     assert_eq!(code, 0, "{error}");
     let (_, out, error) = run_to_end(&["check", "--config", &file]).await;
