@@ -12,6 +12,7 @@ mod contract;
 mod error;
 mod events;
 mod forward;
+mod give_way;
 mod load;
 mod outage;
 mod price;
@@ -88,6 +89,8 @@ struct Parts {
     stall: Arc<bulk::Stall>,
     /// The same for a node that is away from the start.
     away: Arc<bulk::Stall>,
+    /// How long the lock is kept while the node fails, though another process waits for it.
+    keep: Duration,
     /// Whether it was logged that this process indexes, since it last stood by.
     indexes: Arc<AtomicBool>,
     /// Of price contracts, on their way to the store.
@@ -211,6 +214,7 @@ impl Parts {
             progress: Arc::default(),
             stall: Arc::default(),
             away: Arc::default(),
+            keep: give_way::KEEP,
             indexes: Arc::default(),
             answers: Arc::default(),
             config,

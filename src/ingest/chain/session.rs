@@ -9,6 +9,7 @@ use super::{
     IngestError, Outage, Parts,
     commit::COMMIT_PATIENCE,
     contract::Contracts,
+    give_way::Stuck,
     price::{Averages, Pasts},
     token::SeenTokens,
 };
@@ -58,13 +59,15 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Takes the lock, enters the chain when it is new, and reads where it stands. A node that is away is waited for
-    /// with the lock, so that whoever asks who writes the chain gets one answer meanwhile.
+    /// with the lock, so that whoever asks who writes the chain gets one answer meanwhile; for a minute, if another process
+    /// waits for the lock.
     pub(super) async fn open(
         parts: &'a Parts,
         stop: &CancellationToken,
         outage: &mut Outage,
     ) -> Result<Self, IngestError> {
         let mut writer = parts.acquire().await?;
+        let mut stuck = Stuck::default();
         let identity = loop {
             let error = match parts.identity_meanwhile(&mut writer, stop).await {
                 Ok(identity) => break identity,
@@ -73,6 +76,10 @@ impl<'a> Session<'a> {
             };
             let wait = outage.failed(&error);
             parts.database_works(&writer);
+            if parts.gives_way(stuck.failed(None), &mut writer).await? {
+                parts.stand_aside(writer, stop).await;
+                return Err(error);
+            }
             tokio::select! {
                 lost = writer.lease().lost() => return Err(lost.into()),
                 () = tokio::time::sleep(wait) => {}
@@ -158,7 +165,7 @@ impl<'a> Session<'a> {
     }
 
     /// Follows the node until `stop`, or until the database fails. What the node does wrong is waited out here, so
-    /// that the lock is kept.
+    /// that the lock is kept; for a minute without progress, if another process waits for the lock.
     pub(super) async fn run(
         mut self,
         seen: &mut watch::Receiver<NodeView>,
@@ -166,17 +173,24 @@ impl<'a> Session<'a> {
     ) -> Result<(), IngestError> {
         self.known_at = seen.borrow().outages;
         let stop = self.stop.clone();
+        let mut stuck = Stuck::default();
         loop {
             let view = seen.borrow_and_update().clone();
             let wait = match self.step(&view).await {
                 Ok(()) => {
                     outage.ended();
+                    stuck.ended();
                     self.parts.database_works(&self.writer);
                     None
                 }
                 Err(error @ IngestError::Node { .. }) if !error.is_final() => {
                     let wait = outage.failed(&error);
                     self.parts.database_works(&self.writer);
+                    let stuck = stuck.failed(self.head);
+                    if self.parts.gives_way(stuck, &mut self.writer).await? {
+                        self.parts.stand_aside(self.writer, &stop).await;
+                        return Err(error);
+                    }
                     self.regain_indexes().await?;
                     Some(Instant::now() + wait)
                 }

@@ -130,6 +130,19 @@ impl Writer {
         &self.lease
     }
 
+    /// Whether another session looks for the lock: a standby, or a backfill.
+    pub async fn is_waited_for(&mut self) -> Result<bool, StoreError> {
+        // Every role may see the names of others' sessions.
+        let is_waited_for = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name = 'chaincast ' || $1 AND pid <> pg_backend_pid())",
+        )
+        .bind(self.lease.stream().name())
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(is_waited_for)
+    }
+
     /// Gives the lock back.
     pub async fn release(self) -> Result<(), StoreError> {
         Ok(self.connection.close().await?)

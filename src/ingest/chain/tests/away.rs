@@ -1,5 +1,7 @@
 //! A node that is away while a writer begins: who writes the chain is known, and what is missing is the node.
 
+use std::time::Duration;
+
 use super::{
     lab::{Lab, config_of},
     stage::{CHAIN, eventually},
@@ -63,4 +65,60 @@ async fn waits_for_an_absent_node_with_the_lock() {
     lab.caught_up(&tree, "the node is back").await;
     assert_eq!(writer(&lab).await.term, 3);
     running.stop().await;
+}
+
+/// A writer keeps the lock for this long while its node fails.
+const KEEP: Duration = Duration::from_secs(2);
+
+/// Two writers of one chain, each with a node of its own, of which the first writes and its node is then away; before
+/// it begins, or while it runs.
+async fn gives_way(is_running: bool) {
+    let lab = Lab::new().await;
+    let tree = Tree::new(CHAIN);
+    tree.mine(&Contents::transfers(1, 0));
+    let nodes = [
+        FaultyNode::of_tree(&tree).await.unwrap(),
+        FaultyNode::of_tree(&tree).await.unwrap(),
+    ];
+    let [first, second] = [0, 1].map(|at| config_of(&[(&nodes[at], Role::All)]));
+    let mut running = lab.ingest_keeping(first.clone(), KEEP).await.unwrap();
+    lab.caught_up(&tree, "the first block").await;
+    if is_running {
+        nodes[0].add(Fault::of("*", Kind::Cut));
+    } else {
+        running.stop().await;
+        nodes[0].add(Fault::of("*", Kind::Cut));
+        running = lab.ingest_keeping(first, KEEP).await.unwrap();
+        eventually("it takes the lock", async || {
+            (writer(&lab).await.term == 2).then_some(())
+        })
+        .await;
+    }
+    let term = writer(&lab).await.term;
+    // Without another writer it keeps the lock.
+    let renewed =
+        "SELECT (extract(epoch FROM renewed_at - acquired_at) * 1000)::bigint FROM leases";
+    let shortest = lab.count(renewed).await + 2 * KEEP.as_millis() as i64;
+    eventually("it keeps the lock for longer", async || {
+        assert_eq!(writer(&lab).await.term, term);
+        (lab.count(renewed).await > shortest).then_some(())
+    })
+    .await;
+    let other = lab.ingest_keeping(second, KEEP).await.unwrap();
+    tree.mine(&Contents::transfers(1, 1));
+    lab.caught_up(&tree, "the other writer takes over").await;
+    assert!(writer(&lab).await.term > term);
+    other.stop().await;
+    nodes[0].heal();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starting_writer_without_node_gives_way() {
+    gives_way(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_writer_without_node_gives_way() {
+    gives_way(true).await;
 }

@@ -1,11 +1,12 @@
 //! A database and a writer between scripted nodes: what is in every table, against what the tree has.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::hex;
 use sqlx::{PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 
+use super::super::give_way::KEEP;
 use super::stage::{CHAIN, Dir, EveryTransfer, Running, eventually};
 use crate::{
     bus::{Bus, BusConfig},
@@ -105,8 +106,18 @@ impl Lab {
     }
 
     pub(super) async fn ingest(&self, config: ChainConfig) -> Result<Running, IngestError> {
+        self.ingest_keeping(config, KEEP).await
+    }
+
+    /// Keeps the lock for so long while its node fails, though another writer waits for it.
+    pub(super) async fn ingest_keeping(
+        &self,
+        config: ChainConfig,
+        keep: Duration,
+    ) -> Result<Running, IngestError> {
         let (context, queue) = self.context();
-        let ingest = ChainIngest::connect(config, context).await?;
+        let mut ingest = ChainIngest::connect(config, context).await?;
+        ingest.parts.keep = keep;
         let stop = CancellationToken::new();
         let task = tokio::spawn(ingest.run(stop.clone()));
         Ok(Running { stop, task, queue })
