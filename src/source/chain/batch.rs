@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Node, NodeError,
     answer::{Body, Outcome, RpcError, body, error_in, words},
+    logs::{LOGS, wants_less},
     receipts::BLOCK_RECEIPTS,
     refusal::{Refusal, is_trouble, names_batches, names_method, refusal, retry_after},
 };
@@ -155,7 +156,7 @@ impl Node {
                 if !gateway
                     && (!status.is_server_error()
                         || method == "eth_call"
-                        || self.speaks_for_itself(method, &error)) =>
+                        || self.speaks_for_itself(method, calls, &error)) =>
             {
                 self.rpc_error(method, calls, error)
             }
@@ -377,9 +378,11 @@ impl Node {
     }
 
     /// Whether an error of JSON-RPC says enough without the HTTP status that it came under.
-    fn speaks_for_itself(&self, method: &'static str, error: &RpcError) -> bool {
+    fn speaks_for_itself(&self, method: &'static str, calls: usize, error: &RpcError) -> bool {
         let refused = self.refusal_of(method, error);
-        refused.is_about_the_request() || error.code != 0 && refused.is_outage()
+        refused.is_about_the_request()
+            || error.code != 0 && refused.is_outage()
+            || method == LOGS && calls == 1 && wants_less(&error.message)
     }
 
     fn has_no_batches(&self) {

@@ -159,6 +159,10 @@ async fn receipts_come_one_by_one_after_any_refusal() {
         ),
         (200, r#"{"error":"unsupported"}"#),
         (404, r#"{"error":{"code":-32601,"message":"no"}}"#),
+        (
+            402,
+            r#"{"error":{"code":-32000,"message":"Your plan does not include this method"}}"#,
+        ),
         (405, "method not allowed"),
         (501, ""),
     ] {
@@ -330,6 +334,30 @@ async fn receipts_are_asked_for_by_number_where_hashes_are_refused() {
     pair.at(pair.tree.at(4)).await.unwrap();
     assert_eq!(pair.faulty.asked(RECEIPTS), asked + 1);
     assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+}
+
+#[tokio::test]
+async fn the_other_key_is_tried_where_one_is_in_trouble() {
+    for by in [By::Hash, By::Number] {
+        let pair = pair().await;
+        let crashed = || Kind::Error {
+            code: -32_000,
+            message: "method handler crashed".to_owned(),
+        };
+        if matches!(by, By::Number) {
+            // Learnt before: hashes are refused.
+            pair.node
+                .knows_only(crate::source::chain::receipts::Key::Number);
+        }
+        pair.faulty.add(Fault::of(RECEIPTS, crashed()).by(by));
+        assert_eq!(pair.newest().await.unwrap(), 2);
+        let asked = pair.faulty.asked(RECEIPTS);
+        assert_eq!(asked, 2);
+        // Remembered.
+        pair.at(pair.tree.at(4)).await.unwrap();
+        assert_eq!(pair.faulty.asked(RECEIPTS), asked + 1);
+        assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+    }
 }
 
 #[tokio::test]

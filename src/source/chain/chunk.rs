@@ -160,7 +160,10 @@ impl Node {
         }))?;
         let began = Instant::now();
         let receipts = match receipts {
-            Some(receipts) => receipts,
+            Some(receipts) => {
+                self.receipts.worked();
+                receipts
+            }
             None => {
                 let refused = refused.or(refused_later);
                 self.clone()
@@ -261,10 +264,16 @@ impl Node {
         workers: &Workers,
     ) -> Result<Vec<Given>, NodeError> {
         let none = || blocks.iter().map(|_| Ok(Some(Roomy::default()))).collect();
-        // Nothing was refused: there is no list of this block.
-        if refused.as_ref().is_some_and(is_without_list) {
+        // Nothing was refused: there is no list of this block. Unless none comes although the blocks do: then the method
+        // fails, however much it sounds like trouble of the node.
+        let fails = |error: &NodeError| error.is_outage() && self.receipts.fails();
+        if refused
+            .as_ref()
+            .is_some_and(|error| is_without_list(error) && !fails(error))
+        {
             return Ok(none());
         }
+        let failed = refused.as_ref().is_some_and(NodeError::is_outage);
         if self.receipts.key(Key::Hash, Instant::now().into()) != Some(Key::Hash) {
             return Ok(none());
         }
@@ -282,8 +291,14 @@ impl Node {
             Err(error) => Err(error),
         };
         match optional(ended.map(Some), blocks.len())? {
-            (None, Some(error)) if is_without_list(&error) => Ok(none()),
+            (None, Some(error)) if is_without_list(&error) => {
+                if failed || fails(&error) {
+                    self.lacks_block_receipts(&error);
+                }
+                Ok(none())
+            }
             (Some(given), _) => {
+                self.receipts.worked();
                 if refused.is_some_and(|error| !error.is_about_a_block()) {
                     self.knows_only(Key::Hash);
                 }

@@ -1,6 +1,6 @@
 //! From a node's answer to the rows that are stored. Pure.
 
-use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal};
+use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal, primitives::U256};
 
 use super::{
     ChecksConfig, RawBlock, RawHeader, celo,
@@ -24,6 +24,7 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
         return Err("too many logs".to_owned());
     }
     fits(&block)?;
+    let narrow = |price: U256| u128::try_from(price).ok();
     let withdrawals = withdrawals_of(&block.header);
     let computed = checks
         .block_hash
@@ -42,7 +43,8 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
     {
         let index = u32::try_from(index).map_err(|_| "too many transactions".to_owned())?;
         let kind = sent.kind();
-        let (free, own) = (fixed::is_free(kind), fixed::is_chains_own(kind));
+        let own = fixed::is_chains_own(&sent);
+        let free = own && fixed::is_free(kind);
         let dynamic = sent.is_dynamic() && !free;
         let base_fee = celo::base_fee(&sent, &receipt, header.base_fee_per_gas);
         let price = effective_gas_price(&sent, base_fee);
@@ -62,9 +64,9 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
             gas_limit: sent.gas,
             gas_price: match free {
                 true => Some(0),
-                false => sent.gas_price.filter(|_| !dynamic),
+                false => sent.gas_price.filter(|_| !dynamic).and_then(narrow),
             },
-            max_fee_per_gas: sent.max_fee_per_gas.filter(|_| dynamic),
+            max_fee_per_gas: sent.max_fee_per_gas.filter(|_| dynamic).and_then(narrow),
             max_priority_fee_per_gas: sent.max_priority_fee_per_gas.filter(|_| dynamic && !own),
             access_list: match kind {
                 0 => None,
@@ -160,6 +162,17 @@ fn fits(block: &RawBlock) -> Result<(), String> {
         ]
     });
     all_fit(header, of_receipts)?;
+    for (index, sent) in block.transactions.iter().enumerate() {
+        let wide = [sent.gas_price, sent.max_fee_per_gas].into_iter().flatten();
+        let wide = wide.max().filter(|&price| price > U256::from(u128::MAX));
+        // Nitro bounds no price of its own types, and who sends one from L1 chooses it: left out instead.
+        if let Some(price) = wide.filter(|_| !fixed::is_chains_own(sent)) {
+            return Err(format!(
+                "of block {} {}, a price of transaction {index} is {price}, which no column holds",
+                header.number, header.hash
+            ));
+        }
+    }
     if let Some(log) = block
         .receipts
         .iter()

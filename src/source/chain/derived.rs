@@ -2,7 +2,9 @@
 //! paid (EIP-1559) and the address of a created contract. A rule each, as a chain may differ in one of them. Pure.
 //!
 //! Of transaction types of other chains only the gas is known to follow these rules, and of Celo's all; of a chain's own
-//! transactions also that one with a receiver creates nothing.
+//! transactions also that one with a receiver creates nothing. Which contract one without a receiver creates is not
+//! checked: Nitro counts the nonces of its own transactions apart, and op-reth shows the address of the nonce 0 for every
+//! deposit (ethereum-optimism/optimism #21549).
 
 use alloy::primitives::Address;
 
@@ -34,8 +36,10 @@ pub(super) fn check(block: &RawBlock, checks: &ChecksConfig, count: usize) -> Re
         }
     }
     if checks.contract_address() {
-        let known = |kind: u8| followed(kind) || fixed::is_chains_own(kind);
-        for (index, (sent, receipt)) in sent().filter(|(_, (sent, _))| known(sent.kind())) {
+        let known = |sent: &RawTransaction| {
+            followed(sent.kind()) || sent.to.is_some() && fixed::is_chains_own(sent)
+        };
+        for (index, (sent, receipt)) in sent().filter(|(_, (sent, _))| known(sent)) {
             contract_address(index, sent, receipt)
                 .map_err(|reason| ("contract_address", reason))?;
         }
@@ -81,9 +85,6 @@ fn contract_address(
     sent: &RawTransaction,
     receipt: &RawReceipt,
 ) -> Result<(), String> {
-    if sent.to.is_none() && !follows(sent, receipt) {
-        return Ok(());
-    }
     let expected = created(sent, receipt);
     // A creation that failed made none, which some nodes say and some do not.
     let failed = receipt.status == Some(0) && receipt.contract_address.is_none();
@@ -110,35 +111,34 @@ fn created(sent: &RawTransaction, receipt: &RawReceipt) -> Option<Address> {
     sent.to.is_none().then(|| sent.from.create(nonce))
 }
 
-/// Whether the contract that a transaction creates must be that of its sender and nonce. Nitro counts the nonces of its own
-/// transactions apart, and before Regolith deposits had none.
-fn follows(sent: &RawTransaction, receipt: &RawReceipt) -> bool {
-    match sent.kind() {
-        encode::DEPOSIT => receipt.deposit_nonce.is_some(),
-        kind => !fixed::is_arbitrums(kind),
-    }
-}
-
 /// The created contract as a receipt has it; of a chain's own transaction only where it follows from sender and nonce,
-/// unless that is not checked.
+/// unless that is not checked. Of a deposit whose nonce the receipts root is over, the one that follows from that nonce,
+/// whatever the node shows.
 pub(super) fn contract_of(
     sent: &RawTransaction,
     receipt: &RawReceipt,
     checks: &ChecksConfig,
 ) -> Option<Address> {
     let told = receipt.contract_address;
-    if !checks.contract_address() || !fixed::is_chains_own(sent.kind()) {
+    if !checks.contract_address() || !fixed::is_chains_own(sent) {
         return told;
     }
-    told.filter(|_| told == created(sent, receipt))
+    let expected = created(sent, receipt);
+    let has_proved_nonce =
+        sent.kind() == encode::DEPOSIT && receipt.deposit_receipt_version.is_some();
+    // A creation that failed made none, which some nodes say and some do not.
+    if has_proved_nonce && (told.is_some() || receipt.status != Some(0)) {
+        return expected;
+    }
+    told.filter(|_| told == expected)
 }
 
 /// What a gas costs the sender, in wei (EIP-1559); `None` when a fee is missing.
 pub(super) fn effective_gas_price(sent: &RawTransaction, base_fee: Option<u128>) -> Option<u128> {
     if !sent.is_dynamic() {
-        return sent.gas_price;
+        return sent.gas_price.and_then(|price| price.try_into().ok());
     }
-    let most = sent.max_fee_per_gas?;
+    let most: u128 = sent.max_fee_per_gas?.saturating_to();
     let tip = sent.max_priority_fee_per_gas?;
     Some(most.min(tip.saturating_add(base_fee?)))
 }

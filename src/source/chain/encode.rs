@@ -55,8 +55,13 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
     if kind > 4 {
         return Ok(None);
     }
-    let given = |value: Option<u128>, field: &str| {
+    fn given<T>(value: Option<T>, field: &str, kind: u8) -> Result<T, String> {
         value.ok_or_else(|| format!("has no {field}, which type {kind} needs"))
+    }
+    let price = |value: Option<U256>, field: &str| {
+        let value = given(value, field, kind)?;
+        u128::try_from(value)
+            .map_err(|_| format!("has the {field} {value}, above what type {kind} allows"))
     };
     let chain_id = || {
         sent.chain_id
@@ -77,7 +82,7 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
             let transaction = TxLegacy {
                 chain_id: signed_for,
                 nonce,
-                gas_price: given(sent.gas_price, "gasPrice")?,
+                gas_price: price(sent.gas_price, "gasPrice")?,
                 gas_limit,
                 to,
                 value,
@@ -89,7 +94,7 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
             let transaction = TxEip2930 {
                 chain_id: chain_id()?,
                 nonce,
-                gas_price: given(sent.gas_price, "gasPrice")?,
+                gas_price: price(sent.gas_price, "gasPrice")?,
                 gas_limit,
                 to,
                 value,
@@ -103,10 +108,11 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
                 max_priority_fee_per_gas: given(
                     sent.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
+                    kind,
                 )?,
                 to,
                 value,
@@ -120,16 +126,17 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
                 max_priority_fee_per_gas: given(
                     sent.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
+                    kind,
                 )?,
                 to: receiver()?,
                 value,
                 access_list,
                 blob_versioned_hashes: sent.blob_versioned_hashes.clone().unwrap_or_default(),
-                max_fee_per_blob_gas: given(sent.max_fee_per_blob_gas, "maxFeePerBlobGas")?,
+                max_fee_per_blob_gas: given(sent.max_fee_per_blob_gas, "maxFeePerBlobGas", kind)?,
                 input,
             };
             let transaction = TxEip4844Variant::TxEip4844(transaction);
@@ -140,10 +147,11 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: given(sent.max_fee_per_gas, "maxFeePerGas")?,
+                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
                 max_priority_fee_per_gas: given(
                     sent.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
+                    kind,
                 )?,
                 to: receiver()?,
                 value,

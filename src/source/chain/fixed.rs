@@ -10,7 +10,7 @@ use alloy::{
 };
 
 use super::{
-    arbitrum::{CONTRACT, DEPOSIT, INTERNAL, RETRY, SUBMIT_RETRYABLE, UNSIGNED},
+    arbitrum::{self, CONTRACT, DEPOSIT, INTERNAL, RETRY, SUBMIT_RETRYABLE, UNSIGNED},
     encode,
     wire::RawTransaction,
 };
@@ -22,22 +22,28 @@ const RETRYABLES: Address = address!("000000000000000000000000000000000000006e")
 /// `submitRetryable(bytes32,uint256,uint256,uint256,uint256,uint64,uint256,address,address,address,bytes)`
 const SUBMIT: [u8; 4] = hex!("c9f95d32");
 
-/// Whether a transaction of this type pays nothing for gas.
+/// Whether a transaction of this type, where it [is the chain's own](is_chains_own), pays nothing for gas.
 pub(super) fn is_free(kind: u8) -> bool {
     matches!(kind, encode::DEPOSIT | DEPOSIT | INTERNAL)
 }
 
 /// Whether it is a type of Arbitrum's whose encoding is known.
-pub(super) fn is_arbitrums(kind: u8) -> bool {
+fn is_arbitrums(kind: u8) -> bool {
     matches!(
         kind,
         DEPOSIT | UNSIGNED | CONTRACT | RETRY | SUBMIT_RETRYABLE | INTERNAL
     )
 }
 
-/// Whether its fields are all that a chain's own transaction has: it has no access list and no tip.
-pub(super) fn is_chains_own(kind: u8) -> bool {
-    kind == encode::DEPOSIT || is_arbitrums(kind)
+/// Whether the chain made it itself: it is of such a type and can be encoded as one. It has no access list and no tip.
+///
+/// The type alone does not show it: `0x64` is a deposit of Arbitrum's, and on Ronin and Viction a transaction that an
+/// account signs and a sponsor pays for.
+pub(super) fn is_chains_own(sent: &RawTransaction) -> bool {
+    match sent.kind() {
+        encode::DEPOSIT => sent.source_hash.is_some(),
+        kind => is_arbitrums(kind) && arbitrum::transaction(sent, &mut Vec::new()).is_some(),
+    }
 }
 
 /// Checks what the encoding of a transaction leaves out.
@@ -84,7 +90,7 @@ fn submitted(sent: &RawTransaction) -> Option<Vec<u8>> {
         *sent.l1_base_fee.as_deref()?,
         *sent.deposit_value.as_deref()?,
         *sent.retry_value.as_deref()?,
-        U256::from(fee),
+        fee,
         U256::from(sent.gas),
         *sent.max_submission_fee.as_deref()?,
         *sent.refund_to.as_deref()?,

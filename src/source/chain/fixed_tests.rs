@@ -167,3 +167,65 @@ async fn a_contract_of_the_chains_own_follows_from_sender_and_nonce() {
         assert_eq!(stored(block).contract_address, kept);
     }
 }
+
+#[tokio::test]
+async fn a_type_of_another_chain_keeps_its_fees() {
+    // A sponsored transaction, as Ronin and Viction have them.
+    let mut block = block_of(&truth(DEPOSIT)).await;
+    block.transactions[0] = read(
+        &json!({ "type": DEPOSIT, "hash": B256::ZERO, "chainId": "0x7e4", "from": ALICE,
+        "nonce": "0x5", "gas": "0x5208", "gasPrice": "0x9", "maxFeePerGas": "0x9",
+        "maxPriorityFeePerGas": "0x2", "value": "0x0", "input": "0x", "to": BOB,
+        "accessList": [{ "address": BOB, "storageKeys": [] }],
+        "payer": BOB, "expiredTime": "0x0", "v": "0x1", "r": "0x1", "s": "0x1" }),
+    );
+    block.receipts[0].effective_gas_price = Some(9);
+    let row = stored(block.clone());
+    assert_eq!(
+        (row.max_fee_per_gas, row.max_priority_fee_per_gas),
+        (Some(9), Some(2))
+    );
+    assert_eq!(row.effective_gas_price, 9);
+    assert!(row.access_list.is_some());
+
+    // With one price alone, and a contract that it created.
+    let sent = &mut block.transactions[0];
+    (sent.max_fee_per_gas, sent.to) = (None, None);
+    let created = sent.from.create(6);
+    block.receipts[0].contract_address = Some(created);
+    let unproven = ChecksConfig {
+        transactions_root: false,
+        ..checks()
+    };
+    verify(&block, &unproven).unwrap();
+    let row = stored(block);
+    assert_eq!((row.gas_price, row.effective_gas_price), (Some(9), 9));
+    assert_eq!(row.contract_address, Some(created));
+}
+
+#[tokio::test]
+async fn a_ticket_may_offer_a_price_that_no_column_holds() {
+    let wide = format!("0x8{}", "0".repeat(63));
+    let mut sent = truth(SUBMIT_RETRYABLE);
+    sent["gas"] = json!("0x0");
+    sent["gasPrice"] = json!(wide);
+    sent["maxFeePerGas"] = json!(wide);
+    sent["input"] = json!(hex::encode_prefixed(submitted(&read(&sent)).unwrap()));
+    let block = block_of(&sent).await;
+    verify(&block, &checks()).unwrap();
+    let row = stored(block.clone());
+    assert_eq!((row.gas_price, row.max_fee_per_gas), (None, None));
+
+    // The hash is over the whole price.
+    let mut other = block.clone();
+    let price = &mut other.transactions[0].max_fee_per_gas;
+    *price = price.map(|price| price >> 1);
+    let error = verify(&other, &checks()).unwrap_err();
+    assert_eq!(error.check, "transactions_root");
+
+    // No account pays so much.
+    let mut signed = block;
+    signed.transactions[0].ty = Some(0x7d);
+    let reason = decode(signed, &checks()).unwrap_err();
+    assert!(reason.contains("a price of transaction 0"), "{reason}");
+}

@@ -20,6 +20,8 @@ const ONE_RECEIPT: &str = "eth_getTransactionReceipt";
 
 /// A node that refused `eth_getBlockReceipts` is asked for it again after this.
 const ASKED_AGAIN: Duration = Duration::from_secs(600);
+/// After the lists of so many single blocks in a row failed with trouble, the method counts as refused.
+const FAILED_LISTS: u32 = 3;
 /// Requests in flight for the receipts of one block, when the node gives them only one by one.
 const AT_ONCE: usize = 16;
 /// Receipts of one request, from a node that gives them only one by one.
@@ -59,6 +61,8 @@ struct State {
     only: Option<Key>,
     /// Until when they are asked for one by one.
     single_until: Option<Instant>,
+    /// Lists of single blocks that failed in a row, although the node gave the blocks.
+    failed: u32,
 }
 
 impl Ways {
@@ -69,7 +73,7 @@ impl Ways {
             return None;
         }
         if state.single_until.take().is_some() {
-            state.only = None;
+            (state.only, state.failed) = (None, 0);
         }
         Some(state.only.unwrap_or(preferred))
     }
@@ -85,6 +89,19 @@ impl Ways {
         let news = state.single_until.is_none_or(|until| until <= now);
         state.single_until = Some(now + ASKED_AGAIN);
         news
+    }
+
+    /// A list came.
+    pub(super) fn worked(&self) {
+        self.0.lock().failed = 0;
+    }
+
+    /// The list of a single block failed with trouble, although the node gave the block; returns whether so many did in a
+    /// row that the method is what fails.
+    pub(super) fn fails(&self) -> bool {
+        let mut state = self.0.lock();
+        state.failed = state.failed.saturating_add(1);
+        state.failed >= FAILED_LISTS
     }
 
     /// Forgets what was learnt: it may be another node.
@@ -137,6 +154,10 @@ impl Node {
         };
         let refused = match self.list_by(key, block).await {
             Err(error) if error.is_refusal() => error,
+            // It answered, so the trouble may be with this key alone.
+            Err(NodeError::Refused { .. }) => {
+                return self.list_despite_trouble(key.other(), block).await;
+            }
             Err(error) if is_without_list(&error) => return Ok(None),
             // By number it may be the list of another branch, which is no lie, and another moment mends it.
             Ok(given) if key == Key::Number && is_elsewhere(block.hash, &given) => {
@@ -162,6 +183,25 @@ impl Node {
             }
             Err(error) if is_without_list(&error) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The list by this key, where the other one is in trouble; `None` where this one does not give it either.
+    async fn list_despite_trouble(
+        &self,
+        key: Key,
+        block: BlockRef,
+    ) -> Result<Option<Vec<RawReceipt>>, NodeError> {
+        match self.list_by(key, block).await {
+            Ok(given)
+                if !given.is_empty()
+                    && given.iter().all(|receipt| receipt.block_hash == block.hash) =>
+            {
+                self.knows_only(key);
+                Ok(Some(given))
+            }
+            Err(error) if error.rest().is_some() => Err(error),
+            _ => Ok(None),
         }
     }
 
@@ -296,5 +336,18 @@ mod tests {
         ways.single(now);
         ways.forget();
         assert_eq!(ways.key(Key::Number, now), Some(Key::Number));
+    }
+
+    #[test]
+    fn only_failures_in_a_row_count() {
+        let ways = Ways::default();
+        assert!(!ways.fails() && !ways.fails());
+        ways.worked();
+        assert!(!ways.fails() && !ways.fails() && ways.fails());
+        // Asked for again later, it has as many tries.
+        let now = Instant::now();
+        ways.single(now);
+        ways.key(Key::Number, now + ASKED_AGAIN);
+        assert!(!ways.fails());
     }
 }

@@ -133,7 +133,7 @@ const TROUBLE_CODES: [i64; 7] = [-32_603, -32_002, -32_016, -32_017, 401, 402, 4
 const NO_METHOD_CODES: [i64; 3] = [-32_601, -32_004, -32_604];
 
 /// What is said of a method, or of arrays of calls, that a node does not have.
-const LACKS: [&str; 17] = [
+const LACKS: [&str; 20] = [
     "not found",
     "not supported",
     "unsupported",
@@ -151,6 +151,9 @@ const LACKS: [&str; 17] = [
     "restricted",
     "forbidden",
     "unknown",
+    "does not include",
+    "not included",
+    "upgrade your plan",
 ];
 
 fn says(message: &str, words: &[&str]) -> bool {

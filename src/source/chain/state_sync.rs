@@ -32,7 +32,7 @@ fn is_empty(sent: &RawTransaction) -> bool {
         && sent.from.is_zero()
         && sent.to.unwrap_or(Address::ZERO).is_zero()
         && sent.gas == 0
-        && sent.gas_price.unwrap_or_default() == 0
+        && sent.gas_price.unwrap_or_default().is_zero()
         && sent.value.unwrap_or_default().is_zero()
         && sent.nonce == 0
         && sent.input().is_empty()

@@ -184,10 +184,11 @@ pub struct RawTransaction {
     pub ty: Option<u8>,
     #[serde(deserialize_with = "required")]
     pub gas: u64,
+    /// In wei, as is the fee below. Wider than what an account can pay, as Nitro bounds neither for its own types.
     #[serde(default, deserialize_with = "optional")]
-    pub gas_price: Option<u128>,
+    pub gas_price: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
-    pub max_fee_per_gas: Option<u128>,
+    pub max_fee_per_gas: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
     pub max_priority_fee_per_gas: Option<u128>,
     #[serde(default, deserialize_with = "optional")]

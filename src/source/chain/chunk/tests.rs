@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{By, Contents, Fault, FaultyNode, Kind, Tree},
     model::Secret,
     source::chain::ChainConfig,
 };
@@ -107,6 +107,35 @@ async fn one_list_that_is_too_large_costs_no_other() {
     }
     assert_eq!(numbers, Vec::from_iter(0..8));
     assert_eq!(faulty.asked(RECEIPT), 1);
+}
+
+#[tokio::test]
+async fn lists_that_always_fail_are_given_up() {
+    for by in [None, Some(By::Number)] {
+        let (faulty, node) = faulty().await;
+        let kind = Kind::Error {
+            code: -32_603,
+            message: "Internal error".to_owned(),
+        };
+        let fault = Fault::of(RECEIPTS, kind);
+        faulty.add(match by {
+            Some(by) => fault.by(by),
+            None => fault,
+        });
+        for _ in 0..12 {
+            // Fewer are asked for after one that failed.
+            let _ = chunk(&node, 0, 19).await;
+        }
+        let (lists, single) = (faulty.asked(RECEIPTS), faulty.asked(RECEIPT));
+        let kept = chunk(&node, 0, 19).await.unwrap();
+        assert!(kept.len() > 3, "{kept:?}");
+        match by {
+            // One by one.
+            None => assert_eq!(faulty.asked(RECEIPTS), lists),
+            // By hash.
+            Some(_) => assert_eq!(faulty.asked(RECEIPT), single),
+        }
+    }
 }
 
 #[tokio::test]

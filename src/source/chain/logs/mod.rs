@@ -21,9 +21,10 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+pub(super) use self::range::wants_less;
 use self::{
     check::{Doubt, Light, by_block, judged, proves_none, rows, topics},
-    range::{offered, wants_less},
+    range::offered,
     wire::PlacedLog,
 };
 use super::{
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::model::{BlockRef, IndexedBlock};
 
-const LOGS: &str = "eth_getLogs";
+pub(super) const LOGS: &str = "eth_getLogs";
 const HEADERS: &str = "eth_getBlockByNumber";
 /// Where these stand among [`CHECKS`](super::CHECKS).
 const BLOCK_HASH: usize = 0;

@@ -46,7 +46,7 @@ pub(super) fn offered(message: &str, from: u64, asked: usize) -> Option<usize> {
 }
 
 /// Whether an error of `eth_getLogs` that no other rule knows asks for a smaller range.
-pub(super) fn wants_less(message: &str) -> bool {
+pub(in crate::source::chain) fn wants_less(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
         "range",

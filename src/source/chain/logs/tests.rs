@@ -277,23 +277,35 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
         tree.mine(&Contents::transfers(salt % 3, salt));
     }
     let expected = truth(&tree, IndexMode::Logs).await;
-    for (message, code, times) in [
-        ("query returned more than 10000 results", -32_005, 2),
-        ("Response is too big", -32_008, 2),
-        ("range exceeds the limit", -32_602, 2),
+    let error = |code: i64, message: &str| Kind::Error {
+        code,
+        message: message.to_owned(),
+    };
+    let broken = |message: &str| Kind::Body {
+        status: 500,
+        text: serde_json::json!({ "error": { "code": -32_000, "message": message } }).to_string(),
+    };
+    for (message, refused, times) in [
+        (
+            "more than",
+            error(-32_005, "query returned more than 10000 results"),
+            2,
+        ),
+        ("too big", error(-32_008, "Response is too big"), 2),
+        ("range", error(-32_602, "range exceeds the limit"), 2),
+        ("status", broken("exceed max allowed range 1000"), 2),
         // It offers one block: none is refused after that.
         (
-            "query returned more than 10000 results. Try with this block range [0x0, 0x0].",
-            -32_005,
+            "offer",
+            error(
+                -32_005,
+                "query returned more than 10000 results. Try with this block range [0x0, 0x0].",
+            ),
             1,
         ),
     ] {
         let node = FaultyNode::of_tree(&tree).await.unwrap();
         let client = client(&node, IndexMode::Logs);
-        let refused = Kind::Error {
-            code,
-            message: message.to_owned(),
-        };
         node.add(Fault::of(LOGS, refused).times(times));
         let first = client
             .clone()
