@@ -160,14 +160,16 @@ impl App {
             .with_prices(!config.prices.sources.is_empty())
             .with_tokens(Arc::new(Tokens::new(authenticator)));
         let (api, mut openapi) = api::router(state);
-        let mut router = api.merge(page::router()).merge(metrics_router(&metrics));
+        let mut router = api.merge(metrics_router(&metrics));
         if let Some(gateway) = &gateway {
-            router = router.merge(gateway.router());
+            // The page lives on what the gateway streams.
+            router = router.merge(page::router()).merge(gateway.router());
+            router = router.fallback(page::unknown_path);
             openapi.merge(gateway.openapi());
+        } else {
+            router = router.fallback(page::no_gateway);
         }
-        router = router
-            .merge(api::docs_router(openapi))
-            .fallback(page::unknown_path);
+        router = router.merge(api::docs_router(openapi));
         let router = hosts::around(router, config.gateway.site());
         tasks.spawn_critical(
             "http server",

@@ -54,6 +54,13 @@ pub async fn unknown_path() -> Response {
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
+/// Answers for the page and the streams in a process that indexes only.
+pub async fn no_gateway() -> Response {
+    let text = "this process has no gateway (serve --role indexer): it serves neither the page nor /realtime; a process \
+                with --role gateway or all does. Its API is described at /api-docs\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
 fn file(path: &str) -> Response {
     match Files::get(path) {
         Some(found) => {

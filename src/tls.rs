@@ -92,6 +92,9 @@ pub fn advice(error: &str, setting: &str) -> Option<String> {
         "the server's certificate is for another name; connect by a name or address that is among its subject alternative names".to_owned()
     } else if error.contains("expired") || error.contains("Expired") {
         "the server's certificate has expired, or this machine's clock is wrong".to_owned()
+    } else if error.contains("InvalidContentType") {
+        "the server does not speak TLS at this port: name its TLS port, or use the URL without TLS"
+            .to_owned()
     } else {
         return None;
     };

@@ -203,6 +203,14 @@ pub(super) async fn list_contract_events(
 ) -> Result<Json<Page<ContractEvent>>, Problem> {
     let chain = query.chain.map(|id| state.chain(Some(id))).transpose()?;
     let limit = page::limit(query.limit, &state.config)?;
+    if let (Some(from), Some(to)) = (query.from_block, query.to_block)
+        && from > to
+    {
+        return Err(Problem::bad_parameter(
+            "to_block",
+            "to_block must not be below from_block",
+        ));
+    }
     // No name has a NUL, and PostgreSQL takes no text with one.
     let found = match name.contains('\0') {
         true => None,

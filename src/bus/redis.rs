@@ -136,6 +136,10 @@ fn unreachable(config: &BusConfig, error: &RedisError) -> BusError {
         let reason = format!("{reason}: {advice}");
         return BusError::RedisRefused { url, reason };
     }
+    if error.kind() == redis::ErrorKind::Parse {
+        let reason = "what listens there does not speak the protocol of Redis".to_owned();
+        return BusError::Redis { url, reason };
+    }
     match error.kind() == redis::ErrorKind::AuthenticationFailed {
         true => BusError::RedisRefused {
             url,

@@ -55,7 +55,7 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         }
         Ok(None) => (
             None,
-            Ok("answers; it is empty, and serve will migrate it".to_owned()),
+            Ok("answers; it has no tables of chaincast, and serve will create them".to_owned()),
         ),
         Err(error) => (None, Err(error)),
     };
@@ -192,13 +192,16 @@ fn gateway_only(error: &StoreError) -> String {
 }
 
 /// The database, with what keeps it from taking writes where a process that only reads can use it: one that does not
-/// migrate. `None` for a database that is empty and will be migrated.
+/// migrate. `None` for a database without tables of ours, which will be migrated.
 async fn database(config: &Config) -> Result<Option<(Store, Option<StoreError>)>, StoreError> {
     // Looking must not change anything.
     let without_migrating = StoreConfig {
         auto_migrate: false,
         ..config.database.clone()
     };
+    if config.database.auto_migrate {
+        Store::refuse_inapplicable(&config.database).await?;
+    }
     let store = match Store::connect(&without_migrating).await {
         Err(StoreError::NotMigrated) if config.database.auto_migrate => None,
         connected => Some(connected?),

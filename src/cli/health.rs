@@ -9,7 +9,9 @@ use clap::Args;
 use super::Failure;
 use crate::{
     config::{Config, Sources},
+    model::is_web_page,
     server::ServerConfig,
+    tls,
 };
 
 /// How long the server may take to answer. `/readyz` waits 2 s for its database.
@@ -19,7 +21,7 @@ const SHOWN: usize = 2_000;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
-    /// The server; this machine's by default, at server.port as PORT or the configuration sets it
+    /// The server, as http://HOST:PORT or HOST:PORT; this machine's by default, at server.port as PORT or the configuration sets it
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// The server's TOML file, for its server.host and server.port
@@ -51,10 +53,27 @@ fn url_of(server: &ServerConfig) -> Result<String, Failure> {
     Ok(format!("http://{host}:{}", server.port))
 }
 
+/// The server of `--url`, which may be given as for `watch`: `HOST:PORT`, or with a scheme of HTTP or WebSocket.
+fn base_url(given: &str) -> Result<String, Failure> {
+    let (scheme, rest) = given.split_once("://").unwrap_or(("http", given));
+    let rest = rest.trim_end_matches('/');
+    let scheme = match scheme {
+        "http" | "ws" => Some("http"),
+        "https" | "wss" => Some("https"),
+        _ => None,
+    };
+    match scheme {
+        Some(scheme) if !rest.is_empty() => Ok(format!("{scheme}://{rest}")),
+        _ => Err(Failure::Usage(format!(
+            "--url {given:?} is not a URL; use http://HOST:PORT"
+        ))),
+    }
+}
+
 /// Prints the answer; an error when it is not 200.
 pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     let base = match &args.url {
-        Some(url) => url.clone(),
+        Some(url) => base_url(url)?,
         None => own_url(&args)?,
     };
     let path = match args.alive {
@@ -73,7 +92,13 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
         Ok(Err(error)) if error.is_builder() => Err(Failure::Usage(format!(
             "--url {base:?} is not a URL; use http://HOST:PORT"
         ))),
-        Ok(Err(error)) => Err(failed(format!("cannot be reached: {}", cause_of(&error)))),
+        Ok(Err(error)) => {
+            let cause = tls::advised(cause_of(&error), tls::AUTHORITIES);
+            Err(failed(format!("cannot be reached: {cause}")))
+        }
+        Ok(Ok((status, text))) if is_web_page(&text) => Err(failed(format!(
+            "answered {status} with a web page (HTML): is this the URL of a chaincast server?"
+        ))),
         Ok(Ok((status, text))) => {
             let text: String = text.trim().chars().take(SHOWN).collect();
             match status.is_success() {
@@ -99,6 +124,20 @@ fn cause_of(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn takes_a_server_with_or_without_a_scheme() {
+        for (given, expected) in [
+            ("h:3000", Some("http://h:3000")),
+            ("http://h:3000/", Some("http://h:3000")),
+            ("wss://h", Some("https://h")),
+            ("ftp://h", None),
+            ("http://", None),
+            ("", None),
+        ] {
+            assert_eq!(base_url(given).ok().as_deref(), expected, "{given}");
+        }
+    }
 
     #[test]
     fn asks_where_the_configuration_listens() {

@@ -33,6 +33,11 @@ pub(super) struct TokenArgs {
 }
 
 pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
+    if args.sub.is_empty() {
+        return Err(Failure::Usage(
+            "--sub is empty: name the user whom the token is for".to_owned(),
+        ));
+    }
     let named_by_variable = std::env::var_os("CHAINCAST__GATEWAY__AUTH__SECRET").is_some();
     let file = match args.config {
         Some(file) => Some(file),

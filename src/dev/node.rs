@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::DevError;
-use crate::model::{Secret, WEB_PAGE, is_web_page};
+use crate::{
+    model::{Secret, WEB_PAGE, is_web_page, without_json},
+    tls,
+};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -124,8 +127,11 @@ impl Node {
             Ok(Err(RpcError::Transport(error))) => Err(DevError::Unreachable {
                 url: self.url.clone(),
                 reason: match error.as_http_error() {
-                    Some(http) => format!("HTTP status {}, {}", http.status, shown(&http.body)),
-                    None => reason_of(&error),
+                    Some(http) => {
+                        let status = http.status.to_string();
+                        without_json(http.status, &status, &shown(&http.body))
+                    }
+                    None => tls::advised(reason_of(&error), tls::AUTHORITIES),
                 },
             }),
             Ok(Err(RpcError::DeserError { err, text })) => Err(DevError::Answer {

@@ -38,7 +38,7 @@ pub use secret::Secret;
 pub use token::{Token, TokenError};
 pub use transaction_update::{TransactionStatus, TransactionUpdate};
 pub use update::{NewUpdate, Update};
-pub use web_page::{WEB_PAGE, is_web_page};
+pub use web_page::{WEB_PAGE, is_web_page, without_json};
 
 use serde::{Deserialize, Serialize};
 

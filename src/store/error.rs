@@ -4,6 +4,9 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::tls;
 
+/// In sqlx's error when the first byte of the answer is none that Postgres gives.
+const NO_POSTGRES: &str = "unexpected response from SSLRequest";
+
 /// What went wrong between chaincast and Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -40,6 +43,9 @@ pub enum StoreError {
         "the database has no chaincast schema: run `chaincast migrate`, or set database.auto_migrate = true"
     )]
     NotMigrated,
+    /// Migrations would fail midway, for the tables or the rights that are there: where, why and what to do.
+    #[error("{0}")]
+    Inapplicable(String),
     #[error("migrations cannot be applied: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Another process has the right to write: which stream, and who.
@@ -113,6 +119,11 @@ impl StoreError {
                     sqlx::Error::PoolTimedOut => "it did not answer in time".to_owned(),
                     other => other.to_string(),
                 };
+                if reason.contains(NO_POSTGRES) {
+                    return Self::Unreachable(format!(
+                        "what listens at {server} is not Postgres: let {url_name} name the host and port of a Postgres server"
+                    ));
+                }
                 let setting = format!("sslrootcert of {url_name}");
                 if let Some(advice) = tls::advice(&reason, &setting) {
                     let also = match options.get_ssl_mode() {
@@ -165,6 +176,51 @@ impl StoreError {
         Self::ReadOnly(format!(
             "Postgres at {server} takes no writes to database {database:?} from user {user:?}: {SETTING} is on ({source}); \
              {undo}, or let {url_name} name a server that takes writes"
+        ))
+    }
+
+    /// Tables of a schema that are not chaincast's stand where its own would. `ours` are those
+    /// that its first migrations have created already.
+    pub(super) fn foreign(
+        url_name: &str,
+        options: &PgConnectOptions,
+        schema: &str,
+        tables: &[String],
+        ours: &[&str],
+    ) -> Self {
+        let (server, database) = (server_of(options), database_of(options));
+        let begun = match ours {
+            [] => String::new(),
+            ours => format!(
+                " Of chaincast, from an earlier attempt, are _sqlx_migrations, {}: drop them if nothing uses them.",
+                ours.join(", ")
+            ),
+        };
+        Self::Inapplicable(format!(
+            "database {database:?} of Postgres at {server} holds tables of another application where chaincast would create \
+             its own, and nothing was written: {} in schema {schema:?}. Let {url_name} name a database of chaincast's own \
+             (createdb chaincast), or a schema of its own (CREATE SCHEMA chaincast, then add \
+             ?options[search_path]=chaincast to {url_name}).{begun}",
+            tables.join(", ")
+        ))
+    }
+
+    /// The role may not create tables in the schema; none when the search path names no schema that it may use.
+    pub(super) fn may_not_create(url_name: &str, options: &PgConnectOptions, schema: &str) -> Self {
+        let (server, database) = (server_of(options), database_of(options));
+        let user = options.get_username();
+        let grant = match schema {
+            "" => format!(
+                "no schema of the role's search_path exists and may be used: set search_path, or GRANT USAGE, CREATE ON \
+                 SCHEMA public TO {user:?}"
+            ),
+            schema => {
+                format!("as the schema's owner, run GRANT CREATE ON SCHEMA {schema:?} TO {user:?}")
+            }
+        };
+        Self::Inapplicable(format!(
+            "user {user:?} may not create tables in schema {schema:?} of database {database:?} of Postgres at {server}, and \
+             migrations are pending: {grant}; or let {url_name} name a database that the user owns"
         ))
     }
 

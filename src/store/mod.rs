@@ -16,6 +16,7 @@ mod config;
 pub mod contracts;
 mod direct;
 mod error;
+mod pending;
 mod pool;
 pub mod pool_logs;
 pub mod price_clock;
@@ -199,6 +200,7 @@ impl Store {
         let options = Self::options_of(config)?;
         Self::refuse_pooler(config, &options).await?;
         Self::refuse_read_only(config).await?;
+        Self::refuse_inapplicable(config).await?;
         let pool = Self::pool_of(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;
         pool.close().await;

@@ -13,6 +13,7 @@ impl Store {
     /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
     /// Nothing else may write it meanwhile.
     pub async fn reset(config: &StoreConfig) -> Result<(), StoreError> {
+        Self::refuse_inapplicable(config).await?;
         let options = Self::options_of(config)?;
         let pool = Self::pool_of(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;

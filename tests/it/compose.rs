@@ -122,9 +122,11 @@ fn services_reach_each_other_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_refuses_what_is_no_url() {
-    let (code, _, error) = run_to_end(&["health", "--url", "nowhere"]).await;
-    assert_eq!(code, 2, "{error}");
-    assert!(error.contains("--url"), "{error}");
+    for url in ["ftp://nowhere", "http://", "a b"] {
+        let (code, _, error) = run_to_end(&["health", "--url", url]).await;
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("--url"), "{error}");
+    }
 }
 
 /// What the image's health check gives the binary.

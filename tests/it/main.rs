@@ -28,6 +28,7 @@ mod imports;
 mod memory;
 mod messages;
 mod metrics;
+mod mistakes;
 mod modes;
 mod no_block_0;
 mod observe;

@@ -298,6 +298,12 @@ async fn verify_refuses_what_it_cannot_compare_and_says_why() {
         error.contains("no block from 999999 on to compare"),
         "{error}"
     );
+    let (head, _) = world.caught_up().await;
+    let (code, said, error) = verify(&world, &["--to", "99999"]).await;
+    assert_eq!(code, 1, "{said}{error}");
+    let left_out = format!("blocks {} to 99999 are not indexed", head + 1);
+    assert!(said.contains(&left_out), "{said}");
+    assert!(error.contains("not every block"), "{error}");
     world.server.stop().await;
 }
 

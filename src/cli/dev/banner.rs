@@ -31,6 +31,11 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
             };
             auth::mint(&config.gateway.auth, &request).ok()
         });
+    // Prices are those of the demo contracts.
+    let (also, prices) = match environment.deployment {
+        Some(_) => (",price:ETH", " price:ETH"),
+        None => ("", ""),
+    };
     let mut lines = vec![
         ("page", url.clone()),
         ("API", format!("{url}/api-docs")),
@@ -38,11 +43,11 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         ("Socket.IO", format!("{url}/realtime")),
         (
             "SSE",
-            format!("curl -N '{url}/realtime/sse?channels=new-block,price:ETH'"),
+            format!("curl -N '{url}/realtime/sse?channels=new-block{also}'"),
         ),
         (
             "terminal",
-            format!("{program} watch --url {url} new-block price:ETH"),
+            format!("{program} watch --url {url} new-block{prices}"),
         ),
         (
             "chain",
@@ -68,9 +73,11 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         println!("  {} {value}", paint.dim(format!("{name:<10}")));
     }
     if environment.deployment.is_none() {
-        println!(
-            "  The node is not an anvil: blocks are indexed; there are no demo contracts and no prices."
-        );
+        let reason = match environment.is_anvil {
+            true => "--no-demo",
+            false => "The node is not an anvil",
+        };
+        println!("  {reason}: blocks are indexed; there are no demo contracts and no prices.");
     }
     println!(
         "  {}",

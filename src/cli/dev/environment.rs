@@ -31,6 +31,10 @@ pub(super) struct Environment {
     pub rpc_url: Secret,
     pub ws_url: Option<Secret>,
     pub chain_id: u64,
+    /// Whether the node signs for its accounts and obeys the `anvil_` methods.
+    pub is_anvil: bool,
+    /// The first block that the database has of this chain: indexing goes on from there, whatever else was chosen.
+    pub stored_start: Option<u64>,
     /// The demo contracts, when the node lets us deploy them: an anvil.
     pub deployment: Option<Deployment>,
     postgres: Option<PrivatePostgres>,
@@ -71,6 +75,8 @@ impl Environment {
             rpc_url: Secret::new(args.rpc_url.clone().unwrap_or_default()),
             ws_url: None,
             chain_id: CHAIN_ID,
+            is_anvil: false,
+            stored_start: None,
             deployment: None,
             postgres: None,
             anvil: None,
@@ -107,26 +113,27 @@ impl Environment {
             self.rpc_url = Secret::new(anvil.http_url());
             self.anvil = Some(anvil);
         }
-        let url = self.rpc_url.expose();
-        let node = Node::connect(url)?;
+        let url = self.rpc_url.expose().to_owned();
+        let node = Node::connect(&url)?;
         self.chain_id = node.chain_id().await?;
         if !args.reset {
             // Before anything is sent to a chain that is then refused.
             self.check_chain(&node).await?;
         }
-        if self.anvil.is_some() || node.is_anvil().await? {
+        self.is_anvil = self.anvil.is_some() || node.is_anvil().await?;
+        if self.is_anvil {
             // anvil serves both on one port; of other nodes nothing is known, so their head is polled.
             let ws_url = url.replacen("http", "ws", 1);
             if !args.no_demo {
-                self.deployment = Some(deploy_or_load(url, &self.data_dir).await?);
+                self.deployment = Some(deploy_or_load(&url, &self.data_dir).await?);
             }
             self.ws_url = Some(Secret::new(ws_url));
         }
         Ok(())
     }
 
-    /// Refuses a node whose chain is not the one that the database indexes.
-    async fn check_chain(&self, node: &Node) -> Result<(), EnvironmentError> {
+    /// Refuses a node whose chain is not the one that the database indexes, and reads where that begins.
+    async fn check_chain(&mut self, node: &Node) -> Result<(), EnvironmentError> {
         let store = Store::connect(&StoreConfig {
             url: self.database_url.clone(),
             ..StoreConfig::default()
@@ -136,6 +143,7 @@ impl Environment {
         let state = chain::state(&mut connection, self.chain_id).await?;
         drop(connection);
         store.close().await;
+        self.stored_start = state.as_ref().map(|state| state.start_block);
         // Which chain it is without block 0, the indexer finds out: that block may have been replaced by a reorg.
         let stored = state.map(|state| state.identity);
         let Some(stored) = stored.filter(|identity| identity.number == 0) else {

@@ -50,11 +50,13 @@ pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<P
     }
     let block_ms = i64::try_from(args.block_time.as_millis()).unwrap_or(i64::MAX);
     chain.insert("poll_interval_ms".into(), block_ms.clamp(100, 2_000).into());
-    if environment.deployment.is_none() {
-        chain.insert(
-            "start_block".into(),
-            Value::Integer(start_block(environment).await? as i64),
-        );
+    let start_block = match environment.stored_start {
+        Some(stored) => Some(stored),
+        None if environment.deployment.is_none() => Some(start_block(environment).await?),
+        None => None,
+    };
+    if let Some(number) = start_block {
+        chain.insert("start_block".into(), Value::Integer(number as i64));
     }
     config.insert("chains".into(), Value::Array(vec![chain.into()]));
     if let Some(deployment) = &environment.deployment {

@@ -52,6 +52,8 @@ pub(super) struct Verification {
     chain: ChainId,
     from: u64,
     to: u64,
+    /// What was asked for and cannot be compared.
+    left_out: Vec<String>,
     /// The node's finalized height: what is above may change at any moment.
     settled: Option<u64>,
     counts: Counts,
@@ -96,6 +98,21 @@ impl Verification {
         let node_head = nodes.tagged(Tag::Latest).await.map_err(told)?;
         let node_head = node_head.map_or(0, |block| block.number);
         let settled = nodes.tagged(Tag::Finalized).await.map_err(told)?;
+        let mut left_out = Vec::new();
+        if let Some(asked) = from.filter(|asked| *asked < state.start_block) {
+            let below = state.start_block - 1;
+            left_out.push(format!("blocks {asked} to {below} are not indexed"));
+        }
+        if let Some(asked) = to.filter(|asked| *asked > head.number) {
+            let above = from.unwrap_or(0).max(head.number + 1);
+            left_out.push(format!("blocks {above} to {asked} are not indexed"));
+        }
+        if let Some(asked) = to.filter(|asked| node_head < (*asked).min(head.number)) {
+            let (above, asked) = (node_head + 1, asked.min(head.number));
+            left_out.push(format!(
+                "the node does not have blocks {above} to {asked} yet"
+            ));
+        }
         let from = from.unwrap_or(0).max(state.start_block);
         let last = to.unwrap_or(u64::MAX).min(head.number);
         if node_head < last {
@@ -118,6 +135,7 @@ impl Verification {
             chain,
             from,
             to,
+            left_out,
             settled: settled.map(|block| block.number),
             counts: Counts::default(),
             below: None,
@@ -158,6 +176,10 @@ impl Verification {
                 more => format!("{more} differences"),
             }
         );
+        for left_out in &self.left_out {
+            println!("chain {}: {left_out}, and were not compared", self.chain);
+            report.leave_out();
+        }
         if let Some(caveat) = caveat(&self.config, &thorough(self.config.checks)) {
             println!("chain {}: {caveat}", self.chain);
         }

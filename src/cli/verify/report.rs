@@ -5,11 +5,17 @@ use super::compare::Difference;
 pub(super) struct Report {
     limit: usize,
     found: usize,
+    /// Whether blocks that were asked for could not be compared.
+    incomplete: bool,
 }
 
 impl Report {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, found: 0 }
+        Self {
+            limit,
+            found: 0,
+            incomplete: false,
+        }
     }
 
     /// Lists a difference while there is room, and counts it.
@@ -25,6 +31,11 @@ impl Report {
         }
     }
 
+    /// Not all that was asked for was compared.
+    pub(super) fn leave_out(&mut self) {
+        self.incomplete = true;
+    }
+
     pub(super) fn found(&self) -> usize {
         self.found
     }
@@ -35,6 +46,9 @@ impl Report {
             println!("… and {} more", self.found - self.limit);
         }
         match (self.found, done) {
+            (0, Ok(())) if self.incomplete => {
+                Err("no difference, but not every block that was asked for was compared".to_owned())
+            }
             (0, done) => done,
             (1, Ok(())) => Err(
                 "1 difference between the database and the node, or within the database".to_owned(),

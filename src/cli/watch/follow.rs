@@ -10,6 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error as WsError, Message as Frame,
         client::IntoClientRequest,
+        error::ProtocolError,
         http::header::AUTHORIZATION,
         protocol::{CloseFrame, WebSocketConfig},
     },
@@ -19,6 +20,7 @@ use super::{
     super::terminal::Paint,
     line::{self, Message},
 };
+use crate::{model::is_web_page, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -162,10 +164,22 @@ impl Follower {
                     .as_deref()
                     .map(String::from_utf8_lossy)
                     .unwrap_or_default();
+                if is_web_page(&body) {
+                    let answer = format!("{status} with a web page (HTML)");
+                    return Broken::End(End::Refused(self.other_server(&answer)));
+                }
                 return Broken::End(End::Refused(format!(
                     "{} answered {status}: {body}",
                     self.url
                 )));
+            }
+            // No server of ours answers a handshake so, now or later.
+            Ok(Err(WsError::Protocol(ProtocolError::WrongHttpVersion))) => {
+                return Broken::End(End::Refused(self.other_server("in HTTP/1.0")));
+            }
+            Ok(Err(WsError::Http(response))) if response.status().as_u16() < 400 => {
+                let status = response.status();
+                return Broken::End(End::Refused(self.other_server(&format!("with {status}"))));
             }
             Ok(Err(error)) => return retry(self.unreachable(&error)),
         };
@@ -216,6 +230,14 @@ impl Follower {
         Some(words.join(" "))
     }
 
+    /// What answers there is another server than ours.
+    fn other_server(&self, answer: &str) -> String {
+        format!(
+            "{} answered {answer}, not as a WebSocket: is this the URL of a chaincast server? --url names another",
+            self.url
+        )
+    }
+
     /// Why no connection could be made, and how a server is started when none runs there.
     fn unreachable(&self, error: &WsError) -> String {
         let refused = matches!(error, WsError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused);
@@ -223,7 +245,8 @@ impl Follower {
             true => "; is a server running? `chaincast dev` starts one, --url names another",
             false => "",
         };
-        format!("cannot reach {}: {error}{hint}", self.url)
+        let reason = tls::advised(error.to_string(), tls::AUTHORITIES);
+        format!("cannot reach {}: {reason}{hint}", self.url)
     }
 
     fn message(&mut self, text: &str) -> Result<(), End> {
@@ -281,11 +304,8 @@ impl Follower {
                 }
                 let seq = answer["seq"].as_u64().unwrap_or_default();
                 let known = self.positions.get(channel).copied();
-                if known.is_some() && answer["recovered"] != json!(true) {
-                    eprintln!(
-                        "{channel}: the updates after #{} are gone; going on at #{seq}",
-                        known.unwrap_or_default()
-                    );
+                if let Some(known) = known.filter(|_| answer["recovered"] != json!(true)) {
+                    eprintln!("{channel}: {}; going on at #{seq}", lost(known, seq));
                     self.positions.insert(channel.to_owned(), seq);
                 } else if known.is_none() && seq > 0 {
                     self.positions.insert(channel.to_owned(), seq);
@@ -322,6 +342,16 @@ impl Follower {
         }
         self.positions
             .insert(channel.clone(), last.unwrap_or(0).max(seq));
+    }
+}
+
+/// Why nothing was replayed to a client that had seen `known` of a channel that stands at `seq`.
+fn lost(known: u64, seq: u64) -> String {
+    match known > seq {
+        true => format!(
+            "the channel stands at #{seq}, below #{known}, which belongs to another database"
+        ),
+        false => format!("the updates after #{known} are gone"),
     }
 }
 
@@ -362,6 +392,17 @@ mod tests {
         assert_eq!(realtime_url("h:3000").unwrap(), "ws://h:3000/realtime");
         assert!(realtime_url("ftp://h").is_err());
         assert!(realtime_url("http://").is_err());
+    }
+
+    #[test]
+    fn seq_above_the_channels_is_of_another_database() {
+        let text = lost(99_999, 12);
+        assert!(
+            text.contains("stands at #12") && text.contains("#99999"),
+            "{text}"
+        );
+        assert!(text.contains("another database"), "{text}");
+        assert_eq!(lost(12, 40), "the updates after #12 are gone");
     }
 
     #[test]

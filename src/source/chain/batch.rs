@@ -17,7 +17,10 @@ use super::{
     receipts::BLOCK_RECEIPTS,
     refusal::{Refusal, is_trouble, names_batches, names_method, refusal, retry_after},
 };
-use crate::{model::WEB_PAGE, tls};
+use crate::{
+    model::{WEB_PAGE, without_json},
+    tls,
+};
 
 /// A node's words about an error are read up to here.
 const ERROR_BYTES: usize = 64 * 1024;
@@ -111,7 +114,11 @@ impl Node {
             Some(error) => error.message.clone(),
             None => words(&text),
         };
-        let reason = self.scrubbed(&format!("HTTP status {status} {shown}"));
+        let reason = match &told {
+            Some(_) => format!("HTTP status {status} {shown}"),
+            None => without_json(status.as_u16(), &status.to_string(), &shown),
+        };
+        let reason = self.scrubbed(&reason);
         let gateway = matches!(
             status,
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
