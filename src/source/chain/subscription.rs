@@ -176,8 +176,13 @@ impl HeadSubscription {
     }
 }
 
-/// Number and hash of a header, if it has both.
+/// Number and hash of a header, if it has both. A shorter text is no hash of a block: padding it would name one that no
+/// node has, and nothing but the next poll would find the head.
 fn announced(header: &Value) -> Option<BlockRef> {
+    let digits = header["hash"].as_str()?.trim_start_matches("0x");
+    if digits.len() < 64 {
+        return None;
+    }
     Some(BlockRef {
         number: read(&header["number"])?,
         hash: read::<B256>(&header["hash"])?,
