@@ -186,7 +186,9 @@ async fn web_server() -> u16 {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut bytes = [0; 4096];
-                client.read(&mut bytes).await.ok();
+                let Ok(1..) = client.read(&mut bytes).await else {
+                    return;
+                };
                 let page = "HTTP/1.0 501 Unsupported method\r\nContent-Type: text/html\r\n\r\n\
                             <!DOCTYPE html><html><body>It works!</body></html>";
                 client.write_all(page.as_bytes()).await.ok();
