@@ -313,6 +313,8 @@ async fn waits_for_node_that_went_away_and_ends_on_ctrl_c() {
         (["0", "--to", "120"], false, "from block 0 to 120"),
     ] {
         node.add(Fault::of("eth_getBlockReceipts", Kind::Cut).after(20));
+        // A node that only lacks lists is asked for the receipts one by one.
+        node.add(Fault::of("eth_getTransactionReceipt", Kind::Cut));
         let mut running = Command::new(env!("CARGO_BIN_EXE_chaincast"))
             .args([&arguments(&config, range[0])[..], &range[1..]].concat())
             .stdout(Stdio::piped())
