@@ -58,7 +58,7 @@ async fn watch_goes_on_as_it_says_when_it_stops() {
     let url = world.server.url();
     let start = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_chaincast"))
-            .args(["watch", "--json", "--url", url])
+            .arg("watch")
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,7 +66,7 @@ async fn watch_goes_on_as_it_says_when_it_stops() {
             .spawn()
             .unwrap()
     };
-    let mut first = start(&["new-block", "price:eth"]);
+    let mut first = start(&["--json", "--url", url, "new-block", "price:eth"]);
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
     let mut seen = BTreeMap::new();
     while seen.len() < 2 {
@@ -84,7 +84,7 @@ async fn watch_goes_on_as_it_says_when_it_stops() {
     let (_, after) = said.split_once("`chaincast watch ").expect(&said);
     let (arguments, _) = after.split_once('`').unwrap();
 
-    // Channels at positions that differ, from the words that were printed.
+    // Channels at positions that differ, by the command that was printed.
     world.set_feed("ETH", 5_432).await;
     world.caught_up().await;
     let arguments: Vec<&str> = arguments.split(' ').collect();
