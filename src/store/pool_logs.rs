@@ -5,9 +5,6 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{StoreError, chain::bigint, contracts::log_of};
 use crate::model::{Address, B256, BlockRef, ChainId, IndexedLog};
 
-/// Blocks below a window in which its first price is looked for.
-const LOOKED_BACK: u64 = 10_000;
-
 /// Which logs: those of one contract and event up to a block, of the seconds before that block's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
@@ -20,6 +17,8 @@ pub struct Window {
     pub seconds: u64,
     /// At most so many, the newest.
     pub limit: u32,
+    /// How many blocks below the window its first price is looked for.
+    pub look_back: u64,
 }
 
 /// A stored log with its block.
@@ -68,7 +67,8 @@ pub async fn of_window(
     .fetch_optional(&mut *connection)
     .await?;
     let floor = floor.unwrap_or(-1);
-    let looked_from = floor.saturating_sub(LOOKED_BACK as i64);
+    let look_back = i64::try_from(window.look_back).unwrap_or(i64::MAX);
+    let looked_from = floor.saturating_sub(look_back).max(-1);
     let rows = sqlx::query(
         "SELECT l.*, b.hash, b.timestamp FROM (
              (SELECT * FROM logs
@@ -92,6 +92,44 @@ pub async fn of_window(
     .fetch_all(connection)
     .await?;
     rows.iter().map(pool_log).collect()
+}
+
+/// The number of the highest indexed block.
+pub async fn last_block(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+) -> Result<Option<u64>, StoreError> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT max(number) FROM blocks WHERE chain_id = $1")
+            .bind(bigint(chain_id, "chain_id")?)
+            .fetch_one(connection)
+            .await?;
+    Ok(number.map(i64::cast_unsigned))
+}
+
+/// The indexed blocks with `from <= number < below` in their order, with their times in seconds.
+pub async fn blocks_of(
+    connection: &mut PgConnection,
+    chain_id: ChainId,
+    from: u64,
+    below: u64,
+) -> Result<Vec<(BlockRef, u64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT number, hash, timestamp FROM blocks WHERE chain_id = $1 AND number >= $2 AND number < $3
+         ORDER BY number",
+    )
+    .bind(bigint(chain_id, "chain_id")?)
+    .bind(bigint(from, "block number")?)
+    .bind(bigint(below, "block number")?)
+    .fetch_all(connection)
+    .await?;
+    let block = |row: &PgRow| {
+        let number = row.try_get::<i64, _>("number")?.cast_unsigned();
+        let hash = hash_of(row.try_get("hash")?)?;
+        let time = row.try_get::<i64, _>("timestamp")?.cast_unsigned();
+        Ok((BlockRef { number, hash }, time))
+    };
+    rows.iter().map(block).collect()
 }
 
 /// Which logs: those of some contracts and one event in blocks with `from <= number < below`.

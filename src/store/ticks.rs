@@ -22,16 +22,26 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
     insert_some(connection, &of_chains, once).await
 }
 
-/// Deletes the ticks of a source that are of logs of a chain in blocks with `from <= number < below`.
-pub async fn delete_of_logs(
+/// Which ticks of a source on a chain come of its stored logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// One for each log. Those of ends of blocks are answers that were read from the contract.
+    Logs,
+    /// One for each end of a block.
+    Averages,
+}
+
+/// Deletes the ticks of a source that come of the stored logs of blocks with `from <= number < below`.
+pub async fn delete_decoded(
     connection: &mut PgConnection,
+    decoded: Decoded,
     (token, source): (&Token, &str),
     chain_id: ChainId,
     (from, below): (u64, u64),
 ) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number >= $4
-             AND block_number < $5 AND log_index <> $6",
+             AND block_number < $5 AND (log_index = $6) = $7",
     )
     .bind(token.as_str())
     .bind(source)
@@ -39,6 +49,7 @@ pub async fn delete_of_logs(
     .bind(bigint(from, "block number")?)
     .bind(bigint(below, "block number")?)
     .bind(LogOrigin::END_OF_BLOCK as i32)
+    .bind(decoded == Decoded::Averages)
     .execute(connection)
     .await?;
     Ok(())

@@ -143,15 +143,7 @@ impl OnChainSources {
     pub fn averaged(&self, chain_id: ChainId) -> Vec<Averaged> {
         let here = self.sources.iter().enumerate();
         here.filter(|(_, source)| source.chain_id == chain_id)
-            .filter_map(|(source, one)| {
-                let (seconds, address, topic) = one.spec.average()?;
-                Some(Averaged {
-                    source,
-                    seconds,
-                    address,
-                    topic,
-                })
-            })
+            .filter_map(|(at, source)| averaged(at, source))
             .collect()
     }
 
@@ -335,6 +327,17 @@ impl OnChainSources {
         })
         .collect()
     }
+}
+
+/// A source as an average, if it is one.
+pub(super) fn averaged(at: usize, source: &Source) -> Option<Averaged> {
+    let (seconds, address, topic) = source.spec.average()?;
+    Some(Averaged {
+        source: at,
+        seconds,
+        address,
+        topic,
+    })
 }
 
 fn routes(sources: &[Source], standings: &[Standing]) -> Routes {

@@ -126,14 +126,20 @@ impl Spec {
                 config,
                 topic,
                 token,
-            } => format!(
-                "pool {} {topic} token {token:?} base {:?} decimals {:?} {:?} minimum {:?}",
-                config.address,
-                config.base,
-                config.base_decimals,
-                config.quote_decimals,
-                config.minimum().map(BigDecimal::to_plain_string),
-            ),
+            } => {
+                let spot = format!(
+                    "pool {} {topic} token {token:?} base {:?} decimals {:?} {:?} minimum {:?}",
+                    config.address,
+                    config.base,
+                    config.base_decimals,
+                    config.quote_decimals,
+                    config.minimum().map(BigDecimal::to_plain_string),
+                );
+                match config.average_seconds() {
+                    Some(seconds) => format!("{spot} averaged over {seconds} s"),
+                    None => spot,
+                }
+            }
         }
     }
 

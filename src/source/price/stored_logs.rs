@@ -3,13 +3,15 @@
 use alloy::primitives::keccak256;
 use std::sync::Arc;
 
-use super::{LogView, OnChainSources, TickError};
+use super::{Averaged, LogView, OnChainSources, TickError, on_chain::averaged};
 use crate::model::{Address, B256, ChainId, Tick, Token};
 
-/// A source whose ticks each come of one log, so that stored logs give them too.
+/// A source whose ticks stored logs give too: one for each log, or one for each block of the windows of an average.
 #[derive(Debug, Clone)]
 pub struct PastSource {
     pub source: usize,
+    /// `Some` for an average.
+    pub average: Option<Averaged>,
     pub token: Token,
     pub name: Arc<str>,
     /// Of what is read, and how.
@@ -17,12 +19,13 @@ pub struct PastSource {
 }
 
 impl OnChainSources {
-    /// Those of a chain. An average is of many logs, and has no past.
+    /// The sources of a chain.
     pub fn with_past(&self, chain_id: ChainId) -> Vec<PastSource> {
         let here = self.sources.iter().enumerate();
-        here.filter(|(_, source)| source.chain_id == chain_id && !source.spec.is_average())
+        here.filter(|(_, source)| source.chain_id == chain_id)
             .map(|(at, source)| PastSource {
                 source: at,
+                average: averaged(at, source),
                 token: source.token.clone(),
                 name: source.name.clone(),
                 definition: keccak256(format!(

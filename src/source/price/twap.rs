@@ -52,15 +52,25 @@ impl PriceWindow {
         self.quiet = false;
     }
 
-    /// Nothing up to this time is to be told: it was, in blocks that are stored.
-    pub fn was_told(&mut self, time: u64) {
+    /// Continues after a stored block of this time, with the prices up to it: the average there, if the window has one,
+    /// is stored, and the window is as if it had moved with every block.
+    pub fn resume_after(&mut self, time: u64) {
         self.told = Some(time);
+        if self.average(time).is_some() {
+            self.prune(time);
+            self.quiet = self.seen.len() == 1;
+        }
     }
 
     /// The average at the end of a block of this time, when there is one to tell: once a second of the chain's time, as
     /// long as it moves.
     pub fn end_of_block(&mut self, time: u64) -> Option<BigDecimal> {
-        if self.quiet || self.told.is_some_and(|told| time <= told) {
+        if self.told.is_some_and(|told| time <= told) {
+            return None;
+        }
+        if self.quiet {
+            // So that the state follows from the prices and this time alone.
+            self.told = Some(time);
             return None;
         }
         let average = self.average(time)?;
@@ -155,6 +165,41 @@ mod tests {
         assert_eq!(at(&mut window, 1_000), None);
         window.observe(START + 1_001, "2".parse().unwrap());
         assert_eq!(at(&mut window, 1_002).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn resumed_window_continues_like_one_that_moved() {
+        let mut random = StdRng::seed_from_u64(9);
+        for _ in 0..300 {
+            let seconds = random.random_range(1..20);
+            let mut moved = PriceWindow::new(seconds);
+            let mut resumed = None::<PriceWindow>;
+            let (mut prices, mut time) = (Vec::<(u64, BigDecimal)>::new(), START);
+            for _ in 0..60 {
+                time += random.random_range(0..4);
+                if random.random_range(0..6) == 0 {
+                    let price = BigDecimal::from(random.random_range(1..4));
+                    moved.observe(time, price.clone());
+                    prices.push((time, price.clone()));
+                    if let Some(window) = &mut resumed {
+                        window.observe(time, price);
+                    }
+                }
+                let average = moved.end_of_block(time);
+                if let Some(window) = &mut resumed {
+                    assert_eq!(window.end_of_block(time), average);
+                }
+                if random.random_range(0..8) == 0 {
+                    // All prices of the window, and the one before it.
+                    let mut window = PriceWindow::new(seconds);
+                    for (at, price) in &prices {
+                        window.observe(*at, price.clone());
+                    }
+                    window.resume_after(time);
+                    resumed = Some(window);
+                }
+            }
+        }
     }
 
     #[test]

@@ -13,16 +13,16 @@ use std::{
 use metrics::{describe_gauge, gauge};
 use sqlx::PgConnection;
 
-use super::view;
+use super::{averages, view};
 use crate::{
     model::{BlockRef, ChainId, IndexedBlock, Tick, Token, now_ms},
-    source::price::{OnChainSources, PastSource},
+    source::price::{Averaged, OnChainSources, PastSource},
     store::{
         StoreError,
         chain::ChainState,
         pool_logs::{self, Emitted},
         price_pasts::{self as stored, Reading},
-        ticks,
+        ticks::{self, Decoded},
         writer::Writer,
     },
 };
@@ -32,6 +32,8 @@ const MOST_LOGS: u32 = 5_000;
 /// Blocks looked at first, and at most.
 const FIRST_WINDOW: u64 = 1_000;
 const LARGEST_WINDOW: u64 = 10_000_000;
+/// The same for averages, which may have a tick for every block.
+const LARGEST_AVERAGED: u64 = 5_000;
 /// A step is smaller when the last took longer, and larger when it was over sooner: new blocks wait for a step.
 const SLOW: Duration = Duration::from_millis(250);
 const QUICK: Duration = Duration::from_millis(50);
@@ -46,6 +48,7 @@ pub(in super::super) struct Pasts {
 
 struct Past {
     source: usize,
+    average: Option<Averaged>,
     token: Token,
     name: Arc<str>,
     decoded_from: u64,
@@ -86,6 +89,7 @@ impl Pasts {
         let pasts = sources.into_iter().zip(states);
         let pasts = pasts.map(|(source, state)| Past {
             source: source.source,
+            average: source.average,
             token: source.token,
             name: source.name,
             decoded_from: state.decoded_from,
@@ -127,6 +131,14 @@ impl Pasts {
             return Ok(());
         };
         for (past, unread) in self.pasts.iter_mut().zip(unread) {
+            if below && past.average.is_some() {
+                // The first averages above lacked what is below now, up to some block that only the logs tell.
+                if past.decoded_from <= last + 1 {
+                    let head = pool_logs::last_block(transaction, self.chain_id).await?;
+                    past.decoded_from = head.unwrap_or(last) + 1;
+                }
+                continue;
+            }
             if below {
                 // With a gap in between, all of it is decoded later.
                 if !unread && past.decoded_from == last + 1 {
@@ -192,15 +204,21 @@ impl Pasts {
         let oldest = self.retention.map_or(i64::MIN, |kept| {
             now_ms().saturating_sub_unsigned(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX))
         });
-        let decoded = logs.iter().filter_map(|stored| {
-            let log = view(stored.block, stored.timestamp, &stored.log);
-            sources.decode_for(past.source, &log)
-        });
-        // Refused ones are counted and logged already.
-        let found: Vec<Tick> = decoded
-            .flatten()
-            .filter(|tick| tick.observed_at >= oldest)
-            .collect();
+        let mut found: Vec<Tick> = match past.average {
+            Some(of) => {
+                let range = (from, below);
+                averages::of_stored(&mut transaction, sources, chain_id, of, range, logs).await?
+            }
+            None => {
+                let decoded = logs.iter().filter_map(|stored| {
+                    let log = view(stored.block, stored.timestamp, &stored.log);
+                    sources.decode_for(past.source, &log)
+                });
+                // Refused ones are counted and logged already.
+                decoded.flatten().collect()
+            }
+        };
+        found.retain(|tick| tick.observed_at >= oldest);
         // Times do not fall along a chain: below a block that is too old all are.
         let edge = pool_logs::block_at(&mut transaction, chain_id, from).await?;
         let is_old = edge.is_some_and(|(_, timestamp)| {
@@ -210,7 +228,9 @@ impl Pasts {
         if past.replaces {
             // All of them at once, where nothing more is decoded below.
             let from = if is_old { 0 } else { from };
-            ticks::delete_of_logs(&mut transaction, key, chain_id, (from, below)).await?;
+            let decoded = past.decoded();
+            let range = (from, below);
+            ticks::delete_decoded(&mut transaction, decoded, key, chain_id, range).await?;
         }
         ticks::insert(&mut transaction, &found).await?;
         let reached = if is_old { start } else { from };
@@ -242,11 +262,22 @@ impl Pasts {
 }
 
 impl Past {
+    fn decoded(&self) -> Decoded {
+        match self.average {
+            Some(_) => Decoded::Averages,
+            None => Decoded::Logs,
+        }
+    }
+
     fn took(&mut self, took: Duration) {
         if took > SLOW {
             self.window = (self.window / 2).max(1);
         } else if took < QUICK {
-            self.window = (self.window * 4).min(LARGEST_WINDOW);
+            let largest = match self.average {
+                Some(_) => LARGEST_AVERAGED,
+                None => LARGEST_WINDOW,
+            };
+            self.window = (self.window * 4).min(largest);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::stage::{CHAIN, Running, Stage, eventually};
 use crate::{
     dev::Transaction,
-    ingest::{ChainContext, ChainIngest, PriceSignals},
+    ingest::{Backfill, ChainContext, ChainIngest, PriceSignals},
     model::{Address, B256, LogOrigin, U256},
     source::{chain::ChainConfig, price::OnChainSources},
 };
@@ -358,6 +358,162 @@ async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
     let (running, _) = ingest(&stage, stage.config(), &text).await;
     stage.caught_up().await;
     until_last(&stage, "uniswap-v3-twap", "8.5").await;
+    running.stop().await;
+}
+
+/// Blocks one second apart.
+async fn mine_seconds(stage: &Stage, blocks: u64) {
+    let start = time_of_head(stage).await;
+    for after in 1..=blocks {
+        mine_at(stage, start + after).await;
+    }
+}
+
+/// The blocks and prices of the ticks of a source, in the order of the chain.
+async fn averages_by_block(stage: &Stage, source: &str) -> Vec<(i64, String)> {
+    sqlx::query_as(
+        "SELECT block_number, trim_scale(price)::text FROM ticks WHERE source = $1 AND log_index = $2
+         ORDER BY block_number",
+    )
+    .bind(source)
+    .bind(LogOrigin::END_OF_BLOCK as i32)
+    .fetch_all(&mut *stage.connection().await)
+    .await
+    .unwrap()
+}
+
+async fn forget_ticks(stage: &Stage) {
+    sqlx::query("DELETE FROM ticks")
+        .execute(&mut *stage.connection().await)
+        .await
+        .unwrap();
+    assert_eq!(stage.count("SELECT count(*) FROM ticks").await, 0);
+}
+
+/// A pool with 18 decimals and the `[prices]` of its average over so many seconds.
+async fn averaged_pool(stage: &Stage, seconds: u64) -> (Address, String) {
+    let mut tokens = Vec::new();
+    for symbol in ["AAA", "BBB"] {
+        let arguments = (symbol.to_owned(), symbol.to_owned(), U256::from(18)).abi_encode_params();
+        tokens.push(create(stage, TOKEN, arguments).await);
+    }
+    let arguments = (tokens[0], tokens[1], root(2)).abi_encode_params();
+    let pool = create(stage, POOL, arguments).await;
+    let base = tokens.iter().min().unwrap();
+    let text = format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\naddress = '{base}'\n
+         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nprice = 'twap'\n
+         twap_seconds = {seconds}"
+    );
+    (pool, text)
+}
+
+#[tokio::test]
+async fn average_added_later_has_the_past_of_one_from_the_start() {
+    const SOURCE: &str = "uniswap-v3-twap";
+    let stage = Stage::new().await;
+    let (pool, text) = averaged_pool(&stage, 60).await;
+    let start = time_of_head(&stage).await + 100;
+    swap_at(&stage, pool, start, 2).await;
+    let middle = start + 60;
+    swap_at(&stage, pool, middle, 4).await;
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    mine_seconds(&stage, 30).await;
+    swap_at(&stage, pool, middle + 31, 1).await;
+    mine_seconds(&stage, 20).await;
+    swap_at(&stage, pool, middle + 52, 3).await;
+    // Past 1,000 blocks, which are decoded at once: the seam lies where the average moves.
+    mine_seconds(&stage, 980).await;
+    let head = stage.caught_up().await;
+    until_decoded(&stage, SOURCE).await;
+    running.stop().await;
+    let live = averages_by_block(&stage, SOURCE).await;
+    // At the second swap, and at each block until the last price is alone.
+    assert_eq!(live.len(), 1 + 31 + 21 + 60, "{live:?}");
+    assert_eq!(live.last().unwrap().1, "9");
+
+    // Configured when all blocks are stored.
+    let (running, _) = ingest(&stage, stage.config(), "").await;
+    eventually("a source that is not configured is forgotten", async || {
+        (stage.count("SELECT count(*) FROM price_pasts").await == 0).then_some(())
+    })
+    .await;
+    running.stop().await;
+    forget_ticks(&stage).await;
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_decoded(&stage, SOURCE).await;
+    assert_eq!(averages_by_block(&stage, SOURCE).await, live);
+    // Its window has what was stored: the next average is there with the next swap.
+    let next = time_of_head(&stage).await + 10;
+    swap_at(&stage, pool, next, 2).await;
+    mine_at(&stage, next + 30).await;
+    until_last(&stage, SOURCE, "6.5").await;
+    // A reorg takes what it drops, and nothing else.
+    stage.control.reorg(2).await.unwrap();
+    stage.caught_up().await;
+    until_decoded(&stage, SOURCE).await;
+    assert_ticks_are_of_stored_blocks(&stage).await;
+    assert_eq!(averages_by_block(&stage, SOURCE).await, live);
+    running.stop().await;
+
+    // Another length of the window replaces what there was.
+    let shorter = text.replace("twap_seconds = 60", "twap_seconds = 10");
+    let (running, _) = ingest(&stage, stage.config(), &shorter).await;
+    let up_to_head = format!(
+        "SELECT count(*) FROM ticks WHERE source = '{SOURCE}' AND block_number <= {}",
+        head.number
+    );
+    eventually("the averages of the shorter window alone", async || {
+        (stage.count(&up_to_head).await == 1 + 10 + 11 + 11).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn averages_follow_when_older_blocks_are_added() {
+    const SOURCE: &str = "uniswap-v3-twap";
+    let stage = Stage::new().await;
+    let (pool, text) = averaged_pool(&stage, 60).await;
+    let start = time_of_head(&stage).await + 100;
+    swap_at(&stage, pool, start, 2).await;
+    mine_at(&stage, start + 70).await;
+    swap_at(&stage, pool, start + 80, 4).await;
+    mine_at(&stage, start + 90).await;
+    let first = stage.control.head().await.unwrap().0;
+    mine_at(&stage, start + 100).await;
+    swap_at(&stage, pool, start + 110, 1).await;
+    mine_at(&stage, start + 200).await;
+    let config = ChainConfig {
+        start_block: first,
+        ..stage.config()
+    };
+    let (running, _) = ingest(&stage, config, &text).await;
+    stage.caught_up().await;
+    until_decoded(&stage, SOURCE).await;
+    running.stop().await;
+    assert_eq!(prices(&stage, SOURCE).await, ["1"]);
+
+    let (signals, _) = PriceSignals::new();
+    let sources = toml::from_str(&text).unwrap();
+    let context = ChainContext {
+        first_chain: CHAIN,
+        store: stage.store.clone(),
+        publisher: stage.bus.publisher(),
+        decoder: Arc::new(OnChainSources::new(&sources, CHAIN).unwrap()),
+        signals,
+        contracts: stage.contracts.clone(),
+    };
+    let backfill = Backfill::new(stage.config(), context, 0, None).unwrap();
+    let stop = CancellationToken::new();
+    backfill.run(&stop, |_| {}).await.unwrap();
+    let (running, _) = ingest(&stage, stage.config(), &text).await;
+    until_decoded(&stage, SOURCE).await;
+    // At 70, 80, 90, 100 and 110 s, of which the later ones lacked the prices below the first block; and at 200 s.
+    assert_eq!(
+        prices(&stage, SOURCE).await,
+        ["4", "4", "6", "8", "10", "1"]
+    );
     running.stop().await;
 }
 
