@@ -1,10 +1,10 @@
-# Everything a contributor runs. `make help` lists it; ARGS passes options on, as in `make dev ARGS="--port 4000"`.
+# The commands for contributors. `make help` lists them; ARGS passes options, as in `make dev ARGS="--port 4000"`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 ARGS ?=
 
-# The crate is locked: a build uses exactly the versions of Cargo.lock.
+# A build uses exactly the versions of Cargo.lock.
 CARGO_LOCKED := --locked
 
 .PHONY: help dev test bench explain conformance fuzz lint contracts setup
@@ -18,16 +18,16 @@ dev: ## run everything on this machine: database, chain, demo market, indexer, g
 	@cargo build $(CARGO_LOCKED) --bin chaincast
 	@exec target/debug/chaincast dev $(ARGS)
 
-test: ## run every test there is
+test: ## run all tests
 	@scripts/setup test
 	cargo test $(CARGO_LOCKED) $(ARGS)
 	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
 
-bench: ## measure everything again: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
+bench: ## run the performance suites: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
 	@scripts/setup bench
 	cargo bench $(CARGO_LOCKED) --bench realtime --bench backfill --bench prices $(ARGS)
 
-explain: ## load 10 million logs, measure sizes and explain every query of readers: docs/schema.md; 15 GB of disk
+explain: ## load 10 million logs, measure sizes and explain every read query: docs/schema.md; 15 GB of disk
 	@scripts/setup dev
 	cargo run $(CARGO_LOCKED) --release --example explain -- --write docs/schema.md $(ARGS)
 
@@ -50,5 +50,5 @@ contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
 	@scripts/setup dev
 	scripts/compile-contracts
 
-setup: ## install what is missing for development and tests
+setup: ## install missing tools for development and tests
 	@scripts/setup test

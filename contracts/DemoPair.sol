@@ -7,8 +7,8 @@ interface IERC20 {
     function transferFrom(address from, address to, uint256 value) external returns (bool);
 }
 
-/// A constant-product pair with the reading side and the events of Uniswap V2's pair, and its fee of 0.3 %.
-/// Traders call it directly, there is no router: it pulls what is paid in with `transferFrom`.
+/// A constant-product pair with the view functions and the events of Uniswap V2's pair, and its fee of 0.3 %.
+/// Traders call it directly, without a router: it collects payments with `transferFrom`.
 contract DemoPair {
     event Mint(address indexed sender, uint amount0, uint amount1);
     event Swap(
@@ -50,7 +50,7 @@ contract DemoPair {
         return (reserve0, reserve1, blockTimestampLast);
     }
 
-    /// Pays in liquidity at the current ratio (any ratio at first); what exceeds it is a gift to the pool.
+    /// Pays in liquidity at the current ratio (any ratio at first); an excess of one token is donated to the pool.
     function mint(uint256 amount0, uint256 amount1) external lock returns (uint256 shares) {
         uint256 before0 = reserve0;
         uint256 before1 = reserve1;
@@ -70,7 +70,7 @@ contract DemoPair {
         sync();
     }
 
-    /// What `amountIn` of `tokenIn` would buy now, after the fee.
+    /// The amount that `amountIn` of `tokenIn` buys now, after the fee.
     function quote(address tokenIn, uint256 amountIn) public view returns (uint256) {
         require(tokenIn == token0 || tokenIn == token1, "DemoPair: not a token of this pair");
         (uint256 reserveIn, uint256 reserveOut) = tokenIn == token0 ? (reserve0, reserve1) : (reserve1, reserve0);
@@ -78,7 +78,7 @@ contract DemoPair {
         return (afterFee * reserveOut) / (reserveIn * 1000 + afterFee);
     }
 
-    /// Sells `amountIn` of `tokenIn` and sends what it buys to `to`; fails when that is less than `minimumOut`.
+    /// Sells `amountIn` of `tokenIn` and sends the bought amount to `to`; fails when that is less than `minimumOut`.
     function swap(address tokenIn, uint256 amountIn, uint256 minimumOut, address to) external lock returns (uint256 out) {
         require(to != token0 && to != token1, "DemoPair: bad receiver");
         out = quote(tokenIn, amountIn);
@@ -99,7 +99,7 @@ contract DemoPair {
         return amount;
     }
 
-    /// Sets the reserves to what the pair really holds.
+    /// Sets the reserves to the balances of the pair.
     function sync() private {
         uint256 balance0 = IERC20(token0).balanceOf(address(this));
         uint256 balance1 = IERC20(token1).balanceOf(address(this));

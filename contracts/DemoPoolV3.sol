@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.20;
 
-/// A pool with the reading side and the events of Uniswap V3's pool. It holds no tokens: its owner says at which price
-/// and with how much liquidity the last swap left it.
+/// A pool with the view functions and the events of Uniswap V3's pool. It holds no tokens: its owner sets the price and
+/// the liquidity after the last swap.
 contract DemoPoolV3 {
     event Initialize(uint160 sqrtPriceX96, int24 tick);
     event Swap(
@@ -30,7 +30,7 @@ contract DemoPoolV3 {
         emit Initialize(sqrtPriceX96, 0);
     }
 
-    /// The tick is not kept here, nor is what the oracle of a real pool observes.
+    /// The tick and the observations of a real pool's oracle are not stored.
     function slot0()
         external
         view
@@ -47,7 +47,7 @@ contract DemoPoolV3 {
         return (sqrtPrice, 0, 0, 1, 1, 0, true);
     }
 
-    /// A swap that leaves the pool like this.
+    /// A swap that leaves the pool at this price and liquidity.
     function swapTo(uint160 sqrtPriceX96, uint128 liquidity_) external {
         require(msg.sender == owner, "DemoPoolV3: not the owner");
         bool up = sqrtPriceX96 > sqrtPrice;

@@ -42,7 +42,7 @@ contract DemoToken {
 
     function transferFrom(address from, address to, uint256 value) external returns (bool) {
         uint256 allowed = allowance[from][msg.sender];
-        // As most tokens do, the largest allowance is one that is never used up.
+        // As in most tokens, the maximum allowance is infinite: it is not decreased.
         if (allowed != type(uint256).max) {
             require(allowed >= value, "DemoToken: allowance too low");
             allowance[from][msg.sender] = allowed - value;

@@ -9,8 +9,8 @@ interface IPriceFeed {
         returns (uint80 roundId, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredInRound);
 }
 
-/// A proxy in front of a price feed, with the reading side of Chainlink's AggregatorProxyInterface.
-/// It emits nothing itself; its owner puts another feed behind it.
+/// A proxy in front of a price feed, with the view functions of Chainlink's AggregatorProxyInterface.
+/// It emits no events itself; its owner can replace the feed behind it.
 contract FeedProxy {
     address public immutable owner;
     address public aggregator;

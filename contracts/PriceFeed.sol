@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.20;
 
-/// A price feed with the reading side of Chainlink's AggregatorV3Interface and its `AnswerUpdated` event.
+/// A price feed with the view functions of Chainlink's AggregatorV3Interface and its `AnswerUpdated` event.
 /// Only its owner publishes answers; round ids count from 1 with no holes.
 contract PriceFeed {
     struct Round {

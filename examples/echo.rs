@@ -1,10 +1,7 @@
-//! An echo server on the gateway's own WebSocket stack: handshake, decoder, session and drive are those of
-//! `/realtime`, only the messages have no meaning. For conformance suites; see docs/conformance.md.
+//! An echo server on the gateway's WebSocket stack: handshake, decoder, session and I/O task are those of `/realtime`;
+//! the messages have no meaning. For conformance suites; see docs/conformance.md.
 //!
-//! ```text
-//! cargo run --example echo -- [--deflate] [--port 0]
-//! ```
-//! Prints `listening on ws://127.0.0.1:PORT/` once it serves, and serves until it is killed.
+//! Prints `listening on ws://127.0.0.1:PORT/` when it is ready, and serves until it is killed.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -16,26 +13,26 @@ use axum::{
 };
 use chaincast::{
     bus::{StaleSource, Unacknowledged},
+    client::OriginPolicy,
     gateway::{
         GatewayConfig, KnownChannels,
-        address::Connections,
         auth::Authenticator,
+        channel_log::{ChannelLog, LogFuture, Span},
+        connection_limit::ConnectionLimit,
         context::Context,
         encode::{Packet, Wire},
         frame::{self, MAX_HEADER},
         hub::Hub,
-        past::{Asked, Past, Span},
         session::Session,
         transport::{
             connection::Connection,
-            drive::{Handler, Message, Work, drive},
             handshake::Upgrade,
+            io_task::{Handler, Message, Work, run_io},
         },
     },
     model::{ChainHealth, ChainId, Channel, Update},
     server::{self, ServerConfig},
     shutdown::Tasks,
-    visitor::OriginPolicy,
 };
 use clap::Parser;
 use flate2::{Compress, Compression, FlushCompress};
@@ -46,7 +43,7 @@ const MESSAGE_BYTES: usize = 16 << 20;
 
 #[derive(Parser)]
 struct Options {
-    /// Accept permessage-deflate, and answer compressed where the client's window allows.
+    /// Accept permessage-deflate, and compress answers if the client's window allows it
     #[arg(long)]
     deflate: bool,
     #[arg(long, default_value_t = 0)]
@@ -73,11 +70,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
     let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
     let limits = &config.limits;
-    let connections = Connections::new(limits.connections_per_address, limits.connections);
+    let connections = ConnectionLimit::new(limits.connections_per_address, limits.connections);
     let hub = Hub::new(
         config,
         known,
-        Box::new(NoPast),
+        Box::new(EmptyLog),
         authenticator,
         tasks.clone(),
     );
@@ -104,16 +101,16 @@ async fn open(State(context): State<Context>, mut request: Request) -> Response 
     tasks.spawn(async move {
         let connection = match Connection::establish(handover, context.config()).await {
             Ok(connection) => connection,
-            Err(error) => return eprintln!("a WebSocket was not opened: {error}"),
+            Err(error) => return eprintln!("cannot open a WebSocket: {error}"),
         };
         if let Some(session) = context.hub().open(Wire::Json, None, None) {
-            drive(session, connection, echo).await;
+            run_io(session, connection, echo).await;
         }
     });
     response
 }
 
-/// Sends every message back as it came.
+/// Sends every message back unchanged.
 struct Echo {
     compressed: bool,
 }
@@ -137,9 +134,9 @@ impl Handler for Echo {
     }
 }
 
-/// One message, without context (RFC 7692 section 7.2.1); `None` when it does not become smaller.
+/// Compresses one message without context takeover (RFC 7692 section 7.2.1); `None` if it does not become smaller.
 ///
-/// In one call with room for all: a flush that is cut off and continued may leave out what was taken in last.
+/// One call with enough space: an interrupted and continued flush may omit the last input.
 fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
     let mut out = Vec::with_capacity(payload.len() + TAIL.len());
@@ -153,49 +150,49 @@ fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// There are no channels, so nothing was ever published.
-struct NoPast;
+/// There are no channels, so the log is empty.
+struct EmptyLog;
 
-impl Past for NoPast {
+impl ChannelLog for EmptyLog {
     fn epoch(&self) -> &str {
         "echo"
     }
 
-    fn span<'a>(&'a self, _: &'a Channel) -> Asked<'a, Span> {
+    fn span<'a>(&'a self, _: &'a Channel) -> LogFuture<'a, Span> {
         let (newest, oldest) = (0, 1);
         Box::pin(async move { Ok(Span { newest, oldest }) })
     }
 
-    fn between<'a>(&'a self, _: &'a Channel, _: u64, _: u64, _: u32) -> Asked<'a, Vec<Update>> {
+    fn between<'a>(&'a self, _: &'a Channel, _: u64, _: u64, _: u32) -> LogFuture<'a, Vec<Update>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> Asked<'a, Vec<Option<u64>>> {
+    fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> LogFuture<'a, Vec<Option<u64>>> {
         Box::pin(async move { Ok(vec![None; all.len()]) })
     }
 
-    fn let_go<'a>(&'a self, all: &'a [Channel], _: Duration) -> Asked<'a, Vec<bool>> {
+    fn release_watches<'a>(&'a self, all: &'a [Channel], _: Duration) -> LogFuture<'a, Vec<bool>> {
         Box::pin(async move { Ok(vec![true; all.len()]) })
     }
 
-    fn snapshot<'a>(&'a self, _: &'a Channel) -> Asked<'a, Option<Update>> {
+    fn snapshot<'a>(&'a self, _: &'a Channel) -> LogFuture<'a, Option<Update>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn unacknowledged<'a>(&'a self, _: &'a str, _: u32) -> Asked<'a, Unacknowledged> {
+    fn unacknowledged<'a>(&'a self, _: &'a str, _: u32) -> LogFuture<'a, Unacknowledged> {
         let (through, updates) = (0, Vec::new());
         Box::pin(async move { Ok(Unacknowledged { through, updates }) })
     }
 
-    fn acknowledge<'a>(&'a self, _: &'a str, _: &'a [i64]) -> Asked<'a, u64> {
+    fn acknowledge<'a>(&'a self, _: &'a str, _: &'a [i64]) -> LogFuture<'a, u64> {
         Box::pin(async { Ok(0) })
     }
 
-    fn chains(&self) -> Asked<'_, Vec<ChainHealth>> {
+    fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn stale_sources<'a>(&'a self, _: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>> {
+    fn stale_sources<'a>(&'a self, _: &'a [ChainId]) -> LogFuture<'a, Vec<StaleSource>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -2,7 +2,7 @@
 
 mod descriptors;
 mod hosts;
-mod tokens;
+mod jwt;
 
 pub use self::descriptors::Descriptors;
 
@@ -19,16 +19,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::tokens::Tokens;
+use self::jwt::JwtVerifier;
 use crate::{
     api::{self, ApiState},
     bus::{Bus, BusError},
+    client::{OriginError, OriginPolicy},
     config::{Config, ConfigError},
     gateway::{Gateway, GatewayError, KnownChannels},
     ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
     model::{ChainLimits, IndexMode},
     page,
-    server::{self, Room},
+    server::{self, ConnectionCapacity},
     shutdown::{Failures, TaskFailure, Tasks},
     source::{
         chain::ChainConfig,
@@ -37,23 +38,22 @@ use crate::{
     },
     store::{Store, StoreError},
     telemetry::TelemetryError,
-    visitor::{OriginError, OriginPolicy},
 };
 
-/// Which part of the service a process is.
+/// The part of the service that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     All,
-    /// Writes: chains and prices. Serves REST and metrics, no realtime gateway.
+    /// Writes chains and prices. Serves REST and metrics, without a gateway.
     Indexer,
-    /// Serves what others write.
+    /// Serves clients; other processes write.
     Gateway,
 }
 
-/// What writers have to finish their commit when sessions took all the time there was.
-const WRITERS_MOMENT: Duration = Duration::from_secs(1);
+/// Minimum time for writers to finish their commit on shutdown, even if sessions used up the drain timeout.
+const WRITER_GRACE: Duration = Duration::from_secs(1);
 
-/// Why the application did not start, or ended.
+/// Why the application did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(transparent)]
@@ -72,11 +72,11 @@ pub enum AppError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("the address it listens on cannot be read: {0}")]
+    #[error("cannot read the address of the listening socket: {0}")]
     Address(std::io::Error),
     #[error(transparent)]
     Task(#[from] TaskFailure),
-    #[error("some tasks were still running {0:?} after shutdown began; they were abandoned")]
+    #[error("some tasks did not end within {0:?} of shutdown and were abandoned")]
     Drain(Duration),
 }
 
@@ -87,13 +87,13 @@ pub struct App {
     tasks: Tasks,
     failures: Failures,
     gateway: Option<Gateway>,
-    /// Stops accepting connections, ahead of everything else.
+    /// Canceled first on shutdown: stops accepting connections.
     listening: CancellationToken,
     store: Store,
 }
 
 impl App {
-    /// Connects the database, wires the parts of `role` and begins to serve on `listener`.
+    /// Connects to the database, starts the parts of `role` and serves on `listener`.
     pub async fn start(
         mut config: Config,
         role: Role,
@@ -104,9 +104,9 @@ impl App {
         let descriptors = Descriptors::of_process(&config);
         if let Some(descriptors) = descriptors {
             if role != Role::Indexer
-                && let Some(doubt) = descriptors.doubt(&config)
+                && let Some(warning) = descriptors.warning(&config)
             {
-                tracing::warn!("{doubt}");
+                tracing::warn!("{warning}");
             }
             let connections = &mut config.gateway.limits.connections;
             *connections = descriptors.sessions.min(*connections);
@@ -119,7 +119,7 @@ impl App {
         let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
         let listening = CancellationToken::new();
 
-        // The hub listens before anyone writes, so that it misses nothing.
+        // The hub subscribes before the writers start, so it misses no commit.
         let gateway = if role == Role::Indexer {
             None
         } else {
@@ -138,15 +138,15 @@ impl App {
                     .any(|chain| chain.index == IndexMode::Blocks),
                 contracts: contract_channels(&config.contracts()?),
             };
-            let feed = bus.feed().await?;
-            let history = bus.history().watching(chain_limits(&config));
+            let commits = bus.commit_stream().await?;
+            let log = bus.update_log().with_chains(chain_limits(&config));
             let gateway =
-                Gateway::start(config.gateway.clone(), known, feed, history, &tasks).await?;
+                Gateway::start(config.gateway.clone(), known, commits, log, &tasks).await?;
             Some(gateway)
         };
         let authenticator = match &gateway {
             Some(gateway) => gateway.authenticator(),
-            None => tokens::own(&config.gateway.auth, &tasks)?,
+            None => jwt::standalone_authenticator(&config.gateway.auth, &tasks)?,
         };
         let state = ApiState::new(
             store.clone(),
@@ -156,13 +156,13 @@ impl App {
         let origins = OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?;
         let state = state
             .with_origins(origins)
-            .watching(chain_limits(&config))
+            .with_chain_limits(chain_limits(&config))
             .with_prices(!config.prices.sources.is_empty())
-            .with_tokens(Arc::new(Tokens::new(authenticator)));
+            .with_token_verifier(Arc::new(JwtVerifier::new(authenticator)));
         let (api, mut openapi) = api::router(state);
         let mut router = api.merge(metrics_router(&metrics));
         if let Some(gateway) = &gateway {
-            // The page lives on what the gateway streams.
+            // The page shows the streams of the gateway.
             router = router.merge(page::router()).merge(gateway.router());
             router = router.fallback(page::unknown_path);
             openapi.merge(gateway.openapi());
@@ -170,11 +170,11 @@ impl App {
             router = router.fallback(page::no_gateway);
         }
         router = router.merge(api::docs_router(openapi));
-        let router = hosts::around(router, config.gateway.site());
+        let router = hosts::layer(router, config.gateway.site());
         tasks.spawn_critical(
             "http server",
             server::serve_within(
-                room(descriptors, gateway.clone()),
+                connection_capacity(descriptors, gateway.clone()),
                 listener,
                 router,
                 config.server.clone(),
@@ -182,11 +182,15 @@ impl App {
                 listening.clone(),
             ),
         );
-        tasks.spawn(upkeep(metrics, tasks.token()));
+        tasks.spawn(run_metrics_upkeep(metrics, tasks.token()));
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
-            tasks.spawn(store.clone().retain_watches(tasks.token()));
-            tasks.spawn(store.clone().retain(config.database.clone(), tasks.token()));
+            tasks.spawn(store.clone().run_watch_expiry(tasks.token()));
+            tasks.spawn(
+                store
+                    .clone()
+                    .run_retention(config.database.clone(), tasks.token()),
+            );
         }
         let drain = Duration::from_millis(config.server.drain_timeout_ms);
         Ok(Self {
@@ -200,12 +204,12 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// An address that a browser on this machine can open.
+    /// A URL that a browser on this machine can open.
     pub fn url(&self) -> String {
         let host = match self.address.ip() {
             ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -227,15 +231,15 @@ impl App {
             }
             None => tracing::info!("stopping"),
         }
-        // No new connections, then sessions are told to come back, then writers finish their commit.
+        // Stop accepting, close the sessions (they reconnect elsewhere), let the writers finish their commits.
         self.listening.cancel();
         let begun = Instant::now();
         if let Some(gateway) = &self.gateway {
             gateway.close(self.drain).await;
         }
-        // One deadline for all, but writers have a moment even if sessions took it whole.
+        // One deadline for all, but never less than `WRITER_GRACE` for the writers.
         let left = self.drain.saturating_sub(begun.elapsed());
-        let drained = self.tasks.drain(left.max(WRITERS_MOMENT)).await;
+        let drained = self.tasks.drain(left.max(WRITER_GRACE)).await;
         self.store.close().await;
         match failure {
             Some(failure) => Err(failure.into()),
@@ -245,7 +249,7 @@ impl App {
     }
 }
 
-/// The names that contracts and their events have in channels.
+/// The channel names of contracts and their events.
 fn contract_channels(contracts: &[Contract]) -> BTreeMap<String, BTreeSet<String>> {
     let events = |contract: &Contract| {
         let names = contract
@@ -264,7 +268,7 @@ fn chain_limits(config: &Config) -> Vec<ChainLimits> {
     config.chains.iter().map(ChainConfig::limits).collect()
 }
 
-/// One writer a chain, and one for prices.
+/// Spawns one writer per chain and the price writer.
 async fn spawn_writers(
     config: &Config,
     store: &Store,
@@ -272,8 +276,8 @@ async fn spawn_writers(
     tasks: &Tasks,
 ) -> Result<(), AppError> {
     let first = config.first_chain();
-    for (key, reason) in config.prices.doubts(first) {
-        tracing::warn!(key, reason, "a setting of prices needs attention");
+    for (key, reason) in config.prices.warnings(first) {
+        tracing::warn!(key, reason, "suspicious [prices] setting");
     }
     let sources = Arc::new(OnChainSources::new(&config.prices, first)?);
     let (signals, incoming) = PriceSignals::new();
@@ -294,7 +298,7 @@ async fn spawn_writers(
         bus.publisher(),
         incoming,
     )?
-    .watching(chain_limits(config));
+    .with_chain_limits(chain_limits(config));
     sources.report_to(prices.sink());
     tasks.spawn_critical("price writer", prices.run(tasks.token()));
     Ok(())
@@ -305,8 +309,8 @@ fn metrics_router(metrics: &PrometheusHandle) -> Router {
     Router::new().route("/metrics", get(async move || metrics.render()))
 }
 
-/// Histograms are folded at scrapes; without scrapes they would grow.
-async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
+/// Drains histogram samples regularly: without scrapes they would grow without bound.
+async fn run_metrics_upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
@@ -316,12 +320,15 @@ async fn upkeep(metrics: PrometheusHandle, stop: CancellationToken) {
     }
 }
 
-/// The connections that the process has descriptors for.
-fn room(descriptors: Option<Descriptors>, gateway: Option<Gateway>) -> Room {
+/// The number of connections that the process has file descriptors for.
+fn connection_capacity(
+    descriptors: Option<Descriptors>,
+    gateway: Option<Gateway>,
+) -> ConnectionCapacity {
     match descriptors {
-        Some(descriptors) => Room::new(descriptors.connections, move || {
+        Some(descriptors) => ConnectionCapacity::new(descriptors.connections, move || {
             gateway.as_ref().map_or(0, Gateway::sockets)
         }),
-        None => Room::unbounded(),
+        None => ConnectionCapacity::unbounded(),
     }
 }

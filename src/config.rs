@@ -1,11 +1,12 @@
-//! Assembles the section types that the modules own, from a TOML file, then the environment, then flags.
+//! Builds the configuration from a TOML file, then environment variables, then flags. The modules own the section
+//! types.
 
-mod doubts;
 mod error;
 mod explain;
 mod keys;
 mod overlay;
 mod validate;
+mod warnings;
 
 pub use error::{ConfigError, Problem};
 
@@ -42,11 +43,11 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
-/// Where a configuration comes from.
+/// The sources of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     pub file: Option<PathBuf>,
-    /// Environment variables as (name, value); others than ours are ignored.
+    /// Environment variables as (name, value); only those of chaincast are used.
     pub environment: Vec<(String, String)>,
 }
 
@@ -61,9 +62,9 @@ impl Sources {
         }
     }
 
-    /// A file and this process's environment.
+    /// A file and the environment of this process.
     pub fn from_process(file: Option<&Path>) -> Self {
-        // Variables that are not UTF-8 cannot be ours.
+        // Variables that are not UTF-8 cannot be chaincast's.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -75,12 +76,12 @@ impl Sources {
 }
 
 impl Sources {
-    /// The environment variables that set keys on top of the file, each with its key; later ones win.
+    /// The environment variables that override keys of the file, each with its key; later ones win.
     pub fn overrides(&self) -> Vec<(String, String)> {
         overlay::overrides(&self.environment)
     }
 
-    /// The variables that set keys and the keys, for people; `None` without such a variable. Values are not shown.
+    /// The overriding variables and their keys as text, without values; `None` if there are none.
     pub fn overrides_text(&self) -> Option<String> {
         let overrides = self.overrides().into_iter();
         let listed: Vec<String> = overrides
@@ -89,7 +90,7 @@ impl Sources {
         (!listed.is_empty()).then(|| listed.join(", "))
     }
 
-    /// Without the environment variables of other sections than this one.
+    /// Drops the environment variables of all other sections.
     pub fn only(mut self, section: &str) -> Self {
         let prefix = format!("{section}.");
         let overrides = self.overrides().into_iter();
@@ -101,7 +102,8 @@ impl Sources {
         self
     }
 
-    /// A file that already took `PORT` and `DATABASE_URL` into account: only our own variables go on top of it.
+    /// The sources of `chaincast dev`: its file already includes `PORT` and `DATABASE_URL`, so only `CHAINCAST__`
+    /// variables override it.
     pub fn for_dev(file: &Path) -> Self {
         let mut sources = Self::from_process(Some(file));
         sources
@@ -112,25 +114,26 @@ impl Sources {
 }
 
 impl Config {
-    /// The chain that `new-block` and requests without `?chain=` mean. A validated configuration has one.
+    /// The default chain: of `new-block`, and of requests without `?chain=`. A valid configuration has at least one.
     pub fn first_chain(&self) -> ChainId {
         self.chains.first().map_or(0, |chain| chain.chain_id)
     }
 
-    /// The configured contracts, with what their ABI files say.
+    /// The configured contracts, compiled with their ABI files.
     pub fn contracts(&self) -> Result<Vec<Contract>, ConfigError> {
         let chains: Vec<_> = self.chains.iter().map(|chain| chain.chain_id).collect();
         contract::compile(&self.contracts, &chains).map_err(|problems| {
-            let shown = problems.into_iter();
+            let errors = problems.into_iter();
             ConfigError::Invalid(
-                shown
+                errors
                     .map(|one| Problem::new(one.key, one.reason.to_string()))
                     .collect(),
             )
         })
     }
 
-    /// Reads, overlays and validates. Every error names the file and line, or the variable, and the key.
+    /// Reads the file, applies the overrides and validates. Every error names the key and its file and line, or its
+    /// environment variable.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let config = Self::read(sources)?;
         let problems = validate::problems(&config);
@@ -143,16 +146,16 @@ impl Config {
         )
     }
 
-    /// Reads and overlays; keys and types are right, the values are not looked at.
+    /// Reads the file and applies the overrides. Keys and types are checked; values are not.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
         let text = sources.text()?;
         let path = sources.file.clone().unwrap_or_default();
-        // The file alone first, so that its errors carry its lines.
+        // Parse the file alone first, so that errors have line numbers.
         let config = toml::from_str::<Self>(&text).map_err(|error| {
-            let misread = misread_entries(&text);
-            match misread.is_empty() {
-                true => ConfigError::written(&path, &text, &error),
-                false => ConfigError::invalid(sources.file.as_deref(), &text, misread),
+            let unreadable = unreadable_entries(&text);
+            match unreadable.is_empty() {
+                true => ConfigError::parse(&path, &text, &error),
+                false => ConfigError::invalid(sources.file.as_deref(), &text, unreadable),
             }
         })?;
         let mut config = overlay::apply(config, &text, &sources.environment)?;
@@ -163,32 +166,32 @@ impl Config {
         {
             config.database.url_name = variable.clone();
         }
-        if let Some(beside) = path.parent() {
+        if let Some(directory) = path.parent() {
             for contract in &mut config.contracts {
-                contract.locate(beside);
+                contract.locate(directory);
             }
         }
         Ok(config)
     }
 }
 
-/// Entries of `[prices]` that cannot be read. What the reader of the whole file says of them has no line.
-fn misread_entries(text: &str) -> Vec<Problem> {
+/// Entries of `[prices]` that cannot be parsed. The errors of the whole-file parser have no line for them.
+fn unreadable_entries(text: &str) -> Vec<Problem> {
     let file = toml::from_str::<Table>(text);
     let file = file.unwrap_or_default();
     let Some(Value::Table(prices)) = file.get("prices") else {
         return Vec::new();
     };
-    let misread = price::misread_entries(prices).into_iter();
-    misread
+    let unreadable = price::unreadable_entries(prices).into_iter();
+    unreadable
         .map(|(key, message)| {
             let listed: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-            let meant = match listed.as_slice() {
+            let suggestion = match listed.as_slice() {
                 [_, known @ ..] if message.contains("unknown field") => keys::nearest(&key, known),
                 _ => None,
             };
-            let message = match meant {
-                Some(meant) => format!("{message}; did you mean {meant}?"),
+            let message = match suggestion {
+                Some(suggestion) => format!("{message}; did you mean {suggestion}?"),
                 None => message,
             };
             Problem::new(key, message)

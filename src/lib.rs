@@ -1,6 +1,6 @@
-//! chaincast indexes an EVM chain and token prices into Postgres and streams both, live and without gaps.
+//! chaincast indexes EVM chains and token prices into Postgres and streams both, live and without gaps.
 //!
-//! Data flows one way, and the modules below stand in its order:
+//! Data flows in one direction, and the modules below are in its order:
 //!
 //! ```text
 //! source → ingest → store ⇒ (after commit) bus → gateway
@@ -25,10 +25,10 @@ pub mod dev;
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 mod page;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
-pub mod visitor;

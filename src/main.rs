@@ -1,24 +1,27 @@
-//! Arguments → config → App → exit code.
+//! Runs the command line interface.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bound_arenas();
+    limit_arenas();
     chaincast::cli::run()
 }
 
-/// glibc keeps up to eight heaps a core, and what is free in one is of no use to the others: a load of history then
-/// holds twice what it needs. One a core is enough for as many threads.
+/// By default glibc uses up to eight malloc arenas per core, and memory that is free in one is not used by the others: a
+/// backfill then takes twice the memory it needs. One arena per core is enough for as many threads.
 #[cfg(target_env = "gnu")]
-fn bound_arenas() {
+fn limit_arenas() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = i32::try_from(cores).unwrap_or(i32::MAX);
-    // SAFETY: it only sets a number, and no other thread runs yet.
-    #[allow(unsafe_code, reason = "glibc has no safe call that bounds its heaps")]
+    // SAFETY: mallopt only sets a number, and no other thread is running yet.
+    #[allow(
+        unsafe_code,
+        reason = "glibc has no safe function that limits its arenas"
+    )]
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, arenas);
     }
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn bound_arenas() {}
+fn limit_arenas() {}

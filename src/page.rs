@@ -21,21 +21,21 @@ const DOCUMENTS: [(&str, &str); 2] = [
     ("protocol.md", include_str!("../docs/protocol.md")),
 ];
 
-/// Nothing but our own files and our own socket; no inline script.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
+/// Allows only this server's files and sockets; no inline script.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/`, `/assets/{file}`, `/docs/{name}.md`, and the Socket.IO client at the path where its own server has it.
+/// Routes `/`, `/assets/{file}`, `/docs/{name}.md`, and the Socket.IO client at the reference server's path.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
         .route(
             "/socket.io/socket.io.js",
-            get(async || for_all("vendor/socket.io.js")),
+            get(async || any_origin_file("vendor/socket.io.js")),
         )
         .route(
             "/socket.io/socket.io.min.js",
-            get(async || for_all("vendor/socket.io.js")),
+            get(async || any_origin_file("vendor/socket.io.js")),
         )
         .route("/favicon.ico", get(async || file("favicon.svg")))
         .route(
@@ -48,16 +48,16 @@ pub fn router() -> Router {
         )
 }
 
-/// Answers for paths that nobody has.
+/// The response for unknown paths.
 pub async fn unknown_path() -> Response {
-    let text = "there is nothing here; the page is at /, the API is described at /api-docs\n";
+    let text = "not found; the page is at /, the API is described at /api-docs\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
-/// Answers for the page and the streams in a process that indexes only.
+/// The response for the page and the streams in an indexer process.
 pub async fn no_gateway() -> Response {
-    let text = "this process has no gateway (serve --role indexer): it serves neither the page nor /realtime; a process \
-                with --role gateway or all does. Its API is described at /api-docs\n";
+    let text = "this process has no gateway (serve --role indexer): it serves neither the page nor /realtime; use a process \
+                with --role gateway or all. The API is described at /api-docs\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
@@ -65,14 +65,14 @@ fn file(path: &str) -> Response {
     match Files::get(path) {
         Some(found) => {
             let kind = found.metadata.mimetype().to_owned();
-            served(found.data, &kind)
+            respond(found.data, &kind)
         }
         None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
     }
 }
 
-/// A file that pages of any origin may load.
-fn for_all(path: &str) -> Response {
+/// A file that pages of any origin may load (CORS).
+fn any_origin_file(path: &str) -> Response {
     let mut response = file(path);
     let any = HeaderValue::from_static("*");
     response
@@ -81,15 +81,15 @@ fn for_all(path: &str) -> Response {
     response
 }
 
-/// Markdown as text, which browsers show instead of saving it.
+/// Serves Markdown as plain text, which browsers display instead of download.
 fn document(name: &str) -> Response {
     match DOCUMENTS.iter().find(|(known, _)| *known == name) {
-        Some((_, text)) => served(text.as_bytes().into(), "text/plain"),
+        Some((_, text)) => respond(text.as_bytes().into(), "text/plain"),
         None => (StatusCode::NOT_FOUND, "no such document\n").into_response(),
     }
 }
 
-fn served(content: Cow<'static, [u8]>, kind: &str) -> Response {
+fn respond(content: Cow<'static, [u8]>, kind: &str) -> Response {
     let kind = if kind.starts_with("text/") && !kind.contains("charset") {
         format!("{kind}; charset=utf-8")
     } else {
@@ -103,7 +103,7 @@ fn served(content: Cow<'static, [u8]>, kind: &str) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
+        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
     );
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -1,11 +1,11 @@
-//! The one port: accepts connections and serves HTTP/1.1 with upgrades on them.
+//! The server's one port: accepts connections and serves HTTP/1.1 with upgrades.
 
-mod busy;
 mod config;
-mod guests;
+mod http_connections;
+mod tracked_body;
 
 pub use config::ServerConfig;
-pub use guests::Room;
+pub use http_connections::ConnectionCapacity;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,25 +20,26 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use self::{
-    busy::Busy,
-    guests::{Guests, Seat},
+    http_connections::{ConnectionGuard, HttpConnections},
+    tracked_body::TrackedBody,
 };
 use crate::shutdown::{Hangup, Takeover, Tasks};
 
-/// Between two log lines about connections that were not accepted, or refused for want of room.
-const LINE_EVERY: Duration = Duration::from_secs(60);
-/// The answer to a client that there is no room for.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/problem+json\r\n\
+/// Interval between log lines about failed accepts, and about refused connections.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// The response to a client beyond the connection capacity.
+const AT_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/problem+json\r\n\
     content-length: 143\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
-    \"code\":\"UNAVAILABLE\",\"detail\":\"this server has as many connections as it can\"}";
+    \"code\":\"UNAVAILABLE\",\"detail\":\"the server cannot accept any more connections\"}";
 
-/// How long accepting rests when the process has run out of file descriptors.
-const REST: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, as when the process has no free file descriptor.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a peer may leave what was sent unacknowledged, or its window shut, before the connection is broken.
-const UNREAD: Duration = Duration::from_secs(30);
+/// TCP user timeout: the kernel drops a connection whose sent data stays unacknowledged, or whose window stays closed,
+/// for this long.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why the port could not be had.
+/// The listening socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
 pub struct BindError {
@@ -46,13 +47,13 @@ pub struct BindError {
     reason: String,
 }
 
-/// Binds now, so that a taken port is an error at start and not in a task.
+/// Binds the configured address, so a port in use is an error at start and not in a task.
 pub async fn bind(config: &ServerConfig) -> Result<TcpListener, BindError> {
     listen(config).await.map_err(|error| {
         let address = format!("{}:{}", config.host, config.port);
         let reason = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                "the port is taken by another process; choose another with --port, PORT or server.port".to_owned()
+                "the port is in use by another process; choose another with --port, PORT or server.port".to_owned()
             }
             _ => format!("{error}; check server.host and server.port"),
         };
@@ -60,8 +61,8 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Tries the addresses of the host one after the other. The runtime's own `bind` would let only 128 connections
-/// wait, and a client that finds no place there tries again after a second.
+/// Binds the first usable address of the host. Not `TcpListener::bind`: its backlog is only 128, and a client whose SYN
+/// is dropped retries after a second.
 async fn listen(config: &ServerConfig) -> std::io::Result<TcpListener> {
     let mut failed = std::io::Error::other("the host has no address");
     for address in tokio::net::lookup_host((config.host.as_str(), config.port)).await? {
@@ -70,7 +71,7 @@ async fn listen(config: &ServerConfig) -> std::io::Result<TcpListener> {
                 SocketAddr::V4(_) => TcpSocket::new_v4()?,
                 SocketAddr::V6(_) => TcpSocket::new_v6()?,
             };
-            // A restart need not wait for the connections of the process before it.
+            // A restart must not wait for TIME_WAIT connections of the previous process.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             socket.listen(config.accept_backlog)
@@ -87,16 +88,16 @@ fn describe() {
     use metrics::{counter, describe_counter};
     describe_counter!(
         "chaincast_http_accept_errors_total",
-        "Connections that could not be accepted"
+        "Failed accepts of connections"
     );
     describe_counter!("chaincast_http_connections_total", "Connections accepted");
     describe_counter!(
         "chaincast_http_connections_refused_total",
-        "Connections refused with 503 because no descriptor was free for them"
+        "Connections refused with 503 because no file descriptor was free"
     );
     describe_counter!(
         "chaincast_http_connections_evicted_total",
-        "Idle connections closed in favour of new ones because no descriptor was free for both"
+        "Idle connections closed for new ones because no file descriptor was free"
     );
     counter!("chaincast_http_connections_refused_total").increment(0);
     counter!("chaincast_http_connections_evicted_total").increment(0);
@@ -104,10 +105,10 @@ fn describe() {
     counter!("chaincast_http_connections_total").increment(0);
 }
 
-/// Serves until `stop`; then accepts no more and lets each connection finish its request. Connections run as
-/// tracked tasks, so draining `tasks` waits for them, and hangs up on those that do not end.
+/// Serves until `stop`; then accepts no new connections and lets each open one finish its request. Connections run as
+/// tracked tasks: draining `tasks` waits for them and closes those that exceed its deadline.
 ///
-/// Handlers find the connection's [`Takeover`] among the request's extensions.
+/// The request's extensions contain the connection's [`Takeover`].
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -115,13 +116,20 @@ pub async fn serve(
     tasks: Tasks,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    serve_within(Room::unbounded(), listener, router, config, tasks, stop).await
+    serve_within(
+        ConnectionCapacity::unbounded(),
+        listener,
+        router,
+        config,
+        tasks,
+        stop,
+    )
+    .await
 }
 
-/// As [`serve`], with room for no more connections than that. A client that comes when there is none takes the place of
-/// an idle connection, or is refused.
+/// Like [`serve`], with a limit on connections. At the limit, a new connection replaces an idle one or is refused.
 pub async fn serve_within(
-    room: Room,
+    capacity: ConnectionCapacity,
     listener: TcpListener,
     router: Router,
     config: ServerConfig,
@@ -129,8 +137,8 @@ pub async fn serve_within(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     describe();
-    let guests = Guests::new(room);
-    let (mut failed, mut full) = (Lines::default(), Lines::default());
+    let connections = HttpConnections::new(capacity);
+    let (mut failed, mut refused) = (LogLimiter::default(), LogLimiter::default());
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -138,22 +146,22 @@ pub async fn serve_within(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     metrics::counter!("chaincast_http_accept_errors_total").increment(1);
-                    if let Some(count) = failed.due() {
-                        tracing::warn!(%error, count, "connections could not be accepted");
+                    if let Some(count) = failed.count() {
+                        tracing::warn!(%error, count, "cannot accept connections");
                     }
-                    tokio::time::sleep(REST).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             },
         };
         metrics::counter!("chaincast_http_connections_total").increment(1);
-        let hangup = tasks.hangup().one();
-        let Some(seat) = guests.admit(hangup.clone()) else {
+        let hangup = tasks.hangup().child();
+        let Some(guard) = connections.admit(hangup.clone()) else {
             metrics::counter!("chaincast_http_connections_refused_total").increment(1);
-            if let Some(count) = full.due() {
+            if let Some(count) = refused.count() {
                 tracing::warn!(
                     count,
-                    "connections are refused: the limit of open files (ulimit -n) allows no more"
+                    "refused connections: all file descriptors are in use; raise the open file limit (ulimit -n)"
                 );
             }
             refuse(&stream);
@@ -162,7 +170,7 @@ pub async fn serve_within(
         tasks.spawn(connection(
             stream,
             peer,
-            Arc::new(seat),
+            Arc::new(guard),
             router.clone(),
             config.clone(),
             stop.clone(),
@@ -171,21 +179,21 @@ pub async fn serve_within(
     }
 }
 
-/// Lines of the log about one kind of trouble: one a minute, with the number of times since the last.
+/// Limits the log lines about one kind of event to one per [`LOG_INTERVAL`]; each has the count since the last.
 #[derive(Default)]
-struct Lines {
+struct LogLimiter {
     count: u64,
     last: Option<Instant>,
 }
 
-impl Lines {
-    /// Counts one more time; how many there were, when a line is due.
-    fn due(&mut self) -> Option<u64> {
+impl LogLimiter {
+    /// Counts an event; returns the count if a line is due.
+    fn count(&mut self) -> Option<u64> {
         self.count += 1;
         let now = Instant::now();
         if self
             .last
-            .is_some_and(|last| now.duration_since(last) < LINE_EVERY)
+            .is_some_and(|last| now.duration_since(last) < LOG_INTERVAL)
         {
             return None;
         }
@@ -194,33 +202,33 @@ impl Lines {
     }
 }
 
-/// Answers that there is no room, as far as that can be done without waiting.
+/// Sends the 503 response, best effort, without blocking.
 fn refuse(stream: &TcpStream) {
-    // What was read is not answered with a reset, which could overtake the answer.
+    // Closing a socket with unread data sends a reset, which could overtake the response.
     let _ = stream.try_read(&mut [0; 4_096]);
-    let _ = stream.try_write(FULL);
+    let _ = stream.try_write(AT_CAPACITY);
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    seat: Arc<Seat>,
+    guard: Arc<ConnectionGuard>,
     router: Router,
     config: ServerConfig,
     stop: CancellationToken,
     hangup: Hangup,
 ) {
     #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD)) {
-        tracing::debug!(%peer, %error, "a connection has no timeout for what is not read");
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(USER_TIMEOUT)) {
+        tracing::debug!(%peer, %error, "cannot set TCP_USER_TIMEOUT on a connection");
     }
-    // Without it the kernel takes megabytes for a client that does not read, and hides that it is slow.
+    // By default the kernel buffers megabytes for a client that does not read, which hides that it is slow.
     if let Err(error) =
         socket2::SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes)
     {
-        tracing::debug!(%peer, %error, "a connection keeps the system's send buffer");
+        tracing::debug!(%peer, %error, "cannot set the send buffer size of a connection");
     }
-    // Without it, small frames wait for the client's delayed acknowledgement.
+    // Without TCP_NODELAY small frames wait for the client's delayed acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -229,10 +237,10 @@ async fn connection(
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(takeover.clone());
-        let (asked, answer) = (seat.request(), router.clone().oneshot(request));
+        let (request_guard, response) = (guard.request(), router.clone().oneshot(request));
         async move {
-            let answer = answer.await;
-            answer.map(|answer| answer.map(|body| Busy::new(body, asked)))
+            let response = response.await;
+            response.map(|response| response.map(|body| TrackedBody::new(body, request_guard)))
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -254,21 +262,21 @@ async fn connection(
     let ended = tokio::select! {
         ended = served => ended,
         () = hangup.hung_up() => {
-            tracing::debug!(%peer, "hung up on a client that does not read");
+            tracing::debug!(%peer, "closed the connection of a client that does not read");
             return;
         }
-        give = taken.asked() => {
-            // What the client may have sent after the request is dropped: nothing else is answered here. Earlier
-            // answers were sent, unless it did not wait for them and does not read them.
+        give = taken.requested() => {
+            // Bytes after this request are dropped: HTTP ends here. Earlier responses were sent, unless a pipelining client
+            // does not read them.
             if let Some(parts) = connection.into_parts() {
-                // Who asked may be gone; then so is the connection.
+                // If the receiver is gone, this drops the connection.
                 let _ = give.send(parts.io.into_inner());
             }
             return;
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+        tracing::debug!(%peer, %error, "HTTP connection failed");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cancellation, tracked tasks and named critical tasks.
 //!
-//! Every long-lived task is spawned through [`Tasks`]. When a critical one ends before shutdown was asked for,
-//! by an error, a panic or by returning, [`Failures::first`] resolves and the application drains.
+//! Every long-lived task is spawned through [`Tasks`]. If a critical task ends before shutdown begins, by an error, a
+//! panic or by returning, [`Failures::first`] resolves and the application drains.
 
 use std::{future::Future, time::Duration};
 
@@ -11,10 +11,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long tasks may take to end once their connections were hung up.
-const HUNG_UP: Duration = Duration::from_secs(1);
+/// Time for tasks to end after their connections were closed.
+const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 
-/// Ends a client's connection, whatever it still has to send; hanging up on all hangs up on each. Cheap to clone.
+/// Closes client connections, unsent data included. Hanging up the parent hangs up every child. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Hangup(CancellationToken);
 
@@ -27,28 +27,28 @@ impl Hangup {
         self.0.cancelled().await;
     }
 
-    /// One connection of many.
-    pub fn one(&self) -> Self {
+    /// The hangup of one connection.
+    pub fn child(&self) -> Self {
         Self(self.0.child_token())
     }
 }
 
-/// Takes a connection's socket away from HTTP, for an answer that outlives the request. Cheap to clone.
+/// Takes the socket of a connection over from HTTP, for a response that outlives the request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Takeover(mpsc::Sender<oneshot::Sender<TcpStream>>);
 
-/// The other end of a [`Takeover`]: where the socket is asked for.
+/// The receiving end of a [`Takeover`], held by the HTTP connection.
 pub struct Taken(mpsc::Receiver<oneshot::Sender<TcpStream>>);
 
 impl Takeover {
-    /// Both ends, for one connection.
+    /// Creates both ends for one connection.
     pub fn new() -> (Self, Taken) {
-        let (ask, asked) = mpsc::channel(1);
-        (Self(ask), Taken(asked))
+        let (request, requests) = mpsc::channel(1);
+        (Self(request), Taken(requests))
     }
 
-    /// The socket, with nothing of the answer sent; `None` when the connection is gone. The handler of the request
-    /// is dropped where it stands, so it cannot be the one that waits for this.
+    /// Returns the socket before any of the response is sent; `None` if the connection has ended. Drops the request's
+    /// handler, so the handler itself cannot await this.
     pub async fn take(self) -> Option<TcpStream> {
         let (give, given) = oneshot::channel();
         self.0.send(give).await.ok()?;
@@ -57,8 +57,8 @@ impl Takeover {
 }
 
 impl Taken {
-    /// Waits until somebody asks for the socket.
-    pub async fn asked(&mut self) -> oneshot::Sender<TcpStream> {
+    /// Waits until the socket is requested.
+    pub async fn requested(&mut self) -> oneshot::Sender<TcpStream> {
         match self.0.recv().await {
             Some(give) => give,
             None => std::future::pending().await,
@@ -66,7 +66,7 @@ impl Taken {
     }
 }
 
-/// The tasks of one application, cancelled together. Cheap to clone.
+/// The tasks of one application; they are cancelled together. Cheap to clone.
 #[derive(Clone)]
 pub struct Tasks {
     token: CancellationToken,
@@ -75,7 +75,7 @@ pub struct Tasks {
     failures: mpsc::Sender<TaskFailure>,
 }
 
-/// A critical task that ended although nobody asked it to.
+/// A critical task that ended before shutdown.
 #[derive(Debug, thiserror::Error)]
 #[error("{task} stopped: {reason}")]
 pub struct TaskFailure {
@@ -83,7 +83,7 @@ pub struct TaskFailure {
     pub reason: String,
 }
 
-/// Receives the first failure; held by the application alone.
+/// Receives the first failure; held by the application.
 pub struct Failures(mpsc::Receiver<TaskFailure>);
 
 impl Failures {
@@ -114,17 +114,17 @@ impl Tasks {
         self.token.clone()
     }
 
-    /// Hangs up on every client that still has a connection when shutdown's deadline has passed.
+    /// Closes every client connection that is still open at the deadline of shutdown.
     pub fn hangup(&self) -> &Hangup {
         &self.hangup
     }
 
-    /// Spawns a task whose end does not matter to others, such as one client's session.
+    /// Spawns a task whose end affects no other, such as the session of one client.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn(task);
     }
 
-    /// Spawns a task that the application cannot run without.
+    /// Spawns a task whose early end stops the application.
     pub fn spawn_critical<E>(
         &self,
         name: &'static str,
@@ -147,13 +147,13 @@ impl Tasks {
         });
     }
 
-    /// Asks every task to end.
+    /// Signals every task to end.
     pub fn cancel(&self) {
         self.token.cancel();
     }
 
-    /// Cancels, then waits for all tasks. At the deadline clients that do not take what they asked for are hung
-    /// up on; `false` when there are tasks that run on even then.
+    /// Cancels all tasks and waits for them. At the deadline it closes the remaining client connections; returns `false`
+    /// if some tasks still do not end.
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.cancel();
         self.tracker.close();
@@ -164,7 +164,7 @@ impl Tasks {
             return true;
         }
         self.hangup.hang_up();
-        tokio::time::timeout(HUNG_UP, self.tracker.wait())
+        tokio::time::timeout(HANG_UP_GRACE, self.tracker.wait())
             .await
             .is_ok()
     }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_in_a_critical_task_is_reported_by_name() {
+    async fn critical_task_panic_is_reported_by_name() {
         let (tasks, mut failures) = Tasks::new();
         tasks.spawn_critical("writer", async {
             if true {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_critical_task_that_ends_after_cancellation_is_no_failure() {
+    async fn critical_task_may_end_after_cancellation() {
         let (tasks, mut failures) = Tasks::new();
         let token = tasks.token();
         tasks.spawn_critical("reader", async move {
@@ -199,15 +199,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn clients_that_do_not_hang_up_are_hung_up_on_at_the_deadline() {
+    async fn drain_hangs_up_clients_at_deadline() {
         let (tasks, _failures) = Tasks::new();
-        let hangup = tasks.hangup().one();
+        let hangup = tasks.hangup().child();
         tasks.spawn(async move { hangup.hung_up().await });
         assert!(tasks.drain(Duration::from_secs(1)).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn draining_gives_up_at_its_deadline() {
+    async fn drain_gives_up_at_deadline() {
         let (tasks, _failures) = Tasks::new();
         tasks.spawn(std::future::pending());
         assert!(!tasks.drain(Duration::from_secs(1)).await);

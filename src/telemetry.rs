@@ -1,4 +1,4 @@
-//! Tracing and the metrics registry. Each module keeps its own metrics beside it; this file only installs them.
+//! Installs tracing and the metrics recorder. Each module defines its own metrics.
 
 use std::io::IsTerminal;
 
@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -18,7 +18,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// A `tracing` filter such as `info` or `chaincast=debug,warn`; `RUST_LOG` wins over it.
+    /// A `tracing` filter such as `info` or `chaincast=debug,warn`; `RUST_LOG` overrides it.
     pub log: String,
     pub log_format: LogFormat,
 }
@@ -32,28 +32,28 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// Why logs or metrics could not be set up.
+/// A failure to set up logs or metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error(
-        "telemetry.log is not a filter: {0}; use something like \"info\" or \"chaincast=debug,warn\""
+        "telemetry.log is not a valid filter: {0}; use for example \"info\" or \"chaincast=debug,warn\""
     )]
     Filter(String),
-    #[error("metrics cannot be set up: {0}")]
+    #[error("cannot set up metrics: {0}")]
     Metrics(String),
 }
 
-/// Seconds; from a socket write to a slow commit.
+/// Histogram buckets in seconds, from a socket write to a slow commit.
 const BUCKETS: [f64; 16] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
 
 impl TelemetryConfig {
-    /// What is logged: `RUST_LOG`, or what is configured.
+    /// The log filter: `RUST_LOG` if set, otherwise the configured one.
     pub fn filter(&self) -> Result<EnvFilter, TelemetryError> {
         let directives = std::env::var("RUST_LOG").unwrap_or_else(|_| self.log.clone());
-        // What these log is told better where it is handled, or is no news.
+        // Silences dependencies whose errors chaincast logs itself, and Postgres notices.
         let directives = format!(
             "alloy_pubsub=off,alloy_transport_ws=off,sqlx::postgres::notice=off,{directives}"
         );
@@ -61,14 +61,14 @@ impl TelemetryConfig {
     }
 }
 
-/// Sends logs to standard error, once a process.
+/// Sends logs to standard error; once per process.
 pub fn init_logs(config: &TelemetryConfig) -> Result<(), TelemetryError> {
     let filter = config.filter()?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // A second call in one process keeps the first subscriber: only tests do that.
+    // A second call in one process, as in tests, keeps the first subscriber.
     let _ = match config.log_format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -76,7 +76,7 @@ pub fn init_logs(config: &TelemetryConfig) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Installs the process's metrics recorder; the handle renders `/metrics`.
+/// Installs the process's metrics recorder. The returned handle renders `/metrics`.
 pub fn init_metrics() -> Result<PrometheusHandle, TelemetryError> {
     let failed =
         |error: metrics_exporter_prometheus::BuildError| TelemetryError::Metrics(error.to_string());

@@ -1,10 +1,10 @@
-// Reads the REST API. Answers keep their prices as decimal text.
+// Reads the REST API. Prices stay decimal text.
 
 import { parseLossless } from './format.js';
 
 const TIMEOUT_MS = 10_000;
 
-/** GET under /api/v1; throws an Error that says what was asked and what came back, with the answer's `status` if there was one. */
+/** GET under /api/v1; throws an Error with the request and the problem, and the `status` if there was an answer. */
 export async function get(path) {
   let response;
   try {
@@ -17,11 +17,11 @@ export async function get(path) {
   try {
     return parseLossless(text);
   } catch (cause) {
-    throw new Error(`GET ${path}: the answer is no JSON`, { cause });
+    throw new Error(`GET ${path}: the answer is not JSON`, { cause });
   }
 }
 
-/** The rows of a page, be it {data: […]} or a bare list. */
+/** The rows of a page, which is {data: […]} or a list. */
 export function rows(page) {
   const list = Array.isArray(page) ? page : page?.data;
   return Array.isArray(list) ? list : [];

@@ -1,4 +1,4 @@
-// The live page: makes the client and the parts of the page, and wires them together.
+// The live page: creates the client and the parts of the page, and connects them.
 
 import { get } from './api.js';
 import { Blocks } from './blocks.js';
@@ -44,7 +44,7 @@ client.subscribe(CHANNELS);
 client.start();
 load();
 
-/** Reads what the stream does not bring. What fails is tried again, a little later or at the next connection. */
+/** Loads what the stream does not send. Failures are retried after 5 s, and at the next connection. */
 async function load() {
   const parts = [loadStatus()];
   if (!loaded.prices) parts.push(loadPrices());
@@ -62,7 +62,7 @@ async function loadPrices() {
     chart.offer(prices.symbols);
     if (prices.channels.length > 0) showSnippets(prices.channels[0]);
   } catch {
-    loaded.prices = false; // the cards' place says why
+    loaded.prices = false; // the card area shows the error
   }
 }
 
@@ -83,11 +83,11 @@ async function loadStatus() {
     blocks.finalize(headOf(chain.finalized));
     if (status.version) setText(byId('version'), status.version);
   } catch {
-    // the status line then fills from the stream
+    // the stream fills the status line later
   }
 }
 
-/** A block's number, given bare or inside a block. */
+/** The number of a block, from a number or a block object. */
 function headOf(value) {
   const number = typeof value === 'object' && value !== null ? value.number : value;
   return number === null || number === undefined ? undefined : Number(number);

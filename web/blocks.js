@@ -1,7 +1,7 @@
-// The newest blocks, growing at the top; reorgs and finality as they are announced.
+// The newest blocks, with live reorgs and finality.
 //
-// Promises: a block that was reorged away stays visible, struck out, until the list's bound pushes it out;
-// a run of numbers that is not here is shown as such. Rows have a fixed height, so nothing jumps.
+// Promises: a block dropped by a reorg stays visible, struck out, until newer blocks displace it; missing block numbers
+// are indicated. Rows have a fixed height, so the layout does not jump.
 
 import { get, rows } from './api.js';
 import { animate, byId, copyText, h, setText } from './dom.js';
@@ -20,7 +20,7 @@ export class Blocks {
   #reorgAt = null;
   #reorgText = '';
   #epoch = null;
-  #gone = new Set(); // hashes of the last reorg: a page of history asked for before it may still hold them
+  #gone = new Set(); // hashes dropped by the last reorg: history requested earlier may still contain them
 
   /** Called with the head and finalized numbers, and the chain id, as they become known. */
   onFacts = () => {};
@@ -30,14 +30,14 @@ export class Blocks {
     client.addEventListener('update', ({ detail }) => this.#take(detail));
     client.addEventListener('subscribed', ({ detail: { stream, resumed } }) => {
       const lost = resumed && !stream.recovered;
-      if (stream.channel.toLowerCase().startsWith('new-block') && lost) this.load().catch(() => {}); // the stream itself says that history is gone
+      if (stream.channel.toLowerCase().startsWith('new-block') && lost) this.load().catch(() => {}); // the stream has lost its history
     });
     client.addEventListener('connected', ({ detail }) => this.#enter(detail.epoch));
     this.#list.addEventListener('click', (event) => this.#copy(event));
     setInterval(() => this.#tick(), 1000);
   }
 
-  /** Fills the list with the newest blocks; those already here from the live stream stay as they are. */
+  /** Fills the list with the newest blocks; blocks from the live stream are kept. */
   async load() {
     try {
       const page = rows(await get(`/blocks?limit=${SEED_ROWS}`));
@@ -48,7 +48,7 @@ export class Blocks {
     }
   }
 
-  /** Every block up to this number is final. */
+  /** Marks every block up to this number as final. */
   finalize(number) {
     if (!Number.isSafeInteger(number) || number <= this.#finalized) return;
     this.#finalized = number;
@@ -56,7 +56,7 @@ export class Blocks {
     this.onFacts({ finalized: number });
   }
 
-  /** Another epoch is another database: its chain may be another one too. */
+  /** A new epoch means another database, possibly of another chain. */
   #enter(epoch) {
     if (this.#epoch !== null && this.#epoch !== epoch) {
       this.#rows.clear();
@@ -82,7 +82,7 @@ export class Blocks {
   #add(block, seconds, live) {
     const number = Number(block.number);
     if (!block.hash || !Number.isSafeInteger(number)) return;
-    if (live) this.#gone.delete(block.hash); // a branch can come back
+    if (live) this.#gone.delete(block.hash); // a branch can become canonical again
     else if (this.#gone.has(block.hash)) return;
     const known = this.#rows.get(block.hash);
     if (known) {
@@ -101,7 +101,7 @@ export class Blocks {
     animate(row.element, [{ backgroundColor: 'var(--accent-soft)' }, { backgroundColor: 'transparent' }], 900);
   }
 
-  /** Highest number first; of one height, the one that came last is above those it replaced. */
+  /** Highest number first; within one height, the latest block is above the ones it replaced. */
   #place(row) {
     for (const element of this.#list.children) {
       if (Number(element.dataset.number) <= row.number) {
@@ -112,7 +112,7 @@ export class Blocks {
     this.#list.append(row.element);
   }
 
-  /** Says beside a block how many below it are not here. */
+  /** Shows beside a block how many blocks below it are missing. */
   #gaps(row) {
     const next = row.element.nextElementSibling;
     const below = next ? row.number - Number(next.dataset.number) - 1 : 0;

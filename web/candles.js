@@ -1,8 +1,8 @@
-// The candles of one token and interval as a chart shows them. Pure, no socket, no document.
+// The candles of one token and interval for the chart. Pure, no socket, no DOM.
 //
-// Promises: in order of time, one a timestamp, no interval left out between two of them; the state of a candle never
-// goes back, so that a page of history and updates that are a little older than it join without a jump.
-// Prices stay decimal text; only `bar` makes doubles of them, for pixels.
+// Promises: candles are in order of time, one per timestamp, without missing intervals; the state of a candle never
+// moves backwards, so history and slightly older updates join seamlessly. Prices stay decimal text; only `bar` converts
+// them to doubles, for pixels.
 
 export const INTERVALS = { '1m': 60_000, '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '4h': 14_400_000, '1d': 86_400_000 };
 const MOST_FILLED = 5_000;
@@ -14,7 +14,7 @@ export class CandleList {
 
   constructor(interval) {
     this.#step = INTERVALS[interval];
-    if (!this.#step) throw new Error(`no interval is called ${interval}`);
+    if (!this.#step) throw new Error(`unknown interval ${interval}`);
   }
 
   get all() {
@@ -29,12 +29,12 @@ export class CandleList {
     return this.#candles.at(-1) ?? null;
   }
 
-  /** Forgets all, and takes a page of history: oldest first, without gaps. */
+  /** Replaces everything by a page of history: oldest first, without gaps. */
   load(page) {
     this.#candles = [...page];
   }
 
-  /** Takes the page ahead of the oldest candle; returns how many of it were not here yet. */
+  /** Adds a page before the oldest candle; returns how many candles were new. */
   prepend(page) {
     const older = this.oldest ? page.filter((candle) => candle.timestamp < this.oldest.timestamp) : page;
     this.#candles = [...older, ...this.#candles];
@@ -42,8 +42,8 @@ export class CandleList {
   }
 
   /**
-   * Takes an update of the channel. Returns the candles that changed or are new, oldest first; none when it says
-   * nothing new, and null when too much lies between it and the newest to be filled: then history has to be read.
+   * Applies an update of the channel. Returns the changed or new candles, oldest first: an empty list if nothing changed,
+   * and null if the gap to the newest candle is too large to fill. Then history must be loaded.
    */
   apply(update) {
     const newest = this.newest;
@@ -65,7 +65,7 @@ export class CandleList {
     if (!known || known.timestamp !== update.timestamp || !isNewer(update, known)) return [];
     const changed = [update];
     this.#candles[index] = update;
-    // Gaps behind it stand where it closed.
+    // Gap candles after it have its close.
     for (let next = index + 1; this.#candles[next]?.synthetic; next += 1) {
       this.#candles[next] = synthetic(this.#candles[next].timestamp, update.close);
       changed.push(this.#candles[next]);
@@ -73,19 +73,19 @@ export class CandleList {
     return changed;
   }
 
-  /** Timestamps at which a candle is missing or out of order; none, ever. */
+  /** Timestamps at which a candle is missing or out of order; always empty. */
   get faults() {
     return this.#candles.filter((candle, index) => index > 0 && candle.timestamp - this.#candles[index - 1].timestamp !== this.#step).map((candle) => candle.timestamp);
   }
 }
 
-/** As the chart takes it; times in seconds. */
+/** The candle in the chart's format; times in seconds. */
 export function bar(candle) {
   const [open, high, low, close] = SIDES.map((side) => Number(candle[side]));
   return { time: candle.timestamp / 1000, open, high, low, close };
 }
 
-/** Counts only grow, and what is closed stays so. */
+/** Counts only increase, and a closed candle stays closed. */
 function isNewer(update, known) {
   if (update.count !== known.count) return update.count > known.count;
   return update.closed && !known.closed;

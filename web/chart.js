@@ -1,9 +1,9 @@
-// The chart: candles of a chosen token and interval, history by REST, continued live over the socket.
+// The chart: candles of a token and interval. History comes from REST, live updates from the WebSocket.
 //
-// The seam: REST answers with the channel's seq as it stood before the candles were read, and the channel is subscribed
-// from there. Every update has a whole candle, so one that is in the history already changes nothing. The channel is
-// whole ("all", as it is unless asked otherwise): a close that were left out would leave its candle open.
-// A price that is stale or degraded, and a stream that is down, show beside the chart and dim it.
+// Joining both: REST returns the channel's seq before the candles were read, and the subscription starts there. Every
+// update has a whole candle, so an update that is already in the history changes nothing. The subscription delivers all
+// updates (`mode` "all", the default): without a close, its candle would stay open. A stale or degraded price, and a
+// disconnected stream, are indicated beside the chart and dim it.
 
 import { get } from './api.js';
 import { CandleList, INTERVALS, bar } from './candles.js';
@@ -12,13 +12,13 @@ import { decimal, isFar, magnitude, placesFor, priceText } from './format.js';
 import { explain } from './reasons.js';
 
 const PAGE = 500;
-/** Older history is read when fewer bars than this are left beyond the left edge. */
+/** Older history is loaded if fewer bars than this remain beyond the left edge. */
 const LEFT_BARS = 50;
 const MOST_BARS = 20_000;
-/** Width of a bar and the gap beside it, in pixels. */
+/** Width of a bar with its gap, in pixels. */
 const BAR_SPACING = 7;
 const RIGHT_BARS = 4;
-/** Fewer candles than this stand in the middle, as wide as so many. */
+/** Fewer candles than this are centered, with the width of this many. */
 const FEWEST_BARS = 3;
 const AGAIN_MS = 5_000;
 const NOT_FOUND = 404;
@@ -42,15 +42,15 @@ export class Chart {
   #token = null;
   #interval = DEFAULT_INTERVAL;
   #channel = null;
-  /** Changes with each choice: answers to an earlier one are dropped. */
+  /** Changes with each selection: answers for an earlier one are discarded. */
   #choice = 0;
   #statuses = new Map(); // channel of a price in lower case → its status, and the reason
-  #whole = false; // the first candle there is, is here
+  #whole = false; // the oldest candle is loaded
   #reading = false;
   #again = null;
   #hovered = null;
-  #kept = null; // the magnitude that the number of digits was chosen for
-  #fits = false; // all candles are shown, as they are few
+  #kept = null; // the magnitude for which the number of digits was chosen
+  #fits = false; // all candles are visible because there are few
 
   constructor(client) {
     this.#client = client;
@@ -63,16 +63,16 @@ export class Chart {
     client.addEventListener('update', ({ detail }) => this.#take(detail));
     client.addEventListener('state', () => this.#showStatus());
     client.addEventListener('subscribed', ({ detail }) => {
-      // The updates in between are gone: begin anew.
+      // The updates in between are lost: reload.
       if (this.#is(detail.stream.channel) && detail.resumed && !detail.stream.recovered) this.#load();
     });
     client.addEventListener('refusedChannel', ({ detail }) => {
-      if (this.#is(detail.channel)) setText(this.#note, `${detail.channel} was refused: ${detail.message}`);
+      if (this.#is(detail.channel)) setText(this.#note, `${detail.channel} was rejected: ${detail.message}`);
     });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#paint());
   }
 
-  /** Offers these tokens and shows the first, unless one is shown. Without tokens there is no chart. */
+  /** Offers these tokens, and shows the first one unless one is selected. Without tokens there is no chart. */
   offer(symbols) {
     this.#panel.hidden = symbols.length === 0;
     this.#tokens.replaceChildren(...symbols.map((symbol) => h('option', { value: symbol }, symbol)));
@@ -94,14 +94,14 @@ export class Chart {
     this.#load();
   }
 
-  /** Lets go of what is shown and reads anew. What fails is tried again. */
+  /** Discards the displayed candles and reloads. Failures are retried. */
   async #load() {
     this.#choice += 1;
     const choice = this.#choice;
     clearTimeout(this.#again);
     this.#leave();
     this.#box.setAttribute('aria-busy', 'true');
-    setText(this.#note, 'Reading history…');
+    setText(this.#note, 'Loading history…');
     try {
       this.#library ??= await import('./vendor/lightweight-charts.js');
       const page = await this.#page();
@@ -110,20 +110,20 @@ export class Chart {
       this.#show(page);
     } catch (error) {
       if (choice !== this.#choice) return;
-      setText(this.#note, `History could not be read; trying again. ${error.message}`);
+      setText(this.#note, `Cannot load history; retrying. ${error.message}`);
       this.#again = setTimeout(() => this.#load(), AGAIN_MS);
     } finally {
       if (choice === this.#choice) this.#box.removeAttribute('aria-busy');
     }
   }
 
-  /** A page of candles, the newest or those that begin before `to`. */
+  /** A page of candles: the newest, or those that start before `to`. */
   #page(to = null) {
     const end = to === null ? '' : `&to=${to}`;
     return get(`/prices/${encodeURIComponent(this.#token)}/candles?interval=${this.#interval}&limit=${PAGE}${end}`);
   }
 
-  /** The last candles of a token whose price has been still for longer than a page; none when it never had one. */
+  /** The last candles of a token whose price has not changed for longer than a page; empty if it never had one. */
   async #last() {
     let price;
     try {
@@ -135,12 +135,12 @@ export class Chart {
     return (await this.#page(price.timestamp + 1)).data;
   }
 
-  /** Stops following the channel. */
+  /** Unsubscribes from the channel. */
   #leave() {
     const channel = this.#channel;
     this.#channel = null;
     this.#list = null;
-    if (channel) this.#client.unsubscribe(channel).catch(() => {}); // gone with the connection, then
+    if (channel) this.#client.unsubscribe(channel).catch(() => {}); // without a connection there is no subscription
   }
 
   #show(page) {
@@ -158,8 +158,8 @@ export class Chart {
     this.#channel = page.channel;
     Object.assign(this.#box.dataset, { channel: page.channel, since: page.seq });
     this.#client.subscribeFrom(page.channel, { seq: page.seq, epoch: page.epoch, mode: 'all' });
-    this.#told();
-    setText(this.#note, this.#list.all.length > 0 ? 'Times are UTC' : 'No price was announced in this time');
+    this.#publishState();
+    setText(this.#note, this.#list.all.length > 0 ? 'Times are UTC' : 'No prices in this period');
     this.#readOlder();
   }
 
@@ -181,7 +181,7 @@ export class Chart {
     for (const candle of changed) this.#series.update(this.#bar(candle), candle.timestamp < newest);
     if (first) setText(this.#note, 'Times are UTC');
     if (changed.length > 0) this.#fill();
-    this.#told();
+    this.#publishState();
   }
 
   /** Whether all candles together are narrower than the plot. */
@@ -194,7 +194,7 @@ export class Chart {
     if (!this.#fits) return;
     this.#fits = this.#isFew();
     const scale = this.#chart.timeScale();
-    // Empty room on the right is for what comes next; few candles need none.
+    // The space on the right is for new candles; few candles need none.
     scale.applyOptions({ rightOffset: this.#fits ? 0 : RIGHT_BARS });
     const count = this.#list.all.length;
     const beside = Math.max(0, FEWEST_BARS - count) / 2;
@@ -204,7 +204,7 @@ export class Chart {
     this.#measure();
   }
 
-  /** Which part of the plot's width has candles, for those who look from outside. */
+  /** The part of the plot's width that has candles, for tests. */
   #measure() {
     requestAnimationFrame(() => {
       const scale = this.#chart.timeScale();
@@ -214,7 +214,7 @@ export class Chart {
     });
   }
 
-  /** Reads what is older than the oldest candle, when the left edge comes near it. */
+  /** Loads older candles when the left edge approaches the oldest one. */
   async #readOlder() {
     const range = this.#chart?.timeScale().getVisibleLogicalRange();
     const oldest = this.#list?.oldest;
@@ -228,22 +228,22 @@ export class Chart {
       if (this.#list.prepend(page.data) === 0) this.#whole = true;
       else this.#series.setData(this.#list.all.map((candle) => this.#bar(candle)));
       this.#fill();
-      this.#told();
+      this.#publishState();
     } catch {
-      // asked again at the next move
+      // retried at the next move
     } finally {
       this.#reading = false;
     }
   }
 
-  // ---- the drawing ----
+  // ---- drawing ----
 
   #make() {
     if (this.#chart) return;
     const { createChart, CandlestickSeries, CrosshairMode } = this.#library;
     this.#chart = createChart(this.#box, {
       autoSize: true,
-      // Its logo brings an inline style, which the page's policy forbids; the link stands below the chart.
+      // Its logo uses an inline style, which the page's CSP forbids; the link is below the chart.
       layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { rightOffset: RIGHT_BARS, barSpacing: BAR_SPACING },
@@ -284,7 +284,7 @@ export class Chart {
     return { ...bar(candle), color: muted, borderColor: muted, wickColor: muted };
   }
 
-  /** As many digits as suit the prices. */
+  /** A number of digits that fits the prices. */
   #scale() {
     const power = this.#power();
     const precision = placesFor(power);
@@ -294,7 +294,7 @@ export class Chart {
     this.#series.applyOptions({ priceFormat });
   }
 
-  /** The magnitude of the newest close; kept while the price stays near, so that the number of digits does not flip. */
+  /** The magnitude of the newest close; kept while the price stays close, so that the number of digits does not alternate. */
   #power() {
     const close = decimal(this.#list?.newest?.close);
     if (!close) return this.#kept ?? 2;
@@ -303,9 +303,9 @@ export class Chart {
     return this.#kept;
   }
 
-  // ---- the words ----
+  // ---- text ----
 
-  #told() {
+  #publishState() {
     const { all, newest, oldest, faults } = this.#list;
     Object.assign(this.#box.dataset, {
       candles: all.length,

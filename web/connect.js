@@ -1,8 +1,8 @@
-// Ready-to-paste ways to reach this very server.
+// Ready-to-paste code snippets for this server.
 
 import { byId, copyText, h, setText } from './dom.js';
 
-/** The snippets for this origin, with a channel that exists here. */
+/** The snippets for this origin, with an existing channel. */
 function snippets(origin, priceChannel) {
   const socketOrigin = origin.replace(/^http/, 'ws');
   return [
@@ -34,7 +34,7 @@ socket.on('new-block', console.log);`,
   ];
 }
 
-/** Fills the section; called again when a real token is known. */
+/** Fills the section; called again once a tracked token is known. */
 export function showSnippets(priceChannel = 'price:ETH') {
   byId('snippets').replaceChildren(...snippets(location.origin, priceChannel).map(figure));
 }

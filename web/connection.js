@@ -1,4 +1,4 @@
-// The line under the header: how the connection is, which chain, and what happened last.
+// The line under the header: state of the connection, chain, and last event.
 
 import { byId, setText, setTitle } from './dom.js';
 import { duration, grouped } from './format.js';
@@ -17,15 +17,15 @@ export class Connection {
   #head = byId('head');
   #finalized = byId('finalized');
   #resumed = false;
-  /** Whether the state of the nodes is known. */
+  /** Whether the node status is known. */
   #known = false;
 
   constructor(client) {
     this.#client = client;
     client.addEventListener('state', () => this.#show());
-    client.addEventListener('connected', ({ detail }) => setTitle(this.#chain, `epoch ${detail.epoch ?? 'not given'}`));
+    client.addEventListener('connected', ({ detail }) => setTitle(this.#chain, `epoch ${detail.epoch ?? 'unknown'}`));
     client.addEventListener('resumed', ({ detail }) => this.#back(detail));
-    client.addEventListener('gap', ({ detail }) => this.#tell(`${detail.stream.channel} had a hole, asked again from #${grouped(detail.from)}`, 'gap'));
+    client.addEventListener('gap', ({ detail }) => this.#tell(`${detail.stream.channel}: updates missing, requested again from #${grouped(detail.from)}`, 'gap'));
     client.addEventListener('problem', ({ detail }) => this.#tell(`${detail.code}: ${detail.message}`, 'problem'));
     this.#retry.addEventListener('click', () => client.retry());
     addEventListener('online', () => client.state.phase === 'reconnecting' && client.retry());
@@ -40,8 +40,8 @@ export class Connection {
   }
 
   /**
-   * Names the chains whose node is silent or whose index is behind; nothing while all are well. Null: the gateway cannot know
-   * now. What is read out is the status alone, without the ages that change each second.
+   * Shows the chains whose node is down or whose index is behind; nothing if all are healthy. Null: the gateway does not
+   * know. Screen readers get only the status, without the ages that change every second.
    */
   nodes(chains) {
     if (!Array.isArray(chains)) {
@@ -59,7 +59,7 @@ export class Connection {
 
   #nodesUnknown() {
     this.#known = false;
-    this.#showNodes('not known now', 'not known now');
+    this.#showNodes('unknown', 'unknown');
   }
 
   #showNodes(text, spoken) {
@@ -74,11 +74,11 @@ export class Connection {
     setText(this.#word, WORDS[phase]);
     this.#retry.hidden = phase !== 'reconnecting' && phase !== 'refused';
     this.#countdown();
-    if (phase === 'live' && !this.#resumed) this.#tell('Every update is numbered and checked', 'live');
+    if (phase === 'live' && !this.#resumed) this.#tell('All updates are numbered and checked', 'live');
     if (phase === 'live') this.#resumed = true;
     if (phase !== 'live' && this.#known) this.#nodesUnknown();
     if (phase === 'reconnecting') this.#tell(sentence(reason), 'lost');
-    if (phase === 'refused') this.#tell(code === NEEDS_TOKEN ? `${sentence(reason)}. Give one under "Use a token" in the console` : sentence(reason), 'refused');
+    if (phase === 'refused') this.#tell(code === NEEDS_TOKEN ? `${sentence(reason)}. Enter one under "Use a JWT" in the console` : sentence(reason), 'refused');
   }
 
   #countdown() {
@@ -91,9 +91,9 @@ export class Connection {
     const recovered = results.length > 0 && results.every((result) => result.recovered);
     const replayed = results.reduce((sum, result) => sum + result.replayed, 0);
     const gone = results.filter((result) => !result.recovered).map((result) => result.channel);
-    const end = results.length === 0 ? 'nothing to resume yet' : recovered ? `recovered, ${grouped(replayed)} replayed, nothing missed` : `not recovered: ${gone.join(', ')}`;
+    const end = results.length === 0 ? 'nothing to resume' : recovered ? `recovered, ${grouped(replayed)} replayed, no updates missed` : `not recovered: ${gone.join(', ')}`;
     this.#story.dataset.recovered = recovered;
-    this.#tell(`Back after ${downMs < 1000 ? 'a moment' : duration(downMs)}: ${end}`, 'back');
+    this.#tell(`Reconnected after ${downMs < 1000 ? 'less than 1 s' : duration(downMs)}: ${end}`, 'back');
   }
 
   #tell(text, kind) {
@@ -108,7 +108,7 @@ function condition({ status, nodeAgeMs, headAgeMs }) {
   return headAgeMs === null ? 'no block yet' : `behind, newest block ${duration(headAgeMs)} old`;
 }
 
-/** As `condition`, without an age. */
+/** Like `condition`, without an age. */
 function statusOf({ status, nodeAgeMs, headAgeMs }) {
   if (status === 'down') return nodeAgeMs === null ? 'never answered' : 'no answer';
   return headAgeMs === null ? 'no block yet' : 'behind';

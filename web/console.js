@@ -1,7 +1,7 @@
-// The channel console: a second client on its own connection, whose messages are shown exactly as they travel.
+// The channel console: a second client on its own connection, which shows raw messages.
 //
-// Its own connection keeps the page's streams apart from whatever is tried here, a refused token included.
-// Bounded: the log keeps the newest messages, paused or not. A token is never written to the log.
+// The separate connection isolates the page's streams from experiments here, including a rejected JWT. Bounded: the log
+// keeps the newest messages, paused or not. A JWT is never written to the log.
 
 import { byId, h, setText } from './dom.js';
 import { Realtime } from './realtime.js';
@@ -15,7 +15,7 @@ export class Console {
   #client;
   #started = false;
   #entries = [];
-  #unseen = []; // entries that are not drawn yet
+  #unseen = []; // entries that are not rendered yet
   #paused = false;
   #follow = true;
   #filter = '';
@@ -37,7 +37,7 @@ export class Console {
   #jump = byId('console-jump');
   #token = byId('console-token');
 
-  /** Called with a token that was sent, so that a page which was refused can use it too. */
+  /** Called with a JWT that was sent, so that a rejected page can use it too. */
   onToken = () => {};
 
   constructor(url) {
@@ -49,7 +49,7 @@ export class Console {
     setInterval(() => this.#showRate(), 500);
   }
 
-  /** Offers these channels besides the general ones. */
+  /** Suggests these channels besides the general ones. */
   suggest(priceChannels) {
     const all = [...SUGGESTIONS, ...priceChannels];
     this.#known.replaceChildren(...all.map((value) => h('option', { value })));
@@ -69,7 +69,7 @@ export class Console {
     });
     client.addEventListener('refusedChannel', ({ detail }) => this.#say('bad', `${detail.channel}: ${detail.code}, ${detail.message}`));
     client.addEventListener('problem', ({ detail }) => this.#say('bad', `${detail.code}: ${detail.message}`));
-    client.addEventListener('gap', ({ detail }) => this.#say('bad', `${detail.stream.channel}: hole from ${detail.from} to ${detail.to}, asked again`));
+    client.addEventListener('gap', ({ detail }) => this.#say('bad', `${detail.stream.channel}: gap from ${detail.from} to ${detail.to}, requested again`));
   }
 
   #controls() {
@@ -120,7 +120,7 @@ export class Console {
 
   #subscribe(channel) {
     if (!channel) return;
-    this.#say('', `Asking for ${channel}…`);
+    this.#say('', `Subscribing to ${channel}…`);
     this.#client.subscribe([channel]);
     this.#start();
   }
@@ -134,7 +134,7 @@ export class Console {
     }
   }
 
-  /** Resolves when the connection is up or was refused. */
+  /** Resolves when the connection is live or was rejected. */
   #settled() {
     this.#start();
     const client = this.#client;
@@ -156,7 +156,7 @@ export class Console {
     try {
       await this.#settled();
       const answer = await this.#client.authenticate(token);
-      this.#say('ok', answer ? 'The token was accepted' : 'Connecting with the token');
+      this.#say('ok', answer ? 'JWT accepted' : 'Connecting with the JWT');
     } catch (error) {
       this.#say('bad', `${error.code}: ${error.message}`);
     }
@@ -165,7 +165,7 @@ export class Console {
   // ---- the log ----
 
   #frame({ direction, text, message }) {
-    if (message.event === 'ping' || message.event === 'pong') return; // the connection's own sign of life
+    if (message.event === 'ping' || message.event === 'pong') return; // keepalive of the connection
     if (direction === 'in') this.#times.push(Date.now());
     const channel = message.channel ?? '';
     if (channel && !this.#channels.has(channel)) {
@@ -214,7 +214,7 @@ export class Console {
     this.#log.scrollTop = this.#log.scrollHeight;
   }
 
-  // ---- what is said about it ----
+  // ---- status ----
 
   #showSubs() {
     const held = [...this.#client.streams.values()].map((stream) => stream.channel);
@@ -229,7 +229,7 @@ export class Console {
   }
 
   #showState({ phase, reason }) {
-    const words = { connecting: 'Connecting', live: 'Connected on its own socket', reconnecting: `Reconnecting: ${reason}`, refused: `Refused: ${reason}`, stopped: 'Closed' };
+    const words = { connecting: 'Connecting', live: 'Connected (separate connection)', reconnecting: `Reconnecting: ${reason}`, refused: `Refused: ${reason}`, stopped: 'Closed' };
     this.#state.dataset.phase = phase;
     setText(this.#state, words[phase]);
   }

@@ -1,6 +1,6 @@
-// Small helpers to build and touch the document. Text always goes in as text, never as markup.
+// Small DOM helpers. Text is always inserted as text, never as markup.
 
-/** Makes an element: `h('li', {class: 'block', title: 'x'}, child, 'text')`. Absent (null) attributes are left out. */
+/** Creates an element: `h('li', {class: 'block', title: 'x'}, child, 'text')`. Null attributes are omitted. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,14 +11,14 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** The element with this id; a page without it is a bug, so say which. */
+/** The element with this id. A missing element is a bug, so the error names it. */
 export function byId(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no element with id "${id}"`);
   return element;
 }
 
-/** Sets text only when it differs, so that unchanged nodes are not laid out again or read out twice. */
+/** Sets text only when it differs, to avoid layout work and repeated screen-reader output. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -28,15 +28,15 @@ export function setTitle(element, text) {
   if (element.title !== text) element.title = text;
 }
 
-const still = matchMedia('(prefers-reduced-motion: reduce)');
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
-/** Plays a short animation unless the reader asked for less motion. */
+/** Plays a short animation, unless the user prefers reduced motion. */
 export function animate(element, keyframes, duration) {
-  if (still.matches || document.hidden) return;
+  if (reducedMotion.matches || document.hidden) return;
   element.animate(keyframes, { duration, easing: 'ease-out' });
 }
 
-/** Copies text; true when it worked. The clipboard needs a secure origin, so there is a second way for plain HTTP. */
+/** Copies text; true on success. The clipboard API needs a secure origin, so plain HTTP uses a fallback. */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

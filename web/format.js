@@ -1,13 +1,13 @@
-// Numbers, ages and hashes as people read them. Pure functions, no document.
-// Prices stay decimal text and big integers from the wire to the screen: a double would round them.
+// Formats numbers, ages and hashes. Pure functions, no DOM. Prices stay decimal text, and big integers stay integers,
+// from the message to the screen: a double would round them.
 
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const PRICES = new Set(['"price"', '"open"', '"high"', '"low"', '"close"']);
 const MAX_DIGITS = 400;
 
 /**
- * JSON.parse, but each number under a key that names a price (price, open, high, low, close) comes back as its own text
- * ("3456.120000000000000001") in place of the nearest double.
+ * JSON.parse, but each number under a price key (price, open, high, low, close) is returned as its text
+ * ("3456.120000000000000001") instead of the nearest double.
  */
 export function parseLossless(text) {
   let key = '';
@@ -24,7 +24,7 @@ export function parseLossless(text) {
   );
 }
 
-/** A decimal number's text as {units, scale}, its value being units / 10^scale; null if it is no such text. */
+/** Parses a decimal number as {units, scale}, with the value units / 10^scale; null if it is not one. */
 export function decimal(text) {
   const match = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(String(text ?? '').trim());
   if (!match) return null;
@@ -35,7 +35,7 @@ export function decimal(text) {
   return scale >= 0 ? { units: digits, scale } : { units: digits * 10n ** BigInt(-scale), scale: 0 };
 }
 
-/** -1, 0 or 1 as a is below, equal to or above b (both from `decimal`). */
+/** -1, 0 or 1 if a is less than, equal to or greater than b (both from `decimal`). */
 export function compare(a, b) {
   const left = a.units * 10n ** BigInt(b.scale);
   const right = b.units * 10n ** BigInt(a.scale);
@@ -58,31 +58,31 @@ export function fixed(value, places) {
   return `${negative && units > 0n ? '-' : ''}${whole}${fraction}`;
 }
 
-/** How many powers of ten the value has: 3456 → 3, 0.012 → -2, 0 → 0. */
+/** The decimal exponent of the value: 3456 → 3, 0.012 → -2, 0 → 0. */
 export function magnitude(value) {
   const units = value.units < 0n ? -value.units : value.units;
   return units === 0n ? 0 : units.toString().length - 1 - value.scale;
 }
 
-/** The number of digits after the point that suit a price of this magnitude: cents for large, five figures for small. */
+/** The number of decimals for a price of this magnitude: two for large prices, five significant digits for small ones. */
 export function placesFor(power) {
   if (power >= 2) return 2;
   if (power >= 0) return 4;
   return Math.min(12, 4 - power);
 }
 
-/** Whether a price of this magnitude has too many zeros or digits before the point to be read at full length. */
+/** Whether a price of this magnitude needs scientific notation. */
 export function isFar(power) {
   return power < -8 || power >= 12;
 }
 
-/** The price in the digits that suit its magnitude: "3,456.12", "0.012346", "1.2346e-13". */
+/** The price, formatted for its magnitude: "3,456.12", "0.012346", "1.2346e-13". */
 export function priceText(value, power) {
   if (!isFar(power)) return fixed(value, placesFor(power));
   return `${fixed({ units: value.units, scale: value.scale + power }, 4)}e${power < 0 ? '-' : '+'}${Math.abs(power)}`;
 }
 
-/** The change from one price to another in percent, "+0.42 %", or null when there is nothing to compare with. */
+/** The change between two prices in percent, "+0.42 %"; null if there is nothing to compare. */
 export function percentChange(from, to) {
   if (!from || !to || from.units === 0n) return null;
   const scale = Math.max(from.scale, to.scale);
@@ -117,7 +117,7 @@ export function grouped(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-/** Wei (decimal text, number or nothing) in the unit that reads best: "7 wei", "1.25 gwei". */
+/** Wei (decimal text, number or null) in a suitable unit: "7 wei", "1.25 gwei". */
 export function fee(wei) {
   const value = decimal(wei);
   if (!value || value.scale !== 0) return '–';
@@ -126,7 +126,7 @@ export function fee(wei) {
   return `${fixed(gwei, value.units < 1_000_000_000n ? 4 : 2)} gwei`;
 }
 
-/** gasUsed / gasLimit in percent with one digit (a number between 0 and 100), or null when either is missing. */
+/** gasUsed / gasLimit in percent with one digit (a number between 0 and 100), or null if either is missing. */
 export function gasPercent(used, limit) {
   const part = decimal(used);
   const whole = decimal(limit);

@@ -1,4 +1,4 @@
-// The table of the page's channels: where each stands, what was missed, how the last resume went.
+// The table of the page's channels: position, missing updates, and result of the last resume.
 
 import { byId, h, setText } from './dom.js';
 import { grouped } from './format.js';
@@ -50,7 +50,7 @@ export class Integrity {
     setText(row.name, stream.channel);
     setText(row.seq, stream.last === null ? '–' : grouped(stream.last));
     setText(row.received, grouped(stream.received));
-    setText(row.missed, stream.healing ? `${grouped(stream.missed)}, asking` : grouped(stream.missed));
+    setText(row.missed, stream.healing ? `${grouped(stream.missed)}, requesting` : grouped(stream.missed));
     row.missed.dataset.bad = stream.missed > 0;
     const resume = { true: `recovered, ${grouped(stream.replayed)} replayed`, false: 'not recovered', null: '–' }[stream.recovered];
     setText(row.resume, resume);

@@ -1,7 +1,7 @@
-// The price cards: one a token, seeded from history, moved by the live channel.
+// The price cards: one per token, filled from history, updated by the live channel.
 //
-// Promises: a price that the server calls stale, or that cannot be confirmed because the stream is down, is never
-// shown like a current one. Digits come from the message's text; no price passes through a double.
+// Promises: a price that the server marks as stale, or that cannot be confirmed because the stream is disconnected, is
+// never displayed as a current one. Digits come from the message's text; no price is converted to a double.
 
 import { get, rows } from './api.js';
 import { animate, byId, h, setText, setTitle } from './dom.js';
@@ -41,13 +41,13 @@ export class Prices {
     return [...this.#cards.values()].map((card) => card.symbol);
   }
 
-  /** Reads which tokens there are, shows a card for each and subscribes them. Throws when the list cannot be read. */
+  /** Loads the list of tokens, shows a card for each and subscribes to them. Throws if the list cannot be loaded. */
   async load() {
     let tokens;
     try {
       tokens = rows(await get(`/tokens?limit=${MAX_TOKENS}`)).slice(0, MAX_TOKENS);
     } catch (error) {
-      if (this.#cards.size === 0) this.#say(`The list of tokens could not be read. ${error.message}`);
+      if (this.#cards.size === 0) this.#say(`Cannot load the list of tokens. ${error.message}`);
       throw error;
     } finally {
       this.#list.removeAttribute('aria-busy');
@@ -69,7 +69,7 @@ export class Prices {
     if (fresh.length > 0) this.#client.subscribe(fresh);
   }
 
-  /** History up to where the channel stands; what comes live is joined by seq. */
+  /** History up to the channel's current seq; live updates are joined by seq. */
   async #seed({ stream, entry, resumed }) {
     const card = this.#card(stream.channel);
     if (!card) return;
@@ -82,7 +82,7 @@ export class Prices {
       const page = await get(`/channels/${encodeURIComponent(stream.channel)}/updates?since=${since}&limit=${SEED_POINTS}`);
       card.seed(rows(page));
     } catch {
-      card.seed([]); // the line then grows from the live updates alone
+      card.seed([]); // the line then starts with live updates only
     }
   }
 
@@ -101,7 +101,7 @@ export class Prices {
     this.#entitle();
   }
 
-  /** The tab's title shows the first token's price, while that is current. */
+  /** Shows the first token's price in the tab title while it is current. */
   #entitle() {
     const [first] = this.#cards.values();
     const current = first?.currentText;
@@ -113,11 +113,11 @@ export class Prices {
 class Card {
   #points = [];
   #shown = null; // decimal of the price on the card
-  #power = null; // magnitude the number of digits was chosen for
+  #power = null; // magnitude for which the number of digits was chosen
   #bornAt = null; // server's clock, when the shown price was observed
   #live = false;
   #status = null;
-  #reason = null; // why the status is not ok, where the server says it
+  #reason = null; // why the status is not ok, if the server sent it
   #refused = null;
 
   constructor(token, channel) {
@@ -163,20 +163,20 @@ class Card {
     if (before && value) this.#flash(compare(before, value));
   }
 
-  /** History, oldest first; points already here from the live stream stay. */
+  /** Adds history, oldest first; points from the live stream are kept. */
   seed(messages) {
     this.#points = join(this.#points, messages.filter((message) => decimal(message.data?.price)).map(point));
     this.#showRange();
     this.spark.draw(this.#points);
   }
 
-  /** Another epoch or a hole that history cannot fill: the line starts over. */
+  /** Restarts the line after a new epoch or a gap that history cannot fill. */
   clear() {
     this.#points = [];
     this.spark.draw([]);
   }
 
-  /** The price as the card shows it; null unless it is live, and fresh. */
+  /** The displayed price; null unless it is live and fresh. */
   get currentText() {
     const current = this.#live && !this.#refused && (this.#status === 'ok' || this.#status === 'degraded');
     return current && this.#shown ? priceText(this.#shown, this.#power) : null;
@@ -205,7 +205,7 @@ class Card {
       return;
     }
     const power = magnitude(value);
-    // Digits are chosen once and kept while the price stays near, so that the number does not change its width at a power of ten.
+    // The number of digits is kept while the price stays close, so that the width does not change at a power of ten.
     if (this.#power === null || Math.abs(power - this.#power) > 1) this.#power = power;
     const text = priceText(value, this.#power);
     setText(this.price, text);
@@ -228,7 +228,7 @@ class Card {
   #showRange() {
     const shown = visible(this.#points);
     const change = shown.length > 1 ? percentChange(decimal(shown[0].text), decimal(shown.at(-1).text)) : null;
-    // A percentage without its period says nothing.
+    // A percentage needs its period.
     const period = shown.length > 1 ? duration(shown.at(-1).time - shown[0].time) : null;
     setText(this.change, change ? `${change} in ${period}` : '\u00a0');
     setTitle(this.change, change ? `from the first to the last price of the line below, ${period} apart` : '');
@@ -241,7 +241,7 @@ class Card {
     const power = this.#power ?? magnitude(high);
     const text = `${priceText(low, power)} – ${priceText(high, power)}`;
     setText(this.range, text);
-    setTitle(this.range, `lowest and highest of the line below: ${text}`);
+    setTitle(this.range, `lowest and highest price of the line below: ${text}`);
   }
 
   #showBadge() {

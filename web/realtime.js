@@ -1,9 +1,9 @@
-// The client of the gateway's plain WebSocket protocol: one connection that comes back by itself.
+// A client of the gateway's WebSocket protocol that reconnects automatically.
 //
-// Promises: after every reconnect each channel is resubscribed from the last seq seen, under the epoch it was seen in;
-// each update is delivered once, in order, and a hole is reported and asked for again. A close that says "do not come
-// back" (4401, 4403) is obeyed until `authenticate` or `retry` is called.
-// Assumes text frames {"event","data","id"} as described in docs/protocol.md.
+// Promises: after a reconnect, each channel is resubscribed from the last received seq and its epoch; each update is
+// delivered once and in order; a gap is reported and requested again. After a close code that forbids a reconnect
+// (4401, 4403), the client waits for `authenticate` or `retry`. Assumes text frames {"event","data","id"} as described
+// in docs/protocol.md.
 //
 // Events (CustomEvent, see `detail`):
 //   state       {phase: 'connecting'|'live'|'reconnecting'|'refused'|'stopped', retryAt?, reason?, code?}
@@ -22,20 +22,20 @@ const GREETING_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 8_000;
 const PING_AFTER_IDLE_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
-const STEADY_AFTER_MS = 5_000; // live for this long, the next loss starts the backoff anew
+const STEADY_AFTER_MS = 5_000; // after being live for this long, the next disconnect restarts the backoff
 const HEAL_AT_MOST_EVERY_MS = 5_000; // per channel; each costs one of the 100 requests a minute
 const MAX_CHANNELS_A_REQUEST = 100;
 const MAX_REQUEST_BYTES = 64 * 1024;
-/** The status of a refused handshake → the close code that means the same. */
+/** HTTP status of a rejected handshake → the corresponding close code. */
 const REFUSED_AS = new Map([
   [401, 4401],
   [403, 4403],
 ]);
 const RETRYABLE = new Set(['RATE_LIMITED', 'INTERNAL', 'TIMEOUT']);
 
-/** An answer that says no: `code` is one of the gateway's error codes, or TIMEOUT / DISCONNECTED / PAYLOAD_TOO_LARGE. */
+/** A failed request: `code` is one of the gateway's error codes, or TIMEOUT / DISCONNECTED / PAYLOAD_TOO_LARGE. */
 export class RequestError extends Error {
-  constructor({ code = 'INTERNAL', message = 'The server gave no reason', retryAfterMs: wait = null } = {}) {
+  constructor({ code = 'INTERNAL', message = 'The server sent no reason', retryAfterMs: wait = null } = {}) {
     super(message);
     this.code = code;
     this.retryAfterMs = wait;
@@ -43,11 +43,11 @@ export class RequestError extends Error {
 }
 
 export class Realtime extends EventTarget {
-  /** channel in lower case → ChannelStream, for each channel that is wanted. */
+  /** channel in lower case → ChannelStream, for each subscribed channel. */
   streams = new Map();
   state = { phase: 'stopped' };
   epoch = null;
-  /** What to add to Date.now() to get the server's clock, in ms. */
+  /** Offset of the server's clock from Date.now(), in ms. */
   clockOffsetMs = 0;
 
   #url;
@@ -80,13 +80,13 @@ export class Realtime extends EventTarget {
     this.#setState({ phase: 'stopped' });
   }
 
-  /** Skips what is left of the wait, or comes back after a refusal. */
+  /** Reconnects now: ends the delay, or retries after a rejection. */
   retry() {
     if (this.state.phase === 'live' || this.state.phase === 'connecting') return;
     this.#open();
   }
 
-  /** Wants these channels from now on. Their answers arrive as `subscribed` or `refusedChannel`. */
+  /** Subscribes to these channels. The answers arrive as `subscribed` or `refusedChannel`. */
   subscribe(channels) {
     for (const channel of channels) {
       const key = channel.toLowerCase();
@@ -96,7 +96,7 @@ export class Realtime extends EventTarget {
     this.#emit('streams');
   }
 
-  /** Wants a channel from behind a seq that another answer gave, whole (`mode` "all") or as the gateway does by default. */
+  /** Subscribes to a channel after a seq from another answer, with all updates (`mode` "all") or in the default mode. */
   subscribeFrom(channel, { seq, epoch, mode = null }) {
     const stream = new ChannelStream(channel);
     Object.assign(stream, { last: seq, epoch, mode });
@@ -111,15 +111,15 @@ export class Realtime extends EventTarget {
     if (this.state.phase === 'live') await this.request('unsubscribe', { channel });
   }
 
-  /** Uses this token now and for later connections. Resolves to the answer, or to null when there is no connection yet. */
+  /** Uses this JWT now and for later connections. Resolves to the answer, or to null without a connection. */
   async authenticate(token) {
     if (this.state.phase === 'live') {
       const answer = await this.request('auth', { token });
-      this.#token = token; // kept only now: a refused one would spoil every later connection
+      this.#token = token; // stored only once accepted: a rejected one would break every later connection
       return answer;
     }
     this.#token = token;
-    this.#tokenInUrl = this.state.phase === 'refused'; // where no one gets in without one, the `auth` event comes too late
+    this.#tokenInUrl = this.state.phase === 'refused'; // if the handshake requires a JWT, the `auth` event is too late
     this.retry();
     return null;
   }
@@ -133,7 +133,7 @@ export class Realtime extends EventTarget {
     const id = this.#nextId++;
     const text = JSON.stringify({ id, event, data });
     if (new TextEncoder().encode(text).length > MAX_REQUEST_BYTES) {
-      return Promise.reject(new RequestError({ code: 'PAYLOAD_TOO_LARGE', message: 'A message can hold 64 KiB' }));
+      return Promise.reject(new RequestError({ code: 'PAYLOAD_TOO_LARGE', message: 'A message is limited to 64 KiB' }));
     }
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -148,7 +148,7 @@ export class Realtime extends EventTarget {
 
   // ---- the connection ----
 
-  /** Where to connect, with the token that no connection is made without. */
+  /** The URL to connect to, with the JWT if the handshake requires it. */
   #address() {
     const url = new URL(this.#url);
     if (this.#tokenInUrl) url.searchParams.set('token', this.#token);
@@ -168,7 +168,7 @@ export class Realtime extends EventTarget {
     this.#watch();
   }
 
-  /** Lets go of the socket and of all that waits on it. */
+  /** Releases the socket and fails its pending requests. */
   #drop(why) {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
@@ -205,12 +205,12 @@ export class Realtime extends EventTarget {
     if (!greeted && code === 1006) this.#askWhy();
   }
 
-  /** A browser hides why a handshake was refused. An answer over HTTP says whether it was for the page's origin or token. */
+  /** A browser hides why a handshake was rejected. An HTTP request shows whether the origin or the JWT was the reason. */
   async #askWhy() {
     const url = this.#address();
     url.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
     try {
-      // With this method a browser names the origin of the page, also to the page's own server.
+      // With this method, a browser sends the page's origin even to the page's own server.
       const answer = await fetch(url, { method: 'OPTIONS', signal: AbortSignal.timeout(GREETING_TIMEOUT_MS) });
       const code = REFUSED_AS.get(answer.status);
       if (code === undefined) return;
@@ -219,11 +219,11 @@ export class Realtime extends EventTarget {
       this.#drop('refused');
       this.#setState({ phase: 'refused', code, reason: detail });
     } catch {
-      // No answer either: the connection is what is wrong, and it is tried again.
+      // No answer either: the connection itself fails, and is retried.
     }
   }
 
-  /** Asks for a sign of life when idle; gives up when none comes. */
+  /** Sends a ping when idle; disconnects if no data arrives. */
   #watch() {
     this.#after('watch', 1000, () => {
       const now = Date.now();
@@ -233,13 +233,13 @@ export class Realtime extends EventTarget {
       }
       if (this.#liveSince !== null && this.#pingedAt === null && now - this.#heardAt >= PING_AFTER_IDLE_MS) {
         this.#pingedAt = now;
-        this.request('ping').catch(() => {}); // silence is what counts, and it is watched here
+        this.request('ping').catch(() => {}); // this timer detects a missing answer
       }
       this.#watch();
     });
   }
 
-  // ---- what arrives ----
+  // ---- incoming messages ----
 
   #receive(text) {
     this.#heardAt = Date.now();
@@ -248,7 +248,7 @@ export class Realtime extends EventTarget {
     try {
       message = parseLossless(text);
     } catch {
-      this.#emit('problem', { code: 'BAD_MESSAGE', message: 'The server sent something that is no JSON' });
+      this.#emit('problem', { code: 'BAD_MESSAGE', message: 'The server sent invalid JSON' });
       return;
     }
     this.#emit('frame', { direction: 'in', text, message });
@@ -299,7 +299,7 @@ export class Realtime extends EventTarget {
     this.#emit('streams');
   }
 
-  /** A hole: ask again from the last seq. Too soon after the last time, take what there is; the hole stays counted. */
+  /** A gap: requests updates from the last seq again, at most once per interval; otherwise continues, and the gap stays counted. */
   async #heal(stream, message) {
     this.#emit('gap', { stream, from: stream.last + 1, to: message.seq - 1 });
     const now = Date.now();
@@ -316,7 +316,7 @@ export class Realtime extends EventTarget {
 
   // ---- subscriptions ----
 
-  /** Collects the channels asked for in one turn into one request. */
+  /** Combines the channels that are subscribed in one turn into one request. */
   #queueSync(stream) {
     if (this.state.phase !== 'live') return; // the greeting subscribes everything
     this.#syncQueued.add(stream);
@@ -340,7 +340,7 @@ export class Realtime extends EventTarget {
     this.#emit('resumed', { downMs: Date.now() - lostAt, results });
   }
 
-  /** Subscribes the streams, those with a position from there; returns one result for each that was resumed. */
+  /** Subscribes to the streams, resuming those with a position; returns one result for each resumed stream. */
   async #sync(streams) {
     const results = [];
     for (const { epoch, mode, batch } of this.#batches(streams)) {
@@ -359,7 +359,7 @@ export class Realtime extends EventTarget {
     return results;
   }
 
-  /** A request holds channels of one epoch and mode, and not too many. */
+  /** A request contains channels of one epoch and mode, up to a limit. */
   #batches(streams) {
     const kinds = new Map();
     for (const stream of streams) {
@@ -398,7 +398,7 @@ export class Realtime extends EventTarget {
     });
   }
 
-  /** The server's spelling of a channel is the one its messages carry. */
+  /** The server's spelling of a channel is the one in its messages. */
   #rename(stream, canonical) {
     if (!canonical || canonical === stream.channel) return;
     const key = stream.channel.toLowerCase();
@@ -409,7 +409,7 @@ export class Realtime extends EventTarget {
   }
 
   #failed(batch, error) {
-    if (error.code === 'DISCONNECTED') return; // the next greeting subscribes everything, from the same positions
+    if (error.code === 'DISCONNECTED') return; // the next connection resubscribes everything from the same positions
     if (RETRYABLE.has(error.code)) {
       this.#emit('problem', error);
       const again = () => this.#sync(batch.filter((stream) => this.streams.get(stream.channel.toLowerCase()) === stream));
@@ -422,7 +422,7 @@ export class Realtime extends EventTarget {
     }
   }
 
-  // ---- small things ----
+  // ---- helpers ----
 
   #after(name, ms, then) {
     clearTimeout(this.#timers.get(name));

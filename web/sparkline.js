@@ -1,4 +1,4 @@
-// A small line of recent prices. Owns its SVG and the points it shows; pixels may be doubles, prices are not kept here as such.
+// A small line of recent prices. Owns its SVG and its points; pixels are doubles, prices are not.
 
 import { decimal } from './format.js';
 
@@ -16,14 +16,14 @@ function svg(tag, attributes) {
   return element;
 }
 
-/** The last points within the window; fewer than two there, the last ones whatever their age. */
+/** The last points within the window; if there are fewer than two, the last ones of any age. */
 export function visible(points) {
   const newest = points.at(-1)?.time ?? 0;
   const recent = points.filter((point) => point.time >= newest - WINDOW_MS);
   return (recent.length >= 2 ? recent : points.slice(-2)).slice(-MAX_POINTS);
 }
 
-/** Points {seq, time, text} joined by seq: sorted, no seq twice, bounded. */
+/** Points {seq, time, text} merged by seq: sorted, without duplicates, bounded. */
 export function join(points, more) {
   const bySeq = new Map(points.map((point) => [point.seq, point]));
   for (const point of more) if (!bySeq.has(point.seq)) bySeq.set(point.seq, point);

@@ -1,23 +1,23 @@
-// One channel as a reader sees it: where it stands, and whether anything is missing. Pure, no socket, no document.
+// The receive state of one channel: its position, and whether updates are missing. Pure, no socket, no DOM.
 //
-// Promises: a message is delivered at most once and in seq order; a hole is never passed over silently.
-// Assumes the numbering of the gateway: seq counts 1, 2, 3, … within an epoch, and a message of a conflated
-// ("latest") subscription carries `prev`, the seq of the message before it in that subscription.
+// Promises: a message is delivered at most once and in seq order; a gap is never ignored silently. Assumes the
+// gateway's numbering: seq counts 1, 2, 3, … within an epoch, and a message of a conflated ("latest") subscription has
+// `prev`, the seq of the previous message in that subscription.
 
 export class ChannelStream {
   constructor(channel) {
     this.channel = channel;
-    /** how it is subscribed; null for the gateway's default. */
+    /** subscription mode; null for the gateway's default. */
     this.mode = null;
     /** seq of the last delivered message; null before the first. */
     this.last = null;
-    /** the epoch that `last` counts in. */
+    /** the epoch of `last`. */
     this.epoch = null;
     this.received = 0;
     this.duplicates = 0;
-    /** updates that left a hole and were not replayed since. */
+    /** missing updates that were not replayed. */
     this.missed = 0;
-    /** true or false after a resume, with how many updates it brought; null before the first one. */
+    /** result of the last resume, with the number of replayed updates; null before the first one. */
     this.recovered = null;
     this.replayed = 0;
     this.healing = false;
@@ -25,10 +25,10 @@ export class ChannelStream {
     this.lostAfter = null;
   }
 
-  /** What to do with a message: 'deliver', 'duplicate', 'wait' (a replay will bring it) or 'gap' (ask again from `last`). */
+  /** What to do with a message: 'deliver', 'duplicate', 'wait' (a replay will contain it) or 'gap' (request again from `last`). */
   accept(message) {
     const { seq } = message;
-    if (!Number.isSafeInteger(seq)) return this.#deliver(); // not a stored update, so it has no place to check
+    if (!Number.isSafeInteger(seq)) return this.#deliver(); // not a stored update, so it has no position
     if (this.healing) return 'wait';
     if (this.last === null) {
       if (this.lostAfter !== null) this.missed += Math.max(0, seq - this.lostAfter - 1);
@@ -45,12 +45,12 @@ export class ChannelStream {
     return 'gap';
   }
 
-  /** A resubscription with `since: last` is under way: what arrives before its ack will be replayed. */
+  /** A resubscription with `since: last` is pending: messages before its ack will be replayed. */
   startHealing() {
     this.healing = true;
   }
 
-  /** The answer to a subscription that was sent with `since`. `seq` is where the channel stands now. */
+  /** The answer to a subscription with `since`. `seq` is the channel's current position. */
   resumed({ recovered, seq, sameEpoch }) {
     this.healing = false;
     this.recovered = recovered;
@@ -60,12 +60,12 @@ export class ChannelStream {
       return;
     }
     this.lostAfter = sameEpoch ? this.last : null;
-    if (this.holeEnd !== null && this.last !== null) this.missed -= this.holeEnd - this.last; // counted again, whole, by the snapshot
+    if (this.holeEnd !== null && this.last !== null) this.missed -= this.holeEnd - this.last; // the snapshot counts it again in full
     this.holeEnd = null;
     this.last = null;
   }
 
-  /** The hole could not be asked for: go on from the next message, the hole stays counted. */
+  /** The gap cannot be requested: continue with the next message; the gap stays counted. */
   giveUpHealing() {
     this.healing = false;
     this.holeEnd = null;

@@ -1,4 +1,4 @@
-//! What every scenario is given: how thorough to be, the database server and the node.
+//! The environment of every scenario: the thoroughness, the database server and the node.
 
 use std::cell::{RefCell, RefMut};
 
@@ -6,7 +6,7 @@ use crate::{node::NodeProcess, postgres::Postgres};
 
 pub struct Bench {
     pub postgres: Postgres,
-    /// Short runs, to see that everything works.
+    /// Short runs, to check that everything works.
     pub quick: bool,
     pub rounds: usize,
     node: RefCell<Option<NodeProcess>>,
@@ -22,24 +22,24 @@ impl Bench {
         }
     }
 
-    /// One of two numbers: in full, or when it has to be quick.
+    /// One of two numbers: for a full run or for a quick one.
     pub fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// Blocks of a run.
+    /// Number of blocks of a run.
     pub fn blocks(&self) -> u64 {
         self.pick(5_000, 1_000)
     }
 
-    /// The node, with `blocks` blocks above block 0 as its head. A longer chain begins like a shorter one, so that a
-    /// process that has enough of them is kept.
+    /// The node, with `blocks` blocks above block 0 as its head. A longer chain begins with the blocks of a shorter
+    /// one, so a process that has enough blocks is reused.
     pub fn node(&self, blocks: u64) -> RefMut<'_, NodeProcess> {
         let mut node = self.node.borrow_mut();
         if node.as_ref().is_none_or(|node| node.blocks < blocks) {
-            // One at a time: a chain is a gigabyte or more.
+            // One process at a time: a chain is a gigabyte or more.
             drop(node.take());
-            self.say(&format!("making a chain of {blocks} blocks"));
+            self.print_progress(&format!("creating a chain of {blocks} blocks"));
             *node = Some(NodeProcess::start(blocks));
         }
         let mut node = RefMut::map(node, |node| node.as_mut().expect("it was just started"));
@@ -47,8 +47,8 @@ impl Bench {
         node
     }
 
-    /// Says what is going on.
-    pub fn say(&self, text: &str) {
+    /// Prints progress.
+    pub fn print_progress(&self, text: &str) {
         println!("  {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! One database of a run: what is in its tables, and with which constraints and indexes.
+//! One database of a run: the rows of its tables, their constraints and their indexes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,31 +9,31 @@ use sqlx::{Connection, Executor, PgConnection, Row};
 
 use crate::postgres::Postgres;
 
-/// What a block's rows are in.
+/// The tables with the rows of a block.
 pub const TABLES: [&str; 4] = ["blocks", "transactions", "logs", "transfers"];
 
 pub struct Database<'a> {
     postgres: &'a Postgres,
     pub url: String,
-    /// Of the database, as the server numbers them.
+    /// The database's oid.
     oid: i64,
     connection: PgConnection,
 }
 
-/// Constraints and indexes of the tables, by name, each with the statement that makes it again.
-pub type Schema = BTreeMap<String, Making>;
+/// Constraints and indexes of the tables by name, with the statements that drop and create them.
+pub type Schema = BTreeMap<String, Definition>;
 
 #[derive(Debug, Clone)]
-pub struct Making {
+pub struct Definition {
     drop: String,
-    make: String,
+    create: String,
 }
 
-/// What is seen of a load at some moment.
-pub struct Moment {
+/// An observation of a load.
+pub struct Sample {
     /// Height of the newest block.
     pub height: Option<i64>,
-    /// Whether PostgreSQL works on something, rather than waiting for the client.
+    /// Whether PostgreSQL works, rather than waiting for the client.
     pub busy: bool,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Database<'a> {
             postgres,
             url,
             oid: 0,
-            connection: connection.expect("the database is there"),
+            connection: connection.expect("the database exists"),
         };
         database.oid = database
             .number("SELECT oid::bigint FROM pg_database WHERE datname = current_database()");
@@ -62,52 +62,52 @@ impl<'a> Database<'a> {
     }
 
     pub fn number(&mut self, query: &str) -> i64 {
-        let asked = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut self.connection);
-        let asked = self.postgres.runtime.block_on(asked);
-        asked.unwrap_or_else(|error| panic!("{query}: {error}"))
+        let result = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut self.connection);
+        let result = self.postgres.runtime.block_on(result);
+        result.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
-    /// Rows of each table.
+    /// Number of rows of each table.
     pub fn rows(&mut self) -> [i64; 4] {
         TABLES.map(|table| self.number(&format!("SELECT count(*) FROM {table}")))
     }
 
-    /// The process that is the parent of every other of the server.
+    /// The postmaster: the parent of every other process of the server.
     pub fn postmaster(&mut self) -> u32 {
         let own = self.number("SELECT pg_backend_pid()::bigint");
         crate::usage::parent_of(own as u32)
     }
 
-    /// One look at a load, made cheap: it is had many times a second, on the cores that are measured.
-    pub fn look(&mut self) -> Moment {
+    /// Observes a load. Cheap, as it runs many times a second on the measured cores.
+    pub fn sample(&mut self) -> Sample {
         const QUERY: &str = "SELECT (SELECT max(head_number) FROM chains) AS height,
              EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE datid = $1::bigint::oid AND pid <> pg_backend_pid()
                  AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client') AS busy";
-        let asked = sqlx::query(QUERY)
+        let result = sqlx::query(QUERY)
             .bind(self.oid)
             .fetch_one(&mut self.connection);
-        let row = self.postgres.runtime.block_on(asked);
-        let row = row.expect("the tables are there");
-        Moment {
+        let row = self.postgres.runtime.block_on(result);
+        let row = row.expect("the tables exist");
+        Sample {
             height: row.get("height"),
             busy: row.get("busy"),
         }
     }
 
-    /// Names of the constraints and indexes that are there now.
+    /// Names of the existing constraints and indexes.
     pub fn names(&mut self) -> BTreeSet<String> {
         const QUERY: &str =
             "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
              WHERE i.indrelid = ANY ($1::regclass[])
              UNION SELECT conname::text FROM pg_constraint WHERE conrelid = ANY ($1::regclass[])";
-        let asked = sqlx::query_scalar::<_, String>(QUERY)
+        let result = sqlx::query_scalar::<_, String>(QUERY)
             .bind(TABLES.map(str::to_owned).to_vec())
             .fetch_all(&mut self.connection);
-        let names = self.postgres.runtime.block_on(asked);
-        names.expect("the tables are there").into_iter().collect()
+        let names = self.postgres.runtime.block_on(result);
+        names.expect("the tables exist").into_iter().collect()
     }
 
-    /// Everything that a migrated database has on the tables.
+    /// All constraints and indexes of a migrated database.
     pub fn schema(&mut self) -> Schema {
         const QUERY: &str = "SELECT conname::text AS name, conrelid::regclass::text AS of, pg_get_constraintdef(oid) AS making,
                  true AS is_constraint
@@ -117,44 +117,47 @@ impl<'a> Database<'a> {
              FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
              WHERE i.indrelid = ANY ($1::regclass[])
                  AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid)";
-        let asked = sqlx::query(QUERY)
+        let result = sqlx::query(QUERY)
             .bind(TABLES.map(str::to_owned).to_vec())
             .fetch_all(&mut self.connection);
-        let rows = self.postgres.runtime.block_on(asked);
-        let rows = rows.expect("the tables are there");
+        let rows = self.postgres.runtime.block_on(result);
+        let rows = rows.expect("the tables exist");
         let entries = rows.iter().map(|row| {
             let text = |column: &str| row.get::<String, _>(column);
-            let (name, of, making) = (text("name"), text("of"), text("making"));
-            let making = if row.get("is_constraint") {
-                Making {
+            let (name, of, definition) = (text("name"), text("of"), text("making"));
+            let definition = if row.get("is_constraint") {
+                Definition {
                     drop: format!("ALTER TABLE {of} DROP CONSTRAINT {name}"),
-                    make: format!("ALTER TABLE {of} ADD CONSTRAINT {name} {making}"),
+                    create: format!("ALTER TABLE {of} ADD CONSTRAINT {name} {definition}"),
                 }
             } else {
-                Making {
+                Definition {
                     drop: format!("DROP INDEX {name}"),
-                    make: making,
+                    create: definition,
                 }
             };
-            (name, making)
+            (name, definition)
         });
         entries.collect()
     }
 
-    /// Leaves of `schema` only what is in `kept`; returns what makes the rest again.
+    /// Drops everything of `schema` that is not in `kept`; returns the statements that create it again.
     pub fn keep_only(&mut self, schema: &Schema, kept: &BTreeSet<String>) -> Vec<String> {
-        let left_out: Vec<&Making> = schema
+        let left_out: Vec<&Definition> = schema
             .iter()
             .filter(|(name, _)| !kept.contains(*name))
-            .map(|(_, making)| making)
+            .map(|(_, definition)| definition)
             .collect();
-        for making in &left_out {
-            self.execute(&making.drop);
+        for definition in &left_out {
+            self.execute(&definition.drop);
         }
-        left_out.iter().map(|making| making.make.clone()).collect()
+        left_out
+            .iter()
+            .map(|definition| definition.create.clone())
+            .collect()
     }
 
-    /// Seconds that the statements took.
+    /// Runs statements and returns the seconds they took.
     pub fn timed(&mut self, statements: &[String]) -> f64 {
         let start = Instant::now();
         for statement in statements {

@@ -15,27 +15,27 @@ use crate::{
     usage::postgres_seconds,
 };
 
-/// The rows of a load, in files that `COPY` reads.
+/// The rows of a load, in files for `COPY`.
 pub struct Rows {
     dir: PathBuf,
-    /// The row of `chains` that they belong to.
+    /// Their row of `chains`.
     chain: PathBuf,
     count: f64,
     kept: BTreeSet<String>,
 }
 
-/// What loading them took.
+/// The durations of loading them.
 pub struct FloorLoad {
     pub rows: f64,
     pub seconds: f64,
-    /// Building what the product had left out while it loaded.
+    /// Building the indexes that the product had dropped while it loaded.
     pub after: f64,
     pub postgres: f64,
 }
 
 impl Rows {
-    /// Writes out what a product stored, in the order of the primary keys.
-    fn of(bench: &Bench, load: &mut product::Load) -> Self {
+    /// Exports the rows that the product stored, in the order of the primary keys.
+    fn export(bench: &Bench, load: &mut product::Load) -> Self {
         let dir = bench.postgres.dir.join("rows");
         fs::create_dir_all(&dir).expect("the directory can be written");
         let order = |table: &str| match table {
@@ -66,15 +66,19 @@ impl Rows {
         }
     }
 
-    /// Those of a first load, which warms everything up and is not measured; the error says why there is none.
-    pub fn of_first(bench: &Bench, load: Result<product::Load, String>) -> Result<Self, String> {
+    /// Exports the rows of a first load, which warms everything up and is not measured; the error explains why there is
+    /// none.
+    pub fn export_first(
+        bench: &Bench,
+        load: Result<product::Load, String>,
+    ) -> Result<Self, String> {
         let mut load = load?;
-        let rows = Self::of(bench, &mut load);
+        let rows = Self::export(bench, &mut load);
         load.database.remove();
         Ok(rows)
     }
 
-    /// Loads them into a new database.
+    /// Loads the rows into a new database.
     pub fn load(&self, bench: &Bench) -> FloorLoad {
         let (mut database, _) = product::migrated(bench);
         let schema = database.schema();

@@ -1,8 +1,8 @@
 //! The performance suite of the indexer: the node, binary COPY and the product side by side.
 //!
-//! `cargo bench --bench backfill -- [--quick] [--rounds N] [SCENARIO…]`; see docs/performance.md for what is measured.
-//! The node is this program again. Variables such as `CHAINCAST__CHAINS__0__CONCURRENCY` reach the product's
-//! configuration, so that an option can be tried.
+//! `cargo bench --bench backfill -- [--quick] [--rounds N] [SCENARIO…]`; docs/performance.md describes the
+//! measurements. The node is this program, started again. Variables such as `CHAINCAST__CHAINS__0__CONCURRENCY`
+//! override the product's configuration, to try an option.
 
 mod bench;
 mod catalog;
@@ -13,7 +13,7 @@ mod product;
 mod reader;
 mod scenario;
 
-/// What the suites share; each leaves some of it unused.
+/// Code that the suites share; each leaves some of it unused.
 #[allow(dead_code, reason = "each suite uses a part of the common code")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -23,14 +23,15 @@ use std::process::ExitCode;
 use bench::Bench;
 use common::{
     arguments::Arguments,
+    child_process,
     machine::Machine,
     postgres::{self, Postgres},
-    process, report, running, section, stats, usage,
+    process, report, section, stats, usage,
 };
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // The node is a process of its own, so that its CPU time can be told from the client's.
+    // The node is a separate process, so that its CPU time is separate from the client's.
     if arguments.first().is_some_and(|first| first == node::SERVE) {
         node::serve(&arguments[1..]);
         return ExitCode::SUCCESS;
@@ -50,7 +51,7 @@ fn measure(arguments: &Arguments) {
         return;
     }
     let postgres = Postgres::start();
-    report::keep_machine(&Machine::read(&postgres));
+    report::save_machine(&Machine::read(&postgres));
     let bench = Bench::new(postgres, arguments.quick, arguments.rounds);
     report::measure(arguments, |name| scenario::run(name, &bench));
 }

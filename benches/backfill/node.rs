@@ -1,4 +1,4 @@
-//! The synthetic node in a process of its own.
+//! The synthetic node in a separate process.
 
 use std::{
     io::{BufRead, Write},
@@ -9,7 +9,7 @@ use std::{
 
 use chaincast::dev::{SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions};
 
-use crate::{process, running::Running};
+use crate::{child_process::ChildProcess, process};
 
 /// The argument that makes this program a node.
 pub const SERVE: &str = "--serve-node";
@@ -18,9 +18,9 @@ pub const CHAIN_ID: u64 = 1_337;
 pub const TRANSACTIONS: usize = 100;
 
 /// How long the node may take to move its head.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a chain of as many blocks as the first argument says, until standard input is closed. `head N` moves the
+/// Serves a chain with the number of blocks in the first argument until standard input is closed. `head N` moves the
 /// head, and is answered with `at` and the instant in ns.
 pub fn serve(arguments: &[String]) {
     let blocks = arguments[0].parse().expect("a number of blocks");
@@ -48,16 +48,16 @@ pub fn serve(arguments: &[String]) {
         let at = process::now_ns();
         node.set_head(head.expect("the command is a head"));
         println!("at {at}");
-        std::io::stdout().flush().expect("the other side reads");
+        std::io::stdout().flush().expect("the other process reads");
     }
 }
 
 pub struct NodeProcess {
-    running: Running,
+    child: ChildProcess,
     pub http_url: String,
     pub ws_url: String,
     pub blocks: u64,
-    /// JSON of all blocks and receipts.
+    /// Size of all blocks and receipts as JSON.
     pub megabytes: u64,
 }
 
@@ -65,13 +65,13 @@ impl NodeProcess {
     pub fn start(blocks: u64) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.args([SERVE, &blocks.to_string()]);
-        let (running, (http_url, ws_url, megabytes)) = Running::spawn(command, None, |line| {
+        let (child, (http_url, ws_url, megabytes)) = ChildProcess::spawn(command, None, |line| {
             let mut words = line.strip_prefix("ready ")?.split(' ');
             let mut word = || words.next().map(str::to_owned);
             Some((word()?, word()?, word()?.parse().ok()?))
         });
         Self {
-            running,
+            child,
             http_url,
             ws_url,
             blocks,
@@ -80,13 +80,13 @@ impl NodeProcess {
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.child.pid()
     }
 
     /// Moves the head; returns the instant just before, in ns.
     pub fn set_head(&mut self, number: u64) -> u64 {
-        self.running.tell(&format!("head {number}"));
-        let line = self.running.lines.recv_timeout(PATIENCE);
+        self.child.send_line(&format!("head {number}"));
+        let line = self.child.lines.recv_timeout(TIMEOUT);
         let line = line.expect("the node answers");
         let at = line.strip_prefix("at ").and_then(|at| at.parse().ok());
         at.expect("an instant is a number")

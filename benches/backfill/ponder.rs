@@ -11,15 +11,15 @@ use std::{
 use crate::{
     bench::Bench,
     catalog::Database,
+    child_process::ChildProcess,
     node::{NodeProcess, TRANSACTIONS},
-    running::Running,
     usage::peak_memory,
 };
 
-/// Blocks below the node's head that Ponder leaves to its live mode, and more: they are not measured.
+/// Blocks below the node's head that Ponder leaves to its live mode, with a margin: they are not measured.
 const LIVE: u64 = 100;
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(240);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 pub struct PonderLoad {
     pub transfers_a_second: f64,
@@ -41,8 +41,8 @@ pub fn name() -> String {
     format!("Ponder {}", json["version"].as_str().unwrap_or("unknown"))
 }
 
-/// Indexes the blocks of the node but for the last ones. Timed from where it begins with its history, so without the
-/// seconds in which it starts, until the last transfer is committed.
+/// Indexes the blocks of the node except the last ones. Timed from the start of Ponder's historical sync, so without
+/// its startup, until the last transfer is committed.
 pub fn load(bench: &Bench, node: &NodeProcess, blocks: u64) -> PonderLoad {
     let last = blocks - LIVE;
     let mut database = Database::new(&bench.postgres);
@@ -55,22 +55,22 @@ pub fn load(bench: &Bench, node: &NodeProcess, blocks: u64) -> PonderLoad {
         .env("DATABASE_URL", &database.url)
         .env("BLOCKS", last.to_string())
         .env("PONDER_TELEMETRY_DISABLED", "true");
-    let (running, ()) = Running::spawn(command, None, |line| {
+    let (child, ()) = ChildProcess::spawn(command, None, |line| {
         line.contains("historical sync with").then_some(())
     });
     let start = Instant::now();
     let expected = (last * TRANSACTIONS as u64) as i64;
     let mut peak = 0;
     while database.number("SELECT count(*) FROM bench.transfers") < expected {
-        peak = peak_memory(running.pid()).expect("Ponder runs").max(peak);
+        peak = peak_memory(child.pid()).expect("Ponder runs").max(peak);
         assert!(
-            start.elapsed() < PATIENCE,
-            "Ponder did not index {last} blocks in {PATIENCE:?}"
+            start.elapsed() < TIMEOUT,
+            "Ponder did not index {last} blocks in {TIMEOUT:?}"
         );
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(SAMPLE_INTERVAL);
     }
     let seconds = start.elapsed().as_secs_f64();
-    drop(running);
+    drop(child);
     database.remove();
     PonderLoad {
         transfers_a_second: expected as f64 / seconds,

@@ -21,22 +21,22 @@ use crate::{
     usage::{Usage, cpu_seconds, peak_memory, postgres_seconds},
 };
 
-/// How often a load is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What is left out is asked once in so many looks.
+/// How often a load is observed.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+/// The constraints and indexes are read once in this many observations.
 const NAMES_EVERY: usize = 50;
-/// A load that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// A load that takes longer is considered hung.
+const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// A load of so many blocks is large, so that its secondary indexes are built after it, as those of a real history are.
+/// A load of more blocks counts as large, so its secondary indexes are built after it, as those of a real history are.
 const LARGE: u64 = 200;
 
-/// Exit code for a configuration that is not understood, or an unknown subcommand.
+/// Exit code for an invalid configuration or an unknown subcommand.
 const USAGE: i32 = 2;
 
-/// How the product is run.
+/// The command that loads the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum LoadMode {
     /// `chaincast backfill --from 0 --to N`
     Backfill,
     /// `chaincast serve --role indexer` until it has caught up.
@@ -45,27 +45,27 @@ pub enum How {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
-    pub how: How,
+    pub mode: LoadMode,
     pub proof: bool,
     /// Lines for `[[chains]]`.
     pub more: &'static str,
 }
 
-/// What a load took.
+/// The measurements of a load.
 pub struct Load<'a> {
     pub database: Database<'a>,
     /// Rows of each of [`TABLES`].
     pub rows: [i64; 4],
     /// From the start of the process until the last block was committed.
     pub seconds: f64,
-    /// From then until it ended: indexes.
+    /// From then until it ended: building indexes.
     pub after: f64,
     pub usage: Usage,
-    /// The most resident memory of the process, in bytes.
+    /// Peak resident memory of the process, in bytes.
     pub peak: u64,
     /// Share of the load in which PostgreSQL worked rather than waited for chaincast.
     pub postgres_busy: f64,
-    /// Constraints and indexes that were there while it loaded.
+    /// Constraints and indexes that existed during the load.
     pub kept: BTreeSet<String>,
 }
 
@@ -91,7 +91,7 @@ pub fn migrated<'a>(bench: &'a Bench) -> (Database<'a>, PathBuf) {
     (database, config)
 }
 
-/// Loads blocks 0 to `blocks`; the error says why this product cannot.
+/// Loads blocks 0 to `blocks`; the error explains why this product cannot.
 pub fn load<'a>(
     bench: &'a Bench,
     node: &NodeProcess,
@@ -113,55 +113,55 @@ pub fn load<'a>(
         postgres_seconds(postmaster),
     );
     let to = blocks.to_string();
-    let mut command = match setting.how {
-        How::Backfill => chaincast(&["backfill", "--from", "0", "--to", &to], &config),
-        How::Serve => chaincast(&["serve", "--role", "indexer"], &config),
+    let mut command = match setting.mode {
+        LoadMode::Backfill => chaincast(&["backfill", "--from", "0", "--to", &to], &config),
+        LoadMode::Serve => chaincast(&["serve", "--role", "indexer"], &config),
     };
-    let said = bench.postgres.dir.join("chaincast.log");
-    let log = fs::File::create(&said).expect("the directory can be written");
+    let log_path = bench.postgres.dir.join("chaincast.log");
+    let log = fs::File::create(&log_path).expect("the directory can be written");
     command.stdout(Stdio::null()).stderr(log);
     let start = Instant::now();
     let mut child = command.spawn().expect("chaincast was built");
-    let mut watch = Watch::new(blocks);
+    let mut observer = LoadObserver::new(blocks);
     let status = loop {
         if let Some(status) = child.try_wait().expect("it is a child") {
             break Some(status);
         }
-        watch.look(child.id(), &mut database, start, postmaster);
-        if watch.reached.is_some() && setting.how == How::Serve {
+        observer.observe(child.id(), &mut database, start, postmaster);
+        if observer.reached.is_some() && setting.mode == LoadMode::Serve {
             stop(&mut child);
             break None;
         }
         assert!(
-            start.elapsed() < PATIENCE,
-            "chaincast did not load {blocks} blocks in {PATIENCE:?}"
+            start.elapsed() < TIMEOUT,
+            "chaincast did not load {blocks} blocks in {TIMEOUT:?}"
         );
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(SAMPLE_INTERVAL);
     };
     let total = start.elapsed().as_secs_f64();
     if let Some(status) = status.filter(|status| !status.success()) {
-        let log = fs::read_to_string(&said).unwrap_or_default();
+        let log = fs::read_to_string(&log_path).unwrap_or_default();
         let reason = log
             .lines()
             .find(|line| !line.trim().is_empty())
-            .unwrap_or("nothing was said");
+            .unwrap_or("no output");
         assert_eq!(status.code(), Some(USAGE), "chaincast failed: {log}");
         database.remove();
         return Err(reason.to_owned());
     }
-    // What was committed after the last look, it committed before it ended.
-    let seconds = watch.reached.unwrap_or(total);
+    // Blocks that were committed after the last observation.
+    let seconds = observer.reached.unwrap_or(total);
     let usage = Usage {
         node: crate::process::cpu_seconds(node.pid()) - before.0,
-        product: watch.cpu,
-        postgres: watch
+        product: observer.cpu,
+        postgres: observer
             .postgres
             .unwrap_or_else(|| postgres_seconds(postmaster))
             - before.1,
     };
     let rows = database.rows();
-    // A load between two looks left no trace of what it left out.
-    let kept = match watch.kept {
+    // A load between two observations left no trace of what it dropped.
+    let kept = match observer.kept {
         kept if kept.is_empty() => database.names(),
         kept => kept,
     };
@@ -171,30 +171,30 @@ pub fn load<'a>(
         seconds,
         after: total - seconds,
         usage,
-        peak: watch.peak,
-        postgres_busy: watch.busy as f64 / watch.looks.max(1) as f64,
+        peak: observer.peak,
+        postgres_busy: observer.busy as f64 / observer.samples.max(1) as f64,
         kept,
     })
 }
 
-/// What was seen of a load so far.
-struct Watch {
+/// The observations of a load so far.
+struct LoadObserver {
     target: i64,
-    looks: usize,
+    samples: usize,
     busy: usize,
     reached: Option<f64>,
     cpu: f64,
-    /// CPU time of the server when the last block was there: what comes later builds indexes.
+    /// CPU time of the server when the last block was stored: later CPU time is for indexes.
     postgres: Option<f64>,
     peak: u64,
     kept: BTreeSet<String>,
 }
 
-impl Watch {
+impl LoadObserver {
     fn new(blocks: u64) -> Self {
         Self {
             target: blocks as i64,
-            looks: 0,
+            samples: 0,
             busy: 0,
             reached: None,
             cpu: 0.0,
@@ -204,21 +204,21 @@ impl Watch {
         }
     }
 
-    fn look(&mut self, pid: u32, database: &mut Database, start: Instant, postmaster: u32) {
+    fn observe(&mut self, pid: u32, database: &mut Database, start: Instant, postmaster: u32) {
         self.peak = peak_memory(pid).unwrap_or(0).max(self.peak);
         if self.reached.is_some() {
             return;
         }
         self.cpu = cpu_seconds(pid).unwrap_or(0.0).max(self.cpu);
-        let moment = database.look();
+        let moment = database.sample();
         if moment.height.is_some() {
-            if self.looks.is_multiple_of(NAMES_EVERY) {
+            if self.samples.is_multiple_of(NAMES_EVERY) {
                 let names = database.names();
                 if self.kept.is_empty() || names.len() < self.kept.len() {
                     self.kept = names;
                 }
             }
-            self.looks += 1;
+            self.samples += 1;
             self.busy += usize::from(moment.busy);
         }
         if moment.height >= Some(self.target) {
@@ -261,7 +261,7 @@ pub fn write_config(
     path
 }
 
-/// Rows that blocks 0 to `blocks` are.
+/// Number of rows of blocks 0 to `blocks`.
 pub fn expected_rows(blocks: u64, per_block: u64) -> [i64; 4] {
     let each = (blocks * per_block) as i64;
     let rows = [blocks as i64 + 1, each, each, each];

@@ -1,4 +1,4 @@
-//! A client that asks for whole blocks in batches, and only reads: what the node can serve at most.
+//! A client that requests whole blocks in batches and only reads: the maximum that the node can serve.
 
 use std::{
     io::{Read, Write},
@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// Reads blocks `1..=blocks` over `connections` connections, `batch` blocks a request; the bytes that came.
+/// Reads blocks `1..=blocks` over `connections` connections, `batch` blocks a request; returns the received bytes.
 pub fn read(http_url: &str, blocks: u64, connections: u64, batch: u64) -> u64 {
     let address = http_url.trim_start_matches("http://");
     thread::scope(|scope| {
@@ -18,7 +18,7 @@ pub fn read(http_url: &str, blocks: u64, connections: u64, batch: u64) -> u64 {
                     let starts = starts.step_by(connections as usize);
                     let bytes = starts.map(|from| {
                         let to = blocks.min(from + batch - 1);
-                        connection.ask(&request(from, to))
+                        connection.send(&request(from, to))
                     });
                     bytes.sum::<u64>()
                 })
@@ -58,8 +58,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads its answer; the bytes of it.
-    fn ask(&mut self, body: &str) -> u64 {
+    /// Sends a request and reads its response; returns the size of the response.
+    fn send(&mut self, body: &str) -> u64 {
         let head = format!(
             "POST / HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -67,7 +67,7 @@ impl Connection {
         let request = head + body;
         self.stream
             .write_all(request.as_bytes())
-            .expect("the node reads");
+            .expect("the node accepts data");
         let mut filled = 0;
         let (body_at, length) = loop {
             filled += self
@@ -99,5 +99,5 @@ fn content_length(head: &[u8]) -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"));
     let length = line.and_then(|length| length.trim().parse().ok());
-    length.expect("an answer says its length")
+    length.expect("a response has a length")
 }

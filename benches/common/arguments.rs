@@ -1,5 +1,5 @@
-//! What of a suite is run: `[--quick] [--rounds N] [SCENARIO…]`. All suites are given the same arguments, and each
-//! takes from them what is its own.
+//! The arguments of a suite: `[--quick] [--rounds N] [SCENARIO…]`. All suites get the same arguments, and each uses
+//! those that name its scenarios.
 
 use super::report;
 
@@ -13,7 +13,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments of the suite that has `own` scenarios. Fails with what to say to whoever typed them.
+    /// Parses the arguments of the suite with the scenarios `own`. The error is the message for the user.
     pub fn parse(arguments: &[String], own: &[&'static str]) -> Result<Self, String> {
         let (mut quick, mut rounds, mut named) = (false, None, Vec::new());
         let known: Vec<&str> = report::PARTS
@@ -33,7 +33,7 @@ impl Arguments {
                             .ok_or("--rounds takes a number above 0")?,
                     );
                 }
-                // cargo says it to every bench.
+                // cargo passes it to every bench.
                 "--bench" => {}
                 name if known.contains(&name) => named.push(name.to_owned()),
                 other => {

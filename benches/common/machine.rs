@@ -31,21 +31,21 @@ impl Machine {
             cpu: cpu.map_or("unknown", |(_, name)| name).to_owned(),
             kernel: kernel(),
             memory_gib: (kib + 512 * 1_024) / (1_024 * 1_024),
-            rustc: said(Command::new("rustc").arg("--version")),
-            node: said(Command::new("node").arg("--version")),
+            rustc: command_output(Command::new("rustc").arg("--version")),
+            node: command_output(Command::new("node").arg("--version")),
             postgres: postgres.version(),
         }
     }
 }
 
-/// The release, without what names one build of it.
+/// The kernel release, without the parts that name one build.
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let number = release.split('-').next().unwrap_or_default();
     format!("Linux {}", number.trim())
 }
 
-pub fn said(command: &mut Command) -> String {
+pub fn command_output(command: &mut Command) -> String {
     match command.output() {
         Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         Err(error) => format!("unknown ({error})"),

@@ -1,4 +1,4 @@
-//! The PostgreSQL of a run: a private server with its default settings (fsync on), a database for each thing measured.
+//! The PostgreSQL of a run: a private server with its default settings (fsync on), and a database for each measurement.
 
 use std::{cell::Cell, path::PathBuf};
 
@@ -44,19 +44,19 @@ impl Postgres {
         made.expect("the name is new")
     }
 
-    /// URL of a database that is always there.
+    /// URL of a database that always exists.
     pub fn url(&self) -> &str {
         self.server.as_ref().expect("it runs until dropped").url()
     }
 
     pub fn version(&self) -> String {
-        let asked = async {
+        let query = async {
             let mut connection = PgConnection::connect(self.url()).await?;
             sqlx::query_scalar("SHOW server_version")
                 .fetch_one(&mut connection)
                 .await
         };
-        let version: String = self.runtime.block_on(asked).expect("the server answers");
+        let version: String = self.runtime.block_on(query).expect("the server answers");
         version.split(' ').next().unwrap_or_default().to_owned()
     }
 }

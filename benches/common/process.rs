@@ -1,4 +1,4 @@
-//! What a process used, and on which core it runs.
+//! Resource usage of a process, and the core that it runs on.
 
 use std::fs;
 
@@ -9,12 +9,13 @@ use nix::{
     unistd::{Pid, SysconfVar, sysconf},
 };
 
-/// The core of every server that is measured.
+/// The core of every measured server.
 pub const SERVER_CORE: usize = 0;
 /// The core of the load client.
 pub const CLIENT_CORE: usize = 1;
 
-/// Pins the calling thread, and what it starts from now on. Does nothing on a machine with one core.
+/// Pins the calling thread and the threads and processes it starts from now on. Does nothing on a machine with one
+/// core.
 pub fn pin(core: usize) {
     if cores() < 2 {
         return;
@@ -31,14 +32,14 @@ pub fn cores() -> usize {
     }
 }
 
-/// Sessions are sockets.
+/// Raises the soft limit of open files: sessions are sockets.
 pub fn raise_file_limit() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be read");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raising to the hard limit is allowed");
 }
 
-/// CPU time of all threads of a process, those that ended included, in seconds: its CPU-time clock, which counts
-/// what /proc/PID/stat shows, but in ns.
+/// CPU time of all threads of a process, ended ones included, in seconds: its CPU-time clock, which counts the same as
+/// /proc/PID/stat, but in ns.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let clock = clock_getcpuclockid(Pid::from_raw(pid as i32)).expect("the server runs");
     seconds(clock)

@@ -43,20 +43,20 @@ fn file(name: &str) -> PathBuf {
     root().join("target/bench").join(format!("{name}.json"))
 }
 
-/// Runs the scenarios that are asked for and keeps their results. Those of a short run are not for the document: it is
-/// to see that everything works.
+/// Runs the requested scenarios and saves their results. Results of a quick run are not for the document: it only
+/// checks that everything works.
 pub fn measure(arguments: &Arguments, run: impl Fn(&str) -> Section) {
     for name in arguments.scenarios() {
         println!("{name}");
-        keep(run(name), arguments.quick);
+        save(run(name), arguments.quick);
     }
     if !arguments.quick {
         write_document();
     }
 }
 
-/// Keeps a scenario's result, and prints its table.
-fn keep(mut section: Section, quick: bool) {
+/// Saves a scenario's result, and prints its table.
+fn save(mut section: Section, quick: bool) {
     (section.date, section.quick) = (today(), quick);
     println!(
         "\n{}{}\n\n{}",
@@ -66,20 +66,23 @@ fn keep(mut section: Section, quick: bool) {
     );
     write(
         &section.name,
-        &to_string_pretty(&section).expect("it is plain data"),
+        &to_string_pretty(&section).expect("it is serializable"),
     );
 }
 
-pub fn keep_machine(machine: &Machine) {
+pub fn save_machine(machine: &Machine) {
     write(
         "machine",
-        &to_string_pretty(machine).expect("it is plain data"),
+        &to_string_pretty(machine).expect("it is serializable"),
     );
 }
 
 /// Name and version of each peer.
-pub fn keep_peers(peers: &[String]) {
-    write("peers", &to_string_pretty(peers).expect("it is plain data"));
+pub fn save_peers(peers: &[String]) {
+    write(
+        "peers",
+        &to_string_pretty(peers).expect("it is serializable"),
+    );
 }
 
 fn write(name: &str, text: &str) {
@@ -89,7 +92,7 @@ fn write(name: &str, text: &str) {
     fs::write(&path, text).expect("target can be written");
 }
 
-/// Renders every result that is there, so that one scenario can be measured again on its own.
+/// Renders all saved results, so that one scenario can be measured again on its own.
 fn write_document() {
     let Some(machine) = read::<Machine>("machine") else {
         return;

@@ -1,4 +1,4 @@
-//! The result of one scenario: a table with what its rows mean, and every round's figures.
+//! The result of one scenario: a table with its description, and every round's figures.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ pub struct Section {
     /// Also the name of its file in `target/bench`.
     pub name: String,
     pub title: String,
-    /// What is done and what a row says, in Markdown.
+    /// What is measured and what a row means, in Markdown.
     pub text: String,
     pub columns: Vec<String>,
     pub rows: Vec<Vec<String>>,
@@ -17,7 +17,7 @@ pub struct Section {
     pub notes: Vec<String>,
     /// The figures of each round.
     pub rounds: Value,
-    /// Set when it is written down.
+    /// Set when the result is saved.
     #[serde(default)]
     pub date: String,
     #[serde(default)]

@@ -5,7 +5,8 @@ pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50.0)
 }
 
-/// The smallest value that at least `percent` of all are not above; NaN without values.
+/// The nearest-rank percentile: the smallest value with at least `percent` percent of all values at or below it; NaN
+/// without values.
 pub fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -16,7 +17,7 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// The median of `above / below`, round by round, so that what slowed a round slows both.
+/// The median of `above / below`, round by round, so that a slow round affects both.
 pub fn ratio(above: &[f64], below: &[f64]) -> f64 {
     let ratios: Vec<f64> = above
         .iter()

@@ -1,4 +1,4 @@
-//! CPU time and memory of the processes that work together.
+//! CPU time and memory of the measured processes.
 
 use std::fs;
 
@@ -14,10 +14,10 @@ pub struct Usage {
     pub postgres: f64,
 }
 
-/// CPU time of a postmaster and all its children, those that ended included, in steps of 10 ms.
+/// CPU time of a postmaster and all its children, ended ones included, in steps of 10 ms.
 pub fn postgres_seconds(postmaster: u32) -> f64 {
     let mut ticks = 0.0;
-    for entry in fs::read_dir("/proc").expect("/proc is there").flatten() {
+    for entry in fs::read_dir("/proc").expect("/proc exists").flatten() {
         let Some(pid) = entry
             .file_name()
             .to_str()
@@ -32,7 +32,7 @@ pub fn postgres_seconds(postmaster: u32) -> f64 {
             .map(|field| field.parse().unwrap_or(0.0))
             .collect();
         // proc_pid_stat(5): after the name come state and parent; user and system time are fields 14 and 15, those of
-        // children that ended 16 and 17.
+        // ended children 16 and 17.
         let Some([_, parent, ..]) = fields.get(..15) else {
             continue;
         };
@@ -51,7 +51,7 @@ pub fn parent_of(pid: u32) -> u32 {
     process::kib_line(&status, "PPid:") as u32
 }
 
-/// The most memory that a process had resident, in bytes (VmHWM of /proc/PID/status); `None` when it has ended.
+/// The peak resident memory of a process, in bytes (VmHWM of /proc/PID/status); `None` when it has ended.
 pub fn peak_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kib = process::kib_line(&status, "VmHWM:");

@@ -1,4 +1,4 @@
-//! What every scenario is given: how thorough to be, and the database server.
+//! The environment of every scenario: the thoroughness and the database server.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ pub const TICKS_A_TOKEN: u64 = 20;
 
 pub struct Bench {
     pub postgres: Postgres,
-    /// Short runs, to see that everything works.
+    /// Short runs, to check that everything works.
     pub quick: bool,
     pub rounds: usize,
 }
 
 impl Bench {
-    /// One of two numbers: in full, or when it has to be quick.
+    /// One of two numbers: for a full run or for a quick one.
     pub fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
@@ -29,14 +29,14 @@ impl Bench {
         self.tokens() as u64 * TICKS_A_TOKEN
     }
 
-    /// Ticks are told for this long before anything is measured: the first of each source makes prices that say
-    /// nothing, and caches are cold.
+    /// Ticks are sent for this long before the measurement: the first tick of each source makes partial prices, and
+    /// caches are cold.
     pub fn warm_up(&self) -> Duration {
         self.pick(Duration::from_secs(5), Duration::from_secs(2))
     }
 
-    /// Says what is going on.
-    pub fn say(&self, text: &str) {
+    /// Prints progress.
+    pub fn print_progress(&self, text: &str) {
         println!("  {text}");
     }
 }

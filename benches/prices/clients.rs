@@ -1,4 +1,5 @@
-//! WebSocket clients that listen to a sample of the prices, and know by each price's digits when it was told.
+//! WebSocket clients that subscribe to a sample of the prices, and read from each price's digits when its tick was
+//! sent.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,13 +10,13 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{bench::Bench, digits, process, product};
+use crate::{bench::Bench, process, product, timestamped_price};
 
 const CLIENTS: usize = 4;
 /// Channels of one client, and of one request.
 const CHANNELS_EACH: usize = 25;
 /// How long a subscription may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -23,10 +24,10 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
     pub at: u64,
-    pub told_at: u64,
+    pub sent_at: u64,
 }
 
-/// They listen until they are dropped.
+/// Clients that receive until they are dropped.
 pub struct Clients {
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     _listening: Vec<AbortOnDropHandle<()>>,
@@ -40,7 +41,7 @@ impl Clients {
         let listening = async {
             let mut listening = Vec::new();
             for numbers in sampled.chunks(CHANNELS_EACH) {
-                let socket = timeout(PATIENCE, subscribe(port, numbers)).await;
+                let socket = timeout(TIMEOUT, subscribe(port, numbers)).await;
                 let socket = socket.expect("subscriptions are answered in time");
                 let task = tokio::spawn(listen(socket, arrivals.clone()));
                 listening.push(AbortOnDropHandle::new(task));
@@ -53,7 +54,7 @@ impl Clients {
         }
     }
 
-    /// What arrived between two instants in ns.
+    /// Arrivals between two instants in ns.
     pub fn between(&self, from: u64, to: u64) -> Vec<Arrival> {
         let arrivals = self.arrivals.lock();
         let within = arrivals
@@ -64,9 +65,9 @@ impl Clients {
 }
 
 impl Arrival {
-    /// From being told to being here, in ms.
-    pub fn late_ms(&self) -> f64 {
-        self.at.saturating_sub(self.told_at) as f64 / 1e6
+    /// From sending the tick to this arrival, in ms.
+    pub fn latency_ms(&self) -> f64 {
+        self.at.saturating_sub(self.sent_at) as f64 / 1e6
     }
 }
 
@@ -100,23 +101,23 @@ async fn listen(mut socket: Socket, arrivals: Arc<Mutex<Vec<Arrival>>>) {
         let Message::Text(text) = &message else {
             continue;
         };
-        let Some((channel, told_at)) = read(text.as_str()) else {
+        let Some((channel, sent_at)) = read(text.as_str()) else {
             continue;
         };
-        // Other sources of the token change its confidence alone.
-        if known.get(channel) != Some(&told_at) {
-            known.insert(channel.to_owned(), told_at);
-            arrivals.lock().push(Arrival { at, told_at });
+        // Other sources of the token change only its confidence.
+        if known.get(channel) != Some(&sent_at) {
+            known.insert(channel.to_owned(), sent_at);
+            arrivals.lock().push(Arrival { at, sent_at });
         }
     }
-    eprintln!("a client was cut off; what follows lacks its share");
+    eprintln!("a client was disconnected; later results lack its share");
 }
 
-/// Channel of a price, and when it was told.
+/// Channel of a price, and when its tick was sent.
 fn read(text: &str) -> Option<(&str, u64)> {
     let (_, rest) = text.split_once("\"channel\":\"price:")?;
     let (channel, rest) = rest.split_once('"')?;
     let (_, rest) = rest.split_once("\"price\":")?;
     let (price, _) = rest.split_once(',')?;
-    Some((channel, digits::told_at(price)?))
+    Some((channel, timestamped_price::sent_at(price)?))
 }

@@ -1,23 +1,24 @@
-//! The performance suite of prices: venues that tell ticks at a pace, the product and its PostgreSQL, and clients.
+//! The performance suite of prices: venues that send ticks at a given rate, the product and its PostgreSQL, and
+//! clients.
 //!
-//! `cargo bench --bench prices -- [--quick] [--rounds N] [SCENARIO…]`; see docs/performance.md for what is measured. The
-//! venues are this program again. Variables such as `CHAINCAST__PRICES__TICK_QUEUE` reach the product's configuration,
-//! so that an option can be tried.
+//! `cargo bench --bench prices -- [--quick] [--rounds N] [SCENARIO…]`; docs/performance.md describes the measurements.
+//! The venues are this program, started again. Variables such as `CHAINCAST__PRICES__TICK_QUEUE` override the product's
+//! configuration, to try an option.
 
 mod bench;
 mod clients;
 mod database;
-mod digits;
 mod figures;
 mod probe;
 mod product;
 mod scenario;
-mod stage;
-mod teller;
+mod setup;
 mod template;
+mod tick_sender;
+mod timestamped_price;
 mod venues;
 
-/// What the suites share; each leaves some of it unused.
+/// Code that the suites share; each leaves some of it unused.
 #[allow(dead_code, reason = "each suite uses a part of the common code")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -26,13 +27,13 @@ use std::process::ExitCode;
 
 use bench::Bench;
 use common::{
-    arguments::Arguments, machine::Machine, postgres::Postgres, process, report, running, section,
-    stats, usage,
+    arguments::Arguments, child_process, machine::Machine, postgres::Postgres, process, report,
+    section, stats, usage,
 };
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // The venues are a process of their own, so that their CPU time can be told from the client's.
+    // The venues are a separate process, so that their CPU time is separate from the client's.
     if arguments
         .first()
         .is_some_and(|first| first == venues::SERVE)
@@ -56,7 +57,7 @@ fn measure(arguments: &Arguments) {
     }
     process::raise_file_limit();
     let postgres = Postgres::start();
-    report::keep_machine(&Machine::read(&postgres));
+    report::save_machine(&Machine::read(&postgres));
     let bench = Bench {
         postgres,
         quick: arguments.quick,

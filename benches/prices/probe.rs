@@ -1,4 +1,4 @@
-//! One commit, beside all the others: a row inserted now and then, by a connection that does nothing else.
+//! A commit concurrent with all others: a row inserted periodically, by a connection that does nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Commits until it is dropped.
 pub struct Probe {
-    /// When each ended, and how long it took, in ns.
+    /// When each commit ended, and how long it took, in ns.
     commits: Arc<Mutex<Vec<(u64, u64)>>>,
     _committing: AbortOnDropHandle<()>,
 }
@@ -30,7 +30,7 @@ impl Probe {
         }
     }
 
-    /// How long those took that ended between two instants, in ms.
+    /// Durations of the commits that ended between two instants, in ms.
     pub fn between(&self, from: u64, to: u64) -> Vec<f64> {
         let commits = self.commits.lock();
         let within = commits.iter().filter(|(at, _)| (from..to).contains(at));
@@ -50,7 +50,7 @@ async fn commit(url: String, commits: Arc<Mutex<Vec<(u64, u64)>>>) {
             .bind(began as i64)
             .execute(&mut connection)
             .await;
-        // The server ends before this program does.
+        // The server may end before this thread does.
         if stored.is_err() {
             return;
         }

@@ -2,17 +2,17 @@
 
 use std::{fs, process::Command, time::Duration};
 
-use crate::{bench::Bench, running::Running, venues::CHAIN_ID, venues::Venues};
+use crate::{bench::Bench, child_process::ChildProcess, venues::CHAIN_ID, venues::Venues};
 
-/// How long `/metrics` may take on a machine that is loaded.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long `/metrics` may take on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Product {
-    running: Running,
+    child: ChildProcess,
     pub port: u16,
 }
 
-/// What `/metrics` showed.
+/// A response of `/metrics`.
 pub struct Metrics(String);
 
 /// The symbol of a token.
@@ -27,28 +27,28 @@ impl Product {
         fs::write(&path, settings(database, venues, tokens)).expect("the directory can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_chaincast"));
         command.args(["serve", "--config"]).arg(path);
-        let (running, port) = Running::spawn(command, None, |line| {
+        let (child, port) = ChildProcess::spawn(command, None, |line| {
             let url = line.strip_prefix("chaincast is ready on ")?;
             url.rsplit(':').next()?.parse().ok()
         });
-        Self { running, port }
+        Self { child, port }
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.child.pid()
     }
 
     pub fn metrics(&self, bench: &Bench) -> Metrics {
         let url = format!("http://127.0.0.1:{}/metrics", self.port);
         let read = async { reqwest::get(url).await?.text().await };
-        let read = async { tokio::time::timeout(PATIENCE, read).await };
+        let read = async { tokio::time::timeout(TIMEOUT, read).await };
         let read = bench.postgres.runtime.block_on(read);
         Metrics(read.expect("it answers in time").expect("it answers"))
     }
 }
 
 impl Metrics {
-    /// All series of a name together.
+    /// The sum of all series of a name.
     pub fn sum(&self, name: &str) -> f64 {
         let values = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;

@@ -1,12 +1,12 @@
-//! A venue's message about one stream, made before anything is told: what changes from tick to tick is put in.
+//! A venue's message of one stream, built in advance: only the parts that change from tick to tick are inserted.
 
 use std::fmt::Write;
 
-use chaincast::dev::venue::{Speaks, Told};
+use chaincast::dev::venue::{VenueProtocol, VenueTick};
 
-use crate::digits;
+use crate::timestamped_price;
 
-/// Where the price, the venue's number and the time stand in a message that is taken apart.
+/// The price, the sequence number and the time that mark their positions in a sample message.
 const PRICE: &str = "~price~";
 const ORDER: u64 = 987_654_321_987_654_321;
 const TIME_MS: i64 = 4_102_444_800_000;
@@ -27,14 +27,14 @@ pub struct Template {
 }
 
 impl Template {
-    /// Of a stream that a client asked for. The symbol is that of a token of [`crate::product::symbol`].
-    pub fn new(speaks: Speaks, stream: &str) -> Self {
+    /// The template of a stream that a client requested. The symbol is that of a token of [`crate::product::symbol`].
+    pub fn new(speaks: VenueProtocol, stream: &str) -> Self {
         let symbol = speaks.symbol_of(stream);
-        let told = Told {
+        let sent = VenueTick {
             time_ms: Some(TIME_MS),
-            ..Told::at(&symbol, PRICE)
+            ..VenueTick::new(&symbol, PRICE)
         };
-        let text = speaks.tick(stream, &told, ORDER, false);
+        let text = speaks.tick(stream, &sent, ORDER, false);
         let mut pieces = vec![Piece::Text(text)];
         for (mark, piece) in [
             (PRICE, Piece::Price),
@@ -44,9 +44,9 @@ impl Template {
             pieces = cut(pieces, mark, &piece);
         }
         let venue = match speaks {
-            Speaks::Binance => 0,
-            Speaks::Coinbase => 1,
-            Speaks::Kraken => 2,
+            VenueProtocol::Binance => 0,
+            VenueProtocol::Coinbase => 1,
+            VenueProtocol::Kraken => 2,
         };
         Self {
             pieces,
@@ -55,10 +55,10 @@ impl Template {
         }
     }
 
-    /// The next message, as of this instant; `time` is what the venue says of it.
+    /// The next message, for this instant; `time` is the venue's time in it.
     pub fn tick(&mut self, time: &str) -> String {
         self.order += 1;
-        let price = digits::price(self.level);
+        let price = timestamped_price::price(self.level);
         let mut text = String::with_capacity(512);
         for piece in &self.pieces {
             match piece {
@@ -72,7 +72,7 @@ impl Template {
     }
 }
 
-/// Puts a piece wherever its mark stands.
+/// Inserts a piece wherever its mark is.
 fn cut(pieces: Vec<Piece>, mark: &str, made: &Piece) -> Vec<Piece> {
     let mut cut = Vec::new();
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! Binance, Coinbase and Kraken in a process of their own, and a node without traffic beside them.
+//! Binance, Coinbase and Kraken in a separate process, and a node without traffic.
 
 use std::{
     io::{BufRead, Write},
@@ -11,12 +11,12 @@ use std::{
 };
 
 use chaincast::dev::{
-    faulty_node::{Contents, FaultyNode, Tree},
-    venue::Speaks,
+    faulty_node::{BlockTree, Contents, FaultyNode},
+    venue::VenueProtocol,
 };
 use tokio::net::TcpListener;
 
-use crate::{running::Running, teller};
+use crate::{child_process::ChildProcess, tick_sender};
 
 /// The argument that makes this program the venues.
 pub const SERVE: &str = "--serve-venues";
@@ -24,28 +24,29 @@ pub const SERVE: &str = "--serve-venues";
 pub const CHAIN_ID: u64 = 31_337;
 
 /// How long the venues may take to answer a command.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all connections go by.
+/// State that all connections share.
 #[derive(Default)]
 pub struct Shared {
     /// Thousandths of a tick a second on each stream.
     pub pace: AtomicU64,
-    /// Ticks told since the start.
-    pub told: AtomicU64,
-    /// Streams that are told.
+    /// Ticks sent since the start.
+    pub sent: AtomicU64,
+    /// Subscribed streams.
     pub streams: AtomicU64,
 }
 
-/// What was told so far, and on how many streams.
+/// Ticks sent so far, and the number of streams.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
-    pub told: u64,
+pub struct VenueCounts {
+    pub sent: u64,
     pub streams: u64,
 }
 
-/// Serves until standard input is closed. `pace N` sets the pace in thousandths of a tick a second on each stream; it, and
-/// any other line, is answered with `told TICKS STREAMS`.
+/// Serves until standard input is closed. `set_pace N` sets the pace in thousandths of a tick a second on each stream;
+/// it,
+/// and any other line, is answered with `sent TICKS STREAMS`.
 pub fn serve() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -53,12 +54,16 @@ pub fn serve() {
         .build()
         .expect("threads can be started");
     let shared = Arc::new(Shared::default());
-    let tree = Tree::new(CHAIN_ID);
+    let tree = BlockTree::new(CHAIN_ID);
     tree.mine(&Contents::transfers(1, 1));
-    let node = runtime.block_on(FaultyNode::of_tree(&tree));
+    let node = runtime.block_on(FaultyNode::from_tree(&tree));
     let node = node.expect("a port is free");
     let mut urls = vec![node.http_url()];
-    for speaks in [Speaks::Binance, Speaks::Coinbase, Speaks::Kraken] {
+    for speaks in [
+        VenueProtocol::Binance,
+        VenueProtocol::Coinbase,
+        VenueProtocol::Kraken,
+    ] {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let listener = listener.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
@@ -72,30 +77,30 @@ pub fn serve() {
             let pace = pace.parse().expect("a pace is a number");
             shared.pace.store(pace, Ordering::Relaxed);
         }
-        let (told, streams) = (&shared.told, &shared.streams);
+        let (sent, streams) = (&shared.sent, &shared.streams);
         println!(
-            "told {} {}",
-            told.load(Ordering::Relaxed),
+            "sent {} {}",
+            sent.load(Ordering::Relaxed),
             streams.load(Ordering::Relaxed)
         );
-        std::io::stdout().flush().expect("the other side reads");
+        std::io::stdout().flush().expect("the other process reads");
     }
 }
 
-async fn accept(listener: TcpListener, speaks: Speaks, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, speaks: VenueProtocol, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = shared.clone();
         tokio::spawn(async move {
-            // A client that goes is none of ours to complain of.
-            teller::serve(stream, speaks, &shared).await.ok();
+            // A client that disconnects is not an error.
+            tick_sender::serve(stream, speaks, &shared).await.ok();
         });
     }
 }
 
 pub struct Venues {
-    running: Running,
+    child: ChildProcess,
     pub node_url: String,
-    /// Binance, Coinbase, Kraken.
+    /// URLs of Binance, Coinbase, Kraken.
     pub urls: [String; 3],
 }
 
@@ -103,39 +108,39 @@ impl Venues {
     pub fn start() -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.arg(SERVE);
-        let (running, (node_url, urls)) = Running::spawn(command, None, |line| {
+        let (child, (node_url, urls)) = ChildProcess::spawn(command, None, |line| {
             let mut words = line.strip_prefix("ready ")?.split(' ').map(str::to_owned);
             let node_url = words.next()?;
             Some((node_url, [words.next()?, words.next()?, words.next()?]))
         });
         Self {
-            running,
+            child,
             node_url,
             urls,
         }
     }
 
-    /// So many ticks a second on each stream, in thousandths.
-    pub fn pace(&mut self, pace: u64) -> Look {
-        self.ask(&format!("pace {pace}"))
+    /// Sets the ticks a second on each stream, in thousandths.
+    pub fn set_pace(&mut self, pace: u64) -> VenueCounts {
+        self.send_command(&format!("pace {pace}"))
     }
 
-    pub fn look(&mut self) -> Look {
-        self.ask("look")
+    pub fn counts(&mut self) -> VenueCounts {
+        self.send_command("look")
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.child.pid()
     }
 
-    fn ask(&mut self, command: &str) -> Look {
-        self.running.tell(command);
-        let line = self.running.lines.recv_timeout(PATIENCE);
+    fn send_command(&mut self, command: &str) -> VenueCounts {
+        self.child.send_line(command);
+        let line = self.child.lines.recv_timeout(TIMEOUT);
         let line = line.expect("the venues answer");
         let mut words = line.split(' ').skip(1).map(|word| word.parse().ok());
         let mut number = || words.next().flatten().expect("it is two numbers");
-        Look {
-            told: number(),
+        VenueCounts {
+            sent: number(),
             streams: number(),
         }
     }

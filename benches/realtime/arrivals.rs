@@ -1,11 +1,11 @@
-//! When the last of many sessions had an update.
+//! When the last of many sessions received an update.
 
 use std::ops::Range;
 
-/// Each session gets every update in order, so that its n-th frame is the n-th update.
+/// Each session receives every update in order, so that its n-th frame is the n-th update.
 pub struct Arrivals {
     sessions: usize,
-    /// By update: sessions that have it, and when the last one got it, in ns.
+    /// By update: number of sessions that have it, and when the last one received it, in ns.
     reached: Vec<(u32, u64)>,
 }
 
@@ -17,7 +17,7 @@ impl Arrivals {
         }
     }
 
-    pub fn came(&mut self, session: usize, frames: Range<u32>, now: impl Fn() -> u64) {
+    pub fn record(&mut self, session: usize, frames: Range<u32>, now: impl Fn() -> u64) {
         if session >= self.sessions || frames.is_empty() {
             return;
         }

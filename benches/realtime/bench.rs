@@ -1,36 +1,36 @@
-//! What every scenario is given: how thorough to be, and whom to measure.
+//! The environment of every scenario: the thoroughness, and the servers to measure.
 
 use crate::{
     load::Wire,
     postgres::Postgres,
-    server::{Options, Server, Who},
+    server::{Options, Server, ServerKind},
 };
 
 pub struct Bench {
     pub postgres: Postgres,
-    /// Short runs, to see that everything works.
+    /// Short runs, to check that everything works.
     pub quick: bool,
     pub rounds: usize,
-    /// Peers that are installed.
-    pub peers: Vec<Who>,
+    /// Installed peers.
+    pub peers: Vec<ServerKind>,
 }
 
-/// Someone who is measured, in one way.
+/// A server that is measured, over one wire format.
 #[derive(Debug, Clone)]
 pub struct Contender {
     pub label: String,
-    pub who: Who,
+    pub kind: ServerKind,
     pub wire: Wire,
     pub options: Options,
 }
 
 impl Contender {
-    pub fn new(who: Who) -> Self {
-        let label = who.name().to_owned();
+    pub fn new(kind: ServerKind) -> Self {
+        let label = kind.name().to_owned();
         Self {
             label,
-            who,
-            wire: who.wire(),
+            kind,
+            wire: kind.wire(),
             options: Options::default(),
         }
     }
@@ -40,27 +40,27 @@ impl Contender {
         Self {
             label,
             wire,
-            ..Self::new(Who::Product)
+            ..Self::new(ServerKind::Product)
         }
     }
 
     pub fn start(&self, bench: &Bench) -> Server {
-        Server::start(self.who, self.options, &bench.postgres)
+        Server::start(self.kind, self.options, &bench.postgres)
     }
 }
 
 impl Bench {
-    /// One of two numbers: in full, or when it has to be quick.
+    /// One of two numbers: for a full run or for a quick one.
     pub fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
     pub fn peers(&self) -> impl Iterator<Item = Contender> + '_ {
-        self.peers.iter().map(|who| Contender::new(*who))
+        self.peers.iter().map(|kind| Contender::new(*kind))
     }
 
-    /// Says what is going on.
-    pub fn say(&self, text: &str) {
+    /// Prints progress.
+    pub fn print_progress(&self, text: &str) {
         println!("  {text}");
     }
 }

@@ -1,12 +1,12 @@
-//! What a server is told while it runs, a line each on its standard input; it ends when that is closed.
+//! The commands of a running server, one a line on its standard input; it ends when that is closed.
 //!
 //! | line | what it does |
 //! |---|---|
-//! | `pattern CHANNELS STRIDE` | which channels the updates go round |
+//! | `pattern CHANNELS STRIDE` | sets the order of the updates' channels |
 //! | `burst N` | publishes the next N updates at once |
 //! | `rate HZ N` | publishes N updates evenly, HZ a second, then prints `at` and the instant of each in ns |
 //!
-//! A server prints `ready PORT` first. The peers under `benches/peers` speak the same.
+//! A server prints `ready PORT` first. The peers under `benches/peers` implement the same commands.
 
 use std::{
     io::{BufRead, Write},
@@ -16,8 +16,8 @@ use std::{
 
 use crate::process;
 
-/// Goes round `channels`, `stride` apart, so that `channels / stride` updates in a row share no subscriber when each
-/// session listens to `stride` neighbours.
+/// Cycles through `channels`, `stride` apart, so that `channels / stride` updates in a row share no subscriber when
+/// each session subscribes to `stride` neighbours.
 #[derive(Debug, Clone, Copy)]
 pub struct Pattern {
     pub channels: usize,
@@ -37,8 +37,8 @@ impl Pattern {
     }
 }
 
-/// Obeys standard input until it is closed. `publish` is given the channels of the updates that are due.
-pub fn obey(port: u16, mut publish: impl FnMut(&[usize])) {
+/// Runs the commands of standard input until it is closed. `publish` gets the channels of the due updates.
+pub fn run_commands(port: u16, mut publish: impl FnMut(&[usize])) {
     println!("ready {port}");
     let mut pattern = Pattern::ONE;
     let mut number = 0;
@@ -65,21 +65,22 @@ pub fn obey(port: u16, mut publish: impl FnMut(&[usize])) {
             "burst" => publish(&take(argument(1))),
             "rate" => {
                 let (hz, count) = (argument(1), argument(2));
-                let instants = evenly(hz, count, |due| publish(&take(due)));
+                let instants = publish_evenly(hz, count, |due| publish(&take(due)));
                 let mut text = "at".to_owned();
                 for instant in instants {
                     text.push_str(&format!(" {instant}"));
                 }
                 println!("{text}");
-                std::io::stdout().flush().expect("the other side reads");
+                std::io::stdout().flush().expect("the other process reads");
             }
-            other => panic!("{other:?} is no command"),
+            other => panic!("{other:?} is not a command"),
         }
     }
 }
 
-/// Calls `publish` with how many updates are due, `hz` a second until it were `count`; returns when each was given.
-fn evenly(hz: usize, count: usize, mut publish: impl FnMut(usize)) -> Vec<u64> {
+/// Calls `publish` with the number of due updates, `hz` a second until the total is `count`; returns the instant of
+/// each.
+fn publish_evenly(hz: usize, count: usize, mut publish: impl FnMut(usize)) -> Vec<u64> {
     let start = process::now_ns();
     let due_at = |number: usize| start + number as u64 * 1_000_000_000 / hz as u64;
     let mut instants = Vec::with_capacity(count);

@@ -1,12 +1,12 @@
-//! Configuration files of the products that are measured.
+//! Configuration files of the measured products.
 
 use std::path::PathBuf;
 
 use crate::{postgres::Postgres, server::Options};
 
 impl Postgres {
-    /// Writes a configuration with a database of its own: the defaults, but for `options` and the limit of
-    /// connections from one address, for all clients are on this machine.
+    /// Writes a configuration with its own database: the defaults, except `options` and the limit of connections from
+    /// one address, as all clients are on this machine.
     pub fn product_config(&self, options: Options) -> PathBuf {
         self.write_config(&self.database(), options, "")
     }

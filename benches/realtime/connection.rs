@@ -1,4 +1,4 @@
-//! One client connection: what is said until it is ready, then a walk over frame headers.
+//! One client connection: a handshake script, then counting frames by their headers.
 
 use std::{io::Write, net::TcpStream};
 
@@ -16,12 +16,12 @@ const PONG: u8 = 10;
 const ENGINE_PING: &[u8] = b"2";
 const ENGINE_PONG: &[u8] = b"3";
 
-/// What no answer may say.
+/// No response may contain this.
 const REFUSAL: &[u8] = br#""success":false"#;
 
-/// What reading led to.
+/// The result of reading.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum ReadOutcome {
     Fine,
     /// The server ended the session.
     End,
@@ -30,17 +30,17 @@ pub enum Seen {
 pub struct Connection {
     stream: TcpStream,
     wire: Wire,
-    /// What has to be seen next until it is ready; empty then.
+    /// What the server has to send next before it is ready; empty once ready.
     expected: Vec<u8>,
     later: std::vec::IntoIter<Step>,
-    /// Whether the HTTP response's head is still to come.
+    /// Whether the HTTP response's head has not arrived yet.
     in_head: bool,
     ready: bool,
-    /// Bytes of a frame of which more is to come.
+    /// Bytes of an incomplete frame.
     rest: Vec<u8>,
-    /// Bytes of a payload that are passed over.
+    /// Bytes of a payload that are skipped.
     skip: usize,
-    /// Updates that came since it is ready.
+    /// Updates that arrived since it became ready.
     pub frames: u32,
     pub close_code: Option<u16>,
 }
@@ -71,8 +71,8 @@ impl Connection {
         self.ready
     }
 
-    /// One more thing to say, after which it is ready when the answer came.
-    pub fn take(&mut self, step: Step) {
+    /// Sends one more step; it is ready again once the response has arrived.
+    pub fn send_step(&mut self, step: Step) {
         self.later = vec![step].into_iter();
         self.ready = false;
         self.next_step();
@@ -85,7 +85,7 @@ impl Connection {
                 self.expected = Vec::new();
             }
             Some(step) => {
-                self.say(&step.say);
+                self.write(&step.send);
                 self.expected = step.expect;
                 self.ready = false;
             }
@@ -93,28 +93,28 @@ impl Connection {
     }
 
     /// Small requests always fit into an empty send buffer.
-    fn say(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            // A server that has gone is noticed when reading.
+            // A disconnected server is noticed when reading.
             self.stream.write_all(bytes).ok();
         }
     }
 
-    pub fn take_in(&mut self, bytes: &[u8]) -> Seen {
+    pub fn process(&mut self, bytes: &[u8]) -> ReadOutcome {
         if self.skip >= bytes.len() {
             self.skip -= bytes.len();
-            return Seen::Fine;
+            return ReadOutcome::Fine;
         }
         let fresh = &bytes[self.skip..];
         self.skip = 0;
         if self.rest.is_empty() {
-            let (seen, used) = self.walk(fresh);
+            let (seen, used) = self.parse_frames(fresh);
             self.rest.extend_from_slice(&fresh[used..]);
             seen
         } else {
             let mut joined = std::mem::take(&mut self.rest);
             joined.extend_from_slice(fresh);
-            let (seen, used) = self.walk(&joined);
+            let (seen, used) = self.parse_frames(&joined);
             if used < joined.len() {
                 joined.drain(..used);
                 self.rest = joined;
@@ -123,76 +123,76 @@ impl Connection {
         }
     }
 
-    /// Takes what is whole; returns how much that was.
-    fn walk(&mut self, bytes: &[u8]) -> (Seen, usize) {
+    /// Consumes complete frames; returns how many bytes they were.
+    fn parse_frames(&mut self, bytes: &[u8]) -> (ReadOutcome, usize) {
         let mut at = 0;
         if self.in_head {
             let Some(end) = find(bytes, b"\r\n\r\n") else {
-                return (Seen::Fine, 0);
+                return (ReadOutcome::Fine, 0);
             };
             at = end + 4;
             if find(&bytes[..at], &self.expected).is_none() {
                 eprintln!("refused: {}", String::from_utf8_lossy(&bytes[..at]));
-                return (Seen::End, at);
+                return (ReadOutcome::End, at);
             }
             self.in_head = false;
             self.next_step();
         }
         if self.wire == Wire::Sse {
             // Only idle streams are measured: nothing in them is counted.
-            return (Seen::Fine, bytes.len());
+            return (ReadOutcome::Fine, bytes.len());
         }
         while let Some((opcode, start, length)) = header(&bytes[at..]) {
             let (start, end) = (at + start, at + start + length);
             let whole = end <= bytes.len();
-            // While not ready, and for what has to be answered, the payload is needed.
+            // While not ready, and for frames that need a response, the payload is needed.
             let needed = !self.ready || opcode != TEXT || length == ENGINE_PING.len();
             if needed && !whole {
                 break;
             }
             if needed {
                 let payload = &bytes[start..end];
-                if self.look_at(opcode, payload) == Seen::End {
-                    return (Seen::End, end);
+                if self.handle_payload(opcode, payload) == ReadOutcome::End {
+                    return (ReadOutcome::End, end);
                 }
             } else {
                 self.frames += 1;
             }
             if !whole {
                 self.skip = end - bytes.len();
-                return (Seen::Fine, bytes.len());
+                return (ReadOutcome::Fine, bytes.len());
             }
             at = end;
         }
-        (Seen::Fine, at)
+        (ReadOutcome::Fine, at)
     }
 
-    fn look_at(&mut self, opcode: u8, payload: &[u8]) -> Seen {
+    fn handle_payload(&mut self, opcode: u8, payload: &[u8]) -> ReadOutcome {
         match opcode {
             CLOSE => {
                 let code = payload.first_chunk::<2>();
                 self.close_code = code.map(|code| u16::from_be_bytes(*code));
-                return Seen::End;
+                return ReadOutcome::End;
             }
-            PING => self.say(&message::masked(PONG, payload)),
+            PING => self.write(&message::masked(PONG, payload)),
             TEXT if payload == ENGINE_PING && self.wire == Wire::SocketIo => {
-                self.say(&message::masked(TEXT, ENGINE_PONG));
+                self.write(&message::masked(TEXT, ENGINE_PONG));
             }
             TEXT if self.ready => self.frames += 1,
             TEXT if find(payload, REFUSAL).is_some() => {
                 panic!(
-                    "a request was refused: {}",
+                    "a request was rejected: {}",
                     String::from_utf8_lossy(payload)
                 );
             }
             TEXT if find(payload, &self.expected).is_some() => self.next_step(),
             _ => {}
         }
-        Seen::Fine
+        ReadOutcome::Fine
     }
 }
 
-/// Opcode of a server's frame, and where its payload starts and how long it is; `None` when the header is cut.
+/// Opcode of a server's frame, offset of its payload, and the payload's length; `None` when the header is incomplete.
 fn header(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (start, length) = match second {

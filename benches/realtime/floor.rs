@@ -9,10 +9,10 @@ use std::{
 
 use crate::{commands, message};
 
-/// Seq in the prebuilt frame: its digits are those that most updates of a run have.
+/// Seq in the prebuilt frame: it has as many digits as most updates of a run.
 const SEQ: u64 = 123;
 
-/// Greets each connection with one frame once it is among those that are sent to.
+/// Greets each connection with one frame once it is added to the receivers.
 pub fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
@@ -29,7 +29,7 @@ pub fn serve() {
             }
         }
     });
-    commands::obey(port, |due| {
+    commands::run_commands(port, |due| {
         // Several updates at once are several frames in one send.
         let frames = frame.repeat(due.len());
         let mut streams = streams.lock().expect("no thread panicked");

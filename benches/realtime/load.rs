@@ -1,5 +1,5 @@
-//! The load client: one epoll loop that counts frames by walking their headers, and never looks at what they say
-//! once a session is ready.
+//! The load client: one epoll loop that counts frames by their headers, and ignores their payload once a session is
+//! ready.
 
 use std::{
     io::Read,
@@ -12,39 +12,39 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     arrivals::Arrivals,
-    connection::{Connection, Seen},
+    connection::{Connection, ReadOutcome},
     process,
     script::{Script, Step},
 };
 
-/// How a client speaks.
+/// The wire format of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// Frames come, nothing is said: the floor.
+    /// Frames are received, nothing is sent: the floor.
     Raw,
     WebSocket,
     SocketIo,
     Sse,
 }
 
-/// Connections that are being opened at a time: fewer than the smallest backlog of a listener, 128, beyond which a
-/// connection waits a second for its next try.
+/// Connections that are opened concurrently: fewer than the smallest listener backlog, 128, beyond which a connection
+/// retries after a second.
 const OPENING: usize = 100;
-/// Addresses that clients come from, so that there are enough ports.
+/// Loopback addresses of clients, so that there are enough ports.
 const ADDRESSES: usize = 40;
-/// Without any progress for so long, a run has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Without any progress for this long, a run has failed.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const READ_BYTES: usize = 256 * 1_024;
 const EVENTS: usize = 1_024;
-/// Pauses between two looks at the sockets: about 2 µs, so that looking does not get in the sender's way.
+/// Pauses between two polls of the sockets: about 2 µs, so that polling does not disturb the sender.
 const SPINS: usize = 50;
 
-/// Not everything came.
+/// Not every update arrived.
 #[derive(Debug, thiserror::Error)]
-#[error("{came} of {wanted} updates arrived")]
+#[error("{arrived} of {wanted} updates arrived")]
 pub struct Stalled {
     wanted: u64,
-    came: u64,
+    arrived: u64,
 }
 
 /// The sessions of one server.
@@ -54,7 +54,7 @@ pub struct Load {
     buffer: Vec<u8>,
     spins: bool,
     ready: usize,
-    /// Updates that came, and all bytes that came with them.
+    /// Updates that arrived, and all received bytes.
     pub frames: u64,
     pub bytes: u64,
     /// Close codes of sessions that the server ended; `None` for those without one.
@@ -81,11 +81,11 @@ impl Load {
         self.connections.len()
     }
 
-    /// Opens sessions, a few hundred at a time, and takes each through its script.
+    /// Opens sessions, at most [`OPENING`] at a time, and runs the script of each.
     pub fn connect(&mut self, port: u16, sessions: usize, script: impl Fn(usize) -> Script) {
         let wanted = self.ready + sessions;
         let all = self.connections.len() + sessions;
-        self.until("sessions were opened", |load| {
+        self.read_until("sessions were opened", |load| {
             while load.connections.len() < all && load.connections.len() - load.ready < OPENING {
                 load.open(port, script(load.connections.len()));
             }
@@ -105,17 +105,17 @@ impl Load {
         self.connections.push(connection);
     }
 
-    /// Has every session take one more step, which `step` gives by its number, and waits until all have.
-    pub fn all_take(&mut self, step: impl Fn(usize) -> Step) {
+    /// Runs one more step on every session, which `step` returns for its number, and waits until all are done.
+    pub fn run_step(&mut self, step: impl Fn(usize) -> Step) {
         for number in 0..self.connections.len() {
-            self.connections[number].take(step(number));
+            self.connections[number].send_step(step(number));
         }
         self.ready = 0;
         let wanted = self.connections.len();
-        self.until("sessions took a step", |load| load.ready >= wanted);
+        self.read_until("sessions took a step", |load| load.ready >= wanted);
     }
 
-    /// Sessions from `first` on are no longer read, as by a client that hangs.
+    /// Stops reading from sessions from `first` on, as a client that hangs.
     pub fn stop_reading(&mut self, first: usize) {
         for connection in &self.connections[first..] {
             self.epoll
@@ -124,8 +124,8 @@ impl Load {
         }
     }
 
-    /// Sessions from `first` on are read again.
-    pub fn read_again(&mut self, first: usize) {
+    /// Reads again from sessions from `first` on.
+    pub fn resume_reading(&mut self, first: usize) {
         for (number, connection) in self.connections.iter().enumerate().skip(first) {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, number as u64);
             self.epoll
@@ -134,7 +134,7 @@ impl Load {
         }
     }
 
-    /// Counts anew.
+    /// Resets the counters.
     pub fn reset(&mut self) {
         (self.frames, self.bytes) = (0, 0);
         for connection in &mut self.connections {
@@ -142,43 +142,43 @@ impl Load {
         }
     }
 
-    /// Records when each of `updates` had reached the first `sessions` sessions.
+    /// Records when each of `updates` has reached the first `sessions` sessions.
     pub fn watch(&mut self, sessions: usize, updates: usize) {
         self.reset();
         self.arrivals = Some(Arrivals::new(sessions, updates));
     }
 
-    /// Reads until `frames` updates came since the last reset. Gives up when nothing came for a while, or a session
-    /// was closed.
+    /// Reads until `frames` updates have arrived since the last reset. Gives up when nothing arrived for a while, or a
+    /// session was closed.
     pub fn receive(&mut self, frames: u64) -> Result<(), Stalled> {
         let (mut at, mut before) = (Instant::now(), self.frames);
         while self.frames < frames {
-            self.turn(Duration::from_millis(100));
+            self.poll_once(Duration::from_millis(100));
             if self.frames > before {
                 (at, before) = (Instant::now(), self.frames);
-            } else if at.elapsed() > PATIENCE || !self.closed.is_empty() {
+            } else if at.elapsed() > TIMEOUT || !self.closed.is_empty() {
                 return Err(Stalled {
                     wanted: frames,
-                    came: self.frames,
+                    arrived: self.frames,
                 });
             }
         }
         Ok(())
     }
 
-    /// Reads for as long as it takes until `done`.
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+    /// Reads without a time limit until `done`.
+    pub fn read_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let mut at = Instant::now();
         let mut before = (self.ready, self.frames);
         while !done(self) {
-            self.turn(Duration::from_millis(20));
+            self.poll_once(Duration::from_millis(20));
             let now = (self.ready, self.frames);
             if now != before {
                 (at, before) = (Instant::now(), now);
             }
             assert!(
-                at.elapsed() < PATIENCE,
-                "nothing happened for {PATIENCE:?} before {what}: {} of {} are ready, closed: {:?}",
+                at.elapsed() < TIMEOUT,
+                "nothing happened for {TIMEOUT:?} before {what}: {} of {} are ready, closed: {:?}",
                 self.ready,
                 self.connections.len(),
                 self.closed.first(),
@@ -186,33 +186,33 @@ impl Load {
         }
     }
 
-    /// Reads what comes within a time in which little is expected: sleeps in between.
-    pub fn rest_for(&mut self, time: Duration) {
+    /// Reads for a time in which little is expected: sleeps in between.
+    pub fn read_idle_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            let patience = u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX);
-            self.read_ready(patience.into());
+            let timeout = u16::try_from(left.as_millis() + 1).unwrap_or(u16::MAX);
+            self.read_ready(timeout.into());
         }
     }
 
-    /// Reads what comes within a time.
+    /// Reads for a time.
     pub fn read_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            self.turn(left);
+            self.poll_once(left);
         }
     }
 
-    /// Reads once from every socket that has something, if any has within `patience`.
+    /// Reads once from every readable socket, if any becomes readable within `timeout`.
     ///
-    /// Never sleeps where there is a core for it: waking a sleeper is work of the one who sends, and how often it
-    /// comes to that depends on how fast he is. It would be most of what is measured.
-    fn turn(&mut self, patience: Duration) {
+    /// Never sleeps on a machine with a core for it: waking a sleeping client is work of the sender, and how often that
+    /// happens depends on the sender's speed. It would dominate the measurement.
+    fn poll_once(&mut self, timeout: Duration) {
         if !self.spins {
             self.read_ready(EpollTimeout::from(1_u8));
             return;
         }
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         while self.read_ready(EpollTimeout::ZERO) == 0 && Instant::now() < end {
             for _ in 0..SPINS {
                 std::hint::spin_loop();
@@ -220,9 +220,9 @@ impl Load {
         }
     }
 
-    fn read_ready(&mut self, patience: EpollTimeout) -> usize {
+    fn read_ready(&mut self, timeout: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS];
-        let count = self.epoll.wait(&mut events, patience).expect("epoll waits");
+        let count = self.epoll.wait(&mut events, timeout).expect("epoll waits");
         for event in &events[..count] {
             let number = event.data() as usize;
             self.read(number);
@@ -237,18 +237,18 @@ impl Load {
             Ok(count) => {
                 let was_ready = connection.is_ready();
                 let before = connection.frames;
-                let seen = connection.take_in(&self.buffer[..count]);
+                let seen = connection.process(&self.buffer[..count]);
                 if was_ready {
                     self.bytes += count as u64;
                     self.frames += u64::from(connection.frames - before);
                     if let Some(arrivals) = &mut self.arrivals {
-                        arrivals.came(number, before..connection.frames, process::now_ns);
+                        arrivals.record(number, before..connection.frames, process::now_ns);
                     }
                 } else if connection.is_ready() {
                     connection.frames = 0;
                     self.ready += 1;
                 }
-                matches!(seen, Seen::End)
+                matches!(seen, ReadOutcome::End)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => false,
             Err(_) => true,

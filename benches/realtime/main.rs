@@ -1,8 +1,8 @@
 //! The performance suite of the realtime gateway: floors, peers and the product side by side.
 //!
-//! `cargo bench --bench realtime -- [--quick] [--rounds N] [SCENARIO…]`; see docs/performance.md for what is measured.
-//! The servers that are measured are this program again, or the peers under `benches/peers`. Variables such as
-//! `CHAINCAST__GATEWAY__LINGER_MS` reach the product's configuration, so that an option can be tried.
+//! `cargo bench --bench realtime -- [--quick] [--rounds N] [SCENARIO…]`; docs/performance.md describes the
+//! measurements. The measured servers are this program, started again, or the peers under `benches/peers`. Variables
+//! such as `CHAINCAST__GATEWAY__LINGER_MS` override the product's configuration, to try an option.
 
 mod arrivals;
 mod bench;
@@ -18,7 +18,7 @@ mod scenario;
 mod script;
 mod server;
 
-/// What the suites share; each leaves some of it unused.
+/// Code that the suites share; each leaves some of it unused.
 #[allow(dead_code, reason = "each suite uses a part of the common code")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,15 +28,16 @@ use std::process::ExitCode;
 use bench::Bench;
 use common::{
     arguments::Arguments,
+    child_process,
     machine::{self, Machine},
     postgres::{self, Postgres},
-    process, report, running, section, stats,
+    process, report, section, stats,
 };
-use server::Who;
+use server::ServerKind;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // The servers that are measured are processes of their own, so that their CPU time can be told from the client's.
+    // The measured servers are separate processes, so that their CPU time is separate from the client's.
     match arguments.first().map(String::as_str) {
         Some(server::SERVE_FLOOR) => floor::serve(),
         Some(server::SERVE_PRODUCT) => {
@@ -59,15 +60,16 @@ fn measure(arguments: &Arguments) {
         return;
     }
     process::raise_file_limit();
-    // Before pinning: PostgreSQL stays off nobody's core in particular.
+    // Before pinning: PostgreSQL is not pinned to a core.
     let postgres = Postgres::start();
     process::pin(process::CLIENT_CORE);
-    let (peers, missing): (Vec<_>, Vec<_>) =
-        Who::PEERS.into_iter().partition(|who| who.is_installed());
-    for who in missing {
+    let (peers, missing): (Vec<_>, Vec<_>) = ServerKind::PEERS
+        .into_iter()
+        .partition(|kind| kind.is_installed());
+    for kind in missing {
         eprintln!(
             "MISSING: {} is not installed and is not measured; run scripts/setup bench",
-            who.name()
+            kind.name()
         );
     }
     let bench = Bench {
@@ -76,7 +78,7 @@ fn measure(arguments: &Arguments) {
         rounds: arguments.rounds,
         peers,
     };
-    report::keep_machine(&Machine::read(&bench.postgres));
-    report::keep_peers(&peers::versions());
+    report::save_machine(&Machine::read(&bench.postgres));
+    report::save_peers(&peers::versions());
     report::measure(arguments, |name| scenario::run(name, &bench));
 }

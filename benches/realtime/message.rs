@@ -1,13 +1,13 @@
-//! The messages that every server sends: the same bytes, however they are made.
+//! The messages that every server sends: the same bytes in all of them.
 
-/// What one update says beside its channel and seq: a price as the product announces it.
+/// The data of one update, besides its channel and seq: a price as the product publishes it.
 pub fn data(token: &str) -> String {
     format!(
         r#"{{"token":"{token}","price":3456.120000000001,"timestamp":1790000000000,"quote":"USD","confidence":0.42,"sources":["chainlink","uniswap-v2"],"ageMs":120,"status":"ok"}}"#
     )
 }
 
-/// The token of a channel by number; all are as long.
+/// The token of a channel by number; all have the same length.
 pub fn token(channel: usize) -> String {
     format!("T{channel:05}")
 }
@@ -39,7 +39,7 @@ pub fn framed(text: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A client's frame around a text, or a pong around what the ping said: masked with zeros, as the protocol allows.
+/// A client's frame around a text, or a pong with the ping's payload: masked with zeros, as the protocol allows.
 pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {

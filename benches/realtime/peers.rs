@@ -1,22 +1,22 @@
-//! The versions of what is compared with.
+//! Versions of the peers.
 
 use std::{fs, process::Command};
 
-use crate::{machine::said, server::Who};
+use crate::{machine::command_output, server::ServerKind};
 
 /// Name and version of each peer, or that it is missing.
 pub fn versions() -> Vec<String> {
-    Who::PEERS
+    ServerKind::PEERS
         .iter()
-        .flat_map(|who| versions_of(*who))
+        .flat_map(|kind| versions_of(*kind))
         .collect()
 }
 
-fn versions_of(who: Who) -> Vec<String> {
-    if !who.is_installed() {
+fn versions_of(kind: ServerKind) -> Vec<String> {
+    if !kind.is_installed() {
         return vec![format!(
             "{}: missing, install it with scripts/setup bench",
-            who.name()
+            kind.name()
         )];
     }
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -31,14 +31,14 @@ fn versions_of(who: Who) -> Vec<String> {
             json["version"].as_str().unwrap_or("unknown")
         )
     };
-    match who {
-        Who::SocketIo => vec![npm("socket.io")],
-        Who::NestJs => vec![npm("@nestjs/platform-socket.io")],
+    match kind {
+        ServerKind::SocketIo => vec![npm("socket.io")],
+        ServerKind::NestJs => vec![npm("@nestjs/platform-socket.io")],
         _ => {
             let python = root.join("target/bench/peers/python/bin/python");
             let script = "import importlib.metadata as m, platform as p; \
                           print(f\"socketify {m.version('socketify')} on Python {p.python_version()}\")";
-            vec![said(Command::new(python).args(["-c", script]))]
+            vec![command_output(Command::new(python).args(["-c", script]))]
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The product as a server that publishes on command: its store, bus, gateway and HTTP server with their default
-//! configuration, assembled as `App` does, with auth, limits, seq, metrics and the slow-consumer policy on. What is
-//! left out is the SQL commit in front of the bus.
+//! configuration, assembled as `App` does, with auth, limits, seq, metrics and the slow-consumer policy on. Only the
+//! SQL commit before the bus is left out.
 
 use std::{path::Path, time::Duration};
 
@@ -17,10 +17,10 @@ use chaincast::{
 
 use crate::{commands, message};
 
-/// Metrics are folded as often as `App` does.
+/// Metrics are aggregated as often as in `App`.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves what the configuration file says, with channels of `tokens` tokens.
+/// Serves with this configuration file and `tokens` price channels.
 pub fn serve(config: &str, tokens: usize) {
     let config =
         Config::load(&Sources::from_process(Some(Path::new(config)))).expect("it is valid");
@@ -31,7 +31,7 @@ pub fn serve(config: &str, tokens: usize) {
         .expect("threads can be started");
     let (port, publisher) = runtime.block_on(start(config, tokens));
     let mut seqs = vec![0; tokens];
-    commands::obey(port, |due| {
+    commands::run_commands(port, |due| {
         for &channel in due {
             seqs[channel] += 1;
             publish(&publisher, channel, seqs[channel]);
@@ -58,8 +58,8 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
         transactions: true,
         contracts: Default::default(),
     };
-    let feed = bus.feed().await.expect("the store answers");
-    let gateway = Gateway::start(config.gateway, known, feed, bus.history(), &tasks)
+    let feed = bus.commit_stream().await.expect("the store answers");
+    let gateway = Gateway::start(config.gateway, known, feed, bus.update_log(), &tasks)
         .await
         .expect("the configuration is the default");
     let listener = server::bind(&config.server).await.expect("a port is free");
@@ -74,7 +74,7 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
     tasks.spawn_critical("http server", serving);
     let publisher = bus.publisher();
     tokio::spawn(async move {
-        // The bus and the tasks' ends live as long as the process.
+        // The bus and the task handles live as long as the process.
         let _bus = bus;
         loop {
             tokio::select! {
@@ -86,7 +86,7 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
     (port, publisher)
 }
 
-/// As an indexer after its commit: the data is serialised once, for the store.
+/// Publishes as an indexer does after its commit: the data is serialised once, for the store.
 fn publish(publisher: &Publisher, channel: usize, seq: u64) {
     let token = message::token(channel);
     publisher.publish(vec![Update {

@@ -1,11 +1,11 @@
-//! What a client says until it is ready, by wire.
+//! The messages that a client sends until it is ready, by wire format.
 
 use crate::{load::Wire, message};
 
-/// One thing said, and a part of what has to be answered.
+/// One message, and a part of the expected response.
 #[derive(Debug, Clone)]
 pub struct Step {
-    pub say: Vec<u8>,
+    pub send: Vec<u8>,
     pub expect: Vec<u8>,
 }
 
@@ -16,7 +16,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Opens a session that listens to nothing.
+    /// Opens a session without subscriptions.
     pub fn open(wire: Wire) -> Self {
         let mut steps = Vec::new();
         match wire {
@@ -42,7 +42,7 @@ impl Script {
         Self { wire, steps }
     }
 
-    /// Opens a session and subscribes to channels, every update of them.
+    /// Opens a session and subscribes to every update of channels.
     pub fn listen(wire: Wire, channels: impl IntoIterator<Item = usize>) -> Self {
         let mut script = Self::open(wire);
         script.steps.extend(subscribe(wire, channels));
@@ -50,7 +50,7 @@ impl Script {
     }
 }
 
-/// Subscribes to channels, every update of them; nothing where there is nothing to subscribe with.
+/// Subscribes to every update of channels; `None` for a wire format without requests.
 pub fn subscribe(wire: Wire, channels: impl IntoIterator<Item = usize>) -> Option<Step> {
     let names: Vec<String> = channels
         .into_iter()
@@ -79,9 +79,9 @@ pub fn subscribe(wire: Wire, channels: impl IntoIterator<Item = usize>) -> Optio
     }
 }
 
-fn step(say: Vec<u8>, expect: &str) -> Step {
+fn step(send: Vec<u8>, expect: &str) -> Step {
     Step {
-        say,
+        send,
         expect: expect.as_bytes().to_vec(),
     }
 }

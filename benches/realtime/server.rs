@@ -1,19 +1,21 @@
-//! A server that is measured: a process of its own on a core of its own, told what to do by lines.
+//! A measured server: a separate process on its own core, controlled by lines on standard input.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{commands::Pattern, load::Wire, postgres::Postgres, process, running::Running};
+use crate::{
+    child_process::ChildProcess, commands::Pattern, load::Wire, postgres::Postgres, process,
+};
 
 /// Arguments that make this program a server.
 pub const SERVE_FLOOR: &str = "--serve-floor";
 pub const SERVE_PRODUCT: &str = "--serve-product";
 
-/// Who is measured.
+/// The measured servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub enum ServerKind {
     Floor,
     Product,
     UWebSockets,
@@ -21,7 +23,7 @@ pub enum Who {
     NestJs,
 }
 
-impl Who {
+impl ServerKind {
     pub const PEERS: [Self; 3] = [Self::UWebSockets, Self::SocketIo, Self::NestJs];
 
     pub fn name(self) -> &'static str {
@@ -34,7 +36,7 @@ impl Who {
         }
     }
 
-    /// How clients speak to it.
+    /// The wire format of its clients.
     pub fn wire(self) -> Wire {
         match self {
             Self::Floor => Wire::Raw,
@@ -43,7 +45,8 @@ impl Who {
         }
     }
 
-    /// What `scripts/setup bench` installs for it, if anything, and the command that starts it.
+    /// The directory that `scripts/setup bench` installs it to, and the command that starts it; `None` if it is not a
+    /// peer.
     fn peer(self) -> Option<(PathBuf, Command)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let node = |script: &str| {
@@ -73,11 +76,11 @@ impl Who {
     }
 }
 
-/// What a product is started with.
+/// Options of a product.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub linger_ms: u64,
-    /// Channels that exist.
+    /// Number of channels.
     pub tokens: usize,
     /// `gateway.channels_in_memory`
     pub channels_in_memory: usize,
@@ -99,16 +102,16 @@ impl Default for Options {
 
 /// A running server. Killed when dropped.
 pub struct Server {
-    running: Running,
+    child: ChildProcess,
     pub port: u16,
 }
 
 impl Server {
-    pub fn start(who: Who, options: Options, postgres: &Postgres) -> Self {
+    pub fn start(kind: ServerKind, options: Options, postgres: &Postgres) -> Self {
         let this = || Command::new(std::env::current_exe().expect("this program has a path"));
-        let command = match (who, who.peer()) {
+        let command = match (kind, kind.peer()) {
             (_, Some((_, command))) => command,
-            (Who::Floor, _) => {
+            (ServerKind::Floor, _) => {
                 let mut command = this();
                 command.arg(SERVE_FLOOR);
                 command
@@ -126,14 +129,14 @@ impl Server {
         Self::spawn(command, |line| line.strip_prefix("ready ")?.parse().ok())
     }
 
-    /// Starts a command on the servers' core, and waits for the line from which `port` can read it.
+    /// Starts a command on the servers' core, and waits for the line from which `port` can read the port.
     pub fn spawn(command: Command, port: impl Fn(&str) -> Option<u16>) -> Self {
-        let (running, port) = Running::spawn(command, Some(process::SERVER_CORE), port);
-        Self { running, port }
+        let (child, port) = ChildProcess::spawn(command, Some(process::SERVER_CORE), port);
+        Self { child, port }
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.pid()
+        self.child.pid()
     }
 
     pub fn cpu(&self) -> f64 {
@@ -141,22 +144,22 @@ impl Server {
     }
 
     pub fn pattern(&mut self, pattern: Pattern) {
-        self.running
-            .tell(&format!("pattern {} {}", pattern.channels, pattern.stride));
+        self.child
+            .send_line(&format!("pattern {} {}", pattern.channels, pattern.stride));
     }
 
     pub fn burst(&mut self, updates: usize) {
-        self.running.tell(&format!("burst {updates}"));
+        self.child.send_line(&format!("burst {updates}"));
     }
 
-    /// When it has published all of them, [`Server::instants`] has an answer.
+    /// Once it has published all of them, [`Server::instants`] returns their instants.
     pub fn rate(&mut self, hz: usize, updates: usize) {
-        self.running.tell(&format!("rate {hz} {updates}"));
+        self.child.send_line(&format!("rate {hz} {updates}"));
     }
 
     /// The instants at which the updates of the last `rate` were published, once all were.
     pub fn instants(&self) -> Option<Vec<u64>> {
-        let line = self.running.lines.try_recv().ok()?;
+        let line = self.child.lines.try_recv().ok()?;
         let numbers = line.strip_prefix("at ")?;
         Some(
             numbers

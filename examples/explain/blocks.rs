@@ -1,5 +1,5 @@
-//! Blocks that no chain has: linked, deterministic, and with the sizes and the skew of real ones. Hashes are noise
-//! from a counter; nothing here would pass a check of the chain.
+//! Synthetic blocks: linked, deterministic, with realistic sizes and skew. Hashes are noise from a counter and would
+//! fail the chain checks.
 
 use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal},
@@ -14,14 +14,14 @@ pub const CHAIN: ChainId = 31_337;
 /// Accounts that send and receive, and contracts that emit.
 const ACCOUNTS: u64 = 1_000_000;
 const CONTRACTS: u64 = 2_000;
-/// A share of the traffic is one exchange's, and of the logs one token's.
+/// Share of one exchange in the traffic, and of one token in the logs.
 const ONE_IN: u64 = 16;
 
-/// How much a block holds.
+/// The contents of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub transactions: u32,
-    /// Of which as many as there are transfers are theirs.
+    /// The logs include one per transfer.
     pub logs: u32,
     pub transfers: u32,
 }
@@ -110,7 +110,7 @@ pub fn block(number: u64, shape: Shape) -> IndexedBlock {
             block_access_list_hash: None,
             slot_number: None,
         },
-        // As many as a block of Ethereum has.
+        // As in a block of Ethereum.
         withdrawals: Some(
             (0..16)
                 .map(|at| Withdrawal {
@@ -171,7 +171,7 @@ fn transaction(number: u64, index: u32) -> IndexedTransaction {
     }
 }
 
-/// The transaction that a log is of.
+/// The transaction of a log.
 fn emitter(index: u32, of: u32, shape: Shape) -> u32 {
     index * shape.transactions / of.max(1)
 }
@@ -202,7 +202,7 @@ fn transfer(number: u64, index: u32, shape: Shape) -> Transfer {
         _ => TokenStandard::Erc20,
     };
     Transfer {
-        // Every so-manieth log is a transfer.
+        // Every n-th log is a transfer.
         log_index: index * (shape.logs / shape.transfers.max(1)).max(1),
         position: 0,
         transaction_index: emitter(index, shape.transfers, shape),

@@ -1,4 +1,4 @@
-//! Fills a database the way a backfill does: batches encoded on other threads, COPY, indexes after it.
+//! Fills a database like a backfill: batches encoded on other threads, COPY, then the indexes.
 
 use std::{
     error::Error,
@@ -17,34 +17,39 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::{self, CHAIN, Shape};
 
-/// Blocks a batch, and batches a transaction.
+/// Blocks per batch, and batches per transaction.
 const BATCH: u64 = 50;
 const BATCHES: usize = 4;
-/// For an index; the default of `database.index_memory_bytes`.
+/// Memory for an index; the default of `database.index_memory_bytes`.
 const INDEX_MEMORY: u64 = 256 << 20;
 
-/// Whatever ends a measurement: a person reads its text.
+/// Any error that ends a measurement; only its text is used.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// What it took.
+/// The measured durations.
 #[derive(Debug, Default)]
-pub struct Took {
-    /// Of processor time, for all blocks.
+pub struct LoadTimings {
+    /// Processor time for all blocks.
     pub encode: Duration,
-    /// Until the last commit.
+    /// Time until the last commit.
     pub load: Duration,
     pub indexes: Duration,
     pub rows: u64,
 }
 
-/// Stores `count` blocks of one shape, without indexes when there are at least `defer`.
-pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> Result<Took, Failure> {
+/// Stores `count` blocks of one shape; without indexes if there are at least `defer`.
+pub async fn blocks(
+    store: &Store,
+    count: u64,
+    shape: Shape,
+    defer: u64,
+) -> Result<LoadTimings, Failure> {
     let mut writer = Writer::acquire(store, Stream::Chain(CHAIN)).await?;
     let connection = writer.connection();
     chain::register(connection, CHAIN, blocks::block_ref(0), 0).await?;
     indexes::defer(connection, CHAIN, count, defer).await?;
     let began = Instant::now();
-    let mut took = Took::default();
+    let mut took = LoadTimings::default();
     let mut batches = stream::iter((0..count).step_by(BATCH as usize))
         .map(|from| {
             tokio::task::spawn_blocking(move || {
@@ -85,14 +90,14 @@ pub async fn blocks(store: &Store, count: u64, shape: Shape, defer: u64) -> Resu
     Ok(took)
 }
 
-/// Of this thread: other programs on the machine do not count.
+/// Processor time of this thread, independent of other programs.
 fn processor_time() -> Result<Duration, Failure> {
     let id = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     Ok(Duration::from(nix::time::clock_gettime(id)?))
 }
 
 /// Prices, ticks, updates and dropped blocks, `count` of each, and fresh statistics of all tables.
-pub async fn the_rest(store: &Store, count: u64) -> Result<(), Failure> {
+pub async fn other_tables(store: &Store, count: u64) -> Result<(), Failure> {
     sqlx::raw_sql(&format!(
         "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0), ('BTC', 'Bitcoin', 1);
          INSERT INTO price_sources (token, source, quote, chain_id, max_age_ms)

@@ -1,11 +1,8 @@
-//! Measures the schema on a private PostgreSQL: how fast it loads, how large it gets, and how each query of readers
-//! is answered. Fails when one reads a whole table.
+//! Measures the schema on a private PostgreSQL: load speed, size, and the plan of each read query. Fails if a query
+//! reads a whole table.
 //!
-//! ```text
-//! cargo run --release --example explain -- [--blocks 50000] [--data DIR] [--write docs/schema.md]
-//! ```
-//! A block has 100 transactions, 200 logs and 100 transfers. `--write` puts the results between the markers
-//! `<!-- growth -->` and `<!-- explain -->` of the document and their ends.
+//! A block has 100 transactions, 200 logs and 100 transfers. `--write` replaces the text between the `<!-- growth -->`
+//! and `<!-- explain -->` markers of the document and their end markers.
 
 mod blocks;
 mod load;
@@ -28,22 +25,22 @@ use queries::Known;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Blocks to load.
+    /// Blocks to load
     #[arg(long, default_value_t = 50_000)]
     blocks: u64,
-    /// Keeps the database in this directory; what is loaded there already is not loaded again.
+    /// Keep the database in this directory; blocks that are already loaded there are not loaded again
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Loads into indexes that are there, instead of building them after it.
+    /// Load with existing indexes, instead of building them after the load
     #[arg(long)]
     keep_indexes: bool,
-    /// The document that gets the results.
+    /// Document to write the results to
     #[arg(long)]
     write: Option<PathBuf>,
 }
 
-/// Items of the longest page that is served.
-const MOST: u32 = 1_000;
+/// Items of the longest page.
+const MAX_ITEMS: u32 = 1_000;
 
 const SHAPE: Shape = Shape {
     transactions: 100,
@@ -51,7 +48,7 @@ const SHAPE: Shape = Shape {
     transfers: 100,
 };
 
-// One thread, as plans are heard on the thread that asks; encoding has threads of its own.
+// One thread, because plans arrive on the thread of the query; encoding has its own threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
@@ -59,12 +56,12 @@ async fn main() -> Result<(), Failure> {
     let directory = arguments.data.clone().unwrap_or(temporary);
     std::fs::create_dir_all(&directory)?;
     let postgres = PrivatePostgres::start(&directory).await?;
-    let measured = measure(postgres.url(), &arguments).await;
+    let result = measure(postgres.url(), &arguments).await;
     postgres.stop().await?;
     if arguments.data.is_none() {
         std::fs::remove_dir_all(&directory)?;
     }
-    measured
+    result
 }
 
 async fn measure(url: &str, arguments: &Arguments) -> Result<(), Failure> {
@@ -77,17 +74,17 @@ async fn measure(url: &str, arguments: &Arguments) -> Result<(), Failure> {
     let mut growth = None;
     if store.read_chains(&[blocks::CHAIN]).await?.is_empty() {
         let defer = if arguments.keep_indexes { 0 } else { 1 };
-        let took = load::blocks(&store, arguments.blocks, SHAPE, defer).await?;
-        load::the_rest(&store, 1_000_000.min(arguments.blocks * 20)).await?;
-        let told = report::growth(&store).await?;
-        println!("{told}\n{}", report::loaded(arguments.blocks, &took));
-        growth = Some(told);
+        let timings = load::blocks(&store, arguments.blocks, SHAPE, defer).await?;
+        load::other_tables(&store, 1_000_000.min(arguments.blocks * 20)).await?;
+        let table = report::growth(&store).await?;
+        println!("{table}\n{}", report::loaded(arguments.blocks, &timings));
+        growth = Some(table);
     }
     store.close().await;
 
-    plans::tell_plans(url).await?;
+    plans::enable_auto_explain(url).await?;
     let store = Store::connect(&config).await?;
-    let plans = plans::explain(&store, &Known::of(arguments.blocks, MOST)).await?;
+    let plans = plans::explain(&store, &Known::new(arguments.blocks, MAX_ITEMS)).await?;
     let explained = report::plans(&plans);
     println!("{explained}");
     store.close().await;

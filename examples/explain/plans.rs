@@ -1,4 +1,4 @@
-//! The plans of the very statements that the store runs, as `auto_explain` tells them.
+//! The plans of the statements that the store executes, as logged by `auto_explain`.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use super::{
     queries::{self, Known},
 };
 
-/// Tables that grow with the chain or with time.
+/// Tables that grow with the chain or over time.
 pub const LARGE: [&str; 12] = [
     "blocks",
     "transactions",
@@ -28,27 +28,27 @@ pub const LARGE: [&str; 12] = [
     "prices",
     "updates",
 ];
-/// Runs of each query: from the sixth on Postgres may use a plan made for any arguments.
+/// Runs of each query: from the sixth run on, Postgres may use a generic plan.
 const RUNS: usize = 8;
-/// Rows that a step may read and throw away: an index that finds them is not the right one.
-const WASTE: u64 = 10_000;
+/// Most rows that a step may read and discard: beyond it, the index does not fit the query.
+const MAX_DISCARDED_ROWS: u64 = 10_000;
 
-/// What running a query once took.
+/// The measurement of one run of a query.
 pub struct Plan {
     pub query: &'static str,
-    /// Of all its statements.
+    /// Duration of all its statements.
     pub ms: f64,
-    /// Pages of 8 KiB that they touched.
+    /// Accessed pages of 8 KiB.
     pub pages: u64,
     pub rows: u64,
-    /// The indexes they read, once each.
+    /// The used indexes, without duplicates.
     pub indexes: Vec<String>,
-    /// Whole large tables that they read, and rows read in vain.
+    /// Full scans of large tables, and discarded rows.
     pub faults: Vec<String>,
 }
 
-/// Makes every later connection to the database tell its plans.
-pub async fn tell_plans(url: &str) -> Result<(), Failure> {
+/// Enables `auto_explain` for all later connections to the database.
+pub async fn enable_auto_explain(url: &str) -> Result<(), Failure> {
     let mut connection = PgConnection::connect(url).await?;
     for (setting, value) in [
         ("session_preload_libraries", "auto_explain"),
@@ -68,19 +68,20 @@ pub async fn tell_plans(url: &str) -> Result<(), Failure> {
     Ok(connection.close().await?)
 }
 
-/// Runs every query several times; of each, the slowest run and the faults of all. Only on a runtime of one thread.
+/// Runs every query several times; returns the slowest run of each, with the faults of all runs. Requires a
+/// single-threaded runtime.
 pub async fn explain(store: &Store, known: &Known) -> Result<Vec<Plan>, Failure> {
     let notices = Notices::default();
-    let heard = notices.0.clone();
+    let received = notices.0.clone();
     let _guard = tracing_subscriber::registry().with(notices).set_default();
     let mut worst: Vec<Plan> = Vec::new();
     for _ in 0..RUNS {
         for (at, (name, query)) in queries::all(store, known).into_iter().enumerate() {
-            take(&heard);
+            take(&received);
             query
                 .await
                 .map_err(|error| format!("{name} failed: {error}"))?;
-            let plan = plan(name, &take(&heard))?;
+            let plan = plan(name, &take(&received))?;
             match worst.get_mut(at) {
                 None => worst.push(plan),
                 Some(known) => {
@@ -100,17 +101,21 @@ pub async fn explain(store: &Store, known: &Known) -> Result<Vec<Plan>, Failure>
     Ok(worst)
 }
 
-/// Runs one statement, to see what is said of it.
+/// Runs one statement and returns its plan.
 pub async fn explain_one(store: &Store, statement: &str) -> Result<Plan, Failure> {
     let notices = Notices::default();
-    let heard = notices.0.clone();
+    let received = notices.0.clone();
     let _guard = tracing_subscriber::registry().with(notices).set_default();
     sqlx::query(statement).fetch_all(store.pool()).await?;
-    plan("a statement", &take(&heard))
+    plan("a statement", &take(&received))
 }
 
-fn take(heard: &Mutex<Vec<String>>) -> Vec<String> {
-    std::mem::take(&mut heard.lock().expect("nobody panics with it"))
+fn take(received: &Mutex<Vec<String>>) -> Vec<String> {
+    std::mem::take(
+        &mut received
+            .lock()
+            .expect("no thread panics while holding the lock"),
+    )
 }
 
 fn plan(query: &'static str, notices: &[String]) -> Result<Plan, Failure> {
@@ -130,8 +135,8 @@ fn plan(query: &'static str, notices: &[String]) -> Result<Plan, Failure> {
         else {
             continue;
         };
-        let told: Value = serde_json::from_str(&notice[json..])?;
-        let root = &told["Plan"];
+        let logged: Value = serde_json::from_str(&notice[json..])?;
+        let root = &logged["Plan"];
         plan.ms += root["Actual Total Time"].as_f64().unwrap_or(0.0);
         plan.pages += number(root, "Shared Hit Blocks") + number(root, "Shared Read Blocks");
         plan.rows += number(root, "Actual Rows");
@@ -139,7 +144,7 @@ fn plan(query: &'static str, notices: &[String]) -> Result<Plan, Failure> {
         statements += 1;
     }
     if statements == 0 {
-        return Err(format!("Postgres logged no plan of {query}").into());
+        return Err(format!("Postgres logged no plan for {query}").into());
     }
     Ok(plan)
 }
@@ -154,10 +159,10 @@ fn walk(node: &Value, plan: &mut Plan) {
     if kind == "Seq Scan" && LARGE.contains(&table) {
         plan.faults.push(format!("reads all of {table}"));
     }
-    let wasted = number(node, "Rows Removed by Filter") * number(node, "Actual Loops").max(1);
-    if wasted > WASTE {
+    let discarded = number(node, "Rows Removed by Filter") * number(node, "Actual Loops").max(1);
+    if discarded > MAX_DISCARDED_ROWS {
         plan.faults
-            .push(format!("reads {wasted} rows of {table} in vain"));
+            .push(format!("reads and discards {discarded} rows of {table}"));
     }
     if let Some(index) = node["Index Name"].as_str()
         && !plan.indexes.iter().any(|known| known == index)
@@ -169,7 +174,7 @@ fn walk(node: &Value, plan: &mut Plan) {
     }
 }
 
-/// Keeps what Postgres tells its client, which sqlx passes on as events.
+/// Collects Postgres notices, which sqlx emits as tracing events.
 #[derive(Default)]
 struct Notices(Arc<Mutex<Vec<String>>>);
 
@@ -180,7 +185,10 @@ impl<S: tracing::Subscriber> Layer<S> for Notices {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.lock().expect("nobody panics with it").push(text.0);
+        self.0
+            .lock()
+            .expect("no thread panics while holding the lock")
+            .push(text.0);
     }
 }
 

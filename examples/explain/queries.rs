@@ -1,4 +1,4 @@
-//! Every query that readers make. A new one is a new line here; a test says when one is missing.
+//! Every query of the read pool. Add new ones here; a test fails if one is missing.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -15,28 +15,28 @@ use chaincast::{
 
 use super::blocks::{self, CHAIN};
 
-/// A query, named after its function and what it is asked for.
+/// A query, with the name of its function and its arguments.
 pub type Query<'a> = (
     &'static str,
     Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>,
 );
 
-/// Arguments that have an answer in a database of `blocks::block`s.
+/// Arguments that have results in a database of `blocks::block`s.
 pub struct Known {
-    /// Items a page.
+    /// Items per page.
     pub limit: u32,
-    /// A height in the middle.
+    /// A height in the middle of the chain.
     pub number: u64,
     pub block: B256,
     pub transaction: B256,
-    /// An account with a good share of all traffic, and one with next to none.
+    /// An account with a large share of the traffic, and one with almost none.
     pub busy: Address,
     pub quiet: Address,
     pub token: Token,
     pub channel: Channel,
-    /// Channels, and the seq that each is read from.
+    /// Channels, with the seq to read from.
     pub since: Vec<(Channel, u64)>,
-    /// The one contract that is configured, and ways to ask for its events.
+    /// The configured contract, and filters for its events.
     pub contract: i64,
     pub any_event: ContractEventFilter,
     pub one_event: ContractEventFilter,
@@ -46,7 +46,7 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn of(blocks: u64, limit: u32) -> Self {
+    pub fn new(blocks: u64, limit: u32) -> Self {
         let number = blocks / 2;
         Self {
             limit,
@@ -79,13 +79,13 @@ impl Known {
 
 fn query<'a, T: 'a>(
     name: &'static str,
-    asked: impl Future<Output = Result<T, StoreError>> + 'a,
+    read: impl Future<Output = Result<T, StoreError>> + 'a,
 ) -> Query<'a> {
-    (name, Box::pin(async move { asked.await.map(drop) }))
+    (name, Box::pin(async move { read.await.map(drop) }))
 }
 
-/// All of them, each to be run once.
-#[rustfmt::skip] // a line each
+/// All queries, each to be run once.
+#[rustfmt::skip] // one line per query
 pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
     let Known { number, block, transaction, busy, quiet, token, channel, .. } = known;
     let (number, block, transaction) = (*number, *block, *transaction);

@@ -1,4 +1,4 @@
-//! What was measured, as tables of Markdown.
+//! Formats the results as Markdown tables.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -6,11 +6,11 @@ use chaincast::store::Store;
 use sqlx::Row;
 
 use super::{
-    load::{Failure, Took},
+    load::{Failure, LoadTimings},
     plans::Plan,
 };
 
-/// Sizes, and what a million transactions take.
+/// Sizes, in total and per million transactions.
 pub async fn growth(store: &Store) -> Result<String, Failure> {
     let rows = sqlx::query(
         "SELECT c.relname AS table, NULL AS index, pg_table_size(c.oid) AS bytes, c.reltuples::bigint AS rows
@@ -52,21 +52,21 @@ pub async fn growth(store: &Store) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What loading took, on this machine at this time.
-pub fn loaded(blocks: u64, took: &Took) -> String {
+/// Duration of the load.
+pub fn loaded(blocks: u64, timings: &LoadTimings) -> String {
     format!(
         "Loaded in {:.0} s: {} rows, {:.0} k rows/s into the tables, then {:.0} s for the secondary indexes. \
          Encoding took {:.0} µs of processor time a block of {} rows.\n",
-        (took.load + took.indexes).as_secs_f64(),
-        took.rows,
-        took.rows as f64 / took.load.as_secs_f64() / 1e3,
-        took.indexes.as_secs_f64(),
-        took.encode.as_secs_f64() * 1e6 / blocks as f64,
-        took.rows / blocks,
+        (timings.load + timings.indexes).as_secs_f64(),
+        timings.rows,
+        timings.rows as f64 / timings.load.as_secs_f64() / 1e3,
+        timings.indexes.as_secs_f64(),
+        timings.encode.as_secs_f64() * 1e6 / blocks as f64,
+        timings.rows / blocks,
     )
 }
 
-/// One line a query.
+/// One row per query.
 pub fn plans(plans: &[Plan]) -> String {
     let mut text =
         String::from("| query | ms | rows | pages of 8 KiB | indexes |\n|---|--:|--:|--:|---|\n");
@@ -90,7 +90,7 @@ pub fn plans(plans: &[Plan]) -> String {
     text
 }
 
-/// What must not be, a line each.
+/// All faults, one per line.
 pub fn faults(plans: &[Plan]) -> Vec<String> {
     plans
         .iter()
@@ -102,7 +102,7 @@ pub fn faults(plans: &[Plan]) -> Vec<String> {
         .collect()
 }
 
-/// Replaces what stands between the markers of `name` in the document.
+/// Replaces the text between the markers of `name` in the document.
 pub fn write(document: &Path, name: &str, content: &str) -> Result<(), Failure> {
     let text = fs::read_to_string(document)?;
     let (begin, end) = (

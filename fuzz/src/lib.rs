@@ -1,6 +1,6 @@
-//! What has to hold for every input: the fuzz targets call these, and so does `cargo test` with the corpus.
+//! Properties that must hold for every input: the fuzz targets check them, and `cargo test` with the corpus.
 //!
-//! Each takes any bytes, and panics when a promise is broken.
+//! Each function accepts any bytes, and panics when a property does not hold.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chaincast::gateway::{
@@ -10,15 +10,14 @@ use chaincast::gateway::{
 };
 use serde_json::value::RawValue;
 
-/// Most bytes of a message, so small that inputs reach it.
+/// Limit of a message in bytes, small enough that inputs reach it.
 const MAX: usize = 1_000;
-/// What a decoder may hold besides a message: the slack of a compressed one, a header, a control frame.
+/// Bytes that a decoder may buffer besides a message: the slack of a compressed one, a header, a control frame.
 const SLACK: usize = MAX / 64 + 64 + 14 + 125;
 
-/// The frame codec: the first byte says whether messages may be compressed, the next four how to cut what follows.
+/// The frame codec: the first byte sets whether messages may be compressed, the next four seed how the rest is split.
 ///
-/// However the bytes are cut, the same messages come out and the same fault; no message and no buffer passes the
-/// limit.
+/// The decoded messages and the error do not depend on the split; no message and no buffer exceeds the limit.
 pub fn frames(data: &[u8]) {
     let Some((&[flags, a, b, c, d], stream)) = data.split_first_chunk::<5>() else {
         return;
@@ -28,11 +27,11 @@ pub fn frames(data: &[u8]) {
     assert_eq!(whole, decode(inflates, stream, |_| 1), "byte by byte");
     let mut state = u32::from_le_bytes([a, b, c, d]) | 1;
     let cut = decode(inflates, stream, |_| {
-        // A linear congruential generator is random enough for cuts.
+        // A linear congruential generator is random enough for this.
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as usize % 40 + 1
     });
-    assert_eq!(whole, cut, "cut at random");
+    assert_eq!(whole, cut, "split at random");
     for message in &whole.0 {
         match message {
             Inbound::Text(text) => assert!(text.len() <= MAX),
@@ -55,13 +54,16 @@ fn decode(
         if let Err(error) = decoder.push(&mut piece.to_vec(), MAX, &mut out) {
             return (out, Some(error));
         }
-        assert!(decoder.buffered() <= MAX + SLACK, "the decoder hoards");
+        assert!(
+            decoder.buffered() <= MAX + SLACK,
+            "the decoder buffers too much"
+        );
     }
     (out, None)
 }
 
-/// The packets of Engine.IO and Socket.IO: what is read can be written and is read again as the same. Of an
-/// acknowledgement only that it was one is kept.
+/// The packets of Engine.IO and Socket.IO: a parsed packet can be written, and parses to the same packet again. Of an
+/// acknowledgement only its kind is kept.
 pub fn socketio(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -132,8 +134,8 @@ fn event(json: &str) {
     }
 }
 
-/// The native protocol: only JSON is understood, and spelling it differently changes nothing; an id comes back as it
-/// came, a short JSON number or string.
+/// The native protocol: only valid JSON is accepted, and its spelling does not matter; an id is returned unchanged, a
+/// short JSON number or string.
 pub fn protocol(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -142,7 +144,7 @@ pub fn protocol(data: &[u8]) {
     if let Some(id) = &id {
         let json = id.as_json();
         assert!(json.len() <= 128, "{json}");
-        assert!(text.contains(json), "{json} is not what came");
+        assert!(text.contains(json), "{json} is not in the input");
         let value: &RawValue = serde_json::from_str(json).expect("an id is JSON");
         assert!(
             !value.get().starts_with(['{', '[', 't', 'f', 'n']),
@@ -151,7 +153,7 @@ pub fn protocol(data: &[u8]) {
     }
     match request {
         Ok(request) => {
-            // Numbers beyond a float stand in parts that are not read.
+            // Numbers beyond a float are in parts that are not parsed.
             if let Ok(value) = serde_json::from_str::<serde_json::Value>(text) {
                 let (_, again) = parse_text(&value.to_string());
                 assert_eq!(again.as_ref(), Ok(&request), "{text}");

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Shared,
+    SharedApiState,
     error::{Problem, Problems},
     extract::{Params, Segment},
     page::{self, List, Page},
@@ -17,7 +17,7 @@ use crate::{
     store::read::{TransactionKey, TransferKey, TransferRow},
 };
 
-/// A transfer of the chain's own coin, or of tokens of ERC-20, ERC-721 or ERC-1155.
+/// A transfer of the chain's native coin or of an ERC-20, ERC-721 or ERC-1155 token.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Transfer {
@@ -26,41 +26,42 @@ pub(super) struct Transfer {
     block_hash: Hash,
     /// The header's timestamp, in seconds since the Unix epoch.
     block_timestamp: i64,
-    /// `null` when only the chain's logs are indexed and the hash is not stored with them.
+    /// `null` if only logs of the chain are indexed and the hash is not stored with them.
     #[schema(required)]
     transaction_hash: Option<Hash>,
     transaction_index: u32,
-    /// `log`, or `transaction`: the transaction's own value, on a chain or at a height without logs of native transfers.
+    /// `log`, or `transaction`: the transaction's own value, on a chain or at a height without logs of native
+    /// transfers.
     source: Source,
-    /// Position in the block; `null` where the transaction itself is the source.
+    /// Position in the block; `null` if the transaction itself is the source.
     #[schema(required)]
     log_index: Option<u32>,
-    /// Position in the log: above 0 only in an ERC-1155 batch.
+    /// Position in the log; above 0 only in an ERC-1155 batch.
     position: u32,
     standard: Standard,
-    /// The token's contract; `null` for the chain's own coin.
+    /// The token contract; `null` for the native coin.
     #[schema(required)]
     token: Option<Address>,
-    /// Which of the contract's tokens; `null` for ERC-20 and the chain's own coin.
+    /// Id of the token within its contract; `null` for ERC-20 and the native coin.
     #[schema(required)]
     token_id: Option<Quantity>,
-    /// What the contract says of itself; `null` when it is not read yet or has nothing usable. Anyone may call a
-    /// token anything: it proves nothing.
+    /// The symbol that the contract returns; `null` if it is not read yet or not usable. A contract may return any
+    /// symbol: it proves nothing.
     #[schema(required)]
     token_symbol: Option<String>,
-    /// As `tokenSymbol`.
+    /// The decimals that the contract returns, with the same limits as `tokenSymbol`.
     #[schema(required)]
     token_decimals: Option<u8>,
     from: Address,
-    /// The zero address when the amount was burned.
+    /// The zero address if the amount was burned.
     to: Address,
     /// In wei, or the token's smallest unit; 1 for ERC-721.
     amount: Quantity,
-    /// Whether its block is.
+    /// Whether its block is finalized.
     finalized: bool,
 }
 
-/// Where a transfer is recorded.
+/// What a transfer was read from.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Source {
@@ -68,7 +69,7 @@ enum Source {
     Transaction,
 }
 
-/// What moved: the chain's own coin, or a token by what its contract follows.
+/// The native coin, or the standard of the token contract.
 #[derive(Debug, Serialize, ToSchema)]
 enum Standard {
     #[serde(rename = "native")]
@@ -122,17 +123,17 @@ impl Transfer {
 
 /// Transactions from or to an address, and the one that created it, newest first
 ///
-/// A cursor is a place in the chain, not a count: new blocks do not move it. After a reorg it goes on at the same height
-/// and index of the new branch: what stands in blocks that both branches have is given once and never left out. What was
-/// given of dropped blocks does not hold any more, and what the new branch has above the cursor is not given: `reorg` on
-/// `new-block`, or `address-reorg` on `address:ADDRESS`, announces both. Rows with `finalized` never change.
+/// A cursor is a position in the chain, not a count: new blocks do not move it. After a reorg it continues at the same
+/// height and index of the new branch: transactions in blocks common to both branches are listed exactly once. Rows
+/// returned from dropped blocks are no longer valid, and rows of the new branch above the cursor are not returned:
+/// `reorg` on `new-block`, or `address-reorg` on `address:ADDRESS`, announces both. Rows with `finalized` never change.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transactions", tag = "chain",
-    params(("address" = Address, Path, description = "In any case"), ListQuery),
+    params(("address" = Address, Path, description = "Case-insensitive"), ListQuery),
     responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
 )]
 pub(super) async fn list_address_transactions(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<TransactionSummary>>, Problem> {
@@ -158,19 +159,19 @@ pub(super) async fn list_address_transactions(
     )))
 }
 
-/// Transfers of the chain's own coin and of tokens from or to an address, newest first
+/// Transfers of the native coin and of tokens from or to an address, newest first
 ///
-/// Native, ERC-20, ERC-721 and ERC-1155. From `nativeTransfersCompleteFrom` of `/status` on every native transfer is a log, inner
-/// calls included. Before it, and on chains without it, the values of successful transactions are listed, with `source`
-/// `transaction`; what inner calls moved there is not known. A transaction's value comes before its logs. A cursor is a place in
-/// the chain, as for its transactions.
+/// Native, ERC-20, ERC-721 and ERC-1155. From `nativeTransfersCompleteFrom` of `/status` on, every native transfer is a
+/// log, including inner calls. Below it, and on chains without it, the values of successful transactions are listed,
+/// with `source` `transaction`; transfers of inner calls are not known there. A transaction's value comes before its
+/// logs. A cursor is a position in the chain, as for transactions.
 #[utoipa::path(
     get, path = "/api/v1/addresses/{address}/transfers", tag = "chain",
-    params(("address" = Address, Path, description = "In any case"), ListQuery),
+    params(("address" = Address, Path, description = "Case-insensitive"), ListQuery),
     responses((status = 200, description = "A page of transfers", body = Page<Transfer>), Problems)
 )]
 pub(super) async fn list_address_transfers(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<Transfer>>, Problem> {
@@ -207,7 +208,7 @@ pub(super) async fn list_address_transfers(
     )))
 }
 
-/// A cursor's block and the index within it.
+/// The block of a cursor and the index within it.
 fn place(list: &List, cursor: Option<&str>) -> Result<Option<(u64, u32)>, Problem> {
     Ok(list
         .position(cursor)?

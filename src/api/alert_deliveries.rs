@@ -1,26 +1,26 @@
-//! `/alerts/deliveries`: alerts that fired, until their user acknowledges them.
+//! `/alerts/deliveries`: fired alerts, until their user acknowledges them.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Shared,
+    SharedApiState,
     alerts::Side,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::{Body, Params},
     page::{self, List, Page},
-    subject::{Refusals, Subject},
+    subject::{AuthProblems, Subject},
     wire::Decimal,
 };
 use crate::model::{AlertCondition, PriceAlert, PriceStatus};
 
-/// An alert that fired, as `price-alert` on `user:SUB` has it.
+/// A fired alert, as sent in `price-alert` on `user:SUB`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Delivery {
-    /// What is acknowledged.
+    /// Id of the delivery, for its acknowledgement.
     id: i64,
     alert_id: i64,
     token: String,
@@ -28,9 +28,9 @@ pub(super) struct Delivery {
     condition: AlertCondition,
     /// In USD.
     threshold: Decimal,
-    /// The price that made it fire, in USD.
+    /// The price that fired it, in USD.
     price: Decimal,
-    /// How far that price could be trusted.
+    /// Status of that price.
     #[schema(value_type = Trust)]
     status: PriceStatus,
     #[schema(required)]
@@ -39,7 +39,7 @@ pub(super) struct Delivery {
     timestamp: i64,
 }
 
-/// Of the price that made an alert fire: `degraded` only for an alert with `fireOnDegraded`.
+/// Status of the price that fired an alert. `degraded` only for an alert with `fireOnDegraded`.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[allow(dead_code, reason = "describes the status of the model to OpenAPI")]
@@ -68,22 +68,22 @@ impl From<PriceAlert> for Delivery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveriesQuery {
-    /// EIP-155 id of a configured chain; deliveries are the same whichever it is.
+    /// EIP-155 id of a configured chain; does not affect the result.
     chain: Option<u64>,
-    /// Deliveries a page.
+    /// Deliveries per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// Alerts that fired and were not acknowledged, newest first
+/// Unacknowledged alert deliveries, newest first
 #[utoipa::path(
     get, path = "/api/v1/alerts/deliveries", tag = "alerts", security(("bearer" = [])), params(DeliveriesQuery),
-    responses((status = 200, description = "A page of deliveries", body = Page<Delivery>), Refusals, Problems)
+    responses((status = 200, description = "A page of deliveries", body = Page<Delivery>), AuthProblems, Problems)
 )]
 pub(super) async fn list_deliveries(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<DeliveriesQuery>,
 ) -> Result<Json<Page<Delivery>>, Problem> {
@@ -98,29 +98,29 @@ pub(super) async fn list_deliveries(
     Ok(Json(list.page(rows, limit, |row| [row.id], Delivery::from)))
 }
 
-/// What the user has.
+/// Deliveries to acknowledge.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Acknowledgement {
-    /// Of deliveries; those that are not the user's, or were acknowledged before, do nothing.
+    /// Ids of deliveries. Ids of other users, or acknowledged before, are ignored.
     ids: Vec<i64>,
 }
 
-/// What it did.
+/// The result of an acknowledgement.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Acknowledged {
-    /// How many of them were not acknowledged before.
+    /// Number of deliveries acknowledged by this request.
     acknowledged: u64,
 }
 
-/// Acknowledges alerts that fired, for all of the user's devices
+/// Acknowledges alert deliveries, for all of the user's devices
 #[utoipa::path(
     post, path = "/api/v1/alerts/deliveries/ack", tag = "alerts", security(("bearer" = [])),
     params(ChainQuery), request_body = Acknowledgement,
-    responses((status = 200, description = "They are not shown again", body = Acknowledged), Refusals, Problems)
+    responses((status = 200, description = "Acknowledged; the deliveries are not sent again", body = Acknowledged), AuthProblems, Problems)
 )]
 pub(super) async fn acknowledge_deliveries(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<ChainQuery>,
     Body(given): Body<Acknowledgement>,
@@ -131,7 +131,7 @@ pub(super) async fn acknowledge_deliveries(
         return Err(Problem::bad_parameter(
             "ids",
             format!(
-                "{} ids in one request; at most {most} are taken",
+                "{} ids in one request; at most {most} are allowed",
                 given.ids.len()
             ),
         ));

@@ -1,4 +1,4 @@
-//! What a new alert is asked to be: read without losing a digit, and refused with a code that says what is wrong.
+//! The body of a new alert: parsed without loss of digits, and rejected with a specific code.
 
 use axum::http::HeaderMap;
 use bigdecimal::BigDecimal;
@@ -19,39 +19,40 @@ use crate::{
     store::alerts::NewAlert,
 };
 
-/// Most digits before and behind the point of a threshold or a hysteresis.
-const MOST_PLACES: i64 = 40;
-/// Longest text of one.
+/// Maximum number of digits on each side of the decimal point.
+const MAX_PLACES: i64 = 40;
+/// Maximum length of a number's text.
 const LONGEST_NUMBER: usize = 100;
 /// Longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 128;
 
-/// What an alert is to be.
+/// A new price alert.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertRequest {
-    /// A tracked token, in any case.
+    /// Symbol of a tracked token, case-insensitive.
     #[schema(required, value_type = String, examples("ETH"))]
     token: Option<String>,
     #[schema(required, value_type = Side)]
     condition: Option<String>,
-    /// In USD, above zero.
+    /// In USD, greater than zero.
     #[schema(required, value_type = ExactNumber)]
     threshold: Option<Box<RawValue>>,
-    /// `once` when left out.
+    /// Defaults to `once`.
     #[schema(value_type = Option<Repeat>)]
     repeat: Option<String>,
-    /// Only with `always`, in USD, above zero; a share of the threshold when left out (`api.alerts.hysteresis_bps`).
+    /// Only with `always`, in USD, greater than zero; defaults to a fraction of the threshold
+    /// (`api.alerts.hysteresis_bps`).
     #[schema(value_type = Option<ExactNumber>)]
     hysteresis: Option<Box<RawValue>>,
-    /// Whether a price that is `degraded` fires it, and arms it again; `false` when left out.
+    /// Whether a `degraded` price also fires it and arms it again; defaults to `false`.
     #[serde(rename = "fireOnDegraded")]
     fire_on_degraded: Option<bool>,
-    /// Returned with the alert and when it fires.
+    /// Returned with the alert and its deliveries.
     note: Option<String>,
 }
 
-/// A decimal as a string, or as a JSON number of which every digit counts.
+/// A decimal as a string or as a JSON number; every digit is kept.
 #[derive(Debug)]
 pub(super) struct ExactNumber;
 
@@ -60,7 +61,7 @@ impl PartialSchema for ExactNumber {
         ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::String, Type::Number]))
             .description(Some(
-                "A decimal as a string, or as a number of which every digit counts.",
+                "A decimal as a string or as a number; every digit is kept.",
             ))
             .examples(["4000.000000000000000001"])
             .into()
@@ -69,8 +70,8 @@ impl PartialSchema for ExactNumber {
 
 impl ToSchema for ExactNumber {}
 
-/// The alert that a request describes, without its key.
-pub(super) fn checked(
+/// Validates a request; returns the alert without its key.
+pub(super) fn validate(
     subject: String,
     request: AlertRequest,
     config: &AlertsConfig,
@@ -91,12 +92,12 @@ pub(super) fn checked(
         )
     })?;
     let threshold = request.threshold.as_deref().map(RawValue::get);
-    let threshold = threshold.and_then(exact).ok_or_else(|| {
+    let threshold = threshold.and_then(parse_decimal).ok_or_else(|| {
         Problem::invalid(
             "INVALID_THRESHOLD",
             "threshold",
             format!(
-                "threshold must be a decimal above zero, as a string or a number, with at most {MOST_PLACES} digits \
+                "threshold must be a decimal greater than 0, as a string or a number, with at most {MAX_PLACES} digits \
                  on each side of the point"
             ),
         )
@@ -124,7 +125,7 @@ pub(super) fn checked(
             "INVALID_NOTE",
             "note",
             format!(
-                "note may have {} bytes, and no control characters",
+                "note may have at most {} bytes and no control characters",
                 config.note_bytes
             ),
         ));
@@ -152,25 +153,28 @@ fn hysteresis(
     match (repeats, given) {
         (false, None) => Ok(None),
         (false, Some(_)) => Err(invalid(
-            "hysteresis belongs to alerts with repeat \"always\"".to_owned(),
+            "hysteresis is only valid with repeat \"always\"".to_owned(),
         )),
-        (true, None) => Ok(Some(share(threshold, config.hysteresis_bps))),
+        (true, None) => Ok(Some(basis_points_of(threshold, config.hysteresis_bps))),
         (true, Some(given)) => {
-            let given = exact(given).ok_or_else(|| {
-                invalid("hysteresis must be a decimal above zero, as a threshold".to_owned())
+            let given = parse_decimal(given).ok_or_else(|| {
+                invalid(
+                    "hysteresis must be a decimal greater than 0, in the format of threshold"
+                        .to_owned(),
+                )
             })?;
-            let least = share(threshold, config.min_hysteresis_bps);
+            let least = basis_points_of(threshold, config.min_hysteresis_bps);
             if given < least {
                 return Err(invalid(format!(
-                    "hysteresis must be at least {}, which is {} basis points of the threshold: a price that trembles \
-                     would fire it again and again",
+                    "hysteresis must be at least {}, which is {} basis points of the threshold, so that small price \
+                     movements do not fire it repeatedly",
                     least.to_plain_string(),
                     config.min_hysteresis_bps
                 )));
             }
             if condition == AlertCondition::Above && given >= *threshold {
                 return Err(invalid(
-                    "hysteresis must be below the threshold: no price goes back that far"
+                    "hysteresis must be less than the threshold: the price could never move back that far"
                         .to_owned(),
                 ));
             }
@@ -179,13 +183,13 @@ fn hysteresis(
     }
 }
 
-/// So many basis points of a threshold. Exact: ten thousandths of a decimal are a decimal.
-fn share(threshold: &BigDecimal, bps: u32) -> BigDecimal {
+/// `bps` basis points of a threshold, exactly.
+fn basis_points_of(threshold: &BigDecimal, bps: u32) -> BigDecimal {
     (threshold * BigDecimal::new(bps.into(), 4)).normalized()
 }
 
-/// A decimal above zero from the text of a JSON string or number, with every digit; `None` for anything else.
-fn exact(json: &str) -> Option<BigDecimal> {
+/// Parses a JSON string or number as a decimal above zero, keeping every digit; `None` for anything else.
+fn parse_decimal(json: &str) -> Option<BigDecimal> {
     if json.len() > LONGEST_NUMBER {
         return None;
     }
@@ -202,26 +206,26 @@ fn exact(json: &str) -> Option<BigDecimal> {
     }
     if let Some((_, exponent)) = text.split_once(['e', 'E']) {
         let exponent: i64 = exponent.parse().ok()?;
-        if !(-MOST_PLACES..=MOST_PLACES).contains(&exponent) {
+        if !(-MAX_PLACES..=MAX_PLACES).contains(&exponent) {
             return None;
         }
     }
     let value = text.parse::<BigDecimal>().ok()?.normalized();
-    let behind = value.fractional_digit_count();
-    let before = i64::try_from(value.digits()).ok()? - behind;
-    let good = value > 0 && behind <= MOST_PLACES && before <= MOST_PLACES;
-    good.then_some(value)
+    let fraction = value.fractional_digit_count();
+    let integer = i64::try_from(value.digits()).ok()? - fraction;
+    let is_valid = value > 0 && fraction <= MAX_PLACES && integer <= MAX_PLACES;
+    is_valid.then_some(value)
 }
 
-/// The key that makes a repeated request the same request.
+/// Parses the idempotency key.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
     };
-    let good = |key: &&str| {
+    let is_valid = |key: &&str| {
         (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    match key.to_str().ok().filter(good) {
+    match key.to_str().ok().filter(is_valid) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(Problem::invalid(
             "INVALID_IDEMPOTENCY_KEY",

@@ -8,23 +8,23 @@ fn decimal(text: &str) -> BigDecimal {
 }
 
 fn check(body: &serde_json::Value) -> Result<NewAlert, Problem> {
-    // As text: a number's digits are what is asked about.
+    // As text, to keep every digit of a number.
     check_text(&body.to_string())
 }
 
 fn check_text(body: &str) -> Result<NewAlert, Problem> {
     let request: AlertRequest = serde_json::from_str(body).unwrap();
-    checked("alice".to_owned(), request, &AlertsConfig::default())
+    validate("alice".to_owned(), request, &AlertsConfig::default())
 }
 
-/// The code and the parameter of a refused body.
-fn refused(body: &serde_json::Value) -> String {
+/// The rejection of a body, with its code and parameter.
+fn rejection(body: &serde_json::Value) -> String {
     let problem = check(body).unwrap_err();
     format!("{problem:?}")
 }
 
 #[test]
-fn numbers_are_read_with_every_digit_from_strings_and_from_numbers() {
+fn decimal_keeps_every_digit() {
     for (json, value) in [
         ("\"4000.000000000000000001\"", "4000.000000000000000001"),
         ("4000.000000000000000001", "4000.000000000000000001"),
@@ -36,14 +36,14 @@ fn numbers_are_read_with_every_digit_from_strings_and_from_numbers() {
             "12345678901234567890123456789",
         ),
     ] {
-        assert_eq!(exact(json), Some(decimal(value)), "{json}");
+        assert_eq!(parse_decimal(json), Some(decimal(value)), "{json}");
     }
     let forty = "9".repeat(40);
-    assert_eq!(exact(&forty), Some(decimal(&forty)));
+    assert_eq!(parse_decimal(&forty), Some(decimal(&forty)));
 }
 
 #[test]
-fn what_is_no_decimal_above_zero_or_too_long_is_refused() {
+fn rejects_invalid_decimals() {
     let long = format!("1{}", "0".repeat(40));
     let tiny = format!("0.{}1", "0".repeat(40));
     for json in [
@@ -69,28 +69,28 @@ fn what_is_no_decimal_above_zero_or_too_long_is_refused() {
         &tiny,
         &format!("\"{}\"", "1".repeat(1_000)),
     ] {
-        assert_eq!(exact(json), None, "{json}");
+        assert_eq!(parse_decimal(json), None, "{json}");
     }
 }
 
 #[test]
-fn a_request_becomes_an_alert() {
+fn request_becomes_alert() {
     let once = check_text(r#"{"token":"eth","condition":"above","threshold":4000.50}"#).unwrap();
     assert_eq!(once.token.as_str(), "ETH");
     assert_eq!(once.threshold, decimal("4000.5"));
     assert_eq!((once.hysteresis, once.note), (None, None));
     let body = json!({"token": "ETH", "condition": "below", "threshold": "2000", "repeat": "always", "note": "buy"});
     let always = check(&body).unwrap();
-    // Fifty basis points of the threshold.
+    // Default: 50 basis points of the threshold.
     assert_eq!(always.hysteresis, Some(decimal("10")));
     assert_eq!(always.note.as_deref(), Some("buy"));
     let body = json!({"token": "ETH", "condition": "above", "threshold": "2000", "repeat": "always", "hysteresis": "2"});
-    // Ten basis points are the least.
+    // Minimum: 10 basis points.
     assert_eq!(check(&body).unwrap().hysteresis, Some(decimal("2")));
 }
 
 #[test]
-fn what_is_wrong_has_a_code_and_names_its_field() {
+fn rejection_has_code_and_field() {
     let good = json!({"token": "ETH", "condition": "above", "threshold": "10"});
     for (field, value, code) in [
         ("token", json!("E TH"), "INVALID_TOKEN"),
@@ -105,7 +105,7 @@ fn what_is_wrong_has_a_code_and_names_its_field() {
     ] {
         let mut body = good.clone();
         body[field] = value;
-        let problem = refused(&body);
+        let problem = rejection(&body);
         assert!(problem.contains(code), "{body}: {problem}");
         assert!(problem.contains(&format!("{field:?}")), "{body}: {problem}");
     }
@@ -113,12 +113,12 @@ fn what_is_wrong_has_a_code_and_names_its_field() {
         let mut body = good.clone();
         body["repeat"] = json!("always");
         body["hysteresis"] = json!(hysteresis);
-        assert!(refused(&body).contains("INVALID_HYSTERESIS"), "{body}");
+        assert!(rejection(&body).contains("INVALID_HYSTERESIS"), "{body}");
     }
 }
 
 #[test]
-fn a_key_is_visible_ascii_of_bounded_length() {
+fn idempotency_key_is_bounded_visible_ascii() {
     let key = |text: &str| {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! `/alerts`: the price alerts of the user whose token is given.
+//! `/alerts`: the price alerts of the authenticated user.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema, openapi::RefOr};
 
 use super::{
-    Shared,
-    alert_request::{AlertRequest, checked, idempotency_key},
+    SharedApiState,
+    alert_request::{AlertRequest, idempotency_key, validate},
     blocks::ChainQuery,
-    error::{Problem, Problems, described},
+    error::{Problem, Problems, problem_response},
     extract::{Body, Params, Segment},
     page::{self, List, Page},
-    subject::{Refusals, Subject},
+    subject::{AuthProblems, Subject},
     wire::Decimal,
 };
 use crate::{
@@ -40,27 +40,27 @@ pub(super) struct Alert {
     /// In USD.
     threshold: Decimal,
     repeat: Repeat,
-    /// How far the price goes back behind the threshold before it may fire again, in USD; `null` when it fires once.
+    /// How far the price must move back across the threshold before it can fire again, in USD; `null` if it fires once.
     #[schema(required)]
     hysteresis: Option<Decimal>,
-    /// Whether a price that is `degraded` fires it, and arms it again.
+    /// Whether a `degraded` price also fires it and arms it again.
     fire_on_degraded: bool,
     #[schema(required)]
     note: Option<String>,
-    /// Whether it may fire, now or later; one that fires once and did is not active.
+    /// Whether it can still fire. False for an alert with `repeat` `once` that has fired.
     active: bool,
-    /// Whether it fires at the next price for which its condition holds.
+    /// Whether it fires at the next price that meets its condition.
     armed: bool,
-    /// How often it fired.
+    /// Number of times it fired.
     fired: u64,
-    /// The last time, in ms since the Unix epoch; `null` before the first.
+    /// When it last fired, in ms since the Unix epoch; `null` before that.
     #[schema(required)]
     fired_at: Option<i64>,
     /// In ms since the Unix epoch.
     created_at: i64,
 }
 
-/// On which side of the threshold it fires; the threshold itself belongs to both.
+/// On which side of the threshold it fires; both sides include the threshold itself.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[allow(dead_code, reason = "describes the condition of the model to OpenAPI")]
@@ -69,7 +69,7 @@ pub(super) enum Side {
     Below,
 }
 
-/// Whether it fires again once the price went back by the hysteresis.
+/// Whether it fires only once, or again each time after the price has moved back by the hysteresis.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Repeat {
@@ -100,34 +100,35 @@ impl From<AlertRow> for Alert {
     }
 }
 
-/// The problems of a new alert, for the OpenAPI description.
-struct NotCreated;
+/// Problem responses of creating an alert, for the OpenAPI description.
+struct CreationProblems;
 
-impl utoipa::IntoResponses for NotCreated {
+impl utoipa::IntoResponses for CreationProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         [
             (
                 "409",
-                "The user has as many as there may be (`TOO_MANY_ALERTS`), or the key was used for another alert \
-                 (`IDEMPOTENCY_KEY_REUSED`)",
+                "The user has reached the limit of active alerts (`TOO_MANY_ALERTS`), or the key was used for a \
+                 different alert (`IDEMPOTENCY_KEY_REUSED`)",
             ),
-            ("413", "The body is too long (`PAYLOAD_TOO_LARGE`)"),
-            ("429", "Too many in a short time (`RATE_LIMITED`); see `Retry-After`"),
+            ("413", "The body is too large (`PAYLOAD_TOO_LARGE`)"),
+            ("429", "Too many new alerts in a short time (`RATE_LIMITED`); see `Retry-After`"),
         ]
-        .map(|(status, description)| (status.to_owned(), described(description)))
+        .map(|(status, description)| (status.to_owned(), problem_response(description)))
         .into()
     }
 }
 
-/// A new price alert
+/// Creates a price alert
 ///
-/// It fires at the first price announced from now on for which its condition holds, or at once when it holds already
-/// (within about a second). A stale price fires nothing, and a degraded one fires it only with `fireOnDegraded`. It is
-/// delivered on `user:SUB` as `price-alert` until it is acknowledged. The same `Idempotency-Key` with the same body never makes a second one.
+/// It fires at the first published price that meets its condition, or within about a second if the current price meets
+/// it already. A stale price never fires it; a degraded price only with `fireOnDegraded`. It is delivered on `user:SUB`
+/// as `price-alert` until it is acknowledged. Repeating a request with the same `Idempotency-Key` and body never
+/// creates a second alert.
 ///
-/// Codes of status 400: `INVALID_TOKEN`, `INVALID_CONDITION`, `INVALID_THRESHOLD`, `INVALID_REPEAT`, `INVALID_HYSTERESIS`,
-/// `INVALID_NOTE`, `INVALID_IDEMPOTENCY_KEY`, and `BAD_REQUEST` for a body that is no such object; of 404:
-/// `UNKNOWN_TOKEN`; of 503: `ALERTS_FULL` when all users together have as many as there may be.
+/// Codes with status 400: `INVALID_TOKEN`, `INVALID_CONDITION`, `INVALID_THRESHOLD`, `INVALID_REPEAT`,
+/// `INVALID_HYSTERESIS`, `INVALID_NOTE`, `INVALID_IDEMPOTENCY_KEY`, and `BAD_REQUEST` for any other malformed body.
+/// With 404: `UNKNOWN_TOKEN`. With 503: `ALERTS_FULL` if the limit of all users together is reached.
 #[utoipa::path(
     post, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), request_body = AlertRequest,
     params(
@@ -135,13 +136,13 @@ impl utoipa::IntoResponses for NotCreated {
         ChainQuery,
     ),
     responses(
-        (status = 200, description = "The alert that was made with this key before", body = Alert),
+        (status = 200, description = "The alert that this key created before", body = Alert),
         (status = 201, description = "The new alert", body = Alert),
-        NotCreated, Refusals, Problems
+        CreationProblems, AuthProblems, Problems
     )
 )]
 pub(super) async fn create_alert(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<ChainQuery>,
     headers: HeaderMap,
@@ -151,11 +152,11 @@ pub(super) async fn create_alert(
     let config = &state.config.alerts;
     let new = NewAlert {
         key: idempotency_key(&headers)?,
-        ..checked(subject, request, config)?
+        ..validate(subject, request, config)?
     };
     if !state.store.is_tracked(&new.token).await? {
         return Err(Problem::unknown_token(format!(
-            "{} is not tracked here; /api/v1/tokens lists the tokens",
+            "{} is not tracked; /api/v1/tokens lists the tracked tokens",
             new.token
         )));
     }
@@ -166,19 +167,19 @@ pub(super) async fn create_alert(
         window_ms: config.rate_window_ms,
     };
     let (status, row) = match state.store.create_alert(&new, &limits).await? {
-        Creation::Made(row) => (StatusCode::CREATED, row),
-        Creation::Known(row) => (StatusCode::OK, row),
+        Creation::Created(row) => (StatusCode::CREATED, row),
+        Creation::Existing(row) => (StatusCode::OK, row),
         Creation::KeyReused => {
             return Err(Problem::conflict(
                 "IDEMPOTENCY_KEY_REUSED",
-                "this Idempotency-Key made another alert, or one that was deleted since; use a new key",
+                "this Idempotency-Key was used for a different alert, or for one that was deleted since; use a new key",
             ));
         }
         Creation::TooMany => {
             return Err(Problem::conflict(
                 "TOO_MANY_ALERTS",
                 format!(
-                    "a user may have {} active alerts; delete some",
+                    "the limit of {} active alerts per user is reached; delete some",
                     config.per_user
                 ),
             ));
@@ -187,15 +188,15 @@ pub(super) async fn create_alert(
             return Err(Problem::rate_limited(
                 retry_after_ms,
                 format!(
-                    "a user may make {} alerts in {} ms; the next in {retry_after_ms} ms",
+                    "a user may create {} alerts in {} ms; retry in {retry_after_ms} ms",
                     config.creations, config.rate_window_ms
                 ),
             ));
         }
         Creation::Full => {
-            return Err(Problem::full(
+            return Err(Problem::limit_reached(
                 "ALERTS_FULL",
-                "all users together have as many alerts as this server takes",
+                "the limit of alerts of all users together is reached",
             ));
         }
     };
@@ -211,26 +212,26 @@ pub(super) async fn create_alert(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AlertsQuery {
-    /// EIP-155 id of a configured chain; alerts are the same whichever it is.
+    /// EIP-155 id of a configured chain; does not affect the result.
     chain: Option<u64>,
-    /// Only alerts about this token.
+    /// Only alerts for this token.
     token: Option<String>,
-    /// Only alerts that may fire, or only those that will not.
+    /// `true`: only alerts that can still fire; `false`: only those that cannot.
     active: Option<bool>,
-    /// Alerts a page.
+    /// Alerts per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
 /// The user's price alerts, newest first
 #[utoipa::path(
     get, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), params(AlertsQuery),
-    responses((status = 200, description = "A page of alerts", body = Page<Alert>), Refusals, Problems)
+    responses((status = 200, description = "A page of alerts", body = Page<Alert>), AuthProblems, Problems)
 )]
 pub(super) async fn list_alerts(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<AlertsQuery>,
 ) -> Result<Json<Page<Alert>>, Problem> {
@@ -261,10 +262,10 @@ pub(super) async fn list_alerts(
 #[utoipa::path(
     get, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
     params(("id" = i64, Path), ChainQuery),
-    responses((status = 200, description = "The alert", body = Alert), Refusals, Problems)
+    responses((status = 200, description = "The alert", body = Alert), AuthProblems, Problems)
 )]
 pub(super) async fn read_alert(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     segment: Segment,
     Params(query): Params<ChainQuery>,
@@ -276,16 +277,16 @@ pub(super) async fn read_alert(
         .ok_or_else(|| missing(id))
 }
 
-/// Ends one of the user's price alerts
+/// Deletes one of the user's price alerts
 ///
-/// It does not fire any more once this is answered. What it fired before stays until it is acknowledged.
+/// It does not fire after the response is sent. Its earlier deliveries stay until they are acknowledged.
 #[utoipa::path(
     delete, path = "/api/v1/alerts/{id}", tag = "alerts", security(("bearer" = [])),
     params(("id" = i64, Path), ChainQuery),
-    responses((status = 204, description = "It is gone"), Refusals, Problems)
+    responses((status = 204, description = "Deleted"), AuthProblems, Problems)
 )]
 pub(super) async fn delete_alert(
-    State(state): Shared,
+    State(state): SharedApiState,
     Subject(subject): Subject,
     segment: Segment,
     Params(query): Params<ChainQuery>,
@@ -298,7 +299,7 @@ pub(super) async fn delete_alert(
     }
 }
 
-/// Those of other users are answered like those that never were.
+/// Alerts of other users get the same response as ids that never existed.
 fn missing(id: i64) -> Problem {
     Problem::not_found(format!("you have no alert {id}"))
 }

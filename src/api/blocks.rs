@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ApiState, Shared,
+    ApiState, SharedApiState,
     error::{Problem, Problems, shortened},
-    extract::{Params, Segment, prefixed},
+    extract::{Params, Segment, parse_hex},
     page::{self, List, Page},
     wire::{Address, Bytes, Hash, Quantity},
 };
@@ -32,12 +32,13 @@ pub(super) struct Block {
     parent_hash: Hash,
     /// The header's timestamp, in seconds since the Unix epoch.
     timestamp: i64,
-    /// Null, as `sha3Uncles`, the three roots and `logsBloom`, when the node left it out and the check that needs it is off.
+    /// Null if the node left it out and the check that needs it is off; the same holds for `sha3Uncles`, the three
+    /// roots and `logsBloom`.
     #[schema(required)]
     miner: Option<Address>,
-    /// Count of transactions.
+    /// Number of transactions.
     transactions: u32,
-    /// Count of logs.
+    /// Number of logs.
     logs: u32,
     gas_used: Quantity,
     gas_limit: Quantity,
@@ -48,8 +49,8 @@ pub(super) struct Block {
     /// In bytes.
     #[schema(required)]
     size: Option<u64>,
-    /// Whether `size` was computed from what is proved; otherwise it is the node's word. Null for a block that an earlier version
-    /// stored, as are `sha3Uncles`, `withdrawalsRoot`, `parentBeaconBlockRoot` and `requestsHash` then.
+    /// Whether `size` was computed from verified data; otherwise the node returned it. Null for a block stored by an
+    /// earlier version, as are then `sha3Uncles`, `withdrawalsRoot`, `parentBeaconBlockRoot` and `requestsHash`.
     #[schema(required)]
     size_proved: Option<bool>,
     #[schema(required)]
@@ -84,25 +85,26 @@ pub(super) struct Block {
     /// Null before Amsterdam.
     #[schema(required)]
     slot_number: Option<u64>,
-    /// Whether the chain will not go back behind it.
+    /// Whether the block is finalized: no reorg can drop it.
     finalized: bool,
 }
 
-/// A block with what lists leave out.
+/// A block with the fields that lists omit.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WholeBlock {
     #[serde(flatten)]
     block: Block,
-    /// The filter over all of its logs. Null for a block that an earlier version stored.
+    /// The bloom filter of all of its logs. Null for a block stored by an earlier version.
     #[schema(required)]
     logs_bloom: Option<Bytes>,
-    /// What the beacon chain paid out. Null before Shanghai, on chains without, and when they are not known.
+    /// Withdrawals from the beacon chain. Null before Shanghai, on chains without withdrawals, and if they are not
+    /// known.
     #[schema(required)]
     withdrawals: Option<Vec<Withdrawal>>,
 }
 
-/// What the beacon chain paid out to an account (EIP-4895).
+/// A withdrawal from the beacon chain (EIP-4895).
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Withdrawal {
@@ -113,7 +115,7 @@ pub(super) struct Withdrawal {
     amount: Quantity,
 }
 
-/// A header, as the bytes that its hash is of.
+/// A block header in the encoding that its hash covers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Header {
@@ -183,16 +185,16 @@ impl Block {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BlocksQuery {
-    /// EIP-155 id; the first configured chain when left out.
+    /// EIP-155 id; defaults to the first configured chain.
     chain: Option<u64>,
-    /// Blocks a page.
+    /// Blocks per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// Only blocks below this number.
     before: Option<u64>,
     /// Only blocks above this number.
     after: Option<u64>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
@@ -202,7 +204,7 @@ pub(super) struct BlocksQuery {
     responses((status = 200, description = "A page of blocks", body = Page<Block>), Problems)
 )]
 pub(super) async fn list_blocks(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<BlocksQuery>,
 ) -> Result<Json<Page<Block>>, Problem> {
     let chain = state.chain(query.chain)?;
@@ -231,7 +233,7 @@ pub(super) async fn list_blocks(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ChainQuery {
-    /// EIP-155 id; the first configured chain when left out.
+    /// EIP-155 id; defaults to the first configured chain.
     pub chain: Option<u64>,
 }
 
@@ -245,7 +247,7 @@ pub(super) struct ChainQuery {
     responses((status = 200, description = "The block", body = WholeBlock), Problems)
 )]
 pub(super) async fn read_block(
-    State(state): Shared,
+    State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ChainQuery>,
 ) -> Result<Response, Problem> {
@@ -260,7 +262,7 @@ pub(super) async fn read_block(
 
 /// The header of a block, exactly as it is hashed
 ///
-/// Not there for a block that an earlier version stored, nor on a chain whose headers have fields that Ethereum's do not have.
+/// Not available for a block stored by an earlier version, nor on a chain whose headers have fields beyond Ethereum's.
 #[utoipa::path(
     get, path = "/api/v1/blocks/{id}/header", tag = "chain",
     params(
@@ -270,7 +272,7 @@ pub(super) async fn read_block(
     responses((status = 200, description = "The header", body = Header), Problems)
 )]
 pub(super) async fn read_header(
-    State(state): Shared,
+    State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ChainQuery>,
 ) -> Result<Response, Problem> {
@@ -280,15 +282,15 @@ pub(super) async fn read_header(
     let (number, hash) = (row.block.number, row.block.hash);
     let header = row.header().ok_or_else(|| {
         Problem::not_found(format!(
-            "the header of block {number} is not stored whole: the node left fields out, or an earlier version stored the block, and to index it again \
-             gives it"
+            "the header of block {number} is incomplete: the node left fields out, or an earlier version stored the \
+             block; index it again to get the header"
         ))
     })?;
     let rlp = alloy::rlp::encode(&header);
-    // What does not hash to the block's hash is another header.
+    // A header with additional fields does not hash to the block's hash.
     if keccak256(&rlp) != hash {
         return Err(Problem::not_found(format!(
-            "the header of block {number} has fields of its chain alone, which are not stored"
+            "the header of block {number} has chain-specific fields, which are not stored"
         )));
     }
     let cache = cache(row.block.finalized, id);
@@ -304,7 +306,7 @@ pub(super) async fn read_header(
 }
 
 fn cache(finalized: bool, id: BlockId) -> HeaderValue {
-    // A number may name another block after a reset of a test chain, a hash never.
+    // After a reset of a test chain a number may refer to another block; a hash never does.
     HeaderValue::from_static(match (finalized, id) {
         (true, BlockId::Hash(_)) => "public, max-age=86400, immutable",
         (true, BlockId::Number(_)) => "public, max-age=60",
@@ -312,7 +314,7 @@ fn cache(finalized: bool, id: BlockId) -> HeaderValue {
     })
 }
 
-/// The block that a path's segment names.
+/// Parses a path segment that identifies a block.
 pub(super) fn block_id(text: &str) -> Result<BlockId, Problem> {
     match text.to_ascii_lowercase().as_str() {
         "latest" => return Ok(BlockId::Latest),
@@ -323,12 +325,12 @@ pub(super) fn block_id(text: &str) -> Result<BlockId, Problem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = || text.parse().ok().filter(|_| digits).map(BlockId::Number);
     number()
-        .or_else(|| prefixed(text).map(BlockId::Hash))
+        .or_else(|| parse_hex(text).map(BlockId::Hash))
         .ok_or_else(|| {
             Problem::bad_parameter(
                 "id",
                 format!(
-                    "a block is named by its number, its hash (0x and 64 hex digits), latest, safe or finalized, \
+                    "a block is identified by its number, its hash (0x and 64 hex digits), latest, safe or finalized, \
                      not {:?}",
                     shortened(text)
                 ),
@@ -336,7 +338,7 @@ pub(super) fn block_id(text: &str) -> Result<BlockId, Problem> {
         })
 }
 
-/// The block, or why there is none.
+/// The block, or the problem if it does not exist.
 pub(super) async fn find(
     state: &ApiState,
     chain: ChainId,
@@ -348,7 +350,7 @@ pub(super) async fn find(
     }
 }
 
-/// As [`find`], with what lists leave out.
+/// Like [`find`], with the fields that lists omit.
 async fn find_whole(
     state: &ApiState,
     chain: ChainId,
@@ -364,9 +366,9 @@ async fn missing(state: &ApiState, chain: ChainId, id: BlockId) -> Result<Proble
     Ok(Problem::not_found(match id {
         BlockId::Number(number) => format!("block {number} of chain {chain} is not indexed"),
         BlockId::Hash(hash) => match state.store.read_dropped_block(chain, hash).await? {
-            Some(number) => format!(
-                "block {hash} at height {number} left the canonical chain {chain} in a reorg"
-            ),
+            Some(number) => {
+                format!("block {hash} at height {number} of chain {chain} was dropped by a reorg")
+            }
             None => format!("block {hash} of chain {chain} is not indexed"),
         },
         BlockId::Latest => format!("no block of chain {chain} is indexed yet"),
@@ -380,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_named_by_number_hash_or_tag() {
+    fn parses_block_ids() {
         assert_eq!(block_id("12").unwrap(), BlockId::Number(12));
         assert_eq!(block_id("Latest").unwrap(), BlockId::Latest);
         assert_eq!(block_id("safe").unwrap(), BlockId::Safe);

@@ -8,17 +8,16 @@ use utoipa::{
 };
 
 use super::{
-    Shared,
+    SharedApiState,
     error::{Problem, Problems},
     extract::{Params, Segment},
-    moment,
     page::{self, List},
-    prices,
+    prices, time_range,
     wire::Decimal,
 };
 use crate::model::{self, CandleInterval, Channel, now_ms};
 
-/// How long a candle is. All begin at multiples of it since the Unix epoch, in UTC.
+/// Length of a candle. Candles begin at multiples of it since the Unix epoch, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum Interval {
     #[serde(rename = "1m")]
@@ -35,11 +34,11 @@ pub(super) enum Interval {
     Day,
 }
 
-/// A plain enum of strings: a reference cannot carry a default of its own.
+/// An inline enum of strings: a reference cannot have its own default.
 fn interval_schema() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("How long a candle is."))
+        .description(Some("Length of a candle."))
         .enum_values(Some(["1m", "5m", "15m", "1h", "4h", "1d"]))
         .default(Some("1m".into()))
         .build()
@@ -58,22 +57,22 @@ impl From<Interval> for CandleInterval {
     }
 }
 
-/// The prices announced in one interval, begin included and end excluded, by the time of their newest tick. Stale
-/// prices are left out, and degraded ones whose number is in doubt.
+/// The prices published in one interval, start inclusive and end exclusive, by the time of their newest tick. Excludes
+/// stale prices, and degraded ones whose value is in doubt.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candle {
-    /// When it begins, in ms since the Unix epoch.
+    /// Start of the interval, in ms since the Unix epoch.
     timestamp: i64,
     open: Decimal,
     high: Decimal,
     low: Decimal,
     close: Decimal,
-    /// How many prices it is made of; 0 when it is synthetic.
+    /// Number of prices; 0 if it is synthetic.
     count: u64,
-    /// Whether its interval is over. A late price may still put it right.
+    /// Whether its interval has ended. A late price may still change it.
     closed: bool,
-    /// Whether no price was announced in it: then all four are the close of the candle before.
+    /// Whether no price was published in the interval: then all four prices are the previous candle's close.
     synthetic: bool,
 }
 
@@ -92,20 +91,20 @@ impl Candle {
     }
 }
 
-/// Candles in order, and where their channel stands.
+/// Candles in order, and the position of their channel.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CandlePage {
     data: Vec<Candle>,
-    /// Pass it as `cursor` for the next page; `null` at the end.
+    /// Pass it as `cursor` to get the next page; `null` on the last page.
     #[schema(required)]
     next: Option<String>,
-    /// The channel that announces these candles from here on.
+    /// The channel that publishes these candles.
     #[schema(examples("candle:ETH:1m"))]
     channel: String,
-    /// The channel's newest seq when this was read: subscribe with it as `since`, and the updates that follow change
-    /// or add to these candles.
+    /// The channel's newest seq when this was read: subscribe with it as `since`; later updates change these candles or
+    /// add to them.
     seq: u64,
-    /// What `seq` belongs to: pass it on when subscribing.
+    /// The epoch of `seq`: pass it when subscribing.
     #[schema(examples("k3f9x2a1b0"))]
     epoch: String,
 }
@@ -114,36 +113,36 @@ pub(super) struct CandlePage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CandlesQuery {
-    /// EIP-155 id of a configured chain; prices are the same whichever it is.
+    /// EIP-155 id of a configured chain; does not affect the result.
     chain: Option<u64>,
-    /// How long a candle is.
+    /// Length of a candle.
     #[param(schema_with = interval_schema, required = false)]
     interval: Option<Interval>,
-    /// From the candle that holds this time: ms since the Unix epoch, or RFC 3339. When left out, the newest `limit`
-    /// candles before `to`, however long ago they are.
+    /// Start with the candle that contains this time: ms since the Unix epoch, or RFC 3339. By default, the newest
+    /// `limit` candles before `to`, regardless of age.
     #[param(example = "2026-01-31T12:00:00Z")]
     from: Option<String>,
-    /// Up to this time; the candle that holds it is included, unless it is that candle's begin. Now when left out.
+    /// End with the candle that contains this time, exclusive if it is the candle's start. Defaults to now.
     to: Option<String>,
-    /// Candles a page.
+    /// Candles per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
 /// Open, high, low and close of a token's price, oldest first
 ///
-/// Intervals between two candles in which no price was announced are `synthetic`; ahead of the first candle and behind
-/// the newest there are none. Subscribe to `channel` with `since` of `seq`: each update has a whole candle, which takes
-/// the place of the one with its `timestamp` or comes behind the last.
+/// Intervals without a published price between two candles are `synthetic`; there are none before the first candle or
+/// after the newest. Subscribe to `channel` with `seq` as `since`: each update contains a whole candle, which replaces
+/// the one with the same `timestamp` or follows the last one.
 #[utoipa::path(
     get, path = "/api/v1/prices/{token}/candles", tag = "prices",
-    params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), CandlesQuery),
+    params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), CandlesQuery),
     responses((status = 200, description = "A page of candles", body = CandlePage), Problems)
 )]
 pub(super) async fn list_candles(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<CandlesQuery>,
 ) -> Result<Json<CandlePage>, Problem> {
@@ -153,27 +152,27 @@ pub(super) async fn list_candles(
     let interval = CandleInterval::from(query.interval.unwrap_or(Interval::Minute));
     let length = interval.millis();
     let channel = Channel::Candle(token.clone(), interval);
-    // Before the clock and the candles, so that what follows it is told again rather than lost: a candle that had begun
-    // or closed by this seq has done so by the time that is read next.
-    let stands = state.store.channel_extent(&channel).await?;
+    // Read before the clock and the candles, so that a later update is repeated rather than lost: a candle that had
+    // begun or closed by this seq has done so by the time read next.
+    let extent = state.store.channel_extent(&channel).await?;
     let now = now_ms();
-    let (from, to) = moment::range(query.from.as_deref(), query.to.as_deref(), now + 1)?;
+    let (from, to) = time_range::range(query.from.as_deref(), query.to.as_deref(), now + 1)?;
     let list = List::new(format!(
         "candles/{token}/{interval}/{:?}/{:?}",
         query.from, query.to
     ));
-    prices::tracked(&state, &token).await?;
-    // The cursor keeps the end, which the first page found when the client gave none.
+    prices::check_tracked(&state, &token).await?;
+    // The cursor contains the end, which the first page computed if the client gave none.
     let (from, to) = match list.position(query.cursor.as_deref())? {
-        // What makes the checksum is no secret: a forged one may say anything.
+        // The checksum is not secret: a forged cursor may contain anything.
         Some([from, to]) if is_range(from, to, length) => (from, to),
-        Some(_) => return Err(page::foreign_cursor()),
+        Some(_) => return Err(page::invalid_cursor()),
         None => {
             let to = to + (length - to.rem_euclid(length)) % length;
             match query.from {
                 Some(_) => (interval.start_of(from), to),
                 None => {
-                    // After a quiet while the newest candles are not those of the last intervals.
+                    // Without recent prices, the newest candles are not those of the last intervals.
                     let to = state.store.candles_end(&token, interval, to).await?;
                     ((to - length * i64::from(limit)).max(0), to)
                 }
@@ -191,14 +190,14 @@ pub(super) async fn list_candles(
             .collect(),
         next: found.next.map(|start| list.cursor([start, to])),
         channel: channel.to_string(),
-        seq: stands.newest,
+        seq: extent.newest,
         epoch: state.store.epoch().to_owned(),
     }))
 }
 
-/// Whether a cursor's range is one that a page may have had.
+/// Whether a cursor's range is possible for a page.
 fn is_range(from: i64, to: i64, length: i64) -> bool {
-    let is_start = |at: i64| (0..=moment::LAST + length).contains(&at) && at % length == 0;
+    let is_start = |at: i64| (0..=time_range::LAST + length).contains(&at) && at % length == 0;
     is_start(from) && is_start(to)
 }
 
@@ -207,10 +206,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forged_range_is_none() {
+    fn rejects_forged_range() {
         let length = CandleInterval::from(Interval::Minute).millis();
         assert!(is_range(0, length, length));
-        let end = moment::LAST + 1;
+        let end = time_range::LAST + 1;
         assert!(is_range(end - length, end, length));
         for (from, to) in [
             (-length, length),

@@ -6,15 +6,15 @@ use serde::Deserialize;
 pub struct ApiConfig {
     /// `Origin`s that may read the API from a browser (CORS); `*` for any.
     pub allowed_origins: Vec<String>,
-    /// Items a page when the request does not say.
+    /// Default page size, in items.
     pub default_limit: u32,
-    /// Most items a page.
+    /// Maximum page size, in items.
     pub max_limit: u32,
-    /// How long one request may take, in ms.
+    /// Timeout of a request, in ms.
     pub request_timeout_ms: u64,
-    /// `/readyz` fails when the newest block is further than this behind the node, in blocks.
+    /// `/readyz` fails if the newest block is more than this many blocks behind the node.
     pub ready_lag_blocks: u64,
-    /// `/readyz` fails when a chain's node has not answered for this long, in ms.
+    /// `/readyz` fails if a chain's node has not answered for this long, in ms.
     pub ready_silence_ms: u64,
     pub alerts: AlertsConfig,
 }
@@ -23,22 +23,21 @@ pub struct ApiConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertsConfig {
-    /// Active alerts a user.
+    /// Maximum active alerts per user.
     pub per_user: u32,
-    /// Active alerts of all users: the price writer holds them in memory.
+    /// Maximum active alerts of all users: the price writer holds them in memory.
     pub total: u32,
-    /// New alerts a user in any window of `rate_window_ms`, over all processes.
+    /// Maximum new alerts per user in any window of `rate_window_ms`, over all processes.
     pub creations: u32,
     pub rate_window_ms: u32,
-    /// How far the price has to go back for a repeating alert that says nothing itself, in basis points of its
-    /// threshold.
+    /// Default hysteresis of a repeating alert: how far the price must move back, in basis points of the threshold.
     pub hysteresis_bps: u32,
-    /// The least that one may ask for, in basis points of its threshold: a price that trembles must not fire with
-    /// every tick.
+    /// Minimum hysteresis of a repeating alert, in basis points of the threshold: small price movements must not fire
+    /// it with every tick.
     pub min_hysteresis_bps: u32,
-    /// Longest note, in bytes.
+    /// Maximum length of a note, in bytes.
     pub note_bytes: usize,
-    /// Ids in one acknowledgement.
+    /// Maximum number of ids in one acknowledgement.
     pub acknowledged_ids: usize,
 }
 

@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Shared,
+    SharedApiState,
     error::{Problem, Problems, shortened},
-    extract::{Params, Segment, prefixed},
+    extract::{Params, Segment, parse_hex},
     page::{self, List, Page},
     wire::{Address, Hash},
 };
@@ -26,26 +26,26 @@ use crate::{
 pub(super) struct Contract {
     #[schema(examples("usdc"))]
     name: String,
-    /// Where its events are announced.
+    /// The channel that publishes its events.
     #[schema(examples("contract:usdc"))]
     channel: String,
     chain_id: ChainId,
-    /// The contracts with that ABI; empty when a factory announces them.
+    /// Addresses of the contracts; empty if a factory announces them.
     addresses: Vec<Address>,
-    /// What announces them.
+    /// The factory that announces the contracts; null if they are listed in `addresses`.
     #[schema(required)]
     factory: Option<Factory>,
-    /// Signatures of the events that are decoded.
+    /// Signatures of the decoded events.
     #[schema(examples(json!(["Transfer(address,address,uint256)"])))]
     events: Vec<String>,
-    /// Logs of earlier blocks are not decoded.
+    /// The first block whose logs are decoded.
     start_block: u64,
     /// Every block from here to `decodedThrough` is decoded.
     decoded_from: u64,
     /// `null` while no block is indexed.
     #[schema(required)]
     decoded_through: Option<u64>,
-    /// Blocks whose stored logs are still to be decoded, as after the contract was added.
+    /// Number of blocks whose stored logs are not decoded yet, for example after the contract was added.
     left_blocks: u64,
 }
 
@@ -95,8 +95,8 @@ pub(super) struct ContractEvent {
     event: String,
     /// The contract that emitted it.
     address: Address,
-    /// The arguments by name, in the order of the ABI; one without a name by its position. Whole numbers are decimal
-    /// strings, bytes 0x-hex, tuples objects; an indexed value of a dynamic type is `{"hash": "0x…"}`.
+    /// The arguments by name, in ABI order; an unnamed argument by its position. Integers are decimal strings, bytes
+    /// 0x-hex, tuples objects; an indexed value of a dynamic type is `{"hash": "0x…"}`.
     #[schema(value_type = Object, examples(json!({
         "from": "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045", "to": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
         "value": "1000000"
@@ -107,13 +107,13 @@ pub(super) struct ContractEvent {
     block_hash: Hash,
     /// The header's timestamp, in seconds since the Unix epoch.
     block_timestamp: i64,
-    /// `null` when only the chain's logs are indexed and the hash is not stored with them.
+    /// `null` if only logs of the chain are indexed and the hash is not stored with them.
     #[schema(required)]
     transaction_hash: Option<Hash>,
     transaction_index: u32,
     /// Position in the block.
     log_index: u32,
-    /// Whether its block is.
+    /// Whether its block is finalized.
     finalized: bool,
 }
 
@@ -143,7 +143,7 @@ impl ContractEvent {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ContractsQuery {
-    /// EIP-155 id: only contracts on that chain; of all chains when left out.
+    /// EIP-155 id: only contracts on that chain; defaults to all chains.
     chain: Option<u64>,
 }
 
@@ -151,53 +151,53 @@ pub(super) struct ContractsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
-    /// EIP-155 id of the chain that the contract is on; its own when left out.
+    /// EIP-155 id of the contract's chain; optional.
     chain: Option<u64>,
-    /// Only events of that name, in any case; overloads have one name.
+    /// Only events with this name, case-insensitive; overloads share a name.
     #[param(example = "Transfer")]
     event: Option<String>,
-    /// Only events that this one of the contracts emitted, in any case.
+    /// Only events emitted by this address, case-insensitive.
     address: Option<String>,
-    /// The lowest block.
+    /// The lowest block, inclusive.
     from_block: Option<u64>,
-    /// The highest block.
+    /// The highest block, inclusive.
     to_block: Option<u64>,
-    /// Events a page.
+    /// Events per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// The configured contracts, and how far each is decoded
+/// The configured contracts and their decoding progress
 #[utoipa::path(
     get, path = "/api/v1/contracts", tag = "contracts", params(ContractsQuery),
     responses((status = 200, description = "All contracts, on one page", body = Page<Contract>), Problems)
 )]
 pub(super) async fn list_contracts(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<ContractsQuery>,
 ) -> Result<Json<Page<Contract>>, Problem> {
     let chain = query.chain.map(|id| state.chain(Some(id))).transpose()?;
     let rows = state.store.read_contracts().await?.into_iter();
-    let asked = rows.filter(|row| chain.is_none_or(|chain| row.chain_id == chain));
+    let selected = rows.filter(|row| chain.is_none_or(|chain| row.chain_id == chain));
     Ok(Json(Page {
-        data: asked.map(Contract::from).collect(),
+        data: selected.map(Contract::from).collect(),
         next: None,
     }))
 }
 
 /// Decoded events of a contract, newest first
 ///
-/// While `leftBlocks` of the contract is above 0, older ones are still to come. A cursor is a place in the chain, as for
-/// the transactions of an address.
+/// While `leftBlocks` of the contract is above 0, older events are still missing. A cursor is a position in the chain,
+/// as for the transactions of an address.
 #[utoipa::path(
     get, path = "/api/v1/contracts/{name}/events", tag = "contracts",
-    params(("name" = String, Path, description = "In any case", example = "usdc"), EventsQuery),
+    params(("name" = String, Path, description = "Name of the contract, case-insensitive", example = "usdc"), EventsQuery),
     responses((status = 200, description = "A page of events", body = Page<ContractEvent>), Problems)
 )]
 pub(super) async fn list_contract_events(
-    State(state): Shared,
+    State(state): SharedApiState,
     Segment(name): Segment,
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Page<ContractEvent>>, Problem> {
@@ -211,14 +211,14 @@ pub(super) async fn list_contract_events(
             "to_block must not be below from_block",
         ));
     }
-    // No name has a NUL, and PostgreSQL takes no text with one.
+    // No name contains NUL, which PostgreSQL rejects in text.
     let found = match name.contains('\0') {
         true => None,
         false => state.store.read_contract(&name).await?,
     };
     let Some(contract) = found else {
         return Err(Problem::not_found(format!(
-            "no contract {:?} is configured; /api/v1/contracts lists those that are",
+            "no contract {:?} is configured; /api/v1/contracts lists the configured contracts",
             shortened(&name)
         )));
     };
@@ -231,13 +231,16 @@ pub(super) async fn list_contract_events(
     let filter = ContractEventFilter {
         event: query
             .event
-            .map(|event| named(&contract, &event))
+            .map(|event| event_name(&contract, &event))
             .transpose()?,
-        address: query.address.map(|address| emitter(&address)).transpose()?,
+        address: query
+            .address
+            .map(|address| parse_address(&address))
+            .transpose()?,
         from_block: query.from_block,
         to_block: query.to_block,
     };
-    // The name alone: another definition of it gives the same events where both have them.
+    // Only the name: another definition of it has the same positions for shared events.
     let list = List::new(format!(
         "contract-events/{}/{}/{filter:?}",
         contract.chain_id,
@@ -267,19 +270,19 @@ pub(super) async fn list_contract_events(
     }))
 }
 
-/// The contract's event of that name, as its ABI writes it.
-fn named(contract: &ContractRow, asked: &str) -> Result<String, Problem> {
+/// The name of the contract's event, as in its ABI.
+fn event_name(contract: &ContractRow, name: &str) -> Result<String, Problem> {
     let mut names = contract
         .events
         .iter()
         .filter_map(|one| one.split('(').next());
-    match names.find(|name| name.eq_ignore_ascii_case(asked)) {
-        Some(name) => Ok(name.to_owned()),
+    match names.find(|known| known.eq_ignore_ascii_case(name)) {
+        Some(found) => Ok(found.to_owned()),
         None => Err(Problem::bad_parameter(
             "event",
             format!(
-                "{:?} is not an event of {}, which has {}",
-                shortened(asked),
+                "{:?} is not an event of contract {}; its events are {}",
+                shortened(name),
                 contract.name,
                 contract.events.join(", ")
             ),
@@ -287,12 +290,12 @@ fn named(contract: &ContractRow, asked: &str) -> Result<String, Problem> {
     }
 }
 
-fn emitter(asked: &str) -> Result<crate::model::Address, Problem> {
-    prefixed(asked).ok_or_else(|| {
-        let shown = shortened(asked);
+fn parse_address(text: &str) -> Result<crate::model::Address, Problem> {
+    parse_hex(text).ok_or_else(|| {
+        let value = shortened(text);
         Problem::bad_parameter(
             "address",
-            format!("address must be 0x and 40 hex digits, not {shown:?}"),
+            format!("address must be 0x and 40 hex digits, not {value:?}"),
         )
     })
 }

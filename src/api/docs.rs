@@ -1,4 +1,4 @@
-//! The OpenAPI description and its interactive page, both from this origin.
+//! The OpenAPI description and its interactive page, both served from this origin.
 
 use axum::{
     Router,
@@ -12,14 +12,14 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::Problem;
 
-/// Far beyond the page, which is in the binary.
+/// Upper bound on the size of the page, in bytes; the page is embedded in the binary.
 const LARGEST_PAGE: usize = 1 << 20;
 
-/// Serves the description at `/api-docs/openapi.json` and its page at `/api-docs`. Everything the page needs comes
-/// with it; it asks no other origin.
+/// Serves the description at `/api-docs/openapi.json` and its page at `/api-docs`. The page is self-contained and loads
+/// nothing from other origins.
 pub fn docs_router(openapi: OpenApi) -> Router {
     let config = Config::default()
-        // Otherwise the page asks swagger.io whether the description is valid.
+        // Otherwise the page sends the description to swagger.io for validation.
         .validator_url("none")
         .try_it_out_enabled(true)
         .display_request_duration(true);
@@ -27,11 +27,11 @@ pub fn docs_router(openapi: OpenApi) -> Router {
         .url("/api-docs/openapi.json", openapi)
         .config(config)
         .into();
-    router.layer(middleware::map_response(entitled))
+    router.layer(middleware::map_response(set_title))
 }
 
-/// The page comes with a title of its own and no setting for it.
-async fn entitled(response: Response) -> Response {
+/// Replaces the page's title, for which there is no setting.
+async fn set_title(response: Response) -> Response {
     let kind = response.headers().get(CONTENT_TYPE);
     if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         return response;

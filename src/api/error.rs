@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): what a client is told. The cause is logged here, once, and never told.
+//! Problem documents (RFC 9457). The cause of an internal error is logged here, once, and never sent to the client.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,7 @@ use utoipa::{
 
 use crate::store::StoreError;
 
-/// An error answer, `application/problem+json`.
+/// An error response, `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(
     as = Problem,
@@ -28,17 +28,17 @@ use crate::store::StoreError;
     }))
 )]
 pub(super) struct ProblemDocument {
-    /// Always `about:blank`: `code` tells problems apart.
+    /// Always `about:blank`; use `code` to distinguish problems.
     r#type: &'static str,
-    /// What the HTTP status means.
+    /// Reason phrase of the HTTP status.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// Stable: what programs should look at.
+    /// Stable code, for programs.
     code: &'static str,
-    /// For people: what was wrong and what to do.
+    /// Human-readable: what is wrong and what to do.
     detail: Cow<'static, str>,
-    /// The path or query parameter, header or field of the body that was wrong.
+    /// The path or query parameter, header or body field that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     parameter: Option<Cow<'static, str>>,
@@ -50,7 +50,7 @@ pub(super) struct ProblemDocument {
     newest: Option<u64>,
 }
 
-/// Why a request gets no answer.
+/// The problem of a failed request.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -62,7 +62,7 @@ pub(super) struct Problem {
 }
 
 const PROBLEM_JSON: &str = "application/problem+json";
-/// How soon to ask again when the database was away, in seconds.
+/// `Retry-After` of a 503 response, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 impl Problem {
@@ -77,7 +77,7 @@ impl Problem {
         }
     }
 
-    /// A parameter that is not what it must be.
+    /// An invalid parameter.
     pub(super) fn bad_parameter(
         name: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
@@ -88,7 +88,7 @@ impl Problem {
         }
     }
 
-    /// A field of the body, or a header, that is not what it must be, with a code of its own.
+    /// An invalid body field or header, with a specific code.
     pub(super) fn invalid(
         code: &'static str,
         name: &'static str,
@@ -100,12 +100,12 @@ impl Problem {
         }
     }
 
-    /// The token is missing or not good: `UNAUTHORIZED` or `TOKEN_EXPIRED`.
+    /// The JWT is missing, invalid or expired: `UNAUTHORIZED` or `TOKEN_EXPIRED`.
     pub(super) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
     }
 
-    /// What stands already does not allow it.
+    /// A conflict with the current state.
     pub(super) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
@@ -115,11 +115,11 @@ impl Problem {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "PAYLOAD_TOO_LARGE",
-            format!("the body may have {most} bytes"),
+            format!("the body may have at most {most} bytes"),
         )
     }
 
-    /// The user asked too often.
+    /// The user's rate limit is reached.
     pub(super) fn rate_limited(retry_after_ms: u64, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             retry_after_s: Some(retry_after_ms.div_ceil(1_000)),
@@ -127,17 +127,17 @@ impl Problem {
         }
     }
 
-    /// There is no room for more, whoever asks.
-    pub(super) fn full(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// A limit of all users together is reached.
+    pub(super) fn limit_reached(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }
 
-    /// The keys that tokens are checked with are not there.
-    pub(super) fn keyless(detail: impl Into<Cow<'static, str>>) -> Self {
+    /// The keys to verify JWTs are not available.
+    pub(super) fn keys_unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
     }
 
-    /// The request as a whole cannot be read.
+    /// A request that cannot be parsed.
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
     }
@@ -146,7 +146,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
     }
 
-    /// The token of an alert is not tracked here.
+    /// The token of an alert is not tracked.
     pub(super) fn unknown_token(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             parameter: Some("token".into()),
@@ -154,7 +154,7 @@ impl Problem {
         }
     }
 
-    /// `?chain=` names a chain that is not indexed here.
+    /// The chain of `?chain=` is not indexed here.
     pub(super) fn unknown_chain(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             parameter: Some("chain".into()),
@@ -169,12 +169,12 @@ impl Problem {
         }
     }
 
-    /// The stream exists but is private.
+    /// The resource exists but access is denied.
     pub(super) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail)
     }
 
-    /// Updates asked for are not stored any more, or belong to another epoch.
+    /// The requested updates are no longer stored, or belong to another epoch.
     pub(super) fn gone(
         parameter: &'static str,
         detail: impl Into<Cow<'static, str>>,
@@ -192,7 +192,7 @@ impl Problem {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "INTERNAL",
-            "the request failed for a reason of the server's own; it is in its log",
+            "internal server error; the server's log states the cause",
         )
     }
 
@@ -200,16 +200,16 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "UNAVAILABLE",
-            "the database does not answer at the moment; try again shortly",
+            "the database is not available; try again shortly",
         )
     }
 
-    pub(super) fn too_slow(limit: Duration) -> Self {
+    pub(super) fn timed_out(limit: Duration) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "UNAVAILABLE",
             format!(
-                "no answer within {} ms; ask for less at once, or try again",
+                "the request took longer than {} ms; request less data at once, or try again",
                 limit.as_millis()
             ),
         )
@@ -219,7 +219,7 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if error.is_outage() {
-            tracing::warn!(%error, "a request found no database");
+            tracing::warn!(%error, "cannot serve a request: the database is not available");
             Self::unavailable()
         } else {
             tracing::error!(%error, "a request failed");
@@ -255,7 +255,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The problems that any request may end in, for the OpenAPI description.
+/// Problem responses of any request, for the OpenAPI description.
 pub(super) struct Problems;
 
 impl utoipa::IntoResponses for Problems {
@@ -263,25 +263,25 @@ impl utoipa::IntoResponses for Problems {
         [
             (
                 "400",
-                "A parameter is wrong (`BAD_REQUEST`); `parameter` names it",
+                "Invalid request (`BAD_REQUEST`); `parameter` names the wrong parameter",
             ),
             (
                 "404",
-                "There is no such thing here (`NOT_FOUND`, `UNKNOWN_CHAIN`, `UNKNOWN_CHANNEL`)",
+                "Not found (`NOT_FOUND`, `UNKNOWN_CHAIN`, `UNKNOWN_CHANNEL`)",
             ),
-            ("500", "The server failed (`INTERNAL`)"),
+            ("500", "Internal server error (`INTERNAL`)"),
             (
                 "503",
-                "The database does not answer at the moment, or not in time (`UNAVAILABLE`)",
+                "The database is not available, or did not answer in time (`UNAVAILABLE`)",
             ),
         ]
-        .map(|(status, description)| (status.to_owned(), described(description)))
+        .map(|(status, description)| (status.to_owned(), problem_response(description)))
         .into()
     }
 }
 
 /// A problem response for the OpenAPI description.
-pub(super) fn described(description: &str) -> RefOr<utoipa::openapi::Response> {
+pub(super) fn problem_response(description: &str) -> RefOr<utoipa::openapi::Response> {
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .build();
@@ -292,28 +292,28 @@ pub(super) fn described(description: &str) -> RefOr<utoipa::openapi::Response> {
         .into()
 }
 
-/// Answers for paths under `/api` that nobody has.
+/// Fallback for unknown paths under `/api`.
 pub(super) async fn unknown_path(request: Request) -> Problem {
     Problem::not_found(format!(
-        "there is nothing at {}; /api-docs lists what there is",
+        "there is no resource at {}; /api-docs lists the available ones",
         shortened(request.uri().path())
     ))
 }
 
-/// Answers for methods that a path does not have; axum adds `Allow`.
-pub(super) async fn wrong_method(request: Request) -> Problem {
+/// Fallback for methods that a path does not support; axum adds `Allow`.
+pub(super) async fn method_not_allowed(request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "METHOD_NOT_ALLOWED",
         format!(
-            "{} cannot be used on {}; see the header Allow",
+            "{} is not allowed on {}; see the Allow header",
             shortened(request.method().as_str()),
             shortened(request.uri().path())
         ),
     )
 }
 
-/// What a client sent, short enough to be told back.
+/// A client's text, shortened to be repeated in an error.
 pub(super) fn shortened(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {

@@ -1,4 +1,4 @@
-//! Path and query parameters as types, with errors that name the parameter.
+//! Extractors of path and query parameters and bodies, with errors that name the parameter.
 
 use std::str::FromStr;
 
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::model::{Address, B256, ChainId, Token};
 
-/// Query parameters. Unknown ones are refused: what somebody misspelt would be answered as if it was never asked.
-/// `T` must deny unknown fields.
+/// Query parameters. Unknown ones are rejected, so that a misspelled parameter is not silently ignored. `T` must deny
+/// unknown fields.
 pub(super) struct Params<T>(pub T);
 
 impl<T: DeserializeOwned + IntoParams, S: Send + Sync> FromRequestParts<S> for Params<T> {
@@ -26,7 +26,7 @@ impl<T: DeserializeOwned + IntoParams, S: Send + Sync> FromRequestParts<S> for P
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
-            // Its text ends with the parameter's name and what was wrong with it.
+            // The text ends with the parameter's name and the error.
             Err(rejection) => {
                 if let Some(problem) = unknown_parameter::<T>(&parts.uri) {
                     return Err(problem);
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned + IntoParams, S: Send + Sync> FromRequestParts<S> for P
     }
 }
 
-/// What is wrong with a query that has a parameter which `T` does not.
+/// The problem for a query with a parameter unknown to `T`.
 fn unknown_parameter<T: IntoParams>(uri: &Uri) -> Option<Problem> {
     let known: Vec<String> = T::into_params(|| None)
         .into_iter()
@@ -55,14 +55,14 @@ fn unknown_parameter<T: IntoParams>(uri: &Uri) -> Option<Problem> {
     let (name, _) = given.iter().find(|(name, _)| !known.contains(name))?;
     let name = shortened(name);
     let detail = format!(
-        "there is no query parameter {name:?} here; known are: {}",
+        "unknown query parameter {name:?}; known parameters: {}",
         known.join(", ")
     );
     Some(Problem::bad_parameter(name, detail))
 }
 
-/// The parameter that a rejection names: `limit: invalid digit…`, or "duplicate field `limit`". Only names of fields
-/// come in these forms, never a client's own.
+/// The parameter named in a rejection: `limit: invalid digit…`, or "duplicate field `limit`". These forms only contain
+/// names of fields, never client input.
 fn parameter_of(reason: &str) -> Option<&str> {
     let name = match reason.split_once("duplicate field `") {
         Some((_, rest)) => rest.split_once('`')?.0,
@@ -72,10 +72,10 @@ fn parameter_of(reason: &str) -> Option<&str> {
     (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
-/// Longest body of a request, in bytes.
+/// Maximum size of a request body, in bytes.
 const MAX_BODY: usize = 65_536;
 
-/// A JSON body, whatever its content type says.
+/// A JSON body; its content type is ignored.
 pub(super) struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -85,7 +85,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let Ok(bytes) = to_bytes(request.into_body(), MAX_BODY).await else {
             return Err(Problem::too_large(MAX_BODY));
         };
-        // serde would also take an array of the fields in order.
+        // serde would also accept an array of the fields in order.
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(Problem::bad_request("the body must be a JSON object"));
         }
@@ -97,7 +97,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The one variable segment of the path, percent-decoded.
+/// The variable segment of the path, percent-decoded.
 pub(super) struct Segment(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
@@ -113,7 +113,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
 impl Segment {
     pub(super) fn hash(&self) -> Result<B256, Problem> {
-        prefixed(&self.0).ok_or_else(|| {
+        parse_hex(&self.0).ok_or_else(|| {
             Problem::bad_parameter(
                 "hash",
                 format!(
@@ -124,9 +124,9 @@ impl Segment {
         })
     }
 
-    /// In any case: whether the checksum is right is not looked at.
+    /// An address, case-insensitive; its EIP-55 checksum is not verified.
     pub(super) fn address(&self) -> Result<Address, Problem> {
-        prefixed(&self.0).ok_or_else(|| {
+        parse_hex(&self.0).ok_or_else(|| {
             Problem::bad_parameter(
                 "address",
                 format!(
@@ -137,7 +137,7 @@ impl Segment {
         })
     }
 
-    /// The number of one of a subject's things.
+    /// The id of an alert.
     pub(super) fn id(&self) -> Result<i64, Problem> {
         let digits = self.0.bytes().all(|byte| byte.is_ascii_digit());
         let id = self.0.parse().ok().filter(|_| digits);
@@ -157,23 +157,23 @@ impl Segment {
 }
 
 impl ApiState {
-    /// The chain that `?chain=` picks, or the first.
-    pub(super) fn chain(&self, asked: Option<ChainId>) -> Result<ChainId, Problem> {
+    /// The chain of `?chain=`, or the first one.
+    pub(super) fn chain(&self, id: Option<ChainId>) -> Result<ChainId, Problem> {
         let Some(first) = self.chains.first() else {
             return Err(Problem::unknown_chain("no chain is configured"));
         };
-        match asked {
+        match id {
             None => Ok(*first),
             Some(id) if self.chains.contains(&id) => Ok(id),
             Some(id) => Err(Problem::unknown_chain(format!(
-                "chain {id} is not indexed here; /api/v1/status lists those that are"
+                "chain {id} is not indexed here; /api/v1/status lists the indexed chains"
             ))),
         }
     }
 }
 
-/// 0x and hex of exactly the target's length, in any case.
-pub(super) fn prefixed<T: FromStr>(text: &str) -> Option<T> {
+/// Parses 0x-hex of the target's length, case-insensitive.
+pub(super) fn parse_hex<T: FromStr>(text: &str) -> Option<T> {
     let lower = text.to_ascii_lowercase();
     lower
         .starts_with("0x")

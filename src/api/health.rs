@@ -1,4 +1,4 @@
-//! `/healthz`: the process is alive. `/readyz`: it can serve, and if not, why.
+//! `/healthz`: whether the process is alive. `/readyz`: whether it can serve requests, and if not, why.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -12,19 +12,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    ApiConfig, ApiState, Shared,
+    ApiConfig, ApiState, SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
-    writers::unwritten,
+    writers::write_failure,
 };
 use crate::{
     model::ChainId,
-    store::{StoreError, read::ChainRow, writer::Stream, writers::found},
+    store::{StoreError, read::ChainRow, writer::Stream, writers::find_writer},
 };
 
-/// How long the database may take to answer: shorter than the patience of whoever probes.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of the database: shorter than common timeouts of probes.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Alive {
@@ -34,13 +34,13 @@ pub(super) struct Alive {
 /// Whether the process is alive
 #[utoipa::path(
     get, path = "/healthz", tag = "service",
-    responses((status = 200, description = "It is", body = Alive))
+    responses((status = 200, description = "The process is alive", body = Alive))
 )]
 pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { alive: true })
 }
 
-/// Whether the service is ready, check by check.
+/// Whether the service is ready, with each check.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
@@ -49,12 +49,12 @@ pub(super) struct Readiness {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Check {
-    /// `database`, `chain:ID`, `prices` when there are sources of them, or `indexes` while some are yet to be built after
-    /// a large load.
+    /// `database`; `chain:ID`; `prices`, if price sources are configured; or `indexes`, while some must still be
+    /// rebuilt after a large load.
     #[schema(examples("database"))]
     name: String,
     ok: bool,
-    /// For people.
+    /// Human-readable.
     detail: String,
 }
 
@@ -68,22 +68,22 @@ impl Check {
     }
 }
 
-/// Whether the service can serve, and why not
+/// Whether the service is ready, and if not, why
 ///
-/// It is ready when the database answers and takes writes, no index is left out for a large load, prices are written when
-/// there are sources of them, and a chain that is not halted and that some process writes has a node that answered of late
-/// and a head that is not too far behind it. With several chains one is enough: what is wrong with one must
-/// not take the others away. `chain` asks about that one.
+/// It is ready if the database accepts reads and writes, no index is deferred for a large load, prices are written (if
+/// price sources are configured), and at least one chain is ready: not halted, written by a process, with a node that
+/// answered recently and a head close to the node's. One of several chains is enough, so that a failure of one does not
+/// take the others offline. With `chain`, only that chain is checked.
 #[utoipa::path(
     get, path = "/readyz", tag = "service", params(ChainQuery),
     responses(
         (status = 200, description = "Ready", body = Readiness),
-        (status = 503, description = "Not ready; the checks say why", body = Readiness),
+        (status = 503, description = "Not ready; the failed checks state why", body = Readiness),
         Problems
     )
 )]
 pub(super) async fn readyz(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<ChainQuery>,
 ) -> Result<Response, Problem> {
     let chains = match query.chain {
@@ -91,24 +91,25 @@ pub(super) async fn readyz(
         None => state.chains.clone(),
     };
     let database = |detail: String| (vec![Check::new("database", false, detail)], Vec::new());
-    let (mut checks, chains) = match tokio::time::timeout(PATIENCE, checks(&state, &chains)).await {
-        Ok(Ok(checks)) => {
-            if state.unreadable.swap(false, Ordering::Relaxed) {
-                tracing::info!("the database can be read again");
+    let (mut checks, chains) =
+        match tokio::time::timeout(DATABASE_TIMEOUT, checks(&state, &chains)).await {
+            Ok(Ok(checks)) => {
+                if state.unreadable.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the database is readable again");
+                }
+                checks
             }
-            checks
-        }
-        Ok(Err(error)) => {
-            if !state.unreadable.swap(true, Ordering::Relaxed) {
-                tracing::warn!(%error, "not ready: the database cannot be read");
+            Ok(Err(error)) => {
+                if !state.unreadable.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "not ready: cannot read the database");
+                }
+                database("cannot read the database".to_owned())
             }
-            database("the database cannot be read".to_owned())
-        }
-        Err(_) => database(format!(
-            "the database gave no answer within {} ms",
-            PATIENCE.as_millis()
-        )),
-    };
+            Err(_) => database(format!(
+                "the database did not answer within {} ms",
+                DATABASE_TIMEOUT.as_millis()
+            )),
+        };
     let ready = checks.iter().all(|check| check.ok) && chains.iter().any(|check| check.ok);
     checks.extend(chains);
     let status = match ready {
@@ -118,7 +119,7 @@ pub(super) async fn readyz(
     Ok((status, Json(Readiness { ready, checks })).into_response())
 }
 
-/// What every request needs, and then each chain.
+/// The checks of the whole service, and those of each chain.
 async fn checks(
     state: &ApiState,
     chains: &[ChainId],
@@ -131,25 +132,28 @@ async fn checks(
         true => Check::new(
             "database",
             false,
-            "answers, but takes no writes: it is a replica, or default_transaction_read_only is on",
+            "answers, but is read-only: it is a replica, or default_transaction_read_only is on",
         ),
     }];
     if state.has_prices {
-        let written = found(&writers, Stream::Prices);
+        let written = find_writer(&writers, Stream::Prices);
         whole.push(
-            match (unwritten(&state.store, &writers, Stream::Prices), written) {
+            match (
+                write_failure(&state.store, &writers, Stream::Prices),
+                written,
+            ) {
                 (Some(why), _) => Check::new("prices", false, why),
                 (None, Some(row)) => {
                     Check::new("prices", true, format!("written by {}", row.holder))
                 }
-                (None, None) => Check::new("prices", false, "no process has written them yet"),
+                (None, None) => Check::new("prices", false, "no process has written prices yet"),
             },
         );
     }
     let missing = state.store.read_deferred_indexes().await?;
     if !missing.is_empty() {
         let detail = format!(
-            "a large load goes on without {}; they are built after it",
+            "a large load is running without the indexes {}; they are rebuilt after it",
             missing.join(", ")
         );
         whole.push(Check::new("indexes", false, detail));
@@ -161,7 +165,7 @@ async fn checks(
                 let detail = format!("halted: {}", halt.reason);
                 Check::new(format!("chain:{id}"), false, detail)
             }
-            None => match unwritten(&state.store, &writers, Stream::Chain(*id)) {
+            None => match write_failure(&state.store, &writers, Stream::Chain(*id)) {
                 Some(why) => Check::new(format!("chain:{id}"), false, why),
                 None => chain(*id, row, &state.config),
             },
@@ -175,8 +179,8 @@ fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
     let Some(head) = row.and_then(|row| row.head) else {
         return Check::new(name, false, "no block is indexed yet");
     };
-    let heard = row.and_then(|row| row.node_head.zip(row.node_silent_ms));
-    let Some((node, silent_ms)) = heard else {
+    let answer = row.and_then(|row| row.node_head.zip(row.node_silent_ms));
+    let Some((node, silent_ms)) = answer else {
         let detail = format!(
             "block {} is indexed; the node has not answered yet",
             head.number
@@ -186,19 +190,15 @@ fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
     let silent_ms = u64::try_from(silent_ms).unwrap_or(0);
     if silent_ms > config.ready_silence_ms {
         let detail = format!(
-            "the node has not answered for {} s, or no indexer asks it",
+            "the node has not answered for {} s, or no indexer polls it",
             silent_ms / 1_000
         );
         return Check::new(name, false, detail);
     }
     let (lag, most) = (node.saturating_sub(head.number), config.ready_lag_blocks);
-    let detail = format!("block {} is {lag} behind the node", head.number);
+    let detail = format!("block {} is {lag} blocks behind the node", head.number);
     if lag > most {
-        return Check::new(
-            name,
-            false,
-            format!("{detail}; more than {most} is not ready"),
-        );
+        return Check::new(name, false, format!("{detail}; ready up to {most}"));
     }
     Check::new(name, true, detail)
 }

@@ -1,4 +1,4 @@
-//! What every request passes through: CORS, caught panics, a deadline, and `no-store` unless the answer says better.
+//! Middleware of every request: CORS, panic handling, a timeout, and `Cache-Control: no-store` by default.
 
 use std::{any::Any, net::SocketAddr, time::Duration};
 
@@ -16,9 +16,9 @@ use tower_http::{
 };
 
 use super::{ApiConfig, error::Problem};
-use crate::visitor::OriginPolicy;
+use crate::client::OriginPolicy;
 
-/// How long a browser may remember the answer to a preflight request.
+/// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(3_600);
 
 /// Wraps every route of the API.
@@ -29,7 +29,7 @@ pub(super) fn around(router: Router, config: &ApiConfig, origins: OriginPolicy) 
             move |request: Request, next: Next| async move {
                 match tokio::time::timeout(limit, next.run(request)).await {
                     Ok(response) => response,
-                    Err(_) => Problem::too_slow(limit).into_response(),
+                    Err(_) => Problem::timed_out(limit).into_response(),
                 }
             },
         ))
@@ -53,7 +53,7 @@ fn cors(origins: OriginPolicy) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        // Those that are asked for: "*" would not stand for Authorization.
+        // Mirrors the requested headers: `*` would not cover Authorization.
         .allow_headers(AllowHeaders::mirror_request())
         .max_age(PREFLIGHT_MAX_AGE)
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_problem_that_does_not_say_what_panicked() {
+    async fn panic_response_hides_panic_message() {
         async fn boom() {
             if true {
                 panic!("secret");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_handler_that_never_ends_is_cut_off() {
+    async fn times_out_slow_handler() {
         let router = Router::new().route("/", get(std::future::pending::<()>));
         let response = around(router, &ApiConfig::default(), OriginPolicy::default())
             .oneshot(Request::new(Body::empty()))

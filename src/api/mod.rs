@@ -1,9 +1,9 @@
-//! REST: what is stored, as JSON, with an OpenAPI description. One file a resource.
+//! REST: the stored data as JSON, with an OpenAPI description. One file per resource.
 //!
-//! Promises: pages are cursors and stay stable while new rows arrive; every error is a problem document with a stable
-//! code and says nothing of the inside; no request takes longer, nor answers more, than the configuration allows.
-//! Assumes: everything here may be read by anyone, but for what belongs to a subject: price alerts. Whose a token is, the
-//! application tells (see [`TokenVerifier`]). The channel `user:…` itself is not served.
+//! Promises: pages have cursors and stay stable while new rows arrive; every error is a problem document with a stable
+//! code and reveals no internals; no request takes longer, nor returns more, than configured. Assumes: everything here
+//! may be read by anyone, except what belongs to a subject: price alerts. The application verifies JWTs (see
+//! [`TokenVerifier`]). The channels `user:…` are not served.
 
 mod addresses;
 mod alert_deliveries;
@@ -18,12 +18,12 @@ mod error;
 mod extract;
 mod health;
 mod layers;
-mod moment;
 mod page;
 mod prices;
 mod source_status;
 mod status;
 mod subject;
+mod time_range;
 mod tokens;
 mod transactions;
 mod updates;
@@ -40,38 +40,38 @@ use axum::{Router, routing::any};
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::subject::Bearer;
+use self::subject::BearerScheme;
 use crate::{
+    client::{OriginPolicy, Site},
     model::{ChainId, ChainLimits, now_ms},
     store::Store,
-    visitor::{OriginPolicy, Site},
 };
 
-/// What the handlers share.
+/// State shared by the handlers.
 pub struct ApiState {
     store: Store,
     config: ApiConfig,
-    /// Those configured; the first is meant by requests without `?chain=`.
+    /// The configured chains; the first is the default of `?chain=`.
     chains: Vec<ChainId>,
-    /// From when on which of them is not well, and price sources on it with it.
+    /// When each chain counts as lagging or down, and price sources on it too.
     limits: Vec<ChainLimits>,
-    /// Pages that may read it.
+    /// Origins that may read the API.
     origins: OriginPolicy,
-    /// Whether prices are configured, which some process then is to write.
+    /// Whether prices are configured, so that some process must write them.
     has_prices: bool,
-    /// Without one nobody is anybody.
+    /// `None` disables authentication.
     verifier: Option<Arc<dyn TokenVerifier>>,
     version: &'static str,
     /// In ms since the Unix epoch.
     started_at: i64,
-    /// Whether the database could not be read when readiness was asked for last: that is logged once an outage.
+    /// Whether the last readiness check could not read the database: logged once per outage.
     unreadable: AtomicBool,
 }
 
-type Shared = axum::extract::State<Arc<ApiState>>;
+type SharedApiState = axum::extract::State<Arc<ApiState>>;
 
 impl ApiState {
-    /// For the configured `chains`, of which the first is the default. There must be one.
+    /// Creates the state for the configured `chains`. There must be one; the first is the default.
     pub fn new(store: Store, config: ApiConfig, chains: Vec<ChainId>) -> Self {
         Self {
             origins: OriginPolicy::new(&config.allowed_origins, Site::default())
@@ -88,26 +88,26 @@ impl ApiState {
         }
     }
 
-    /// Lets these pages read it, instead of those that the configuration names.
+    /// Replaces the configured origins.
     pub fn with_origins(mut self, origins: OriginPolicy) -> Self {
         self.origins = origins;
         self
     }
 
-    /// Takes price sources for no better than these chains, where those are down or lag.
-    pub fn watching(mut self, limits: Vec<ChainLimits>) -> Self {
+    /// Sets the limits of chains: a price source is not healthier than its chain.
+    pub fn with_chain_limits(mut self, limits: Vec<ChainLimits>) -> Self {
         self.limits = limits;
         self
     }
 
-    /// With tokens configured: it is ready only while their prices are written.
+    /// Sets whether prices are configured: then it is ready only while they are written.
     pub fn with_prices(mut self, has_prices: bool) -> Self {
         self.has_prices = has_prices;
         self
     }
 
-    /// Serves what belongs to subjects, to those whose token this takes.
-    pub fn with_tokens(mut self, verifier: Arc<dyn TokenVerifier>) -> Self {
+    /// Enables authentication with this verifier.
+    pub fn with_token_verifier(mut self, verifier: Arc<dyn TokenVerifier>) -> Self {
         self.verifier = Some(verifier);
         self
     }
@@ -117,27 +117,27 @@ impl ApiState {
 #[openapi(
     info(
         title = "chaincast",
-        description = "Blocks, transactions, transfers, contract events and token prices of EVM chains, as indexed.\n\n\
-            Lists are pages `{\"data\": […], \"next\": cursor}`: pass `next` as `cursor`, with the same other \
-            parameters, for the next page; `null` is the end. Hashes are 0x-hex, addresses are checksummed (EIP-55), \
-            quantities of a chain are decimal strings. Prices are JSON numbers with all their digits. Errors are \
-            `application/problem+json` (RFC 9457) with a stable `code`.",
+        description = "Blocks, transactions, transfers, contract events and token prices of EVM chains, as \
+             indexed.\n\nLists are pages `{\"data\": […], \"next\": cursor}`: pass `next` as `cursor`, with the same \
+             other parameters, for the next page; `null` on the last page. Hashes are 0x-hex, addresses are \
+             checksummed (EIP-55), quantities of a chain are decimal strings. Prices are JSON numbers with full \
+             precision. Errors are `application/problem+json` (RFC 9457) with a stable `code`.",
     ),
     tags(
         (name = "chain", description = "Blocks, transactions and transfers of the canonical chain"),
         (name = "contracts", description = "Configured contracts and their decoded events"),
         (name = "prices", description = "Tracked tokens and their prices"),
-        (name = "alerts", description = "Price alerts of the user whose token is given"),
-        (name = "channels", description = "The messages of the live channels, by seq"),
-        (name = "service", description = "How the service itself is doing"),
+        (name = "alerts", description = "Price alerts of the authenticated user"),
+        (name = "channels", description = "Messages of the live channels, by seq"),
+        (name = "service", description = "Status and health of the service"),
     ),
     components(schemas(error::ProblemDocument)),
-    modifiers(&Bearer),
+    modifiers(&BearerScheme),
 )]
 struct Description;
 
-/// Everything under `/api/v1` that the store answers, `/healthz` and `/readyz`; and their description.
-/// Other paths under `/api` answer 404, unless another router that is merged with this one has them.
+/// The routes under `/api/v1`, `/healthz` and `/readyz`, and their description. Other paths under `/api` return 404,
+/// unless a router merged with this one has them.
 pub fn router(state: ApiState) -> (Router, OpenApi) {
     let state = Arc::new(state);
     let (router, openapi) = OpenApiRouter::with_openapi(Description::openapi())
@@ -168,7 +168,7 @@ pub fn router(state: ApiState) -> (Router, OpenApi) {
         .route("/api", any(error::unknown_path))
         .route("/api/", any(error::unknown_path))
         .route("/api/{*rest}", any(error::unknown_path))
-        .method_not_allowed_fallback(error::wrong_method)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(Arc::clone(&state));
     let origins = state.origins.clone();
     (layers::around(router, &state.config, origins), openapi)

@@ -1,7 +1,8 @@
-//! Pages of lists, and the opaque cursors between them.
+//! Pagination with opaque cursors.
 //!
-//! A cursor is the position of a page's last item, with a checksum that covers the list it belongs to (resource, chain
-//! and filters). It is no secret and grants nothing; the checksum makes a cut, altered or misplaced one a clear error.
+//! A cursor is the position of a page's last item with a checksum over the list that it belongs to (resource, chain and
+//! filters). It is not secret and grants nothing; the checksum turns a truncated, altered or misused cursor into a
+//! clear error.
 
 use alloy::primitives::keccak256;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,21 +11,21 @@ use utoipa::ToSchema;
 
 use super::{ApiConfig, error::Problem};
 
-/// One page.
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Page<T> {
     pub data: Vec<T>,
-    /// Pass it as `cursor` for the next page; `null` at the end.
+    /// Pass it as `cursor` to get the next page; `null` on the last page.
     #[schema(required)]
     pub next: Option<String>,
 }
 
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 6;
-/// Longer than any cursor that is made here.
+/// Longer than any valid cursor, in characters.
 const LONGEST: usize = 200;
 
-/// A list that cursors point into, named by all that decides its items and their order.
+/// A list that cursors point into. Its name contains everything that determines its items and their order.
 pub(super) struct List(String);
 
 impl List {
@@ -32,7 +33,7 @@ impl List {
         Self(name.into())
     }
 
-    /// The page of `rows`, of which one more than `limit` was asked for to see whether there is more.
+    /// Builds the page from `rows`, which contain one more than `limit` if there is a next page.
     pub(super) fn page<R, T, const N: usize>(
         &self,
         mut rows: Vec<R>,
@@ -62,7 +63,7 @@ impl List {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position that a client's cursor stands for.
+    /// Decodes a client's cursor.
     pub(super) fn position<const N: usize>(
         &self,
         cursor: Option<&str>,
@@ -84,7 +85,7 @@ impl List {
             }
             Some(position)
         };
-        decoded().map(Some).ok_or_else(foreign_cursor)
+        decoded().map(Some).ok_or_else(invalid_cursor)
     }
 
     fn checksum(&self, body: &[u8]) -> [u8; CHECKSUM] {
@@ -95,17 +96,17 @@ impl List {
     }
 }
 
-pub(super) fn foreign_cursor() -> Problem {
+pub(super) fn invalid_cursor() -> Problem {
     Problem::bad_parameter(
         "cursor",
-        "cursor is not one of this list: pass `next` of its last page as it is, with the same other parameters, or \
-         leave it out to start again",
+        "cursor is not valid for this list: pass `next` of the previous page unchanged, with the same other \
+         parameters, or omit it to start from the beginning",
     )
 }
 
-/// How many items a page may have, of what the client asked for.
-pub(super) fn limit(asked: Option<u32>, config: &ApiConfig) -> Result<u32, Problem> {
-    let limit = asked.unwrap_or(config.default_limit.min(config.max_limit));
+/// The page size: the requested one if it is allowed, or the default.
+pub(super) fn limit(requested: Option<u32>, config: &ApiConfig) -> Result<u32, Problem> {
+    let limit = requested.unwrap_or(config.default_limit.min(config.max_limit));
     if limit == 0 || limit > config.max_limit {
         return Err(Problem::bad_parameter(
             "limit",
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_as_the_position_it_was_made_of() {
+    fn cursor_round_trips() {
         let list = List::new("blocks/1");
         let cursor = list.cursor([7, -1]);
         assert_eq!(list.position(Some(&cursor)).unwrap(), Some([7, -1]));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_changed_in_any_place_is_refused() {
+    fn rejects_altered_cursor() {
         let list = List::new("blocks/1");
         let cursor = list.cursor([123_456]);
         for at in 0..cursor.len() {
@@ -143,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_list_is_refused() {
+    fn rejects_cursor_of_other_list() {
         let cursor = List::new("blocks/1").cursor([5]);
         assert!(List::new("blocks/10").position::<1>(Some(&cursor)).is_err());
         assert!(List::new("blocks/1").position::<2>(Some(&cursor)).is_err());
     }
 
     #[test]
-    fn a_limit_out_of_bounds_is_refused_and_not_bent() {
+    fn rejects_limit_out_of_bounds() {
         let config = ApiConfig::default();
         assert_eq!(limit(None, &config).unwrap(), 100);
         assert_eq!(limit(Some(1_000), &config).unwrap(), 1_000);

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ApiState, Shared,
+    ApiState, SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::{Params, Segment},
-    moment,
     page::{self, List, Page},
+    time_range,
     transactions::ListQuery,
     wire::{Decimal, Hash},
 };
@@ -26,30 +26,30 @@ pub(super) struct Price {
     #[schema(examples("ETH"))]
     token: String,
     price: Decimal,
-    /// When it was announced, in ms since the Unix epoch.
+    /// When it was published, in ms since the Unix epoch.
     timestamp: i64,
     #[schema(examples("USD"))]
     quote: &'static str,
-    /// How far it may be off, in the quote currency: the larger distance to the quartiles of its sources' votes.
+    /// Uncertainty in the quote currency: the larger distance to the quartiles of the sources' prices.
     confidence: Decimal,
     /// The sources whose ticks were used.
     sources: Vec<String>,
-    /// Every source that was fresh: those that were used, and the outliers that were not.
+    /// All fresh sources: those used, and the outliers that were not.
     details: Vec<Detail>,
-    /// Age of the newest tick used, in ms, at the time of this answer.
+    /// Age of the newest tick used, in ms, at the time of this response.
     age_ms: i64,
-    /// `ok`; `degraded`: fewer venues than configured, venues that disagree, one alone that jumped, or a rate of which
-    /// one of these is so; `stale`: not current, do not trade on it.
+    /// `ok`; `degraded`: fewer venues than configured, disagreeing venues, a jump of a single venue, or a conversion
+    /// rate with one of these; `stale`: not current, do not trade on it.
     #[schema(value_type = String, examples("ok"))]
     status: PriceStatus,
-    /// Why the status is not `ok`, and left out while it is. Of `degraded`: `few_venues`, fewer venues than configured;
-    /// `disagreement`, a confidence that is too wide; `jump`, one venue alone that jumped; `rate`, a rate of which one of
-    /// these is so. Of `stale`: `old`, no tick is fresh; `rate`, no rate that converts them is; `node_down`, the node of
-    /// their chain does not answer.
+    /// Why the status is not `ok`; omitted while it is. For `degraded`: `few_venues`, fewer venues than configured;
+    /// `disagreement`, the confidence is too wide; `jump`, a single venue jumped; `rate`, a conversion rate has one of
+    /// these. For `stale`: `old`, no tick is fresh; `rate`, no conversion rate is; `node_down`, the node of their chain
+    /// does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, examples("few_venues"))]
     reason: Option<PriceReason>,
-    /// Its update's seq in the channel.
+    /// The seq of its update in the channel.
     seq: u64,
     #[schema(examples("price:ETH"))]
     channel: String,
@@ -62,12 +62,12 @@ pub(super) struct Price {
 pub(super) struct Detail {
     #[schema(examples("chainlink"))]
     source: String,
-    /// Age of its tick, in ms, at the time of this answer.
+    /// Age of its tick, in ms, at the time of this response.
     age_ms: i64,
-    /// Where its tick is on a chain; null for sources elsewhere.
+    /// The block of its tick; null for sources that are not on a chain.
     #[schema(required)]
     block: Option<PriceBlock>,
-    /// Too far from the others to be used.
+    /// Whether it is too far from the others to be used.
     outlier: bool,
 }
 
@@ -96,7 +96,7 @@ impl Detail {
 impl Price {
     fn new(row: PriceRow, now: i64) -> Self {
         let age_ms = now.saturating_sub(row.observed_at).max(0);
-        // Should the writer be down, nobody announces that the price went stale: the clock tells.
+        // If the writer is down, no update marks the price as stale: compare with the clock.
         let expired = match row.expires_at {
             Some(last) => now > last,
             None => row
@@ -136,7 +136,7 @@ impl Price {
     responses((status = 200, description = "A page of prices", body = Page<Price>), Problems)
 )]
 pub(super) async fn list_prices(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<Price>>, Problem> {
     state.chain(query.chain)?;
@@ -158,11 +158,11 @@ pub(super) async fn list_prices(
 /// The newest price of a token
 #[utoipa::path(
     get, path = "/api/v1/prices/{token}", tag = "prices",
-    params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), ChainQuery),
+    params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), ChainQuery),
     responses((status = 200, description = "The price", body = Price), Problems)
 )]
 pub(super) async fn read_price(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ChainQuery>,
 ) -> Result<Json<Price>, Problem> {
@@ -171,18 +171,18 @@ pub(super) async fn read_price(
     match state.store.read_price(&token).await? {
         Some(row) => Ok(Json(Price::new(row, now_ms()))),
         None => {
-            tracked(&state, &token).await?;
+            check_tracked(&state, &token).await?;
             Err(Problem::not_found(format!("{token} has no price yet")))
         }
     }
 }
 
-/// Refuses tokens that are not tracked.
-pub(super) async fn tracked(state: &ApiState, token: &Token) -> Result<(), Problem> {
+/// Fails for tokens that are not tracked.
+pub(super) async fn check_tracked(state: &ApiState, token: &Token) -> Result<(), Problem> {
     match state.store.is_tracked(token).await? {
         true => Ok(()),
         false => Err(Problem::not_found(format!(
-            "{token} is not tracked; /api/v1/tokens lists what is"
+            "{token} is not tracked; /api/v1/tokens lists the tracked tokens"
         ))),
     }
 }
@@ -194,19 +194,19 @@ pub(super) struct Tick {
     #[schema(examples("chainlink"))]
     source: String,
     price: Decimal,
-    /// What the price is counted in: USD, or the symbol of a tracked token.
+    /// The quote of the price: USD, or the symbol of a tracked token.
     #[schema(examples("USD"))]
     quote: String,
     /// When the source observed it, in ms since the Unix epoch.
     timestamp: i64,
-    /// When it arrived here, in ms since the Unix epoch.
+    /// When chaincast received it, in ms since the Unix epoch.
     received_at: i64,
-    /// The log that it comes from, when its source is on a chain.
+    /// The log that it was decoded from, if its source is on a chain.
     #[schema(required)]
     origin: Option<Origin>,
 }
 
-/// A log's place.
+/// The position of a log.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Origin {
@@ -239,45 +239,45 @@ impl From<TickRow> for Tick {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TicksQuery {
-    /// EIP-155 id of a configured chain; ticks of all chains and venues are listed whichever it is.
+    /// EIP-155 id of a configured chain; does not affect the result.
     chain: Option<u64>,
-    /// Observed at or after: ms since the Unix epoch, or RFC 3339.
+    /// Only ticks observed at or after this time: ms since the Unix epoch, or RFC 3339.
     #[param(example = "2026-01-31T12:00:00Z")]
     from: Option<String>,
-    /// Observed before: ms since the Unix epoch, or RFC 3339.
+    /// Only ticks observed before this time: ms since the Unix epoch, or RFC 3339.
     to: Option<String>,
-    /// Ticks a page.
+    /// Ticks per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// A token's ticks, newest first by the time of observation
+/// A token's ticks, newest first by time of observation
 #[utoipa::path(
     get, path = "/api/v1/prices/{token}/history", tag = "prices",
-    params(("token" = String, Path, description = "Its symbol, in any case", example = "ETH"), TicksQuery),
+    params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), TicksQuery),
     responses((status = 200, description = "A page of ticks", body = Page<Tick>), Problems)
 )]
 pub(super) async fn list_ticks(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<TicksQuery>,
 ) -> Result<Json<Page<Tick>>, Problem> {
     state.chain(query.chain)?;
     let token = segment.token()?;
     let limit = page::limit(query.limit, &state.config)?;
-    let range = moment::range(query.from.as_deref(), query.to.as_deref(), moment::LAST)?;
+    let range = time_range::range(query.from.as_deref(), query.to.as_deref(), time_range::LAST)?;
     let list = List::new(format!("ticks/{token}/{range:?}"));
     let before = list
         .position(query.cursor.as_deref())?
         .map(|[observed_at_us, id]| TickKey { observed_at_us, id });
-    // What makes the checksum is no secret: a forged one may say anything.
+    // The checksum is not secret: a forged cursor may contain anything.
     let (from, to) = (range.0.saturating_mul(1_000), range.1.saturating_mul(1_000));
     if before.is_some_and(|key| !(from..=to).contains(&key.observed_at_us)) {
-        return Err(page::foreign_cursor());
+        return Err(page::invalid_cursor());
     }
-    tracked(&state, &token).await?;
+    check_tracked(&state, &token).await?;
     let rows = state
         .store
         .read_ticks(&token, range, before, limit + 1)

@@ -1,5 +1,5 @@
-//! Where price sources stand, as `/status` lists them: by their newest tick, by what their feed reported, and by the chain
-//! that they are on.
+//! The status of price sources, as listed by `/status`: from their newest tick, the state that their feed reported, and
+//! the chain that they are on.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,14 +10,14 @@ use crate::{
     store::read::{SourceRow, SourceStateRow},
 };
 
-/// How a chain does that price sources are on.
+/// The health of a chain with price sources.
 pub(super) struct SourceChain {
     pub(super) health: ChainHealth,
-    /// Its writer ended, until somebody does something.
+    /// Whether its writer has halted until an operator intervenes.
     pub(super) is_halted: bool,
 }
 
-/// Where a price source stands.
+/// Status of a price source.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SourceStatus {
@@ -28,7 +28,7 @@ pub(super) struct SourceStatus {
     #[schema(examples("USD"))]
     quote: String,
     health: Health,
-    /// Why `health` is not `ok`, for people; null while it is.
+    /// Why `health` is not `ok`, human-readable; null while it is.
     #[schema(required)]
     reason: Option<String>,
     /// When it observed its newest tick, in ms since the Unix epoch.
@@ -37,28 +37,28 @@ pub(super) struct SourceStatus {
     /// In `quote`.
     #[schema(required)]
     last_price: Option<Decimal>,
-    /// A tick older than this is not used, in ms.
+    /// Ticks older than this are not used, in ms.
     max_age_ms: u64,
-    /// Its state when the price writer last reported it; null before the first report.
+    /// The last state reported by the price writer; null before the first report.
     #[schema(required)]
     feed: Option<FeedStatus>,
 }
 
-/// The state of a source when the price writer last reported it.
+/// The last state of a source reported by the price writer.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FeedStatus {
-    /// What logs call it, and metrics in their label `feed`; null on a chain.
+    /// Name of the feed in logs and in the metrics label `feed`; null for a source on a chain.
     #[schema(required, examples("http@api.example.org"))]
     name: Option<String>,
-    /// `connecting`; `live`: it gave a tick on this connection; `silent`: connected, and nothing came of it; `limited`:
-    /// connected, and the venue says that it does not trade as usual, or soon will not, in the words of `reason`;
-    /// `refused`: the venue does not serve it, or its document has no price. On a chain `connecting` means that its
-    /// contract has not yet answered what is needed, `live` that its logs are read, and `refused` that its contract and its
-    /// configuration do not agree.
+    /// `connecting`; `live`: ticks have arrived on this connection; `silent`: connected, but no tick has arrived;
+    /// `limited`: connected, and the venue reports that it does not trade as usual, or soon will not, with the text in
+    /// `reason`; `refused`: the venue does not serve it, or its document contains no price. On a chain: `connecting`,
+    /// its contract has not yet returned the required values; `live`, its logs are read; `refused`, its contract
+    /// contradicts its configuration.
     #[schema(examples("live"))]
     state: String,
-    /// What ended the last connection, the notice of the venue, or why it is refused; for people.
+    /// Why the last connection ended, the venue's notice, or why it is refused; human-readable.
     #[schema(required)]
     reason: Option<String>,
     /// In ms since the Unix epoch.
@@ -76,10 +76,10 @@ impl FeedStatus {
     }
 }
 
-/// `ok`; `stale`: its newest tick is too old to be used, or of a chain whose node does not answer; `silent`: it never gave
-/// one, or its venue sends nothing; `limited`: its newest tick can be used, but its venue says that it does not trade as
-/// usual, such as in maintenance, or its chain lags; `refused`: its venue does not serve it, or its contract does not agree
-/// with its configuration.
+/// `ok`; `stale`: its newest tick is too old, or its chain's node does not answer; `silent`: it has no tick, or its
+/// venue sends no data for it; `limited`: its newest tick is usable, but its venue reports that it does not trade as
+/// usual, such as during maintenance, or its chain lags; `refused`: its venue does not serve it, or its contract
+/// contradicts its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Health {
@@ -91,11 +91,11 @@ pub(super) enum Health {
 }
 
 impl SourceStatus {
-    /// Of a source that may be on one of these chains, at `now` (ms since the Unix epoch).
+    /// Builds the status of a source that may be on one of these chains, at `now` (ms since the Unix epoch).
     pub(super) fn new(row: SourceRow, chains: &[SourceChain], now: i64) -> Self {
         let mut chains = chains.iter();
         let on = chains.find(|chain| Some(chain.health.chain_id) == row.chain_id);
-        let (health, reason) = judge(&row, on, now);
+        let (health, reason) = assess(&row, on, now);
         let (price, at) = row.last.unzip();
         Self {
             token: row.token.to_string(),
@@ -111,39 +111,40 @@ impl SourceStatus {
     }
 }
 
-/// How a source does, and why it is not `ok`.
-fn judge(row: &SourceRow, on: Option<&SourceChain>, now: i64) -> (Health, Option<String>) {
-    let said = row.state.as_ref().and_then(|state| state.reason.clone());
+/// The health of a source, and why it is not `ok`.
+fn assess(row: &SourceRow, on: Option<&SourceChain>, now: i64) -> (Health, Option<String>) {
+    let reported = row.state.as_ref().and_then(|state| state.reason.clone());
     let state = row.state.as_ref().map(|state| state.state.as_str());
     let status = on.map(|chain| chain.health.status);
     match (state, row.age_ms(now), status) {
-        (Some("refused"), ..) => (Health::Refused, said),
+        (Some("refused"), ..) => (Health::Refused, reported),
         (Some("silent"), ..) => {
-            let reason = said.unwrap_or_else(|| "its venue sends nothing for it".to_owned());
+            let reason =
+                reported.unwrap_or_else(|| "no data received for it from its venue".to_owned());
             (Health::Silent, Some(reason))
         }
         (_, None, _) => {
-            let reason = said.or_else(|| on.and_then(SourceChain::trouble));
-            let reason = reason.unwrap_or_else(|| "it has given no tick yet".to_owned());
+            let reason = reported.or_else(|| on.and_then(SourceChain::problem));
+            let reason = reason.unwrap_or_else(|| "no tick received yet".to_owned());
             (Health::Silent, Some(reason))
         }
-        (.., Some(ChainStatus::Down)) => (Health::Stale, on.and_then(SourceChain::trouble)),
+        (.., Some(ChainStatus::Down)) => (Health::Stale, on.and_then(SourceChain::problem)),
         (_, Some(age), _) if age > row.max_age_ms => {
             let reason = format!(
-                "its newest tick is {age} ms old, and one is used for {} ms",
+                "its newest tick is {age} ms old; ticks are used for {} ms",
                 row.max_age_ms
             );
             (Health::Stale, Some(reason))
         }
-        (Some("limited"), ..) => (Health::Limited, said),
-        (.., Some(ChainStatus::Lagging)) => (Health::Limited, on.and_then(SourceChain::trouble)),
+        (Some("limited"), ..) => (Health::Limited, reported),
+        (.., Some(ChainStatus::Lagging)) => (Health::Limited, on.and_then(SourceChain::problem)),
         (.., Some(ChainStatus::Ok) | None) => (Health::Ok, None),
     }
 }
 
 impl SourceChain {
-    /// What is wrong with the chain, for people.
-    fn trouble(&self) -> Option<String> {
+    /// Why the chain is not healthy, human-readable.
+    fn problem(&self) -> Option<String> {
         let ChainHealth {
             chain_id,
             head,
@@ -153,18 +154,20 @@ impl SourceChain {
         } = &self.health;
         match (status, node_age_ms) {
             (ChainStatus::Ok, _) => None,
-            _ if self.is_halted => Some(format!("chain {chain_id} is halted; see its `halted`")),
+            _ if self.is_halted => Some(format!(
+                "chain {chain_id} is halted; see `halted` of the chain"
+            )),
             (ChainStatus::Down, Some(age)) => Some(format!(
                 "the node of chain {chain_id} has not answered for {age} ms"
             )),
             (ChainStatus::Down, None) => Some(format!(
-                "no process has had an answer of the node of chain {chain_id}"
+                "no process has received an answer from the node of chain {chain_id}"
             )),
             (ChainStatus::Lagging, _) => Some(match (head, head_age_ms) {
                 (Some(head), Some(age)) => format!(
-                    "chain {chain_id} lags: its newest indexed block is {head}, made {age} ms ago"
+                    "chain {chain_id} lags: its newest indexed block is {head}, {age} ms old"
                 ),
-                _ => format!("chain {chain_id} lags: none of its blocks is indexed"),
+                _ => format!("chain {chain_id} lags: no block is indexed"),
             }),
         }
     }
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_no_better_than_its_chain() {
+    fn source_is_not_healthier_than_its_chain() {
         use {ChainStatus as On, Health as Is};
         for (state, age_ms, on, health, words) in [
             (Some("live"), Some(9), On::Ok, Is::Ok, None),
@@ -256,19 +259,19 @@ mod tests {
                 Is::Silent,
                 Some("silent of"),
             ),
-            (None, None, On::Ok, Is::Silent, Some("no tick yet")),
+            (None, None, On::Ok, Is::Silent, Some("no tick received")),
             (None, None, On::Down, Is::Silent, Some("node of chain 1")),
         ] {
-            let found = judge(&source(state, age_ms), Some(&chain(on, false)), NOW);
+            let found = assess(&source(state, age_ms), Some(&chain(on, false)), NOW);
             assert_eq!(found.0, health, "{state:?} {age_ms:?} {on:?}");
             match (&found.1, words) {
                 (Some(reason), Some(words)) => assert!(reason.contains(words), "{reason}"),
                 (reason, words) => assert_eq!(reason.as_deref(), words),
             }
         }
-        let halted = judge(&source(None, Some(9)), Some(&chain(On::Down, true)), NOW);
+        let halted = assess(&source(None, Some(9)), Some(&chain(On::Down, true)), NOW);
         assert!(halted.1.unwrap().contains("halted"));
-        // Off the chains, and where nothing is known of its chain, its tick alone decides.
-        assert_eq!(judge(&source(None, Some(9)), None, NOW), (Is::Ok, None));
+        // Without a chain, or if its chain's health is unknown, only its tick counts.
+        assert_eq!(assess(&source(None, Some(9)), None, NOW), (Is::Ok, None));
     }
 }

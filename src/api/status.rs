@@ -1,11 +1,11 @@
-//! `/status`: where chains and price sources stand.
+//! `/status`: the state of chains and price sources.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Shared,
+    SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
@@ -22,16 +22,16 @@ use crate::{
     },
 };
 
-/// The most price sources that are listed.
+/// Maximum number of price sources listed.
 const MAX_SOURCES: u32 = 1_000;
 
-/// How the service stands.
+/// Status of the service.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     #[schema(examples("0.1.0"))]
     version: &'static str,
-    /// A seq means something only within it.
+    /// The database's epoch; seqs are comparable only within one epoch.
     #[schema(examples("k3f9x2a1b0"))]
     epoch: String,
     /// In ms since the Unix epoch.
@@ -43,7 +43,7 @@ pub(super) struct Status {
     prices: PriceStatuses,
 }
 
-/// Where a chain stands.
+/// Status of a chain.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChainStatus {
@@ -51,7 +51,7 @@ pub(super) struct ChainStatus {
     /// The first block that is indexed.
     #[schema(required)]
     start_block: Option<u64>,
-    /// How much of its blocks is indexed: `blocks`, `logs` or `transfers`.
+    /// Which data of its blocks is indexed: `blocks`, `logs` or `transfers`.
     #[schema(required)]
     index: Option<&'static str>,
     /// The newest indexed canonical block.
@@ -61,92 +61,92 @@ pub(super) struct ChainStatus {
     safe: Option<BlockMark>,
     #[schema(required)]
     finalized: Option<BlockMark>,
-    /// Every block up to here passed the checks that prove what is indexed of it.
+    /// Every block up to here passed the checks that prove its indexed data.
     #[schema(required)]
     verified_through: Option<u64>,
-    /// The same as `verifiedThrough`, under its older name.
+    /// Same as `verifiedThrough`, under its former name.
     #[serde(rename = "verified_through")]
     #[schema(required)]
     verified_through_old: Option<u64>,
-    /// What that rests on: `full`, the roots of whole blocks; or `bloom`, the header's hash and the bloom of its logs, which
-    /// their data and transactions are not part of. Null while `verifiedThrough` is.
+    /// Basis of `verifiedThrough`: `full`, the roots of whole blocks; or `bloom`, the header's hash and its logs bloom,
+    /// which does not cover the logs' data and transactions. Null while `verifiedThrough` is null.
     #[schema(required)]
     proof: Option<&'static str>,
-    /// With the proof `full`: what no root is over and was not recomputed for every block up to there, by the keys of
-    /// `[chains.checks]`.
+    /// With proof `full`: keys of `[chains.checks]` for data that no root covers and that was not recomputed for every
+    /// block up to there.
     unproved: Vec<String>,
-    /// From this block on the transfers of the chain's own coin are complete, inner calls included, because each is a log
-    /// (EIP-7708); below it they are the values of transactions alone. Null while no such block is indexed.
+    /// From this block on, native transfers are complete, including inner calls, because each is a log (EIP-7708).
+    /// Below it they are the values of transactions only. Null while no such block is indexed.
     #[schema(required)]
     native_transfers_complete_from: Option<u64>,
-    /// The node's newest block when it was last asked.
+    /// The node's newest block at the last request.
     #[schema(required)]
     node_head: Option<u64>,
     /// When the node last answered, in ms since the Unix epoch.
     #[schema(required)]
     node_seen_at: Option<i64>,
-    /// `nodeHead` less `head`, in blocks; null while either is unknown.
+    /// `nodeHead` minus `head`, in blocks; null while either is unknown.
     #[schema(required)]
     lag_blocks: Option<u64>,
     /// Age of the head by its header, in seconds.
     #[schema(required)]
     lag_seconds: Option<i64>,
-    /// When the index last moved, in ms since the Unix epoch.
+    /// When the index last changed, in ms since the Unix epoch.
     #[schema(required)]
     updated_at: Option<i64>,
-    /// Why it is not indexed further, until somebody does something; null while it is.
+    /// Why indexing has halted until an operator intervenes; null while it has not.
     #[schema(required)]
     halted: Option<Halt>,
-    /// The process that writes it; null before the first one did.
+    /// The process that writes the chain; null before the first one.
     #[schema(required)]
     writer: Option<WriterStatus>,
-    /// The nodes that serve the chain, the preferred first, as the process that indexes it last saw them.
+    /// The chain's providers, preferred first, as last recorded by its writer.
     providers: Vec<ProviderStatus>,
 }
 
-/// What ended the chain's writer. Other chains go on.
+/// Why the chain's writer has halted. Other chains continue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Halt {
-    /// For people, with what to do.
+    /// Human-readable, with what to do.
     reason: String,
     /// In ms since the Unix epoch.
     since: i64,
 }
 
-/// How a provider does.
+/// Status of a provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ProviderStatus {
     #[schema(examples("node.example:8545"))]
     name: String,
-    /// Scheme, host and port alone.
+    /// Scheme, host and port only.
     #[schema(examples("https://node.example:8545"))]
     url: String,
     /// `all`, `live` (the head and new blocks) or `history` (backfills).
     #[schema(examples("all"))]
     role: String,
-    /// `ok`; `lagging`: its head is behind another's; `resting`: it asked for a pause; `failed`: it is not used until a trial
-    /// succeeds.
+    /// `ok`; `lagging`: its head is behind another provider's; `resting`: paused after it asked for fewer requests;
+    /// `failed`: not used until a trial request succeeds.
     #[schema(examples("ok"))]
     state: String,
-    /// Whether its head is the one that is followed.
+    /// Whether the writer follows its head.
     active: bool,
-    /// Its newest block when it was last asked.
+    /// Its newest block at the last request.
     #[schema(required)]
     head: Option<u64>,
-    /// How long its last answers took, in ms.
+    /// Latency of its last responses, in ms.
     #[schema(required)]
     latency_ms: Option<u64>,
-    /// What last went wrong with it, however long ago.
+    /// Its last error, however old.
     #[schema(required)]
     last_error: Option<String>,
-    /// In a row.
+    /// Consecutive failures.
     failures: u64,
     /// When `state` last changed, in ms since the Unix epoch.
     since: i64,
 }
 
-/// A block. Hash and timestamp are null when it is not indexed.
+/// A block. Hash and timestamp are null if it is not indexed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BlockMark {
     number: u64,
@@ -159,39 +159,40 @@ pub(super) struct BlockMark {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PriceStatuses {
-    /// The process that writes prices; null before the first one did.
+    /// The process that writes prices; null before the first one.
     #[schema(required)]
     writer: Option<WriterStatus>,
     sources: Vec<SourceStatus>,
-    /// The clock of the process that writes prices, while it is off by the times of all venues; else null.
+    /// The clock offset of the process that writes prices, while it differs from the times of all venues; otherwise
+    /// null.
     #[schema(required)]
     clock: Option<ClockStatus>,
 }
 
-/// A clock that is off.
+/// A clock offset.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ClockStatus {
-    /// By how much it is ahead of the venues' in ms, or below zero behind.
+    /// Offset in ms: positive if the clock is ahead of the venues, negative if it is behind.
     off_ms: i64,
     /// In ms since the Unix epoch.
     since: i64,
 }
 
-/// Where every chain and price source stands
+/// Status of every chain and price source
 #[utoipa::path(
     get, path = "/api/v1/status", tag = "service", params(ChainQuery),
     responses((status = 200, description = "The status; with `chain`, of that chain alone", body = Status), Problems)
 )]
 pub(super) async fn read_status(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<ChainQuery>,
 ) -> Result<Json<Status>, Problem> {
     let chains = match query.chain {
         Some(_) => vec![state.chain(query.chain)?],
         None => state.chains.clone(),
     };
-    // All of them, as price sources may be on any.
+    // All chains, as price sources may be on any of them.
     let rows = state.store.read_chains(&state.chains).await?;
     let halts = state.store.read_halts(&state.chains).await?;
     let providers = state.store.read_providers(&chains).await?;

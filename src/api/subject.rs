@@ -1,4 +1,4 @@
-//! Whose request it is, for what belongs to a subject.
+//! Authentication: the subject of a request.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,29 +17,29 @@ use utoipa::{
 
 use super::{
     ApiState,
-    error::{Problem, described},
+    error::{Problem, problem_response},
 };
 
-/// Tells whose token a request carries. The application gives the one that the gateway uses: this module knows none.
+/// Verifies the JWT of a request. The application provides the gateway's verifier: this module does not know tokens.
 pub trait TokenVerifier: Send + Sync {
-    /// The subject of the token in the header `Authorization: Bearer` (RFC 6750).
+    /// The subject of the JWT in the header `Authorization: Bearer` (RFC 6750).
     fn subject<'a>(&'a self, headers: &'a HeaderMap)
     -> BoxFuture<'a, Result<String, TokenRefused>>;
 }
 
-/// Why nobody is taken to ask. Texts are for the client.
+/// Why a request is not authenticated. Texts are shown to the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRefused {
-    /// There is no token, or it is not good.
+    /// The JWT is missing or invalid.
     #[error("{0}")]
     Invalid(String),
-    /// It was good once.
+    /// The JWT has expired.
     #[error("{0}")]
     Expired(String),
-    /// No token would help: this server checks none.
+    /// Authentication is disabled on this server.
     #[error("{0}")]
-    Closed(String),
-    /// It cannot be checked now.
+    Disabled(String),
+    /// The JWT cannot be verified now.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -49,13 +49,13 @@ impl From<TokenRefused> for Problem {
         match refused {
             TokenRefused::Invalid(detail) => Self::unauthorized("UNAUTHORIZED", detail),
             TokenRefused::Expired(detail) => Self::unauthorized("TOKEN_EXPIRED", detail),
-            TokenRefused::Closed(detail) => Self::forbidden(detail),
-            TokenRefused::Unavailable(detail) => Self::keyless(detail),
+            TokenRefused::Disabled(detail) => Self::forbidden(detail),
+            TokenRefused::Unavailable(detail) => Self::keys_unavailable(detail),
         }
     }
 }
 
-/// Who asks.
+/// The authenticated subject.
 pub(super) struct Subject(pub String);
 
 impl FromRequestParts<Arc<ApiState>> for Subject {
@@ -63,16 +63,18 @@ impl FromRequestParts<Arc<ApiState>> for Subject {
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, Problem> {
         let Some(verifier) = &state.verifier else {
-            return Err(Problem::forbidden("this server does not look at tokens"));
+            return Err(Problem::forbidden(
+                "authentication is disabled on this server",
+            ));
         };
         Ok(Self(verifier.subject(&parts.headers).await?))
     }
 }
 
-/// The scheme that `security` names, for the OpenAPI description.
-pub(super) struct Bearer;
+/// The `bearer` security scheme, for the OpenAPI description.
+pub(super) struct BearerScheme;
 
-impl Modify for Bearer {
+impl Modify for BearerScheme {
     fn modify(&self, openapi: &mut OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -85,19 +87,22 @@ impl Modify for Bearer {
     }
 }
 
-/// The problems of requests that belong to a subject, for the OpenAPI description.
-pub(super) struct Refusals;
+/// Problem responses of authenticated requests, for the OpenAPI description.
+pub(super) struct AuthProblems;
 
-impl utoipa::IntoResponses for Refusals {
+impl utoipa::IntoResponses for AuthProblems {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         [
             (
                 "401",
-                "A token is needed, or the one given is not good (`UNAUTHORIZED`, `TOKEN_EXPIRED`)",
+                "The JWT is missing, invalid or expired (`UNAUTHORIZED`, `TOKEN_EXPIRED`)",
             ),
-            ("403", "This server looks at no tokens (`FORBIDDEN`)"),
+            (
+                "403",
+                "Authentication is disabled on this server (`FORBIDDEN`)",
+            ),
         ]
-        .map(|(status, description)| (status.to_owned(), described(description)))
+        .map(|(status, description)| (status.to_owned(), problem_response(description)))
         .into()
     }
 }

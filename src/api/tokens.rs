@@ -1,11 +1,11 @@
-//! `/tokens`: what is tracked.
+//! `/tokens`: the tracked tokens.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Shared,
+    SharedApiState,
     error::{Problem, Problems},
     extract::Params,
     page::{self, List, Page},
@@ -26,20 +26,20 @@ pub(super) struct TrackedToken {
     symbol: String,
     #[schema(examples("Ether"))]
     name: String,
-    /// What its price is given in.
+    /// The quote currency of its price.
     #[schema(examples("USD"))]
     quote: &'static str,
-    /// Where its price is announced.
+    /// The channel that publishes its price.
     #[schema(examples("price:ETH"))]
     channel: String,
-    /// Where it lives, when it lives on a chain.
+    /// The chain of its contract, if it has one on a chain.
     #[schema(required)]
     chain_id: Option<ChainId>,
     #[schema(required)]
     address: Option<Address>,
     #[schema(required)]
     decimals: Option<u8>,
-    /// Where its price comes from.
+    /// The sources of its price.
     sources: Vec<Source>,
 }
 
@@ -50,14 +50,14 @@ pub(super) struct TrackedToken {
 pub(super) struct Source {
     #[schema(examples("chainlink"))]
     source: String,
-    /// What the source's prices are counted in: USD, or a tracked token whose own price converts.
+    /// The quote of the source's prices: USD, or a tracked token whose price converts them.
     #[schema(examples("USD"))]
     quote: String,
     #[schema(required)]
     chain_id: Option<ChainId>,
     #[schema(required)]
     address: Option<Address>,
-    /// A tick older than this is not used, in ms.
+    /// Ticks older than this are not used, in ms.
     max_age_ms: u64,
 }
 
@@ -83,13 +83,13 @@ impl From<TokenRow> for TrackedToken {
     }
 }
 
-/// Tracked tokens, in the order of the configuration
+/// Tracked tokens, in configuration order
 #[utoipa::path(
     get, path = "/api/v1/tokens", tag = "prices", params(ListQuery),
     responses((status = 200, description = "A page of tokens", body = Page<TrackedToken>), Problems)
 )]
 pub(super) async fn list_tokens(
-    State(state): Shared,
+    State(state): SharedApiState,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<TrackedToken>>, Problem> {
     state.chain(query.chain)?;

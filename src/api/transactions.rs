@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    Shared,
+    SharedApiState,
     blocks::{self, ChainQuery},
     error::{Problem, Problems},
     extract::{Params, Segment},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Outcome {
@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Failed,
 }
 
-/// A transaction of the canonical chain and its receipt; lists leave out its input and logs.
+/// A transaction of the canonical chain with its receipt. Lists omit its input and logs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TransactionSummary {
@@ -47,13 +47,13 @@ pub(super) struct TransactionSummary {
     /// Null when it creates a contract.
     #[schema(required)]
     to: Option<Address>,
-    /// Of the contract that it created.
+    /// Address of the contract that it created; null if it created none.
     #[schema(required)]
     contract_address: Option<Address>,
     /// In wei.
     value: Quantity,
     nonce: Quantity,
-    /// As of EIP-2718; 0 is a legacy one.
+    /// EIP-2718 type; 0 is a legacy transaction.
     r#type: u32,
     gas_limit: Quantity,
     #[schema(required)]
@@ -65,9 +65,9 @@ pub(super) struct TransactionSummary {
     gas_used: Quantity,
     cumulative_gas_used: Quantity,
     effective_gas_price: Quantity,
-    /// How many indexed blocks hold it or stand on it: 1 in the head.
+    /// Number of confirmations: 1 if its block is the head.
     confirmations: u64,
-    /// Whether its block is.
+    /// Whether its block is finalized.
     finalized: bool,
 }
 
@@ -78,14 +78,14 @@ pub(super) struct Transaction {
     #[serde(flatten)]
     summary: TransactionSummary,
     input: Bytes,
-    /// Addresses and storage slots that it announces to read (EIP-2930). Null for a legacy transaction, and, as the fields below,
-    /// for one that an earlier version stored.
+    /// Addresses and storage slots that it declares to access (EIP-2930). Null for a legacy transaction. This and the
+    /// fields below are null for a transaction stored by an earlier version.
     #[schema(required)]
     access_list: Option<Vec<AccessListItem>>,
-    /// Of type 4 (EIP-7702): the accounts that take on code.
+    /// For type 4 (EIP-7702): the accounts that delegate to code.
     #[schema(required)]
     authorization_list: Option<Vec<Authorization>>,
-    /// Of type 3 (EIP-4844), as the four below.
+    /// For type 3 (EIP-4844), like the blob fields below.
     #[schema(required)]
     blob_versioned_hashes: Option<Vec<Hash>>,
     /// In wei.
@@ -93,14 +93,14 @@ pub(super) struct Transaction {
     max_fee_per_blob_gas: Option<Quantity>,
     #[schema(required)]
     blob_gas_used: Option<Quantity>,
-    /// In wei, as the node gives it: no root is over it.
+    /// In wei, as returned by the node: no root covers it.
     #[schema(required)]
     blob_gas_price: Option<Quantity>,
     /// In order of emission.
     logs: Vec<Log>,
 }
 
-/// What a transaction announces to read of one account.
+/// The declared accesses of a transaction to one account.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AccessListItem {
@@ -108,13 +108,13 @@ pub(super) struct AccessListItem {
     storage_keys: Vec<Hash>,
 }
 
-/// An account's signed word that it takes on the code of another (EIP-7702).
+/// A signed authorization of an account to delegate to code (EIP-7702).
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Authorization {
-    /// 0 for every chain.
+    /// 0 is valid on every chain.
     chain_id: Quantity,
-    /// Whose code it takes on.
+    /// The address whose code it delegates to.
     address: Address,
     nonce: Quantity,
     y_parity: u8,
@@ -129,7 +129,7 @@ pub(super) struct Log {
     /// Position in the block.
     log_index: u32,
     address: Address,
-    /// Up to four; the first is the event's signature, unless it is anonymous.
+    /// Up to four. The first is the hash of the event's signature, unless the event is anonymous.
     topics: Vec<Hash>,
     data: Bytes,
 }
@@ -210,15 +210,15 @@ impl Transaction {
 
 /// One transaction, with its receipt and logs
 ///
-/// When several blocks hold it, it is read where it succeeded, or else from the newest of them. Where only logs or
-/// transfers of the chain are indexed none is there, and the answer says so.
+/// If several blocks contain it, returns the one where it succeeded, otherwise the newest. Not found if only logs or
+/// transfers of the chain are indexed; `detail` then states it.
 #[utoipa::path(
     get, path = "/api/v1/transactions/{hash}", tag = "chain",
     params(("hash" = Hash, Path, description = "The transaction's hash"), ChainQuery),
     responses((status = 200, description = "The transaction", body = Transaction), Problems)
 )]
 pub(super) async fn read_transaction(
-    State(state): Shared,
+    State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ChainQuery>,
 ) -> Result<Json<Transaction>, Problem> {
@@ -231,38 +231,38 @@ pub(super) async fn read_transaction(
     }
 }
 
-/// Why a transaction is not there.
+/// The problem for a transaction that is not found.
 async fn missing(store: &Store, chain: ChainId, hash: B256) -> Result<Problem, Problem> {
     let rows = store.read_chains(&[chain]).await?;
     let index = rows.first().map(|row| row.index).unwrap_or_default();
     Ok(Problem::not_found(match index {
         IndexMode::Blocks => {
-            format!("transaction {hash} is not in an indexed block of chain {chain}")
+            format!("transaction {hash} is not in any indexed block of chain {chain}")
         }
         IndexMode::Logs | IndexMode::Transfers => {
-            format!("of chain {chain} no transactions are indexed: its index is \"{index}\"")
+            format!("transactions of chain {chain} are not indexed: its index mode is \"{index}\"")
         }
     }))
 }
 
-/// Parameters of a list that has no filter.
+/// Parameters of a list without filters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// EIP-155 id; the first configured chain when left out.
+    /// EIP-155 id; defaults to the first configured chain.
     pub chain: Option<u64>,
-    /// Items a page.
+    /// Items per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     pub cursor: Option<String>,
 }
 
-/// A block's transactions, in its order
+/// The transactions of a block, in block order
 ///
-/// A cursor is bound to the block's hash: after a reorg at that height it is refused. Where only logs or transfers of the
-/// chain are indexed there are none.
+/// A cursor is bound to the block's hash: after a reorg at that height it is rejected. Empty if only logs or transfers
+/// of the chain are indexed.
 #[utoipa::path(
     get, path = "/api/v1/blocks/{id}/transactions", tag = "chain",
     params(
@@ -272,7 +272,7 @@ pub(super) struct ListQuery {
     responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
 )]
 pub(super) async fn list_block_transactions(
-    State(state): Shared,
+    State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<TransactionSummary>>, Problem> {

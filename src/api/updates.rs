@@ -1,4 +1,4 @@
-//! `/channels/{channel}/updates`: the messages of a live channel from the store, for backfill up to a seq.
+//! `/channels/{channel}/updates`: stored messages of a live channel, to catch up to a seq.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ApiState, Shared,
+    ApiState, SharedApiState,
     error::{Problem, Problems, shortened},
     extract::{Params, Segment},
     page::{self, List},
@@ -16,7 +16,7 @@ use crate::{
     store::{StoreError, updates::Extent},
 };
 
-/// A message as the live channel sends it over WebSocket.
+/// A message as sent by the live channel over WebSocket.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Message {
     #[schema(examples("price-update"))]
@@ -24,7 +24,7 @@ pub(super) struct Message {
     #[schema(examples("price:ETH"))]
     channel: String,
     seq: u64,
-    /// The event's data, with every digit that was announced: the shape is the event's, as docs/asyncapi.yaml has it.
+    /// The event's data, with all published digits; its schema depends on the event, see docs/asyncapi.yaml.
     #[schema(value_type = Object, examples(json!({
         "token": "ETH", "price": 3456.12, "timestamp": 1_790_000_000_000_i64, "quote": "USD", "confidence": 0.42,
         "sources": ["chainlink", "uniswap-v2"], "ageMs": 120, "status": "ok", "details": [
@@ -56,13 +56,13 @@ impl Message {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Updates {
     data: Vec<Message>,
-    /// Pass it as `cursor` for the next page; `null` when this page reaches the newest update.
+    /// Pass it as `cursor` to get the next page; `null` if this page reaches the newest update.
     #[schema(required)]
     next: Option<String>,
-    /// What the seqs belong to: pass it on when subscribing with `since`.
+    /// The epoch of the seqs: pass it when subscribing with `since`.
     #[schema(examples("k3f9x2a1b0"))]
     epoch: String,
-    /// The channel's newest seq when this was answered; 0 when nothing was announced yet.
+    /// The channel's newest seq at the time of this response; 0 if nothing was published yet.
     seq: u64,
 }
 
@@ -70,43 +70,44 @@ pub(super) struct Updates {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UpdatesQuery {
-    /// EIP-155 id: with `new-block`, the chain whose blocks are meant.
+    /// EIP-155 id: with `new-block`, the chain of the blocks.
     chain: Option<u64>,
-    /// Updates after this seq. When left out: from the oldest that is still stored.
+    /// Only updates after this seq. Defaults to all stored updates.
     #[param(example = 0)]
     since: Option<u64>,
-    /// The epoch that `since` belongs to; another one than the database's is `GONE`.
+    /// The epoch of `since`; if it differs from the database's, the response is `GONE`.
     epoch: Option<String>,
-    /// Updates a page.
+    /// Updates per page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// `next` of the page before; `since` is then not looked at.
+    /// `next` of the previous page; `since` is then ignored.
     cursor: Option<String>,
 }
 
-/// The messages of a live channel, oldest first
+/// Messages of a live channel, oldest first
 ///
-/// Read up to the newest seq here, then subscribe with `since` of the last one: the live stream goes on with the next.
+/// Read up to the newest seq, then subscribe with the last seq as `since`: the live stream continues with the next one.
 #[utoipa::path(
     get, path = "/api/v1/channels/{channel}/updates", tag = "channels",
     params(
         ("channel" = String, Path, example = "new-block",
-         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `candle:TOKEN:INTERVAL`, `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, in any \
-          case; of the last two only what was stored while somebody was subscribed: reading here does not begin to store"),
+         description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `candle:TOKEN:INTERVAL`, \
+              `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, case-insensitive. The last two are stored only \
+              while a client is subscribed; this request does not start a watch"),
         UpdatesQuery,
     ),
     responses(
-        (status = 200, description = "Messages, each as the channel sends it", body = Updates),
+        (status = 200, description = "A page of messages, as sent by the channel", body = Updates),
         (status = 403, description = "The channel is private (`FORBIDDEN`)", content_type = "application/problem+json",
          body = super::error::ProblemDocument),
-        (status = 410, description = "The updates after `since` are not stored any more, or belong to another epoch \
-         (`GONE`); `oldest` and `newest` say what is stored", content_type = "application/problem+json",
+        (status = 410, description = "The updates after `since` are no longer stored, or belong to another epoch \
+             (`GONE`); `oldest` and `newest` are the stored range", content_type = "application/problem+json",
          body = super::error::ProblemDocument),
         Problems
     )
 )]
 pub(super) async fn list_updates(
-    State(state): Shared,
+    State(state): SharedApiState,
     Segment(name): Segment,
     Params(query): Params<UpdatesQuery>,
 ) -> Result<Json<Updates>, Problem> {
@@ -122,7 +123,7 @@ pub(super) async fn list_updates(
     if let (0, Channel::Price(token) | Channel::Candle(token, _)) = (stored.newest, &channel)
         && !state.store.is_tracked(token).await?
     {
-        return Err(unknown(&name, "no such token is tracked"));
+        return Err(unknown(&name, "the token is not tracked"));
     }
     if let Channel::Contract(contract, event) = &channel
         && stored.newest == 0
@@ -133,13 +134,16 @@ pub(super) async fn list_updates(
     {
         return Err(unknown(
             &name,
-            "there is no such contract or event; /api/v1/contracts lists them",
+            "the contract or event does not exist; /api/v1/contracts lists them",
         ));
     }
-    if query.epoch.as_deref().is_some_and(|asked| asked != epoch) {
+    if query.epoch.as_deref().is_some_and(|given| given != epoch) {
         return Err(Problem::gone(
             "epoch",
-            format!("the database's epoch is {epoch}: seqs of another one mean nothing here"),
+            format!(
+                "the epoch of the database is {epoch}; seqs of another epoch are not valid; omit epoch and since to \
+                 start again"
+            ),
             stored.oldest,
             stored.newest,
         ));
@@ -149,7 +153,7 @@ pub(super) async fn list_updates(
         return Err(Problem::gone(
             "since",
             format!(
-                "{channel} stands at {}: seq {since} belongs to another database; start again without it",
+                "the newest seq of {channel} is {}, so seq {since} is from another database; start again without since",
                 stored.newest
             ),
             stored.oldest,
@@ -175,7 +179,7 @@ pub(super) async fn list_updates(
     }))
 }
 
-/// The channel of that name, if its updates are stored for everyone.
+/// Parses the name of a channel whose updates are stored for everyone.
 fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, Problem> {
     let first = state.chain(None)?;
     let chain = state.chain(chain)?;
@@ -186,18 +190,18 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
     };
     match channel.canonical(first) {
         Channel::NewBlock(Some(id)) if !state.chains.contains(&id) => {
-            Err(unknown(name, "that chain is not indexed here"))
+            Err(unknown(name, "the chain is not indexed here"))
         }
         channel @ (Channel::NewBlock(_)
         | Channel::Price(_)
         | Channel::Candle(..)
         | Channel::Tx(_)
         | Channel::Address(_)) => Ok(channel),
-        Channel::Heartbeat => Err(unknown(name, "heartbeats are only sent live, never stored")),
-        // Whether there is such a contract, the store knows.
+        Channel::Heartbeat => Err(unknown(name, "heartbeats are sent live and never stored")),
+        // The handler checks whether the contract exists.
         channel @ Channel::Contract(..) => Ok(channel),
         Channel::User(_) => Err(Problem::forbidden(
-            "user channels are private: subscribe over the gateway with a token of that subject",
+            "user channels are private: subscribe over the gateway with a JWT of that subject",
         )),
     }
 }
@@ -213,7 +217,7 @@ fn pruned(channel: &Channel, since: u64, first: u64, stored: Extent) -> Problem 
     Problem::gone(
         "since",
         format!(
-            "updates {} to {} of {channel} are not stored any more; the oldest is {first}: start again, or at since={}",
+            "updates {} to {} of {channel} are no longer stored; the oldest is {first}: start again, or from since={}",
             since + 1,
             first - 1,
             first - 1

@@ -1,4 +1,4 @@
-//! Values as they are written in JSON, each with its schema.
+//! JSON types of values, each with its schema.
 
 use serde::{Serialize, Serializer};
 use utoipa::{
@@ -17,7 +17,7 @@ use crate::model::{self, JsonNumber};
 #[serde(transparent)]
 pub(super) struct Hash(pub model::B256);
 
-/// 20 bytes as 0x-hex, checksummed as of EIP-55.
+/// 20 bytes as 0x-hex with the EIP-55 checksum.
 #[derive(Debug, Clone, Copy, ToSchema)]
 #[schema(
     value_type = String, pattern = "^0x[0-9a-fA-F]{40}$",
@@ -54,7 +54,7 @@ impl From<u64> for Quantity {
     }
 }
 
-/// A decimal as a JSON number with all its digits.
+/// A decimal as a JSON number with full precision.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub(super) struct Decimal(pub JsonNumber);
@@ -70,8 +70,7 @@ impl PartialSchema for Decimal {
         ObjectBuilder::new()
             .schema_type(Type::Number)
             .description(Some(
-                "A number with all its digits, more than a double holds: read it with a lossless parser when \
-                 they matter.",
+                "A number with full precision, more than a double can hold: use a lossless JSON parser if that matters.",
             ))
             .examples([3456.12])
             .into()
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_checksummed_and_hashes_are_lower_case() {
+    fn encodes_hex_values() {
         let address: model::Address = "0xd8da6bf26964af9d7eed9e03e53415d37aa96045"
             .parse()
             .unwrap();

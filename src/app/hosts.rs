@@ -1,5 +1,5 @@
-//! The layer around every route that refuses requests under names which are not this server's. The first refusal of each
-//! name is a warning: it may be a service of the operator's that is to be listed.
+//! The layer around all routes that rejects requests for foreign host names. The first rejection of each name is logged
+//! as a warning: the operator may have to list it.
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,27 +14,27 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::visitor::{OtherHost, Site};
+use crate::client::{OtherHost, Site};
 
-/// Answers whoever asks, by whatever name: an orchestrator may know the process by one of its own.
-const OPEN: &str = "/healthz";
+/// Exempt: an orchestrator may use a name of its own.
+const EXEMPT_PATH: &str = "/healthz";
 
-/// A name is logged once in this time.
-const QUIET: Duration = Duration::from_secs(3_600);
-/// Most names that are logged in that time: clients can send any number of them.
-const NAMES: usize = 32;
+/// A name is logged once per this interval.
+const LOG_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Most names logged per interval: clients can send any number of them.
+const MAX_LOGGED_NAMES: usize = 32;
 
-/// Wraps every route where [`Site::hosts`] lists names: others are answered with 421, with or without `Origin`.
-pub(super) fn around(router: Router, site: Site) -> Router {
+/// Wraps every route if [`Site::hosts`] lists names: requests for other names get 421, with or without `Origin`.
+pub(super) fn layer(router: Router, site: Site) -> Router {
     if site.hosts.is_empty() {
         return router;
     }
-    let logged = Arc::new(Mutex::new(Logged::default()));
+    let logged = Arc::new(Mutex::new(RejectionLog::default()));
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|ConnectInfo(peer)| peer.ip());
         let checked = match request.uri().path() {
-            OPEN => Ok(()),
+            EXEMPT_PATH => Ok(()),
             _ => site.check_hosts(peer, request.headers()),
         };
         let logged = logged.clone();
@@ -42,15 +42,15 @@ pub(super) fn around(router: Router, site: Site) -> Router {
             match checked {
                 Ok(()) => next.run(request).await,
                 Err(other) => {
-                    let line = logged.lock().line(&other);
-                    match line {
-                        Line::Warning => {
-                            tracing::warn!(?peer, %other, "refused a request; list the name if it is one of this server's");
+                    let level = logged.lock().level(&other);
+                    match level {
+                        Level::Warning => {
+                            tracing::warn!(?peer, %other, "rejected a request for an unknown host; if the name belongs to this server, add it to gateway.own_hosts");
                         }
-                        Line::LastWarning => {
-                            tracing::warn!(?peer, %other, "refused a request; more names are logged at debug for an hour");
+                        Level::LastWarning => {
+                            tracing::warn!(?peer, %other, "rejected a request for an unknown host; further names are logged at debug level for an hour");
                         }
-                        Line::Debug => tracing::debug!(?peer, %other, "refused a request"),
+                        Level::Debug => tracing::debug!(?peer, %other, "rejected a request for an unknown host"),
                     }
                     misdirected(&other)
                 }
@@ -72,38 +72,38 @@ fn misdirected(other: &OtherHost) -> Response {
     (status, [(CONTENT_TYPE, kind)], problem.to_string()).into_response()
 }
 
-/// What was refused and logged in the last [`QUIET`].
+/// The names rejected and logged in the last [`LOG_INTERVAL`].
 #[derive(Default)]
-struct Logged {
+struct RejectionLog {
     names: HashSet<OtherHost>,
     since: Option<Instant>,
 }
 
-/// How a refusal is logged.
+/// How a rejection is logged.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum Level {
     Warning,
-    /// No other name is a warning for a while.
+    /// The last name that is logged as a warning in this interval.
     LastWarning,
     Debug,
 }
 
-impl Logged {
-    fn line(&mut self, other: &OtherHost) -> Line {
+impl RejectionLog {
+    fn level(&mut self, other: &OtherHost) -> Level {
         let now = Instant::now();
         if self
             .since
-            .is_none_or(|since| now.duration_since(since) >= QUIET)
+            .is_none_or(|since| now.duration_since(since) >= LOG_INTERVAL)
         {
             self.names.clear();
             self.since = Some(now);
         }
-        if self.names.len() >= NAMES || !self.names.insert(other.clone()) {
-            return Line::Debug;
+        if self.names.len() >= MAX_LOGGED_NAMES || !self.names.insert(other.clone()) {
+            return Level::Debug;
         }
-        match self.names.len() < NAMES {
-            true => Line::Warning,
-            false => Line::LastWarning,
+        match self.names.len() < MAX_LOGGED_NAMES {
+            true => Level::Warning,
+            false => Level::LastWarning,
         }
     }
 }
@@ -120,19 +120,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn warns_once_of_each_name_and_of_a_bounded_number() {
-        let mut logged = Logged::default();
-        assert_eq!(logged.line(&other("chaincast:3000")), Line::Warning);
-        assert_eq!(logged.line(&other("chaincast:3000")), Line::Debug);
-        for at in 2..NAMES {
+    async fn warns_once_per_name_up_to_a_limit() {
+        let mut logged = RejectionLog::default();
+        assert_eq!(logged.level(&other("chaincast:3000")), Level::Warning);
+        assert_eq!(logged.level(&other("chaincast:3000")), Level::Debug);
+        for at in 2..MAX_LOGGED_NAMES {
             let name = other(&format!("{at}.example"));
-            assert_eq!(logged.line(&name), Line::Warning, "{at}");
+            assert_eq!(logged.level(&name), Level::Warning, "{at}");
         }
-        assert_eq!(logged.line(&other("last.example")), Line::LastWarning);
-        assert_eq!(logged.line(&other("more.example")), Line::Debug);
-        assert_eq!(logged.names.len(), NAMES);
-        tokio::time::advance(QUIET).await;
-        assert_eq!(logged.line(&other("chaincast:3000")), Line::Warning);
+        assert_eq!(logged.level(&other("last.example")), Level::LastWarning);
+        assert_eq!(logged.level(&other("more.example")), Level::Debug);
+        assert_eq!(logged.names.len(), MAX_LOGGED_NAMES);
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(logged.level(&other("chaincast:3000")), Level::Warning);
         assert_eq!(logged.names.len(), 1);
     }
 }

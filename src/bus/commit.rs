@@ -1,4 +1,4 @@
-//! One commit's updates, and when they were committed.
+//! The updates of one commit, and the time of the commit.
 
 use std::{
     ops::Deref,
@@ -8,15 +8,15 @@ use std::{
 
 use crate::model::Update;
 
-/// What another process says about the past is believed up to this.
-const LONGEST_WAY: Duration = Duration::from_secs(60);
+/// Largest age that a timestamp of another process may give; larger ages are cut to it.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
 /// Updates in commit order. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Commit {
     updates: Arc<[Update]>,
-    /// When they were committed, by this process's clock; of several commits handed over together the first.
-    /// `None` when nobody knows.
+    /// When they were committed, by this process's clock; the earliest if several commits are merged.
+    /// `None` if unknown.
     pub at: Option<Instant>,
 }
 
@@ -37,16 +37,16 @@ impl Deref for Commit {
     }
 }
 
-/// The instant as µs since the Unix epoch, for another process.
+/// Converts an instant to µs since the Unix epoch, for other processes.
 pub(super) fn to_wall(at: Instant) -> u64 {
     wall_now_us().saturating_sub(at.elapsed().as_micros() as u64)
 }
 
-/// The instant that another process means. Assumes that the clocks of both machines agree; where they do not, the
-/// result is still between now and [`LONGEST_WAY`] ago.
+/// Converts µs since the Unix epoch, by another process's clock, to an instant. Assumes synchronized clocks; the result
+/// is always between now and [`MAX_AGE`] ago.
 pub(super) fn from_wall(us: u64) -> Option<Instant> {
     let age = Duration::from_micros(wall_now_us().saturating_sub(us));
-    Instant::now().checked_sub(age.min(LONGEST_WAY))
+    Instant::now().checked_sub(age.min(MAX_AGE))
 }
 
 fn wall_now_us() -> u64 {
@@ -59,20 +59,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_survives_the_way_to_another_process() {
+    fn instant_survives_wall_clock_round_trip() {
         let at = Instant::now();
         let there = from_wall(to_wall(at)).unwrap();
         let apart = there.max(at) - there.min(at);
-        assert!(apart < LONGEST_WAY / 2, "{apart:?}");
+        assert!(apart < MAX_AGE / 2, "{apart:?}");
     }
 
     #[test]
-    fn a_clock_that_is_wrong_is_believed_within_bounds() {
+    fn wrong_clock_is_clamped() {
         let now = Instant::now();
         assert!(from_wall(u64::MAX).unwrap() >= now);
         if let Some(oldest) = from_wall(0) {
-            assert!(oldest.elapsed() >= LONGEST_WAY);
-            assert!(now.saturating_duration_since(oldest) <= LONGEST_WAY);
+            assert!(oldest.elapsed() >= MAX_AGE);
+            assert!(now.saturating_duration_since(oldest) <= MAX_AGE);
         }
     }
 }

@@ -21,14 +21,14 @@ pub struct BusConfig {
     pub kind: BusKind,
     /// `redis://[:password@]host:port[/db]`, `rediss://` for TLS or `unix:///path`, when kind is `redis`.
     pub redis_url: Secret,
-    /// PEM file of the authorities that may have signed the certificate of a `rediss://` server; the system's when left out.
+    /// PEM file of the certificate authorities that are trusted for a `rediss://` server; default: the system's.
     pub redis_ca: Option<PathBuf>,
-    /// Signs what travels through Redis; the same in every process of a deployment. Without it every update is read from
-    /// the store.
+    /// Key that signs messages through Redis; the same in every process of a deployment. Without a key every update is
+    /// read from the store.
     pub redis_key: Secret,
-    /// Commits held for a hub that is busy; when it falls further behind it reads the rest from the store.
+    /// Commits queued for a slow hub. A hub that falls further behind reads the rest from the store.
     pub capacity: usize,
-    /// How often a hub asks the store whether it missed anything, in ms.
+    /// Interval at which a hub polls the store for missed updates, in ms.
     pub poll_interval_ms: u64,
 }
 

@@ -1,6 +1,7 @@
-//! What other processes say without a proof: where the store may have more. A hint costs a read of the store at most, and
-//! hints that nothing comes of are followed so often a second and no more: beyond that the hub looks once the second is
-//! over.
+//! Unauthenticated hints from other processes that the store may have new updates.
+//!
+//! A hint costs at most one read of the store. Reads that find nothing are limited to [`MAX_UNFOUNDED_READS`] a second;
+//! further hints are deferred to one read at the end of that second.
 
 use std::time::Duration;
 
@@ -13,25 +14,25 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::parcel::Hint;
+use super::redis_message::Hint;
 use crate::model::Channel;
 
-/// Hints that wait for a hub that is busy; beyond it the hub looks at all that moved lately.
+/// Hints queued for a slow hub; on overflow the hub reads all channels that advanced recently.
 pub(super) const CAPACITY: usize = 256;
-/// Most channels that are read by name at once.
-const CHANNELS: usize = 10_000;
-/// Reads that hints may cause for nothing in a [`SPAN`]; the hub's poll of the store goes on in any case.
-const UNFOUNDED_READS: u32 = 20;
-const SPAN: Duration = Duration::from_secs(1);
+/// Most channels that one read names.
+const MAX_CHANNELS: usize = 10_000;
+/// Reads per [`RATE_WINDOW`] that may find nothing. The hub's regular poll of the store is not limited.
+const MAX_UNFOUNDED_READS: u32 = 20;
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
-/// Hints as a hub takes them.
+/// The hints received by one hub.
 pub(super) struct Hints {
-    /// `None` once nobody is left to give any.
+    /// `None` once all senders are gone.
     incoming: Option<Receiver<Hint>>,
     unfounded: u32,
-    since: Instant,
-    /// Some were not followed.
-    put_off: bool,
+    window_start: Instant,
+    /// A hint was not followed: read at the end of the window.
+    deferred: bool,
 }
 
 impl Hints {
@@ -39,25 +40,25 @@ impl Hints {
         Self {
             incoming: Some(incoming),
             unfounded: 0,
-            since: Instant::now(),
-            put_off: false,
+            window_start: Instant::now(),
+            deferred: false,
         }
     }
 
-    /// The next hint. May be dropped at any await.
+    /// The next hint. Cancel safe.
     pub(super) async fn next(&mut self) -> Hint {
         tokio::select! {
             biased;
-            () = sleep_until(self.since + SPAN), if self.put_off => {
-                self.put_off = false;
+            () = sleep_until(self.window_start + RATE_WINDOW), if self.deferred => {
+                self.deferred = false;
                 Hint::Anywhere
             }
             hint = receive(&mut self.incoming) => hint,
         }
     }
 
-    /// This hint together with all that wait, without what is not ahead of `position`; `None` when nothing is left.
-    pub(super) fn gather(
+    /// Merges a hint with all queued ones and drops channels that are not ahead of `position`; `None` if none is left.
+    pub(super) fn merge_pending(
         &mut self,
         first: Hint,
         position: impl Fn(&Channel) -> u64,
@@ -69,18 +70,20 @@ impl Hints {
             match hint {
                 Hint::Anywhere => anywhere = true,
                 Hint::Channels(channels) => {
-                    let ahead = channels.iter().filter(|(of, seq)| *seq > position(of));
+                    let ahead = channels
+                        .iter()
+                        .filter(|(channel, seq)| *seq > position(channel));
                     for (channel, seq) in ahead {
                         let known = newest.entry(channel.clone()).or_default();
                         *known = (*known).max(*seq);
                     }
                 }
             }
-            anywhere |= newest.len() > CHANNELS;
+            anywhere |= newest.len() > MAX_CHANNELS;
             if anywhere {
                 newest.clear();
             }
-            next = self.waiting();
+            next = self.try_next();
         }
         match anywhere {
             true => Some(Hint::Anywhere),
@@ -89,7 +92,7 @@ impl Hints {
         }
     }
 
-    fn waiting(&mut self) -> Option<Hint> {
+    fn try_next(&mut self) -> Option<Hint> {
         match self.incoming.as_mut()?.try_recv() {
             Ok(hint) => Some(hint),
             Err(TryRecvError::Lagged(_)) => Some(Hint::Anywhere),
@@ -97,17 +100,17 @@ impl Hints {
         }
     }
 
-    /// Whether one more may be followed now; else the hub is to look anywhere when it may.
-    pub(super) fn may_be_followed(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since) >= SPAN {
-            (self.since, self.unfounded) = (now, 0);
+    /// Whether one more hint may be followed now; otherwise [`Self::next`] yields [`Hint::Anywhere`] after the window.
+    pub(super) fn is_allowed(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.window_start) >= RATE_WINDOW {
+            (self.window_start, self.unfounded) = (now, 0);
         }
-        self.put_off = self.unfounded >= UNFOUNDED_READS;
-        !self.put_off
+        self.deferred = self.unfounded >= MAX_UNFOUNDED_READS;
+        !self.deferred
     }
 
-    /// Nothing came of one that was followed.
-    pub(super) fn was_unfounded(&mut self) {
+    /// Counts a hint that led to no new update.
+    pub(super) fn count_unfounded(&mut self) {
         self.unfounded += 1;
     }
 }
@@ -133,52 +136,56 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn of(name: &str, seq: u64) -> Hint {
+    fn hint(name: &str, seq: u64) -> Hint {
         Hint::Channels([(channel(name), seq)].into())
     }
 
     #[test]
-    fn hints_that_wait_are_gathered() {
+    fn queued_hints_are_merged() {
         let (sender, receiver) = broadcast::channel(CAPACITY);
         let mut hints = Hints::new(receiver);
-        for hint in [of("price:ETH", 9), of("price:ETH", 7), of("price:BTC", 3)] {
-            sender.send(hint).unwrap();
+        for queued in [
+            hint("price:ETH", 9),
+            hint("price:ETH", 7),
+            hint("price:BTC", 3),
+        ] {
+            sender.send(queued).unwrap();
         }
         // ETH is at 8, BTC at 3.
         let position = |of: &Channel| if *of == channel("price:ETH") { 8 } else { 3 };
-        let gathered = hints.gather(of("price:ETH", 8), position);
-        assert_eq!(gathered, Some(of("price:ETH", 9)));
-        assert_eq!(hints.gather(of("price:ETH", 8), position), None);
+        let merged = hints.merge_pending(hint("price:ETH", 8), position);
+        assert_eq!(merged, Some(hint("price:ETH", 9)));
+        assert_eq!(hints.merge_pending(hint("price:ETH", 8), position), None);
         sender.send(Hint::Anywhere).unwrap();
-        let gathered = hints.gather(of("price:ETH", 9), position);
-        assert_eq!(gathered, Some(Hint::Anywhere));
+        let merged = hints.merge_pending(hint("price:ETH", 9), position);
+        assert_eq!(merged, Some(Hint::Anywhere));
     }
 
     #[tokio::test]
-    async fn hints_that_overflow_mean_anywhere() {
+    async fn overflow_becomes_anywhere() {
         let (sender, receiver) = broadcast::channel(2);
         let mut hints = Hints::new(receiver);
         for seq in 1..=5 {
-            sender.send(of("price:ETH", seq)).unwrap();
+            sender.send(hint("price:ETH", seq)).unwrap();
         }
         assert_eq!(hints.next().await, Hint::Anywhere);
         drop(sender);
-        while hints.waiting().is_some() {}
+        while hints.try_next().is_some() {}
         let next = tokio::time::timeout(Duration::from_millis(10), hints.next()).await;
-        assert!(next.is_err(), "nobody is left to give a hint");
+        assert!(next.is_err(), "all senders are gone");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unfounded_hints_are_followed_so_often_a_second() {
+    async fn unfounded_hints_are_rate_limited() {
         let (_sender, receiver) = broadcast::channel(1);
         let (mut hints, now) = (Hints::new(receiver), Instant::now());
-        for _ in 0..UNFOUNDED_READS {
-            assert!(hints.may_be_followed(now));
-            hints.was_unfounded();
+        for _ in 0..MAX_UNFOUNDED_READS {
+            assert!(hints.is_allowed(now));
+            hints.count_unfounded();
         }
-        assert!(!hints.may_be_followed(now));
-        // What was put off is looked for by itself.
+        assert!(!hints.is_allowed(now));
+        // The deferred hint is followed after the window.
         assert_eq!(hints.next().await, Hint::Anywhere);
-        assert!(hints.may_be_followed(Instant::now()));
+        assert!(hints.is_allowed(Instant::now()));
     }
 }

@@ -1,86 +1,86 @@
-//! Messages from Redis that are yet to be read, bounded in number and in bytes.
+//! The queue of unread messages from Redis, bounded in number and in bytes.
 //!
-//! The client library queues without a bound what nobody takes. So everything that has arrived is taken at once, and what is
-//! too much is left out: then the hub looks in the store, which has all of it.
+//! The client library queues unread messages without a bound. So all arrived messages are taken from it immediately, and
+//! the excess is dropped: the hub then reads from the store, which has every update.
 
 use std::collections::VecDeque;
 
 use futures_util::{FutureExt, Stream, StreamExt};
 
-use super::parcel::MESSAGE_BYTES;
+use super::redis_message::MAX_MESSAGE_BYTES;
 
-/// Most messages that wait.
-const MESSAGES: usize = 1_024;
-/// Most bytes of all that wait.
-const BYTES: usize = 4 * MESSAGE_BYTES;
-/// Messages that are taken from the library before one of those that wait is handed out.
-const AT_ONCE: usize = 64;
+/// Most queued messages.
+const MAX_MESSAGES: usize = 1_024;
+/// Most bytes of all queued messages.
+const MAX_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
+/// Messages taken from the library before the next queued one is returned.
+const BATCH: usize = 64;
 
-/// What is handed out.
+/// An item of the inbox.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrived {
-    /// A message, cut after its first [`MESSAGE_BYTES`] and one more.
+pub(super) enum Item {
+    /// A message, truncated to [`MAX_MESSAGE_BYTES`] and one byte more.
     Message(Vec<u8>),
-    /// Messages were left out.
-    LeftOut,
+    /// Messages were dropped.
+    Dropped,
 }
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    waiting: VecDeque<Vec<u8>>,
+    queue: VecDeque<Vec<u8>>,
     bytes: usize,
-    left_out: bool,
-    /// That messages were left out is all that was handed out last: in a flood one that waits is next.
-    noted: bool,
+    dropped: bool,
+    /// The last item was [`Item::Dropped`]: in a flood a queued message is next.
+    reported_drop: bool,
     ended: bool,
 }
 
 impl Inbox {
-    /// The next message; `None` once `messages` has ended and all were handed out. May be dropped at any await.
+    /// The next item; `None` once `messages` has ended and the queue is empty. Cancel safe.
     pub(super) async fn next(
         &mut self,
         messages: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin),
-    ) -> Option<Arrived> {
-        // Reading a message takes a while, and there may be many.
+    ) -> Option<Item> {
+        // Handling a message takes time, and there may be many: yield to other tasks.
         tokio::task::yield_now().await;
         loop {
-            for _ in 0..AT_ONCE {
+            for _ in 0..BATCH {
                 match messages.next().now_or_never() {
-                    Some(message) => self.take(message),
+                    Some(message) => self.push(message),
                     None => break,
                 }
             }
-            if self.left_out && (self.waiting.is_empty() || !self.noted) {
-                (self.left_out, self.noted) = (false, true);
-                return Some(Arrived::LeftOut);
+            if self.dropped && (self.queue.is_empty() || !self.reported_drop) {
+                (self.dropped, self.reported_drop) = (false, true);
+                return Some(Item::Dropped);
             }
-            self.noted = false;
-            if let Some(message) = self.waiting.pop_front() {
+            self.reported_drop = false;
+            if let Some(message) = self.queue.pop_front() {
                 self.bytes -= message.len();
-                return Some(Arrived::Message(message));
+                return Some(Item::Message(message));
             }
             if self.ended {
                 return None;
             }
             let message = messages.next().await;
-            self.take(message);
+            self.push(message);
         }
     }
 
-    fn take(&mut self, message: Option<impl AsRef<[u8]>>) {
+    fn push(&mut self, message: Option<impl AsRef<[u8]>>) {
         let Some(message) = message else {
             self.ended = true;
             return;
         };
         let message = message.as_ref();
-        let message = &message[..message.len().min(MESSAGE_BYTES + 1)];
-        if self.waiting.len() >= MESSAGES || self.bytes + message.len() > BYTES {
-            self.left_out = true;
+        let message = &message[..message.len().min(MAX_MESSAGE_BYTES + 1)];
+        if self.queue.len() >= MAX_MESSAGES || self.bytes + message.len() > MAX_BYTES {
+            self.dropped = true;
             return;
         }
         self.bytes += message.len();
-        self.waiting.push_back(message.to_vec());
+        self.queue.push_back(message.to_vec());
     }
 }
 
@@ -90,40 +90,40 @@ mod tests {
 
     use super::*;
 
-    async fn all(inbox: &mut Inbox, messages: Vec<Vec<u8>>) -> Vec<Arrived> {
+    async fn all(inbox: &mut Inbox, messages: Vec<Vec<u8>>) -> Vec<Item> {
         let (mut messages, mut all) = (stream::iter(messages), Vec::new());
-        while let Some(arrived) = inbox.next(&mut messages).await {
-            assert!(inbox.waiting.len() <= MESSAGES && inbox.bytes <= BYTES);
-            all.push(arrived);
+        while let Some(item) = inbox.next(&mut messages).await {
+            assert!(inbox.queue.len() <= MAX_MESSAGES && inbox.bytes <= MAX_BYTES);
+            all.push(item);
         }
         all
     }
 
     #[tokio::test]
-    async fn messages_are_handed_out_in_order() {
+    async fn messages_keep_their_order() {
         let sent: Vec<_> = (0..=255).map(|at| vec![at; 3]).collect();
         let mut inbox = Inbox::default();
-        let arrived = all(&mut inbox, sent.clone()).await;
-        let expected: Vec<_> = sent.into_iter().map(Arrived::Message).collect();
-        assert_eq!(arrived, expected);
+        let items = all(&mut inbox, sent.clone()).await;
+        let expected: Vec<_> = sent.into_iter().map(Item::Message).collect();
+        assert_eq!(items, expected);
         assert_eq!(inbox.bytes, 0);
     }
 
     #[tokio::test]
-    async fn a_flood_is_left_out_and_that_is_noted() {
-        let short = vec![vec![b'x'; 10]; 40 * MESSAGES];
-        let long = vec![vec![b'x'; MESSAGE_BYTES + 9]; 2 * BYTES / MESSAGE_BYTES];
-        for (sent, length) in [(short, 10), (long, MESSAGE_BYTES + 1)] {
+    async fn flood_is_dropped_and_reported() {
+        let short = vec![vec![b'x'; 10]; 40 * MAX_MESSAGES];
+        let long = vec![vec![b'x'; MAX_MESSAGE_BYTES + 9]; 2 * MAX_BYTES / MAX_MESSAGE_BYTES];
+        for (sent, length) in [(short, 10), (long, MAX_MESSAGE_BYTES + 1)] {
             let (count, mut inbox) = (sent.len(), Inbox::default());
-            let arrived = all(&mut inbox, sent).await;
-            assert!(arrived.contains(&Arrived::LeftOut));
-            assert!(arrived.len() < count, "{}", arrived.len());
-            // What waits is handed out in between.
-            let twice = [Arrived::LeftOut, Arrived::LeftOut];
-            assert!(!arrived.windows(2).any(|two| two == twice));
-            let kept = arrived.iter().filter_map(|arrived| match arrived {
-                Arrived::Message(message) => Some(message.len()),
-                Arrived::LeftOut => None,
+            let items = all(&mut inbox, sent).await;
+            assert!(items.contains(&Item::Dropped));
+            assert!(items.len() < count, "{}", items.len());
+            // Queued messages are returned in between.
+            let twice = [Item::Dropped, Item::Dropped];
+            assert!(!items.windows(2).any(|two| two == twice));
+            let kept = items.iter().filter_map(|item| match item {
+                Item::Message(message) => Some(message.len()),
+                Item::Dropped => None,
             });
             assert!(kept.into_iter().all(|kept| kept == length));
             assert_eq!(inbox.bytes, 0);

@@ -1,27 +1,26 @@
 //! Carries committed updates from the writers to every hub, in this process or in others.
 //!
-//! A [`Publisher`] is given updates after their transaction committed. A [`Feed`] hands them to a hub so that each
-//! channel's seqs rise by one: duplicates are dropped, and what a lossy path (a lagging receiver, Redis) left out is
-//! read from the store, which is the truth. [`History`] reads what a hub no longer has in memory.
+//! Writers pass updates to a [`Publisher`] after the commit. A [`CommitStream`] delivers them to a hub; the seqs of each
+//! channel rise by one. It drops duplicates, and reads updates that a lossy path (a lagging receiver, Redis) dropped
+//! from the store, the source of truth. [`UpdateLog`] reads updates that a hub no longer has in memory.
 //!
-//! Nothing that comes over Redis reaches a client unless it was signed with the deployment's key or was read from the
-//! store.
+//! An update from Redis reaches a client only if it was signed with the deployment's key or read from the store.
 
 mod commit;
+mod commit_stream;
 mod config;
-mod feed;
 mod hints;
-mod history;
 mod inbox;
-mod parcel;
 mod redis;
+mod redis_message;
 mod telemetry;
+mod update_log;
 
 pub use commit::Commit;
+pub use commit_stream::CommitStream;
 pub use config::{BusConfig, BusKind};
-pub use feed::Feed;
-pub use history::{History, StaleSource};
 pub use redis::ping as ping_redis;
+pub use update_log::{StaleSource, UpdateLog};
 
 pub use crate::store::alert_deliveries::Unacknowledged;
 
@@ -29,43 +28,41 @@ use std::time::Instant;
 
 use tokio::sync::broadcast;
 
-use self::{parcel::Hint, redis::Inlet};
+use self::{redis::LocalChannels, redis_message::Hint};
 use crate::{model::Update, shutdown::Tasks, store::Store};
 
-/// What went wrong on the way between processes; the updates themselves are safe in the store.
+/// A failure of the transport between processes. The updates themselves are safe in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    #[error(
-        "cannot reach Redis at {url}: {reason}; check that it runs and that bus.redis_url is right"
-    )]
+    #[error("cannot reach Redis at {url}: {reason}; is it running, and is bus.redis_url correct?")]
     Redis { url: String, reason: String },
-    /// No waiting helps.
-    #[error("Redis at {url} cannot be used: {reason}")]
+    /// Permanent: a retry does not help.
+    #[error("cannot use Redis at {url}: {reason}")]
     RedisRefused { url: String, reason: String },
-    #[error("bus.redis_url cannot be used: {0}")]
+    #[error("invalid bus.redis_url: {0}")]
     RedisUrl(String),
-    #[error("bus.redis_ca names {path}, which cannot be used: {reason}")]
-    Authorities { path: String, reason: String },
+    #[error("cannot use the certificate file {path} (bus.redis_ca): {reason}")]
+    CaFile { path: String, reason: String },
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
 
-/// Where writers say what they committed. Cheap to clone; publishing never waits.
+/// Publishes the commits of writers. Cheap to clone; never blocks.
 #[derive(Clone)]
 pub struct Publisher {
     local: broadcast::Sender<Commit>,
-    remote: Option<redis::Outlet>,
+    remote: Option<redis::SendQueue>,
 }
 
 impl Publisher {
-    /// Announces the updates of a transaction that has just committed.
+    /// Publishes the updates of a transaction that has just committed.
     pub fn publish(&self, updates: Vec<Update>) {
         if updates.is_empty() {
             return;
         }
         let commit = Commit::new(updates, Some(Instant::now()));
         if let Some(remote) = &self.remote {
-            remote.offer(commit.clone());
+            remote.send(commit.clone());
         }
         // No receiver means no hub in this process.
         let _ = self.local.send(commit);
@@ -78,12 +75,12 @@ pub struct Bus {
     store: Store,
     local: broadcast::Sender<Commit>,
     hints: broadcast::Sender<Hint>,
-    remote: Option<redis::Outlet>,
+    remote: Option<redis::SendQueue>,
 }
 
 impl Bus {
-    /// Wires what the config names. With Redis, a task relays commits of other processes into this one, as soon as Redis
-    /// can be reached and whenever it can.
+    /// Starts the configured bus. With Redis, a task relays the commits of other processes into this one while Redis is
+    /// reachable.
     pub async fn connect(
         config: &BusConfig,
         store: Store,
@@ -92,13 +89,13 @@ impl Bus {
         telemetry::describe();
         let (local, _) = broadcast::channel(config.capacity);
         let (hints, _) = broadcast::channel(hints::CAPACITY);
-        let inlet = Inlet {
+        let incoming = LocalChannels {
             commits: local.clone(),
             hints: hints.clone(),
         };
         let remote = match config.kind {
             BusKind::Memory => None,
-            BusKind::Redis => Some(redis::connect(config, &store, inlet, tasks)?),
+            BusKind::Redis => Some(redis::connect(config, &store, incoming, tasks)?),
         };
         Ok(Self {
             config: config.clone(),
@@ -116,13 +113,13 @@ impl Bus {
         }
     }
 
-    /// A hub's view of all channels, gap-free from now on.
-    pub async fn feed(&self) -> Result<Feed, BusError> {
+    /// The commits of all channels from now on, without gaps.
+    pub async fn commit_stream(&self) -> Result<CommitStream, BusError> {
         let (incoming, hints) = (self.local.subscribe(), self.hints.subscribe());
-        Feed::open(&self.config, self.store.clone(), incoming, hints).await
+        CommitStream::open(&self.config, self.store.clone(), incoming, hints).await
     }
 
-    pub fn history(&self) -> History {
-        History::new(self.store.clone())
+    pub fn update_log(&self) -> UpdateLog {
+        UpdateLog::new(self.store.clone())
     }
 }

@@ -1,7 +1,7 @@
-//! Redis as the fast path between processes. Losing it costs latency, never data: a hub polls the store anyway. It need
-//! not be there when the process starts, and what comes from it is believed only as far as [`Codec`] says.
+//! Redis as the fast path between processes. An outage costs latency, never data: a hub polls the store in any case.
+//! Redis may be unreachable when the process starts. Its messages are trusted only as described for [`Codec`].
 //!
-//! A connection whose peer vanished without closing it is noticed within [`PING_EVERY`] and [`PATIENCE`].
+//! A dead connection is detected within [`PING_INTERVAL`] plus [`TIMEOUT`].
 
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -20,61 +20,61 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BusConfig, BusError, Commit,
-    inbox::{Arrived, Inbox},
-    parcel::{Codec, Hint, Received, Rejection},
+    inbox::{Inbox, Item},
+    redis_message::{Codec, Hint, Received, Rejection},
     telemetry,
 };
 use crate::{shutdown::Tasks, store::Store, tls};
 
-/// What a commit that is being sent has left when shutdown begins.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-/// Commits waiting for Redis; beyond it they are left out, and the other processes read them from the store.
-const OUTLET_CAPACITY: usize = 1_024;
-/// Connecting, and the answer to a command.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-/// A subscription may be quiet for as long as nothing happens; its connection is asked for an answer this often.
-const PING_EVERY: Duration = Duration::from_secs(3);
-/// Between two keepalive probes of an idle connection.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// Time that an unfinished send has once shutdown begins.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// Commits queued for Redis; the excess is dropped, and other processes read it from the store.
+const SEND_QUEUE_CAPACITY: usize = 1_024;
+/// Timeout for connecting, and for the reply to a command.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// Interval between PINGs on the subscription, which is silent while nothing is published.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between TCP keepalive probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where commits leave this process. Cheap to clone; offering never waits.
+/// The commits queued for Redis. Cheap to clone; sending never blocks.
 #[derive(Clone)]
-pub struct Outlet(mpsc::Sender<Commit>);
+pub struct SendQueue(mpsc::Sender<Commit>);
 
-impl Outlet {
-    pub fn offer(&self, commit: Commit) {
+impl SendQueue {
+    pub fn send(&self, commit: Commit) {
         if self.0.try_send(commit).is_err() {
             telemetry::skipped();
         }
     }
 }
 
-/// Where messages go that arrive.
+/// The channels of this process that received messages are passed to.
 #[derive(Clone)]
-pub(super) struct Inlet {
+pub(super) struct LocalChannels {
     pub(super) commits: broadcast::Sender<Commit>,
     pub(super) hints: broadcast::Sender<Hint>,
 }
 
-/// Asks Redis whether it is there.
+/// Checks that Redis answers a PING.
 pub async fn ping(config: &BusConfig) -> Result<(), BusError> {
     let client = client(config)?;
-    let asked = async {
-        let mut connection = join(&client).await?;
+    let ping = async {
+        let mut connection = open_connection(&client).await?;
         redis::cmd("PING").query_async::<()>(&mut connection).await
     };
-    match timeout(PATIENCE, asked).await {
+    match timeout(TIMEOUT, ping).await {
         Ok(answer) => answer.map_err(|error| unreachable(config, &error)),
         Err(_) => Err(BusError::Redis {
             url: config.redis_url.redacted_url(),
-            reason: format!("no answer within {PATIENCE:?}"),
+            reason: format!("no answer within {TIMEOUT:?}"),
         }),
     }
 }
 
-/// A connection for commands. Callers limit the time that it and its commands take.
-async fn join(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+/// Opens a connection for commands. Callers set timeouts.
+async fn open_connection(client: &Client) -> Result<MultiplexedConnection, RedisError> {
     let unlimited = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None);
@@ -83,48 +83,50 @@ async fn join(client: &Client) -> Result<MultiplexedConnection, RedisError> {
         .await
 }
 
-/// What `work` results in; an error when it takes longer than [`PATIENCE`].
-async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-    match timeout(PATIENCE, work).await {
+/// The result of `work`; an error if it takes longer than [`TIMEOUT`].
+async fn with_timeout<T>(
+    work: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    match timeout(TIMEOUT, work).await {
         Ok(result) => result,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }
 
-/// A client of the configured Redis, without a connection. Fails only for what no waiting mends.
+/// A client of the configured Redis, not yet connected. Fails only for an invalid configuration.
 fn client(config: &BusConfig) -> Result<Client, BusError> {
     tls::install_provider();
-    let refused = |error: RedisError| BusError::RedisUrl(error.to_string());
+    let invalid = |error: RedisError| BusError::RedisUrl(error.to_string());
     let url = config.redis_url.expose().into_connection_info();
-    let url = url.map_err(refused)?.set_tcp_settings(tcp_settings());
+    let url = url.map_err(invalid)?.set_tcp_settings(tcp_settings());
     let client = match &config.redis_ca {
         None => Client::open(url),
         Some(path) => {
             let certificates = TlsCertificates {
                 client_tls: None,
-                root_cert: Some(authorities(path)?),
+                root_cert: Some(ca_file(path)?),
             };
             Client::build_with_tls(url, certificates)
         }
     };
-    client.map_err(refused)
+    client.map_err(invalid)
 }
 
-/// The kernel gives up a peer that does not acknowledge, instead of after a quarter of an hour.
+/// Makes the kernel drop an unresponsive peer after 10 s instead of about 15 min.
 fn tcp_settings() -> TcpSettings {
     let keepalive = TcpKeepalive::new()
-        .with_time(PROBE_EVERY)
-        .with_interval(PROBE_EVERY);
+        .with_time(KEEPALIVE_INTERVAL)
+        .with_interval(KEEPALIVE_INTERVAL);
     let settings = TcpSettings::default()
         .set_nodelay(true)
         .set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(2 * PROBE_EVERY);
+    let settings = settings.set_user_timeout(2 * KEEPALIVE_INTERVAL);
     settings
 }
 
-fn authorities(path: &Path) -> Result<Vec<u8>, BusError> {
-    tls::authorities(path).map_err(|reason| BusError::Authorities {
+fn ca_file(path: &Path) -> Result<Vec<u8>, BusError> {
+    tls::read_ca_file(path).map_err(|reason| BusError::CaFile {
         path: path.display().to_string(),
         reason,
     })
@@ -137,7 +139,7 @@ fn unreachable(config: &BusConfig, error: &RedisError) -> BusError {
         return BusError::RedisRefused { url, reason };
     }
     if error.kind() == redis::ErrorKind::Parse {
-        let reason = "what listens there does not speak the protocol of Redis".to_owned();
+        let reason = "the server does not speak the Redis protocol".to_owned();
         return BusError::Redis { url, reason };
     }
     match error.kind() == redis::ErrorKind::AuthenticationFailed {
@@ -149,37 +151,43 @@ fn unreachable(config: &BusConfig, error: &RedisError) -> BusError {
     }
 }
 
-/// Spawns the task that sends and the one that receives; both connect by themselves, when Redis can be reached.
+/// Spawns the send and the receive task. Both connect, and reconnect, on their own.
 pub(super) fn connect(
     config: &BusConfig,
     store: &Store,
-    inlet: Inlet,
+    incoming: LocalChannels,
     tasks: &Tasks,
-) -> Result<Outlet, BusError> {
+) -> Result<SendQueue, BusError> {
     let client = client(config)?;
-    // Two deployments may share one Redis: the epoch keeps their updates apart.
+    // The epoch separates deployments that share one Redis.
     let topic = format!("chaincast:{}", store.epoch());
     let codec = Arc::new(Codec::new(&topic, &config.redis_key));
-    let (outlet, commits) = mpsc::channel(OUTLET_CAPACITY);
+    let (queue, commits) = mpsc::channel(SEND_QUEUE_CAPACITY);
     let sender = Sender::new(client.clone());
     tasks.spawn(send(sender, codec.clone(), commits, tasks.clone()));
-    tasks.spawn(receive(client, config.clone(), codec, inlet, tasks.clone()));
-    Ok(Outlet(outlet))
+    tasks.spawn(receive(
+        client,
+        config.clone(),
+        codec,
+        incoming,
+        tasks.clone(),
+    ));
+    Ok(SendQueue(queue))
 }
 
-/// Ends a moment after shutdown began: what is on its way to a Redis that answers gets there.
-async fn moment_after(stop: &CancellationToken) {
+/// Resolves [`SHUTDOWN_GRACE`] after shutdown begins, so an unfinished send can complete.
+async fn shutdown_grace(stop: &CancellationToken) {
     stop.cancelled().await;
-    sleep(LAST_MOMENT).await;
+    sleep(SHUTDOWN_GRACE).await;
 }
 
-/// Publishes over one connection, which is given up at its first error, whatever that is: a connection that Redis refused
-/// (AUTH, SELECT) or that is silent must not be kept.
+/// Publishes over one connection and drops it at the first error of any kind: a rejected (AUTH, SELECT) or unresponsive
+/// connection must not be kept.
 struct Sender {
     client: Client,
     connection: Option<MultiplexedConnection>,
-    /// When a new connection may be tried.
-    rests_until: Instant,
+    /// Earliest time of the next connection attempt.
+    retry_at: Instant,
 }
 
 impl Sender {
@@ -187,26 +195,26 @@ impl Sender {
         Self {
             client,
             connection: None,
-            rests_until: Instant::now(),
+            retry_at: Instant::now(),
         }
     }
 
-    /// Whether a new connection failed a moment ago.
-    fn rests(&self) -> bool {
-        self.connection.is_none() && Instant::now() < self.rests_until
+    /// Whether the last connection attempt failed less than [`RECONNECT_DELAY`] ago.
+    fn is_backing_off(&self) -> bool {
+        self.connection.is_none() && Instant::now() < self.retry_at
     }
 
     async fn publish(&mut self, topic: &str, text: &[u8]) -> Result<(), RedisError> {
         if let Some(mut connection) = self.connection.take() {
-            // One that worked may have ended since, as with a restart of Redis: then a new one is tried at once.
-            let sent = in_time(connection.publish::<_, _, ()>(topic, text)).await;
+            // The connection may have ended since, as after a restart of Redis: reconnect immediately.
+            let sent = with_timeout(connection.publish::<_, _, ()>(topic, text)).await;
             if sent.is_ok() {
                 self.connection = Some(connection);
                 return Ok(());
             }
         }
-        let sent = in_time(async {
-            let mut connection = join(&self.client).await?;
+        let sent = with_timeout(async {
+            let mut connection = open_connection(&self.client).await?;
             connection.publish::<_, _, ()>(topic, text).await?;
             Ok(connection)
         });
@@ -216,7 +224,7 @@ impl Sender {
                 Ok(())
             }
             Err(error) => {
-                self.rests_until = Instant::now() + RECONNECT_AFTER;
+                self.retry_at = Instant::now() + RECONNECT_DELAY;
                 Err(error)
             }
         }
@@ -230,137 +238,143 @@ async fn send(
     tasks: Tasks,
 ) {
     let stop = tasks.token();
-    // The task that receives reports a Redis that is away; this one only what it refuses while it is there.
-    let mut refused = false;
+    // The receive task logs an unreachable Redis; this one logs failed publishes only.
+    let mut failing = false;
     loop {
         let commit = tokio::select! {
             () = stop.cancelled() => return,
             commit = commits.recv() => commit,
         };
         let Some(commit) = commit else { return };
-        if sender.rests() {
+        if sender.is_backing_off() {
             telemetry::skipped();
             continue;
         }
         let text = match codec.write(&commit) {
             Ok(text) => text,
             Err(error) => {
-                tracing::error!(%error, "a commit cannot be written for Redis");
+                tracing::error!(%error, "cannot encode a commit for Redis");
                 continue;
             }
         };
         let published = tokio::select! {
             published = sender.publish(codec.topic(), text.as_bytes()) => published,
-            () = moment_after(&stop) => return,
+            () = shutdown_grace(&stop) => return,
         };
         match published {
             Ok(()) => {
-                if std::mem::take(&mut refused) {
-                    tracing::info!("Redis takes commits again");
+                if std::mem::take(&mut failing) {
+                    tracing::info!("publishing to Redis works again");
                 }
             }
             Err(error) => {
                 telemetry::skipped();
-                if !std::mem::replace(&mut refused, true) {
-                    tracing::warn!(%error, "Redis takes no commits; other processes read them from the store until it does");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot publish to Redis; other processes read updates from the store");
                 }
             }
         }
     }
 }
 
-async fn receive(client: Client, config: BusConfig, codec: Arc<Codec>, inlet: Inlet, tasks: Tasks) {
+async fn receive(
+    client: Client,
+    config: BusConfig,
+    codec: Arc<Codec>,
+    incoming: LocalChannels,
+    tasks: Tasks,
+) {
     let stop = tasks.token();
-    let mut away = false;
+    let mut disconnected = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = relay(&client, &codec, &inlet, &mut away) => {
+            ended = relay(&client, &codec, &incoming, &mut disconnected) => {
                 telemetry::connected(false);
                 let error = match ended {
                     Err(error) => unreachable(&config, &error),
                     Ok(()) => BusError::Redis {
                         url: config.redis_url.redacted_url(),
-                        reason: "it closed the connection".to_owned(),
+                        reason: "the server closed the connection".to_owned(),
                     },
                 };
-                // Once an outage.
-                if !std::mem::replace(&mut away, true) {
-                    tracing::warn!(%error, "updates of other processes come from the store until Redis answers");
+                // One warning per outage.
+                if !std::mem::replace(&mut disconnected, true) {
+                    tracing::warn!(%error, "Redis is unreachable; updates of other processes are read from the store");
                 } else {
-                    tracing::debug!(%error, "Redis is still away");
+                    tracing::debug!(%error, "Redis is still unreachable");
                 }
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(RECONNECT_AFTER) => {}
+            () = sleep(RECONNECT_DELAY) => {}
         }
     }
 }
 
-/// Passes on what other processes publish, until the connection ends.
+/// Relays the messages of other processes until the connection ends.
 async fn relay(
     client: &Client,
     codec: &Codec,
-    inlet: &Inlet,
-    away: &mut bool,
+    incoming: &LocalChannels,
+    disconnected: &mut bool,
 ) -> Result<(), RedisError> {
     let subscribed = async {
         let mut subscription = client.get_async_pubsub().await?;
         subscription.subscribe(codec.topic()).await?;
         Ok(subscription)
     };
-    let (asking, messages) = in_time(subscribed).await?.split();
+    let (pings, messages) = with_timeout(subscribed).await?.split();
     telemetry::connected(true);
-    if std::mem::take(away) {
-        tracing::info!("Redis answers: updates of other processes come through it");
+    if std::mem::take(disconnected) {
+        tracing::info!("connected to Redis; updates of other processes arrive through it");
     }
-    // What was published before is in the store.
-    let _ = inlet.hints.send(Hint::Anywhere);
+    // Earlier messages were missed; the store has their updates.
+    let _ = incoming.hints.send(Hint::Anywhere);
     let mut messages = messages.map(Payload);
-    let (mut inbox, mut silent) = (Inbox::default(), pin!(silence(asking)));
+    let (mut inbox, mut timed_out) = (Inbox::default(), pin!(ping_until_timeout(pings)));
     loop {
-        let arrived = tokio::select! {
-            arrived = inbox.next(&mut messages) => arrived,
-            error = &mut silent => return Err(error),
+        let item = tokio::select! {
+            item = inbox.next(&mut messages) => item,
+            error = &mut timed_out => return Err(error),
         };
-        let message = match arrived {
-            Some(Arrived::Message(message)) => message,
-            Some(Arrived::LeftOut) => {
+        let message = match item {
+            Some(Item::Message(message)) => message,
+            Some(Item::Dropped) => {
                 telemetry::rejected(Rejection::Overflow);
-                let _ = inlet.hints.send(Hint::Anywhere);
+                let _ = incoming.hints.send(Hint::Anywhere);
                 continue;
             }
             None => return Ok(()),
         };
-        // Without a receiver there is no hub in this process.
+        // A failed send means that this process has no hub.
         match codec.read(&message) {
             Ok(Received::Own) => {}
             Ok(Received::Commit(commit)) => {
-                let _ = inlet.commits.send(commit);
+                let _ = incoming.commits.send(commit);
             }
             Ok(Received::Hint(hint)) => {
-                let _ = inlet.hints.send(hint);
+                let _ = incoming.hints.send(hint);
             }
             Err(rejection) => telemetry::rejected(rejection),
         }
     }
 }
 
-/// Asks a subscription's connection for an answer now and then, until none comes.
-async fn silence(mut subscription: PubSubSink) -> RedisError {
+/// Sends a PING every [`PING_INTERVAL`]; returns the error of the first one without a reply.
+async fn ping_until_timeout(mut subscription: PubSubSink) -> RedisError {
     loop {
-        sleep(PING_EVERY).await;
-        match in_time(subscription.ping::<redis::Value>()).await {
+        sleep(PING_INTERVAL).await;
+        match with_timeout(subscription.ping::<redis::Value>()).await {
             Err(error) if error.is_io_error() => return error,
-            // A user who may not PING has an answer, too.
+            // An error reply (no permission for PING) is a reply, too.
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// A message's bytes, as they stand in it.
+/// The payload of a message, without a copy.
 struct Payload(redis::Msg);
 
 impl AsRef<[u8]> for Payload {

@@ -1,42 +1,42 @@
-//! Metrics of the bus, and log lines about messages that are not taken.
+//! Metrics of the bus, and log lines about rejected messages.
 
 use std::time::{Duration, Instant};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use parking_lot::Mutex;
 
-use super::parcel::Rejection;
+use super::redis_message::Rejection;
 
-/// One line about rejected messages in this time, whoever sends how many.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Interval between log lines about rejected messages.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Describes them, and shows 0 for what did not happen yet.
+/// Describes the metrics and initializes the counters to 0.
 pub(super) fn describe() {
     describe_counter!(
         "chaincast_bus_lagged_total",
-        "Commits that a busy hub missed and read from the store instead"
+        "Commits that a lagging hub missed and read from the store"
     );
     describe_counter!(
         "chaincast_bus_gaps_total",
-        "Gaps in a channel's seqs that were filled from the store"
+        "Gaps in the seqs of a channel, filled from the store"
     );
     describe_counter!(
         "chaincast_bus_redis_skipped_total",
-        "Commits that were not sent through Redis; other processes find them in the store"
+        "Commits not sent through Redis; other processes read them from the store"
     );
     describe_counter!(
         "chaincast_bus_redis_rejected_total",
-        "Messages on the Redis channel that were rejected, by reason"
+        "Rejected messages on the Redis channel, by reason"
     );
     describe_gauge!(
         "chaincast_bus_redis_connected",
-        "1 while updates of other processes arrive through Redis, else 0"
+        "1 while subscribed to the Redis channel, else 0"
     );
     counter!("chaincast_bus_lagged_total").increment(0);
     counter!("chaincast_bus_gaps_total").increment(0);
     counter!("chaincast_bus_redis_skipped_total").increment(0);
     for rejection in Rejection::ALL {
-        counter!("chaincast_bus_redis_rejected_total", "reason" => rejection.word()).increment(0);
+        counter!("chaincast_bus_redis_rejected_total", "reason" => rejection.label()).increment(0);
     }
     connected(false);
 }
@@ -49,19 +49,18 @@ pub(super) fn connected(yes: bool) {
     gauge!("chaincast_bus_redis_connected").set(f64::from(u8::from(yes)));
 }
 
-/// Counts a message that was not taken. Of all of them one is logged in a while: whoever may publish in Redis could
-/// else fill the log.
+/// Counts a rejected message. Logs at most one per [`LOG_INTERVAL`], so a Redis client cannot flood the log.
 pub(super) fn rejected(rejection: Rejection) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    counter!("chaincast_bus_redis_rejected_total", "reason" => rejection.word()).increment(1);
+    counter!("chaincast_bus_redis_rejected_total", "reason" => rejection.label()).increment(1);
     let now = Instant::now();
     let mut last = LAST.lock();
-    if last.is_none_or(|last| now.duration_since(last) >= LOG_EVERY) {
+    if last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
         *last = Some(now);
         tracing::warn!(
-            reason = rejection.word(),
-            "rejected a message on the Redis channel; another program publishes there, or a process has another \
-             bus.redis_key"
+            reason = rejection.label(),
+            "rejected a message on the Redis channel; does another program publish there, or does a process use a \
+             different bus.redis_key?"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `chaincast backfill`: fills a range, and succeeds only when every block of it is stored.
+//! `chaincast backfill`: indexes a range of blocks, and succeeds only when every block of it is stored.
 
 use std::{
     io::IsTerminal,
@@ -16,7 +16,9 @@ use super::{Failure, terminal};
 use crate::{
     bus::Bus,
     config::{Config, Sources},
-    ingest::{Backfill, ChainContext, Filled, Goal, IngestError, PriceSignals, Progress, Rates},
+    ingest::{
+        Backfill, BackfillOutcome, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates,
+    },
     model::ChainId,
     shutdown::Tasks,
     source::{chain::Height, price::OnChainSources},
@@ -27,28 +29,28 @@ use crate::{
     telemetry,
 };
 
-/// How often a terminal's bar is drawn, and a line is logged where there is none.
-const DRAWN: Duration = Duration::from_millis(500);
-const LOGGED: Duration = Duration::from_secs(3);
-/// How often is looked whether there is anything to show yet.
-const ASKED: Duration = Duration::from_millis(50);
-/// How long the database may take to tell what is stored after an error.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
-/// Rates are of so many of these intervals.
-const REMEMBERED: usize = 10;
+/// Interval of the progress bar on a terminal, and of progress lines elsewhere.
+const BAR_INTERVAL: Duration = Duration::from_millis(500);
+const LOG_INTERVAL: Duration = Duration::from_secs(3);
+/// Poll interval until the backfill has planned its work.
+const PLAN_POLL: Duration = Duration::from_millis(50);
+/// Limit for reading what is stored, after an error.
+const STATE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rates are averages over this many intervals.
+const RATE_INTERVALS: usize = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct BackfillArgs {
-    /// TOML file; config/default.toml documents every key
+    /// Configuration file (TOML); config/default.toml documents every key
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// First block to index
     #[arg(long, value_name = "BLOCK")]
     from: u64,
-    /// Last block to index; the highest block that a provider has when left out
+    /// Last block to index; default: the highest block of any provider
     #[arg(long, value_name = "BLOCK")]
     to: Option<u64>,
-    /// Which of the configured chains, by its id; the first when left out
+    /// Chain id; default: the first configured chain
     #[arg(long, value_name = "ID")]
     chain: Option<ChainId>,
 }
@@ -62,8 +64,9 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
     }
     let wanted = args.chain.unwrap_or(config.first_chain());
     let chain = config.chains.iter().find(|chain| chain.chain_id == wanted);
-    let chain =
-        chain.ok_or_else(|| Failure::Usage(format!("--chain {wanted} is not among [[chains]]")))?;
+    let chain = chain.ok_or_else(|| {
+        Failure::Usage(format!("--chain {wanted} is not configured in [[chains]]"))
+    })?;
 
     let stop = CancellationToken::new();
     let signal = terminal::stop_signal().map_err(Failure::failed)?;
@@ -73,7 +76,7 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         stopping.cancel();
     }));
     let store = tokio::select! {
-        () = stop.cancelled() => return Err(Failure::failed("it was stopped before anything was stored")),
+        () = stop.cancelled() => return Err(Failure::failed("stopped before anything was stored")),
         store = Store::connect_for_writing(&config.database) => store.map_err(Failure::failed)?,
     };
     let (tasks, _failures) = Tasks::new();
@@ -82,7 +85,7 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let sources =
         OnChainSources::new(&config.prices, config.first_chain()).map_err(Failure::failed)?;
-    // Ticks are stored; who writes prices reads them there.
+    // Ticks are stored; the price writer reads them from the database.
     let (signals, _) = PriceSignals::new();
     let context = ChainContext {
         first_chain: config.first_chain(),
@@ -96,71 +99,74 @@ pub(super) async fn run(args: BackfillArgs) -> Result<(), Failure> {
         Backfill::new(chain.clone(), context, args.from, args.to).map_err(Failure::failed)?;
 
     let goal = Arc::new(Mutex::new(None));
-    let showing = AbortOnDropHandle::new(tokio::spawn(show(backfill.progress(), goal.clone())));
+    let showing = AbortOnDropHandle::new(tokio::spawn(show_progress(
+        backfill.progress(),
+        goal.clone(),
+    )));
     let began = Instant::now();
-    let ended = backfill
+    let result = backfill
         .run(&stop, |known| {
             goal.lock().get_or_insert(known);
         })
         .await;
     drop(showing);
     let done = backfill.progress().now();
-    let ended = match ended {
+    let result = match result {
         Ok(filled) => Ok(filled),
-        // What is missing then is said too, if the database can tell.
-        Err(error) => Err((error, standing(&store, wanted).await)),
+        // The error lists the missing blocks as well, if the database is reachable.
+        Err(error) => Err((error, stored_state(&store, wanted).await)),
     };
     tasks.drain(Duration::from_secs(5)).await;
     store.close().await;
     let (from, to) = (args.from, args.to);
-    match ended {
-        Ok(Filled { state, heights }) => {
-            println!("{}", told(&state, done, began.elapsed()));
+    match result {
+        Ok(BackfillOutcome { state, heights }) => {
+            println!("{}", summary(&state, done, began.elapsed()));
             let highest = heights.iter().filter_map(|height| height.head.clone().ok());
             let to = to.or_else(|| highest.max().filter(|highest| *highest >= from));
             let missing = missing(Some(&state), from, to);
             if missing.is_empty() {
                 return Ok(());
             }
-            let missing = listed(&missing);
+            let missing = list_ranges(&missing);
             Err(Failure::Failed(if stop.is_cancelled() {
-                format!("{missing}; it was stopped: the same command resumes there")
+                format!("{missing}; stopped: run the same command to resume")
             } else {
                 format!(
-                    "{missing}; no provider has more now ({}): run the same command again when one has",
-                    shown(&heights)
+                    "{missing}; no provider has more blocks now ({}): run the same command again later",
+                    provider_heights(&heights)
                 )
             }))
         }
         Err((IngestError::Store(StoreError::Locked(_)), _)) => Err(Failure::Failed(format!(
-            "chain {wanted} is written by another process, such as `chaincast serve`: stop it first, or let it catch \
+            "another process, such as `chaincast serve`, is writing chain {wanted}: stop it first, or let it catch \
              up by itself"
         ))),
         Err((error, state)) => {
-            let missing = state.map(|state| listed(&missing(state.as_ref(), from, to)));
-            let missing = missing.unwrap_or_else(|| "what is stored is not known".to_owned());
+            let missing = state.map(|state| list_ranges(&missing(state.as_ref(), from, to)));
+            let missing = missing.unwrap_or_else(|| "the stored blocks are unknown".to_owned());
             let resume = match stop.is_cancelled() {
-                true => "it was stopped: the same command resumes there",
-                false => "the same command resumes where this ended",
+                true => "stopped: run the same command to resume",
+                false => "run the same command to resume",
             };
             Err(Failure::Failed(format!("{error}; {missing}; {resume}")))
         }
     }
 }
 
-/// What is stored of a chain; `None` when the database does not tell in time.
-async fn standing(store: &Store, chain_id: ChainId) -> Option<Option<ChainState>> {
-    let asked = async {
+/// The stored state of a chain; `None` if the database cannot be read in time.
+async fn stored_state(store: &Store, chain_id: ChainId) -> Option<Option<ChainState>> {
+    let read = async {
         let mut connection = store.pool().acquire().await.ok()?;
         stored::state(&mut connection, chain_id).await.ok()
     };
-    tokio::time::timeout(TOLD_WITHIN, asked).await.ok()?
+    tokio::time::timeout(STATE_TIMEOUT, read).await.ok()?
 }
 
-/// From a first block to a last one; without a last one, every block from the first on.
+/// First and last block of a range; without a last block, the range is open.
 type Range = (u64, Option<u64>);
 
-/// The parts of a range that are not stored. What is stored is one range too.
+/// The parts of a range that are not stored. The stored blocks are one contiguous range.
 fn missing(state: Option<&ChainState>, from: u64, to: Option<u64>) -> Vec<Range> {
     let stored = state.and_then(|state| Some((state.start_block, state.head?.number)));
     let Some((first, last)) = stored else {
@@ -177,7 +183,7 @@ fn missing(state: Option<&ChainState>, from: u64, to: Option<u64>) -> Vec<Range>
     missing
 }
 
-fn listed(missing: &[Range]) -> String {
+fn list_ranges(missing: &[Range]) -> String {
     let ranges: Vec<String> = missing
         .iter()
         .map(|range| match range {
@@ -192,7 +198,7 @@ fn listed(missing: &[Range]) -> String {
     format!("missing blocks: {}", ranges.join(", "))
 }
 
-fn shown(heights: &[Height]) -> String {
+fn provider_heights(heights: &[Height]) -> String {
     let each: Vec<String> = heights
         .iter()
         .map(|height| match &height.head {
@@ -203,10 +209,10 @@ fn shown(heights: &[Height]) -> String {
     each.join("; ")
 }
 
-fn told(state: &ChainState, done: Rates, took: Duration) -> String {
+fn summary(state: &ChainState, done: Rates, took: Duration) -> String {
     let chain_id = state.chain_id;
     let Some(head) = state.head else {
-        return format!("chain {chain_id}: nothing is indexed yet");
+        return format!("chain {chain_id}: no blocks indexed yet");
     };
     let verified = match (state.verified_through, state.index_mode.proof()) {
         (Some(number), Some("full")) => format!("verified through {number}"),
@@ -214,7 +220,7 @@ fn told(state: &ChainState, done: Rates, took: Duration) -> String {
         _ => "not verified".to_owned(),
     };
     format!(
-        "chain {chain_id} is indexed from block {} to {}, {verified}; {} blocks and {} rows were stored in {:.1} s",
+        "chain {chain_id} is indexed from block {} to {}, {verified}; stored {} blocks and {} rows in {:.1} s",
         state.start_block,
         head.number,
         done.blocks,
@@ -223,56 +229,56 @@ fn told(state: &ChainState, done: Rates, took: Duration) -> String {
     )
 }
 
-/// Draws a bar, or logs lines, until it is dropped.
-async fn show(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
+/// Draws a progress bar, or logs progress lines, until it is dropped.
+async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
     let terminal = std::io::stderr().is_terminal();
-    let bar = Drawn(terminal.then(ProgressBar::no_length));
+    let bar = Bar(terminal.then(ProgressBar::no_length));
     if let Some(bar) = &bar.0
         && let Ok(style) =
             ProgressStyle::with_template("{bar:32} {percent}% of {len} blocks  {msg}")
     {
         bar.set_style(style);
     }
-    let mut every = tokio::time::interval(if terminal { DRAWN } else { LOGGED });
+    let mut every = tokio::time::interval(if terminal { BAR_INTERVAL } else { LOG_INTERVAL });
     let goal = loop {
         if let Some(goal) = *goal.lock() {
             break goal;
         }
-        tokio::time::sleep(ASKED).await;
+        tokio::time::sleep(PLAN_POLL).await;
     };
-    let mut moments = vec![(Instant::now(), progress.now())];
+    let mut samples = vec![(Instant::now(), progress.now())];
     loop {
         every.tick().await;
-        moments.push((Instant::now(), progress.now()));
-        if moments.len() > REMEMBERED + 1 {
-            moments.remove(0);
+        samples.push((Instant::now(), progress.now()));
+        if samples.len() > RATE_INTERVALS + 1 {
+            samples.remove(0);
         }
-        let ((began, first), (ended, last)) = (moments[0], moments[moments.len() - 1]);
-        let seconds = (ended - began).as_secs_f64();
-        let lately = last.since(first);
+        let ((began, first), (until, last)) = (samples[0], samples[samples.len() - 1]);
+        let seconds = (until - began).as_secs_f64();
+        let recent = last.since(first);
         let rate = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
         let left = goal.blocks.saturating_sub(last.blocks);
-        let eta = (lately.blocks > 0).then(|| {
-            let seconds = left as f64 * seconds / lately.blocks as f64;
+        let eta = (recent.blocks > 0).then(|| {
+            let seconds = left as f64 * seconds / recent.blocks as f64;
             HumanDuration(Duration::from_secs(seconds as u64)).to_string()
         });
         let eta = eta.unwrap_or_else(|| "unknown".to_owned());
-        let bottleneck = lately.bottleneck().name();
+        let bottleneck = recent.bottleneck().name();
         match &bar.0 {
             Some(bar) => {
                 bar.set_length(goal.blocks.max(last.blocks));
                 bar.set_position(last.blocks);
                 bar.set_message(format!(
                     "{} blocks/s, {} rows/s, {eta} left, waiting for {bottleneck}",
-                    HumanCount(rate(lately.blocks)),
-                    HumanCount(rate(lately.rows)),
+                    HumanCount(rate(recent.blocks)),
+                    HumanCount(rate(recent.rows)),
                 ));
             }
             None => tracing::info!(
                 blocks = last.blocks,
                 of = goal.blocks,
-                blocks_per_second = rate(lately.blocks),
-                rows_per_second = rate(lately.rows),
+                blocks_per_second = rate(recent.blocks),
+                rows_per_second = rate(recent.rows),
                 eta,
                 bottleneck,
                 "backfill"
@@ -281,10 +287,10 @@ async fn show(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
     }
 }
 
-/// A bar that leaves the terminal as it was.
-struct Drawn(Option<ProgressBar>);
+/// A progress bar that is cleared when dropped.
+struct Bar(Option<ProgressBar>);
 
-impl Drop for Drawn {
+impl Drop for Bar {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
@@ -314,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_ranges_are_what_is_asked_less_what_is_stored() {
+    fn missing_ranges_exclude_stored_blocks() {
         let stored = state(100, Some(200));
         let of = |from, to| missing(Some(&stored), from, to);
         assert_eq!(of(100, Some(200)), []);
@@ -327,7 +333,7 @@ mod tests {
         assert_eq!(missing(Some(&state(7, None)), 7, Some(7)), [(7, Some(7))]);
         assert_eq!(missing(None, 5, None), [(5, None)]);
         assert_eq!(
-            listed(&[(0, Some(99)), (201, Some(201)), (300, None)]),
+            list_ranges(&[(0, Some(99)), (201, Some(201)), (300, None)]),
             "missing blocks: 0 to 99, 201, 300 and above"
         );
     }

@@ -1,8 +1,8 @@
-//! `chaincast check`: validates the configuration and every connection that it names, and says what is wrong where.
+//! `chaincast check`: validates the configuration, tests every connection in it, and reports each problem with its
+//! place.
 //!
-//! A provider that cannot be used now is a warning as long as others serve its chain without it; what is configured
-//! wrongly is a failure, whoever else serves. A price source that is away is a warning, as the service runs without it;
-//! one that is refused is a failure.
+//! An unusable provider is a warning while other providers serve its chain; a misconfigured provider is always a
+//! failure. An unreachable price source is a warning, because the service runs without it; a rejected one is a failure.
 
 mod prices;
 
@@ -34,52 +34,52 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     );
     let sources = Sources::from_process(Some(&args.config));
     if let Some(overrides) = sources.overrides_text() {
-        let text = format!("overrides the file: {overrides}");
+        let text = format!("overrides the configuration file: {overrides}");
         report.line("environment", Ok::<_, String>(text));
     }
-    for doubt in config.doubts(&sources)? {
-        report.warn("configuration", &doubt.to_string());
+    for warning in config.warnings(&sources)? {
+        report.warn("configuration", &warning.to_string());
     }
-    if let Some(doubt) =
-        Descriptors::of_process(&config).and_then(|descriptors| descriptors.doubt(&config))
+    if let Some(warning) =
+        Descriptors::of_process(&config).and_then(|descriptors| descriptors.warning(&config))
     {
-        report.warn("open files", &doubt);
+        report.warn("open files", &warning);
     }
     let (store, answer) = match database(&config).await {
         Ok(Some((store, read_only))) => {
             if let Some(error) = read_only {
                 report.warn("database", &gateway_only(&error));
             }
-            let text = format!("answers, epoch {}", store.epoch());
+            let text = format!("reachable, epoch {}", store.epoch());
             (Some(store), Ok(text))
         }
         Ok(None) => (
             None,
-            Ok("answers; it has no tables of chaincast, and serve will create them".to_owned()),
+            Ok("reachable; no chaincast tables yet, `serve` creates them".to_owned()),
         ),
         Err(error) => (None, Err(error)),
     };
     report.line("database", answer);
     for chain in &config.chains {
-        report.chain(&checked(chain, store.as_ref()).await);
+        report.chain(&check_providers(chain, store.as_ref()).await);
     }
     prices::check(&config, &mut report).await;
     if config.bus.kind == bus::BusKind::Redis {
         match bus::ping_redis(&config.bus).await {
             Err(error @ bus::BusError::Redis { .. }) => {
-                let without = "until it answers, updates travel by the database";
-                report.warn("redis", &format!("{error}; {without}"));
+                let fallback = "until it is reachable, updates are delivered through the database";
+                report.warn("redis", &format!("{error}; {fallback}"));
             }
-            answer => report.line("redis", answer.map(|()| "answers".to_owned())),
+            answer => report.line("redis", answer.map(|()| "reachable".to_owned())),
         }
     }
-    report.line("token key", token_key(&config).await);
+    report.line("JWT key", token_key(&config).await);
     if let Some(store) = store {
         store.close().await;
     }
     match report.failed {
         0 => Ok(()),
-        failed => Err(Failure::Failed(format!("{failed} of the checks failed"))),
+        failed => Err(Failure::Failed(format!("checks failed: {failed}"))),
     }
 }
 
@@ -88,38 +88,39 @@ struct Report {
     failed: usize,
 }
 
-/// What was found out about one provider of a chain.
-struct Checked {
+/// The check results of one provider of a chain.
+struct CheckedProvider {
     role: Role,
-    /// What was looked at, and how it went.
-    lines: Vec<(String, Result<String, Fault>)>,
+    /// Name of each check, and its result.
+    lines: Vec<(String, Result<String, ProviderFault>)>,
 }
 
-/// What is wrong with a provider.
-enum Fault {
-    /// It cannot be used now.
-    Away(String),
-    /// Nothing but another configuration helps.
-    Wrong(String),
+/// Why a provider failed a check.
+enum ProviderFault {
+    /// It is unusable now and may recover.
+    Unavailable(String),
+    /// It stays unusable until the configuration changes.
+    Misconfigured(String),
 }
 
-impl Checked {
-    fn is_good(&self) -> bool {
+impl CheckedProvider {
+    fn is_ok(&self) -> bool {
         self.lines.iter().all(|(_, result)| result.is_ok())
     }
 }
 
-/// Whether those that are good do all the work of a chain. Work for which none is configured is any one's.
-fn is_served(providers: &[Checked]) -> bool {
+/// Whether the usable providers cover both kinds of work of a chain. Work that no provider is configured for may be
+/// done by any provider.
+fn is_served(providers: &[CheckedProvider]) -> bool {
     [Work::Live, Work::History].iter().all(|work| {
         let configured = providers.iter().any(|one| one.role.does(*work));
-        let mut good = providers.iter().filter(|one| one.is_good());
-        good.any(|one| !configured || one.role.does(*work))
+        let mut usable = providers.iter().filter(|one| one.is_ok());
+        usable.any(|one| !configured || one.role.does(*work))
     })
 }
 
-/// Asks every provider of a chain.
-async fn checked(chain: &ChainConfig, store: Option<&Store>) -> Vec<Checked> {
+/// Checks every provider of a chain.
+async fn check_providers(chain: &ChainConfig, store: Option<&Store>) -> Vec<CheckedProvider> {
     let providers = chain.named_providers();
     let several = providers.len() > 1;
     let mut all = Vec::with_capacity(providers.len());
@@ -128,13 +129,15 @@ async fn checked(chain: &ChainConfig, store: Option<&Store>) -> Vec<Checked> {
             true => format!("chain {} at {name}", chain.chain_id),
             false => format!("chain {}", chain.chain_id),
         };
-        let answer = node(chain, name, provider, store).await;
+        let answer = check_node(chain, name, provider, store).await;
         let mut lines = vec![(what.clone(), answer)];
         if provider.ws_url.is_some() {
-            let answer = new_heads(chain, provider).await.map_err(Fault::of);
+            let answer = check_new_heads(chain, provider)
+                .await
+                .map_err(ProviderFault::from_error);
             lines.push((format!("{what} newHeads"), answer));
         }
-        all.push(Checked {
+        all.push(CheckedProvider {
             role: provider.role,
             lines,
         });
@@ -142,14 +145,14 @@ async fn checked(chain: &ChainConfig, store: Option<&Store>) -> Vec<Checked> {
     all
 }
 
-impl Fault {
-    fn of(error: NodeError) -> Self {
+impl ProviderFault {
+    fn from_error(error: NodeError) -> Self {
         let text = error.to_string();
         match error {
             NodeError::Url { .. }
             | NodeError::WrongChain { .. }
-            | NodeError::WrongGenesis { .. } => Self::Wrong(text),
-            _ => Self::Away(text),
+            | NodeError::WrongGenesis { .. } => Self::Misconfigured(text),
+            _ => Self::Unavailable(text),
         }
     }
 }
@@ -166,35 +169,38 @@ impl Report {
         println!("{mark} {what}: {text}");
     }
 
-    /// What keeps nothing from running.
+    /// Prints a problem that does not keep the service from running.
     fn warn(&self, what: &str, text: &str) {
         let mark = self.paint.yellow("warn");
         println!("{mark} {what}: {text}");
     }
 
-    fn chain(&mut self, providers: &[Checked]) {
+    fn chain(&mut self, providers: &[CheckedProvider]) {
         let served = is_served(providers);
         for (what, result) in providers.iter().flat_map(|one| &one.lines) {
             match result {
                 Ok(text) => self.line(what, Ok::<_, String>(text.clone())),
-                Err(Fault::Away(text)) if served => {
-                    self.warn(what, &format!("{text}; the chain is served without it"));
+                Err(ProviderFault::Unavailable(text)) if served => {
+                    self.warn(what, &format!("{text}; other providers serve the chain"));
                 }
-                Err(Fault::Away(text) | Fault::Wrong(text)) => self.line(what, Err(text)),
+                Err(ProviderFault::Unavailable(text) | ProviderFault::Misconfigured(text)) => {
+                    self.line(what, Err(text))
+                }
             }
         }
     }
 }
 
-/// What a database that takes no writes is good for.
+/// Warns that a read-only database serves the gateway role only.
 fn gateway_only(error: &StoreError) -> String {
-    format!("only `serve --role gateway` can run with it: {error}")
+    format!("read-only: only `serve --role gateway` can use it: {error}")
 }
 
-/// The database, with what keeps it from taking writes where a process that only reads can use it: one that does not
-/// migrate. `None` for a database without tables of ours, which will be migrated.
+/// Connects to the database. The second value is the reason why the database is read-only; that is acceptable for a
+/// process that only reads, which is one that does not migrate. `None` for a database without chaincast tables, which
+/// will be migrated.
 async fn database(config: &Config) -> Result<Option<(Store, Option<StoreError>)>, StoreError> {
-    // Looking must not change anything.
+    // A check must not change anything.
     let without_migrating = StoreConfig {
         auto_migrate: false,
         ..config.database.clone()
@@ -217,36 +223,39 @@ async fn database(config: &Config) -> Result<Option<(Store, Option<StoreError>)>
     }
 }
 
-/// What the node says of itself, and whether that is the chain that the database indexes.
-async fn node(
+/// Reports the node's head and identity; fails if its chain is not the one that the database indexes.
+async fn check_node(
     chain: &ChainConfig,
     name: &str,
     provider: &ProviderConfig,
     store: Option<&Store>,
-) -> Result<String, Fault> {
-    let node = Node::of(chain, name, provider).map_err(Fault::of)?;
-    let head = node.tagged(Tag::Latest).await.map_err(Fault::of)?;
+) -> Result<String, ProviderFault> {
+    let node = Node::of(chain, name, provider).map_err(ProviderFault::from_error)?;
+    let head = node
+        .tagged(Tag::Latest)
+        .await
+        .map_err(ProviderFault::from_error)?;
     let stored = match store {
         Some(store) => stored_blocks(store, chain.chain_id)
             .await
-            .map_err(|error| Fault::Wrong(error.to_string()))?,
+            .map_err(|error| ProviderFault::Misconfigured(error.to_string()))?,
         None => Vec::new(),
     };
     let link = node
         .identity(&stored, chain.start_block)
         .await
-        .map_err(Fault::of)?;
+        .map_err(ProviderFault::from_error)?;
     let identity = link.block;
     let same_height = stored
         .iter()
         .find(|known| known.block.number == identity.number);
     if let Some(stored) =
-        same_height.filter(|known| !known.shows_chain_of(identity, link.parent_hash))
+        same_height.filter(|known| !known.is_same_chain(identity, link.parent_hash))
     {
-        return Err(Fault::Wrong(format!(
-            "{} serves another chain than the database indexes: its block {} is {}, stored is {}; \
-             point rpc_url or database.url at the right one",
-            node.shown_url(),
+        return Err(ProviderFault::Misconfigured(format!(
+            "{} serves a different chain than the database indexes: block {} is {} on the node and {} in the database; \
+             correct rpc_url or database.url",
+            node.redacted_url(),
             identity.number,
             identity.hash,
             stored.block.hash
@@ -254,12 +263,15 @@ async fn node(
     }
     let genesis = match identity.number {
         0 => format!("genesis {}", identity.hash),
-        number => format!("known by block {number} {}", identity.hash),
+        number => format!("identified by block {number} {}", identity.hash),
     };
-    let head = head.map_or("no block yet".to_owned(), |head| {
+    let head = head.map_or("no blocks yet".to_owned(), |head| {
         format!("head {}", head.number)
     });
-    Ok(format!("{} answers, {head}, {genesis}", node.shown_url()))
+    Ok(format!(
+        "{} is reachable, {head}, {genesis}",
+        node.redacted_url()
+    ))
 }
 
 async fn stored_blocks(store: &Store, chain_id: ChainId) -> Result<Vec<KnownBlock>, StoreError> {
@@ -270,9 +282,12 @@ async fn stored_blocks(store: &Store, chain_id: ChainId) -> Result<Vec<KnownBloc
     }
 }
 
-async fn new_heads(chain: &ChainConfig, provider: &ProviderConfig) -> Result<String, NodeError> {
+async fn check_new_heads(
+    chain: &ChainConfig,
+    provider: &ProviderConfig,
+) -> Result<String, NodeError> {
     HeadFollower::probe(chain, provider).await?;
-    Ok("the subscription is accepted".to_owned())
+    Ok("subscription accepted".to_owned())
 }
 
 async fn token_key(config: &Config) -> Result<String, AuthError> {
@@ -283,10 +298,10 @@ async fn token_key(config: &Config) -> Result<String, AuthError> {
         && auth.jwks_file.is_none()
         && auth.jwks_url.is_none();
     Ok(match auth.mode {
-        AuthMode::Off => "tokens are not looked at".to_owned(),
-        _ if keyless => "none: every token that is given will be refused".to_owned(),
+        AuthMode::Off => "JWTs are ignored".to_owned(),
+        _ if keyless => "no key configured: every JWT will be rejected".to_owned(),
         mode => format!(
-            "{}, tokens are {}",
+            "{}, JWTs are {}",
             auth.algorithm,
             format!("{mode:?}").to_lowercase()
         ),

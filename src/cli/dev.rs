@@ -1,4 +1,4 @@
-//! `chaincast dev`: the whole system on one machine, from nothing.
+//! `chaincast dev`: the whole system on one machine, without prior setup.
 
 mod banner;
 mod environment;
@@ -24,36 +24,36 @@ use environment::Environment;
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
-    /// Port of everything that is served; 0 for a free one
+    /// Port of the HTTP server; 0 picks a free one
     #[arg(long, default_value_t = 3000, env = "PORT")]
     port: u16,
-    /// Address to listen on; 0.0.0.0 for every interface, as in a container
+    /// Address to listen on; 0.0.0.0 for all interfaces, for example in a container
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// Where the database, the chain and the keys are kept
+    /// Directory for the database, the chain and the keys
     #[arg(long, default_value = ".chaincast", value_name = "DIR")]
     data_dir: PathBuf,
     /// Seconds between anvil's blocks
     #[arg(long, default_value = "2", value_parser = block_time, value_name = "SECONDS")]
     block_time: Duration,
-    /// Port of the embedded anvil; 0 for a free one
+    /// Port of the embedded anvil; 0 picks a free one
     #[arg(long, default_value_t = 8545)]
     anvil_port: u16,
-    /// Index this node instead of an embedded anvil. On another anvil the demo contracts are deployed and traded on
-    /// too, see --no-demo
+    /// Index this node instead of an embedded anvil. If it is another anvil, the demo contracts are deployed and traded
+    /// there too; see --no-demo
     #[arg(long, value_name = "URL")]
     rpc_url: Option<String>,
-    /// Use this database instead of a private one
+    /// Use this database instead of the private one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Makes the demo market's moves repeatable
+    /// Seed of the demo market; the same seed repeats the same price moves
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Deploy no demo contracts and run no market: blocks only
+    /// Deploy no demo contracts and run no demo market: index blocks only
     #[arg(long)]
     no_demo: bool,
-    /// Drop what is indexed and start over with the chain that is there. The banner names the folder of the database: to
-    /// remove that as well, stop, and delete it with the data dir
+    /// Drop the index and index the current chain from the start. The banner shows the directory of the database; to
+    /// delete the database itself, stop chaincast and remove that directory and the data directory
     #[arg(long)]
     reset: bool,
 }
@@ -69,18 +69,20 @@ fn block_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
-    // A second signal while starting or draining is ignored: children must be stopped in order.
+    // Further signals while starting or draining are ignored: children must be stopped in order.
     let mut stop = Box::pin(terminal::stop_signal().map_err(Failure::failed)?);
     let telemetry_defaults = telemetry::TelemetryConfig::default();
     telemetry::init_logs(&telemetry_defaults).map_err(|error| Failure::Usage(error.to_string()))?;
     let metrics = telemetry::init_metrics().map_err(Failure::failed)?;
-    // Bound first: a taken port is told before anything else is started.
-    let wanted = server::ServerConfig {
+    // Bind first: a port in use is reported before anything else starts.
+    let server_config = server::ServerConfig {
         host: args.host.clone(),
         port: args.port,
         ..server::ServerConfig::default()
     };
-    let listener = server::bind(&wanted).await.map_err(Failure::failed)?;
+    let listener = server::bind(&server_config)
+        .await
+        .map_err(Failure::failed)?;
 
     let started = tokio::select! {
         () = &mut stop => return Ok(()),
@@ -91,8 +93,8 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
         environment.data_dir.clone(),
         environment.database_elsewhere().map(Path::to_owned),
     );
-    let mut served = false;
-    let ended = async {
+    let mut ready = false;
+    let result = async {
         let file = settings::write(&args, &environment)
             .await
             .map_err(Failure::failed)?;
@@ -102,15 +104,15 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
                 .await
                 .map_err(Failure::failed)?;
             match &elsewhere {
-                Some(home) => tracing::info!(database = %home.display(), "the index was dropped; the emptied database stays"),
-                None => tracing::info!("the index was dropped"),
+                Some(home) => tracing::info!(database = %home.display(), "index dropped; the empty database is kept"),
+                None => tracing::info!("index dropped"),
             }
         }
         let app = tokio::select! {
             () = &mut stop => return Ok(()),
             app = App::start(config, Role::All, listener, metrics) => app.map_err(Failure::failed)?,
         };
-        served = true;
+        ready = true;
         println!("chaincast is ready on {}", app.url());
         banner::print(&app, &environment, &file);
         environment.open_market(args.seed, args.block_time);
@@ -118,7 +120,7 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
         app.run_until(async {
             tokio::select! {
                 () = &mut stop => {}
-                error = environment.failed() => failure = Some(error),
+                error = environment.failure() => failure = Some(error),
             }
         })
         .await
@@ -126,16 +128,16 @@ pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
         failure.map_or(Ok(()), |error| Err(Failure::Failed(error)))
     }
     .await;
-    // Whatever happened, nothing is left running.
-    if ended.is_err() && !served {
+    // Stop everything in every case.
+    if result.is_err() && !ready {
         if let Err(error) = environment.abandon().await {
-            tracing::warn!(%error, "a part could not be stopped");
+            tracing::warn!(%error, "cannot stop a component");
         }
-        return ended;
+        return result;
     }
     let stopped = environment.stop().await.map_err(Failure::failed);
-    // The terminal may be gone.
+    // The terminal may be closed.
     let kept = banner::kept(&data_dir, elsewhere.as_deref());
     writeln!(std::io::stdout(), "{kept}").ok();
-    ended.and(stopped)
+    result.and(stopped)
 }

@@ -1,4 +1,4 @@
-//! `chaincast health`: asks a running server whether it is alive or ready; what containers and scripts use in place of
+//! `chaincast health`: checks whether a running server is alive or ready. Containers and scripts use it instead of
 //! curl.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -14,27 +14,27 @@ use crate::{
     tls,
 };
 
-/// How long the server may take to answer. `/readyz` waits 2 s for its database.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Most of an answer that is shown, in bytes.
-const SHOWN: usize = 2_000;
+/// Limit for the answer. `/readyz` itself waits up to 2 s for its database.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Characters of an answer that are printed at most.
+const MAX_PRINTED: usize = 2_000;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
-    /// The server, as http://HOST:PORT or HOST:PORT; this machine's by default, at server.port as PORT or the configuration sets it
+    /// Server URL, http://HOST:PORT or HOST:PORT; by default the local server at the configured server.port (or PORT)
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The server's TOML file, for its server.host and server.port
+    /// Configuration file of the server (TOML), for server.host and server.port
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     config: Option<PathBuf>,
-    /// Only whether the process answers (/healthz), not whether it is ready (/readyz)
+    /// Check only that the process answers (/healthz), not that it is ready (/readyz)
     #[arg(long)]
     alive: bool,
 }
 
-/// Where a server with the configuration of this environment listens.
+/// The URL at which a server with this configuration listens.
 fn own_url(args: &HealthArgs) -> Result<String, Failure> {
-    // What else is set may be of no use without the rest: only the section that matters is read.
+    // Only the [server] section is read: the other sections may be incomplete here.
     let sources = Sources::from_process(args.config.as_deref()).only("server");
     url_of(&Config::read(&sources)?.server)
 }
@@ -42,7 +42,7 @@ fn own_url(args: &HealthArgs) -> Result<String, Failure> {
 fn url_of(server: &ServerConfig) -> Result<String, Failure> {
     if server.port == 0 {
         return Err(Failure::Usage(
-            "server.port is 0, which any port may become: name the server with --url".to_owned(),
+            "server.port is 0, so the port is unknown: name the server with --url".to_owned(),
         ));
     }
     let host = match server.host.parse() {
@@ -53,7 +53,8 @@ fn url_of(server: &ServerConfig) -> Result<String, Failure> {
     Ok(format!("http://{host}:{}", server.port))
 }
 
-/// The server of `--url`, which may be given as for `watch`: `HOST:PORT`, or with a scheme of HTTP or WebSocket.
+/// The base URL from `--url`, which has the same forms as in `watch`: `HOST:PORT`, or a URL with an HTTP or WebSocket
+/// scheme.
 fn base_url(given: &str) -> Result<String, Failure> {
     let (scheme, rest) = given.split_once("://").unwrap_or(("http", given));
     let rest = rest.trim_end_matches('/');
@@ -70,7 +71,7 @@ fn base_url(given: &str) -> Result<String, Failure> {
     }
 }
 
-/// Prints the answer; an error when it is not 200.
+/// Prints the answer. Fails if the status is not 2xx.
 pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     let base = match &args.url {
         Some(url) => base_url(url)?,
@@ -81,26 +82,26 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
         false => "readyz",
     };
     let url = format!("{}/{path}", base.trim_end_matches('/'));
-    let asked = async {
+    let request = async {
         let answer = reqwest::get(&url).await?;
         let status = answer.status();
         Ok::<_, reqwest::Error>((status, answer.text().await?))
     };
     let failed = |reason: String| Failure::Failed(format!("{url}: {reason}"));
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Err(_) => Err(failed(format!("no answer within {PATIENCE:?}"))),
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Err(_) => Err(failed(format!("no answer within {TIMEOUT:?}"))),
         Ok(Err(error)) if error.is_builder() => Err(Failure::Usage(format!(
             "--url {base:?} is not a URL; use http://HOST:PORT"
         ))),
         Ok(Err(error)) => {
-            let cause = tls::advised(cause_of(&error), tls::AUTHORITIES);
-            Err(failed(format!("cannot be reached: {cause}")))
+            let cause = tls::with_advice(cause_of(&error), tls::CA_FILE_VARIABLE);
+            Err(failed(format!("cannot connect: {cause}")))
         }
         Ok(Ok((status, text))) if is_web_page(&text) => Err(failed(format!(
             "answered {status} with a web page (HTML): is this the URL of a chaincast server?"
         ))),
         Ok(Ok((status, text))) => {
-            let text: String = text.trim().chars().take(SHOWN).collect();
+            let text: String = text.trim().chars().take(MAX_PRINTED).collect();
             match status.is_success() {
                 true => {
                     println!("{text}");
@@ -112,7 +113,7 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     }
 }
 
-/// The innermost cause, which says more than "error sending request".
+/// The innermost cause: more specific than "error sending request".
 fn cause_of(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_a_server_with_or_without_a_scheme() {
+    fn url_scheme_is_optional() {
         for (given, expected) in [
             ("h:3000", Some("http://h:3000")),
             ("http://h:3000/", Some("http://h:3000")),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_where_the_configuration_listens() {
+    fn url_defaults_to_configured_address() {
         for (host, port, expected) in [
             ("0.0.0.0", 8080, Some("http://127.0.0.1:8080")),
             ("::", 3000, Some("http://127.0.0.1:3000")),

@@ -1,4 +1,4 @@
-//! `chaincast migrate`
+//! `chaincast migrate`: applies the pending migrations.
 
 use super::{ConfigArgs, Failure};
 use crate::store::Store;

@@ -1,4 +1,4 @@
-//! The command line, a file a subcommand.
+//! The command line: one file per subcommand.
 
 mod backfill;
 mod check;
@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Sources};
 
-/// Index an EVM chain and token prices into Postgres; stream both, live and without gaps.
+/// Index EVM chains and token prices into Postgres, and stream both live and without gaps
 #[derive(Debug, Parser)]
 #[command(name = "chaincast", version, propagate_version = true)]
 struct Cli {
@@ -27,33 +27,33 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything on this machine: private Postgres, anvil, demo contracts and market, indexer, gateway, page
+    /// Run the whole system locally: private Postgres, anvil, demo contracts and market, indexer, gateway, web page
     Dev(dev::DevArgs),
-    /// Run in production
+    /// Run the service (for production)
     Serve(serve::ServeArgs),
-    /// Apply the database's migrations
+    /// Apply the database migrations
     Migrate(ConfigArgs),
-    /// Index a range of history, with a progress bar; resumable
+    /// Index a range of past blocks, with a progress bar; resumable
     Backfill(backfill::BackfillArgs),
-    /// Validate the configuration and every connection it names; tries each price source once
+    /// Validate the configuration, test every connection in it, and read each price source once
     Check(ConfigArgs),
-    /// Compare the database with the node, block by block, and with itself; recovers every sender from its signature
+    /// Compare the database with the node block by block, check its internal consistency, and recover every sender
     ///
-    /// Reads every block from the node again with the configured checks, recovers the sender of every transaction
-    /// from its signature, which takes most of the time, and lists every difference. A block that the node gives
-    /// wrongly is listed, and the next ones are compared. Changes nothing.
+    /// Reads every block from the node again with the configured checks, recovers the sender of every transaction from
+    /// its signature (the slowest part), and lists every difference. A block that the node returns incorrectly is
+    /// listed, and the comparison continues. Read-only.
     Verify(verify::VerifyArgs),
-    /// Ask a running server whether it is ready; exit code 0 when it is
+    /// Check whether a running server is ready; exit code 0 if it is
     Health(health::HealthArgs),
-    /// Mint a JWT with the configured key
+    /// Create a JWT with the configured key
     Token(token::TokenArgs),
-    /// Watch channels live
+    /// Print updates of channels as they arrive
     Watch(watch::WatchArgs),
 }
 
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// TOML file; config/default.toml documents every key
+    /// Configuration file (TOML); config/default.toml documents every key
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -64,12 +64,12 @@ impl ConfigArgs {
     }
 }
 
-/// How a command ended when it did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 enum Failure {
     /// Exit code 1.
     Failed(String),
-    /// Exit code 2: the command line or the configuration is wrong.
+    /// Exit code 2: the command line or the configuration is invalid.
     Usage(String),
 }
 
@@ -85,7 +85,7 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Runs the command that the process was started with: 0 done, 1 failed, 2 usage or configuration.
+/// Runs the command of this process. Exit codes: 0 success, 1 failure, 2 usage or configuration error.
 pub fn run() -> ExitCode {
     // clap itself prints usage errors and exits with 2.
     let cli = Cli::parse();
@@ -96,11 +96,11 @@ pub fn run() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("chaincast: cannot start its threads: {error}");
+            eprintln!("chaincast: cannot start the async runtime: {error}");
             return ExitCode::from(1);
         }
     };
-    let ended = runtime.block_on(async {
+    let result = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(args).await,
             Command::Serve(args) => serve::run(args).await,
@@ -113,9 +113,9 @@ pub fn run() -> ExitCode {
             Command::Watch(args) => watch::run(args).await,
         }
     });
-    // Blocking threads that wait for input must not hold up the end.
+    // Do not wait for blocking threads that still read input.
     runtime.shutdown_background();
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => {
             eprintln!("chaincast: {message}");

@@ -1,4 +1,4 @@
-//! `chaincast serve`
+//! `chaincast serve`: the service in production.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// TOML file; config/default.toml documents every key
+    /// Configuration file (TOML); config/default.toml documents every key
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Which part of the service this process is
+    /// Part of the service that this process runs
     #[arg(long, value_enum, default_value_t = RoleArg::All)]
     role: RoleArg,
-    /// Overrides server.port
+    /// Port to listen on; overrides server.port
     #[arg(long)]
     port: Option<u16>,
 }
@@ -51,7 +51,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let listener = server::bind(&config.server)
         .await
         .map_err(Failure::failed)?;
-    // A database or a node that does not answer may hold up the start: a signal ends the wait.
+    // An unreachable database or node may delay the start: a signal cancels it.
     let app = tokio::select! {
         () = &mut stop => return Ok(()),
         app = App::start(config, role, listener, metrics) => app.map_err(Failure::failed)?,

@@ -1,4 +1,4 @@
-//! What the commands share about the terminal: signals and colours.
+//! Signals and terminal colours, shared by the commands.
 
 use std::{future::Future, io::IsTerminal};
 
@@ -16,14 +16,14 @@ pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send +
     })
 }
 
-/// Colours for a terminal, nothing otherwise. Follows <https://no-color.org>.
+/// Colours text on a terminal, and leaves it unchanged elsewhere. Follows <https://no-color.org>.
 #[derive(Clone, Copy)]
 pub(super) struct Paint(bool);
 
 impl Paint {
     pub fn stdout() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self(wanted && std::io::stdout().is_terminal())
+        let enabled = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self(enabled && std::io::stdout().is_terminal())
     }
 
     #[cfg(test)]

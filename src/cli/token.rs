@@ -1,4 +1,4 @@
-//! `chaincast token`
+//! `chaincast token`: creates a JWT.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,24 +10,24 @@ use crate::{
     gateway::auth::{self, TokenRequest},
 };
 
-/// Where `chaincast dev` keeps the configuration it runs with.
+/// The configuration file that `chaincast dev` writes.
 const DEV_CONFIG: &str = ".chaincast/chaincast.toml";
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// Who the token is for
+    /// Subject of the JWT (`sub`)
     #[arg(long, value_name = "ID")]
     sub: String,
-    /// Channels it may subscribe to, as patterns such as price:*; all public ones when left out
+    /// Channels that may be subscribed to, as patterns such as price:*; default: all public channels
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     channels: Option<Vec<String>>,
-    /// A role such as admin
+    /// Role, such as admin
     #[arg(long)]
     role: Option<String>,
-    /// How long it is good for: 90s, 15m, 1h, 7d
+    /// Lifetime: 90s, 15m, 1h, 7d
     #[arg(long, default_value = "1h", value_parser = ttl)]
     ttl: Duration,
-    /// TOML file with gateway.auth; what `chaincast dev` runs with when left out
+    /// Configuration file (TOML) with gateway.auth; default: the configuration of `chaincast dev`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -35,25 +35,25 @@ pub(super) struct TokenArgs {
 pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
     if args.sub.is_empty() {
         return Err(Failure::Usage(
-            "--sub is empty: name the user whom the token is for".to_owned(),
+            "--sub is empty: give the subject of the JWT".to_owned(),
         ));
     }
-    let named_by_variable = std::env::var_os("CHAINCAST__GATEWAY__AUTH__SECRET").is_some();
+    let secret_is_in_environment = std::env::var_os("CHAINCAST__GATEWAY__AUTH__SECRET").is_some();
     let file = match args.config {
         Some(file) => Some(file),
-        None if named_by_variable => None,
+        None if secret_is_in_environment => None,
         None if PathBuf::from(DEV_CONFIG).exists() => {
-            eprintln!("using the key of {DEV_CONFIG}");
+            eprintln!("using the key in {DEV_CONFIG}");
             Some(DEV_CONFIG.into())
         }
         None => {
             return Err(Failure::Usage(format!(
-                "name a configuration with --config FILE, or set CHAINCAST__GATEWAY__AUTH__SECRET; there is no \
-                 {DEV_CONFIG} here either"
+                "no key configured: give --config FILE or set CHAINCAST__GATEWAY__AUTH__SECRET ({DEV_CONFIG} does not \
+                 exist here)"
             )));
         }
     };
-    // The key is all that is needed: the rest of the configuration may be incomplete.
+    // Only the key is needed: the rest of the configuration may be incomplete.
     let config = Config::read(&Sources::from_process(file.as_deref()))?;
     let request = TokenRequest {
         sub: args.sub,
@@ -69,7 +69,7 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
 
 /// `90s`, `15m`, `1h`, `7d`
 fn ttl(text: &str) -> Result<Duration, String> {
-    let hint = || format!("{text:?} is not a time; use something like 90s, 15m, 1h or 7d");
+    let hint = || format!("{text:?} is not a duration; use a form such as 90s, 15m, 1h or 7d");
     let unit = text.char_indices().next_back().ok_or_else(hint)?;
     let seconds = match unit.1 {
         's' => 1,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_live_has_a_unit_and_a_sane_length() {
+    fn ttl_needs_unit_and_range() {
         assert_eq!(ttl("15m").unwrap(), Duration::from_secs(900));
         for bad in [
             "",

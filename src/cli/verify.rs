@@ -1,14 +1,14 @@
-//! `chaincast verify`: reads every block from the node again, with every configured check and that of senders, and lists
-//! where the database differs from it, from what token contracts answer, or from itself. Read-only: it takes no
-//! writer's lock, works beside a running indexer, and therefore does not move `verified_through` either.
+//! `chaincast verify`: reads every block from the node again with all configured checks plus the sender check, and
+//! lists where the database differs from the node, from what token contracts return, or from itself. Read-only: it
+//! takes no writer lock and runs beside an indexer. Therefore it does not advance `verified_through`.
 
-mod caveat;
+mod caveats;
 mod chain;
 mod compare;
 mod contracts;
-mod patience;
 mod progress;
 mod report;
+mod retry;
 mod tokens;
 
 use clap::Args;
@@ -20,23 +20,23 @@ use crate::{
     store::{Store, StoreConfig},
 };
 
-/// Channels that are listed at most.
-const MOST_CHANNELS: u32 = 1_000;
+/// Most channels with faults that are reported.
+const MAX_CHANNEL_FAULTS: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// First block to compare; the first indexed one when left out
+    /// First block to compare; default: the first indexed block
     #[arg(long, value_name = "N")]
     from: Option<u64>,
-    /// Last block to compare; the newest that is indexed when left out
+    /// Last block to compare; default: the newest indexed block
     #[arg(long, value_name = "M")]
     to: Option<u64>,
-    /// The chain to verify, by its EIP-155 id; all configured ones when left out
+    /// Chain id (EIP-155) to verify; default: all configured chains
     #[arg(long, value_name = "ID")]
     chain: Option<ChainId>,
-    /// Differences that are listed; the rest is counted
+    /// Most differences to list; the rest are only counted
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     limit: usize,
 }
@@ -55,12 +55,12 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
         .collect();
     if let (true, Some(id)) = (chains.is_empty(), args.chain) {
         return Err(Failure::Usage(format!(
-            "chain {id} is not among [[chains]] of {}",
+            "chain {id} is not configured in [[chains]] of {}",
             args.config.config.display()
         )));
     }
     let contracts = config.contracts()?;
-    // Looking must not change anything; to look over whole tables takes the time that it takes.
+    // Verification must not change anything. Its queries read whole tables, so they have no time limit.
     let database = StoreConfig {
         auto_migrate: false,
         statement_timeout_ms: 0,
@@ -73,21 +73,21 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), Failure> {
         for chain in chains {
             let first = config.first_chain();
             let verification =
-                Verification::begin(chain, first, &store, args.from, args.to).await?;
+                Verification::prepare(chain, first, &store, args.from, args.to).await?;
             let contracts = contracts.iter();
-            let ours = contracts.filter(|contract| contract.chain_id == chain.chain_id);
+            let own_contracts = contracts.filter(|contract| contract.chain_id == chain.chain_id);
             verification
-                .run(ours.cloned().collect(), &mut report)
+                .run(own_contracts.cloned().collect(), &mut report)
                 .await?;
         }
-        let faults = store.channel_faults(MOST_CHANNELS).await;
+        let faults = store.channel_faults(MAX_CHANNEL_FAULTS).await;
         for fault in faults.map_err(|error| error.to_string())? {
             report.line(format_args!("updates: {fault}"));
         }
         Ok(())
     };
     let done = tokio::select! {
-        () = stop => Err("it was stopped before the end".to_owned()),
+        () = stop => Err("stopped before the end".to_owned()),
         done = work => done,
     };
     store.close().await;

@@ -1,37 +1,36 @@
 //! `chaincast watch`: a live terminal client over the WebSocket protocol.
 //!
-//! It follows each channel by seq, says when a seq is missing, and resumes with `since` and `epoch` when the
-//! connection breaks.
+//! It tracks the seq of each channel, reports missing updates, and resumes with `since` and `epoch` after a reconnect.
 
-mod follow;
-mod line;
+mod connection;
+mod format;
 mod price;
 mod since;
 
 use clap::Args;
 
 use super::{Failure, terminal};
-use follow::{End, Follower};
+use connection::{End, Watcher};
 use since::Since;
 
-/// The server of `chaincast serve` and `chaincast dev` without other settings.
+/// The default address of `chaincast serve` and `chaincast dev`.
 const DEFAULT_URL: &str = "http://127.0.0.1:3000";
 
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// Channels such as new-block, price:ETH, heartbeat
+    /// Channels to watch, such as new-block, price:ETH, heartbeat
     #[arg(required = true, value_name = "CHANNEL")]
     channels: Vec<String>,
-    /// The server
+    /// URL of the server
     #[arg(long, default_value = DEFAULT_URL)]
     url: String,
-    /// JWT, for private channels or servers that require one
+    /// JWT, for private channels or if the server requires one
     #[arg(long, env = "CHAINCAST_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Begin after this seq instead of with a snapshot: of one channel (new-block@7), or of all (7)
+    /// Resume after this seq instead of starting with a snapshot: for one channel (new-block@7) or for all (7)
     #[arg(long, value_name = "CHANNEL@SEQ", value_delimiter = ',')]
     since: Vec<Since>,
-    /// Print each message as it came, one JSON object a line: prices are not rounded
+    /// Print each message unchanged, one JSON object per line (prices are not rounded)
     #[arg(long)]
     json: bool,
 }
@@ -39,17 +38,20 @@ pub(super) struct WatchArgs {
 pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     let stop = terminal::stop_signal().map_err(Failure::failed)?;
     let since = since::positions(&args.channels, &args.since).map_err(Failure::Usage)?;
-    let url = follow::realtime_url(&args.url).map_err(Failure::Usage)?;
-    let resume = Resume::of(&args);
-    let mut follower = Follower::new(url, args.channels, args.token, since, args.json);
+    let url = connection::realtime_url(&args.url).map_err(Failure::Usage)?;
+    let resume = Resume::from_args(&args);
+    let mut watcher = Watcher::new(url, args.channels, args.token, since, args.json);
     let end = tokio::select! {
         () = stop => None,
-        end = follower.run() => Some(end),
+        end = watcher.run() => Some(end),
     };
     match end {
         None => {
-            if let Some(arguments) = follower.arguments() {
-                eprintln!("stopped; {} goes on from there", resume.command(&arguments));
+            if let Some(arguments) = watcher.arguments() {
+                eprintln!(
+                    "stopped; to continue from here, run {}",
+                    resume.command(&arguments)
+                );
             }
             Ok(())
         }
@@ -60,22 +62,22 @@ pub(super) async fn run(args: WatchArgs) -> Result<(), Failure> {
     }
 }
 
-/// What a command that goes on needs besides channels and positions.
+/// What a command needs to resume, besides channels and positions.
 struct Resume {
-    /// `--url` and `--json`, where they were given.
+    /// `--url` and `--json`, if they were given.
     options: String,
-    /// What is given again and never shown.
+    /// Options that must be given again, and are never printed.
     secrets: Vec<&'static str>,
 }
 
 impl Resume {
-    fn of(args: &WatchArgs) -> Self {
+    fn from_args(args: &WatchArgs) -> Self {
         let (mut options, mut secrets) = (String::new(), Vec::new());
         if args.url.contains('@') {
-            // It may have a password.
+            // It may contain a password.
             secrets.push("--url");
         } else if args.url != DEFAULT_URL {
-            options = format!(" --url {}", follow::quoted(&args.url));
+            options = format!(" --url {}", connection::shell_quote(&args.url));
         }
         if args.json {
             options.push_str(" --json");
@@ -107,11 +109,11 @@ mod tests {
             since: Vec::new(),
             json,
         };
-        Resume::of(&args).command("new-block --since new-block@7")
+        Resume::from_args(&args).command("new-block --since new-block@7")
     }
 
     #[test]
-    fn resume_command_connects_to_the_same_server() {
+    fn resume_command_keeps_server() {
         let plain = "`chaincast watch new-block --since new-block@7";
         assert_eq!(command(DEFAULT_URL, None, false), format!("{plain}`"));
         assert_eq!(
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn resume_command_shows_no_secret() {
+    fn resume_command_omits_secrets() {
         let shown = command("https://me:secret@chain.example", Some("ey.secret"), false);
         assert!(!shown.contains("secret"), "{shown}");
         assert!(

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! Errors of a configuration, with their places.
 
 use std::{fmt, path::Path, path::PathBuf};
 
@@ -6,39 +6,39 @@ use toml::de::{DeTable, DeValue};
 
 use super::explain::explain;
 
-/// Headers of sections that there may be several of.
+/// Sections that are lists.
 const LISTS: [&str; 4] = ["chains", "contracts", "prices.tokens", "prices.sources"];
 
-/// Why a configuration was refused.
+/// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{}: cannot be read: {error}", path.display())]
+    #[error("cannot read {}: {error}", path.display())]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,
     },
     #[error("{place}: {message}")]
-    Written { place: String, message: String },
+    Parse { place: String, message: String },
     #[error("environment variable {variable}: {reason}")]
     Variable { variable: String, reason: String },
     #[error("{}", Listed(.0))]
     Invalid(Vec<Problem>),
 }
 
-/// One value that cannot be used.
+/// One invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Dotted path such as `chains.0.rpc_url`.
     pub key: String,
-    /// What is wrong with it.
+    /// Why it is invalid.
     pub message: String,
-    /// `FILE:LINE` of the key or the section it belongs to, or the environment variable that set it; the file alone when
-    /// nothing of it stands there.
+    /// `FILE:LINE` of the key or of its section, or the environment variable that set it. The file alone if it does not
+    /// contain the key.
     pub place: Option<String>,
 }
 
 impl Problem {
-    /// Without a place yet.
+    /// Without a place.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -72,9 +72,9 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl ConfigError {
-    /// A file that is not TOML, or has a key or a type that is not ours. Names file, line and key, and never shows
-    /// the line itself, which may hold a secret.
-    pub(super) fn written(file: &Path, text: &str, error: &toml::de::Error) -> Self {
+    /// An error of the TOML parser: invalid syntax, an unknown key or a wrong type. Names file, line and key. Never
+    /// includes the line itself, which may hold a secret.
+    pub(super) fn parse(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let mut place = file.display().to_string();
         let mut message = error.message().to_owned();
         if let Some(span) = error.span() {
@@ -90,20 +90,21 @@ impl ConfigError {
                 message = format!("{}: {message}", key.trim());
             }
         }
-        Self::Written { place, message }
+        Self::Parse { place, message }
     }
 
-    /// Problems of values, each with the line its key stands on.
+    /// Invalid values, each with the line of its key.
     pub(super) fn invalid(file: Option<&Path>, text: &str, problems: Vec<Problem>) -> Self {
-        Self::Invalid(Self::placed(file, text, problems))
+        Self::Invalid(Self::with_places(file, text, problems))
     }
 
-    /// Names the variable as the place of what a variable set. `variables` are those of the overlay, with their keys.
+    /// Replaces the place of overridden keys by the environment variable. `variables` are the overrides, with their
+    /// keys.
     pub(super) fn overridden(mut self, variables: &[(String, String)]) -> Self {
         if let Self::Invalid(problems) = &mut self {
             for problem in problems {
-                let mut of = variables.iter().rev();
-                if let Some((variable, _)) = of.find(|(_, key)| *key == problem.key) {
+                let mut newest_first = variables.iter().rev();
+                if let Some((variable, _)) = newest_first.find(|(_, key)| *key == problem.key) {
                     problem.place = Some(format!("environment variable {variable}"));
                 }
             }
@@ -111,8 +112,8 @@ impl ConfigError {
         self
     }
 
-    /// Problems, each with the line its key stands on.
-    pub(super) fn placed(
+    /// Adds the file and line of its key to each problem.
+    pub(super) fn with_places(
         file: Option<&Path>,
         text: &str,
         mut problems: Vec<Problem>,
@@ -130,13 +131,13 @@ impl ConfigError {
     }
 }
 
-/// What stands in a line such as `[server]`.
+/// The name in a section header such as `[server]`.
 fn header(line: &str) -> Option<&str> {
     let (name, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
     Some(name.trim())
 }
 
-/// The dotted path of the key whose name or value stands at `offset`; of the deepest section around it otherwise.
+/// The dotted path of the key whose name or value is at `offset`; otherwise of the deepest section around it.
 fn path_at(table: &DeTable<'_>, offset: usize) -> String {
     for (key, value) in table {
         let name = key.get_ref().as_ref();
@@ -153,7 +154,7 @@ fn path_at(table: &DeTable<'_>, offset: usize) -> String {
     String::new()
 }
 
-/// The path below a value that holds `offset`; `None` when it holds it nowhere.
+/// The path inside a value that contains `offset`; `None` if it does not contain it.
 fn path_in(value: &toml::Spanned<DeValue<'_>>, offset: usize) -> Option<String> {
     match value.get_ref() {
         DeValue::Table(table) => Some(path_at(table, offset)).filter(|path| !path.is_empty()),
@@ -168,7 +169,7 @@ fn path_in(value: &toml::Spanned<DeValue<'_>>, offset: usize) -> Option<String> 
     .or_else(|| value.span().contains(&offset).then(String::new))
 }
 
-/// Byte offset of the deepest part of a dotted path that the file has.
+/// Byte offset of the deepest part of a dotted path that exists in the file.
 fn offset_of(table: &DeTable<'_>, path: &str) -> Option<usize> {
     let mut parts = path.split('.');
     let (key, value) = table.get_key_value(parts.next()?)?;

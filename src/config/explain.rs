@@ -1,15 +1,15 @@
-//! What the reader of TOML reports about a key, in words for people. The value is never shown, as it may be a secret.
+//! Explains errors of the TOML parser in plain words. Values are never printed, because they may be secrets.
 
 use super::keys;
 
-/// Explains why the value of `path` (such as `server.port`) cannot be read. `message` is serde's.
+/// Explains why the value of `path` (such as `server.port`) cannot be parsed. `message` is serde's.
 pub(super) fn explain(path: &str, message: &str) -> String {
     let message = message.lines().next().unwrap_or_default().trim();
     if let Some(rest) = message.strip_prefix("unknown field `") {
         return unknown_key(path, rest);
     }
     if let Some(rest) = message.strip_prefix("unknown variant `") {
-        return unknown_word(path, rest);
+        return unknown_variant(path, rest);
     }
     if let Some(field) = message
         .strip_prefix("missing field `")
@@ -24,7 +24,7 @@ pub(super) fn explain(path: &str, message: &str) -> String {
     let mistaken = mistaken.or_else(|| message.strip_prefix("invalid value: "));
     if let Some((given, expected)) = mistaken.and_then(|rest| rest.rsplit_once(", expected ")) {
         let kind = kind_of(given);
-        return format!("{path}: must be {}, not {kind}", wanted(path, expected));
+        return format!("{path}: must be {}, not {kind}", accepted(path, expected));
     }
     format!("{path}: {message}")
 }
@@ -33,28 +33,28 @@ pub(super) fn explain(path: &str, message: &str) -> String {
 fn unknown_key(path: &str, rest: &str) -> String {
     let (name, expected) = rest.split_once('`').unwrap_or((rest, ""));
     let own: Vec<&str> = quoted(expected);
-    // The path ends with the key where the reader knows where it stands.
+    // The path ends with the key if the parser knows its position.
     let (section, path) = match path.rsplit_once('.') {
         Some((section, last)) if last == name => (section, path.to_owned()),
         _ if path == name => ("", path.to_owned()),
         _ if path.is_empty() => ("", name.to_owned()),
         _ => (path, format!("{path}.{name}")),
     };
-    if let Some(meant) = keys::nearest(&path, &own) {
-        return format!("{path}: unknown key; did you mean {meant}?");
+    if let Some(suggestion) = keys::nearest(&path, &own) {
+        return format!("{path}: unknown key; did you mean {suggestion}?");
     }
-    let of = match section {
+    let known = match section {
         "" => "the sections are",
-        _ => "the keys of its section are",
+        _ => "the keys of this section are",
     };
     match own.is_empty() {
-        true => format!("{path}: unknown key; config/default.toml has all"),
-        false => format!("{path}: unknown key; {of} {}", own.join(", ")),
+        true => format!("{path}: unknown key; config/default.toml lists all keys"),
+        false => format!("{path}: unknown key; {known} {}", own.join(", ")),
     }
 }
 
 /// `rest` is serde's message after "unknown variant `".
-fn unknown_word(path: &str, rest: &str) -> String {
+fn unknown_variant(path: &str, rest: &str) -> String {
     let (word, expected) = rest.split_once('`').unwrap_or((rest, ""));
     let known: Vec<&str> = quoted(expected);
     let listed: Vec<String> = known.iter().map(|word| format!("{word:?}")).collect();
@@ -63,7 +63,7 @@ fn unknown_word(path: &str, rest: &str) -> String {
         _ => format!("one of {}", listed.join(", ")),
     };
     match keys::closest(word, known.into_iter()) {
-        Some(meant) => format!("{path}: must be {one_of}; did you mean {meant:?}?"),
+        Some(suggestion) => format!("{path}: must be {one_of}; did you mean {suggestion:?}?"),
         None => format!("{path}: must be {one_of}"),
     }
 }
@@ -73,13 +73,13 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// What serde calls a value, as TOML does.
+/// The TOML name of what serde reports as the given value.
 fn kind_of(given: &str) -> String {
     let kind = given.split(['`', '"']).next().unwrap_or(given).trim();
     match kind {
-        "string" => "a text".to_owned(),
+        "string" => "a string".to_owned(),
         "integer" => match given.split('`').nth(1) {
-            // A number of another size: which one is no secret.
+            // A number out of range: it is not a secret.
             Some(number) => number.to_owned(),
             None => "a whole number".to_owned(),
         },
@@ -91,8 +91,8 @@ fn kind_of(given: &str) -> String {
     }
 }
 
-/// What a key takes: its documented limits, else those of its type.
-fn wanted(path: &str, expected: &str) -> String {
+/// The values that a key accepts: its documented limits, else those of its type.
+fn accepted(path: &str, expected: &str) -> String {
     let of_type = match expected {
         "u8" => Some(("0", "255")),
         "u16" => Some(("0", "65535")),
@@ -111,7 +111,7 @@ fn wanted(path: &str, expected: &str) -> String {
     }
     match expected {
         "a boolean" => "true or false".to_owned(),
-        "a string" => "a text in quotes".to_owned(),
+        "a string" => "a string in quotes".to_owned(),
         "a sequence" => "a list in brackets".to_owned(),
         "a map" => "a section".to_owned(),
         other if other.starts_with("struct ") => "a section".to_owned(),
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suggests_the_nearest_key_with_its_path() {
+    fn suggests_nearest_key_with_path() {
         let expected = "expected one of `host`, `port`, `accept_backlog`";
         for path in ["server.prot", "server"] {
             assert_eq!(
@@ -137,7 +137,7 @@ mod tests {
                 "server.colour",
                 &format!("unknown field `colour`, {expected}")
             ),
-            "server.colour: unknown key; the keys of its section are host, port, accept_backlog"
+            "server.colour: unknown key; the keys of this section are host, port, accept_backlog"
         );
         assert_eq!(
             explain(
@@ -149,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn names_the_range_of_a_number_and_never_the_text() {
+    fn names_range_but_never_the_value() {
         assert_eq!(
             explain(
                 "server.port",
                 "invalid type: string \"s3cret\", expected u16"
             ),
-            "server.port: must be a number from 0 to 65535, not a text"
+            "server.port: must be a number from 0 to 65535, not a string"
         );
         assert_eq!(
             explain(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_words_that_a_key_takes() {
+    fn names_accepted_values() {
         assert_eq!(
             explain(
                 "bus.kind",
@@ -187,7 +187,7 @@ mod tests {
                 "database.auto_migrate",
                 "invalid type: string \"yes\", expected a boolean"
             ),
-            "database.auto_migrate: must be true or false, not a text"
+            "database.auto_migrate: must be true or false, not a string"
         );
         assert_eq!(
             explain("chains.0", "missing field `chain_id`"),

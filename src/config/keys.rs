@@ -1,15 +1,15 @@
-//! Every key that there is, with its limits, as `config/default.toml` documents them: what errors suggest.
+//! All configuration keys and their limits, as documented in `config/default.toml`. Error messages suggest them.
 
 use std::sync::LazyLock;
 
 /// The file that documents every key with its unit and limits.
 const DOCUMENTED: &str = include_str!("../../config/default.toml");
 
-/// A key by its path without positions of lists (`chains.rpc_url`), and the limits that its comment gives.
+/// A key by its path without list positions (`chains.rpc_url`), and the limits in its comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub path: String,
-    /// Smallest and largest number, where the comment has `N to M`.
+    /// Smallest and largest number, if the comment has `N to M`.
     pub limits: Option<(String, String)>,
 }
 
@@ -21,8 +21,8 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// The key that somebody who wrote `path` probably meant: one of its own section, which has `siblings`, first; then the
-/// same name, or nearly, in any section.
+/// The key that was probably meant by `path`: first one of the same section, whose keys are `siblings`; then the same
+/// or a similar name in any section.
 pub(super) fn nearest(path: &str, siblings: &[&str]) -> Option<String> {
     let plain = without_positions(path);
     let (section, name) = plain.rsplit_once('.').unwrap_or(("", &plain));
@@ -40,7 +40,7 @@ pub(super) fn nearest(path: &str, siblings: &[&str]) -> Option<String> {
             _ => format!("{section}.{close}"),
         });
     }
-    // A key in the wrong section is spelled right, or nearly.
+    // A key in the wrong section has the right spelling, or nearly.
     let elsewhere = KEYS.iter().filter_map(|key| {
         let own = key.path.rsplit('.').next()?;
         Some((distance(name, own), &key.path))
@@ -49,7 +49,7 @@ pub(super) fn nearest(path: &str, siblings: &[&str]) -> Option<String> {
     (apart <= name.chars().count() / 6).then(|| path.clone())
 }
 
-/// The most similar word, when it is similar enough for a slip of the fingers.
+/// The most similar word, if the difference can be a typo.
 pub(super) fn closest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let tolerated = (word.chars().count() / 3).max(1);
     let best = among
@@ -68,12 +68,12 @@ fn without_positions(path: &str) -> String {
     named.collect::<Vec<_>>().join(".")
 }
 
-/// Reads the sections and keys of the documentation, commented out or not.
+/// Parses the sections and keys of the documentation, including commented-out ones.
 fn read(text: &str) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     let (mut section, mut comment) = (String::new(), String::new());
     for line in text.lines() {
-        // Lists and what may be left out stand behind one or two comment signs.
+        // Lists and optional keys are behind one or two comment signs.
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let bare = bare.strip_prefix("# ").unwrap_or(bare);
         if let Some(header) = bare.strip_prefix('[') {
@@ -84,14 +84,14 @@ fn read(text: &str) -> Vec<Key> {
             continue;
         }
         let Some((name, rest)) = bare.split_once(" = ").filter(|(name, _)| is_name(name)) else {
-            // A comment goes on below the one of its key.
-            let goes_on = line.trim_start_matches(['#', ' ']);
+            // An indented line continues the comment of the key above.
+            let continuation = line.trim_start_matches(['#', ' ']);
             let indented = line.trim_start_matches('#').starts_with("          ");
             if let Some(key) = keys
                 .last_mut()
                 .filter(|key| indented && key.limits.is_none())
             {
-                comment = format!("{comment} {goes_on}");
+                comment = format!("{comment} {continuation}");
                 key.limits = limits(&comment);
             }
             continue;
@@ -133,7 +133,7 @@ fn limits(comment: &str) -> Option<(String, String)> {
     })
 }
 
-/// Letters to insert, delete, replace, or swap with their neighbour.
+/// Edit distance: letters to insert, delete, replace, or swap with their neighbour.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut before_last = vec![0; other.len() + 1];
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_keys_of_every_section_with_their_limits() {
+    fn finds_keys_and_limits_of_every_section() {
         for (path, limits) in [
             ("server.accept_backlog", Some(("16", "65535"))),
             ("chains.0.failover_failures", Some(("1", "100"))),
@@ -179,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn suggests_the_nearest_key_of_the_section_then_of_all() {
-        for (written, meant) in [
+    fn prefers_nearest_key_of_same_section() {
+        for (written, expected) in [
             ("server.prot", "server.port"),
             ("server.hots", "server.host"),
             ("database.max_connection", "database.max_connections"),
@@ -190,7 +190,11 @@ mod tests {
             ("database.allowed_origins", "gateway.allowed_origins"),
             ("prices.sources.0.max_age", "prices.sources.max_age_ms"),
         ] {
-            assert_eq!(nearest(written, &[]).as_deref(), Some(meant), "{written}");
+            assert_eq!(
+                nearest(written, &[]).as_deref(),
+                Some(expected),
+                "{written}"
+            );
         }
         for far in ["server.colour", "x", "chains.0.zzzzzz"] {
             assert_eq!(nearest(far, &[]), None, "{far}");
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_a_swap_of_neighbours_as_one_slip() {
+    fn distance_counts_swap_as_one() {
         for (one, other, apart) in [
             ("port", "prot", 1),
             ("port", "port", 0),

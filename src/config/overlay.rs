@@ -1,4 +1,5 @@
-//! The environment on top of the file: `CHAINCAST__SECTION__KEY`, and the customary `DATABASE_URL` and `PORT`.
+//! Environment variables that override the file: `CHAINCAST__SECTION__KEY`, and the conventional `DATABASE_URL` and
+//! `PORT`.
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -7,7 +8,7 @@ use super::{Config, ConfigError, explain::explain};
 
 const PREFIX: &str = "CHAINCAST__";
 
-/// Overlays the variables that are ours; an unknown key or a bad value names its variable.
+/// Applies the overriding variables. An unknown key or an invalid value names its variable.
 pub fn apply(
     config: Config,
     text: &str,
@@ -36,7 +37,7 @@ pub fn apply(
                     (config, table, last) = (read, trial, None);
                     break;
                 }
-                // The first reading is the natural one: its error says more.
+                // The first candidate is the most likely one, so its error is the most useful.
                 Err(error) => last = last.or(Some(error)),
             }
         }
@@ -47,16 +48,17 @@ pub fn apply(
     Ok(config)
 }
 
-/// The variables that set keys, each with its dotted key; later ones win.
+/// The overriding variables, each with its dotted key; later ones win.
 pub fn overrides(environment: &[(String, String)]) -> Vec<(String, String)> {
     let ours = variables(environment).into_iter();
     ours.map(|(variable, path, _)| (variable, path.join(".")))
         .collect()
 }
 
-/// (variable, path of keys, value), the customary ones first so that ours win; ours in order of name.
+/// (variable, path of keys, value). The conventional variables come first so that `CHAINCAST__` variables win; those
+/// are sorted by name.
 fn variables(environment: &[(String, String)]) -> Vec<(String, Vec<String>, String)> {
-    let mut customary = Vec::new();
+    let mut conventional = Vec::new();
     let mut ours = Vec::new();
     for (name, value) in environment {
         let path: Vec<String> = match name.as_str() {
@@ -70,15 +72,15 @@ fn variables(environment: &[(String, String)]) -> Vec<(String, Vec<String>, Stri
                 continue;
             }
         };
-        customary.push((name.clone(), path, value.clone()));
+        conventional.push((name.clone(), path, value.clone()));
     }
-    customary.sort();
+    conventional.sort();
     ours.sort();
-    customary.extend(ours);
-    customary
+    conventional.extend(ours);
+    conventional
 }
 
-/// The value as TOML if it is (a number, a boolean, a list), and as plain text.
+/// The value as TOML if it parses (a number, a boolean, a list), and as plain text.
 fn candidates(value: &str) -> Vec<Value> {
     let plain = Value::String(value.to_owned());
     match toml::from_str::<Table>(&format!("value = {value}"))
@@ -89,11 +91,11 @@ fn candidates(value: &str) -> Vec<Value> {
     }
 }
 
-/// Sets `path` in `table`, making sections on the way; a number in the path picks an element of a list, or adds the
+/// Sets `path` in `table` and creates missing sections. A number in the path selects a list element, or appends the
 /// next one.
 fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
     if path.is_empty() || path.iter().any(String::is_empty) {
-        return Err("has an empty part; write CHAINCAST__SECTION__KEY".to_owned());
+        return Err("has an empty part; use CHAINCAST__SECTION__KEY".to_owned());
     }
     let mut root = Value::Table(std::mem::take(table));
     let mut at = &mut root;
@@ -118,13 +120,13 @@ fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
                     items.push(empty());
                 }
                 let count = items.len();
-                items
-                    .get_mut(index)
-                    .ok_or(format!("position {index} is beyond the list's {count}"))?
+                items.get_mut(index).ok_or(format!(
+                    "position {index} is beyond the end of the list ({count} elements)"
+                ))?
             }
             other => {
                 return Err(format!(
-                    "{part:?} is below a {}, not a section",
+                    "{part:?} is inside a {}, not a section",
                     other.type_str()
                 ));
             }
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_wins_over_the_file_and_ours_over_the_customary() {
+    fn prefixed_variable_wins_over_port_and_file() {
         let config = overlaid(
             "[server]\nport = 1",
             &[("PORT", "2"), ("CHAINCAST__SERVER__PORT", "3")],
@@ -159,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_digits_stays_a_text() {
+    fn secret_of_digits_stays_a_string() {
         let config = overlaid("", &[("CHAINCAST__GATEWAY__AUTH__SECRET", "12345")]).unwrap();
         assert_eq!(config.gateway.auth.secret.expose(), "12345");
     }
 
     #[test]
-    fn an_element_of_a_list_is_reached_by_its_position() {
+    fn position_selects_list_element() {
         let text = "[[chains]]\nchain_id = 1\nrpc_url = \"http://a\"";
         let environment = [
             ("CHAINCAST__CHAINS__0__RPC_URL", "http://b"),
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_or_a_bad_value_names_its_variable() {
+    fn override_error_names_its_variable() {
         for (name, value) in [
             ("CHAINCAST__SERVER__PROT", "1"),
             ("CHAINCAST__SERVER__PORT", "many"),

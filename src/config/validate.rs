@@ -1,4 +1,4 @@
-//! What the types alone cannot refuse.
+//! Checks of values beyond their types.
 
 mod chain;
 mod checks;
@@ -8,26 +8,26 @@ use self::checks::{Checks, has_scheme};
 use super::{Config, ConfigError, error::Problem};
 use crate::{
     bus::BusKind,
+    client::{OriginPolicy, Site},
     gateway::auth::Authenticator,
     model::{ChainId, IndexMode},
     source::{chain::ChainConfig, price::PriceConfigError},
-    visitor::{OriginPolicy, Site},
 };
 
-/// Bytes of a key for HMAC with SHA-256 (RFC 2104 section 3).
-const SHORTEST_KEY: usize = 32;
+/// Least bytes of a key for HMAC-SHA-256 (RFC 2104 section 3).
+const MIN_KEY_BYTES: usize = 32;
 const MS_PER_DAY: u64 = 24 * 3_600_000;
-/// A hundred years.
-const MOST_DAYS: u32 = 36_500;
+/// 100 years.
+const MAX_DAYS: u32 = 36_500;
 
-/// Whether the logs of a chain are indexed, if it is configured at all.
+/// Whether the logs of a chain are indexed; true for a chain that is not configured.
 fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {
     !chains
         .iter()
         .any(|of| of.chain_id == chain && of.index == IndexMode::Transfers)
 }
 
-/// Every problem at once, so that one run shows all.
+/// All problems at once, so that one run shows all of them.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Checks::default();
 
@@ -100,20 +100,20 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     let ticks_days = config.database.ticks_retention_days;
     found.check(
         ticks_days == 0
-            || (ticks_days <= MOST_DAYS
+            || (ticks_days <= MAX_DAYS
                 && u64::from(ticks_days) * MS_PER_DAY >= longest_ms.max().unwrap_or(0)),
         "database.ticks_retention_days",
-        "must be 0, or 1 to 36500 and no less than the longest max_age_ms of prices.sources: older ticks are still used",
+        "must be 0, or 1 to 36500 and at least the longest max_age_ms of prices.sources, because ticks of that age are still used",
     );
     let prices_days = config.database.prices_retention_days;
     found.check(
-        prices_days <= MOST_DAYS,
+        prices_days <= MAX_DAYS,
         "database.prices_retention_days",
         "must be 0 to 36500",
     );
     let candles_days = config.database.candles_retention_days;
     found.check(
-        candles_days == 0 || (2..=MOST_DAYS).contains(&candles_days),
+        candles_days == 0 || (2..=MAX_DAYS).contains(&candles_days),
         "database.candles_retention_days",
         "must be 0, or 2 to 36500",
     );
@@ -149,15 +149,15 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     found.check(
         bus.kind == BusKind::Memory || has_scheme(&bus.redis_url, &["redis", "rediss", "unix"]),
         "bus.redis_url",
-        "is needed when bus.kind is \"redis\"; use redis://host:6379",
+        "is required when bus.kind is \"redis\"; use redis://host:6379",
     );
     found.check(
         bus.redis_ca.is_none() || has_scheme(&bus.redis_url, &["rediss"]),
         "bus.redis_ca",
-        "is for a bus.redis_url that begins with rediss://",
+        "requires a bus.redis_url that begins with rediss://",
     );
     found.check(
-        bus.redis_key.is_empty() || bus.redis_key.expose().len() >= SHORTEST_KEY,
+        bus.redis_key.is_empty() || bus.redis_key.expose().len() >= MIN_KEY_BYTES,
         "bus.redis_key",
         "is too short; use at least 32 bytes, such as the output of `openssl rand -hex 32`",
     );
@@ -186,13 +186,13 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         ("telemetry.log", config.telemetry.filter().err().map(text)),
     ] {
         if let Some(refused) = refused {
-            let (key, message) = apart(key, &refused);
+            let (key, message) = split_key(key, &refused);
             found.check(false, key, message);
         }
     }
     if let Err(error) = config.prices.validate() {
         let (key, error) = (price_key(&error), text(error));
-        found.check(false, &key, apart(&key, &error).1);
+        found.check(false, &key, split_key(&key, &error).1);
     }
     for (at, source) in config.prices.sources.iter().enumerate() {
         let Some((chain, _)) = source.kind.contract() else {
@@ -202,12 +202,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         found.check(
             config.chains.iter().any(|of| of.chain_id == chain),
             &format!("prices.sources.{at}.chain_id"),
-            "is not among [[chains]]",
+            "is not configured in [[chains]]",
         );
         found.check(
             has_logs(&config.chains, chain),
             &format!("prices.sources.{at}.chain_id"),
-            "is a chain with index = \"transfers\", which has no logs to read prices from; use index = \"logs\"",
+            "is a chain with index = \"transfers\", which has no logs to read prices from; set index = \"logs\"",
         );
     }
     for (at, contract) in config.contracts.iter().enumerate() {
@@ -217,7 +217,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
                 contract.chain_id.unwrap_or(config.first_chain()),
             ),
             &format!("contracts.{at}.chain_id"),
-            "is a chain with index = \"transfers\", which has no logs to decode events from; use index = \"logs\"",
+            "is a chain with index = \"transfers\", which has no logs to decode events from; set index = \"logs\"",
         );
     }
 
@@ -243,7 +243,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
             .iter()
             .all(|chain| chain.poll_interval_ms < config.api.ready_silence_ms),
         "api.ready_silence_ms",
-        "must be more than every chain's poll_interval_ms, or a node that has nothing new seems silent",
+        "must be more than poll_interval_ms of every chain; otherwise an idle node is reported as silent",
     );
     let alerts = &config.api.alerts;
     for (key, value, limits) in [
@@ -277,8 +277,8 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// An error's key and its message: its own key when it begins with one inside `key`.
-fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
+/// Splits an error into key and message. The key is the error's own if it begins with one inside `key`.
+fn split_key<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
     match error.split_once(": ") {
         Some((own, message)) if own.starts_with(key) => (own, message),
         Some((own, message)) if !own.contains(' ') => (key, message),
@@ -286,10 +286,10 @@ fn apart<'a>(key: &'a str, error: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// The entry of `[prices]` that an error is about.
+/// The key of the `[prices]` entry that an error concerns.
 fn price_key(error: &PriceConfigError) -> String {
     use PriceConfigError::{DuplicateToken, Exchanges, OutOfRange, TokenIsQuote};
-    match (error, error.place()) {
+    match (error, error.entry()) {
         (_, Some(place)) => {
             let entry = format!("prices.sources.{}", place.position - 1);
             let key = error.key().map(|key| format!("{entry}.{key}"));

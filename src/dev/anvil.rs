@@ -1,9 +1,10 @@
 //! A local chain: Foundry's anvil as a child process, on loopback.
 //!
-//! With a state file the chain goes on after a restart: genesis, blocks, transactions, receipts and logs are the same,
-//! and new blocks have the time of day. anvil writes the file when it ends in order, which it also does when this
-//! process is killed, and every [`STATE_BLOCKS`]; killing anvil itself loses the blocks since then, which an index
-//! sees as a reorg. State below the block of the last start is gone: reorgs and `eth_call` do not reach below it.
+//! With a state file, the chain continues after a restart: genesis, blocks, transactions, receipts and logs are the
+//! same, and new blocks have the current time. anvil writes the file when it ends properly, which includes the case
+//! that this process is killed, and every [`STATE_BLOCKS`] blocks. Killing anvil itself loses the blocks since then,
+//! which an indexer sees as a reorg. State before the last start is lost: reorgs and `eth_call` do not reach further
+//! back.
 
 use std::{
     fs::{self, File},
@@ -21,46 +22,46 @@ use super::{
     binaries::find_anvil,
     child::{Child, Lines},
     lock::lock,
-    orphan::stop_orphan,
+    orphan_processes::stop_orphan,
 };
 
-/// How often a running anvil writes its state file, whole: the file grows by some 40 KB a block of the demo market.
+/// Blocks between two writes of the whole state file, which grows by about 40 KB per block of the demo market.
 const STATE_BLOCKS: u32 = 30;
-/// Writing a large file all the time would slow the chain down; without a block time nothing tells how fast it grows.
-const SHORTEST_STATE_INTERVAL: Duration = Duration::from_secs(5);
-const LONGEST_STATE_INTERVAL: Duration = Duration::from_secs(120);
-/// Blocks whose state stays in memory: reorgs and `eth_call` reach this far back.
+/// Frequent writes of a large file would slow the chain down; without a block time its growth is unknown.
+const MIN_STATE_INTERVAL: Duration = Duration::from_secs(5);
+const MAX_STATE_INTERVAL: Duration = Duration::from_secs(120);
+/// Blocks whose state is kept in memory: the limit of reorgs and `eth_call`.
 const STATES_IN_MEMORY: u32 = 64;
-/// Of a new chain, and of every chain but for what [`new_chain_mark`] adds.
+/// Gas limit of a chain, without the addition of [`new_chain_mark`].
 const GAS_LIMIT: u64 = 30_000_000;
-/// Reading a large state file takes a while.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-/// What closed its output ends soon.
-const END_PATIENCE: Duration = Duration::from_secs(10);
-/// Writing it takes a while, too.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// On which anvil writes its state and ends.
+/// Loading a large state file takes time.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A process that closed its output ends soon.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// Writing a large state file takes time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// The signal on which anvil writes its state and ends.
 const GRACEFUL: Signal = Signal::SIGTERM;
 
-/// How a chain is to run.
+/// Options of a chain.
 #[derive(Debug, Clone)]
 pub struct AnvilOptions {
-    /// TCP port on 127.0.0.1; 0 takes a free one.
+    /// TCP port on 127.0.0.1; 0 picks a free one.
     pub port: u16,
-    /// A block every so often, also an empty one. None: a block for every transaction, and more on demand.
+    /// Interval of blocks, including empty ones. `None`: a block per transaction, and more on demand.
     pub block_time: Option<Duration>,
-    /// Where the chain is kept; None forgets it.
+    /// The file that keeps the chain; `None` keeps nothing.
     pub state_file: Option<PathBuf>,
     /// EIP-155 id.
     pub chain_id: u64,
     /// The `safe` block is one epoch behind the head and `finalized` two.
     pub slots_in_an_epoch: u64,
-    /// Blocks without a limit of gas: their headers carry 2^64 - 1, the largest that fits.
+    /// Blocks without a gas limit: their headers contain 2^64 - 1, the maximum.
     pub disable_block_gas_limit: bool,
 }
 
 impl Default for AnvilOptions {
-    /// Ethereum's epoch, anvil's usual chain id, and nothing kept.
+    /// Ethereum's epoch, anvil's default chain id, and no state file.
     fn default() -> Self {
         Self {
             port: 0,
@@ -73,16 +74,16 @@ impl Default for AnvilOptions {
     }
 }
 
-/// A running anvil. [`Anvil::stop`] ends it in order; dropping it asks it to end and does not wait.
+/// A running anvil. [`Anvil::stop`] shuts it down; dropping it sends the signal without waiting.
 pub struct Anvil {
     child: Child,
     port: u16,
-    /// Keeps a second anvil away from the state file.
+    /// Excludes a second anvil from the state file.
     _lock: Option<File>,
 }
 
 impl Anvil {
-    /// Starts anvil and waits until it answers. One that a killed chaincast left running on the same state file is
+    /// Starts anvil and waits until it listens. An anvil that a killed chaincast left running on the same state file is
     /// stopped first.
     pub async fn start(options: &AnvilOptions) -> Result<Self, DevError> {
         let program = find_anvil()?;
@@ -92,7 +93,7 @@ impl Anvil {
             None => None,
         };
         if options.port != 0 {
-            // anvil would say so as well, but not which flag helps.
+            // anvil reports this too, but without the flag that helps.
             TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
                 .map_err(|_| DevError::PortTaken(options.port))?;
         }
@@ -103,7 +104,7 @@ impl Anvil {
         let command = command(&program, options, state_file.as_deref());
         let (mut child, lines) = Child::spawn("anvil", command, GRACEFUL).await?;
         if let Some(state_file) = &state_file {
-            let pid_file = beside(state_file, "pid");
+            let pid_file = with_suffix(state_file, "pid");
             fs::write(&pid_file, child.pid().to_string())
                 .map_err(DevError::file("write", pid_file))?;
         }
@@ -111,7 +112,7 @@ impl Anvil {
             biased;
             port = listening(lines) => port,
             error = child.exited() => return Err(explain(error, options.port, state_file.as_deref())),
-            () = tokio::time::sleep(START_PATIENCE) => None,
+            () = tokio::time::sleep(START_TIMEOUT) => None,
         };
         match port {
             Some(port) => Ok(Self {
@@ -119,13 +120,13 @@ impl Anvil {
                 port,
                 _lock: lock,
             }),
-            // It closed its output without listening, so it ends; or it hangs.
-            None => match tokio::time::timeout(END_PATIENCE, child.exited()).await {
+            // It closed its output without listening: it is about to end, or it hangs.
+            None => match tokio::time::timeout(END_TIMEOUT, child.exited()).await {
                 Ok(error) => Err(explain(error, options.port, state_file.as_deref())),
                 Err(_) => Err(DevError::NotReady {
                     program: "anvil",
-                    waited: START_PATIENCE,
-                    log: child.last_words(),
+                    waited: START_TIMEOUT,
+                    log: child.last_output(),
                 }),
             },
         }
@@ -143,20 +144,20 @@ impl Anvil {
         format!("ws://127.0.0.1:{}", self.port)
     }
 
-    /// Resolves when anvil has died, with the error that says so.
+    /// Resolves when anvil has ended, with an error.
     pub async fn exited(&mut self) -> DevError {
         self.child.exited().await
     }
 
-    /// Ends it at once, without its state, and waits until it is gone.
+    /// Kills it without writing the state, and waits until it has ended.
     #[cfg(test)]
     pub(crate) fn kill(self) {
         self.child.end_now(Signal::SIGKILL);
     }
 
-    /// Ends it and waits until its state is written; killed when that takes longer than 30 s.
+    /// Shuts it down and waits until its state is written; kills it after 30 s.
     pub async fn stop(self) -> Result<(), DevError> {
-        self.child.stop(STOP_PATIENCE).await
+        self.child.stop(STOP_TIMEOUT).await
     }
 }
 
@@ -170,7 +171,7 @@ fn command(program: &Path, options: &AnvilOptions, state_file: Option<&Path>) ->
             "--slots-in-an-epoch",
             &options.slots_in_an_epoch.to_string(),
         ])
-        // Without it anvil writes the states of old blocks to a cache under the home directory.
+        // Otherwise anvil writes the states of old blocks to a cache in the home directory.
         .args(["--prune-history", &STATES_IN_MEMORY.to_string()]);
     if let Some(block_time) = options.block_time {
         let (seconds, millis) = (block_time.as_secs(), block_time.subsec_millis());
@@ -190,31 +191,32 @@ fn command(program: &Path, options: &AnvilOptions, state_file: Option<&Path>) ->
     command
 }
 
-/// Makes the genesis block of a new chain its own: anvil's depends on nothing else but the second in which it starts, so
-/// two chains could not be told apart. Below the 1/1024 by which a block's gas limit may differ from its parent's.
+/// Interval between two writes of the state file.
 fn state_interval(options: &AnvilOptions) -> Duration {
-    let interval = options.block_time.unwrap_or(LONGEST_STATE_INTERVAL) * STATE_BLOCKS;
-    interval.clamp(SHORTEST_STATE_INTERVAL, LONGEST_STATE_INTERVAL)
+    let interval = options.block_time.unwrap_or(MAX_STATE_INTERVAL) * STATE_BLOCKS;
+    interval.clamp(MIN_STATE_INTERVAL, MAX_STATE_INTERVAL)
 }
 
+/// A random addition to the gas limit that makes the genesis block of a new chain unique: otherwise it depends only on the
+/// second of the start. Below the 1/1024 by which a gas limit may differ from its parent's.
 fn new_chain_mark() -> u64 {
     rand::random_range(0..GAS_LIMIT / 1_024)
 }
 
-/// Locks the state file for us, and ends an anvil that still uses it.
+/// Locks the state file, and stops an anvil that still uses it.
 async fn take_over(state_file: &Path) -> Result<File, DevError> {
-    let path = beside(state_file, "lock");
+    let path = with_suffix(state_file, "lock");
     let lock = lock(&path, state_file)?;
-    let pid = fs::read_to_string(beside(state_file, "pid"))
+    let pid = fs::read_to_string(with_suffix(state_file, "pid"))
         .ok()
         .and_then(|text| text.trim().parse().ok());
     if let Some(pid) = pid {
-        stop_orphan("anvil", pid, state_file, GRACEFUL, STOP_PATIENCE).await?;
+        stop_orphan("anvil", pid, state_file, GRACEFUL, STOP_TIMEOUT).await?;
     }
     Ok(lock)
 }
 
-/// The port in anvil's `Listening on 127.0.0.1:8545`.
+/// Reads the port from anvil's output `Listening on 127.0.0.1:8545`.
 async fn listening(mut lines: Lines) -> Option<u16> {
     while let Some(line) = lines.recv().await {
         if let Some(address) = line.strip_prefix("Listening on ") {
@@ -224,7 +226,7 @@ async fn listening(mut lines: Lines) -> Option<u16> {
     None
 }
 
-/// Adds to the error of an anvil that ended at once what to do about the usual reasons.
+/// Adds a remedy for the common reasons to the error of an anvil that ended during its start.
 fn explain(error: DevError, port: u16, state_file: Option<&Path>) -> DevError {
     let DevError::Exited {
         program,
@@ -239,7 +241,7 @@ fn explain(error: DevError, port: u16, state_file: Option<&Path>) -> DevError {
     }
     if let Some(state_file) = state_file.filter(|_| log.contains("--state")) {
         log.push_str(&format!(
-            "\nThe chain's state in {state_file:?} cannot be read; delete it to start a new chain."
+            "\nCannot read the chain state in {state_file:?}; delete it to start a new chain."
         ));
     }
     DevError::Exited {
@@ -250,7 +252,7 @@ fn explain(error: DevError, port: u16, state_file: Option<&Path>) -> DevError {
 }
 
 fn absolute(state_file: &Path) -> Result<PathBuf, DevError> {
-    let file = std::path::absolute(state_file).map_err(DevError::file("reach", state_file))?;
+    let file = std::path::absolute(state_file).map_err(DevError::file("resolve", state_file))?;
     if let Some(dir) = file.parent() {
         fs::create_dir_all(dir).map_err(DevError::file("create", dir))?;
     }
@@ -258,7 +260,7 @@ fn absolute(state_file: &Path) -> Result<PathBuf, DevError> {
 }
 
 /// `state.json` and `pid` give `state.json.pid`.
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
     name.push(suffix);
@@ -272,14 +274,14 @@ mod tests {
     use alloy::primitives::{U256, address};
     use serde_json::Value;
 
-    fn kept_in(dir: &TestDir) -> AnvilOptions {
+    fn options_in(dir: &TestDir) -> AnvilOptions {
         AnvilOptions {
             state_file: Some(dir.path().join("state.json")),
             ..AnvilOptions::default()
         }
     }
 
-    /// Everything an indexer asks about a block.
+    /// Everything that an indexer reads of a block.
     async fn contents(node: &Node, number: u64) -> (Value, Value) {
         let tag = format!("{number:#x}");
         let block = node
@@ -291,9 +293,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_chain_is_the_same_after_many_restarts_and_reorgs() {
+    async fn chain_survives_restarts_and_reorgs() {
         let dir = TestDir::new("anvil-restarts");
-        let anvil = Anvil::start(&kept_in(&dir)).await.unwrap();
+        let anvil = Anvil::start(&options_in(&dir)).await.unwrap();
         let node = Node::connect(&anvil.http_url()).unwrap();
         ChainControl::new(node.clone()).mine(3).await.unwrap();
         let mut chain = vec![
@@ -303,7 +305,7 @@ mod tests {
         let mut running = anvil;
         for _ in 0..6 {
             running.stop().await.unwrap();
-            running = Anvil::start(&kept_in(&dir)).await.unwrap();
+            running = Anvil::start(&options_in(&dir)).await.unwrap();
             let node = Node::connect(&running.http_url()).unwrap();
             for (number, hash) in chain.iter().enumerate() {
                 assert_eq!(
@@ -312,7 +314,7 @@ mod tests {
                     "block {number}"
                 );
             }
-            // A new block on top, one that a reorg replaces, and what replaces it.
+            // A new block, and one that is replaced by a reorg.
             let control = ChainControl::new(node.clone());
             control.mine(2).await.unwrap();
             control.reorg(1).await.unwrap();
@@ -325,9 +327,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn blocks_and_receipts_are_the_same_after_a_restart() {
+    async fn restart_keeps_blocks_and_receipts() {
         let dir = TestDir::new("anvil-state");
-        let anvil = Anvil::start(&kept_in(&dir)).await.unwrap();
+        let anvil = Anvil::start(&options_in(&dir)).await.unwrap();
         let node = Node::connect(&anvil.http_url()).unwrap();
         let from = node.accounts(1).await.unwrap()[0];
         let to = address!("00000000000000000000000000000000000000aa");
@@ -344,7 +346,7 @@ mod tests {
         ];
         anvil.stop().await.unwrap();
 
-        let anvil = Anvil::start(&kept_in(&dir)).await.unwrap();
+        let anvil = Anvil::start(&options_in(&dir)).await.unwrap();
         let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let restarted = now();
         let node = Node::connect(&anvil.http_url()).unwrap();
@@ -364,19 +366,19 @@ mod tests {
                 .trim_start_matches("0x");
             u64::from_str_radix(text, 16).unwrap()
         };
-        // Blocks that are mined at once may be a second each ahead of the clock; an anvil that was slow to start is behind
-        // it by what that took.
+        // Blocks mined in quick succession may be up to a second each ahead of the clock; an anvil that starts slowly
+        // is behind it.
         assert!(
             (restarted - 30..=now() + 30).contains(&time(&new)),
-            "a new block must have the time of day"
+            "a new block must have the current time"
         );
         anvil.stop().await.unwrap();
     }
 
     #[tokio::test]
-    async fn an_anvil_that_was_left_running_is_stopped_and_its_chain_goes_on() {
+    async fn replaces_orphaned_anvil() {
         let dir = TestDir::new("anvil-orphan");
-        let anvil = Anvil::start(&kept_in(&dir)).await.unwrap();
+        let anvil = Anvil::start(&options_in(&dir)).await.unwrap();
         let node = Node::connect(&anvil.http_url()).unwrap();
         ChainControl::new(node.clone()).mine(2).await.unwrap();
         let genesis = node.block_hash(0).await.unwrap();
@@ -385,7 +387,7 @@ mod tests {
         } = anvil;
         drop(_lock);
 
-        let anvil = Anvil::start(&kept_in(&dir)).await.unwrap();
+        let anvil = Anvil::start(&options_in(&dir)).await.unwrap();
         assert!(matches!(child.exited().await, DevError::Exited { .. }));
         let node = Node::connect(&anvil.http_url()).unwrap();
         assert_eq!(node.block_hash(0).await.unwrap(), genesis);
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named_with_the_flag_that_helps() {
+    async fn error_for_used_port_names_flag() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let options = AnvilOptions {
@@ -409,9 +411,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_state_file_is_named_with_the_way_out() {
+    async fn error_for_broken_state_file_names_remedy() {
         let dir = TestDir::new("anvil-broken");
-        let options = kept_in(&dir);
+        let options = options_in(&dir);
         fs::write(dir.path().join("state.json"), "{\"half").unwrap();
         let error = Anvil::start(&options).await.err().unwrap().to_string();
         assert!(
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn blocks_come_by_themselves_when_a_block_time_is_set() {
+    async fn block_time_mines_automatically() {
         let block_time = Some(Duration::from_millis(200));
         let anvil = Anvil::start(&AnvilOptions {
             block_time,

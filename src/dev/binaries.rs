@@ -1,4 +1,4 @@
-//! Finds the servers' programs on this machine.
+//! Finds the installed server programs.
 
 use std::{
     env,
@@ -10,18 +10,18 @@ use std::{
 
 use super::DevError;
 
-/// The oldest PostgreSQL that the migrations are made for.
+/// The oldest PostgreSQL version that the migrations support.
 pub(super) const POSTGRES_MINIMUM: u32 = 15;
 
 /// One installed PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PostgresInstallation {
-    /// Has `postgres` and `initdb`.
+    /// Contains `postgres` and `initdb`.
     pub(super) bin: PathBuf,
     pub(super) major: u32,
 }
 
-/// The installed PostgreSQL servers that are new enough: those on PATH first, then Debian's, newest first.
+/// The supported installed PostgreSQL servers: those on PATH first, then Debian's, newest first.
 pub(super) fn find_postgres() -> Result<Vec<PostgresInstallation>, DevError> {
     let mut debian: Vec<PostgresInstallation> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -48,7 +48,7 @@ pub(super) fn find_postgres() -> Result<Vec<PostgresInstallation>, DevError> {
 }
 
 fn installation(dir: &Path) -> Option<PostgresInstallation> {
-    // Links are followed, as the programs look for each other in the directory that they really are in.
+    // Resolve links: the programs look for each other in their real directory.
     let postgres = fs::canonicalize(dir.join("postgres")).ok()?;
     let bin = postgres.parent()?.to_owned();
     if !bin.join("initdb").is_file() {
@@ -66,8 +66,8 @@ fn major_version(text: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// The anvil program itself, not a script around it: on PATH, or in the node_modules of the current directory, of the
-/// executable's directory, or of one above either.
+/// The anvil binary, not a wrapper script: on PATH, or in node_modules of the current directory, of the executable's
+/// directory, or of one of their parents.
 pub(super) fn find_anvil() -> Result<PathBuf, DevError> {
     let places = path_dirs()
         .into_iter()
@@ -80,7 +80,7 @@ pub(super) fn find_anvil() -> Result<PathBuf, DevError> {
     }
     Err(DevError::NotFound {
         program: "anvil",
-        looked: "on PATH, and in node_modules here and above".into(),
+        looked: "on PATH, and in node_modules of this directory and its parents".into(),
     })
 }
 
@@ -101,8 +101,7 @@ fn ancestors() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// `place` with its links followed, or, where that is npm's wrapper script, the program that it would run: signals
-/// must reach anvil itself.
+/// `place` with links resolved; for npm's wrapper script, the program that it runs. Signals must reach anvil itself.
 fn native_program(place: &Path) -> Option<PathBuf> {
     let program = fs::canonicalize(place).ok()?;
     if program.extension() != Some(OsStr::new("mjs")) {
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_is_read_from_releases_and_betas() {
+    fn parses_major_version() {
         assert_eq!(
             major_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
             Some(15)

@@ -1,4 +1,4 @@
-//! Makes an anvil chain do on demand what other chains do by chance: mine, stand still, reorganise.
+//! Controls an anvil chain: mine, pause and reorganize on demand.
 
 use alloy::primitives::{B256, U256};
 
@@ -15,20 +15,20 @@ impl ChainControl {
         Self { node }
     }
 
-    /// Mines `blocks` blocks now; the first takes what waits in the pool.
+    /// Mines `blocks` blocks now; the first one includes the pending transactions.
     pub async fn mine(&self, blocks: u64) -> Result<(), DevError> {
         self.node.request("anvil_mine", (U256::from(blocks),)).await
     }
 
-    /// Whether each transaction gets a block at once. Off, transactions wait for [`ChainControl::mine`], so that one
-    /// block can hold several.
+    /// Whether each transaction is mined immediately in its own block. If off, transactions wait for
+    /// [`ChainControl::mine`], so that one block can contain several.
     pub async fn set_automine(&self, on: bool) -> Result<(), DevError> {
         self.node.request("evm_setAutomine", (on,)).await
     }
 
-    /// Replaces the newest `depth` blocks by as many others, empty ones: the height stays, every hash above the common
-    /// ancestor changes, and the transactions of the dropped blocks are gone. `depth` is below the number of blocks
-    /// mined since anvil started.
+    /// Replaces the newest `depth` blocks by as many empty ones: the height stays the same, every hash above the common
+    /// ancestor changes, and the transactions of the dropped blocks are lost. `depth` must be less than the number of
+    /// blocks mined since anvil started.
     pub async fn reorg(&self, depth: u64) -> Result<(), DevError> {
         let no_transactions: [(); 0] = [];
         self.node
@@ -36,22 +36,23 @@ impl ChainControl {
             .await
     }
 
-    /// Drops the newest `depth` blocks and mines nothing: the head goes back, as on a node that lags or was reset.
+    /// Drops the newest `depth` blocks without mining new ones: the head decreases, as on a node that lags or was
+    /// reset.
     pub async fn rollback(&self, depth: u64) -> Result<(), DevError> {
         self.node.request("anvil_rollback", (depth,)).await
     }
 
-    /// Remembers the chain as it is now; the id for [`ChainControl::revert`].
+    /// Takes a snapshot of the chain; returns the id for [`ChainControl::revert`].
     pub async fn snapshot(&self) -> Result<U256, DevError> {
         self.node.request("evm_snapshot", ()).await
     }
 
-    /// Goes back to a snapshot, which is used up; false when there is none of that id.
+    /// Reverts to a snapshot and deletes it; false if there is no snapshot with this id.
     pub async fn revert(&self, snapshot: U256) -> Result<bool, DevError> {
         self.node.request("evm_revert", (snapshot,)).await
     }
 
-    /// The hash of the newest block.
+    /// Number and hash of the newest block.
     pub async fn head(&self) -> Result<(u64, B256), DevError> {
         let number = self.node.block_number().await?;
         Ok((number, self.node.block_hash(number).await?))
@@ -64,7 +65,7 @@ mod tests {
     use crate::dev::{Anvil, AnvilOptions};
 
     #[tokio::test]
-    async fn a_reorg_keeps_the_height_and_the_ancestor_and_changes_every_hash_above() {
+    async fn reorg_keeps_height_and_ancestor() {
         let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
         let node = Node::connect(&anvil.http_url()).unwrap();
         let control = ChainControl::new(node.clone());
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chain_goes_back_by_rollback_and_to_a_snapshot() {
+    async fn reverts_to_snapshot_and_rolls_back() {
         let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
         let control = ChainControl::new(Node::connect(&anvil.http_url()).unwrap());
         control.mine(3).await.unwrap();

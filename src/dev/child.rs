@@ -1,10 +1,11 @@
-//! A server process of ours: watched, and never outliving us.
+//! A supervised server process that never outlives this process.
 //!
-//! Each child is spawned by a thread of its own that then waits for it. The kernel's parent-death signal is tied to
-//! the *thread* that forked, so a thread with exactly the child's lifetime is the one that may ask for it. The same
-//! thread alone reaps the child, under a lock, so that no signal ever goes to a process id that was given away.
+//! Each child is spawned by its own thread, which then waits for it. The kernel's parent-death signal is tied to the
+//! *thread* that forked, so that thread must live exactly as long as the child. Only this thread reaps the child, under
+//! a lock, so that no signal is sent to a reused process id.
 //!
-//! A child gets a process group of its own: the terminal's Ctrl-C reaches us, and we stop children in order.
+//! A child has its own process group: the terminal's Ctrl-C reaches only this process, which stops the children in
+//! order.
 
 use std::{
     collections::VecDeque,
@@ -27,14 +28,14 @@ use super::DevError;
 
 /// Lines of output that are kept for error messages.
 const KEPT_LINES: usize = 12;
-/// A longer line is cut in pieces, in bytes.
+/// Longer lines are split, in bytes.
 const LINE_LIMIT: u64 = 4_096;
-/// How long a killed process may take to disappear.
-const KILL_PATIENCE: Duration = Duration::from_secs(30);
-/// How long the last output of an ended process is waited for.
-const OUTPUT_PATIENCE: Duration = Duration::from_secs(2);
+/// Limit for a killed process to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Limit for the last output of an ended process.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A running child. Dropping it sends the graceful signal and does not wait.
+/// A running child. Dropping it sends the graceful signal without waiting.
 pub(super) struct Child {
     program: &'static str,
     pid: Pid,
@@ -44,14 +45,14 @@ pub(super) struct Child {
     output: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// What a child writes to its standard output, line by line. Drop it when it has told what was to be learnt: a receiver
-/// that is kept and not read blocks the child's output.
+/// The lines of a child's standard output. Drop the receiver when it is no longer read: a full channel blocks the
+/// child's output.
 pub(super) type Lines = tokio::sync::mpsc::Receiver<String>;
 type Sender = tokio::sync::mpsc::Sender<String>;
 
 impl Child {
-    /// Starts `command`. `graceful` asks it to end in order: it is what [`Child::stop`] sends first, and what the
-    /// kernel sends when this process dies.
+    /// Starts `command`. `graceful` is the signal for an orderly shutdown: [`Child::stop`] sends it first, and the
+    /// kernel sends it if this process dies.
     pub(super) async fn spawn(
         program: &'static str,
         mut command: Command,
@@ -68,19 +69,19 @@ impl Child {
         let (exit_tx, exit) = watch::channel(None);
         let reaped = Arc::new(Mutex::new(false));
         let output = Arc::new(Mutex::new(VecDeque::new()));
-        let keeper = Keeper {
+        let supervisor = Supervisor {
             program,
             reaped: Arc::clone(&reaped),
             output: Arc::clone(&output),
         };
         thread::Builder::new()
-            .name(format!("{program} keeper"))
-            .spawn(move || keeper.run(command, started_tx, exit_tx))
+            .name(format!("{program} supervisor"))
+            .spawn(move || supervisor.run(command, started_tx, exit_tx))
             .map_err(|source| DevError::Spawn { program, source })?;
 
         let (pid, lines) = started
             .await
-            .unwrap_or_else(|_| Err(io::Error::other("its keeper thread ended")))
+            .unwrap_or_else(|_| Err(io::Error::other("its supervisor thread ended")))
             .map_err(|source| DevError::Spawn { program, source })?;
         let child = Self {
             program,
@@ -97,7 +98,7 @@ impl Child {
         self.pid.as_raw()
     }
 
-    /// Resolves when the process has ended, with the error that says so.
+    /// Resolves when the process has ended, with an error.
     pub(super) async fn exited(&mut self) -> DevError {
         let status = match self.exit.wait_for(Option::is_some).await {
             Ok(status) => status.map(|status| status.to_string()),
@@ -105,56 +106,56 @@ impl Child {
         };
         DevError::Exited {
             program: self.program,
-            status: status.unwrap_or_else(|| "its keeper thread ended".into()),
-            log: self.last_words(),
+            status: status.unwrap_or_else(|| "its supervisor thread ended".into()),
+            log: self.last_output(),
         }
     }
 
-    /// The last lines it wrote, as a sentence for an error message.
-    pub(super) fn last_words(&self) -> String {
+    /// Its last lines of output, for an error message.
+    pub(super) fn last_output(&self) -> String {
         let lines = self.output.lock();
         if lines.is_empty() {
-            return "It said nothing.".into();
+            return "It wrote no output.".into();
         }
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        format!("Its last words:\n{}", lines.join("\n"))
+        format!("Its last output:\n{}", lines.join("\n"))
     }
 
-    /// Asks it to end, waits up to `patience`, then kills it.
-    pub(super) async fn stop(mut self, patience: Duration) -> Result<(), DevError> {
+    /// Sends the graceful signal, waits up to `timeout`, then kills it.
+    pub(super) async fn stop(mut self, timeout: Duration) -> Result<(), DevError> {
         self.signal(self.graceful);
-        if self.ended_within(patience).await {
+        if self.ended_within(timeout).await {
             return Ok(());
         }
         tracing::warn!(
             program = self.program,
             pid = self.pid(),
-            ?patience,
-            "did not stop in time and is killed"
+            ?timeout,
+            "did not stop in time; killing it"
         );
         self.signal(Signal::SIGKILL);
-        if self.ended_within(KILL_PATIENCE).await {
+        if self.ended_within(KILL_TIMEOUT).await {
             return Ok(());
         }
         Err(DevError::Exited {
             program: self.program,
-            status: "it does not even end when killed".into(),
-            log: self.last_words(),
+            status: "still running after SIGKILL".into(),
+            log: self.last_output(),
         })
     }
 
-    /// Sends `signal` and blocks until the process has ended: for tests that end where nothing can be awaited.
+    /// Sends `signal` and blocks until the process has ended. For tests that cannot await.
     #[cfg(test)]
     pub(super) fn end_now(&self, signal: Signal) {
         self.signal(signal);
-        let deadline = Instant::now() + KILL_PATIENCE;
+        let deadline = Instant::now() + KILL_TIMEOUT;
         while !*self.reaped.lock() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    async fn ended_within(&mut self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.exit.wait_for(Option::is_some))
+    async fn ended_within(&mut self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.exit.wait_for(Option::is_some))
             .await
             .is_ok()
     }
@@ -162,7 +163,7 @@ impl Child {
     fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock();
         if !*reaped {
-            // It can only fail because the process has ended just now.
+            // This only fails if the process has just ended.
             kill(self.pid, signal).ok();
         }
     }
@@ -174,14 +175,14 @@ impl Drop for Child {
     }
 }
 
-/// The state of the thread that spawned the child and waits for it.
-struct Keeper {
+/// The thread that spawns the child and waits for it.
+struct Supervisor {
     program: &'static str,
     reaped: Arc<Mutex<bool>>,
     output: Arc<Mutex<VecDeque<String>>>,
 }
 
-impl Keeper {
+impl Supervisor {
     fn run(
         self,
         mut command: Command,
@@ -214,8 +215,8 @@ impl Keeper {
             *reaped = true;
             status
         };
-        // What it said at the end is on its way through the pipes; a grandchild may keep them open for longer.
-        let deadline = Instant::now() + OUTPUT_PATIENCE;
+        // The last output may still be in the pipes; a grandchild may keep them open longer.
+        let deadline = Instant::now() + OUTPUT_TIMEOUT;
         while readers
             .iter()
             .flatten()
@@ -228,7 +229,7 @@ impl Keeper {
         exit.send_replace(Some(status.unwrap_or_default()));
     }
 
-    /// Drains a pipe, so that the child never blocks on it. Lines go to `lines` as long as somebody takes them.
+    /// Drains a pipe, so that the child never blocks on it. Lines go to `lines` until its receiver is dropped.
     fn read(
         &self,
         pipe: impl Read + Send + 'static,
@@ -263,7 +264,7 @@ impl Keeper {
     }
 }
 
-/// Blocks until the process has ended, and leaves it to be reaped.
+/// Blocks until the process has ended, without reaping it.
 #[cfg(target_os = "linux")]
 fn await_end(pid: Pid) {
     use nix::{
@@ -273,24 +274,26 @@ fn await_end(pid: Pid) {
     while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
 }
 
-/// Elsewhere the peek is not to be had through `nix`: reaping itself blocks, and signals wait for it, so poll.
+/// Other systems: `nix` has no waitid without reaping, and a blocking wait would delay signals, so poll.
 #[cfg(not(target_os = "linux"))]
 fn await_end(pid: Pid) {
     use nix::unistd::getpgid;
-    while super::orphan::command_line(pid.as_raw()).is_some() && getpgid(Some(pid)).is_ok() {
+    while super::orphan_processes::command_line(pid.as_raw()).is_some()
+        && getpgid(Some(pid)).is_ok()
+    {
         thread::park_timeout(Duration::from_millis(100));
     }
 }
 
-/// Lets the kernel send `signal` to the child when the thread that forks it ends.
+/// Makes the kernel send `signal` to the child when the forking thread ends.
 #[cfg(target_os = "linux")]
 #[allow(
     unsafe_code,
-    reason = "what runs between fork and exec cannot be checked by the compiler"
+    reason = "the compiler cannot check code between fork and exec"
 )]
 fn die_with_parent(command: &mut Command, signal: Signal) {
     let parent = getpid();
-    let ask = move || {
+    let set_death_signal = move || {
         nix::sys::prctl::set_pdeathsig(signal)?;
         // The parent may have died before the line above.
         if getppid() == parent {
@@ -302,7 +305,7 @@ fn die_with_parent(command: &mut Command, signal: Signal) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed: prctl and getppid are plain system
     // calls, nothing is allocated, and no lock is taken.
     unsafe {
-        command.pre_exec(ask);
+        command.pre_exec(set_death_signal);
     }
 }
 
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_ends_by_itself_is_reported_with_its_last_words() {
+    async fn reports_exit_with_last_output() {
         let (mut child, _lines) =
             Child::spawn("sh", shell("echo it hurts >&2; exit 3"), Signal::SIGTERM)
                 .await
@@ -332,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_ignores_the_graceful_signal_is_killed() {
+    async fn kills_child_that_ignores_graceful_signal() {
         let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
         let (child, mut lines) = Child::spawn("sh", shell(script), Signal::SIGTERM)
             .await
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_is_an_error() {
+    async fn missing_program_is_an_error() {
         let result =
             Child::spawn("ghost", Command::new("/nonexistent/ghost"), Signal::SIGTERM).await;
         assert!(matches!(

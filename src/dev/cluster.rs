@@ -1,8 +1,9 @@
-//! Where the private PostgreSQL keeps its files, and making them.
+//! The files of the private PostgreSQL: where they are, and how they are created.
 //!
-//! They are in `DATA_DIR/postgres`. As root the server runs as an unprivileged user; when that user cannot reach the
-//! data dir (a clone under /root), they are in a directory of their own under /var/lib/chaincast, and
-//! `DATA_DIR/postgres.path` names it. A new data dir starts afresh in both cases; a directory elsewhere is removed by hand.
+//! They are in `DATA_DIR/postgres`. If this process is root, the server runs as an unprivileged user. If that user
+//! cannot access the data directory (for example a clone under /root), the files are in their own directory under
+//! /var/lib/chaincast, and `DATA_DIR/postgres.path` names it. A new data directory starts without data in both cases; a
+//! directory elsewhere must be removed by hand.
 
 use std::{
     fs::{self, File},
@@ -19,38 +20,38 @@ use super::{
     server_user::ServerUser,
 };
 
-/// Holds the clusters of data dirs that the server's user cannot reach.
+/// Contains the clusters of data directories that the server's user cannot access.
 const ELSEWHERE: &str = "/var/lib/chaincast";
-/// Longest path of a directory for Unix sockets, in bytes: an address has room for 103 on the tightest system.
+/// Longest path of a socket directory, in bytes: the strictest system limits a socket address to 103.
 const SOCKET_DIR_LIMIT: usize = 85;
 
-/// The files of one database server, made and locked for us.
+/// The files of one database server, created and locked by this process.
 pub(super) struct Cluster {
-    /// Holds `data` and, as a rule, `sockets`.
+    /// Contains `data` and usually `sockets`.
     pub(super) home: PathBuf,
-    /// In the data dir: names `home` when that is elsewhere.
+    /// In the data directory: names `home` if that is elsewhere.
     record: PathBuf,
-    /// This start made it.
+    /// Created by this start.
     is_new: bool,
     pub(super) data: PathBuf,
     pub(super) sockets: PathBuf,
-    /// `sockets` is a temporary directory, as the data dir's path is too long for a socket.
+    /// `sockets` is a temporary directory, because the path of the data directory is too long for a socket.
     sockets_are_temporary: bool,
     installation: PostgresInstallation,
     user: Option<ServerUser>,
-    /// Keeps a second chaincast away for as long as it is open, and is released by the kernel if we are killed.
+    /// Excludes a second chaincast while it is open; the kernel releases it if this process is killed.
     _lock: File,
 }
 
 impl Cluster {
-    /// Finds or makes the files that belong to `data_dir`.
+    /// Finds or creates the files of `data_dir`.
     pub(super) async fn open(data_dir: &Path) -> Result<Self, DevError> {
         fs::create_dir_all(data_dir).map_err(DevError::file("create", data_dir))?;
-        let data_dir = fs::canonicalize(data_dir).map_err(DevError::file("reach", data_dir))?;
+        let data_dir = fs::canonicalize(data_dir).map_err(DevError::file("resolve", data_dir))?;
         let lock = lock(&data_dir.join("postgres.lock"), &data_dir)?;
         let installations = find_postgres()?;
 
-        let (home, user) = place(&data_dir)?;
+        let (home, user) = locate(&data_dir)?;
         let data = home.join("data");
         let sockets = home.join("run");
         let sockets_are_temporary = sockets.as_os_str().len() > SOCKET_DIR_LIMIT;
@@ -63,15 +64,15 @@ impl Cluster {
             make_private(dir, user)?;
         }
 
-        let record = record_of(&data_dir);
-        let made_by = made_by(&data)?;
-        let is_new = made_by.is_none();
-        let installation = match made_by {
-            Some(major) => matching(installations, major, &data)?,
+        let record = record_path(&data_dir);
+        let cluster_version = cluster_version(&data)?;
+        let is_new = cluster_version.is_none();
+        let installation = match cluster_version {
+            Some(major) => matching_installation(installations, major, &data)?,
             None => {
                 let newest = installations.into_iter().next();
-                let installation = newest.expect("find_postgres gives at least one");
-                if let Err(error) = initialise(&installation, &home, &data, user).await {
+                let installation = newest.expect("find_postgres returns at least one");
+                if let Err(error) = initialize(&installation, &home, &data, user).await {
                     discard(&home, &record);
                     return Err(error);
                 }
@@ -91,12 +92,12 @@ impl Cluster {
         })
     }
 
-    /// A command of the installation, run as the server's user in a directory that he can reach.
+    /// A command of the installation, run as the server's user in a directory that the user can access.
     pub(super) fn command(&self, program: &str) -> Command {
         command(&self.installation, program, &self.data, self.user)
     }
 
-    /// What is left behind by a server that ended: to be called after it did.
+    /// Removes the files that a killed server leaves. Call only after it has ended.
     pub(super) fn remove_stale_locks(&self) -> Result<(), DevError> {
         let socket = self
             .sockets
@@ -106,13 +107,13 @@ impl Cluster {
             socket.with_extension(format!("{}.lock", super::postgres::PORT)),
             socket,
         ] {
-            remove_if_there(&path)?;
+            remove_if_exists(&path)?;
         }
         Ok(())
     }
 
-    /// Removes what this start made, for a start that failed: to be called when no server runs. What an earlier start
-    /// made stays.
+    /// After a failed start: removes what this start created. Call only if no server runs. Data of an earlier start is
+    /// kept.
     pub(super) fn discard_if_new(&self) {
         if self.is_new {
             discard(&self.home, &self.record);
@@ -127,32 +128,32 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.sockets_are_temporary {
-            // It may be that a server still shuts down in there; a leftover in the temporary directory does no harm.
+            // A server may still be shutting down there; a leftover in the temporary directory is harmless.
             fs::remove_dir_all(&self.sockets).ok();
         }
     }
 }
 
-/// The file in the data dir that names a cluster elsewhere.
-fn record_of(data_dir: &Path) -> PathBuf {
+/// The file in the data directory that names a cluster elsewhere.
+fn record_path(data_dir: &Path) -> PathBuf {
     data_dir.join("postgres.path")
 }
 
-/// Removes a cluster, and the file that names it. A leftover does no harm but takes room, so that a failure is logged.
+/// Removes a cluster, and the file that names it. A failure only wastes disk space, so it is logged.
 fn discard(home: &Path, record: &Path) {
     let removed = fs::remove_dir_all(home).and_then(|()| match fs::remove_file(record) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     });
     if let Err(error) = removed {
-        tracing::warn!(path = ?home, %error, "the database of a start that failed cannot be removed");
+        tracing::warn!(path = ?home, %error, "cannot remove the database of a failed start");
     }
 }
 
-/// The directory of the cluster that belongs to `data_dir`, and as whom its server runs.
-pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Option<ServerUser>), DevError> {
+/// The cluster directory of `data_dir`, and the user of its server.
+pub(super) fn locate(data_dir: &Path) -> Result<(PathBuf, Option<ServerUser>), DevError> {
     let inside = data_dir.join("postgres");
-    let record = record_of(data_dir);
+    let record = record_path(data_dir);
     let recorded = match fs::read_to_string(&record) {
         Ok(path) => Some(PathBuf::from(path.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -160,26 +161,27 @@ pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Option<ServerUser>), De
     };
     for home in recorded.iter().chain([&inside]) {
         if home.join("data").is_dir() {
-            // Whoever made it runs it, also when another user is preferred by now.
-            return Ok((home.clone(), ServerUser::owner_when_root(home)));
+            // Its creator runs it, even if another user is preferred now.
+            return Ok((home.clone(), ServerUser::owner_if_root(home)));
         }
     }
     if let Some(lost) = recorded {
-        tracing::warn!(path = ?lost, "the database that {record:?} names is gone: a new one is made");
+        tracing::warn!(path = ?lost, "the database named in {record:?} does not exist: creating a new one");
     }
 
-    let user = ServerUser::when_root();
+    let user = ServerUser::if_root();
     match user {
-        Some(user) if !user.reaches(data_dir) => {
+        Some(user) if !user.can_reach(data_dir) => {
             let home = Path::new(ELSEWHERE).join(random_id());
             fs::create_dir_all(ELSEWHERE).map_err(DevError::file("create", ELSEWHERE))?;
             let open = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(ELSEWHERE, open).map_err(DevError::file("open", ELSEWHERE))?;
+            fs::set_permissions(ELSEWHERE, open)
+                .map_err(DevError::file("allow access to", ELSEWHERE))?;
             fs::write(&record, format!("{}\n", home.display()))
                 .map_err(DevError::file("write", &record))?;
             tracing::info!(
                 path = ?home,
-                "PostgreSQL cannot run as root, and its user cannot reach {data_dir:?}: the database is kept elsewhere"
+                "PostgreSQL cannot run as root, and its user cannot access {data_dir:?}: the database is stored elsewhere"
             );
             Ok((home, Some(user)))
         }
@@ -187,16 +189,16 @@ pub(super) fn place(data_dir: &Path) -> Result<(PathBuf, Option<ServerUser>), De
     }
 }
 
-/// A directory that only the server's user (and root) may enter.
+/// A directory that only the server's user (and root) can access.
 fn make_private(dir: &Path, user: Option<ServerUser>) -> Result<(), DevError> {
     fs::create_dir_all(dir).map_err(DevError::file("create", dir))?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-        .map_err(DevError::file("close", dir))?;
-    user.map_or(Ok(()), |user| user.give(dir))
+        .map_err(DevError::file("restrict access to", dir))?;
+    user.map_or(Ok(()), |user| user.take_ownership(dir))
 }
 
-/// The major version that made the cluster; None when there is none yet.
-fn made_by(data: &Path) -> Result<Option<String>, DevError> {
+/// The major version that created the cluster; `None` if there is no cluster yet.
+fn cluster_version(data: &Path) -> Result<Option<String>, DevError> {
     let path = data.join("PG_VERSION");
     match fs::read_to_string(&path) {
         Ok(version) => Ok(Some(version.trim().to_owned())),
@@ -205,9 +207,9 @@ fn made_by(data: &Path) -> Result<Option<String>, DevError> {
     }
 }
 
-fn matching(
+fn matching_installation(
     installations: Vec<PostgresInstallation>,
-    made_by: String,
+    cluster_version: String,
     data: &Path,
 ) -> Result<PostgresInstallation, DevError> {
     let found: Vec<String> = installations
@@ -216,16 +218,16 @@ fn matching(
         .collect();
     installations
         .into_iter()
-        .find(|one| one.major.to_string() == made_by)
+        .find(|one| one.major.to_string() == cluster_version)
         .ok_or_else(|| DevError::OtherVersion {
             path: data.to_owned(),
-            made_by,
+            cluster_version,
             found: found.join(", "),
         })
 }
 
-/// Makes the cluster beside its place and moves it there: what has a name there is whole.
-async fn initialise(
+/// Creates the cluster under a temporary name and renames it: a directory with the final name is complete.
+async fn initialize(
     installation: &PostgresInstallation,
     home: &Path,
     data: &Path,
@@ -269,7 +271,7 @@ async fn initialise(
             log: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         });
     }
-    fs::rename(&unfinished, data).map_err(DevError::file("rename to its place", data))
+    fs::rename(&unfinished, data).map_err(DevError::file("rename the new cluster to", data))
 }
 
 fn command(
@@ -279,7 +281,7 @@ fn command(
     user: Option<ServerUser>,
 ) -> Command {
     let mut command = Command::new(installation.bin.join(program));
-    // The caller's PG… variables are for another server, and his own directory may be out of the user's reach.
+    // The caller's PG… variables are for another server, and the user may not be able to access the current directory.
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -291,7 +293,7 @@ fn command(
     command
 }
 
-fn remove_if_there(path: &Path) -> Result<(), DevError> {
+fn remove_if_exists(path: &Path) -> Result<(), DevError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(DevError::file("remove", path)(error))

@@ -1,7 +1,7 @@
-//! The demo contracts of `contracts/`: their interfaces, and deploying them.
+//! The demo contracts of `contracts/`: interfaces and deployment.
 //!
-//! One account owns all of them, another provides the liquidity and trades, five more hold tokens and pass them on.
-//! Their balances are far above what the market moves, so that it can run for years.
+//! One account owns all contracts, a second one provides the liquidity and trades, and five more hold tokens and
+//! transfer them. The balances are far larger than what the market moves, so it can run for years.
 
 use std::{fs, path::Path};
 
@@ -37,7 +37,7 @@ sol! {
     }
 }
 
-/// The reserves of a pair as they are told apart here.
+/// The reserves of a pair, as (base, quote).
 pub(super) fn reserves(pair: &DemoPair, reserve0: U112, reserve1: U112) -> (U256, U256) {
     let (reserve0, reserve1) = (reserve0.to::<U256>(), reserve1.to::<U256>());
     if pair.base_is_token0 {
@@ -61,20 +61,20 @@ const LISTINGS: [Listing; 4] = [
     Listing(QUOTE, "Demo USD Coin", 6, 100_000_000),
 ];
 
-/// Where a token's price began, with [`FEED_DECIMALS`].
+/// The initial price of a token, with [`FEED_DECIMALS`].
 pub(super) fn first_price(token: &str) -> Option<i64> {
     let listing = LISTINGS.iter().find(|listing| listing.0 == token)?;
     Some(listing.3)
 }
 
-/// On the quote side of each pair, in whole quote tokens; as much worth on the other side.
+/// Liquidity on the quote side of each pair, in whole quote tokens; the base side has the same value.
 const LIQUIDITY: u64 = 20_000_000;
-/// What the trader gets of each token, in whole tokens.
+/// Balance of the trader in each token, in whole tokens.
 const TRADER_BALANCE: u64 = 1_000_000_000_000;
-/// What each holder gets of each token, in whole tokens.
+/// Balance of each holder in each token, in whole tokens.
 const HOLDER_BALANCE: u64 = 1_000_000;
 
-/// Who does what, from the node's own accounts.
+/// The roles of the node's own accounts.
 #[derive(Debug, Clone)]
 pub(super) struct Roles {
     pub(super) owner: Address,
@@ -83,7 +83,7 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) async fn of(node: &Node) -> Result<Self, DevError> {
+    pub(super) async fn from_node(node: &Node) -> Result<Self, DevError> {
         let accounts = node.accounts(7).await?;
         Ok(Self {
             owner: accounts[0],
@@ -93,8 +93,8 @@ impl Roles {
     }
 }
 
-/// The demo contracts on the chain at `rpc_url`: those recorded in `data_dir` if they are still there, else new ones.
-/// The node must sign for at least seven accounts of its own, as anvil does.
+/// The demo contracts on the chain at `rpc_url`: those recorded in `data_dir` if they still exist, otherwise new ones.
+/// The node must have at least seven unlocked accounts, like anvil.
 pub async fn deploy_or_load(rpc_url: &str, data_dir: &Path) -> Result<Deployment, DevError> {
     fs::create_dir_all(data_dir).map_err(DevError::file("create", data_dir))?;
     let node = Node::connect(rpc_url)?;
@@ -103,10 +103,12 @@ pub async fn deploy_or_load(rpc_url: &str, data_dir: &Path) -> Result<Deployment
         if deployment.is_on(&node).await? {
             return Ok(deployment);
         }
-        tracing::info!("the demo contracts in {path:?} are not on this chain: deploying new ones");
+        tracing::info!(
+            "the demo contracts in {path:?} do not exist on this chain: deploying new ones"
+        );
     }
     let deployment = Deployer {
-        roles: Roles::of(&node).await?,
+        roles: Roles::from_node(&node).await?,
         node,
     }
     .deploy()
@@ -206,7 +208,7 @@ impl Deployer {
         Ok(pairs)
     }
 
-    /// Gives everyone tokens, and the pairs the right to take the trader's.
+    /// Mints tokens for all accounts, and approves the pairs for the trader's tokens.
     async fn fund(&self, tokens: &[DemoToken], pairs: &[DemoPair]) -> Result<(), DevError> {
         let mut transactions = Vec::new();
         for token in tokens {
@@ -251,7 +253,7 @@ impl Deployer {
             Some((listing, pair))
         }) {
             let quote = units(LIQUIDITY, pair.quote_decimals);
-            // The same worth of the base: quote ÷ price, in base units.
+            // The same value of the base: quote ÷ price, in base units.
             let base = units(LIQUIDITY, pair.base_decimals) * units(1, FEED_DECIMALS)
                 / U256::from(listing.3);
             let (amount0, amount1) = if pair.base_is_token0 {
@@ -265,7 +267,7 @@ impl Deployer {
         self.perform(transactions).await.map(drop)
     }
 
-    /// Creates one contract of that name for each of the encoded constructor arguments; their addresses.
+    /// Creates one contract of this name for each of the encoded constructor arguments; returns their addresses.
     async fn create(
         &self,
         name: &'static str,
@@ -284,16 +286,16 @@ impl Deployer {
             .collect()
     }
 
-    /// Sends all and waits until all are mined.
+    /// Sends all transactions and waits until they are mined.
     async fn perform(&self, transactions: Vec<Transaction>) -> Result<Vec<B256>, DevError> {
         let mut hashes = Vec::with_capacity(transactions.len());
         for transaction in transactions {
             hashes.push(self.node.send(transaction).await?);
         }
-        // Spares the wait for the next interval; a node that does not know the method mines in its own time. One that
-        // mines each transaction at once would be at the same blocks twice, and may mine an empty one later.
-        let at_once = self.node.request("anvil_getAutomine", ()).await;
-        if !at_once.unwrap_or(false) {
+        // Mines now instead of waiting for the next interval; a node without the method mines at its own pace. Not with
+        // automine: the contracts could get the same blocks twice, and an empty block could follow.
+        let automine = self.node.request("anvil_getAutomine", ()).await;
+        if !automine.unwrap_or(false) {
             self.node
                 .request::<_, serde_json::Value>("evm_mine", ())
                 .await
@@ -309,7 +311,7 @@ fn units(whole: u64, decimals: u8) -> U256 {
     U256::from(whole) * U256::from(10).pow(U256::from(decimals))
 }
 
-/// The kept output of scripts/compile-contracts.
+/// The compiled output of scripts/compile-contracts.
 fn bytecode(name: &'static str) -> Result<Bytes, DevError> {
     #[derive(Deserialize)]
     struct Artifact {
@@ -334,7 +336,7 @@ mod tests {
     use crate::dev::{Anvil, AnvilOptions, test_dir::TestDir};
 
     #[tokio::test]
-    async fn contracts_are_found_again_on_their_chain_and_deployed_anew_on_another() {
+    async fn finds_contracts_or_deploys_on_new_chain() {
         let dir = TestDir::new("deployment");
         let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
         let first = deploy_or_load(&anvil.http_url(), dir.path()).await.unwrap();
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pair_begins_at_the_price_of_its_feed() {
+    async fn pair_starts_at_feed_price() {
         let dir = TestDir::new("pair-price");
         let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
         let node = Node::connect(&anvil.http_url()).unwrap();
@@ -384,7 +386,7 @@ mod tests {
                 .unwrap()
                 .answer;
             let difference = price.abs_diff(answer.unsigned_abs());
-            // The token with the fewest digits decides.
+            // The tolerance of the token with the fewest decimals.
             assert!(
                 difference <= answer.unsigned_abs() / U256::from(1_000_000),
                 "{}: {price} and {answer}",

@@ -1,4 +1,4 @@
-//! Where the demo contracts are: kept in `DATA_DIR/deployment.json`, and what the embedded config is made from.
+//! The deployed demo contracts, recorded in `DATA_DIR/deployment.json`. The embedded configuration is built from them.
 
 use std::{fs, io, path::Path};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DevError, Node};
 
-/// The symbol of the token that prices the others.
+/// The symbol of the quote token of all pairs.
 pub(super) const QUOTE: &str = "USDC";
 
 /// The demo contracts on one chain.
@@ -15,7 +15,7 @@ pub(super) const QUOTE: &str = "USDC";
 pub struct Deployment {
     /// EIP-155 id.
     pub chain_id: u64,
-    /// Tells this chain from another of the same id.
+    /// Distinguishes this chain from others with the same id.
     pub genesis_hash: B256,
     pub tokens: Vec<DemoToken>,
     pub feeds: Vec<DemoFeed>,
@@ -37,7 +37,7 @@ pub struct DemoFeed {
     /// Symbol of the priced token.
     pub token: String,
     pub address: Address,
-    /// Of the answers.
+    /// Decimals of the answers.
     pub decimals: u8,
 }
 
@@ -70,7 +70,7 @@ impl Deployment {
         find("pair", token, &self.pairs, |one| &one.token)
     }
 
-    /// The record in `path`; None when there is none.
+    /// Reads the record in `path`; `None` if the file does not exist.
     pub(super) fn load(path: &Path) -> Result<Option<Self>, DevError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -85,7 +85,7 @@ impl Deployment {
             })
     }
 
-    /// Written whole or not at all.
+    /// Writes the record atomically.
     pub(super) fn save(&self, path: &Path) -> Result<(), DevError> {
         let text = serde_json::to_string_pretty(self).map_err(|error| DevError::Record {
             path: path.to_owned(),
@@ -96,7 +96,7 @@ impl Deployment {
         fs::rename(&new, path).map_err(DevError::file("replace", path))
     }
 
-    /// Whether all of it is on the chain behind `node`.
+    /// Whether all contracts exist on the chain of `node`.
     pub(super) async fn is_on(&self, node: &Node) -> Result<bool, DevError> {
         if self.chain_id != node.chain_id().await?
             || self.genesis_hash != node.block_hash(0).await?

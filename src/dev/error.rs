@@ -1,4 +1,4 @@
-//! What can go wrong around the development environment, told so that the reader knows what to do.
+//! Errors of the development environment, each with a remedy.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -6,13 +6,13 @@ use alloy::primitives::B256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    #[error("{program} was not found ({looked}): run scripts/setup, which installs it")]
+    #[error("{program} not found ({looked}): run scripts/setup to install it")]
     NotFound {
         program: &'static str,
         looked: String,
     },
 
-    #[error("{program} could not be started: {source}")]
+    #[error("cannot start {program}: {source}")]
     Spawn {
         program: &'static str,
         source: io::Error,
@@ -22,7 +22,7 @@ pub enum DevError {
     Exited {
         program: &'static str,
         status: String,
-        /// The last it said, or where to look.
+        /// Its last output.
         log: String,
     },
 
@@ -34,13 +34,13 @@ pub enum DevError {
     },
 
     #[error(
-        "port {0} on 127.0.0.1 is taken, so anvil cannot listen there: stop what uses it, or choose another with --anvil-port"
+        "port {0} on 127.0.0.1 is in use, so anvil cannot listen there: stop the program that uses it, or choose another with --anvil-port"
     )]
     PortTaken(u16),
 
-    #[error("could not {doing} {path:?}: {source}")]
+    #[error("cannot {operation} {path:?}: {source}")]
     File {
-        doing: &'static str,
+        operation: &'static str,
         path: PathBuf,
         source: io::Error,
     },
@@ -49,33 +49,36 @@ pub enum DevError {
     InUse(PathBuf),
 
     #[error(
-        "the database in {path:?} was made by PostgreSQL {made_by}, which is not installed (found: {found}): install that version, or delete the data dir to start afresh"
+        "the database in {path:?} was created by PostgreSQL {cluster_version}, which is not installed (found: {found}): install that version, or delete the data directory to start without data"
     )]
     OtherVersion {
         path: PathBuf,
-        made_by: String,
+        cluster_version: String,
         found: String,
     },
 
-    #[error("the private PostgreSQL refused {doing}: {source}")]
-    Database { doing: String, source: sqlx::Error },
+    #[error("the private PostgreSQL rejected {operation}: {source}")]
+    Database {
+        operation: String,
+        source: sqlx::Error,
+    },
 
     #[error(
         "{0:?} is not a database name: use 1 to 63 of a-z, 0-9 and '_', beginning with a letter"
     )]
     DatabaseName(String),
 
-    #[error("{url:?} is not the URL of a node: {reason}")]
+    #[error("{url:?} is not a node URL: {reason}")]
     Url { url: String, reason: String },
 
-    #[error("the node at {url} answered {method} with an error: {reason}")]
+    #[error("the node at {url} returned an error for {method}: {reason}")]
     Rpc {
         url: String,
         method: &'static str,
         reason: String,
     },
 
-    #[error("the node at {url} answered {method} with something that cannot be read: {reason}")]
+    #[error("the node at {url} returned an invalid answer for {method}: {reason}")]
     Answer {
         url: String,
         method: &'static str,
@@ -83,7 +86,7 @@ pub enum DevError {
     },
 
     #[error(
-        "the node at {url} offers {found} unlocked accounts and the demo needs {needed}: demo contracts are for a local anvil"
+        "the node at {url} has {found} unlocked accounts, but the demo needs {needed}: use a local anvil for the demo contracts"
     )]
     Accounts {
         url: String,
@@ -92,25 +95,25 @@ pub enum DevError {
     },
 
     #[error(
-        "cannot reach the node at {url}: {reason}; check that it runs and that the URL is right"
+        "cannot reach the node at {url}: {reason}; check that it is running and that the URL is correct"
     )]
     Unreachable { url: String, reason: String },
 
-    #[error("transaction {0} is gone: its block was dropped before it was seen")]
+    #[error("transaction {0} was dropped before its receipt was read")]
     Dropped(B256),
 
-    #[error("transaction {0} was refused by the contract it called")]
+    #[error("transaction {0} was reverted by the called contract")]
     Reverted(B256),
 
     #[error("transaction {hash} was not mined within {waited:?}")]
     NotMined { hash: B256, waited: Duration },
 
     #[error(
-        "{path:?} is not a record of deployed demo contracts: {reason}. Delete it to deploy anew"
+        "{path:?} is not a valid record of demo contracts: {reason}; delete it to deploy new ones"
     )]
     Record { path: PathBuf, reason: String },
 
-    #[error("there is no demo {what} for {token:?}; there are {known}")]
+    #[error("no demo {what} for {token:?}; known: {known}")]
     UnknownToken {
         what: &'static str,
         token: String,
@@ -119,14 +122,14 @@ pub enum DevError {
 }
 
 impl DevError {
-    /// For `map_err` on file operations: `could not {doing} {path}`.
+    /// For `map_err` on file operations: `cannot {operation} {path}`.
     pub(super) fn file(
-        doing: &'static str,
+        operation: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File {
-            doing,
+            operation,
             path,
             source,
         }

@@ -1,4 +1,4 @@
-//! The right to use a data dir's server: an exclusive lock on a file.
+//! An exclusive file lock, held by the user of a data directory.
 
 use std::{
     fs::{File, TryLockError},
@@ -8,15 +8,15 @@ use std::{
 
 use super::DevError;
 
-/// A process that was just forked holds copies of our files until it becomes its program: a lock that was let go
-/// may therefore look taken for a moment.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A forked process keeps copies of our files until it executes its program, so a released lock may look held for a
+/// moment.
+const TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Locks `path` for as long as the file lives; `used` is what the error says is in use.
+/// Locks `path` while the file is open; `used` is the path that the error names.
 pub(super) fn lock(path: &Path, used: &Path) -> Result<File, DevError> {
     let file = File::create(path).map_err(DevError::file("create", path))?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -1,7 +1,8 @@
-//! The demo market: prices wander, feeds report them, a trader moves the pairs after them, and holders pay each other.
+//! The demo market: prices follow random walks, feeds report them, a trader moves the pairs accordingly, and holders
+//! transfer tokens.
 //!
-//! It starts from the answers on the chain, so it goes on where it stopped. Each account sends in order and from one
-//! task, so that no two transactions want the same nonce.
+//! It starts from the answers on the chain, so a restart continues from there. Each account sends its transactions in
+//! order from one task, so that nonces never conflict.
 
 use std::time::Duration;
 
@@ -15,29 +16,29 @@ use super::{
     contracts::{Erc20, FEED_DECIMALS, Pair, PriceFeed, Roles, reserves},
     deployment::{DemoPair, Deployment, QUOTE},
     node::Transaction,
-    walk::{Walk, part},
+    random_walk::{RandomWalk, part},
 };
 
-/// A pair may stray this far from the feed, in millionths of the price, as markets do.
+/// Largest deviation of a pair from its feed, in millionths of the price.
 const PAIR_NOISE: i64 = 200;
-/// The quote token stays this near to one dollar, in millionths.
+/// Largest deviation of the quote token from one dollar, in millionths.
 const PEG_BAND: i64 = 500;
-/// Payments between holders in one step, at most.
+/// Most payments between holders per step.
 const PAYMENTS: usize = 3;
-/// The wait after a step that failed; doubled each time up to the longest.
+/// Delay after a failed step, doubled each time up to the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(15);
+const MAX_RETRY: Duration = Duration::from_secs(15);
 
-/// How the market runs.
+/// Options of the market.
 #[derive(Debug, Clone)]
 pub struct MarketOptions {
-    /// The same seed makes the same moves; None takes one by chance, and logs it.
+    /// The same seed gives the same moves. `None` picks a random seed and logs it.
     pub seed: Option<u64>,
-    /// Between steps; about the block time.
+    /// Interval between steps; about the block time.
     pub step: Duration,
 }
 
-/// Steps the market until `stop`. A failed step is logged and tried anew after a while: the node may be restarting.
+/// Steps the market until `stop`. A failed step is logged and retried: the node may be restarting.
 pub async fn run_market(
     rpc_url: &str,
     deployment: &Deployment,
@@ -45,13 +46,13 @@ pub async fn run_market(
     stop: CancellationToken,
 ) -> Result<(), DevError> {
     let seed = options.seed.unwrap_or_else(rand::random);
-    tracing::info!(seed, step = ?options.step, "the demo market opens");
+    tracing::info!(seed, step = ?options.step, "starting the demo market");
     let run = async {
         let mut market = None;
         let mut retry = FIRST_RETRY;
         loop {
             let next = Instant::now() + options.step;
-            let result = step_of(&mut market, rpc_url, deployment, seed).await;
+            let result = run_step(&mut market, rpc_url, deployment, seed).await;
             match result {
                 Ok(()) => {
                     retry = FIRST_RETRY;
@@ -61,7 +62,7 @@ pub async fn run_market(
                 Err(error) => {
                     tracing::warn!(%error, retry_in = ?retry, "a step of the demo market failed");
                     sleep(retry).await;
-                    retry = (retry * 2).min(LONGEST_RETRY);
+                    retry = (retry * 2).min(MAX_RETRY);
                 }
             }
         }
@@ -72,7 +73,7 @@ pub async fn run_market(
     }
 }
 
-async fn step_of(
+async fn run_step(
     market: &mut Option<Market>,
     rpc_url: &str,
     deployment: &Deployment,
@@ -85,7 +86,7 @@ async fn step_of(
     market.step().await
 }
 
-/// What waiting does not mend.
+/// Errors that retries cannot resolve.
 fn is_final(error: &DevError) -> bool {
     matches!(
         error,
@@ -98,19 +99,19 @@ pub struct Market {
     node: Node,
     roles: Roles,
     deployment: Deployment,
-    walks: Vec<(String, Walk)>,
+    walks: Vec<(String, RandomWalk)>,
     rng: StdRng,
 }
 
 impl Market {
-    /// Reads where the prices stand.
+    /// Creates the market, starting from the current prices on the chain.
     pub async fn new(
         rpc_url: &str,
         deployment: &Deployment,
         seed: Option<u64>,
     ) -> Result<Self, DevError> {
         let node = Node::connect(rpc_url)?;
-        let roles = Roles::of(&node).await?;
+        let roles = Roles::from_node(&node).await?;
         let mut walks = Vec::new();
         for pair in &deployment.pairs {
             let feed = deployment.feed(&pair.token)?;
@@ -120,7 +121,7 @@ impl Market {
                 .answer;
             let now = i64::try_from(answer).unwrap_or(i64::MAX).max(1);
             let anchor = super::contracts::first_price(&pair.token).unwrap_or(now);
-            walks.push((pair.token.clone(), Walk::new(anchor, now)));
+            walks.push((pair.token.clone(), RandomWalk::new(anchor, now)));
         }
         Ok(Self {
             node,
@@ -135,8 +136,8 @@ impl Market {
         &self.node
     }
 
-    /// Moves every price a little: all pairs trade, at least one feed answers, holders pay each other. Waits until all
-    /// of it is mined, so with an interval it takes about one block.
+    /// Moves every price slightly: all pairs trade, at least one feed answers, holders transfer tokens. Waits until all
+    /// transactions are mined, so with a block time it takes about one block.
     pub async fn step(&mut self) -> Result<(), DevError> {
         let mut sent = Vec::new();
         let reporter = self.rng.random_range(0..self.walks.len().max(1));
@@ -163,7 +164,7 @@ impl Market {
         self.node.mined(&sent).await
     }
 
-    /// Publishes a feed's next answer, with the feed's decimals. Not mined yet: see [`Node::mined`].
+    /// Sends the next answer of a feed, with the feed's decimals. Does not wait for mining: see [`Node::mined`].
     pub async fn set_feed(&self, token: &str, answer: i64) -> Result<B256, DevError> {
         let feed = self.deployment.feed(token)?;
         let update = PriceFeed::updateAnswerCall {
@@ -174,7 +175,7 @@ impl Market {
             .await
     }
 
-    /// Sends `value` of a token's smallest units from one of the node's own accounts.
+    /// Transfers `value` of a token, in its smallest unit, from one of the node's accounts.
     pub async fn transfer(
         &self,
         token: &str,
@@ -189,7 +190,7 @@ impl Market {
             .await
     }
 
-    /// The trader sells `amount_in` of the token to its pair (`sell` true), or of the quote token (false).
+    /// The trader sells `amount_in` of the token to its pair (`sell` is true), or of the quote token (false).
     pub async fn swap(&self, token: &str, sell: bool, amount_in: U256) -> Result<B256, DevError> {
         let pair = self.deployment.pair(token)?;
         let token_in = if sell { &pair.token } else { &pair.quote_token };
@@ -204,13 +205,13 @@ impl Market {
             .await
     }
 
-    /// Those who hold tokens, for [`Market::transfer`].
+    /// The accounts that hold tokens, for [`Market::transfer`].
     pub fn holders(&self) -> &[Address] {
         &self.roles.holders
     }
 
-    /// Trades so that the pair of `token` is priced at about `price`, which has the feed's decimals. None when that
-    /// takes less than the smallest unit.
+    /// Trades so that the pair of `token` reaches about `price`, which has the feed's decimals. `None` if that takes
+    /// less than the smallest unit.
     async fn trade_to(&self, token: &str, price: i64) -> Result<Option<B256>, DevError> {
         let pair = self.deployment.pair(token)?;
         let held = self
@@ -225,7 +226,7 @@ impl Market {
         self.swap(token, sell, amount).await.map(Some)
     }
 
-    /// One holder pays another, in a token or in ether.
+    /// Transfers a token or ether between two holders.
     async fn pay(&mut self) -> Result<Option<B256>, DevError> {
         let mut two = self
             .roles
@@ -235,7 +236,7 @@ impl Market {
         let (Some(from), Some(to)) = (two.next(), two.next()) else {
             return Ok(None);
         };
-        // A few thousandths at most, so that nobody runs dry.
+        // At most a few thousandths of the balance, so that no account runs out.
         let share = U256::from(self.rng.random_range(1..=3_000_u32));
         let of = |balance: U256| balance / U256::from(MILLION) * share;
         if self.rng.random_ratio(1, 4) {
@@ -261,11 +262,11 @@ impl Market {
 
 const MILLION: u64 = 1_000_000;
 
-/// Which side to sell to a constant-product pair and how much, so that quote ÷ base becomes `price`. The fee is left
-/// out of account: it moves the result by less than 0.3 % of the move.
+/// Which side to sell to a constant-product pair and how much, so that quote ÷ base becomes `price`. Ignores the fee,
+/// which changes the result by less than 0.3 % of the move.
 fn amount_to_price(base: U256, quote: U256, pair: &DemoPair, price: i64) -> (bool, U256) {
     let ten = U512::from(10);
-    // The price in smallest units, as a fraction: `over` quote for `under` base.
+    // The price in smallest units, as the fraction `over` quote / `under` base.
     let over = U512::from(price.max(1).unsigned_abs()) * ten.pow(U512::from(pair.quote_decimals));
     let under = ten.pow(U512::from(
         u32::from(FEED_DECIMALS) + u32::from(pair.base_decimals),

@@ -1,17 +1,17 @@
-//! The embedded development environment: everything `chaincast dev` and the tests need around the indexer.
+//! The embedded development environment: everything that `chaincast dev` and the tests run around the indexer.
 //!
-//! - [`PrivatePostgres`]: a database server of our own, in the data dir, from an installed PostgreSQL.
-//! - [`Anvil`]: a local chain that keeps its blocks in a file.
-//! - [`deploy_or_load`]: the demo contracts of `contracts/`, deployed once to a chain and found again.
+//! - [`PrivatePostgres`]: a private database server in the data directory, from an installed PostgreSQL.
+//! - [`Anvil`]: a local chain whose blocks are kept in a file.
+//! - [`deploy_or_load`]: deploys the demo contracts of `contracts/` once per chain, and finds them again.
 //! - [`Market`], [`run_market`]: moves the prices on those contracts and sends transfers.
-//! - [`SyntheticChain`], [`SyntheticNode`]: a made-up chain that passes every check, and a fast node that serves it.
-//! - [`ChainControl`]: mines, snapshots and reorganises a chain on demand.
-//! - [`faulty_node`]: a chain in memory, and nodes in front of it that err as a script says.
-//! - [`price_web`]: a JSON document with prices, and a stream of Pyth's, that err as they are told.
-//! - [`venue`]: an exchange that tells the prices it is given, and errs as it is told.
+//! - [`SyntheticChain`], [`SyntheticNode`]: a synthetic chain that passes every check, and a fast node that serves it.
+//! - [`ChainControl`]: mines, snapshots and reorganizes a chain on demand.
+//! - [`faulty_node`]: an in-memory chain, and nodes in front of it with scripted faults.
+//! - [`price_servers`]: an HTTP price document and a Pyth stream, with scripted faults.
+//! - [`venue`]: an exchange that publishes given prices, with scripted faults.
 //!
-//! Promises: what is started here is stopped by `stop`, and dies with this process even when it is killed; what a
-//! killed process left behind does not hinder the next start. Assumes a Unix; nothing here is used in production.
+//! Promises: everything started here is stopped by `stop`, and ends with this process even if it is killed. Leftovers
+//! of a killed process do not prevent the next start. Assumes a Unix system. Not used in production.
 
 mod anvil;
 mod anvil_state;
@@ -26,9 +26,10 @@ pub mod faulty_node;
 mod lock;
 mod market;
 mod node;
-mod orphan;
+mod orphan_processes;
 mod postgres;
-pub mod price_web;
+pub mod price_servers;
+mod random_walk;
 mod scenario_file;
 mod server_user;
 mod settings;
@@ -38,7 +39,6 @@ pub(crate) mod test_dir;
 #[cfg(test)]
 pub(crate) mod test_port;
 pub mod venue;
-mod walk;
 
 pub use self::{
     anvil::{Anvil, AnvilOptions},

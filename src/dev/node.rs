@@ -1,4 +1,4 @@
-//! The few calls that the demo makes to a node with unlocked accounts.
+//! A minimal client for a node with unlocked accounts.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::DevError;
 use crate::{
-    model::{Secret, WEB_PAGE, is_web_page, without_json},
+    model::{Secret, WEB_PAGE, is_web_page, non_json_error},
     tls,
 };
 
-/// How long one request may take.
+/// Limit for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a transaction may wait for its block.
+/// Limit for a transaction to be mined.
 const MINE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The first wait for a receipt, doubled up to the longest: a node that mines at once has it soon.
+/// Wait between polls for a receipt, doubled up to the longest: a node with automine has it soon.
 const FIRST_POLL: Duration = Duration::from_millis(5);
-const LONGEST_POLL: Duration = Duration::from_millis(50);
-/// On its way from the pool to a block a transaction is in neither for a moment; one unknown for this long is gone.
+const MAX_POLL: Duration = Duration::from_millis(50);
+/// Between pool and block, a transaction is briefly in neither; one that stays unknown for this long was dropped.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
-/// Enough for each of the demo's transactions, so that none has to be estimated against a state that changes.
+/// Enough for every demo transaction, so that no gas estimate depends on a changing state.
 const GAS_LIMIT: u64 = 2_000_000;
 
 /// A connection to a node over HTTP. Cheap to clone.
@@ -41,7 +41,7 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct Transaction {
     pub from: Address,
-    /// None creates a contract.
+    /// `None` creates a contract.
     pub to: Option<Address>,
     /// In wei.
     pub value: U256,
@@ -59,7 +59,7 @@ impl Transaction {
         }
     }
 
-    /// A call of a contract's function.
+    /// A call of a contract function.
     pub fn call(from: Address, to: Address, call: &impl SolCall) -> Self {
         Self {
             from,
@@ -69,7 +69,7 @@ impl Transaction {
         }
     }
 
-    /// The creation of a contract: its bytecode and its constructor's encoded arguments.
+    /// Creates a contract from its bytecode and encoded constructor arguments.
     pub fn creation(from: Address, bytecode: &[u8], arguments: &[u8]) -> Self {
         Self {
             from,
@@ -80,7 +80,7 @@ impl Transaction {
     }
 }
 
-/// The fields of a receipt that matter here.
+/// The required fields of a receipt.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receipt {
@@ -89,7 +89,7 @@ pub(super) struct Receipt {
 }
 
 impl Node {
-    /// `url` is `http://HOST:PORT`; nothing is sent yet.
+    /// `url` is `http://HOST:PORT`. Sends nothing yet.
     pub fn connect(url: &str) -> Result<Self, DevError> {
         let refused = |reason: String| DevError::Url {
             url: Secret::new(url).redacted_url(),
@@ -101,7 +101,7 @@ impl Node {
         let parsed = url.parse().map_err(|error| refused(format!("{error}")))?;
         Ok(Self {
             provider: RootProvider::new_http(parsed),
-            // A URL may carry a key.
+            // A URL may contain a key.
             url: Secret::new(url).redacted_url(),
         })
     }
@@ -129,9 +129,9 @@ impl Node {
                 reason: match error.as_http_error() {
                     Some(http) => {
                         let status = http.status.to_string();
-                        without_json(http.status, &status, &shown(&http.body))
+                        non_json_error(http.status, &status, &excerpt(&http.body))
                     }
-                    None => tls::advised(reason_of(&error), tls::AUTHORITIES),
+                    None => tls::with_advice(reason_of(&error), tls::CA_FILE_VARIABLE),
                 },
             }),
             Ok(Err(RpcError::DeserError { err, text })) => Err(DevError::Answer {
@@ -142,7 +142,7 @@ impl Node {
                     false => err.to_string(),
                 },
             }),
-            Ok(Err(error)) => Err(failed(shown(&error.to_string()))),
+            Ok(Err(error)) => Err(failed(excerpt(&error.to_string()))),
             Err(_) => Err(DevError::Unreachable {
                 url: self.url.clone(),
                 reason: format!("no answer within {REQUEST_TIMEOUT:?}"),
@@ -150,7 +150,7 @@ impl Node {
         }
     }
 
-    /// At least `needed` accounts for which the node signs.
+    /// At least `needed` unlocked accounts.
     pub async fn accounts(&self, needed: usize) -> Result<Vec<Address>, DevError> {
         let accounts: Vec<Address> = self.request("eth_accounts", ()).await?;
         if accounts.len() < needed {
@@ -163,7 +163,7 @@ impl Node {
         Ok(accounts)
     }
 
-    /// Whether the node is an anvil, which signs for its accounts and obeys the `anvil_` methods.
+    /// Whether the node is an anvil, with unlocked accounts and the `anvil_` methods.
     pub async fn is_anvil(&self) -> Result<bool, DevError> {
         let version: String = self.request("web3_clientVersion", ()).await?;
         Ok(version.starts_with("anvil/"))
@@ -195,7 +195,7 @@ impl Node {
         Ok(!code.is_empty())
     }
 
-    /// Reads from a contract at the head.
+    /// Calls a view function of a contract at the head.
     pub async fn read<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return, DevError> {
         let method = "eth_call";
         let data = Bytes::from(call.abi_encode());
@@ -209,7 +209,7 @@ impl Node {
         })
     }
 
-    /// Hands a transaction to the node; its hash. It is not mined yet, and may still fail.
+    /// Sends a transaction and returns its hash. It is not mined yet and may still fail.
     pub async fn send(&self, transaction: Transaction) -> Result<B256, DevError> {
         let Transaction {
             from,
@@ -226,7 +226,7 @@ impl Node {
         self.request("eth_sendTransaction", (object,)).await
     }
 
-    /// Waits until all are mined, in any block; an error names the first that failed.
+    /// Waits until all are mined, in any block. An error names the first one that failed.
     pub async fn mined(&self, hashes: &[B256]) -> Result<(), DevError> {
         self.receipts(hashes).await.map(drop)
     }
@@ -259,7 +259,7 @@ impl Node {
                     });
                 }
                 sleep(poll).await;
-                poll = (poll * 2).min(LONGEST_POLL);
+                poll = (poll * 2).min(MAX_POLL);
             };
             if receipt.status.is_zero() {
                 return Err(DevError::Reverted(hash));
@@ -270,8 +270,8 @@ impl Node {
     }
 }
 
-/// What the server answered, cut to a length that fits an error; a web page is named, not repeated.
-fn shown(text: &str) -> String {
+/// The server's answer, truncated for an error message. A web page is named, not repeated.
+fn excerpt(text: &str) -> String {
     const LONGEST: usize = 300;
     match is_web_page(text) {
         true => WEB_PAGE.to_owned(),
@@ -279,7 +279,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// The innermost cause: the ones around it repeat the URL, which may carry a key.
+/// The innermost cause: the outer ones repeat the URL, which may contain a key.
 fn reason_of(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {

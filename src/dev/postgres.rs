@@ -1,5 +1,5 @@
-//! A private PostgreSQL server: its data in the data dir, reachable through a Unix socket that only its owner may
-//! open, so that no port is taken and no password is needed.
+//! A private PostgreSQL server. Its data is in the data directory, and it listens on a Unix socket that only its owner
+//! may open, so it needs neither a TCP port nor a password.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -7,43 +7,43 @@ use nix::sys::signal::Signal;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{DevError, child::Child, cluster::Cluster, orphan::stop_orphan};
+use super::{DevError, child::Child, cluster::Cluster, orphan_processes::stop_orphan};
 
-/// No TCP port: only part of the socket's name.
+/// Not a TCP port: only part of the socket's name.
 pub(super) const PORT: u16 = 5432;
 /// The database that `chaincast dev` uses.
 const DATABASE: &str = "chaincast";
 /// Recovery after a crash may take a while.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-/// A fast shutdown ends with writing what is dirty.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A fast shutdown writes all dirty pages at its end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
-/// What the server says while processes of an earlier one hold its memory.
+/// The server's error while processes of an earlier server still hold its shared memory.
 const STILL_ATTACHED: &str = "pre-existing shared memory block";
 const RETRY: Duration = Duration::from_millis(100);
 /// SIGINT: PostgreSQL's fast shutdown, which disconnects clients and keeps everything committed.
 const FAST_SHUTDOWN: Signal = Signal::SIGINT;
 
-/// A running server. [`PrivatePostgres::stop`] ends it in order; dropping it asks it to end and does not wait.
+/// A running server. [`PrivatePostgres::stop`] shuts it down; dropping it sends the shutdown signal without waiting.
 pub struct PrivatePostgres {
     child: Child,
     url: String,
-    // After `child`, as fields are dropped in order: the lock on the data dir goes last.
+    // After `child`: fields are dropped in order, so the lock on the data directory is released last.
     cluster: Cluster,
 }
 
 impl PrivatePostgres {
-    /// Starts the server whose data is in `data_dir`, made at the first start, with an empty database `chaincast`.
-    /// A server that a killed chaincast left running there is stopped first.
+    /// Starts the server with its data in `data_dir`. The first start creates the data and an empty database
+    /// `chaincast`. A server that a killed chaincast left running there is stopped first.
     pub async fn start(data_dir: &Path) -> Result<Self, DevError> {
         Self::start_with(data_dir, &[]).await
     }
 
-    /// As [`Self::start`], with settings such as `listen_addresses=127.0.0.2`.
+    /// Like [`Self::start`], with settings such as `listen_addresses=127.0.0.2`.
     pub async fn start_with(data_dir: &Path, settings: &[&str]) -> Result<Self, DevError> {
         let cluster = Cluster::open(data_dir).await?;
-        if let Some(pid) = first_line(&cluster.pid_file()) {
-            stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_PATIENCE).await?;
+        if let Some(pid) = read_pid(&cluster.pid_file()) {
+            stop_orphan("postgres", pid, &cluster.data, FAST_SHUTDOWN, STOP_TIMEOUT).await?;
         }
         cluster.remove_stale_locks()?;
         let child = match launch_when_free(&cluster, settings).await {
@@ -68,17 +68,17 @@ impl PrivatePostgres {
         }
     }
 
-    /// Where its files are: `DATA_DIR/postgres`, or elsewhere when the server's user cannot reach that.
+    /// The directory of its files: `DATA_DIR/postgres`, or elsewhere if the server's user cannot access that.
     pub fn home(&self) -> &Path {
         &self.cluster.home
     }
 
-    /// Of the database `chaincast`, for sqlx and for psql.
+    /// URL of the database `chaincast`, for sqlx and psql.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes a new, empty database, for a test; its URL. It is an error if there is one of that name.
+    /// Creates an empty database for a test and returns its URL. Fails if a database with this name exists.
     pub async fn create_database(&self, name: &str) -> Result<String, DevError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
@@ -86,7 +86,7 @@ impl PrivatePostgres {
             return Err(DevError::DatabaseName(name.to_owned()));
         }
         let refused = |source| DevError::Database {
-            doing: format!("to create the database {name}"),
+            operation: format!("the creation of database {name}"),
             source,
         };
         let mut connection = self.connect().await?;
@@ -96,24 +96,24 @@ impl PrivatePostgres {
         Ok(url(&self.cluster.sockets, name))
     }
 
-    /// Resolves when the server has died, with the error that says so.
+    /// Resolves when the server has ended, with an error.
     pub async fn exited(&mut self) -> DevError {
         self.child.exited().await
     }
 
-    /// Fast shutdown: clients are disconnected, what is committed stays; killed when it takes longer than 20 s.
+    /// Fast shutdown: disconnects clients, keeps committed data. Kills the server after 20 s.
     pub async fn stop(self) -> Result<(), DevError> {
-        self.child.stop(STOP_PATIENCE).await
+        self.child.stop(STOP_TIMEOUT).await
     }
 
-    /// As [`PrivatePostgres::stop`]; then removes the files if this start made them, as after a start that failed.
+    /// Like [`PrivatePostgres::stop`]; then removes the files if this start created them. For failed starts.
     pub async fn stop_and_discard(self) -> Result<(), DevError> {
-        self.child.stop(STOP_PATIENCE).await?;
+        self.child.stop(STOP_TIMEOUT).await?;
         self.cluster.discard_if_new();
         Ok(())
     }
 
-    /// Ends it at once, as by a crash, and waits until it is gone: its directory can be removed then.
+    /// Ends the server immediately, as by a crash, and waits until it has ended, so that its directory can be removed.
     #[cfg(test)]
     pub(crate) fn abort(self) {
         self.child.end_now(Signal::SIGQUIT);
@@ -127,7 +127,7 @@ impl PrivatePostgres {
                 .fetch_one(&mut connection)
                 .await
                 .map_err(|source| DevError::Database {
-                    doing: "to list its databases".into(),
+                    operation: "a query of its databases".into(),
                     source,
                 })?;
         connection.close().await.ok();
@@ -142,18 +142,18 @@ impl PrivatePostgres {
         PgConnection::connect(&url)
             .await
             .map_err(|source| DevError::Database {
-                doing: "a connection".into(),
+                operation: "a connection".into(),
                 source,
             })
     }
 }
 
-/// Starts the server of a cluster, waiting while processes of a killed one still hold its memory.
+/// Starts the server of a cluster; waits while processes of a killed server still hold its shared memory.
 async fn launch_when_free(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError> {
-    let deadline = Instant::now() + STOP_PATIENCE;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     loop {
         match launch(cluster, settings).await {
-            // A server was killed: its processes notice that by themselves, and end.
+            // The processes of a killed server detect that and end by themselves.
             Err(DevError::Exited { log, .. })
                 if log.contains(STILL_ATTACHED) && Instant::now() < deadline =>
             {
@@ -164,7 +164,7 @@ async fn launch_when_free(cluster: &Cluster, settings: &[&str]) -> Result<Child,
     }
 }
 
-/// Starts the server of a cluster and waits until it takes connections.
+/// Starts the server of a cluster and waits until it accepts connections.
 async fn launch(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError> {
     let mut command = cluster.command("postgres");
     command
@@ -172,7 +172,7 @@ async fn launch(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError>
         .arg(&cluster.data)
         .args(["-p", &PORT.to_string(), "-c", "listen_addresses="])
         .arg("-c")
-        // Quoted, as it is a list.
+        // Quoted, because it is a list.
         .arg(format!(
             "unix_socket_directories=\"{}\"",
             cluster.sockets.display()
@@ -186,18 +186,18 @@ async fn launch(cluster: &Cluster, settings: &[&str]) -> Result<Child, DevError>
             true => Ok(child),
             false => Err(DevError::NotReady {
                 program: "postgres",
-                waited: START_PATIENCE,
-                log: child.last_words(),
+                waited: START_TIMEOUT,
+                log: child.last_output(),
             }),
         },
         error = child.exited() => Err(error),
     }
 }
 
-/// Waits until the server `pid` says in its pid file that it takes connections; false when it took too long.
+/// Waits until server `pid` reports in its pid file that it accepts connections; false after a timeout.
 async fn ready(cluster: &Cluster, pid: i32) -> bool {
     let path = cluster.pid_file();
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     while Instant::now() < deadline {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let mut lines = text.lines();
@@ -211,12 +211,12 @@ async fn ready(cluster: &Cluster, pid: i32) -> bool {
     false
 }
 
-fn first_line(path: &Path) -> Option<i32> {
+fn read_pid(path: &Path) -> Option<i32> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().next()?.trim().parse().ok()
 }
 
-/// `postgres://…` of a database behind the sockets in `dir`, escaped so that libpq reads it as sqlx does.
+/// `postgres://…` URL of a database, through the sockets in `dir`; escaped in a form that libpq and sqlx both accept.
 fn url(dir: &Path, database: &str) -> String {
     use std::{fmt::Write, os::unix::ffi::OsStrExt};
     let mut host = String::new();

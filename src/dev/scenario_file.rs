@@ -1,4 +1,4 @@
-//! A scenario that is written down in a TOML file.
+//! Reads scenarios from TOML files.
 
 use std::{io, path::Path};
 
@@ -7,13 +7,13 @@ use serde::de::DeserializeOwned;
 /// Why a scenario cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("{path} cannot be read: {error}")]
+    #[error("cannot read {path}: {error}")]
     Unreadable { path: String, error: io::Error },
     #[error("{path} is not a scenario: {reason}")]
     Malformed { path: String, reason: String },
 }
 
-/// Reads a file; the error names what is wrong with it, and the line.
+/// Reads a file. Errors name the problem and its line.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ScenarioError> {
     let shown = || path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {

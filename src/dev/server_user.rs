@@ -1,4 +1,4 @@
-//! As whom a server runs that refuses to run as root, and what that user can reach.
+//! The user for servers that refuse to run as root, and what that user can access.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use nix::unistd::{User, geteuid};
 
 use super::DevError;
 
-/// The unprivileged user for servers when we are root; None for anyone else, who runs them as himself.
+/// The unprivileged user for servers if this process is root; otherwise servers run as the current user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ServerUser {
     uid: u32,
@@ -22,15 +22,15 @@ pub(super) struct ServerUser {
 }
 
 impl ServerUser {
-    /// `postgres`, which PostgreSQL's package makes, else `nobody`.
-    pub(super) fn when_root() -> Option<Self> {
+    /// `postgres`, created by the PostgreSQL package; otherwise `nobody`. `None` if this process is not root.
+    pub(super) fn if_root() -> Option<Self> {
         if !geteuid().is_root() {
             return None;
         }
         let user = ["postgres", "nobody"]
             .into_iter()
             .find_map(|name| User::from_name(name).ok().flatten());
-        // By custom nobody's ids where the user database is empty, as in some containers.
+        // The conventional ids of nobody, if the user database is empty, as in some containers.
         Some(user.map_or(
             Self {
                 uid: 65_534,
@@ -43,8 +43,8 @@ impl ServerUser {
         ))
     }
 
-    /// The owner of `dir`, when we are root and he is not.
-    pub(super) fn owner_when_root(dir: &Path) -> Option<Self> {
+    /// The owner of `dir`, if this process is root and the owner is not.
+    pub(super) fn owner_if_root(dir: &Path) -> Option<Self> {
         let meta = fs::metadata(dir).ok()?;
         (geteuid().is_root() && meta.uid() != 0).then(|| Self {
             uid: meta.uid(),
@@ -56,14 +56,14 @@ impl ServerUser {
         command.uid(self.uid).gid(self.gid);
     }
 
-    pub(super) fn give(self, path: &Path) -> Result<(), DevError> {
+    pub(super) fn take_ownership(self, path: &Path) -> Result<(), DevError> {
         chown(path, Some(self.uid), Some(self.gid))
-            .map_err(DevError::file("give the server's user", path))
+            .map_err(DevError::file("change the owner of", path))
     }
 
-    /// Whether he may pass through every directory of `dir`, an absolute path without links. By permission bits alone:
-    /// where an access list says more, the answer is the careful one or the server's own error tells.
-    pub(super) fn reaches(self, dir: &Path) -> bool {
+    /// Whether the user may traverse every directory of `dir`, an absolute path without links. Considers permission
+    /// bits only; with access control lists, the answer is conservative or the server itself reports the error.
+    pub(super) fn can_reach(self, dir: &Path) -> bool {
         dir.ancestors().all(|dir| {
             fs::metadata(dir).is_ok_and(|meta| {
                 let bits = if meta.uid() == self.uid {
@@ -86,7 +86,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_directory_below_one_that_is_closed_to_others_is_out_of_reach() {
+    fn private_parent_directory_is_unreachable() {
         let dir = TestDir::new("reach");
         fs::create_dir_all(dir.path().join("closed/inner")).unwrap();
         let base = fs::canonicalize(dir.path()).unwrap();
@@ -94,8 +94,8 @@ mod tests {
             uid: 4_000_000_000,
             gid: 4_000_000_000,
         };
-        assert!(stranger.reaches(&base.join("closed/inner")));
+        assert!(stranger.can_reach(&base.join("closed/inner")));
         fs::set_permissions(base.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(!stranger.reaches(&base.join("closed/inner")));
+        assert!(!stranger.can_reach(&base.join("closed/inner")));
     }
 }

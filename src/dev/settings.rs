@@ -1,4 +1,4 @@
-//! The demo contracts as configuration: the `[prices]` section that follows them.
+//! The `[prices]` section for the demo contracts.
 
 use toml::{Table, Value};
 

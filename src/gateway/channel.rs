@@ -1,4 +1,4 @@
-//! One channel in the hub: where it stands, its newest updates, and who listens in which way.
+//! One channel in the hub: its position, its newest updates, and its subscribers grouped into lanes.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use slab::Slab;
 
 use super::{
     encode::{ChannelName, Message, Packet, Wire},
-    outbox::{Delivery, Pushed},
+    outbox::{Delivery, PushOutcome},
     prefetch::prefetch,
     protocol::Interval,
     ring::{Ring, RingLimits},
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::model::{Channel, Update};
 
-/// How many subscribers ahead memory is asked for: about as many as are served while it arrives.
-const AHEAD: usize = 4;
+/// Prefetch distance in subscribers: about as many as are served while the memory arrives.
+const PREFETCH_DISTANCE: usize = 4;
 
-/// Bytes of a message beside its names and data, at most.
+/// Upper bound of a message's size without its names and data, in bytes.
 const MESSAGE_OVERHEAD: usize = 128;
 
 /// One message of a channel. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Absent for what is never stored, such as the heartbeat.
+    /// Absent for messages that are never stored, such as the heartbeat.
     pub seq: Option<u64>,
     pub event: Arc<str>,
     /// The text of one JSON object.
@@ -46,11 +46,11 @@ impl From<Update> for Entry {
 /// Which updates a subscription gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pace {
-    /// Every one; a client that is too slow for that is closed.
+    /// Every update; a client that is too slow is closed.
     All,
-    /// Every one while the client keeps up, else the newest.
+    /// Every update while the client keeps up, else the newest.
     Latest,
-    /// The newest, at most once an interval.
+    /// The newest, at most once per interval.
     Every(Interval),
 }
 
@@ -63,46 +63,46 @@ impl Pace {
     }
 }
 
-/// The place of a subscriber in its channel.
+/// Identifies a subscriber within its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seat {
+pub struct SubscriberKey {
     lane: usize,
     key: usize,
 }
 
 struct Subscriber {
     session: Arc<Session>,
-    /// Seq up to which this session has, or was told, everything.
+    /// Seq up to which this session has every update, or a snapshot that covers it.
     after: u64,
 }
 
-/// The subscribers of one channel that get the same bytes at the same time.
+/// The subscribers of one channel that receive the same bytes at the same time.
 struct Lane {
     wire: Wire,
     pace: Pace,
     subscribers: Slab<Subscriber>,
-    /// `Every` only: seq of the message sent last, when the next may follow, and what waits until then.
+    /// `Every` only: seq of the last message, when the next one may be sent, and the entry pending until then.
     sent: u64,
     due: Instant,
-    waiting: Option<Entry>,
+    pending: Option<Entry>,
 }
 
-/// What a new subscriber is shown.
+/// The snapshot for new subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Snapshot {
-    /// The store has to be asked.
+    /// Not read from the store yet.
     Unknown,
     Nothing,
     Newest(Entry),
 }
 
-/// Sessions that a turn of the hub has something to do for.
-pub struct Turn {
-    /// Have something to be written, by the flusher that does it.
+/// The outcome of one fan-out: the sessions to flush or to end.
+pub struct Fanout {
+    /// Sessions that became dirty, by flusher.
     pub dirty: Vec<Vec<Arc<Session>>>,
-    /// Flushers, one a bit, that write more for sessions that were waiting for them already.
-    pub joined: u64,
-    /// Overflowed, and must end.
+    /// One bit per flusher: packets were queued for a session that was dirty already.
+    pub already_dirty: u64,
+    /// Sessions whose outbox overflowed; they must end.
     pub slow: Vec<Arc<Session>>,
     pub conflated: u64,
 }
@@ -111,14 +111,14 @@ pub struct Turn {
 pub struct ChannelState {
     pub channel: Channel,
     pub name: Arc<ChannelName>,
-    /// Seq of the newest update that was handed to the hub, once it is known.
+    /// Seq of the newest update published to the hub, once known.
     pub position: Option<u64>,
     pub snapshot: Snapshot,
-    /// Held while the store is asked, so that it is asked once.
+    /// Held while the store is read, so that concurrent subscribers cause one read.
     pub warming: Arc<tokio::sync::Mutex<()>>,
-    /// Subscriptions, those still catching up included.
-    pub watchers: usize,
-    /// Updates taken, and messages queued live for subscribers, since the channel is in memory.
+    /// Subscriptions, including those that are still catching up.
+    pub subscription_count: usize,
+    /// Updates published, and messages queued live for subscribers, since the channel is in memory.
     pub published: u64,
     pub delivered: u64,
     ring: Ring,
@@ -128,7 +128,7 @@ pub struct ChannelState {
 
 impl ChannelState {
     pub fn new(channel: Channel, now: Instant) -> Self {
-        // Channels without an update of their own kind have no snapshot; the heartbeat has no position either.
+        // Only these channels have a snapshot. The heartbeat has no position either.
         let (position, snapshot) = match channel {
             Channel::Heartbeat => (Some(0), Snapshot::Nothing),
             Channel::NewBlock(_)
@@ -144,7 +144,7 @@ impl ChannelState {
             position,
             snapshot,
             warming: Arc::default(),
-            watchers: 0,
+            subscription_count: 0,
             published: 0,
             delivered: 0,
             ring: Ring::default(),
@@ -153,7 +153,7 @@ impl ChannelState {
         }
     }
 
-    /// The position, when sessions can be attached: it and the snapshot are known.
+    /// The position, if it and the snapshot are known, so that sessions can be attached.
     pub fn warm(&self) -> Option<u64> {
         match self.snapshot {
             Snapshot::Unknown => None,
@@ -161,8 +161,8 @@ impl ChannelState {
         }
     }
 
-    /// Takes what the store knows. Nobody is attached yet, so the position may jump ahead of the hub's feed,
-    /// whose older updates are then ignored.
+    /// Sets the position and the snapshot read from the store. No session is attached yet, so the position may jump
+    /// ahead of the commit stream, whose older updates are then ignored.
     pub fn warm_up(&mut self, newest: u64, snapshot: Option<Update>) {
         if self.warm().is_some() {
             return;
@@ -177,9 +177,9 @@ impl ChannelState {
         }
     }
 
-    /// What is known from before a watch that began at `since` is of another watch, which ended: its updates are gone
-    /// from the store, and others may have been missed.
-    pub fn began(&mut self, since: u64) {
+    /// A watch began at `since`. State from before belongs to an earlier watch, which ended: the store no longer has its
+    /// updates, and others may be missing.
+    pub fn watch_began(&mut self, since: u64) {
         if self.position.is_some_and(|position| position < since) {
             self.position = Some(since);
             self.ring.clear();
@@ -194,23 +194,23 @@ impl ChannelState {
         self.touched = now;
     }
 
-    /// Whether nobody listens and nothing happened since `before`.
+    /// Whether the channel has no subscribers and had no activity since `before`.
     pub fn is_idle_since(&self, before: Instant) -> bool {
-        self.watchers == 0 && self.touched < before
+        self.subscription_count == 0 && self.touched < before
     }
 
-    /// Whether it is in memory although nobody listens. Candles are not: each token has six channels of them, and few
-    /// are looked at.
-    pub fn is_kept_unheard(&self) -> bool {
+    /// Whether the channel stays in memory without subscribers. Candles do not: each token has six candle channels, and
+    /// few have subscribers.
+    pub fn is_kept_without_subscribers(&self) -> bool {
         !matches!(self.channel, Channel::Candle(..))
     }
 
-    /// Bytes of the updates in memory, about.
-    pub fn held(&self) -> usize {
+    /// Approximate size of the updates in memory, in bytes.
+    pub fn ring_bytes(&self) -> usize {
         self.ring.bytes()
     }
 
-    /// Lets go of the oldest updates until the others take at most so much.
+    /// Drops the oldest updates until the others take at most `bytes`.
     pub fn trim(&mut self, bytes: usize) {
         self.ring.trim(RingLimits {
             updates: usize::MAX,
@@ -232,18 +232,18 @@ impl ChannelState {
         self.ring.after(since)
     }
 
-    /// Whether memory holds every update after `since`, and all of them take at most about `room` bytes.
+    /// Whether memory holds every update after `since`, and they take at most about `room` bytes together.
     pub fn fits(&self, since: u64, room: usize) -> bool {
         let size = |entry: &Entry| self.size_of(&entry.event, &entry.data);
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
     }
 
-    /// Bytes of a message of this channel, at most, whatever the wire format.
+    /// Upper bound of the size of a message of this channel in any wire format, in bytes.
     pub fn size_of(&self, event: &str, data: &str) -> usize {
         data.len() + event.len() + 2 * self.name.json.len() + MESSAGE_OVERHEAD
     }
 
-    /// Attached subscriptions that get all, the latest, and one an interval.
+    /// Attached subscriptions by pace: all, latest, interval.
     pub fn attached(&self) -> [usize; 3] {
         let mut attached = [0; 3];
         for lane in &self.lanes {
@@ -257,8 +257,14 @@ impl ChannelState {
         attached
     }
 
-    /// Adds a listener that has everything up to `after`.
-    pub fn attach(&mut self, session: Arc<Session>, pace: Pace, after: u64, now: Instant) -> Seat {
+    /// Adds a subscriber that has everything up to `after`.
+    pub fn attach(
+        &mut self,
+        session: Arc<Session>,
+        pace: Pace,
+        after: u64,
+        now: Instant,
+    ) -> SubscriberKey {
         let wire = session.wire();
         let found = self
             .lanes
@@ -271,17 +277,17 @@ impl ChannelState {
                 subscribers: Slab::new(),
                 sent: after,
                 due: now,
-                waiting: None,
+                pending: None,
             });
             self.lanes.len() - 1
         });
         let key = self.lanes[lane]
             .subscribers
             .insert(Subscriber { session, after });
-        Seat { lane, key }
+        SubscriberKey { lane, key }
     }
 
-    /// Everyone who is attached, and how often each wants to hear.
+    /// All attached sessions and their paces.
     pub fn listeners(&self) -> Vec<(Arc<Session>, Pace)> {
         self.lanes
             .iter()
@@ -292,89 +298,89 @@ impl ChannelState {
             .collect()
     }
 
-    pub fn detach(&mut self, seat: Seat) {
-        if let Some(lane) = self.lanes.get_mut(seat.lane) {
-            lane.subscribers.try_remove(seat.key);
+    pub fn detach(&mut self, subscriber: SubscriberKey) {
+        if let Some(lane) = self.lanes.get_mut(subscriber.lane) {
+            lane.subscribers.try_remove(subscriber.key);
             if lane.subscribers.is_empty() {
                 lane.subscribers = Slab::new();
             }
         }
     }
 
-    /// Takes the next update and queues it for everyone who gets it now. Returns the times at which lanes with
-    /// an interval have to be looked at again.
+    /// Takes the next update and queues it for the subscribers that receive it now. Returns the due times of interval
+    /// lanes that hold a pending entry from now on.
     pub fn publish(
         &mut self,
         slot: usize,
         entry: Entry,
         ring: RingLimits,
         now: Instant,
-        turn: &mut Turn,
+        fanout: &mut Fanout,
     ) -> Vec<(Instant, usize)> {
-        // Candles go on whether anybody looks at them or not: these are kept for those who come back.
-        if self.watchers > 0 || self.is_kept_unheard() {
+        // Candle updates alone do not keep a channel in memory: they arrive even without subscribers.
+        if self.subscription_count > 0 || self.is_kept_without_subscribers() {
             self.touched = now;
         }
         let mut wakes = Vec::new();
         if let Some(seq) = entry.seq {
             match self.position {
                 Some(position) if seq <= position => return wakes,
-                // Retention was faster than the feed: what is in memory no longer joins on.
+                // Retention overtook the commit stream: the updates in memory are no longer contiguous.
                 Some(position) if seq > position + 1 => self.ring.clear(),
                 _ => {}
             }
             self.position = Some(seq);
-            self.remember(&entry, ring);
+            self.record(&entry, ring);
         }
         self.published += 1;
         let mut encodings = Encodings::default();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.subscribers.is_empty() {
-                lane.waiting = None;
+                lane.pending = None;
                 continue;
             }
             let prev = match lane.pace {
                 Pace::All => None,
-                // Not the seq that was sent last: a hole that the feed could not fill must show as one.
+                // Not the last seq sent: a gap in the commit stream must be visible to the client.
                 Pace::Latest => entry.seq.map(|seq| seq.saturating_sub(1)),
                 Pace::Every(interval) => {
                     if now < lane.due {
-                        if lane.waiting.replace(entry.clone()).is_none() {
+                        if lane.pending.replace(entry.clone()).is_none() {
                             wakes.push((lane.due, index));
                         }
                         continue;
                     }
-                    // What still waited, because the clock is late, is older than this.
-                    lane.waiting = None;
+                    // An entry still pending because the timer is late is older than this one.
+                    lane.pending = None;
                     lane.due = now + Duration::from_millis(u64::from(interval.ms()));
                     Some(lane.sent)
                 }
             };
-            lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            lane.send(slot, &self.name, &entry, prev, &mut encodings, fanout);
             self.delivered += lane.subscribers.len() as u64;
         }
         wakes
     }
 
-    /// Sends what waited in a lane for its interval to pass.
-    pub fn fire(&mut self, slot: usize, lane: usize, now: Instant, turn: &mut Turn) {
+    /// Sends the pending entry of a lane whose interval has passed.
+    pub fn fire(&mut self, slot: usize, lane: usize, now: Instant, fanout: &mut Fanout) {
         let Some(lane) = self.lanes.get_mut(lane) else {
             return;
         };
-        // What waits came after a message that the late clock was overtaken by: its own time is still ahead.
+        // The late timer was overtaken by a message, and the pending entry came after it: it is not due yet.
         if now < lane.due {
             return;
         }
-        if let Some(entry) = lane.waiting.take() {
+        if let Some(entry) = lane.pending.take() {
             lane.due = now + Duration::from_millis(u64::from(lane.pace.interval().ms()));
             let prev = Some(lane.sent);
             let mut encodings = Encodings::default();
-            lane.send(slot, &self.name, &entry, prev, &mut encodings, turn);
+            lane.send(slot, &self.name, &entry, prev, &mut encodings, fanout);
             self.delivered += lane.subscribers.len() as u64;
         }
     }
 
-    fn remember(&mut self, entry: &Entry, ring: RingLimits) {
+    fn record(&mut self, entry: &Entry, ring: RingLimits) {
         match self.channel {
             Channel::NewBlock(_) if *entry.event == *"new-block" => {
                 self.snapshot = Snapshot::Newest(entry.clone());
@@ -382,7 +388,7 @@ impl ChannelState {
             Channel::Price(_) | Channel::Candle(..) | Channel::Tx(_) => {
                 self.snapshot = Snapshot::Newest(entry.clone());
             }
-            // What it may take back is not known here: until the next event there is nothing to show.
+            // After a reorg the newest remaining event is not known here: no snapshot until the next event.
             Channel::Contract(..) => {
                 self.snapshot = match &*entry.event {
                     "contract-event" => Snapshot::Newest(entry.clone()),
@@ -403,15 +409,15 @@ impl Lane {
         entry: &Entry,
         prev: Option<u64>,
         encodings: &mut Encodings,
-        turn: &mut Turn,
+        fanout: &mut Fanout,
     ) {
         let seq = entry.seq.unwrap_or(u64::MAX);
-        // Entries without a position have no place in a stream.
+        // Entries without a seq have no position in a stream.
         let prev = prev.filter(|_| entry.seq.is_some());
         let shared = encodings.get(self.wire, name, entry, prev);
-        let mut soon = self.subscribers.iter().skip(AHEAD);
+        let mut upcoming = self.subscribers.iter().skip(PREFETCH_DISTANCE);
         for (_, subscriber) in &self.subscribers {
-            if let Some((_, subscriber)) = soon.next() {
+            if let Some((_, subscriber)) = upcoming.next() {
                 prefetch(&subscriber.session);
             }
             if subscriber.after >= seq {
@@ -424,13 +430,13 @@ impl Lane {
                 conflates: self.pace != Pace::All,
                 prev,
             };
-            // One that joined after the lane's last message has a later message before this one.
+            // A subscriber that joined after the lane's last message has a later predecessor.
             if prev.is_some_and(|prev| prev < subscriber.after) {
                 delivery.prev = Some(subscriber.after);
                 let own = encodings.get(self.wire, name, entry, delivery.prev);
-                turn.offer(&subscriber.session, &own, &delivery);
+                fanout.offer(&subscriber.session, &own, &delivery);
             } else {
-                turn.offer(&subscriber.session, &shared, &delivery);
+                fanout.offer(&subscriber.session, &shared, &delivery);
             }
         }
         if let Some(seq) = entry.seq {
@@ -439,30 +445,30 @@ impl Lane {
     }
 }
 
-impl Turn {
+impl Fanout {
     pub fn new(flushers: usize) -> Self {
         Self {
             dirty: vec![Vec::new(); flushers],
-            joined: 0,
+            already_dirty: 0,
             slow: Vec::new(),
             conflated: 0,
         }
     }
 
     fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
-        let (pushed, woken) = session.offer(packet, delivery);
-        match pushed {
-            Pushed::Queued => self.joined |= u64::from(!woken) << session.shard,
-            Pushed::Conflated => self.conflated += 1,
-            Pushed::Overflow => self.slow.push(session.clone()),
+        let (outcome, became_dirty) = session.offer(packet, delivery);
+        match outcome {
+            PushOutcome::Queued => self.already_dirty |= u64::from(!became_dirty) << session.shard,
+            PushOutcome::Conflated => self.conflated += 1,
+            PushOutcome::Overflow => self.slow.push(session.clone()),
         }
-        if woken {
+        if became_dirty {
             self.dirty[session.shard].push(session.clone());
         }
     }
 }
 
-/// The encodings of one entry that were needed so far: few, so a list serves.
+/// The encodings of one entry created so far: few, so a list is enough.
 #[derive(Default)]
 struct Encodings(Vec<(Wire, Option<u64>, Packet)>);
 
@@ -473,7 +479,7 @@ impl Encodings {
             return packet.clone();
         }
         let packet = match wire.deflate() {
-            // One encoding and one compression, whatever the number of receivers.
+            // One encoding and one compression for all receivers.
             Some(deflate) => self.get(wire.plain(), name, entry, prev).deflated(deflate),
             None => entry.encode(wire, name, prev, false),
         };

@@ -1,4 +1,4 @@
-//! All channels of a hub under one lock, and how the hub learns of those that it does not hold.
+//! All channels of a hub under one lock, and loading channels that are not in memory.
 
 use std::{
     cmp::Reverse,
@@ -10,27 +10,27 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::{
-    channel::{ChannelState, Entry, Turn},
+    channel::{ChannelState, Entry, Fanout},
+    channel_log::ChannelLogError,
     hub::Hub,
-    past::PastError,
-    ring::{RingLimits, share},
+    ring::{RingLimits, fair_share},
     session::{Attachment, Session},
 };
 use crate::model::Channel;
 
-/// Everything that publishing and attaching need, under one lock so that they cannot interleave.
+/// State that publishing and attaching need, under one lock so that they cannot interleave.
 #[derive(Default)]
 pub struct Channels {
     pub slots: Slab<ChannelState>,
     by_channel: FxHashMap<Channel, usize>,
-    /// When which lane of which slot has something waiting.
+    /// Due times of interval lanes with a pending entry: time, slot, lane.
     due: BinaryHeap<Reverse<(Instant, usize, usize)>>,
-    /// Most bytes of updates a channel, while all together have as many as they may.
+    /// Maximum bytes of updates per channel while all channels together are at their limit.
     share: Option<usize>,
 }
 
 impl Channels {
-    /// The slot of a channel, made when there is none.
+    /// The slot of a channel, created if missing.
     pub fn slot(&mut self, channel: &Channel, now: Instant) -> usize {
         match self.by_channel.entry(channel.clone()) {
             hash_map::Entry::Occupied(known) => *known.get(),
@@ -41,11 +41,11 @@ impl Channels {
         }
     }
 
-    /// Channels with subscribers whose updates are stored only while there are some.
+    /// Channels with subscribers whose updates are stored only while they are watched.
     pub fn watched(&self) -> Vec<Channel> {
         let slots = self.slots.iter().map(|(_, state)| state);
         slots
-            .filter(|state| state.watchers > 0 && state.channel.is_watched())
+            .filter(|state| state.subscription_count > 0 && state.channel.is_watched())
             .map(|state| state.channel.clone())
             .collect()
     }
@@ -54,21 +54,20 @@ impl Channels {
         self.by_channel.get(channel).copied()
     }
 
-    /// Hands an entry to a channel, which keeps the newest `updates`; returns whether a lane waits that did not wait
-    /// before.
+    /// Publishes an entry to a channel, which keeps the newest `updates`; returns whether a lane got a pending entry.
     pub fn publish(
         &mut self,
         slot: usize,
         entry: Entry,
         updates: usize,
         now: Instant,
-        turn: &mut Turn,
+        fanout: &mut Fanout,
     ) -> bool {
         let ring = RingLimits {
             updates,
             bytes: self.share.unwrap_or(usize::MAX),
         };
-        let wakes = self.slots[slot].publish(slot, entry, ring, now, turn);
+        let wakes = self.slots[slot].publish(slot, entry, ring, now, fanout);
         let rearmed = !wakes.is_empty();
         for (due, lane) in wakes {
             self.due.push(Reverse((due, slot, lane)));
@@ -76,26 +75,27 @@ impl Channels {
         rearmed
     }
 
-    /// Sends what waited for the end of an interval; returns when to look again.
-    pub fn fire_due(&mut self, now: Instant, turn: &mut Turn) -> Option<Instant> {
+    /// Sends the pending entries whose interval has passed; returns the next due time.
+    pub fn fire_due(&mut self, now: Instant, fanout: &mut Fanout) -> Option<Instant> {
         while let Some(Reverse((due, slot, lane))) = self.due.peek().copied() {
             if due > now {
                 return Some(due);
             }
             self.due.pop();
             if let Some(state) = self.slots.get_mut(slot) {
-                state.fire(slot, lane, now, turn);
+                state.fire(slot, lane, now, fanout);
             }
         }
         None
     }
 
-    /// Forgets the channels that nobody listens to and that had no update since `before`; with `unheard`, only those
-    /// that are not kept for nobody.
-    pub fn forget_idle(&mut self, before: Instant, unheard: bool) {
+    /// Drops the channels without subscribers and without an update since `before`; with `only_candles`, only those that
+    /// are not kept without subscribers.
+    pub fn forget_idle(&mut self, before: Instant, only_candles: bool) {
         let by_channel = &mut self.by_channel;
         self.slots.retain(|_, state| {
-            let idle = state.is_idle_since(before) && !(unheard && state.is_kept_unheard());
+            let idle = state.is_idle_since(before)
+                && !(only_candles && state.is_kept_without_subscribers());
             if idle {
                 by_channel.remove(&state.channel);
             }
@@ -103,12 +103,12 @@ impl Channels {
         });
     }
 
-    /// Lets go of old updates until all channels together hold at most about `bytes`. Those that hold most give way, to
-    /// one size, which they keep to until the next call.
+    /// Drops old updates until all channels together hold at most about `bytes`. The largest channels are cut to one
+    /// size, which stays their limit until the next call.
     pub fn keep_within(&mut self, bytes: usize) {
-        let held = || self.slots.iter().map(|(_, state)| state.held());
+        let held = || self.slots.iter().map(|(_, state)| state.ring_bytes());
         self.share = match held().sum::<usize>() > bytes {
-            true => share(held().collect(), bytes),
+            true => fair_share(held().collect(), bytes),
             false => None,
         };
         if let Some(share) = self.share {
@@ -118,24 +118,24 @@ impl Channels {
         }
     }
 
-    /// Takes a session out of a channel.
+    /// Removes a session from a channel.
     pub fn leave(&mut self, session: &Session, slot: usize, state: Attachment) {
         let Some(channel) = self.slots.get_mut(slot) else {
             return;
         };
-        if let Attachment::Live(seat) = state {
-            channel.detach(seat);
+        if let Attachment::Live(subscriber) = state {
+            channel.detach(subscriber);
         }
-        channel.watchers = channel.watchers.saturating_sub(1);
-        // The session may come back soon.
+        channel.subscription_count = channel.subscription_count.saturating_sub(1);
+        // The client may resubscribe soon.
         channel.touch(Instant::now());
         session.outbox.lock().forget(slot, &channel.name);
     }
 }
 
 impl Hub {
-    /// Makes sure that the hub knows where a channel stands and what its snapshot is.
-    pub(super) async fn warm(&self, channel: &Channel) -> Result<(), PastError> {
+    /// Loads the position and the snapshot of a channel from the store, unless they are in memory.
+    pub(super) async fn warm(&self, channel: &Channel) -> Result<(), ChannelLogError> {
         let warming = {
             let mut channels = self.channels().lock();
             let slot = channels.slot(channel, Instant::now());
@@ -146,18 +146,18 @@ impl Hub {
             }
             state.warming.clone()
         };
-        let _asking = warming.lock().await;
+        let _guard = warming.lock().await;
         if self.is_warm(channel) {
             return Ok(());
         }
-        // In this order: a commit between the two is then in the snapshot. The other way round it would be
-        // behind the position, so the feed's copy of it would be dropped, and yet not in the snapshot.
-        let span = self.past().span(channel).await?;
-        let snapshot = self.past().snapshot(channel).await?;
-        let shown = snapshot.as_ref().map_or(0, |update| update.seq);
+        // In this order, a commit between the two reads is in the snapshot. In the other order it would be before the
+        // position, so the hub would ignore it, and yet it would be missing from the snapshot.
+        let span = self.channel_log().span(channel).await?;
+        let snapshot = self.channel_log().snapshot(channel).await?;
+        let snapshot_seq = snapshot.as_ref().map_or(0, |update| update.seq);
         let mut channels = self.channels().lock();
         let slot = channels.slot(channel, Instant::now());
-        channels.slots[slot].warm_up(span.newest.max(shown), snapshot);
+        channels.slots[slot].warm_up(span.newest.max(snapshot_seq), snapshot);
         Ok(())
     }
 
@@ -168,8 +168,8 @@ impl Hub {
             .is_some_and(|slot| channels.slots[slot].warm().is_some())
     }
 
-    /// Whether memory alone can tell what came after `since`.
-    pub(super) fn joins_on(&self, channel: &Channel, since: u64) -> bool {
+    /// Whether memory holds every update after `since`.
+    pub(super) fn has_in_memory(&self, channel: &Channel, since: u64) -> bool {
         let channels = self.channels().lock();
         channels.find(channel).is_some_and(|slot| {
             let state = &channels.slots[slot];
@@ -186,11 +186,11 @@ mod tests {
 
     const UPDATES: usize = 1_000;
 
-    /// The slots of a price and of two candles, of which somebody listens to the last.
-    fn three(channels: &mut Channels, now: Instant) -> [usize; 3] {
+    /// The slots of a price and of two candles; only the last has a subscriber.
+    fn create_slots(channels: &mut Channels, now: Instant) -> [usize; 3] {
         let names = ["price:ETH", "candle:ETH:1m", "candle:ETH:5m"];
         let slots = names.map(|name| channels.slot(&name.parse().unwrap(), now));
-        channels.slots[slots[2]].watchers = 1;
+        channels.slots[slots[2]].subscription_count = 1;
         slots
     }
 
@@ -201,16 +201,16 @@ mod tests {
             data: "x".repeat(1_000).into(),
         };
         for slot in slots {
-            channels.publish(slot, entry.clone(), UPDATES, now, &mut Turn::new(1));
+            channels.publish(slot, entry.clone(), UPDATES, now, &mut Fanout::new(1));
         }
     }
 
     #[test]
-    fn candles_that_go_on_without_a_listener_are_forgotten_and_prices_only_for_want_of_room() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
+    fn forget_idle_drops_candles_first() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
         let mut channels = Channels::default();
-        let slots = three(&mut channels, at(0));
+        let slots = create_slots(&mut channels, at(0));
         for seq in 1..=100 {
             publish(&mut channels, slots, seq, at(seq));
         }
@@ -225,32 +225,38 @@ mod tests {
     }
 
     #[test]
-    fn all_channels_together_hold_what_they_may_and_no_more_until_there_is_room() {
-        const MOST: usize = 90_000;
+    fn keep_within_bounds_all_channels_together() {
+        const LIMIT: usize = 90_000;
         let now = Instant::now();
         let mut channels = Channels::default();
-        let slots = three(&mut channels, now);
+        let slots = create_slots(&mut channels, now);
         let held = |channels: &Channels| -> usize {
-            slots.iter().map(|slot| channels.slots[*slot].held()).sum()
+            slots
+                .iter()
+                .map(|slot| channels.slots[*slot].ring_bytes())
+                .sum()
         };
         for seq in 1..=100 {
             publish(&mut channels, slots, seq, now);
         }
-        assert!(held(&channels) > MOST);
-        channels.keep_within(MOST);
+        assert!(held(&channels) > LIMIT);
+        channels.keep_within(LIMIT);
         for seq in 101..=200 {
             publish(&mut channels, slots, seq, now);
-            assert!((1..=MOST).contains(&held(&channels)));
+            assert!((1..=LIMIT).contains(&held(&channels)));
         }
         for slot in slots {
             let state = &channels.slots[slot];
-            assert!(state.covers(190) && !state.covers(100), "the newest stay");
+            assert!(
+                state.covers(190) && !state.covers(100),
+                "the newest are kept"
+            );
             assert_eq!(state.after(190).count(), 10);
         }
-        channels.keep_within(MOST);
+        channels.keep_within(LIMIT);
         publish(&mut channels, slots, 201, now);
         assert!(
-            held(&channels) > MOST - 3_000,
+            held(&channels) > LIMIT - 3_000,
             "there was room for one more"
         );
     }

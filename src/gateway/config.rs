@@ -1,58 +1,59 @@
+//! The configuration sections `[gateway]`, `[gateway.auth]` and `[gateway.limits]`.
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::{model::Secret, visitor::Site};
+use crate::{client::Site, model::Secret};
 
 /// `[gateway]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// How often the server pings each session, in ms.
+    /// Interval of the server's pings to each session, in ms.
     pub ping_interval_ms: u64,
-    /// Beyond the interval, how long a session may be silent before it is closed, in ms.
+    /// A session without data for interval + timeout is closed, in ms.
     pub ping_timeout_ms: u64,
-    /// `Origin`s that browsers may connect from, beside the server's own: `*` for any, or `https://app.example`.
-    /// Requests without an `Origin`, as from bots, are not checked.
+    /// Browser origins that may connect besides the server's own: `*` for any, or `https://app.example`. Requests
+    /// without an `Origin`, such as from bots, are not checked.
     pub allowed_origins: Vec<String>,
-    /// The names that the server is reached by, such as `chain.example`; with `[]`, whatever `Host` says.
+    /// Host names of the server, such as `chain.example`; `[]` accepts any `Host`.
     pub own_hosts: Vec<String>,
-    /// Networks of proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed, such as `10.0.0.0/8`.
+    /// Networks of proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are trusted, such as `10.0.0.0/8`.
     pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// Updates kept in memory a channel, for clients that resume.
+    /// Updates kept in memory per channel, for clients that resume.
     pub ring_updates: usize,
-    /// Channels kept in memory before those that nobody listens to are forgotten.
+    /// Maximum number of channels in memory before channels without subscribers are dropped.
     pub channels_in_memory: usize,
-    /// Memory for the newest updates of all channels together, in bytes, about; beyond it, channels with most have fewer.
+    /// Approximate memory for the updates of all channels together, in bytes; beyond it, the largest channels keep fewer.
     pub ring_bytes: usize,
-    /// How long a transaction or address goes on being watched after its last subscriber, in s: clients that come
-    /// back within it miss nothing.
+    /// Time that a transaction or address stays watched after its last subscriber, in s: clients that resume within it
+    /// miss nothing.
     pub watch_retention_secs: u64,
-    /// Most transactions and addresses watched at once, by all gateways of the database together.
+    /// Maximum number of watched transactions and addresses, for all gateways of the database together.
     pub watches: u64,
-    /// Most updates replayed to a client that resumes; beyond it the client gets a snapshot.
+    /// Maximum number of updates replayed to a client that resumes; beyond it the client gets a snapshot.
     pub replay_updates: u64,
-    /// Most fired alerts that a new subscriber of `user:SUB` is shown, the newest that nobody acknowledged.
+    /// Maximum number of unacknowledged fired alerts sent to a new subscriber of `user:SUB`, newest first.
     pub alert_snapshot: u32,
-    /// How long frames may wait, at most, to be written together under lasting load, which is when round after round
-    /// more comes while it is written, in ms; 0 never waits.
+    /// Maximum time that frames are held back under sustained load to be written together, in ms; 0 disables it.
     pub linger_ms: u64,
-    /// Tasks that write to sessions, each for its share of them: more than one helps when one core cannot write
-    /// for all.
+    /// Tasks that write to sessions, each for a share of them. More than one helps when one core is not enough.
     pub flushers: usize,
-    /// Whether sockets are written to through io_uring, many with one system call. Linux only.
+    /// Whether to write through io_uring, to many sockets per system call. Linux only.
     pub io_uring: bool,
-    /// Send buffer asked of the kernel a connection, in bytes: small, so that a slow client shows early.
+    /// Kernel send buffer per connection, in bytes. Small, so that a slow client is detected early.
     pub send_buffer_bytes: usize,
-    /// Bytes waiting for all sessions together: near it each has an equal share, above it the fullest are closed.
+    /// Unread bytes of all sessions together: near it each session has an equal share, above it the largest backlogs are
+    /// closed.
     pub backlog_total_bytes: usize,
-    /// On shutdown, clients are told to return after a random delay up to this, in ms.
+    /// On shutdown, clients receive a random reconnect delay up to this, in ms.
     pub reconnect_window_ms: u64,
-    /// Whether WebSocket clients may have messages compressed (permessage-deflate, RFC 7692).
+    /// Whether to allow compression of WebSocket messages (permessage-deflate, RFC 7692).
     pub permessage_deflate: bool,
     /// Messages shorter than this are sent uncompressed, in bytes.
     pub deflate_min_bytes: usize,
-    /// Whether anyone may read `/api/v1/stats`, or only tokens with the role `admin`.
+    /// Whether `/api/v1/stats` is public, or requires a JWT with the role `admin`.
     pub public_stats: bool,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
@@ -89,7 +90,7 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// How the server is reached.
+    /// The trusted proxies and the host names of the server.
     pub fn site(&self) -> Site {
         Site {
             proxies: self.trusted_proxies.clone(),
@@ -98,15 +99,15 @@ impl GatewayConfig {
     }
 }
 
-/// Who may connect.
+/// Which sessions need a JWT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthMode {
-    /// Public channels need no token; a token that is given must be good.
+    /// Public channels need no JWT; a JWT that is sent must be valid.
     Optional,
-    /// Every session needs a token.
+    /// Every session needs a valid JWT.
     Required,
-    /// Tokens are not looked at; private channels are closed.
+    /// JWTs are ignored; private channels are unavailable.
     Off,
 }
 
@@ -115,7 +116,7 @@ pub enum AuthMode {
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
     pub mode: AuthMode,
-    /// The one algorithm accepted: `HS256`, `RS256`, `ES256` or `EdDSA`.
+    /// The only accepted algorithm: `HS256`, `RS256`, `ES256` or `EdDSA`.
     pub algorithm: String,
     /// HS256: the shared secret, at least 32 bytes.
     pub secret: Secret,
@@ -125,13 +126,13 @@ pub struct AuthConfig {
     pub jwks_file: Option<PathBuf>,
     /// Instead of a PEM: http(s) URL of a JSON Web Key Set.
     pub jwks_url: Option<Secret>,
-    /// Shortest time between two fetches of the set at the URL, in ms, however many tokens name unknown keys.
+    /// Shortest time between two fetches of the key set at the URL, in ms, however many JWTs name unknown keys.
     pub jwks_reload_ms: u64,
-    /// Required `iss`, when set.
+    /// Required `iss`, if set.
     pub issuer: Option<String>,
-    /// Required `aud`, when set.
+    /// Required `aud`, if set.
     pub audience: Option<String>,
-    /// Clock difference that `exp` and `nbf` may show, in seconds.
+    /// Tolerated clock difference for `exp` and `nbf`, in seconds.
     pub leeway_secs: u64,
 }
 
@@ -156,35 +157,35 @@ impl Default for AuthConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Requests a session in any window of `rate_window_ms`.
+    /// Requests of a session in any window of `rate_window_ms`.
     pub requests: u32,
     pub rate_window_ms: u64,
-    /// Requests refused in one window before the session is closed with 4029.
+    /// Refused requests in one window after which the session is closed with 4029.
     pub abuse_requests: u32,
-    /// WebSocket pings and pongs of a client in `rate_window_ms` before its session is closed with 4029.
+    /// WebSocket pings and pongs of a client per `rate_window_ms` after which its session is closed with 4029.
     pub control_frames: u32,
-    /// Most bytes of one incoming message.
+    /// Maximum size of an incoming message, in bytes.
     pub message_bytes: usize,
-    /// Subscriptions a session.
+    /// Subscriptions of a session.
     pub subscriptions: usize,
     /// Channels named in one request.
     pub channels_per_request: usize,
     /// Ids in one `acknowledge`.
     pub acknowledged_ids: usize,
-    /// Sessions an address.
+    /// Sessions per client address.
     pub connections_per_address: usize,
-    /// Sessions in all.
+    /// Sessions in total.
     pub connections: usize,
-    /// Transactions and addresses watched for the clients of one address that have no token, also for as long as they
-    /// go on being watched without a subscriber. A gateway counts its own clients.
+    /// Watched transactions and addresses per client address, for clients without a JWT, including watches that outlive
+    /// their subscribers. Each gateway counts its own clients.
     pub watches_per_address: usize,
-    /// The same for one subject of tokens.
+    /// The same per JWT subject.
     pub watches_per_subject: usize,
-    /// Bytes waiting for a session before it is conflated, or closed as slow.
+    /// Backlog of a session at which it is conflated, or closed as slow, in bytes.
     pub backlog_bytes: usize,
-    /// How long a connection may take to finish its handshake, in ms.
+    /// Time limit of a handshake, in ms.
     pub handshake_timeout_ms: u64,
-    /// Log lines a minute about each kind of fault of clients; the rest is only counted.
+    /// Log lines per minute for each kind of client fault; the rest is only counted.
     pub log_lines: u32,
 }
 

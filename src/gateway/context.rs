@@ -1,4 +1,4 @@
-//! What every transport's handlers share: the hub, and who may connect.
+//! State shared by the handlers of all transports: the hub, the origin policy and the connection limit.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -6,14 +6,14 @@ use axum::http::HeaderMap;
 
 use super::{
     GatewayConfig,
-    address::{Connections, Refused, Socket},
     auth::{AuthError, Authenticator, Identity, bearer_token},
+    connection_limit::{ConnectionLimit, LimitReached, SocketGuard},
     hub::Hub,
-    session::Hold,
+    session::Admission,
 };
 use crate::{
+    client::{OriginPolicy, client_address},
     shutdown::Tasks,
-    visitor::{OriginPolicy, client_address},
 };
 
 /// See the module's description. Cheap to clone.
@@ -23,12 +23,17 @@ pub struct Context(Arc<Inner>);
 struct Inner {
     hub: Hub,
     origins: OriginPolicy,
-    connections: Connections,
+    connections: ConnectionLimit,
     tasks: Tasks,
 }
 
 impl Context {
-    pub fn new(hub: Hub, origins: OriginPolicy, connections: Connections, tasks: Tasks) -> Self {
+    pub fn new(
+        hub: Hub,
+        origins: OriginPolicy,
+        connections: ConnectionLimit,
+        tasks: Tasks,
+    ) -> Self {
         Self(Arc::new(Inner {
             hub,
             origins,
@@ -53,35 +58,35 @@ impl Context {
         &self.0.origins
     }
 
-    /// Where transports spawn what outlives a request.
+    /// Spawns the tasks of transports that outlive a request.
     pub fn tasks(&self) -> &Tasks {
         &self.0.tasks
     }
 
-    /// Counts one more connection from the client that a request comes from.
-    pub fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Hold, Refused> {
+    /// Counts one more connection for the client of a request.
+    pub fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admission, LimitReached> {
         let trusted = &self.config().trusted_proxies;
         let address = client_address(peer.ip(), headers, trusted);
         let permit = self.0.connections.admit(address)?;
-        Ok(Hold { address, permit })
+        Ok(Admission { address, permit })
     }
 
-    /// Connections that are counted now.
+    /// Open connections.
     pub fn connections(&self) -> usize {
         self.0.connections.open()
     }
 
-    /// Counts a socket that a transport is about to get from HTTP.
-    pub fn socket(&self) -> Socket {
+    /// Counts a socket that a transport is about to take over from the HTTP server.
+    pub fn socket(&self) -> SocketGuard {
         self.0.connections.socket()
     }
 
-    /// Sockets that transports have now.
+    /// Sockets held by transports now.
     pub fn sockets(&self) -> usize {
         self.0.connections.sockets()
     }
 
-    /// Who connects, by the `Authorization` header or else the token of the query.
+    /// The client's identity, from the `Authorization` header or else the `token` parameter of the query.
     pub async fn identify(
         &self,
         headers: &HeaderMap,

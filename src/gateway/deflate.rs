@@ -1,17 +1,17 @@
-//! The sending half of permessage-deflate (RFC 7692), without context: each message is compressed by itself, so
-//! that one compression serves every session that gets the message.
+//! The sending half of permessage-deflate (RFC 7692) without context takeover: each message is compressed by itself, so
+//! one compressed message serves all receivers.
 //!
-//! A thread has one compressor, made when the thread first compresses (about 300 KB) and reset for each message,
-//! which is twenty times cheaper than a new one.
+//! Each thread has one compressor (about 300 KB), created at its first use and reset for each message, which is twenty
+//! times cheaper than a new one.
 
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// What ends a sync flush and is left out of a message (RFC 7692 section 7.2.1).
+/// The end of a sync flush, removed from each message (RFC 7692 section 7.2.1).
 pub const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// zlib's default: on messages of this size higher levels cost the same and gain nothing.
+/// zlib's default: for messages of this size higher levels gain nothing.
 const LEVEL: u32 = 6;
 
 thread_local! {
@@ -19,32 +19,32 @@ thread_local! {
     static COMPRESSOR: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), false));
 }
 
-/// How the messages of a session with permessage-deflate are compressed.
+/// Compression parameters of a session with permessage-deflate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deflate {
-    /// Shorter payloads, in bytes, are sent as they are.
+    /// Payloads shorter than this many bytes are sent uncompressed.
     min_bytes: u32,
 }
 
 impl Deflate {
-    /// Payloads below `min_bytes` will not be compressed.
+    /// Payloads shorter than `min_bytes` are not compressed.
     pub fn new(min_bytes: usize) -> Self {
         Self {
             min_bytes: u32::try_from(min_bytes).unwrap_or(u32::MAX),
         }
     }
 
-    /// Writes the compressed payload into `out`, whose old content is dropped. `false`: the payload is to be sent
-    /// as it is, because it is short or did not become smaller.
+    /// Replaces the content of `out` with the compressed payload. `false` when the payload must be sent uncompressed,
+    /// because it is short or did not shrink.
     pub fn compress(self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         payload.len() >= self.min_bytes as usize && compress(payload, out)
     }
 }
 
-/// Compresses a payload of any length; `false` when it did not become smaller.
+/// Compresses a payload of any length; `false` when it did not shrink.
 pub fn compress(payload: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    // With this much room, output that is cut off is longer than the payload even without its tail.
+    // With this capacity, truncated output is longer than the payload even without its tail.
     out.reserve(payload.len() + TAIL.len());
     let done = COMPRESSOR.with_borrow_mut(|compressor| {
         compressor.reset();
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_inflates_to_what_it_was_whatever_was_compressed_before() {
+    fn messages_round_trip_independently() {
         let mut random = StdRng::seed_from_u64(7);
         let mut out = Vec::new();
         for length in [16, 17, 200, 1_000, 65_535, 65_536, 300_000] {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_does_not_shrink_is_sent_as_it_is() {
+    fn short_or_incompressible_payloads_stay_uncompressed() {
         let mut out = Vec::new();
         let short = [b'a'; 127];
         assert!(!Deflate::new(128).compress(&short, &mut out));

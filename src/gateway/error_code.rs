@@ -1,8 +1,8 @@
-//! What a client is told when a request is refused.
+//! Error codes and refusals of the client protocol.
 
 use serde::{Serialize, Serializer};
 
-/// Stable codes of the protocol's `error` events, of failed acks and of refused HTTP requests.
+/// Stable codes of `error` events, failed acks and refused HTTP requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     BadRequest,
@@ -18,7 +18,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// As it stands on the wire.
+    /// The code on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "BAD_REQUEST",
@@ -47,9 +47,9 @@ impl Serialize for ErrorCode {
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
     pub code: ErrorCode,
-    /// For people: what was wrong and what to do.
+    /// For people: what is wrong and what to do.
     pub message: String,
-    /// When the same request may be made again, in ms from now.
+    /// Delay before the same request can succeed, in ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_written_as_the_protocol_says() {
+    fn refusal_serializes_as_documented() {
         let text = serde_json::to_string(&Refusal::rate_limited(1200)).unwrap();
         assert_eq!(
             text,

@@ -1,179 +1,228 @@
-//! Which sessions there are, and when each has to be looked at next: to be pinged, found silent, warned of its
-//! token's end, or ended by it. One sweep serves all; a session has no timer of its own.
+//! The heartbeat channel. Once a second each subscriber receives the head, the health of each chain, the seqs of its own
+//! channels and the stale price sources. So it can distinguish a quiet market from an unreachable node or a broken feed,
+//! and detect a lost message.
+//!
+//! Promises: a heartbeat is queued after every update up to the seqs that it lists, except for subscriptions with an
+//! interval, whose newest update may still be pending. A channel that is being replayed is not listed. A heartbeat is
+//! never stored, repeated or conflated: a session without room skips it and receives the next one.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    task::yield_now,
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
-
-use slab::Slab;
-use tokio::time::MissedTickBehavior;
 
 use super::{
-    CloseReason, ErrorCode,
-    encode::{self, Transport},
+    channel::{Pace, Snapshot},
+    channels::Channels,
+    encode::{ChannelName, Message},
     hub::Hub,
-    session::Session,
+    session::{Attachment, Session},
 };
-use crate::model::now_ms;
+use crate::{
+    bus::StaleSource,
+    model::{ChainHealth, ChainId, ChainStatus, Channel, now_ms},
+};
 
-/// Sessions looked at before other tasks of the thread get their turn.
-const LOOKS_A_TURN: usize = 256;
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Sessions served while the channels are locked once.
+const BATCH: usize = 32;
+/// Pauses between batches, in which updates are published: maximum number per heartbeat, and length.
+const MAX_PAUSES: usize = 200;
+const PAUSE: Duration = Duration::from_millis(1);
+/// Timeout for reading the chains or the price sources; after it the heartbeat reports them as unknown.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Maximum number of stale sources listed; of the rest only the number is sent.
+const MAX_LISTED: usize = 50;
 
-/// How long before its token's end a client is told, in ms.
-const WARNING_MS: i64 = 30_000;
+type Listener = (Arc<Session>, Pace);
 
-/// The sessions of one hub.
-#[derive(Default)]
-pub struct Registry {
-    sessions: Slab<Registered>,
-    counts: [usize; 3],
-}
-
-struct Registered {
-    session: Arc<Session>,
-    /// When to look at it, and when to ping it, in ms of the hub's clock.
-    look_at: u64,
-    ping_at: u64,
-}
-
-impl Registry {
-    pub fn insert(&mut self, session: &Arc<Session>) {
-        let hub = session.hub();
-        let ping_at = hub.clock_ms() + hub.config().ping_interval_ms;
-        let key = self.sessions.insert(Registered {
-            session: session.clone(),
-            look_at: 0,
-            ping_at,
-        });
-        session.key.store(key, Ordering::Relaxed);
-        self.counts[session.wire().transport() as usize] += 1;
-    }
-
-    pub fn remove(&mut self, session: &Arc<Session>) {
-        let key = session.key.load(Ordering::Relaxed);
-        let known = self.sessions.get(key);
-        if known.is_some_and(|known| Arc::ptr_eq(&known.session, session)) {
-            self.sessions.remove(key);
-            self.counts[session.wire().transport() as usize] -= 1;
-        }
-    }
-
-    /// Something changed for this session that the next sweep has to see.
-    pub fn look_soon(&mut self, session: &Session) {
-        let key = session.key.load(Ordering::Relaxed);
-        if let Some(known) = self.sessions.get_mut(key)
-            && std::ptr::eq(&*known.session, session)
-        {
-            known.look_at = 0;
-        }
-    }
-
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions
-            .iter()
-            .map(|(_, known)| known.session.clone())
-            .collect()
-    }
-
-    /// Shows the sessions under `count` keys from `from` on; returns where to go on, while there is more.
-    pub fn visit(&self, from: usize, count: usize, mut see: impl FnMut(&Session)) -> Option<usize> {
-        let (end, all) = (from + count, self.sessions.capacity());
-        for key in from..end.min(all) {
-            if let Some(known) = self.sessions.get(key) {
-                see(&known.session);
-            }
-        }
-        (end < all).then_some(end)
-    }
-
-    pub fn counts(&self) -> [usize; 3] {
-        self.counts
-    }
-
-    /// The sessions to look at now, and whether each is to be pinged; sets when to look at them next.
-    fn due(&mut self, now: u64, interval: u64, timeout: u64) -> Vec<(Arc<Session>, bool)> {
-        let mut due = Vec::new();
-        for (_, known) in &mut self.sessions {
-            if known.look_at > now {
-                continue;
-            }
-            let ping = known.ping_at <= now;
-            if ping {
-                known.ping_at = now + interval;
-            }
-            let silent_at = now + (interval + timeout).saturating_sub(known.session.silence_ms());
-            let expires = known.session.expires_at_ms.load(Ordering::Relaxed);
-            let left = expires.saturating_sub(now_ms());
-            // The warning comes first; once it has passed only the end is left.
-            let ahead = if left > WARNING_MS {
-                left - WARNING_MS
-            } else {
-                left
-            };
-            let expiry_at = now.saturating_add(ahead.max(0) as u64);
-            known.look_at = known.ping_at.min(silent_at).min(expiry_at).max(now + 1);
-            due.push((known.session.clone(), ping));
-        }
-        due
-    }
+/// The fields that all heartbeats of one second have in common.
+struct SharedFields {
+    head: String,
+    /// `"chains":…`
+    chains: String,
+    /// `"staleSources":…` and `"moreStaleSources":…`.
+    sources: String,
 }
 
 impl Hub {
-    fn sweep_interval(&self) -> Duration {
-        let config = self.config();
-        let shortest = config.ping_interval_ms.min(config.ping_timeout_ms);
-        Duration::from_millis((shortest / 20).clamp(10, 500))
-    }
-
-    /// Pings, warns and ends sessions as their times come, for as long as it is polled.
-    pub async fn run_sweep(&self) {
-        let mut sweep = tokio::time::interval(self.sweep_interval());
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let config = self.config();
-        let (interval, timeout) = (config.ping_interval_ms, config.ping_timeout_ms);
-        loop {
-            sweep.tick().await;
-            let now = self.clock_ms();
-            let due = self.registry().lock().due(now, interval, timeout);
-            // Sessions that came together have their pings together.
-            for some in due.chunks(LOOKS_A_TURN) {
-                for (session, ping) in some {
-                    session.look(*ping, interval + timeout);
+    /// Runs forever: sends the heartbeats.
+    pub async fn run_heartbeat(&self) {
+        let mut ticks = interval(HEARTBEAT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for number in 0_u64.. {
+            ticks.tick().await;
+            let listeners: Vec<Listener> = self
+                .listeners()
+                .into_iter()
+                .filter(|(_, pace)| number.is_multiple_of(heartbeats_per_message(*pace)))
+                .collect();
+            if listeners.is_empty() {
+                continue;
+            }
+            let chains = self.chain_health().await;
+            let down = chains.iter().flatten();
+            let down = down.filter(|chain| chain.status == ChainStatus::Down);
+            let down: Vec<ChainId> = down.map(|chain| chain.chain_id).collect();
+            let shared = SharedFields {
+                sources: self.sources_json(&down).await,
+                chains: format!(r#""chains":{}"#, json!(chains)),
+                head: self.head_json(),
+            };
+            let batches = listeners.chunks(BATCH);
+            let batches_per_pause = batches.len().div_ceil(MAX_PAUSES);
+            for (number, batch) in batches.enumerate() {
+                self.send_heartbeats(batch, &shared);
+                match (number + 1).is_multiple_of(batches_per_pause) {
+                    true => sleep(PAUSE).await,
+                    false => yield_now().await,
                 }
-                tokio::task::yield_now().await;
             }
         }
+    }
+
+    fn listeners(&self) -> Vec<Listener> {
+        let channels = self.channels().lock();
+        let slot = channels.find(&Channel::Heartbeat);
+        slot.map_or_else(Vec::new, |slot| channels.slots[slot].listeners())
+    }
+
+    fn send_heartbeats(&self, listeners: &[Listener], shared: &SharedFields) {
+        let now = now_ms();
+        let SharedFields {
+            head,
+            chains: health,
+            sources,
+        } = shared;
+        let mut queued = Vec::with_capacity(listeners.len());
+        {
+            // Publishing and attaching hold the same lock: updates up to the seqs are queued already, and the heartbeat
+            // cannot follow the answer that ended its subscription.
+            let channels = self.channels().lock();
+            for (session, _) in listeners {
+                let Some(seqs) = seqs_json(session, &channels) else {
+                    continue;
+                };
+                let data = format!(
+                    r#"{{"timestamp":{now},"head":{head},{health},"seqs":{seqs},{sources}}}"#
+                );
+                match session.push_heartbeat(&data) {
+                    true => queued.push(session),
+                    false => self.metrics().conflated(1),
+                }
+            }
+        }
+        for session in queued {
+            session.flush();
+        }
+    }
+
+    /// Number of the newest published block of the first chain.
+    fn head_json(&self) -> String {
+        #[derive(Deserialize)]
+        struct Block {
+            number: u64,
+        }
+        let newest = {
+            let channels = self.channels().lock();
+            let slot = channels.find(&Channel::NewBlock(None));
+            slot.map(|slot| channels.slots[slot].snapshot.clone())
+        };
+        let number = match newest {
+            Some(Snapshot::Newest(entry)) => serde_json::from_str::<Block>(&entry.data).ok(),
+            _ => None,
+        };
+        number.map_or("null".to_owned(), |block| block.number.to_string())
+    }
+
+    /// The health of each chain; `None` when it cannot be read.
+    async fn chain_health(&self) -> Option<Vec<ChainHealth>> {
+        match timeout(STORE_TIMEOUT, self.channel_log().chains()).await {
+            Ok(Ok(chains)) => Some(chains),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot read the health of the chains");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// The stale sources as JSON. Sources on chains that are `down` are stale.
+    async fn sources_json(&self, down: &[ChainId]) -> String {
+        let stale = match timeout(STORE_TIMEOUT, self.channel_log().stale_sources(down)).await {
+            Ok(Ok(stale)) => Some(stale),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot read the price sources");
+                None
+            }
+            Err(_) => None,
+        };
+        let Some(stale) = stale else {
+            return r#""staleSources":null"#.to_owned();
+        };
+        let listed: Vec<serde_json::Value> =
+            stale.iter().take(MAX_LISTED).map(source_json).collect();
+        let mut json = format!(r#""staleSources":{}"#, json!(listed));
+        if let Some(more @ 1..) = stale.len().checked_sub(MAX_LISTED) {
+            // Writing into a String does not fail.
+            let _ = write!(json, r#","moreStaleSources":{more}"#);
+        }
+        json
     }
 }
 
 impl Session {
-    fn look(self: &Arc<Self>, ping: bool, patience: u64) {
-        let left = self.expires_at_ms.load(Ordering::Relaxed) - now_ms();
-        if left <= 0 {
-            return self.end(CloseReason::Unauthenticated(ErrorCode::TokenExpired));
-        }
-        if left <= WARNING_MS && !std::mem::replace(&mut self.client.lock().warned, true) {
-            let expires = self.expires_at_ms.load(Ordering::Relaxed);
-            let data = format!(r#"{{"expiresAt":{expires},"expiresInMs":{left}}}"#);
-            self.queue(encode::event(self.wire(), "token-expiring", &data));
-        }
-        // Nothing ever arrives on an event stream: there, silence is a keep-alive that was not taken.
-        let silent = self.silence_ms() >= patience;
-        match self.wire().transport() {
-            Transport::Sse if silent && self.has_backlog() => return self.end(CloseReason::Slow),
-            Transport::Sse if !self.has_backlog() => self.heard(),
-            Transport::Sse => {}
-            _ if silent => return self.end(CloseReason::Silent),
-            _ => {}
-        }
-        if ping {
-            // Without room for it enough is on its way already.
-            let queued = self.outbox.lock().push(encode::ping(self.wire()));
-            if queued {
-                self.flush();
-            }
-            self.outbox.lock().shrink();
-        }
+    /// Queues a heartbeat; `false` without room.
+    fn push_heartbeat(&self, data: &str) -> bool {
+        let name = Arc::new(ChannelName::new(&Channel::Heartbeat));
+        let message = Message {
+            event: "heartbeat",
+            channel: &name,
+            seq: None,
+            prev: None,
+            snapshot: false,
+            data,
+        };
+        let packet = message.encode(self.wire());
+        self.outbox.lock().push_ephemeral(&packet, &name)
     }
+}
+
+/// The seqs of a session's channels as a JSON object; `None` when it is no longer subscribed to the heartbeat.
+fn seqs_json(session: &Session, channels: &Channels) -> Option<String> {
+    let mut json = String::from("{");
+    let mut subscribed = false;
+    for subscription in session.subscriptions.lock().iter() {
+        if subscription.channel == Channel::Heartbeat {
+            subscribed = true;
+            continue;
+        }
+        let state = channels.slots.get(subscription.slot);
+        let (Attachment::Live(_), Some(state)) = (subscription.state, state) else {
+            continue;
+        };
+        let comma = if json.len() > 1 { "," } else { "" };
+        let seq = state.position.unwrap_or(0);
+        // Writing into a String does not fail.
+        let _ = write!(json, "{comma}{}:{seq}", state.name.json);
+    }
+    json.push('}');
+    subscribed.then_some(json)
+}
+
+fn source_json(source: &StaleSource) -> serde_json::Value {
+    json!({
+        "token": source.token.as_str(),
+        "source": source.source,
+        "ageMs": source.age_ms,
+    })
+}
+
+/// A subscription receives one of this many heartbeats.
+fn heartbeats_per_message(pace: Pace) -> u64 {
+    (u64::from(pace.interval().ms()) / HEARTBEAT_INTERVAL.as_millis() as u64).max(1)
 }

@@ -1,8 +1,8 @@
 //! The sessions and channels of this process, and the fan-out between them.
 //!
-//! A turn has two halves. [`Hub::publish`] locks the channels, encodes each update once per wire format and queues
-//! it for its subscribers; the flusher then writes, once for each session that has something new, however many
-//! updates came meanwhile. Locks are taken in the order channels → subscriptions → outbox, never back.
+//! Delivery has two steps. [`Hub::publish`] locks the channels, encodes each update once per wire format and queues it
+//! for its subscribers. The flusher then writes once for each session with new packets, however many updates were
+//! queued meanwhile. Lock order: channels → subscriptions → outbox.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,45 +20,45 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     CloseReason, GatewayConfig,
     auth::{Authenticator, Identity},
-    backlog::{Backlog, Ebb, Total},
-    channel::{Entry, Turn},
+    backlog::{Backlog, BacklogTotal, TrimPolicy},
+    channel::{Entry, Fanout},
+    channel_log::ChannelLog,
     channels::Channels,
-    commits::Commits,
     encode::Wire,
-    heartbeat::Registry,
-    journal::Journal,
+    fanout_latency::PendingCommits,
+    flush_io::FlushIo,
+    liveness::Registry,
     metrics::GatewayMetrics,
-    past::Past,
-    session::{Hold, Session},
-    watchers::Watchers,
-    writer::Writer,
+    session::{Admission, Session},
+    session_log::SessionLog,
+    watch_quota::WatchQuota,
 };
 use crate::{
     model::{ChainId, Channel, Token, Update},
     shutdown::Tasks,
 };
 
-/// Sessions written to before other tasks of the thread get their turn.
-const WRITES_A_TURN: usize = 256;
+/// Sessions written to before the task yields.
+const WRITES_PER_YIELD: usize = 256;
 
-/// So many rounds in a row that left something to write are load, and fewer a hiccup.
+/// Consecutive flush rounds during which new packets arrived, after which the flusher counts as under load.
 const BUSY_ROUNDS: u32 = 4;
 
-/// The runtime's timers are no finer.
-const SHORTEST_REST: Duration = Duration::from_millis(1);
+/// Resolution of the runtime's timers.
+const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-/// Replays that read the store at once: fewer than it has connections, which others need, too.
+/// Concurrent reads of the store by replays: fewer than its connections, which other readers need.
 const REPLAY_READS: usize = 4;
 
-/// What this deployment serves channels of.
+/// The chains, tokens and contracts that this deployment serves channels for.
 #[derive(Debug, Clone)]
 pub struct KnownChannels {
     pub first_chain: ChainId,
     pub chain_ids: Vec<ChainId>,
     pub tokens: Vec<Token>,
-    /// Whether whole blocks, with their transactions, are indexed of any chain.
+    /// Whether any chain is indexed with whole blocks, including transactions.
     pub transactions: bool,
-    /// Contracts with their events, all in lower case.
+    /// Contracts with their events, in lower case.
     pub contracts: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -73,25 +73,25 @@ struct Inner {
     tokens: FxHashSet<Token>,
     transactions: bool,
     contracts: BTreeMap<String, BTreeSet<String>>,
-    past: Box<dyn Past>,
+    channel_log: Box<dyn ChannelLog>,
     authenticator: Arc<Authenticator>,
     metrics: GatewayMetrics,
-    watchers: Watchers,
-    journal: Journal,
+    watch_quota: WatchQuota,
+    session_log: SessionLog,
     last_backlog: Mutex<Backlog>,
-    ebb: Mutex<Ebb>,
-    backlog_total: Arc<Total>,
+    trim_policy: Mutex<TrimPolicy>,
+    backlog_total: Arc<BacklogTotal>,
     started: Instant,
     channels: Mutex<Channels>,
     registry: Mutex<Registry>,
     shards: Box<[Shard]>,
     sharded: AtomicUsize,
-    /// An interval lane waits for a time that may be sooner than the clock sleeps for.
+    /// An interval lane is due, possibly earlier than the timer task wakes.
     rearmed: Notify,
-    tickets: AtomicU64,
+    replay_ids: AtomicU64,
     replay_reads: Semaphore,
     tasks: Tasks,
-    /// Sessions that still exist, ended ones whose goodbye is being sent included.
+    /// Sessions in memory, including ended ones that still send their last packets.
     alive: AtomicUsize,
     none_alive: Notify,
     closing: AtomicBool,
@@ -101,22 +101,22 @@ struct Inner {
 #[derive(Default)]
 struct Shard {
     pending: Mutex<Pending>,
-    /// There is something in `pending`.
+    /// Notified when `pending` is not empty.
     filled: Notify,
 }
 
-/// Sessions with something to be written, and the commits that it is of.
+/// Sessions with packets to write, and the commits that they belong to.
 #[derive(Default)]
 struct Pending {
     dirty: Vec<Arc<Session>>,
-    commits: Commits,
+    commits: PendingCommits,
 }
 
 impl Hub {
     pub fn new(
         config: GatewayConfig,
         known: KnownChannels,
-        past: Box<dyn Past>,
+        channel_log: Box<dyn ChannelLog>,
         authenticator: Arc<Authenticator>,
         tasks: Tasks,
     ) -> Self {
@@ -129,20 +129,20 @@ impl Hub {
             tokens: known.tokens.into_iter().collect(),
             transactions: known.transactions,
             contracts: known.contracts,
-            journal: Journal::new(config.limits.log_lines),
-            watchers: Watchers::new(&config),
-            backlog_total: Total::new(config.backlog_total_bytes),
+            session_log: SessionLog::new(config.limits.log_lines),
+            watch_quota: WatchQuota::new(&config),
+            backlog_total: BacklogTotal::new(config.backlog_total_bytes),
             config,
-            past,
+            channel_log,
             authenticator,
             metrics: GatewayMetrics::new(),
             last_backlog: Mutex::default(),
-            ebb: Mutex::default(),
+            trim_policy: Mutex::default(),
             started: Instant::now(),
             channels: Mutex::default(),
             registry: Mutex::default(),
             rearmed: Notify::new(),
-            tickets: AtomicU64::new(0),
+            replay_ids: AtomicU64::new(0),
             replay_reads: Semaphore::new(REPLAY_READS),
             tasks,
             alive: AtomicUsize::new(0),
@@ -156,14 +156,14 @@ impl Hub {
     }
 
     pub fn epoch(&self) -> &str {
-        self.0.past.epoch()
+        self.0.channel_log.epoch()
     }
 
     pub fn authenticator(&self) -> &Authenticator {
         &self.0.authenticator
     }
 
-    /// The same, to be kept by another part of the process.
+    /// The authenticator, for another part of the process to keep.
     pub(super) fn shared_authenticator(&self) -> Arc<Authenticator> {
         self.0.authenticator.clone()
     }
@@ -172,34 +172,34 @@ impl Hub {
         self.0.first_chain
     }
 
-    pub(super) fn past(&self) -> &dyn Past {
-        &*self.0.past
+    pub(super) fn channel_log(&self) -> &dyn ChannelLog {
+        &*self.0.channel_log
     }
 
     pub(super) fn metrics(&self) -> &GatewayMetrics {
         &self.0.metrics
     }
 
-    /// What is watched for whom.
-    pub(super) fn watchers(&self) -> &Watchers {
-        &self.0.watchers
+    /// Watched transactions and addresses, counted per client.
+    pub(super) fn watch_quota(&self) -> &WatchQuota {
+        &self.0.watch_quota
     }
 
-    pub(super) fn journal(&self) -> &Journal {
-        &self.0.journal
+    pub(super) fn session_log(&self) -> &SessionLog {
+        &self.0.session_log
     }
 
     pub(super) fn last_backlog(&self) -> &Mutex<Backlog> {
         &self.0.last_backlog
     }
 
-    /// What waited most since memory was given back.
-    pub(super) fn ebb(&self) -> &Mutex<Ebb> {
-        &self.0.ebb
+    /// Decides when freed memory is returned to the system.
+    pub(super) fn trim_policy(&self) -> &Mutex<TrimPolicy> {
+        &self.0.trim_policy
     }
 
-    /// What waits for all sessions together.
-    pub(super) fn backlog_total(&self) -> &Arc<Total> {
+    /// Bytes that the clients of all sessions do not read, and their limit.
+    pub(super) fn backlog_total(&self) -> &Arc<BacklogTotal> {
         &self.0.backlog_total
     }
 
@@ -211,27 +211,27 @@ impl Hub {
         &self.0.registry
     }
 
-    /// Where sessions spawn what outlives a request.
+    /// Spawns the tasks of sessions that outlive a request.
     pub(super) fn tasks(&self) -> &Tasks {
         &self.0.tasks
     }
 
-    /// One of these is to be held by a replay that reads the store.
+    /// A replay holds one permit while it reads the store.
     pub(super) fn replay_reads(&self) -> &Semaphore {
         &self.0.replay_reads
     }
 
-    /// Ms since the hub started, by a clock that never goes back.
+    /// Ms since the hub started, by a monotonic clock.
     pub fn clock_ms(&self) -> u64 {
         self.0.started.elapsed().as_millis() as u64
     }
 
-    /// A number that was not given before.
-    pub(super) fn ticket(&self) -> u64 {
-        self.0.tickets.fetch_add(1, Ordering::Relaxed)
+    /// An id that no earlier replay of this hub has.
+    pub(super) fn next_replay_id(&self) -> u64 {
+        self.0.replay_ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether this deployment has the chain, or the token.
+    /// Whether this deployment indexes the chain.
     pub(super) fn has_chain(&self, id: ChainId) -> bool {
         self.0.chain_ids.contains(&id)
     }
@@ -240,33 +240,33 @@ impl Hub {
         self.0.tokens.contains(token)
     }
 
-    /// Whether transactions are indexed of any chain.
+    /// Whether transactions of any chain are indexed.
     pub(super) fn has_transactions(&self) -> bool {
         self.0.transactions
     }
 
-    /// Events by contract, all in lower case.
+    /// Events by contract, in lower case.
     pub(super) fn contracts(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.0.contracts
     }
 
-    /// Makes a session; `None` when the hub is closing. `hold` is dropped with it.
+    /// Creates a session; `None` when the hub is closing. `admission` is dropped with the session.
     pub fn open(
         &self,
         wire: Wire,
         identity: Option<Identity>,
-        hold: Option<Hold>,
+        admission: Option<Admission>,
     ) -> Option<Arc<Session>> {
         self.0.alive.fetch_add(1, Ordering::SeqCst);
         let session = Arc::new(Session::new(
             self.clone(),
             wire,
             identity.map(Arc::new),
-            hold,
+            admission,
         ));
         self.0.metrics.opened(wire.transport());
         let mut registry = self.0.registry.lock();
-        // Under the lock: closing either sees this session or is seen here.
+        // Under the lock, so that `close` sees this session or this check sees that the hub is closing.
         if self.0.closing.load(Ordering::SeqCst) {
             drop(registry);
             session.end(CloseReason::GoingAway {
@@ -276,48 +276,48 @@ impl Hub {
         }
         registry.insert(&session);
         drop(registry);
-        self.0.journal.opened(&session);
+        self.0.session_log.opened(&session);
         Some(session)
     }
 
-    /// Takes an ended session out of everything; called by [`Session::end`] alone.
+    /// Removes an ended session from the registry and its channels. Only [`Session::end`] calls it.
     pub(super) fn remove(&self, session: &Arc<Session>, reason: &CloseReason) {
         self.0.registry.lock().remove(session);
         self.unsubscribe_all(session);
         self.0.metrics.closed(session.wire().transport(), reason);
-        self.0.journal.closed(session, reason);
+        self.0.session_log.closed(session, reason);
     }
 
     /// Ends every subscription of a session.
     pub fn unsubscribe_all(&self, session: &Arc<Session>) {
         let mut channels = self.0.channels.lock();
-        let gone = std::mem::take(&mut *session.subscriptions.lock());
-        for subscription in &gone {
+        let ended = std::mem::take(&mut *session.subscriptions.lock());
+        for subscription in &ended {
             channels.leave(session, subscription.slot, subscription.state);
         }
         drop(channels);
-        for subscription in &gone {
+        for subscription in &ended {
             self.0.metrics.unsubscribed(&subscription.channel);
         }
     }
 
-    /// A session's expiry changed.
-    pub(super) fn watch(&self, session: &Session) {
-        self.0.registry.lock().look_soon(session);
+    /// The expiry time of a session changed.
+    pub(super) fn expiry_changed(&self, session: &Session) {
+        self.0.registry.lock().check_soon(session);
     }
 
-    /// Counts down as sessions are dropped.
+    /// A session was dropped.
     pub(super) fn dropped(&self) {
         if self.0.alive.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.none_alive.notify_waiters();
         }
     }
 
-    /// Queues the updates of one commit for their subscribers, in order, and lets the flusher write. `committed`
-    /// is when it was committed, where that is known: the fan-out's latency is measured from it.
+    /// Queues the updates of one commit for their subscribers, in order, and wakes the flushers. The fan-out latency is
+    /// measured from the commit time `committed`, if given.
     pub fn publish(&self, updates: &[Update], committed: impl Into<Option<Instant>>) {
         let now = Instant::now();
-        let mut turn = Turn::new(self.0.shards.len());
+        let mut fanout = Fanout::new(self.0.shards.len());
         let mut rearmed = false;
         let mut channels = self.0.channels.lock();
         for update in updates {
@@ -325,19 +325,19 @@ impl Hub {
                 continue;
             };
             let (entry, ring) = (Entry::from(update.clone()), self.0.config.ring_updates);
-            rearmed |= channels.publish(slot, entry, ring, now, &mut turn);
-            // Whoever waits for the channels does not wait for a whole commit.
+            rearmed |= channels.publish(slot, entry, ring, now, &mut fanout);
+            // Other tasks that need the lock need not wait for the whole commit.
             MutexGuard::bump(&mut channels);
         }
         drop(channels);
         if rearmed {
             self.0.rearmed.notify_one();
         }
-        self.finish(turn, committed.into());
+        self.finish(fanout, committed.into());
     }
 
-    /// Channels that nobody listens to are remembered up to a bound; the store knows the others. Candles are not
-    /// remembered before somebody asks.
+    /// Channels without subscribers are kept in memory up to a bound; the others are read from the store when needed.
+    /// A candle channel is not kept before its first subscription.
     fn slot_to_publish(
         &self,
         channels: &mut Channels,
@@ -354,15 +354,15 @@ impl Hub {
         }
     }
 
-    /// Sends what waited for the end of an interval; returns when to look again.
+    /// Sends the entries whose interval has ended; returns the next due time.
     pub(super) fn fire_due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let mut turn = Turn::new(self.0.shards.len());
+        let mut fanout = Fanout::new(self.0.shards.len());
         let mut channels = self.0.channels.lock();
-        let next = channels.fire_due(now, &mut turn);
+        let next = channels.fire_due(now, &mut fanout);
         drop(channels);
-        // What waited did so on purpose: it is not late.
-        self.finish(turn, None);
+        // These entries were held back on purpose, so their latency is not measured.
+        self.finish(fanout, None);
         next
     }
 
@@ -370,23 +370,23 @@ impl Hub {
         self.0.rearmed.notified().await;
     }
 
-    fn finish(&self, turn: Turn, committed: Option<Instant>) {
-        self.0.metrics.conflated(turn.conflated);
-        for session in turn.slow {
+    fn finish(&self, fanout: Fanout, committed: Option<Instant>) {
+        self.0.metrics.conflated(fanout.conflated);
+        for session in fanout.slow {
             session.end(CloseReason::Slow);
         }
-        let mut way = None;
-        for (number, (shard, dirty)) in self.0.shards.iter().zip(turn.dirty).enumerate() {
-            // Only for sessions that wait for the flusher anyway: a round that has nothing to write ends after theirs.
-            let joined = turn.joined & (1 << number) != 0;
-            if dirty.is_empty() && !joined {
+        let mut tracked = None;
+        for (number, (shard, dirty)) in self.0.shards.iter().zip(fanout.dirty).enumerate() {
+            // Packets for sessions that are dirty already: the commit ends with the flusher's next round, too.
+            let already_dirty = fanout.already_dirty & (1 << number) != 0;
+            if dirty.is_empty() && !already_dirty {
                 continue;
             }
             let mut pending = shard.pending.lock();
             if let Some(at) = committed {
                 pending
                     .commits
-                    .note(way.get_or_insert_with(|| self.0.metrics.on_its_way(at)));
+                    .add(tracked.get_or_insert_with(|| self.0.metrics.track_commit(at)));
             }
             if pending.dirty.is_empty() {
                 pending.dirty = dirty;
@@ -398,18 +398,18 @@ impl Hub {
         }
     }
 
-    /// How many flushers there are; each has to be run.
+    /// The number of flushers. The caller runs each with [`Hub::run_flusher`].
     pub fn flushers(&self) -> usize {
         self.0.shards.len()
     }
 
-    /// The flusher of the next session: they take turns.
+    /// The flusher of the next session, round robin.
     pub(super) fn next_shard(&self) -> usize {
         self.0.sharded.fetch_add(1, Ordering::Relaxed) % self.0.shards.len()
     }
 
-    /// Writes for as long as it is polled: each dirty session of its shard once a round.
-    pub async fn run_flusher(&self, shard: usize, mut writer: Writer) {
+    /// Runs forever: writes each dirty session of its shard once per round.
+    pub async fn run_flusher(&self, shard: usize, mut flush_io: FlushIo) {
         let linger = Duration::from_millis(self.0.config.linger_ms);
         let Some(shard) = self.0.shards.get(shard) else {
             return;
@@ -419,38 +419,38 @@ impl Hub {
             shard.filled.notified().await;
             let begun = Instant::now();
             let Pending { dirty, commits } = std::mem::take(&mut *shard.pending.lock());
-            for some in dirty.chunks(WRITES_A_TURN) {
-                self.0.metrics.sent_all(&writer.flush(some));
+            for sessions in dirty.chunks(WRITES_PER_YIELD) {
+                self.0.metrics.sent_all(&flush_io.flush(sessions));
                 tokio::task::yield_now().await;
             }
             drop(commits);
-            // Under load, which shows in that more came while this was written, round after round, what comes in a
-            // while is written together: a write costs nearly the same however many frames it has. Never for longer
-            // than in proportion to what writing took, so that few sessions do not wait for what only many need.
+            // Under load (new packets during every round of the last BUSY_ROUNDS) a pause lets frames accumulate, because
+            // a write costs nearly the same for one frame or many. The pause is proportional to the time of the round, so
+            // few sessions do not pay for it.
             busy = match shard.pending.lock().dirty.is_empty() {
                 true => 0,
                 false => BUSY_ROUNDS.min(busy + 1),
             };
-            let rest = linger.min(begun.elapsed() * 3 / 2);
-            if busy == BUSY_ROUNDS && rest >= SHORTEST_REST {
-                tokio::time::sleep(rest).await;
+            let pause = linger.min(begun.elapsed() * 3 / 2);
+            if busy == BUSY_ROUNDS && pause >= MIN_PAUSE {
+                tokio::time::sleep(pause).await;
             }
         }
     }
 
-    /// Forgets channels that nobody listens to and that had no update for `idle`, once there are too many, and candles
-    /// that nobody listened to for `idle` always; and old updates, once all take more than they may.
+    /// Drops channels without subscribers and without an update for `idle` once there are too many, and idle candle
+    /// channels always. Drops the oldest updates once all channels together exceed `ring_bytes`.
     pub(super) fn forget_idle(&self, idle: Duration) {
         let config = &self.0.config;
         let mut channels = self.0.channels.lock();
         if let Some(before) = Instant::now().checked_sub(idle) {
-            let few = channels.slots.len() < config.channels_in_memory;
-            channels.forget_idle(before, few);
+            let only_candles = channels.slots.len() < config.channels_in_memory;
+            channels.forget_idle(before, only_candles);
         }
         channels.keep_within(config.ring_bytes);
     }
 
-    /// A random time within the reconnect window, so that clients do not all come back at once.
+    /// A random time within the reconnect window, so that clients do not all reconnect at the same time.
     pub(super) fn retry_after_ms(&self) -> u64 {
         rand::random_range(0..=self.0.config.reconnect_window_ms)
     }
@@ -459,8 +459,8 @@ impl Hub {
         self.0.closing.load(Ordering::SeqCst)
     }
 
-    /// Tells every session to come back later, takes no new ones, and waits until all are gone or `deadline`
-    /// has passed; returns whether all are gone.
+    /// Refuses new sessions, ends all sessions with [`CloseReason::GoingAway`], and waits until all are dropped or
+    /// `deadline` has passed; returns whether all are dropped.
     pub async fn close(&self, deadline: Duration) -> bool {
         let sessions = {
             let registry = self.0.registry.lock();
@@ -471,11 +471,11 @@ impl Hub {
             session.end(CloseReason::GoingAway {
                 retry_after_ms: self.retry_after_ms(),
             });
-            if count % WRITES_A_TURN == WRITES_A_TURN - 1 {
+            if count % WRITES_PER_YIELD == WRITES_PER_YIELD - 1 {
                 tokio::task::yield_now().await;
             }
         }
-        let gone = async {
+        let all_dropped = async {
             loop {
                 let notified = self.0.none_alive.notified();
                 if self.0.alive.load(Ordering::SeqCst) == 0 {
@@ -484,7 +484,7 @@ impl Hub {
                 notified.await;
             }
         };
-        tokio::time::timeout(deadline, gone).await.is_ok()
+        tokio::time::timeout(deadline, all_dropped).await.is_ok()
     }
 
     /// Open sessions by transport, in the order of [`Transport::ALL`](super::encode::Transport::ALL).

@@ -1,12 +1,11 @@
-//! Inflating one compressed message (RFC 7692 section 7.2.2), without context from the one before.
+//! Inflates compressed messages (RFC 7692 section 7.2.2) without context takeover.
 //!
-//! What comes out is bounded, whatever goes in: a message that would become longer is refused while it is inflated.
-//! The state of the decompressor is made when the first compressed message arrives and shared by a thread's
-//! sessions, so a session that negotiated compression costs nothing until it uses it.
-
+//! The output is bounded: a message that would become longer is refused during inflation. The decompressor's state is
+//! created for the first compressed message of a thread and shared by its sessions, so a session that negotiated
+//! compression costs nothing until it uses it.
 //!
-//! The output buffer is the window: what refers to before the message's first byte is an error, and never finds what
-//! another session sent. (A decompressor with a window of its own would have to clear it.)
+//! The output buffer is the window: a reference to before the message's first byte is an error and can never reach
+//! another session's data. (A decompressor with its own window would have to clear it.)
 
 use std::cell::RefCell;
 
@@ -19,12 +18,12 @@ use miniz_oxide::inflate::{
 
 use super::frame::FrameError;
 
-/// What a sender leaves out at the end of every message, and an empty last block that ends the data for good.
+/// The bytes that a sender removes from the end of every message, and an empty final block that ends the stream.
 const TAIL: [u8; 9] = [0, 0, 0xff, 0xff, 0x01, 0, 0, 0xff, 0xff];
-/// Most last blocks in a message. A sender may write one whenever it flushes.
+/// Maximum number of final blocks in a message. A sender may write one at each flush.
 const MAX_STREAMS: usize = 1_000;
 
-const BROKEN: FrameError = FrameError::Protocol("a compressed message is not DEFLATE data");
+const INVALID: FrameError = FrameError::Protocol("a compressed message is not DEFLATE data");
 
 thread_local! {
     static STATE: RefCell<Option<Box<DecompressorOxide>>> = const { RefCell::new(None) };
@@ -40,7 +39,7 @@ pub fn inflate(mut payload: Vec<u8>, max: usize) -> Result<Vec<u8>, FrameError> 
 }
 
 fn run(state: &mut DecompressorOxide, mut input: &[u8], max: usize) -> Result<Vec<u8>, FrameError> {
-    // One byte beyond the limit tells too much from just enough.
+    // One byte beyond the limit distinguishes a message that is too long from one of exactly `max` bytes.
     let most = max.saturating_add(1);
     let mut out = vec![0; most.min(input.len().saturating_mul(4))];
     let mut length = 0;
@@ -64,11 +63,11 @@ fn run(state: &mut DecompressorOxide, mut input: &[u8], max: usize) -> Result<Ve
                     out.resize(out.len().saturating_mul(2).min(most), 0);
                 }
                 TINFLStatus::HasMoreOutput => return Err(FrameError::TooBig),
-                _ => return Err(BROKEN),
+                _ => return Err(INVALID),
             }
         }
     }
-    Err(BROKEN)
+    Err(INVALID)
 }
 
 #[cfg(test)]
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_are_inflated() {
+    fn inflates_the_examples_of_the_rfc() {
         for (what, bytes) in [
             ("one block", &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..]),
             (
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deflated_comes_back_whatever_its_length() {
+    fn messages_of_any_length_round_trip() {
         for length in [0, 1, 100, 255, 256, 257, 5_000, 65_536, 300_000] {
             let data: Vec<u8> = (0..length).map(|i| (i * i / 7) as u8).collect();
             let packed = deflate(&data);
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_does_not_reach_into_another() {
+    fn message_cannot_refer_to_an_earlier_one() {
         let mut shared = Compress::new(Compression::default(), false);
         let mut message = || {
             let mut out = Vec::with_capacity(1_000);
@@ -139,31 +138,35 @@ mod tests {
             out
         };
         assert!(inflate(message(), 1_000).is_ok());
-        // Enough to fill every window, so that there would be something to find.
+        // Enough to fill every window, so that a reference could find data.
         let filler: Vec<u8> = (0..200_000u64).map(|i| ((i * i) >> 7) as u8).collect();
         assert!(inflate(deflate(&filler), filler.len()).is_ok());
-        assert_eq!(inflate(message(), 1_000), Err(BROKEN));
+        assert_eq!(inflate(message(), 1_000), Err(INVALID));
     }
 
     #[test]
-    fn a_message_that_was_cut_short_is_an_error() {
+    fn rejects_a_truncated_message() {
         let packed = deflate(b"a sentence with a sentence in it");
         for end in 1..packed.len() - 1 {
-            assert_eq!(inflate(packed[..end].to_vec(), 1_000), Err(BROKEN), "{end}");
+            assert_eq!(
+                inflate(packed[..end].to_vec(), 1_000),
+                Err(INVALID),
+                "{end}"
+            );
         }
     }
 
     #[test]
-    fn a_bomb_is_refused_when_it_passes_the_limit_and_not_when_it_is_done() {
+    fn rejects_a_zip_bomb_at_the_limit() {
         let bomb = deflate(&vec![0; 50_000_000]);
         assert!(bomb.len() < 65_536);
         assert_eq!(inflate(bomb, 65_536), Err(FrameError::TooBig));
     }
 
     #[test]
-    fn what_is_no_deflate_data_is_an_error_and_the_next_message_is_read() {
-        assert_eq!(inflate(vec![0x07, 1, 2, 3], 100), Err(BROKEN));
-        assert_eq!(inflate([0x03, 0x00].repeat(2_000), 100), Err(BROKEN));
+    fn rejects_invalid_data_and_reads_the_next_message() {
+        assert_eq!(inflate(vec![0x07, 1, 2, 3], 100), Err(INVALID));
+        assert_eq!(inflate([0x03, 0x00].repeat(2_000), 100), Err(INVALID));
         assert_eq!(inflate(deflate(b"good"), 100).unwrap(), b"good");
     }
 }

@@ -1,6 +1,6 @@
-//! The gateway's metrics, with handles kept so that the fan-out looks nothing up.
+//! The gateway's metrics. Handles are kept, so the fan-out needs no lookup.
 //!
-//! Every label has a fixed set of values: what a client sends never becomes one.
+//! Every label has a fixed set of values; text from clients never becomes a label.
 
 mod describe;
 
@@ -9,12 +9,12 @@ use std::{sync::Arc, time::Instant};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::{
-    CloseReason, ErrorCode, Refusal, backlog::Backlog, commits::Way, encode::Transport,
-    outbox::Sent, protocol::Request,
+    CloseReason, ErrorCode, Refusal, backlog::Backlog, encode::Transport,
+    fanout_latency::PendingCommit, outbox::Sent, protocol::Request,
 };
 use crate::model::Channel;
 
-/// The kinds of channels that subscriptions are counted by.
+/// Channel kinds, the label of the subscription gauge.
 const KINDS: [&str; 8] = [
     "new-block",
     "price",
@@ -25,7 +25,7 @@ const KINDS: [&str; 8] = [
     "contract",
     "candle",
 ];
-/// The events that requests are counted by; the last is for what is no request.
+/// Request events, the label of the request counter; the last one counts invalid requests.
 const EVENTS: [&str; 7] = [
     "subscribe",
     "unsubscribe",
@@ -36,18 +36,18 @@ const EVENTS: [&str; 7] = [
     "invalid",
 ];
 
-/// Where what a returning client missed was found.
+/// Where the updates that a resuming client missed were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resumed {
-    /// In the channel's ring, or there was nothing to be found.
+pub enum ResumeSource {
+    /// In the channel's ring, or no update was missed.
     Memory,
-    /// The store is read for it.
+    /// In the store.
     Store,
-    /// Nowhere: the client was told `recovered:false`.
+    /// Not available: the answer has `recovered: false`.
     Refused,
 }
 
-impl Resumed {
+impl ResumeSource {
     const ALL: [Self; 3] = [Self::Memory, Self::Store, Self::Refused];
 
     fn name(self) -> &'static str {
@@ -59,7 +59,7 @@ impl Resumed {
     }
 }
 
-/// Which limit a watch was beyond.
+/// The limit that a watch exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchLimit {
     /// `gateway.limits.watches_per_address`
@@ -82,7 +82,7 @@ impl WatchLimit {
     }
 }
 
-/// What was sent to many sessions, by transport.
+/// Packets and bytes sent to many sessions, by transport.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally([Sent; 3]);
 
@@ -92,7 +92,7 @@ impl Tally {
     }
 }
 
-/// See the module's description. Made once a hub, after the process's recorder was installed.
+/// See the module's description. Create one per hub, after the process's recorder was installed.
 pub struct GatewayMetrics {
     sessions: [Gauge; 3],
     subscriptions: [Gauge; KINDS.len()],
@@ -104,7 +104,7 @@ pub struct GatewayMetrics {
     backlog_bytes: Gauge,
     backlog_largest: Gauge,
     backlog_sessions: Gauge,
-    relieved: Counter,
+    evicted: Counter,
     conflated: Counter,
     rate_limited: Counter,
     resumes: [Counter; 3],
@@ -115,7 +115,7 @@ pub struct GatewayMetrics {
 impl GatewayMetrics {
     pub fn new() -> Self {
         describe::describe();
-        describe::show_zeros();
+        describe::initialize_counters();
         Self {
             sessions: Transport::ALL
                 .map(|t| gauge!("chaincast_gateway_sessions", "transport" => t.name())),
@@ -133,10 +133,10 @@ impl GatewayMetrics {
             backlog_bytes: gauge!("chaincast_gateway_backlog_bytes"),
             backlog_largest: gauge!("chaincast_gateway_backlog_largest_bytes"),
             backlog_sessions: gauge!("chaincast_gateway_backlog_sessions"),
-            relieved: counter!("chaincast_gateway_backlog_closed_total"),
+            evicted: counter!("chaincast_gateway_backlog_closed_total"),
             conflated: counter!("chaincast_gateway_conflated_total"),
             rate_limited: counter!("chaincast_gateway_rate_limited_total"),
-            resumes: Resumed::ALL
+            resumes: ResumeSource::ALL
                 .map(|from| counter!("chaincast_gateway_resumes_total", "from" => from.name())),
             watches_refused: WatchLimit::ALL.map(|limit| {
                 counter!("chaincast_gateway_watches_refused_total", "limit" => limit.name())
@@ -162,7 +162,7 @@ impl GatewayMetrics {
         self.subscriptions[kind(channel)].decrement(1);
     }
 
-    /// A request arrived, or what should have been one.
+    /// A request arrived, valid or not.
     pub fn received(&self, request: &Result<Request, Refusal>) {
         let event = match request {
             Ok(Request::Subscribe(_)) => 0,
@@ -185,7 +185,7 @@ impl GatewayMetrics {
         self.rate_limited.increment(1);
     }
 
-    /// A connection was refused before it became a session, or a client on it did not get in.
+    /// A connection, or a client's join within a connection, was refused.
     pub fn handshake_refused(&self, transport: Transport, reason: &'static str) {
         counter!(
             "chaincast_gateway_handshakes_refused_total",
@@ -195,12 +195,12 @@ impl GatewayMetrics {
         .increment(1);
     }
 
-    /// Bytes came from a client.
+    /// Bytes arrived from a client.
     pub fn read(&self, transport: Transport, bytes: usize) {
         self.bytes_in[transport as usize].increment(bytes as u64);
     }
 
-    /// Something was given to the socket of a session.
+    /// Packets were written to a session's socket.
     pub fn sent(&self, transport: Transport, sent: Sent) {
         if sent != Sent::default() {
             self.messages_out[transport as usize].increment(sent.packets as u64);
@@ -208,14 +208,14 @@ impl GatewayMetrics {
         }
     }
 
-    /// Something was given to the sockets of many sessions.
+    /// Packets were written to the sockets of many sessions.
     pub fn sent_all(&self, tally: &Tally) {
         for (transport, sent) in Transport::ALL.into_iter().zip(tally.0) {
             self.sent(transport, sent);
         }
     }
 
-    /// A socket could not be written to.
+    /// A write to a socket failed.
     pub fn send_failed(&self) {
         self.send_errors.increment(1);
     }
@@ -226,17 +226,17 @@ impl GatewayMetrics {
         }
     }
 
-    /// Sessions were closed because too much waited for all.
-    pub fn relieved(&self, sessions: u64) {
-        self.relieved.increment(sessions);
+    /// Sessions were closed because the backlog of all sessions exceeded its limit.
+    pub fn evicted(&self, sessions: u64) {
+        self.evicted.increment(sessions);
     }
 
-    /// A client asked for what came after a position.
-    pub fn resumed(&self, from: Resumed) {
+    /// A subscription with a position was answered.
+    pub fn resumed(&self, from: ResumeSource) {
         self.resumes[from as usize].increment(1);
     }
 
-    /// A transaction or an address is not watched for a client.
+    /// A watch of a transaction or an address was refused.
     pub fn watch_refused(&self, limit: WatchLimit) {
         self.watches_refused[limit as usize].increment(1);
     }
@@ -247,10 +247,10 @@ impl GatewayMetrics {
         self.backlog_sessions.set(backlog.sessions as f64);
     }
 
-    /// A commit begins its way to the sockets; how long it takes is counted when it has arrived.
-    pub fn on_its_way(&self, committed: Instant) -> Arc<Way> {
+    /// Measures the fan-out latency of a commit: recorded when the last flusher drops the returned value.
+    pub fn track_commit(&self, committed: Instant) -> Arc<PendingCommit> {
         let fanout = self.fanout.clone();
-        Way::new(committed, move |took| fanout.record(took))
+        PendingCommit::new(committed, move |took| fanout.record(took))
     }
 }
 
@@ -267,7 +267,7 @@ fn kind(channel: &Channel) -> usize {
     }
 }
 
-/// Clients choose their own codes when they leave: those count as one.
+/// The close code as a label. Codes chosen by clients all count as 1000.
 fn code(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Left(_) => "1000".to_owned(),

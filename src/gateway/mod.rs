@@ -1,58 +1,58 @@
 //! The realtime gateway: sessions, channels and the fan-out between them, over three transports.
 //!
 //! ```text
-//! bus::Feed → hub (channel, lanes) → session (outbox) → transport (websocket, sse, socketio)
-//!                   ↑                     ↑ request, subscribe, replay ← bus::History
-//!                 clock                 protocol, auth, rate
+//! bus::CommitStream → hub (channel, lanes) → session (outbox) → transport (websocket, sse, socketio)
+//!                      ↑                      ↑ request, subscribe, replay ← bus::UpdateLog
+//!                    timers                 protocol, auth, rate_limit
 //! ```
 
-pub mod address;
 pub mod auth;
 mod backlog;
-mod beat;
-mod budget;
 pub mod channel;
+pub mod channel_log;
 mod channels;
-mod clock;
-mod close;
-mod commits;
+mod close_reason;
 mod config;
+pub mod connection_limit;
 pub mod context;
 pub mod deflate;
 pub mod encode;
 mod error_code;
+mod fanout_latency;
+mod flush_io;
 pub mod frame;
-mod handshakes;
+mod handshake_metrics;
 mod heartbeat;
 pub mod hub;
 pub mod inflate;
-mod journal;
+mod liveness;
+mod log_budget;
 mod metrics;
 pub mod msgpack;
 pub mod outbox;
-pub mod past;
 mod prefetch;
 pub mod problem;
 pub mod protocol;
-pub mod rate;
+pub mod rate_limit;
 mod replay;
 mod request;
 mod resolve;
 mod ring;
 pub mod session;
+mod session_log;
 pub mod socketio;
 pub mod stats;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod timers;
 pub mod transport;
 #[cfg(target_os = "linux")]
 mod uring;
-mod watchers;
+mod watch_quota;
 mod watches;
-mod writer;
 
-pub use close::CloseReason;
+pub use close_reason::CloseReason;
 pub use config::{AuthConfig, AuthMode, GatewayConfig, LimitsConfig};
 pub use error_code::{ErrorCode, Refusal};
 pub use hub::KnownChannels;
@@ -63,23 +63,23 @@ use axum::{Router, middleware, routing::get};
 use utoipa::OpenApi;
 
 use self::{
-    address::Connections,
     auth::{AuthError, Authenticator},
+    channel_log::ChannelLog,
+    connection_limit::ConnectionLimit,
     context::Context,
+    flush_io::FlushIo,
     hub::Hub,
-    past::Past,
     transport::{sse, websocket},
-    writer::Writer,
 };
 use crate::{
-    bus::{Feed, History},
+    bus::{CommitStream, UpdateLog},
+    client::{OriginError, OriginPolicy},
     model::Channel,
     shutdown::Tasks,
-    visitor::{OriginError, OriginPolicy},
 };
 
-/// How long the feed rests after the store failed.
-const FEED_RETRY: Duration = Duration::from_secs(1);
+/// Delay before the commit stream is read again after the store failed.
+const COMMIT_STREAM_RETRY: Duration = Duration::from_secs(1);
 
 /// The realtime part of the service. Cheap to clone.
 #[derive(Clone)]
@@ -103,75 +103,75 @@ pub enum GatewayError {
 struct Api;
 
 impl Gateway {
-    /// Checks the configuration, and begins to hand the feed's updates to sessions.
+    /// Checks the configuration and starts to deliver the updates of `commits` to sessions.
     pub async fn start(
         config: GatewayConfig,
         channels: KnownChannels,
-        feed: Feed,
-        history: History,
+        commits: CommitStream,
+        update_log: UpdateLog,
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
         let authenticator = Authenticator::new(&config.auth)?;
-        // Public channels need no keys, and an issuer that is down now may be up when the first token comes.
-        let unloaded = authenticator.load().await.err();
-        let gateway = Self::assemble(config, channels, Box::new(history), authenticator, tasks)?;
+        // Public channels need no keys, and an issuer that is down now may be up when the first JWT arrives.
+        let load_error = authenticator.load().await.err();
+        let gateway = Self::assemble(config, channels, Box::new(update_log), authenticator, tasks)?;
         let hub = gateway.context.hub().clone();
-        if let Some(error) = unloaded {
-            tracing::warn!(%error, "tokens are refused until the key set is fetched; trying again until it is");
+        if let Some(error) = load_error {
+            tracing::warn!(%error, "cannot fetch the key set; JWTs are rejected until a retry succeeds");
             let (hub, stop) = (hub.clone(), tasks.token());
             tasks.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = hub.authenticator().load_in_time() => {}
+                    () = hub.authenticator().retry_load() => {}
                 }
             });
         }
-        // Not critical: a client that subscribes asks again.
+        // Not critical: the next subscription tries again.
         if let Err(error) = hub.warm(&Channel::NewBlock(None)).await {
-            tracing::warn!(%error, "the newest block is not known yet");
+            tracing::warn!(%error, "cannot read the newest block yet");
         }
-        spawn(tasks, "gateway feed", async move {
-            follow(&hub, feed).await;
+        spawn(tasks, "gateway commit stream", async move {
+            publish_commits(&hub, commits).await;
         });
         Ok(gateway)
     }
 
-    /// Everything but what feeds it.
+    /// Everything except the task that reads the commit stream.
     fn assemble(
         config: GatewayConfig,
         channels: KnownChannels,
-        past: Box<dyn Past>,
+        channel_log: Box<dyn ChannelLog>,
         authenticator: Authenticator,
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
         let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
         let limits = &config.limits;
-        let connections = Connections::new(limits.connections_per_address, limits.connections);
+        let connections = ConnectionLimit::new(limits.connections_per_address, limits.connections);
         let hub = Hub::new(
             config,
             channels,
-            past,
+            channel_log,
             Arc::new(authenticator),
             tasks.clone(),
         );
         for shard in 0..hub.flushers() {
             let hub = hub.clone();
-            let writer = Writer::new(hub.config().io_uring).map_err(GatewayError::IoUring)?;
+            let writer = FlushIo::new(hub.config().io_uring).map_err(GatewayError::IoUring)?;
             spawn(tasks, "gateway flusher", async move {
                 hub.run_flusher(shard, writer).await;
             });
         }
-        let (ticking, beating, sweeping) = (hub.clone(), hub.clone(), hub.clone());
+        let (timing, beating, sweeping) = (hub.clone(), hub.clone(), hub.clone());
         let watching = hub.clone();
         spawn(tasks, "gateway watches", async move {
             watching.run_watches().await;
         });
-        let relieving = hub.clone();
-        spawn(tasks, "gateway relief", async move {
-            relieving.run_relief().await;
+        let evicting = hub.clone();
+        spawn(tasks, "gateway eviction", async move {
+            evicting.run_eviction().await;
         });
-        spawn(tasks, "gateway clock", async move {
-            ticking.run_clock().await;
+        spawn(tasks, "gateway timers", async move {
+            timing.run_timers().await;
         });
         spawn(tasks, "gateway sweep", async move {
             sweeping.run_sweep().await;
@@ -183,9 +183,12 @@ impl Gateway {
         Ok(Self { context })
     }
 
-    /// `/realtime`, `/realtime/sse` and `/socket.io`, each also with a slash at its end, and `/api/v1/stats`.
+    /// `/realtime`, `/realtime/sse` and `/socket.io`, each also with a trailing slash, and `/api/v1/stats`.
     pub fn router(&self) -> Router {
-        let watched = middleware::from_fn_with_state(self.context.clone(), handshakes::watch);
+        let recorded = middleware::from_fn_with_state(
+            self.context.clone(),
+            handshake_metrics::record_refusals,
+        );
         let realtime = get(websocket::open).options(websocket::open);
         let stream = get(sse::open).options(sse::open);
         Router::new()
@@ -195,38 +198,38 @@ impl Gateway {
             .route("/realtime/sse/", stream)
             .with_state(self.context.clone())
             .merge(transport::socketio::router(self.context.clone()))
-            .layer(watched)
+            .layer(recorded)
             .route(
                 "/api/v1/stats",
                 get(stats::show).with_state(self.context.clone()),
             )
     }
 
-    /// Sockets that are no longer HTTP's: of sessions, and of clients that are being refused.
+    /// Sockets taken over from the HTTP server: those of sessions and of clients that are being refused.
     pub fn sockets(&self) -> usize {
         self.context.sockets()
     }
 
-    /// Checks tokens as this gateway does, with the same keys.
+    /// The authenticator of this gateway, with its mode and keys.
     pub fn authenticator(&self) -> Arc<Authenticator> {
         self.context.hub().shared_authenticator()
     }
 
-    /// What of it is REST.
+    /// The OpenAPI description of the gateway's REST endpoints.
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
         Api::openapi()
     }
 
-    /// Tells every session to come back (1001 with `retryAfterMs`), sends what is queued, and closes, within
-    /// `deadline`. New sessions are refused from now on.
+    /// Refuses new sessions, sends what is queued, and closes every session with 1001 and `retryAfterMs`, within
+    /// `deadline`.
     pub async fn close(&self, deadline: Duration) {
         if !self.context.hub().close(deadline).await {
-            tracing::warn!("some sessions did not take their goodbye in time");
+            tracing::warn!("some sessions did not close in time");
         }
     }
 }
 
-/// Spawns one of the hub's own tasks, which only shutdown ends.
+/// Spawns a task of the hub that runs until shutdown.
 fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     let stop = tasks.token();
     tasks.spawn_critical(name, async move {
@@ -238,23 +241,23 @@ fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Sen
     });
 }
 
-/// Publishes what the feed hands over. While the store fails, the feed is asked again and again.
-async fn follow(hub: &Hub, mut feed: Feed) {
+/// Publishes the commits of the stream. After a failed read it tries again every [`COMMIT_STREAM_RETRY`].
+async fn publish_commits(hub: &Hub, mut commits: CommitStream) {
     let mut failing = false;
     loop {
-        match feed.next().await {
+        match commits.next().await {
             Ok(commit) => {
-                if failing && !feed.has_failed() {
+                if failing && !commits.has_failed() {
                     failing = false;
-                    tracing::info!("the updates can be read again");
+                    tracing::info!("reading updates again");
                 }
                 hub.publish(&commit, commit.at);
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "updates cannot be read; trying again until they can");
+                    tracing::error!(%error, "cannot read updates; retrying");
                 }
-                tokio::time::sleep(FEED_RETRY).await;
+                tokio::time::sleep(COMMIT_STREAM_RETRY).await;
             }
         }
     }

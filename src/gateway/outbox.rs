@@ -1,44 +1,43 @@
-//! What waits to be sent to one session: a bounded queue, and beside it the newest update of each channel that
-//! may be conflated.
+//! The packets queued for one session: a bounded queue, and the newest update of each channel that is conflated.
 //!
-//! A frame that has begun to be written is always finished. The session gives it the socket.
+//! A partly written frame is always finished. The session owns the socket.
 
 use std::{cell::RefCell, collections::VecDeque, io::ErrorKind, ops::Range, sync::Arc};
 
 use super::{
-    backlog::Total,
+    backlog::BacklogTotal,
     channel::Entry,
     encode::{ChannelName, Message, Packet, Transport, Wire},
 };
 
-/// Most bytes given to the kernel in one write.
+/// Maximum bytes of one write.
 const WRITE_BYTES: usize = 65_536;
 
 thread_local! {
-    /// Where small packets are joined to one write.
+    /// Small packets are joined here into one write.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE_BYTES));
 }
 
-/// What became of an update.
+/// The outcome of queuing an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
+pub enum PushOutcome {
     Queued,
-    /// Kept as the newest of its channel, to be sent when there is room.
+    /// Kept as the newest of its channel until there is room.
     Conflated,
-    /// There is no room, and it may not be left out.
+    /// No room, and the update must not be skipped.
     Overflow,
 }
 
-/// Bytes to be written at once.
+/// The bytes of the next write.
 #[derive(Debug)]
-pub enum Gathered<'a> {
+pub enum NextBytes<'a> {
     Nothing,
     One(&'a [u8]),
-    /// Where they stand in the buffer that was given.
+    /// Their range in the buffer passed in.
     Joined(Range<usize>),
 }
 
-/// What writing got done.
+/// Packets and bytes written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Packets whose last byte was sent.
@@ -56,59 +55,64 @@ impl std::ops::AddAssign for Sent {
 /// An update on its way to one session.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
-    /// The channel's place in the hub.
+    /// The channel's index in the hub.
     pub slot: usize,
     pub name: &'a Arc<ChannelName>,
     pub entry: &'a Entry,
-    /// Whether a later one may take its place.
+    /// Whether a later update may replace it.
     pub conflates: bool,
     /// Seq of the message before this one in this session's stream, when the mode is `latest` and there are seqs.
     pub prev: Option<u64>,
 }
 
-/// The newest update of a channel whose stream ran into the bound.
+/// The newest update of a channel while the outbox is full.
 #[derive(Debug)]
-struct Held {
+struct ConflatedUpdate {
     slot: usize,
     name: Arc<ChannelName>,
     entry: Entry,
-    /// The last seq that was really queued, where there are seqs.
+    /// The last seq that was queued, where there are seqs.
     prev: Option<u64>,
 }
 
-/// What an event stream has beside its queue.
+/// State of an event stream in addition to its queue.
 #[derive(Debug, Default)]
-pub struct Marks {
-    /// Where each channel stands: the `id:` lines.
-    places: Vec<(Arc<ChannelName>, u64)>,
-    /// Whether each packet is a chunk of HTTP/1.1.
+pub struct SseState {
+    /// The position of each channel, for the `id:` lines.
+    positions: Vec<(Arc<ChannelName>, u64)>,
+    /// Whether each packet is sent as an HTTP/1.1 chunk.
     chunked: bool,
 }
 
-impl Marks {
+impl SseState {
     fn set(&mut self, name: &Arc<ChannelName>, seq: u64) {
-        match self.places.iter_mut().find(|(known, _)| known == name) {
+        match self.positions.iter_mut().find(|(known, _)| known == name) {
             Some((_, at)) => *at = seq,
-            None => self.places.push((name.clone(), seq)),
+            None => self.positions.push((name.clone(), seq)),
         }
     }
 
-    fn line(&self) -> String {
+    fn id_line(&self) -> String {
         let all: Vec<String> = self
-            .places
+            .positions
             .iter()
             .map(|(name, seq)| format!("{}@{seq}", name.plain))
             .collect();
         format!("id: {}\n\n", all.join(","))
     }
 
-    /// The message with the line that says where the stream stands after it.
-    fn stamp(&mut self, message: &Packet, name: &Arc<ChannelName>, seq: Option<u64>) -> Packet {
+    /// The message with the `id:` line that holds the stream's position after it.
+    fn with_id_line(
+        &mut self,
+        message: &Packet,
+        name: &Arc<ChannelName>,
+        seq: Option<u64>,
+    ) -> Packet {
         let mut whole = message.framed().to_vec();
         match seq {
             Some(seq) => {
                 self.set(name, seq);
-                whole.extend_from_slice(self.line().as_bytes());
+                whole.extend_from_slice(self.id_line().as_bytes());
             }
             None => whole.push(b'\n'),
         }
@@ -119,116 +123,115 @@ impl Marks {
 /// See the module's description.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The packet to be sent first; `rest` follows it. Apart, because mostly it is the only one, and then the
-    /// fan-out touches no memory but the session's own.
+    /// The packet sent first, followed by `rest`. Stored separately because it is mostly the only one; the fan-out then
+    /// touches only the session's own memory.
     first: Option<Packet>,
     rest: VecDeque<Packet>,
-    /// Bytes of the first packet that were already sent.
+    /// Bytes of the first packet already sent.
     sent: usize,
-    /// Bytes of all packets that were not sent.
+    /// Unsent bytes of all packets.
     bytes: usize,
-    /// Bytes that were taken and are on their way within an answer to the client.
-    answering: usize,
-    /// Most `bytes` before updates are conflated or refused.
+    /// Bytes taken by a poller, in a response that is being sent.
+    in_response: usize,
+    /// Maximum `bytes` before updates are conflated or refused.
     bound: usize,
-    total: Arc<Total>,
-    held: Vec<Held>,
+    total: Arc<BacklogTotal>,
+    conflated: Vec<ConflatedUpdate>,
     wire: Wire,
-    /// Whether the hub already knows that there is something to write.
+    /// Whether the session is already in the flusher's list.
     pub dirty: bool,
-    /// The client does not take what waits. Of a session with a socket: the kernel takes no more, and only the task that
-    /// waits for the socket writes again. Of one that is pulled: nobody comes for it.
+    /// The client does not read. With a socket: the send buffer is full, and only the task that waits for the socket
+    /// writes again. Polled: no poller comes.
     blocked: bool,
-    /// Something waited when [`Self::note_absent_puller`] was called last.
-    waited: bool,
+    /// The outbox was not empty at the last call of [`Self::mark_unpolled`].
+    was_pending: bool,
     /// A replay waits for room.
-    pub awaited: bool,
-    /// An update that may not be left out found no room: what came after it would hide the hole.
+    pub replay_waiting: bool,
+    /// An update that must not be skipped found no room: later updates would hide the gap.
     overflowed: bool,
-    /// The session has ended: nothing is taken any more.
+    /// The session has ended: nothing more is queued.
     closed: bool,
-    /// Packets and bytes that were sent.
-    given: (u64, u64),
-    marks: Option<Box<Marks>>,
+    /// Packets and bytes sent.
+    sent_totals: (u64, u64),
+    sse: Option<Box<SseState>>,
 }
 
 impl Outbox {
-    /// Empty; `total` counts what waits beside that of others.
-    pub fn new(wire: Wire, bound: usize, total: Arc<Total>) -> Self {
+    /// An empty outbox; its backlog is added to `total`.
+    pub fn new(wire: Wire, bound: usize, total: Arc<BacklogTotal>) -> Self {
         Self {
             first: None,
             rest: VecDeque::new(),
             sent: 0,
             bytes: 0,
-            answering: 0,
+            in_response: 0,
             bound,
             total,
-            held: Vec::new(),
+            conflated: Vec::new(),
             wire,
             dirty: false,
             blocked: false,
-            waited: false,
-            awaited: false,
+            was_pending: false,
+            replay_waiting: false,
             overflowed: false,
             closed: false,
-            given: (0, 0),
-            marks: (wire.transport() == Transport::Sse).then(Box::default),
+            sent_totals: (0, 0),
+            sse: (wire.transport() == Transport::Sse).then(Box::default),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.first.is_none() && self.held.is_empty()
+        self.first.is_none() && self.conflated.is_empty()
     }
 
-    /// Bytes waiting, those of an answer on its way included.
+    /// Bytes queued, including those of a response that is being sent.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.answering
+        self.bytes + self.in_response
     }
 
-    /// Bytes that count towards the bound of all sessions: those that the client does not take. What was queued since the
-    /// last write does not count, however much it is: the write shows whether the client keeps up.
-    pub fn pressing(&self) -> usize {
+    /// Bytes that count towards the limit of all sessions: those that the client does not read. Bytes queued since the
+    /// last write do not count: the next write shows whether the client keeps up.
+    pub fn unread_bytes(&self) -> usize {
         let queued = if self.blocked { self.bytes } else { 0 };
-        Total::counted(queued + self.answering)
+        BacklogTotal::counted(queued + self.in_response)
     }
 
     pub fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// Notes whether the client takes what waits, after an attempt to write it.
+    /// Records whether the client reads, after a write attempt.
     pub fn set_blocked(&mut self, blocked: bool) {
         self.change(|outbox| outbox.blocked = blocked);
     }
 
-    /// Packets and bytes that were sent or taken.
-    pub fn given(&self) -> (u64, u64) {
-        self.given
+    /// Packets and bytes sent, or taken by a poller.
+    pub fn sent_totals(&self) -> (u64, u64) {
+        self.sent_totals
     }
 
-    /// How many more bytes can be queued without passing half of the bound: what replay may use, so that live
-    /// updates keep the other half.
+    /// Bytes that a replay may still queue: up to half of the bound, so that live updates keep the other half.
     pub fn replay_room(&self) -> usize {
         (self.bound() / 2).saturating_sub(self.bytes)
     }
 
-    /// Most bytes before updates are conflated or refused, which is less while very much waits for all sessions.
+    /// Maximum bytes before updates are conflated or refused; lower while the backlog of all sessions is near its limit.
     pub fn bound(&self) -> usize {
-        self.total.bound(self.pressing(), self.bound)
+        self.total.bound(self.unread_bytes(), self.bound)
     }
 
     fn set_bytes(&mut self, bytes: usize) {
         self.change(|outbox| outbox.bytes = bytes);
     }
 
-    /// Changes what counts towards the bound of all sessions.
+    /// Applies a change and adjusts the backlog of all sessions.
     fn change(&mut self, change: impl FnOnce(&mut Self)) {
-        let before = self.pressing();
+        let before = self.unread_bytes();
         change(self);
-        self.total.changed(before, self.pressing());
+        self.total.adjust(before, self.unread_bytes());
     }
 
-    /// Queues an answer, a ping or another packet that belongs to no channel; `false` when there is no room.
+    /// Queues an answer, a ping or another packet that belongs to no channel; `false` without room.
     pub fn push(&mut self, packet: Packet) -> bool {
         if self.bytes + packet.len() > self.bound() && self.first.is_some() {
             return false;
@@ -237,52 +240,52 @@ impl Outbox {
         true
     }
 
-    /// Notes an answer that was sent whole, or of which nothing more will be sent.
-    pub fn answered(&mut self) {
-        self.change(|outbox| outbox.answering = 0);
+    /// A response to a poller was sent completely, or was given up.
+    pub fn response_finished(&mut self) {
+        self.change(|outbox| outbox.in_response = 0);
     }
 
-    /// Of a session that is pulled, to be called about once a second: what waited at the last call already and was not
-    /// taken since waits for a client that does not come.
-    pub fn note_absent_puller(&mut self) {
-        if self.waited && !self.is_empty() {
+    /// For a polled session, called about once a second: if packets were queued at the last call and no poller took them
+    /// since, the client counts as blocked.
+    pub fn mark_unpolled(&mut self) {
+        if self.was_pending && !self.is_empty() {
             self.set_blocked(true);
         }
-        self.waited = !self.is_empty();
+        self.was_pending = !self.is_empty();
     }
 
-    /// Drops what waits unless it is worth keeping, queues the last packets and takes no more.
-    pub fn close(&mut self, keep: bool, farewell: Vec<Packet>) {
+    /// Drops the queue unless `keep`, queues the close packets and refuses further packets.
+    pub fn close(&mut self, keep: bool, close_packets: Vec<Packet>) {
         if !keep {
             self.clear();
         }
-        let told = !farewell.is_empty();
-        for packet in farewell {
+        let has_close_packets = !close_packets.is_empty();
+        for packet in close_packets {
             self.append(packet);
         }
-        if told && self.is_chunked() {
+        if has_close_packets && self.is_chunked() {
             self.queue(Packet::last_chunk());
         }
         self.closed = true;
     }
 
-    /// Makes each packet a chunk of HTTP/1.1 from now on. Only an event stream can.
+    /// Sends each packet as an HTTP/1.1 chunk from now on. Only for event streams.
     pub fn send_chunks(&mut self) {
-        if let Some(marks) = &mut self.marks {
-            marks.chunked = true;
+        if let Some(sse) = &mut self.sse {
+            sse.chunked = true;
         }
     }
 
     fn is_chunked(&self) -> bool {
-        self.marks.as_ref().is_some_and(|marks| marks.chunked)
+        self.sse.as_ref().is_some_and(|sse| sse.chunked)
     }
 
-    /// Whether the last packets were queued.
+    /// Whether the close packets were queued.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Queues a packet whatever the bound.
+    /// Queues a packet regardless of the bound.
     pub fn append(&mut self, packet: Packet) {
         if self.closed {
             return;
@@ -301,88 +304,91 @@ impl Outbox {
         }
     }
 
-    /// Queues an update that was encoded for all receivers, or keeps the newest when there is no room.
-    pub fn push_update(&mut self, packet: &Packet, delivery: &Delivery<'_>) -> Pushed {
+    /// Queues an update that was encoded for all receivers, or conflates it without room.
+    pub fn push_update(&mut self, packet: &Packet, delivery: &Delivery<'_>) -> PushOutcome {
         if self.closed {
-            return Pushed::Queued;
+            return PushOutcome::Queued;
         }
         if self.overflowed {
-            return Pushed::Overflow;
+            return PushOutcome::Overflow;
         }
-        if !self.held.is_empty() {
-            let held = self.held.iter_mut().find(|held| held.slot == delivery.slot);
-            if let Some(held) = held {
-                held.entry = delivery.entry.clone();
-                return Pushed::Conflated;
+        if !self.conflated.is_empty() {
+            let known = self
+                .conflated
+                .iter_mut()
+                .find(|known| known.slot == delivery.slot);
+            if let Some(known) = known {
+                known.entry = delivery.entry.clone();
+                return PushOutcome::Conflated;
             }
         }
         if self.bytes + packet.len() <= self.bound() || self.first.is_none() {
             self.append_update(packet, delivery.name, delivery.entry.seq);
-            return Pushed::Queued;
+            return PushOutcome::Queued;
         }
         if !delivery.conflates {
             self.overflowed = true;
-            return Pushed::Overflow;
+            return PushOutcome::Overflow;
         }
-        self.held.push(Held {
+        self.conflated.push(ConflatedUpdate {
             slot: delivery.slot,
             name: delivery.name.clone(),
             entry: delivery.entry.clone(),
             prev: delivery.prev,
         });
-        Pushed::Conflated
+        PushOutcome::Conflated
     }
 
-    /// Queues a message that is true now or never; `false` when it would have to wait behind what is conflated.
-    pub fn push_fresh(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
+    /// Queues a message that is only valid now; `false` without room or behind conflated updates.
+    pub fn push_ephemeral(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
         let room = self.bytes + packet.len() <= self.bound() || self.first.is_none();
-        if !self.held.is_empty() || !room || self.overflowed {
+        if !self.conflated.is_empty() || !room || self.overflowed {
             return false;
         }
         self.append_update(packet, name, None);
         true
     }
 
-    /// Sets where a channel of an event stream stands, without a message.
-    pub fn place(&mut self, name: &Arc<ChannelName>, seq: u64) {
-        if let Some(marks) = &mut self.marks {
-            marks.set(name, seq);
+    /// Sets the position of a channel of an event stream without a message.
+    pub fn set_position(&mut self, name: &Arc<ChannelName>, seq: u64) {
+        if let Some(sse) = &mut self.sse {
+            sse.set(name, seq);
         }
     }
 
-    /// Queues a message of a channel whatever the bound; `seq` is where the stream stands after it.
+    /// Queues a message of a channel regardless of the bound; `seq` is the stream's position after it.
     pub fn append_update(&mut self, packet: &Packet, name: &Arc<ChannelName>, seq: Option<u64>) {
-        let packet = match &mut self.marks {
-            Some(marks) => marks.stamp(packet, name, seq),
+        let packet = match &mut self.sse {
+            Some(sse) => sse.with_id_line(packet, name, seq),
             None => packet.clone(),
         };
         self.append(packet);
     }
 
-    /// Forgets a channel's conflated update: its subscription ended or begins anew.
+    /// Drops a channel's conflated update and position: its subscription ended or was replaced.
     pub fn forget(&mut self, slot: usize, name: &ChannelName) {
-        self.held.retain(|held| held.slot != slot);
-        if let Some(marks) = &mut self.marks {
-            marks.places.retain(|(known, _)| **known != *name);
+        self.conflated.retain(|update| update.slot != slot);
+        if let Some(sse) = &mut self.sse {
+            sse.positions.retain(|(known, _)| **known != *name);
         }
     }
 
-    /// Moves conflated updates into the queue once there is room again.
-    fn release(&mut self) {
-        if self.held.is_empty() || self.bytes > self.bound() / 2 {
+    /// Queues conflated updates once there is room again.
+    fn release_conflated(&mut self) {
+        if self.conflated.is_empty() || self.bytes > self.bound() / 2 {
             return;
         }
-        for held in std::mem::take(&mut self.held) {
+        for update in std::mem::take(&mut self.conflated) {
             let message = Message {
-                event: &held.entry.event,
-                channel: &held.name,
-                seq: held.entry.seq,
-                prev: held.prev,
+                event: &update.entry.event,
+                channel: &update.name,
+                seq: update.entry.seq,
+                prev: update.prev,
                 snapshot: false,
-                data: &held.entry.data,
+                data: &update.entry.data,
             };
             let packet = message.encode(self.wire);
-            self.append_update(&packet, &held.name, held.entry.seq);
+            self.append_update(&packet, &update.name, update.entry.seq);
         }
     }
 
@@ -390,20 +396,20 @@ impl Outbox {
     pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         scratch.clear();
         match self.gather(scratch) {
-            Gathered::Nothing => &[],
-            Gathered::One(bytes) => bytes,
-            Gathered::Joined(range) => &scratch[range],
+            NextBytes::Nothing => &[],
+            NextBytes::One(bytes) => bytes,
+            NextBytes::Joined(range) => &scratch[range],
         }
     }
 
     /// Finds the bytes to write next; those of several packets are appended to `joined`.
-    pub fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> Gathered<'a> {
-        self.release();
+    pub fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> NextBytes<'a> {
+        self.release_conflated();
         let Some(first) = &self.first else {
-            return Gathered::Nothing;
+            return NextBytes::Nothing;
         };
         if self.rest.is_empty() || first.len() - self.sent >= WRITE_BYTES {
-            return Gathered::One(&first.framed()[self.sent..]);
+            return NextBytes::One(&first.framed()[self.sent..]);
         }
         let start = joined.len();
         joined.extend_from_slice(&first.framed()[self.sent..]);
@@ -413,22 +419,22 @@ impl Outbox {
             }
             joined.extend_from_slice(packet.framed());
         }
-        Gathered::Joined(start..joined.len())
+        NextBytes::Joined(start..joined.len())
     }
 
-    /// Sees to it that the bytes of the first packet are never freed.
+    /// Leaks the bytes of the first packet, so that they are never freed.
     pub fn leak_first(&self) {
         #[allow(clippy::mem_forget, reason = "the kernel may still read the bytes")]
         std::mem::forget(self.first.clone());
     }
 
-    /// Drops the first packet, and the next takes its place.
-    fn shift(&mut self) -> Option<Packet> {
+    /// Removes the first packet.
+    fn pop_first(&mut self) -> Option<Packet> {
         std::mem::replace(&mut self.first, self.rest.pop_front())
     }
 
-    /// Writes until all is sent or `write` fails; the error says why not all was. A short write is one that
-    /// would block: the kernel's buffer is full, and asking again would only say so.
+    /// Writes until the queue is empty or `write` fails; returns the error kind. A short write counts as `WouldBlock`:
+    /// the kernel's buffer is full, and another call would only confirm it.
     pub fn write_to(
         &mut self,
         mut write: impl FnMut(&[u8]) -> std::io::Result<usize>,
@@ -457,10 +463,10 @@ impl Outbox {
         (sent, stopped)
     }
 
-    /// Notes that the first `count` bytes of [`Self::next`] were sent; returns how many packets that finished.
+    /// Records that the first `count` bytes of [`Self::next`] were sent; returns the number of finished packets.
     pub fn advance(&mut self, mut count: usize) -> usize {
         self.set_bytes(self.bytes - count);
-        self.given.1 += count as u64;
+        self.sent_totals.1 += count as u64;
         let mut finished = 0;
         while let Some(first) = &self.first {
             let rest = first.len() - self.sent;
@@ -470,22 +476,22 @@ impl Outbox {
             }
             count -= rest;
             self.sent = 0;
-            self.shift();
+            self.pop_first();
             finished += 1;
-            self.given.0 += 1;
+            self.sent_totals.0 += 1;
         }
         finished
     }
 
-    /// Takes whole payloads up to `most` bytes, at least one if any waits, for transports that are pulled. They count as
-    /// waiting until [`Self::answered`].
+    /// Takes whole payloads up to `most` bytes, at least one if any is queued, for a poller. They count as backlog until
+    /// [`Self::response_finished`].
     pub fn take(&mut self, most: usize) -> Vec<bytes::Bytes> {
         let taken = self.take_payloads(most);
-        self.waited = false;
-        let answering = taken.iter().map(bytes::Bytes::len).sum::<usize>();
+        self.was_pending = false;
+        let in_response = taken.iter().map(bytes::Bytes::len).sum::<usize>();
         self.change(|outbox| {
-            outbox.answering += answering;
-            // What an answer left was not asked for so far.
+            outbox.in_response += in_response;
+            // With an empty queue the client is not blocked.
             outbox.blocked &= outbox.first.is_some();
         });
         taken
@@ -494,7 +500,7 @@ impl Outbox {
     fn take_payloads(&mut self, most: usize) -> Vec<bytes::Bytes> {
         let (mut taken, mut total) = (Vec::new(), 0);
         loop {
-            self.release();
+            self.release_conflated();
             let Some(first) = &self.first else {
                 return taken;
             };
@@ -505,33 +511,33 @@ impl Outbox {
             total += payload.len();
             let length = first.len();
             self.set_bytes(self.bytes - length);
-            self.given.0 += 1;
-            self.given.1 += length as u64;
-            self.shift();
+            self.sent_totals.0 += 1;
+            self.sent_totals.1 += length as u64;
+            self.pop_first();
             taken.push(payload);
         }
     }
 
-    /// Drops all that waits, but not the rest of a packet that has begun.
+    /// Drops everything except the rest of a partly sent packet.
     fn clear(&mut self) {
-        self.held.clear();
+        self.conflated.clear();
         self.rest.clear();
         self.first.take_if(|_| self.sent == 0);
         self.set_bytes(self.first.as_ref().map_or(0, Packet::len) - self.sent);
     }
 
-    /// Gives back memory that an idle session does not need.
+    /// Frees memory that an idle session does not need.
     pub fn shrink(&mut self) {
         if self.is_empty() {
             self.rest = VecDeque::new();
-            self.held = Vec::new();
+            self.conflated = Vec::new();
         }
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.change(|outbox| (outbox.bytes, outbox.answering) = (0, 0));
+        self.change(|outbox| (outbox.bytes, outbox.in_response) = (0, 0));
     }
 }
 
@@ -540,7 +546,7 @@ mod tests {
     use super::*;
 
     fn outbox(wire: Wire, bound: usize) -> Outbox {
-        Outbox::new(wire, bound, Total::new(usize::MAX))
+        Outbox::new(wire, bound, BacklogTotal::new(usize::MAX))
     }
 
     fn entry(seq: u64) -> Entry {
@@ -555,7 +561,7 @@ mod tests {
         Arc::new(ChannelName::new(&name.parse().unwrap()))
     }
 
-    fn push(outbox: &mut Outbox, name: &Arc<ChannelName>, seq: u64, latest: bool) -> Pushed {
+    fn push(outbox: &mut Outbox, name: &Arc<ChannelName>, seq: u64, latest: bool) -> PushOutcome {
         let entry = entry(seq);
         let prev = latest.then(|| seq - 1);
         let message = Message {
@@ -587,14 +593,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_keeps_the_newest_and_says_what_was_sent_before_it() {
+    fn full_outbox_conflates_and_keeps_prev() {
         let (mut outbox, eth) = (outbox(Wire::Json, 200), name("price:ETH"));
         let mut seq = 1;
-        while push(&mut outbox, &eth, seq, true) == Pushed::Queued {
+        while push(&mut outbox, &eth, seq, true) == PushOutcome::Queued {
             seq += 1;
         }
         for later in seq + 1..=50 {
-            assert_eq!(push(&mut outbox, &eth, later, true), Pushed::Conflated);
+            assert_eq!(push(&mut outbox, &eth, later, true), PushOutcome::Conflated);
         }
         let sent = drain(&mut outbox);
         assert_eq!(sent.len() as u64, seq);
@@ -603,56 +609,62 @@ mod tests {
             (&last["seq"], &last["prev"]),
             (&50.into(), &(seq - 1).into())
         );
-        assert_eq!(push(&mut outbox, &eth, 51, true), Pushed::Queued);
+        assert_eq!(push(&mut outbox, &eth, 51, true), PushOutcome::Queued);
     }
 
     #[test]
-    fn what_has_no_place_in_a_stream_is_conflated_without_one() {
-        let (mut outbox, beat) = (outbox(Wire::Json, 10), name("heartbeat"));
+    fn message_without_seq_is_conflated_without_prev() {
+        let (mut outbox, heartbeat) = (outbox(Wire::Json, 10), name("heartbeat"));
         let entry = Entry {
             seq: None,
             ..entry(0)
         };
-        let packet = entry.encode(Wire::Json, &beat, None, false);
+        let packet = entry.encode(Wire::Json, &heartbeat, None, false);
         let delivery = Delivery {
             slot: 0,
-            name: &beat,
+            name: &heartbeat,
             entry: &entry,
             conflates: true,
             prev: None,
         };
-        assert_eq!(outbox.push_update(&packet, &delivery), Pushed::Queued);
-        assert_eq!(outbox.push_update(&packet, &delivery), Pushed::Conflated);
+        assert_eq!(outbox.push_update(&packet, &delivery), PushOutcome::Queued);
+        assert_eq!(
+            outbox.push_update(&packet, &delivery),
+            PushOutcome::Conflated
+        );
         for text in drain(&mut outbox) {
             assert!(!text.contains("prev"), "{text}");
         }
     }
 
     #[test]
-    fn what_may_not_be_left_out_overflows() {
+    fn update_that_must_not_be_skipped_overflows() {
         let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
         let results: Vec<_> = (1..10)
             .map(|seq| push(&mut outbox, &block, seq, false))
             .collect();
-        assert_eq!(results.last(), Some(&Pushed::Overflow));
+        assert_eq!(results.last(), Some(&PushOutcome::Overflow));
         assert!(outbox.bytes() <= 200);
     }
 
     #[test]
-    fn nothing_of_the_stream_follows_what_overflowed_although_there_is_room_again() {
+    fn overflowed_outbox_stays_overflowed() {
         let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
         let mut seq = 1;
-        while push(&mut outbox, &block, seq, false) == Pushed::Queued {
+        while push(&mut outbox, &block, seq, false) == PushOutcome::Queued {
             seq += 1;
         }
-        // The client reads on before its session is ended.
+        // The client reads again before its session is ended.
         assert_eq!(drain(&mut outbox).len() as u64, seq - 1);
-        assert_eq!(push(&mut outbox, &block, seq + 1, false), Pushed::Overflow);
+        assert_eq!(
+            push(&mut outbox, &block, seq + 1, false),
+            PushOutcome::Overflow
+        );
         assert!(outbox.is_empty());
     }
 
     #[test]
-    fn a_packet_that_has_begun_is_finished() {
+    fn close_finishes_a_partly_sent_packet() {
         let mut outbox = outbox(Wire::Json, 1_000);
         for text in ["one", "two", "three"] {
             assert!(outbox.push(Packet::text(text)));
@@ -673,8 +685,8 @@ mod tests {
     }
 
     #[test]
-    fn ends_a_chunked_stream_only_with_a_goodbye() {
-        for (farewell, expected) in [
+    fn last_chunk_follows_close_packets_only() {
+        for (close_packets, expected) in [
             (
                 vec![Packet::raw("bye")],
                 "3\r\nhi!\r\n3\r\nbye\r\n0\r\n\r\n",
@@ -684,14 +696,14 @@ mod tests {
             let mut outbox = outbox(Wire::Sse, 1_000);
             outbox.send_chunks();
             outbox.append(Packet::raw("hi!"));
-            outbox.close(true, farewell);
+            outbox.close(true, close_packets);
             let sent = drain(&mut outbox).concat();
             assert_eq!(sent, expected);
         }
     }
 
     #[test]
-    fn finishes_a_begun_chunk_before_the_last_one() {
+    fn close_finishes_a_partly_sent_chunk() {
         let mut outbox = outbox(Wire::Sse, 1_000);
         outbox.send_chunks();
         outbox.append(Packet::raw("first"));
@@ -703,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_says_where_all_its_channels_stand() {
+    fn event_stream_ids_hold_all_positions() {
         let (mut outbox, eth, block) = (
             outbox(Wire::Sse, 10_000),
             name("price:ETH"),
@@ -720,8 +732,8 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_counts_only_once_a_write_was_blocked() {
-        let total = Total::new(40_000);
+    fn burst_counts_only_after_a_blocked_write() {
+        let total = BacklogTotal::new(40_000);
         let (mut outbox, block) = (
             Outbox::new(Wire::Json, 500_000, total.clone()),
             name("new-block"),
@@ -729,16 +741,19 @@ mod tests {
         let mut seq = 0;
         while outbox.bytes() < 100_000 {
             seq += 1;
-            assert_eq!(push(&mut outbox, &block, seq, false), Pushed::Queued);
+            assert_eq!(push(&mut outbox, &block, seq, false), PushOutcome::Queued);
         }
         assert_eq!(total.bytes(), 0);
-        // The kernel takes a part.
+        // The kernel accepts a part.
         let (sent, stopped) = outbox.write_to(|bytes| Ok(bytes.len() / 2));
         assert!(stopped.is_some());
         outbox.set_blocked(true);
         assert_eq!(total.bytes(), outbox.bytes());
         assert!(sent.bytes > 0 && total.is_over());
-        assert_eq!(push(&mut outbox, &block, seq + 1, false), Pushed::Overflow);
+        assert_eq!(
+            push(&mut outbox, &block, seq + 1, false),
+            PushOutcome::Overflow
+        );
         outbox.set_blocked(false);
         assert_eq!(total.bytes(), 0);
         outbox.set_blocked(true);
@@ -747,27 +762,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pulled_counts_until_it_was_answered() {
-        let total = Total::new(1_000_000);
+    fn polled_bytes_count_until_the_response_is_finished() {
+        let total = BacklogTotal::new(1_000_000);
         let mut outbox = Outbox::new(Wire::SocketIo, 500_000, total.clone());
         for _ in 0..20 {
             assert!(outbox.push(Packet::text(&"x".repeat(1_000))));
         }
-        // The puller may be on its way.
-        outbox.note_absent_puller();
+        // The poller may still come.
+        outbox.mark_unpolled();
         assert_eq!(total.bytes(), 0);
-        outbox.note_absent_puller();
+        outbox.mark_unpolled();
         assert_eq!(total.bytes(), outbox.bytes());
         assert_eq!(outbox.take(8_000).len(), 8);
-        assert_eq!(total.bytes(), outbox.bytes(), "queued and answering");
-        outbox.answered();
+        assert_eq!(total.bytes(), outbox.bytes(), "queued and in a response");
+        outbox.response_finished();
         assert_eq!(outbox.take(usize::MAX).len(), 12);
         assert_eq!(total.bytes(), 12_000);
-        outbox.answered();
+        outbox.response_finished();
         assert_eq!((total.bytes(), outbox.bytes()), (0, 0));
-        // It came: the next one has its time again.
+        // A poller came, so the next one gets a full interval again.
         assert!(outbox.push(Packet::text(&"x".repeat(5_000))));
-        outbox.note_absent_puller();
+        outbox.mark_unpolled();
         assert_eq!(total.bytes(), 0);
     }
 }

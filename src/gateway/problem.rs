@@ -1,4 +1,4 @@
-//! Refused HTTP requests, as `application/problem+json` (RFC 9457).
+//! Problem documents for refused HTTP requests: `application/problem+json` (RFC 9457).
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::{
     ErrorCode, Refusal,
-    address::Refused,
     auth::AuthError,
-    handshakes::{RefusedPage, ServerFull},
-    request::refusal_of,
+    connection_limit::LimitReached,
+    handshake_metrics::{OriginRefused, ServerFull},
+    request::auth_refusal,
 };
-use crate::visitor::RefusedOrigin;
+use crate::client::RefusedOrigin;
 
-/// A problem document: what a refused request is answered with.
+/// A problem document: the response to a refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub status: StatusCode,
@@ -23,18 +23,18 @@ pub struct Problem {
     pub code: &'static str,
     /// For people.
     pub detail: String,
-    /// When to try again, in ms, where that helps without a change.
+    /// The retry delay in ms, if the same request can succeed later.
     retry_after_ms: Option<u64>,
-    /// The server has as many sessions as it may.
+    /// The server is at its connection limit.
     full: bool,
-    /// The page that may not connect, for the log.
-    page: Option<RefusedOrigin>,
+    /// The refused origin, for the log.
+    refused_origin: Option<RefusedOrigin>,
 }
 
-/// How long keys that tokens are judged by may take to be there again, in ms.
-const KEYS_AFTER_MS: u64 = 5_000;
+/// Retry delay while the key set cannot be fetched, in ms.
+const KEYS_RETRY_AFTER_MS: u64 = 5_000;
 
-/// The value of a `Retry-After`, in whole seconds and never none.
+/// The value of a `Retry-After` header, in whole seconds, at least 1.
 pub fn retry_after(ms: u64) -> HeaderValue {
     ms.div_ceil(1_000).max(1).into()
 }
@@ -47,7 +47,7 @@ impl Problem {
             detail: detail.into(),
             retry_after_ms: None,
             full: false,
-            page: None,
+            refused_origin: None,
         }
     }
 
@@ -55,17 +55,17 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
     }
 
-    /// Pages of the request's `Origin` may not connect.
+    /// The request's `Origin` is not allowed.
     pub fn origin(refused: &RefusedOrigin) -> Self {
         Self {
-            page: Some(refused.clone()),
+            refused_origin: Some(refused.clone()),
             ..Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", refused.to_string())
         }
     }
 
-    /// The server takes no more sessions; another one may after so many ms.
+    /// The server is shutting down; retry after the given time.
     pub fn closing(retry_after_ms: u64) -> Self {
-        Self::unavailable("this server is going down; try again", retry_after_ms)
+        Self::unavailable("this server is shutting down; try again", retry_after_ms)
     }
 
     fn unavailable(detail: impl Into<String>, retry_after_ms: u64) -> Self {
@@ -79,8 +79,8 @@ impl Problem {
 impl From<&AuthError> for Problem {
     fn from(error: &AuthError) -> Self {
         match error {
-            AuthError::Unavailable => Self::unavailable(error.to_string(), KEYS_AFTER_MS),
-            _ => Self::from(&refusal_of(error)),
+            AuthError::Unavailable => Self::unavailable(error.to_string(), KEYS_RETRY_AFTER_MS),
+            _ => Self::from(&auth_refusal(error)),
         }
     }
 }
@@ -105,8 +105,8 @@ impl From<&Refusal> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<LimitReached> for Problem {
+    fn from(refused: LimitReached) -> Self {
         let status = refused.status();
         let code = match status {
             StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
@@ -114,7 +114,7 @@ impl From<Refused> for Problem {
         };
         Self {
             retry_after_ms: Some(refused.retry_after_ms()),
-            full: matches!(refused, Refused::Total(_)),
+            full: matches!(refused, LimitReached::Total(_)),
             ..Self::new(status, code, refused.to_string())
         }
     }
@@ -148,8 +148,8 @@ impl IntoResponse for Problem {
         if self.full {
             response.extensions_mut().insert(ServerFull);
         }
-        if let Some(page) = self.page {
-            response.extensions_mut().insert(RefusedPage(page));
+        if let Some(refused) = self.refused_origin {
+            response.extensions_mut().insert(OriginRefused(refused));
         }
         response
     }

@@ -1,4 +1,4 @@
-//! The requests that clients make and the answers they get, without I/O and the same for every transport.
+//! Requests of clients and their answers, without I/O and independent of the transport.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::{ErrorCode, Refusal, msgpack};
 
-/// Longest `id` of a request, in bytes of its JSON.
+/// Maximum length of a request's `id`, in bytes of JSON.
 const MAX_ID: usize = 128;
 
-/// What a client asks for.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     Subscribe(Subscribe),
@@ -20,11 +20,11 @@ pub enum Request {
         token: String,
     },
     Subscriptions,
-    /// Ids of deliveries that this user has.
+    /// Ids of deliveries that this user has received.
     Acknowledge(Vec<i64>),
 }
 
-/// Channels as the client named them.
+/// Channel names as sent by the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Names {
     One(String),
@@ -52,20 +52,20 @@ pub struct Subscribe {
     pub interval: Interval,
 }
 
-/// From where to resume.
+/// Where to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
-    expecting = "since must be the last seq seen, a number, or a map of such by channel"
+    expecting = "since must be the last seq received (a number), or a map from channel to seq"
 )]
 pub enum Since {
-    /// Of the one channel named.
+    /// The seq of the only channel.
     One(u64),
-    /// By channel name, in any case.
+    /// Seqs by channel name, case-insensitive.
     Each(BTreeMap<String, u64>),
 }
 
-/// Whether updates may be left out for newer ones when the client is slow.
+/// Whether updates may be skipped for newer ones when the client is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -73,7 +73,7 @@ pub enum Mode {
     All,
 }
 
-/// At most one update a channel per this many ms: 0 (no limit), 100, 250, 1000 or 5000.
+/// At most one update per channel in this many ms: 0 (no limit), 100, 250, 1000 or 5000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct Interval(u32);
 
@@ -138,7 +138,7 @@ impl NamesData {
 }
 
 impl Request {
-    /// Reads an event's name and the JSON text of its data.
+    /// Parses an event's name and the JSON text of its data.
     pub fn parse(event: &str, data: Option<&str>) -> Result<Self, Refusal> {
         match event {
             "subscribe" => Subscribe::check(read(event, data)?).map(Self::Subscribe),
@@ -168,7 +168,7 @@ impl Request {
 }
 
 impl Subscribe {
-    /// One channel with the defaults.
+    /// Subscribes to one channel with the defaults.
     pub fn to(name: impl Into<String>) -> Self {
         Self {
             names: Names::One(name.into()),
@@ -184,7 +184,7 @@ impl Subscribe {
         let names = data.names.check("subscribe")?;
         if let (Some(Since::One(_)), [_, _, ..]) = (&data.since, names.as_slice()) {
             return Err(Refusal::bad_request(
-                "subscribe: since is a number, but several channels are named; use {\"channel\": seq, …}",
+                "subscribe: since is a number, but the request names several channels; use {\"channel\": seq, …}",
             ));
         }
         let interval = data.interval.unwrap_or(0);
@@ -213,22 +213,22 @@ fn read<'a, T: Deserialize<'a>>(event: &str, data: Option<&'a str>) -> Result<T,
     let Some(data) = data else {
         return Err(Refusal::bad_request(format!("{event} needs data")));
     };
-    // serde would also take an array of the fields in order.
+    // serde would also accept an array of the fields in order.
     if !data.starts_with('{') {
         return Err(Refusal::bad_request(format!(
             "data of {event} must be an object"
         )));
     }
     serde_json::from_str(data)
-        .map_err(|error| Refusal::bad_request(format!("data of {event}: {}", short(&error))))
+        .map_err(|error| Refusal::bad_request(format!("data of {event}: {}", shortened(&error))))
 }
 
-/// What serde says, without echoing more than a line of the client's own text.
-fn short(error: &serde_json::Error) -> String {
+/// serde's message, cut so that it does not repeat long text of the client.
+fn shortened(error: &serde_json::Error) -> String {
     error.to_string().chars().take(200).collect()
 }
 
-/// A request's `id`: the text of a JSON number or string, given back as it came.
+/// A request's `id`: the text of a JSON number or string, returned unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Box<str>);
 
@@ -247,7 +247,7 @@ struct Envelope<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// As [`parse_text`], of a map in MessagePack: the same rules hold, because it is read as the JSON that it equals.
+/// As [`parse_text`] for a MessagePack map. The same rules apply, because it is converted to JSON first.
 pub fn parse_msgpack(bytes: &[u8]) -> (Option<RequestId>, Result<Request, Refusal>) {
     match msgpack::to_json(bytes) {
         Ok(text) => parse_text(&text),
@@ -259,9 +259,9 @@ pub fn parse_msgpack(bytes: &[u8]) -> (Option<RequestId>, Result<Request, Refusa
     }
 }
 
-/// Reads `{"id":…,"event":…,"data":…}`: the id, when one could be read, and the request or why there is none.
+/// Parses `{"id":…,"event":…,"data":…}`: the id, if it is valid, and the request or the error.
 pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
-    // serde would also take an array of the fields in order.
+    // serde would also accept an array of the fields in order.
     if text.trim_ascii_start().starts_with('[') {
         let refusal = Refusal::bad_request("not a message: send an object with event and data");
         return (None, Err(refusal));
@@ -271,7 +271,7 @@ pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
         Err(error) => {
             let message = format!(
                 "not a message: {}; send {{\"event\":…,\"data\":…}}",
-                short(&error)
+                shortened(&error)
             );
             return (None, Err(Refusal::bad_request(message)));
         }
@@ -301,7 +301,7 @@ fn is_id(text: &str) -> bool {
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// The text of the JSON object that acknowledges it.
+    /// The JSON text of the acknowledgement's data.
     Ack(String),
     /// Server time, in ms.
     Pong {
@@ -311,12 +311,12 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// An acknowledgement with the given data, which must be written as a JSON object.
+    /// An acknowledgement with the given data, which must serialize as a JSON object.
     pub fn ack(data: &impl Serialize) -> Self {
         match serde_json::to_string(data) {
             Ok(text) => Self::Ack(text),
             Err(error) => {
-                tracing::error!(%error, "an answer cannot be written");
+                tracing::error!(%error, "cannot serialize an answer");
                 Self::Refused(Refusal::new(ErrorCode::Internal, "internal error"))
             }
         }
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_requests_of_the_protocol_are_read() {
+    fn parses_all_requests() {
         assert_eq!(
             request(r#"{"id":1,"event":"subscribe","data":{"channel":"price:ETH"}}"#),
             Request::Subscribe(Subscribe::to("price:ETH"))
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn deliveries_are_acknowledged_by_their_ids() {
+    fn parses_acknowledge() {
         let read = request(r#"{"event":"acknowledge","data":{"ids":[7,8]}}"#);
         assert_eq!(read, Request::Acknowledge(vec![7, 8]));
         for data in [
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_comes_back_as_it_was() {
+    fn request_id_round_trips() {
         for id in ["7", "\"a\\\"b\"", "-1.5", "\"\""] {
             let (read, _) = parse_text(&format!(r#"{{"id":{id},"event":"ping"}}"#));
             let read = read.unwrap();
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_message_is_refused_with_its_id_when_it_has_one() {
+    fn rejects_bad_messages_with_their_id() {
         use ErrorCode::{BadRequest, UnknownEvent};
         assert_eq!(refusal("nonsense"), (None, BadRequest));
         assert_eq!(refusal("[]"), (None, BadRequest));
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_means_the_same_in_messagepack() {
+    fn messagepack_requests_equal_json_requests() {
         for text in [
             r#"{"id":1,"event":"subscribe","data":{"channel":"price:ETH"}}"#,
             r#"{"id":"a","event":"subscribe","data":{"channels":["price:ETH","new-block"],"since":{"new-block":41},"interval":250}}"#,

@@ -1,5 +1,5 @@
-//! History for one subscription that is more than fits at once: page by page as the client takes it, until memory
-//! joins on, then the session is attached in the same step as the last of it is queued.
+//! Replays history to one subscription when it exceeds the outbox: page by page as the client reads it, from the store
+//! until memory covers the rest. The session is attached in the same step that queues the last update.
 
 use std::{
     collections::VecDeque,
@@ -10,42 +10,42 @@ use std::{
 use super::{
     CloseReason,
     channel::{Entry, Pace},
-    past::PastError,
+    channel_log::ChannelLogError,
     session::{Attachment, Session},
 };
 use crate::model::Channel;
 
-/// Updates read from the store at once.
+/// Updates per read of the store.
 const PAGE: u32 = 500;
-/// How often and how long apart the store is asked again before the client is sent away to come back.
-const TRIES: u32 = 5;
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Attempts to read the store, and the delay between them, before the session is closed with a retry delay.
+const ATTEMPTS: u32 = 5;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// One subscription that is catching up.
 pub struct Replay {
     pub session: Arc<Session>,
     pub channel: Channel,
     pub slot: usize,
-    /// The subscription is still this replay's while it carries this ticket.
-    pub ticket: u64,
+    /// The subscription belongs to this replay while its state holds this id.
+    pub id: u64,
     pub pace: Pace,
     /// Seq of the last update that was queued.
     pub since: u64,
 }
 
 enum Step {
-    /// The session is attached, or the subscription is no longer this replay's.
+    /// The session is attached, or the subscription no longer belongs to this replay.
     Done,
-    /// There is more to queue when there is room.
+    /// There is more to queue once the outbox has room.
     More,
-    /// The store has to be read up to here.
+    /// The store must be read up to `through`.
     Read { through: u64 },
-    /// It falls further behind than may be replayed.
+    /// The client is further behind than can be replayed.
     Behind,
 }
 
 impl Replay {
-    /// Runs until the session is attached, the subscription is gone, the session has ended, or shutdown begins.
+    /// Runs until the session is attached, the subscription or the session has ended, or shutdown begins.
     pub async fn run(self) {
         let stop = self.session.hub().tasks().token();
         tokio::select! {
@@ -56,10 +56,10 @@ impl Replay {
 
     async fn catch_up(mut self) {
         let config = self.session.hub().config();
-        let patience = Duration::from_millis(config.ping_interval_ms + config.ping_timeout_ms);
+        let silence_limit = Duration::from_millis(config.ping_interval_ms + config.ping_timeout_ms);
         let mut page = VecDeque::new();
         loop {
-            if !self.room(patience).await {
+            if !self.wait_for_room(silence_limit).await {
                 return;
             }
             let step = self.step(&mut page);
@@ -71,7 +71,7 @@ impl Replay {
                 Step::Read { through } => match self.read(through).await {
                     Ok(read) => page = read,
                     Err(error) => {
-                        tracing::error!(%error, session = self.session.id(), channel = %self.channel, "a replay was given up");
+                        tracing::error!(%error, session = self.session.id(), channel = %self.channel, "replay failed");
                         let retry_after_ms = self.session.hub().retry_after_ms();
                         return self.session.end(CloseReason::GoingAway { retry_after_ms });
                     }
@@ -80,9 +80,9 @@ impl Replay {
         }
     }
 
-    /// Waits until a quarter of the outbox's bound is free for replay; `false` when the session ended, also by
-    /// taking nothing for `patience`.
-    async fn room(&self, patience: Duration) -> bool {
+    /// Waits until a quarter of the outbox's bound is free for replay; `false` when the session ended. Ends it as slow
+    /// when the client reads nothing for `silence_limit`.
+    async fn wait_for_room(&self, silence_limit: Duration) -> bool {
         loop {
             let drained = self.session.drained.notified();
             tokio::pin!(drained);
@@ -95,29 +95,29 @@ impl Replay {
                 if outbox.replay_room() >= outbox.bound() / 4 && outbox.bound() > 0 {
                     return true;
                 }
-                outbox.awaited = true;
+                outbox.replay_waiting = true;
             }
-            if tokio::time::timeout(patience, drained).await.is_err() {
+            if tokio::time::timeout(silence_limit, drained).await.is_err() {
                 self.session.end(CloseReason::Slow);
                 return false;
             }
         }
     }
 
-    /// Queues what fits, first from `page`, then from memory; attaches when that was all.
+    /// Queues what fits, first from `page`, then from memory; attaches the session after the last update.
     fn step(&mut self, page: &mut VecDeque<Entry>) -> Step {
         let session = &self.session;
         let mut channels = session.hub().channels().lock();
         let mut subscriptions = session.subscriptions.lock();
-        let mine = Attachment::Replaying(self.ticket);
-        let subscription = subscriptions.iter_mut().find(|s| s.state == mine);
+        let own_state = Attachment::Replaying(self.id);
+        let subscription = subscriptions.iter_mut().find(|s| s.state == own_state);
         let (Some(subscription), Some(state)) = (subscription, channels.slots.get_mut(self.slot))
         else {
             return Step::Done;
         };
         let mut outbox = session.outbox.lock();
         while let Some(entry) = page.pop_front() {
-            session.push_missed(&mut outbox, state, self.pace, &entry);
+            session.push_replayed(&mut outbox, state, self.pace, &entry);
             self.since = entry.seq.unwrap_or(self.since);
             if outbox.replay_room() == 0 {
                 return Step::More;
@@ -136,39 +136,43 @@ impl Replay {
             if outbox.replay_room() == 0 {
                 break;
             }
-            session.push_missed(&mut outbox, state, self.pace, entry);
+            session.push_replayed(&mut outbox, state, self.pace, entry);
             queued = entry.seq.unwrap_or(queued);
         }
         self.since = queued;
         if queued < position {
             return Step::More;
         }
-        let seat = state.attach(session.clone(), self.pace, queued, Instant::now());
-        subscription.state = Attachment::Live(seat);
+        let subscriber = state.attach(session.clone(), self.pace, queued, Instant::now());
+        subscription.state = Attachment::Live(subscriber);
         Step::Done
     }
 
-    /// The next page, which must join on: rule number one of a replay is that it has no hole.
-    async fn read(&self, through: u64) -> Result<VecDeque<Entry>, PastError> {
+    /// The next page. It must begin right after the last update queued: a replay has no gaps.
+    async fn read(&self, through: u64) -> Result<VecDeque<Entry>, ChannelLogError> {
         let hub = self.session.hub();
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
+            attempts += 1;
             let page = {
-                // Never closed. Given back before the wait for another try.
-                let _turn = hub.replay_reads().acquire().await;
-                let past = hub.past();
-                past.between(&self.channel, self.since, through, PAGE).await
+                // Never closed. Released before the delay of a retry.
+                let _permit = hub.replay_reads().acquire().await;
+                let log = hub.channel_log();
+                log.between(&self.channel, self.since, through, PAGE).await
             };
             match page {
                 Ok(updates) if updates.first().is_some_and(|u| u.seq == self.since + 1) => {
                     return Ok(updates.into_iter().map(Entry::from).collect());
                 }
-                Ok(_) => return Err(PastError("it was pruned while it was replayed".to_owned())),
-                Err(error) if tries == TRIES || self.session.ended().is_some() => {
+                Ok(_) => {
+                    return Err(ChannelLogError(
+                        "updates were pruned during the replay".to_owned(),
+                    ));
+                }
+                Err(error) if attempts == ATTEMPTS || self.session.ended().is_some() => {
                     return Err(error);
                 }
-                Err(_) => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+                Err(_) => tokio::time::sleep(RETRY_DELAY).await,
             }
         }
     }

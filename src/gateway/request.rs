@@ -1,4 +1,4 @@
-//! What a session does with a request, the same for every transport: limits first, then the work, then the answer.
+//! Handles the requests of a session for every transport: limits first, then the work, then the answer.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,14 +16,14 @@ use super::{
     protocol::{Answer, Mode, Names, Request, Subscribe},
     session::{Reply, Session, Subscription, user_json},
 };
-use crate::model::{now_ms, shown_name};
+use crate::model::{now_ms, truncated_name};
 
-/// A session that works on a request; also over when the work is dropped half done.
+/// Marks a session as busy with a request until dropped, also when the request is canceled.
 struct Busy<'a>(&'a Session);
 
 impl<'a> Busy<'a> {
-    fn with(session: &'a Session) -> Self {
-        session.heard();
+    fn begin(session: &'a Session) -> Self {
+        session.record_activity();
         session.busy.store(true, Ordering::Relaxed);
         Self(session)
     }
@@ -32,13 +32,13 @@ impl<'a> Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Relaxed);
-        self.0.heard();
+        self.0.record_activity();
     }
 }
 
 /// One channel of the answer to `unsubscribe`.
 #[derive(Serialize)]
-struct Left {
+struct Unsubscribed {
     channel: String,
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ struct Left {
 
 /// One channel of the answer to `subscriptions`.
 #[derive(Serialize)]
-struct Listed {
+struct ListedSubscription {
     channel: String,
     mode: Mode,
     interval: u32,
@@ -55,12 +55,12 @@ struct Listed {
 }
 
 impl Session {
-    /// Takes one request (or why there is none), counts it, and queues its answer and what follows from it.
+    /// Counts one request (or a parse error), and queues its answer and the snapshot or replay that follows.
     ///
-    /// Requests of one session are to be made one after the other. The returned future may wait for the store.
+    /// Call it for one request at a time per session. The returned future may wait for the store.
     pub async fn request(self: &Arc<Self>, request: Result<Request, Refusal>, reply: Reply) {
         self.hub.metrics().received(&request);
-        let _busy = Busy::with(self);
+        let _busy = Busy::begin(self);
         let answer = match self.admit() {
             Err(refusal) => Some(Answer::Refused(refusal)),
             Ok(()) => match request {
@@ -83,12 +83,12 @@ impl Session {
         }
     }
 
-    /// Subscribes without a request and without an answer, as transports that join a channel by themselves do.
-    /// A channel that cannot be joined is told by an `error`.
+    /// Subscribes without a request and without an answer, for transports that join a channel by themselves. Queues an
+    /// `error` event when the channel cannot be joined.
     pub async fn join(self: &Arc<Self>, channel: &'static str) {
         let (wire, subscribe) = (self.wire(), Subscribe::to(channel));
         let reply = move |answer: &Answer| match answer {
-            Answer::Refused(refusal) => vec![encode::failure(wire, channel, refusal)],
+            Answer::Refused(refusal) => vec![encode::channel_error(wire, channel, refusal)],
             _ => Vec::new(),
         };
         self.subscribe(subscribe, Box::new(reply)).await;
@@ -96,20 +96,20 @@ impl Session {
 
     pub(super) fn answer(self: &Arc<Self>, answer: &Answer, reply: Reply) {
         if let Answer::Refused(refusal) = answer {
-            self.note_refused(refusal.code);
+            self.record_refusal(refusal.code);
         }
         for packet in reply(answer) {
             self.queue(packet);
         }
     }
 
-    /// Counts and logs that something asked for was refused.
-    pub(super) fn note_refused(&self, code: ErrorCode) {
+    /// Counts and logs a refused request.
+    pub(super) fn record_refusal(&self, code: ErrorCode) {
         self.hub.metrics().request_refused(code);
-        self.hub.journal().request_refused(self, code);
+        self.hub.session_log().request_refused(self, code);
     }
 
-    /// Counts a request; one too many is refused, and refusing too often ends the session.
+    /// Counts a request. Refuses it beyond the rate limit; too many refusals end the session.
     pub(super) fn admit(self: &Arc<Self>) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut client = self.client.lock();
@@ -134,28 +134,28 @@ impl Session {
             left.push(match self.hub.resolve(name) {
                 Ok(channel) => {
                     self.leave(|subscription| {
-                        let chosen = subscription.channel == channel;
-                        if let (true, Some(charge)) = (chosen, &mut subscription.charge) {
-                            charge.leave();
+                        let selected = subscription.channel == channel;
+                        if let (true, Some(permit)) = (selected, &mut subscription.permit) {
+                            permit.unsubscribe();
                         }
-                        chosen
+                        selected
                     });
-                    Left {
+                    Unsubscribed {
                         channel: channel.to_string(),
                         success: true,
                         error: None,
                     }
                 }
-                Err(refusal) => Left {
-                    channel: shown_name(name),
+                Err(refusal) => Unsubscribed {
+                    channel: truncated_name(name),
                     success: false,
                     error: Some(refusal),
                 },
             });
         }
         match (names, left.pop()) {
-            (Names::One(_), Some(Left { error: Some(e), .. })) => Answer::Refused(e),
-            (Names::One(_), Some(Left { channel, .. })) => {
+            (Names::One(_), Some(Unsubscribed { error: Some(e), .. })) => Answer::Refused(e),
+            (Names::One(_), Some(Unsubscribed { channel, .. })) => {
                 Answer::ack(&json!({"success": true, "channel": channel}))
             }
             (_, last) => {
@@ -166,32 +166,32 @@ impl Session {
         }
     }
 
-    /// Ends the subscriptions that `which` chooses; returns their channels.
+    /// Ends the subscriptions that `which` selects; returns their channels.
     fn leave(self: &Arc<Self>, mut which: impl FnMut(&mut Subscription) -> bool) -> Vec<String> {
-        let mut gone = Vec::new();
+        let mut ended = Vec::new();
         let mut channels = self.hub.channels().lock();
         self.subscriptions.lock().retain_mut(|subscription| {
-            let chosen = which(subscription);
-            if chosen {
+            let selected = which(subscription);
+            if selected {
                 channels.leave(self, subscription.slot, subscription.state);
                 self.hub.metrics().unsubscribed(&subscription.channel);
-                gone.push(subscription.channel.to_string());
+                ended.push(subscription.channel.to_string());
             }
-            !chosen
+            !selected
         });
         drop(channels);
-        gone
+        ended
     }
 
     async fn authenticate(self: &Arc<Self>, token: &str) -> Answer {
         let identity = match self.hub.authenticator().renew(token).await {
             Ok(Some(identity)) => identity,
-            // As at the handshake, an empty token is no token. It changes nothing: the answer says who this is.
+            // As at the handshake, an empty token counts as none. It changes nothing; the answer holds the current user.
             Ok(None) => {
                 let user = self.identity().map(|identity| user_json(&identity));
                 return Answer::ack(&json!({"success": true, "user": user}));
             }
-            Err(error) => return Answer::Refused(refusal_of(&error)),
+            Err(error) => return Answer::Refused(auth_refusal(&error)),
         };
         if self.identity().is_some_and(|now| now.sub != identity.sub) {
             return Answer::Refused(Refusal::new(
@@ -202,8 +202,8 @@ impl Session {
         let user = user_json(&identity);
         let allowed = identity.clone();
         self.identify(Some(identity));
-        // A token with fewer rights than the last closes what it does not open.
-        let lost = self.leave(|subscription| !allowed.may_subscribe(&subscription.channel));
+        // Subscriptions that the new token does not allow end.
+        let lost = self.leave(|subscription| !allowed.can_subscribe(&subscription.channel));
         let mut data = json!({"success": true, "user": user});
         if !lost.is_empty() {
             data["unsubscribed"] = json!(lost);
@@ -211,28 +211,28 @@ impl Session {
         Answer::ack(&data)
     }
 
-    /// Notes what the client's user has: no device is shown it again.
+    /// Acknowledges deliveries of the client's user: no later snapshot includes them.
     async fn acknowledge(&self, ids: &[i64]) -> Answer {
         let Some(identity) = self.identity() else {
             return Answer::Refused(Refusal::new(
                 ErrorCode::Unauthorized,
-                "only a subject has something to acknowledge: send its token with auth first",
+                "acknowledge needs a user: authenticate with auth first",
             ));
         };
         let most = self.hub.config().limits.acknowledged_ids;
         if ids.len() > most {
             return Answer::Refused(Refusal::bad_request(format!(
-                "{} ids in one request; at most {most} are taken",
+                "{} ids in one request; the limit is {most}",
                 ids.len()
             )));
         }
-        match self.hub.past().acknowledge(&identity.sub, ids).await {
-            Ok(gone) => Answer::ack(&json!({"success": true, "acknowledged": gone})),
+        match self.hub.channel_log().acknowledge(&identity.sub, ids).await {
+            Ok(ended) => Answer::ack(&json!({"success": true, "acknowledged": ended})),
             Err(error) => {
-                tracing::error!(%error, session = self.id(), "an acknowledgement failed");
+                tracing::error!(%error, session = self.id(), "acknowledgement failed");
                 Answer::Refused(Refusal::new(
                     ErrorCode::Internal,
-                    "this cannot be noted now; try again",
+                    "the acknowledgement cannot be stored now; try again",
                 ))
             }
         }
@@ -241,9 +241,9 @@ impl Session {
     fn list(&self) -> Answer {
         let channels = self.hub.channels().lock();
         let subscriptions = self.subscriptions.lock();
-        let listed: Vec<Listed> = subscriptions
+        let listed: Vec<ListedSubscription> = subscriptions
             .iter()
-            .map(|subscription| Listed {
+            .map(|subscription| ListedSubscription {
                 channel: subscription.channel.to_string(),
                 mode: match subscription.pace {
                     Pace::All => Mode::All,
@@ -267,15 +267,15 @@ impl Session {
         );
         if count > most {
             return Err(Refusal::bad_request(format!(
-                "{count} channels in one request; at most {most} are taken"
+                "{count} channels in one request; the limit is {most}"
             )));
         }
         Ok(())
     }
 }
 
-/// What a client is told of a token that was refused.
-pub fn refusal_of(error: &AuthError) -> Refusal {
+/// The error for a client whose JWT was refused.
+pub fn auth_refusal(error: &AuthError) -> Refusal {
     let code = match error {
         AuthError::Expired => ErrorCode::TokenExpired,
         AuthError::Unavailable => ErrorCode::Internal,

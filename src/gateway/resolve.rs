@@ -1,4 +1,4 @@
-//! Which channel a name means in this deployment, and who may listen to it how.
+//! Resolves channel names of this deployment, and checks access and options of a subscription.
 
 use rustc_hash::FxHashMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::Channel;
 
-/// From where each channel of a request resumes.
+/// The resume position of each channel of a request.
 pub(super) enum Positions {
     /// The one channel of the request, if any.
     One(Option<u64>),
@@ -19,7 +19,7 @@ pub(super) enum Positions {
 }
 
 impl Positions {
-    pub fn of(&self, channel: &Channel) -> Option<u64> {
+    pub fn get(&self, channel: &Channel) -> Option<u64> {
         match self {
             _ if *channel == Channel::Heartbeat => None,
             Self::One(seq) => *seq,
@@ -29,8 +29,8 @@ impl Positions {
 }
 
 impl Hub {
-    /// Resolves the names in `since`. Those that mean nothing here are left out: a client may remember channels
-    /// that are no longer served.
+    /// Resolves the names in `since`. Unknown names are ignored: a client may remember channels that are no longer
+    /// served.
     pub(super) fn positions(&self, since: Option<&Since>) -> Result<Positions, Refusal> {
         let seqs = match since {
             None => return Ok(Positions::One(None)),
@@ -40,7 +40,7 @@ impl Hub {
         let most = self.config().limits.channels_per_request;
         if seqs.len() > most {
             return Err(Refusal::bad_request(format!(
-                "since names {} channels; at most {most} are taken",
+                "since names {} channels; the limit is {most}",
                 seqs.len()
             )));
         }
@@ -53,7 +53,7 @@ impl Hub {
         Ok(Positions::Each(positions))
     }
 
-    /// The channel that a name means in this deployment.
+    /// The channel of this deployment with the given name.
     pub fn resolve(&self, name: &str) -> Result<Channel, Refusal> {
         let unknown = |message: String| Refusal::new(ErrorCode::UnknownChannel, message);
         let channel: Channel = match name.parse() {
@@ -69,8 +69,8 @@ impl Hub {
                 "chain {id} is not indexed here; /api/v1/status lists the chains"
             ))),
             Channel::Tx(_) if !self.has_transactions() => Err(unknown(
-                "no transactions are indexed here, so none can be watched: an operator sets chains.index = \"blocks\"; \
-                 address:ADDRESS tells of transfers"
+                "this server indexes no transactions, so tx: channels are unavailable; address:ADDRESS reports transfers; \
+                 an operator enables transactions with chains.index = \"blocks\""
                     .to_owned(),
             )),
             Channel::Price(token) | Channel::Candle(token, _) if !self.has_token(token) => {
@@ -80,13 +80,13 @@ impl Hub {
             }
             Channel::Contract(name, event) => match self.contracts().get(&**name) {
                 None => Err(unknown(format!(
-                    "no contract {name} is configured here; there are: {}",
-                    listed(self.contracts().keys())
+                    "this server has no contract {name}; configured: {}",
+                    join_names(self.contracts().keys())
                 ))),
                 Some(events) => match event {
                     Some(event) if !events.contains(&**event) => Err(unknown(format!(
-                        "contract {name} has no event {event} here; it has: {}",
-                        listed(events)
+                        "contract {name} has no event {event}; configured: {}",
+                        join_names(events)
                     ))),
                     _ => Ok(channel),
                 },
@@ -95,16 +95,16 @@ impl Hub {
         }
     }
 
-    /// Whether everything in a subscription can be given to a client: the first thing that cannot is told.
+    /// Checks every channel and option of a subscription; returns the first error.
     pub fn check(&self, subscribe: &Subscribe, identity: Option<&Identity>) -> Result<(), Refusal> {
         self.positions(subscribe.since.as_ref())?;
         let mut seen = Vec::new();
         for name in subscribe.names.as_slice() {
             let channel = self.resolve(name)?;
-            may(identity, &channel)?;
+            check_access(identity, &channel)?;
             pace(&channel, subscribe.mode, subscribe.interval)?;
             if seen.contains(&channel) {
-                return Err(twice(&channel));
+                return Err(duplicate_channel(&channel));
             }
             seen.push(channel);
         }
@@ -112,8 +112,8 @@ impl Hub {
     }
 }
 
-/// Some names, for an error.
-fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+/// The first names, for an error message.
+fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     const MOST: usize = 20;
     let mut names = names.into_iter();
     let mut shown: Vec<&str> = names.by_ref().take(MOST).map(String::as_str).collect();
@@ -126,27 +126,27 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     }
 }
 
-pub(super) fn twice(channel: &Channel) -> Refusal {
+pub(super) fn duplicate_channel(channel: &Channel) -> Refusal {
     Refusal::bad_request(format!("{channel} is named twice in one request"))
 }
 
-/// Whether a client may listen to a channel.
-pub(super) fn may(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
+/// Checks whether a client may subscribe to a channel.
+pub(super) fn check_access(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
     match identity {
-        Some(identity) if identity.may_subscribe(channel) => Ok(()),
+        Some(identity) if identity.can_subscribe(channel) => Ok(()),
         Some(_) => Err(Refusal::new(
             ErrorCode::Forbidden,
-            format!("the token does not open {channel}"),
+            format!("the token does not allow {channel}"),
         )),
         None if matches!(channel, Channel::User(_)) => Err(Refusal::new(
             ErrorCode::Unauthorized,
-            format!("{channel} is private: send its subject's token with auth first"),
+            format!("{channel} is private: authenticate as its subject with auth first"),
         )),
         None => Ok(()),
     }
 }
 
-/// Which updates a subscription gets, from the channel and the options.
+/// The pace of a subscription, from the channel and the options.
 pub(super) fn pace(
     channel: &Channel,
     mode: Option<Mode>,
@@ -157,15 +157,15 @@ pub(super) fn pace(
         None => channel.is_latest_by_default(),
     };
     let whole = match channel {
-        Channel::NewBlock(_) => Some(("blocks are", "new-block")),
-        Channel::Address(_) => Some(("transactions and transfers are", "address:ADDRESS")),
+        Channel::NewBlock(_) => Some(("blocks", "new-block")),
+        Channel::Address(_) => Some(("transactions and transfers", "address:ADDRESS")),
         _ => None,
     };
     if let Some((what, name)) = whole
         && (latest || interval != Interval::NONE)
     {
         return Err(Refusal::bad_request(format!(
-            "{what} never left out: {name} has mode \"all\" and no interval"
+            "{name} never skips {what}: it supports only mode \"all\" without an interval"
         )));
     }
     match (latest, interval) {

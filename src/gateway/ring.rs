@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::channel::Entry;
 
-/// What an entry takes beside its texts: its place, and the allocations of both.
+/// Memory of an entry without its texts: its slot and two allocations, in bytes.
 const ENTRY_OVERHEAD: usize = 160;
-/// Room that is never given back.
+/// Spare capacity that is never freed, in entries.
 const SPARE: usize = 16;
 
 /// Bounds of one ring.
@@ -16,7 +16,7 @@ pub struct RingLimits {
     pub bytes: usize,
 }
 
-/// In order of their seqs, without a hole.
+/// Updates in seq order, without a gap.
 #[derive(Default)]
 pub struct Ring {
     entries: VecDeque<Entry>,
@@ -24,12 +24,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Bytes that it holds, about.
+    /// Approximate size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes the next update. One that is beyond the limits by itself leaves the ring empty.
+    /// Adds the next update. An update that exceeds the limits by itself leaves the ring empty.
     pub fn push(&mut self, entry: Entry, limits: RingLimits) {
         let size = size_of(&entry);
         self.trim(RingLimits {
@@ -42,7 +42,7 @@ impl Ring {
         }
     }
 
-    /// Lets go of the oldest until the others are within the limits.
+    /// Drops the oldest updates until the others are within the limits.
     pub fn trim(&mut self, limits: RingLimits) {
         while self.entries.len() > limits.updates || self.bytes > limits.bytes {
             let Some(oldest) = self.entries.pop_front() else {
@@ -59,12 +59,12 @@ impl Ring {
         *self = Self::default();
     }
 
-    /// Seq of the oldest update that is here.
+    /// Seq of the oldest update in the ring.
     pub fn oldest(&self) -> Option<u64> {
         self.entries.front()?.seq
     }
 
-    /// Those after `since` that are here, oldest first.
+    /// The updates after `since` in the ring, oldest first.
     pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
         let start = self
             .entries
@@ -77,9 +77,9 @@ fn size_of(entry: &Entry) -> usize {
     ENTRY_OVERHEAD + entry.event.len() + entry.data.len()
 }
 
-/// The largest size that all rings may have so that they hold `budget` bytes together: smaller ones stay as they are.
-/// `None` when all stay.
-pub fn share(mut sizes: Vec<usize>, budget: usize) -> Option<usize> {
+/// The maximum size per ring that keeps all rings within `budget` bytes together: smaller rings stay as they are.
+/// `None` when no ring must shrink.
+pub fn fair_share(mut sizes: Vec<usize>, budget: usize) -> Option<usize> {
     sizes.sort_unstable();
     let (mut left, mut count) = (budget, sizes.len());
     for size in sizes {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_give_way_in_number_and_in_bytes() {
+    fn ring_drops_oldest_beyond_count_and_bytes() {
         let mut ring = Ring::default();
         let limits = RingLimits {
             updates: 4,
@@ -129,7 +129,7 @@ mod tests {
         };
         ring.trim(less);
         assert_eq!((seqs(&ring), ring.bytes()), (vec![10], 700));
-        // No hole is left by one that has no room.
+        // An update without room leaves no gap.
         ring.push(entry(11, 800), less);
         assert_eq!((ring.oldest(), ring.bytes()), (None, 0));
         ring.push(entry(12, 200), less);
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_are_cut_to_one_size_and_small_ones_keep_theirs() {
-        assert_eq!(share(vec![10, 20, 30], 60), None);
-        assert_eq!(share(vec![10, 500, 20, 400], 130), Some(50));
-        assert_eq!(share(vec![100; 4], 100), Some(25));
-        assert_eq!(share(Vec::new(), 0), None);
+    fn fair_share_cuts_only_the_largest() {
+        assert_eq!(fair_share(vec![10, 20, 30], 60), None);
+        assert_eq!(fair_share(vec![10, 500, 20, 400], 130), Some(50));
+        assert_eq!(fair_share(vec![100; 4], 100), Some(25));
+        assert_eq!(fair_share(Vec::new(), 0), None);
     }
 }

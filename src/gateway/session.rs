@@ -1,16 +1,16 @@
-//! One client connection, whatever its transport.
+//! One client connection over any transport.
 //!
-//! A session is an outbox, subscriptions, an identity and a clock of when it was last heard. Two kinds of sink
-//! drain the outbox: a socket that the session owns ([`Session::own`]) and writes to itself, and a puller, which is a
-//! polling request ([`Session::poll_take`]). A session that is pulled can be given a socket
-//! later, which is how Socket.IO upgrades. Exactly one function ends a session: [`Session::end`].
+//! A session has an outbox, subscriptions, an identity and the time of the client's last activity. The outbox is
+//! drained either by the session itself, which writes to its socket ([`Session::attach_socket`]), or by a poller: a
+//! polling request ([`Session::poll_take`]). A polled session can get a socket later, which is how Socket.IO upgrades.
+//! Only [`Session::end`] ends a session.
 //!
 //! For a transport:
-//! 1. [`Hub::open`](super::hub::Hub::open) makes the session; [`Session::greet`] queues `connected`.
+//! 1. [`Hub::open`](super::hub::Hub::open) creates the session; [`Session::queue_connected`] queues `connected`.
 //! 2. [`Session::request`] takes parsed requests. It checks limits and rights, queues the answer through the
-//!    transport's [`Reply`], and then what the request makes due (snapshot, replay), in that order.
+//!    transport's [`Reply`], and then the snapshot or the replay, in that order.
 //! 3. [`Session::queue`] takes the transport's own packets.
-//! 4. [`Session::end`] ends it; the transport learns of it from [`Session::ended`] after a wake.
+//! 4. [`Session::end`] ends it; the transport checks [`Session::ended`] after each wake.
 
 use std::{
     io::ErrorKind,
@@ -30,39 +30,39 @@ use tokio::{net::TcpStream, sync::Notify};
 
 use super::{
     CloseReason, ErrorCode,
-    address::Permit,
     auth::Identity,
-    channel::{Pace, Seat},
+    channel::{Pace, SubscriberKey},
+    connection_limit::Permit,
     encode::{self, Packet, Transport, Wire},
-    handshakes,
+    handshake_metrics,
     hub::Hub,
-    outbox::{Delivery, Outbox, Pushed, Sent},
+    outbox::{Delivery, Outbox, PushOutcome, Sent},
     protocol::Answer,
-    rate::RateWindow,
-    watchers::Charge,
+    rate_limit::RateWindow,
+    watch_quota::WatchPermit,
 };
 use crate::model::{Channel, now_ms};
 
-/// Turns an answer into the packets that carry it, in the session's wire format. Called at most once, while the
-/// hub is locked: it must only format.
+/// Encodes an answer as packets in the session's wire format. Called at most once, while the hub is locked: it must
+/// only format.
 pub type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
 
-/// Where the client is, and the permit that its address gets back with the session.
+/// The client's address, and the connection permit that the session releases when it is dropped.
 #[derive(Debug)]
-pub struct Hold {
+pub struct Admission {
     pub address: IpAddr,
     pub permit: Permit,
 }
 
 /// See the module's description.
 ///
-/// In this order: what the fan-out touches stands together, beside the count of references, in as few cache lines
-/// as it takes. Between two writes of a session the kernel has worked for all others.
+/// Field order matters: the fields that the fan-out uses come first, next to the reference count, in as few cache lines
+/// as possible. Between two writes of one session the kernel serves all other sessions, so the cache is cold.
 #[repr(C)]
 pub struct Session {
     pub(super) outbox: Mutex<Outbox>,
     socket: OnceLock<TcpStream>,
-    /// Which of the hub's flushers writes for it.
+    /// The flusher that writes for this session.
     pub(super) shard: usize,
     wire: Wire,
     pub(super) hub: Hub,
@@ -71,67 +71,67 @@ pub struct Session {
     /// Changed only while the hub's channels are locked.
     pub(super) subscriptions: Mutex<Vec<Subscription>>,
     pub(super) client: Mutex<Client>,
-    /// When the identity's token ends, in ms since the Unix epoch.
+    /// Expiry time of the JWT, in ms since the Unix epoch.
     pub(super) expires_at_ms: AtomicI64,
-    /// When something last arrived, in ms since the hub started.
-    heard_ms: AtomicU64,
-    /// A request is being worked on, so nothing is read: silence is ours, not the client's.
+    /// Time of the client's last activity, in ms since the hub started.
+    last_activity_ms: AtomicU64,
+    /// A request is being processed, so nothing is read and the client does not count as silent.
     pub(super) busy: AtomicBool,
-    /// Wakes the one task that reads the socket or pulls.
+    /// Wakes the one task that reads the socket, or the poller.
     waker: AtomicWaker,
-    /// Tells replays that there is room again.
+    /// Notifies replays that the outbox has room again.
     pub(super) drained: Notify,
     ended: OnceLock<CloseReason>,
-    hold: Option<Hold>,
+    admission: Option<Admission>,
     /// In ms since the hub started.
     opened_ms: u64,
 }
 
-/// What one session listens to.
+/// A session's subscription to one channel.
 pub struct Subscription {
     pub channel: Channel,
-    /// The channel's place in the hub.
+    /// The channel's index in the hub.
     pub slot: usize,
     pub pace: Pace,
     pub state: Attachment,
-    /// Where the channel is watched for this client.
-    pub charge: Option<Box<Charge>>,
+    /// The client's quota permit, when the channel is watched.
+    pub permit: Option<Box<WatchPermit>>,
 }
 
-/// How far a subscription is.
+/// The state of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
-    Live(Seat),
-    /// History is being replayed under this ticket; another ticket means that it was replaced.
+    Live(SubscriberKey),
+    /// History is being replayed by the replay with this id; a different id means that the subscription was replaced.
     Replaying(u64),
 }
 
-/// What is known of the client, and what it may still ask.
+/// The client's identity and rate limits.
 pub struct Client {
     pub identity: Option<Arc<Identity>>,
     pub rate: RateWindow,
-    /// Counts the requests that `rate` refused; when it refuses too, the session goes.
+    /// Counts the requests that `rate` refused; when this limit is exceeded, too, the session is closed.
     pub abuse: RateWindow,
-    /// Whether the client was told that its token expires soon.
+    /// Whether `token-expiring` was sent for the current JWT.
     pub warned: bool,
 }
 
-/// What [`Session::flush`] left behind.
+/// The outcome of [`Session::flush`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flushed {
+pub enum FlushOutcome {
     All,
-    /// The socket takes no more for now.
+    /// The kernel's send buffer is full, or the session has no socket.
     Blocked,
-    /// The connection is broken: nothing that waits will ever be sent.
+    /// The connection is broken: queued packets are never sent.
     Lost,
 }
 
-/// What a puller gets.
+/// The result of a poll.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pulled {
-    /// Whole payloads, never none.
+pub enum PollOutcome {
+    /// At least one whole payload.
     Payloads(Vec<Bytes>),
-    /// The session has ended and everything was taken.
+    /// The session has ended and its outbox is empty.
     Ended,
 }
 
@@ -140,12 +140,12 @@ impl Session {
         hub: Hub,
         wire: Wire,
         identity: Option<Arc<Identity>>,
-        hold: Option<Hold>,
+        admission: Option<Admission>,
     ) -> Self {
         let limits = hub.config().limits.clone();
         let window = Duration::from_millis(limits.rate_window_ms);
         let expires = identity.as_ref().map_or(i64::MAX, |i| i.expires_at_ms);
-        let heard = hub.clock_ms();
+        let now = hub.clock_ms();
         Self {
             outbox: Mutex::new(Outbox::new(
                 wire,
@@ -166,13 +166,13 @@ impl Session {
                 warned: false,
             }),
             expires_at_ms: AtomicI64::new(expires),
-            heard_ms: AtomicU64::new(heard),
+            last_activity_ms: AtomicU64::new(now),
             busy: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             drained: Notify::new(),
             ended: OnceLock::new(),
-            hold,
-            opened_ms: heard,
+            admission,
+            opened_ms: now,
         }
     }
 
@@ -187,7 +187,7 @@ impl Session {
 
     /// The client's address, where it is known.
     pub fn peer(&self) -> Option<IpAddr> {
-        self.hold.as_ref().map(|hold| hold.address)
+        self.admission.as_ref().map(|admission| admission.address)
     }
 
     /// Ms since the session was made.
@@ -195,10 +195,10 @@ impl Session {
         self.hub.clock_ms().saturating_sub(self.opened_ms)
     }
 
-    /// Messages and bytes given to the client so far, and bytes that wait.
+    /// Messages and bytes sent so far, and bytes queued.
     pub(super) fn traffic(&self) -> (u64, u64, usize) {
         let outbox = self.outbox.lock();
-        let (messages, bytes) = outbox.given();
+        let (messages, bytes) = outbox.sent_totals();
         (messages, bytes, outbox.bytes())
     }
 
@@ -210,7 +210,7 @@ impl Session {
         self.client.lock().identity.clone()
     }
 
-    /// Sets who the client is, as when a handshake inside the transport brings the token.
+    /// Sets the client's identity, for example when the JWT arrives in a handshake inside the transport.
     pub fn identify(&self, identity: Option<Identity>) {
         let expires = identity.as_ref().map_or(i64::MAX, |i| i.expires_at_ms);
         let mut client = self.client.lock();
@@ -218,33 +218,34 @@ impl Session {
         client.warned = false;
         self.expires_at_ms.store(expires, Ordering::Relaxed);
         drop(client);
-        self.hub.watch(self);
+        self.hub.expiry_changed(self);
     }
 
-    /// A connected client was not let in.
-    pub(super) fn refused_to_join(&self, code: Option<ErrorCode>) {
-        let reason = handshakes::reason_of(code);
+    /// Counts and logs that a connected client was refused, such as in a Socket.IO namespace.
+    pub(super) fn record_join_refusal(&self, code: Option<ErrorCode>) {
+        let reason = handshake_metrics::refusal_reason(code);
         let transport = self.wire.transport();
         self.hub.metrics().handshake_refused(transport, reason);
-        self.hub.journal().join_refused(self, reason);
+        self.hub.session_log().join_refused(self, reason);
     }
 
-    /// Notes that something arrived from the client.
-    pub fn heard(&self) {
-        self.heard_ms.store(self.hub.clock_ms(), Ordering::Relaxed);
+    /// Records that data arrived from the client.
+    pub fn record_activity(&self) {
+        self.last_activity_ms
+            .store(self.hub.clock_ms(), Ordering::Relaxed);
     }
 
-    /// How long nothing arrived, in ms; 0 while the server itself is not reading.
+    /// Time since the client's last activity, in ms; 0 while the server is not reading.
     pub(super) fn silence_ms(&self) -> u64 {
         if self.busy.load(Ordering::Relaxed) {
             return 0;
         }
-        let heard = self.heard_ms.load(Ordering::Relaxed);
-        self.hub.clock_ms().saturating_sub(heard)
+        let last_activity = self.last_activity_ms.load(Ordering::Relaxed);
+        self.hub.clock_ms().saturating_sub(last_activity)
     }
 
-    /// The data of `connected`, a JSON object; `id` is what the client is to know itself by.
-    fn greeting(&self, id: &str) -> String {
+    /// The data of `connected`, a JSON object; `id` is the public `clientId`.
+    fn connected_data(&self, id: &str) -> String {
         let config = self.hub.config();
         let user = self.identity().map(|identity| user_json(&identity));
         serde_json::json!({
@@ -259,23 +260,23 @@ impl Session {
     }
 
     /// Queues `connected`, the first event of every session.
-    pub fn greet(self: &Arc<Self>) {
-        self.greet_as(&self.id);
+    pub fn queue_connected(self: &Arc<Self>) {
+        self.queue_connected_as(&self.id);
     }
 
-    /// As [`Self::greet`], with another public id, as for a client that comes back within one connection.
-    pub fn greet_as(self: &Arc<Self>, id: &str) {
-        let packet = encode::event(self.wire, "connected", &self.greeting(id));
+    /// As [`Self::queue_connected`], with another public id, for a client that rejoins within one connection.
+    pub fn queue_connected_as(self: &Arc<Self>, id: &str) {
+        let packet = encode::event(self.wire, "connected", &self.connected_data(id));
         self.queue(packet);
     }
 
-    /// Sends everything in chunks of HTTP/1.1 from now on; for an event stream, before anything is queued.
+    /// Sends everything as HTTP/1.1 chunks from now on. Only for an event stream, before the first packet is queued.
     pub fn send_chunks(&self) {
         self.outbox.lock().send_chunks();
     }
 
-    /// Queues a packet that belongs to no channel and writes what can be written. A session without room for
-    /// it is slow, and ends.
+    /// Queues a packet that belongs to no channel and writes what the socket accepts. Ends the session as slow when the
+    /// outbox has no room.
     pub fn queue(self: &Arc<Self>, packet: Packet) {
         if !self.outbox.lock().push(packet) {
             return self.end(CloseReason::Slow);
@@ -283,12 +284,12 @@ impl Session {
         self.flush();
     }
 
-    /// Gives the session the socket that its transport ends in: from now on it writes by itself.
+    /// Gives the session its socket: from now on it writes to it directly.
     ///
-    /// Returns the socket when it already has one.
-    pub fn own(self: &Arc<Self>, socket: TcpStream) -> Result<(), TcpStream> {
+    /// Returns the socket as an error when the session already has one.
+    pub fn attach_socket(self: &Arc<Self>, socket: TcpStream) -> Result<(), TcpStream> {
         self.socket.set(socket)?;
-        // From now on a write shows whether the client takes what waits.
+        // From now on a write shows whether the client reads.
         self.outbox.lock().set_blocked(false);
         self.flush();
         Ok(())
@@ -298,38 +299,38 @@ impl Session {
         self.socket.get()
     }
 
-    /// Whether something waits to be sent.
+    /// Whether packets are queued.
     pub fn has_backlog(&self) -> bool {
         !self.outbox.lock().is_empty()
     }
 
-    /// Why the session ended, if it did. Its goodbye may not be queued yet: see [`Self::closed`].
+    /// Why the session ended, if it did. Its close packets may not be queued yet: see [`Self::closed`].
     pub fn ended(&self) -> Option<&CloseReason> {
         self.ended.get()
     }
 
-    /// Why the session ended, once its last packets are queued: only then may its transport hang up.
+    /// Why the session ended, once its close packets are queued. The transport must not close the connection earlier.
     pub fn closed(&self) -> Option<&CloseReason> {
         self.ended().filter(|_| self.outbox.lock().is_closed())
     }
 
-    /// Ends the session: it leaves the hub at once, and its transport sends what is left and hangs up. Only the
-    /// first reason counts.
+    /// Ends the session: it leaves the hub immediately; its transport sends the remaining packets and closes the
+    /// connection. Only the first reason counts.
     pub fn end(self: &Arc<Self>, reason: CloseReason) {
         if self.ended.set(reason.clone()).is_err() {
             return;
         }
         self.hub.remove(self, &reason);
-        let farewell = if reason.is_told() {
-            encode::farewell(self.wire, &reason, self.socket.get().is_some())
+        let close_packets = if reason.notifies_peer() {
+            encode::close_packets(self.wire, &reason, self.socket.get().is_some())
         } else {
             Vec::new()
         };
         let mut outbox = self.outbox.lock();
-        outbox.close(reason.keeps_backlog(), farewell);
+        outbox.close(reason.keeps_backlog(), close_packets);
         if reason == CloseReason::Slow {
-            // Its transport gives up an answer that is still being sent.
-            outbox.answered();
+            // The transport aborts a response that is still being sent.
+            outbox.response_finished();
         }
         drop(outbox);
         self.flush();
@@ -337,24 +338,24 @@ impl Session {
         self.drained.notify_waiters();
     }
 
-    /// Takes an update from the hub; the flag says that the session became dirty.
-    pub(super) fn offer(&self, packet: &Packet, delivery: &Delivery<'_>) -> (Pushed, bool) {
+    /// Queues an update from the hub; the flag is true when the session became dirty.
+    pub(super) fn offer(&self, packet: &Packet, delivery: &Delivery<'_>) -> (PushOutcome, bool) {
         let mut outbox = self.outbox.lock();
         let pushed = outbox.push_update(packet, delivery);
-        let woken = pushed == Pushed::Queued && !outbox.dirty;
-        outbox.dirty |= woken;
-        (pushed, woken)
+        let became_dirty = pushed == PushOutcome::Queued && !outbox.dirty;
+        outbox.dirty |= became_dirty;
+        (pushed, became_dirty)
     }
 
-    /// Writes what the socket takes, or wakes the puller. What was made for this session alone and finds no puller
-    /// counts as backlog at once; updates that many sessions share count once it did not come for a while.
-    pub(super) fn flush(self: &Arc<Self>) -> Flushed {
+    /// Writes what the socket accepts, or wakes the poller. Without a poller, packets made for this session alone count
+    /// as backlog immediately; updates shared by many sessions count once no poller came for about a second.
+    pub(super) fn flush(self: &Arc<Self>) -> FlushOutcome {
         if self.socket.get().is_none() {
             let mut outbox = self.outbox.lock();
             outbox.dirty = false;
             if !outbox.is_empty() {
                 match self.waker.take() {
-                    Some(puller) => puller.wake(),
+                    Some(poller) => poller.wake(),
                     None => outbox.set_blocked(true),
                 }
             }
@@ -364,98 +365,98 @@ impl Session {
         flushed
     }
 
-    /// As [`Self::flush`], but who calls it adds up what was sent.
-    pub(super) fn flush_counted(self: &Arc<Self>) -> (Flushed, Sent) {
+    /// As [`Self::flush`], but the caller counts what was sent.
+    pub(super) fn flush_counted(self: &Arc<Self>) -> (FlushOutcome, Sent) {
         let mut outbox = self.outbox.lock();
         outbox.dirty = false;
         let Some(socket) = self.socket.get() else {
-            let waits = !outbox.is_empty();
+            let has_packets = !outbox.is_empty();
             drop(outbox);
-            if waits {
+            if has_packets {
                 self.waker.wake();
             }
-            return (Flushed::Blocked, Sent::default());
+            return (FlushOutcome::Blocked, Sent::default());
         };
         if outbox.is_blocked() {
-            return (Flushed::Blocked, Sent::default());
+            return (FlushOutcome::Blocked, Sent::default());
         }
-        // Straight to the kernel: the runtime's own write asks first whether it believes the socket to be ready,
-        // which costs what a small write can ill afford. When the kernel takes no more, the task of the session
-        // goes on by way of the runtime, which then waits for the socket.
+        // Direct system call: the runtime's own write first checks its readiness flag, which is expensive for a small
+        // write. When the send buffer is full, the session's task continues through the runtime, which waits for the
+        // socket.
         let socket = socket2::SockRef::from(socket);
         let (sent, stopped) = outbox.write_to(|bytes| socket.send(bytes));
-        (self.written(outbox, sent.bytes, stopped), sent)
+        (self.finish_direct_write(outbox, sent.bytes, stopped), sent)
     }
 
-    /// Notes that so many bytes were written without asking the runtime, and why not more were.
-    pub(super) fn written(
+    /// Records a write that bypassed the runtime: the number of bytes, and why it stopped.
+    pub(super) fn finish_direct_write(
         self: &Arc<Self>,
         outbox: MutexGuard<'_, Outbox>,
         bytes: usize,
         stopped: Option<ErrorKind>,
-    ) -> Flushed {
-        let flushed = self.after_writing(outbox, bytes, stopped);
+    ) -> FlushOutcome {
+        let flushed = self.finish_write(outbox, bytes, stopped);
         if stopped.is_some() {
             self.waker.wake();
         }
         flushed
     }
 
-    /// Writes what the socket takes, and if that is not all lets the runtime know, so that it can be waited for.
-    /// For the one task that waits for the socket.
-    pub(super) fn flush_ready(self: &Arc<Self>, socket: &TcpStream) -> Flushed {
+    /// Writes what the socket accepts through the runtime, which then can wait for the socket. Only for the one task
+    /// that waits for the socket.
+    pub(super) fn flush_ready(self: &Arc<Self>, socket: &TcpStream) -> FlushOutcome {
         let mut outbox = self.outbox.lock();
         let (sent, stopped) = outbox.write_to(|bytes| socket.try_write(bytes));
         self.hub.metrics().sent(self.wire.transport(), sent);
-        self.after_writing(outbox, sent.bytes, stopped)
+        self.finish_write(outbox, sent.bytes, stopped)
     }
 
-    fn after_writing(
+    fn finish_write(
         self: &Arc<Self>,
         mut outbox: MutexGuard<'_, Outbox>,
         bytes: usize,
         stopped: Option<ErrorKind>,
-    ) -> Flushed {
-        // With nothing left nobody waits for the socket, so nobody would say that it has room again. io_uring learns
-        // that a socket was full with its outbox unlocked meanwhile, and another may have written all.
+    ) -> FlushOutcome {
+        // With an empty outbox no task waits for the socket, so nothing would reset the flag. The outbox is unlocked
+        // before io_uring reports a full socket, so another writer may have emptied it.
         let blocked = stopped.is_some() && !outbox.is_empty();
         outbox.set_blocked(blocked);
-        let awaited = bytes > 0 && std::mem::take(&mut outbox.awaited);
+        let replay_waiting = bytes > 0 && std::mem::take(&mut outbox.replay_waiting);
         drop(outbox);
-        if awaited {
+        if replay_waiting {
             self.drained.notify_waiters();
         }
-        // All that is ever heard of a client that only reads.
+        // A successful write is the only sign of life of a client that only reads.
         if bytes > 0 && self.wire.transport() == Transport::Sse {
-            self.heard();
+            self.record_activity();
         }
         match stopped {
-            None => Flushed::All,
-            Some(ErrorKind::WouldBlock) => Flushed::Blocked,
+            None => FlushOutcome::All,
+            Some(ErrorKind::WouldBlock) => FlushOutcome::Blocked,
             Some(_) => {
                 self.hub.metrics().send_failed();
                 self.end(CloseReason::Lost);
-                Flushed::Lost
+                FlushOutcome::Lost
             }
         }
     }
 
-    /// Waits for payloads of up to `most` bytes (at least one payload) to send; for the one puller of a session
-    /// that has no socket. They count as backlog until [`Self::answered`].
-    pub fn poll_take(&self, cx: &mut Context<'_>, most: usize) -> Poll<Pulled> {
+    /// Waits for payloads of up to `most` bytes (at least one payload). Only for the one poller of a session without a
+    /// socket. The payloads count as backlog until [`Self::response_finished`].
+    pub fn poll_take(&self, cx: &mut Context<'_>, most: usize) -> Poll<PollOutcome> {
         self.waker.register(cx.waker());
         let mut outbox = self.outbox.lock();
-        let (_, before) = outbox.given();
+        let (_, before) = outbox.sent_totals();
         let taken = outbox.take(most);
-        let count = (outbox.given().1 - before) as usize;
+        let count = (outbox.sent_totals().1 - before) as usize;
         let closed = outbox.is_closed();
-        let awaited = count > 0 && std::mem::take(&mut outbox.awaited);
+        let replay_waiting = count > 0 && std::mem::take(&mut outbox.replay_waiting);
         drop(outbox);
-        if awaited {
+        if replay_waiting {
             self.drained.notify_waiters();
         }
         if closed || !taken.is_empty() {
-            // It waits no longer.
+            // This poller no longer waits.
             self.waker.take();
         }
         if !taken.is_empty() {
@@ -464,27 +465,27 @@ impl Session {
                 bytes: count,
             };
             self.hub.metrics().sent(self.wire.transport(), sent);
-            return Poll::Ready(Pulled::Payloads(taken));
+            return Poll::Ready(PollOutcome::Payloads(taken));
         }
-        // Not as soon as the session has ended: its goodbye is still to come then.
+        // `closed`, not `ended`: an ended session may not have queued its close packets yet.
         if closed {
-            Poll::Ready(Pulled::Ended)
+            Poll::Ready(PollOutcome::Ended)
         } else {
             Poll::Pending
         }
     }
 
-    /// As [`Self::poll_take`], to be awaited.
-    pub async fn take(&self, most: usize) -> Pulled {
+    /// As [`Self::poll_take`], as a future.
+    pub async fn take(&self, most: usize) -> PollOutcome {
         std::future::poll_fn(|cx| self.poll_take(cx, most)).await
     }
 
-    /// What was taken last was sent whole, or is given up.
-    pub fn answered(&self) {
-        self.outbox.lock().answered();
+    /// The payloads taken last were sent completely, or were given up.
+    pub fn response_finished(&self) {
+        self.outbox.lock().response_finished();
     }
 
-    /// The waker of the task that reads the socket.
+    /// Registers the waker of the task that reads the socket.
     pub(super) fn register(&self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
     }
@@ -505,7 +506,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What `connected` and the answer to `auth` say of the user.
+/// The `user` object in `connected` and in the answer to `auth`.
 pub fn user_json(identity: &Identity) -> serde_json::Value {
     serde_json::json!({
         "sub": identity.sub,

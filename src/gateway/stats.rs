@@ -1,7 +1,7 @@
-//! `GET /api/v1/stats`: who is connected and what they listen to.
+//! `GET /api/v1/stats`: sessions, subscriptions and backlog of this process.
 
-mod census;
 mod filter;
+mod top_channels;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use utoipa::{
 
 pub use self::filter::Filter;
 
-use self::census::Counted;
+use self::top_channels::ChannelStats;
 use super::{
     auth::{AuthError, bearer_token},
     context::Context,
@@ -27,35 +27,35 @@ use super::{
     problem::Problem,
 };
 
-/// Channels in an answer when the request does not say, and at most.
+/// Channels listed by default, and the maximum.
 const DEFAULT_LIMIT: usize = 100;
-const MOST_CHANNELS: usize = 1_000;
+const MAX_CHANNELS: usize = 1_000;
 
 /// Sessions and subscriptions of this process.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
-    /// Since the gateway began, in ms.
+    /// Time since the gateway started, in ms.
     uptime_ms: u64,
     sessions: SessionCounts,
     /// Subscriptions of all sessions to all channels.
     subscriptions: usize,
     backlog: BacklogCounts,
-    /// Channels with at least one subscription that the filter takes, whether listed or not.
+    /// Number of channels with at least one subscription that match the filter, listed or not.
     channels_total: usize,
-    /// Of these, those with the most subscribers, as many as asked for.
+    /// The matching channels with the most subscribers, at most `limit`.
     channels: Vec<ChannelCount>,
 }
 
-/// What waits to be sent, measured within the last second or so.
+/// Bytes queued for sessions, measured within about the last second.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BacklogCounts {
-    /// Of all sessions.
+    /// Bytes queued for all sessions.
     bytes: u64,
-    /// Bytes of the session with the most.
+    /// Bytes queued for the session with the largest backlog.
     largest_bytes: u64,
-    /// Sessions for which anything waits.
+    /// Sessions with a backlog.
     sessions: u64,
 }
 
@@ -74,29 +74,29 @@ pub struct ChannelCount {
     channel: String,
     subscribers: usize,
     modes: ModeCounts,
-    /// Of the newest update that this process has seen; null where that is not known, 0 where there is none.
+    /// Seq of the newest update that this process has seen; null when unknown, 0 when the channel never had one.
     seq: Option<u64>,
-    /// Updates that came since the channel is in this process's memory.
+    /// Updates published since the channel is in this process's memory.
     updates: u64,
-    /// Messages queued for subscribers as these came; neither snapshots nor replays.
+    /// Live messages queued for subscribers in that time, without snapshots and replays.
     messages: u64,
 }
 
-/// The subscriptions of a channel by what they get.
+/// The subscriptions of a channel by mode.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModeCounts {
-    /// Every update.
+    /// Receive every update.
     all: usize,
-    /// The newest, at once.
+    /// Receive the newest update, without an interval.
     latest: usize,
-    /// The newest, at most once an interval.
+    /// Receive the newest update at most once per interval.
     interval: usize,
-    /// Still being sent what they missed.
+    /// Still receive missed updates.
     replaying: usize,
 }
 
-impl From<Counted> for ChannelCount {
-    fn from(counted: Counted) -> Self {
+impl From<ChannelStats> for ChannelCount {
+    fn from(counted: ChannelStats) -> Self {
         let [all, latest, interval] = counted.attached;
         Self {
             channel: counted.name.plain.clone(),
@@ -122,16 +122,16 @@ pub struct Parameters {
     limit: Option<usize>,
 }
 
-/// The problems a request can end in, for the OpenAPI description. Their schema, and the scheme that `security`
-/// names, are described with the rest of REST.
-struct Refusals;
+/// The problem responses, for the OpenAPI description. Their schema and the security scheme are defined with the rest of
+/// the REST API.
+struct ProblemResponses;
 
-impl IntoResponses for Refusals {
+impl IntoResponses for ProblemResponses {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         [
             ("400", "The query is not valid"),
-            ("401", "A token is needed, or the one given is not valid"),
-            ("403", "The token lacks the role `admin`"),
+            ("401", "The JWT is missing or not valid"),
+            ("403", "The JWT lacks the role `admin`"),
         ]
         .map(|(status, description)| {
             let content = ContentBuilder::new()
@@ -154,13 +154,13 @@ impl IntoResponses for Refusals {
     tag = "gateway",
     security((), ("bearer" = [])),
     params(
-        ("channel" = Option<String>, Query, description = "One channel by its name, or those that begin alike: `price:*`"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Most channels listed, 100 by default"),
-        ("token" = Option<String>, Query, description = "A token, instead of the Authorization header"),
+        ("channel" = Option<String>, Query, description = "A channel name, or a prefix followed by `*`, such as `price:*`"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of channels listed, 100 by default"),
+        ("token" = Option<String>, Query, description = "The JWT, instead of the Authorization header"),
     ),
     responses(
-        (status = 200, description = "What this process serves now", body = Stats),
-        Refusals,
+        (status = 200, description = "Current sessions, subscriptions and backlog of this process", body = Stats),
+        ProblemResponses,
     )
 )]
 pub async fn show(
@@ -170,7 +170,7 @@ pub async fn show(
 ) -> Response {
     let parameters = match parameters {
         Ok(Query(parameters)) => parameters,
-        // It may tell a name back that is as long as the client likes.
+        // The text may repeat a parameter name of any length.
         Err(rejection) => {
             let text: String = rejection.body_text().chars().take(300).collect();
             return Problem::bad_request(text).into_response();
@@ -182,12 +182,12 @@ pub async fn show(
         return problem.into_response();
     }
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST_CHANNELS).contains(&limit) {
-        let detail = format!("limit must be 1 to {MOST_CHANNELS}");
+    if !(1..=MAX_CHANNELS).contains(&limit) {
+        let detail = format!("limit must be 1 to {MAX_CHANNELS}");
         return Problem::bad_request(detail).into_response();
     }
     let (hub, filter) = (context.hub(), Filter::new(parameters.channel.as_deref()));
-    let (census, backlog) = (hub.census(&filter, limit), hub.backlog());
+    let (top, backlog) = (hub.top_channels(&filter, limit), hub.backlog());
     let [websocket, socketio, sse] = hub.session_counts();
     debug_assert_eq!(
         Transport::ALL,
@@ -201,18 +201,14 @@ pub async fn show(
             socketio,
             sse,
         },
-        subscriptions: census.subscriptions,
+        subscriptions: top.subscriptions,
         backlog: BacklogCounts {
             bytes: backlog.bytes,
             largest_bytes: backlog.largest,
             sessions: backlog.sessions,
         },
-        channels_total: census.matching,
-        channels: census
-            .channels
-            .into_iter()
-            .map(ChannelCount::from)
-            .collect(),
+        channels_total: top.matching,
+        channels: top.channels.into_iter().map(ChannelCount::from).collect(),
     };
     Json(stats).into_response()
 }
@@ -231,7 +227,7 @@ async fn require_admin(
             AuthError::Missing => Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
-                "statistics need a token with the role admin, or gateway.public_stats = true",
+                "statistics need a JWT with the role admin, or gateway.public_stats = true",
             ),
             other => Problem::from(&other),
         })?;
@@ -239,7 +235,7 @@ async fn require_admin(
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "FORBIDDEN",
-            "statistics need a token with the role admin",
+            "statistics need a JWT with the role admin",
         ));
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! `subscribe`: what may be listened to, from where, and how a session joins a channel without gap or duplicate.
+//! `subscribe`: checks the request and joins the session to each channel without a gap or a duplicate.
 //!
-//! All waiting (for the store) comes first. Then, with the channels locked, the answer is queued, after it the
-//! snapshot or what was missed, and the session attached: no update can come in between.
+//! All reads of the store come first. Then, with the channels locked, the answer is queued, followed by the snapshot or
+//! the missed updates, and the session is attached: no update can come in between.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,37 +11,37 @@ use serde_json::json;
 use super::{
     CloseReason, ErrorCode, Refusal,
     channel::{ChannelState, Entry, Pace, Snapshot},
+    channel_log::{ChannelLogError, Span},
     channels::Channels,
-    metrics::Resumed,
+    metrics::ResumeSource,
     outbox::Outbox,
-    past::{PastError, Span},
     protocol::{Answer, Names, Subscribe},
     replay::Replay,
-    resolve::{Positions, may, pace, twice},
+    resolve::{Positions, check_access, duplicate_channel, pace},
     session::{Attachment, Reply, Session, Subscription},
-    watchers::Charge,
+    watch_quota::WatchPermit,
 };
 use crate::{
     bus::Unacknowledged,
-    model::{Channel, shown_name},
+    model::{Channel, truncated_name},
 };
 
-/// What is asked for of one channel, once it is known to be allowed.
-struct Wanted {
+/// A channel of the request that the client may subscribe to.
+struct RequestedChannel {
     channel: Channel,
     pace: Pace,
     since: Option<u64>,
-    /// Where it is watched for this client.
-    charge: Option<Box<Charge>>,
-    /// What the store holds, if it had to be asked.
+    /// The client's quota permit, when the channel is watched.
+    permit: Option<Box<WatchPermit>>,
+    /// The range in the store, if it was read.
     span: Option<Span>,
-    /// What is shown of a user's own channel, instead of one snapshot.
-    missed: Option<Unacknowledged>,
+    /// The snapshot of a user's own channel: the unacknowledged updates.
+    unacknowledged: Option<Unacknowledged>,
 }
 
-/// One channel's part of the answer.
+/// One channel in the answer.
 #[derive(Serialize)]
-struct Joined {
+struct JoinResult {
     channel: String,
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,12 +52,12 @@ struct Joined {
     error: Option<Refusal>,
 }
 
-/// A channel that a session is about to join.
-struct Joining {
-    wanted: Wanted,
+/// A checked channel that the session is about to join.
+struct PendingJoin {
+    requested: RequestedChannel,
     slot: usize,
     position: u64,
-    /// From where everything is still there, when it is.
+    /// The client's position, if every later update is still available.
     resume: Option<u64>,
 }
 
@@ -72,10 +72,10 @@ impl Session {
         };
         let mut all = Vec::new();
         for name in request.names.as_slice() {
-            let wanted = self.wanted(name, &request, &positions, &all);
-            all.push((name.clone(), wanted));
+            let requested = self.check_channel(name, &request, &positions, &all);
+            all.push((name.clone(), requested));
         }
-        let all = self.prepared(all, request.snapshot).await;
+        let all = self.prepare(all, request.snapshot).await;
         let same_epoch = request
             .epoch
             .as_deref()
@@ -84,110 +84,116 @@ impl Session {
     }
 
     /// Checks one name against the deployment, the client's rights and the options.
-    fn wanted(
+    fn check_channel(
         &self,
         name: &str,
         request: &Subscribe,
         positions: &Positions,
-        before: &[(String, Result<Wanted, Refusal>)],
-    ) -> Result<Wanted, Refusal> {
+        before: &[(String, Result<RequestedChannel, Refusal>)],
+    ) -> Result<RequestedChannel, Refusal> {
         let channel = self.hub.resolve(name)?;
-        may(self.identity().as_deref(), &channel)?;
-        let named = |other: &Result<Wanted, Refusal>| {
+        check_access(self.identity().as_deref(), &channel)?;
+        let named = |other: &Result<RequestedChannel, Refusal>| {
             other.as_ref().is_ok_and(|other| other.channel == channel)
         };
         if before.iter().any(|(_, other)| named(other)) {
-            return Err(twice(&channel));
+            return Err(duplicate_channel(&channel));
         }
         let pace = pace(&channel, request.mode, request.interval)?;
-        let since = positions.of(&channel);
-        Ok(Wanted {
+        let since = positions.get(&channel);
+        Ok(RequestedChannel {
             channel,
             pace,
             since,
-            charge: None,
+            permit: None,
             span: None,
-            missed: None,
+            unacknowledged: None,
         })
     }
 
-    /// Has the channels watched that need it, and reads what may have to be read before each can be joined.
-    async fn prepared(
+    /// Watches the channels that need it, and reads from the store what joining each channel needs.
+    async fn prepare(
         &self,
-        all: Vec<(String, Result<Wanted, Refusal>)>,
+        all: Vec<(String, Result<RequestedChannel, Refusal>)>,
         snapshot: bool,
-    ) -> Vec<(String, Result<Wanted, Refusal>)> {
-        let all = self.with_room(all);
-        let allowed = all.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
-        let channels: Vec<Channel> = allowed.map(|wanted| wanted.channel.clone()).collect();
-        let mut counted = self.begin_watching(&channels).await.into_iter();
+    ) -> Vec<(String, Result<RequestedChannel, Refusal>)> {
+        let all = self.enforce_limit(all);
+        let allowed = all
+            .iter()
+            .filter_map(|(_, requested)| requested.as_ref().ok());
+        let channels: Vec<Channel> = allowed.map(|requested| requested.channel.clone()).collect();
+        let mut permits = self.begin_watching(&channels).await.into_iter();
         let mut prepared = Vec::with_capacity(all.len());
-        for (name, wanted) in all {
-            let wanted = match wanted {
-                Ok(mut wanted) => match counted.next().unwrap_or(Ok(None)) {
-                    Ok(charge) => {
-                        wanted.charge = charge;
-                        self.ask_store(wanted, snapshot).await
+        for (name, requested) in all {
+            let requested = match requested {
+                Ok(mut requested) => match permits.next().unwrap_or(Ok(None)) {
+                    Ok(permit) => {
+                        requested.permit = permit;
+                        self.read_store(requested, snapshot).await
                     }
                     Err(refusal) => Err(refusal),
                 },
                 Err(refusal) => Err(refusal),
             };
-            prepared.push((name, wanted));
+            prepared.push((name, requested));
         }
         prepared
     }
 
-    /// Refuses what goes beyond the session's subscriptions: nothing is to be watched for that.
-    fn with_room(
+    /// Refuses channels beyond the session's limit, before a watch begins for them.
+    fn enforce_limit(
         &self,
-        all: Vec<(String, Result<Wanted, Refusal>)>,
-    ) -> Vec<(String, Result<Wanted, Refusal>)> {
+        all: Vec<(String, Result<RequestedChannel, Refusal>)>,
+    ) -> Vec<(String, Result<RequestedChannel, Refusal>)> {
         let subscriptions = self.subscriptions.lock();
         let most = self.hub.config().limits.subscriptions;
         let mut room = most.saturating_sub(subscriptions.len());
-        let mut check = |wanted: Wanted| {
+        let mut check = |requested: RequestedChannel| {
             let mut known = subscriptions.iter();
-            if !known.any(|known| known.channel == wanted.channel) {
+            if !known.any(|known| known.channel == requested.channel) {
                 room = room.checked_sub(1).ok_or_else(|| too_many(most))?;
             }
-            Ok(wanted)
+            Ok(requested)
         };
         all.into_iter()
-            .map(|(name, wanted)| (name, wanted.and_then(&mut check)))
+            .map(|(name, requested)| (name, requested.and_then(&mut check)))
             .collect()
     }
 
-    /// Everything that may have to be read before the channel can be joined.
-    async fn ask_store(&self, mut wanted: Wanted, snapshot: bool) -> Result<Wanted, Refusal> {
-        let channel = wanted.channel.clone();
-        let failed = |error: PastError| {
-            tracing::error!(%error, session = self.id(), %channel, "a subscription failed");
+    /// Reads from the store what joining the channel needs.
+    async fn read_store(
+        &self,
+        mut requested: RequestedChannel,
+        snapshot: bool,
+    ) -> Result<RequestedChannel, Refusal> {
+        let channel = requested.channel.clone();
+        let failed = |error: ChannelLogError| {
+            tracing::error!(%error, session = self.id(), %channel, "subscription failed");
             Refusal::new(
                 ErrorCode::Internal,
-                "the history cannot be read now; try again",
+                "the update log cannot be read now; try again",
             )
         };
-        self.hub.warm(&wanted.channel).await.map_err(&failed)?;
-        if let Some(since) = wanted.since
-            && !self.hub.joins_on(&wanted.channel, since)
+        self.hub.warm(&requested.channel).await.map_err(&failed)?;
+        if let Some(since) = requested.since
+            && !self.hub.has_in_memory(&requested.channel, since)
         {
-            let span = self.hub.past().span(&wanted.channel).await;
-            wanted.span = Some(span.map_err(&failed)?);
+            let span = self.hub.channel_log().span(&requested.channel).await;
+            requested.span = Some(span.map_err(&failed)?);
         }
         if let (Channel::User(subject), true) = (&channel, snapshot) {
             let most = self.hub.config().alert_snapshot;
-            let missed = self.hub.past().unacknowledged(subject, most).await;
-            wanted.missed = Some(missed.map_err(&failed)?);
+            let unacknowledged = self.hub.channel_log().unacknowledged(subject, most).await;
+            requested.unacknowledged = Some(unacknowledged.map_err(&failed)?);
         }
-        Ok(wanted)
+        Ok(requested)
     }
 
-    /// Answers and joins, with the channels locked throughout.
+    /// Queues the answer and joins the channels, with all channels locked.
     fn attach(
         self: &Arc<Self>,
         request: &Subscribe,
-        all: Vec<(String, Result<Wanted, Refusal>)>,
+        all: Vec<(String, Result<RequestedChannel, Refusal>)>,
         same_epoch: bool,
         reply: Reply,
     ) {
@@ -202,24 +208,24 @@ impl Session {
         let before = subscriptions.len();
         let (mut joined, mut joining) = (Vec::new(), Vec::new());
         let mut room = limits.subscriptions.saturating_sub(before);
-        for (name, wanted) in all {
-            let new = wanted.as_ref().is_ok_and(|wanted| {
+        for (name, requested) in all {
+            let new = requested.as_ref().is_ok_and(|requested| {
                 !subscriptions
                     .iter()
-                    .any(|known| known.channel == wanted.channel)
+                    .any(|known| known.channel == requested.channel)
             });
-            let one = match wanted {
+            let one = match requested {
                 Ok(_) if new && room == 0 => Err(too_many(limits.subscriptions)),
-                Ok(wanted) => {
+                Ok(requested) => {
                     room -= usize::from(new);
-                    self.joining(channels, wanted, same_epoch)
+                    self.plan_join(channels, requested, same_epoch)
                 }
                 Err(refusal) => Err(refusal),
             };
             match one {
                 Ok(one) => {
-                    joined.push(Joined {
-                        channel: one.wanted.channel.to_string(),
+                    joined.push(JoinResult {
+                        channel: one.requested.channel.to_string(),
                         success: true,
                         seq: Some(one.position),
                         recovered: Some(one.resume.is_some()),
@@ -229,8 +235,8 @@ impl Session {
                 }
                 Err(refusal) => {
                     refused.push(refusal.code);
-                    joined.push(Joined {
-                        channel: shown_name(&name),
+                    joined.push(JoinResult {
+                        channel: truncated_name(&name),
                         success: false,
                         seq: None,
                         recovered: None,
@@ -244,28 +250,28 @@ impl Session {
         let mut fits = packets.into_iter().all(|packet| outbox.push(packet));
         drop(outbox);
         for one in &joining {
-            // A stream that breaks before this channel's first message resumes from here, too.
+            // So that a stream that breaks before this channel's first message resumes from here.
             if let Some(since) = one.resume {
                 let name = &channels.slots[one.slot].name;
-                self.outbox.lock().place(name, since);
+                self.outbox.lock().set_position(name, since);
             }
         }
         if subscriptions.is_empty() {
-            // Many sessions have one for good.
+            // Many sessions keep exactly one subscription.
             subscriptions.reserve_exact(joining.len());
         }
         for one in joining {
             if let Some(at) = subscriptions
                 .iter()
-                .position(|known| known.channel == one.wanted.channel)
+                .position(|known| known.channel == one.requested.channel)
             {
                 let mut old = subscriptions.swap_remove(at);
                 channels.leave(self, old.slot, old.state);
-                if let Some(charge) = &mut old.charge {
-                    charge.leave();
+                if let Some(permit) = &mut old.permit {
+                    permit.unsubscribe();
                 }
             } else {
-                self.hub.metrics().subscribed(&one.wanted.channel);
+                self.hub.metrics().subscribed(&one.requested.channel);
             }
             let (subscription, replay) = self.join_one(channels, one, request.snapshot);
             subscriptions.push(subscription);
@@ -275,7 +281,7 @@ impl Session {
         drop(subscriptions);
         drop(guard);
         for code in refused {
-            self.note_refused(code);
+            self.record_refusal(code);
         }
         if !fits {
             return self.end(CloseReason::Slow);
@@ -286,32 +292,35 @@ impl Session {
         }
     }
 
-    /// Where the channel stands, and whether everything since the client's position is still there.
-    fn joining(
+    /// The channel's position, and whether every update after the client's position is available.
+    fn plan_join(
         &self,
         channels: &mut Channels,
-        wanted: Wanted,
+        requested: RequestedChannel,
         same_epoch: bool,
-    ) -> Result<Joining, Refusal> {
-        let slot = channels.slot(&wanted.channel, Instant::now());
+    ) -> Result<PendingJoin, Refusal> {
+        let slot = channels.slot(&requested.channel, Instant::now());
         let state = &channels.slots[slot];
         let Some(position) = state.warm() else {
             return Err(Refusal::new(
                 ErrorCode::Internal,
-                "the channel was forgotten meanwhile; try again",
+                "the channel was evicted from memory meanwhile; try again",
             ));
         };
-        let resume = wanted
-            .since
-            .filter(|&since| same_epoch && self.is_resumable(state, since, position, wanted.span));
-        let shown = wanted.missed.as_ref().map(|missed| missed.through);
-        Ok(Joining {
-            wanted,
+        let resume = requested.since.filter(|&since| {
+            same_epoch && self.is_resumable(state, since, position, requested.span)
+        });
+        let through = requested
+            .unacknowledged
+            .as_ref()
+            .map(|unacknowledged| unacknowledged.through);
+        Ok(PendingJoin {
+            requested,
             slot,
-            position: match (resume, shown) {
-                // A client can be ahead of this hub: it read the store, or came from a faster one.
+            position: match (resume, through) {
+                // A client can be ahead of this hub: it read the store, or was connected to a faster gateway.
                 (Some(since), _) => since.max(position),
-                // So can the store itself, or be behind it by what came since it was read.
+                // The store can be ahead, too, or behind by the updates since it was read.
                 (None, Some(through)) => through,
                 (None, None) => position,
             },
@@ -329,112 +338,115 @@ impl Session {
         if since > position {
             return span.is_some_and(|span| since <= span.newest);
         }
-        let there = state.covers(since) || span.is_none_or(|span| span.oldest <= since + 1);
-        there && position - since <= self.hub.config().replay_updates
+        let available = state.covers(since) || span.is_none_or(|span| span.oldest <= since + 1);
+        available && position - since <= self.hub.config().replay_updates
     }
 
-    /// Queues what comes before the live updates, and attaches; or leaves both to a replay.
+    /// Queues what precedes the live updates and attaches the session, or leaves both to a replay.
     fn join_one(
         self: &Arc<Self>,
         channels: &mut Channels,
-        one: Joining,
+        one: PendingJoin,
         snapshot: bool,
     ) -> (Subscription, Option<Replay>) {
-        let Joining {
-            wanted,
+        let PendingJoin {
+            requested,
             slot,
             position,
             resume,
         } = one;
         let state = &mut channels.slots[slot];
-        state.watchers += 1;
-        if wanted.since.is_some() {
+        state.subscription_count += 1;
+        if requested.since.is_some() {
             self.hub.metrics().resumed(match resume {
-                None => Resumed::Refused,
-                Some(since) if state.covers(since) => Resumed::Memory,
-                Some(_) => Resumed::Store,
+                None => ResumeSource::Refused,
+                Some(since) if state.covers(since) => ResumeSource::Memory,
+                Some(_) => ResumeSource::Store,
             });
         }
         let mut outbox = self.outbox.lock();
         let mut replay = None;
-        let missed = wanted.missed.as_ref().filter(|_| resume.is_none());
-        if let Some(missed) = missed {
-            self.show_missed(&mut outbox, state, wanted.pace, missed);
+        let unacknowledged = requested
+            .unacknowledged
+            .as_ref()
+            .filter(|_| resume.is_none());
+        if let Some(unacknowledged) = unacknowledged {
+            self.queue_unacknowledged(&mut outbox, state, requested.pace, unacknowledged);
         }
-        match resume.or(missed.map(|missed| missed.through)) {
+        match resume.or(unacknowledged.map(|unacknowledged| unacknowledged.through)) {
             None => {
-                let shown = snapshot.then_some(&state.snapshot);
-                if let Some(Snapshot::Newest(entry)) = shown {
-                    // The state as of the channel's position: what follows is the next seq, also when the newest update
-                    // was none that makes a snapshot.
+                let snapshot = snapshot.then_some(&state.snapshot);
+                if let Some(Snapshot::Newest(entry)) = snapshot {
+                    // The state as of the channel's position, even when the newest update made no snapshot: the next
+                    // message has the next seq.
                     let mut entry = entry.clone();
                     entry.seq = entry.seq.map(|_| position);
-                    // The stream begins here: nothing was before it.
-                    let prev = (wanted.pace != Pace::All).then_some(0);
+                    // The stream begins here: there is no previous message.
+                    let prev = (requested.pace != Pace::All).then_some(0);
                     let packet = entry.encode(self.wire(), &state.name, prev, true);
                     outbox.append_update(&packet, &state.name, Some(position));
-                } else if wanted.channel != Channel::Heartbeat {
-                    outbox.place(&state.name, position);
+                } else if requested.channel != Channel::Heartbeat {
+                    outbox.set_position(&state.name, position);
                 }
             }
             Some(since) if state.fits(since, outbox.replay_room()) => {
                 for entry in state.after(since) {
-                    self.push_missed(&mut outbox, state, wanted.pace, entry);
+                    self.push_replayed(&mut outbox, state, requested.pace, entry);
                 }
             }
             Some(since) => {
                 replay = Some(Replay {
                     session: self.clone(),
-                    channel: wanted.channel.clone(),
+                    channel: requested.channel.clone(),
                     slot,
-                    ticket: self.hub.ticket(),
-                    pace: wanted.pace,
+                    id: self.hub.next_replay_id(),
+                    pace: requested.pace,
                     since,
                 });
             }
         }
         drop(outbox);
         let attachment = match &replay {
-            Some(replay) => Attachment::Replaying(replay.ticket),
+            Some(replay) => Attachment::Replaying(replay.id),
             None => {
-                // All that the hub has was queued, also when what was shown is from before it.
+                // Everything that the hub has is covered, even when the snapshot is older.
                 let after = position.max(state.position.unwrap_or(0));
-                let seat = state.attach(self.clone(), wanted.pace, after, Instant::now());
-                Attachment::Live(seat)
+                let subscriber = state.attach(self.clone(), requested.pace, after, Instant::now());
+                Attachment::Live(subscriber)
             }
         };
         let subscription = Subscription {
-            channel: wanted.channel,
+            channel: requested.channel,
             slot,
-            pace: wanted.pace,
+            pace: requested.pace,
             state: attachment,
-            charge: wanted.charge,
+            permit: requested.permit,
         };
         (subscription, replay)
     }
 
-    /// Queues what a user has not acknowledged, as far as there is room: the API has the rest.
-    fn show_missed(
+    /// Queues the newest unacknowledged updates of a user for which there is room; the REST API has the rest.
+    fn queue_unacknowledged(
         &self,
         outbox: &mut Outbox,
         state: &ChannelState,
         pace: Pace,
-        missed: &Unacknowledged,
+        unacknowledged: &Unacknowledged,
     ) {
-        outbox.place(&state.name, missed.through);
+        outbox.set_position(&state.name, unacknowledged.through);
         let mut room = outbox.replay_room();
-        let fitting = missed.updates.iter().rev().take_while(|update| {
+        let fitting = unacknowledged.updates.iter().rev().take_while(|update| {
             let size = state.size_of(&update.event, &update.data);
             let fits = size <= room;
             room = room.saturating_sub(size);
             fits
         });
-        let first = missed.updates.len() - fitting.count();
-        // As of one position: the next update is the one behind it. The stream begins here.
+        let first = unacknowledged.updates.len() - fitting.count();
+        // All at one position, which the next update follows. The stream begins here.
         let prev = (pace != Pace::All).then_some(0);
-        for update in &missed.updates[first..] {
+        for update in &unacknowledged.updates[first..] {
             let entry = Entry {
-                seq: Some(missed.through),
+                seq: Some(unacknowledged.through),
                 event: update.event.clone(),
                 data: update.data.clone(),
             };
@@ -444,7 +456,7 @@ impl Session {
     }
 
     /// Queues one update that the client missed.
-    pub(super) fn push_missed(
+    pub(super) fn push_replayed(
         &self,
         outbox: &mut Outbox,
         state: &ChannelState,
@@ -463,11 +475,11 @@ impl Session {
 fn too_many(most: usize) -> Refusal {
     Refusal::new(
         ErrorCode::TooManySubscriptions,
-        format!("a session may have {most} subscriptions"),
+        format!("a session may have at most {most} subscriptions; unsubscribe from others first"),
     )
 }
 
-fn answer(names: &Names, mut joined: Vec<Joined>) -> Answer {
+fn answer(names: &Names, mut joined: Vec<JoinResult>) -> Answer {
     if let (Names::One(_), [one]) = (names, joined.as_mut_slice()) {
         return match one.error.take() {
             Some(refusal) => Answer::Refused(refusal),

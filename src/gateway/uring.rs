@@ -1,8 +1,7 @@
-//! Writing to many sockets with one system call, through io_uring (io_uring(7)).
+//! Writes to many sockets with one system call through io_uring (io_uring(7)).
 //!
-//! The kernel's work of a send stays what it is; entering the kernel once for a batch instead of once a session is
-//! what is saved. A batch is submitted and waited for at once: sockets do not block, so every send is over when
-//! the call returns. Assumes one user a ring.
+//! Saves entering the kernel per session; the kernel's work per send is the same. A batch is submitted and waited for in
+//! one call: sockets do not block, so every send has finished when the call returns. Assumes one user per ring.
 
 use std::{io, ops::Range, os::fd::AsRawFd, sync::Arc};
 
@@ -12,28 +11,28 @@ use parking_lot::MutexGuard;
 use super::{
     CloseReason,
     metrics::Tally,
-    outbox::{Gathered, Outbox, Sent},
+    outbox::{NextBytes, Outbox, Sent},
     prefetch::prefetch,
     session::Session,
 };
 
-/// Sends of one system call.
+/// Sends per system call.
 const BATCH: usize = 64;
-/// How many sessions ahead memory is asked for: the kernel does nothing in between that would hide the wait.
-const AHEAD: usize = 4;
-/// Most bytes of a batch that are joined from several packets.
+/// Prefetch distance in sessions: no kernel work hides the memory latency here.
+const PREFETCH_DISTANCE: usize = 4;
+/// Maximum bytes of a batch that are joined from several packets.
 const JOINED_BYTES: usize = 1_048_576;
 
 /// See the module's description.
 pub struct Uring {
     ring: IoUring,
-    /// Where the packets of sessions that have several are joined.
+    /// Buffer for joining the packets of sessions that have several.
     joined: Vec<u8>,
-    /// The ring may hold what nobody waits for any more: it is not used again.
+    /// The ring may hold abandoned submissions: it is not used again.
     broken: bool,
 }
 
-/// A send on its way. The outbox stays locked until its outcome is known, so that what it points at stays.
+/// A pending send. The outbox stays locked until the outcome is known, so that the bytes stay valid.
 struct Send<'a> {
     session: &'a Arc<Session>,
     outbox: MutexGuard<'a, Outbox>,
@@ -42,14 +41,14 @@ struct Send<'a> {
 }
 
 enum Bytes {
-    /// Of a packet in the outbox.
+    /// Bytes of a packet in the outbox.
     One(*const u8, usize),
-    /// Of `Uring::joined`.
+    /// A range of `Uring::joined`.
     Joined(Range<usize>),
 }
 
 impl Uring {
-    /// Fails where the kernel has no io_uring or does not let this process use it.
+    /// Fails when the kernel has no io_uring or does not allow this process to use it.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             ring: IoUring::new(BATCH as u32)?,
@@ -58,7 +57,7 @@ impl Uring {
         })
     }
 
-    /// Writes what waits in these sessions, as [`Session::flush`] does for one.
+    /// Writes the queued packets of these sessions, as [`Session::flush`] does for one.
     pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
         let mut tally = Tally::default();
         for batch in sessions.chunks(BATCH) {
@@ -69,12 +68,12 @@ impl Uring {
 
     fn flush_batch(&mut self, sessions: &[Arc<Session>], tally: &mut Tally) {
         let mut sends = Vec::with_capacity(sessions.len());
-        // Without a socket, used by another right now, or in this batch twice: written one by one afterwards.
+        // Sessions without a socket, locked by another thread, or twice in this batch: written one by one afterwards.
         let mut others = Vec::new();
         self.joined.clear();
         for (at, session) in sessions.iter().enumerate() {
-            if let Some(soon) = sessions.get(at + AHEAD) {
-                prefetch(soon);
+            if let Some(upcoming) = sessions.get(at + PREFETCH_DISTANCE) {
+                prefetch(upcoming);
             }
             match (session.outbox.try_lock(), session.socket()) {
                 (Some(mut outbox), Some(_)) if !self.broken && self.joined.len() < JOINED_BYTES => {
@@ -83,9 +82,9 @@ impl Uring {
                         continue;
                     }
                     let bytes = match outbox.gather(&mut self.joined) {
-                        Gathered::Nothing => continue,
-                        Gathered::One(bytes) => Bytes::One(bytes.as_ptr(), bytes.len()),
-                        Gathered::Joined(range) => Bytes::Joined(range),
+                        NextBytes::Nothing => continue,
+                        NextBytes::One(bytes) => Bytes::One(bytes.as_ptr(), bytes.len()),
+                        NextBytes::Joined(range) => Bytes::Joined(range),
                     };
                     sends.push(Send {
                         session,
@@ -98,13 +97,14 @@ impl Uring {
             }
         }
         if let Err(error) = self.submit(&mut sends) {
-            tracing::error!(%error, "io_uring failed and is given up; the sessions it was writing for are ended");
+            tracing::error!(%error, "io_uring failed and is no longer used; ending the sessions of the failed batch");
             self.broken = true;
-            // The kernel may still read them.
+            // The kernel may still read these bytes.
             #[allow(clippy::mem_forget, reason = "the kernel may still read the bytes")]
             std::mem::forget(std::mem::take(&mut self.joined));
         }
-        // Ended once no outbox is locked any more: that takes the lock on the channels, which comes before.
+        // Sessions are ended after all outboxes are unlocked, because that locks the channels, which come first in the
+        // lock order.
         let (mut failed, mut lost) = (Vec::new(), Vec::new());
         for send in sends {
             let Send {
@@ -125,7 +125,7 @@ impl Uring {
                     tally.add(session.wire().transport(), sent);
                     let stopped = (count < wanted).then_some(io::ErrorKind::WouldBlock);
                     let more = stopped.is_none() && !outbox.is_empty();
-                    session.written(outbox, count, stopped);
+                    session.finish_direct_write(outbox, count, stopped);
                     if more {
                         others.push(session);
                     }
@@ -140,7 +140,7 @@ impl Uring {
                         failed.push((session, kind));
                     }
                 },
-                // Nobody knows how much of it was sent.
+                // It is unknown how much was sent.
                 None => {
                     outbox.leak_first();
                     drop(outbox);
@@ -149,7 +149,7 @@ impl Uring {
             }
         }
         for (session, kind) in failed {
-            session.written(session.outbox.lock(), 0, Some(kind));
+            session.finish_direct_write(session.outbox.lock(), 0, Some(kind));
         }
         for session in lost {
             session.end(CloseReason::Lost);
@@ -159,7 +159,7 @@ impl Uring {
         }
     }
 
-    /// Submits all and waits for all. After an error some have no outcome, and may still be under way.
+    /// Submits all sends and waits for them. After an error some have no outcome and may still be in progress.
     #[allow(
         unsafe_code,
         reason = "the kernel reads the buffers of a submission after the call"
@@ -206,7 +206,7 @@ impl Uring {
     }
 }
 
-/// A send that would block fails instead of being waited for, and one to a closed socket raises no signal.
+/// A send that would block fails instead, and a send to a closed socket raises no signal.
 fn send_flags() -> i32 {
     use nix::sys::socket::MsgFlags;
     (MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL).bits()

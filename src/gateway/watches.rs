@@ -1,5 +1,5 @@
-//! Channels of single transactions and addresses: their updates are stored only while somebody listens, so the store
-//! is told before a subscription is answered, and again and again while there are subscribers.
+//! Watches of transactions and addresses. Their updates are stored only while watched, so a watch begins before the
+//! subscription is answered, and is renewed while there are subscribers.
 
 use std::time::{Duration, Instant};
 
@@ -8,42 +8,42 @@ use super::{
     hub::Hub,
     metrics::WatchLimit,
     session::Session,
-    watchers::{Charge, Full, Watcher},
+    watch_quota::{QuotaExceeded, WatchOwner, WatchPermit},
 };
 use crate::model::Channel;
 
-/// How often the watches of channels with subscribers are renewed, at most.
-const RENEWED_EVERY: Duration = Duration::from_secs(60);
-/// Watches renewed at once.
-const RENEWED_AT_ONCE: usize = 1_000;
-/// A watch that is let go early ends after so many renewals: whoever subscribes meanwhile keeps it.
-const LET_GO_AFTER: u32 = 3;
+/// Longest interval between renewals of the watches of channels with subscribers.
+const RENEW_INTERVAL: Duration = Duration::from_secs(60);
+/// Watches renewed in one query.
+const RENEW_BATCH: usize = 1_000;
+/// A released watch ends after this many renewal intervals; a new subscription in that time keeps it.
+const RELEASE_AFTER_RENEWALS: u32 = 3;
 
-/// How a channel counts for a client, if it does, or why it is not watched for it.
-type Counted = Result<Option<Box<Charge>>, Refusal>;
+/// The quota permit of a channel, if it needs one, or why the channel is not watched.
+type PermitResult = Result<Option<Box<WatchPermit>>, Refusal>;
 
 impl Session {
-    /// Has updates stored of those among `channels` that need it, before they are subscribed to: what is committed from
-    /// here on is theirs. They count for this client, as far as it may have so many.
-    pub(super) async fn begin_watching(&self, channels: &[Channel]) -> Vec<Counted> {
+    /// Begins a watch for each of `channels` that needs one, before it is subscribed to: updates committed from here on
+    /// are stored. The watches count towards the client's quota.
+    pub(super) async fn begin_watching(&self, channels: &[Channel]) -> Vec<PermitResult> {
         let watched = channels.iter().filter(|channel| channel.is_watched());
         let watched: Vec<Channel> = watched.cloned().collect();
-        let mut all = self.charge(&watched);
-        let counted = watched.into_iter().zip(&all);
-        let counted: Vec<Channel> = counted
-            .filter(|(_, counted)| counted.is_ok())
+        let mut all = self.acquire_permits(&watched);
+        let permitted = watched.into_iter().zip(&all);
+        let permitted: Vec<Channel> = permitted
+            .filter(|(_, permit)| permit.is_ok())
             .map(|(channel, _)| channel)
             .collect();
-        let began = self.hub.renew(&counted).await;
+        let started = self.hub.renew(&permitted).await;
         for (at, one) in all.iter_mut().filter(|one| one.is_ok()).enumerate() {
-            let refusal = match &began {
-                Ok(began) if began.get(at).is_some_and(Option::is_some) => continue,
-                Ok(_) => self.hub.full(),
-                // Whether it began is not known: it goes on to count.
+            let refusal = match &started {
+                Ok(started) if started.get(at).is_some_and(Option::is_some) => continue,
+                Ok(_) => self.hub.deployment_full(),
+                // The watch may have begun, so it counts.
                 Err(refusal) => refusal.clone(),
             };
-            if let (Ok(Some(charge)), Ok(_)) = (std::mem::replace(one, Err(refusal)), &began) {
-                charge.cancel();
+            if let (Ok(Some(permit)), Ok(_)) = (std::mem::replace(one, Err(refusal)), &started) {
+                permit.cancel();
             }
         }
         let mut all = all.into_iter();
@@ -56,40 +56,40 @@ impl Session {
             .collect()
     }
 
-    fn charge(&self, watched: &[Channel]) -> Vec<Counted> {
-        let Some(watcher) = Watcher::of(self.identity().as_deref(), self.peer()) else {
+    fn acquire_permits(&self, watched: &[Channel]) -> Vec<PermitResult> {
+        let Some(owner) = WatchOwner::new(self.identity().as_deref(), self.peer()) else {
             return watched.iter().map(|_| Ok(None)).collect();
         };
-        let charged = self
+        let permits = self
             .hub
-            .watchers()
-            .charge(&watcher, watched, Instant::now());
-        charged
+            .watch_quota()
+            .acquire(&owner, watched, Instant::now());
+        permits
             .into_iter()
-            .map(|charge| {
-                let refused = |full| self.hub.has_its_share(&watcher, full);
-                charge.map(Some).map_err(refused)
+            .map(|permit| {
+                let refused = |exceeded| self.hub.quota_exceeded(&owner, exceeded);
+                permit.map(Some).map_err(refused)
             })
             .collect()
     }
 }
 
 impl Hub {
-    fn has_its_share(&self, watcher: &Watcher, full: Full) -> Refusal {
-        let (limit, whose) = match watcher {
-            Watcher::Address(_) => (WatchLimit::Address, "address"),
-            Watcher::Subject(_) => (WatchLimit::Subject, "subject"),
+    fn quota_exceeded(&self, owner: &WatchOwner, exceeded: QuotaExceeded) -> Refusal {
+        let (limit, whose) = match owner {
+            WatchOwner::Address(_) => (WatchLimit::Address, "address"),
+            WatchOwner::Subject(_) => (WatchLimit::Subject, "subject"),
         };
         self.metrics().watch_refused(limit);
         let message = format!(
-            "{} transactions and addresses are watched for this {whose}, which is as many as one may have; unsubscribe \
-             from what is not needed any more: each counts for up to {} s after that",
-            full.most,
+            "{} transactions and addresses are watched for this {whose}, which is the limit; unsubscribe from some: each \
+             counts for up to {} s after that",
+            exceeded.limit,
             self.config().watch_retention_secs
         );
         let in_ms = |free_in: Duration| u64::try_from(free_in.as_millis()).unwrap_or(u64::MAX);
         Refusal {
-            retry_after_ms: full.free_in.map(in_ms),
+            retry_after_ms: exceeded.free_in.map(in_ms),
             ..Refusal::new(ErrorCode::TooManySubscriptions, message)
         }
     }
@@ -100,66 +100,76 @@ impl Hub {
         }
         let config = self.config();
         let (seconds, most) = (config.watch_retention_secs, config.watches);
-        let began = self.past().watch(watched, seconds, most).await;
-        let began = began.map_err(|error| {
-            tracing::error!(%error, channels = watched.len(), "channels cannot be watched");
+        let started = self.channel_log().watch(watched, seconds, most).await;
+        let started = started.map_err(|error| {
+            tracing::error!(%error, channels = watched.len(), "cannot watch channels");
             Refusal::new(
                 ErrorCode::Internal,
                 "the channel cannot be watched now; try again",
             )
         })?;
         let mut channels = self.channels().lock();
-        for (channel, began) in watched.iter().zip(&began) {
-            if let (Some(slot), Some(since)) = (channels.find(channel), *began) {
-                channels.slots[slot].began(since);
+        for (channel, started) in watched.iter().zip(&started) {
+            if let (Some(slot), Some(since)) = (channels.find(channel), *started) {
+                channels.slots[slot].watch_began(since);
             }
         }
-        Ok(began)
+        Ok(started)
     }
 
-    fn full(&self) -> Refusal {
+    fn deployment_full(&self) -> Refusal {
         self.metrics().watch_refused(WatchLimit::Deployment);
         Refusal::new(
             ErrorCode::TooManySubscriptions,
             format!(
-                "{} transactions and addresses are watched already, which is all that this server takes; try again later",
+                "{} transactions and addresses are watched already, which is the limit of this server; try again later",
                 self.config().watches
             ),
         )
     }
 
-    /// Lets what every client here left on purpose be watched no longer than for `rest`, where nobody else can miss
-    /// anything for it.
-    pub(super) async fn let_go(&self, rest: Duration) {
-        for some in self.watchers().abandoned().chunks(RENEWED_AT_ONCE) {
-            match self.past().let_go(some, rest).await {
-                Ok(gone) => {
-                    let gone = some.iter().zip(gone).filter(|(_, gone)| *gone);
-                    let gone: Vec<Channel> = gone.map(|(channel, _)| channel.clone()).collect();
-                    self.watchers().shorten(&gone, Instant::now() + rest);
+    /// Shortens the watches of channels that every client of this gateway unsubscribed from to `remaining`, unless another
+    /// client may miss updates.
+    pub(super) async fn release_watches(&self, remaining: Duration) {
+        for channels in self.watch_quota().take_abandoned().chunks(RENEW_BATCH) {
+            match self
+                .channel_log()
+                .release_watches(channels, remaining)
+                .await
+            {
+                Ok(released) => {
+                    let released = channels
+                        .iter()
+                        .zip(released)
+                        .filter(|(_, released)| *released);
+                    let released: Vec<Channel> =
+                        released.map(|(channel, _)| channel.clone()).collect();
+                    self.watch_quota()
+                        .shorten(&released, Instant::now() + remaining);
                 }
-                // They end in their time.
-                Err(error) => tracing::debug!(%error, "watches were not let go early"),
+                // They end at their regular time.
+                Err(error) => tracing::debug!(%error, "cannot release watches early"),
             }
         }
     }
 
-    /// Renews the watches of channels with subscribers, for as long as it is polled.
+    /// Runs forever: renews the watches of channels with subscribers.
     pub async fn run_watches(&self) {
-        // Several times in the retention: one that fails does not end a watch.
+        // Several times per retention: a single failure does not end a watch.
         let retention = Duration::from_secs(self.config().watch_retention_secs);
-        let every = RENEWED_EVERY.min(retention / 4);
-        let mut ticks = tokio::time::interval(every);
+        let interval = RENEW_INTERVAL.min(retention / 4);
+        let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let watched = self.channels().lock().watched();
-            for some in watched.chunks(RENEWED_AT_ONCE) {
-                // What failed was logged, and the next turn comes in time.
-                self.renew(some).await.ok();
+            for batch in watched.chunks(RENEW_BATCH) {
+                // A failure was logged; the next renewal comes before the watch ends.
+                self.renew(batch).await.ok();
             }
-            self.let_go(every * LET_GO_AFTER).await;
-            self.watchers().expire(Instant::now());
+            self.release_watches(interval * RELEASE_AFTER_RENEWALS)
+                .await;
+            self.watch_quota().expire(Instant::now());
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The writers of all chains of one process, each a failure domain of its own.
+//! The writers of all chains of one process. Each is a failure domain of its own.
 //!
-//! A chain whose node is dead waits, and the others neither wait for it nor know of it, at the start as later. A chain
-//! that waiting cannot mend (another chain behind its URL, a reorg below finality) is halted: the log, `/status` and a
-//! metric say so and what to do, and the others go on. The set ends by itself only when no chain is left.
+//! A chain whose node is unreachable retries without delaying the other chains, at the start and later. A chain with an
+//! error that a retry cannot fix (another chain behind its URL, a reorg below finality) is halted: the log, `/status`
+//! and a metric report why and what to do, and the other chains continue. The set ends by itself only when every chain
+//! is halted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     PriceSignals,
-    chain::{ChainIngest, IngestError, Outage, TickDecoder},
+    chain::{ChainIngest, IngestError, Retry, TickDecoder},
 };
 use crate::{
     bus::Publisher,
@@ -20,10 +21,10 @@ use crate::{
     store::{Store, chain as stored, writer::Stream},
 };
 
-/// That a chain is halted is told where it can be; a database that does not answer must not hold up the end.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long storing a halt may take: an unresponsive database must not delay the shutdown.
+const HALT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the writers of all chains share. Cheap to clone.
+/// Shared by the writers of all chains. Cheap to clone.
 #[derive(Clone)]
 pub struct ChainContext {
     /// The first configured chain, whose blocks are on `new-block`.
@@ -32,26 +33,27 @@ pub struct ChainContext {
     pub publisher: Publisher,
     pub decoder: Arc<dyn TickDecoder>,
     pub signals: PriceSignals,
-    /// Of all chains.
+    /// The configured contracts of all chains.
     pub contracts: Arc<[Contract]>,
 }
 
-/// One writer a chain.
+/// One writer for each chain.
 pub struct ChainWriters {
-    writers: Vec<ChainWriter>,
+    writers: Vec<ChainTask>,
     context: ChainContext,
 }
 
-enum ChainWriter {
-    /// Of the only chain: what is wrong with it failed the start.
+enum ChainTask {
+    /// The only configured chain: its errors fail the start.
     Connected(ChainId, Box<ChainIngest>),
-    /// Of one of several: it connects by itself.
-    Waiting(Box<ChainConfig>),
+    /// One of several chains: it connects in its own task.
+    Unconnected(Box<ChainConfig>),
 }
 
 impl ChainWriters {
-    /// With one chain, asks its node who it is, so that a wrong URL fails the start (see [`ChainIngest::connect`]).
-    /// With several nothing is asked yet: one dead node must not hold up the start of the others.
+    /// With one chain, verifies the node's identity, so that a wrong URL fails the start (see
+    /// [`ChainIngest::connect`]). With several chains nothing is requested yet: an unreachable node must not delay the
+    /// start of the other chains.
     pub async fn new(configs: &[ChainConfig], context: ChainContext) -> Result<Self, IngestError> {
         let mut writers = Vec::with_capacity(configs.len());
         for config in configs {
@@ -63,30 +65,31 @@ impl ChainWriters {
                         Ok(connected) => connected,
                         Err(error) => {
                             if error.is_final() {
-                                context.halted(config.chain_id, &error).await;
+                                context.record_halt(config.chain_id, &error).await;
                             }
                             return Err(error);
                         }
                     };
-                    ChainWriter::Connected(config.chain_id, Box::new(connected))
+                    ChainTask::Connected(config.chain_id, Box::new(connected))
                 }
-                _ => ChainWriter::Waiting(Box::new(config.clone())),
+                _ => ChainTask::Unconnected(Box::new(config.clone())),
             });
         }
         Ok(Self { writers, context })
     }
 
-    /// Indexes until `stop`, or until the last chain is halted: then with what halted that.
+    /// Indexes until `stop`, or until every chain is halted; then returns the error of the last one.
     pub async fn run(self, stop: CancellationToken) -> Result<(), IngestError> {
         let mut running = JoinSet::new();
         for writer in self.writers {
             let (context, stop) = (self.context.clone(), stop.clone());
             running.spawn(async move {
                 match writer {
-                    ChainWriter::Connected(chain_id, ingest) => (chain_id, ingest.run(stop).await),
-                    ChainWriter::Waiting(config) => {
-                        (config.chain_id, follow(*config, context, stop).await)
-                    }
+                    ChainTask::Connected(chain_id, ingest) => (chain_id, ingest.run(stop).await),
+                    ChainTask::Unconnected(config) => (
+                        config.chain_id,
+                        connect_and_run(*config, context, stop).await,
+                    ),
                 }
             });
         }
@@ -95,28 +98,28 @@ impl ChainWriters {
                 Ok(ended) => ended,
                 Err(failed) => match failed.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
-                    // Nobody aborts them.
+                    // These tasks are never aborted.
                     Err(_) => continue,
                 },
             };
             let Err(error) = ended else { continue };
-            self.context.halted(chain_id, &error).await;
+            self.context.record_halt(chain_id, &error).await;
             if running.is_empty() && !stop.is_cancelled() {
                 return Err(error);
             }
-            tracing::error!(chain_id, %error, "this chain is halted; the others go on");
+            tracing::error!(chain_id, %error, "the chain is halted; the other chains continue");
         }
         Ok(())
     }
 }
 
-/// Connects when the node answers, and indexes.
-async fn follow(
+/// Retries until the node answers, then indexes.
+async fn connect_and_run(
     config: ChainConfig,
     context: ChainContext,
     stop: CancellationToken,
 ) -> Result<(), IngestError> {
-    let mut outage = Outage::none(config.chain_id);
+    let mut retry = Retry::new(config.chain_id);
     loop {
         let connected = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -126,10 +129,10 @@ async fn follow(
             Ok(ingest) => return ingest.run(stop).await,
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
-                let wait = outage.failed(&error);
+                let wait = retry.delay_after(&error);
                 if let IngestError::Store(error) = &error {
                     let stream = Stream::Chain(config.chain_id);
-                    context.store.writer_failed(stream, error).await;
+                    context.store.record_writer_failure(stream, error).await;
                 }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
@@ -141,22 +144,22 @@ async fn follow(
 }
 
 impl ChainContext {
-    /// Tells that a chain is halted, in the store for every process that is asked.
-    async fn halted(&self, chain_id: ChainId, error: &IngestError) {
+    /// Reports a halted chain as a metric and in the store, where every process finds it.
+    async fn record_halt(&self, chain_id: ChainId, error: &IngestError) {
         metrics::gauge!("chaincast_chain_halted", "chain_id" => chain_id.to_string()).set(1.0);
-        let noted = async {
+        let storing = async {
             let mut connection = self.store.pool().acquire().await?;
             stored::halt(&mut connection, chain_id, &error.to_string()).await
         };
-        match tokio::time::timeout(PATIENCE, noted).await {
+        match tokio::time::timeout(HALT_TIMEOUT, storing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(chain_id, %error, "that the chain is halted cannot be stored");
+                tracing::warn!(chain_id, %error, "cannot store the chain's halt");
             }
             Err(_) => {
                 tracing::warn!(
                     chain_id,
-                    "that the chain is halted cannot be stored in time"
+                    "cannot store the chain's halt: the database did not answer in time"
                 )
             }
         }
@@ -166,7 +169,7 @@ impl ChainContext {
 fn describe(chain_id: ChainId) {
     metrics::describe_gauge!(
         "chaincast_chain_halted",
-        "1 when the chain's writer has stopped until an operator acts, see /status"
+        "1 while the chain's writer is halted and needs an operator: see /status"
     );
     metrics::gauge!("chaincast_chain_halted", "chain_id" => chain_id.to_string()).set(0.0);
 }

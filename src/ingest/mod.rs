@@ -1,14 +1,15 @@
-//! The only writers: each chain, and the price feed. What they commit they announce on the bus.
+//! The only writers of the database's streams: one per chain and one for prices. They publish each commit on the bus.
 
 mod chain;
 mod chains;
-mod outage;
+mod failure_log;
 mod price;
-mod signal;
+mod price_signal;
 
 pub use chain::{
-    Backfill, Bottleneck, ChainIngest, Filled, Goal, IngestError, Progress, Rates, TickDecoder,
+    Backfill, BackfillOutcome, Bottleneck, ChainIngest, Goal, IngestError, Progress, Rates,
+    TickDecoder,
 };
 pub use chains::{ChainContext, ChainWriters};
 pub use price::{PriceIngest, PriceIngestError};
-pub use signal::{PriceSignal, PriceSignalQueue, PriceSignals};
+pub use price_signal::{PriceSignal, PriceSignalQueue, PriceSignals};

@@ -1,4 +1,4 @@
-//! What touches one address, as `address:ADDR` tells it: the shapes of REST, as they are when the block is indexed.
+//! Updates of the channel `address:ADDR`, in the shapes of the REST API at the time when the block is indexed.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::{
     B256, BlockRef, ChainId, IndexedBlock, IndexedTransaction, TokenStandard, Transfer, now_ms,
 };
 
-/// A transaction from or to the address, or one that created it.
+/// A transaction from or to the address, or the one that created it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressTransaction {
@@ -79,19 +79,19 @@ pub struct AddressTransfer {
     pub block_timestamp: u64,
     pub transaction_hash: Option<B256>,
     pub transaction_index: u32,
-    /// `log`, or `transaction` where it is the transaction's own value.
+    /// `log`, or `transaction` for the transaction's own value.
     pub source: &'static str,
-    /// Null where it is the transaction's own value.
+    /// Null for the transaction's own value.
     pub log_index: Option<u32>,
-    /// Within the log: above 0 only in an ERC-1155 batch.
+    /// Position within the log; above 0 only in an ERC-1155 batch.
     pub position: u32,
     /// `native`, `ERC-20`, `ERC-721` or `ERC-1155`.
     pub standard: &'static str,
-    /// The token's contract; null for the chain's own coin.
+    /// The token contract; null for the native coin.
     pub token: Option<String>,
     pub from: String,
     pub to: String,
-    /// Null for ERC-20 and the chain's own coin.
+    /// Null for ERC-20 and the native coin.
     pub token_id: Option<String>,
     /// In wei, or the token's smallest unit.
     pub amount: String,
@@ -122,13 +122,13 @@ impl AddressTransfer {
         }
     }
 
-    /// A transaction's own value, as a native transfer; `None` when it moved none.
-    pub fn of_value(
+    /// The transaction's own value as a native transfer; `None` if it moved none.
+    pub fn from_value(
         chain_id: ChainId,
         block: &IndexedBlock,
         sent: &IndexedTransaction,
     ) -> Option<Self> {
-        let to = sent.paid()?;
+        let to = sent.value_recipient()?;
         Some(Self {
             chain_id,
             block_number: block.header.number,
@@ -150,14 +150,14 @@ impl AddressTransfer {
     }
 }
 
-/// Blocks that had something of the address left the canonical chain: what was told of them does not hold. What the
-/// new branch has follows.
+/// Blocks with activity of the address left the canonical chain: their updates are invalid. Updates of the new branch
+/// follow.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressReorg {
     pub chain_id: ChainId,
     pub common_ancestor: BlockRef,
-    /// Those with something of the address, newest first.
+    /// Dropped blocks with activity of the address, newest first.
     pub dropped: Vec<BlockRef>,
     /// Server time, in ms.
     pub timestamp: i64,

@@ -1,4 +1,4 @@
-//! Price alerts: what a user wants to be told, and what it looks like when that happens.
+//! Price alerts: what users configure, and the event of a fired alert.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{JsonNumber, PriceStatus, Token};
 
-/// On which side of its threshold an alert fires. The threshold itself belongs to both sides.
+/// The side of the threshold on which an alert fires. The threshold itself belongs to both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertCondition {
@@ -18,7 +18,7 @@ pub enum AlertCondition {
 }
 
 impl AlertCondition {
-    /// As it is written and stored.
+    /// The name in the API and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Above => "above",
@@ -33,7 +33,7 @@ impl fmt::Display for AlertCondition {
     }
 }
 
-/// The text names no condition.
+/// The text is not a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a condition is \"above\" or \"below\"")]
 pub struct AlertConditionError;
@@ -49,7 +49,7 @@ impl FromStr for AlertCondition {
     }
 }
 
-/// An alert as the price writer watches it.
+/// An alert as evaluated by the price writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchedAlert {
     pub id: i64,
@@ -57,12 +57,13 @@ pub struct WatchedAlert {
     pub condition: AlertCondition,
     /// In USD; above zero.
     pub threshold: BigDecimal,
-    /// How far the price must go back behind the threshold before a repeating alert may fire again, in USD; `None` for
-    /// one that fires once.
+    /// Distance in USD that the price must return behind the threshold before a repeating alert may fire again; `None`
+    /// for an alert that fires once.
     pub hysteresis: Option<BigDecimal>,
-    /// Whether prices that are `degraded` fire and arm it too.
+    /// Whether `degraded` prices also fire and arm the alert.
     pub fire_on_degraded: bool,
-    /// Whether it fires when its condition holds. One that does not waits for the price to go back.
+    /// Whether the alert fires when its condition holds. If not, it waits until the price has returned behind the
+    /// threshold.
     pub armed: bool,
 }
 
@@ -70,17 +71,17 @@ pub struct WatchedAlert {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceAlert {
-    /// Of this delivery: what is acknowledged, and what tells a repetition.
+    /// Id of this delivery: clients acknowledge it, and use it to detect repetitions.
     pub id: i64,
     pub alert_id: i64,
     pub token: Token,
     pub condition: AlertCondition,
     pub threshold: JsonNumber,
-    /// The price that made it fire.
+    /// The price that fired the alert.
     pub price: JsonNumber,
-    /// How far that price could be trusted: `ok` or `degraded`.
+    /// Status of that price: `ok` or `degraded`.
     pub status: PriceStatus,
-    /// What the user wrote to it.
+    /// The user's note.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<Arc<str>>,
     /// Server time of the announcement, in ms.
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fired_alert_is_written_with_every_digit_of_its_numbers() {
+    fn alert_json_keeps_every_digit() {
         let fired = PriceAlert {
             id: 7,
             alert_id: 3,
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_read_as_it_is_written() {
+    fn condition_round_trips() {
         for condition in [AlertCondition::Above, AlertCondition::Below] {
             assert_eq!(condition.name().parse(), Ok(condition));
         }

@@ -1,4 +1,4 @@
-//! A block as it is indexed: the rows of its header, transactions with their receipts, logs and transfers.
+//! An indexed block: its header, transactions with receipts, logs and transfers.
 
 use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
@@ -7,22 +7,22 @@ use alloy::{
 
 use super::{Address, B256, BlockRef, U256};
 
-/// One canonical block, whole. Every list is in block order.
+/// One complete canonical block. Every list is in block order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedBlock {
     pub header: BlockHeader,
-    /// How many transactions it has: as many as `transactions`, where these are indexed.
+    /// Number of transactions; equal to the length of `transactions` where these are indexed.
     pub transaction_count: u32,
     pub transactions: Vec<IndexedTransaction>,
     pub logs: Vec<IndexedLog>,
     pub transfers: Vec<Transfer>,
-    /// `None` before EIP-4895, and where the header's root is not over a list of them.
+    /// `None` before EIP-4895, and if the header's root does not cover a list of withdrawals.
     pub withdrawals: Option<Vec<Withdrawal>>,
 }
 
 impl IndexedBlock {
-    /// Whether every movement of the chain's own coin in it is a log (EIP-7708). It is so from the Amsterdam fork on,
-    /// and wherever such a log is: nothing else emits one.
+    /// Whether every transfer of the native coin in this block has a log (EIP-7708): from the Amsterdam fork on, and in
+    /// any block with such a log, because nothing else emits one.
     pub fn logs_native_transfers(&self) -> bool {
         let native = |moved: &Transfer| moved.standard == TokenStandard::Native;
         self.header.slot_number.is_some() || self.transfers.iter().any(native)
@@ -37,8 +37,8 @@ impl IndexedBlock {
     }
 }
 
-/// A header (Yellow Paper, section 4.3; EIP-1559, 4399, 4895, 4844, 4788, 7685, 7928, 7843). A field that the node left
-/// out, while the check that needs it is off, is `None`.
+/// A block header (Yellow Paper, section 4.3; EIP-1559, 4399, 4895, 4844, 4788, 7685, 7928, 7843). A field that the
+/// node omits, while the check that needs it is off, is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockHeader {
     pub number: u64,
@@ -53,9 +53,9 @@ pub struct BlockHeader {
     /// In wei; `None` before EIP-1559.
     pub base_fee_per_gas: Option<u64>,
     pub difficulty: U256,
-    /// Bytes of the encoded block; `None` when it could not be computed and the node does not say.
+    /// Size of the encoded block in bytes; `None` if it cannot be computed and the node does not return it.
     pub size: Option<u64>,
-    /// Whether the size was computed from what was proven, and is not the node's word.
+    /// Whether the size was computed from proven data, instead of taken from the node.
     pub size_proved: bool,
     pub state_root: Option<B256>,
     pub transactions_root: Option<B256>,
@@ -69,12 +69,12 @@ pub struct BlockHeader {
     pub withdrawals_root: Option<B256>,
     pub parent_beacon_block_root: Option<B256>,
     pub requests_hash: Option<B256>,
-    /// Since Ethereum's Amsterdam fork, as the slot.
+    /// Since Ethereum's Amsterdam fork, like the slot number.
     pub block_access_list_hash: Option<B256>,
     pub slot_number: Option<u64>,
 }
 
-/// A transaction and what its receipt adds.
+/// A transaction with the data of its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedTransaction {
     pub index: u32,
@@ -82,7 +82,7 @@ pub struct IndexedTransaction {
     pub from: Address,
     /// `None` creates a contract.
     pub to: Option<Address>,
-    /// The contract that was created.
+    /// The created contract.
     pub contract_address: Option<Address>,
     /// In wei.
     pub value: U256,
@@ -96,11 +96,11 @@ pub struct IndexedTransaction {
     /// In wei; `None` for transactions without a dynamic fee.
     pub max_fee_per_gas: Option<u128>,
     pub max_priority_fee_per_gas: Option<u128>,
-    /// Of types that have one (EIP-2930).
+    /// Transaction types with an access list only (EIP-2930).
     pub access_list: Option<AccessList>,
-    /// Of a type 4 (EIP-7702).
+    /// Type 4 only (EIP-7702).
     pub authorization_list: Option<Vec<SignedAuthorization>>,
-    /// Of a type 3 (EIP-4844), as the fee and price below.
+    /// Type 3 only (EIP-4844), like the blob fee and blob price below.
     pub blob_versioned_hashes: Option<Vec<B256>>,
     pub max_fee_per_blob_gas: Option<u128>,
     /// `None` before EIP-658.
@@ -109,20 +109,20 @@ pub struct IndexedTransaction {
     pub cumulative_gas_used: u64,
     /// In wei.
     pub effective_gas_price: u128,
-    /// In wei, as the receipt says; no root is over it.
+    /// In wei, from the receipt; no root covers it.
     pub blob_gas_price: Option<u128>,
 }
 
 impl IndexedTransaction {
-    /// The hashes of its blobs, one after the other, as they are stored.
+    /// The concatenated hashes of its blobs, as stored.
     pub fn blob_hash_bytes(&self) -> Option<Vec<u8>> {
         let hashes = self.blob_versioned_hashes.as_ref()?;
         Some(hashes.iter().flat_map(|hash| hash.0).collect())
     }
 
-    /// The account that its own value went to, when any did: a failed transaction moves none. Before EIP-658 no receipt
-    /// has the outcome, so the value of every transaction counts.
-    pub fn paid(&self) -> Option<Address> {
+    /// The account that received the transaction's own value, if any: a failed transaction moves none. Receipts before
+    /// EIP-658 have no status, so those transactions count as successful.
+    pub fn value_recipient(&self) -> Option<Address> {
         let moved = !self.value.is_zero() && self.success != Some(false);
         self.to.or(self.contract_address).filter(|_| moved)
     }
@@ -134,18 +134,18 @@ pub struct IndexedLog {
     /// Position among all logs of the block.
     pub index: u32,
     pub transaction_index: u32,
-    /// Known here only where transactions are not indexed: else the transaction has it.
+    /// Set only if transactions are not indexed; otherwise the transaction has it.
     pub transaction_hash: Option<B256>,
     pub address: Address,
-    /// At most four.
+    /// At most four topics.
     pub topics: Vec<B256>,
     pub data: Bytes,
 }
 
-/// What moves: the chain's own coin, or a token by the standard that its contract follows.
+/// The kind of a transferred asset: the native coin, or a token by the standard of its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenStandard {
-    /// No token: the chain's own coin.
+    /// The native coin of the chain.
     Native,
     Erc20,
     Erc721,
@@ -153,7 +153,7 @@ pub enum TokenStandard {
 }
 
 impl TokenStandard {
-    /// The number of its EIP, which is how it is stored; 0 for the chain's own coin.
+    /// The EIP number, as stored; 0 for the native coin.
     pub fn number(self) -> i16 {
         match self {
             Self::Native => 0,
@@ -164,7 +164,7 @@ impl TokenStandard {
     }
 
     /// The standard with this number.
-    pub fn of_number(number: i16) -> Option<Self> {
+    pub fn from_number(number: i16) -> Option<Self> {
         match number {
             0 => Some(Self::Native),
             20 => Some(Self::Erc20),
@@ -174,7 +174,7 @@ impl TokenStandard {
         }
     }
 
-    /// As clients read it.
+    /// The name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -185,8 +185,8 @@ impl TokenStandard {
     }
 }
 
-/// A transfer that a log records: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`, and the
-/// `Transfer` and `Burn` of the chain's own coin (EIP-7708).
+/// A transfer recorded by a log: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`, and
+/// `Transfer` and `Burn` of the native coin (EIP-7708).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
     pub log_index: u32,
@@ -196,12 +196,12 @@ pub struct Transfer {
     /// As in [`IndexedLog::transaction_hash`].
     pub transaction_hash: Option<B256>,
     pub standard: TokenStandard,
-    /// The token's contract; `None` for the chain's own coin.
+    /// The token contract; `None` for the native coin.
     pub token: Option<Address>,
     pub from: Address,
-    /// The zero address when the amount was burned.
+    /// The zero address if the amount was burned.
     pub to: Address,
-    /// Which of the contract's tokens; `None` for ERC-20 and the chain's own coin.
+    /// The token id within the contract; `None` for ERC-20 and the native coin.
     pub token_id: Option<U256>,
     /// In wei, or the token's smallest unit; 1 for ERC-721.
     pub amount: U256,

@@ -1,15 +1,15 @@
-//! Candles: the prices that were announced for a token in one interval, as open, high, low and close.
+//! Candles: the published prices of a token in one interval, as open, high, low and close.
 //!
-//! Pure arithmetic, no clock and no I/O. A candle is made of points in event time; which point is its open and which its
-//! close is decided by those times and never by the order in which points come, so that a late one puts a candle right.
-//! A candle of a larger interval is the fold of the smaller ones in it.
+//! Pure arithmetic, without clock or I/O. A candle consists of points in event time. These times decide which point is
+//! the open and which the close, not the order of arrival, so a late point corrects the candle. A candle of a longer
+//! interval is merged from the shorter candles in it.
 
 use std::{fmt, str::FromStr};
 
 use bigdecimal::BigDecimal;
 use serde::{Serialize, Serializer};
 
-/// How long a candle is. All begin at multiples of it since the Unix epoch, in UTC.
+/// The length of a candle. Candles start at multiples of it since the Unix epoch, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CandleInterval {
     Minute,
@@ -20,13 +20,13 @@ pub enum CandleInterval {
     Day,
 }
 
-/// Why a text is no interval.
+/// Why a text is not an interval.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no interval of candles: use 1m, 5m, 15m, 1h, 4h or 1d")]
+#[error("{0:?} is not a candle interval: use 1m, 5m, 15m, 1h, 4h or 1d")]
 pub struct CandleIntervalError(String);
 
 impl CandleInterval {
-    /// The shortest first.
+    /// All intervals, the shortest first.
     pub const ALL: [Self; 6] = [
         Self::Minute,
         Self::FiveMinutes,
@@ -47,30 +47,30 @@ impl CandleInterval {
         }
     }
 
-    /// Its length in ms.
+    /// The length in ms.
     pub const fn millis(self) -> i64 {
         self.seconds() as i64 * 1_000
     }
 
-    /// The interval of that many seconds.
-    pub fn of_seconds(seconds: i32) -> Option<Self> {
+    /// The interval with this many seconds.
+    pub fn from_seconds(seconds: i32) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|interval| interval.seconds() == seconds)
     }
 
-    /// When the candle that holds this time begins; both in ms since the Unix epoch.
+    /// Start of the candle that contains this time; both in ms since the Unix epoch.
     pub fn start_of(self, at: i64) -> i64 {
         at.saturating_sub(at.rem_euclid(self.millis()))
     }
 
-    /// The next shorter one, of which this one's candles are folds.
+    /// The next shorter interval, whose candles are merged into candles of this one.
     pub fn smaller(self) -> Option<Self> {
         let at = Self::ALL.iter().position(|interval| *interval == self)?;
         Some(Self::ALL[at.checked_sub(1)?])
     }
 
-    /// As clients write it.
+    /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Minute => "1m",
@@ -116,7 +116,7 @@ pub struct Candle {
     pub high: BigDecimal,
     pub low: BigDecimal,
     pub close: BigDecimal,
-    /// How many prices it was made of; 0 when it is synthetic.
+    /// Number of prices in it; 0 if synthetic.
     pub count: u64,
     /// Event times of its first and its last price, in ms since the Unix epoch.
     pub first_at: i64,
@@ -124,8 +124,8 @@ pub struct Candle {
 }
 
 impl Candle {
-    /// Of one price at a time in ms since the Unix epoch.
-    pub fn of(interval: CandleInterval, at: i64, price: &BigDecimal) -> Self {
+    /// A candle with one price, at a time in ms since the Unix epoch.
+    pub fn from_price(interval: CandleInterval, at: i64, price: &BigDecimal) -> Self {
         Self {
             start: interval.start_of(at),
             open: price.clone(),
@@ -138,7 +138,7 @@ impl Candle {
         }
     }
 
-    /// Of an interval without a price: the price stood where it was.
+    /// A candle for an interval without prices: the previous close.
     pub fn synthetic(start: i64, close: &BigDecimal) -> Self {
         Self {
             start,
@@ -152,12 +152,13 @@ impl Candle {
         }
     }
 
-    /// Whether no price was announced in it.
+    /// Whether no price was published in it.
     pub fn is_synthetic(&self) -> bool {
         self.count == 0
     }
 
-    /// Takes one more price, whose time must lie in it. Of two at one time, the one that came first is earlier.
+    /// Adds a price, whose time must be in the candle's interval. Of two prices with the same time, the first one added
+    /// is earlier.
     pub fn add(&mut self, at: i64, price: &BigDecimal) {
         if at < self.first_at {
             self.first_at = at;
@@ -171,7 +172,7 @@ impl Candle {
         self.count += 1;
     }
 
-    /// Takes in the prices of a candle of a shorter interval that lies in it.
+    /// Adds the prices of a shorter candle within this one.
     pub fn merge(&mut self, smaller: &Self) {
         if smaller.is_synthetic() {
             return;
@@ -198,7 +199,7 @@ impl Candle {
     }
 }
 
-/// Candles of a larger interval from those of a smaller one; both in order of time. Synthetic ones add nothing.
+/// Merges candles into those of a longer interval; both in order of time. Synthetic candles are ignored.
 pub fn fold_candles(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle> {
     let mut larger: Vec<Candle> = Vec::new();
     for candle in smaller.iter().filter(|candle| !candle.is_synthetic()) {
@@ -214,11 +215,11 @@ pub fn fold_candles(smaller: &[Candle], interval: CandleInterval) -> Vec<Candle>
     larger
 }
 
-/// Puts synthetic candles between those that are there, which are in order and begin at `from` or later.
+/// Fills gaps between candles with synthetic ones. The candles are in order and start at `from` or later.
 ///
-/// `before` is the close of the newest candle ahead of `from`, if there is one, and `until` the time in ms up to which
-/// gaps behind the last are filled: where the next candle behind them begins or the range ends. At most `limit` come
-/// back; those beyond it begin where the last one ends.
+/// `before` is the close of the newest candle before `from`, if any. `until` is the time in ms up to which the gap
+/// after the last candle is filled: the start of the next candle, or the end of the range. Returns at most `limit`
+/// candles; the following page starts where the last one ends.
 pub fn fill_gaps(
     candles: Vec<Candle>,
     interval: CandleInterval,

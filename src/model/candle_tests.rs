@@ -10,18 +10,18 @@ fn decimal(text: &str) -> BigDecimal {
     text.parse().unwrap()
 }
 
-/// Candles of points, in the order in which they are given.
+/// Builds candles from points, in the given order.
 fn candles(points: &[(i64, BigDecimal)], interval: CandleInterval) -> Vec<Candle> {
     let mut made = BTreeMap::<i64, Candle>::new();
     for (at, price) in points {
         made.entry(interval.start_of(*at))
             .and_modify(|candle| candle.add(*at, price))
-            .or_insert_with(|| Candle::of(interval, *at, price));
+            .or_insert_with(|| Candle::from_price(interval, *at, price));
     }
     made.into_values().collect()
 }
 
-/// Points at times that differ, over about two days.
+/// Points at distinct times over about two days.
 fn any_points(random: &mut StdRng) -> Vec<(i64, BigDecimal)> {
     let mut points = BTreeMap::new();
     for _ in 0..random.random_range(1..200) {
@@ -34,7 +34,7 @@ fn any_points(random: &mut StdRng) -> Vec<(i64, BigDecimal)> {
 }
 
 #[test]
-fn any_order_of_prices_gives_the_same_candles() {
+fn candles_ignore_order_of_arrival() {
     let mut random = StdRng::seed_from_u64(11);
     for _ in 0..200 {
         let mut points = any_points(&mut random);
@@ -50,7 +50,7 @@ fn any_order_of_prices_gives_the_same_candles() {
 }
 
 #[test]
-fn candles_of_a_larger_interval_are_the_fold_of_smaller_ones() {
+fn long_candles_equal_merged_short_ones() {
     let mut random = StdRng::seed_from_u64(12);
     for _ in 0..200 {
         let points = any_points(&mut random);
@@ -62,7 +62,7 @@ fn candles_of_a_larger_interval_are_the_fold_of_smaller_ones() {
             {
                 let parts = candles(&points, smaller);
                 assert_eq!(fold_candles(&parts, larger), whole, "{larger} of {smaller}");
-                // What is filled in between is not of the market.
+                // Synthetic candles do not count.
                 let first = parts[0].start;
                 let filled = fill_gaps(parts, smaller, first, None, None, 5_000);
                 assert_eq!(
@@ -76,7 +76,7 @@ fn candles_of_a_larger_interval_are_the_fold_of_smaller_ones() {
 }
 
 #[test]
-fn a_candle_spans_its_prices_and_lies_in_its_interval() {
+fn candle_spans_prices_within_interval() {
     let mut random = StdRng::seed_from_u64(13);
     for _ in 0..200 {
         let points = any_points(&mut random);
@@ -102,7 +102,7 @@ fn a_candle_spans_its_prices_and_lies_in_its_interval() {
 }
 
 #[test]
-fn a_time_on_the_border_begins_the_next_candle() {
+fn border_time_starts_next_candle() {
     let minute = CandleInterval::Minute;
     assert_eq!(minute.start_of(NOON), NOON);
     assert_eq!(minute.start_of(NOON - 1), NOON - 60_000);
@@ -112,10 +112,10 @@ fn a_time_on_the_border_begins_the_next_candle() {
 }
 
 #[test]
-fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
+fn fills_only_inner_gaps_with_previous_close() {
     let minute = CandleInterval::Minute;
-    let of = |n: i64, price: &str| Candle::of(minute, NOON + n * 60_000, &decimal(price));
-    let shown = |filled: Vec<Candle>| -> Vec<(i64, String, u64)> {
+    let of = |n: i64, price: &str| Candle::from_price(minute, NOON + n * 60_000, &decimal(price));
+    let rows = |filled: Vec<Candle>| -> Vec<(i64, String, u64)> {
         let row = |candle: Candle| {
             let n = (candle.start - NOON) / 60_000;
             (n, candle.close.to_string(), candle.count)
@@ -125,7 +125,7 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
     let row = |n: i64, close: &str, count: u64| (n, close.to_owned(), count);
     let two = vec![of(1, "5"), of(4, "7")];
 
-    // Nothing ahead of the first, nothing behind the last.
+    // Nothing is filled before the first or after the last.
     let filled = fill_gaps(two.clone(), minute, NOON, None, None, 100);
     let inner = [
         row(1, "5", 1),
@@ -133,9 +133,9 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
         row(3, "5", 0),
         row(4, "7", 1),
     ];
-    assert_eq!(shown(filled), inner);
+    assert_eq!(rows(filled), inner);
 
-    // A page that begins and ends in a gap.
+    // A page that starts and ends in a gap.
     let page = fill_gaps(
         two.clone(),
         minute,
@@ -147,9 +147,9 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
     let mut whole = vec![row(0, "3", 0)];
     whole.extend(inner.clone());
     whole.push(row(5, "7", 0));
-    assert_eq!(shown(page), whole);
+    assert_eq!(rows(page), whole);
 
-    // Cut anywhere, the pages are the whole.
+    // A smaller limit returns a prefix.
     for limit in 1..=whole.len() {
         let cut = fill_gaps(
             two.clone(),
@@ -159,19 +159,19 @@ fn gaps_between_two_candles_are_filled_with_the_close_and_no_others() {
             Some(NOON + 6 * 60_000),
             limit,
         );
-        assert_eq!(shown(cut), whole[..limit]);
+        assert_eq!(rows(cut), whole[..limit]);
     }
     let none = fill_gaps(Vec::new(), minute, NOON, None, Some(NOON + 60_000), 10);
     assert!(none.is_empty());
 }
 
 #[test]
-fn an_interval_is_read_in_any_case_and_others_are_refused() {
+fn parses_intervals_in_any_case() {
     for interval in CandleInterval::ALL {
         let upper = interval.name().to_ascii_uppercase();
         assert_eq!(upper.parse::<CandleInterval>(), Ok(interval));
         assert_eq!(
-            CandleInterval::of_seconds(interval.seconds()),
+            CandleInterval::from_seconds(interval.seconds()),
             Some(interval)
         );
     }

@@ -1,53 +1,53 @@
-//! Whether a chain is followed: how long ago its node answered, and how old its newest block is.
+//! Health of a chain: when its node last answered, and how old its newest block is.
 
 use serde::Serialize;
 
 use super::ChainId;
 
-/// How a chain does.
+/// Health status of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChainStatus {
     Ok,
-    /// The node answers, but the index is behind it, or the newest block is older than blocks of this chain get.
+    /// The node answers, but the index is behind it, or the newest block is older than `head_age_ms`.
     Lagging,
-    /// The node does not answer, or no indexer asks it.
+    /// The node does not answer, or no indexer polls it.
     Down,
 }
 
-/// How a chain does now, as clients see it.
+/// Current health of a chain, as reported to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChainHealth {
     pub chain_id: ChainId,
     /// Number of the newest indexed block.
     pub head: Option<u64>,
-    /// How long ago that block was made, by its own timestamp.
+    /// Age of that block, by its own timestamp.
     pub head_age_ms: Option<u64>,
-    /// How long ago the node last answered.
+    /// Time since the node last answered.
     pub node_age_ms: Option<u64>,
     pub status: ChainStatus,
 }
 
-/// From when on a chain is not well.
+/// Limits beyond which a chain is unhealthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainLimits {
     pub chain_id: ChainId,
-    /// A node that has not answered for longer is down.
+    /// The node is down if it has not answered for longer.
     pub down_after_ms: u64,
-    /// An index further behind its node is lagging, in blocks.
+    /// The chain is lagging if the index is more blocks behind its node.
     pub lagging_blocks: u64,
-    /// An older newest block is lagging; 0 when blocks may be any time apart.
+    /// The chain is lagging if its newest block is older; 0 disables.
     pub head_age_ms: u64,
 }
 
 impl ChainLimits {
-    /// Whether a node that last answered so long ago is down; `None` for one that never did.
+    /// Whether a node that last answered `node_age_ms` ago is down; `None` if it never answered.
     pub fn is_down(&self, node_age_ms: Option<u64>) -> bool {
         node_age_ms.is_none_or(|age| age > self.down_after_ms)
     }
 
-    /// How the chain does whose node last said `node_head`.
+    /// The health of a chain whose node last reported `node_head`.
     pub fn health(
         &self,
         head: Option<u64>,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_node_is_down_and_late_index_lags() {
+    fn status_reflects_node_and_index_age() {
         use ChainStatus::*;
         for (head, head_age, node_head, node_age, expected) in [
             (Some(100), Some(5_000), Some(100), Some(1_000), Ok),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn age_of_the_head_counts_only_where_it_is_bounded() {
+    fn zero_head_age_limit_is_disabled() {
         let limits = ChainLimits {
             chain_id: 1,
             down_after_ms: 15_000,

@@ -6,27 +6,27 @@ use alloy::primitives::{Address, B256};
 
 use super::{CandleInterval, ChainId, Token};
 
-/// A named stream. Case-insensitive when parsed, canonical when shown.
+/// A named stream. Parsed case-insensitively, displayed in canonical form.
 ///
-/// [`Channel::NewBlock`] with `None` is the stream of the first configured chain, shown as `new-block`; the
-/// gateway and the store's writers turn `new-block:CHAIN_ID` of that chain into it (see [`Channel::canonical`]).
+/// [`Channel::NewBlock`] with `None` is the stream of the first configured chain, displayed as `new-block`. The gateway
+/// and the writers convert `new-block:CHAIN_ID` of that chain to it (see [`Channel::canonical`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Channel {
     NewBlock(Option<ChainId>),
     Price(Token),
-    /// The candles of a token's price: the open one as it grows, and its close.
+    /// The candles of a token's price: updates of the open candle, and its close.
     Candle(Token, CandleInterval),
-    /// Made by each gateway once a second; it is never stored and has no seq.
+    /// Sent by each gateway once per second; never stored, without seq.
     Heartbeat,
     Tx(B256),
     Address(Address),
-    /// Events of a configured contract: lower-case contract name, optionally one event.
+    /// Events of a configured contract: its lower-case name, optionally with one event.
     Contract(Arc<str>, Option<Arc<str>>),
-    /// Private to the subject of a token. Subjects keep their case.
+    /// Private to the subject of a JWT. Subjects are case-sensitive.
     User(Arc<str>),
 }
 
-/// Why a text names no channel: the name as it was given, cut to the longest that is read, and what is wrong with it.
+/// Why a name is not a channel: the name, truncated to the longest valid length, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown channel {name:?}: {reason}")]
 pub struct ChannelError {
@@ -34,32 +34,32 @@ pub struct ChannelError {
     reason: &'static str,
 }
 
-/// What names there are.
+/// The forms of channel names.
 const FORMS: &str = "use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d), tx:HASH, \
                      address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT";
 const CHAIN_ID: &str = "a chain id is a number above 0, as in new-block:1";
 const TOKEN: &str = "a token is 1 to 32 letters, digits, '.', '_' or '-', as in price:ETH";
 const CANDLE: &str =
     "use candle:TOKEN:INTERVAL with the interval 1m, 5m, 15m, 1h, 4h or 1d, as in candle:ETH:1m";
-const HASH: &str = "a hash has 0x and 64 hex digits";
-const ADDRESS: &str = "an address has 0x and 40 hex digits";
-const WORD: &str = "names of contracts and events have letters, digits, '_', '-', '.' and '$', as in contract:usdc:Transfer";
+const HASH: &str = "a hash is 0x and 64 hex digits";
+const ADDRESS: &str = "an address is 0x and 40 hex digits";
+const WORD: &str = "names of contracts and events consist of letters, digits, '_', '-', '.' and '$', as in contract:usdc:Transfer";
 const SUBJECT: &str = "a subject has no control characters, as in user:alice";
-const NOTHING_BEHIND: &str = "nothing stands behind heartbeat";
+const NO_SUFFIX: &str = "heartbeat takes no suffix";
 const TOO_LONG: &str = "the name is longer than 160 bytes";
 
 /// The longest channel name that is parsed, in bytes.
 const MAX_NAME: usize = 160;
 
-/// A name as an answer repeats it: whole when it may be a channel's, else cut to the longest that may.
-pub fn shown_name(name: &str) -> String {
+/// A name for error messages, truncated to the longest valid length.
+pub fn truncated_name(name: &str) -> String {
     let end = (0..=MAX_NAME.min(name.len())).rev();
     let end = end.into_iter().find(|at| name.is_char_boundary(*at));
     name[..end.unwrap_or(0)].to_owned()
 }
 
 impl Channel {
-    /// The one name of this channel in a deployment whose first configured chain is `first`.
+    /// The canonical channel in a deployment whose first configured chain is `first`.
     pub fn canonical(self, first: ChainId) -> Self {
         match self {
             Self::NewBlock(Some(id)) if id == first => Self::NewBlock(None),
@@ -67,13 +67,13 @@ impl Channel {
         }
     }
 
-    /// Whether its updates are stored only while somebody listens, or did not long ago.
+    /// Whether updates are stored only while the channel has, or recently had, subscribers.
     pub fn is_watched(&self) -> bool {
         matches!(self, Self::Tx(_) | Self::Address(_))
     }
 
-    /// Whether a subscription without a `mode` keeps only the newest update (`latest`) instead of all. Not of candles:
-    /// the first update of the next one would take the place of a close.
+    /// Whether a subscription without a `mode` gets only the newest update (`latest`) instead of all. False for
+    /// candles: the first update of the next candle would replace a close.
     pub fn is_latest_by_default(&self) -> bool {
         matches!(self, Self::Price(_))
     }
@@ -84,7 +84,7 @@ impl FromStr for Channel {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let refused = |reason| ChannelError {
-            name: shown_name(name),
+            name: truncated_name(name),
             reason,
         };
         if name.len() > MAX_NAME {
@@ -108,7 +108,7 @@ impl FromStr for Channel {
                 _ => Err(refused(CHAIN_ID)),
             },
             ("heartbeat", None) => Ok(Self::Heartbeat),
-            ("heartbeat", Some(_)) => Err(refused(NOTHING_BEHIND)),
+            ("heartbeat", Some(_)) => Err(refused(NO_SUFFIX)),
             ("price", token) => match token.unwrap_or_default().parse() {
                 Ok(token) => Ok(Self::Price(token)),
                 Err(_) => Err(refused(TOKEN)),
@@ -123,10 +123,10 @@ impl FromStr for Channel {
                     None => Err(refused(CANDLE)),
                 }
             }
-            ("tx", hash) => prefixed(hash.unwrap_or_default())
+            ("tx", hash) => parse_hex(hash.unwrap_or_default())
                 .map(Self::Tx)
                 .ok_or_else(|| refused(HASH)),
-            ("address", address) => prefixed(address.unwrap_or_default())
+            ("address", address) => parse_hex(address.unwrap_or_default())
                 .map(Self::Address)
                 .ok_or_else(|| refused(ADDRESS)),
             ("contract", rest) => match rest.unwrap_or_default().split_once(':') {
@@ -145,7 +145,7 @@ impl FromStr for Channel {
 }
 
 /// 0x-prefixed hex of exactly the target's length.
-fn prefixed<T: FromStr>(text: &str) -> Option<T> {
+fn parse_hex<T: FromStr>(text: &str) -> Option<T> {
     let lower = text.to_ascii_lowercase();
     lower
         .starts_with("0x")
@@ -175,8 +175,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_in_any_case_and_shown_canonical() {
-        for (given, shown) in [
+    fn parses_any_case_and_displays_canonical() {
+        for (given, canonical) in [
             ("PRICE:eth", "price:ETH"),
             ("Candle:eth:1M", "candle:ETH:1m"),
             ("New-Block", "new-block"),
@@ -185,12 +185,12 @@ mod tests {
             ("contract:Vault:Deposit", "contract:vault:deposit"),
             ("user:Alice", "user:Alice"),
         ] {
-            assert_eq!(given.parse::<Channel>().unwrap().to_string(), shown);
+            assert_eq!(given.parse::<Channel>().unwrap().to_string(), canonical);
         }
     }
 
     #[test]
-    fn addresses_come_out_checksummed() {
+    fn displays_checksummed_addresses() {
         let channel: Channel = "ADDRESS:0xd8da6bf26964af9d7eed9e03e53415d37aa96045"
             .parse()
             .unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_chains_blocks_have_one_name() {
+    fn first_chain_has_one_block_channel() {
         assert_eq!(
             Channel::NewBlock(Some(1)).canonical(1),
             Channel::NewBlock(None)
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_lists_every_interval_of_candles() {
+    fn error_lists_all_candle_intervals() {
         let [error, forms] =
             ["candle:ETH:2m", "nope"].map(|name| name.parse::<Channel>().unwrap_err().to_string());
         for interval in CandleInterval::ALL {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong_with_the_name() {
+    fn error_states_why_name_is_invalid() {
         let short_hash = format!("tx:0x{}", "a".repeat(63));
         for (name, reason) in [
             ("tx:0x12", HASH),
@@ -237,7 +237,7 @@ mod tests {
             ("contract:a b", WORD),
             ("contract:usdc:", WORD),
             ("user:", SUBJECT),
-            ("heartbeat:1", NOTHING_BEHIND),
+            ("heartbeat:1", NO_SUFFIX),
             ("nope", FORMS),
         ] {
             let error = name.parse::<Channel>().unwrap_err();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_name_is_whole_up_to_the_longest_valid_one() {
+    fn error_truncates_name_to_maximum_length() {
         let name = format!("tx:0x{}", "g".repeat(64));
         assert_eq!(name.parse::<Channel>().unwrap_err().name, name);
         let long = "é".repeat(200);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_channel_is_refused() {
+    fn rejects_unknown_channels() {
         for bad in [
             "",
             "nope",

@@ -1,4 +1,4 @@
-//! What configured contracts say.
+//! Decoded data of configured contracts.
 
 use super::Address;
 
@@ -7,7 +7,7 @@ use super::Address;
 pub struct DecodedEvent {
     /// Position of the contract among those configured for its chain.
     pub contract: usize,
-    /// The event's name as its ABI has it.
+    /// The event's name in the ABI.
     pub event: std::sync::Arc<str>,
     /// The contract that emitted it.
     pub address: Address,
@@ -18,13 +18,13 @@ pub struct DecodedEvent {
     pub transaction_index: u32,
 }
 
-/// An address that a factory's event named.
+/// An address that a factory's event announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundAddress {
     /// Position of the contract among those configured for its chain.
     pub contract: usize,
     pub address: Address,
-    /// Where it was named: its logs count from there on.
+    /// Position of that event: logs of the address are decoded from there on.
     pub block_number: u64,
     pub log_index: u32,
 }

@@ -1,4 +1,4 @@
-//! What the outside hears: the `data` of each stored update, in the shapes of the gateway's protocol.
+//! The `data` of each stored update, in the shapes of the gateway's protocol.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
     TransactionUpdate,
 };
 
-/// The data of one event; [`Event::name`] is what clients listen for.
+/// The data of one event; clients listen for [`Event::name`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Event {
@@ -55,13 +55,13 @@ pub struct NewBlock {
     pub number: u64,
     pub hash: super::B256,
     pub parent_hash: super::B256,
-    /// Server time of the announcement, in ms.
+    /// Server time of the update, in ms.
     pub timestamp: i64,
     /// The header's timestamp, in seconds.
     pub block_timestamp: u64,
     /// Count of transactions.
     pub transactions: u64,
-    /// Decimal strings, as every quantity that may pass 2^53.
+    /// Decimal strings, like every quantity that may exceed 2^53.
     pub gas_used: String,
     pub gas_limit: String,
     pub base_fee_per_gas: Option<String>,
@@ -73,7 +73,7 @@ pub struct NewBlock {
 #[serde(rename_all = "camelCase")]
 pub struct Reorg {
     pub chain_id: ChainId,
-    /// How many blocks were dropped.
+    /// Number of dropped blocks.
     pub depth: u64,
     pub common_ancestor: BlockRef,
     /// Newest first.
@@ -82,7 +82,7 @@ pub struct Reorg {
     pub timestamp: i64,
 }
 
-/// The chain will not go back behind this block.
+/// No reorg will drop this block or an older one.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockFinalized {
@@ -93,63 +93,63 @@ pub struct BlockFinalized {
     pub timestamp: i64,
 }
 
-/// A token's price changed, or its status did.
+/// The price of a token, or its status, changed.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceUpdate {
     pub token: Token,
     pub price: JsonNumber,
-    /// Server time of the announcement, in ms.
+    /// Server time of the update, in ms.
     pub timestamp: i64,
     pub quote: &'static str,
-    /// In the quote currency, see [`super::Price::confidence`].
+    /// In the quote currency; see [`super::Price::confidence`].
     pub confidence: JsonNumber,
     pub sources: Vec<std::sync::Arc<str>>,
-    /// Age of the newest tick used when this was announced, in ms.
+    /// Age of the newest used tick when this was published, in ms.
     pub age_ms: i64,
     pub status: PriceStatus,
-    /// Why the status is not `ok`; left out while it is.
+    /// Why the status is not `ok`; omitted if it is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<super::PriceReason>,
-    /// Every source that was fresh, by name.
+    /// All fresh sources, by name.
     pub details: Vec<PriceUpdateDetail>,
 }
 
-/// One source of an announced price.
+/// One source of a published price.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceUpdateDetail {
     pub source: Arc<str>,
-    /// Age of its tick when this was announced, in ms.
+    /// Age of its tick when this was published, in ms.
     pub age_ms: i64,
-    /// Where its tick is on a chain; `None` for sources elsewhere.
+    /// The block of its tick; `None` for off-chain sources.
     pub block: Option<PriceBlock>,
     /// Too far from the others to be used.
     pub outlier: bool,
 }
 
-/// A candle grew, closed, or was put right after it had closed. Each update has the whole candle.
+/// A candle was updated, closed, or corrected after its close. Each update has the whole candle.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CandleUpdate {
     pub token: Token,
     pub interval: CandleInterval,
-    /// When the candle begins, in ms since the Unix epoch.
+    /// Start of the candle, in ms since the Unix epoch.
     pub timestamp: i64,
     pub open: JsonNumber,
     pub high: JsonNumber,
     pub low: JsonNumber,
     pub close: JsonNumber,
-    /// How many prices it is made of.
+    /// Number of prices in the candle.
     pub count: u64,
-    /// Whether its time is over. It is said again when a late price puts it right.
+    /// Whether its interval has ended. The update is sent again if a late price corrects the candle.
     pub closed: bool,
-    /// Whether it only fills a gap; never, on the channel.
+    /// Whether it only fills a gap; always false on the channel.
     pub synthetic: bool,
 }
 
 impl CandleUpdate {
-    /// Of a candle as it stands.
+    /// An update with the current state of a candle.
     pub fn new(token: &Token, interval: CandleInterval, candle: &Candle, closed: bool) -> Self {
         Self {
             token: token.clone(),
@@ -166,8 +166,8 @@ impl CandleUpdate {
     }
 }
 
-/// Fields that are money. Formats that tell strings, integers and floats apart write them as strings, always:
-/// a [`JsonNumber`] is as likely `3456` as `3456.12`.
+/// Monetary fields. Formats that distinguish strings, integers and floats always encode them as strings, because a
+/// [`JsonNumber`] can be `3456` or `3456.12`.
 pub const DECIMALS: [&str; 7] = [
     "price",
     "confidence",
@@ -189,7 +189,7 @@ pub struct ContractEvent {
     /// Checksummed (EIP-55).
     #[serde(serialize_with = "checksummed")]
     pub address: Address,
-    /// By name; `None` when they are too large for a message: the API has them.
+    /// Arguments by name; `None` if they are too large for a message (the API returns them).
     pub args: Option<Box<RawValue>>,
     pub block_number: u64,
     pub block_hash: B256,
@@ -198,16 +198,16 @@ pub struct ContractEvent {
     pub transaction_hash: Option<B256>,
     pub log_index: u32,
     pub chain_id: ChainId,
-    /// Server time of the announcement, in ms.
+    /// Server time of the update, in ms.
     pub timestamp: i64,
 }
 
 impl ContractEvent {
-    /// Arguments larger than this are not sent, in bytes of JSON: a message must fit what a session may have waiting.
-    pub const LARGEST_ARGS: usize = 65_536;
+    /// Largest arguments that are sent, in bytes of JSON: a message must fit into a session's backlog.
+    pub const MAX_ARGS_BYTES: usize = 65_536;
 }
 
-/// Events announced for these blocks are taken back; those of the new branch follow.
+/// The events of these blocks are withdrawn; those of the new branch follow.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContractReorg {

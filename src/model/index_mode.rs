@@ -1,4 +1,4 @@
-//! How much of a chain is indexed.
+//! Which data of a chain is indexed.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ pub enum IndexMode {
     Blocks,
     /// Blocks, logs and transfers, without transactions.
     Logs,
-    /// Blocks and transfers alone.
+    /// Blocks and transfers only.
     Transfers,
 }
 
 impl IndexMode {
     pub const ALL: [Self; 3] = [Self::Blocks, Self::Logs, Self::Transfers];
 
-    /// As it is configured and stored.
+    /// The name in the configuration and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blocks => "blocks",
@@ -29,8 +29,8 @@ impl IndexMode {
         }
     }
 
-    /// What proves the blocks of a mode: `full`, all roots of a block; or `bloom`, the header's hash and the bloom of its
-    /// logs. Nothing shows of transfers alone that none is left out.
+    /// How the blocks of a mode are proven: `full`, by all roots of a block; or `bloom`, by the header's hash and the
+    /// bloom of its logs. `None` for transfers: nothing proves that they are complete.
     pub fn proof(self) -> Option<&'static str> {
         match self {
             Self::Blocks => Some("full"),
@@ -39,8 +39,8 @@ impl IndexMode {
         }
     }
 
-    /// The mode of this name.
-    pub fn of_name(name: &str) -> Option<Self> {
+    /// The mode with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 }

@@ -1,4 +1,4 @@
-//! The words of the system as plain types: no I/O, used by every other module.
+//! The domain types of the system: no I/O, used by every other module.
 
 mod address_update;
 mod alert;
@@ -25,7 +25,7 @@ pub use block::{
 };
 pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
-pub use channel::{Channel, ChannelError, shown_name};
+pub use channel::{Channel, ChannelError, truncated_name};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
     BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
@@ -38,31 +38,31 @@ pub use secret::Secret;
 pub use token::{Token, TokenError};
 pub use transaction_update::{TransactionStatus, TransactionUpdate};
 pub use update::{NewUpdate, Update};
-pub use web_page::{WEB_PAGE, is_web_page, without_json};
+pub use web_page::{WEB_PAGE, is_web_page, non_json_error};
 
 use serde::{Deserialize, Serialize};
 
-/// A chain's id as of [EIP-155](https://eips.ethereum.org/EIPS/eip-155).
+/// A chain id ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).
 pub type ChainId = u64;
 
-/// A block named by height and hash: the height alone does not say which branch it is on.
+/// A block by height and hash. The height alone does not identify the branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockRef {
     pub number: u64,
     pub hash: B256,
 }
 
-/// A block by which a node shows that it serves the indexed chain.
+/// A stored block that identifies the indexed chain: a node must have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownBlock {
     pub block: BlockRef,
-    /// The hash of its parent, while a reorg may still replace the block: another one with this parent is of the same
-    /// chain, too. `None` for one that stays, such as block 0 and what is final.
+    /// The hash of its parent, if a reorg may still replace the block: then another block with the same parent is
+    /// accepted too. `None` for a permanent block, such as block 0 or a final one.
     pub parent: Option<B256>,
 }
 
 impl KnownBlock {
-    /// One that stays.
+    /// A permanent block.
     pub fn fixed(block: BlockRef) -> Self {
         Self {
             block,
@@ -70,8 +70,8 @@ impl KnownBlock {
         }
     }
 
-    /// Whether a node with this block at that height serves the same chain.
-    pub fn shows_chain_of(&self, block: BlockRef, parent: B256) -> bool {
+    /// Whether a node that has `block` at this height serves the same chain.
+    pub fn is_same_chain(&self, block: BlockRef, parent: B256) -> bool {
         block == self.block || block.number == self.block.number && self.parent == Some(parent)
     }
 }

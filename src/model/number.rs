@@ -1,4 +1,4 @@
-//! Numbers on the wire, and the clock.
+//! JSON numbers, and the clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use bigdecimal::BigDecimal;
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
 
-/// A decimal written as a JSON number with all its digits, never through a float.
+/// A decimal serialized as a JSON number with all digits, never through a float.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonNumber(pub BigDecimal);
 
@@ -19,7 +19,7 @@ impl Serialize for JsonNumber {
     }
 }
 
-/// Milliseconds since the Unix epoch by this machine's clock.
+/// Milliseconds since the Unix epoch, by the system clock.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_keeps_every_digit_as_a_json_number() {
+    fn json_number_keeps_every_digit() {
         for text in [
             "3456.120000000000000001",
             "0.000000000000000000000001",

@@ -7,21 +7,21 @@ use serde::Serialize;
 
 use super::{B256, ChainId, Token};
 
-/// The quote currency that every price is given in.
+/// The quote currency of all prices.
 pub const USD: &str = "USD";
 
 /// One price observation of one token by one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
     pub token: Token,
-    /// The source's name as clients see it, such as `chainlink`.
+    /// The source's public name, such as `chainlink`.
     pub source: Arc<str>,
-    /// What the price is counted in: [`USD`], or the symbol of a tracked token.
+    /// The quote: [`USD`], or the symbol of a tracked token.
     pub quote: Arc<str>,
     /// Units of `quote` for one whole token; above zero.
     pub price: BigDecimal,
-    /// How far the source itself says that it may be off, in units of `quote`, as half a spread or an interval of
-    /// confidence; `None` when it says nothing.
+    /// Uncertainty stated by the source, in units of `quote`: half a spread, or a confidence interval. `None` if the
+    /// source states none.
     pub confidence: Option<BigDecimal>,
     /// When the source observed it (event time), in ms since the Unix epoch.
     pub observed_at: i64,
@@ -29,49 +29,49 @@ pub struct Tick {
     pub origin: Option<LogOrigin>,
 }
 
-/// Where on a chain something was emitted. Rows with an origin are taken back when its block is dropped.
+/// The log that a row comes from. Rows with an origin are removed when their block is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOrigin {
     pub chain_id: ChainId,
     pub block_number: u64,
     pub block_hash: B256,
-    /// [`LogOrigin::END_OF_BLOCK`] for what no log says: the state after the block.
+    /// [`LogOrigin::END_OF_BLOCK`] for data that comes from the state after the block, not from a log.
     pub log_index: u32,
 }
 
 impl LogOrigin {
-    /// Behind every log of a block, and the greatest that a column of logs holds.
+    /// Greater than every log index of a block, and the maximum of the database column.
     pub const END_OF_BLOCK: u32 = i32::MAX.unsigned_abs();
 }
 
-/// How far a price can be trusted.
+/// How reliable a price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PriceStatus {
-    /// Enough fresh venues that agree.
+    /// Enough fresh venues, and they agree.
     Ok,
-    /// Fewer fresh venues than configured, or venues that disagree, or one alone that jumped, or a rate of which one of
-    /// these is so.
+    /// Fewer fresh venues than configured, disagreeing venues, a jump at a single venue, or a conversion rate with one
+    /// of these problems.
     Degraded,
-    /// No fresh source: the price is the last one known and not current.
+    /// No fresh source: the price is the last known one, and outdated.
     Stale,
 }
 
-/// Why a price is not `ok`, as clients and the database have it.
+/// Why a price is not `ok`, as published and stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PriceReason {
     /// Degraded: fewer venues than configured.
     FewVenues,
-    /// Degraded: its confidence is too wide, as its venues disagree or one of them is unsure.
+    /// Degraded: the confidence interval is too wide, because venues disagree or one is uncertain.
     Disagreement,
-    /// Degraded: one venue alone jumped.
+    /// Degraded: the price jumped at a single venue.
     Jump,
-    /// Degraded: a tick was converted by a rate that is. Stale: no rate is fresh.
+    /// Degraded: a tick was converted with a degraded rate. Stale: no rate is fresh.
     Rate,
     /// Stale: no tick is fresh.
     Old,
-    /// Stale: the ticks that would be fresh are of a chain whose node does not answer.
+    /// Stale: otherwise fresh ticks belong to a chain whose node is down.
     NodeDown,
 }
 
@@ -85,7 +85,7 @@ impl PriceReason {
         Self::NodeDown,
     ];
 
-    /// Its name on the wire and in the database.
+    /// The name in the API and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::FewVenues => "few_venues",
@@ -97,8 +97,8 @@ impl PriceReason {
         }
     }
 
-    /// The reason of a name, if it is one.
-    pub fn of_name(name: &str) -> Option<Self> {
+    /// The reason with this name, if any.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
@@ -109,33 +109,34 @@ pub struct Price {
     pub token: Token,
     /// USD for one whole token.
     pub price: BigDecimal,
-    /// How far it may be off, in USD: the larger distance from it to the quartiles of its sources' votes.
+    /// Uncertainty in USD: the larger distance from the price to the quartiles of its sources' votes.
     pub confidence: BigDecimal,
-    /// Names of the sources whose ticks were used, one a venue, sorted.
+    /// Names of the sources whose ticks were used, one per venue, sorted.
     pub sources: Vec<Arc<str>>,
-    /// Every source that was fresh, sorted by name: those that were used, and the outliers and those that stand by for
-    /// another one of their venue, which were not.
+    /// All fresh sources, sorted by name: the used ones, the outliers, and the alternates of a venue that already has a
+    /// used source.
     pub details: Vec<PriceDetail>,
     pub status: PriceStatus,
-    /// Why it is not `Ok`. Of several reasons the one that puts its number most in doubt.
+    /// Why it is not `Ok`; of several reasons, the one that casts the most doubt on the number.
     pub reason: Option<PriceReason>,
-    /// `Degraded` because the number itself is in doubt: its sources are too far apart, or it stands on one venue alone
-    /// that jumped, or on a rate of which either is so. Of a `Stale` price: whether it was so while it was fresh.
+    /// `Degraded` because the number itself is unreliable: its sources are too far apart, it comes from a single venue
+    /// that jumped, or its conversion rate has one of these problems. For a `Stale` price: whether it was so while
+    /// fresh.
     pub doubtful: bool,
     /// Event time of the newest tick used, in ms since the Unix epoch.
     pub observed_at: i64,
-    /// The last ms in which a tick that it stands on is fresh, since the Unix epoch, with the rate that converts it: without
-    /// newer ones the price is stale from then on. Of a `Stale` price: when that was.
+    /// The last ms, since the Unix epoch, at which one of its ticks and the rate that converts it are fresh: without
+    /// newer ticks, the price is stale afterwards. For a `Stale` price: when it became stale.
     pub expires_at: i64,
 }
 
-/// What one source of a price stood at.
+/// One source of a price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceDetail {
     pub source: Arc<str>,
-    /// Event time of its tick, in ms since the Unix epoch; of the older half when it was converted.
+    /// Event time of its tick, in ms since the Unix epoch; for a converted tick, the older of tick and rate.
     pub observed_at: i64,
-    /// Where its tick is on a chain.
+    /// The block of its tick, for an on-chain source.
     pub block: Option<PriceBlock>,
     /// Too far from the others to be used.
     pub outlier: bool,
@@ -154,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_have_one_name_everywhere() {
+    fn reason_names_match_json() {
         for reason in PriceReason::ALL {
-            assert_eq!(PriceReason::of_name(reason.name()), Some(reason));
+            assert_eq!(PriceReason::from_name(reason.name()), Some(reason));
             let json = serde_json::to_string(&reason).unwrap();
             assert_eq!(json, format!("\"{}\"", reason.name()));
         }
-        assert_eq!(PriceReason::of_name("ok"), None);
+        assert_eq!(PriceReason::from_name("ok"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Texts that must never be shown.
+//! Values that must never be printed.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself; never log or serialise it.
+    /// The secret itself. Never log or serialize it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_shown_without_what_may_be_a_key() {
+    fn redacted_url_hides_credentials() {
         let url = Secret::new("wss://user:pass@node.example:8546/v3/KEY?key=KEY");
         assert_eq!(url.redacted_url(), "wss://node.example:8546");
         assert_eq!(format!("{url:?} {url}"), "(hidden) (hidden)");

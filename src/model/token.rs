@@ -1,10 +1,10 @@
-//! The symbol under which a token's price is tracked.
+//! Symbols of tracked tokens.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A token's symbol in canonical upper case: 1 to 32 of `A-Z 0-9 . _ -`.
+/// A token symbol in canonical upper case: 1 to 32 of `A-Z 0-9 . _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(Arc<str>);
 
@@ -56,12 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_symbol_is_read_in_any_case_and_shown_in_upper_case() {
+    fn symbol_is_upper_case() {
         assert_eq!("eth".parse::<Token>().unwrap().as_str(), "ETH");
     }
 
     #[test]
-    fn a_symbol_with_a_colon_or_a_blank_is_refused() {
+    fn rejects_invalid_symbols() {
         for bad in ["", "E:TH", "E TH", &"x".repeat(33)] {
             assert!(bad.parse::<Token>().is_err(), "{bad:?}");
         }

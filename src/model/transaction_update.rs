@@ -1,20 +1,20 @@
-//! What becomes of one transaction, as `tx:HASH` tells it.
+//! Updates of the channel `tx:HASH`: the state of one transaction.
 
 use serde::Serialize;
 
 use super::{B256, ChainId, now_ms};
 
-/// Where a transaction stands.
+/// State of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransactionStatus {
-    /// In no indexed block, and no node told of it.
+    /// In no indexed block, and not reported by any node.
     Unknown,
-    /// Waits in the node's pool.
+    /// In the node's transaction pool.
     Pending,
     /// In a block that has fewer confirmations than configured.
     Included,
-    /// As deep as configured.
+    /// Has the configured number of confirmations.
     Confirmed,
     /// In a block that is final.
     Finalized,
@@ -22,30 +22,30 @@ pub enum TransactionStatus {
     Reorged,
     /// Another transaction of the same sender and nonce is in a block.
     Replaced,
-    /// The node knows it no more.
+    /// The node no longer knows it.
     Dropped,
 }
 
-/// A transaction's state when it changed.
+/// A new state of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionUpdate {
     pub hash: B256,
     pub status: TransactionStatus,
-    /// The chain that it is known on.
+    /// The chain on which the transaction was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_id: Option<ChainId>,
-    /// Its block: the one that was dropped when `reorged`, the other transaction's when `replaced`.
+    /// Its block; if `reorged`, the dropped block; if `replaced`, the block of the other transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_number: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_hash: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_index: Option<u32>,
-    /// How many indexed blocks hold it or stand on it: 1 in the head.
+    /// Number of indexed blocks from its own up to the head: 1 in the head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmations: Option<u64>,
-    /// What its receipt says; absent before Byzantium.
+    /// The status in its receipt; absent before Byzantium.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub succeeded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,8 +55,8 @@ pub struct TransactionUpdate {
 }
 
 impl TransactionUpdate {
-    /// A state of which nothing else is known yet, as of now.
-    pub fn of(hash: B256, status: TransactionStatus, chain_id: Option<ChainId>) -> Self {
+    /// A state without details, with the current time.
+    pub fn new(hash: B256, status: TransactionStatus, chain_id: Option<ChainId>) -> Self {
         Self {
             hash,
             status,

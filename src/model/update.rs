@@ -1,10 +1,10 @@
-//! Updates: what was committed and is to be heard of outside.
+//! Updates: committed events that clients receive.
 
 use std::sync::Arc;
 
 use super::{Channel, Event};
 
-/// An update on its way into the store, which gives it its seq.
+/// An update to be stored. The store assigns its seq.
 #[derive(Debug, Clone)]
 pub struct NewUpdate {
     pub channel: Channel,

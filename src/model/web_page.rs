@@ -1,26 +1,26 @@
-//! Telling a web page from the answer of a service: a URL that names a web server is a common mistake.
+//! Detects HTML pages in place of JSON answers: a URL of a web server is a common mistake.
 
-/// What errors report in place of the page.
+/// Replaces the page in error messages.
 pub const WEB_PAGE: &str = "a web page (HTML), not JSON-RPC: is this the URL of a node?";
 
-/// What an error says of an HTTP answer without JSON-RPC: its status, how that is shown, and the body's words, which are
-/// [`WEB_PAGE`] in place of a page. Statuses that no node gives to a call ask whether the URL is that of one.
-pub fn without_json(status: u16, shown: &str, words: &str) -> String {
-    const NOT_OF_NODES: [u16; 3] = [404, 405, 501];
-    match words {
-        WEB_PAGE => format!("HTTP status {shown}: it answered with {WEB_PAGE}"),
-        "" if NOT_OF_NODES.contains(&status) => {
-            format!("HTTP status {shown}: is this the URL of a node?")
+/// The error text for an HTTP answer without JSON-RPC: the status, and the body, which is [`WEB_PAGE`] if it is a page.
+/// For statuses that nodes do not return, it asks whether the URL is that of a node.
+pub fn non_json_error(status: u16, status_text: &str, body: &str) -> String {
+    const NOT_FROM_NODES: [u16; 3] = [404, 405, 501];
+    match body {
+        WEB_PAGE => format!("HTTP status {status_text} with {WEB_PAGE}"),
+        "" if NOT_FROM_NODES.contains(&status) => {
+            format!("HTTP status {status_text}: is this the URL of a node?")
         }
-        "" => format!("HTTP status {shown}"),
-        words if NOT_OF_NODES.contains(&status) => {
-            format!("HTTP status {shown}: {words}: is this the URL of a node?")
+        "" => format!("HTTP status {status_text}"),
+        body if NOT_FROM_NODES.contains(&status) => {
+            format!("HTTP status {status_text}: {body}: is this the URL of a node?")
         }
-        words => format!("HTTP status {shown} {words}"),
+        body => format!("HTTP status {status_text} {body}"),
     }
 }
 
-/// Whether a text is, or begins like, an HTML document.
+/// Whether a text is, or starts like, an HTML document.
 pub fn is_web_page(text: &str) -> bool {
     let start: String = text.trim_start().chars().take(256).collect();
     let start = start.to_ascii_lowercase();
@@ -34,25 +34,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_of_other_servers_ask_for_the_url() {
-        let text = without_json(405, "405 Method Not Allowed", "");
+    fn error_for_non_node_status_asks_for_url() {
+        let text = non_json_error(405, "405 Method Not Allowed", "");
         assert_eq!(
             text,
             "HTTP status 405 Method Not Allowed: is this the URL of a node?"
         );
-        let text = without_json(501, "501 Not Implemented", WEB_PAGE);
+        let text = non_json_error(501, "501 Not Implemented", WEB_PAGE);
         assert_eq!(
             text,
-            format!("HTTP status 501 Not Implemented: it answered with {WEB_PAGE}")
+            format!("HTTP status 501 Not Implemented with {WEB_PAGE}")
         );
         assert_eq!(
-            without_json(502, "502 Bad Gateway", "no backend"),
+            non_json_error(502, "502 Bad Gateway", "no backend"),
             "HTTP status 502 Bad Gateway no backend"
         );
     }
 
     #[test]
-    fn recognises_html_and_nothing_else() {
+    fn recognizes_only_html() {
         for page in [
             "<!DOCTYPE html><p>It works",
             "\n <HTML lang=en>",

@@ -6,19 +6,20 @@ use serde::Deserialize;
 pub struct ServerConfig {
     /// Address to listen on; `0.0.0.0` for every interface.
     pub host: String,
-    /// The one port; 0 for a free one.
+    /// The port; 0 for any free one.
     pub port: u16,
-    /// Connections that may wait to be accepted, as after a restart; the kernel's `net.core.somaxconn` may allow fewer.
+    /// Listen backlog: connections that may be pending, as after a restart. The kernel's `net.core.somaxconn` may allow
+    /// fewer.
     pub accept_backlog: u32,
-    /// How long a client may take to send a request's headers, in ms.
+    /// Timeout for receiving the headers of a request, in ms.
     pub header_timeout_ms: u64,
     /// Most bytes of a request's headers; at least 8192.
     pub header_bytes: usize,
-    /// Send buffer asked of the kernel a connection, in bytes: small, so that a client that does not read shows early.
+    /// Kernel send buffer of a connection, in bytes. Small, so that a client that does not read is detected early.
     pub send_buffer_bytes: usize,
-    /// Connections that are kept free of sessions, for REST, health and metrics.
+    /// Connections that sessions cannot use; reserved for REST, health and metrics.
     pub reserved_connections: usize,
-    /// On shutdown, how long sessions and requests may take to end, in ms.
+    /// Time for sessions and requests to end on shutdown, in ms.
     pub drain_timeout_ms: u64,
 }
 

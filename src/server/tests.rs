@@ -5,11 +5,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-/// More than the buffers between a client and HTTP hold.
+/// More than the buffers between client and server hold.
 const LONG: usize = 16 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_not_evicted_while_its_client_reads() {
+async fn connection_is_not_evicted_while_its_client_reads() {
     let config = ServerConfig {
         port: 0,
         ..ServerConfig::default()
@@ -18,8 +18,8 @@ async fn a_connection_is_not_evicted_while_its_client_reads() {
     let address = listener.local_addr().unwrap();
     let (tasks, _failures) = Tasks::new();
     let router = Router::new().route("/", get(async || vec![b'x'; LONG]));
-    let (room, stop) = (Room::new(1, || 0), tasks.token());
-    let serving = serve_within(room, listener, router, config, tasks.clone(), stop);
+    let (capacity, stop) = (ConnectionCapacity::new(1, || 0), tasks.token());
+    let serving = serve_within(capacity, listener, router, config, tasks.clone(), stop);
     let serving = tokio::spawn(serving);
 
     let mut slow = TcpStream::connect(address).await.unwrap();
@@ -27,12 +27,12 @@ async fn a_connection_is_not_evicted_while_its_client_reads() {
     slow.write_all(request).await.unwrap();
     let mut answer = vec![0; 1];
     slow.read_exact(&mut answer).await.unwrap();
-    // Others come for longer than a connection has to be idle before it is closed for them.
+    // Others connect for longer than the idle time after which a connection is evicted.
     let begun = Instant::now();
-    while begun.elapsed() < guests::IDLE * 2 {
+    while begun.elapsed() < http_connections::MIN_IDLE * 2 {
         let mut other = TcpStream::connect(address).await.unwrap();
         let mut refused = String::new();
-        // A refusal may be overtaken by a reset.
+        // A reset may overtake the response.
         let _ = other.read_to_string(&mut refused).await;
         assert!(refused.is_empty() || refused.contains(" 503 "), "{refused}");
     }

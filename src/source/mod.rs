@@ -1,4 +1,4 @@
-//! Where data comes from: nodes of a chain, contracts and venues of prices. Nothing here writes.
+//! Data sources: chain nodes, contracts and price venues. Nothing here writes to the database.
 
 pub mod chain;
 pub mod contract;

@@ -1,4 +1,4 @@
-//! Alerts that fired, kept for their user until one of the user's devices acknowledges them, or for the retention.
+//! Deliveries: fired alerts, kept until one of the user's devices acknowledges them or retention deletes them.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Store, StoreError, alert_firing::Fired, alerts, prices::status_of};
+use super::{Store, StoreError, alert_firing::Fired, alerts, prices::parse_status};
 use crate::model::{Channel, Event, JsonNumber, PriceAlert, PriceStatus, Update};
 
-/// What a user has not acknowledged, as of one position of the user's channel.
+/// A user's unacknowledged deliveries, as of one position of the user's channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unacknowledged {
-    /// Seq of the channel's newest update then.
+    /// Seq of the channel's newest update at that time.
     pub through: u64,
-    /// The newest of them, oldest first, each as it was announced.
+    /// The newest of them, oldest first, each as it was published.
     pub updates: Vec<Update>,
 }
 
-/// Stores alerts that fired, each with the update that its user's channel got in the same transaction.
+/// Stores fired alerts, each with the update appended to its user's channel in the same transaction.
 pub async fn insert(
     transaction: &mut PgConnection,
     fired: &[Fired],
@@ -37,14 +37,14 @@ pub async fn insert(
     let seqs: Vec<i64> = updates.iter().map(|update| update.seq as i64).collect();
     if seqs.len() != fired.len() {
         return Err(StoreError::Conflict(format!(
-            "{} alerts fired and {} updates tell of them",
+            "{} alerts fired, but {} updates were appended for them",
             fired.len(),
             seqs.len()
         )));
     }
-    let moments = fired
+    let timestamps = fired
         .iter()
-        .map(|fired| alerts::moment(fired.alert.timestamp))
+        .map(|fired| alerts::timestamptz(fired.alert.timestamp))
         .collect::<Result<Vec<DateTime<Utc>>, _>>()?;
     let degraded = |alert: &PriceAlert| alert.status == PriceStatus::Degraded;
     sqlx::query(
@@ -66,21 +66,22 @@ pub async fn insert(
     .bind(column(fired, |alert| alert.price.0.clone()))
     .bind(column(fired, degraded))
     .bind(column(fired, |alert| alert.note.as_deref().map(str::to_owned)))
-    .bind(moments)
+    .bind(timestamps)
     .execute(transaction)
     .await?;
     Ok(())
 }
 
 impl Store {
-    /// What a user has not acknowledged, the newest `most` of it.
+    /// A user's unacknowledged deliveries, the newest `most` of them.
     pub async fn unacknowledged(
         &self,
         subject: &str,
         most: u32,
     ) -> Result<Unacknowledged, StoreError> {
         let channel = Channel::User(subject.into());
-        // One statement: what it does not find is after the position that it tells.
+        // One statement, so that deliveries and position are from one snapshot: a delivery missing here is published
+        // after it.
         let query = sqlx::query(
             "SELECT c.seq AS through, d.* FROM channels c LEFT JOIN LATERAL (
                  SELECT * FROM alert_deliveries WHERE subject = $2 ORDER BY id DESC LIMIT $3) d ON true
@@ -94,7 +95,7 @@ impl Store {
             through: 0,
             updates: Vec::new(),
         };
-        for row in &self.answered(query).await? {
+        for row in &self.with_read_timeout(query).await? {
             found.through = row.try_get::<i64, _>("through")?.unsigned_abs();
             if row.try_get::<Option<i64>, _>("id")?.is_some() {
                 found.updates.push(update(channel.clone(), row)?);
@@ -103,21 +104,21 @@ impl Store {
         Ok(found)
     }
 
-    /// Forgets deliveries of a user: one of the devices has them. Ids that are not the user's, or that are gone
-    /// already, do nothing. Returns how many were there.
+    /// Deletes deliveries of a user that a device acknowledged. Ids of other users, or already deleted, are ignored.
+    /// Returns how many were deleted.
     pub async fn acknowledge(&self, subject: &str, ids: &[i64]) -> Result<u64, StoreError> {
         let query =
             sqlx::query("DELETE FROM alert_deliveries WHERE subject = $1 AND id = ANY ($2)")
                 .bind(subject)
                 .bind(ids)
                 .execute(&self.live);
-        let gone = self.answered(query).await?.rows_affected();
-        metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(gone);
-        Ok(gone)
+        let deleted = self.with_read_timeout(query).await?.rows_affected();
+        metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(deleted);
+        Ok(deleted)
     }
 
-    /// Deletes deliveries that nobody acknowledged for `older_than_ms`, unless that is 0, and of each user all but the
-    /// newest `keep`; at most `limit` in one call. Returns how many went.
+    /// Deletes deliveries not acknowledged for `older_than_ms`, unless that is 0, and all but the newest `keep` of each
+    /// user; at most `limit` per call. Returns how many were deleted.
     pub async fn prune_deliveries(
         &self,
         older_than_ms: i64,
@@ -134,16 +135,16 @@ impl Store {
     }
 }
 
-/// Describes what this store counts.
+/// Describes the metrics of deliveries.
 pub(super) fn describe() {
     metrics::describe_counter!(
         "chaincast_store_alerts_acknowledged_total",
-        "Fired alerts that users acknowledged"
+        "Alert deliveries that users acknowledged"
     );
     metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(0);
 }
 
-/// A delivery as it was announced.
+/// A delivery as it was published.
 fn update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
     let event = Event::PriceAlert(delivery(row)?);
     let data = serde_json::to_string(&event).map_err(|error| corrupt(error.to_string()))?;
@@ -155,7 +156,7 @@ fn update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
     })
 }
 
-/// A whole row of `alert_deliveries`.
+/// A row of `alert_deliveries`.
 pub(super) fn delivery(row: &PgRow) -> Result<PriceAlert, StoreError> {
     let (threshold, price): (BigDecimal, BigDecimal) =
         (row.try_get("threshold")?, row.try_get("price")?);
@@ -168,7 +169,7 @@ pub(super) fn delivery(row: &PgRow) -> Result<PriceAlert, StoreError> {
         condition: alerts::condition(row)?,
         threshold: JsonNumber(threshold),
         price: JsonNumber(price),
-        status: status_of(status).ok_or_else(|| corrupt(format!("status {status:?}")))?,
+        status: parse_status(status).ok_or_else(|| corrupt(format!("status {status:?}")))?,
         note: note.map(Arc::from),
         timestamp: fired_at.timestamp_millis(),
     })
@@ -176,7 +177,7 @@ pub(super) fn delivery(row: &PgRow) -> Result<PriceAlert, StoreError> {
 
 fn corrupt(reason: String) -> StoreError {
     StoreError::Corrupt {
-        what: "delivery of an alert",
+        what: "alert delivery",
         reason,
     }
 }

@@ -1,4 +1,4 @@
-//! Alerts that prices fire and arm, in the transaction that stores the prices.
+//! Fires and arms alerts in the transaction that stores the prices.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{StoreError, alerts};
 use crate::model::{JsonNumber, PriceAlert, PriceStatus};
 
-/// What prices do to alerts.
+/// Alerts to fire and to arm.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Due {
+pub struct DueAlerts {
     pub fire: Vec<Firing>,
-    /// Ids of alerts that may fire again.
+    /// Ids of alerts to arm again.
     pub arm: Vec<i64>,
 }
 
-/// An alert that is due, and the price that makes it so.
+/// An alert to fire, and the price that fires it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Firing {
     pub alert: i64,
@@ -24,7 +24,7 @@ pub struct Firing {
     pub status: PriceStatus,
 }
 
-impl Due {
+impl DueAlerts {
     /// Keeps the first `most` of each kind and returns the rest.
     pub fn split_off(&mut self, most: usize) -> Self {
         Self {
@@ -38,18 +38,18 @@ impl Due {
     }
 }
 
-/// An alert that fired, and whose it is.
+/// A fired alert and its user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fired {
     pub subject: Arc<str>,
     pub alert: PriceAlert,
 }
 
-/// Arms and fires alerts that are still active, within the transaction that stores the prices. Returns those that
-/// fired, by the id of their delivery; `now_ms` is the time of the announcement, in ms since the Unix epoch.
+/// Arms and fires alerts that are still active, in the transaction that stores the prices. Returns the fired ones in
+/// order of delivery id. `now_ms` is the time of publication, in ms since the Unix epoch.
 pub async fn apply(
     transaction: &mut PgConnection,
-    due: &Due,
+    due: &DueAlerts,
     now_ms: i64,
 ) -> Result<Vec<Fired>, StoreError> {
     if !due.arm.is_empty() {
@@ -80,7 +80,7 @@ pub async fn apply(
     .bind(&ids)
     .bind(prices)
     .bind(&degraded)
-    .bind(alerts::moment(now_ms)?)
+    .bind(alerts::timestamptz(now_ms)?)
     .fetch_all(transaction)
     .await?;
     let mut fired = rows

@@ -1,8 +1,8 @@
-//! Price alerts: begun and ended by the API, armed and fired by the price writer.
+//! Price alerts: created and deleted by the API, armed and fired by the price writer.
 //!
-//! Each side changes columns of its own, and only the API's changes raise the revision that the price writer follows.
-//! The price writer waits for nobody: what the API does to an alert that there is takes one statement, and the lock
-//! under which alerts begin is not among those that the price writer takes.
+//! Each side changes its own columns, and only the API's changes increase the revision that the price writer follows.
+//! The price writer never waits for the API: a change of an existing alert is one statement, and the price writer does
+//! not take the lock under which alerts are created.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{AlertCondition, Token, WatchedAlert};
 
-/// What a user asks for.
+/// A requested alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAlert {
     pub subject: String,
@@ -26,56 +26,56 @@ pub struct NewAlert {
     /// See [`WatchedAlert::fire_on_degraded`].
     pub fire_on_degraded: bool,
     pub note: Option<String>,
-    /// The same key never makes a second alert of a user.
+    /// The idempotency key: the same key never creates a second alert of a user.
     pub key: Option<String>,
 }
 
-/// How many alerts there may be.
+/// Limits on alerts.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertLimits {
-    /// Active ones of a user.
+    /// Active alerts per user.
     pub per_user: u32,
-    /// Active ones of all users.
+    /// Active alerts of all users.
     pub total: u32,
-    /// New ones of a user in any `window_ms`.
+    /// New alerts per user in any window of `window_ms`.
     pub creations: u32,
     pub window_ms: u32,
 }
 
-/// What became of a new alert.
+/// The result of creating an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Creation {
-    Made(AlertRow),
-    /// The key was used before, for the same.
-    Known(AlertRow),
-    /// The key was used before, for another alert or for one that was deleted since.
+    Created(AlertRow),
+    /// The key was used before, for the same alert.
+    Existing(AlertRow),
+    /// The key was used before, for a different alert or for one that was deleted since.
     KeyReused,
     TooMany,
-    /// So many were made lately that the next has to wait so long.
+    /// The user's rate limit is reached; the next alert may be created after this time.
     TooOften {
         retry_after_ms: u64,
     },
-    /// All users together have as many as there may be.
+    /// The limit of all users together is reached.
     Full,
 }
 
 impl Store {
-    /// Stores a new alert, armed, unless there are too many.
+    /// Stores a new alert, armed, unless a limit is reached.
     pub async fn create_alert(
         &self,
         new: &NewAlert,
         limits: &AlertLimits,
     ) -> Result<Creation, StoreError> {
         let mut transaction = self.begin().await?;
-        // One after the other: counts and keys hold, and revisions are seen in order.
+        // Serializes creations, so that limits and keys hold and revisions become visible in order.
         let revision: i64 =
             sqlx::query_scalar("UPDATE alerting SET revision = revision + 1 RETURNING revision")
                 .fetch_one(&mut *transaction)
                 .await?;
-        if let Some(known) = made_before(&mut transaction, new).await? {
+        if let Some(known) = find_by_key(&mut transaction, new).await? {
             return Ok(known);
         }
-        if let Some(refused) = beyond(&mut transaction, new, limits).await? {
+        if let Some(refused) = exceeded_limit(&mut transaction, new, limits).await? {
             return Ok(refused);
         }
         let row = sqlx::query(
@@ -96,10 +96,10 @@ impl Store {
         .await?;
         let made = alert_row(&row)?;
         transaction.commit().await?;
-        Ok(Creation::Made(made))
+        Ok(Creation::Created(made))
     }
 
-    /// Ends an alert of a user; false when there is none of that id. It does not fire any more once this returns.
+    /// Deletes an alert of a user; false if the id does not exist. The alert does not fire after this returns.
     pub async fn delete_alert(&self, subject: &str, id: i64) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "WITH change AS (
@@ -116,8 +116,9 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Deletes alerts that ended longer ago than `older_than_ms`, those that their users deleted after an hour, and of
-    /// those that fired once all but each user's newest `keep`; at most `limit` in one call. Returns how many went.
+    /// Deletes alerts that ended more than `older_than_ms` ago, alerts that their users deleted more than an hour ago,
+    /// and, of those that fired once, all but each user's newest `keep`; at most `limit` per call. Returns how many
+    /// were deleted.
     pub async fn prune_alerts(
         &self,
         older_than_ms: i64,
@@ -137,8 +138,8 @@ impl Store {
     }
 }
 
-/// What was made with the same key.
-async fn made_before(
+/// The result for a key that was used before.
+async fn find_by_key(
     connection: &mut PgConnection,
     new: &NewAlert,
 ) -> Result<Option<Creation>, StoreError> {
@@ -162,14 +163,14 @@ async fn made_before(
         && known.note == new.note
         && row.try_get::<&str, _>("state")? != "deleted";
     Ok(Some(if same {
-        Creation::Known(known)
+        Creation::Existing(known)
     } else {
         Creation::KeyReused
     }))
 }
 
-/// The first limit that a new alert would pass.
-async fn beyond(
+/// The first limit that a new alert would exceed.
+async fn exceeded_limit(
     connection: &mut PgConnection,
     new: &NewAlert,
     limits: &AlertLimits,
@@ -201,7 +202,7 @@ async fn beyond(
     Ok(full.then_some(Creation::Full))
 }
 
-/// The API's last change.
+/// The revision of the API's last change.
 pub async fn revision(connection: &mut PgConnection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar("SELECT revision FROM alerting")
         .fetch_one(connection)
@@ -225,7 +226,7 @@ pub async fn active(
     rows.iter().map(watched).collect()
 }
 
-/// An alert that the API made or ended.
+/// An alert that the API created or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertChange {
     pub revision: i64,
@@ -233,7 +234,7 @@ pub struct AlertChange {
     pub alert: WatchedAlert,
 }
 
-/// Alerts that were changed after a revision, in order, at most `limit`.
+/// Alerts changed after a revision, in order, at most `limit`.
 pub async fn changed(
     connection: &mut PgConnection,
     after: i64,
@@ -270,13 +271,16 @@ fn watched(row: &PgRow) -> Result<WatchedAlert, StoreError> {
     })
 }
 
-/// A time in ms as the database takes it.
-pub(super) fn moment(ms: i64) -> Result<DateTime<Utc>, StoreError> {
-    DateTime::from_timestamp_millis(ms)
-        .ok_or_else(|| StoreError::Conflict(format!("an alert fired at {ms} ms, which is no date")))
+/// Converts a time in ms for the database.
+pub(super) fn timestamptz(ms: i64) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_millis(ms).ok_or_else(|| {
+        StoreError::Conflict(format!(
+            "an alert fired at {ms} ms, which is not a valid time"
+        ))
+    })
 }
 
-/// The token that a row's alert is about.
+/// The token of a row's alert.
 pub(super) fn token(row: &PgRow) -> Result<Token, StoreError> {
     let text: &str = row.try_get("token")?;
     text.parse().map_err(corrupt)

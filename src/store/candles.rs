@@ -1,27 +1,28 @@
-//! Candles as the price writer keeps them: one row an interval of a token, written again while it is open.
+//! Candles of the price writer: one row per token and interval, updated while it is open.
 //!
-//! Those of a minute are written in every transaction that announces a price; those of longer intervals when they are
-//! announced, which is less often. What a longer one lacks when a writer begins is in the shorter ones: see [`repair`].
+//! Candles of a minute are written in every transaction that publishes a price; candles of longer intervals only when
+//! they are published, which is less often. What a longer candle lacks when a writer starts is contained in the shorter
+//! ones: see [`repair`].
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Store, StoreError, prices::moment};
+use super::{Store, StoreError, prices::timestamptz};
 use crate::model::{Candle, CandleInterval, Token};
 
-/// A candle as it is stored.
+/// A stored candle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredCandle {
     pub token: Token,
     pub interval: CandleInterval,
     pub candle: Candle,
-    /// How many prices it was made of when it was announced last; 0 when it never was.
-    pub told: u64,
-    /// Whether its close was announced.
+    /// Its price count when it was last published; 0 if it never was.
+    pub announced_count: u64,
+    /// Whether its close was published.
     pub closed: bool,
 }
 
-/// Writes candles as they stand now. None may be given twice.
+/// Writes candles in their current state. Each may occur only once.
 pub async fn write(
     transaction: &mut PgConnection,
     candles: &[StoredCandle],
@@ -32,10 +33,10 @@ pub async fn write(
     fn column<T>(candles: &[StoredCandle], value: impl Fn(&StoredCandle) -> T) -> Vec<T> {
         candles.iter().map(value).collect()
     }
-    let moments = |value: fn(&Candle) -> i64| -> Result<Vec<DateTime<Utc>>, StoreError> {
+    let timestamps = |value: fn(&Candle) -> i64| -> Result<Vec<DateTime<Utc>>, StoreError> {
         let times = candles.iter();
         times
-            .map(|row| moment(value(&row.candle), "candle", &row.token))
+            .map(|row| timestamptz(value(&row.candle), "candle", &row.token))
             .collect()
     };
     sqlx::query(
@@ -48,23 +49,23 @@ pub async fn write(
     )
     .bind(column(candles, |row| row.token.to_string()))
     .bind(column(candles, |row| row.interval.seconds()))
-    .bind(moments(|candle| candle.start)?)
+    .bind(timestamps(|candle| candle.start)?)
     .bind(column(candles, |row| row.candle.open.clone()))
     .bind(column(candles, |row| row.candle.high.clone()))
     .bind(column(candles, |row| row.candle.low.clone()))
     .bind(column(candles, |row| row.candle.close.clone()))
     .bind(column(candles, |row| row.candle.count as i64))
-    .bind(moments(|candle| candle.first_at)?)
-    .bind(moments(|candle| candle.last_at)?)
-    .bind(column(candles, |row| row.told as i64))
+    .bind(timestamps(|candle| candle.first_at)?)
+    .bind(timestamps(|candle| candle.last_at)?)
+    .bind(column(candles, |row| row.announced_count as i64))
     .bind(column(candles, |row| row.closed))
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// Makes each open candle of a longer interval the fold of those of the next shorter one, which a writer that ended
-/// between two announcements left it behind of. What retention took from the shorter ones stays in the longer.
+/// Recomputes each open candle of a longer interval from the next shorter one: a writer that ended between two
+/// publications left it outdated. Shorter candles deleted by retention stay counted in the longer one.
 pub async fn repair(connection: &mut PgConnection) -> Result<(), StoreError> {
     for larger in CandleInterval::ALL {
         let Some(smaller) = larger.smaller() else {
@@ -113,8 +114,8 @@ pub async fn newest(
 }
 
 impl Store {
-    /// Deletes candles of less than an hour that began more than `days` days ago, at most `limit` in one call; returns
-    /// how many went.
+    /// Deletes candles shorter than an hour that began more than `days` days ago, at most `limit` per call. Returns how
+    /// many were deleted.
     pub async fn prune_candles(&self, days: u32, limit: u32) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "DELETE FROM candles WHERE (token, seconds, start) IN (
@@ -138,11 +139,11 @@ fn stored(row: &PgRow) -> Result<StoredCandle, StoreError> {
     let token: String = row.try_get("token")?;
     let seconds: i32 = row.try_get("seconds")?;
     let millis = |column: &str| -> Result<i64, StoreError> {
-        let moment: DateTime<Utc> = row.try_get(column)?;
-        Ok(moment.timestamp_millis())
+        let timestamptz: DateTime<Utc> = row.try_get(column)?;
+        Ok(timestamptz.timestamp_millis())
     };
     Ok(StoredCandle {
-        interval: CandleInterval::of_seconds(seconds)
+        interval: CandleInterval::from_seconds(seconds)
             .ok_or_else(|| corrupt(format!("{seconds} seconds of {token}")))?,
         token: token.parse().map_err(|error| corrupt(format!("{error}")))?,
         candle: Candle {
@@ -155,7 +156,7 @@ fn stored(row: &PgRow) -> Result<StoredCandle, StoreError> {
             first_at: millis("first_at")?,
             last_at: millis("last_at")?,
         },
-        told: row.try_get::<i64, _>("told")? as u64,
+        announced_count: row.try_get::<i64, _>("told")? as u64,
         closed: row.try_get("closed")?,
     })
 }

@@ -1,22 +1,22 @@
-//! The files that a database URL names for TLS: what is wrong with one is said with its name, which sqlx leaves out.
+//! TLS files named by a database URL. Checked before connecting, because sqlx's errors do not name the file.
 
 use reqwest::Url;
 
 use super::StoreError;
 use crate::tls;
 
-/// Parameters of the URL, and the environment variables that stand for them.
-const AUTHORITIES: (&str, &str) = ("sslrootcert", "PGSSLROOTCERT");
+/// Parameters of the URL and the environment variables that replace them.
+const CA_FILE_VARIABLE: (&str, &str) = ("sslrootcert", "PGSSLROOTCERT");
 const OWN: [(&str, &str); 2] = [("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")];
 
-/// Looks at each file that `url` names.
+/// Checks that each file named by `url` can be read.
 pub(super) fn check(url: &str) -> Result<(), StoreError> {
-    // What cannot be read at all is refused by who reads it for the connection.
+    // A malformed URL is rejected when the connection options are parsed.
     let Ok(parsed) = Url::parse(url) else {
         return Ok(());
     };
     let named = |(parameter, variable): (&'static str, &str)| {
-        // sqlx takes both spellings.
+        // sqlx accepts both spellings.
         let is_it = |key: &str| key.replace('-', "") == parameter;
         let given = parsed.query_pairs().filter(|(key, _)| is_it(key));
         let path = given.last().map(|(_, path)| path.into_owned());
@@ -28,8 +28,8 @@ pub(super) fn check(url: &str) -> Result<(), StoreError> {
         path,
         reason,
     };
-    if let Some(file) = named(AUTHORITIES)
-        && let Err(reason) = tls::authorities(file.1.as_ref())
+    if let Some(file) = named(CA_FILE_VARIABLE)
+        && let Err(reason) = tls::read_ca_file(file.1.as_ref())
     {
         return Err(refused(file, reason));
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_the_file_that_cannot_be_read() {
+    fn error_names_unreadable_file() {
         for parameter in ["sslrootcert", "ssl-root-cert", "sslcert", "sslkey"] {
             let url = format!(
                 "postgres://db/chaincast?sslmode=verify-full&{parameter}=/nowhere/file.pem"

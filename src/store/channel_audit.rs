@@ -1,15 +1,15 @@
-//! Whether the channels agree with their updates: what `chaincast verify` asks. It reads all updates, which no reader of REST
-//! may.
+//! Checks of channels against their updates, for `chaincast verify`. Reads all updates, so REST requests must not use
+//! it.
 
 use super::{Store, StoreError, retention::KEEP};
 
 impl Store {
-    /// Channels whose updates do not end at their seq, have a hole, or are fewer than retention ever leaves; at most
-    /// `limit`, each in words. Exact beside any number of writers: a transaction gives a seq together with its update, and
-    /// one statement sees both or neither.
+    /// Channels whose updates do not end at the channel's seq, have a hole, or are fewer than retention leaves; at most
+    /// `limit`, each described in words. Correct beside concurrent writers: a transaction assigns a seq together with
+    /// its update, and one statement sees both or neither.
     ///
-    /// A watched channel begins at a seq of its own. Of a user's channel at least the newest update stays, of any other
-    /// the newest [`KEEP`].
+    /// A watched channel begins at its own seq. Retention keeps at least the newest update of a user's channel, and the
+    /// newest [`KEEP`] of any other.
     pub async fn channel_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT format('channel %s is at seq %s and has ', c.name, c.seq) || CASE u.count WHEN 0 THEN 'no update'

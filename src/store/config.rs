@@ -11,42 +11,42 @@ pub struct StoreConfig {
     /// Where `url` was set, for errors: the key, or the environment variable that overrides it.
     #[serde(skip)]
     pub url_name: String,
-    /// The same database through a pooler, for readers; they use `url` when it is empty.
+    /// The same database through a pooler, for readers; readers use `url` if it is empty.
     pub reader_url: Secret,
-    /// Connections shared by readers; each writer has one more of its own.
+    /// Connections in the shared pool; each writer uses one more.
     pub max_connections: u32,
-    /// How long a reader waits for a connection, in ms.
+    /// Timeout for getting a connection, in ms.
     pub acquire_timeout_ms: u64,
-    /// How long a reader's statement may take, in ms.
+    /// Timeout of a reader's statement, in ms.
     pub statement_timeout_ms: u64,
-    /// A writer that does not renew its lease for this long is replaced by a standby, in ms.
+    /// Duration of a writer's lease, in ms: a standby replaces a writer that does not renew it in time.
     pub lease_ms: u64,
-    /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from before.
+    /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from deleted updates.
     pub updates_retention_hours: u32,
-    /// Of a channel never more than so many are kept, the newest; of a user's no more than `alert_history`.
+    /// Maximum number of updates kept per channel, the newest; for a user's channel `alert_history` applies.
     pub updates_per_channel: u32,
-    /// Blocks that reorgs dropped are deleted this long after their height became final, in hours; 0 keeps all.
+    /// Dropped blocks are deleted this long after their height became final, in hours; 0 keeps all.
     pub dropped_retention_hours: u32,
-    /// Fired alerts that nobody acknowledged, and alerts that fired once, are deleted after this, in hours; 0 keeps all
-    /// that `alert_history` lets stay.
+    /// Unacknowledged deliveries, and alerts that fired once, are deleted after this, in hours; 0 keeps them up to
+    /// `alert_history`.
     pub alert_retention_hours: u32,
-    /// Fired alerts that nobody acknowledged, and alerts that fired once: the newest so many a user are kept.
+    /// Unacknowledged deliveries, and alerts that fired once, kept per user: the newest ones.
     pub alert_history: u32,
-    /// Ticks observed longer ago than this many days are deleted, whole days (UTC) at a time; 0 keeps all.
+    /// Ticks observed more than this many days ago are deleted, in whole days (UTC); 0 keeps all.
     pub ticks_retention_days: u32,
-    /// Prices announced longer ago than this many days are deleted, but never a token's newest; 0 keeps all.
+    /// Prices published more than this many days ago are deleted, but never a token's newest; 0 keeps all.
     pub prices_retention_days: u32,
     /// Candles of 1m, 5m and 15m older than this are deleted, in days; 0 keeps all. Longer ones are always kept.
     pub candles_retention_days: u32,
-    /// A load of at least this many blocks leaves secondary indexes out and builds them after it; 0 never does.
+    /// A load of at least this many blocks drops secondary indexes and rebuilds them after it; 0 never does.
     pub defer_indexes_blocks: u64,
-    /// A load that stores nothing for this long gets its indexes back, in ms.
+    /// If a load stores nothing for this long, its indexes are rebuilt, in ms.
     pub defer_stalled_ms: u64,
-    /// Memory that Postgres may use to build such an index, in bytes.
+    /// Memory that Postgres may use to build an index, in bytes.
     pub index_memory_bytes: u64,
-    /// While an index is built, another connection looks this often whether Postgres still works on it, in ms.
+    /// How often another connection checks that Postgres still works on an index build, in ms.
     pub index_watch_ms: u64,
-    /// Apply pending migrations at start.
+    /// Whether to apply pending migrations at start.
     pub auto_migrate: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Pools of connections for readers, and transactions on them that any caller may drop at any await.
+//! Connection pools for readers, and transactions that a caller may drop at any await.
 //!
 //! sqlx returns a connection to its pool inside an open transaction when the future of a `BEGIN` is dropped before
-//! Postgres has answered, as happens when a client hangs up. Whoever got that connection next would read an old
-//! snapshot, or fail. Three things prevent it: [`Store::begin`] finishes each `BEGIN` that it sends; every connection is
-//! checked before it is handed out, by the one round trip that shows whether it is alive; and Postgres ends a session
-//! that idles within a transaction for [`IDLE_IN_TRANSACTION`].
+//! Postgres has answered, as happens when a client disconnects. The next user of that connection would read an old
+//! snapshot or fail. Three measures prevent this: [`Store::begin`] completes each `BEGIN` that it sends; every
+//! connection is checked before reuse, in the round trip that also shows whether it is alive; and Postgres ends a
+//! session that is idle in a transaction for [`IDLE_IN_TRANSACTION`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use sqlx::{
 
 use super::{Store, StoreConfig, StoreError};
 
-/// How long a reader's session may idle within a transaction before Postgres ends it.
+/// How long a Postgres session may be idle in a transaction before Postgres ends it.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// SQLSTATE `in_failed_sql_transaction`.
 const ABORTED: &str = "25P02";
@@ -23,20 +23,20 @@ const ABORTED: &str = "25P02";
 pub(super) fn describe() {
     metrics::describe_counter!(
         "chaincast_store_left_transactions_total",
-        "Pooled connections that were found inside a transaction before reuse, and were rolled back"
+        "Pooled connections found inside a transaction before reuse"
     );
     for state in ["open", "aborted"] {
         metrics::counter!("chaincast_store_left_transactions_total", "state" => state).increment(0);
     }
 }
 
-fn found(state: &'static str) {
+fn count_left_transaction(state: &'static str) {
     metrics::counter!("chaincast_store_left_transactions_total", "state" => state).increment(1);
 }
 
-/// What each session of a reader is set to: a query whose client is gone must not run on, nor a transaction stay open.
-/// Writers and migrations have no such bound.
-pub(super) fn reader(config: &StoreConfig) -> String {
+/// Settings of each pooled Postgres session: a query whose client has disconnected must not run on, and a transaction
+/// must not stay open. Writers and migrations have no such limits.
+pub(super) fn session_settings(config: &StoreConfig) -> String {
     format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}",
         config.statement_timeout_ms,
@@ -44,9 +44,9 @@ pub(super) fn reader(config: &StoreConfig) -> String {
     )
 }
 
-/// A pool that connects when it is used and hands out no connection that is inside a transaction. Each session begins with
-/// `settings`: as statements, since a pooler refuses them as startup parameters.
-pub(super) fn guarded(
+/// A pool that connects lazily and never returns a connection that is inside a transaction. `settings` run as
+/// statements at the start of each session, because poolers reject them as startup parameters.
+pub(super) fn checked_pool(
     options: PgConnectOptions,
     settings: String,
     most: u32,
@@ -60,16 +60,16 @@ pub(super) fn guarded(
         })
         .max_connections(most)
         .acquire_timeout(Duration::from_millis(acquire_timeout_ms))
-        // The guard shows as well whether the connection is alive.
+        // `is_clean` also shows whether the connection is alive.
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(is_clean(connection)))
         .connect_lazy_with(options)
 }
 
-/// Whether a connection may be handed out. One round trip, as a ping.
+/// Whether a connection can be reused. One round trip, like a ping.
 ///
-/// `begin_with` compares what Postgres itself reports after the statement: a statement that begins no transaction is
-/// [`sqlx::Error::BeginFailed`], unless the connection was inside one before.
+/// `begin_with` compares the transaction status that Postgres reports after the statement: a statement that begins no
+/// transaction is [`sqlx::Error::BeginFailed`], unless the connection was already inside one.
 async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let left = match connection.begin_with("SELECT 1").await {
         Err(sqlx::Error::BeginFailed) => return Ok(true),
@@ -77,28 +77,28 @@ async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         Err(error) => {
             let code = error.as_database_error().and_then(|error| error.code());
             if code.as_deref() == Some(ABORTED) {
-                found("aborted");
+                count_left_transaction("aborted");
             } else {
-                tracing::info!(%error, "a pooled connection was lost and is replaced");
+                tracing::info!(%error, "lost a pooled connection; replacing it");
             }
-            // The pool closes it and connects again.
+            // The pool closes it and opens a new one.
             return Ok(false);
         }
     };
-    found("open");
+    count_left_transaction("open");
     left.rollback().await?;
     Ok(true)
 }
 
 impl Store {
-    /// Begins a transaction on a readers' connection. Whoever drops the future, or the transaction, leaves nothing
-    /// open: the `BEGIN` that was sent is waited for in a task, and rolled back if nobody wants it any more.
+    /// Begins a transaction on a pooled connection. Dropping the future or the transaction leaves nothing open: a task
+    /// awaits the `BEGIN` that was sent and rolls it back if the caller is gone.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         let connection = self.pool.acquire().await?;
         let beginning = tokio::spawn(Transaction::begin(connection, None));
         match beginning.await {
             Ok(begun) => Ok(begun?),
-            // The task neither panics nor is aborted but by the end of the runtime.
+            // The task does not panic, and only the end of the runtime aborts it.
             Err(error) => Err(sqlx::Error::Io(std::io::Error::other(error)).into()),
         }
     }

@@ -1,11 +1,11 @@
-//! Stored logs of a pool that prices are averaged from, and the times of their blocks.
+//! Stored logs of a liquidity pool, for average prices, with the times of their blocks.
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, chain::bigint, contracts::log_of};
+use super::{StoreError, chain::bigint, contracts::parse_log};
 use crate::model::{Address, B256, BlockRef, ChainId, IndexedLog};
 
-/// Which logs: those of one contract and event up to a block, of the seconds before that block's time.
+/// Selects logs of one contract and event up to a block, within `seconds` before that block's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     pub chain_id: ChainId,
@@ -15,9 +15,9 @@ pub struct Window {
     pub last: u64,
     pub last_time: u64,
     pub seconds: u64,
-    /// At most so many, the newest.
+    /// Maximum number of logs; the newest are kept.
     pub limit: u32,
-    /// How many blocks below the window its first price is looked for.
+    /// Number of blocks below the window that are searched for the last price before it.
     pub look_back: u64,
 }
 
@@ -42,21 +42,21 @@ pub async fn block_at(
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let hash = hash_of(row.try_get("hash")?)?;
+    let hash = parse_hash(row.try_get("hash")?)?;
     Ok(Some((hash, row.try_get::<i64, _>("timestamp")? as u64)))
 }
 
-/// The logs within a window in the order of the chain, with the last one before it when that is near.
+/// The logs within a window in chain order, and the last one before it if it is near.
 ///
-/// Found by the primary key where the index by address is missing, as it is during a large load.
-pub async fn of_window(
+/// Uses the primary key while the index on addresses is missing, as during a large load.
+pub async fn logs_in_window(
     connection: &mut PgConnection,
     window: Window,
 ) -> Result<Vec<PoolLog>, StoreError> {
     let chain_id = bigint(window.chain_id, "chain_id")?;
     let last = bigint(window.last, "block number")?;
     let from_time = window.last_time.saturating_sub(window.seconds);
-    // Times do not fall along a chain: below the first block from the end that is before the window all are.
+    // Block times never decrease: every block up to `floor` is before the window.
     let floor: Option<i64> = sqlx::query_scalar(
         "SELECT number FROM blocks WHERE chain_id = $1 AND number <= $2 AND timestamp <= $3
          ORDER BY number DESC LIMIT 1",
@@ -68,7 +68,7 @@ pub async fn of_window(
     .await?;
     let floor = floor.unwrap_or(-1);
     let look_back = i64::try_from(window.look_back).unwrap_or(i64::MAX);
-    let looked_from = floor.saturating_sub(look_back).max(-1);
+    let search_from = floor.saturating_sub(look_back).max(-1);
     let rows = sqlx::query(
         "SELECT l.*, b.hash, b.timestamp FROM (
              (SELECT * FROM logs
@@ -87,7 +87,7 @@ pub async fn of_window(
     .bind(window.topic.as_slice())
     .bind(floor)
     .bind(last)
-    .bind(looked_from)
+    .bind(search_from)
     .bind(i64::from(window.limit))
     .fetch_all(connection)
     .await?;
@@ -107,7 +107,7 @@ pub async fn last_block(
     Ok(number.map(i64::cast_unsigned))
 }
 
-/// The indexed blocks with `from <= number < below` in their order, with their times in seconds.
+/// The indexed blocks with `from <= number < below`, in ascending order, with their times in seconds.
 pub async fn blocks_of(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -125,16 +125,16 @@ pub async fn blocks_of(
     .await?;
     let block = |row: &PgRow| {
         let number = row.try_get::<i64, _>("number")?.cast_unsigned();
-        let hash = hash_of(row.try_get("hash")?)?;
+        let hash = parse_hash(row.try_get("hash")?)?;
         let time = row.try_get::<i64, _>("timestamp")?.cast_unsigned();
         Ok((BlockRef { number, hash }, time))
     };
     rows.iter().map(block).collect()
 }
 
-/// Which logs: those of some contracts and one event in blocks with `from <= number < below`.
+/// Selects logs of some contracts and one event in blocks with `from <= number < below`.
 #[derive(Debug, Clone, Copy)]
-pub struct Emitted<'a> {
+pub struct LogRange<'a> {
     pub chain_id: ChainId,
     pub addresses: &'a [Address],
     pub topic: B256,
@@ -142,10 +142,10 @@ pub struct Emitted<'a> {
     pub below: u64,
 }
 
-/// Stored logs with their blocks, in no order; `None` when there are more than `limit`.
-pub async fn emitted(
+/// Stored logs with their blocks, unordered; `None` if there are more than `limit`.
+pub async fn logs_emitted(
     connection: &mut PgConnection,
-    wanted: Emitted<'_>,
+    wanted: LogRange<'_>,
     limit: u32,
 ) -> Result<Option<Vec<PoolLog>>, StoreError> {
     let addresses: Vec<&[u8]> = wanted.addresses.iter().map(|one| one.as_slice()).collect();
@@ -178,18 +178,18 @@ pub async fn emitted(
 }
 
 fn pool_log(row: &PgRow) -> Result<PoolLog, StoreError> {
-    let (number, log) = log_of(row)?;
+    let (number, log) = parse_log(row)?;
     Ok(PoolLog {
         block: BlockRef {
             number,
-            hash: hash_of(row.try_get("hash")?)?,
+            hash: parse_hash(row.try_get("hash")?)?,
         },
         timestamp: row.try_get::<i64, _>("timestamp")? as u64,
         log,
     })
 }
 
-fn hash_of(bytes: &[u8]) -> Result<B256, StoreError> {
+fn parse_hash(bytes: &[u8]) -> Result<B256, StoreError> {
     B256::try_from(bytes).map_err(|error| StoreError::Corrupt {
         what: "block",
         reason: error.to_string(),

@@ -1,19 +1,19 @@
-//! Whether the clock of the process that writes prices is off, as every venue says.
+//! The clock offset of the process that writes prices, as measured against all venues.
 
 use sqlx::PgConnection;
 
 use super::{Store, StoreError};
 
-/// What is stored of it.
+/// A stored clock offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOff {
-    /// Ahead of the venues, or below zero behind.
+    /// Positive if the clock is ahead of the venues, negative if it is behind.
     pub off_ms: i64,
     /// In ms since the Unix epoch, by the database's clock.
     pub since: i64,
 }
 
-/// Records by how much it is off, or that it is not.
+/// Stores the clock offset; `None` deletes it.
 pub async fn record(connection: &mut PgConnection, off_ms: Option<i64>) -> Result<(), StoreError> {
     let sql = match off_ms {
         Some(_) => {
@@ -26,7 +26,7 @@ pub async fn record(connection: &mut PgConnection, off_ms: Option<i64>) -> Resul
 }
 
 impl Store {
-    /// By how much it is off; `None` while it is not known to be.
+    /// The stored clock offset; `None` if none is known.
     pub async fn read_price_clock(&self) -> Result<Option<ClockOff>, StoreError> {
         let row: Option<(i64, i64)> = sqlx::query_as(
             "SELECT off_ms, (extract(epoch FROM since) * 1000)::bigint FROM price_clock",

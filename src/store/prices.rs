@@ -1,4 +1,4 @@
-//! Announced prices, by their seq in `price:TOKEN`.
+//! Published prices, by their seq in `price:TOKEN`.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{Store, StoreError};
 use crate::model::{ChainId, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Token};
 
-/// Inserts announced prices, each with the seq that its update got in the same transaction. `announced_at` is the
-/// update's timestamp, in ms since the Unix epoch.
+/// Inserts published prices, each with the seq of its update in the same transaction. `announced_at` is the update's
+/// timestamp, in ms since the Unix epoch.
 pub async fn insert(
     transaction: &mut PgConnection,
     prices: &[(u64, &Price)],
@@ -21,14 +21,14 @@ pub async fn insert(
     let mut expires = Vec::with_capacity(prices.len());
     let mut announced = Vec::with_capacity(prices.len());
     for (_, price) in prices {
-        observed.push(moment(price.observed_at, "price", &price.token)?);
-        expires.push(moment(price.expires_at, "price's end", &price.token)?);
-        announced.push(moment(announced_at, "announcement", &price.token)?);
+        observed.push(timestamptz(price.observed_at, "price", &price.token)?);
+        expires.push(timestamptz(price.expires_at, "price expiry", &price.token)?);
+        announced.push(timestamptz(announced_at, "announcement", &price.token)?);
     }
     fn column<T>(prices: &[(u64, &Price)], value: impl Fn(&(u64, &Price)) -> T) -> Vec<T> {
         prices.iter().map(value).collect()
     }
-    // Arrays of arrays must be rectangular in Postgres: each price's sources travel as the text of an array.
+    // Postgres requires rectangular nested arrays: each price's sources are sent as array text.
     sqlx::query(
         "INSERT INTO prices (token, seq, price, confidence, status, sources, observed_at, announced_at, details, reason, doubtful, expires_at)
          SELECT token, seq, price, confidence, status, sources::text[], observed_at, announced_at, details, reason, doubtful, expires_at
@@ -53,7 +53,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// An array as Postgres reads it from text: "Array Input and Output Syntax" of its manual.
+/// An array as text: see "Array Input and Output Syntax" in the PostgreSQL manual.
 fn array_text(names: &[Arc<str>]) -> String {
     let mut text = String::from("{");
     for (at, name) in names.iter().enumerate() {
@@ -70,14 +70,14 @@ fn array_text(names: &[Arc<str>]) -> String {
     text
 }
 
-/// Moves the times of each token's newest announced price, its own and its sources': later ticks confirmed it, or a
-/// reorg left an earlier one that says the same. Nothing else of what was announced changes.
+/// Updates the times of each token's newest published price and of its sources: later ticks confirmed it, or a reorg
+/// left an earlier tick with the same price. Nothing else that was published changes.
 pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result<(), StoreError> {
     let mut observed = Vec::with_capacity(prices.len());
     let mut expires = Vec::with_capacity(prices.len());
     for price in prices {
-        observed.push(moment(price.observed_at, "price", &price.token)?);
-        expires.push(moment(price.expires_at, "price's end", &price.token)?);
+        observed.push(timestamptz(price.observed_at, "price", &price.token)?);
+        expires.push(timestamptz(price.expires_at, "price expiry", &price.token)?);
     }
     sqlx::query(
         "UPDATE prices p SET observed_at = t.observed_at, details = t.details, expires_at = t.expires_at
@@ -104,7 +104,7 @@ pub async fn confirm(transaction: &mut PgConnection, prices: &[Price]) -> Result
     Ok(())
 }
 
-/// The newest announced price of each of these tokens that has one, and when it was announced, in ms since the Unix
+/// The newest published price of each of these tokens that has one, and when it was published, in ms since the Unix
 /// epoch.
 pub async fn latest(
     connection: &mut PgConnection,
@@ -120,14 +120,14 @@ pub async fn latest(
     .bind(tokens.iter().map(Token::to_string).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(price_of).collect()
+    rows.iter().map(parse_price).collect()
 }
 
 impl Store {
-    /// Deletes prices that were announced more than `days` days ago, but never a token's newest, at most `limit` in one
-    /// call; returns how many went.
+    /// Deletes prices published more than `days` days ago, but never a token's newest, at most `limit` per call.
+    /// Returns how many were deleted.
     pub async fn prune_prices(&self, days: u32, limit: u32) -> Result<u64, StoreError> {
-        // Token by token, each from its oldest: the index begins with the token.
+        // Per token, oldest first: the index begins with the token.
         let done = sqlx::query(
             "DELETE FROM prices WHERE (token, seq) IN (
                  SELECT p.token, p.seq FROM tokens t CROSS JOIN LATERAL (
@@ -145,7 +145,7 @@ impl Store {
     }
 }
 
-fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
+fn parse_price(row: &PgRow) -> Result<(Price, i64), StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt {
         what: "price",
         reason,
@@ -159,11 +159,11 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
     let observed_at: DateTime<Utc> = row.try_get("observed_at")?;
     let expires_at: Option<DateTime<Utc>> = row.try_get("expires_at")?;
     let announced_at: DateTime<Utc> = row.try_get("announced_at")?;
-    let details = details_of(row.try_get("details")?)
+    let details = parse_details(row.try_get("details")?)
         .map_err(|error| corrupt(format!("details of {token}: {error}")))?;
     let doubtful: Option<bool> = row.try_get("doubtful")?;
     let status =
-        status_of(&status).ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?;
+        parse_status(&status).ok_or_else(|| corrupt(format!("status {status:?} of {token}")))?;
     let price = Price {
         status,
         token: token.parse().map_err(|error| corrupt(format!("{error}")))?,
@@ -171,18 +171,18 @@ fn price_of(row: &PgRow) -> Result<(Price, i64), StoreError> {
         confidence,
         sources: sources.into_iter().map(Arc::from).collect(),
         details,
-        // One of a later version says nothing to this one.
-        reason: reason.as_deref().and_then(PriceReason::of_name),
-        // Of one that an earlier version announced it is not known.
+        // Reasons of a later version are unknown here.
+        reason: reason.as_deref().and_then(PriceReason::from_name),
+        // Not stored by earlier versions.
         doubtful: doubtful.unwrap_or(status == PriceStatus::Degraded),
         observed_at: observed_at.timestamp_millis(),
-        // Not known of one that an earlier version announced: the writer finds it as it looks at the ticks.
+        // Not stored by earlier versions: the writer computes it from the ticks.
         expires_at: expires_at.unwrap_or(observed_at).timestamp_millis(),
     };
     Ok((price, announced_at.timestamp_millis()))
 }
 
-/// A source of a price as it is stored.
+/// A stored source of a price.
 #[derive(Serialize, Deserialize)]
 struct StoredDetail {
     source: Arc<str>,
@@ -203,14 +203,16 @@ fn details_json(details: &[PriceDetail]) -> serde_json::Value {
         block: detail.block.map(|block| block.number),
         outlier: detail.outlier,
     });
-    // Texts and whole numbers always have a JSON form.
+    // Strings and integers always serialize.
     stored
         .map(|detail| serde_json::to_value(detail).unwrap_or_default())
         .collect()
 }
 
-/// The sources that a column names.
-pub(super) fn details_of(json: serde_json::Value) -> Result<Vec<PriceDetail>, serde_json::Error> {
+/// Parses the sources stored in a column.
+pub(super) fn parse_details(
+    json: serde_json::Value,
+) -> Result<Vec<PriceDetail>, serde_json::Error> {
     let stored: Vec<StoredDetail> = serde_json::from_value(json)?;
     let detail = |stored: StoredDetail| PriceDetail {
         source: stored.source,
@@ -232,18 +234,18 @@ fn status_text(status: PriceStatus) -> &'static str {
     }
 }
 
-/// The status that a column names, if it is one.
-pub(super) fn status_of(text: &str) -> Option<PriceStatus> {
+/// Parses a stored status.
+pub(super) fn parse_status(text: &str) -> Option<PriceStatus> {
     [PriceStatus::Ok, PriceStatus::Degraded, PriceStatus::Stale]
         .into_iter()
         .find(|status| status_text(*status) == text)
 }
 
-/// A time in ms as the database takes it.
-pub(super) fn moment(ms: i64, what: &str, token: &Token) -> Result<DateTime<Utc>, StoreError> {
+/// Converts a time in ms for the database.
+pub(super) fn timestamptz(ms: i64, what: &str, token: &Token) -> Result<DateTime<Utc>, StoreError> {
     DateTime::from_timestamp_millis(ms).ok_or_else(|| {
         StoreError::Conflict(format!(
-            "a {what} of {token} is at {ms} ms, which is no date"
+            "the time of a {what} of {token}, {ms} ms, is not valid"
         ))
     })
 }

@@ -1,21 +1,21 @@
-//! Starting over: everything that was indexed or announced goes, the schema stays.
+//! Deletes all indexed and published data; the schema stays.
 
 use sqlx::Connection;
 
 use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 
-/// Every table that holds data. `meta` stays, with a new epoch, so that no client takes a new seq for an old one.
+/// Every table with data. `meta` stays and gets a new epoch, so that clients cannot mistake new seqs for old ones.
 const DATA: &str = "chains, halts, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, \
                     channels, updates, tokens, price_sources, price_pasts, price_clock, ticks, prices, contracts, contract_events, \
                     contract_addresses, token_contracts, watches, candles, alerts, alert_deliveries";
 
 impl Store {
-    /// Empties the database that the config names and gives it a new epoch; applies pending migrations first.
-    /// Nothing else may write it meanwhile.
+    /// Empties the configured database and gives it a new epoch; applies pending migrations first. Nothing else may
+    /// write to it meanwhile.
     pub async fn reset(config: &StoreConfig) -> Result<(), StoreError> {
         Self::refuse_inapplicable(config).await?;
-        let options = Self::options_of(config)?;
-        let pool = Self::pool_of(config, options, String::new()).await?;
+        let options = Self::connect_options(config)?;
+        let pool = Self::connect_pool(config, options, String::new()).await?;
         MIGRATIONS.run(&pool).await?;
         let mut connection = pool.acquire().await?;
         let mut transaction = connection.begin().await?;
@@ -31,7 +31,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        // What a load left out belongs to the schema.
+        // Deferred indexes belong to the schema.
         indexes::restore(&mut connection, config.index_memory_bytes, |_| {}).await?;
         drop(connection);
         pool.close().await;

@@ -1,5 +1,6 @@
-//! Old rows go: the log of updates is for clients that come back, dropped blocks for those who ask what became of one,
-//! and ticks and prices for those who ask how a price came about: candles keep its course. The canonical chain stays whole, as it is proved from its first block to its head.
+//! Retention: deletes old rows. Updates are kept for clients that reconnect, dropped blocks for queries about their
+//! transactions, ticks and prices for queries about how a price was formed; candles keep the price history. The
+//! canonical chain is never deleted, as it is verified from its first block to its head.
 
 use std::time::Duration;
 
@@ -8,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 use super::{Store, StoreConfig, StoreError};
 
 const EVERY: Duration = Duration::from_secs(600);
-/// Each channel keeps at least this many of its newest updates, however old they are.
+/// Each channel keeps at least this many of its newest updates, regardless of age.
 pub(super) const KEEP: u32 = 1_000;
-/// Updates a statement, so that none holds locks for long.
+/// Updates per statement, so that none holds locks for long.
 const UPDATES: u32 = 10_000;
-/// Dropped blocks a statement: each holds its transactions and logs.
+/// Dropped blocks per statement: each contains its transactions and logs.
 const DROPPED: u32 = 500;
-/// Alerts, or fired ones, a statement.
+/// Alerts, or deliveries, per statement.
 const ALERTS: u32 = 10_000;
-/// Ticks without a partition, prices, and candles, a statement.
+/// Ticks without a partition, prices and candles per statement.
 const TICKS: u32 = 10_000;
 const PRICES: u32 = 10_000;
 const CANDLES: u32 = 10_000;
-/// Most statements, each with the limit of a reader's, in what is waited for at once.
+/// The most statements in one job: its timeout is this many times the read timeout.
 const STATEMENTS: u32 = 4;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 impl Store {
-    /// Deletes what is older than the config says, now and then, until `stop`. Only the indexer runs it.
-    pub async fn retain(self, config: StoreConfig, stop: CancellationToken) {
+    /// Deletes rows past their retention every 10 minutes until `stop`. Only the indexer runs it.
+    pub async fn run_retention(self, config: StoreConfig, stop: CancellationToken) {
         let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
         let alerts_ms = i64::from(config.alert_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
@@ -38,70 +39,70 @@ impl Store {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.bounded(self.add_tick_days()).await {
-                tracing::warn!(%error, "partitions of ticks could not be made ahead; trying again later");
+            if let Err(error) = self.with_job_timeout(self.add_tick_days()).await {
+                tracing::warn!(%error, "cannot create tick partitions in advance; retrying in 10 min");
             }
             if tick_days > 0 {
-                until_none("days of ticks", &stop, || {
-                    self.bounded(self.drop_tick_days(tick_days))
+                delete_all("tick partitions", &stop, || {
+                    self.with_job_timeout(self.drop_tick_days(tick_days))
                 })
                 .await;
-                until_none("ticks", &stop, || {
-                    self.bounded(self.prune_ticks(tick_days, TICKS))
+                delete_all("ticks", &stop, || {
+                    self.with_job_timeout(self.prune_ticks(tick_days, TICKS))
                 })
                 .await;
             }
             if price_days > 0 {
-                until_none("prices", &stop, || {
-                    self.bounded(self.prune_prices(price_days, PRICES))
+                delete_all("prices", &stop, || {
+                    self.with_job_timeout(self.prune_prices(price_days, PRICES))
                 })
                 .await;
             }
             if candle_days > 0 {
-                let prune = || self.bounded(self.prune_candles(candle_days, CANDLES));
-                until_none("candles", &stop, prune).await;
+                let prune = || self.with_job_timeout(self.prune_candles(candle_days, CANDLES));
+                delete_all("candles", &stop, prune).await;
             }
             if updates_ms > 0 {
-                let prune = || self.bounded(self.prune_updates(updates_ms, KEEP, UPDATES));
-                until_none("updates", &stop, prune).await;
+                let prune = || self.with_job_timeout(self.prune_updates(updates_ms, KEEP, UPDATES));
+                delete_all("updates", &stop, prune).await;
             }
             let (of_user, most) = (config.alert_history, config.updates_per_channel);
-            until_none("updates of long channels", &stop, || {
-                self.bounded(self.prune_long_channels(of_user, most, UPDATES))
+            delete_all("updates over the channel limit", &stop, || {
+                self.with_job_timeout(self.prune_long_channels(of_user, most, UPDATES))
             })
             .await;
             if dropped_ms > 0 {
-                until_none("dropped blocks", &stop, || {
-                    self.bounded(self.prune_dropped(dropped_ms, DROPPED))
+                delete_all("dropped blocks", &stop, || {
+                    self.with_job_timeout(self.prune_dropped(dropped_ms, DROPPED))
                 })
                 .await;
             }
             let keep = config.alert_history;
-            until_none("fired alerts", &stop, || {
-                self.bounded(self.prune_deliveries(alerts_ms, keep, ALERTS))
+            delete_all("alert deliveries", &stop, || {
+                self.with_job_timeout(self.prune_deliveries(alerts_ms, keep, ALERTS))
             })
             .await;
-            until_none("alerts", &stop, || {
-                self.bounded(self.prune_alerts(alerts_ms, keep, ALERTS))
+            delete_all("alerts", &stop, || {
+                self.with_job_timeout(self.prune_alerts(alerts_ms, keep, ALERTS))
             })
             .await;
         }
     }
 
-    /// Waits no longer than the server may work on it: a connection that was cut off may never say so.
-    pub(super) async fn bounded<T>(
+    /// Limits `work` to the time that the server may take: a broken connection may never report an error.
+    pub(super) async fn with_job_timeout<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let limit = self.patience * STATEMENTS;
+        let limit = self.read_timeout * STATEMENTS;
         match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
-            Err(_) => Err(StoreError::Silent(limit)),
+            Err(_) => Err(StoreError::Timeout(limit)),
         }
     }
 
-    /// Runs a statement that deletes by age (`$1`, in ms) and by place (`$2`, how many of the newest stay), at most `$3`
-    /// rows. Returns how many went.
+    /// Runs a statement that deletes by age (`$1`, in ms) and by rank (`$2`, number of newest rows to keep), at most
+    /// `$3` rows. Returns how many were deleted.
     pub(super) async fn prune(
         &self,
         statement: &str,
@@ -118,8 +119,8 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Deletes dropped blocks whose height has been final for `older_than_ms`, at most `limit` in one call; returns
-    /// how many went. That a height is final is noted by the first call that finds it so: the time counts from there.
+    /// Deletes dropped blocks whose height has been final for `older_than_ms`, at most `limit` per call. Returns how
+    /// many were deleted. The time counts from the first call that finds the height final.
     pub async fn prune_dropped(&self, older_than_ms: i64, limit: u32) -> Result<u64, StoreError> {
         sqlx::query(
             "UPDATE dropped_blocks d SET final_at = now()
@@ -142,23 +143,23 @@ impl Store {
     }
 }
 
-/// Deletes in small statements until nothing is left to delete, or it fails.
-async fn until_none<F>(what: &str, stop: &CancellationToken, prune: impl Fn() -> F)
+/// Deletes in small statements until nothing is left to delete, or one fails.
+async fn delete_all<F>(what: &str, stop: &CancellationToken, prune: impl Fn() -> F)
 where
     F: Future<Output = Result<u64, StoreError>>,
 {
-    let mut gone = 0;
+    let mut deleted = 0;
     while !stop.is_cancelled() {
         match prune().await {
             Ok(0) => break,
-            Ok(rows) => gone += rows,
+            Ok(rows) => deleted += rows,
             Err(error) => {
-                tracing::warn!(%error, "old {what} could not be deleted; trying again later");
+                tracing::warn!(%error, "cannot delete old {what}; retrying in 10 min");
                 break;
             }
         }
     }
-    if gone > 0 {
-        tracing::info!(rows = gone, "deleted {what} that are past their retention");
+    if deleted > 0 {
+        tracing::info!(rows = deleted, "deleted {what} past their retention");
     }
 }

@@ -1,7 +1,8 @@
-//! Ticks: price observations as they were made.
+//! Ticks: price observations.
 //!
-//! The table has a partition for each day (UTC) of observation, made some days ahead and dropped when its time is over;
-//! what has no day, of long ago or of a clock that is ahead, is in `ticks_rest`. So an insert never waits for one.
+//! The table has one partition per day (UTC) of observation, created in advance and dropped after retention. Ticks
+//! outside of these days, old ones or ones from a clock that is ahead, go into `ticks_rest`, so an insert never waits
+//! for a partition.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -10,28 +11,28 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{Store, StoreError, chain::bigint};
 use crate::model::{B256, ChainId, LogOrigin, Tick, Token};
 
-/// Inserts ticks. Those of a chain go in with their block, in its transaction; one that is stored already is left as it
-/// is, so the same block can be given twice.
+/// Inserts ticks. Ticks from a chain are inserted in the transaction of their block; one that is already stored is not
+/// changed, so a block can be inserted twice.
 pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(), StoreError> {
     let (of_chains, others): (Vec<_>, Vec<_>) =
         ticks.iter().partition(|tick| tick.origin.is_some());
-    // No unique index has the others, and to look for a conflict costs as much as an index.
+    // Ticks from elsewhere have no unique index: a conflict check would cost as much as an index.
     insert_some(&mut *connection, &others, "").await?;
     let once = "ON CONFLICT (chain_id, block_number, log_index, token, source, observed_at)
                 WHERE chain_id IS NOT NULL DO NOTHING";
     insert_some(connection, &of_chains, once).await
 }
 
-/// Which ticks of a source on a chain come of its stored logs.
+/// Kinds of ticks that are decoded from the stored logs of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded {
-    /// One for each log. Those of ends of blocks are answers that were read from the contract.
+    /// One per log. End-of-block ticks of such a source are answers that were read from the contract.
     Logs,
-    /// One for each end of a block.
+    /// One per end of a block.
     Averages,
 }
 
-/// Deletes the ticks of a source that come of the stored logs of blocks with `from <= number < below`.
+/// Deletes the ticks of a source that were decoded from stored logs, in blocks with `from <= number < below`.
 pub async fn delete_decoded(
     connection: &mut PgConnection,
     decoded: Decoded,
@@ -55,7 +56,7 @@ pub async fn delete_decoded(
     Ok(())
 }
 
-/// In one statement.
+/// Inserts ticks in one statement.
 async fn insert_some(
     connection: &mut PgConnection,
     ticks: &[&Tick],
@@ -66,7 +67,7 @@ async fn insert_some(
     }
     let mut observed = Vec::<DateTime<Utc>>::with_capacity(ticks.len());
     for tick in ticks {
-        observed.push(super::prices::moment(
+        observed.push(super::prices::timestamptz(
             tick.observed_at,
             "tick",
             &tick.token,
@@ -102,9 +103,10 @@ async fn insert_some(
     Ok(())
 }
 
-/// Joins `k`, the newest tick of the source `s`. Elsewhere than on chains the newest is nearly always of today: those
-/// days are looked at first, as one look at all costs with the days that are kept. On a chain any day may have it; one of
-/// a block that is more than a minute ahead of the clock counts as of its storage.
+/// Joins `k`, the newest tick of the source `s`. For a source that is not on a chain, the newest tick is almost always
+/// from the last day, which is searched first: a search over all days costs one index scan per partition. On a chain
+/// any day may hold it; a tick from a block more than a minute ahead of the clock counts as observed when it was
+/// received.
 pub(super) const NEWEST: &str = "LATERAL (
     (SELECT token, source, quote, price, confidence, observed_at, chain_id, block_number, block_hash, log_index
      FROM ticks t
@@ -126,13 +128,13 @@ pub(super) const NEWEST: &str = "LATERAL (
     LIMIT 1
 ) k";
 
-/// The newest stored tick of every active source, in no particular order. On a chain the newest is the last in the
-/// order of the chain the source is on now; elsewhere the one observed last.
+/// The newest stored tick of every active source, in no particular order. For a source on a chain this is the last one
+/// in chain order on its current chain; otherwise the one observed last.
 pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
     latest(connection, false).await
 }
 
-/// As [`latest_per_source`], of the sources on chains alone.
+/// Like [`latest_per_source`], only for sources on chains.
 pub async fn latest_on_chains(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
     latest(connection, true).await
 }
@@ -144,19 +146,19 @@ async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Ti
     .bind(on_chains)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(tick_of).collect()
+    rows.iter().map(parse_tick).collect()
 }
 
-/// Whether the store has what this tick says of the end of its block: the newest of its source up to there has the same
-/// time and price, or there is one of a later block. False for a tick that is of no chain.
+/// Whether the state of this tick at the end of its block is already stored: the newest tick of its source up to that
+/// block has the same time and price, or a tick of a later block exists. False for a tick that is not from a chain.
 ///
-/// The time alone decides nothing: a proxy that goes to another aggregator may answer what is older than what the one
-/// before said last.
-pub async fn has_said(connection: &mut PgConnection, tick: &Tick) -> Result<bool, StoreError> {
+/// The time alone is not enough: a proxy that switches to another aggregator may return an older observation than the
+/// previous aggregator's last one.
+pub async fn is_recorded(connection: &mut PgConnection, tick: &Tick) -> Result<bool, StoreError> {
     let Some(origin) = &tick.origin else {
         return Ok(false);
     };
-    let observed_at = super::prices::moment(tick.observed_at, "tick", &tick.token)?;
+    let observed_at = super::prices::timestamptz(tick.observed_at, "tick", &tick.token)?;
     let found = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number > $4)
              OR EXISTS (
@@ -178,7 +180,7 @@ pub async fn has_said(connection: &mut PgConnection, tick: &Tick) -> Result<bool
     Ok(found)
 }
 
-fn tick_of(row: &PgRow) -> Result<Tick, StoreError> {
+fn parse_tick(row: &PgRow) -> Result<Tick, StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt {
         what: "tick",
         reason,
@@ -214,21 +216,21 @@ fn tick_of(row: &PgRow) -> Result<Tick, StoreError> {
     })
 }
 
-/// Partitions are made this many days ahead, so that they are there when nobody made any for a while.
+/// Partitions are created this many days ahead, so that inserts still find them if this job fails for a while.
 const DAYS_AHEAD: i32 = 3;
-/// A partition waits no longer than this for those who use the table: they would wait behind it.
+/// Creating or dropping a partition waits at most this long for its lock: other users of the table queue behind it.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
 impl Store {
-    /// Makes the partitions of today and the next days, as of the database's clock; returns how many were made.
+    /// Creates the partitions of today and the next days, by the database's clock. Returns how many were created.
     pub async fn add_tick_days(&self) -> Result<u64, StoreError> {
-        let mut made = 0;
+        let mut created = 0;
         for ahead in 0..=DAYS_AHEAD {
-            // One transaction each, as each locks the rest for a moment.
+            // One transaction per day, because each briefly locks `ticks_rest`.
             let mut transaction = self.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
-            // As dropping one does, the table before what has no day: another process may drop one now. It waits for
-            // no reader and no writer.
+            // Locks the table before `ticks_rest`, as dropping a partition does: another process may be dropping one
+            // now. This lock blocks neither readers nor writers.
             sqlx::query("LOCK TABLE ONLY ticks IN SHARE UPDATE EXCLUSIVE MODE")
                 .execute(&mut *transaction)
                 .await?;
@@ -239,12 +241,12 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
             transaction.commit().await?;
-            made += u64::from(new);
+            created += u64::from(new);
         }
-        Ok(made)
+        Ok(created)
     }
 
-    /// Drops the partitions of days that ended more than `days` days ago; returns how many went.
+    /// Drops the partitions of days that ended more than `days` days ago. Returns how many were dropped.
     pub async fn drop_tick_days(&self, days: u32) -> Result<u64, StoreError> {
         let names: Vec<String> = sqlx::query_scalar(
             "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -255,22 +257,22 @@ impl Store {
         .bind(days.cast_signed())
         .fetch_all(&self.pool)
         .await?;
-        let mut gone = 0;
+        let mut dropped = 0;
         for name in names {
             let mut transaction = self.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
-            // The name is of the catalogue and has nothing but letters and digits.
+            // The name comes from the catalog and contains only letters, digits and `_`.
             sqlx::query(&format!("DROP TABLE {name}"))
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await?;
-            gone += 1;
+            dropped += 1;
         }
-        Ok(gone)
+        Ok(dropped)
     }
 
-    /// Deletes ticks that have no partition of their own and were observed before the day `days` days ago, at most
-    /// `limit` in one call; returns how many went.
+    /// Deletes ticks in `ticks_rest` observed before the day `days` days ago, at most `limit` per call. Returns how
+    /// many were deleted.
     pub async fn prune_ticks(&self, days: u32, limit: u32) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "DELETE FROM ticks_rest WHERE ctid = ANY (ARRAY(

@@ -1,4 +1,4 @@
-//! Token contracts: which there are, and what each says of itself.
+//! Token contracts and their metadata.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use sqlx::{PgConnection, Row};
 use super::{Store, StoreError, chain::bigint};
 use crate::model::{Address, ChainId, TokenStandard};
 
-/// Enters token contracts that moved something; those that are known stay as they are.
-pub async fn note(
+/// Inserts token contracts seen in transfers. Known ones are not changed.
+pub async fn insert_new(
     connection: &mut PgConnection,
     chain_id: ChainId,
     tokens: &[(Address, TokenStandard)],
@@ -75,7 +75,7 @@ impl Store {
                 Ok(StoredToken {
                     address: Address::try_from(address)
                         .map_err(|error| corrupt(error.to_string()))?,
-                    standard: TokenStandard::of_number(standard)
+                    standard: TokenStandard::from_number(standard)
                         .ok_or_else(|| corrupt(format!("standard {standard}")))?,
                     name: row.try_get("name")?,
                     symbol: row.try_get("symbol")?,
@@ -88,8 +88,8 @@ impl Store {
             .collect()
     }
 
-    /// Token contracts that are to be read, those never tried first; one that said nothing is tried again only
-    /// `again` times four to the power of its attempts later.
+    /// Token contracts whose metadata is not read yet, those never tried first. One that returned nothing usable is
+    /// retried after `again`, multiplied by four with each further attempt.
     pub async fn unread_tokens(
         &self,
         chain_id: ChainId,
@@ -117,14 +117,14 @@ impl Store {
                 let standard: i16 = row.try_get("standard")?;
                 Ok((
                     Address::try_from(address).map_err(|error| corrupt(error.to_string()))?,
-                    TokenStandard::of_number(standard)
+                    TokenStandard::from_number(standard)
                         .ok_or_else(|| corrupt(format!("standard {standard}")))?,
                 ))
             })
             .collect()
     }
 
-    /// Records what a token contract said.
+    /// Stores the metadata that a token contract returned.
     pub async fn record_token(
         &self,
         chain_id: ChainId,
@@ -146,8 +146,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a token contract said nothing that can be used; after `attempts` it is not asked again.
-    pub async fn record_silent_token(
+    /// Records a failed read of a token contract's metadata. After `attempts` failures it is not read again.
+    pub async fn record_failed_read(
         &self,
         chain_id: ChainId,
         token: Address,

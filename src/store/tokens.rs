@@ -1,4 +1,4 @@
-//! What is tracked: tokens and their price sources, as configured when the price writer last started.
+//! Tracked tokens and their price sources, as configured when the price writer last started.
 
 use sqlx::PgConnection;
 
@@ -9,7 +9,7 @@ use crate::model::{Address, ChainId, Token};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackedToken {
     pub symbol: Token,
-    /// For people.
+    /// Display name.
     pub name: String,
     pub chain_id: Option<ChainId>,
     pub address: Option<Address>,
@@ -24,26 +24,26 @@ pub struct TrackedSource {
     pub name: String,
     /// `USD`, or the symbol of a tracked token.
     pub quote: String,
-    /// The contract it reads, when it is on a chain.
+    /// The contract that it reads, if it is on a chain.
     pub contract: Option<(ChainId, Address)>,
     /// In ms.
     pub max_age_ms: u64,
-    /// What the feed that reads it is called, when it is outside the chains.
+    /// Name of the feed that reads it, if it is not on a chain.
     pub feed: Option<String>,
 }
 
-/// How a source outside the chains stands.
+/// The state of a source that is not on a chain.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceState<'a> {
     pub token: &'a Token,
     pub source: &'a str,
     /// `connecting`, `live`, `silent` or `refused`.
     pub state: &'a str,
-    /// Why it is not live, for people.
+    /// Why it is not live, human-readable.
     pub reason: Option<&'a str>,
 }
 
-/// Records how these sources stand, as of now where it is another state or another reason.
+/// Stores the states of these sources. A change of state or reason sets the time of the state to now.
 pub async fn record_states(
     transaction: &mut PgConnection,
     states: &[SourceState<'_>],
@@ -66,8 +66,8 @@ pub async fn record_states(
     Ok(())
 }
 
-/// Makes the tables say what is configured now. Tokens keep the order given; rows of what is no longer configured
-/// stay, for the history that names them, without a position and inactive. Call it within a transaction.
+/// Stores the configured tokens and sources. Tokens keep the given order. Rows no longer configured stay for the
+/// history that refers to them, without a position and inactive. Call it within a transaction.
 pub async fn sync(
     transaction: &mut PgConnection,
     tokens: &[TrackedToken],
@@ -117,7 +117,7 @@ pub async fn sync(
     Ok(())
 }
 
-/// One value of each row, for an array that Postgres unnests.
+/// One value per row, for an array that Postgres unnests.
 fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

@@ -1,4 +1,4 @@
-//! The log of committed updates: append within a writer's transaction, read by channel and seq.
+//! The update log: appended within a writer's transaction, read by channel and seq.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,8 +8,8 @@ use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 use super::{Store, StoreError};
 use crate::model::{Channel, NewUpdate, Update};
 
-/// Appends updates in the given order and gives each its seq. The channels' rows stay locked until the
-/// transaction ends, so within a channel seq order is commit order.
+/// Appends updates in the given order and assigns each its seq. The channels' rows stay locked until the transaction
+/// ends, so within a channel seq order is commit order.
 pub async fn append(
     transaction: &mut PgConnection,
     updates: Vec<NewUpdate>,
@@ -49,7 +49,7 @@ pub async fn append(
         };
         let name = update.channel.to_string();
         let Some((id, seq)) = next.get_mut(&name) else {
-            return Err(corrupt(format!("channel {name} got no seq")));
+            return Err(corrupt(format!("channel {name} was assigned no seq")));
         };
         *seq += 1;
         let data = serde_json::to_string(&update.event).map_err(|e| corrupt(e.to_string()))?;
@@ -78,29 +78,29 @@ pub async fn append(
     Ok(committed)
 }
 
-/// What is stored of one channel.
+/// The stored range of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Seq of the newest update; 0 when there never was one.
+    /// Seq of the newest update; 0 if there never was one.
     pub newest: u64,
-    /// Seq of the oldest update still stored; `newest + 1` when none is.
+    /// Seq of the oldest stored update; `newest + 1` if none is stored.
     pub oldest: u64,
 }
 
 impl Store {
-    /// Waits for a live read no longer than the database itself would let it run, and a little: a connection may be
-    /// dead without saying so.
-    pub(super) async fn answered<T>(
+    /// Limits a live read to slightly more than the database's own timeout: a broken connection may never report an
+    /// error.
+    pub(super) async fn with_read_timeout<T>(
         &self,
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.patience, query).await {
+        match tokio::time::timeout(self.read_timeout, query).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(StoreError::Silent(self.patience)),
+            Err(_) => Err(StoreError::Timeout(self.read_timeout)),
         }
     }
 
-    /// How far the stored history of a channel reaches.
+    /// The stored range of a channel.
     pub async fn channel_extent(&self, channel: &Channel) -> Result<Extent, StoreError> {
         let query = sqlx::query(
             "SELECT c.seq, (SELECT min(u.seq) FROM updates u WHERE u.channel_id = c.id) AS oldest
@@ -108,7 +108,7 @@ impl Store {
         )
         .bind(channel.to_string())
         .fetch_optional(&self.live_reads);
-        let row = self.answered(query).await?;
+        let row = self.with_read_timeout(query).await?;
         Ok(row.map_or(
             Extent {
                 newest: 0,
@@ -138,7 +138,7 @@ impl Store {
         Ok(page.into_iter().map(|(update, _)| update).collect())
     }
 
-    /// As [`Self::updates_between`], each with how long ago its transaction began, by the database's own clock.
+    /// Like [`Self::updates_between`], each with the time since its transaction began, by the database's clock.
     pub async fn updates_with_age(
         &self,
         channel: &Channel,
@@ -157,17 +157,17 @@ impl Store {
         .bind(clamp(through))
         .bind(i64::from(limit))
         .fetch_all(&self.live_reads);
-        let rows = self.answered(query).await?;
+        let rows = self.with_read_timeout(query).await?;
         rows.into_iter()
             .map(|row| {
                 let age = Duration::try_from_secs_f64(row.try_get("age")?).unwrap_or_default();
-                Ok((update_of(channel.clone(), &row)?, age))
+                Ok((parse_update(channel.clone(), &row)?, age))
             })
             .collect()
     }
 
-    /// Updates of several channels after a seq of each, in order within each channel, at most `limit` in all; each with
-    /// how long ago its transaction began, by the database's own clock.
+    /// Updates of several channels, each after its own seq, in order within each channel, at most `limit` in all; each
+    /// with the time since its transaction began, by the database's clock.
     pub async fn updates_after(
         &self,
         since: &[(Channel, u64)],
@@ -190,7 +190,7 @@ impl Store {
         .bind(seqs)
         .bind(i64::from(limit))
         .fetch_all(&self.live);
-        let rows = self.answered(query).await?;
+        let rows = self.with_read_timeout(query).await?;
         let update = |row: &PgRow| {
             let age = Duration::try_from_secs_f64(row.try_get("age")?).unwrap_or_default();
             let place = usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or_default();
@@ -201,19 +201,19 @@ impl Store {
                     what: "update",
                     reason: format!("it belongs to channel {place} of {}", since.len()),
                 })?;
-            Ok((update_of(channel.clone(), row)?, age))
+            Ok((parse_update(channel.clone(), row)?, age))
         };
         rows.iter().map(update).collect()
     }
 
-    /// The newest update of a channel with the given event: its snapshot.
+    /// The newest update of a channel with the given event, used as its snapshot.
     pub async fn newest_update(
         &self,
         channel: &Channel,
         event: &str,
     ) -> Result<Option<Update>, StoreError> {
         let query = sqlx::query(
-            // Not a join: only with the one channel known beforehand is the primary key read backwards.
+            // Not a join: the primary key is read backwards only if the channel is known in advance.
             "SELECT u.seq, u.event, u.data FROM updates u
              WHERE u.channel_id = (SELECT id FROM channels WHERE name = $1) AND u.event = $2
              ORDER BY u.seq DESC LIMIT 1",
@@ -221,11 +221,12 @@ impl Store {
         .bind(channel.to_string())
         .bind(event)
         .fetch_optional(&self.live_reads);
-        let row = self.answered(query).await?;
-        row.map(|row| update_of(channel.clone(), &row)).transpose()
+        let row = self.with_read_timeout(query).await?;
+        row.map(|row| parse_update(channel.clone(), &row))
+            .transpose()
     }
 
-    /// Newest seq of every channel that moved in the last `within_ms`, or of all with `None`. At most `limit`.
+    /// Newest seq of every channel updated in the last `within_ms`, or of all with `None`. At most `limit`.
     pub async fn channel_heads(
         &self,
         within_ms: Option<i64>,
@@ -239,12 +240,12 @@ impl Store {
         .bind(within_ms)
         .bind(i64::from(limit))
         .fetch_all(&self.live_reads);
-        let rows = self.answered(query).await?;
+        let rows = self.with_read_timeout(query).await?;
         let head = |row: PgRow| {
             let name: String = row.get("name");
             let channel = name.parse().ok();
             if channel.is_none() {
-                // Of a newer version beside this one: nobody here can subscribe to it.
+                // Written by a newer version: clients cannot subscribe to it here.
                 metrics::counter!("chaincast_store_unknown_channels_total").increment(1);
             }
             Some((channel?, row.get::<i64, _>("seq") as u64))
@@ -252,11 +253,11 @@ impl Store {
         Ok(rows.into_iter().filter_map(head).collect())
     }
 
-    /// Deletes updates older than `older_than_ms`, but never a channel's newest `keep`; at most `limit` in one call.
-    /// Returns how many went.
+    /// Deletes updates older than `older_than_ms`, but never a channel's newest `keep`; at most `limit` per call.
+    /// Returns how many were deleted.
     ///
-    /// What stays of a channel has no hole: where several write to it, an update may be older than the one before it, as
-    /// its transaction began earlier. It goes together with that one.
+    /// Leaves no hole in a channel: with several writers, an update may be older than its predecessor, as its
+    /// transaction began earlier. It is deleted together with that one.
     pub async fn prune_updates(
         &self,
         older_than_ms: i64,
@@ -277,8 +278,8 @@ impl Store {
         self.prune(statement, older_than_ms, keep, limit).await
     }
 
-    /// Deletes all but the newest updates of each channel, however young: `user_keep` of a user's, `keep` of any other;
-    /// at most `limit` in one call. Returns how many went.
+    /// Deletes all but the newest updates of each channel, regardless of age: `user_keep` are kept of a user's channel,
+    /// `keep` of any other; at most `limit` per call. Returns how many were deleted.
     pub async fn prune_long_channels(
         &self,
         user_keep: u32,
@@ -303,7 +304,7 @@ impl Store {
     }
 }
 
-fn update_of(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
+fn parse_update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
     let data: Json<Box<RawValue>> = row.try_get("data")?;
     let event: String = row.try_get("event")?;
     Ok(Update {

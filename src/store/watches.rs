@@ -1,22 +1,25 @@
-//! Who listens to single transactions and addresses: updates are stored for these alone.
+//! Watches: stored requests to keep updates of single transactions and addresses. Updates of `tx:` and `address:`
+//! channels are stored only for these.
 //!
-//! A watch is there for every commit of blocks that comes after it began, in whatever process: beginning and ending one
-//! takes a lock of the whole database, writers of blocks hold it shared from before they look watches up until they
-//! commit (see `migrations/0011_watches.sql`). What ended takes its channel and its updates with it, and a channel that
-//! begins again begins above every seq that was given: no position from before can be taken for one of now.
+//! A watch applies to every commit of blocks after it began, in any process. Beginning and ending watches takes a
+//! database-wide lock exclusively; chain writers hold it shared from looking up watches until they commit (see
+//! `migrations/0011_watches.sql`). An ended watch deletes its channel and its updates. When a channel begins again, its
+//! seqs begin above every seq assigned before, so an old position cannot be mistaken for a current one.
 
 mod poll;
 mod step;
 
 #[cfg(test)]
-pub(crate) use poll::STORED;
-pub use poll::{Waiting, mark_dropped, mark_missing, mark_pending, mark_stored, waiting};
+pub(crate) use poll::MARK_STORED;
+pub use poll::{
+    PendingWatch, mark_dropped, mark_missing, mark_pending, mark_stored, pending_watches,
+};
 #[cfg(test)]
-pub(crate) use step::AMONG;
-pub use step::{Inclusion, Touched, hold};
+pub(crate) use step::WATCHED_KEYS;
+pub use step::{Inclusion, TouchedAddress, lock_shared};
 pub use step::{
-    among, any, confirm, confirming, dropped_activity, fall_back, finalize, include, reorg,
-    replace, set_confirmations,
+    confirm, confirming, dropped_activity, finalize, has_any, include, reorg, replace,
+    restore_earlier_inclusions, set_confirmations, watched_keys,
 };
 
 use std::{sync::Arc, time::Duration};
@@ -28,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Store, StoreError};
 use crate::model::{B256, Channel, TransactionStatus, TransactionUpdate, Update, now_ms};
 
-/// How often watches whose time is over are looked for.
+/// How often expired watches are looked up.
 const EVERY: Duration = Duration::from_secs(5);
-/// Watches ended in one transaction: commits of blocks wait for it.
+/// Watches ended in one transaction, which blocks commits of blocks.
 const BATCH: i64 = 500;
 
 /// The bytes that a channel watches: a transaction's hash or an address; `None` for any other channel.
@@ -43,11 +46,11 @@ pub fn key_of(channel: &Channel) -> Option<&[u8]> {
 }
 
 impl Store {
-    /// Begins or renews the watches of channels, for `seconds` from now, as long as there are at most `most` in all.
-    /// They are the gateway's of that name alone until another one renews them.
+    /// Begins or renews the watches of channels for `seconds` from now, up to `most` watches in total. A watch belongs
+    /// to the gateway `gateway` alone until another gateway renews it.
     ///
-    /// Returns where each channel stood when its watch began, which later blocks add to; `None` where there is no room,
-    /// and for channels that are not watched.
+    /// Returns the channel's seq at which each watch began; later blocks append to it. `None` if there is no capacity,
+    /// and for channels that cannot be watched.
     pub async fn watch(
         &self,
         channels: &[Channel],
@@ -58,10 +61,10 @@ impl Store {
         let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
         let mut since = vec![None; channels.len()];
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        // A watch that is there is honoured already: nobody has to wait.
+        // Existing watches are already in effect: renew them without the exclusive lock.
         let wanted: Vec<&[u8]> = keys.iter().copied().flatten().collect();
-        // Rows that somebody else changes now are left to `begin_watches`, which waits in the order of the lock: two that
-        // wait for each other's rows would be ended by the database, and one of them may be a chain's writer.
+        // Rows locked by others are left to `begin_watches`, which waits in lock order. Otherwise two transactions
+        // could deadlock, and Postgres might abort a chain writer.
         let renewed = sqlx::query(
             "WITH free AS (SELECT key FROM watches WHERE key = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED)
              UPDATE watches w SET until = greatest(w.until, clock_timestamp() + make_interval(secs => $2::bigint)),
@@ -72,7 +75,7 @@ impl Store {
         .bind(seconds)
         .bind(gateway)
         .fetch_all(&self.live);
-        note(&mut since, &keys, self.answered(renewed).await?);
+        fill_since(&mut since, &keys, self.with_read_timeout(renewed).await?);
         let (mut new, mut names) = (Vec::new(), Vec::new());
         for (at, key) in keys.iter().enumerate() {
             if let (Some(key), None) = (key, since[at])
@@ -92,13 +95,13 @@ impl Store {
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .bind(gateway)
             .fetch_all(&self.live);
-        note(&mut since, &keys, self.answered(begun).await?);
+        fill_since(&mut since, &keys, self.with_read_timeout(begun).await?);
         Ok(since)
     }
 
-    /// Lets watches end after `rest` from now that had no update since they began and that no other gateway asked for;
-    /// which of them. Whoever renews one meanwhile keeps it.
-    pub async fn let_go(
+    /// Shortens watches to end after `rest` from now if they have had no update since they began and no other gateway
+    /// requested them. Returns which ones were shortened. A later renewal keeps the watch.
+    pub async fn release_watches(
         &self,
         channels: &[Channel],
         rest: Duration,
@@ -116,13 +119,13 @@ impl Store {
         .bind(gateway)
         .bind(i64::try_from(rest.as_millis()).unwrap_or(i64::MAX))
         .fetch_all(&self.live);
-        let shortened = self.answered(shortened).await?;
+        let shortened = self.with_read_timeout(shortened).await?;
         let shortened: FxHashSet<&[u8]> = shortened.iter().map(Vec::as_slice).collect();
-        let is_gone = |key: Option<&[u8]>| key.is_some_and(|key| shortened.contains(key));
-        Ok(keys.into_iter().map(is_gone).collect())
+        let was_shortened = |key: Option<&[u8]>| key.is_some_and(|key| shortened.contains(key));
+        Ok(keys.into_iter().map(was_shortened).collect())
     }
 
-    /// What is known of a transaction, as of its channel's seq.
+    /// The state of a transaction, as of its channel's seq.
     pub async fn transaction_state(&self, hash: B256) -> Result<Update, StoreError> {
         let channel = Channel::Tx(hash);
         let sql = format!(
@@ -132,11 +135,14 @@ impl Store {
         let query = sqlx::query(&sql)
             .bind(channel.to_string())
             .fetch_optional(&self.live_reads);
-        let (seq, state) = match self.answered(query).await? {
-            Some(row) => (row.try_get::<i64, _>("seq")? as u64, state_of(hash, &row)?),
+        let (seq, state) = match self.with_read_timeout(query).await? {
+            Some(row) => (
+                row.try_get::<i64, _>("seq")? as u64,
+                parse_state(hash, &row)?,
+            ),
             None => (
                 0,
-                TransactionUpdate::of(hash, TransactionStatus::Unknown, None),
+                TransactionUpdate::new(hash, TransactionStatus::Unknown, None),
             ),
         };
         let data = serde_json::to_string(&state).map_err(|error| StoreError::Corrupt {
@@ -151,7 +157,7 @@ impl Store {
         })
     }
 
-    /// Ends watches whose time is over, at most `limit`; returns how many.
+    /// Ends expired watches, at most `limit`. Returns how many ended.
     pub async fn end_watches(&self, limit: i64) -> Result<u64, StoreError> {
         let over = sqlx::query_scalar::<_, bool>(
             "SELECT EXISTS (SELECT FROM watches WHERE until < clock_timestamp())",
@@ -168,11 +174,11 @@ impl Store {
         Ok(ended as u64)
     }
 
-    /// Ends watches whose time is over, until `stop`. Only the indexer runs it.
-    pub async fn retain_watches(self, stop: CancellationToken) {
+    /// Ends expired watches every 5 s until `stop`. Only the indexer runs it.
+    pub async fn run_watch_expiry(self, stop: CancellationToken) {
         metrics::describe_gauge!(
             "chaincast_store_watches",
-            "Transactions and addresses that are watched"
+            "Watched transactions and addresses"
         );
         let mut ticks = tokio::time::interval(EVERY);
         loop {
@@ -181,18 +187,18 @@ impl Store {
                 _ = ticks.tick() => {}
             }
             while !stop.is_cancelled() {
-                match self.bounded(self.end_watches(BATCH)).await {
+                match self.with_job_timeout(self.end_watches(BATCH)).await {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "watches that are over could not be ended; trying again later");
+                        tracing::warn!(%error, "cannot end expired watches; retrying in 5 s");
                         break;
                     }
                 }
             }
             let count = sqlx::query_scalar::<_, i64>("SELECT count FROM watching");
             let count = self
-                .bounded(async { Ok(count.fetch_one(&self.pool).await?) })
+                .with_job_timeout(async { Ok(count.fetch_one(&self.pool).await?) })
                 .await;
             if let Ok(count) = count {
                 metrics::gauge!("chaincast_store_watches").set(count as f64);
@@ -201,8 +207,8 @@ impl Store {
     }
 }
 
-/// Enters where the watches of these keys began.
-fn note(since: &mut [Option<u64>], keys: &[Option<&[u8]>], rows: Vec<PgRow>) {
+/// Sets the seq at which the watch of each key began.
+fn fill_since(since: &mut [Option<u64>], keys: &[Option<&[u8]>], rows: Vec<PgRow>) {
     let began: FxHashMap<Vec<u8>, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     for (since, key) in since.iter_mut().zip(keys) {
         if let Some(began) = key.and_then(|key| began.get(key)) {
@@ -211,11 +217,11 @@ fn note(since: &mut [Option<u64>], keys: &[Option<&[u8]>], rows: Vec<PgRow>) {
     }
 }
 
-/// Columns of a watch and its chain that [`state_of`] reads.
+/// Columns of a watch and its chain that [`parse_state`] reads.
 const STATE: &str = "coalesce(w.status, 'unknown') AS status, w.chain_id, w.block_number, w.block_hash,
     w.transaction_index, w.succeeded, w.replaced_by, c.head_number, c.finalized_number, c.confirmations";
 
-fn state_of(hash: B256, row: &PgRow) -> Result<TransactionUpdate, StoreError> {
+fn parse_state(hash: B256, row: &PgRow) -> Result<TransactionUpdate, StoreError> {
     let number = |column: &str| -> Result<Option<u64>, StoreError> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(|v| v as u64))
     };
@@ -244,23 +250,23 @@ fn state_of(hash: B256, row: &PgRow) -> Result<TransactionUpdate, StoreError> {
         status,
         chain_id: number("chain_id")?,
         block_number: block,
-        block_hash: hash_of(row, "block_hash")?,
+        block_hash: parse_hash(row, "block_hash")?,
         transaction_index: row
             .try_get::<Option<i32>, _>("transaction_index")?
             .map(|index| index as u32),
         confirmations,
         succeeded: row.try_get("succeeded")?,
-        replaced_by: hash_of(row, "replaced_by")?,
+        replaced_by: parse_hash(row, "replaced_by")?,
         timestamp: now_ms(),
     })
 }
 
-/// How many blocks up to `head` hold or stand on a block.
+/// Confirmations of a block at height `block`: 1 when it is the head.
 fn confirmed(block: u64, head: u64) -> u64 {
     head.saturating_sub(block) + 1
 }
 
-fn hash_of(row: &PgRow, column: &str) -> Result<Option<B256>, StoreError> {
+fn parse_hash(row: &PgRow, column: &str) -> Result<Option<B256>, StoreError> {
     let bytes: Option<Vec<u8>> = row.try_get(column)?;
     bytes
         .map(|bytes| {
@@ -272,7 +278,7 @@ fn hash_of(row: &PgRow, column: &str) -> Result<Option<B256>, StoreError> {
         .transpose()
 }
 
-/// The state of a watched transaction, within a transaction that changed it.
+/// The state of a watched transaction, read in the transaction that changed it.
 async fn read_state(
     connection: &mut PgConnection,
     hash: B256,
@@ -283,11 +289,11 @@ async fn read_state(
     .bind(hash.as_slice())
     .fetch_optional(connection)
     .await?
-    .map(|row| state_of(hash, &row))
+    .map(|row| parse_state(hash, &row))
     .transpose()
 }
 
-/// Heights beyond the column's are beyond every row.
+/// Heights above the column's range are above every stored row.
 fn bigint(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

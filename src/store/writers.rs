@@ -1,7 +1,7 @@
-//! Who writes the streams, and what keeps a stream from being written: for every process that is asked.
+//! The writers of all streams and their failures, for readiness and status of every process.
 //!
-//! A failure is kept twice. In the table of leases other processes see it, if the database takes as much as that; in memory
-//! this process knows it whatever the database does.
+//! A failure is recorded twice: in the table of leases, where other processes see it while the database accepts the
+//! write, and in memory, where this process knows it regardless of the database.
 
 use std::time::Duration;
 
@@ -9,39 +9,39 @@ use sqlx::Row;
 
 use super::{Store, StoreError, writer::Stream};
 
-/// That a failure is stored is no reason to wait.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Upper bound on storing a failure.
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A stream's writer, as it is stored and as this process knows it.
+/// A stream's writer, as stored and as this process knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterRow {
     pub stream: String,
     /// Host and process.
     pub holder: String,
-    /// Rises with each holder.
+    /// Increases with each holder.
     pub term: u64,
     /// In ms since the Unix epoch.
     pub since: i64,
-    /// How long ago it renewed its lease, by the database's clock, in ms.
+    /// Time since its last lease renewal, by the database's clock, in ms.
     pub silent_ms: u64,
-    /// How long its lease lasts, in ms.
+    /// Duration of its lease, in ms.
     pub lease_ms: u64,
     /// When it last committed, in ms since the Unix epoch.
     pub written_at: Option<i64>,
-    /// Why it cannot write, and for how long it could not, in ms.
+    /// Why it cannot write, and for how long, in ms.
     pub failure: Option<(String, u64)>,
     /// Whether it is a writer of this process.
     pub is_ours: bool,
 }
 
 /// The row of a stream.
-pub fn found(writers: &[WriterRow], stream: Stream) -> Option<&WriterRow> {
+pub fn find_writer(writers: &[WriterRow], stream: Stream) -> Option<&WriterRow> {
     let name = stream.name();
     writers.iter().find(|row| row.stream == name)
 }
 
 impl WriterRow {
-    /// Whether its process is alive, as far as is known.
+    /// Whether its lease has not expired.
     pub fn is_alive(&self) -> bool {
         self.silent_ms <= self.lease_ms
     }
@@ -50,28 +50,28 @@ impl WriterRow {
 pub(super) fn describe() {
     metrics::describe_gauge!(
         "chaincast_store_writer_active",
-        "1 while this process writes the stream, 0 while it stands by"
+        "1 while this process holds the stream's lease, 0 while it is a standby"
     );
     metrics::describe_counter!(
         "chaincast_store_writer_takeovers_total",
-        "Sessions of writers that did not renew their lease, terminated by this process, which took over"
+        "Takeovers: Postgres sessions of writers with an expired lease that this process terminated"
     );
     metrics::describe_gauge!(
         "chaincast_store_writer_failing",
-        "1 while this process is the stream's writer and the database refuses its writes"
+        "1 while this process is the stream's writer and its writes fail"
     );
 }
 
 impl Store {
-    /// Notes that the writer of this process cannot write, for readiness here and in other processes. Never fails, and
-    /// takes no longer than a second.
-    pub async fn writer_failed(&self, stream: Stream, error: &StoreError) {
+    /// Records that this process's writer cannot write, for readiness here and in other processes. Never fails, and
+    /// takes at most a second.
+    pub async fn record_writer_failure(&self, stream: Stream, error: &StoreError) {
         if matches!(error, StoreError::Locked(_)) {
-            return self.writer_works(stream);
+            return self.clear_writer_failure(stream);
         }
         metrics::gauge!("chaincast_store_writer_failing", "stream" => stream.name()).set(1.0);
-        let since = self.keeper.failed(stream, error.to_string());
-        // Does not wait for the disk: until it is committed no lease of the row can be renewed.
+        let since = self.keeper.record_failure(stream, error.to_string());
+        // Does not wait for the disk: until it commits, it blocks the lease renewal of this row.
         let noting = sqlx::query(
             "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
              UPDATE leases SET failure = $2, failed_since = clock_timestamp() - make_interval(secs => $3::bigint / 1000.0)
@@ -82,25 +82,25 @@ impl Store {
         .bind(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
         .bind(self.keeper.holder())
         .execute(&self.live);
-        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, noting).await {
-            tracing::debug!(stream = stream.name(), %error, "why a writer fails is not stored");
+        if let Ok(Err(error)) = tokio::time::timeout(STORE_TIMEOUT, noting).await {
+            tracing::debug!(stream = stream.name(), %error, "cannot store a writer's failure");
         }
     }
 
-    /// The writer of this process writes, or another process has the right to.
-    pub fn writer_works(&self, stream: Stream) {
+    /// Records that this process's writer can write, or that another process holds the lock.
+    pub fn clear_writer_failure(&self, stream: Stream) {
         metrics::gauge!("chaincast_store_writer_failing", "stream" => stream.name()).set(0.0);
-        self.keeper.works(stream);
+        self.keeper.clear_failure(stream);
     }
 
-    /// Why the writer of this process cannot write, and for how long it could not, in ms.
+    /// Why this process's writer cannot write, and for how long, in ms.
     pub fn writer_failure(&self, stream: Stream) -> Option<(String, u64)> {
         let failure = self.keeper.failure(stream)?;
         let for_ms = u64::try_from(failure.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         Some((failure.reason, for_ms))
     }
 
-    /// The writers of all streams that ever had one.
+    /// The writers of all streams that have had one.
     pub async fn read_writers(&self) -> Result<Vec<WriterRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT stream, holder, term, lease_ms, failure,
@@ -133,7 +133,7 @@ impl Store {
             .collect()
     }
 
-    /// Whether the database takes no writes from new transactions: it is a replica, or it is set so.
+    /// Whether new transactions are read-only: on a replica, or because of `default_transaction_read_only`.
     pub async fn is_read_only(&self) -> Result<bool, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let is_read_only = sqlx::query_scalar(
@@ -142,7 +142,7 @@ impl Store {
         .fetch_one(&mut *connection)
         .await?;
         if is_read_only {
-            // A session keeps the setting of a role or database that it began with: the next look uses another one.
+            // A Postgres session keeps the role's or database's setting from its start: the next check needs a new one.
             connection.close().await?;
         }
         Ok(is_read_only)

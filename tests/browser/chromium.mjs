@@ -1,4 +1,4 @@
-// The Chromium that the tests drive: $CHROMIUM, or Debian's.
+// Starts the Chromium for the tests: $CHROMIUM, or Debian's.
 
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
@@ -12,9 +12,9 @@ export function launch() {
 }
 
 function executable() {
-  const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].filter(Boolean);
-  const found = places.find((place) => existsSync(place));
+  const paths = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].filter(Boolean);
+  const found = paths.find((path) => existsSync(path));
   if (found) return found;
-  console.error(`no Chromium at ${places.join(' or ')}: install the package "chromium" or set CHROMIUM`);
+  console.error(`no Chromium at ${paths.join(' or ')}: install the package "chromium" or set CHROMIUM`);
   process.exit(1);
 }

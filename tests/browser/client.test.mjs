@@ -1,5 +1,5 @@
-// The page's client without a browser: numbers, sequence checks, waiting times, and the connection over a fake socket.
-// Run by `node --test tests/browser/`. Timers are mocked; nothing here waits.
+// The page's client without a browser: numbers, sequence checks, backoff, and the connection over a fake socket.
+// Run by `node --test tests/browser/`. Timers are mocked, so no test waits.
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
@@ -42,10 +42,10 @@ test('prices of every magnitude keep five figures and stay short', () => {
   assert.equal(text('1000000000000'), '1.0000e+12');
   assert.equal(text('1.5e-24'), '1.5000e-24');
   assert.equal(text('0'), '0.0000');
-  assert.equal(priceText(decimal('2.5e-9'), -10), '25.0000e-10', 'the power is the one that the card keeps');
+  assert.equal(priceText(decimal('2.5e-9'), -10), '25.0000e-10', 'the exponent is that of the card');
 });
 
-test('gas and fees read well and tolerate what is missing', () => {
+test('gas and fees are formatted, and missing values tolerated', () => {
   assert.equal(fee('7'), '7 wei');
   assert.equal(fee('1250000000'), '1.25 gwei');
   assert.equal(fee(undefined), '–');
@@ -54,12 +54,12 @@ test('gas and fees read well and tolerate what is missing', () => {
   assert.equal(gasPercent(undefined, '1'), null);
 });
 
-test('history and live updates join by seq with none twice', () => {
+test('history and live updates join by seq without duplicates', () => {
   const at = (seq) => ({ seq, time: seq, text: String(seq) });
   assert.deepEqual(join([at(3), at(4)], [at(2), at(3), at(1)]).map(({ seq }) => seq), [1, 2, 3, 4]);
 });
 
-test('the waiting time doubles, is capped and leaves its upper half to chance', () => {
+test('the backoff doubles, is capped, and its upper half is random', () => {
   assert.equal(backoffMs(0, () => 0), 250);
   assert.equal(backoffMs(0, () => 1), 500);
   assert.equal(backoffMs(3, () => 1), 4000);
@@ -73,13 +73,13 @@ test('the retry hint is found in JSON and in text', () => {
   assert.equal(retryAfterMs('{"retryAfterMs":999999999}'), 300_000);
 });
 
-test('only 4401 and 4403 forbid coming back', () => {
+test('only 4401 and 4403 forbid reconnecting', () => {
   assert.deepEqual([1001, 1006, 4000, 4008, 4029, 4030, 4401, 4403].filter(isRefusal), [4401, 4403]);
   assert.match(closeText(4403, 'origin'), /not allowed \(origin\)/);
   assert.equal(closeText(1001, '{"retryAfterMs":5}'), 'the server is restarting');
 });
 
-test('a conflated update is no hole, a lost one is', () => {
+test('a conflated update is not a hole, a lost one is', () => {
   const stream = new ChannelStream('price:ETH');
   assert.equal(stream.accept({ seq: 10, snapshot: true }), 'deliver');
   assert.equal(stream.accept({ seq: 15, prev: 10 }), 'deliver');
@@ -101,7 +101,7 @@ test('a replayed hole is no longer missed', () => {
   assert.equal(stream.last, 5);
 });
 
-test('history that is gone is counted as missed, within the epoch only', () => {
+test('pruned updates count as missed, within the epoch only', () => {
   const stream = new ChannelStream('new-block');
   stream.accept({ seq: 10 });
   stream.resumed({ recovered: false, seq: 20, sameEpoch: true });
@@ -135,7 +135,7 @@ class FakeSocket {
   greet(epoch = 'e1') {
     this.receive({ event: 'connected', data: { epoch, serverTime: Date.now() } });
   }
-  /** Answers the newest request. */
+  /** Responds to the newest request. */
   answer(data) {
     this.receive({ event: 'ack', id: this.sent.at(-1).id, data });
   }
@@ -171,7 +171,7 @@ test('channels are subscribed in one request, a hundred at most', async () => {
   assert.equal(socket().sent[1].data.channels.length, 20);
 });
 
-test('after a loss each channel resumes from its last seq under its epoch', async () => {
+test('after a lost connection each channel resumes from its last seq under its epoch', async () => {
   const client = await connected(['new-block', 'price:ETH']);
   socket().answer({ success: true, channels: [{ channel: 'new-block', success: true, seq: 7 }, { channel: 'price:ETH', success: true, seq: 0 }] });
   await settle();
@@ -196,24 +196,24 @@ test('after a loss each channel resumes from its last seq under its epoch', asyn
   assert.deepEqual(resumed[0].results, [{ channel: 'new-block', recovered: false, replayed: 0 }]);
 });
 
-test('a hole is asked for again and delivered in order', async () => {
+test('a hole is requested again and delivered in order', async () => {
   const client = await connected(['new-block']);
   socket().answer({ success: true, channels: [{ channel: 'new-block', success: true, seq: 1 }] });
   await settle();
   const seen = [];
   client.addEventListener('update', ({ detail }) => seen.push(detail.seq));
   mock.timers.tick(6000);
-  const say = (seq) => socket().receive({ event: 'new-block', channel: 'new-block', seq, data: {} });
-  say(1);
-  say(4);
+  const receive = (seq) => socket().receive({ event: 'new-block', channel: 'new-block', seq, data: {} });
+  receive(1);
+  receive(4);
   assert.deepEqual(socket().sent.at(-1).data, { channels: ['new-block'], since: { 'new-block': 1 }, epoch: 'e1' });
   socket().answer({ success: true, channels: [{ channel: 'new-block', success: true, seq: 4, recovered: true }] });
   await settle();
-  for (const seq of [2, 3, 4]) say(seq);
+  for (const seq of [2, 3, 4]) receive(seq);
   assert.deepEqual(seen, [1, 2, 3, 4]);
 });
 
-test('a rate limit is waited out and the position kept', async () => {
+test('a rate-limited request is retried and keeps the position', async () => {
   const client = await connected(['new-block']);
   socket().receive({ event: 'error', id: socket().sent[0].id, data: { code: 'RATE_LIMITED', message: 'Rate limit exceeded', retryAfterMs: 1200 } });
   await settle();
@@ -224,7 +224,7 @@ test('a rate limit is waited out and the position kept', async () => {
   assert.ok(client.streams.has('new-block'));
 });
 
-test('an unknown channel is let go and told', async () => {
+test('an unknown channel is dropped and reported', async () => {
   const client = await connected(['nope']);
   const refused = [];
   client.addEventListener('refusedChannel', ({ detail }) => refused.push(detail.code));
@@ -234,7 +234,7 @@ test('an unknown channel is let go and told', async () => {
   assert.equal(client.streams.size, 0);
 });
 
-test('a refusal is obeyed until there is a token', async () => {
+test('a rejected client stays closed until it gets a token', async () => {
   const client = await connected(['new-block']);
   socket().onclose({ code: 4401, reason: 'token expired' });
   mock.timers.tick(600_000);
@@ -244,48 +244,48 @@ test('a refusal is obeyed until there is a token', async () => {
   assert.match(socket().url, /token=eyJ\.x/);
 });
 
-/** A client whose handshake failed, where HTTP answers with this problem. */
+/** A client whose handshake failed, while HTTP responds with this problem. */
 async function refusedHandshake(status, detail, check) {
-  const asked = mock.method(globalThis, 'fetch', async () => ({ status, json: async () => ({ detail }) }));
+  const fetched = mock.method(globalThis, 'fetch', async () => ({ status, json: async () => ({ detail }) }));
   try {
     const client = new Realtime('ws://server.example/realtime');
     client.start();
     socket().onclose({ code: 1006, reason: '' });
     await settle();
-    assert.equal(String(asked.mock.calls[0].arguments[0]), 'http://server.example/realtime');
-    await check(client, asked);
+    assert.equal(String(fetched.mock.calls[0].arguments[0]), 'http://server.example/realtime');
+    await check(client, fetched);
   } finally {
-    asked.mock.restore();
+    fetched.mock.restore();
   }
 }
 
-test('a refused origin is named when the handshake fails', () => {
+test('a rejected origin is named when the handshake fails', () => {
   const detail = 'pages of Origin "https://app.example" may not connect: gateway.allowed_origins';
   return refusedHandshake(403, detail, (client) => {
     assert.deepEqual(client.state, { phase: 'refused', code: 4403, reason: detail });
     const sockets = FakeSocket.all.length;
     mock.timers.tick(600_000);
-    assert.equal(FakeSocket.all.length, sockets, 'it stays away');
+    assert.equal(FakeSocket.all.length, sockets, 'it does not reconnect');
   });
 });
 
-test('a handshake that needs a token is refused until there is a good one', () =>
-  refusedHandshake(401, 'A token is required', async (client, asked) => {
+test('a handshake without a valid token is rejected until there is one', () =>
+  refusedHandshake(401, 'A token is required', async (client, fetched) => {
     assert.deepEqual(client.state, { phase: 'refused', code: 4401, reason: 'A token is required' });
     await client.authenticate('bad');
     assert.match(socket().url, /[?]token=bad$/);
     socket().onclose({ code: 1006, reason: '' });
     await settle();
-    assert.match(String(asked.mock.calls.at(-1).arguments[0]), /^http:.*[?]token=bad$/, 'it asks about this token');
+    assert.match(String(fetched.mock.calls.at(-1).arguments[0]), /^http:.*[?]token=bad$/, 'it checks this token');
     assert.equal(client.state.code, 4401);
     await client.authenticate('good');
     assert.match(socket().url, /[?]token=good$/);
   }));
 
-test('a server that cannot take it now is tried again', () =>
+test('an overloaded server is retried', () =>
   refusedHandshake(503, 'try again', (client) => assert.equal(client.state.phase, 'reconnecting')));
 
-test('silence is asked about after ten seconds and given up after fifteen', async () => {
+test('a silent connection is pinged after 10 s and closed after 15 s', async () => {
   const client = await connected(['new-block']);
   socket().answer({ success: true, channels: [{ channel: 'new-block', success: true, seq: 0 }] });
   await settle();
@@ -295,10 +295,10 @@ test('silence is asked about after ten seconds and given up after fifteen', asyn
   const phases = [];
   client.addEventListener('state', ({ detail }) => phases.push(`${detail.phase}: ${detail.reason}`));
   for (let second = 0; second < 5; second += 1) mock.timers.tick(1000);
-  assert.equal(phases[0], 'reconnecting: the heartbeat was missed');
+  assert.equal(phases[0], 'reconnecting: no heartbeat received in time');
 });
 
-test('a message over 64 KiB is refused before it is sent', async () => {
+test('a message over 64 KiB is rejected before it is sent', async () => {
   const client = await connected([]);
   await assert.rejects(client.request('auth', { token: 'x'.repeat(70_000) }), { code: 'PAYLOAD_TOO_LARGE' });
 });

@@ -1,18 +1,18 @@
-// Drives a browser's own WebSocket, its EventSource and socket.io-client, each in a real page of the server's origin.
+// Runs a browser's WebSocket, its EventSource or socket.io-client in a real page of the server's origin.
 //
 //   node tests/browser/clients.mjs URL websocket|eventsource|socketio
 //
 // Prints one JSON object a line: every line has `step`; an event of the server is {"step": EVENT, "data": {"channel",
-// "seq", …}}. Follows price:ETH and new-block until standard input ends; comes back when the connection breaks and
-// resumes where it was. The browser is $CHROMIUM, or Debian's. Exit code 0 when all went as it should, 1 otherwise.
+// "seq", …}}. Follows price:ETH and new-block until standard input ends; reconnects when the connection breaks and
+// resumes at its position. The browser is $CHROMIUM, or Debian's. Exit code 0 on success, 1 otherwise.
 
 import { createInterface } from 'node:readline';
 import { launch } from './chromium.mjs';
 
 const [url, client] = process.argv.slice(2);
-const say = (line) => console.log(JSON.stringify(line));
+const report = (line) => console.log(JSON.stringify(line));
 
-/** Each runs in the page, where `say` prints a line out here. They share nothing with this module. */
+/** Each runs in the page, where `report` prints a line in this process. They share no variables with this module. */
 const clients = { websocket, eventsource, socketio };
 
 const browser = await launch();
@@ -22,15 +22,15 @@ try {
   const page = await browser.newPage();
   page.setDefaultTimeout(110_000);
   page.on('pageerror', (error) => fail(error.message));
-  await page.exposeFunction('say', say);
-  // A document of the origin with no script of its own.
+  await page.exposeFunction('report', report);
+  // A document of the origin without scripts.
   await page.goto(new URL('/healthz', url).href);
   if (client === 'socketio') {
     await page.addScriptTag({ url: new URL('/socket.io/socket.io.js', url).href });
   }
   await page.evaluate(follow, ['price:ETH', 'new-block']);
   await new Promise((resolve) => createInterface({ input: process.stdin }).on('close', resolve));
-  if (!process.exitCode) say({ step: 'done' });
+  if (!process.exitCode) report({ step: 'done' });
 } catch (error) {
   fail(error.message);
 } finally {
@@ -39,7 +39,7 @@ try {
 
 function fail(message) {
   process.exitCode = 1;
-  say({ step: 'failed', message });
+  report({ step: 'failed', message });
 }
 
 function websocket(channels) {
@@ -56,10 +56,10 @@ function websocket(channels) {
         socket.send(JSON.stringify({ id: 2, event: 'subscribe', data: { channel: 'nope' } }));
       }
       if (position.seq) positions[position.channel] = position.seq;
-      window.say({ step: event === 'ack' ? 'subscribed' : event, data: { ...data, ...position }, id });
+      window.report({ step: event === 'ack' ? 'subscribed' : event, data: { ...data, ...position }, id });
     };
     socket.onclose = ({ code, reason }) => {
-      window.say({ step: 'disconnected', code, reason });
+      window.report({ step: 'disconnected', code, reason });
       setTimeout(connect, 100);
     };
   };
@@ -67,33 +67,33 @@ function websocket(channels) {
 }
 
 function eventsource(channels) {
-  // Comes back by itself, with Last-Event-ID.
+  // Reconnects by itself, with Last-Event-ID.
   const source = new EventSource(`/realtime/sse?mode=all&channels=${channels.join(',')}`);
   for (const event of ['connected', 'ack', 'price-update', 'new-block', 'reorg', 'block-finalized', 'closed', 'error']) {
     source.addEventListener(event, ({ data, lastEventId }) => {
-      if (data === undefined) return window.say({ step: 'disconnected', state: source.readyState });
-      window.say({ step: event === 'ack' ? 'subscribed' : event, data: JSON.parse(data), lastEventId });
+      if (data === undefined) return window.report({ step: 'disconnected', state: source.readyState });
+      window.report({ step: event === 'ack' ? 'subscribed' : event, data: JSON.parse(data), lastEventId });
     });
   }
   const refused = new EventSource('/realtime/sse?channels=nope');
-  refused.onerror = () => window.say({ step: 'refused', state: refused.readyState });
+  refused.onerror = () => window.report({ step: 'refused', state: refused.readyState });
 }
 
 function socketio(channels) {
   const socket = window.io('/realtime', { auth: { autoSubscribe: false }, reconnectionDelay: 50, reconnectionDelayMax: 500 });
   const positions = {};
   let epoch;
-  socket.io.on('open', () => socket.io.engine.on('upgrade', ({ name }) => window.say({ step: 'upgrade', data: name })));
+  socket.io.on('open', () => socket.io.engine.on('upgrade', ({ name }) => window.report({ step: 'upgrade', data: name })));
   socket.onAny((event, data) => {
     if (data?.seq) positions[data.channel] = data.seq;
-    window.say({ step: event, data });
+    window.report({ step: event, data });
   });
   socket.on('connected', async (data) => {
     const resumed = epoch === undefined ? {} : { since: { ...positions }, epoch };
     epoch = data.epoch;
-    socket.emit('subscribe', { channels, mode: 'all', ...resumed }, (answer) => window.say({ step: 'subscribed', data: answer }));
-    // Without an acknowledgement a failure is an event.
+    socket.emit('subscribe', { channels, mode: 'all', ...resumed }, (answer) => window.report({ step: 'subscribed', data: answer }));
+    // Without an acknowledgement a failure arrives as an event.
     socket.emit('subscribe', { channel: 'nope' });
   });
-  socket.on('disconnect', (reason) => window.say({ step: 'disconnected', reason }));
+  socket.on('disconnect', (reason) => window.report({ step: 'disconnected', reason }));
 }

@@ -1,10 +1,10 @@
-// What a newcomer sees on the page in the first minutes, in Chromium. Run by `node --test tests/browser/`.
+// The page in its first minutes, in Chromium. Run by `node --test tests/browser/`.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { NOON, candle, open } from './stage.mjs';
+import { NOON, candle, open } from './fake_server.mjs';
 
 const ETH = { symbol: 'ETH', name: 'Ether', price: '3456.12', sources: ['binance', 'kraken'] };
 const MINUTE = 60_000;
@@ -30,23 +30,23 @@ function price(text, timestamp, seq, status = 'ok', reason = undefined) {
 }
 
 async function on(options, check) {
-  const stage = await open(options);
+  const server = await open(options);
   try {
-    await check(stage);
+    await check(server);
   } finally {
-    await stage.close();
+    await server.close();
   }
 }
 
-test('a configuration without tokens shows one sentence with a link, and asks for no candles', () =>
-  on({ tokens: [] }, async ({ page, asked }) => {
+test('a configuration without tokens shows one sentence with a link and requests no candles', () =>
+  on({ tokens: [] }, async ({ page, requests }) => {
     await page.waitForSelector('#prices-none:not([hidden])');
     const link = await page.getAttribute('#prices-none a', 'href');
     assert.equal(link, '/docs/prices.md');
     assert.equal(await page.isVisible('#chart-panel'), false);
     assert.equal(await page.isVisible('#prices'), false);
     assert.doesNotMatch(await page.innerText('main'), /Waiting for the list|undefined|null/);
-    assert.deepEqual(asked.filter((path) => path.startsWith('/prices/')), []);
+    assert.deepEqual(requests.filter((path) => path.startsWith('/prices/')), []);
     assert.equal(await page.title(), 'chaincast');
   }));
 
@@ -70,24 +70,24 @@ test('few candles fill the plot', () =>
     },
   ));
 
-test('a range of prices is not cut beside the change', () =>
-  on({ tokens: [ETH, { ...ETH, symbol: 'BTC' }, { ...ETH, symbol: 'LINK' }, { ...ETH, symbol: 'USDC' }] }, async ({ page, say }) => {
+test('the price range is not cut off next to the change', () =>
+  on({ tokens: [ETH, { ...ETH, symbol: 'BTC' }, { ...ETH, symbol: 'LINK' }, { ...ETH, symbol: 'USDC' }] }, async ({ page, send }) => {
     await page.waitForSelector('[data-card="ETH"][data-seq="123456"]');
-    say(price('13490.6812', Date.now() + 50_000, 123_457));
+    send(price('13490.6812', Date.now() + 50_000, 123_457));
     await page.waitForFunction(() => document.querySelector('[data-card="ETH"] .range').textContent === '3,456.12 – 13,490.68');
     const cut = await page.$eval('[data-card="ETH"] .range', (range) => range.scrollWidth > range.clientWidth || range.offsetTop + range.offsetHeight > range.parentElement.offsetTop + range.parentElement.offsetHeight + 1);
     assert.equal(cut, false);
   }));
 
 test("the tab's title shows the first price while it is fresh", () =>
-  on({ tokens: [ETH] }, async ({ page, say }) => {
+  on({ tokens: [ETH] }, async ({ page, send }) => {
     await page.waitForFunction(() => document.title === 'ETH 3,456.12 · chaincast');
-    say(price('3456.12', Date.now(), 123_457, 'stale'));
+    send(price('3456.12', Date.now(), 123_457, 'stale'));
     await page.waitForFunction(() => document.title === 'chaincast');
   }));
 
-test('a card and the chart say why a price is not ok', () =>
-  on({ tokens: [ETH] }, async ({ page, say }) => {
+test('a card and the chart show why a price is not ok', () =>
+  on({ tokens: [ETH] }, async ({ page, send }) => {
     const shown = (wanted) =>
       page.waitForFunction(([text, title]) => {
         const card = document.querySelector('[data-card="ETH"]');
@@ -95,35 +95,35 @@ test('a card and the chart say why a price is not ok', () =>
         return card.querySelector('.sources').textContent === text && badges.every((badge) => badge.title.startsWith(title));
       }, wanted);
     await shown(['binance, kraken', 'Fresh ticks']);
-    say(price('3456.12', Date.now(), 123_457, 'degraded', 'few_venues'));
-    await shown(['few venues · binance', 'Fewer venues than wanted give']);
-    say(price('3456.12', Date.now(), 123_458, 'stale', 'node_down'));
+    send(price('3456.12', Date.now(), 123_457, 'degraded', 'few_venues'));
+    await shown(['few venues · binance', 'Fewer venues than configured have']);
+    send(price('3456.12', Date.now(), 123_458, 'stale', 'node_down'));
     await shown(['node down · binance', 'The node of its chain does not answer: ']);
-    say(price('3456.12', Date.now(), 123_459, 'degraded', 'of_a_later_server'));
-    await shown(['binance', 'Fewer venues than wanted, venues']);
+    send(price('3456.12', Date.now(), 123_459, 'degraded', 'of_a_later_server'));
+    await shown(['binance', 'Too few venues, disagreeing venues']);
   }));
 
 test('a percentage names its period', () =>
-  on({ tokens: [ETH] }, async ({ page, say }) => {
+  on({ tokens: [ETH] }, async ({ page, send }) => {
     await page.waitForSelector('[data-card="ETH"][data-seq="123456"]');
-    say(price('3490.6812', Date.now() + 50_000, 123_457));
+    send(price('3490.6812', Date.now() + 50_000, 123_457));
     await page.waitForFunction(() => /^\+1\.00 % in (49|50|51) s$/.test(document.querySelector('[data-card="ETH"] .change').textContent));
   }));
 
-test('digits after the point stay the same across a power of ten', () =>
-  on({ tokens: [{ ...ETH, price: '100.01' }] }, async ({ page, say }) => {
+test('the number of decimals is stable across a power of ten', () =>
+  on({ tokens: [{ ...ETH, price: '100.01' }] }, async ({ page, send }) => {
     const shown = (text) => page.waitForFunction((wanted) => document.querySelector('[data-card="ETH"] .price').textContent === wanted, text);
     await shown('100.01');
-    say(price('99.99', Date.now(), 123_457));
+    send(price('99.99', Date.now(), 123_457));
     await shown('99.99');
-    say(price('100.02', Date.now(), 123_458));
+    send(price('100.02', Date.now(), 123_458));
     await shown('100.02');
   }));
 
 test('a new row is readable from its first frame', () =>
-  on({ tokens: [ETH] }, async ({ page, say }) => {
+  on({ tokens: [ETH] }, async ({ page, send }) => {
     await page.evaluate(() => {
-      // What is animated from the first frame on, of every row that comes.
+      // The properties that are animated from the first frame on, of every new row.
       window.animated = [];
       const animate = Element.prototype.animate;
       Element.prototype.animate = function (frames, options) {
@@ -131,7 +131,7 @@ test('a new row is readable from its first frame', () =>
         return animate.call(this, frames, options);
       };
     });
-    say({ event: 'new-block', channel: 'new-block', seq: 1, data: block(1) });
+    send({ event: 'new-block', channel: 'new-block', seq: 1, data: block(1) });
     await page.waitForSelector('#blocks > li[data-number="1"]');
     const animated = await page.evaluate(() => window.animated);
     assert.deepEqual([...new Set(animated)], ['backgroundColor']);
@@ -142,40 +142,40 @@ const down = (nodeAgeMs, chainId = 31_337) => ({ chainId, head: 7, headAgeMs: no
 const well = (chainId = 31_337) => ({ chainId, head: 7, headAgeMs: 900, nodeAgeMs: 900, status: 'ok' });
 const node = (page, text) => page.waitForFunction((wanted) => document.getElementById('nodes').hidden === (wanted === null) && document.getElementById('node').textContent === (wanted ?? ''), text);
 
-test('a node whose state is not known is not taken for well', () =>
-  on({ tokens: [] }, async ({ page, say, cut }) => {
-    say(heartbeat([well()]));
+test('a node of unknown state is not shown as ok', () =>
+  on({ tokens: [] }, async ({ page, send, disconnect }) => {
+    send(heartbeat([well()]));
     await node(page, null);
-    say(heartbeat(null));
-    await node(page, 'not known now');
-    say(heartbeat([down(20_000)]));
+    send(heartbeat(null));
+    await node(page, 'unknown');
+    send(heartbeat([down(20_000)]));
     await node(page, 'no answer for 20 s');
-    await cut();
-    await node(page, 'not known now');
+    await disconnect();
+    await node(page, 'unknown');
     await page.waitForSelector('#connection[data-phase="live"]');
-    say(heartbeat([well()]));
+    send(heartbeat([well()]));
     await node(page, null);
   }));
 
-test('a dead node is read out once, not each second', () =>
-  on({ tokens: [] }, async ({ page, say }) => {
+test('a screen reader announces a dead node once, not every second', () =>
+  on({ tokens: [] }, async ({ page, send }) => {
     await page.evaluate(() => {
       window.spoken = [];
-      const look = () => {
+      const record = () => {
         for (const region of document.querySelectorAll('.bar [aria-live]')) {
           const text = region.textContent.trim();
           if (/node|answer|behind/i.test(text) && window.spoken.at(-1) !== text) window.spoken.push(text);
         }
       };
-      new MutationObserver(look).observe(document.querySelector('.bar'), { subtree: true, childList: true, characterData: true });
+      new MutationObserver(record).observe(document.querySelector('.bar'), { subtree: true, childList: true, characterData: true });
     });
     for (const seconds of [20, 21, 22]) {
-      say(heartbeat([down(seconds * 1000)]));
+      send(heartbeat([down(seconds * 1000)]));
       await node(page, `no answer for ${seconds} s`);
     }
-    say(heartbeat([{ ...well(), headAgeMs: 60_000, status: 'lagging' }]));
+    send(heartbeat([{ ...well(), headAgeMs: 60_000, status: 'lagging' }]));
     await node(page, 'behind, newest block 1 min old');
-    say(heartbeat([{ ...well(), headAgeMs: 61_000, status: 'lagging' }, down(25_000, 10)]));
+    send(heartbeat([{ ...well(), headAgeMs: 61_000, status: 'lagging' }, down(25_000, 10)]));
     await node(page, '31337: behind, newest block 1 min old, 10: no answer for 25 s');
     assert.deepEqual(await page.evaluate(() => window.spoken), ['Node: no answer', 'Node: behind', 'Node: 31337: behind, 10: no answer']);
   }));
@@ -189,18 +189,18 @@ for (const colorScheme of ['light', 'dark']) {
     ['without tokens', [], 1280],
   ]) {
     test(`axe finds nothing on the page ${name}, ${colorScheme}`, () =>
-      on({ tokens, width, colorScheme }, async ({ page, say }) => {
-        say({ event: 'new-block', channel: 'new-block', seq: 1, data: block(7) });
-        say({ event: 'reorg', channel: 'new-block', seq: 2, data: { chainId: 31_337, depth: 1, commonAncestor: { number: 6, hash: block(6).hash }, dropped: [{ number: 7, hash: block(7).hash }] } });
-        say({ event: 'new-block', channel: 'new-block', seq: 3, data: block(8) });
+      on({ tokens, width, colorScheme }, async ({ page, send }) => {
+        send({ event: 'new-block', channel: 'new-block', seq: 1, data: block(7) });
+        send({ event: 'reorg', channel: 'new-block', seq: 2, data: { chainId: 31_337, depth: 1, commonAncestor: { number: 6, hash: block(6).hash }, dropped: [{ number: 7, hash: block(7).hash }] } });
+        send({ event: 'new-block', channel: 'new-block', seq: 3, data: block(8) });
         await page.waitForSelector('#blocks > li[data-state="dropped"]');
         if (tokens.length > 0) await page.waitForSelector('#chart canvas');
-        // Colours are measured when nothing moves any more.
+        // Colours are measured once no animation runs.
         await page.waitForFunction(() => document.getAnimations().every(({ playState }) => playState !== 'running'));
         await page.evaluate(await readFile(AXE, 'utf8'));
         const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-        const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join(' | ')}`);
-        assert.deepEqual(told, []);
+        const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join(' | ')}`);
+        assert.deepEqual(found, []);
       }));
   }
 }

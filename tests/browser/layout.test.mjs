@@ -1,8 +1,8 @@
-// What the page does with much and with long data, in Chromium. Run by `node --test tests/browser/`.
+// The page with many and with long values, in Chromium. Run by `node --test tests/browser/`.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NOON, SEQ, candle, open } from './stage.mjs';
+import { NOON, SEQ, candle, open } from './fake_server.mjs';
 
 const SOURCES = ['binance', 'coinbase', 'kraken', 'pyth', 'chainlink', 'uniswap-v3-twap'];
 const TOKENS = [
@@ -17,11 +17,11 @@ const TOKENS = [
 ];
 const PRICED = TOKENS.filter(({ price }) => price).length;
 
-/** Opens the page with these tokens and waits until every price is there. */
+/** Opens the page with these tokens and waits until every price is shown. */
 async function cards(width) {
-  const stage = await open({ tokens: TOKENS, width });
-  await stage.page.waitForFunction(([seq, count]) => document.querySelectorAll(`[data-card][data-seq="${seq}"]`).length === count, [SEQ, PRICED]);
-  return stage;
+  const server = await open({ tokens: TOKENS, width });
+  await server.page.waitForFunction(([seq, count]) => document.querySelectorAll(`[data-card][data-seq="${seq}"]`).length === count, [SEQ, PRICED]);
+  return server;
 }
 
 for (const width of [1280, 900, 390, 360]) {
@@ -48,7 +48,7 @@ for (const width of [1280, 900, 390, 360]) {
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(content <= screen, `the page is ${content} px wide`);
       const cut = await page.$$eval('.panel', (panels) => panels.filter((panel) => panel.scrollWidth > panel.clientWidth).map((panel) => panel.getAttribute('aria-labelledby')));
-      assert.deepEqual(cut, [], 'panels that hide a part of what is in them');
+      assert.deepEqual(cut, [], 'panels that cut off a part of their content');
       const broken = await page.$$eval('#streams td:nth-of-type(-n+3)', (cells) => {
         const lines = (cell) => {
           const range = document.createRange();
@@ -57,14 +57,14 @@ for (const width of [1280, 900, 390, 360]) {
         };
         return cells.filter((cell) => lines(cell) > 1).map((cell) => cell.textContent);
       });
-      assert.deepEqual(broken, [], 'numbers of streams that break into lines');
+      assert.deepEqual(broken, [], 'numbers of streams that wrap');
     } finally {
       await close();
     }
   });
 }
 
-test('a price is shown with five figures or more, however many zeros it has, and whole in its tooltip', async () => {
+test('a price has at least five figures after leading zeros, and all digits in its tooltip', async () => {
   const { page, close } = await cards(1280);
   try {
     const prices = await page.$$eval('[data-card] .price', (all) => all.map(({ textContent, title }) => [textContent, title.split('\n')[0]]));
@@ -78,7 +78,7 @@ test('a price is shown with five figures or more, however many zeros it has, and
   }
 });
 
-test('the chart finds the last candles of a token that has been still for long, wherever it stands among the prices', async () => {
+test('the chart finds the last candles of an idle token at any position in the list', async () => {
   const page100 = { data: Array.from({ length: 100 }, (_, index) => ({ token: `T${index}`, price: '1', timestamp: NOON })), next: 'more' };
   const candles = (data) => ({ data, next: null, channel: 'candle:STILL:1m', seq: 0, epoch: 'stage' });
   const rest = {
@@ -87,22 +87,22 @@ test('the chart finds the last candles of a token that has been still for long, 
     '/prices/STILL/candles': candles([]),
     [`/prices/STILL/candles?interval=1m&limit=500&to=${NOON + 1}`]: candles([candle('7')]),
   };
-  const { page, asked, close } = await open({ tokens: [{ symbol: 'STILL', name: 'Still' }], rest });
+  const { page, requests, close } = await open({ tokens: [{ symbol: 'STILL', name: 'Still' }], rest });
   try {
     await page.waitForSelector('#chart[data-candles]');
-    assert.equal(await page.getAttribute('#chart', 'data-candles'), '1', `asked: ${asked.join(' ')}`);
+    assert.equal(await page.getAttribute('#chart', 'data-candles'), '1', `requests: ${requests.join(' ')}`);
     assert.equal(await page.getAttribute('#chart', 'data-close'), '7');
   } finally {
     await close();
   }
 });
 
-test('the chart of a token that never had a price says so', async () => {
-  const { page, asked, close } = await open({ tokens: [{ symbol: 'NONE', name: 'None' }] });
+test('the chart reports a token that never had a price', async () => {
+  const { page, requests, close } = await open({ tokens: [{ symbol: 'NONE', name: 'None' }] });
   try {
     await page.waitForSelector('#chart[data-candles="0"]');
-    assert.equal(await page.textContent('#chart-note'), 'No price was announced in this time');
-    assert.ok(asked.includes('/prices/NONE'), `asked: ${asked.join(' ')}`);
+    assert.equal(await page.textContent('#chart-note'), 'No prices in this period');
+    assert.ok(requests.includes('/prices/NONE'), `requests: ${requests.join(' ')}`);
   } finally {
     await close();
   }

@@ -1,10 +1,10 @@
-// Opens the live page where only pages of another origin are named in gateway.allowed_origins.
+// Opens the live page of a server whose gateway.allowed_origins lists only another origin.
 //
 //   node tests/browser/origin.mjs URL            the page connects, and so does the served Socket.IO client in it
-//   node tests/browser/origin.mjs URL --refused  the page says which origin is refused, and by which key
-//   node tests/browser/origin.mjs URL --token T  the page says that it needs a token, and connects with this one
+//   node tests/browser/origin.mjs URL --refused  the page names the rejected origin and the key
+//   node tests/browser/origin.mjs URL --token T  the page requires a token, and connects with this one
 //
-// Exit code 0 when it did, 1 otherwise.
+// Exit code 0 on success, 1 otherwise.
 
 import { launch } from './chromium.mjs';
 
@@ -19,7 +19,7 @@ try {
   if (what === '--token') {
     await page.waitForSelector('#connection[data-phase="refused"]');
     const story = await page.textContent('#story');
-    if (!/token is required.*"Use a token"/i.test(story)) throw new Error(`the page does not ask for a token: ${story}`);
+    if (!/JWT is required.*"Use a JWT"/i.test(story)) throw new Error(`the page does not require a JWT: ${story}`);
     await page.click('details.token summary');
     const use = async (given) => {
       await page.fill('#console-token', given);

@@ -1,10 +1,10 @@
-// Drives the live page in a real Chromium against a running server.
+// Tests the live page in a real Chromium against a running server.
 //
 //   node tests/browser/page.mjs URL [--screenshots DIR] [--deadline SECONDS]
 //   node tests/browser/page.mjs URL --expect-reorg | --expect-reconnect   (both may be given, in this order)
 //
-// Without an --expect option it checks the page as a newcomer uses it. With one it opens the page, prints a line that
-// starts with "ready: watching", and waits for the thing that the caller then makes happen; "ok: …" says it was seen.
+// Without an --expect option it checks every part of the page. With one it opens the page, prints a line that
+// starts with "ready: watching", and waits for the event that the caller then causes; "ok: …" reports it.
 // Exit code 0 when every step passed, 1 otherwise. The browser is $CHROMIUM, or Debian's.
 // Every wait is for a condition and has a deadline.
 
@@ -32,24 +32,24 @@ const origin = new URL(url).origin;
 const DESKTOP = { width: 1280, height: 900 };
 const PHONES = [{ width: 390, height: 844 }, { width: 360, height: 740 }];
 
-/** Faults the page must never show, gathered while it runs. */
+/** Errors of the page, collected while it runs. */
 const faults = [];
-/** While the server is made to go away, the browser reports failed connections; those are expected then. */
-let serverMayBeAway = false;
+/** While the server is stopped, failed connections are expected in the console. */
+let serverMayBeDown = false;
 
 const browser = await launch();
 let page = null;
 try {
   page = await open(DESKTOP, 'light');
   if (options['expect-reorg'] || options['expect-reconnect']) {
-    if (options['expect-reorg']) await seeReorg();
-    if (options['expect-reconnect']) await seeReconnect();
+    if (options['expect-reorg']) await expectReorg();
+    if (options['expect-reconnect']) await expectReconnect();
   } else {
-    await step('prices', seePrices);
-    await step('chart', seeChart);
-    await step('blocks', seeBlocks);
-    await step('console', useConsole);
-    await step('phone', seePhones);
+    await step('prices', checkPrices);
+    await step('chart', checkChart);
+    await step('blocks', checkBlocks);
+    await step('console', checkConsole);
+    await step('phone', checkPhones);
     await screenshots();
   }
   if (faults.length > 0) throw new Error(`the page had faults:\n  ${faults.join('\n  ')}`);
@@ -75,9 +75,9 @@ async function step(name, run) {
   }
 }
 
-async function seePrices() {
+async function checkPrices() {
   const tokens = (await fetchJson('/api/v1/tokens')).data.map((token) => token.symbol);
-  if (tokens.length === 0) throw new Error('the server lists no token, so there is nothing to show');
+  if (tokens.length === 0) throw new Error('the server lists no token, so the page has no price to show');
   for (const symbol of tokens) await page.waitForSelector(`[data-card="${symbol}"]`);
   await page.waitForFunction((symbols) => symbols.some((symbol) => /\d/.test(document.querySelector(`[data-card="${symbol}"] [data-price]`).textContent)), tokens);
   const before = await cardTexts();
@@ -92,7 +92,7 @@ async function seePrices() {
   return `cards for ${tokens.join(', ')}; ${symbol} moved from ${before[symbol]} to ${after}`;
 }
 
-async function seeChart() {
+async function checkChart() {
   const chart = (name) => page.getAttribute('#chart', `data-${name}`);
   await page.waitForFunction(() => Number(document.getElementById('chart').dataset.candles) > 0);
   await page.waitForSelector('#chart canvas');
@@ -104,7 +104,7 @@ async function seeChart() {
     const { newest, count } = document.getElementById('chart').dataset;
     return newest !== old.newest || count !== old.count;
   }, before);
-  // History and what came live are one line: as the server would tell it whole now.
+  // History and live candles must add up to what the server returns now.
   const shown = await page.$eval('#chart', ({ dataset }) => Object.fromEntries(['oldest', 'newest', 'candles', 'faults'].map((name) => [name, Number(dataset[name])])));
   if (shown.faults > 0) throw new Error(`the chart has gaps: ${JSON.stringify(shown)}`);
   const { data } = await fetchJson(`/api/v1/prices/${token}/candles?interval=1m&from=${shown.oldest}&to=${shown.newest + 1}&limit=1000`);
@@ -118,7 +118,7 @@ async function seeChart() {
   return `${shown.candles} candles of ${token} without a gap, a live one, then candle:${token}:1h; ${status}`;
 }
 
-async function seeBlocks() {
+async function checkBlocks() {
   const top = () => page.$eval('#blocks > li', (row) => Number(row.dataset.number));
   await page.waitForSelector('#blocks > li');
   const first = await top();
@@ -130,11 +130,11 @@ async function seeBlocks() {
   const twice = await page.$$eval('#blocks > li', (rows) => rows.length - new Set(rows.map((row) => row.dataset.hash)).size);
   if (twice > 0) throw new Error(`${twice} block(s) are shown twice`);
   const head = (await page.textContent('#head')).replace(/\D/g, '');
-  if (Number(head) < next) throw new Error(`the head says ${head} while the list is at ${next}`);
+  if (Number(head) < next) throw new Error(`the head is ${head} while the list is at ${next}`);
   return `#${next} arrived above #${first}, ${numbers.length} rows`;
 }
 
-async function useConsole() {
+async function checkConsole() {
   await subscribe('price:BTC');
   await page.waitForSelector('#console-log .entry[data-kind="ack"]');
   await page.waitForSelector('#console-log .entry[data-channel="price:BTC"]');
@@ -146,13 +146,13 @@ async function useConsole() {
   await page.click('#console-pause');
   const held = await page.getAttribute('#console-pause', 'aria-pressed');
   await page.click('#console-pause');
-  if (held !== 'true') throw new Error('Pause does not say that it is pressed');
+  if (held !== 'true') throw new Error('Pause has no aria-pressed');
   await page.click('#console-subs [data-drop="price:BTC"]');
   await page.waitForFunction(() => document.getElementById('console-answer').textContent.startsWith('Unsubscribed from price:BTC'));
-  return 'price:BTC gave messages, no-such-channel gave UNKNOWN_CHANNEL, unsubscribed';
+  return 'messages from price:BTC, UNKNOWN_CHANNEL for no-such-channel, unsubscribed';
 }
 
-async function seePhones() {
+async function checkPhones() {
   const widths = [];
   for (const size of PHONES) {
     const phone = await open(size, 'dark');
@@ -166,7 +166,7 @@ async function seePhones() {
   return `no sideways scroll: ${widths.join(', ')}`;
 }
 
-async function seeReorg() {
+async function expectReorg() {
   await page.waitForSelector('#blocks > li');
   console.log('ready: watching for a reorg');
   await page.waitForSelector('#reorg[data-seen="true"]');
@@ -177,9 +177,9 @@ async function seeReorg() {
   console.log(`ok: reorg shown: ${notice}; struck out: ${dropped.join(', ')}`);
 }
 
-async function seeReconnect() {
+async function expectReconnect() {
   await page.waitForFunction(() => [...document.querySelectorAll('#streams tr')].some((row) => /\d/.test(row.children[1].textContent)));
-  serverMayBeAway = true;
+  serverMayBeDown = true;
   console.log('ready: watching for a reconnect');
   await page.waitForSelector('#connection:not([data-phase="live"])');
   const reason = await page.textContent('#story');
@@ -188,8 +188,8 @@ async function seeReconnect() {
   await page.waitForSelector('#story[data-recovered]');
   const story = await page.textContent('#story');
   if (options.screenshots) await shot(page, 'reconnected');
-  if ((await page.getAttribute('#story', 'data-recovered')) !== 'true') throw new Error(`the page came back without recovering: ${story}`);
-  serverMayBeAway = false;
+  if ((await page.getAttribute('#story', 'data-recovered')) !== 'true') throw new Error(`the page reconnected without recovering: ${story}`);
+  serverMayBeDown = false;
   console.log(`ok: reconnected: ${story}`);
 }
 
@@ -207,7 +207,7 @@ async function screenshots() {
   console.log(`ok: screenshots in ${options.screenshots}`);
 }
 
-// ---- means ----
+// ---- helpers ----
 
 /** A page of this size that has loaded and is live. */
 async function open(viewport, colorScheme) {
@@ -215,7 +215,7 @@ async function open(viewport, colorScheme) {
   view.setDefaultTimeout(deadline);
   view.on('pageerror', (error) => faults.push(`error thrown: ${error.message}`));
   view.on('console', (message) => {
-    if (message.type() === 'error' && !serverMayBeAway) faults.push(`console error: ${message.text()} (${message.location().url})`);
+    if (message.type() === 'error' && !serverMayBeDown) faults.push(`console error: ${message.text()} (${message.location().url})`);
   });
   view.on('request', (request) => checkOrigin(request.url()));
   view.on('websocket', (socket) => checkOrigin(socket.url()));
@@ -225,8 +225,8 @@ async function open(viewport, colorScheme) {
 }
 
 function checkOrigin(requested) {
-  const { protocol, origin: asked, host } = new URL(requested);
-  const same = protocol.startsWith('ws') ? host === new URL(url).host : asked === origin;
+  const { protocol, origin: requestedOrigin, host } = new URL(requested);
+  const same = protocol.startsWith('ws') ? host === new URL(url).host : requestedOrigin === origin;
   if (!same && protocol !== 'data:') faults.push(`request outside the origin: ${requested}`);
 }
 
@@ -253,7 +253,7 @@ function widest() {
 
 async function describe(view) {
   const text = await view.evaluate(() => ['connection', 'story', 'reorg', 'console-answer', 'prices-empty'].map((id) => `  ${id}: ${document.getElementById(id)?.textContent.trim()}`).join('\n')).catch((error) => `  ${error.message}`);
-  return `the page said:\n${text}`;
+  return `text of the page:\n${text}`;
 }
 
 async function shot(view, name) {

@@ -1,23 +1,22 @@
-// A client of the native WebSocket protocol in MessagePack, with the field's own libraries, beside one in JSON.
+// A client of the native WebSocket protocol in MessagePack, with standard libraries, compared with one in JSON.
 //
 //   node tests/clients/msgpack.mjs URL [plain|deflate]
 //
-// Prints {"step":"subscribed"} when the server has to make news: a price of ETH and a block. Ends with 0 when both
-// clients saw the same messages and every other message of a session was understood, with 1 and {"step":"failed"}
-// when not.
+// Prints {"step":"subscribed"} when the server has to publish a price of ETH and a block. Exit code 0 when both clients
+// received the same messages and every message was decoded; 1, with {"step":"failed"}, otherwise.
 import { decode, encode } from "@msgpack/msgpack";
 import WebSocket from "ws";
 
 const [url, compression = "plain"] = process.argv.slice(2);
 const deflate = compression === "deflate";
-const patience = 110_000;
+const timeoutMs = 110_000;
 
-const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
+const report = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 const check = (good, what) => {
   if (!good) throw new Error(what);
 };
 
-/** JSON with its money as strings, which is what MessagePack carries. */
+/** JSON with amounts as strings, as in MessagePack. */
 const exact = (text) => JSON.parse(text.replace(/"(price|confidence)":(-?[0-9.eE+-]+)/g, '"$1":"$2"'));
 
 class Client {
@@ -27,7 +26,7 @@ class Client {
 
   constructor(protocol) {
     this.packs = protocol === "chaincast.v1.msgpack";
-    // Without a threshold even the shortest request is compressed.
+    // A threshold of 0 compresses even the shortest request.
     const perMessageDeflate = deflate && { threshold: 0 };
     this.socket = new WebSocket(url, [protocol], { perMessageDeflate });
     this.socket.on("message", (bytes, binary) => {
@@ -41,13 +40,13 @@ class Client {
     this.ended.catch(() => {});
   }
 
-  /** The first message that was or will be seen and that fits. */
-  message(what, fits) {
+  /** The first matching message, received before or later. */
+  message(what, matches) {
     let watcher, timer;
     const found = new Promise((resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`no ${what} within ${patience} ms: ${JSON.stringify(this.seen)}`)), patience);
+      timer = setTimeout(() => reject(new Error(`no ${what} within ${timeoutMs} ms: ${JSON.stringify(this.seen)}`)), timeoutMs);
       watcher = () => {
-        const message = this.seen.find(fits);
+        const message = this.seen.find(matches);
         if (message) resolve(message);
       };
       this.watchers.add(watcher);
@@ -63,10 +62,10 @@ class Client {
     this.socket.send(this.packs ? encode(message) : JSON.stringify(message));
   }
 
-  /** Makes a request and returns its answer. */
-  ask(event, data, id = ++this.ids) {
+  /** Sends a request and returns its response. */
+  request(event, data, id = ++this.ids) {
     this.send({ id, event, ...(data && { data }) });
-    return this.message(`answer to ${event}`, (message) => message.id === id);
+    return this.message(`response to ${event}`, (message) => message.id === id);
   }
 
   live(event) {
@@ -74,7 +73,7 @@ class Client {
   }
 }
 
-/** Messages of the event that both got live, told apart by seq. */
+/** Compares the live messages of the event that both received, matched by seq. */
 async function compare(packed, json, event) {
   let pairs = [];
   await packed.message(`${event} that JSON has, too`, () => {
@@ -96,13 +95,13 @@ async function run() {
     check(connected.data.clientId && connected.data.epoch, "connected lacks a field");
     check(client.socket.protocol === (client.packs ? "chaincast.v1.msgpack" : "chaincast.v1.json"), "wrong subprotocol");
     check(client.socket.extensions.includes("permessage-deflate") === deflate, `extensions: ${client.socket.extensions}`);
-    const answer = await client.ask("subscribe", { channels: ["price:ETH", "new-block"] });
+    const answer = await client.request("subscribe", { channels: ["price:ETH", "new-block"] });
     check(answer.data.success, JSON.stringify(answer));
     const snapshot = await client.message("snapshot", (message) => message.event === "price-update" && message.snapshot);
-    check(typeof snapshot.data.price === "string" && typeof snapshot.data.confidence === "string", "money is no string");
+    check(typeof snapshot.data.price === "string" && typeof snapshot.data.confidence === "string", "an amount is not a string");
   }
-  say("subscribed");
-  // Whichever client is later to see a message, the other's arrival has to be looked at again.
+  report("subscribed");
+  // A message may reach either client first, so an arrival at one rechecks the other.
   json.watchers.add(() => packed.watchers.forEach((watcher) => watcher()));
   const price = await compare(packed, json, "price-update");
   check(/^[0-9.]+$/.test(price.data.price) && Number.isInteger(price.data.timestamp), "a price has other types");
@@ -110,33 +109,33 @@ async function run() {
   check(Number.isInteger(block.data.number) && typeof block.data.gasUsed === "string", "a block has other types");
 
   packed.seen = [];
-  const resumed = await packed.ask("subscribe", { channel: "new-block", since: block.seq - 1 }, "é");
+  const resumed = await packed.request("subscribe", { channel: "new-block", since: block.seq - 1 }, "é");
   check(resumed.data.recovered === true, JSON.stringify(resumed));
   const again = await packed.message("replayed block", (message) => message.event === "new-block" && message.seq === block.seq);
   check(JSON.stringify(again) === JSON.stringify(block), `replayed as ${JSON.stringify(again)}`);
-  const pong = await packed.ask("ping", undefined, 1.5);
+  const pong = await packed.request("ping", undefined, 1.5);
   check(pong.event === "pong" && Number.isInteger(pong.data.timestamp), JSON.stringify(pong));
-  const unknown = await packed.ask("dance");
+  const unknown = await packed.request("dance");
   check(unknown.event === "error" && unknown.data.code === "UNKNOWN_EVENT", JSON.stringify(unknown));
   packed.socket.send('{"event":"ping"}');
-  const refused = await packed.message("refusal of text", (message) => message.data?.code === "BAD_REQUEST");
+  const refused = await packed.message("rejection of text", (message) => message.data?.code === "BAD_REQUEST");
   check(refused.event === "error", JSON.stringify(refused));
-  const beat = await packed.ask("subscribe", { channel: "heartbeat" });
+  const beat = await packed.request("subscribe", { channel: "heartbeat" });
   check(beat.data.success, JSON.stringify(beat));
   await packed.message("heartbeat", (message) => message.event === "heartbeat" && Number.isInteger(message.data.timestamp) && hasChains(message.data));
   check(!packed.seen.concat(json.seen).some((message) => message.event === "wrong opcode"), "a frame of the other kind");
-  say("done");
+  report("done");
 }
 
 run().then(
   () => process.exit(0),
   (error) => {
-    say("failed", { message: String(error?.message ?? error) });
+    report("failed", { message: String(error?.message ?? error) });
     process.exit(1);
   },
 );
 
-/** Whether a heartbeat says of each chain how it does. */
+/** Whether a heartbeat has the status of each chain. */
 function hasChains({ chains }) {
   return chains.length > 0 && chains.every(({ chainId, status }) => Number.isInteger(chainId) && ["ok", "lagging", "down"].includes(status));
 }

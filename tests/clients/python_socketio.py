@@ -1,10 +1,10 @@
-"""Drives the real python-socketio client against a server and prints what happens, one JSON object a line.
+"""Runs the real python-socketio client against a server and prints its events, one JSON object a line.
 
     python python_socketio.py URL TRANSPORTS      TRANSPORTS: polling | websocket | polling,websocket
 
-Checks acknowledgements and errors, then follows price:ETH and new-block until standard input ends; comes back by
-itself when the connection breaks and resumes where it was. Every line has `step`; an event of the server is
-{"step": EVENT, "data": ...}. Ends with 0 when all went as it should, with 1 and {"step": "failed"} when not.
+Checks acknowledgements and errors, then follows price:ETH and new-block until standard input ends; reconnects by
+itself when the connection breaks and resumes at its position. Every line has `step`; an event of the server is
+{"step": EVENT, "data": ...}. Exit code 0 on success; 1, with {"step": "failed"}, otherwise.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ import socketio
 
 NAMESPACE = "/realtime"
 CHANNELS = ["price:ETH", "new-block"]
-PATIENCE = 110
+TIMEOUT = 110
 
 url, transports = sys.argv[1], sys.argv[2].split(",")
 
 
-def say(step, **fields):
+def report(step, **fields):
     print(json.dumps({"step": step, **fields}), flush=True)
 
 
@@ -29,38 +29,38 @@ def check(good, what):
         raise AssertionError(what)
 
 
-client = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.5, request_timeout=PATIENCE)
+client = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.5, request_timeout=TIMEOUT)
 positions = {}
 errors = []
-beats = asyncio.Queue()
-greeted, pong, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+heartbeats = asyncio.Queue()
+greeted, pong, error_received = asyncio.Event(), asyncio.Event(), asyncio.Event()
 epoch = None
 
 
-async def ask(event, data=None):
+async def request_ack(event, data=None):
     """Emits an event and waits for its acknowledgement."""
-    return await client.call(event, data, namespace=NAMESPACE, timeout=PATIENCE)
+    return await client.call(event, data, namespace=NAMESPACE, timeout=TIMEOUT)
 
 
 @client.on("*", namespace=NAMESPACE)
-def anything(event, data):
+def on_event(event, data):
     if data.get("seq"):
         positions[data["channel"]] = data["seq"]
-    say(event, data=data)
+    report(event, data=data)
     if event == "error":
         errors.append(data)
-        told.set()
+        error_received.set()
     elif event == "pong":
         pong.set()
     elif event == "heartbeat":
-        beats.put_nowait(data)
+        heartbeats.put_nowait(data)
 
 
 @client.on("connected", namespace=NAMESPACE)
 async def connected(data):
-    """Comes with every connection; all but the first resume."""
+    """Sent on every connection; all but the first resume."""
     global epoch
-    say("connected", data=data)
+    report("connected", data=data)
     if epoch is None:
         epoch = data["epoch"]
         greeted.set()
@@ -73,11 +73,11 @@ async def follow():
     if positions:
         request["since"] = dict(positions)
     try:
-        answer = await ask("subscribe", request)
+        answer = await request_ack("subscribe", request)
     except socketio.exceptions.SocketIOError as error:
-        # The connection went meanwhile; it will be asked again on the next one.
-        return say("unanswered", message=repr(error))
-    say("subscribed", data=answer, transport=client.transport())
+        # The connection was lost meanwhile; the next one requests it again.
+        return report("unanswered", message=repr(error))
+    report("subscribed", data=answer, transport=client.transport())
 
 
 def check_chains(chains):
@@ -90,48 +90,48 @@ def check_chains(chains):
 
 
 async def follow_chains():
-    """Takes heartbeats until every chain is ok, with a head and both ages."""
-    async with asyncio.timeout(PATIENCE):
+    """Reads heartbeats until every chain is ok, with a head and both ages."""
+    async with asyncio.timeout(TIMEOUT):
         while True:
-            chains = (await beats.get())["chains"]
-            # Null: the database could not be read in time for this one.
+            chains = (await heartbeats.get())["chains"]
+            # Null: the database could not be read in time for this heartbeat.
             if chains is None:
                 continue
             check_chains(chains)
             if all(chain["status"] == "ok" and None not in chain.values() for chain in chains):
-                return say("chains", data=chains)
+                return report("chains", data=chains)
 
 
-async def acquaint():
-    """Every way of asking, and of being refused."""
-    check((await ask("ping"))["timestamp"] > 0, "ping was not acknowledged")
-    await asyncio.wait_for(pong.wait(), PATIENCE)
-    refused = await ask("subscribe", {"channel": "nope"})
+async def check_requests():
+    """Every kind of request and rejection."""
+    check((await request_ack("ping"))["timestamp"] > 0, "ping was not acknowledged")
+    await asyncio.wait_for(pong.wait(), TIMEOUT)
+    refused = await request_ack("subscribe", {"channel": "nope"})
     check(refused["success"] is False and refused["error"]["code"] == "UNKNOWN_CHANNEL", f"unknown channel: {refused}")
-    binary = await ask("subscribe", {"channel": b"price:ETH"})
+    binary = await request_ack("subscribe", {"channel": b"price:ETH"})
     check(binary["success"] is False and binary["error"]["code"] == "BAD_REQUEST", f"binary data: {binary}")
     await client.emit("dance", {}, namespace=NAMESPACE)
-    await asyncio.wait_for(told.wait(), PATIENCE)
+    await asyncio.wait_for(error_received.wait(), TIMEOUT)
     check(errors[0]["code"] == "UNKNOWN_EVENT", f"an unknown event: {errors}")
-    joined = await ask("subscribe", "heartbeat")
+    joined = await request_ack("subscribe", "heartbeat")
     check(joined["success"] is True and joined["channel"] == "heartbeat", f"a bare name: {joined}")
     await follow_chains()
-    left = await ask("unsubscribe", {"channel": "heartbeat"})
+    left = await request_ack("unsubscribe", {"channel": "heartbeat"})
     check(left["success"] is True, f"unsubscribe: {left}")
-    check((await ask("subscriptions"))["channels"] == [], "nothing is subscribed")
-    say("acquainted")
+    check((await request_ack("subscriptions"))["channels"] == [], "nothing is subscribed")
+    report("checked")
 
 
 async def refused_namespace():
-    stranger = socketio.AsyncClient(reconnection=False)
+    other = socketio.AsyncClient(reconnection=False)
     try:
-        await stranger.connect(url, namespaces=["/other"], transports=transports, wait_timeout=PATIENCE)
+        await other.connect(url, namespaces=["/other"], transports=transports, wait_timeout=TIMEOUT)
     except socketio.exceptions.ConnectionError as error:
         check("Invalid namespace" in str(error) or "/other" in str(error), f"another namespace: {error}")
     else:
-        raise AssertionError("another namespace was let in")
+        raise AssertionError("another namespace was accepted")
     finally:
-        await stranger.disconnect()
+        await other.disconnect()
 
 
 async def run():
@@ -141,19 +141,19 @@ async def run():
         auth={"autoSubscribe": False},
         namespaces=[NAMESPACE],
         transports=transports,
-        wait_timeout=PATIENCE,
+        wait_timeout=TIMEOUT,
     )
-    await asyncio.wait_for(greeted.wait(), PATIENCE)
-    await acquaint()
+    await asyncio.wait_for(greeted.wait(), TIMEOUT)
+    await check_requests()
     await follow()
     await asyncio.to_thread(sys.stdin.read)
-    say("transport", data=client.transport())
+    report("transport", data=client.transport())
     await client.disconnect()
 
 
 try:
     asyncio.run(run())
 except Exception as error:
-    say("failed", message=repr(error))
+    report("failed", message=repr(error))
     sys.exit(1)
-say("done")
+report("done")

@@ -1,10 +1,10 @@
-"""Speaks the native protocol with Python's websockets and prints what happens, one JSON object a line.
+"""Uses the native protocol with Python's websockets and prints its events, one JSON object a line.
 
     python python_websockets.py URL          URL: ws://HOST:PORT/realtime
 
-Checks answers and errors, then follows price:ETH and new-block until standard input ends; comes back when the
-connection breaks and resumes where it was. Every line has `step`; an event of the server is
-{"step": EVENT, "data": {"channel", "seq", ...}}. Ends with 0 when all went as it should, with 1 when not.
+Checks answers and errors, then follows price:ETH and new-block until standard input ends; reconnects when the
+connection breaks and resumes at its position. Every line has `step`; an event of the server is
+{"step": EVENT, "data": {"channel", "seq", ...}}. Exit code 0 on success, 1 otherwise.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-# How soon a broken connection is tried again; the library takes seconds.
+# The reconnect delay; the default of the library is seconds.
 os.environ.setdefault("WEBSOCKETS_BACKOFF_INITIAL_DELAY", "0.1")
 os.environ.setdefault("WEBSOCKETS_BACKOFF_MIN_DELAY", "0.1")
 
@@ -20,14 +20,14 @@ from websockets.asyncio.client import connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 
 CHANNELS = ["price:ETH", "new-block"]
-PATIENCE = 110
-# The library gives up a handshake or a pong after seconds, which a busy machine may take.
-PATIENT = {"open_timeout": PATIENCE, "ping_timeout": PATIENCE}
+TIMEOUT = 110
+# The library's default timeouts for a handshake and a pong are too short for a busy machine.
+TIMEOUTS = {"open_timeout": TIMEOUT, "ping_timeout": TIMEOUT}
 
 url = sys.argv[1]
 
 
-def say(step, **fields):
+def report(step, **fields):
     print(json.dumps({"step": step, **fields}), flush=True)
 
 
@@ -36,10 +36,10 @@ def check(good, what):
         raise AssertionError(what)
 
 
-async def answer(socket, request):
-    """Makes a request and returns what has its id; what comes before is not awaited by anybody yet."""
+async def request_response(socket, request):
+    """Sends a request and returns the response with its id; earlier messages are dropped."""
     await socket.send(json.dumps(request))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             message = json.loads(await socket.recv())
             if message.get("id") == request.get("id"):
@@ -57,48 +57,48 @@ def check_chains(chains):
 
 async def follow_chains(socket):
     """Reads heartbeats until every chain is ok, with a head and both ages."""
-    joined = await answer(socket, {"id": 5, "event": "subscribe", "data": {"channel": "heartbeat"}})
+    joined = await request_response(socket, {"id": 5, "event": "subscribe", "data": {"channel": "heartbeat"}})
     check(joined["event"] == "ack" and joined["data"]["success"] is True, f"heartbeat: {joined}")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
-            beat = json.loads(await socket.recv())
-            # Null: the database could not be read in time for this one.
-            if beat["event"] != "heartbeat" or beat["data"]["chains"] is None:
+            heartbeat = json.loads(await socket.recv())
+            # Null: the database could not be read in time for this heartbeat.
+            if heartbeat["event"] != "heartbeat" or heartbeat["data"]["chains"] is None:
                 continue
-            chains = beat["data"]["chains"]
+            chains = heartbeat["data"]["chains"]
             check_chains(chains)
             if all(chain["status"] == "ok" and None not in chain.values() for chain in chains):
-                return say("chains", data=chains)
+                return report("chains", data=chains)
 
 
-async def acquaint():
-    """Every way of asking, and of being refused, on a connection of its own."""
-    async with connect(url, subprotocols=["chaincast.v1.json"], **PATIENT) as socket:
+async def check_requests():
+    """Every kind of request and rejection, on a separate connection."""
+    async with connect(url, subprotocols=["chaincast.v1.json"], **TIMEOUTS) as socket:
         check(socket.subprotocol == "chaincast.v1.json", f"subprotocol: {socket.subprotocol}")
         greeting = json.loads(await socket.recv())
         check(greeting["event"] == "connected" and greeting["data"]["user"] is None, f"greeting: {greeting}")
-        pong = await answer(socket, {"id": 1, "event": "ping"})
+        pong = await request_response(socket, {"id": 1, "event": "ping"})
         check(pong["event"] == "pong" and pong["data"]["timestamp"] > 0, f"ping: {pong}")
-        refused = await answer(socket, {"id": "two", "event": "subscribe", "data": {"channel": "nope"}})
+        refused = await request_response(socket, {"id": "two", "event": "subscribe", "data": {"channel": "nope"}})
         check(refused["event"] == "error" and refused["data"]["code"] == "UNKNOWN_CHANNEL", f"refused: {refused}")
-        unknown = await answer(socket, {"id": 3, "event": "dance"})
+        unknown = await request_response(socket, {"id": 3, "event": "dance"})
         check(unknown["data"]["code"] == "UNKNOWN_EVENT", f"unknown event: {unknown}")
         await socket.send("nonsense")
         bad = json.loads(await socket.recv())
         check(bad["event"] == "error" and bad["data"]["code"] == "BAD_REQUEST", f"no message: {bad}")
-        # A ping of the transport's own, and a message in fragments.
-        await asyncio.wait_for(await socket.ping(), PATIENCE)
+        # A WebSocket ping, and a message in fragments.
+        await asyncio.wait_for(await socket.ping(), TIMEOUT)
         await socket.send(['{"id":4,"event":', '"subscriptions"}'])
         listed = json.loads(await socket.recv())
         check(listed["id"] == 4 and listed["data"]["channels"] == [], f"subscriptions: {listed}")
         await follow_chains(socket)
     check(socket.close_code == 1000, f"closed with {socket.close_code}")
-    say("acquainted")
+    report("checked")
 
 
 async def follow(until):
     positions, epoch = {}, None
-    async for socket in connect(url, **PATIENT):
+    async for socket in connect(url, **TIMEOUTS):
         asyncio.create_task(close_at(until, socket))
         try:
             async for text in socket:
@@ -109,20 +109,20 @@ async def follow(until):
                     if positions:
                         request |= {"since": positions, "epoch": epoch}
                     epoch = data["epoch"]
-                    say("connected", data=data)
+                    report("connected", data=data)
                     await socket.send(json.dumps({"id": 1, "event": "subscribe", "data": request}))
                 elif event == "ack":
-                    say("subscribed", data=data)
+                    report("subscribed", data=data)
                 else:
                     if "seq" in message:
                         positions[message["channel"]] = message["seq"]
                     position = {key: message[key] for key in ("channel", "seq", "snapshot") if key in message}
-                    say(event, data=data | position)
+                    report(event, data=data | position)
         except ConnectionClosed:
             pass
         if until.done():
             return
-        say("disconnected", code=socket.close_code, reason=socket.close_reason)
+        report("disconnected", code=socket.close_code, reason=socket.close_reason)
 
 
 async def close_at(until, socket):
@@ -131,13 +131,13 @@ async def close_at(until, socket):
 
 
 async def run():
-    await acquaint()
+    await check_requests()
     await follow(asyncio.create_task(asyncio.to_thread(sys.stdin.read)))
 
 
 try:
     asyncio.run(run())
 except Exception as error:
-    say("failed", message=repr(error))
+    report("failed", message=repr(error))
     sys.exit(1)
-say("done")
+report("done")

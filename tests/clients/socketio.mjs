@@ -1,9 +1,9 @@
-// Drives the real socket.io-client against a server and prints what happens, one JSON object a line.
+// Runs the real socket.io-client against a server and prints its events, one JSON object a line.
 //
 //   node tests/clients/socketio.mjs URL SCENARIO [--token JWT] [--channel price:ETH] [--since N] [--epoch ID] [--mode all]
 //
-// Every line has `step`; an event of the server is {"step": EVENT, "data": …}. Ends with 0 when the scenario went
-// as it should, with 1 and {"step":"failed"} when it did not.
+// Every line has `step`; an event of the server is {"step": EVENT, "data": …}. Exit code 0 when the scenario
+// succeeded; 1, with {"step":"failed"}, otherwise.
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
@@ -11,18 +11,18 @@ const [url, scenario, ...rest] = process.argv.slice(2);
 const options = {};
 for (let i = 0; i < rest.length; i += 2) options[rest[i].replace(/^--/, "")] = rest[i + 1];
 const channel = options.channel ?? "price:ETH";
-const patience = Number(options.patience ?? 110_000);
+const timeoutMs = Number(options.timeout ?? 110_000);
 
-const say = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
+const report = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 
-/** A socket whose every event is printed and remembered. */
+/** A socket that prints and records every event. */
 function open(namespace, clientOptions) {
-  const socket = io(url + namespace, { forceNew: true, reconnection: false, timeout: patience, ...clientOptions });
+  const socket = io(url + namespace, { forceNew: true, reconnection: false, timeout: timeoutMs, ...clientOptions });
   socket.seen = [];
   socket.watchers = [];
   const note = (event, data) => {
     socket.seen.push({ event, data });
-    say(event, { data });
+    report(event, { data });
     for (const watcher of [...socket.watchers]) watcher();
   };
   socket.onAny((event, data) => note(event, data));
@@ -33,31 +33,31 @@ function open(namespace, clientOptions) {
   return socket;
 }
 
-/** The first event that was or will be seen and that fits. */
-function seen(socket, event, fits = () => true) {
+/** The first matching event, received before or later. */
+function seen(socket, event, matches = () => true) {
   return new Promise((resolve, reject) => {
     let timer;
-    const look = () => {
-      const found = socket.seen.find((entry) => entry.event === event && fits(entry.data));
+    const checkSeen = () => {
+      const found = socket.seen.find((entry) => entry.event === event && matches(entry.data));
       if (!found) return;
       clearTimeout(timer);
-      socket.watchers = socket.watchers.filter((watcher) => watcher !== look);
+      socket.watchers = socket.watchers.filter((watcher) => watcher !== checkSeen);
       resolve(found.data);
     };
-    timer = setTimeout(() => reject(new Error(`no ${event} within ${patience} ms`)), patience);
-    socket.watchers.push(look);
-    look();
+    timer = setTimeout(() => reject(new Error(`no ${event} within ${timeoutMs} ms`)), timeoutMs);
+    socket.watchers.push(checkSeen);
+    checkSeen();
   });
 }
 
-const ask = (socket, event, ...args) => socket.timeout(patience).emitWithAck(event, ...args);
+const emitRequest = (socket, event, ...args) => socket.timeout(timeoutMs).emitWithAck(event, ...args);
 const check = (good, what) => {
   if (!good) throw new Error(what);
 };
 const auth = options.token === undefined ? {} : { token: options.token };
 
-/** Connect, be greeted, subscribe, get what was asked for and blocks without asking, ping, leave. */
-async function tour(transports, expectUpgrade) {
+/** Connects, is greeted, subscribes, receives the subscribed channel and blocks by default, pings, disconnects. */
+async function runAll(transports, expectUpgrade) {
   const socket = open("/realtime", { auth, ...(transports && { transports }) });
   const connect = await seen(socket, "connect");
   const connected = await seen(socket, "connected");
@@ -65,8 +65,8 @@ async function tour(transports, expectUpgrade) {
   check(socket.io.engine.id !== connect.id, "the transport's secret id is the public one");
   check(options.token === undefined || connected.user?.sub, "the token's user is not named");
 
-  const ack = await ask(socket, "subscribe", { channel });
-  say("subscribed", { data: ack });
+  const ack = await emitRequest(socket, "subscribe", { channel });
+  report("subscribed", { data: ack });
   check(ack.success === true && ack.channel === channel, "subscribe was not acknowledged");
   const price = await seen(socket, "price-update");
   check(price.token && typeof price.price === "number" && typeof price.timestamp === "number", "price-update lacks a field");
@@ -77,38 +77,38 @@ async function tour(transports, expectUpgrade) {
   await seen(socket, "new-block", (data) => data.snapshot !== true);
   if (expectUpgrade) await seen(socket, "upgrade", (data) => data.transport === "websocket");
 
-  const pong = await ask(socket, "ping");
-  say("pinged", { data: pong });
+  const pong = await emitRequest(socket, "ping");
+  report("pinged", { data: pong });
   check(typeof pong.timestamp === "number", "the ack of ping has no timestamp");
   await seen(socket, "pong");
-  const channels = await ask(socket, "subscriptions");
-  say("subscriptions", { data: channels });
-  check(channels.success === true, "subscriptions was refused");
+  const channels = await emitRequest(socket, "subscriptions");
+  report("subscriptions", { data: channels });
+  check(channels.success === true, "subscriptions was rejected");
   await followChains(socket);
-  const refused = await ask(socket, "subscribe", "nope");
-  say("refused", { data: refused });
-  check(refused.success === false && refused.error.code === "UNKNOWN_CHANNEL", "an unknown channel was not refused");
+  const refused = await emitRequest(socket, "subscribe", "nope");
+  report("refused", { data: refused });
+  check(refused.success === false && refused.error.code === "UNKNOWN_CHANNEL", "an unknown channel was not rejected");
   socket.emit("dance");
-  check((await seen(socket, "error")).code === "UNKNOWN_EVENT", "an unknown event was not refused");
-  const binary = await ask(socket, "subscribe", Buffer.from([1, 2, 3]));
-  check(binary.success === false && binary.error.code === "BAD_REQUEST", "a binary event was not refused");
-  const left = await ask(socket, "unsubscribe", { channel });
-  check(left.success === true, "unsubscribe was refused");
+  check((await seen(socket, "error")).code === "UNKNOWN_EVENT", "an unknown event was not rejected");
+  const binary = await emitRequest(socket, "subscribe", Buffer.from([1, 2, 3]));
+  check(binary.success === false && binary.error.code === "BAD_REQUEST", "a binary event was not rejected");
+  const left = await emitRequest(socket, "unsubscribe", { channel });
+  check(left.success === true, "unsubscribe was rejected");
   gapless(socket);
-  say("transport", { data: socket.io.engine.transport.name });
+  report("transport", { data: socket.io.engine.transport.name });
   socket.disconnect();
 }
 
-/** Takes heartbeats until every chain is ok, with a head and both ages; what each of them has is checked. */
+/** Reads heartbeats until every chain is ok, with a head and both ages; checks each heartbeat. */
 async function followChains(socket) {
-  const joined = await ask(socket, "subscribe", "heartbeat");
-  check(joined.success === true && joined.channel === "heartbeat", "heartbeat was refused");
-  // Null: the database could not be read in time for this one.
+  const joined = await emitRequest(socket, "subscribe", "heartbeat");
+  check(joined.success === true && joined.channel === "heartbeat", "heartbeat was rejected");
+  // Null: the database could not be read in time for this heartbeat.
   const beat = await seen(socket, "heartbeat", ({ chains }) => chains !== null && (!good(chains) || chains.every(isWell)));
-  say("chains", { data: beat.chains });
+  report("chains", { data: beat.chains });
   const wrong = socket.seen.find(({ event, data }) => event === "heartbeat" && data.chains !== null && !good(data.chains));
   check(!wrong, `a heartbeat's chains: ${JSON.stringify(wrong?.data)}`);
-  check((await ask(socket, "unsubscribe", "heartbeat")).success === true, "unsubscribe was refused");
+  check((await emitRequest(socket, "unsubscribe", "heartbeat")).success === true, "unsubscribe was rejected");
 }
 
 const CHAIN_KEYS = ["chainId", "head", "headAgeMs", "nodeAgeMs", "status"];
@@ -135,15 +135,15 @@ function gapless(socket) {
 }
 
 const scenarios = {
-  basic: () => tour(undefined, true),
-  "polling-only": () => tour(["polling"], false),
-  "websocket-only": () => tour(["websocket"], false),
+  basic: () => runAll(undefined, true),
+  "polling-only": () => runAll(["polling"], false),
+  "websocket-only": () => runAll(["websocket"], false),
 
   async "bad-token"() {
     const socket = open("/realtime", { auth: { token: options.token ?? "not.a.token" } });
     const error = await seen(socket, "connect_error");
-    check(["UNAUTHORIZED", "TOKEN_EXPIRED"].includes(error.data?.code), "the refusal has no code");
-    check(error.message.length > 0 && !socket.connected, "the refusal says nothing");
+    check(["UNAUTHORIZED", "TOKEN_EXPIRED"].includes(error.data?.code), "the rejection has no code");
+    check(error.message.length > 0 && !socket.connected, "the rejection has no message");
     const nameless = open("/realtime", { auth: { token: "" } });
     await seen(nameless, "connected", (data) => data.user === null);
     nameless.disconnect();
@@ -169,9 +169,9 @@ const scenarios = {
     socket.seen = [];
     socket.connect();
     await seen(socket, "connected");
-    check(socket.io.engine.id === engine, "it came back on another connection");
-    const ack = await ask(socket, "subscriptions");
-    say("rejoined", { data: ack });
+    check(socket.io.engine.id === engine, "it rejoined on another connection");
+    const ack = await emitRequest(socket, "subscriptions");
+    report("rejoined", { data: ack });
     socket.disconnect();
   },
 
@@ -179,9 +179,9 @@ const scenarios = {
     const socket = open("/realtime", { auth: { ...auth, autoSubscribe: false } });
     const { epoch } = await seen(socket, "connected");
     const since = Number(options.since ?? 0);
-    const ack = await ask(socket, "subscribe", { channel, since, epoch: options.epoch ?? epoch });
-    say("subscribed", { data: ack });
-    check(ack.success === true, "subscribe was refused");
+    const ack = await emitRequest(socket, "subscribe", { channel, since, epoch: options.epoch ?? epoch });
+    report("subscribed", { data: ack });
+    check(ack.success === true, "subscribe was rejected");
     if (ack.recovered) {
       const have = () => socket.seen.filter(({ data }) => data?.channel === ack.channel).map(({ data }) => data.seq);
       if (ack.seq > since) await seen(socket, eventOf(channel), (data) => data.seq >= ack.seq);
@@ -194,7 +194,7 @@ const scenarios = {
     socket.disconnect();
   },
 
-  /** Prints every event until standard input ends; comes back by itself and resumes where it was. */
+  /** Prints every event until standard input ends; reconnects by itself and resumes at its position. */
   async follow() {
     const channels = channel.split(",");
     const wanted = options.channel ? channels : ["new-block"];
@@ -211,9 +211,9 @@ const scenarios = {
       try {
         const request = { channels: wanted, epoch, ...(options.mode && { mode: options.mode }) };
         if (Object.keys(positions).length > 0) request.since = { ...positions };
-        say("subscribed", { data: await ask(socket, "subscribe", request) });
+        report("subscribed", { data: await emitRequest(socket, "subscribe", request) });
       } catch (error) {
-        say("unanswered", { message: error.message }); // the connection went meanwhile; it will be asked again
+        report("unanswered", { message: error.message }); // the connection was lost meanwhile; the next one requests it again
       }
     });
     await new Promise((resolve) => createInterface({ input: process.stdin }).on("close", resolve));
@@ -227,9 +227,9 @@ try {
   const run = scenarios[scenario];
   if (!run) throw new Error(`no such scenario: ${scenario}; there are ${Object.keys(scenarios).join(", ")}`);
   await run();
-  say("done");
+  report("done");
   process.exit(0);
 } catch (error) {
-  say("failed", { message: error.message });
+  report("failed", { message: error.message });
   process.exit(1);
 }

@@ -1,6 +1,6 @@
-//! Price alerts end to end: made by REST, fired by what a feed on the chain says, heard by every device.
+//! Price alerts end to end: created over REST, fired by an on-chain feed, delivered to every device of the user.
 
-mod refusals;
+mod rejections;
 mod writer;
 
 use std::time::Duration;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::{Heard, Line, Over, Query, World, WsClient, eventually, mint};
+use crate::support::{Connection, Query, Received, Transport, World, WsClient, eventually, mint};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const ALERTS: &str = "/api/v1/alerts";
 const DELIVERIES: &str = "/api/v1/alerts/deliveries";
-/// The one token of the demo whose price is what its feed says.
+/// The one token of the demo whose price follows its feed alone.
 const TOKEN: &str = "USDC";
 
-/// Somebody with a token.
+/// A user with an auth token.
 struct User<'a> {
     world: &'a World,
     token: String,
@@ -50,34 +50,34 @@ impl<'a> User<'a> {
         request.send().await.unwrap()
     }
 
-    /// Status and body of an answer.
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+    /// Status and body of the response.
+    async fn fetch(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         read(self.send(method, path, body, None).await).await
     }
 
-    /// Makes an alert of the token and returns its id.
-    async fn alert(&self, condition: &str, threshold: &str, more: Value) -> i64 {
+    /// Creates an alert for the token and returns its id.
+    async fn create_alert(&self, condition: &str, threshold: &str, more: Value) -> i64 {
         let mut body = json!({"token": TOKEN, "condition": condition, "threshold": threshold});
         for (key, value) in more.as_object().unwrap() {
             body[key] = value.clone();
         }
-        let (status, alert) = self.ask(Method::POST, ALERTS, Some(&body)).await;
+        let (status, alert) = self.fetch(Method::POST, ALERTS, Some(&body)).await;
         assert_eq!(status, 201, "{alert}");
         alert["id"].as_i64().unwrap()
     }
 
     async fn read(&self, alert: i64) -> Value {
         let (status, alert) = self
-            .ask(Method::GET, &format!("{ALERTS}/{alert}"), None)
+            .fetch(Method::GET, &format!("{ALERTS}/{alert}"), None)
             .await;
         assert_eq!(status, 200, "{alert}");
         alert
     }
 
-    /// Waits until the writer has seen an alert: until another one, made after it, which holds already, fired.
-    async fn seen(&self) {
-        let later = self.alert("above", "0.000001", json!({})).await;
-        eventually("the writer has seen the alerts", || async move {
+    /// Waits until the writer has read all alerts: until another alert, created last and already true, has fired.
+    async fn wait_until_read(&self) {
+        let later = self.create_alert("above", "0.000001", json!({})).await;
+        eventually("the writer has read the alerts", || async move {
             (self.read(later).await["fired"] == 1).then_some(())
         })
         .await;
@@ -85,19 +85,19 @@ impl<'a> User<'a> {
         let fired = fired.iter().find(|one| one["alertId"] == later).unwrap();
         let ids = json!({"ids": [fired["id"]]});
         let (status, answer) = self
-            .ask(Method::POST, &format!("{DELIVERIES}/ack"), Some(&ids))
+            .fetch(Method::POST, &format!("{DELIVERIES}/ack"), Some(&ids))
             .await;
         assert_eq!((status, &answer["acknowledged"]), (200, &json!(1)));
     }
 
     async fn deliveries(&self) -> Vec<Value> {
-        let (status, page) = self.ask(Method::GET, DELIVERIES, None).await;
+        let (status, page) = self.fetch(Method::GET, DELIVERIES, None).await;
         assert_eq!(status, 200, "{page}");
         page["data"].as_array().unwrap().clone()
     }
 
-    /// A device that is subscribed, and the answer to that.
-    async fn device(&self, sub: &str) -> (WsClient, Value) {
+    /// A subscribed device and the answer to its subscription.
+    async fn connect_device(&self, sub: &str) -> (WsClient, Value) {
         let url = format!("{}?token={}", self.world.server.realtime(), self.token);
         let mut device = WsClient::connect(&url).await;
         let channel = json!({"channel": format!("user:{sub}")});
@@ -117,18 +117,18 @@ async fn read(response: Response) -> (u16, Value) {
     (status, body)
 }
 
-/// Has the feed say this, and waits until it is the announced price: what it fires was committed with it.
+/// Sets the feed and waits until the price is published; its alerts were committed with it.
 async fn set_price(world: &World, dollars: i64) {
     world.set_feed(TOKEN, dollars).await;
-    eventually("the price is announced", || async move {
+    eventually("the price is published", || async move {
         let price = world.get(&format!("/api/v1/prices/{TOKEN}")).await;
         (price["price"] == dollars).then_some(())
     })
     .await;
 }
 
-/// Everything that waits at a device.
-async fn drained(device: &mut WsClient) -> Vec<Value> {
+/// Every message that is queued for a device.
+async fn drain(device: &mut WsClient) -> Vec<Value> {
     let pong = device.request("ping", Value::Null).await;
     assert_eq!(pong["event"], "pong");
     let waiting = std::mem::take(&mut device.backlog).into_iter();
@@ -138,28 +138,30 @@ async fn drained(device: &mut WsClient) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_device_hears_an_alert_and_new_ones_do_until_one_acknowledges_it() {
+async fn alert_reaches_all_devices_until_acknowledged() {
     let world = World::start().await;
     let alice = User::new(&world, "alice");
-    let (mut phone, answer) = alice.device("alice").await;
+    let (mut phone, answer) = alice.connect_device("alice").await;
     assert_eq!(answer["seq"], 0);
-    let (mut laptop, _) = alice.device("alice").await;
-    let id = alice.alert("above", "2.50", json!({"note": "sell"})).await;
-    alice.seen().await;
+    let (mut laptop, _) = alice.connect_device("alice").await;
+    let id = alice
+        .create_alert("above", "2.50", json!({"note": "sell"}))
+        .await;
+    alice.wait_until_read().await;
     phone.event("price-alert").await;
     laptop.event("price-alert").await;
 
     set_price(&world, 3).await;
-    let heard = phone.event("price-alert").await;
-    assert_eq!(heard["channel"], "user:alice");
-    assert_eq!(heard["seq"], 2);
-    let data = &heard["data"];
+    let received = phone.event("price-alert").await;
+    assert_eq!(received["channel"], "user:alice");
+    assert_eq!(received["seq"], 2);
+    let data = &received["data"];
     let expected = json!({
         "id": data["id"], "alertId": id, "token": TOKEN, "condition": "above", "threshold": 2.5, "price": 3,
         "status": "ok", "note": "sell", "timestamp": data["timestamp"],
     });
     assert_eq!(*data, expected);
-    assert_eq!(laptop.event("price-alert").await, heard);
+    assert_eq!(laptop.event("price-alert").await, received);
     let listed = alice.deliveries().await;
     assert_eq!(listed, std::slice::from_ref(data));
     let alert = alice.read(id).await;
@@ -169,30 +171,33 @@ async fn every_device_hears_an_alert_and_new_ones_do_until_one_acknowledges_it()
         (&json!(false), &json!(1))
     );
 
-    // Missed, and there on the next connection.
-    let (mut tablet, answer) = alice.device("alice").await;
+    // Missed, but delivered on the next connection.
+    let (mut tablet, answer) = alice.connect_device("alice").await;
     assert_eq!(answer["recovered"], false);
-    let shown = tablet.event("price-alert").await;
-    assert_eq!((&shown["snapshot"], &shown["data"]), (&json!(true), data));
+    let returned = tablet.event("price-alert").await;
+    assert_eq!(
+        (&returned["snapshot"], &returned["data"]),
+        (&json!(true), data)
+    );
 
     let ids = json!({"ids": [data["id"]]});
     let answer = tablet.request("acknowledge", ids.clone()).await;
     assert_eq!(answer["data"], json!({"success": true, "acknowledged": 1}));
     let again = phone.request("acknowledge", ids).await;
     assert_eq!(again["data"]["acknowledged"], 0);
-    let (mut watch, _) = alice.device("alice").await;
-    assert_eq!(drained(&mut watch).await, Vec::<Value>::new());
+    let (mut watch, _) = alice.connect_device("alice").await;
+    assert_eq!(drain(&mut watch).await, Vec::<Value>::new());
     assert_eq!(alice.deliveries().await, Vec::<Value>::new());
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeating_alert_fires_again_once_the_price_went_back_by_the_hysteresis() {
+async fn repeating_alert_rearms_after_hysteresis() {
     let world = World::start().await;
     let alice = User::new(&world, "alice");
     let always = json!({"repeat": "always", "hysteresis": 5});
-    let id = alice.alert("above", "10", always).await;
-    alice.seen().await;
+    let id = alice.create_alert("above", "10", always).await;
+    alice.wait_until_read().await;
     for (dollars, fired, armed) in [
         (12, 1, false),
         (11, 1, false),
@@ -221,12 +226,14 @@ async fn a_repeating_alert_fires_again_once_the_price_went_back_by_the_hysteresi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_loses_no_alert_and_fires_none_twice() {
+async fn crash_neither_loses_nor_repeats_alerts() {
     let world = World::start().await;
     let alice = User::new(&world, "alice");
-    let once = alice.alert("above", "2", json!({})).await;
-    let always = alice.alert("above", "2", json!({"repeat": "always"})).await;
-    alice.seen().await;
+    let once = alice.create_alert("above", "2", json!({})).await;
+    let always = alice
+        .create_alert("above", "2", json!({"repeat": "always"}))
+        .await;
+    alice.wait_until_read().await;
     set_price(&world, 3).await;
     let world = world.crash_and_restart().await;
     let alice = User::new(&world, "alice");
@@ -234,15 +241,15 @@ async fn a_crash_loses_no_alert_and_fires_none_twice() {
     for id in [once, always] {
         assert_eq!(alice.read(id).await["fired"], 1);
     }
-    let (mut device, _) = alice.device("alice").await;
-    let mut shown: Vec<i64> = drained(&mut device)
+    let (mut device, _) = alice.connect_device("alice").await;
+    let mut returned: Vec<i64> = drain(&mut device)
         .await
         .iter()
         .map(|message| message["data"]["alertId"].as_i64().unwrap())
         .collect();
-    shown.sort_unstable();
-    assert_eq!(shown, [once, always]);
-    // And the one that repeats is still to be armed again.
+    returned.sort_unstable();
+    assert_eq!(returned, [once, always]);
+    // The repeating alert still has to be rearmed.
     set_price(&world, 1).await;
     set_price(&world, 3).await;
     assert_eq!(alice.read(always).await["fired"], 2);
@@ -251,52 +258,57 @@ async fn a_crash_loses_no_alert_and_fires_none_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_that_holds_already_fires_at_once_and_one_that_is_deleted_never() {
+async fn true_alert_fires_on_creation_deleted_one_never() {
     let world = World::start().await;
     let alice = User::new(&world, "alice");
-    let (mut device, _) = alice.device("alice").await;
-    let below = alice.alert("below", "100", json!({})).await;
-    let heard = device.event("price-alert").await;
-    assert_eq!(heard["data"]["alertId"], below);
-    let deleted = alice.alert("above", "5", json!({})).await;
+    let (mut device, _) = alice.connect_device("alice").await;
+    let below = alice.create_alert("below", "100", json!({})).await;
+    let received = device.event("price-alert").await;
+    assert_eq!(received["data"]["alertId"], below);
+    let deleted = alice.create_alert("above", "5", json!({})).await;
     let path = format!("{ALERTS}/{deleted}");
     assert_eq!(
-        alice.ask(Method::DELETE, &path, None).await,
+        alice.fetch(Method::DELETE, &path, None).await,
         (204, Value::Null)
     );
     set_price(&world, 7).await;
-    assert_eq!(drained(&mut device).await, Vec::<Value>::new());
-    assert_eq!(alice.ask(Method::GET, &path, None).await.0, 404);
+    assert_eq!(drain(&mut device).await, Vec::<Value>::new());
+    assert_eq!(alice.fetch(Method::GET, &path, None).await.0, 404);
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_is_heard_and_acknowledged_over_socketio_too() {
+async fn socketio_client_receives_and_acknowledges_alert() {
     let world = World::start().await;
     let alice = User::new(&world, "alice");
     let base = world.server.url();
-    let mut line = Line::open(Over::SocketIo, base, &Query::default())
+    let mut connection = Connection::open(Transport::SocketIo, base, &Query::default())
         .await
         .unwrap();
-    line.ask("auth", &json!({"token": alice.token})).await;
-    assert_eq!(line.answer().await["success"], true);
-    line.ask("subscribe", &json!({"channel": "user:alice"}))
+    connection
+        .send_request("auth", &json!({"token": alice.token}))
         .await;
-    assert_eq!(line.answer().await["success"], true);
-    alice.alert("below", "100", json!({})).await;
+    assert_eq!(connection.receive_response().await["success"], true);
+    connection
+        .send_request("subscribe", &json!({"channel": "user:alice"}))
+        .await;
+    assert_eq!(connection.receive_response().await["success"], true);
+    alice.create_alert("below", "100", json!({})).await;
     let id = loop {
-        let heard = tokio::time::timeout(crate::support::PATIENCE, line.hear()).await;
-        match heard.expect("the alert in time") {
-            Heard::Message(message) if message.event == "price-alert" => {
+        let received = tokio::time::timeout(crate::support::TIMEOUT, connection.receive()).await;
+        match received.expect("the alert in time") {
+            Received::Message(message) if message.event == "price-alert" => {
                 break message.data["id"].clone();
             }
-            Heard::Closed(code, reason) => panic!("closed with {code} {reason}"),
+            Received::Closed(code, reason) => panic!("closed with {code} {reason}"),
             _ => {}
         }
     };
-    line.ask("acknowledge", &json!({"ids": [id]})).await;
+    connection
+        .send_request("acknowledge", &json!({"ids": [id]}))
+        .await;
     assert_eq!(
-        line.answer().await,
+        connection.receive_response().await,
         json!({"success": true, "acknowledged": 1})
     );
     world.server.stop().await;

@@ -1,4 +1,4 @@
-//! Who may connect, and to what.
+//! Authentication, and the channels that a JWT permits.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::support::{
-    Bare, Heard, Issuer, Line, Over, Query, Script, World, WsClient, eventually, mint, run_to_end,
+    BareGateway, Connection, Issuer, Query, Received, Script, Transport, World, WsClient,
+    eventually, mint, run_to_end,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -20,7 +21,7 @@ fn status(result: Result<WsClient, Error>) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_taken_from_the_header_the_query_and_the_auth_event() {
+async fn accepts_jwt_in_header_query_and_auth_event() {
     let world = World::start().await;
     let token = mint("alice", Some("admin"), None, HOUR);
     let url = world.server.realtime();
@@ -51,7 +52,7 @@ async fn a_token_is_taken_from_the_header_the_query_and_the_auth_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_tokens_are_refused_whatever_is_wrong_with_them() {
+async fn rejects_every_kind_of_invalid_jwt() {
     let world = World::start().await;
     let url = world.server.realtime();
     let good = mint("alice", None, None, HOUR);
@@ -76,7 +77,7 @@ async fn wrong_tokens_are_refused_whatever_is_wrong_with_them() {
     assert_eq!(
         status(WsClient::try_connect(&format!("{url}?token="), &[]).await),
         101,
-        "empty is none"
+        "an empty token counts as no token"
     );
     let client = Script::node(
         "tests/clients/socketio.mjs",
@@ -87,7 +88,7 @@ async fn wrong_tokens_are_refused_whatever_is_wrong_with_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tokens_claims_limit_its_channels() {
+async fn jwt_claims_limit_channels() {
     let world = World::start().await;
     let token = mint("alice", None, Some(&["price:*"]), HOUR);
     let mut ws = WsClient::connect(&format!("{}?token={token}", world.server.realtime())).await;
@@ -102,13 +103,13 @@ async fn a_tokens_claims_limit_its_channels() {
     assert_eq!(
         ws.request("ping", Value::Null).await["event"],
         "pong",
-        "the session lives on"
+        "the session stays open"
     );
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_with_its_token_unless_it_is_renewed() {
+async fn session_ends_when_its_jwt_expires_unless_renewed() {
     let world = World::start().await;
     let short = mint("alice", None, None, Duration::from_secs(12));
     let url = format!("{}?token={short}", world.server.realtime());
@@ -124,7 +125,7 @@ async fn a_session_ends_with_its_token_unless_it_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn required_mode_and_origins_keep_others_out() {
+async fn required_mode_and_origins_reject_other_clients() {
     let world =
         World::with("[gateway]\nallowed_origins = [\"https://app.example\"]\n[gateway.auth]\nmode = \"required\"")
             .await;
@@ -152,7 +153,7 @@ async fn required_mode_and_origins_keep_others_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_minted_token_is_good_and_stats_need_the_role() {
+async fn minted_jwt_is_valid_and_stats_require_the_role() {
     let world = World::start().await;
     let config = world.config.to_str().unwrap();
     let (code, token, _) = run_to_end(&[
@@ -206,25 +207,33 @@ async fn a_minted_token_is_good_and_stats_need_the_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_channel_reaches_its_subject_alone_on_every_transport() {
-    let mut bare = Bare::start("").await;
+async fn private_channel_reaches_its_subject_on_all_transports() {
+    let mut bare = BareGateway::start("").await;
     let base = bare.server.url().to_owned();
     let alice = mint("alice", None, Some(&["price:ETH"]), HOUR);
     let names = json!({ "channels": ["user:alice", "user:bob", "new-block", "price:ETH"] });
-    let mut lines = Vec::new();
-    for over in [Over::WebSocket, Over::SocketIo, Over::Polling] {
-        let mut line = Line::open(over, &base, &Query::default()).await.unwrap();
-        line.ask("auth", &json!({ "token": alice })).await;
-        line.answer().await;
-        line.ask("subscribe", &names).await;
-        let answer = line.answer().await;
+    let mut connections = Vec::new();
+    for transport in [
+        Transport::WebSocket,
+        Transport::SocketIo,
+        Transport::Polling,
+    ] {
+        let mut connection = Connection::open(transport, &base, &Query::default())
+            .await
+            .unwrap();
+        connection
+            .send_request("auth", &json!({ "token": alice }))
+            .await;
+        connection.receive_response().await;
+        connection.send_request("subscribe", &names).await;
+        let answer = connection.receive_response().await;
         let codes: Vec<&Value> = answer["channels"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| &one["error"]["code"])
             .collect();
-        // Denied one by one, and the session lives on.
+        // Each channel is denied by itself; the session stays open.
         assert_eq!(
             codes,
             [
@@ -234,7 +243,7 @@ async fn a_private_channel_reaches_its_subject_alone_on_every_transport() {
                 &Value::Null
             ]
         );
-        lines.push(line);
+        connections.push(connection);
     }
     let stream = format!("{base}/realtime/sse?channels=user:alice");
     let nobody = reqwest::get(&stream).await.unwrap();
@@ -247,29 +256,34 @@ async fn a_private_channel_reaches_its_subject_alone_on_every_transport() {
         token: Some(alice),
         ..Query::default()
     };
-    let mut own = Line::open(Over::EventStream, &base, &query).await.unwrap();
-    own.answer().await;
-    lines.push(own);
-    bare.ledger
+    let mut own = Connection::open(Transport::EventStream, &base, &query)
+        .await
+        .unwrap();
+    own.receive_response().await;
+    connections.push(own);
+    bare.writer
         .commit(&["user:bob", "user:alice", "new-block"])
         .await;
-    for line in &mut lines {
-        let told = loop {
-            if let Heard::Message(message) = line.hear().await {
+    for connection in &mut connections {
+        let received = loop {
+            if let Received::Message(message) = connection.receive().await {
                 break message;
             }
         };
-        assert_eq!((told.channel.as_str(), told.seq), ("user:alice", Some(1)));
+        assert_eq!(
+            (received.channel.as_str(), received.seq),
+            ("user:alice", Some(1))
+        );
     }
     bare.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_down_at_the_start_keeps_nobody_from_public_channels() {
+async fn public_channels_work_while_the_jwt_issuer_is_down() {
     let issuer = Issuer::start().await;
     for mode in ["optional", "required"] {
         issuer.serve(json!("down"));
-        let bare = Bare::start(&format!(
+        let bare = BareGateway::start(&format!(
             "[gateway.auth]\nmode = {mode:?}\nsecret = \"\"\nalgorithm = \"ES256\"\njwks_url = {:?}\njwks_reload_ms = 100",
             issuer.url()
         ))
@@ -278,11 +292,11 @@ async fn an_issuer_that_is_down_at_the_start_keeps_nobody_from_public_channels()
         let with_token = format!("{url}?token={}", issuer.token());
         let without = status(WsClient::try_connect(&url, &[]).await);
         assert_eq!(without, if mode == "optional" { 101 } else { 401 });
-        // Not 401, at which a client gives up: the token may be good.
+        // Not 401, on which a client would give up: the JWT may be valid.
         assert_eq!(status(WsClient::try_connect(&with_token, &[]).await), 503);
         issuer.serve(json!({ "keys": [issuer.key("another")] }));
-        // The key that the token names comes later, and then without a restart.
-        eventually("the issuer is believed", || async {
+        // The key that the JWT names is published later; no restart is needed.
+        eventually("the issuer's key is accepted", || async {
             let refused = status(WsClient::try_connect(&with_token, &[]).await);
             (refused == 401).then_some(())
         })
@@ -299,8 +313,8 @@ async fn an_issuer_that_is_down_at_the_start_keeps_nobody_from_public_channels()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_token_is_no_token_at_the_handshake_and_later() {
-    let bare = Bare::start("").await;
+async fn empty_token_counts_as_no_token() {
+    let bare = BareGateway::start("").await;
     let mut ws = WsClient::connect(&format!("{}?token=", bare.server.realtime())).await;
     assert_eq!(ws.event("connected").await["data"]["user"], Value::Null);
     let answer = ws.request("auth", json!({ "token": "" })).await;

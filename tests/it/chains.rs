@@ -1,13 +1,11 @@
-//! Several chains in one process: each fails alone.
+//! Several chains in one process: each fails independently.
 
 use std::path::Path;
 
 use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Server, Temporary, WsClient, eventually, fresh_database, port_to_come_back_to,
-};
+use crate::support::{Server, TempDir, WsClient, eventually, fresh_database, reusable_port};
 
 const FIRST: u64 = 31_337;
 const SECOND: u64 = 31_338;
@@ -26,7 +24,7 @@ fn control(anvil: &Anvil) -> ChainControl {
     ChainControl::new(Node::connect(&anvil.http_url()).unwrap())
 }
 
-async fn serve(dir: &Temporary, database: &str, nodes: [String; 2]) -> Server {
+async fn serve(dir: &TempDir, database: &str, nodes: [String; 2]) -> Server {
     let [first, second] = nodes;
     let file = dir.path().join("chaincast.toml");
     std::fs::write(
@@ -50,14 +48,14 @@ async fn get(server: &Server, path: &str) -> Option<(u16, Value)> {
     ))
 }
 
-/// The part of `/status` about one chain.
+/// The entry of `/status` for one chain.
 async fn status(server: &Server, chain: u64) -> Option<Value> {
     let (_, status) = get(server, &format!("/api/v1/status?chain={chain}")).await?;
     Some(status["chains"][0].clone())
 }
 
-/// Mines on a chain and waits until the block is announced on its channel.
-async fn a_block_comes_through(ws: &mut WsClient, control: &ChainControl, chain: u64) {
+/// Mines on a chain and waits until the block is published on its channel.
+async fn expect_block(ws: &mut WsClient, control: &ChainControl, chain: u64) {
     control.mine(1).await.unwrap();
     let (number, _) = control.head().await.unwrap();
     ws.expect("the block", |message| {
@@ -69,13 +67,13 @@ async fn a_block_comes_through(ws: &mut WsClient, control: &ChainControl, chain:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
-    let dir = Temporary::new("chains");
+async fn dead_node_does_not_delay_other_chains() {
+    let dir = TempDir::new("chains");
     let database = fresh_database().await;
     let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
-    // Its port is known, and nobody answers there.
+    // The port is reserved and nothing listens on it.
     let state = dir.path().join("second.json");
-    let again = options(SECOND, port_to_come_back_to(), Some(&state));
+    let again = options(SECOND, reusable_port(), Some(&state));
     let url = format!("http://127.0.0.1:{}", again.port);
 
     let server = serve(&dir, &database, [first.http_url(), url]).await;
@@ -83,54 +81,54 @@ async fn a_chain_whose_node_is_dead_delays_no_other_at_the_start_or_later() {
     ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
         .await;
     let on_first = control(&first);
-    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    expect_block(&mut ws, &on_first, FIRST).await;
     let there = status(&server, SECOND).await.unwrap();
     assert_eq!(there["head"], Value::Null, "{there}");
     assert_eq!(there["halted"], Value::Null, "{there}");
-    // One chain is served, so the service is ready; the other one is not.
+    // One chain is served, so the service is ready; the other chain is not.
     eventually("it is ready", async || {
         (get(&server, "/readyz").await?.0 == 200).then_some(())
     })
     .await;
-    let asked = format!("/readyz?chain={SECOND}");
-    let (code, _) = get(&server, &asked).await.unwrap();
+    let probe_path = format!("/readyz?chain={SECOND}");
+    let (code, _) = get(&server, &probe_path).await.unwrap();
     assert_eq!(code, 503);
 
     let second = Anvil::start(&again).await.unwrap();
     let on_second = control(&second);
-    a_block_comes_through(&mut ws, &on_second, SECOND).await;
-    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    expect_block(&mut ws, &on_second, SECOND).await;
+    expect_block(&mut ws, &on_first, FIRST).await;
     eventually("the second chain is ready, too", async || {
-        (get(&server, &asked).await?.0 == 200).then_some(())
+        (get(&server, &probe_path).await?.0 == 200).then_some(())
     })
     .await;
 
     second.stop().await.unwrap();
     for _ in 0..3 {
-        a_block_comes_through(&mut ws, &on_first, FIRST).await;
+        expect_block(&mut ws, &on_first, FIRST).await;
     }
-    // Together, as on a busy machine a probe may not get its answer in time.
+    // One poll for both: on a busy machine a probe may time out.
     eventually(
         "the second chain is not ready, the service is",
         async || {
-            let chain = get(&server, &asked).await?.0;
+            let chain = get(&server, &probe_path).await?.0;
             ((chain, get(&server, "/readyz").await?.0) == (503, 200)).then_some(())
         },
     )
     .await;
     let second = Anvil::start(&again).await.unwrap();
-    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+    expect_block(&mut ws, &control(&second), SECOND).await;
     server.stop().await;
     second.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_on() {
-    let dir = Temporary::new("chains");
+async fn halted_chain_reports_reason_while_others_continue() {
+    let dir = TempDir::new("chains");
     let database = fresh_database().await;
     let first = Anvil::start(&options(FIRST, 0, None)).await.unwrap();
     let state = dir.path().join("second.json");
-    let again = options(SECOND, port_to_come_back_to(), Some(&state));
+    let again = options(SECOND, reusable_port(), Some(&state));
     let second = Anvil::start(&again).await.unwrap();
     let nodes = [first.http_url(), second.http_url()];
     let server = serve(&dir, &database, nodes.clone()).await;
@@ -138,10 +136,10 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
         .await;
     let on_first = control(&first);
-    a_block_comes_through(&mut ws, &on_first, FIRST).await;
-    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+    expect_block(&mut ws, &on_first, FIRST).await;
+    expect_block(&mut ws, &control(&second), SECOND).await;
 
-    // Another chain of the same id behind the same URL.
+    // Another chain with the same id behind the same URL.
     second.stop().await.unwrap();
     let other = Anvil::start(&options(SECOND, again.port, None))
         .await
@@ -155,20 +153,20 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     assert!(reason.contains("another chain"), "{reason}");
     assert!(halted["since"].as_i64().unwrap() > 0, "{halted}");
     let gauge = format!("chaincast_chain_halted{{chain_id=\"{SECOND}\"}} 1");
-    eventually("the metric says so", async || {
+    eventually("the metric reports the halt", async || {
         let metrics = reqwest::get(format!("{}/metrics", server.url())).await;
         let metrics = metrics.ok()?.text().await.ok()?;
         metrics.contains(&gauge).then_some(())
     })
     .await;
-    eventually("it is ready and says what is halted", async || {
+    eventually("it is ready and reports the halted chain", async || {
         let (_, ready) = get(&server, "/readyz").await?;
         (ready["ready"] == true && ready.to_string().contains("halted: ")).then_some(())
     })
     .await;
-    a_block_comes_through(&mut ws, &on_first, FIRST).await;
+    expect_block(&mut ws, &on_first, FIRST).await;
 
-    // With the right node back, a start is enough.
+    // After a restart with the original node the chain continues.
     other.stop().await.unwrap();
     server.stop().await;
     let second = Anvil::start(&again).await.unwrap();
@@ -176,7 +174,7 @@ async fn a_chain_that_cannot_go_on_is_halted_with_the_reason_and_the_others_go_o
     let mut ws = WsClient::connect(&server.realtime()).await;
     ws.subscribe(json!({ "channels": ["new-block", format!("new-block:{SECOND}")] }))
         .await;
-    a_block_comes_through(&mut ws, &control(&second), SECOND).await;
+    expect_block(&mut ws, &control(&second), SECOND).await;
     eventually("it is no longer halted", async || {
         (status(&server, SECOND).await?["halted"] == Value::Null).then_some(())
     })

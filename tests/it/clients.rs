@@ -1,5 +1,5 @@
-//! The clients of the field, unmodified: each follows a price and the blocks, through a restart of the server, and
-//! gets every update once and in order.
+//! Common client libraries, unmodified: each follows a price and the blocks through a restart of the server, and
+//! receives every update once and in order.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,29 @@ const NODE_SOCKETIO: &str = "tests/clients/socketio.mjs";
 const BROWSER: &str = "tests/browser/clients.mjs";
 const CHANNELS: [&str; 2] = ["new-block", "price:ETH"];
 
-/// What a script said from one moment on, as the JSON objects that its lines are.
-struct Story {
+/// The output of a client script from one moment on, parsed as one JSON object a line.
+struct ScriptOutput {
     script: Script,
     from: usize,
 }
 
-impl Story {
+impl ScriptOutput {
     fn of(script: Script) -> Self {
         Self { script, from: 0 }
     }
 
-    /// What was said before is of no interest from now on.
-    fn turn_page(&mut self) {
-        self.from = self.script.said.len();
+    /// Ignores all output up to now.
+    fn skip_past(&mut self) {
+        self.from = self.script.output.len();
     }
 
     fn lines(&self) -> impl Iterator<Item = Value> {
-        let said = self.script.said[self.from..].iter();
-        said.filter_map(|line| serde_json::from_str(line).ok())
+        let output = self.script.output[self.from..].iter();
+        output.filter_map(|line| serde_json::from_str(line).ok())
     }
 
-    /// Waits until a line that `wanted` takes was said since the page was turned, and returns it.
-    async fn tells(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Waits for a line after the last `skip_past` that matches `wanted`, and returns it.
+    async fn expect(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let found = self.lines().find(&wanted);
             if let Some(found) = found {
@@ -46,9 +46,9 @@ impl Story {
     }
 
     /// Waits for a live update of each channel.
-    async fn goes_on(&mut self) {
+    async fn expect_live_updates(&mut self) {
         for channel in CHANNELS {
-            self.tells(&format!("a live {channel}"), |line| {
+            self.expect(&format!("a live {channel}"), |line| {
                 line["data"]["channel"] == channel
                     && line["data"]["seq"].is_u64()
                     && line["data"]["snapshot"].is_null()
@@ -57,11 +57,11 @@ impl Story {
         }
     }
 
-    /// Ends the script, which must be content, and returns the seqs of each channel with the events they came as.
-    async fn ends(self) -> BTreeMap<String, Vec<(u64, String)>> {
-        let said = self.script.finish().await;
+    /// Ends the script, which must succeed. Returns the seqs of each channel, each with its event name.
+    async fn finish(self) -> BTreeMap<String, Vec<(u64, String)>> {
+        let output = self.script.finish().await;
         let mut seqs: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
-        for line in said {
+        for line in output {
             let line: Value = serde_json::from_str(&line).unwrap();
             let event = line["step"].as_str().unwrap().to_owned();
             let data = &line["data"];
@@ -79,9 +79,9 @@ impl Story {
 }
 
 /// Waits until a client has checked the chains of a heartbeat.
-async fn it_checked_the_chains(client: &mut Story, world: &World) {
+async fn expect_chains_checked(client: &mut ScriptOutput, world: &World) {
     let line = client
-        .tells("the chains of a heartbeat", |line| line["step"] == "chains")
+        .expect("the chains of a heartbeat", |line| line["step"] == "chains")
         .await;
     let chain = &line["data"][0];
     assert_eq!(chain["chainId"], 31_337, "{line}");
@@ -90,51 +90,51 @@ async fn it_checked_the_chains(client: &mut Story, world: &World) {
     assert!(chain["head"].as_u64().unwrap() <= head, "{line}");
 }
 
-/// Lets a client follow, takes the server away, makes news meanwhile, and looks at what the client got.
-async fn it_misses_nothing(script: impl FnOnce(&World) -> Script) {
+/// Follows with a client, restarts the server with updates committed meanwhile, and checks what the client received.
+async fn assert_no_update_missed(script: impl FnOnce(&World) -> Script) {
     let world = World::start().await;
-    let client = Story::of(script(&world));
-    follows_through_a_restart(world, client).await;
+    let client = ScriptOutput::of(script(&world));
+    follow_through_restart(world, client).await;
 }
 
-/// As [`it_misses_nothing`], by a client that looks at the chains of a heartbeat first.
-async fn it_reads_heartbeats_and_misses_nothing(script: impl FnOnce(&World) -> Script) {
+/// As [`assert_no_update_missed`], for a client that first checks the chains of a heartbeat.
+async fn assert_heartbeats_and_no_update_missed(script: impl FnOnce(&World) -> Script) {
     let world = World::start().await;
-    let mut client = Story::of(script(&world));
-    it_checked_the_chains(&mut client, &world).await;
-    follows_through_a_restart(world, client).await;
+    let mut client = ScriptOutput::of(script(&world));
+    expect_chains_checked(&mut client, &world).await;
+    follow_through_restart(world, client).await;
 }
 
-async fn follows_through_a_restart(world: World, mut client: Story) {
+async fn follow_through_restart(world: World, mut client: ScriptOutput) {
     let answer = client
-        .tells("it is subscribed", |line| line["step"] == "subscribed")
+        .expect("it is subscribed", |line| line["step"] == "subscribed")
         .await;
     assert_eq!(answer["data"]["success"], true, "{answer}");
     for channel in CHANNELS {
         client
-            .tells(&format!("the snapshot of {channel}"), |line| {
+            .expect(&format!("the snapshot of {channel}"), |line| {
                 line["data"]["channel"] == channel && line["data"]["snapshot"] == true
             })
             .await;
     }
     world.set_feed("ETH", 4_444).await;
-    client.goes_on().await;
+    client.expect_live_updates().await;
 
-    client.turn_page();
+    client.skip_past();
     let world = world.restart_after_mining(3).await;
     let answer = client
-        .tells("it is subscribed again", |line| {
+        .expect("it is subscribed again", |line| {
             line["step"] == "subscribed"
         })
         .await;
     for channel in answer["data"]["channels"].as_array().unwrap() {
         assert_eq!(channel["recovered"], true, "{answer}");
     }
-    client.turn_page();
+    client.skip_past();
     world.set_feed("ETH", 5_555).await;
-    client.goes_on().await;
+    client.expect_live_updates().await;
 
-    let seqs = client.ends().await;
+    let seqs = client.finish().await;
     for channel in CHANNELS {
         let seqs = &seqs[channel];
         let follow = seqs.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0);
@@ -148,32 +148,32 @@ fn python_socketio(world: &World, transports: &str) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_socketio_over_a_websocket_misses_nothing() {
-    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "websocket")).await;
+async fn python_socketio_over_websocket_misses_nothing() {
+    assert_heartbeats_and_no_update_missed(|world| python_socketio(world, "websocket")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_socketio_by_polling_misses_nothing() {
-    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "polling")).await;
+async fn python_socketio_over_polling_misses_nothing() {
+    assert_heartbeats_and_no_update_missed(|world| python_socketio(world, "polling")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_socketio_that_upgrades_misses_nothing() {
-    it_reads_heartbeats_and_misses_nothing(|world| python_socketio(world, "polling,websocket"))
+async fn python_socketio_with_upgrade_misses_nothing() {
+    assert_heartbeats_and_no_update_missed(|world| python_socketio(world, "polling,websocket"))
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_websockets_misses_nothing() {
-    it_reads_heartbeats_and_misses_nothing(|world| {
+    assert_heartbeats_and_no_update_missed(|world| {
         Script::python(PYTHON_WEBSOCKETS, &[&world.server.realtime()])
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_socket_io_client_of_node_misses_nothing() {
-    it_misses_nothing(|world| {
+async fn node_socketio_client_misses_nothing() {
+    assert_no_update_missed(|world| {
         let follow = [world.server.url(), "follow", "--channel"];
         Script::node(
             NODE_SOCKETIO,
@@ -184,16 +184,18 @@ async fn the_socket_io_client_of_node_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browsers_websocket_misses_nothing() {
-    it_misses_nothing(|world| Script::node(BROWSER, &[world.server.url(), "websocket"])).await;
+async fn browser_websocket_misses_nothing() {
+    assert_no_update_missed(|world| Script::node(BROWSER, &[world.server.url(), "websocket"]))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browsers_event_source_misses_nothing() {
-    it_misses_nothing(|world| Script::node(BROWSER, &[world.server.url(), "eventsource"])).await;
+async fn browser_event_source_misses_nothing() {
+    assert_no_update_missed(|world| Script::node(BROWSER, &[world.server.url(), "eventsource"]))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browsers_socket_io_client_misses_nothing() {
-    it_misses_nothing(|world| Script::node(BROWSER, &[world.server.url(), "socketio"])).await;
+async fn browser_socketio_client_misses_nothing() {
+    assert_no_update_missed(|world| Script::node(BROWSER, &[world.server.url(), "socketio"])).await;
 }

@@ -1,5 +1,5 @@
-//! The time of a commit travels with it: what the gateway of another process measures from a commit to its clients is the
-//! whole way, whether Redis carries the update itself or only says that there is one.
+//! The commit time travels with an update: a gateway in another process measures the whole latency from the commit to
+//! its clients, whether Redis carries the update itself or only a hint.
 
 use std::time::{Duration, Instant};
 
@@ -11,37 +11,37 @@ use chaincast::{
 use serde_json::{Value, json};
 
 use crate::{
-    observe::{metric, metric_becomes},
-    processes::listen,
-    support::{Bare, Redis, WsClient, eventually},
+    observability::{metric, metric_becomes},
+    processes::wait_for_subscribers,
+    support::{BareGateway, Redis, WsClient, eventually},
 };
 
 const KEY: &str = "a key for the bus of these tests, long enough";
 const NAME: &str = "chaincast_gateway_fanout_seconds";
 const CHANNEL: &str = "new-block";
-/// How long Redis holds a message back.
-const HELD: Duration = Duration::from_millis(300);
+/// How long Redis delays a message.
+const DELAY: Duration = Duration::from_millis(300);
 
 /// A writer in the test's process, Redis, and a gateway in another process with one client.
-struct Stage {
+struct Setup {
     redis: Redis,
-    gateway: Bare,
+    gateway: BareGateway,
     publisher: Publisher,
     ws: WsClient,
-    // Ends with the test.
+    // Dropped with the test.
     _tasks: Tasks,
     _bus: Bus,
 }
 
-impl Stage {
+impl Setup {
     async fn start(key: &str) -> Self {
         let redis = Redis::start().await;
         let url = redis.url();
-        // What arrives at once did not come by the poll.
+        // The poll is slow, so a prompt update did not come by polling.
         let settings = format!(
             "[bus]\nkind = \"redis\"\nredis_url = {url:?}\nredis_key = {key:?}\npoll_interval_ms = 60000"
         );
-        let gateway = Bare::start(&settings).await;
+        let gateway = BareGateway::start(&settings).await;
         let config = BusConfig {
             kind: BusKind::Redis,
             redis_url: Secret::new(&url),
@@ -49,9 +49,9 @@ impl Stage {
             ..BusConfig::default()
         };
         let (tasks, _) = Tasks::new();
-        let store = gateway.ledger.store().clone();
+        let store = gateway.writer.store().clone();
         let bus = Bus::connect(&config, store, &tasks).await.unwrap();
-        listen(&redis, None, 2).await;
+        wait_for_subscribers(&redis, None, 2).await;
         let mut ws = WsClient::connect(&gateway.server.realtime()).await;
         ws.subscribe(json!({ "channel": CHANNEL, "snapshot": false }))
             .await;
@@ -66,11 +66,11 @@ impl Stage {
     }
 
     async fn commit(&mut self) -> Vec<Update> {
-        self.gateway.ledger.commit(&[CHANNEL]).await
+        self.gateway.writer.commit(&[CHANNEL]).await
     }
 
-    /// The data of the next update, which has this seq.
-    async fn arrives(&mut self, seq: u64) -> Value {
+    /// The data of the next update, which must have this seq.
+    async fn receive(&mut self, seq: u64) -> Value {
         let message = self.ws.event("new-block").await;
         assert_eq!(message["seq"], seq, "{message}");
         message["data"].clone()
@@ -82,69 +82,69 @@ impl Stage {
     }
 }
 
-/// Sends an update of which Redis has other data than the store, and holds it back. Returns the data that arrives.
-async fn late(key: &str) -> Value {
-    let mut stage = Stage::start(key).await;
-    let first = stage.commit().await;
-    stage.publisher.publish(first);
-    stage.arrives(1).await;
+/// Sends an update whose data in Redis differs from the store, and delays it. Returns the data that arrives.
+async fn send_delayed(key: &str) -> Value {
+    let mut fixture = Setup::start(key).await;
+    let first = fixture.commit().await;
+    fixture.publisher.publish(first);
+    fixture.receive(1).await;
     let count = format!("{NAME}_count");
-    metric_becomes(&stage.gateway.server, &count, |count| count == 1.0).await;
-    let before = stage.sum().await;
+    metric_becomes(&fixture.gateway.server, &count, |count| count == 1.0).await;
+    let before = fixture.sum().await;
 
-    let client = redis::Client::open(stage.redis.url()).unwrap();
+    let client = redis::Client::open(fixture.redis.url()).unwrap();
     let mut control = client.get_multiplexed_async_connection().await.unwrap();
     let mut pause = redis::cmd("CLIENT");
     let pause = pause.arg("PAUSE").arg(60_000).arg("WRITE");
     pause.query_async::<()>(&mut control).await.unwrap();
     let began = Instant::now();
-    let mut updates = stage.commit().await;
+    let mut updates = fixture.commit().await;
     updates[0].data = json!({ "number": "of Redis" }).to_string().into();
-    stage.publisher.publish(updates);
+    fixture.publisher.publish(updates);
     let published = Instant::now();
     eventually("Redis is late", async || {
-        (published.elapsed() >= HELD).then_some(())
+        (published.elapsed() >= DELAY).then_some(())
     })
     .await;
     let held = published.elapsed();
     let mut unpause = redis::cmd("CLIENT");
     let unpause = unpause.arg("UNPAUSE");
     unpause.query_async::<()>(&mut control).await.unwrap();
-    let data = stage.arrives(2).await;
-    metric_becomes(&stage.gateway.server, &count, |count| count == 2.0).await;
-    let (way, whole) = (stage.sum().await - before, began.elapsed());
+    let data = fixture.receive(2).await;
+    metric_becomes(&fixture.gateway.server, &count, |count| count == 2.0).await;
+    let (measured, elapsed) = (fixture.sum().await - before, began.elapsed());
     assert!(
-        (held.as_secs_f64()..=whole.as_secs_f64()).contains(&way),
-        "measured {way} s of a way that took {held:?} to {whole:?}"
+        (held.as_secs_f64()..=elapsed.as_secs_f64()).contains(&measured),
+        "measured {measured} s, expected {held:?} to {elapsed:?}"
     );
-    stage.gateway.server.stop().await;
+    fixture.gateway.server.stop().await;
     data
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_message_carries_update_and_commit_time() {
-    assert_eq!(late(KEY).await["number"], "of Redis");
+    assert_eq!(send_delayed(KEY).await["number"], "of Redis");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hint_leads_to_store_and_its_commit_time() {
-    assert_eq!(late("").await["number"], 2);
+    assert_eq!(send_delayed("").await["number"], 2);
 }
 
-/// Prints how long an update takes from its commit in this process to a client of a gateway in another.
+/// Prints the latency from a commit in this process to a client of a gateway in another.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures: run it alone, with --nocapture"]
 async fn measures_commit_to_client_through_redis() {
     const UPDATES: usize = 500;
     for (name, key) in [("with redis_key", KEY), ("without redis_key", "")] {
-        let mut stage = Stage::start(key).await;
+        let mut fixture = Setup::start(key).await;
         let mut times = Vec::with_capacity(UPDATES);
-        // The first ones warm up connections and plans.
+        // The first updates warm up connections and query plans.
         for seq in 1..=UPDATES as u64 + 20 {
-            let updates = stage.commit().await;
+            let updates = fixture.commit().await;
             let committed = Instant::now();
-            stage.publisher.publish(updates);
-            stage.arrives(seq).await;
+            fixture.publisher.publish(updates);
+            fixture.receive(seq).await;
             if seq > 20 {
                 times.push(committed.elapsed());
             }
@@ -156,6 +156,6 @@ async fn measures_commit_to_client_through_redis() {
             times[UPDATES * 95 / 100],
             times[UPDATES - 1]
         );
-        stage.gateway.server.stop().await;
+        fixture.gateway.server.stop().await;
     }
 }

@@ -1,10 +1,10 @@
-//! docker-compose.yml: no engine runs here, so its command is run as it stands, with addresses of this machine.
+//! docker-compose.yml: no container engine runs here, so its command is run as written, with addresses of this machine.
 
 use chaincast::dev::{Anvil, AnvilOptions};
 use serde_json::Value;
 
 use crate::support::{
-    Bare, Server, Temporary, eventually, fresh_database, run_to_end, run_to_end_with,
+    BareGateway, Server, TempDir, eventually, fresh_database, run_to_end, run_to_end_with,
 };
 
 fn compose() -> String {
@@ -12,11 +12,11 @@ fn compose() -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// The lines of a service.
+/// The lines of one service.
 fn service(text: &str, name: &str) -> String {
     let start = text
         .find(&format!("\n  {name}:\n"))
-        .expect("the service is there")
+        .expect("the service exists")
         + 1;
     let lines = text[start..].lines();
     let lines = lines.enumerate();
@@ -37,7 +37,7 @@ fn command(service: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_of_compose_shows_prices_and_is_healthy() {
+async fn compose_command_serves_prices_and_is_healthy() {
     let text = service(&compose(), "chaincast");
     let anvil = Anvil::start(&AnvilOptions {
         port: 0,
@@ -50,7 +50,7 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
     .await
     .unwrap();
     let database = fresh_database().await;
-    let dir = Temporary::new("compose");
+    let dir = TempDir::new("compose");
     let data = dir.path().join("data");
     let given = [
         ("--host=0.0.0.0", "--host=127.0.0.1".to_owned()),
@@ -71,7 +71,7 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let server = Server::start(&arguments).await;
     let prices = format!("{}/api/v1/prices", server.url());
-    eventually("a price is there", || async {
+    eventually("a price is served", || async {
         let page: Value = reqwest::get(&prices).await.ok()?.json().await.ok()?;
         (!page["data"].as_array()?.is_empty()).then_some(())
     })
@@ -82,8 +82,8 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
     let url = server.url().to_owned();
     let health = ["health", "--url", &url];
     eventually("the server is healthy", || async {
-        let (code, said, _) = run_to_end(&health).await;
-        (code == 0 && said.contains("\"ready\":true")).then_some(())
+        let (code, output, _) = run_to_end(&health).await;
+        (code == 0 && output.contains("\"ready\":true")).then_some(())
     })
     .await;
     server.stop().await;
@@ -91,7 +91,7 @@ async fn the_command_of_compose_shows_prices_and_is_healthy() {
         let (code, _, error) = run_to_end(&[&health[..], more].concat()).await;
         assert_eq!(code, 1);
         assert!(
-            error.contains(&url) && error.contains("cannot be reached"),
+            error.contains(&url) && error.contains("cannot connect"),
             "{error}"
         );
     }
@@ -121,7 +121,7 @@ fn services_reach_each_other_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_refuses_what_is_no_url() {
+async fn health_rejects_invalid_url() {
     for url in ["ftp://nowhere", "http://", "a b"] {
         let (code, _, error) = run_to_end(&["health", "--url", url]).await;
         assert_eq!(code, 2, "{error}");
@@ -129,7 +129,7 @@ async fn health_refuses_what_is_no_url() {
     }
 }
 
-/// What the image's health check gives the binary.
+/// The arguments of the image's health check.
 fn image_check() -> Vec<String> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile");
     let text = std::fs::read_to_string(file).unwrap();
@@ -141,15 +141,15 @@ fn image_check() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn image_is_healthy_while_its_provider_is_away() {
+async fn image_is_healthy_while_its_provider_is_unreachable() {
     // Its node never answers.
-    let bare = Bare::start("").await;
+    let bare = BareGateway::start("").await;
     let ready = reqwest::get(format!("{}/readyz", bare.server.url())).await;
     assert_eq!(ready.unwrap().status(), 503);
     let check = image_check();
     let check: Vec<&str> = check.iter().map(String::as_str).collect();
     let port = bare.server.port().to_string();
-    // Of what else the environment sets, only where it listens matters.
+    // Of the other variables, only the listen address matters.
     for (variable, other) in [
         (
             "PORT",
@@ -158,13 +158,13 @@ async fn image_is_healthy_while_its_provider_is_away() {
         ("CHAINCAST__SERVER__PORT", ("CHAINCAST__SERVER__HOST", "::")),
     ] {
         let environment = [(variable, port.as_str()), other];
-        let (code, said, error) = run_to_end_with(&environment, &check).await;
-        assert_eq!(code, 0, "{variable}: {said}{error}");
+        let (code, output, error) = run_to_end_with(&environment, &check).await;
+        assert_eq!(code, 0, "{variable}: {output}{error}");
     }
     let file = bare.config().to_owned();
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("port = 0", &format!("port = {port}"))).unwrap();
-    let (code, said, error) = run_to_end(&["health", "--alive", "--config", &file]).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&["health", "--alive", "--config", &file]).await;
+    assert_eq!(code, 0, "{output}{error}");
     bare.server.stop().await;
 }

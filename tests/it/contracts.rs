@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{World, eventually};
 
 /// Adds the demo quote token, and all pairs as one contract, to the configuration, and restarts.
-async fn configured(world: World) -> World {
+async fn with_contracts(world: World) -> World {
     let abi = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("abi").join(name);
     let token = &world.deployment.tokens.last().unwrap().address;
     let pairs: Vec<_> = world
@@ -25,7 +25,7 @@ async fn configured(world: World) -> World {
     let text = std::fs::read_to_string(&world.config).unwrap();
     std::fs::write(&world.config, text + &more).unwrap();
     let world = world.restart().await;
-    eventually("the past of every contract is decoded", async || {
+    eventually("the backfill of every contract is complete", async || {
         let list = world.get("/api/v1/contracts").await;
         let list = list["data"].as_array()?;
         let done = list.iter().all(|contract| contract["leftBlocks"] == 0);
@@ -36,7 +36,7 @@ async fn configured(world: World) -> World {
 }
 
 /// All events of a contract, page by page.
-async fn all(world: &World, path: &str) -> Vec<Value> {
+async fn all_events(world: &World, path: &str) -> Vec<Value> {
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("{path}limit=3{cursor}")).await;
@@ -49,16 +49,15 @@ async fn all(world: &World, path: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reorg_takes_them_back()
-{
+async fn contract_events_match_on_rest_and_channels_after_reorg() {
     let world = World::start().await;
     let quote = world.deployment.tokens.last().unwrap().symbol.clone();
     world.transfer(&quote, 1_234).await;
     world.caught_up().await;
-    let world = configured(world).await;
+    let world = with_contracts(world).await;
 
-    // The past: what the stored logs say, newest first, in pages.
-    let past = all(&world, "/api/v1/contracts/cash/events?event=transfer&").await;
+    // Backfilled events from stored logs: newest first, in pages.
+    let past = all_events(&world, "/api/v1/contracts/cash/events?event=transfer&").await;
     assert_eq!(past[0]["args"]["value"], "1234");
     assert_eq!(past[0]["contract"], "Cash");
     let transfers: i64 =
@@ -68,13 +67,13 @@ async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reo
             .await
             .unwrap();
     assert_eq!(past.len() as i64, transfers);
-    let place = |event: &Value| (event["blockNumber"].as_u64(), event["logIndex"].as_u64());
+    let position = |event: &Value| (event["blockNumber"].as_u64(), event["logIndex"].as_u64());
     assert!(
         past.windows(2)
-            .all(|pair| place(&pair[0]) > place(&pair[1]))
+            .all(|pair| position(&pair[0]) > position(&pair[1]))
     );
 
-    // Live: both channels and REST say the same.
+    // Live events: both channels and REST agree.
     let mut ws = world.ws().await;
     let at = ws
         .subscribe(
@@ -83,11 +82,11 @@ async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reo
         .await;
     assert_eq!(at["success"], true, "{at}");
     world.transfer(&quote, 77).await;
-    let (mut heard, mut channels) = (Value::Null, Vec::new());
+    let (mut received, mut channels) = (Value::Null, Vec::new());
     for _ in 0..2 {
         let message = ws.event("contract-event").await;
         channels.push(message["channel"].clone());
-        heard = message["data"].clone();
+        received = message["data"].clone();
     }
     channels.sort_by_key(Value::to_string);
     assert_eq!(channels, ["contract:cash", "contract:cash:transfer"]);
@@ -103,13 +102,13 @@ async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reo
         "logIndex",
         "chainId",
     ] {
-        assert_eq!(heard[key], newest[key], "{key}");
+        assert_eq!(received[key], newest[key], "{key}");
     }
-    assert_eq!(heard["args"]["value"], "77");
+    assert_eq!(received["args"]["value"], "77");
     let updates = world.get("/api/v1/channels/contract:cash/updates").await;
-    assert_eq!(updates["data"][0]["data"], heard);
+    assert_eq!(updates["data"][0]["data"], received);
 
-    // A new subscriber is shown the newest, until it is taken back.
+    // A new subscriber gets the newest event until a reorg removes it.
     let mut second = world.ws().await;
     second
         .subscribe(json!({ "channel": "contract:cash" }))
@@ -117,32 +116,35 @@ async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reo
     let snapshot = second.event("contract-event").await;
     assert_eq!(
         (&snapshot["snapshot"], &snapshot["data"]),
-        (&json!(true), &heard)
+        (&json!(true), &received)
     );
     world.control.reorg(1).await.unwrap();
     world.control.mine(1).await.unwrap();
     let reorg = ws.event("contract-reorg").await;
-    assert_eq!(reorg["data"]["dropped"][0]["number"], heard["blockNumber"]);
-    assert_eq!(reorg["data"]["dropped"][0]["hash"], heard["blockHash"]);
-    let left = all(&world, "/api/v1/contracts/cash/events?").await;
+    assert_eq!(
+        reorg["data"]["dropped"][0]["number"],
+        received["blockNumber"]
+    );
+    assert_eq!(reorg["data"]["dropped"][0]["hash"], received["blockHash"]);
+    let left = all_events(&world, "/api/v1/contracts/cash/events?").await;
     assert_eq!(left, past);
 
-    // Parts of the list.
+    // Filtered lists.
     let block = past[0]["blockNumber"].as_u64().unwrap();
-    let only = all(
+    let only = all_events(
         &world,
         &format!("/api/v1/contracts/cash/events?from_block={block}&to_block={block}&"),
     )
     .await;
     assert_eq!(only, past[..1]);
-    let below = all(
+    let below = all_events(
         &world,
         &format!("/api/v1/contracts/cash/events?to_block={}&", block - 1),
     )
     .await;
     assert_eq!(below, past[1..]);
     let pair = &world.deployment.pairs[1].address;
-    let of_pair = all(
+    let of_pair = all_events(
         &world,
         &format!("/api/v1/contracts/pairs/events?address={pair:#x}&"),
     )
@@ -157,8 +159,8 @@ async fn a_contracts_events_are_the_same_over_rest_and_on_its_channels_and_a_reo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_contract_or_event_is_refused_with_those_that_there_are() {
-    let world = configured(World::start().await).await;
+async fn unknown_contract_or_event_lists_the_known_ones() {
+    let world = with_contracts(World::start().await).await;
     let mut ws = world.ws().await;
     for (channel, words) in [
         ("contract:nope", "there are: cash, pairs"),

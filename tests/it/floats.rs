@@ -1,4 +1,4 @@
-//! Money never passes through a float: between a venue's text and the wire no source names one.
+//! Prices and amounts never pass through a float: no source between a venue's text and the wire names one.
 
 use std::{
     fs,
@@ -16,11 +16,11 @@ const PATHS: [&str; 7] = [
     "src/api",
 ];
 
-/// Files on that path that name a float for something other than money, each with its use.
+/// Files on that path that use a float for something other than money, each with its use.
 const EXCEPTIONS: [(&str, &str); 18] = [
     ("src/source/chain/providers/telemetry.rs", "metrics"),
-    ("src/source/chain/answer.rs", "ids of answers"),
-    ("src/source/chain/spelling.rs", "refuses them"),
+    ("src/source/chain/answer.rs", "ids of responses"),
+    ("src/source/chain/json_values.rs", "refuses them"),
     ("src/source/price/lateness.rs", "metrics"),
     ("src/ingest/chains.rs", "metrics"),
     ("src/ingest/chain/contract/telemetry.rs", "metrics"),
@@ -33,7 +33,7 @@ const EXCEPTIONS: [(&str, &str); 18] = [
     ("src/gateway/metrics.rs", "metrics"),
     (
         "src/gateway/auth/mod.rs",
-        "times in tokens (RFC 7519, NumericDate)",
+        "times in JWTs (RFC 7519, NumericDate)",
     ),
     (
         "src/gateway/msgpack/decode.rs",
@@ -47,7 +47,7 @@ const EXCEPTIONS: [(&str, &str); 18] = [
     ),
 ];
 
-/// Words that make or take a float.
+/// Words that create or take a float.
 const FLOATS: [&str; 8] = [
     "f32", "f64", "to_f32", "to_f64", "from_f32", "from_f64", "as_f64", "Float",
 ];
@@ -62,8 +62,8 @@ fn files(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// A source without the tests that stand in it; a mere mention of tests in another file ends nothing.
-fn product(source: &str) -> &str {
+/// The source without its test module. A mere mention of tests in another file ends nothing.
+fn without_tests(source: &str) -> &str {
     let mut tests = source.match_indices("#[cfg(test)]");
     let inline = tests.find(|(at, _)| {
         let behind = source[*at..].lines().nth(1);
@@ -72,9 +72,9 @@ fn product(source: &str) -> &str {
     inline.map_or(source, |(at, _)| &source[..at])
 }
 
-/// The code of a source: without its tests, its comments and the content of its texts.
+/// The code of a source, without its tests, comments and the content of string literals.
 fn code(source: &str) -> String {
-    let mut rest = product(source);
+    let mut rest = without_tests(source);
     let mut code = String::new();
     while let Some(next) = rest.chars().next() {
         let raw = rest
@@ -104,7 +104,7 @@ fn code(source: &str) -> String {
     code
 }
 
-/// How many bytes a text takes, its quotes included.
+/// The length of a string literal in bytes, its quotes included.
 fn text_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, letter) in text.char_indices().skip(1) {
@@ -122,7 +122,7 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
-/// Whether there is a number such as `0.5`. `pair.0.1` is none: it names fields.
+/// Whether there is a number such as `0.5`. `pair.0.1` is not one: it names fields.
 fn has_literal(code: &str) -> bool {
     let bytes = code.as_bytes();
     (1..bytes.len().saturating_sub(1)).any(|at| {
@@ -138,7 +138,7 @@ fn has_literal(code: &str) -> bool {
     })
 }
 
-/// The floats that a source names, and its literals.
+/// The float types, conversions and literals in a source.
 fn floats(source: &str) -> Vec<String> {
     let code = code(source);
     let named = words(&code).filter(|word| FLOATS.contains(word));
@@ -150,14 +150,14 @@ fn floats(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_float_lies_between_a_venues_text_and_the_wire() {
+fn no_float_between_venue_and_wire() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut problems = Vec::new();
     for path in PATHS {
         let mut found = Vec::new();
         files(&root.join(path), &mut found);
         if found.is_empty() {
-            problems.push(format!("{path}: guarded, and there is no source"));
+            problems.push(format!("{path}: listed in PATHS, but no source exists"));
         }
         for file in found {
             let name = file
@@ -176,19 +176,19 @@ fn no_float_lies_between_a_venues_text_and_the_wire() {
     for (name, _) in EXCEPTIONS {
         match fs::read_to_string(root.join(name)) {
             Ok(source) if floats(&source).is_empty() => {
-                problems.push(format!("{name}: an exception that names no float"));
+                problems.push(format!("{name}: listed as an exception, but uses no float"));
             }
             Ok(_) => {}
-            Err(error) => {
-                problems.push(format!("{name}: an exception that cannot be read: {error}"))
-            }
+            Err(error) => problems.push(format!(
+                "{name}: listed as an exception, but cannot be read: {error}"
+            )),
         }
     }
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
 #[test]
-fn the_scan_sees_a_float_in_code_alone() {
+fn scan_finds_floats_in_code_only() {
     for source in [
         "let x = price.to_f64();",
         "let x = 3 as f32;",

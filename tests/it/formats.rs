@@ -1,4 +1,4 @@
-//! MessagePack with the libraries that clients use, beside JSON, with and without compression.
+//! MessagePack, with the libraries that clients use, compared with JSON, with and without compression.
 
 use crate::support::{Script, World};
 
@@ -20,11 +20,11 @@ async fn both_formats(settings: &str, compression: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messagepack_carries_what_json_carries_and_its_library_reads_all_of_it() {
+async fn messagepack_equals_json_and_its_library_decodes_it() {
     both_formats("", "plain").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compressed_sessions_of_either_format_see_the_same() {
+async fn compressed_sessions_get_the_same_in_both_formats() {
     both_formats("[gateway]\npermessage_deflate = true", "deflate").await;
 }

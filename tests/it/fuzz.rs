@@ -1,4 +1,4 @@
-//! The inputs that fuzzing kept (scripts/fuzz), as ordinary tests: what was found once stays mended.
+//! The fuzzing corpus (scripts/fuzz) as ordinary tests: a bug that was found once stays fixed.
 
 #[path = "../../fuzz/src/lib.rs"]
 mod properties;
@@ -13,7 +13,7 @@ fn every_input(target: &str, holds: fn(&[u8])) {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let data = std::fs::read(&path).unwrap();
-        // A panic is reported with the input's file.
+        // A panic is reported with the name of the input file.
         let held = std::panic::catch_unwind(|| holds(&data));
         assert!(held.is_ok(), "{} breaks a promise", path.display());
         seen += 1;
@@ -22,16 +22,16 @@ fn every_input(target: &str, holds: fn(&[u8])) {
 }
 
 #[test]
-fn frames_of_the_corpus_mean_the_same_however_they_are_cut() {
+fn corpus_frames_decode_the_same_at_any_split() {
     every_input("frames", properties::frames);
 }
 
 #[test]
-fn socketio_packets_of_the_corpus_are_written_as_they_are_read() {
+fn corpus_socketio_packets_round_trip() {
     every_input("socketio", properties::socketio);
 }
 
 #[test]
-fn native_messages_of_the_corpus_are_read_alike_however_they_are_spelt() {
+fn corpus_native_messages_parse_alike_in_any_spelling() {
     every_input("protocol", properties::protocol);
 }

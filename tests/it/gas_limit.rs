@@ -1,18 +1,18 @@
-//! `anvil --disable-block-gas-limit`: blocks whose gas limit is 2^64 - 1.
+//! `anvil --disable-block-gas-limit`: blocks with a gas limit of 2^64 - 1.
 
 use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Temporary, WsClient, fresh_database};
+use crate::support::{Server, TempDir, WsClient, fresh_database};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_the_largest_gas_limit_as_it_is() {
+async fn returns_the_largest_gas_limit_exactly() {
     let options = AnvilOptions {
         disable_block_gas_limit: true,
         ..AnvilOptions::default()
     };
     let (anvil, database) = tokio::join!(Anvil::start(&options), fresh_database());
-    let (anvil, dir) = (anvil.unwrap(), Temporary::new("gas-limit"));
+    let (anvil, dir) = (anvil.unwrap(), TempDir::new("gas-limit"));
     let file = dir.path().join("chaincast.toml");
     let config = format!(
         "[server]\nport = 0\n[database]\nurl = {database:?}\n\
@@ -37,14 +37,14 @@ async fn shows_the_largest_gas_limit_as_it_is() {
 
     let page = reqwest::get(format!("{}/api/v1/blocks", server.url())).await;
     let page: Value = page.unwrap().json().await.unwrap();
-    let shown: Vec<_> = page["data"]
+    let returned: Vec<_> = page["data"]
         .as_array()
         .unwrap()
         .iter()
         .map(|block| (block["number"].clone(), block["gasLimit"].clone()))
         .collect();
     let all = [2, 1, 0].map(|number| (json!(number), json!(largest)));
-    assert_eq!(shown, all);
+    assert_eq!(returned, all);
     server.stop().await;
     anvil.stop().await.unwrap();
 }

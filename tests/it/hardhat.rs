@@ -1,17 +1,17 @@
-//! A stock hardhat node: its block 0 has a wrong root, and it knows no `eth_getBlockReceipts`.
+//! A stock hardhat node: its block 0 has a wrong root, and it lacks `eth_getBlockReceipts`.
 
 use alloy::primitives::{Address, B256, U256};
 use chaincast::dev::{Market, Node, Transaction, deploy_or_load};
 use serde_json::{Value, json};
 
-use crate::support::{Hardhat, Server, Temporary, eventually, fresh_database, run_to_end};
+use crate::support::{Hardhat, Server, TempDir, eventually, fresh_database, run_to_end};
 
 async fn get(server: &Server, path: &str) -> Option<Value> {
     let response = reqwest::get(format!("{}{path}", server.url())).await.ok()?;
     response.error_for_status().ok()?.json().await.ok()
 }
 
-/// Waits until the index has the node's newest block; its number.
+/// Waits until the index has the node's newest block, and returns its number.
 async fn caught_up(server: &Server, node: &Node) -> u64 {
     eventually("the index reaches hardhat's head", || async {
         let number = node.block_number().await.ok()?;
@@ -22,7 +22,7 @@ async fn caught_up(server: &Server, node: &Node) -> u64 {
     .await
 }
 
-async fn sends_ether(node: &Node, value: u64) -> B256 {
+async fn send_ether(node: &Node, value: u64) -> B256 {
     let accounts = node.accounts(2).await.unwrap();
     let payment = Transaction::payment(accounts[0], accounts[1], U256::from(value));
     let sent = node.send(payment).await.unwrap();
@@ -30,8 +30,8 @@ async fn sends_ether(node: &Node, value: u64) -> B256 {
     sent
 }
 
-/// Every block of the node is stored, with each of its transactions and what its receipt tells.
-async fn same_as_the_node(server: &Server, node: &Node, head: u64) {
+/// Every block of the node is stored, with each of its transactions and the fields of its receipt.
+async fn assert_equals_node(server: &Server, node: &Node, head: u64) {
     for number in 0..=head {
         let tag = format!("{number:#x}");
         let theirs: Value = node
@@ -60,7 +60,7 @@ async fn same_as_the_node(server: &Server, node: &Node, head: u64) {
     }
 }
 
-/// The amounts of the newest transfers that an address took part in.
+/// The amounts of the newest transfers of an address.
 async fn amounts(server: &Server, address: Address) -> Vec<Value> {
     let path = format!("/api/v1/addresses/{address:#x}/transfers");
     let page = get(server, &path).await.unwrap();
@@ -69,10 +69,10 @@ async fn amounts(server: &Server, address: Address) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_indexes_a_hardhat_node_from_block_0() {
+async fn serve_indexes_hardhat_from_block_0() {
     let (node, database) = tokio::join!(Hardhat::start(), fresh_database());
-    let dir = Temporary::new("hardhat-serve");
-    // Blocks with transactions and logs are there before chaincast starts.
+    let dir = TempDir::new("hardhat-serve");
+    // Blocks with transactions and logs exist before chaincast starts.
     let deployment = deploy_or_load(node.http_url(), dir.path()).await.unwrap();
     let market = Market::new(node.http_url(), &deployment, Some(1))
         .await
@@ -88,12 +88,12 @@ async fn serve_indexes_a_hardhat_node_from_block_0() {
     let server = Server::serve(&file).await;
     let head = caught_up(&server, market.node()).await;
     assert!(head > 0);
-    let warned = "block 0 has a transactionsRoot that is not the one of an empty list";
-    assert!(server.said().contains(warned), "{}", server.said());
-    same_as_the_node(&server, market.node(), head).await;
+    let warned = "block 0 has a transactionsRoot that is not the empty root";
+    assert!(server.output().contains(warned), "{}", server.output());
+    assert_equals_node(&server, market.node(), head).await;
 
-    // New blocks are followed.
-    sends_ether(market.node(), 5).await;
+    // New blocks are indexed.
+    send_ether(market.node(), 5).await;
     let (from, to) = (market.holders()[0], market.holders()[1]);
     let token = &deployment.tokens[0].symbol;
     for amount in [123_u64, 456] {
@@ -103,23 +103,23 @@ async fn serve_indexes_a_hardhat_node_from_block_0() {
     }
     let followed = caught_up(&server, market.node()).await;
     assert_eq!(followed, head + 3);
-    same_as_the_node(&server, market.node(), followed).await;
+    assert_equals_node(&server, market.node(), followed).await;
     assert_eq!(
         amounts(&server, to).await[..2],
         [json!("456"), json!("123")]
     );
     server.stop().await;
 
-    let (code, said, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
-    assert_eq!(code, 0, "{said}{error}");
-    assert!(said.contains("ok   chain 31337"), "{said}");
-    assert!(!said.contains("FAIL"), "{said}");
+    let (code, output, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{output}{error}");
+    assert!(output.contains("ok   chain 31337"), "{output}");
+    assert!(!output.contains("FAIL"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dev_indexes_a_hardhat_node() {
+async fn dev_indexes_hardhat() {
     let hardhat = Hardhat::start().await;
-    let dir = Temporary::new("hardhat-dev");
+    let dir = TempDir::new("hardhat-dev");
     let data = dir.path().join("data");
     let arguments = [
         "dev",
@@ -133,8 +133,8 @@ async fn dev_indexes_a_hardhat_node() {
     let server = Server::start(&arguments).await;
     let node = Node::connect(hardhat.http_url()).unwrap();
     assert_eq!(caught_up(&server, &node).await, 0);
-    let sent = sends_ether(&node, 7).await;
-    // The demo market is of anvil alone: the block is the only one.
+    let sent = send_ether(&node, 7).await;
+    // The demo market is for anvil only: block 0 is the only block.
     assert_eq!(caught_up(&server, &node).await, 1);
     let path = format!("/api/v1/transactions/{sent:#x}");
     let stored = get(&server, &path).await.unwrap();

@@ -1,28 +1,28 @@
-//! The heartbeat of a deployment whose node goes away and comes back.
+//! The heartbeat of a deployment whose node becomes unreachable and recovers.
 
 use chaincast::dev::Anvil;
 use serde_json::{Value, json};
 
 use crate::support::{World, WsClient};
 
-/// The data of a heartbeat that `wanted` takes.
-async fn beat(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let beat = ws
+/// The data of the next heartbeat that matches `wanted`.
+async fn heartbeat(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let found = ws
         .expect(what, |message| {
             message["event"] == "heartbeat" && wanted(&message["data"])
         })
         .await;
-    beat["data"].clone()
+    found["data"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_node_is_no_quiet_market() {
-    let world = World::with_lasting_chain("[chain]\ndown_after_ms = 5000").await;
+async fn heartbeat_reports_dead_node_and_recovery() {
+    let world = World::with_persistent_chain("[chain]\ndown_after_ms = 5000").await;
     let mut ws = world.ws().await;
     ws.subscribe(json!({ "channel": "heartbeat" })).await;
     ws.subscribe(json!({ "channel": "price:ETH" })).await;
     let (number, _) = world.control.head().await.unwrap();
-    let data = beat(&mut ws, "the chain is well", |data| {
+    let data = heartbeat(&mut ws, "the chain is ok", |data| {
         data["chains"][0]["status"] == "ok" && data["chains"][0]["head"] == number
     })
     .await;
@@ -35,7 +35,7 @@ async fn dead_node_is_no_quiet_market() {
 
     let port = world.anvil.port();
     world.anvil.stop().await.unwrap();
-    let data = beat(&mut ws, "the node is down", |data| {
+    let data = heartbeat(&mut ws, "the node is down", |data| {
         data["chains"][0]["status"] == "down"
     })
     .await;
@@ -65,7 +65,7 @@ async fn dead_node_is_no_quiet_market() {
         assert!(reason.contains("the node of chain 31337"), "{source}");
     }
 
-    let anvil = Anvil::start(&World::chain_kept_in(&world.dir, port))
+    let anvil = Anvil::start(&World::persistent_anvil(&world.dir, port))
         .await
         .unwrap();
     let update = ws
@@ -75,7 +75,7 @@ async fn dead_node_is_no_quiet_market() {
         .await;
     assert!(update["data"].get("reason").is_none(), "{update}");
     ws.backlog.clear();
-    beat(&mut ws, "the chain is well again", |data| {
+    heartbeat(&mut ws, "the chain is ok again", |data| {
         data["chains"][0]["status"] == "ok" && data["staleSources"] == json!([])
     })
     .await;

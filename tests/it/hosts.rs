@@ -1,11 +1,11 @@
-//! The names that the server answers under: a page that gives it one of its own (DNS rebinding) reads nothing.
+//! The host names that the server accepts: a page that reaches it by another name (DNS rebinding) reads nothing.
 
 use reqwest::{Client, Method, StatusCode};
 
-use crate::support::{Bare, WsClient};
+use crate::support::{BareGateway, WsClient};
 
 const NAMED: &str = "[gateway]\nown_hosts = [\"chain.example\"]";
-/// One path of each part, an unknown one too.
+/// One path of each part of the server, and an unknown one.
 const PATHS: [&str; 10] = [
     "/",
     "/metrics",
@@ -19,13 +19,18 @@ const PATHS: [&str; 10] = [
     "/no/such/path",
 ];
 
-async fn status(bare: &Bare, method: Method, path: &str, host: &str) -> (StatusCode, String) {
+async fn status(
+    bare: &BareGateway,
+    method: Method,
+    path: &str,
+    host: &str,
+) -> (StatusCode, String) {
     let url = format!("{}{path}", bare.server.url());
-    // As a browser asks within one origin: without `Origin`.
+    // As a browser sends it within one origin: without `Origin`.
     let request = Client::new().request(method, url).header("host", host);
     let answer = request.send().await.unwrap();
     let status = answer.status();
-    // A stream goes on.
+    // An event stream does not end.
     let text = match status.is_success() {
         true => String::new(),
         false => answer.text().await.unwrap(),
@@ -34,8 +39,8 @@ async fn status(bare: &Bare, method: Method, path: &str, host: &str) -> (StatusC
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rebound_pages_read_nothing_where_names_are_listed() {
-    let bare = Bare::start(NAMED).await;
+async fn rejects_dns_rebinding_where_names_are_listed() {
+    let bare = BareGateway::start(NAMED).await;
     let port = bare.server.port();
     let (evil, own) = (
         format!("evil.example:{port}"),
@@ -50,8 +55,11 @@ async fn rebound_pages_read_nothing_where_names_are_listed() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST] {
             let (refused, text) = status(&bare, method.clone(), path, &evil).await;
             assert_eq!(refused, 421, "{method} {path}");
-            let told = text.contains("evil.example") && text.contains("gateway.own_hosts");
-            assert!(told || method == Method::HEAD, "{method} {path}: {text}");
+            let names_reason = text.contains("evil.example") && text.contains("gateway.own_hosts");
+            assert!(
+                names_reason || method == Method::HEAD,
+                "{method} {path}: {text}"
+            );
         }
         for host in own {
             let (status, _) = status(&bare, Method::GET, path, host).await;
@@ -61,19 +69,19 @@ async fn rebound_pages_read_nothing_where_names_are_listed() {
     let socket = [("host", evil.as_str())];
     let socket = WsClient::try_connect(&bare.server.realtime(), &socket).await;
     assert!(socket.is_err());
-    // An orchestrator may know the process by another name.
+    // An orchestrator may probe the process by another name.
     assert_eq!(status(&bare, Method::GET, "/healthz", &evil).await.0, 200);
-    let said = bare.server.said();
-    let warned = said
+    let output = bare.server.output();
+    let warned = output
         .lines()
         .filter(|line| line.contains("WARN") && line.contains("evil.example"));
-    assert_eq!(warned.count(), 1, "{said}");
+    assert_eq!(warned.count(), 1, "{output}");
     bare.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_name_is_answered_where_none_is_listed() {
-    let bare = Bare::start("").await;
+async fn accepts_every_name_where_none_is_listed() {
+    let bare = BareGateway::start("").await;
     let (status, _) = status(&bare, Method::GET, "/api/v1/tokens", "any.example").await;
     assert_eq!(status, 200);
     bare.server.stop().await;

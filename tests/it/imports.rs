@@ -1,4 +1,4 @@
-//! The layout's import rules, read from the sources.
+//! The import rules of the module layout, checked against the sources.
 
 use std::{
     collections::BTreeMap,
@@ -12,27 +12,27 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("shutdown", &[]),
         ("telemetry", &[]),
         ("tls", &[]),
-        ("visitor", &[]),
+        ("client", &[]),
         ("source", &[]),
         ("store", &[]),
         ("ingest", &["source", "store", "bus"]),
         ("bus", &["store"]),
-        ("gateway", &["bus", "visitor"]),
-        ("api", &["store", "visitor"]),
+        ("gateway", &["bus", "client"]),
+        ("api", &["store", "client"]),
         ("page", &[]),
         ("server", &[]),
         ("dev", &[]),
         (
             "config",
             &[
-                "api", "bus", "gateway", "server", "source", "store", "visitor",
+                "api", "bus", "gateway", "server", "source", "store", "client",
             ],
         ),
         (
             "app",
             &[
                 "api", "bus", "config", "gateway", "ingest", "page", "server", "source", "store",
-                "visitor",
+                "client",
             ],
         ),
         (
@@ -47,7 +47,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
 const FOR_ALL: [&str; 4] = ["model", "shutdown", "telemetry", "tls"];
 
 #[test]
-fn modules_import_only_what_the_layout_allows() {
+fn modules_import_only_allowed_modules() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let rules = rules();
     let mut broken = Vec::new();
@@ -84,7 +84,7 @@ fn modules_import_only_what_the_layout_allows() {
     }
     assert!(
         seen > 50,
-        "only {seen} imports were found: this test no longer reads them"
+        "only {seen} imports were found: this test no longer parses them"
     );
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
@@ -93,7 +93,7 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        // Tests may use more: `tests` of a folder, and `NAME_tests.rs` beside what it tests.
+        // Tests may use more: `tests` of a folder, and `NAME_tests.rs` beside the file that it tests.
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         if name == "tests" || name.ends_with("_tests") {
             continue;
@@ -152,7 +152,7 @@ fn crate_modules(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn imports_are_found_alone_and_in_groups() {
+fn finds_single_and_grouped_imports() {
     let text = "use crate::model::{A, B};\nuse crate::{\n    bus::{C, D},\n    store::Store,\n};\ncrate::api::x();";
     assert_eq!(crate_modules(text), ["model", "bus", "store", "api"]);
 }

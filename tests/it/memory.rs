@@ -1,4 +1,5 @@
-//! What clients that never read cost, whom it is taken from, and that it is given back when they have left.
+//! The memory cost of clients that never read: it is bounded, the fullest sessions are closed first, and it is released
+//! when they disconnect.
 
 use std::{
     collections::HashMap,
@@ -7,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Bare, Server, WsClient, eventually};
+use crate::support::{BareGateway, Server, WsClient, eventually};
 
 const CLIENTS: usize = 200;
 const TOTAL: u64 = 64 << 20;
@@ -30,14 +31,14 @@ async fn metric(server: &Server, name: &str) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_readers_are_bounded_together_and_give_memory_back() {
-    let mut bare = Bare::start(&format!(
+async fn slow_readers_share_a_bound_and_release_memory() {
+    let mut bare = BareGateway::start(&format!(
         "[gateway]\nbacklog_total_bytes = {TOTAL}\n[gateway.limits]\nconnections_per_address = 10000"
     ))
     .await;
-    // More than the kernel takes for a client and a session may have waiting.
+    // More than the kernel buffers for a client and a session may have queued.
     for _ in 0..10 {
-        bare.ledger.commit(&["price:ETH"; 1_000]).await;
+        bare.writer.commit(&["price:ETH"; 1_000]).await;
     }
     let server = &bare.server;
     let before = resident(server);
@@ -50,43 +51,44 @@ async fn slow_readers_are_bounded_together_and_give_memory_back() {
             .await;
         clients.push(client);
     }
-    let waiting = eventually("much waits", || async {
+    let queued = eventually("much waits", || async {
         let bytes = metric(server, "chaincast_gateway_backlog_bytes ").await;
         (bytes > TOTAL / 4).then_some(bytes)
     })
     .await;
     let peak = resident(server);
-    assert!(waiting <= TOTAL / 8 * 9, "{waiting} bytes wait");
-    // What waits, its bookkeeping, the sessions, the ring.
+    assert!(queued <= TOTAL / 8 * 9, "{queued} bytes are queued");
+    // The backlog with its bookkeeping, the sessions, the ring.
     assert!(peak - before < 3 * TOTAL, "{} MiB", (peak - before) / MIB);
     drop(clients);
-    let after = eventually("the memory is given back", || async {
+    let after = eventually("the memory is released", || async {
         let now = resident(server);
         (now < before + (peak - before) / 2).then_some(now)
     })
     .await;
     println!(
-        "resident: {} MiB before, {} with {} MiB waiting, {} after",
+        "resident: {} MiB before, {} with {} MiB queued, {} after",
         before / MIB,
         peak / MIB,
-        waiting / MIB,
+        queued / MIB,
         after / MIB
     );
     bare.server.stop().await;
 }
 
-/// Bound of the second test; less than [`HEAVY`] sessions may have with the least share, which is 16 KiB.
+/// Bound of the second test: less than the least shares of [`HEAVY`] sessions, 16 KiB each.
 const SMALL: u64 = 4 << 20;
-/// Sessions that get every update of three channels, of one in which little happens, and the newest of one.
+/// Sessions with every update of three channels, with every update of one quiet channel, and with the latest of one
+/// channel.
 const HEAVY: usize = 300;
 const LIGHT: usize = 50;
 const LATEST: usize = 50;
 
-/// Clients with a subscription that is acknowledged; from then on they read nothing.
-async fn silent(bare: &Bare, count: usize, data: Value) -> Vec<WsClient> {
+/// Clients with an acknowledged subscription that read nothing more.
+async fn connect_silent(bare: &BareGateway, count: usize, data: Value) -> Vec<WsClient> {
     let mut clients = Vec::new();
     for _ in 0..count {
-        let mut client = WsClient::narrow(bare.server.address()).await;
+        let mut client = WsClient::with_small_buffer(bare.server.address()).await;
         client.subscribe(data.clone()).await;
         client.backlog.clear();
         clients.push(client);
@@ -94,15 +96,15 @@ async fn silent(bare: &Bare, count: usize, data: Value) -> Vec<WsClient> {
     clients
 }
 
-/// A client that reads all it gets, and the seq that it saw last in each channel.
+/// A client that reads everything, with the last seq of each channel.
 struct Reader {
     client: WsClient,
     seen: HashMap<String, u64>,
 }
 
 impl Reader {
-    /// Reads until it has all that was committed, each seq once and in order.
-    async fn keeps_up(&mut self, newest: &HashMap<String, u64>) {
+    /// Reads until it has every committed update, each seq once and in order.
+    async fn read_up_to(&mut self, newest: &HashMap<String, u64>) {
         while self.seen != *newest {
             let message = self.client.next("the next update").await;
             let channel = message["channel"].as_str().unwrap();
@@ -114,8 +116,8 @@ impl Reader {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backlog_total_is_taken_from_the_fullest_sessions() {
-    let mut bare = Bare::start(&format!(
+async fn backlog_total_evicts_the_fullest_sessions() {
+    let mut bare = BareGateway::start(&format!(
         "[gateway]\nbacklog_total_bytes = {SMALL}\nsend_buffer_bytes = 4096\nping_timeout_ms = 600000\n\
          [gateway.limits]\nconnections_per_address = 10000"
     ))
@@ -132,79 +134,85 @@ async fn backlog_total_is_taken_from_the_fullest_sessions() {
         client,
         seen: HashMap::new(),
     };
-    let heavy = silent(&bare, HEAVY, every(&all)).await;
-    let mut light = silent(&bare, LIGHT, every(&["new-block"])).await;
+    let heavy = connect_silent(&bare, HEAVY, every(&all)).await;
+    let mut light = connect_silent(&bare, LIGHT, every(&["new-block"])).await;
     let newest_only = json!({ "channel": "price:ETH", "snapshot": false });
-    let mut latest = silent(&bare, LATEST, newest_only).await;
+    let mut latest = connect_silent(&bare, LATEST, newest_only).await;
 
-    // A commit at a time, so that the reader never has much waiting.
+    // One commit at a time, so the reader's backlog stays small.
     let of = [&all[..], &all[..], &all[..]].concat();
     let (mut most, mut commits) = (0, 0);
     let closed = "chaincast_gateway_closed_total{code=\"4008\"} ";
     let relieved = "chaincast_gateway_backlog_closed_total ";
     while metric(&bare.server, closed).await < HEAVY as u64 {
         commits += 1;
-        assert!(commits < 2_000, "the fullest sessions stay");
-        bare.ledger.commit(&of).await;
+        assert!(commits < 2_000, "the fullest sessions are closed");
+        bare.writer.commit(&of).await;
         if commits <= 20 {
-            bare.ledger.commit(&["new-block"]).await;
+            bare.writer.commit(&["new-block"]).await;
         }
-        reader.keeps_up(&bare.ledger.newest).await;
+        reader.read_up_to(&bare.writer.newest).await;
         most = most.max(metric(&bare.server, "chaincast_gateway_backlog_bytes ").await);
     }
-    // Nobody had as much as `limits.backlog_bytes`: it was the bound of all.
+    // No session reached `limits.backlog_bytes`: the shared bound closed them.
     let longest = 512;
     assert!(commits * of.len() * longest < 1 << 20, "{commits} commits");
     let uncounted = 4_096 * (HEAVY + LIGHT + LATEST) as u64;
-    assert!(most <= SMALL / 8 * 9 + uncounted, "{most} bytes waited");
-    let by_relief = metric(&bare.server, relieved).await;
-    // The others were closed as a next update passed their share of the bound.
+    assert!(
+        most <= SMALL / 8 * 9 + uncounted,
+        "{most} bytes were queued"
+    );
+    let evicted = metric(&bare.server, relieved).await;
+    // The others were closed when the next update exceeded their share of the bound.
     println!(
-        "{commits} commits; {most} bytes waited at most; {by_relief} were closed as the fullest"
+        "{commits} commits; {most} bytes were queued at most; {evicted} were closed as the fullest"
     );
 
-    // Sessions that want the newest only are conflated near the bound, and stay.
+    // Sessions in mode `latest` are conflated near the bound, and stay.
     let conflated = "chaincast_gateway_conflated_total ";
     let mut rounds = 0;
     while metric(&bare.server, conflated).await == 0 {
         rounds += 1;
         assert!(rounds < 1_000, "nothing is conflated");
-        bare.ledger.commit(&["price:ETH"; 20]).await;
-        reader.keeps_up(&bare.ledger.newest).await;
+        bare.writer.commit(&["price:ETH"; 20]).await;
+        reader.read_up_to(&bare.writer.newest).await;
     }
     assert_eq!(metric(&bare.server, closed).await, HEAVY as u64);
 
-    // Those with less waiting are there, and lost nothing.
+    // Sessions with a small backlog stay connected and lost nothing.
     for client in &mut light {
-        for seq in 1..=bare.ledger.newest["new-block"] {
+        for seq in 1..=bare.writer.newest["new-block"] {
             assert_eq!(client.event("new-block").await["seq"], seq);
         }
         assert_eq!(client.request("ping", Value::Null).await["event"], "pong");
     }
-    // The newest price is what they get, whatever was left out before it.
-    let newest = bare.ledger.newest["price:ETH"];
+    // They receive the newest price, after any conflated ones.
+    let newest = bare.writer.newest["price:ETH"];
     for client in &mut latest {
         while client.event("price-update").await["seq"] != newest {}
     }
 
     drop((heavy, light, latest));
     let left = Instant::now();
-    eventually("nothing waits, and only the reader is there", || async {
-        let waits = metric(&bare.server, "chaincast_gateway_backlog_bytes ").await;
-        let sessions = metric(
-            &bare.server,
-            "chaincast_gateway_sessions{transport=\"websocket\"} ",
-        )
-        .await;
-        (waits == 0 && sessions == 1).then_some(())
-    })
+    eventually(
+        "nothing is queued, and only the reader is connected",
+        || async {
+            let waits = metric(&bare.server, "chaincast_gateway_backlog_bytes ").await;
+            let sessions = metric(
+                &bare.server,
+                "chaincast_gateway_sessions{transport=\"websocket\"} ",
+            )
+            .await;
+            (waits == 0 && sessions == 1).then_some(())
+        },
+    )
     .await;
     assert!(
         left.elapsed() < Duration::from_secs(20),
         "{:?}",
         left.elapsed()
     );
-    bare.ledger.commit(&all).await;
-    reader.keeps_up(&bare.ledger.newest).await;
+    bare.writer.commit(&all).await;
+    reader.read_up_to(&bare.writer.newest).await;
     bare.server.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What `/metrics` shows is documented, described, and nothing else is.
+//! Every metric of `/metrics` is documented and described, and nothing else is.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::World;
 
-/// What every metric's name begins with, by the part it is of.
+/// The prefixes of all metric names, one for each part.
 const PARTS: [&str; 9] = [
     "auth", "bus", "chain", "contract", "gateway", "http", "price", "store", "token",
 ];
@@ -17,7 +17,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every `.rs` below `dir`, as one text.
+/// Every `.rs` file below `dir`, as one text.
 fn sources(dir: &Path) -> String {
     let mut text = String::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -31,8 +31,8 @@ fn sources(dir: &Path) -> String {
     text
 }
 
-/// The metrics that stand in `text` between two `quote`s.
-fn named(text: &str, quote: char) -> BTreeSet<String> {
+/// The metric names in `text` between two `quote`s.
+fn metric_names(text: &str, quote: char) -> BTreeSet<String> {
     text.split(quote)
         .filter(|name| {
             PARTS
@@ -44,7 +44,7 @@ fn named(text: &str, quote: char) -> BTreeSet<String> {
         .collect()
 }
 
-/// Name and rest of each call of `describe_counter!` and its like.
+/// Name and remaining arguments of each call of `describe_counter!` and the like.
 fn descriptions(sources: &str) -> Vec<(String, String, String)> {
     ["counter", "gauge", "histogram"]
         .iter()
@@ -63,15 +63,15 @@ fn descriptions(sources: &str) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn every_metric_is_in_the_document_and_described_without_a_full_stop() {
+fn every_metric_is_documented_and_described() {
     let sources = sources(&root().join("src"));
     let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
-    let emitted = named(&sources, '"');
+    let emitted = metric_names(&sources, '"');
     assert!(emitted.len() > 20, "{emitted:?}");
     assert_eq!(
-        named(&document, '`'),
+        metric_names(&document, '`'),
         emitted,
-        "docs/metrics.md, and what the sources name"
+        "docs/metrics.md and the metrics in the sources"
     );
     let descriptions = descriptions(&sources);
     for name in &emitted {
@@ -86,8 +86,8 @@ fn every_metric_is_in_the_document_and_described_without_a_full_stop() {
 }
 
 #[test]
-fn alerts_name_metrics_that_there_are() {
-    let emitted = named(&sources(&root().join("src")), '"');
+fn documented_alerts_use_existing_metrics() {
+    let emitted = metric_names(&sources(&root().join("src")), '"');
     let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let alerts = document.split("```promql").nth(1).unwrap();
     let alerts = alerts.split("```").next().unwrap();
@@ -103,9 +103,9 @@ fn alerts_name_metrics_that_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_never_happened_is_shown_as_zero() {
+async fn metrics_start_at_zero() {
     let world = World::start().await;
-    let shown = reqwest::get(world.url("/metrics"))
+    let exposition = reqwest::get(world.url("/metrics"))
         .await
         .unwrap()
         .text()
@@ -124,12 +124,15 @@ async fn what_never_happened_is_shown_as_zero() {
         "chaincast_gateway_subscriptions{kind=\"contract\"} 0",
         "chaincast_gateway_watches_refused_total{limit=\"address\"} 0",
     ] {
-        assert!(shown.contains(line), "no {line} in {shown}");
+        assert!(exposition.contains(line), "no {line} in {exposition}");
     }
-    for line in shown.lines().filter(|line| line.starts_with("# TYPE ")) {
+    for line in exposition
+        .lines()
+        .filter(|line| line.starts_with("# TYPE "))
+    {
         let name = line.split(' ').nth(2).unwrap();
         assert!(
-            shown.contains(&format!("# HELP {name} ")),
+            exposition.contains(&format!("# HELP {name} ")),
             "{name} has no HELP"
         );
     }

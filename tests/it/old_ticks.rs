@@ -1,19 +1,20 @@
-//! Ticks of the past: of sources whose only observation is old, and of one that came later than the blocks it is read from.
+//! Old ticks: of sources whose only observation is old, and of a source that was added after the blocks it is read
+//! from.
 
 use chaincast::{
     dev::{
-        faulty_node::{Contents, FaultyNode, Tree},
-        price_web::PricePage,
+        faulty_node::{BlockTree, Contents, FaultyNode},
+        price_servers::PricePage,
     },
     model::now_ms,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use crate::support::{Server, Temporary, World, WsClient, eventually, fresh_database};
+use crate::support::{Server, TempDir, World, WsClient, eventually, fresh_database};
 
-/// What REST and a new subscriber get of a token that has no fresh tick, once it has a price.
-async fn stale_everywhere(server: &Server, token: &str, price: &str) {
+/// Over REST and for a new subscriber, the token has a stale price, once it has a price at all.
+async fn assert_stale(server: &Server, token: &str, price: &str) {
     let url = format!("{}/api/v1/prices/{token}", server.url());
     let rest: Value = eventually("a price", async || {
         let answer = reqwest::get(&url).await.ok()?;
@@ -26,21 +27,21 @@ async fn stale_everywhere(server: &Server, token: &str, price: &str) {
     ws.subscribe(json!({ "channel": channel })).await;
     let snapshot = ws.event("price-update").await;
     assert_eq!(snapshot["snapshot"], true, "{snapshot}");
-    for shown in [&rest, &snapshot["data"]] {
-        assert_eq!(shown["price"].to_string(), price, "{shown}");
-        assert_eq!(shown["status"], "stale", "{shown}");
-        assert_eq!(shown["reason"], "old", "{shown}");
-        assert!(shown["ageMs"].as_u64().unwrap() > 0, "{shown}");
+    for returned in [&rest, &snapshot["data"]] {
+        assert_eq!(returned["price"].to_string(), price, "{returned}");
+        assert_eq!(returned["status"], "stale", "{returned}");
+        assert_eq!(returned["reason"], "old", "{returned}");
+        assert!(returned["ageMs"].as_u64().unwrap() > 0, "{returned}");
     }
     assert_eq!(rest["seq"], snapshot["seq"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_was_old_from_the_first_is_a_stale_price() {
-    let (database, dir) = (fresh_database().await, Temporary::new("old-ticks"));
-    let tree = Tree::new(31_337);
+async fn old_document_gives_a_stale_price() {
+    let (database, dir) = (fresh_database().await, TempDir::new("old-ticks"));
+    let tree = BlockTree::new(31_337);
     tree.mine(&Contents::transfers(1, 1));
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let at = now_ms() - 600_000;
     let page = PricePage::start(&format!("{{\"price\":\"3000.5\",\"at\":{at}}}"))
         .await
@@ -57,18 +58,18 @@ async fn a_document_that_was_old_from_the_first_is_a_stale_price() {
     let config = dir.path().join("chaincast.toml");
     std::fs::write(&config, text).unwrap();
     let server = Server::serve(&config).await;
-    stale_everywhere(&server, "ETH", "3000.5").await;
+    assert_stale(&server, "ETH", "3000.5").await;
     server.stop().await;
 }
 
-/// The number that a query counts.
+/// The result of a counting query.
 async fn count(connection: &mut PgConnection, sql: &str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
-    /// Of logs, not of the end of a block.
+async fn killed_price_backfill_resumes_without_duplicates() {
+    /// Ticks of logs, not those read at the end of a block.
     const TICKS: &str =
         "SELECT count(*) FROM ticks WHERE token = 'LATE' AND log_index <> 2147483647";
     let world = World::start().await;
@@ -76,7 +77,7 @@ async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
         world.set_feed("ETH", dollars).await;
     }
     let (held_below, _) = world.control.head().await.unwrap();
-    // More than the first step takes.
+    // More than the first step covers.
     world.control.mine(1_200).await.unwrap();
     for dollars in 3_101..3_111 {
         world.set_feed("ETH", dollars).await;
@@ -84,7 +85,7 @@ async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
     world.caught_up().await;
     world.server.stop().await;
 
-    // The past below is not stored before this test allows it.
+    // A lock of this test stops the backfill before the older part.
     let mut holder = sqlx::Connection::connect(&world.database).await.unwrap();
     let connection: &mut PgConnection = &mut holder;
     sqlx::raw_sql(&format!(
@@ -109,7 +110,7 @@ async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
     let held =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4242 AND NOT granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    eventually("the past is held midway", async || {
+    eventually("the backfill is stopped halfway", async || {
         let mut looking: PgConnection = sqlx::Connection::connect(&world.database).await.ok()?;
         (count(&mut looking, held).await > 0).then_some(())
     })
@@ -128,12 +129,12 @@ async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
     let server = Server::serve(&world.config).await;
     let done = "SELECT count(*) FROM price_pasts p JOIN chains c USING (chain_id)
                 WHERE p.token = 'LATE' AND p.decoded_from <= c.start_block";
-    eventually("the past is decoded", async || {
+    eventually("the backfill is complete", async || {
         let mut looking: PgConnection = sqlx::Connection::connect(&world.database).await.ok()?;
         (count(&mut looking, done).await == 1).then_some(())
     })
     .await;
-    // Each log of the feed gave one tick; ETH has had the same ones from the start.
+    // Each log of the feed gave one tick, as for ETH, which was configured from the start.
     let logs = "SELECT count(*) FROM logs l JOIN price_sources s USING (chain_id, address)
                 WHERE s.token = 'LATE' AND topic0 = '\\x0559884fd3a460db3073b7fc896cc77986f16e378210ded43186175bf646fc5f'";
     let ticks = count(connection, TICKS).await;
@@ -150,7 +151,7 @@ async fn a_past_that_was_killed_midway_is_whole_and_nothing_twice() {
         "SELECT count(*) FROM (({eth} EXCEPT ALL {late}) UNION ALL ({late} EXCEPT ALL {eth})) d"
     );
     assert_eq!(count(connection, &differ).await, 0);
-    // Its newest answer is older than it may be, and was from the first.
-    stale_everywhere(&server, "LATE", "3110").await;
+    // Its newest answer is older than `max_age_ms`, and was from the start.
+    assert_stale(&server, "LATE", "3110").await;
     server.stop().await;
 }

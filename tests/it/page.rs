@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::support::{Bare, Proxy, Script, World, mint};
+use crate::support::{BareGateway, ReverseProxy, Script, World, mint};
 
 const PAGE: &str = "tests/browser/page.mjs";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_prices_and_blocks_as_they_come() {
+async fn page_shows_live_prices_and_blocks() {
     let world = World::start().await;
     let mut page = Script::node(PAGE, &[world.server.url(), "--deadline", "100"]);
     page.line("the page waits for a price", |line| {
@@ -25,14 +25,14 @@ async fn the_page_shows_prices_and_blocks_as_they_come() {
     })
     .await;
     world.control.mine(1).await.unwrap();
-    // The console's part subscribes to price:BTC and waits for a message of its own.
+    // The page's console subscribes to price:BTC and waits for a message.
     world.set_feed("BTC", 63_333).await;
     page.finish().await;
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_a_reorg_and_comes_back_after_a_restart() {
+async fn page_shows_reorg_and_reconnects_after_restart() {
     let world = World::start().await;
     world.control.mine(3).await.unwrap();
     world.caught_up().await;
@@ -64,8 +64,8 @@ async fn the_page_shows_a_reorg_and_comes_back_after_a_restart() {
 const NAMED: &str = "[gateway]\nallowed_origins = [\"https://app.example\"]";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_page_connects_where_other_origins_are_named() {
-    let bare = Bare::start(NAMED).await;
+async fn page_connects_where_other_origins_are_listed() {
+    let bare = BareGateway::start(NAMED).await;
     Script::node("tests/browser/origin.mjs", &[bare.server.url()])
         .finish()
         .await;
@@ -73,11 +73,11 @@ async fn own_page_connects_where_other_origins_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn page_says_which_origin_is_refused() {
-    let bare = Bare::start(NAMED).await;
+async fn page_names_rejected_origin() {
+    let bare = BareGateway::start(NAMED).await;
     let upstreams = [bare.server.address(); 2];
-    // A proxy that hides by which name it was reached.
-    let proxy = Proxy::start("nginx", upstreams, |text| {
+    // A proxy that hides the name by which it was reached.
+    let proxy = ReverseProxy::start("nginx", upstreams, |text| {
         text.replace("Host $http_host", "Host elsewhere")
     })
     .await;
@@ -89,8 +89,8 @@ async fn page_says_which_origin_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn page_takes_a_token_where_one_is_required() {
-    let bare = Bare::start("[gateway.auth]\nmode = \"required\"").await;
+async fn page_accepts_a_jwt_where_one_is_required() {
+    let bare = BareGateway::start("[gateway.auth]\nmode = \"required\"").await;
     let token = mint("alice", None, None, Duration::from_secs(3_600));
     let url = bare.server.url();
     Script::node("tests/browser/origin.mjs", &[url, "--token", &token])
@@ -100,8 +100,8 @@ async fn page_takes_a_token_where_one_is_required() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn served_socket_io_client_is_the_pinned_package() {
-    let bare = Bare::start("").await;
+async fn served_socketio_client_is_the_pinned_package() {
+    let bare = BareGateway::start("").await;
     let package = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/node_modules/socket.io-client/dist/socket.io.min.js"
@@ -120,7 +120,7 @@ async fn served_socket_io_client_is_the_pinned_package() {
         assert_eq!(
             text,
             std::fs::read_to_string(package).unwrap(),
-            "scripts/vendor renews it"
+            "run scripts/vendor to update it"
         );
     }
     bare.server.stop().await;

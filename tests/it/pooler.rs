@@ -1,11 +1,11 @@
-//! PgBouncer before the database: in transaction mode it is refused for writers, and serves readers.
+//! PgBouncer in front of the database: in transaction mode it is rejected for writers and serves readers.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{PgBouncer, Server, World, eventually, run_to_end};
 
-/// The world's configuration with other keys of `[database]`.
+/// The world's configuration with other `[database]` keys.
 fn with_database(world: &World, keys: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(&world.config).unwrap();
     let mut config: toml::Table = toml::from_str(&text).unwrap();
@@ -18,35 +18,37 @@ fn with_database(world: &World, keys: &[(&str, &str)]) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// What `check` and `serve` say, which both fail.
-async fn refused(config: &str) -> String {
-    let (code, said, error) = run_to_end(&["check", "--config", config]).await;
-    assert_eq!(code, 1, "{said}{error}");
+/// The output of `check` and `serve`, which both fail.
+async fn rejected_output(config: &str) -> String {
+    let (code, output, error) = run_to_end(&["check", "--config", config]).await;
+    assert_eq!(code, 1, "{output}{error}");
     let (code, _, error) = run_to_end(&["serve", "--config", config]).await;
     assert_eq!(code, 1, "{error}");
-    said + &error
+    output + &error
 }
 
-fn tells_what_to_do(said: &str) {
+fn assert_suggests_fix(output: &str) {
     assert_eq!(
-        said.matches("database.url leads to a pooler").count(),
+        output
+            .matches("database.url leads to a transaction pooler")
+            .count(),
         2,
-        "{said}"
+        "{output}"
     );
-    assert!(said.contains("database.reader_url"), "{said}");
+    assert!(output.contains("database.reader_url"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refuses_transaction_mode_for_writers() {
+async fn rejects_transaction_mode_for_writers() {
     let world = World::start().await;
     for sessions in [1, 20] {
-        let pooler = PgBouncer::before(&world.database, "transaction", sessions).await;
+        let pooler = PgBouncer::in_front_of(&world.database, "transaction", sessions).await;
         let config = with_database(&world, &[("url", pooler.url())]);
-        tells_what_to_do(&refused(&config).await);
+        assert_suggests_fix(&rejected_output(&config).await);
         if sessions == 1 {
             continue;
         }
-        // Others take sessions in between.
+        // Other clients use server connections in between.
         let busy: Vec<_> = (0..4)
             .map(|_| {
                 let url = pooler.url().to_owned();
@@ -60,28 +62,28 @@ async fn refuses_transaction_mode_for_writers() {
                 })
             })
             .collect();
-        tells_what_to_do(&refused(&config).await);
+        assert_suggests_fix(&rejected_output(&config).await);
         busy.into_iter().for_each(|client| client.abort());
     }
-    let pooler = PgBouncer::before(&world.database, "statement", 20).await;
+    let pooler = PgBouncer::in_front_of(&world.database, "statement", 20).await;
     let config = with_database(&world, &[("url", pooler.url())]);
-    tells_what_to_do(&refused(&config).await);
+    assert_suggests_fix(&rejected_output(&config).await);
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refuses_readers_of_another_database() {
+async fn rejects_reader_url_of_another_database() {
     let (world, other) = tokio::join!(World::start(), World::start());
     let config = with_database(&world, &[("reader_url", &other.database)]);
-    let said = refused(&config).await;
-    let told = "database.reader_url leads to another database than database.url";
-    assert_eq!(said.matches(told).count(), 2, "{said}");
+    let output = rejected_output(&config).await;
+    let problem = "database.reader_url leads to another database than database.url";
+    assert_eq!(output.matches(problem).count(), 2, "{output}");
     other.server.stop().await;
     world.server.stop().await;
 }
 
-/// Without what differs from one request to the next.
-fn settled(mut answer: Value) -> Value {
+/// The response without the values that differ between requests.
+fn without_volatile_values(mut answer: Value) -> Value {
     if let Some(answer) = answer.as_object_mut() {
         for key in ["serverTime", "startedAt"] {
             answer.remove(key);
@@ -104,25 +106,25 @@ fn settled(mut answer: Value) -> Value {
     answer
 }
 
-async fn ask(server: &Server, path: &str) -> Value {
+async fn fetch(server: &Server, path: &str) -> Value {
     let answer = reqwest::get(format!("{}/api/v1{path}", server.url()))
         .await
         .unwrap();
     let status = answer.status();
     let text = answer.text().await.unwrap();
     assert!(status.is_success(), "{path}: {status}: {text}");
-    settled(serde_json::from_str(&text).unwrap())
+    without_volatile_values(serde_json::from_str(&text).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_readers_through_transaction_mode() {
+async fn serves_readers_in_transaction_mode() {
     let world = World::start().await;
     let token = world.deployment.feeds[0].token.clone();
     world.transfer("USDC", 5).await;
     world.control.mine(3).await.unwrap();
     world.caught_up().await;
-    // Fewer sessions than readers: each query meets the session of another.
-    let pooler = PgBouncer::before(&world.database, "transaction", 2).await;
+    // Fewer server connections than readers, so each query gets the connection of another.
+    let pooler = PgBouncer::in_front_of(&world.database, "transaction", 2).await;
     let config = with_database(&world, &[("reader_url", pooler.url())]);
     let pooled = Server::start(&["serve", "--role", "gateway", "--config", &config]).await;
 
@@ -155,9 +157,9 @@ async fn serves_readers_through_transaction_mode() {
         format!("/prices/{token}/candles?interval=1m"),
         "/channels/new-block/updates?limit=50".to_owned(),
     ];
-    // Tokens are asked for their names beside the indexing.
+    // Token names are read concurrently with indexing.
     eventually("every token has its name", async || {
-        let transfers = ask(&world.server, &format!("/addresses/{sender}/transfers")).await;
+        let transfers = fetch(&world.server, &format!("/addresses/{sender}/transfers")).await;
         let named = |transfer: &Value| transfer["tokenSymbol"].is_string();
         transfers["data"]
             .as_array()?
@@ -166,20 +168,20 @@ async fn serves_readers_through_transaction_mode() {
             .then_some(())
     })
     .await;
-    let mut askers = tokio::task::JoinSet::new();
+    let mut readers = tokio::task::JoinSet::new();
     let mut expected = Vec::new();
     for path in &paths {
-        expected.push((path.clone(), ask(&world.server, path).await));
+        expected.push((path.clone(), fetch(&world.server, path).await));
     }
     let (expected, pooled) = (std::sync::Arc::new(expected), std::sync::Arc::new(pooled));
-    for asker in 0..8 {
+    for reader in 0..8 {
         let (expected, pooled) = (expected.clone(), pooled.clone());
-        askers.spawn(async move {
+        readers.spawn(async move {
             for round in 0..5 {
                 for at in 0..expected.len() {
-                    let (path, expected) = &expected[(at + asker + round) % expected.len()];
-                    let answer = ask(&pooled, path).await;
-                    // Prices are told with their age.
+                    let (path, expected) = &expected[(at + reader + round) % expected.len()];
+                    let answer = fetch(&pooled, path).await;
+                    // Prices are returned with their age.
                     match path.starts_with("/prices") {
                         true => assert_eq!(
                             answer["data"].is_array(),
@@ -192,11 +194,11 @@ async fn serves_readers_through_transaction_mode() {
             }
         });
     }
-    while let Some(asked) = askers.join_next().await {
-        asked.unwrap();
+    while let Some(result) = readers.join_next().await {
+        result.unwrap();
     }
 
-    // The gateway: what is stored, what is watched, and what comes.
+    // The gateway: stored updates, watches and live updates.
     let mut client = crate::support::WsClient::connect(&pooled.realtime()).await;
     let at = client
         .subscribe(json!({ "channel": "new-block", "since": 0 }))
@@ -231,14 +233,14 @@ async fn serves_readers_through_transaction_mode() {
     world.server.stop().await;
 }
 
-/// Sessions of their own, as a direct connection has: locks hold.
+/// Each client has its own server connection, so advisory locks hold.
 #[tokio::test(flavor = "multi_thread")]
-async fn takes_session_mode_for_writers() {
+async fn accepts_session_mode_for_writers() {
     let mut world = World::start().await;
-    let pooler = PgBouncer::before(&world.database, "session", 60).await;
+    let pooler = PgBouncer::in_front_of(&world.database, "session", 60).await;
     let config = with_database(&world, &[("url", pooler.url())]);
-    let (code, said, error) = run_to_end(&["check", "--config", &config]).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&["check", "--config", &config]).await;
+    assert_eq!(code, 0, "{output}{error}");
     let server = Server::start(&["serve", "--config", &config]).await;
     std::mem::replace(&mut world.server, server).stop().await;
     world.control.mine(2).await.unwrap();

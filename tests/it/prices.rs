@@ -1,5 +1,5 @@
-//! The price writer alone, between a real PostgreSQL and the bus, with ticks that are stored and signalled as a chain's
-//! writer does it.
+//! The price writer with a real PostgreSQL and the bus, with ticks that are stored and signalled as a chain writer
+//! does.
 
 mod feeds;
 mod nodes;
@@ -12,9 +12,9 @@ use chaincast::{
 use serde_json::Value;
 use sqlx::Row;
 
-use crate::support::{PriceStage, PriceWriter, eventually, price_tick};
+use crate::support::{PriceFixture, PriceWriter, eventually, price_tick};
 
-/// ETH has a feed and a pool in BTC; BTC has a feed.
+/// ETH has a feed and a pool quoted in BTC; BTC has a feed.
 fn config(max_age_ms: u64) -> PriceConfig {
     let source = |kind: &str, token: &str, name: &str, address: u8, more: &str| {
         format!(
@@ -24,7 +24,7 @@ fn config(max_age_ms: u64) -> PriceConfig {
     };
     let pool = "base = 0\nbase_decimals = 18\nquote_decimals = 8\nquote = 'BTC'";
     let text = [
-        // What is about jumps is in tests of its own.
+        // Jumps have their own tests.
         "max_jump_bps = 0\nmax_confidence_bps = 0\n\
          [[tokens]]\nsymbol = 'ETH'\nname = 'Ether'\n[[tokens]]\nsymbol = 'BTC'\n"
             .to_owned(),
@@ -37,7 +37,7 @@ fn config(max_age_ms: u64) -> PriceConfig {
 
 const LONG: u64 = 3_600_000;
 
-/// Of a block.
+/// A tick of a block.
 fn tick(token: &str, source: &str, quote: &str, price: &str, block_number: u64) -> Tick {
     price_tick(token, source, quote, price, Some(block_number))
 }
@@ -51,17 +51,17 @@ fn quote(token: &str, price: &str) -> Tick {
     price_tick(token, "feed", "USD", price, None)
 }
 
-impl PriceStage {
-    /// Ticks in the store.
-    async fn stored(&self) -> i64 {
+impl PriceFixture {
+    /// The number of stored ticks.
+    async fn count_ticks(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM ticks")
             .fetch_one(self.store.pool())
             .await
             .unwrap()
     }
 
-    /// Cuts the connection that has the writer's lock.
-    async fn cut(&self) {
+    /// Ends the database connection that holds the writer's lock.
+    async fn end_lock_connection(&self) {
         let cut = sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_locks
              WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -77,7 +77,7 @@ impl PriceStage {
         writer.signals.send(PriceSignal::Ticks(ticks));
     }
 
-    /// The next commit that announces prices: those updates. Candles come with them and by themselves.
+    /// The price updates of the next commit that has any. Candles are committed with prices and on their own.
     async fn next_commit(&mut self) -> Vec<Update> {
         loop {
             let mut prices = self.published().await;
@@ -114,9 +114,9 @@ impl PriceStage {
         self.store.channel_extent(&channel).await.unwrap().newest
     }
 
-    /// Lets the writer look at everything once more, and makes sure that it finds nothing to say but of the ETH tick
-    /// that is stored for it here.
-    async fn nothing_but_eth_is_news(&mut self, eth: &str, block_number: u64, seq: u64) {
+    /// Makes the writer read everything again, and checks that it publishes nothing but the ETH tick that is stored
+    /// here.
+    async fn expect_only_eth_update(&mut self, eth: &str, block_number: u64, seq: u64) {
         self.index(&[feed("ETH", eth, block_number)]).await;
         let found = self.next_price().await;
         assert_eq!(found, price("price:ETH", seq, eth, "ok"));
@@ -128,24 +128,24 @@ fn price(channel: &str, seq: u64, price: &str, status: &str) -> (String, u64, St
 }
 
 #[tokio::test]
-async fn each_tick_becomes_a_stored_price_and_one_update_in_seq_order() {
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
+async fn each_tick_becomes_a_price_and_one_update() {
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
 
-    stage.send(&writer, vec![feed("BTC", "60000.5", 1)]).await;
+    fixture.send(&writer, vec![feed("BTC", "60000.5", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000.5", "ok")
     );
-    stage.send(&writer, vec![feed("ETH", "3000", 2)]).await;
+    fixture.send(&writer, vec![feed("ETH", "3000", 2)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:ETH", 1, "3000", "ok")
     );
-    stage
+    fixture
         .send(&writer, vec![tick("ETH", "pool", "BTC", "0.05", 3)])
         .await;
-    let (update, data) = stage.next().await;
+    let (update, data) = fixture.next().await;
     assert_eq!((update.seq, &*update.channel.to_string()), (2, "price:ETH"));
     assert_eq!(data["price"].to_string(), "3000.0125");
     assert_eq!(data["confidence"].to_string(), "0.0125");
@@ -153,15 +153,15 @@ async fn each_tick_becomes_a_stored_price_and_one_update_in_seq_order() {
     assert_eq!(data["quote"], "USD");
     assert!(data["ageMs"].as_i64().unwrap() >= 0);
 
-    // Every digit is in the text, and in the row.
-    stage
+    // Every digit is in the text and in the row.
+    fixture
         .send(
             &writer,
             vec![feed("BTC", "60000.000000000000000000000001", 4)],
         )
         .await;
-    let commit = stage.next_commit().await;
-    // BTC moved, and ETH with it, in one commit.
+    let commit = fixture.next_commit().await;
+    // BTC changed, and ETH with it, in one commit.
     let names: Vec<String> = commit
         .iter()
         .map(|update| update.channel.to_string())
@@ -180,7 +180,7 @@ async fn each_tick_becomes_a_stored_price_and_one_update_in_seq_order() {
          JOIN updates u ON u.channel_id = c.id AND u.seq = p.seq
          WHERE p.token = 'BTC' ORDER BY p.seq",
     )
-    .fetch_all(stage.store.pool())
+    .fetch_all(fixture.store.pool())
     .await
     .unwrap();
     assert_eq!(rows.len(), 2);
@@ -194,216 +194,216 @@ async fn each_tick_becomes_a_stored_price_and_one_update_in_seq_order() {
 }
 
 #[tokio::test]
-async fn a_reorg_takes_back_the_price_of_the_dropped_block() {
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
-    stage.send(&writer, vec![feed("BTC", "60000", 1)]).await;
+async fn reorg_removes_the_price_of_a_dropped_block() {
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
+    fixture.send(&writer, vec![feed("BTC", "60000", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
-    stage.send(&writer, vec![feed("BTC", "90000", 2)]).await;
+    fixture.send(&writer, vec![feed("BTC", "90000", 2)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 2, "90000", "ok")
     );
 
-    stage.reorg(&writer, 1).await;
+    fixture.reorg(&writer, 1).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 3, "60000", "ok")
     );
     writer.end().await;
 }
 
 #[tokio::test]
-async fn a_price_without_fresh_ticks_is_announced_as_stale_once() {
-    // Long enough for a slow machine to see it fresh.
+async fn stale_price_is_published_once() {
+    // Long enough for a slow machine to see the price fresh.
     const MAX_AGE_MS: u64 = 12_000;
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(MAX_AGE_MS));
-    stage.send(&writer, vec![feed("BTC", "60000", 1)]).await;
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(MAX_AGE_MS));
+    fixture.send(&writer, vec![feed("BTC", "60000", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
-    let (update, data) = stage.next().await;
+    let (update, data) = fixture.next().await;
     assert_eq!((update.seq, &data["status"]), (2, &Value::from("stale")));
     assert_eq!(data["price"].to_string(), "60000");
     assert!(data["ageMs"].as_i64().unwrap() > MAX_AGE_MS as i64);
-    stage.nothing_but_eth_is_news("3000", 2, 1).await;
-    assert_eq!(stage.newest_seq("BTC").await, 2);
-    // The same price, fresh again, is news.
-    stage.send(&writer, vec![feed("BTC", "60000", 2)]).await;
+    fixture.expect_only_eth_update("3000", 2, 1).await;
+    assert_eq!(fixture.newest_seq("BTC").await, 2);
+    // The same price, fresh again, is a change.
+    fixture.send(&writer, vec![feed("BTC", "60000", 2)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 3, "60000", "ok")
     );
     writer.end().await;
 }
 
 #[tokio::test]
-async fn a_tick_that_confirms_a_price_is_not_announced_and_keeps_the_stored_price_young() {
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
+async fn confirming_tick_only_refreshes_the_stored_price() {
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
     let aged = |price: &str, block, age_ms| {
         let mut tick = feed("BTC", price, block);
         tick.observed_at -= age_ms;
         tick
     };
     let first = aged("60000", 1, LONG as i64 / 2);
-    stage.send(&writer, vec![first]).await;
+    fixture.send(&writer, vec![first]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
-    // By a signal, and found in the store.
+    // By a signal, and by the store alone.
     let signalled = aged("60000.0", 2, 1_000);
     let found = aged("60000", 3, 0);
     let token = "BTC".parse().unwrap();
     let observed = async |at: i64| {
         eventually("the price is confirmed", || async {
-            let row = stage.store.read_price(&token).await.unwrap().unwrap();
+            let row = fixture.store.read_price(&token).await.unwrap().unwrap();
             (row.observed_at == at).then_some(row.seq)
         })
         .await
     };
-    stage.index(std::slice::from_ref(&signalled)).await;
+    fixture.index(std::slice::from_ref(&signalled)).await;
     writer
         .signals
         .send(PriceSignal::Ticks(vec![signalled.clone()]));
     assert_eq!(observed(signalled.observed_at).await, 1);
-    stage.index(std::slice::from_ref(&found)).await;
+    fixture.index(std::slice::from_ref(&found)).await;
     assert_eq!(observed(found.observed_at).await, 1);
-    stage.nothing_but_eth_is_news("3000", 4, 1).await;
-    assert_eq!(stage.newest_seq("BTC").await, 1);
+    fixture.expect_only_eth_update("3000", 4, 1).await;
+    assert_eq!(fixture.newest_seq("BTC").await, 1);
     writer.end().await;
 }
 
 #[tokio::test]
-async fn a_restart_announces_only_what_changed_while_nobody_wrote() {
-    let mut stage = PriceStage::new().await;
-    let first = stage.writer(config(LONG));
-    stage.send(&first, vec![feed("BTC", "60000", 1)]).await;
+async fn restart_publishes_only_missed_changes() {
+    let mut fixture = PriceFixture::new().await;
+    let first = fixture.writer(config(LONG));
+    fixture.send(&first, vec![feed("BTC", "60000", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
     first.end().await;
 
-    let second = stage.writer(config(LONG));
-    stage.nothing_but_eth_is_news("3000", 1, 1).await;
-    assert_eq!(stage.newest_seq("BTC").await, 1);
+    let second = fixture.writer(config(LONG));
+    fixture.expect_only_eth_update("3000", 1, 1).await;
+    assert_eq!(fixture.newest_seq("BTC").await, 1);
     second.end().await;
 
-    stage.index(&[feed("BTC", "61000", 2)]).await;
-    let third = stage.writer(config(LONG));
+    fixture.index(&[feed("BTC", "61000", 2)]).await;
+    let third = fixture.writer(config(LONG));
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 2, "61000", "ok")
     );
     third.end().await;
 }
 
 #[tokio::test]
-async fn ticks_that_no_signal_told_of_are_found_in_the_store() {
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
-    stage.send(&writer, vec![feed("BTC", "60000", 1)]).await;
+async fn ticks_without_a_signal_are_found_in_the_store() {
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
+    fixture.send(&writer, vec![feed("BTC", "60000", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
-    stage.index(&[feed("BTC", "61000", 2)]).await;
+    fixture.index(&[feed("BTC", "61000", 2)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 2, "61000", "ok")
     );
-    // A late one of an older block changes nothing.
+    // A late tick of an older block changes nothing.
     let late = PriceSignal::Ticks(vec![feed("BTC", "1", 1)]);
     writer.signals.send(late);
-    stage.send(&writer, vec![feed("BTC", "62000", 3)]).await;
+    fixture.send(&writer, vec![feed("BTC", "62000", 3)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 3, "62000", "ok")
     );
     writer.end().await;
 }
 
 #[tokio::test]
-async fn the_writer_goes_on_after_its_connection_was_cut_and_a_standby_takes_over() {
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
-    stage.send(&writer, vec![feed("BTC", "60000", 1)]).await;
+async fn writer_or_standby_continues_after_lost_connection() {
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
+    fixture.send(&writer, vec![feed("BTC", "60000", 1)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 1, "60000", "ok")
     );
 
-    stage.cut().await;
-    stage.send(&writer, vec![feed("BTC", "61000", 2)]).await;
+    fixture.end_lock_connection().await;
+    fixture.send(&writer, vec![feed("BTC", "61000", 2)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 2, "61000", "ok")
     );
 
-    // Both are told of every tick, and one writes.
-    let standby = stage.writer(config(LONG));
-    let news = vec![feed("BTC", "62000", 3)];
-    stage.index(&news).await;
-    writer.signals.send(PriceSignal::Ticks(news.clone()));
-    standby.signals.send(PriceSignal::Ticks(news));
+    // Both receive every tick, and one writes.
+    let standby = fixture.writer(config(LONG));
+    let ticks = vec![feed("BTC", "62000", 3)];
+    fixture.index(&ticks).await;
+    writer.signals.send(PriceSignal::Ticks(ticks.clone()));
+    standby.signals.send(PriceSignal::Ticks(ticks));
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 3, "62000", "ok")
     );
     writer.end().await;
-    stage.send(&standby, vec![feed("BTC", "63000", 4)]).await;
+    fixture.send(&standby, vec![feed("BTC", "63000", 4)]).await;
     assert_eq!(
-        stage.next_price().await,
+        fixture.next_price().await,
         price("price:BTC", 4, "63000", "ok")
     );
     standby.end().await;
 }
 
 #[tokio::test]
-async fn a_flood_of_signals_ends_at_the_newest_price_and_no_seq_is_missing() {
+async fn signal_flood_ends_at_newest_price_without_seq_gap() {
     const TICKS: u64 = 3_000;
-    let mut stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG));
+    let mut fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG));
     let ticks: Vec<Tick> = (1..=TICKS)
         .map(|block| feed("BTC", &(60_000 + block).to_string(), block))
         .collect();
-    stage.index(&ticks).await;
+    fixture.index(&ticks).await;
     // More than the queue holds, without a pause.
     for tick in ticks {
         writer.signals.send(PriceSignal::Ticks(vec![tick]));
     }
     let mut seq = 0;
     loop {
-        let (_, next, value, _) = stage.next_price().await;
+        let (_, next, value, _) = fixture.next_price().await;
         assert_eq!(next, seq + 1);
         seq = next;
         if value == (60_000 + TICKS).to_string() {
             break;
         }
     }
-    stage.nothing_but_eth_is_news("3000", 1, 1).await;
-    assert_eq!(stage.newest_seq("BTC").await, seq);
+    fixture.expect_only_eth_update("3000", 1, 1).await;
+    assert_eq!(fixture.newest_seq("BTC").await, seq);
     writer.end().await;
 }
 
 #[tokio::test]
-async fn what_is_tracked_is_in_the_tables_and_what_no_longer_is_stays_without_a_place() {
-    let stage = PriceStage::new().await;
+async fn untracked_tokens_stay_in_tables_without_position() {
+    let fixture = PriceFixture::new().await;
     let sources = async || -> Vec<(String, String, bool)> {
         sqlx::query_as("SELECT token, source, active FROM price_sources ORDER BY 1, 2")
-            .fetch_all(stage.store.pool())
+            .fetch_all(fixture.store.pool())
             .await
             .unwrap()
     };
     let row = |token: &str, source: &str, active| (token.to_owned(), source.to_owned(), active);
-    let writer = stage.writer(config(LONG));
+    let writer = fixture.writer(config(LONG));
     let all = [
         row("BTC", "feed", true),
         row("ETH", "feed", true),
@@ -418,7 +418,7 @@ async fn what_is_tracked_is_in_the_tables_and_what_no_longer_is_stays_without_a_
     let mut fewer = config(LONG);
     fewer.tokens.reverse();
     fewer.sources.truncate(2);
-    let writer = stage.writer(fewer);
+    let writer = fixture.writer(fewer);
     let now = [
         row("BTC", "feed", true),
         row("ETH", "feed", true),
@@ -430,7 +430,7 @@ async fn what_is_tracked_is_in_the_tables_and_what_no_longer_is_stays_without_a_
     .await;
     let tokens: Vec<(String, String, Option<i32>)> =
         sqlx::query_as("SELECT symbol, name, position FROM tokens ORDER BY position")
-            .fetch_all(stage.store.pool())
+            .fetch_all(fixture.store.pool())
             .await
             .unwrap();
     let token = |symbol: &str, name: &str, at| (symbol.to_owned(), name.to_owned(), Some(at));
@@ -439,14 +439,14 @@ async fn what_is_tracked_is_in_the_tables_and_what_no_longer_is_stays_without_a_
 }
 
 #[tokio::test]
-async fn a_block_given_twice_leaves_its_ticks_once() {
-    let stage = PriceStage::new().await;
+async fn block_stored_twice_keeps_its_ticks_once() {
+    let fixture = PriceFixture::new().await;
     let ticks = [
         feed("BTC", "60000", 1),
         tick("ETH", "pool", "BTC", "0.05", 1),
     ];
-    stage.index(&ticks).await;
-    stage.index(&ticks).await;
-    stage.index(&[quote("BTC", "60000")]).await;
-    assert_eq!(stage.stored().await, 3);
+    fixture.index(&ticks).await;
+    fixture.index(&ticks).await;
+    fixture.index(&[quote("BTC", "60000")]).await;
+    assert_eq!(fixture.count_ticks().await, 3);
 }

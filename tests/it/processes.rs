@@ -1,4 +1,4 @@
-//! An indexer and gateways as processes of their own, joined by Redis or by the database alone.
+//! An indexer and gateways as separate processes, connected by Redis or by the database alone.
 
 use std::{path::Path, time::Duration};
 
@@ -26,8 +26,8 @@ pub async fn gateway_beside(world: &World, bus: &str) -> Server {
     .await
 }
 
-/// Waits until so many processes are subscribed in Redis, which each does by itself after it started.
-pub async fn listen(redis: &Redis, ca: Option<&Path>, processes: usize) {
+/// Waits until this many processes are subscribed in Redis; each subscribes on its own after its start.
+pub async fn wait_for_subscribers(redis: &Redis, ca: Option<&Path>, processes: usize) {
     let client = match ca {
         None => redis::Client::open(redis.url()).unwrap(),
         Some(ca) => {
@@ -40,7 +40,7 @@ pub async fn listen(redis: &Redis, ca: Option<&Path>, processes: usize) {
         }
     };
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    eventually("every process listens to Redis", async || {
+    eventually("every process is subscribed in Redis", async || {
         let mut connection = connection.clone();
         let topics: Vec<String> = redis::cmd("PUBSUB")
             .arg("CHANNELS")
@@ -48,13 +48,13 @@ pub async fn listen(redis: &Redis, ca: Option<&Path>, processes: usize) {
             .query_async(&mut connection)
             .await
             .ok()?;
-        let (_, listening): (String, usize) = redis::cmd("PUBSUB")
+        let (_, subscribed_channels): (String, usize) = redis::cmd("PUBSUB")
             .arg("NUMSUB")
             .arg(topics.first()?)
             .query_async(&mut connection)
             .await
             .ok()?;
-        (listening >= processes).then_some(())
+        (subscribed_channels >= processes).then_some(())
     })
     .await;
 }
@@ -75,7 +75,7 @@ pub async fn blocks_arrive(world: &World, gateway: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_of_its_own_needs_nothing_but_the_database() {
+async fn separate_gateway_needs_only_the_database() {
     let world = World::start().await;
     let gateway = gateway_beside(&world, "kind = \"memory\"\npoll_interval_ms = 100").await;
     blocks_arrive(&world, &gateway).await;
@@ -84,7 +84,7 @@ async fn a_gateway_of_its_own_needs_nothing_but_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_made_at_one_gateway_is_heard_at_all_and_acknowledged_for_all() {
+async fn alert_reaches_and_is_acknowledged_at_all_gateways() {
     let world = World::start().await;
     let gateway = gateway_beside(&world, "kind = \"memory\"\npoll_interval_ms = 100").await;
     let token = mint("alice", None, None, Duration::from_secs(3_600));
@@ -103,9 +103,9 @@ async fn an_alert_made_at_one_gateway_is_heard_at_all_and_acknowledged_for_all()
         .await
         .unwrap();
     assert_eq!(made.status(), 201);
-    let heard = here.event("price-alert").await;
-    assert_eq!(there.event("price-alert").await, heard);
-    let ids = json!({"ids": [heard["data"]["id"]]});
+    let received = here.event("price-alert").await;
+    assert_eq!(there.event("price-alert").await, received);
+    let ids = json!({"ids": [received["data"]["id"]]});
     let first = there.request("acknowledge", ids.clone()).await;
     assert_eq!(first["data"]["acknowledged"], 1, "{first}");
     let second = here.request("acknowledge", ids).await;
@@ -115,7 +115,7 @@ async fn an_alert_made_at_one_gateway_is_heard_at_all_and_acknowledged_for_all()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_carries_updates_and_losing_it_loses_none() {
+async fn losing_redis_loses_no_update() {
     let redis = Redis::start().await;
     let bus = format!(
         "kind = \"redis\"\nredis_url = \"{}\"\npoll_interval_ms = 60000",
@@ -123,12 +123,12 @@ async fn redis_carries_updates_and_losing_it_loses_none() {
     );
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
-    listen(&redis, None, 2).await;
-    // With a poll only every 60 s, what arrives at once came through Redis.
-    let begun = tokio::time::Instant::now();
+    wait_for_subscribers(&redis, None, 2).await;
+    // With a poll only every 60 s, prompt updates came through Redis.
+    let started = tokio::time::Instant::now();
     blocks_arrive(&world, &gateway).await;
     assert!(
-        begun.elapsed().as_secs() < 50,
+        started.elapsed().as_secs() < 50,
         "the updates came by polling"
     );
     gateway.stop().await;
@@ -140,7 +140,7 @@ async fn redis_carries_updates_and_losing_it_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_are_told_to_come_back_when_the_server_stops() {
+async fn sessions_get_a_retry_hint_when_the_server_stops() {
     let world = World::start().await;
     let mut ws = world.ws().await;
     ws.event("connected").await;

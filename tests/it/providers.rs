@@ -1,28 +1,28 @@
 //! Several providers of a chain, as an operator sees them: `/status`, metrics, log and `chaincast check`.
 
-use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{Server, Temporary, eventually, fresh_database, run_to_end};
+use crate::support::{Server, TempDir, eventually, fresh_database, run_to_end};
 
 const SECRET: &str = "a-secret-key";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_failed_is_shown_everywhere_and_its_key_nowhere() {
-    let tree = Tree::new(31_337);
+async fn failed_provider_is_reported_without_its_key() {
+    let tree = BlockTree::new(31_337);
     for salt in 0..5 {
         tree.mine(&Contents::transfers(2, salt));
     }
-    let bad = FaultyNode::of_tree(&tree).await.unwrap();
+    let bad = FaultyNode::from_tree(&tree).await.unwrap();
     let lie = Kind::Alter {
         at: "/0/logs".to_owned(),
         to: json!([]),
     };
-    bad.add(Fault::of("eth_getBlockReceipts", lie));
-    let good = FaultyNode::of_tree(&tree).await.unwrap();
+    bad.add(Fault::new("eth_getBlockReceipts", lie));
+    let good = FaultyNode::from_tree(&tree).await.unwrap();
     assert!(bad.http_url().contains(SECRET));
 
-    let (database, dir) = (fresh_database().await, Temporary::new("providers"));
+    let (database, dir) = (fresh_database().await, TempDir::new("providers"));
     let file = dir.path().join("chaincast.toml");
     let config = format!(
         "[server]\nport = 0\n[database]\nurl = {database:?}\n\
@@ -73,7 +73,7 @@ async fn a_provider_that_failed_is_shown_everywhere_and_its_key_nowhere() {
             "chaincast_chain_provider_disagreements_total{{chain_id=\"31337\",provider=\"{host}\"}} 0"
         ),
     ];
-    let metrics = eventually("the metrics say so", async || {
+    let metrics = eventually("the metrics report it", async || {
         let metrics = reqwest::get(format!("{}/metrics", server.url())).await;
         let metrics = metrics.ok()?.text().await.ok()?;
         let all = lines.iter().all(|line| metrics.contains(line));
@@ -90,42 +90,42 @@ async fn a_provider_that_failed_is_shown_everywhere_and_its_key_nowhere() {
         .next()
         .unwrap();
     assert_ne!(count, "0");
-    let said = eventually("the log says so", async || {
-        let said = server.said();
-        let failed = "the provider failed; others are asked instead";
-        said.contains(failed).then_some(said)
+    let output = eventually("the log reports it", async || {
+        let output = server.output();
+        let failed = "the provider failed; using other providers";
+        output.contains(failed).then_some(output)
     })
     .await;
-    for text in [&status.to_string(), &metrics, &said] {
+    for text in [&status.to_string(), &metrics, &output] {
         assert!(!text.contains(SECRET), "{text}");
     }
     server.stop().await;
 
-    // And each is checked: one that is down is told, and no failure while the other serves.
-    bad.heal();
-    bad.add(Fault::of("*", Kind::Cut));
-    let (code, said, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
-    assert_eq!(code, 0, "{said}{error}");
-    let warned = said
+    // Each provider is checked: an unreachable one is a warning while another serves the chain.
+    bad.clear_faults();
+    bad.add(Fault::new("*", Kind::Cut));
+    let (code, output, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{output}{error}");
+    let warned = output
         .lines()
         .find(|line| line.starts_with("warn chain 31337 at bad: "));
     assert!(
-        warned.is_some_and(|line| line.ends_with("; the chain is served without it")),
-        "{said}"
+        warned.is_some_and(|line| line.ends_with("; other providers serve the chain")),
+        "{output}"
     );
     assert!(
-        said.contains(&format!("ok   chain 31337 at {host}: ")),
-        "{said}"
+        output.contains(&format!("ok   chain 31337 at {host}: ")),
+        "{output}"
     );
     assert!(
-        !said.contains(SECRET) && !error.contains(SECRET),
-        "{said}{error}"
+        !output.contains(SECRET) && !error.contains(SECRET),
+        "{output}{error}"
     );
-    good.add(Fault::of("*", Kind::Cut));
-    let (code, said, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
-    assert_eq!(code, 1, "{said}{error}");
+    good.add(Fault::new("*", Kind::Cut));
+    let (code, output, error) = run_to_end(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1, "{output}{error}");
     for name in ["bad", &host] {
         let line = format!("FAIL chain 31337 at {name}: ");
-        assert!(said.contains(&line), "{said}");
+        assert!(output.contains(&line), "{output}");
     }
 }

@@ -1,4 +1,4 @@
-//! The reverse proxies of deploy/, as configured there: every transport passes, and so does a deploy.
+//! The reverse proxies of deploy/, as configured there: every transport works through them, and so does a deploy.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,16 +10,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Bare, Proxy, Script, Server, SseReader, WsClient, eventually};
+use crate::support::{BareGateway, ReverseProxy, Script, Server, SseReader, WsClient, eventually};
 
 const NAMED: &str = "[gateway]\nallowed_origins = [\"https://app.example\"]\n\
                      trusted_proxies = [\"127.0.0.0/8\"]";
 
-async fn passes_every_transport(name: &'static str) {
-    let mut first = Bare::start(NAMED).await;
-    let second = first.another().await;
+async fn assert_every_transport_works(name: &'static str) {
+    let mut first = BareGateway::start(NAMED).await;
+    let second = first.start_another().await;
     let upstreams = [first.server.address(), second.address()];
-    let proxy = Proxy::start(name, upstreams, |text| text).await;
+    let proxy = ReverseProxy::start(name, upstreams, |text| text).await;
 
     // A page of the proxy's own origin.
     let own = proxy.url("");
@@ -28,7 +28,7 @@ async fn passes_every_transport(name: &'static str) {
         .unwrap();
     ws.subscribe(json!({ "channel": "price:ETH", "mode": "all" }))
         .await;
-    // TLS may end before this proxy, which then says http.
+    // TLS may end before this proxy, which then forwards as http.
     let secure = own.replacen("http:", "https:", 1);
     let secure = WsClient::try_connect(&proxy.realtime(), &[("origin", &secure)]).await;
     assert!(secure.is_ok(), "{name}");
@@ -47,10 +47,10 @@ async fn passes_every_transport(name: &'static str) {
         .json("it is subscribed", |line| line["step"] == "subscribed")
         .await;
 
-    first.ledger.commit(&["price:ETH"]).await;
+    first.writer.commit(&["price:ETH"]).await;
     let update = ws.event("price-update").await;
     assert_eq!(update["seq"], 1, "{update}");
-    // Passed on while the stream goes on.
+    // Forwarded while the stream is open.
     let event = sse
         .expect("the price", |event| event.event == "price-update")
         .await;
@@ -83,7 +83,7 @@ async fn passes_every_transport(name: &'static str) {
     second.stop().await;
 }
 
-/// WebSocket sessions of a server.
+/// The number of WebSocket sessions of a server.
 async fn sessions(server: &Server) -> usize {
     let metrics = reqwest::get(format!("{}/metrics", server.url()));
     let text = metrics.await.unwrap().text().await.unwrap();
@@ -92,18 +92,18 @@ async fn sessions(server: &Server) -> usize {
     count.unwrap().parse().unwrap()
 }
 
-async fn passes_a_deploy(name: &'static str) {
-    let first = Bare::start(NAMED).await;
-    let second = first.another().await;
+async fn assert_deploy_without_error(name: &'static str) {
+    let first = BareGateway::start(NAMED).await;
+    let second = first.start_another().await;
     let upstreams = [first.server.address(), second.address()];
-    let proxy = Proxy::start(name, upstreams, |text| text).await;
+    let proxy = ReverseProxy::start(name, upstreams, |text| text).await;
     let mut clients = Vec::new();
     for _ in 0..5 {
         let mut client = WsClient::connect(&proxy.realtime()).await;
-        assert!(client.is_welcome().await);
+        assert!(client.is_accepted().await);
         clients.push(client);
     }
-    // One address is always sent to the same process.
+    // Requests from one address always go to the same process.
     let at_first = sessions(&first.server).await == 5;
     assert_eq!(sessions(&second).await == 5, !at_first, "{name}");
     let (gone, stays) = match at_first {
@@ -118,56 +118,56 @@ async fn passes_a_deploy(name: &'static str) {
         let answer = reqwest::get(proxy.url("/healthz")).await.unwrap();
         assert_eq!(answer.status(), 200, "{name}");
         let mut client = WsClient::connect(&proxy.realtime()).await;
-        assert!(client.is_welcome().await, "{name}");
+        assert!(client.is_accepted().await, "{name}");
     }
     stays.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nginx_passes_every_transport() {
-    passes_every_transport("nginx").await;
+async fn nginx_supports_every_transport() {
+    assert_every_transport_works("nginx").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn haproxy_passes_every_transport() {
-    passes_every_transport("haproxy").await;
+async fn haproxy_supports_every_transport() {
+    assert_every_transport_works("haproxy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn caddy_passes_every_transport() {
-    passes_every_transport("caddy").await;
+async fn caddy_supports_every_transport() {
+    assert_every_transport_works("caddy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_pass_a_deploy_without_an_error() {
+async fn proxies_survive_a_deploy_without_an_error() {
     for name in ["nginx", "haproxy", "caddy"] {
-        passes_a_deploy(name).await;
+        assert_deploy_without_error(name).await;
     }
 }
 
-/// A process that ends in the middle of every request but those for its health, and how often each method came.
-async fn dying() -> (String, Arc<Mutex<BTreeMap<String, u64>>>) {
+/// A server that breaks off every request but health probes, and the number of requests by method.
+async fn broken_server() -> (String, Arc<Mutex<BTreeMap<String, u64>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let counts = Arc::new(Mutex::new(BTreeMap::new()));
     let counted = counts.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(die(stream, counted.clone()));
+            tokio::spawn(break_off(stream, counted.clone()));
         }
     });
     (address, counts)
 }
 
-async fn die(mut stream: TcpStream, counts: Arc<Mutex<BTreeMap<String, u64>>>) {
+async fn break_off(mut stream: TcpStream, counts: Arc<Mutex<BTreeMap<String, u64>>>) {
     const BODY: &[u8] = b"{}";
     let mut request = Vec::new();
-    let whole = |request: &[u8]| {
+    let is_complete = |request: &[u8]| {
         let head = request.windows(4).position(|four| four == b"\r\n\r\n");
-        let asks_for_health = request.starts_with(b"GET /healthz");
-        head.is_some() && (asks_for_health || request.ends_with(BODY))
+        let is_health_probe = request.starts_with(b"GET /healthz");
+        head.is_some() && (is_health_probe || request.ends_with(BODY))
     };
-    while !whole(&request) {
+    while !is_complete(&request) {
         match stream.read_buf(&mut request).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
@@ -184,27 +184,27 @@ async fn die(mut stream: TcpStream, counts: Arc<Mutex<BTreeMap<String, u64>>>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_send_no_change_twice() {
+async fn proxies_retry_reads_only() {
     for name in ["nginx", "haproxy", "caddy"] {
-        let (process, counts) = dying().await;
-        let proxy = Proxy::start(name, [&process, &process], |text| text).await;
-        let ask = async |method: Method, path: &str| {
-            // Each on a connection of its own: HAProxy answers nothing on one that it keeps.
+        let (process, counts) = broken_server().await;
+        let proxy = ReverseProxy::start(name, [&process, &process], |text| text).await;
+        let send_request = async |method: Method, path: &str| {
+            // Each request on its own connection: HAProxy answers nothing on one that it keeps.
             let request = reqwest::Client::new().request(method, proxy.url(path));
             let answer = request.body("{}").send().await.unwrap();
-            // 503 of Caddy, which takes the process for failed for a while.
+            // 503 from Caddy, which considers the process failed for some time.
             assert!([502, 503].contains(&answer.status().as_u16()), "{name}");
         };
-        ask(Method::POST, "/api/v1/alerts").await;
-        ask(Method::PATCH, "/api/v1/alerts").await;
+        send_request(Method::POST, "/api/v1/alerts").await;
+        send_request(Method::PATCH, "/api/v1/alerts").await;
         assert_eq!(counts.lock()["POST"], 1, "{name}");
         let patches = counts.lock().get("PATCH").copied().unwrap_or(0);
         assert!(patches <= 1, "{name} sent it {patches} times");
         if name == "haproxy" {
-            ask(Method::DELETE, "/api/v1/alerts/1").await;
+            send_request(Method::DELETE, "/api/v1/alerts/1").await;
             assert_eq!(counts.lock()["DELETE"], 1);
-            // A read is asked for again, of whichever process answers.
-            ask(Method::GET, "/api/v1/tokens").await;
+            // A read is retried, at either process.
+            send_request(Method::GET, "/api/v1/tokens").await;
             assert!(counts.lock()["GET"] > 1);
         }
     }

@@ -1,5 +1,5 @@
-//! Redis is not believed: whoever may publish there cannot send anything to a client, and cannot keep an update from
-//! one. Nor is it needed to start.
+//! Redis is not trusted: a publisher there cannot send anything to a client, and cannot suppress an update. It
+//! is not needed to start either.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use redis::AsyncCommands;
 use serde_json::{Value, json};
 
 use crate::{
-    processes::{blocks_arrive, gateway_beside, listen},
-    support::{Pipe, Redis, Server, Temporary, World, WsClient, eventually},
+    processes::{blocks_arrive, gateway_beside, wait_for_subscribers},
+    support::{Redis, Server, TcpProxy, TempDir, World, WsClient, eventually},
 };
 
 const KEY: &str = "a key for the bus of these tests, long enough";
 
-/// Messages of whoever may publish: `next` is the seq that the next block gets.
-fn hostile(next: u64) -> Vec<String> {
+/// Messages that any publisher could send: `next` is the seq of the next block.
+fn forged_messages(next: u64) -> Vec<String> {
     let item = |channel: &str, seq: Value, event: &str, data: &str| {
         json!({"from": 1, "at_us": u64::MAX, "updates":
             [{"channel": channel, "seq": seq, "event": event, "data": data}]})
@@ -41,7 +41,7 @@ fn hostile(next: u64) -> Vec<String> {
         item("no such channel", json!(1), "new-block", "{}"),
         item("user:alice", json!(1), "price-alert", "{}"),
     ];
-    // Behind, now, next, ahead, and as far as a number goes.
+    // Seqs behind, now, next, ahead, and the largest number.
     for seq in [
         0,
         1,
@@ -60,7 +60,7 @@ fn hostile(next: u64) -> Vec<String> {
         ));
         all.push(item("price:USDC", json!(seq), "price-update", forged));
     }
-    // Signed by nobody who has the key.
+    // Signed with another key.
     all.push(format!(
         "AAAA.{}",
         item("price:USDC", json!(next), "price-update", forged)
@@ -80,8 +80,8 @@ async fn topic(redis: &Redis) -> String {
     topics.into_iter().next().unwrap()
 }
 
-/// The next `count` blocks as they are announced, each as it is stored.
-async fn true_blocks(world: &World, ws: &mut WsClient, since: u64, count: u64) {
+/// Expects the next `count` blocks as published, each equal to the stored one.
+async fn expect_stored_blocks(world: &World, ws: &mut WsClient, since: u64, count: u64) {
     for seq in since + 1..=since + count {
         let block = ws.event("new-block").await;
         assert_eq!(block["seq"], seq, "{block}");
@@ -96,8 +96,8 @@ async fn true_blocks(world: &World, ws: &mut WsClient, since: u64, count: u64) {
 
 async fn metric(server: &Server, name: &str) -> f64 {
     let url = format!("{}/metrics", server.url());
-    let shown = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let line = shown
+    let exposition = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let line = exposition
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap().parse().unwrap()
@@ -108,17 +108,17 @@ async fn rejected(server: &Server, reason: &str) -> f64 {
     metric(server, &name).await
 }
 
-/// Publishes every hostile message, then has blocks mined: a client at the gateway receives these and nothing else.
-async fn survives(key: &str, counted: &[&str]) {
+/// Publishes every forged message, then mines blocks: a client at the gateway receives these and nothing else.
+async fn assert_forged_messages_change_nothing(key: &str, counted: &[&str]) {
     let redis = Redis::start().await;
-    // What arrives at once did not come by the poll.
+    // The poll is slow, so prompt updates did not come by polling.
     let bus = format!(
         "kind = \"redis\"\nredis_url = {:?}\nredis_key = {key:?}\npoll_interval_ms = 60000",
         redis.url()
     );
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
-    listen(&redis, None, 2).await;
+    wait_for_subscribers(&redis, None, 2).await;
     let mut clients = Vec::new();
     for server in [&world.server, &gateway] {
         let mut ws = WsClient::connect(&server.realtime()).await;
@@ -134,7 +134,7 @@ async fn survives(key: &str, counted: &[&str]) {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut hostile_one = client.get_multiplexed_async_connection().await.unwrap();
     for round in 0..2 {
-        for message in hostile(at + 3 * round + 1) {
+        for message in forged_messages(at + 3 * round + 1) {
             for topic in [topic.as_str(), "chaincast:another-epoch"] {
                 hostile_one
                     .publish::<_, _, ()>(topic, message.as_str())
@@ -143,16 +143,16 @@ async fn survives(key: &str, counted: &[&str]) {
             }
         }
         world.control.mine(3).await.unwrap();
-        let begun = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
         for (ws, _) in &mut clients {
-            true_blocks(&world, ws, at + 3 * round, 3).await;
+            expect_stored_blocks(&world, ws, at + 3 * round, 3).await;
         }
         assert!(
-            begun.elapsed() < Duration::from_secs(50),
+            started.elapsed() < Duration::from_secs(50),
             "the blocks came by polling"
         );
     }
-    // A true price reaches both, and no other came before it.
+    // A genuine price reaches both, and no other price came before it.
     world.set_feed("USDC", 2).await;
     for (ws, _) in &mut clients {
         let price = ws.event("price-update").await;
@@ -163,7 +163,7 @@ async fn survives(key: &str, counted: &[&str]) {
         assert!(rejected(&gateway, reason).await > 0.0, "{reason}");
     }
     for server in [&world.server, &gateway] {
-        let lines = server.said().matches("rejected a message").count();
+        let lines = server.output().matches("rejected a message").count();
         assert!((1..=2).contains(&lines), "{lines}");
     }
     gateway.stop().await;
@@ -171,18 +171,19 @@ async fn survives(key: &str, counted: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_messages_change_nothing_without_a_key() {
-    survives("", &["too_large", "malformed", "unfounded"]).await;
+async fn forged_messages_change_nothing_without_a_key() {
+    assert_forged_messages_change_nothing("", &["too_large", "malformed", "unfounded"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_messages_change_nothing_with_a_key() {
-    survives(KEY, &["too_large", "malformed", "unsigned", "forged"]).await;
+async fn forged_messages_change_nothing_with_a_key() {
+    assert_forged_messages_change_nothing(KEY, &["too_large", "malformed", "unsigned", "forged"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn starts_without_redis_and_joins_it_later() {
-    let dir = Temporary::new("late-redis");
+async fn starts_without_redis_and_connects_later() {
+    let dir = TempDir::new("late-redis");
     let socket = dir.path().join("redis.sock");
     let bus = format!(
         "kind = \"redis\"\nredis_url = \"unix://{}\"\npoll_interval_ms = 100",
@@ -192,32 +193,40 @@ async fn starts_without_redis_and_joins_it_later() {
     let gateway = gateway_beside(&world, &bus).await;
     blocks_arrive(&world, &gateway).await;
     let redis = Redis::start_at(dir).await;
-    listen(&redis, None, 2).await;
+    wait_for_subscribers(&redis, None, 2).await;
     blocks_arrive(&world, &gateway).await;
     for server in [&world.server, &gateway] {
-        eventually("the metric says so", async || {
+        eventually("the metric reports it", async || {
             let connected = metric(server, "chaincast_bus_redis_connected").await;
             (connected == 1.0).then_some(())
         })
         .await;
-        let said = server.said();
-        assert_eq!(said.matches("until Redis answers").count(), 1, "{said}");
-        assert_eq!(said.matches("Redis answers: ").count(), 1, "{said}");
+        let output = server.output();
+        assert_eq!(
+            output.matches("Redis is unreachable; updates").count(),
+            1,
+            "{output}"
+        );
+        assert_eq!(
+            output.matches("connected to Redis; ").count(),
+            1,
+            "{output}"
+        );
     }
     gateway.stop().await;
     world.server.stop().await;
 }
 
-/// A bus through Redis; what arrives within [`BEFORE_THE_POLL`] did not come by the poll.
-fn unpolled(url: &str) -> String {
+/// A Redis bus with a slow poll: what arrives within [`BEFORE_THE_POLL`] did not come by polling.
+fn slow_poll_bus(url: &str) -> String {
     format!("kind = \"redis\"\nredis_url = {url:?}\npoll_interval_ms = 60000")
 }
 
 const BEFORE_THE_POLL: Duration = Duration::from_secs(50);
 
-/// Blocks are mined until one arrives, with those before it: the publisher leaves out what is committed right after a
-/// connection failed.
-async fn blocks_arrive_unpolled(world: &World, gateway: &Server) {
+/// Mines blocks until one arrives, together with those before it: the publisher skips updates that are committed right
+/// after a lost connection.
+async fn expect_blocks_over_redis(world: &World, gateway: &Server) {
     let mut ws = WsClient::connect(&gateway.realtime()).await;
     let at = ws
         .subscribe(json!({ "channel": "new-block", "snapshot": false }))
@@ -237,54 +246,56 @@ async fn blocks_arrive_unpolled(world: &World, gateway: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_redis_connections_are_replaced() {
+async fn stalled_redis_connections_are_replaced() {
     let redis = Redis::start().await;
-    let pipe = Pipe::to(&redis.socket(), |address| format!("redis://{address}")).await;
-    let bus = unpolled(pipe.url());
+    let proxy =
+        TcpProxy::in_front_of_socket(&redis.socket(), |address| format!("redis://{address}")).await;
+    let bus = slow_poll_bus(proxy.url());
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
-    listen(&redis, None, 2).await;
-    blocks_arrive_unpolled(&world, &gateway).await;
+    wait_for_subscribers(&redis, None, 2).await;
+    expect_blocks_over_redis(&world, &gateway).await;
 
-    pipe.fall_silent();
+    proxy.stall();
     for server in [&world.server, &gateway] {
         eventually("it notices", async || {
             let connected = metric(server, "chaincast_bus_redis_connected").await;
-            (connected == 0.0 && server.said().contains("until Redis answers")).then_some(())
+            (connected == 0.0 && server.output().contains("Redis is unreachable; updates"))
+                .then_some(())
         })
         .await;
     }
-    // Neither end of the connections that there were learns anything.
-    pipe.lose_connections();
-    pipe.heal();
+    // Neither end of the open connections notices anything.
+    proxy.stall_open_connections();
+    proxy.resume();
     for server in [&world.server, &gateway] {
-        eventually("it joins again", async || {
+        eventually("it reconnects", async || {
             let connected = metric(server, "chaincast_bus_redis_connected").await;
-            (connected == 1.0 && server.said().contains("Redis answers: ")).then_some(())
+            (connected == 1.0 && server.output().contains("connected to Redis; ")).then_some(())
         })
         .await;
     }
-    blocks_arrive_unpolled(&world, &gateway).await;
+    expect_blocks_over_redis(&world, &gateway).await;
     gateway.stop().await;
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publisher_joins_once_redis_takes_its_password() {
+async fn publisher_connects_once_redis_accepts_its_password() {
     let mut redis = Redis::start().await;
-    // A Redis without a password refuses one.
-    let bus = unpolled(&format!("{}?pass=secret", redis.url()));
+    // A Redis without a password rejects one.
+    let bus = slow_poll_bus(&format!("{}?pass=secret", redis.url()));
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
     world.control.mine(1).await.unwrap();
-    eventually("the publisher is refused", async || {
+    eventually("the publisher is rejected", async || {
         let skipped = metric(&world.server, "chaincast_bus_redis_skipped_total").await;
         (skipped > 0.0).then_some(())
     })
     .await;
     redis.require_password("secret").await;
-    listen(&redis, None, 2).await;
-    blocks_arrive_unpolled(&world, &gateway).await;
+    wait_for_subscribers(&redis, None, 2).await;
+    expect_blocks_over_redis(&world, &gateway).await;
     gateway.stop().await;
     world.server.stop().await;
 }

@@ -6,7 +6,7 @@ use sqlx::Row;
 use crate::support::{SseReader, World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorg_is_one_update_and_the_database_follows_the_new_branch() {
+async fn reorg_is_one_update_and_switches_the_stored_branch() {
     let world = World::start().await;
     world.control.mine(3).await.unwrap();
     let (old_head, old_hash) = world.caught_up().await;
@@ -32,7 +32,7 @@ async fn a_reorg_is_one_update_and_the_database_follows_the_new_branch() {
         json!({ "number": old_head, "hash": old_hash })
     );
     assert_eq!(data["dropped"].as_array().unwrap().len(), 2);
-    // Seqs go on without a hole, the new branch in order of height.
+    // Seqs continue without a hole; the new branch is published in order of height.
     for offset in 0..3 {
         let block = ws.event("new-block").await;
         assert_eq!(
@@ -58,7 +58,7 @@ async fn a_reorg_is_one_update_and_the_database_follows_the_new_branch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_price_from_a_dropped_block_is_taken_back() {
+async fn price_of_a_dropped_block_is_replaced() {
     let world = World::start().await;
     let mut ws = world.ws().await;
     ws.subscribe(json!({ "channel": "price:ETH", "snapshot": false }))
@@ -82,7 +82,7 @@ async fn a_price_from_a_dropped_block_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorg_during_downtime_is_found_at_the_next_start() {
+async fn reorg_during_downtime_is_found_at_start() {
     let world = World::start().await;
     world.control.mine(4).await.unwrap();
     world.caught_up().await;
@@ -134,7 +134,7 @@ async fn a_reorg_during_downtime_is_found_at_the_next_start() {
     world.server.stop().await;
 }
 
-/// Every stored block's parent is the one before it, from the first to the head, and each equals the node's.
+/// Every stored block's parent is the block before it, from the first to the head, and each equals the node's.
 async fn assert_chain_is_linked(world: &World) {
     let mut database = world.database().await;
     let rows = sqlx::query("SELECT number, hash, parent_hash FROM blocks ORDER BY number")

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Script, SseReader, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_resumes_after_a_restart_without_gap_or_duplicate() {
+async fn websocket_resumes_without_gap_or_duplicate() {
     let world = World::start().await;
     let mut ws = world.ws().await;
     let epoch = ws.event("connected").await["data"]["epoch"]
@@ -46,7 +46,7 @@ async fn a_websocket_resumes_after_a_restart_without_gap_or_duplicate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_epoch_or_a_seq_of_the_future_gets_a_snapshot_and_is_told() {
+async fn foreign_epoch_or_future_seq_gets_a_snapshot() {
     let world = World::start().await;
     let mut ws = world.ws().await;
     for data in [
@@ -62,7 +62,7 @@ async fn another_epoch_or_a_seq_of_the_future_gets_a_snapshot_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_source_resumes_all_its_channels_by_last_event_id() {
+async fn event_source_resumes_all_channels() {
     let world = World::start().await;
     let path = "/realtime/sse?channels=new-block,price:BTC";
     let mut sse = SseReader::open(&world.url(path), None).await;
@@ -97,7 +97,7 @@ async fn an_event_source_resumes_all_its_channels_by_last_event_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_io_client_reconnects_by_itself_and_misses_nothing() {
+async fn socketio_client_reconnects_and_misses_nothing() {
     let world = World::start().await;
     let mut client = Script::node(
         "tests/clients/socketio.mjs",

@@ -1,7 +1,7 @@
-//! Many clients come, go and resume at random while updates are committed as fast as they can follow, and each checks
-//! every message that it gets. Memory is kept so small that resuming crosses both seams: from Postgres to the ring,
-//! and from the ring to what is live. The schedules are drawn from a seed and measured in messages and commits, not
-//! in time; `SEAM_SEED=N` repeats one.
+//! Many clients connect, disconnect and resume at random while updates are committed as fast as they can follow, and
+//! each checks every message it receives. Memory is so small that resuming crosses both seams: from PostgreSQL to the
+//! ring, and from the ring to live updates. The schedules come from a seed and are measured in messages and commits,
+//! not in time; `SEAM_SEED=N` repeats one.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,22 +21,24 @@ use chaincast::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::support::{Follower, Ledger, Mode, Over, PATIENCE, Wish, fresh_database};
+use crate::support::{
+    Follower, Mode, Subscription, TIMEOUT, TestWriter, Transport, fresh_database,
+};
 
 const PRICES: [&str; 3] = ["price:ETH", "price:BTC", "price:LINK"];
 const MODES: [Mode; 4] = [Mode::All, Mode::Latest, Mode::Every(100), Mode::Every(250)];
-/// What each client does, one after the other.
+/// Actions of each client, in sequence.
 const ACTIONS: usize = 30;
-/// Most messages, or commits, between two actions.
-const BETWEEN: u64 = 30;
-/// Leaves the clients a share of the machine.
-const BREATH: Duration = Duration::from_millis(3);
+/// Maximum number of messages, or commits, between two actions.
+const MAX_BETWEEN_ACTIONS: u64 = 30;
+/// A pause that leaves the clients a share of the CPU.
+const COMMIT_PAUSE: Duration = Duration::from_millis(3);
 
 type Newest = HashMap<String, u64>;
 
-/// A gateway of this process over a database of its own.
-struct Stage {
-    ledger: Ledger,
+/// A gateway of this process over its own database.
+struct Setup {
+    writer: TestWriter,
     publisher: Publisher,
     gateway: Gateway,
     base: String,
@@ -44,11 +46,11 @@ struct Stage {
     _failures: Failures,
 }
 
-impl Stage {
+impl Setup {
     async fn start(gateway: GatewayConfig, bus: BusConfig) -> Self {
-        let ledger = Ledger::open(&fresh_database().await).await;
+        let writer = TestWriter::open(&fresh_database().await).await;
         let (tasks, failures) = Tasks::new();
-        let bus = Bus::connect(&bus, ledger.store().clone(), &tasks)
+        let bus = Bus::connect(&bus, writer.store().clone(), &tasks)
             .await
             .unwrap();
         let known = KnownChannels {
@@ -58,8 +60,8 @@ impl Stage {
             transactions: true,
             contracts: Default::default(),
         };
-        let feed = bus.feed().await.unwrap();
-        let gateway = Gateway::start(gateway, known, feed, bus.history(), &tasks)
+        let feed = bus.commit_stream().await.unwrap();
+        let gateway = Gateway::start(gateway, known, feed, bus.update_log(), &tasks)
             .await
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,7 +75,7 @@ impl Stage {
         );
         tasks.spawn_critical("http server", serving);
         Self {
-            ledger,
+            writer,
             publisher: bus.publisher(),
             gateway,
             base,
@@ -83,15 +85,15 @@ impl Stage {
     }
 }
 
-/// How a run differs from others.
+/// The parameters of a run.
 struct Run {
     ring_updates: usize,
     replay_updates: u64,
     backlog_bytes: usize,
-    /// Commits that the bus holds for the hub, and in how many of ten the bus hears of a commit at all: the rest is
-    /// found in the store.
+    /// The capacity of the bus for the hub, in commits, and how many commits of ten are published at all: the others
+    /// are found in the store.
     capacity: usize,
-    announced: u32,
+    published_of_ten: u32,
 }
 
 fn seed() -> u64 {
@@ -106,7 +108,7 @@ async fn run(run: Run) {
     let mut gateway = GatewayConfig {
         ring_updates: run.ring_updates,
         replay_updates: run.replay_updates,
-        // Clients answer pings when they read, which may be late where all share a slow machine.
+        // Clients answer pings when they read, which may be late on a slow machine.
         ping_timeout_ms: 120_000,
         ..GatewayConfig::default()
     };
@@ -117,20 +119,20 @@ async fn run(run: Run) {
         poll_interval_ms: 50,
         ..BusConfig::default()
     };
-    let mut stage = Stage::start(gateway, bus).await;
+    let mut fixture = Setup::start(gateway, bus).await;
     let progress = Progress::default();
     let (finals, newest) = watch::channel(None::<Newest>);
     let mut clients = JoinSet::new();
-    for (over, count) in [
-        (Over::WebSocket, 8),
-        (Over::SocketIo, 5),
-        (Over::Polling, 3),
-        (Over::EventStream, 6),
+    for (transport, count) in [
+        (Transport::WebSocket, 8),
+        (Transport::SocketIo, 5),
+        (Transport::Polling, 3),
+        (Transport::EventStream, 6),
     ] {
         for number in 0..count {
-            let name = format!("{over:?} {number} of SEAM_SEED={seed}");
-            let base = vec![stage.base.clone()];
-            let follower = Follower::new(name, over, base, run.replay_updates);
+            let name = format!("{transport:?} {number} of SEAM_SEED={seed}");
+            let base = vec![fixture.base.clone()];
+            let follower = Follower::new(name, transport, base, run.replay_updates);
             let rng = StdRng::seed_from_u64(seed ^ (clients.len() as u64 + 1));
             clients.spawn(client(follower, rng, progress.clone(), newest.clone()));
         }
@@ -140,18 +142,18 @@ async fn run(run: Run) {
         let names: Vec<&str> = (0..rng.random_range(1..=6))
             .map(|_| *PRICES.get(rng.random_range(0..4)).unwrap_or(&"new-block"))
             .collect();
-        let updates = stage.ledger.commit(&names).await;
-        if rng.random_range(0..10) < run.announced {
-            stage.publisher.publish(updates);
+        let updates = fixture.writer.commit(&names).await;
+        if rng.random_range(0..10) < run.published_of_ten {
+            fixture.publisher.publish(updates);
         }
         progress.commits.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(BREATH).await;
-        // Before it was told the newest, a client ends only by a failure.
+        tokio::time::sleep(COMMIT_PAUSE).await;
+        // Before it gets the final seqs, a client ends only by a failure.
         if let Some(ended) = clients.try_join_next() {
             ended.unwrap();
         }
     }
-    finals.send_replace(Some(stage.ledger.newest.clone()));
+    finals.send_replace(Some(fixture.writer.newest.clone()));
     let followers: Vec<Follower> = clients.join_all().await;
     let sum = |count: fn(&Follower) -> u64| followers.iter().map(count).sum::<u64>();
     let (resumed, restarted) = (sum(|f| f.resumed), sum(|f| f.restarted));
@@ -160,18 +162,21 @@ async fn run(run: Run) {
         progress.commits.load(Ordering::Relaxed),
         sum(|f| f.messages)
     );
-    assert!(resumed > 100, "only {resumed} resumed, that shows little");
-    assert!(restarted > 0, "none was told that its history is foreign");
+    assert!(
+        resumed > 100,
+        "only {resumed} resumed, too few for this test"
+    );
+    assert!(restarted > 0, "no client resumed with a foreign epoch");
     drop(followers);
-    stage.gateway.close(PATIENCE).await;
-    assert!(stage.tasks.drain(PATIENCE).await);
+    fixture.gateway.close(TIMEOUT).await;
+    assert!(fixture.tasks.drain(TIMEOUT).await);
 }
 
-/// How far all are.
+/// The progress of all clients.
 #[derive(Clone, Default)]
 struct Progress {
     commits: Arc<AtomicU64>,
-    /// Clients that are through with their actions.
+    /// Clients that have finished their actions.
     done: Arc<AtomicU64>,
 }
 
@@ -181,14 +186,14 @@ async fn client(
     progress: Progress,
     newest: watch::Receiver<Option<Newest>>,
 ) -> Follower {
-    let first = wishes(&follower, &mut rng);
+    let first = random_subscriptions(&follower, &mut rng);
     follower.begin(&first).await;
     for _ in 0..ACTIONS {
-        let some = rng.random_range(0..=BETWEEN);
+        let some = rng.random_range(0..=MAX_BETWEEN_ACTIONS);
         let until = progress.commits.load(Ordering::Relaxed) + some;
-        let enough = || progress.commits.load(Ordering::Relaxed) >= until;
-        follower.read(some, enough).await;
-        act(&mut follower, &mut rng).await;
+        let is_over = || progress.commits.load(Ordering::Relaxed) >= until;
+        follower.read(some, is_over).await;
+        random_action(&mut follower, &mut rng).await;
     }
     progress.done.fetch_add(1, Ordering::Relaxed);
     loop {
@@ -198,16 +203,16 @@ async fn client(
                 follower.catch_up(&newest).await;
                 return follower;
             }
-            None => follower.follow().await,
+            None => follower.receive_or_reconnect().await,
         }
     }
 }
 
-/// Some channels, each in a mode that it may have; an event stream has one mode for all. One that was listened to
-/// before is resumed, or not.
-fn wishes(follower: &Follower, rng: &mut StdRng) -> BTreeMap<String, Wish> {
-    let mut wishes = BTreeMap::new();
-    let common = (!follower.takes_requests()).then(|| MODES[rng.random_range(0..MODES.len())]);
+/// A random set of channels, each in a mode that it supports; an event stream has one mode for all. A channel that was
+/// subscribed before is resumed, or not.
+fn random_subscriptions(follower: &Follower, rng: &mut StdRng) -> BTreeMap<String, Subscription> {
+    let mut subscriptions = BTreeMap::new();
+    let common = (!follower.accepts_requests()).then(|| MODES[rng.random_range(0..MODES.len())]);
     for channel in PRICES.into_iter().chain(["new-block"]) {
         let mode = common.unwrap_or(MODES[rng.random_range(0..MODES.len())]);
         let mode = match (channel, common) {
@@ -215,61 +220,61 @@ fn wishes(follower: &Follower, rng: &mut StdRng) -> BTreeMap<String, Wish> {
             ("new-block", _) => Mode::All,
             _ => mode,
         };
-        if rng.random_bool(0.4) && !wishes.is_empty() {
+        if rng.random_bool(0.4) && !subscriptions.is_empty() {
             continue;
         }
-        let known = follower.places.get(channel).map(|(_, last)| *last);
+        let known = follower.positions.get(channel).map(|(_, last)| *last);
         let since = known.filter(|_| rng.random_bool(0.8));
-        wishes.insert(channel.to_owned(), Wish { mode, since });
+        subscriptions.insert(channel.to_owned(), Subscription { mode, since });
     }
-    wishes
+    subscriptions
 }
 
-async fn act(follower: &mut Follower, rng: &mut StdRng) {
+async fn random_action(follower: &mut Follower, rng: &mut StdRng) {
     let foreign = rng.random_bool(0.2).then_some("elsewhere");
-    let listening = follower.listening();
+    let subscribed_channels = follower.subscribed_channels();
     match rng.random_range(0..4) {
-        // Anew, with other channels and options.
-        0 if !follower.takes_requests() => {
-            let wishes = wishes(follower, rng);
-            follower.begin(&wishes).await;
+        // Reconnect with other channels and options.
+        0 if !follower.accepts_requests() => {
+            let subscriptions = random_subscriptions(follower, rng);
+            follower.begin(&subscriptions).await;
         }
-        0 | 1 if follower.takes_requests() => {
-            let wishes = wishes(follower, rng);
-            if !follower.subscribe(&wishes, foreign).await {
-                follower.come_back(None).await;
+        0 | 1 if follower.accepts_requests() => {
+            let subscriptions = random_subscriptions(follower, rng);
+            if !follower.subscribe(&subscriptions, foreign).await {
+                follower.reconnect(None).await;
             }
         }
-        2 if follower.takes_requests() && listening.len() > 1 => {
-            let channel = &listening[rng.random_range(0..listening.len())];
+        2 if follower.accepts_requests() && subscribed_channels.len() > 1 => {
+            let channel = &subscribed_channels[rng.random_range(0..subscribed_channels.len())];
             if !follower.unsubscribe(channel).await {
-                follower.come_back(None).await;
+                follower.reconnect(None).await;
             }
         }
-        _ => follower.come_back(foreign).await,
+        _ => follower.reconnect(foreign).await,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_at_random_gets_everything_once_and_in_order() {
+async fn random_resumes_deliver_everything_once_in_order() {
     run(Run {
         ring_updates: 4,
         replay_updates: 1_000_000,
         backlog_bytes: 1_048_576,
         capacity: 4_096,
-        announced: 10,
+        published_of_ten: 10,
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hub_that_hears_of_half_the_commits_and_forgets_most_leaves_no_gap_either() {
+async fn random_resumes_without_gap_on_a_lossy_bus() {
     run(Run {
         ring_updates: 16,
         replay_updates: 60,
         backlog_bytes: 32_768,
         capacity: 2,
-        announced: 5,
+        published_of_ten: 5,
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! The Socket.IO client of the field, in every way it can connect.
+//! The standard Socket.IO client, over every transport.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::support::{Script, World, mint};
 
 const SCRIPT: &str = "tests/clients/socketio.mjs";
 
-/// Takes the tour of the script with one set of transports: the server has to do its part once it is subscribed.
-async fn tour(scenario: &str, transport: &str) {
+/// Runs a scenario of the script: the server has to publish updates once the client is subscribed.
+async fn run_scenario(scenario: &str, transport: &str) {
     let world = World::start().await;
     let token = mint("alice", None, None, Duration::from_secs(600));
     let url = world.server.url().to_owned();
@@ -31,17 +31,17 @@ async fn tour(scenario: &str, transport: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn polling_alone_is_enough() {
-    tour("polling-only", "polling").await;
+async fn works_over_polling_alone() {
+    run_scenario("polling-only", "polling").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_from_the_start_is_enough() {
-    tour("websocket-only", "websocket").await;
+async fn works_over_websocket_from_the_start() {
+    run_scenario("websocket-only", "websocket").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_its_namespace_is_served_and_may_be_left_and_joined_again() {
+async fn namespace_can_be_left_and_joined_again() {
     let world = World::start().await;
     let url = world.server.url().to_owned();
     Script::node(SCRIPT, &[&url, "bad-namespace"])
@@ -52,7 +52,7 @@ async fn only_its_namespace_is_served_and_may_be_left_and_joined_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_resumes_from_a_seq_and_is_shown_the_newest_when_the_epoch_is_another() {
+async fn resumes_from_seq_or_gets_a_snapshot_on_foreign_epoch() {
     let world = World::start().await;
     world.control.mine(3).await.unwrap();
     world.caught_up().await;

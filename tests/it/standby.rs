@@ -1,5 +1,6 @@
-//! Servers that take no writes: a hot standby, fed by streaming replication, and `default_transaction_read_only`. A process
-//! that is to write refuses them at start, a standby unless it is promoted soon, and says what to do.
+//! PostgreSQL servers that accept no writes: a hot standby with streaming replication, and
+//! `default_transaction_read_only`. A writing process rejects them at start, a standby unless it is promoted soon, and
+//! names the fix.
 
 use std::{
     os::unix::{fs::MetadataExt, process::CommandExt},
@@ -11,9 +12,9 @@ use chaincast::dev::PrivatePostgres;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{Temporary, eventually, run_to_end};
+use crate::support::{TempDir, eventually, run_to_end};
 
-/// What writes, as far as `--config FILE`.
+/// The commands that write, up to `--config FILE`.
 const WRITERS: [&[&str]; 4] = [
     &["serve"],
     &["serve", "--role", "indexer"],
@@ -31,7 +32,7 @@ fn config(dir: &Path, url: &str) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-async fn shown(connection: &mut PgConnection, setting: &str) -> String {
+async fn show_setting(connection: &mut PgConnection, setting: &str) -> String {
     sqlx::query_scalar("SELECT current_setting($1)")
         .bind(setting)
         .fetch_one(connection)
@@ -39,17 +40,17 @@ async fn shown(connection: &mut PgConnection, setting: &str) -> String {
         .unwrap()
 }
 
-/// A standby of `primary` with its files in `dir`, which follows it.
-async fn standby_of(primary: &PrivatePostgres, dir: &Path) -> PrivatePostgres {
+/// A streaming standby of `primary` with its files in `dir`.
+async fn start_standby(primary: &PrivatePostgres, dir: &Path) -> PrivatePostgres {
     let mut admin = PgConnection::connect(primary.url()).await.unwrap();
     let bin: String = sqlx::query_scalar("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
         .fetch_one(&mut admin)
         .await
         .unwrap();
-    let sockets = shown(&mut admin, "unix_socket_directories").await;
-    let port = shown(&mut admin, "port").await;
-    let owner = std::fs::metadata(shown(&mut admin, "data_directory").await).unwrap();
-    // As PrivatePostgres lays it out.
+    let sockets = show_setting(&mut admin, "unix_socket_directories").await;
+    let port = show_setting(&mut admin, "port").await;
+    let owner = std::fs::metadata(show_setting(&mut admin, "data_directory").await).unwrap();
+    // The same layout as PrivatePostgres.
     let home = dir.join("postgres");
     std::fs::create_dir_all(&home).unwrap();
     let mut copy = Command::new(PathBuf::from(bin).join("pg_basebackup"));
@@ -95,8 +96,8 @@ async fn standby_of(primary: &PrivatePostgres, dir: &Path) -> PrivatePostgres {
     standby
 }
 
-/// Nothing that writes starts here, and everything says why and what to do.
-async fn refused(file: &str, parts: &[&str]) {
+/// No writing command starts here, and each names the reason and the fix.
+async fn assert_writers_rejected(file: &str, parts: &[&str]) {
     let (code, out, error) = run_to_end(&["check", "--config", file]).await;
     assert_eq!(code, 1, "{out}{error}");
     let line = out.lines().find(|line| line.contains(" database: "));
@@ -105,7 +106,7 @@ async fn refused(file: &str, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "{part}: {line}");
     }
-    // At once, as they wait for a standby to be promoted.
+    // Concurrently, as they wait for the promotion of a standby.
     join_all(WRITERS.map(async |command| {
         let arguments = [command, &["--config", file]].concat();
         let (code, _, error) = run_to_end(&arguments).await;
@@ -117,24 +118,24 @@ async fn refused(file: &str, parts: &[&str]) {
     .await;
 }
 
-/// Sessions that were begun in the database of a server.
-async fn sessions(admin: &mut PgConnection) -> i64 {
+/// The number of connections that were ever opened to a server's database.
+async fn count_connections(admin: &mut PgConnection) -> i64 {
     let count = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()";
     sqlx::query_scalar(count).fetch_one(admin).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_refuse_a_hot_standby() {
-    let dirs = [Temporary::new("primary"), Temporary::new("standby")];
+async fn writers_reject_a_hot_standby() {
+    let dirs = [TempDir::new("primary"), TempDir::new("standby")];
     let primary = PrivatePostgres::start(dirs[0].path()).await.unwrap();
     let on_primary = config(dirs[0].path(), primary.url());
     let (code, _, error) = run_to_end(&["migrate", "--config", &on_primary]).await;
     assert_eq!(code, 0, "{error}");
-    let standby = standby_of(&primary, dirs[1].path()).await;
+    let standby = start_standby(&primary, dirs[1].path()).await;
     let file = config(dirs[1].path(), standby.url());
     let parts = ["is a standby", "database.url", "primary", "pg_promote()"];
-    refused(&file, &parts).await;
-    // Without migrating it may be the configuration of a gateway, which only reads.
+    assert_writers_rejected(&file, &parts).await;
+    // With auto_migrate off, the configuration may be that of a gateway, which only reads.
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replace("[database]\n", "[database]\nauto_migrate = false\n");
     std::fs::write(&file, text).unwrap();
@@ -150,13 +151,13 @@ async fn writers_refuse_a_hot_standby() {
     );
     assert!(lines[1].starts_with("ok"), "{out}");
 
-    // A fail-over is waited out: the process looks at the server, which then becomes the primary.
+    // A failover is waited for: the process polls the server, which is then promoted to primary.
     let admin = PgConnection::connect(standby.url()).await.unwrap();
     let admin = tokio::sync::Mutex::new(admin);
-    let before = sessions(&mut *admin.lock().await).await;
+    let before = count_connections(&mut *admin.lock().await).await;
     let promote = async {
-        eventually("it has looked more than once", async || {
-            (sessions(&mut *admin.lock().await).await > before + 4).then_some(())
+        eventually("it has polled more than once", async || {
+            (count_connections(&mut *admin.lock().await).await > before + 4).then_some(())
         })
         .await;
         primary.stop().await.unwrap();
@@ -173,7 +174,7 @@ async fn writers_refuse_a_hot_standby() {
     assert!(!error.contains("chaincast: Postgres"), "{error}");
     assert_eq!(error.matches("is a standby").count(), 1, "{error}");
 
-    // As the primary it is written to.
+    // The promoted server accepts writes.
     let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
     assert_eq!(code, 0, "{error}");
     let (_, out, error) = run_to_end(&["check", "--config", &file]).await;
@@ -182,8 +183,8 @@ async fn writers_refuse_a_hot_standby() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_refuse_default_transaction_read_only() {
-    let dir = Temporary::new("read-only");
+async fn writers_reject_default_transaction_read_only() {
+    let dir = TempDir::new("read-only");
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
     let file = config(dir.path(), postgres.url());
     let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;
@@ -202,7 +203,7 @@ async fn writers_refuse_default_transaction_read_only() {
         ),
     ] {
         sqlx::raw_sql(begin).execute(&mut admin).await.unwrap();
-        refused(&file, &["takes no writes", advice]).await;
+        assert_writers_rejected(&file, &["rejects writes", advice]).await;
         sqlx::raw_sql(end).execute(&mut admin).await.unwrap();
     }
     let (code, _, error) = run_to_end(&["migrate", "--config", &file]).await;

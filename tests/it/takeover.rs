@@ -1,4 +1,4 @@
-//! Two indexers of one database: who writes when the one that did is killed, hangs or is cut off from the database.
+//! Two indexers of one database: which one writes when the writing one is killed, hangs or loses the database.
 
 use std::{
     path::PathBuf,
@@ -8,9 +8,9 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Pipe, Server, World, WsClient, eventually};
+use crate::support::{Server, TcpProxy, World, WsClient, eventually};
 
-/// Two indexers, of which the first writes, and a client of the gateway beside them, which is the world's server.
+/// Two indexers, of which the first writes, and a client of the world's server, which is the gateway.
 struct Pair {
     world: World,
     first: Server,
@@ -21,8 +21,12 @@ struct Pair {
     dollars: i64,
 }
 
-/// The configuration of a world, changed.
-fn changed(world: &World, name: &str, change: impl FnOnce(&mut toml::Table)) -> PathBuf {
+/// Writes a modified copy of a world's configuration.
+fn write_changed_config(
+    world: &World,
+    name: &str,
+    change: impl FnOnce(&mut toml::Table),
+) -> PathBuf {
     let text = std::fs::read_to_string(&world.config).unwrap();
     let mut table: toml::Table = toml::from_str(&text).unwrap();
     change(&mut table);
@@ -53,11 +57,11 @@ async fn status(server: &Server) -> Option<Value> {
     serde_json::from_str(&answer.text().await.ok()?).ok()
 }
 
-/// Waits until this process writes chain and prices, as `asked` knows it.
-async fn writes(server: &Server, asked: &Server) {
+/// Waits until `server` writes both streams, according to the status of `observer`.
+async fn wait_until_writing(server: &Server, observer: &Server) {
     let process = format!("process {} ", server.pid());
     eventually("it writes both streams", async || {
-        let status = status(asked).await?;
+        let status = status(observer).await?;
         let both = [&status["chains"][0]["writer"], &status["prices"]["writer"]];
         let ours = |writer: &&Value| {
             writer["alive"] == true
@@ -71,23 +75,23 @@ async fn writes(server: &Server, asked: &Server) {
 }
 
 impl Pair {
-    /// The first goes through `pipe` to the database, if there is one.
-    async fn start(lease_ms: i64, pipe: bool) -> (Self, Option<Pipe>) {
+    /// With a proxy, the first indexer reaches the database through it.
+    async fn start(lease_ms: i64, proxy: bool) -> (Self, Option<TcpProxy>) {
         let mut world = World::start().await;
-        let pipe = match pipe {
-            true => Some(Pipe::before(&world.database).await),
+        let proxy = match proxy {
+            true => Some(TcpProxy::in_front_of_database(&world.database).await),
             false => None,
         };
-        let first = changed(&world, "first.toml", |table| {
+        let first = write_changed_config(&world, "first.toml", |table| {
             set(table, "database", "lease_ms", lease_ms);
-            if let Some(pipe) = &pipe {
-                set(table, "database", "url", pipe.url());
+            if let Some(proxy) = &proxy {
+                set(table, "database", "url", proxy.url());
             }
         });
-        let second = changed(&world, "second.toml", |table| {
+        let second = write_changed_config(&world, "second.toml", |table| {
             set(table, "database", "lease_ms", lease_ms)
         });
-        let polls = changed(&world, "gateway.toml", |table| {
+        let polls = write_changed_config(&world, "gateway.toml", |table| {
             set(table, "bus", "poll_interval_ms", 50)
         });
         let gateway = [
@@ -98,10 +102,10 @@ impl Pair {
             polls.to_str().unwrap(),
         ];
         let gateway = Server::start(&gateway).await;
-        // It wrote until now.
+        // It was the writer until now.
         std::mem::replace(&mut world.server, gateway).stop().await;
         let first = indexer(&first).await;
-        writes(&first, &world.server).await;
+        wait_until_writing(&first, &world.server).await;
         let second = indexer(&second).await;
         let mut client = world.ws().await;
         let token = world.deployment.feeds[0].token.clone();
@@ -122,11 +126,11 @@ impl Pair {
             prices,
             dollars: 3_000,
         };
-        (pair, pipe)
+        (pair, proxy)
     }
 
-    /// A block with a new price in it is mined, indexed, priced and delivered, each seq once.
-    async fn goes_on(&mut self) {
+    /// Mines a block with a new price, and expects it indexed, priced and delivered, each seq once.
+    async fn expect_block_and_price(&mut self) {
         self.dollars += 1;
         let token = self.world.deployment.feeds[0].token.clone();
         let mined = self.world.control.head().await.unwrap().0;
@@ -153,8 +157,8 @@ impl Pair {
         }
     }
 
-    /// No block, log or seq is there twice, and none is missing.
-    async fn is_whole(&self) {
+    /// No block, log or seq is duplicated or missing.
+    async fn assert_complete(&self) {
         self.world.caught_up().await;
         let mut database = self.world.database().await;
         let holes: i64 = sqlx::query_scalar(
@@ -185,74 +189,77 @@ impl Pair {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_takes_over_from_a_killed_indexer() {
-    // Longer than the test lasts: the lock is free when its connection ends.
+    // Longer than the test: the lock is free as soon as its connection ends.
     let (mut pair, _) = Pair::start(600_000, false).await;
-    pair.goes_on().await;
+    pair.expect_block_and_price().await;
     let began = Instant::now();
     pair.first.signal(Signal::SIGKILL);
-    pair.goes_on().await;
+    pair.expect_block_and_price().await;
     let took = began.elapsed();
     eprintln!("takeover of a killed indexer: {took:?}");
     assert!(took < Duration::from_secs(60), "{took:?}");
-    writes(&pair.second, &pair.world.server).await;
-    pair.is_whole().await;
+    wait_until_writing(&pair.second, &pair.world.server).await;
+    pair.assert_complete().await;
     pair.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_takes_over_from_a_hung_indexer() {
     let (mut pair, _) = Pair::start(5_000, false).await;
-    pair.goes_on().await;
+    pair.expect_block_and_price().await;
     let began = Instant::now();
     pair.first.signal(Signal::SIGSTOP);
-    pair.goes_on().await;
+    pair.expect_block_and_price().await;
     let took = began.elapsed();
     eprintln!("takeover of a hung indexer: {took:?}");
     assert!(took < Duration::from_secs(15), "{took:?}");
-    lives_on(pair).await;
+    becomes_standby(pair).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn standby_takes_over_from_an_indexer_cut_off() {
-    let (mut pair, pipe) = Pair::start(5_000, true).await;
-    let pipe = pipe.unwrap();
-    pair.goes_on().await;
+async fn standby_takes_over_from_a_disconnected_indexer() {
+    let (mut pair, proxy) = Pair::start(5_000, true).await;
+    let proxy = proxy.unwrap();
+    pair.expect_block_and_price().await;
     let began = Instant::now();
-    pipe.fall_silent();
-    pair.goes_on().await;
+    proxy.stall();
+    pair.expect_block_and_price().await;
     let took = began.elapsed();
-    eprintln!("takeover of an indexer that is cut off: {took:?}");
+    eprintln!("takeover of a disconnected indexer: {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
-    // By its own clock it stopped to write.
-    eventually("the first one lost its lease", async || {
+    // It stopped writing by its own clock.
+    eventually("the first indexer lost its lease", async || {
         pair.first
-            .said()
+            .output()
             .contains("the lease of chain 31337 is lost")
             .then_some(())
     })
     .await;
-    pipe.heal();
-    lives_on(pair).await;
-    drop(pipe);
+    proxy.resume();
+    becomes_standby(pair).await;
+    drop(proxy);
 }
 
-/// The first one goes on and stands by, and takes over when the second one ends.
-async fn lives_on(mut pair: Pair) {
-    writes(&pair.second, &pair.world.server).await;
+/// The first indexer keeps running as the standby, and takes over when the second one ends.
+async fn becomes_standby(mut pair: Pair) {
+    wait_until_writing(&pair.second, &pair.world.server).await;
     pair.first.signal(Signal::SIGCONT);
-    let both = ["chain 31337 is written by", "the price feed is written by"];
-    eventually("the first one stands by", async || {
-        let said = pair.first.said();
-        both.iter().all(|line| said.contains(line)).then_some(())
+    let both = [
+        "chain 31337 is written by",
+        "the price stream is written by",
+    ];
+    eventually("the first indexer is the standby", async || {
+        let output = pair.first.output();
+        both.iter().all(|line| output.contains(line)).then_some(())
     })
     .await;
-    pair.goes_on().await;
-    writes(&pair.second, &pair.world.server).await;
+    pair.expect_block_and_price().await;
+    wait_until_writing(&pair.second, &pair.world.server).await;
     std::mem::swap(&mut pair.first, &mut pair.second);
     pair.first.signal(Signal::SIGTERM);
     assert!(pair.first.ended().await.success());
-    pair.goes_on().await;
-    writes(&pair.second, &pair.world.server).await;
-    pair.is_whole().await;
+    pair.expect_block_and_price().await;
+    wait_until_writing(&pair.second, &pair.world.server).await;
+    pair.assert_complete().await;
     pair.stop().await;
 }

@@ -1,31 +1,31 @@
-//! A node that refuses a part of what it is asked, and how far the index is behind it then.
+//! A node that rejects a part of all requests, and how far the index lags behind it.
 
 use std::time::Duration;
 
-use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::support::{Server, Temporary, eventually, fresh_database};
+use crate::support::{Server, TempDir, eventually, fresh_database};
 
-/// Of the chain.
+/// The block time of the chain.
 const BLOCK_TIME: Duration = Duration::from_secs(1);
 const BLOCKS: u64 = 16;
-/// How often it is seen how far the index is behind.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the lag is measured.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// chaincast behind a node that refuses one request in ten, and says not for how long.
-struct Refused {
+/// chaincast with a node that rejects one request in ten, without a retry time.
+struct Throttled {
     node: FaultyNode,
     server: Server,
-    _dir: Temporary,
+    _dir: TempDir,
 }
 
-impl Refused {
-    async fn start(tree: &Tree, announced: bool) -> Self {
-        let (node, database) = tokio::join!(FaultyNode::of_tree(tree), fresh_database());
-        let (node, dir) = (node.unwrap(), Temporary::new("throttling"));
-        // Without announcements the head is as old as the poll.
+impl Throttled {
+    async fn start(tree: &BlockTree, announced: bool) -> Self {
+        let (node, database) = tokio::join!(FaultyNode::from_tree(tree), fresh_database());
+        let (node, dir) = (node.unwrap(), TempDir::new("throttling"));
+        // Without announcements the head is only polled.
         let head = match announced {
             true => format!("ws_url = {:?}", node.ws_url()),
             false => "poll_interval_ms = 250".to_owned(),
@@ -42,14 +42,14 @@ impl Refused {
             code: 429,
             retry_after: None,
         };
-        let refused = Self {
+        let throttled = Self {
             node,
             server,
             _dir: dir,
         };
-        refused.reaches(tree).await;
-        refused.node.add(Fault::of("*", refusal).every(10));
-        refused
+        throttled.wait_for_head(tree).await;
+        throttled.node.add(Fault::new("*", refusal).every(10));
+        throttled
     }
 
     async fn head(&self) -> Option<u64> {
@@ -58,19 +58,19 @@ impl Refused {
         block["number"].as_u64()
     }
 
-    async fn reaches(&self, tree: &Tree) {
+    async fn wait_for_head(&self, tree: &BlockTree) {
         eventually("the index reaches the head", || async {
             (self.head().await? == tree.head().number).then_some(())
         })
         .await;
     }
 
-    /// How many blocks the index was behind, looked at again and again until `end`; sorted.
-    async fn behind(&self, tree: &Tree, end: Instant) -> Vec<u64> {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// The lag in blocks, sampled until `end`, sorted.
+    async fn sample_lag(&self, tree: &BlockTree, end: Instant) -> Vec<u64> {
+        let mut samples = interval(SAMPLE_INTERVAL);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut behind = Vec::new();
-        while looks.tick().await < end {
+        while samples.tick().await < end {
             let head = self.head().await.unwrap();
             behind.push(tree.head().number.saturating_sub(head));
         }
@@ -80,11 +80,13 @@ impl Refused {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_refusal_in_ten_keeps_the_head_within_two_blocks() {
-    let tree = Tree::new(31_337);
+async fn throttling_one_in_ten_keeps_lag_within_two_blocks() {
+    let tree = BlockTree::new(31_337);
     tree.mine(&Contents::transfers(2, 0));
-    let (announced, polled) =
-        tokio::join!(Refused::start(&tree, true), Refused::start(&tree, false));
+    let (announced, polled) = tokio::join!(
+        Throttled::start(&tree, true),
+        Throttled::start(&tree, false)
+    );
     let end = Instant::now() + BLOCK_TIME * (BLOCKS as u32 + 1);
     let mining = async {
         let mut blocks = interval(BLOCK_TIME);
@@ -95,25 +97,25 @@ async fn one_refusal_in_ten_keeps_the_head_within_two_blocks() {
     };
     let (_, first, second) = tokio::join!(
         mining,
-        announced.behind(&tree, end),
-        polled.behind(&tree, end)
+        announced.sample_lag(&tree, end),
+        polled.sample_lag(&tree, end)
     );
-    for (name, refused, behind) in [("announced", announced, first), ("polled", polled, second)] {
+    for (name, throttled, behind) in [("announced", announced, first), ("polled", polled, second)] {
         let (median, most) = (behind[behind.len() / 2], behind[behind.len() - 1]);
         let mean = behind.iter().sum::<u64>() as f64 / behind.len() as f64;
-        let hits = refused.node.hits(0);
+        let hits = throttled.node.hits(0);
         eprintln!(
-            "{name}: {median} blocks behind at the median of {} looks, {mean:.2} at the mean, {most} at most; {hits} \
-             requests refused",
+            "{name}: {median} blocks behind at the median of {} samples, {mean:.2} at the mean, {most} at most; {hits} \
+             requests rejected",
             behind.len()
         );
-        assert!(hits > 0, "{name}: nothing was refused");
+        assert!(hits > 0, "{name}: no request was rejected");
         assert!(
             median <= 2,
             "{name}: {median} blocks behind at the median: {behind:?}\n{}",
-            refused.server.said()
+            throttled.server.output()
         );
-        refused.reaches(&tree).await;
-        refused.server.stop().await;
+        throttled.wait_for_head(&tree).await;
+        throttled.server.stop().await;
     }
 }

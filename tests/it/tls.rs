@@ -1,4 +1,4 @@
-//! TLS to others, with certificates of a private authority.
+//! TLS of outgoing connections, with certificates of a private authority.
 
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
@@ -8,35 +8,35 @@ use std::{
 
 use chaincast::dev::{
     PrivatePostgres,
-    faulty_node::{Contents, FaultyNode, Tree},
-    venue::{Speaks, Venue},
+    faulty_node::{BlockTree, Contents, FaultyNode},
+    venue::{Venue, VenueProtocol},
 };
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
-    processes::{blocks_arrive, gateway_beside, listen},
+    processes::{blocks_arrive, gateway_beside, wait_for_subscribers},
     support::{
-        Authority, Bare, Issuer, Redis, Secured, Server, Temporary, World, WsClient, eventually,
-        fresh_database, run_to_end, run_to_end_with,
+        Authority, BareGateway, Issuer, Redis, Server, TempDir, TlsProxy, World, WsClient,
+        eventually, fresh_database, run_to_end, run_to_end_with,
     },
 };
 
-/// A Postgres with TLS, on a loopback address that nobody else uses.
-struct Secure {
+/// A Postgres with TLS, on a loopback address that no other test uses.
+struct TlsPostgres {
     postgres: PrivatePostgres,
     address: String,
-    dir: Temporary,
+    dir: TempDir,
     authority: Authority,
 }
 
-impl Secure {
+impl TlsPostgres {
     async fn start() -> Self {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = format!("127.9.{high}.{low}");
-        let dir = Temporary::new("secure-postgres");
-        let listen = format!("listen_addresses={address}");
-        let postgres = PrivatePostgres::start_with(dir.path(), &[&listen])
+        let dir = TempDir::new("secure-postgres");
+        let wait_for_subscribers = format!("listen_addresses={address}");
+        let postgres = PrivatePostgres::start_with(dir.path(), &[&wait_for_subscribers])
             .await
             .unwrap();
         let secure = Self {
@@ -74,16 +74,16 @@ impl Secure {
         admin.execute("SELECT pg_reload_conf()").await.unwrap();
         eventually("Postgres has read its configuration", async || {
             let mut connection = PgConnection::connect(self.postgres.url()).await.ok()?;
-            let shown: String = sqlx::query_scalar("SHOW ssl")
+            let returned: String = sqlx::query_scalar("SHOW ssl")
                 .fetch_one(&mut connection)
                 .await
                 .ok()?;
-            (shown == to).then_some(())
+            (returned == to).then_some(())
         })
         .await;
     }
 
-    /// A configuration whose database is reached over TCP with these parameters.
+    /// A configuration whose database URL is TCP with these parameters.
     fn config(&self, parameters: &str) -> String {
         let url = format!(
             "postgres://postgres@{}:5432/chaincast?{parameters}",
@@ -98,8 +98,8 @@ impl Secure {
         file.to_str().unwrap().to_owned()
     }
 
-    /// What `migrate` says when it fails.
-    async fn refused(&self, parameters: &str) -> String {
+    /// The error of `migrate`, which must fail.
+    async fn migrate_error(&self, parameters: &str) -> String {
         let config = self.config(parameters);
         let (code, _, error) = run_to_end(&["migrate", "--config", &config]).await;
         assert_eq!(code, 1, "{parameters}: {error}");
@@ -110,8 +110,8 @@ impl Secure {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_is_reached_over_tls_with_a_private_ca() {
-    let secure = Secure::start().await;
+async fn connects_to_postgres_with_a_private_ca() {
+    let secure = TlsPostgres::start().await;
     let ca = secure.authority.write(secure.dir.path(), "ca.pem");
     let ca = ca.display();
     for mode in ["verify-ca", "verify-full"] {
@@ -137,8 +137,8 @@ async fn postgres_is_reached_over_tls_with_a_private_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_certificate_of_postgres_is_explained() {
-    let secure = Secure::start().await;
+async fn explains_invalid_postgres_certificate() {
+    let secure = TlsPostgres::start().await;
     let right = secure.authority.write(secure.dir.path(), "ca.pem");
     let wrong = Authority::new("another authority").write(secure.dir.path(), "wrong.pem");
     let (right, wrong) = (right.display(), wrong.display());
@@ -147,12 +147,12 @@ async fn a_wrong_certificate_of_postgres_is_explained() {
             format!("sslmode={mode}&sslrootcert={wrong}"),
             format!("sslmode={mode}"),
         ] {
-            let error = secure.refused(&parameters).await;
+            let error = secure.migrate_error(&parameters).await;
             assert!(error.contains("not signed by an authority"), "{error}");
             assert!(error.contains("sslrootcert"), "{error}");
         }
     }
-    // The file itself.
+    // A certificate file as such.
     let config = secure.config("sslmode=verify-full&sslrootcert=/nowhere/ca.pem");
     let (code, _, error) = run_to_end(&["migrate", "--config", &config]).await;
     assert_eq!(code, 1, "{error}");
@@ -164,21 +164,21 @@ async fn a_wrong_certificate_of_postgres_is_explained() {
     // sqlx checks the name in either mode.
     for mode in ["verify-ca", "verify-full"] {
         let parameters = format!("sslmode={mode}&sslrootcert={right}");
-        let error = secure.refused(&parameters).await;
+        let error = secure.migrate_error(&parameters).await;
         assert!(error.contains("for another name"), "{error}");
-        let says_so = error.contains("checks the name with sslmode=verify-ca");
+        let says_so = error.contains("checks the host name with sslmode=verify-ca");
         assert_eq!(says_so, mode == "verify-ca", "{error}");
     }
     secure.set_ssl("off").await;
     let error = secure
-        .refused(&format!("sslmode=verify-full&sslrootcert={right}"))
+        .migrate_error(&format!("sslmode=verify-full&sslrootcert={right}"))
         .await;
     assert!(error.contains("does not support TLS"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn updates_come_over_redis_with_tls() {
-    let dir = Temporary::new("secure-redis");
+async fn updates_arrive_over_redis_with_tls() {
+    let dir = TempDir::new("secure-redis");
     let authority = Authority::new("the right authority");
     let redis = Redis::with_tls(&authority.issue(&["127.0.0.1"])).await;
     let ca = authority.write(dir.path(), "ca.pem");
@@ -189,15 +189,15 @@ async fn updates_come_over_redis_with_tls() {
     );
     let world = World::with(&format!("[bus]\n{bus}")).await;
     let gateway = gateway_beside(&world, &bus).await;
-    listen(&redis, Some(&ca), 2).await;
-    let begun = tokio::time::Instant::now();
+    wait_for_subscribers(&redis, Some(&ca), 2).await;
+    let started = tokio::time::Instant::now();
     blocks_arrive(&world, &gateway).await;
     assert!(
-        begun.elapsed() < Duration::from_secs(50),
+        started.elapsed() < Duration::from_secs(50),
         "the updates came by polling"
     );
     gateway.stop().await;
-    // Another authority: the service runs, and `check` says why Redis is not used.
+    // With another authority the service runs, and `check` reports why Redis is not used.
     let wrong = Authority::new("another authority").write(dir.path(), "wrong.pem");
     let text = std::fs::read_to_string(&world.config).unwrap();
     let text = text.replace(
@@ -216,22 +216,23 @@ async fn updates_come_over_redis_with_tls() {
     world.server.stop().await;
 }
 
-/// Nodes over HTTP and WebSocket, a venue and a key set: each trusts the authority that `SSL_CERT_FILE` names, and no other.
+/// Nodes over HTTP and WebSocket, a venue and a JWK set: each trusts the authority that `SSL_CERT_FILE` names, and no
+/// other.
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_venues_and_key_sets_trust_the_systems_authorities() {
-    let (database, dir) = (fresh_database().await, Temporary::new("secure-web"));
+async fn nodes_venues_and_jwks_trust_system_authorities() {
+    let (database, dir) = (fresh_database().await, TempDir::new("secure-web"));
     let authority = Authority::new("the right authority");
     let pair = authority.issue(&["127.0.0.1"]);
-    let tree = Tree::new(31_337);
+    let tree = BlockTree::new(31_337);
     tree.mine(&Contents::transfers(1, 1));
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    let venue = Venue::start(Speaks::Coinbase).await.unwrap();
-    venue.tell("ETH-USD", "2500");
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    let venue = Venue::start(VenueProtocol::Coinbase).await.unwrap();
+    venue.send_price("ETH-USD", "2500");
     let issuer = Issuer::start().await;
     issuer.serve(json!({ "keys": [issuer.key("es256-1")] }));
     let secure = async |plain: &str| {
         let port: reqwest::Url = plain.parse().unwrap();
-        let secured = Secured::before(port.port().unwrap(), &pair).await;
+        let secured = TlsProxy::in_front_of(port.port().unwrap(), &pair).await;
         (secured.url(plain), secured)
     };
     let (rpc_url, _rpc) = secure(&node.http_url()).await;
@@ -266,36 +267,36 @@ async fn nodes_venues_and_key_sets_trust_the_systems_authorities() {
             let line = out.lines().find(|line| line[5..].starts_with(start));
             let line = line.unwrap_or_else(|| panic!("no {start:?} in:\n{out}{error}"));
             assert_eq!(line.starts_with("ok"), good, "{line}\n{error}");
-            let advised =
+            let with_advice =
                 line.contains("not signed by an authority") && line.contains("SSL_CERT_FILE");
-            assert_eq!(advised, !good, "{line}");
+            assert_eq!(with_advice, !good, "{line}");
         }
     }
 }
 
-/// An issuer of tokens behind TLS, with a certificate.
-async fn secure_issuer(pair: &(String, String)) -> (Issuer, Secured) {
+/// A JWT issuer behind TLS, with this certificate.
+async fn issuer_with_tls(pair: &(String, String)) -> (Issuer, TlsProxy) {
     let issuer = Issuer::start().await;
     issuer.serve(json!({ "keys": [issuer.key("es256-1")] }));
     let plain: reqwest::Url = issuer.url().parse().unwrap();
-    let secured = Secured::before(plain.port().unwrap(), pair).await;
+    let secured = TlsProxy::in_front_of(plain.port().unwrap(), pair).await;
     (issuer, secured)
 }
 
-/// A gateway that checks tokens with the keys of this URL.
-async fn checks_with(url: &str) -> Bare {
+/// A gateway that verifies JWTs with the keys of this URL.
+async fn gateway_with_jwks(url: &str) -> BareGateway {
     let auth = format!("secret = \"\"\nalgorithm = \"ES256\"\njwks_url = {url:?}");
-    Bare::start(&format!("[gateway.auth]\n{auth}")).await
+    BareGateway::start(&format!("[gateway.auth]\n{auth}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_checked_with_keys_of_a_private_ca() {
-    let dir = Temporary::new("secure-issuer");
+async fn verifies_jwts_with_jwks_of_a_private_ca() {
+    let dir = TempDir::new("secure-issuer");
     let authority = Authority::new("the right authority");
-    let (issuer, secured) = secure_issuer(&authority.issue(&["127.0.0.1"])).await;
+    let (issuer, secured) = issuer_with_tls(&authority.issue(&["127.0.0.1"])).await;
     let ca = authority.write(dir.path(), "ca.pem");
     let environment = [("SSL_CERT_FILE", ca.to_str().unwrap())];
-    let bare = checks_with(&secured.url(issuer.url())).await;
+    let bare = gateway_with_jwks(&secured.url(issuer.url())).await;
     let serve = ["serve", "--role", "gateway", "--config", bare.config()];
     let server = Server::start_with(&environment, &serve).await;
     let url = format!("{}?token={}", server.realtime(), issuer.token());
@@ -307,12 +308,12 @@ async fn tokens_are_checked_with_keys_of_a_private_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_certificate_of_the_issuer_is_explained() {
-    let dir = Temporary::new("insecure-issuer");
+async fn explains_invalid_issuer_certificate() {
+    let dir = TempDir::new("insecure-issuer");
     let authority = Authority::new("the right authority");
     let right = authority.write(dir.path(), "ca.pem");
     let wrong = Authority::new("another authority").write(dir.path(), "wrong.pem");
-    for (pair, authorities, reason) in [
+    for (pair, read_ca_file, reason) in [
         (
             authority.issue(&["127.0.0.1"]),
             &wrong,
@@ -329,31 +330,29 @@ async fn a_wrong_certificate_of_the_issuer_is_explained() {
             "has expired",
         ),
     ] {
-        let (issuer, secured) = secure_issuer(&pair).await;
+        let (issuer, secured) = issuer_with_tls(&pair).await;
         let url = secured.url(issuer.url());
-        let bare = checks_with(&url).await;
-        let environment = [("SSL_CERT_FILE", authorities.to_str().unwrap())];
-        let place = url.strip_suffix("/jwks").unwrap();
-        let parts = ["gateway.auth.jwks_url", place, reason];
+        let bare = gateway_with_jwks(&url).await;
+        let environment = [("SSL_CERT_FILE", read_ca_file.to_str().unwrap())];
+        let issuer_url = url.strip_suffix("/jwks").unwrap();
+        let parts = ["gateway.auth.jwks_url", issuer_url, reason];
         let (_, out, error) =
             run_to_end_with(&environment, &["check", "--config", bare.config()]).await;
-        let line = out
-            .lines()
-            .find(|line| line.starts_with("FAIL token key: "));
+        let line = out.lines().find(|line| line.starts_with("FAIL JWT key: "));
         let line = line.unwrap_or_else(|| panic!("{out}{error}"));
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }
-        // It serves those without a token, and the log has the reason.
+        // Clients without a JWT are served, and the log has the reason.
         let serve = ["serve", "--role", "gateway", "--config", bare.config()];
         let server = Server::start_with(&environment, &serve).await;
         let mut ws = WsClient::connect(&server.realtime()).await;
         ws.event("connected").await;
-        let said = server.said();
-        let line = said
+        let output = server.output();
+        let line = output
             .lines()
-            .find(|line| line.contains("tokens are refused until"));
-        let line = line.unwrap_or_else(|| panic!("{said}"));
+            .find(|line| line.contains("JWTs are rejected until"));
+        let line = line.unwrap_or_else(|| panic!("{output}"));
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }

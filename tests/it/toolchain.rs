@@ -1,4 +1,4 @@
-//! One compiler release for everyone who builds: developers, CI and the image.
+//! One compiler release for all builds: developers, CI and the image.
 
 use std::{fs, path::Path};
 
@@ -16,7 +16,7 @@ fn value<'a>(text: &'a str, before: &str) -> &'a str {
     rest.split(['"', '-']).next().unwrap()
 }
 
-/// Major and minor.
+/// Major and minor version.
 fn release(version: &str) -> String {
     version.split('.').take(2).collect::<Vec<_>>().join(".")
 }

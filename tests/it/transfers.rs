@@ -1,4 +1,4 @@
-//! Transfers of every token standard, and what tokens say of themselves.
+//! Transfers of every token standard, and the metadata of token contracts.
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256},
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{World, eventually};
 
-/// Code that logs once when it is run to create a contract.
+/// Init code that emits one log.
 fn logging(topics: &[B256], data: &[u8]) -> Bytes {
     let mut code = Vec::new();
     for (at, word) in data.chunks(32).enumerate() {
@@ -34,8 +34,8 @@ fn word(value: u64) -> B256 {
     U256::from(value).into()
 }
 
-/// Logs of ERC-721 transfers with three topics and with none but the signature, an ERC-1155 one and a batch, all from `from`
-/// to `to`, in a block each.
+/// Creates a block for each of these logs, all from `from` to `to`: ERC-721 transfers with three topics and with the
+/// signature only, an ERC-1155 transfer and a batch.
 async fn move_tokens(world: &World, from: Address, to: Address) {
     let (sender, receiver) = (from.into_word(), to.into_word());
     let transfer = keccak256("Transfer(address,address,uint256)");
@@ -53,7 +53,7 @@ async fn move_tokens(world: &World, from: Address, to: Address) {
             vec![],
         ),
         (vec![transfer], (from, to, U256::MAX).abi_encode()),
-        // What is no address is no party.
+        // An invalid address is not stored as a party.
         (vec![transfer], (U256::MAX, to, U256::from(3)).abi_encode()),
         (
             vec![single, word(1), sender, receiver],
@@ -78,7 +78,7 @@ async fn move_tokens(world: &World, from: Address, to: Address) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_stored_logs() {
+async fn decodes_every_standard_live_and_from_stored_logs() {
     let world = World::start().await;
     let (from, to) = (Address::repeat_byte(0x51), Address::repeat_byte(0x52));
     move_tokens(&world, from, to).await;
@@ -92,7 +92,7 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
             None => break,
         }
     }
-    let shown: Vec<_> = read
+    let listed: Vec<_> = read
         .iter()
         .map(|one| {
             json!([
@@ -105,7 +105,7 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
         .collect();
     let largest = U256::MAX.to_string();
     assert_eq!(
-        shown,
+        listed,
         [
             json!(["ERC-1155", largest, "90", 1]),
             json!(["ERC-1155", "8", "80", 0]),
@@ -119,7 +119,7 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
             .all(|one| one["from"] == from.to_string() && one["transactionHash"].is_string())
     );
 
-    // What an index of before knew: its transfers were of ERC-20 alone.
+    // As an earlier version stored them: ERC-20 transfers only.
     let all =
         "SELECT jsonb_agg(to_jsonb(t) ORDER BY block_number, log_index, position) FROM transfers t";
     let tokens = "SELECT jsonb_agg(jsonb_build_array(address, standard) ORDER BY address) FROM token_contracts";
@@ -160,21 +160,21 @@ async fn transfers_of_every_standard_are_read_and_an_upgrade_finds_the_same_in_s
     world.server.stop().await;
 }
 
-/// Block headers are compared with the node's own words.
+/// Block headers are compared with the node's own JSON.
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_headers_that_hash_to_their_blocks() {
+async fn served_headers_hash_to_their_blocks() {
     let world = World::start().await;
     let (head, _) = world.caught_up().await;
     for number in 0..=head {
         let header = world.get(&format!("/api/v1/blocks/{number}/header")).await;
         let rlp: Bytes = header["rlp"].as_str().unwrap().parse().unwrap();
-        let asked: Value = world
+        let node_block: Value = world
             .node()
             .request("eth_getBlockByNumber", (format!("{number:#x}"), false))
             .await
             .unwrap();
-        assert_eq!(json!(keccak256(&rlp)), asked["hash"], "block {number}");
-        assert_eq!(header["hash"], asked["hash"]);
+        assert_eq!(json!(keccak256(&rlp)), node_block["hash"], "block {number}");
+        assert_eq!(header["hash"], node_block["hash"]);
         let block = world.get(&format!("/api/v1/blocks/{number}")).await;
         for field in [
             "logsBloom",
@@ -183,20 +183,20 @@ async fn serves_headers_that_hash_to_their_blocks() {
             "parentBeaconBlockRoot",
             "requestsHash",
         ] {
-            assert_eq!(block[field], asked[field], "{field} of block {number}");
+            assert_eq!(block[field], node_block[field], "{field} of block {number}");
         }
-        // anvil does not count the empty list of withdrawals, which is a byte.
+        // anvil does not count the empty list of withdrawals, which is one byte.
         let size = format!("{:#x}", block["size"].as_u64().unwrap() - 1);
         assert_eq!(
             (&json!(size), &block["sizeProved"]),
-            (&asked["size"], &json!(true))
+            (&node_block["size"], &json!(true))
         );
     }
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_asked_once_what_it_is_and_one_that_says_nothing_is_remembered() {
+async fn token_metadata_is_read_once_even_if_missing() {
     let world = World::with("").await;
     let token = world.deployment.tokens.last().unwrap();
     world.transfer(&token.symbol, 5).await;
@@ -215,7 +215,7 @@ async fn a_token_is_asked_once_what_it_is_and_one_that_says_nothing_is_remembere
     assert_eq!(newest["tokenDecimals"], token.decimals);
 
     move_tokens(&world, Address::repeat_byte(0x51), to).await;
-    let silent = eventually("the tokens without code are remembered", async || {
+    let silent = eventually("the tokens without code are recorded", async || {
         let silent: Vec<(bool, i16)> = sqlx::query_as(
             "SELECT failed, attempts FROM token_contracts WHERE standard <> 20 AND attempts > 0",
         )
@@ -226,7 +226,7 @@ async fn a_token_is_asked_once_what_it_is_and_one_that_says_nothing_is_remembere
     })
     .await;
     assert!(silent.iter().all(|one| *one == (true, 1)), "{silent:?}");
-    eventually("every token of the demo was asked once", async || {
+    eventually("every token of the demo was read once", async || {
         let read: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM token_contracts WHERE read_at IS NOT NULL AND attempts = 1",
         )

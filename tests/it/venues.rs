@@ -1,51 +1,51 @@
-//! The built chaincast between venues on this machine and its clients: what three exchanges say becomes one price that
-//! tells what it stands on, and each of them may fall silent, lie, go away and come back.
+//! The built chaincast between venues on this machine and its clients: the data of three exchanges becomes one price
+//! with its sources, and each exchange may stall, send wrong prices, disconnect and reconnect.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use chaincast::dev::{
-    faulty_node::{Contents, FaultyNode, Tree},
-    venue::{Act, Seen, Speaks, Told, Venue},
+    faulty_node::{BlockTree, Contents, FaultyNode},
+    venue::{Action, Observed, Venue, VenueProtocol, VenueTick},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{PATIENCE, Server, Temporary, WsClient, eventually, fresh_database};
+use crate::support::{Server, TIMEOUT, TempDir, WsClient, eventually, fresh_database};
 
 const CHAIN: u64 = 31_337;
-/// Kind, and name of the source; by name, as prices list them.
+/// Kind and name of each source; sorted by name, as prices list them.
 const NAMES: [&str; 3] = ["binance", "coinbase", "kraken"];
 const SYMBOLS: [&str; 3] = ["ETHUSD", "ETH-USD", "ETH/USD"];
 const KRAKEN: usize = 2;
-/// Nothing grows old within a test.
+/// No tick goes stale within a test.
 const LONG: u64 = 3_600_000;
 
-/// Three venues with ETH, a node without traffic, and a configuration that reads them.
-struct Stage {
+/// Three venues with ETH, a node without traffic, and a configuration with them.
+struct Setup {
     venues: [Arc<Venue>; 3],
     config: PathBuf,
     _node: FaultyNode,
-    _dir: Temporary,
+    _dir: TempDir,
 }
 
-/// Has the venues say their prices again and again, so that they stay fresh.
-struct Pulse {
+/// Sends the venues' prices again and again, so that they stay fresh.
+struct PriceSender {
     prices: Arc<Mutex<[Option<&'static str>; 3]>>,
-    _beating: AbortOnDropHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
-impl Stage {
+impl Setup {
     /// `more` are keys of `[prices.exchanges]`. ETH needs all three sources to be `ok`.
     async fn new(max_age_ms: u64, more: &str) -> Self {
-        let (database, dir) = (fresh_database().await, Temporary::new("venues"));
-        let tree = Tree::new(CHAIN);
+        let (database, dir) = (fresh_database().await, TempDir::new("venues"));
+        let tree = BlockTree::new(CHAIN);
         tree.mine(&Contents::transfers(1, 1));
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let venues = [
-            Venue::start(Speaks::Binance).await.unwrap(),
-            Venue::start(Speaks::Coinbase).await.unwrap(),
-            Venue::start(Speaks::Kraken).await.unwrap(),
+            Venue::start(VenueProtocol::Binance).await.unwrap(),
+            Venue::start(VenueProtocol::Coinbase).await.unwrap(),
+            Venue::start(VenueProtocol::Kraken).await.unwrap(),
         ];
         let mut text = format!(
             "[server]\nport = 0\n[database]\nurl = {database:?}\n[bus]\npoll_interval_ms = 50\n\
@@ -73,63 +73,68 @@ impl Stage {
         }
     }
 
-    /// Waits until every venue sees what is wanted.
-    async fn see(&self, what: &str, wanted: impl Fn(usize, &Seen) -> bool) {
+    /// Waits until every venue's state matches `wanted`.
+    async fn wait_for_venues(&self, what: &str, wanted: impl Fn(usize, &Observed) -> bool) {
         for (at, venue) in self.venues.iter().enumerate() {
-            let seen = venue.until(|seen| wanted(at, seen));
-            let seen = tokio::time::timeout(PATIENCE, seen).await;
-            assert!(seen.is_ok(), "{what} at {}: {:?}", NAMES[at], venue.seen());
+            let seen = venue.wait_until(|seen| wanted(at, seen));
+            let seen = tokio::time::timeout(TIMEOUT, seen).await;
+            assert!(
+                seen.is_ok(),
+                "{what} at {}: {:?}",
+                NAMES[at],
+                venue.observed()
+            );
         }
     }
 
-    /// Waits until a client gets its symbol everywhere, on the connection of this number and no other.
-    async fn connected(&self, number: u64) {
-        self.see("a connection", |at, seen| {
+    /// Waits until each venue has exactly one connection, the one of this number, subscribed to its symbol.
+    async fn wait_until_connected(&self, number: u64) {
+        self.wait_for_venues("a connection", |at, seen| {
             seen.connections >= number && seen.open == 1 && seen.newest.contains(SYMBOLS[at])
         })
         .await;
     }
 
-    /// Each venue says its price once.
-    fn tell(&self, prices: [&str; 3]) {
+    /// Sends one price from each venue.
+    fn send_price(&self, prices: [&str; 3]) {
         for ((venue, symbol), price) in self.venues.iter().zip(SYMBOLS).zip(prices) {
-            venue.tell(symbol, price);
+            venue.send_price(symbol, price);
         }
     }
 
-    fn act(&self, act: &Act) {
-        self.venues.iter().for_each(|venue| venue.act(act));
+    fn perform(&self, act: &Action) {
+        self.venues.iter().for_each(|venue| venue.perform(act));
     }
 
-    fn pulse(&self, prices: [&'static str; 3]) -> Pulse {
+    fn keep_sending(&self, prices: [&'static str; 3]) -> PriceSender {
         let prices = Arc::new(Mutex::new(prices.map(Some)));
-        let (venues, told) = (self.venues.clone(), prices.clone());
-        let beating = tokio::spawn(async move {
+        let (venues, current) = (self.venues.clone(), prices.clone());
+        let handle = tokio::spawn(async move {
             loop {
-                let told = *told.lock();
-                for ((venue, symbol), price) in venues.iter().zip(SYMBOLS).zip(told) {
+                let current = *current.lock();
+                for ((venue, symbol), price) in venues.iter().zip(SYMBOLS).zip(current) {
                     if let Some(price) = price {
-                        venue.tell(symbol, price);
+                        venue.send_price(symbol, price);
                     }
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        Pulse {
+        PriceSender {
             prices,
-            _beating: AbortOnDropHandle::new(beating),
+            _task: AbortOnDropHandle::new(handle),
         }
     }
 }
 
-impl Pulse {
-    /// What one venue says from now on; nothing, for `None`.
+impl PriceSender {
+    /// Sets the price that one venue sends from now on; none for `None`.
     fn set(&self, venue: usize, price: Option<&'static str>) {
         self.prices.lock()[venue] = price;
     }
 }
 
-/// The data of the first price that is so. What came before it is gone.
+/// The data of the first price update that matches `wanted`. Earlier messages are dropped.
 async fn price(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let found = ws
         .expect(what, |message| {
@@ -140,8 +145,8 @@ async fn price(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -
     found["data"].clone()
 }
 
-/// A price of all three.
-async fn whole(ws: &mut WsClient, what: &str) -> Value {
+/// A price with all three sources.
+async fn price_of_all(ws: &mut WsClient, what: &str) -> Value {
     price(ws, what, |data| data["sources"] == json!(NAMES)).await
 }
 
@@ -154,36 +159,36 @@ async fn get(server: &Server, path: &str) -> Option<Value> {
     serde_json::from_str(&get_text(server, path).await?).ok()
 }
 
-/// Waits until `/status` says this of each source: its health, and how its feed stands.
+/// Waits until `/status` reports this health and feed state for each source.
 async fn status(server: &Server, wanted: [(&str, &str); 3]) -> Value {
-    eventually(&format!("/status says {wanted:?}"), || async {
+    eventually(&format!("/status reports {wanted:?}"), || async {
         let status = get(server, "/status").await?;
         let sources = status["prices"]["sources"].as_array()?;
-        let told: Vec<(&str, &str)> = sources
+        let current: Vec<(&str, &str)> = sources
             .iter()
             .map(|source| {
                 let state = source["feed"]["state"].as_str().unwrap_or_default();
                 (source["health"].as_str().unwrap_or_default(), state)
             })
             .collect();
-        (told == wanted).then(|| status["prices"]["sources"].clone())
+        (current == wanted).then(|| status["prices"]["sources"].clone())
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none_does() {
-    // Long enough for a slow machine to hear of all three in time.
+async fn price_uses_live_agreeing_venues_and_reports_none() {
+    // Long enough for a slow machine to receive all three in time.
     const MAX_AGE_MS: u64 = 6_000;
-    let stage = Stage::new(MAX_AGE_MS, "").await;
-    let server = Server::serve(&stage.config).await;
-    stage.connected(1).await;
-    let pulse = stage.pulse(["3000.1", "3000.2", "3000.3"]);
+    let fixture = Setup::new(MAX_AGE_MS, "").await;
+    let server = Server::serve(&fixture.config).await;
+    fixture.wait_until_connected(1).await;
+    let pulse = fixture.keep_sending(["3000.1", "3000.2", "3000.3"]);
     let mut ws = WsClient::connect(&server.realtime()).await;
     ws.subscribe(json!({ "channel": "price:ETH", "mode": "all" }))
         .await;
 
-    let data = whole(&mut ws, "a price of all three").await;
+    let data = price_of_all(&mut ws, "a price of all three").await;
     assert_eq!(data["price"].to_string(), "3000.2");
     assert_eq!(data["confidence"].to_string(), "0.1");
     assert_eq!(data["status"], "ok");
@@ -197,7 +202,7 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
         assert!(age <= MAX_AGE_MS, "{detail}");
     }
 
-    // One falls silent: its connection lives, and its price grows old.
+    // One venue stalls: its connection stays open, and its price goes stale.
     pulse.set(KRAKEN, None);
     let data = price(&mut ws, "a price without it", |data| {
         data["sources"] == json!(["binance", "coinbase"])
@@ -208,9 +213,9 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
     assert_eq!(data["price"].to_string(), "3000.15");
     assert_eq!(data["details"].as_array().unwrap().len(), 2, "{data}");
     pulse.set(KRAKEN, Some("3000.3"));
-    whole(&mut ws, "a price of all three again").await;
+    price_of_all(&mut ws, "a price of all three again").await;
 
-    // It lies by ten times: it is told, and not used.
+    // A price ten times too high is reported, and not used.
     pulse.set(KRAKEN, Some("30003"));
     let data = price(&mut ws, "an outlier", |data| {
         data["details"][KRAKEN]["outlier"] == true
@@ -221,16 +226,16 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
     assert_eq!(data["price"].to_string(), "3000.15");
     assert_eq!(data["status"], "degraded");
     pulse.set(KRAKEN, Some("3000.3"));
-    let data = whole(&mut ws, "the truth again").await;
+    let data = price_of_all(&mut ws, "the correct price again").await;
     assert_eq!(data["price"].to_string(), "3000.2");
 
-    // All go away: whoever connects is cut off.
-    stage.act(&Act::Storm(u64::MAX));
-    stage.act(&Act::Cut);
+    // All venues become unreachable: every connection is closed at once.
+    fixture.perform(&Action::Storm(u64::MAX));
+    fixture.perform(&Action::Cut);
     let data = price(&mut ws, "a stale price", |data| data["status"] == "stale").await;
     assert!(
         data["ageMs"].as_u64().unwrap() > MAX_AGE_MS,
-        "a price that is not current says how old it is: {data}"
+        "a price that is not current states its age: {data}"
     );
     let mut late = WsClient::connect(&server.realtime()).await;
     late.subscribe(json!({ "channel": "price:ETH" })).await;
@@ -248,21 +253,21 @@ async fn a_price_stands_on_the_venues_that_speak_and_agree_and_says_so_when_none
     }
     assert!(!sources.to_string().contains("a-secret-key"), "{sources}");
 
-    // They come back.
-    stage.act(&Act::Storm(0));
-    let data = whole(&mut ws, "a price of all three after the outage").await;
+    // They recover.
+    fixture.perform(&Action::Storm(0));
+    let data = price_of_all(&mut ws, "a price of all three after the outage").await;
     assert_eq!(data["status"], "ok");
     status(&server, [("ok", "live"); 3]).await;
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_venue_says_is_in_the_history_to_the_last_digit() {
+async fn history_has_every_digit_of_a_venue() {
     const PRICE: &str = "3000.123456789012345678";
-    let stage = Stage::new(LONG, "").await;
-    let server = Server::serve(&stage.config).await;
-    stage.connected(1).await;
-    stage.tell([PRICE; 3]);
+    let fixture = Setup::new(LONG, "").await;
+    let server = Server::serve(&fixture.config).await;
+    fixture.wait_until_connected(1).await;
+    fixture.send_price([PRICE; 3]);
     let digits = format!("\"price\":{PRICE},");
     let history = eventually("three ticks in the history", || async {
         let text = get_text(&server, "/prices/ETH/history").await?;
@@ -277,7 +282,7 @@ async fn what_a_venue_says_is_in_the_history_to_the_last_digit() {
             "{name}"
         );
     }
-    // And in what is made of them.
+    // And in the price made of them.
     let price = eventually("a price of all three", || async {
         let text = get_text(&server, "/prices/ETH").await?;
         let price: Value = serde_json::from_str(&text).ok()?;
@@ -289,18 +294,18 @@ async fn what_a_venue_says_is_in_the_history_to_the_last_digit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_tells_which_venue_speaks_which_is_silent_and_which_refuses() {
-    let stage = Stage::new(LONG, "first_tick_ms = 500").await;
-    let [binance, coinbase, _] = &stage.venues;
-    coinbase.act(&Act::Refuse(SYMBOLS[1].to_owned()));
-    let server = Server::serve(&stage.config).await;
-    let connected = binance.until(|seen| seen.newest.contains(SYMBOLS[0]));
-    let connected = tokio::time::timeout(PATIENCE, connected).await;
-    assert!(connected.is_ok(), "{:?}", binance.seen());
-    binance.act(&Act::Tick(Told {
+async fn status_separates_live_silent_and_rejecting_venues() {
+    let fixture = Setup::new(LONG, "first_tick_ms = 500").await;
+    let [binance, coinbase, _] = &fixture.venues;
+    coinbase.perform(&Action::Refuse(SYMBOLS[1].to_owned()));
+    let server = Server::serve(&fixture.config).await;
+    let connected = binance.wait_until(|seen| seen.newest.contains(SYMBOLS[0]));
+    let connected = tokio::time::timeout(TIMEOUT, connected).await;
+    assert!(connected.is_ok(), "{:?}", binance.observed());
+    binance.perform(&Action::Tick(VenueTick {
         bid: Some("2999".to_owned()),
         ask: Some("3001".to_owned()),
-        ..Told::at(SYMBOLS[0], "3000")
+        ..VenueTick::new(SYMBOLS[0], "3000")
     }));
     let wanted = [("ok", "live"), ("refused", "refused"), ("silent", "silent")];
     let sources = status(&server, wanted).await;
@@ -310,7 +315,7 @@ async fn the_status_tells_which_venue_speaks_which_is_silent_and_which_refuses()
         "ETH-USD is not a valid product"
     );
     assert!(sources[1]["lastTickAt"].is_null() && sources[2]["lastTickAt"].is_null());
-    // Half the spread is how sure the price is.
+    // Half the spread is the confidence interval.
     let price = get(&server, "/prices/ETH").await.unwrap();
     assert_eq!(price["confidence"].to_string(), "1");
     assert_eq!(price["status"], "degraded");
@@ -318,7 +323,7 @@ async fn the_status_tells_which_venue_speaks_which_is_silent_and_which_refuses()
     server.stop().await;
 }
 
-/// Reads every update of the channel until one is wanted; none is missing.
+/// Reads every update of the channel until the price is `wanted`; no seq may be missing.
 async fn follow(ws: &mut WsClient, seq: &mut u64, what: &str, wanted: &str) {
     loop {
         let update = ws.event("price-update").await;
@@ -333,52 +338,57 @@ async fn follow(ws: &mut WsClient, seq: &mut u64, what: &str, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_process_that_writes_prices_dies_another_connects_to_the_venues_and_goes_on() {
-    let stage = Stage::new(LONG, "").await;
-    let first = Server::serve(&stage.config).await;
-    stage.connected(1).await;
-    let second = Server::serve(&stage.config).await;
+async fn standby_connects_to_venues_when_price_writer_dies() {
+    let fixture = Setup::new(LONG, "").await;
+    let first = Server::serve(&fixture.config).await;
+    fixture.wait_until_connected(1).await;
+    let second = Server::serve(&fixture.config).await;
     let mut ws = WsClient::connect(&second.realtime()).await;
     let options = json!({ "channel": "price:ETH", "mode": "all", "snapshot": false });
     let at = ws.subscribe(options).await;
     let mut seq = at["seq"].as_u64().unwrap();
-    stage.tell(["3000.1", "3000.2", "3000.3"]);
+    fixture.send_price(["3000.1", "3000.2", "3000.3"]);
     follow(&mut ws, &mut seq, "of the first", "3000.2").await;
-    for venue in &stage.venues {
-        assert_eq!(venue.seen().connections, 1, "one process reads the venues");
+    for venue in &fixture.venues {
+        assert_eq!(
+            venue.observed().connections,
+            1,
+            "one process reads the venues"
+        );
     }
 
     first.crash().await;
-    stage.connected(2).await;
-    stage.tell(["3100.1", "3100.2", "3100.3"]);
+    fixture.wait_until_connected(2).await;
+    fixture.send_price(["3100.1", "3100.2", "3100.3"]);
     follow(&mut ws, &mut seq, "of the second", "3100.2").await;
     status(&second, [("ok", "live"); 3]).await;
     second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_venue_in_maintenance_says_so_while_its_tick_is_young() {
-    let stage = Stage::new(LONG, "").await;
-    let server = Server::serve(&stage.config).await;
-    stage.connected(1).await;
-    stage.tell(["3000.1", "3000.2", "3000.3"]);
+async fn venue_maintenance_is_reported_with_a_fresh_tick() {
+    let fixture = Setup::new(LONG, "").await;
+    let server = Server::serve(&fixture.config).await;
+    fixture.wait_until_connected(1).await;
+    fixture.send_price(["3000.1", "3000.2", "3000.3"]);
     let fine = ("ok", "live");
     status(&server, [fine, fine, fine]).await;
     for system in ["upcoming_maintenance", "maintenance", "emergency", "online"] {
-        let said = json!({ "channel": "status", "type": "update", "data": [{
+        let output = json!({ "channel": "status", "type": "update", "data": [{
             "system": system, "api_version": "v2", "connection_id": 1, "version": "2.0.0" }] });
-        stage.venues[KRAKEN].act(&Act::Say(said.to_string()));
+        fixture.venues[KRAKEN].perform(&Action::Say(output.to_string()));
         if system == "online" {
             status(&server, [fine, fine, fine]).await;
             break;
         }
-        let what = format!("/status says {system}");
+        let what = format!("/status reports {system}");
         eventually(&what, || async {
             let status = get(&server, "/status").await?;
             let source = &status["prices"]["sources"][KRAKEN];
             let reason = source["feed"]["reason"].as_str()?;
-            let told = reason.contains(&format!("\"{system}\"")) && source["health"] == "limited";
-            (told && !source["lastTickAt"].is_null()).then_some(())
+            let current =
+                reason.contains(&format!("\"{system}\"")) && source["health"] == "limited";
+            (current && !source["lastTickAt"].is_null()).then_some(())
         })
         .await;
     }
@@ -386,16 +396,16 @@ async fn a_venue_in_maintenance_says_so_while_its_tick_is_young() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_is_in_the_status_until_it_is_right() {
-    let stage = Stage::new(LONG, "").await;
-    let server = Server::serve(&stage.config).await;
-    stage.connected(1).await;
-    // Binance tells no time of its book.
-    let tell = async |ahead_ms: i64| loop {
-        for (venue, symbol) in stage.venues.iter().zip(SYMBOLS).skip(1) {
-            venue.act(&Act::Tick(Told {
+async fn clock_offset_is_in_the_status_until_corrected() {
+    let fixture = Setup::new(LONG, "").await;
+    let server = Server::serve(&fixture.config).await;
+    fixture.wait_until_connected(1).await;
+    // Binance's book messages have no time.
+    let keep_sending_ticks = async |ahead_ms: i64| loop {
+        for (venue, symbol) in fixture.venues.iter().zip(SYMBOLS).skip(1) {
+            venue.perform(&Action::Tick(VenueTick {
                 time_ms: Some(chaincast::model::now_ms() + ahead_ms),
-                ..Told::at(symbol, "3000")
+                ..VenueTick::new(symbol, "3000")
             }));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -415,12 +425,12 @@ async fn a_clock_that_is_off_is_in_the_status_until_it_is_right() {
         };
         let what = format!("a clock that is {side}");
         tokio::select! {
-            () = tell(ahead_ms) => {}
+            () = keep_sending_ticks(ahead_ms) => {}
             () = clock(&what, &is_off) => {}
         }
-        let line = format!("s {side}: every venue says so");
+        let line = format!("s {side}: every venue reports it");
         eventually("a line in the log", async || {
-            server.said().contains(&line).then_some(())
+            server.output().contains(&line).then_some(())
         })
         .await;
         let metrics = reqwest::get(format!("{}/metrics", server.url()))
@@ -429,11 +439,14 @@ async fn a_clock_that_is_off_is_in_the_status_until_it_is_right() {
         let metrics = metrics.text().await.unwrap();
         let sign = if ahead_ms > 0 { "-" } else { "" };
         let metric = format!("chaincast_price_clock_off_milliseconds {sign}");
-        let shown = metrics.lines().find(|line| line.starts_with(&metric));
-        assert!(shown.is_some_and(|line| !line.ends_with(" 0")), "{shown:?}");
+        let exposition = metrics.lines().find(|line| line.starts_with(&metric));
+        assert!(
+            exposition.is_some_and(|line| !line.ends_with(" 0")),
+            "{exposition:?}"
+        );
         tokio::select! {
-            () = tell(0) => {}
-            () = clock("a clock that is right", &Value::is_null) => {}
+            () = keep_sending_ticks(0) => {}
+            () = clock("a correct clock", &Value::is_null) => {}
         }
     }
     server.stop().await;

@@ -1,10 +1,10 @@
-//! `chaincast verify` against a database that somebody changed by hand.
+//! `chaincast verify` against a database that was changed by hand.
 
-use chaincast::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use crate::support::{Temporary, World, eventually, fresh_database, run_to_end};
+use crate::support::{TempDir, World, eventually, fresh_database, run_to_end};
 
 async fn verify(world: &World, more: &[&str]) -> (i32, String, String) {
     let mut arguments = vec!["verify", "--config", world.config.to_str().unwrap()];
@@ -17,28 +17,31 @@ async fn change(database: &mut PgConnection, statement: &str) {
     assert_eq!(done.rows_affected(), 1, "{statement}");
 }
 
-/// Block and position of the rows that a query finds, in its order.
-async fn places(database: &mut PgConnection, query: &str) -> Vec<(i64, i32)> {
+/// Block and position of the rows that a query returns, in its order.
+async fn row_positions(database: &mut PgConnection, query: &str) -> Vec<(i64, i32)> {
     let rows = sqlx::query(query).fetch_all(database).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_finds_no_difference_beside_a_running_indexer() {
+async fn verify_finds_no_difference_while_indexing() {
     let world = World::start().await;
     world.transfer("LINK", 7).await;
     let (head, _) = world.caught_up().await;
-    let (code, said, error) = verify(&world, &[]).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{output}{error}");
     assert!(
-        said.contains(&format!("compared blocks 0 to {head}: {} blocks", head + 1))
-            && said.contains("no difference"),
-        "{said}"
+        output.contains(&format!("compared blocks 0 to {head}: {} blocks", head + 1))
+            && output.contains("no difference"),
+        "{output}"
     );
-    let (code, said, error) =
+    let (code, output, error) =
         verify(&world, &["--chain", "31337", "--from", "2", "--to", "3"]).await;
-    assert_eq!(code, 0, "{said}{error}");
-    assert!(said.contains("compared blocks 2 to 3: 2 blocks"), "{said}");
+    assert_eq!(code, 0, "{output}{error}");
+    assert!(
+        output.contains("compared blocks 2 to 3: 2 blocks"),
+        "{output}"
+    );
     world.server.stop().await;
 }
 
@@ -58,11 +61,11 @@ async fn verify_reads_rows_of_an_earlier_version() {
         )
     };
     change(&mut database, &column("blocks", "logs_bloom")).await;
-    let (code, said, error) = verify(&world, &[]).await;
-    assert_eq!(code, 1, "{said}{error}");
+    let (code, output, error) = verify(&world, &[]).await;
+    assert_eq!(code, 1, "{output}{error}");
     assert!(
-        said.contains(&format!("block {head}: blocks: logs_bloom: stored null")),
-        "{said}"
+        output.contains(&format!("block {head}: blocks: logs_bloom: stored null")),
+        "{output}"
     );
     for name in [
         "ommers_hash",
@@ -75,13 +78,13 @@ async fn verify_reads_rows_of_an_earlier_version() {
         change(&mut database, &column("blocks", name)).await;
     }
     change(&mut database, &column("transactions", "access_list")).await;
-    let (code, said, error) = verify(&world, &[]).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{output}{error}");
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
+async fn verify_lists_changed_removed_and_added_rows() {
     let world = World::start().await;
     for amount in 1..=6 {
         world.transfer("LINK", amount).await;
@@ -119,14 +122,14 @@ async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
         deployment,
     };
     let mut database = world.database().await;
-    // The six transfers, each in a block of its own, newest last.
-    let mut moved = places(
+    // The six transfers, each in its own block, newest last.
+    let mut moved = row_positions(
         &mut database,
         "SELECT block_number, log_index FROM transfers ORDER BY block_number DESC, log_index DESC LIMIT 6",
     )
     .await;
     moved.reverse();
-    let tick = places(
+    let tick = row_positions(
         &mut database,
         "SELECT block_number, log_index FROM ticks WHERE chain_id = 31337 ORDER BY block_number LIMIT 1",
     )
@@ -255,60 +258,63 @@ async fn verify_lists_whatever_was_changed_removed_or_added_in_any_table() {
         "block {head}: chains: the cursor is at block {head} "
     ));
     expected.push(format!("block {head}: blocks: parent_hash: stored "));
-    let (code, said, error) = verify(&world, &[]).await;
-    assert_eq!(code, 1, "{said}{error}");
+    let (code, output, error) = verify(&world, &[]).await;
+    assert_eq!(code, 1, "{output}{error}");
     for line in &expected {
         let line = format!("chain 31337 {line}");
-        assert!(said.contains(&line), "no {line:?} in:\n{said}");
+        assert!(output.contains(&line), "no {line:?} in:\n{output}");
     }
     assert!(
         error.contains("differences between the database and the node"),
         "{error}"
     );
-    let listed = said
+    let listed = output
         .lines()
         .filter(|line| line.starts_with("chain 31337 block"))
         .count();
 
-    let (code, said, _) = verify(&world, &["--limit", "2"]).await;
+    let (code, output, _) = verify(&world, &["--limit", "2"]).await;
     assert_eq!(code, 1);
-    let short = said
+    let short = output
         .lines()
         .filter(|line| line.starts_with("chain 31337 block"))
         .count();
-    assert_eq!(short, 2, "{said}");
+    assert_eq!(short, 2, "{output}");
     assert!(
-        said.contains(&format!("… and {} more", listed - 2)),
-        "{said}"
+        output.contains(&format!("… and {} more", listed - 2)),
+        "{output}"
     );
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_refuses_what_it_cannot_compare_and_says_why() {
+async fn verify_rejects_what_it_cannot_compare() {
     let world = World::start().await;
     let (code, _, error) = verify(&world, &["--from", "9", "--to", "3"]).await;
     assert_eq!(code, 2, "{error}");
     let (code, _, error) = verify(&world, &["--chain", "5"]).await;
     assert_eq!(code, 2);
-    assert!(error.contains("chain 5 is not among"), "{error}");
+    assert!(error.contains("chain 5 is not configured in"), "{error}");
     let (code, _, error) = verify(&world, &["--from", "999999"]).await;
     assert_eq!(code, 1);
     assert!(
-        error.contains("no block from 999999 on to compare"),
+        error.contains("no blocks to compare from 999999 on"),
         "{error}"
     );
     let (head, _) = world.caught_up().await;
-    let (code, said, error) = verify(&world, &["--to", "99999"]).await;
-    assert_eq!(code, 1, "{said}{error}");
+    let (code, output, error) = verify(&world, &["--to", "99999"]).await;
+    assert_eq!(code, 1, "{output}{error}");
     let left_out = format!("blocks {} to 99999 are not indexed", head + 1);
-    assert!(said.contains(&left_out), "{said}");
-    assert!(error.contains("not every block"), "{error}");
+    assert!(output.contains(&left_out), "{output}");
+    assert!(
+        error.contains("some requested blocks were not compared"),
+        "{error}"
+    );
     world.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_compares_what_is_stored_with_itself() {
+async fn verify_checks_consistency_of_stored_rows() {
     let mut world = World::start().await;
     world.transfer("LINK", 7).await;
     let (head, _) = world.caught_up().await;
@@ -324,13 +330,13 @@ async fn verify_compares_what_is_stored_with_itself() {
     world.server.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(world.server.ended().await.success());
     let mut database = world.database().await;
-    // A watched channel has a seq before it has an update.
+    // A watched channel has a seq before its first update.
     let watch = "WITH c AS (INSERT INTO channels (name, seq) VALUES ('address:0x' || repeat('ab', 20), 5) RETURNING id)
         INSERT INTO watches (key, channel_id, since, until)
         SELECT decode(repeat('ab', 20), 'hex'), id, 5, now() + interval '1 hour' FROM c";
     change(&mut database, watch).await;
-    let (code, said, error) = verify(&world, &[]).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = verify(&world, &[]).await;
+    assert_eq!(code, 0, "{output}{error}");
     let announced = format!(
         "UPDATE updates SET data = jsonb_set(data::jsonb, '{{hash}}', '\"0x12\"')::json
          WHERE event = 'new-block' AND (data ->> 'number')::int = {head}"
@@ -367,21 +373,21 @@ async fn verify_compares_what_is_stored_with_itself() {
         ),
     ] {
         change(&mut database, statement).await;
-        let (code, said, error) = verify(&world, &["--from", "1", "--to", "1"]).await;
-        assert_eq!(code, 1, "{statement}: {said}{error}");
-        assert!(said.contains(&line), "no {line:?} in:\n{said}");
+        let (code, output, error) = verify(&world, &["--from", "1", "--to", "1"]).await;
+        assert_eq!(code, 1, "{statement}: {output}{error}");
+        assert!(output.contains(&line), "no {line:?} in:\n{output}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_compares_announcements_and_finds_hole_in_channel() {
+async fn verify_compares_updates_and_finds_hole_in_channel() {
     let world = World::start().await;
     world.control.mine(2).await.unwrap();
     let (head, _) = world.caught_up().await;
     world.server.stop().await;
     let mut database = sqlx::Connection::connect(&world.database).await.unwrap();
     let arguments = ["verify", "--config", world.config.to_str().unwrap()];
-    // As if another block had been announced, and a reorg had replaced it by blocks that are not announced.
+    // As if another block had been published, and a reorg had replaced it by blocks that are not published.
     let announce = |event: &str, data: String| {
         format!(
             "WITH c AS (UPDATE channels SET seq = seq + 1 WHERE name = 'new-block' RETURNING id, seq)
@@ -393,9 +399,9 @@ async fn verify_compares_announcements_and_finds_hole_in_channel() {
         format!(r#"{{"number": {head}, "hash": "0x12"}}"#),
     );
     change(&mut database, &other).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 1, "{said}{error}");
-    assert!(said.contains("announces block 0x12"), "{said}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{output}{error}");
+    assert!(output.contains("announces block 0x12"), "{output}");
     let hash = "SELECT '0x' || encode(hash, 'hex') FROM blocks WHERE number = $1";
     let hash: String = sqlx::query_scalar(hash)
         .bind(head as i64 - 1)
@@ -407,52 +413,55 @@ async fn verify_compares_announcements_and_finds_hole_in_channel() {
         head - 1
     );
     change(&mut database, &announce("reorg", reorg)).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{output}{error}");
     let hole = "DELETE FROM updates WHERE event = 'new-block' AND data ->> 'hash' = '0x12'";
     change(&mut database, hole).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 1, "{said}{error}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{output}{error}");
     assert!(
-        said.contains("updates: channel new-block is at seq "),
-        "{said}"
+        output.contains("updates: channel new-block is at seq "),
+        "{output}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_goes_on_after_block_that_node_gives_wrongly() {
+async fn verify_continues_after_an_invalid_block_of_the_node() {
     let world = World::start().await;
     world.transfer("LINK", 7).await;
     let (head, _) = world.caught_up().await;
     world.server.stop().await;
-    let node = FaultyNode::before(&world.anvil.http_url()).await.unwrap();
+    let node = FaultyNode::proxy(&world.anvil.http_url()).await.unwrap();
     let lie = Kind::Alter {
         at: "/stateRoot".to_owned(),
         to: json!(format!("0x{}", "11".repeat(32))),
     };
-    node.add(Fault::of("eth_getBlockByNumber", lie).at(2));
+    node.add(Fault::new("eth_getBlockByNumber", lie).at(2));
     let config = std::fs::read_to_string(&world.config).unwrap();
     let config = config.replace(&world.anvil.http_url(), &node.http_url());
     std::fs::write(&world.config, config).unwrap();
     let arguments = ["verify", "--config", world.config.to_str().unwrap()];
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 1, "{said}{error}");
-    assert!(said.contains("block 2: blocks: not compared: "), "{said}");
-    assert!(said.contains("chains.checks.block_hash"), "{said}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{output}{error}");
+    assert!(
+        output.contains("block 2: blocks: not compared: "),
+        "{output}"
+    );
+    assert!(output.contains("chains.checks.block_hash"), "{output}");
     let compared = format!("compared blocks 0 to {head}: {head} blocks");
     assert!(
-        said.contains(&compared) && said.contains("1 difference"),
-        "{said}"
+        output.contains(&compared) && output.contains("1 difference"),
+        "{output}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_leaves_out_announcements_of_another_chain() {
+async fn verify_skips_updates_of_another_chain() {
     let world = World::start().await;
     let (head, _) = world.caught_up().await;
     world.server.stop().await;
     let mut database = sqlx::Connection::connect(&world.database).await.unwrap();
-    // As if another chain had been the first of [[chains]] before, whose reorg takes nothing of this one back.
+    // As if another chain had been the first of [[chains]] before; its reorg does not affect this one.
     let other = "INSERT INTO chains (chain_id, genesis_hash, start_block) VALUES (5, decode(repeat('ab', 32), 'hex'), 0)";
     change(&mut database, other).await;
     let announce = |event: &str, data: serde_json::Value| {
@@ -464,24 +473,24 @@ async fn verify_leaves_out_announcements_of_another_chain() {
     let arguments = ["verify", "--config", world.config.to_str().unwrap()];
     let block = |chain: u64| json!({ "number": head, "hash": "0x12", "chainId": chain });
     change(&mut database, &announce("new-block", block(5))).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{output}{error}");
     change(&mut database, &announce("new-block", block(31_337))).await;
     let reorg = json!({ "commonAncestor": { "number": 0 }, "chainId": 5 });
     change(&mut database, &announce("reorg", reorg)).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 1, "{said}{error}");
-    assert!(said.contains("announces block 0x12"), "{said}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{output}{error}");
+    assert!(output.contains("announces block 0x12"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_reads_amsterdam_blocks_of_an_earlier_version() {
-    let tree = Tree::new(31_337);
+    let tree = BlockTree::new(31_337);
     tree.mine(&Contents::transfers(1, 1));
     tree.mine(&Contents::transfers(1, 2).in_slot(100));
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let database = fresh_database().await;
-    let dir = Temporary::new("verify");
+    let dir = TempDir::new("verify");
     let config = dir.path().join("verify.toml");
     let text = format!(
         "[database]\nurl = {database:?}\n[[chains]]\nchain_id = 31337\nrpc_url = {:?}\n",
@@ -490,8 +499,8 @@ async fn verify_reads_amsterdam_blocks_of_an_earlier_version() {
     std::fs::write(&config, text).unwrap();
     let config = config.to_str().unwrap();
     let backfill = ["backfill", "--config", config, "--from", "0"];
-    let (code, said, error) = run_to_end(&backfill).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&backfill).await;
+    assert_eq!(code, 0, "{output}{error}");
     let mut database = sqlx::Connection::connect(&database).await.unwrap();
     for statement in [
         "UPDATE blocks SET ommers_hash = NULL, logs_bloom = NULL, withdrawals_root = NULL, parent_beacon_block_root = NULL,
@@ -502,20 +511,23 @@ async fn verify_reads_amsterdam_blocks_of_an_earlier_version() {
         change(&mut database, statement).await;
     }
     let verify = ["verify", "--config", config];
-    let (code, said, error) = run_to_end(&verify).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = run_to_end(&verify).await;
+    assert_eq!(code, 0, "{output}{error}");
     change(
         &mut database,
         "UPDATE blocks SET slot_number = 99 WHERE number = 2",
     )
     .await;
-    let (code, said, error) = run_to_end(&verify).await;
-    assert_eq!(code, 1, "{said}{error}");
-    assert!(said.contains("slot_number: stored 99, node 100"), "{said}");
+    let (code, output, error) = run_to_end(&verify).await;
+    assert_eq!(code, 1, "{output}{error}");
+    assert!(
+        output.contains("slot_number: stored 99, node 100"),
+        "{output}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_asks_tokens_again_that_node_throttles_or_refuses() {
+async fn verify_retries_tokens_that_the_node_throttles() {
     let world = World::with("[chain]\ntoken_metadata_per_second = 50").await;
     world.transfer("LINK", 7).await;
     world.caught_up().await;
@@ -531,7 +543,7 @@ async fn verify_asks_tokens_again_that_node_throttles_or_refuses() {
     })
     .await;
     world.server.stop().await;
-    let node = FaultyNode::before(&world.anvil.http_url()).await.unwrap();
+    let node = FaultyNode::proxy(&world.anvil.http_url()).await.unwrap();
     let refused = Kind::Error {
         code: -32_000,
         message: "header not found".to_owned(),
@@ -541,21 +553,21 @@ async fn verify_asks_tokens_again_that_node_throttles_or_refuses() {
         retry_after: Some(1),
     };
     for kind in [refused, throttled, Kind::Cut] {
-        node.add(Fault::of("eth_call", kind).times(2));
+        node.add(Fault::new("eth_call", kind).times(2));
     }
     let config = std::fs::read_to_string(&world.config).unwrap();
     let config = config.replace(&world.anvil.http_url(), &node.http_url());
     std::fs::write(&world.config, config).unwrap();
     let arguments = ["verify", "--config", world.config.to_str().unwrap()];
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 0, "{said}{error}");
-    assert!(said.contains("no difference"), "{said}");
-    assert_eq!(node.unspent(), []);
-    // What is different stays so.
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 0, "{output}{error}");
+    assert!(output.contains("no difference"), "{output}");
+    assert_eq!(node.unused_faults(), []);
+    // A real difference remains.
     let fake = "UPDATE token_contracts SET symbol = 'FAKE' WHERE symbol = 'LINK'";
     change(&mut database, fake).await;
-    let (code, said, error) = run_to_end(&arguments).await;
-    assert_eq!(code, 1, "{said}{error}");
+    let (code, output, error) = run_to_end(&arguments).await;
+    assert_eq!(code, 1, "{output}{error}");
     let line = "symbol: stored FAKE, contract LINK";
-    assert!(said.contains(line), "{said}");
+    assert!(output.contains(line), "{output}");
 }

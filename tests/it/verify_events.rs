@@ -1,5 +1,5 @@
-//! `chaincast verify` on contract events and on updates: it decodes again what the stored logs say, and compares what was
-//! announced with what is stored.
+//! `chaincast verify` on contract events and on updates: it decodes the stored logs again, and compares updates with
+//! the stored rows.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ async fn verify(world: &World) -> (i32, String, String) {
     run_to_end(&["verify", "--config", world.config.to_str().unwrap()]).await
 }
 
-/// Two contracts: the demo quote token, and whoever received some of it as far as it is a pair.
-async fn configured(world: World) -> World {
+/// Two contracts: the demo quote token, and, by a factory, every pair that received some of it.
+async fn with_contracts(world: World) -> World {
     let abi = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("abi").join(name);
     let token = &world.deployment.tokens.last().unwrap().address;
     let (erc20, pair) = (abi("erc20.json"), abi("uniswap_v2_pair.json"));
@@ -30,9 +30,8 @@ async fn count(database: &mut PgConnection, query: &str) -> i64 {
     sqlx::query_scalar(query).fetch_one(database).await.unwrap()
 }
 
-/// Changes one row, runs `verify`, and takes the change back. The difference that is expected is listed, and no change
-/// goes unnoticed.
-async fn names(world: &World, statement: &str, line: &str) {
+/// Changes one row, runs `verify`, and reverts the change. The expected difference must be listed.
+async fn assert_reported(world: &World, statement: &str, line: &str) {
     let mut database = world.database().await;
     let backup = [
         "contract_events",
@@ -48,9 +47,12 @@ async fn names(world: &World, statement: &str, line: &str) {
     }
     let done = sqlx::query(statement).execute(&mut database).await.unwrap();
     assert_eq!(done.rows_affected(), 1, "{statement}");
-    let (code, said, error) = verify(world).await;
-    assert_eq!(code, 1, "{statement}: {said}{error}");
-    assert!(said.contains(line), "{statement}: no {line:?} in\n{said}");
+    let (code, output, error) = verify(world).await;
+    assert_eq!(code, 1, "{statement}: {output}{error}");
+    assert!(
+        output.contains(line),
+        "{statement}: no {line:?} in\n{output}"
+    );
     for table in ["contract_events", "contract_addresses", "updates", "ticks"] {
         let empty = format!("DELETE FROM {table}");
         sqlx::query(&empty).execute(&mut database).await.unwrap();
@@ -67,32 +69,32 @@ async fn names(world: &World, statement: &str, line: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_names_each_event_and_update_that_was_changed() {
-    let mut world = configured(World::start().await).await;
+async fn verify_names_each_changed_event_and_update() {
+    let mut world = with_contracts(World::start().await).await;
     let quote = world.deployment.tokens.last().unwrap().symbol.clone();
     world.transfer(&quote, 3).await;
     world.caught_up().await;
-    // What a reorg took back is no difference.
+    // Events removed by a reorg are not differences.
     world.control.reorg(1).await.unwrap();
     world.transfer(&quote, 1_234).await;
     world.transfer(&quote, 77).await;
     world.caught_up().await;
     let mut database = world.database().await;
-    eventually("every past is decoded", async || {
+    eventually("every backfill is complete", async || {
         let mut database = world.database().await;
         let left = "SELECT count(*) FROM contracts c JOIN chains USING (chain_id)
             WHERE decoded_from > c.start_block";
         (count(&mut database, left).await == 0).then_some(())
     })
     .await;
-    // Beside the running indexer.
-    let (code, said, error) = verify(&world).await;
-    assert_eq!(code, 0, "{said}{error}");
+    // While the indexer runs.
+    let (code, output, error) = verify(&world).await;
+    assert_eq!(code, 0, "{output}{error}");
     let events = count(&mut database, "SELECT count(*) FROM contract_events").await;
     assert!(events > 2, "{events}");
     assert!(
-        said.contains(&format!("{events} contract events; no difference")),
-        "{said}"
+        output.contains(&format!("{events} contract events; no difference")),
+        "{output}"
     );
     let taken_back = "SELECT count(*) FROM updates WHERE event = 'contract-reorg'";
     assert!(count(&mut database, taken_back).await > 0);
@@ -117,7 +119,7 @@ async fn verify_names_each_event_and_update_that_was_changed() {
              WHERE c.name = '{channel}' AND u.event = '{event}' GROUP BY 1)"
         )
     };
-    let says = |channel: &str, event: &str, path: &str, to: &str| {
+    let assert_verify = |channel: &str, event: &str, path: &str, to: &str| {
         format!(
             "UPDATE updates SET data = jsonb_set(data::jsonb, '{path}', '{to}')::json WHERE {}",
             of(channel, event)
@@ -160,39 +162,39 @@ async fn verify_names_each_event_and_update_that_was_changed() {
             "which does not announce it".to_owned(),
         ),
         (
-            says("contract:cash", "contract-event", "{args,value}", "\"1\""),
+            assert_verify("contract:cash", "contract-event", "{args,value}", "\"1\""),
             "of contract:cash announces args {".to_owned(),
         ),
         (
-            says("contract:cash:transfer", "contract-event", "{transactionHash}", "\"0x12\""),
+            assert_verify("contract:cash:transfer", "contract-event", "{transactionHash}", "\"0x12\""),
             "of contract:cash:transfer announces transactionHash 0x12, stored is 0x".to_owned(),
         ),
         (
-            says("contract:cash", "contract-event", "{blockHash}", "\"0x12\""),
+            assert_verify("contract:cash", "contract-event", "{blockHash}", "\"0x12\""),
             "of contract:cash announces blockHash 0x12, stored is 0x".to_owned(),
         ),
         (
-            says("contract:cash", "contract-event", "{logIndex}", "99"),
+            assert_verify("contract:cash", "contract-event", "{logIndex}", "99"),
             format!("of contract:cash announces an event of block {block} log 99, stored is nothing"),
         ),
         (
-            says("contract:cash", "contract-event", "{blockNumber}", "\"x\""),
+            assert_verify("contract:cash", "contract-event", "{blockNumber}", "\"x\""),
             "of contract:cash announces an event of block x log".to_owned(),
         ),
         (
-            says("new-block", "new-block", "{gasUsed}", "\"1\""),
+            assert_verify("new-block", "new-block", "{gasUsed}", "\"1\""),
             "of new-block announces gasUsed 1, stored is ".to_owned(),
         ),
         (
-            says("new-block", "new-block", "{transactions}", "99"),
+            assert_verify("new-block", "new-block", "{transactions}", "99"),
             "of new-block announces transactions 99, stored is 1".to_owned(),
         ),
         (
-            says("new-block", "new-block", "{number}", "null"),
+            assert_verify("new-block", "new-block", "{number}", "null"),
             "of new-block announces number nothing, stored is no block".to_owned(),
         ),
         (
-            says("new-block", "reorg", "{depth}", "5"),
+            assert_verify("new-block", "reorg", "{depth}", "5"),
             "of new-block announces depth 5, stored is 1".to_owned(),
         ),
         (
@@ -211,15 +213,15 @@ async fn verify_names_each_event_and_update_that_was_changed() {
             "from log 999, which is not stored".to_owned(),
         ),
     ] {
-        names(&world, &statement, &line).await;
+        assert_reported(&world, &statement, &line).await;
     }
-    let (code, said, error) = verify(&world).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = verify(&world).await;
+    assert_eq!(code, 0, "{output}{error}");
 
-    // An update from before the definition may be of another one; a contract that is not indexed is not compared.
+    // An update from before the definition may belong to another one; a contract that is not indexed is not compared.
     let older = "UPDATE contracts SET defined_at = now() WHERE name = 'cash'";
     sqlx::query(older).execute(&mut database).await.unwrap();
-    let changed = says("contract:cash", "contract-event", "{args}", "{}");
+    let changed = assert_verify("contract:cash", "contract-event", "{args}", "{}");
     sqlx::query(&changed).execute(&mut database).await.unwrap();
     let text = std::fs::read_to_string(&world.config).unwrap();
     std::fs::write(
@@ -227,10 +229,10 @@ async fn verify_names_each_event_and_update_that_was_changed() {
         text.replace("events = [\"Sync\"]", "events = [\"Swap\"]"),
     )
     .unwrap();
-    let (code, said, error) = verify(&world).await;
-    assert_eq!(code, 0, "{said}{error}");
+    let (code, output, error) = verify(&world).await;
+    assert_eq!(code, 0, "{output}{error}");
     assert!(
-        error.contains("contract Funded is not indexed as it is configured"),
+        error.contains("contract Funded is not indexed as configured"),
         "{error}"
     );
 }

@@ -8,12 +8,12 @@ use crate::support::{Server, World, WsClient, eventually};
 const SETTINGS: &str = "[chain]\nconfirmations = 3\n";
 
 impl World {
-    /// Hands in a transfer that waits in the pool.
+    /// Sends a transfer that stays in the mempool.
     async fn send_transfer(&self) -> String {
         format!("{:#x}", self.sent_transfer().await)
     }
 
-    /// Waits until it is mined, which is a moment after its hash is answered.
+    /// Waits until it is mined, shortly after its hash is returned.
     async fn mine_transfer(&self) {
         let sent = self.sent_transfer().await;
         self.node().mined(&[sent]).await.unwrap();
@@ -36,7 +36,7 @@ async fn status(ws: &mut WsClient, wanted: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sessions_follow_a_transaction_and_one_that_was_away_misses_nothing() {
+async fn two_sessions_follow_a_transaction_through_reconnect() {
     let world = World::with(SETTINGS).await;
     world.control.set_automine(false).await.unwrap();
     let hash = world.send_transfer().await;
@@ -51,7 +51,7 @@ async fn two_sessions_follow_a_transaction_and_one_that_was_away_misses_nothing(
         assert_eq!(answer["channel"], channel.as_str());
         let snapshot = ws.event("transaction-update").await;
         assert_eq!(snapshot["snapshot"], true);
-        // The node may have been asked already.
+        // The node may have been queried already.
         if snapshot["data"]["status"] != "pending" {
             assert_eq!(snapshot["data"]["status"], "unknown");
             status(ws, "pending").await;
@@ -81,14 +81,14 @@ async fn two_sessions_follow_a_transaction_and_one_that_was_away_misses_nothing(
         assert_eq!(update["data"]["status"], wanted);
         assert_eq!(update["data"]["confirmations"], confirmations);
     }
-    // REST has the same, and tells the same of the transaction.
+    // REST has the same updates, and the same status of the transaction.
     let updates = world
         .get(&format!("/api/v1/channels/{channel}/updates"))
         .await;
     assert_eq!(updates["seq"], last + 2);
     let rest = world.get(&format!("/api/v1/transactions/{hash}")).await;
     assert_eq!(rest["confirmations"], 3);
-    // Who comes now is shown where it stands.
+    // A new subscriber gets the current status.
     let mut late = world.ws().await;
     late.subscribe(json!({ "channel": channel })).await;
     let snapshot = late.event("transaction-update").await;
@@ -100,7 +100,7 @@ async fn two_sessions_follow_a_transaction_and_one_that_was_away_misses_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
+async fn ended_watch_is_not_resumed_as_complete() {
     let world = World::with(SETTINGS).await;
     let holder = world.market.holders()[1];
     let channel = format!("address:{holder}");
@@ -111,7 +111,7 @@ async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
     let moved = ws.event("address-transfer").await;
     let last = moved["seq"].as_u64().unwrap();
     drop(ws);
-    // Its time is over, which the indexer sees within seconds.
+    // The watch has expired, which the indexer notices within seconds.
     let mut database = world.database().await;
     eventually("the watch has ended", async || {
         let mut database = world.database().await;
@@ -147,7 +147,7 @@ async fn after_a_watch_has_ended_the_past_is_not_taken_for_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_of_its_own_has_its_channels_watched_by_the_indexer() {
+async fn indexer_watches_channels_of_a_separate_gateway() {
     let world = World::with(SETTINGS).await;
     let gateway = Server::start(&[
         "serve",
@@ -182,8 +182,8 @@ async fn a_gateway_of_its_own_has_its_channels_watched_by_the_indexer() {
         };
         assert_eq!(sent, hash.as_str());
     }
-    // What is told equals what REST has, field by field.
-    let told = world
+    // The update equals what REST returns, field by field.
+    let response = world
         .get(&format!("/api/v1/channels/address:{}/updates", holders[0]))
         .await;
     let listed = world
@@ -192,7 +192,7 @@ async fn a_gateway_of_its_own_has_its_channels_watched_by_the_indexer() {
             holders[0]
         ))
         .await;
-    for (field, value) in told["data"][0]["data"].as_object().unwrap() {
+    for (field, value) in response["data"][0]["data"].as_object().unwrap() {
         if field != "timestamp" {
             assert_eq!(&listed["data"][0][field], value, "{field}");
         }
@@ -202,7 +202,7 @@ async fn a_gateway_of_its_own_has_its_channels_watched_by_the_indexer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_is_watched_than_the_limit_and_what_is_never_left_out_has_no_interval() {
+async fn watches_are_limited_and_reject_intervals() {
     let world = World::with("[gateway]\nwatches = 1\n").await;
     let mut ws = world.ws().await;
     let one = format!("0x{}", "11".repeat(20));

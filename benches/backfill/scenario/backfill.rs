@@ -1,4 +1,4 @@
-//! `chaincast backfill` beside binary COPY of the same rows.
+//! `chaincast backfill` compared with binary COPY of the same rows.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::{
     bench::Bench,
     floor::{FloorLoad, Rows},
     node::TRANSACTIONS,
-    product::{self, How, Load, Setting},
+    product::{self, Load, LoadMode, Setting},
     section::Section,
     stats,
 };
@@ -33,26 +33,26 @@ pub fn run(bench: &Bench) -> Section {
          on, above 120 k rows a second, ≤ 200 MB.",
         COLUMNS,
     );
-    section.rounds = compare(bench, &mut section, How::Backfill);
+    section.rounds = compare(bench, &mut section, LoadMode::Backfill);
     section
 }
 
-/// Lets floor and product take turns, and fills the table.
-pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
+/// Runs floor and product alternately, and fills the table.
+pub fn compare(bench: &Bench, section: &mut Section, mode: LoadMode) -> Value {
     let blocks = bench.blocks();
     let node = bench.node(blocks);
     let setting = |proof: bool| Setting {
-        how,
+        mode,
         proof,
         more: "",
     };
     let load = |proof: bool| -> Result<Load<'_>, String> {
         let load = product::load(bench, &node, blocks, setting(proof))?;
         let expected = product::expected_rows(blocks, TRANSACTIONS as u64);
-        assert_eq!(load.rows, expected, "every row is there");
+        assert_eq!(load.rows, expected, "every row is stored");
         Ok(load)
     };
-    let rows = match Rows::of_first(bench, load(true)) {
+    let rows = match Rows::export_first(bench, load(true)) {
         Ok(rows) => rows,
         Err(reason) => {
             section.notes.push(format!("Not available: {reason}."));
@@ -63,7 +63,7 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
     let mut loads = [Vec::new(), Vec::new()];
     for round in 1..=bench.rounds {
         let floor = rows.load(bench);
-        bench.say(&format!(
+        bench.print_progress(&format!(
             "round {round}, floor: {:.0} k rows/s",
             floor.rows / floor.seconds / 1e3
         ));
@@ -72,7 +72,7 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
             let load = load(proof).expect("it was available");
             let figures = Figures::of(&load, blocks);
             load.database.remove();
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, proof {}: {:.0} k rows/s",
                 if proof { "on" } else { "off" },
                 figures.rows_a_second / 1e3
@@ -80,10 +80,10 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
             loads.push(figures);
         }
     }
-    tell_floor(section, &floors, blocks);
-    let whole = how == How::Backfill;
-    tell(section, "chaincast, proof off", &loads[0], &floors, whole);
-    tell(section, "chaincast, proof on", &loads[1], &floors, whole);
+    add_floor_row(section, &floors, blocks);
+    let whole = mode == LoadMode::Backfill;
+    add_row(section, "chaincast, proof off", &loads[0], &floors, whole);
+    add_row(section, "chaincast, proof on", &loads[1], &floors, whole);
     let cpu = |loads: &[Figures]| median_of(loads, |figures| figures.cpu_ms[1]);
     let (off, on) = (cpu(&loads[0]), cpu(&loads[1]));
     section.notes.push(format!(
@@ -108,14 +108,14 @@ pub fn compare(bench: &Bench, section: &mut Section, how: How) -> Value {
     })
 }
 
-/// What is said of one load.
+/// The figures of one load.
 pub struct Figures {
     pub blocks_a_second: f64,
     pub rows_a_second: f64,
     rows: f64,
     seconds: f64,
     after: f64,
-    /// Of node, chaincast and PostgreSQL, a block.
+    /// CPU time of node, chaincast and PostgreSQL, a block.
     cpu_ms: [f64; 3],
     busy: f64,
     pub peak_mb: f64,
@@ -124,7 +124,7 @@ pub struct Figures {
 impl Figures {
     pub fn of(load: &Load, blocks: u64) -> Self {
         let usage = load.usage;
-        // Block 0 is one, too.
+        // Block 0 counts, too.
         let blocks = (blocks + 1) as f64;
         Self {
             blocks_a_second: blocks / load.seconds,
@@ -156,7 +156,7 @@ pub fn median_of<T>(all: &[T], of: impl Fn(&T) -> f64) -> f64 {
     stats::median(&values)
 }
 
-fn tell_floor(section: &mut Section, floors: &[FloorLoad], blocks: u64) {
+fn add_floor_row(section: &mut Section, floors: &[FloorLoad], blocks: u64) {
     let blocks = (blocks + 1) as f64;
     section.row([
         "floor: binary COPY by psql".to_owned(),
@@ -176,8 +176,14 @@ fn tell_floor(section: &mut Section, floors: &[FloorLoad], blocks: u64) {
     ]);
 }
 
-/// `whole` says that the process ran to its end, indexes included.
-fn tell(section: &mut Section, what: &str, loads: &[Figures], floors: &[FloorLoad], whole: bool) {
+/// `whole` means that the process ran to its end, indexes included.
+fn add_row(
+    section: &mut Section,
+    what: &str,
+    loads: &[Figures],
+    floors: &[FloorLoad],
+    whole: bool,
+) {
     let ratio = |of_load: fn(&Figures) -> f64, of_floor: fn(&FloorLoad) -> f64| {
         let loads: Vec<f64> = loads.iter().map(of_load).collect();
         let floors: Vec<f64> = floors.iter().map(of_floor).collect();

@@ -1,7 +1,7 @@
 //! The catch-up of `chaincast serve`.
 
 use super::backfill;
-use crate::{bench::Bench, product::How, section::Section};
+use crate::{bench::Bench, product::LoadMode, section::Section};
 
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
@@ -12,6 +12,6 @@ pub fn run(bench: &Bench) -> Section {
          the four tables. It is timed until then: indexes that it builds later are not.",
         backfill::COLUMNS,
     );
-    section.rounds = backfill::compare(bench, &mut section, How::Serve);
+    section.rounds = backfill::compare(bench, &mut section, LoadMode::Serve);
     section
 }

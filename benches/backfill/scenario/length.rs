@@ -1,11 +1,11 @@
-//! Memory by the length of a backfill.
+//! Peak memory by the length of a backfill.
 
 use serde_json::json;
 
 use super::backfill::Figures;
 use crate::{
     bench::Bench,
-    product::{self, How, Setting},
+    product::{self, LoadMode, Setting},
     section::Section,
 };
 
@@ -21,7 +21,7 @@ pub fn run(bench: &Bench) -> Section {
     let lengths = [longest / 10, longest / 3, longest];
     let node = bench.node(longest);
     let setting = Setting {
-        how: How::Backfill,
+        mode: LoadMode::Backfill,
         proof: true,
         more: "",
     };
@@ -36,7 +36,7 @@ pub fn run(bench: &Bench) -> Section {
         };
         let figures = Figures::of(&load, blocks);
         load.database.remove();
-        bench.say(&format!("{blocks} blocks: {:.0} MB", figures.peak_mb));
+        bench.print_progress(&format!("{blocks} blocks: {:.0} MB", figures.peak_mb));
         section.row([
             blocks.to_string(),
             format!("{:.0}", figures.peak_mb),

@@ -1,4 +1,4 @@
-//! How much later than the node's own subscribers a client hears of a block.
+//! The delay of a block at a client of chaincast, compared with the node's own subscribers.
 
 use std::{process::Command, time::Duration};
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use crate::{bench::Bench, process, product, running::Running, section::Section, stats};
+use crate::{bench::Bench, child_process::ChildProcess, process, product, section::Section, stats};
 
-/// Blocks that are indexed before the first that is announced, and blocks that are not measured yet.
+/// Blocks that are indexed before the first published one, and blocks before the measurement starts.
 const BEFORE: u64 = 50;
 const WARM_UP: u64 = 10;
 const EVERY: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
@@ -32,7 +32,7 @@ pub fn run(bench: &Bench) -> Section {
     let more = format!("ws_url = {:?}\n", node.ws_url);
     let config = product::write_config(bench, &database, &node.http_url, &more, true);
     let command: Command = product::chaincast(&["serve"], &config);
-    let (_product, port) = Running::spawn(command, None, |line| {
+    let (_product, port) = ChildProcess::spawn(command, None, |line| {
         let url = line.strip_prefix("chaincast is ready on ")?;
         url.rsplit(':').next()?.parse::<u16>().ok()
     });
@@ -43,18 +43,18 @@ pub fn run(bench: &Bench) -> Section {
         let subscribe =
             json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"] });
         let mut direct = Client::open(&node.ws_url, &subscribe).await;
-        direct.until(|message| message["id"] == json!(1)).await;
-        // Until the index stands at the head; then it has to hear of the next ones, and not by polling.
+        direct.receive(|message| message["id"] == json!(1)).await;
+        // Waits until the index has the head; later blocks must arrive by announcement and not by polling.
         client
-            .until(|message| message["data"]["number"] == json!(BEFORE))
+            .receive(|message| message["data"]["number"] == json!(BEFORE))
             .await;
         let mut late = [Vec::new(), Vec::new()];
         for number in BEFORE + 1..=BEFORE + WARM_UP + blocks {
             let at = node.set_head(number);
             let hex = json!(format!("{number:#x}"));
             let (direct, client) = tokio::join!(
-                direct.until(|message| message["params"]["result"]["number"] == hex),
-                client.until(|message| message["data"]["number"] == json!(number)),
+                direct.receive(|message| message["params"]["result"]["number"] == hex),
+                client.receive(|message| message["data"]["number"] == json!(number)),
             );
             if number > BEFORE + WARM_UP {
                 late[0].push((direct - at) as f64 / 1e6);
@@ -94,8 +94,8 @@ impl Client {
         Self(socket)
     }
 
-    /// When the message that is wanted came, in ns.
-    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> u64 {
+    /// The instant at which the message that matches `wanted` arrived, in ns.
+    async fn receive(&mut self, wanted: impl Fn(&Value) -> bool) -> u64 {
         let waiting = async {
             loop {
                 let message = self
@@ -113,8 +113,8 @@ impl Client {
                 }
             }
         };
-        timeout(PATIENCE, waiting)
+        timeout(TIMEOUT, waiting)
             .await
-            .expect("the block is announced")
+            .expect("the block is published")
     }
 }

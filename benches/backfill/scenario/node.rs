@@ -1,4 +1,4 @@
-//! What the node serves at most.
+//! The maximum that the node serves.
 
 use std::time::Instant;
 

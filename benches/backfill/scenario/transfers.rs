@@ -1,4 +1,4 @@
-//! Transfers alone, by `eth_getLogs`.
+//! Transfers only, by `eth_getLogs`.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::{
     floor::Rows,
     node::TRANSACTIONS,
     ponder,
-    product::{self, How, Setting},
+    product::{self, LoadMode, Setting},
     section::Section,
 };
 
-/// Transfers a second of rindexer 0.41 at its best, as the document says.
+/// Transfers a second of rindexer 0.41 at its best, as its documentation states.
 const RINDEXER: f64 = 120_000.0;
-/// Ponder is given fewer blocks: it takes long.
+/// Ponder gets fewer blocks, as it takes long.
 const PONDER_BLOCKS: u64 = 2_000;
 
 pub fn run(bench: &Bench) -> Section {
@@ -88,13 +88,13 @@ pub fn run(bench: &Bench) -> Section {
     section
 }
 
-/// What one round measured.
+/// The measurements of one round.
 #[derive(Debug, Serialize)]
 struct Round {
     /// Transfers a second.
     rate: f64,
     floor: f64,
-    /// CPU time of node, product and PostgreSQL, in ms a thousand transfers.
+    /// CPU time of node, product and PostgreSQL, in ms for a thousand transfers.
     cpu: [f64; 3],
     floor_cpu: f64,
     peak_mb: f64,
@@ -106,16 +106,16 @@ fn chaincast(bench: &Bench, section: &mut Section) -> Option<Vec<Round>> {
     let node = bench.node(blocks);
     let transfers = blocks as f64 * TRANSACTIONS as f64;
     let setting = Setting {
-        how: How::Backfill,
+        mode: LoadMode::Backfill,
         proof: true,
         more: "index = \"transfers\"",
     };
     let load = || -> Result<product::Load<'_>, String> {
         let load = product::load(bench, &node, blocks, setting)?;
-        assert_eq!(load.rows[3] as f64, transfers, "every transfer is there");
+        assert_eq!(load.rows[3] as f64, transfers, "every transfer is stored");
         Ok(load)
     };
-    let rows = match Rows::of_first(bench, load()) {
+    let rows = match Rows::export_first(bench, load()) {
         Ok(rows) => rows,
         Err(reason) => {
             section.notes.push(format!("Not available: {reason}."));
@@ -136,7 +136,7 @@ fn chaincast(bench: &Bench, section: &mut Section) -> Option<Vec<Round>> {
             peak_mb: load.peak as f64 / 1e6,
         };
         load.database.remove();
-        bench.say(&format!(
+        bench.print_progress(&format!(
             "round {round}: floor {:.0} k, chaincast {:.0} k transfers/s",
             done.floor / 1e3,
             done.rate / 1e3

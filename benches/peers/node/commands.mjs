@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline';
 
 export const channelName = (channel) => `price:T${String(channel).padStart(5, '0')}`;
 
-/** Says that the server is ready on `port`, and obeys until standard input is closed. */
-export function obey(port, publish) {
+/** Prints that the server is ready on `port`, and runs commands until standard input is closed. */
+export function runCommands(port, publish) {
   let channels = 1;
   let number = 0;
   const seqs = new Map();
@@ -39,15 +39,15 @@ export function obey(port, publish) {
     } else if (command === 'burst') {
       publishNext(Number(first));
     } else if (command === 'rate') {
-      evenly(Number(first), Number(second), publishNext);
+      publishEvenly(Number(first), Number(second), publishNext);
     }
   });
   lines.on('close', () => process.exit(0));
   console.log(`ready ${port}`);
 }
 
-/** Publishes what is due, a timer's tick at a time; then says when each update was published. */
-function evenly(hz, count, publishNext) {
+/** Publishes the due updates on each timer tick; finally prints when each update was published. */
+function publishEvenly(hz, count, publishNext) {
   const instants = [];
   const start = process.hrtime.bigint();
   const timer = setInterval(() => {

@@ -1,11 +1,11 @@
-// A NestJS gateway on its socket.io adapter. Decorators are applied by hand, so that nothing has to be compiled.
+// A NestJS gateway on its socket.io adapter. Decorators are applied by hand, to avoid a build step.
 
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
-import { obey, options } from './commands.mjs';
+import { runCommands, options } from './commands.mjs';
 
 class RealtimeGateway {
   subscribe({ channels }, socket) {
@@ -27,4 +27,4 @@ const app = await NestFactory.create(AppModule, { logger: ['error'] });
 app.useWebSocketAdapter(new IoAdapter(app));
 await app.listen(0, '127.0.0.1');
 const gateway = app.get(RealtimeGateway);
-obey(app.getHttpServer().address().port, (channel, data) => gateway.server.to(channel).emit('price-update', data));
+runCommands(app.getHttpServer().address().port, (channel, data) => gateway.server.to(channel).emit('price-update', data));

@@ -1,8 +1,8 @@
-// Plain socket.io: a session joins rooms, updates go out by its own broadcast.
+// Plain socket.io: a session joins rooms, updates are sent by its broadcast.
 
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
-import { obey, options } from './commands.mjs';
+import { runCommands, options } from './commands.mjs';
 
 const http = createServer();
 const realtime = new Server(http, options).of('/realtime');
@@ -13,5 +13,5 @@ realtime.on('connection', (socket) => {
   });
 });
 http.listen(0, '127.0.0.1', () => {
-  obey(http.address().port, (channel, data) => realtime.to(channel).emit('price-update', data));
+  runCommands(http.address().port, (channel, data) => realtime.to(channel).emit('price-update', data));
 });

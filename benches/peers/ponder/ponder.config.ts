@@ -1,5 +1,5 @@
-// Transfers of every token on the synthetic node, into PostgreSQL. As the documentation has it, but for the limit of
-// requests a second, which is for hosted nodes.
+// Transfers of every token on the synthetic node, into PostgreSQL. As in the documentation, except for the limit of
+// requests a second, which is meant for hosted nodes.
 import { createConfig } from 'ponder'
 import { http, parseAbi } from 'viem'
 

@@ -1,7 +1,7 @@
-"""uWebSockets, through socketify: a session subscribes to topics, updates go out by its native publish.
+"""uWebSockets, through socketify: a session subscribes to topics, updates are sent by its native publish.
 
-Speaks the commands of benches/realtime/commands.rs on standard input. socketify's own run() spins between asyncio and
-libuv; here libuv alone runs, and waits, so that no CPU time is spent on waiting. Standard input is one of its polls.
+Runs the commands of benches/realtime/commands.rs on standard input. socketify's run() busy-waits between asyncio and
+libuv; here only libuv runs, so that waiting costs no CPU time. Standard input is one of its polls.
 """
 
 import json
@@ -51,7 +51,7 @@ def publish(count):
 
 
 class Rate:
-    """Publishes what is due, a timer's tick at a time."""
+    """Publishes the due updates on each timer tick."""
 
     def __init__(self, hz, count):
         self.hz, self.count, self.instants = hz, count, []
@@ -70,7 +70,7 @@ class Rate:
             print("at", *self.instants, flush=True)
 
 
-def obey(line):
+def run_command(line):
     words = line.split()
     if words[0] == "pattern":
         state["channels"], state["number"] = int(words[1]), 0
@@ -91,7 +91,7 @@ def readable(_handle, _status, _events):
         os._exit(0)
     *lines, pending = (pending + chunk).split(b"\n")
     for line in lines:
-        obey(line.decode())
+        run_command(line.decode())
 
 
 def on_message(ws, message, _opcode):

@@ -1,26 +1,26 @@
-//! A PostgreSQL that is slow: commits grow, memory does not, and afterwards all is as it was.
+//! A slow PostgreSQL: commits grow, memory does not, and afterwards latency recovers.
 
 use std::{cell::Cell, future::ready, time::Duration};
 
 use serde_json::json;
 
 use crate::{
-    bench::Bench, database::lock_ticks, figures::Figures, process, section::Section, stage::Stage,
+    bench::Bench, database::lock_ticks, figures::Figures, process, section::Section, setup::Setup,
 };
 
-/// Each commit waits this long, and gets through in the pause between.
+/// Each commit waits this long, and succeeds in the pause between.
 const SLOW: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(20);
-/// One commit waits this long: more ticks come than may wait.
+/// One commit waits this long: more ticks arrive than may be queued.
 const STALL: Duration = Duration::from_secs(4);
-/// As quick as before is within this many times of the median before.
-const AS_BEFORE: f64 = 2.0;
+/// Latency has recovered when it is below this multiple of the median before.
+const RECOVERED_RATIO: f64 = 2.0;
 
 const PHASES: [&str; 4] = [
-    "as it is",
+    "unlocked",
     "each commit waits 200 ms",
     "one commit waits 4 s",
-    "as it is, again",
+    "unlocked again",
 ];
 
 pub fn run(bench: &Bench) -> Section {
@@ -45,68 +45,67 @@ pub fn run(bench: &Bench) -> Section {
     let mut measured = [const { Vec::new() }; PHASES.len()];
     let (mut recovered, mut totals) = (Vec::new(), Vec::new());
     for round in 1..=bench.rounds {
-        let mut stage = Stage::start(bench);
-        stage.warm_up(bench.full_load());
-        let seconds = round_of(bench, &mut stage, &mut measured);
-        let all = stage.settle();
-        bench.say(&format!(
+        let mut setup = Setup::start(bench);
+        setup.warm_up(bench.full_load());
+        let seconds = round_of(bench, &mut setup, &mut measured);
+        let all = setup.settle();
+        bench.print_progress(&format!(
             "round {round}: as quick as before after {seconds:?} s; {} of {} ticks conflated, {} lost",
             all.conflated,
-            all.told,
+            all.sent,
             all.lost()
         ));
         recovered.push(seconds);
-        totals.push([all.told, all.stored, all.conflated]);
+        totals.push([all.sent, all.stored, all.conflated]);
     }
     for (phase, rounds) in PHASES.iter().zip(&measured) {
         section.row(row(phase, rounds));
     }
     section.notes.push(match slowest(&recovered) {
         Some(seconds) => format!(
-            "After the 4 s, ticks reached clients as quickly as before (p50 within {AS_BEFORE} ×) {seconds:.2} s later at most."
+            "After the 4 s, ticks reached clients as quickly as before (p50 within {RECOVERED_RATIO} ×) {seconds:.2} s later at most."
         ),
         None => "After the 4 s, ticks did not reach clients as quickly as before.".to_owned(),
     });
     let lost: f64 = totals
         .iter()
-        .map(|[told, stored, conflated]| told - stored - conflated)
+        .map(|[sent, stored, conflated]| sent - stored - conflated)
         .sum();
     section.notes.push(format!(
         "Of all ticks sent, {lost:.0} are neither stored nor counted as conflated."
     ));
     section.rounds = json!({
         "phases": PHASES, "figures": measured, "seconds_until_as_before": recovered,
-        "told_stored_conflated": totals,
+        "sent_stored_conflated": totals,
     });
     section
 }
 
-/// Seconds after the stall until ticks came as quickly as before it.
+/// Seconds after the stall until latency is as before it.
 fn round_of(
     bench: &Bench,
-    stage: &mut Stage<'_>,
+    setup: &mut Setup<'_>,
     measured: &mut [Vec<Figures>; PHASES.len()],
 ) -> Option<f64> {
     let lasting = bench.pick(Duration::from_secs(8), Duration::from_secs(3));
-    let url = stage.database();
-    let before = stage.measure(lasting, ready(()));
-    let slow = stage.measure(lasting, lock_ticks(&url, SLOW, PAUSE, lasting));
+    let url = setup.database();
+    let before = setup.measure(lasting, ready(()));
+    let slow = setup.measure(lasting, lock_ticks(&url, SLOW, PAUSE, lasting));
     let released = Cell::new(0);
     let stall = async {
-        // Once.
         lock_ticks(&url, STALL, Duration::ZERO, Duration::from_millis(1)).await;
         released.set(process::now_ns());
     };
-    let stalled = stage.measure(STALL + lasting, stall);
-    let after = stage.measure(lasting, ready(()));
-    let seconds = stage.quick_again(released.get(), before.p50_ms * AS_BEFORE);
+    let stalled = setup.measure(STALL + lasting, stall);
+    let after = setup.measure(lasting, ready(()));
+    let seconds = setup.recovery_time(released.get(), before.p50_ms * RECOVERED_RATIO);
     for (rounds, figures) in measured.iter_mut().zip([before, slow, stalled, after]) {
         rounds.push(figures);
     }
     seconds
 }
 
-/// The longest; `None` when one of them never ended.
+/// The longest; `None` when one of them never recovered.
 fn slowest(seconds: &[Option<f64>]) -> Option<f64> {
     let all: Option<Vec<f64>> = seconds.iter().copied().collect();
     all.map(|all| all.into_iter().fold(0.0, f64::max))
@@ -116,7 +115,7 @@ fn row(phase: &str, rounds: &[Figures]) -> [String; 8] {
     let of = |value: fn(&Figures) -> f64| Figures::median(rounds, value);
     [
         phase.to_owned(),
-        format!("{:.0}", of(|figures| figures.told / figures.seconds)),
+        format!("{:.0}", of(|figures| figures.sent / figures.seconds)),
         format!("{:.0}", of(|figures| figures.stored / figures.seconds)),
         format!("{:.0}", of(|figures| figures.conflated)),
         format!(

@@ -1,4 +1,4 @@
-//! One file a scenario; each returns its table.
+//! One file for each scenario; each returns its table.
 
 mod locked;
 mod ticks;

@@ -1,10 +1,10 @@
-//! From a venue's tick to a client's socket, at a tenth of the load and at all of it.
+//! From a venue's tick to a client's socket, at a tenth of the load and at full load.
 
 use std::{future::ready, time::Duration};
 
 use serde_json::json;
 
-use crate::{bench::Bench, figures::Figures, section::Section, stage::Stage};
+use crate::{bench::Bench, figures::Figures, section::Section, setup::Setup};
 
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
@@ -38,21 +38,21 @@ pub fn run(bench: &Bench) -> Section {
     let mut began_mb = Vec::new();
     let mut totals = Vec::new();
     for round in 1..=bench.rounds {
-        let mut stage = Stage::start(bench);
+        let mut setup = Setup::start(bench);
         for (load, rounds) in loads.into_iter().zip(&mut measured) {
-            stage.warm_up(load);
-            // The first half is only to tell growth from what a load needs at once.
-            let half = stage.measure(lasting / 2, ready(()));
-            let figures = stage.measure(lasting, ready(()));
-            bench.say(&format!(
+            setup.warm_up(load);
+            // The first half only separates growth from the memory that the load needs.
+            let half = setup.measure(lasting / 2, ready(()));
+            let figures = setup.measure(lasting, ready(()));
+            bench.print_progress(&format!(
                 "round {round}: {load} ticks/s, {:.1} ms, {:.0} then {:.0} MB",
                 figures.p50_ms, half.resident_mb, figures.resident_mb
             ));
             began_mb.push(half.resident_mb);
             rounds.push(figures);
         }
-        let all = stage.settle();
-        totals.push([all.told, all.stored, all.conflated]);
+        let all = setup.settle();
+        totals.push([all.sent, all.stored, all.conflated]);
         if all.lost() != 0.0 {
             section.notes.push(format!(
                 "Round {round}: {} ticks are neither stored nor conflated.",
@@ -71,7 +71,7 @@ pub fn run(bench: &Bench) -> Section {
     ));
     section.rounds = json!({
         "ticks_a_second": loads, "figures": measured, "mb_before_each": began_mb,
-        "told_stored_conflated": totals,
+        "sent_stored_conflated": totals,
     });
     section
 }
@@ -80,7 +80,7 @@ fn row(rounds: &[Figures]) -> [String; 12] {
     let of = |value: fn(&Figures) -> f64| Figures::median(rounds, value);
     let number = |value: f64| format!("{value:.0}");
     [
-        number(of(|figures| figures.told / figures.seconds)),
+        number(of(|figures| figures.sent / figures.seconds)),
         number(of(|figures| figures.stored / figures.seconds)),
         number(of(|figures| figures.updates / figures.seconds)),
         format!(

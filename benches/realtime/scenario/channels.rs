@@ -1,4 +1,4 @@
-//! What an update costs when there are many other channels.
+//! The cost of an update when there are many other channels.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Sessions on every channel.
 const SUBSCRIBERS: usize = 10;
-/// Updates at once, each to other sessions than the rest, so that every frame is a write of its own.
+/// Updates at once, each to other sessions than the rest, so that every frame is its own write.
 const BURST: usize = 100;
 /// Less than `bus.capacity`.
 const WAKE_BURST: usize = 1_000;
@@ -43,7 +43,7 @@ pub fn run(bench: &Bench) -> Section {
     for round in 1..=bench.rounds {
         for (&channels, results) in counts.iter().zip(&mut results) {
             let (micros, megabytes) = measure(bench, sessions, channels);
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {channels} channels: {micros:.1} µs of CPU an update"
             ));
             results.push((micros, megabytes));
@@ -69,7 +69,7 @@ pub fn run(bench: &Bench) -> Section {
     section
 }
 
-/// µs of server CPU an update, and the process's memory in MB.
+/// µs of server CPU for an update, and the process's memory in MB.
 fn measure(bench: &Bench, sessions: usize, channels: usize) -> (f64, f64) {
     let each = channels * SUBSCRIBERS / sessions;
     let mut contender = Contender::product("WebSocket", Wire::WebSocket);
@@ -79,7 +79,7 @@ fn measure(bench: &Bench, sessions: usize, channels: usize) -> (f64, f64) {
         ..contender.options
     };
     let mut server = contender.start(bench);
-    wake_all(&mut server, channels);
+    warm_up_channels(&mut server, channels);
     let mut load = Load::new();
     load.connect(server.port, sessions, |session| {
         let first = session * each % channels;
@@ -116,15 +116,16 @@ fn measure(bench: &Bench, sessions: usize, channels: usize) -> (f64, f64) {
     )
 }
 
-/// One update of each channel before anyone listens, so that no subscription has to ask the store. A session that
-/// hears the last of each burst tells that the burst was taken, as the bus holds only so many for a busy hub.
-fn wake_all(server: &mut Server, channels: usize) {
+/// One update of each channel before anyone subscribes, so that no subscription has to read the store. A session that
+/// receives the last update of each burst shows that the burst was processed, as the bus holds a limited number for a
+/// busy hub.
+fn warm_up_channels(server: &mut Server, channels: usize) {
     let burst = channels.min(WAKE_BURST);
     let mut probe = Load::new();
     probe.connect(server.port, 1, |_| {
         Script::listen(Wire::WebSocket, (burst - 1..channels).step_by(burst))
     });
-    probe.rest_for(Duration::from_millis(100));
+    probe.read_idle_for(Duration::from_millis(100));
     probe.reset();
     server.pattern(Pattern {
         channels,
@@ -132,6 +133,6 @@ fn wake_all(server: &mut Server, channels: usize) {
     });
     for number in 1..=(channels / burst) as u64 {
         server.burst(burst);
-        probe.receive(number).expect("every burst is taken");
+        probe.receive(number).expect("every burst is processed");
     }
 }

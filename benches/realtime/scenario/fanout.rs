@@ -1,4 +1,4 @@
-//! One channel flat out: frames per server-CPU-second.
+//! One channel at full speed: frames per server-CPU-second.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::{
     load::{Load, Wire},
     script::Script,
     section::Section,
-    server::{Server, Who},
+    server::{Server, ServerKind},
     stats,
 };
 
@@ -27,7 +27,7 @@ pub const COLUMNS: &[&str] = &[
     "bytes a frame",
 ];
 
-/// What a flat-out run came to.
+/// The result of a run at full speed.
 #[derive(Debug, Clone, Copy)]
 pub struct Flat {
     pub frames: u64,
@@ -42,7 +42,7 @@ impl Flat {
     }
 }
 
-/// The next `batch` updates are published once the last ones have reached every session.
+/// The next `batch` updates are published once the previous ones have reached every session.
 pub fn flat_out(server: &mut Server, load: &mut Load, updates: usize, batch: usize) -> Flat {
     let sessions = load.sessions() as u64;
     load.reset();
@@ -66,7 +66,7 @@ pub fn flat_out(server: &mut Server, load: &mut Load, updates: usize, batch: usi
 struct Measured {
     single: Flat,
     batched: Flat,
-    /// µs a frame of the single run.
+    /// µs for a frame of the run with one update at a time.
     user: f64,
     system: f64,
 }
@@ -83,7 +83,7 @@ pub fn run(bench: &Bench) -> Section {
         COLUMNS,
     );
     let mut contenders = vec![
-        Contender::new(Who::Floor),
+        Contender::new(ServerKind::Floor),
         Contender::product("WebSocket", Wire::WebSocket),
         Contender::product("Socket.IO", Wire::SocketIo),
     ];
@@ -92,7 +92,7 @@ pub fn run(bench: &Bench) -> Section {
     section
 }
 
-/// Measures all by turns, the first of which is the floor, adds their rows and returns every round.
+/// Measures all alternately, the floor first, adds their rows and returns every round.
 pub fn compare(bench: &Bench, section: &mut Section, contenders: &[Contender]) -> Value {
     let mut all = Vec::new();
     for sessions in bench.pick(vec![1_000, 5_000], vec![1_000]) {
@@ -100,7 +100,7 @@ pub fn compare(bench: &Bench, section: &mut Section, contenders: &[Contender]) -
         for round in 1..=bench.rounds {
             for (contender, results) in contenders.iter().zip(&mut results) {
                 let measured = measure(bench, contender, sessions);
-                bench.say(&format!(
+                bench.print_progress(&format!(
                     "round {round}, {sessions} sessions, {}: {:.0} frames per CPU-second, {BATCH} at once {:.0}",
                     contender.label,
                     measured.single.per_cpu_second(),
@@ -116,8 +116,8 @@ pub fn compare(bench: &Bench, section: &mut Section, contenders: &[Contender]) -
 }
 
 fn measure(bench: &Bench, contender: &Contender, sessions: usize) -> Measured {
-    // The peers are far from the floor: theirs need not be as exact.
-    let is_peer = Who::PEERS.contains(&contender.who);
+    // The peers are far from the floor: their figures need less precision.
+    let is_peer = ServerKind::PEERS.contains(&contender.kind);
     let frames = bench.pick(if is_peer { 80_000 } else { 200_000 }, 50_000);
     let updates = frames / sessions / BATCH * BATCH;
     let mut server = contender.start(bench);
@@ -125,7 +125,7 @@ fn measure(bench: &Bench, contender: &Contender, sessions: usize) -> Measured {
     load.connect(server.port, sessions, |_| {
         Script::listen(contender.wire, [0])
     });
-    // Allocators and caches get warm, and what came with connecting is over.
+    // Warms up allocators and caches, and finishes the work of connecting.
     flat_out(&mut server, &mut load, BATCH * 2, 1);
     let before = crate::process::user_and_system(server.pid());
     let single = flat_out(&mut server, &mut load, updates, 1);

@@ -10,7 +10,7 @@ use crate::{
     load::{Load, Wire},
     script::Script,
     section::Section,
-    server::{Server, Who},
+    server::{Server, ServerKind},
     stats,
 };
 
@@ -34,7 +34,7 @@ pub fn run(bench: &Bench) -> Section {
         ],
     );
     let mut contenders = vec![
-        Contender::new(Who::Floor),
+        Contender::new(ServerKind::Floor),
         Contender::product("WebSocket", Wire::WebSocket),
         Contender::product("Socket.IO", Wire::SocketIo),
     ];
@@ -51,10 +51,10 @@ pub fn run(bench: &Bench) -> Section {
                     stats::percentile(all, 50.0) / 1e3,
                     stats::percentile(all, 99.0) / 1e3,
                 ),
-                // It cannot keep up with this rate at all.
+                // The server cannot keep up with this rate at all.
                 None => (f64::INFINITY, f64::INFINITY),
             };
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {}: p50 {p50:.2} ms, p99 {p99:.2} ms at {hz}/s",
                 contender.label
             ));
@@ -106,7 +106,7 @@ pub fn half_of_saturation(bench: &Bench) -> usize {
     (flat.frames as f64 / flat.wall / SESSIONS as f64 / 2.0).max(1.0) as usize
 }
 
-/// Of each update, in µs; `None` when not all arrived.
+/// Latency of each update, in µs; `None` when not all arrived.
 fn measure(bench: &Bench, contender: &Contender, hz: usize) -> Option<Vec<f64>> {
     let mut server = contender.start(bench);
     let mut load = Load::new();
@@ -118,16 +118,16 @@ fn measure(bench: &Bench, contender: &Contender, hz: usize) -> Option<Vec<f64>> 
     observe(&mut server, &mut load, SESSIONS, hz, updates, |_| true)
 }
 
-/// Publishes evenly, and waits until every one of those updates that the sessions listen to has arrived.
+/// Publishes evenly, and waits until every update of a subscribed channel has arrived.
 pub fn observe(
     server: &mut Server,
     load: &mut Load,
     sessions: usize,
     hz: usize,
     updates: usize,
-    heard: impl Fn(usize) -> bool,
+    is_subscribed: impl Fn(usize) -> bool,
 ) -> Option<Vec<f64>> {
-    let count = (0..updates).filter(|number| heard(*number)).count();
+    let count = (0..updates).filter(|number| is_subscribed(*number)).count();
     load.watch(sessions, count);
     server.rate(hz, updates);
     let time = Duration::from_secs_f64(updates as f64 / hz as f64 + 2.0);
@@ -148,10 +148,10 @@ pub fn observe(
             "the server stopped publishing"
         );
     }
-    let heard: Vec<u64> = published?
+    let instants: Vec<u64> = published?
         .into_iter()
         .enumerate()
-        .filter_map(|(number, instant)| heard(number).then_some(instant))
+        .filter_map(|(number, instant)| is_subscribed(number).then_some(instant))
         .collect();
-    load.arrivals.take()?.latencies(&heard)
+    load.arrivals.take()?.latencies(&instants)
 }

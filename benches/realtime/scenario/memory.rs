@@ -1,4 +1,4 @@
-//! What an idle session costs in memory.
+//! The memory of an idle session.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::{
     process,
     script::Script,
     section::Section,
-    server::Who,
+    server::ServerKind,
     stats,
 };
 
 /// Longer than the servers' ping interval of 10 s.
-const A_PING: Duration = Duration::from_secs(11);
-/// One server in one round: KB a session, the same after a ping, and MB of the process before.
+const PING_WAIT: Duration = Duration::from_secs(11);
+/// One server in one round: KB for a session, the same after a ping, and MB of the process before.
 struct Measured {
     kb: f64,
     pinged: Option<f64>,
@@ -50,10 +50,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut results: Vec<Vec<Measured>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 1..=bench.rounds {
         for (contender, results) in contenders.iter().zip(&mut results) {
-            // Long waits: once, and for the product alone.
-            let ping = round == 1 && !bench.quick && contender.who == Who::Product;
+            // The wait is long: once, and for the product only.
+            let ping = round == 1 && !bench.quick && contender.kind == ServerKind::Product;
             let measured = measure(bench, contender, sessions, ping);
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {}: {:.2} KB a session",
                 contender.label, measured.kb
             ));
@@ -90,23 +90,23 @@ pub fn run(bench: &Bench) -> Section {
 
 fn measure(bench: &Bench, contender: &Contender, sessions: usize, ping: bool) -> Measured {
     let server = contender.start(bench);
-    // A few sessions first, so that what the first one needs is not divided among all.
+    // A few sessions first, so that the costs of the first one are not divided among all.
     let mut first = Load::new();
     first.connect(server.port, 100, |_| script(contender));
-    first.rest_for(Duration::from_millis(200));
+    first.read_idle_for(Duration::from_millis(200));
     let before = process::resident(server.pid());
     let mut load = Load::new();
     load.connect(server.port, sessions, |_| script(contender));
     let each = |load: &mut Load, wait| {
-        load.rest_for(wait);
+        load.read_idle_for(wait);
         assert!(
-            load.closed.is_empty() || contender.who != Who::Product,
+            load.closed.is_empty() || contender.kind != ServerKind::Product,
             "no session is closed"
         );
         (process::resident(server.pid()) as f64 - before as f64) / sessions as f64 / 1_024.0
     };
     let soon = each(&mut load, SETTLE);
-    let pinged = ping.then(|| each(&mut load, A_PING));
+    let pinged = ping.then(|| each(&mut load, PING_WAIT));
     Measured {
         kb: soon,
         pinged,

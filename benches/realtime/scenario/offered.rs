@@ -10,15 +10,15 @@ use crate::{
     load::{Load, Wire},
     script::Script,
     section::Section,
-    server::{Options, Who},
+    server::{Options, ServerKind},
     stats,
 };
 
 const SESSIONS: usize = 1_000;
 const CHANNELS: usize = 50;
 const HZ: usize = 20;
-/// After the last update was published, what a server that fell behind still has waiting is given this long.
-const REST: Duration = Duration::from_secs(1);
+/// After the last update, a server that fell behind has this long to send its backlog.
+const BACKLOG_WAIT: Duration = Duration::from_secs(1);
 
 struct Outcome {
     delivered: f64,
@@ -61,12 +61,16 @@ pub fn run(bench: &Bench) -> Section {
         with_linger("Socket.IO, linger_ms = 0", Wire::SocketIo, 0),
         with_linger("Socket.IO, linger_ms = 5", Wire::SocketIo, 5),
     ];
-    contenders.extend(bench.peers().filter(|peer| peer.who != Who::SocketIo));
+    contenders.extend(
+        bench
+            .peers()
+            .filter(|peer| peer.kind != ServerKind::SocketIo),
+    );
     let mut results: Vec<Vec<Outcome>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 1..=bench.rounds {
         for (contender, results) in contenders.iter().zip(&mut results) {
             let outcome = measure(bench, contender);
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {}: {:.1} % delivered, {:.0} frames per CPU-second",
                 contender.label,
                 outcome.delivered * 100.0,
@@ -98,10 +102,10 @@ fn compare(section: &mut Section, contenders: &[Contender], results: &[Vec<Outco
     let rates =
         |index: usize| -> Vec<f64> { results[index].iter().map(|o| o.per_cpu_second).collect() };
     for (peer, contender) in contenders.iter().enumerate() {
-        if contender.who == Who::Product {
+        if contender.kind == ServerKind::Product {
             continue;
         }
-        // Each peer beside the product on the same wire.
+        // Each peer is compared with the product on the same wire format.
         let (without, with) = if contender.wire == Wire::WebSocket {
             (0, 1)
         } else {
@@ -134,12 +138,12 @@ fn measure(bench: &Bench, contender: &Contender) -> Outcome {
     load.reset();
     let (cpu, start) = (server.cpu(), Instant::now());
     server.rate(CHANNELS * HZ, updates);
-    let end = start + Duration::from_secs(seconds as u64) + REST;
+    let end = start + Duration::from_secs(seconds as u64) + BACKLOG_WAIT;
     while Instant::now() < end && (load.frames as f64) < offered {
         load.read_for(Duration::from_millis(10));
     }
     let (cpu, wall) = (server.cpu() - cpu, start.elapsed().as_secs_f64());
-    if contender.who == Who::Product {
+    if contender.kind == ServerKind::Product {
         assert!(
             load.closed.is_empty(),
             "no session is closed: {:?}",

@@ -1,4 +1,4 @@
-//! Clients that never read, beside those that do.
+//! Clients that never read, together with clients that do.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::{
 };
 
 const SLOW: usize = 20;
-/// Channels that the slow ones listen to; the others listen to the first of them.
+/// Channels of the slow sessions; the others subscribe to the first of them.
 const CHANNELS: usize = 21;
 
 /// Bytes sent to each slow client: more than the kernel's buffers and the default backlog of 1 MiB together.
 const MISSED: usize = 4_000_000;
 
-/// The slow ones read again for this long, to see how they were left: longer than a goodbye may take.
+/// The slow sessions are read again for this long, to see how they were closed: longer than closing may take.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
 struct Outcome {
@@ -33,7 +33,7 @@ struct Outcome {
     kernel: f64,
     /// Slow sessions that were closed with 4008.
     closed: usize,
-    told: usize,
+    closed_4008: usize,
 }
 
 pub fn run(bench: &Bench) -> Section {
@@ -61,7 +61,7 @@ pub fn run(bench: &Bench) -> Section {
         let hz = half_of_saturation(bench);
         for (slow, results) in [0, SLOW].into_iter().zip(&mut results) {
             let outcome = measure(bench, slow, hz);
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {slow} slow: p99 {:.2} ms, {} closed",
                 outcome.p99, outcome.closed
             ));
@@ -80,7 +80,7 @@ pub fn run(bench: &Bench) -> Section {
             format!("{:.1}", stats::median(&column(|o| o.process))),
             format!("{:.1}", stats::median(&column(|o| o.kernel))),
             format!("{:.0}", stats::median(&column(|o| o.closed as f64))),
-            format!("{:.0}", stats::median(&column(|o| o.told as f64))),
+            format!("{:.0}", stats::median(&column(|o| o.closed_4008 as f64))),
         ]);
     }
     let rows = [0, SLOW].iter().zip(&results).map(|(slow, outcomes)| {
@@ -116,11 +116,11 @@ fn measure(bench: &Bench, slow: usize, hz: usize) -> Outcome {
         process::tcp_memory() as f64,
     );
     let (mut latencies, mut peak) = (Vec::new(), before);
-    // A second at a time, to see the memory at its highest, until the slow ones have missed enough to be closed.
+    // A second at a time, to sample the peak memory, until the slow sessions have missed enough to be closed.
     let seconds = MISSED / (hz * CHANNELS * message::websocket(0, 100).len()) + 1;
     for _ in 0..seconds.min(bench.pick(20, 3)) {
         let updates = hz * CHANNELS;
-        let heard = observe(
+        let observed = observe(
             &mut server,
             &mut load,
             SESSIONS,
@@ -128,13 +128,13 @@ fn measure(bench: &Bench, slow: usize, hz: usize) -> Outcome {
             updates,
             |number| number % CHANNELS == 0,
         );
-        latencies.extend(heard.expect("sessions that read get everything"));
+        latencies.extend(observed.expect("sessions that read get everything"));
         peak.0 = peak.0.max(process::resident(server.pid()) as f64);
         peak.1 = peak.1.max(process::tcp_memory() as f64);
     }
-    load.read_again(SESSIONS);
-    load.rest_for(AFTERWARDS);
-    let told = load
+    load.resume_reading(SESSIONS);
+    load.read_idle_for(AFTERWARDS);
+    let closed_4008 = load
         .closed
         .iter()
         .filter(|code| **code == Some(4008))
@@ -145,6 +145,6 @@ fn measure(bench: &Bench, slow: usize, hz: usize) -> Outcome {
         process: (peak.0 - before.0) / MB,
         kernel: (peak.1 - before.1) / MB,
         closed: load.closed.len(),
-        told,
+        closed_4008,
     }
 }

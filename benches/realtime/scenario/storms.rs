@@ -1,4 +1,4 @@
-//! Everyone connects at once; everyone subscribes at once.
+//! All clients connect at once; all clients subscribe at once.
 
 use std::time::Instant;
 
@@ -14,10 +14,10 @@ use crate::{
 
 /// Channels that each session subscribes to, in one request.
 const CHANNELS: usize = 20;
-/// Channels that there are; sessions start at different ones.
+/// All channels; sessions start at different ones.
 const ALL: usize = 60;
 
-/// A second, and a CPU-second.
+/// Rates per second and per CPU-second.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     wall: f64,
@@ -49,7 +49,7 @@ pub fn run(bench: &Bench) -> Section {
     for round in 1..=bench.rounds {
         for (contender, results) in contenders.iter().zip(&mut results) {
             let (connects, subscribes) = measure(bench, contender, sessions);
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {}: {:.0} connections/s, {:.0} subscriptions/s",
                 contender.label, connects.wall, subscribes.wall
             ));
@@ -93,7 +93,7 @@ fn measure(bench: &Bench, contender: &Contender, sessions: usize) -> (Rate, Rate
         load.connect(server.port, sessions, |_| Script::open(contender.wire));
     });
     let subscribes = timed(&server, sessions * CHANNELS, || {
-        load.all_take(|session| {
+        load.run_step(|session| {
             let first = session % (ALL - CHANNELS);
             subscribe(contender.wire, first..first + CHANNELS)
                 .expect("these wires have a request for it")

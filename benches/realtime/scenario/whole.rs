@@ -15,12 +15,12 @@ use crate::{
     message, process,
     script::Script,
     section::Section,
-    server::{Options, Server, Who},
+    server::{Options, Server, ServerKind},
     stats,
 };
 
 const SESSIONS: usize = 1_000;
-/// How often the gateway asks the store, and so how long an update may wait for it.
+/// How often the gateway polls the store, and so how long an update may wait for it.
 const POLL_MS: u64 = 20;
 
 pub fn run(bench: &Bench) -> Section {
@@ -48,7 +48,7 @@ pub fn run(bench: &Bench) -> Section {
                 Wire::Raw => floor(bench),
                 wire => whole(bench, wire),
             };
-            bench.say(&format!(
+            bench.print_progress(&format!(
                 "round {round}, {wire:?}: {rate:.0} frames per CPU-second"
             ));
             results.push((rate, p50));
@@ -57,7 +57,7 @@ pub fn run(bench: &Bench) -> Section {
     let rates =
         |index: usize| -> Vec<f64> { results[index].iter().map(|result| result.0).collect() };
     let labels = [
-        Who::Floor.name(),
+        ServerKind::Floor.name(),
         "chaincast serve, WebSocket",
         "chaincast serve, Socket.IO",
     ];
@@ -78,9 +78,9 @@ fn updates_a_run(bench: &Bench) -> usize {
     bench.pick(150, 40)
 }
 
-/// Frames per CPU-second, and the middle latency in ms.
+/// Frames per CPU-second, and the median latency in ms.
 fn floor(bench: &Bench) -> (f64, f64) {
-    let mut server = Contender::new(Who::Floor).start(bench);
+    let mut server = Contender::new(ServerKind::Floor).start(bench);
     let mut load = Load::new();
     load.connect(server.port, SESSIONS, |_| Script::listen(Wire::Raw, [0]));
     let mut times = Vec::new();

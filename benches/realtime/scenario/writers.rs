@@ -1,11 +1,11 @@
-//! The ways in which the gateway can write to its sockets.
+//! The ways in which the gateway writes to its sockets.
 
 use super::fanout;
 use crate::{
     bench::{Bench, Contender},
     load::Wire,
     section::Section,
-    server::{Options, Who},
+    server::{Options, ServerKind},
 };
 
 pub fn run(bench: &Bench) -> Section {
@@ -24,7 +24,7 @@ pub fn run(bench: &Bench) -> Section {
     };
     let defaults = Options::default();
     let contenders = [
-        Contender::new(Who::Floor),
+        Contender::new(ServerKind::Floor),
         with("default", defaults),
         with(
             "io_uring = true",

@@ -1,4 +1,4 @@
-//! What a newcomer reads under the ready line.
+//! The text under the ready line.
 
 use std::{path::Path, time::Duration};
 
@@ -9,12 +9,12 @@ use crate::{
     gateway::auth::{self, TokenRequest},
 };
 
-/// The ready-made token is good for a day.
+/// Lifetime of the JWT in the banner.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3_600);
 
 pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
     let paint = Paint::stdout();
-    // As it was called: it need not be on the PATH.
+    // The name this process was started with: `chaincast` may not be on the PATH.
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| "chaincast".to_owned());
@@ -31,8 +31,8 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
             };
             auth::mint(&config.gateway.auth, &request).ok()
         });
-    // Prices are those of the demo contracts.
-    let (also, prices) = match environment.deployment {
+    // The only prices are those of the demo contracts.
+    let (price_channel, price_argument) = match environment.deployment {
         Some(_) => (",price:ETH", " price:ETH"),
         None => ("", ""),
     };
@@ -43,11 +43,11 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         ("Socket.IO", format!("{url}/realtime")),
         (
             "SSE",
-            format!("curl -N '{url}/realtime/sse?channels=new-block{also}'"),
+            format!("curl -N '{url}/realtime/sse?channels=new-block{price_channel}'"),
         ),
         (
             "terminal",
-            format!("{program} watch --url {url} new-block{prices}"),
+            format!("{program} watch --url {url} new-block{price_argument}"),
         ),
         (
             "chain",
@@ -60,13 +60,13 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
         ("data", environment.data_dir.display().to_string()),
     ];
     if let Some(home) = environment.database_elsewhere() {
-        lines.push(("database", format!("{} (PostgreSQL cannot run as root, and its user cannot reach the data dir;\n             to remove everything: rm -r {} {})", home.display(), home.display(), environment.data_dir.display())));
+        lines.push(("database", format!("{} (PostgreSQL cannot run as root, and its user cannot reach the data directory;\n             to remove everything: rm -r {} {})", home.display(), home.display(), environment.data_dir.display())));
     }
     match token {
-        Some(token) => lines.push(("JWT", format!("{token}\n             (role admin, good for a day; more with: {program} token --config {} --sub ID)", config.display()))),
+        Some(token) => lines.push(("JWT", format!("{token}\n             (role admin, valid for one day; create others with: {program} token --config {} --sub ID)", config.display()))),
         None => lines.push((
             "JWT",
-            "none: the configured key cannot sign tokens".to_owned(),
+            "none: the configured key cannot sign JWTs".to_owned(),
         )),
     }
     for (name, value) in lines {
@@ -75,23 +75,25 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
     if environment.deployment.is_none() {
         let reason = match environment.is_anvil {
             true => "--no-demo",
-            false => "The node is not an anvil",
+            false => "the node is not an anvil",
         };
-        println!("  {reason}: blocks are indexed; there are no demo contracts and no prices.");
+        println!("  {reason}: only blocks are indexed; there are no demo contracts and no prices");
     }
     println!(
         "  {}",
-        paint.dim("Ctrl-C stops everything and leaves the data; the next start goes on from it.")
+        paint.dim(
+            "Ctrl-C stops everything. The data is kept, and the next start continues from it."
+        )
     );
 }
 
-/// The last line, after everything was stopped: what was kept, and where.
+/// The last line, after everything has stopped: which data is kept, and where.
 pub(super) fn kept(data_dir: &Path, elsewhere: Option<&Path>) -> String {
     let database = elsewhere.map_or_else(String::new, |home| {
         format!(" and the database in {}", home.display())
     });
     format!(
-        "stopped: the data is kept in {}{database}; the next start goes on from it, `--reset` drops the index",
+        "stopped: the data is kept in {}{database}; the next start continues from it, `--reset` drops the index",
         data_dir.display()
     )
 }

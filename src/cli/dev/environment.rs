@@ -1,4 +1,4 @@
-//! What `chaincast dev` needs around the service, started and stopped as one.
+//! The components that `chaincast dev` runs around the service. They are started and stopped together.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,13 +18,13 @@ use crate::{
     store::{Store, StoreConfig, StoreError, chain},
 };
 
-/// anvil's and Hardhat's customary id.
+/// The default id of anvil and Hardhat.
 const CHAIN_ID: u64 = 31_337;
-/// Ethereum's: blocks are final 64 behind the head. Shorter, and an anvil that was killed, whose state file is some
-/// blocks old, would come back on another branch below a block that was final already.
+/// Ethereum's value: blocks are final 64 behind the head. With a smaller value, a killed anvil could restart from its
+/// older state file on a branch that forks below a final block.
 const SLOTS_IN_AN_EPOCH: u64 = 32;
 
-/// The embedded parts that run, and the addresses of all.
+/// The running components, and their addresses.
 pub(super) struct Environment {
     pub data_dir: PathBuf,
     pub database_url: Secret,
@@ -33,16 +33,17 @@ pub(super) struct Environment {
     pub chain_id: u64,
     /// Whether the node signs for its accounts and obeys the `anvil_` methods.
     pub is_anvil: bool,
-    /// The first block that the database has of this chain: indexing goes on from there, whatever else was chosen.
+    /// The first indexed block of this chain in the database. Indexing continues from there, regardless of other
+    /// settings.
     pub stored_start: Option<u64>,
-    /// The demo contracts, when the node lets us deploy them: an anvil.
+    /// The demo contracts; `None` if the node is not an anvil, or with `--no-demo`.
     pub deployment: Option<Deployment>,
     postgres: Option<PrivatePostgres>,
     anvil: Option<Anvil>,
     market: Option<(CancellationToken, JoinHandle<Result<(), DevError>>)>,
 }
 
-/// Why the environment could not be set up.
+/// Why the environment cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EnvironmentError {
     #[error(transparent)]
@@ -50,8 +51,8 @@ pub(super) enum EnvironmentError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the database indexes another chain {chain_id} than the node serves: block {number} {stored} is stored, the node \
-         has {actual}; choose another --data-dir, or start with --reset to drop the index"
+        "the database and the node have different chains with id {chain_id}: block {number} is {stored} in the database and \
+         {actual} on the node; choose another --data-dir, or start with --reset to drop the index"
     )]
     DifferentChain {
         chain_id: u64,
@@ -65,7 +66,7 @@ impl Environment {
     pub async fn start(args: &DevArgs) -> Result<Self, EnvironmentError> {
         let data_dir = args.data_dir.clone();
         std::fs::create_dir_all(&data_dir).map_err(|source| DevError::File {
-            doing: "create",
+            operation: "create",
             path: data_dir.clone(),
             source,
         })?;
@@ -85,7 +86,7 @@ impl Environment {
         match environment.set_up(args).await {
             Ok(()) => Ok(environment),
             Err(error) => {
-                // What was started before the failure is not left running, and a database that was made is not left.
+                // Stop what was started before the failure, and remove a database that this start created.
                 if let Err(error) = environment.abandon().await {
                     tracing::warn!(%error, "a part could not be stopped");
                 }
@@ -117,12 +118,12 @@ impl Environment {
         let node = Node::connect(&url)?;
         self.chain_id = node.chain_id().await?;
         if !args.reset {
-            // Before anything is sent to a chain that is then refused.
+            // Before anything is sent to a chain that may be refused.
             self.check_chain(&node).await?;
         }
         self.is_anvil = self.anvil.is_some() || node.is_anvil().await?;
         if self.is_anvil {
-            // anvil serves both on one port; of other nodes nothing is known, so their head is polled.
+            // anvil serves HTTP and WebSocket on one port. Other nodes may not, so their head is polled.
             let ws_url = url.replacen("http", "ws", 1);
             if !args.no_demo {
                 self.deployment = Some(deploy_or_load(&url, &self.data_dir).await?);
@@ -132,7 +133,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Refuses a node whose chain is not the one that the database indexes, and reads where that begins.
+    /// Refuses a node whose chain differs from the indexed one, and reads the first indexed block.
     async fn check_chain(&mut self, node: &Node) -> Result<(), EnvironmentError> {
         let store = Store::connect(&StoreConfig {
             url: self.database_url.clone(),
@@ -144,7 +145,8 @@ impl Environment {
         drop(connection);
         store.close().await;
         self.stored_start = state.as_ref().map(|state| state.start_block);
-        // Which chain it is without block 0, the indexer finds out: that block may have been replaced by a reorg.
+        // Without block 0, the indexer identifies the chain: the stored identity block may have been replaced by a
+        // reorg.
         let stored = state.map(|state| state.identity);
         let Some(stored) = stored.filter(|identity| identity.number == 0) else {
             return Ok(());
@@ -156,33 +158,33 @@ impl Environment {
                 stored: stored.hash,
                 actual,
             }),
-            // The node may have no block 0: the indexer looks for another block that shows which chain it is.
+            // The node may have no block 0: the indexer identifies the chain by another block.
             Ok(_) | Err(DevError::Answer { .. } | DevError::Rpc { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Sets the demo market going, when there are contracts to trade on.
+    /// Starts the demo market, if the demo contracts are deployed.
     pub fn open_market(&mut self, seed: Option<u64>, step: Duration) {
         let Some(deployment) = self.deployment.clone() else {
             return;
         };
         let stop = CancellationToken::new();
-        let (rpc_url, token) = (self.rpc_url.clone(), stop.clone());
+        let (rpc_url, stopped) = (self.rpc_url.clone(), stop.clone());
         let running = tokio::spawn(async move {
             run_market(
                 rpc_url.expose(),
                 &deployment,
                 MarketOptions { seed, step },
-                token,
+                stopped,
             )
             .await
         });
         self.market = Some((stop, running));
     }
 
-    /// Waits until an embedded part dies, and says which and why.
-    pub async fn failed(&mut self) -> String {
+    /// Waits until a component fails; returns which one and why.
+    pub async fn failure(&mut self) -> String {
         let postgres = async {
             match &mut self.postgres {
                 Some(postgres) => postgres.exited().await,
@@ -216,19 +218,20 @@ impl Environment {
         reason
     }
 
-    /// Where the private database is, when it is not in the data dir.
+    /// The directory of the private database, if it is outside the data directory.
     pub fn database_elsewhere(&self) -> Option<&Path> {
         let home = self.postgres.as_ref()?.home();
         let data_dir = self.data_dir.canonicalize().ok()?;
         (!home.starts_with(data_dir)).then_some(home)
     }
 
-    /// Stops the market, then the chain, then the database; the first error is returned after all were stopped.
+    /// Stops the market, then the chain, then the database. Stops all of them even after an error, and returns the
+    /// first one.
     pub async fn stop(self) -> Result<(), DevError> {
         self.end(true).await
     }
 
-    /// As [`Environment::stop`], for a start that failed: a database that it made is removed.
+    /// As [`Environment::stop`], after a failed start: also removes a database that this start created.
     pub async fn abandon(self) -> Result<(), DevError> {
         self.end(false).await
     }
@@ -237,7 +240,7 @@ impl Environment {
         if let Some((stop, running)) = self.market {
             stop.cancel();
             if let Err(panic) = running.await {
-                tracing::error!(%panic, "the demo market ended badly");
+                tracing::error!(%panic, "the demo market panicked");
             }
         }
         let anvil = match self.anvil {

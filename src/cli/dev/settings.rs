@@ -1,4 +1,4 @@
-//! The configuration that `chaincast dev` runs with, written into the data dir so that the other commands can use it.
+//! The configuration of `chaincast dev`, written to the data directory so that other commands can use it.
 
 use std::{
     io::Write,
@@ -12,13 +12,13 @@ use toml::{Table, Value, toml};
 use super::{DevArgs, environment::Environment};
 use crate::dev::{DevError, price_settings};
 
-/// Bytes of the key that signs development tokens.
+/// Bytes of the key that signs development JWTs.
 const KEY_BYTES: usize = 48;
-/// A first start on a foreign chain begins this far behind its head instead of at genesis; nearer when the node does not have that
-/// block.
+/// The first start on a foreign chain begins this many blocks behind its head instead of at genesis, or closer if the
+/// node does not have that block.
 const FOREIGN_HISTORY: u64 = 64;
 
-/// Writes `chaincast.toml`, readable by its owner alone: it holds the token key. Returns its path.
+/// Writes `chaincast.toml`, readable only by its owner because it holds the JWT key. Returns its path.
 pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<PathBuf, DevError> {
     let secret = secret_of(&environment.data_dir)?;
     let mut config = toml! {
@@ -63,7 +63,7 @@ pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<P
         config.insert("prices".into(), price_settings(deployment).into());
     }
     let text = format!(
-        "# What `chaincast dev` last ran with; replaced at each start. It holds secrets.\n\n{config}"
+        "# Configuration of the last `chaincast dev` run; replaced at each start. Contains secrets.\n\n{config}"
     );
     let path = environment.data_dir.join("chaincast.toml");
     keep(&path, text.as_bytes())?;
@@ -77,7 +77,7 @@ fn set(table: &mut Table, section: &str, key: &str, value: impl Into<Value>) {
     }
 }
 
-/// Where indexing of a foreign chain began: kept, since it must not change once indexed.
+/// The first block to index of a foreign chain. Kept in a file, because it must not change once blocks are indexed.
 async fn start_block(environment: &Environment) -> Result<u64, DevError> {
     let path = environment
         .data_dir
@@ -92,7 +92,7 @@ async fn start_block(environment: &Environment) -> Result<u64, DevError> {
     let mut history = FOREIGN_HISTORY;
     let number = loop {
         let number = head.saturating_sub(history);
-        // A node that was pruned, or begins at a fork, may have less.
+        // A pruned node, or one that starts at a fork, may have fewer blocks.
         let has = match node.block_hash(number).await {
             Ok(_) => true,
             Err(DevError::Answer { .. } | DevError::Rpc { .. }) => false,
@@ -107,18 +107,18 @@ async fn start_block(environment: &Environment) -> Result<u64, DevError> {
     Ok(number)
 }
 
-/// The key that signs this data dir's tokens, made at the first start.
+/// The key that signs the JWTs of this data directory; created at the first start.
 fn secret_of(data_dir: &Path) -> Result<String, DevError> {
     let path = data_dir.join("jwt.key");
     match std::fs::read_to_string(&path) {
         Ok(key) if key.trim().len() >= 32 => return Ok(key.trim().to_owned()),
         Ok(_) => {
-            tracing::warn!(path = %path.display(), "the token key is too short; a new one is made")
+            tracing::warn!(path = %path.display(), "the JWT key is too short; creating a new one")
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(source) => {
             return Err(DevError::File {
-                doing: "read",
+                operation: "read",
                 path,
                 source,
             });
@@ -131,7 +131,7 @@ fn secret_of(data_dir: &Path) -> Result<String, DevError> {
 
 fn keep(path: &Path, content: &[u8]) -> Result<(), DevError> {
     let failed = |source| DevError::File {
-        doing: "write",
+        operation: "write",
         path: path.to_owned(),
         source,
     };

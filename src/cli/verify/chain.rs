@@ -5,37 +5,37 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    caveat::caveat,
+    caveats::caveat,
     compare::{Difference, differences},
     contracts,
-    patience::{Unfetched, patiently},
     progress::Progress,
     report::Report,
+    retry::{FetchError, with_retries},
     tokens,
 };
 use crate::{
     model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock, KnownBlock},
     source::{
-        chain::{ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Wanted, Work},
+        chain::{BlockTarget, ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Work},
         contract::Contract,
     },
     store::{
         Store,
-        chain::{self as stored, ChainState, StoredRows, Stray},
+        chain::{self as stored, ChainState, Inconsistency, StoredRows},
     },
 };
 
-/// Heights read from the database at once.
+/// Heights per read from the database.
 const PAGE: u64 = 16;
-/// Blocks that are not final and differ are looked at again so often, with a moment between: the chain may be moving.
-const LOOKS: u32 = 3;
-const MOMENT: Duration = Duration::from_secs(2);
-/// Most heights that are looked at again; beyond it they count as they are.
-const MOST_MOVING: usize = 10_000;
-/// Rows that belong nowhere, told at most for each table.
-const MOST_STRAYS: u32 = 1_000;
+/// Rereads of a block that differs and is not final, with a pause between: the chain may be reorganizing.
+const REREADS: u32 = 3;
+const REREAD_PAUSE: Duration = Duration::from_secs(2);
+/// Most heights that are read again; further differences are reported at once.
+const MAX_REREAD_HEIGHTS: usize = 10_000;
+/// Most orphaned rows that are reported per table.
+const MAX_ORPHANED_ROWS: u32 = 1_000;
 
-/// What was compared.
+/// Number of compared items.
 #[derive(Default)]
 struct Counts {
     blocks: u64,
@@ -52,20 +52,20 @@ pub(super) struct Verification {
     chain: ChainId,
     from: u64,
     to: u64,
-    /// What was asked for and cannot be compared.
-    left_out: Vec<String>,
-    /// The node's finalized height: what is above may change at any moment.
-    settled: Option<u64>,
+    /// Requested ranges that cannot be compared.
+    uncompared: Vec<String>,
+    /// The node's finalized height; blocks above it may still change.
+    finalized: Option<u64>,
     counts: Counts,
-    /// Hash of the stored block before the next, by height.
+    /// The stored block below the next one.
     below: Option<BlockRef>,
-    /// Where its blocks are announced.
-    announced: Channel,
+    /// The channel that publishes the blocks of the chain.
+    block_channel: Channel,
 }
 
 impl Verification {
-    /// Asks both sides where they stand, and fails when they are not of one chain.
-    pub(super) async fn begin(
+    /// Reads the state of the node and of the database; fails if they have different chains.
+    pub(super) async fn prepare(
         config: &ChainConfig,
         first_chain: ChainId,
         store: &Store,
@@ -73,58 +73,58 @@ impl Verification {
         to: Option<u64>,
     ) -> Result<Self, String> {
         let chain = config.chain_id;
-        let told = |error: NodeError| format!("chain {chain}: {error}");
-        let nodes = Arc::new(Providers::new(config).map_err(told)?);
+        let describe = |error: NodeError| format!("chain {chain}: {error}");
+        let nodes = Arc::new(Providers::new(config).map_err(describe)?);
         let state = state(store, chain)
             .await?
-            .ok_or_else(|| format!("chain {chain}: nothing is indexed"))?;
+            .ok_or_else(|| format!("chain {chain}: not indexed"))?;
         let head = state
             .head
-            .ok_or_else(|| format!("chain {chain}: no block is indexed"))?;
+            .ok_or_else(|| format!("chain {chain}: no blocks indexed"))?;
         nodes.expect(&known_blocks(store, &state).await?);
         nodes.identity().await.map_err(|error| match error.cause() {
             NodeError::WrongGenesis { number, expected, actual, .. } => format!(
-                "chain {chain}: the database has a chain whose block {number} is {expected}, the node's is {actual}: they are two chains"
+                "chain {chain}: the database and the node have different chains: block {number} is {expected} in the database and {actual} on the node"
             ),
-            _ => told(error),
+            _ => describe(error),
         })?;
         if state.index_mode != config.index {
             return Err(format!(
-                "chain {chain}: it is indexed as {:?}, but index = {:?} is configured: correct chains.index",
+                "chain {chain}: indexed with index = {:?}, but index = {:?} is configured: correct chains.index",
                 state.index_mode.name(),
                 config.index.name()
             ));
         }
-        let node_head = nodes.tagged(Tag::Latest).await.map_err(told)?;
+        let node_head = nodes.tagged(Tag::Latest).await.map_err(describe)?;
         let node_head = node_head.map_or(0, |block| block.number);
-        let settled = nodes.tagged(Tag::Finalized).await.map_err(told)?;
-        let mut left_out = Vec::new();
-        if let Some(asked) = from.filter(|asked| *asked < state.start_block) {
+        let finalized = nodes.tagged(Tag::Finalized).await.map_err(describe)?;
+        let mut uncompared = Vec::new();
+        if let Some(requested) = from.filter(|requested| *requested < state.start_block) {
             let below = state.start_block - 1;
-            left_out.push(format!("blocks {asked} to {below} are not indexed"));
+            uncompared.push(format!("blocks {requested} to {below} are not indexed"));
         }
-        if let Some(asked) = to.filter(|asked| *asked > head.number) {
+        if let Some(requested) = to.filter(|requested| *requested > head.number) {
             let above = from.unwrap_or(0).max(head.number + 1);
-            left_out.push(format!("blocks {above} to {asked} are not indexed"));
+            uncompared.push(format!("blocks {above} to {requested} are not indexed"));
         }
-        if let Some(asked) = to.filter(|asked| node_head < (*asked).min(head.number)) {
-            let (above, asked) = (node_head + 1, asked.min(head.number));
-            left_out.push(format!(
-                "the node does not have blocks {above} to {asked} yet"
+        if let Some(requested) = to.filter(|requested| node_head < (*requested).min(head.number)) {
+            let (above, requested) = (node_head + 1, requested.min(head.number));
+            uncompared.push(format!(
+                "the node does not have blocks {above} to {requested} yet"
             ));
         }
         let from = from.unwrap_or(0).max(state.start_block);
         let last = to.unwrap_or(u64::MAX).min(head.number);
         if node_head < last {
             eprintln!(
-                "chain {chain}: the node is at block {node_head}, behind the index at {}: what is above is not compared",
+                "chain {chain}: the node is at block {node_head}, behind the index at {}: higher blocks are not compared",
                 head.number
             );
         }
         let to = last.min(node_head);
         if from > to {
             return Err(format!(
-                "chain {chain}: no block from {from} on to compare: indexed are {} to {}, the node is at {node_head}",
+                "chain {chain}: no blocks to compare from {from} on: blocks {} to {} are indexed, the node is at {node_head}",
                 state.start_block, head.number
             ));
         }
@@ -135,15 +135,15 @@ impl Verification {
             chain,
             from,
             to,
-            left_out,
-            settled: settled.map(|block| block.number),
+            uncompared,
+            finalized: finalized.map(|block| block.number),
             counts: Counts::default(),
             below: None,
-            announced: Channel::NewBlock((chain != first_chain).then_some(chain)),
+            block_channel: Channel::NewBlock((chain != first_chain).then_some(chain)),
         })
     }
 
-    /// Compares every block, then what stands around them. What differs goes to `report`.
+    /// Compares every block, then the other rows. Differences go to `report`.
     pub(super) async fn run(
         mut self,
         contracts: Arc<[Contract]>,
@@ -151,11 +151,11 @@ impl Verification {
     ) -> Result<(), String> {
         let before = report.found();
         let mut progress = Progress::new(self.chain, self.to - self.from + 1);
-        let moving = self.walk(report, &mut progress).await;
+        let moving = self.compare_blocks(report, &mut progress).await;
         progress.end();
-        self.look_again(moving?, report).await?;
-        self.decode_again(contracts, report).await?;
-        self.look_around(report).await?;
+        self.reread_moving(moving?, report).await?;
+        self.compare_events(contracts, report).await?;
+        self.check_other_rows(report).await?;
         let found = report.found() - before;
         let Counts {
             blocks,
@@ -176,18 +176,18 @@ impl Verification {
                 more => format!("{more} differences"),
             }
         );
-        for left_out in &self.left_out {
-            println!("chain {}: {left_out}, and were not compared", self.chain);
-            report.leave_out();
+        for uncompared in &self.uncompared {
+            println!("chain {}: {uncompared}: not compared", self.chain);
+            report.mark_incomplete();
         }
-        if let Some(caveat) = caveat(&self.config, &thorough(self.config.checks)) {
+        if let Some(caveat) = caveat(&self.config, &with_senders(self.config.checks)) {
             println!("chain {}: {caveat}", self.chain);
         }
         Ok(())
     }
 
-    /// Returns the heights that differ and are not final, and whether each was counted.
-    async fn walk(
+    /// Compares all blocks. Returns the heights that differ and are not final, and whether each was counted.
+    async fn compare_blocks(
         &mut self,
         report: &mut Report,
         progress: &mut Progress,
@@ -196,10 +196,11 @@ impl Verification {
         let mut fetched = stream::iter(self.from..=self.to)
             .map(|number| {
                 let (nodes, config) = (nodes.clone(), config.clone());
-                // On a task of its own, so that checking several blocks uses several threads.
+                // On its own task, so that checks of several blocks use several threads.
                 async move {
                     let task = tokio::spawn(async move { fetch(&nodes, &config, number).await });
-                    let failed = |error| Unfetched::Away(format!("block {number}: {error}"));
+                    let failed =
+                        |error| FetchError::Unavailable(format!("block {number}: {error}"));
                     task.await.map_err(failed)?
                 }
             })
@@ -217,14 +218,14 @@ impl Verification {
             let kept = page.remove(&number).unwrap_or_default();
             let counted = self.count(&node);
             let mut found = self.compared(number, &kept, node)?;
-            found.extend(self.link(number, &kept));
-            let moves = self.settled.is_none_or(|settled| number > settled);
-            if !found.is_empty() && moves && moving.len() < MOST_MOVING {
+            found.extend(self.parent_mismatch(number, &kept));
+            let may_change = self.finalized.is_none_or(|finalized| number > finalized);
+            if !found.is_empty() && may_change && moving.len() < MAX_REREAD_HEIGHTS {
                 moving.push((number, counted));
             } else {
-                progress.beside(|| {
+                progress.suspend(|| {
                     for one in &found {
-                        report.tell(self.chain, one);
+                        report.add(self.chain, one);
                     }
                 });
             }
@@ -233,18 +234,20 @@ impl Verification {
         Ok(moving)
     }
 
-    /// Where the stored rows of a height differ from the node's block; a block that the node gives wrongly is one
-    /// difference.
+    /// The differences between the stored rows of a height and the node's block. A block that the node returns
+    /// incorrectly is one difference.
     fn compared(
         &self,
         number: u64,
         kept: &StoredRows,
-        node: Result<IndexedBlock, Unfetched>,
+        node: Result<IndexedBlock, FetchError>,
     ) -> Result<Vec<Difference>, String> {
         let node = match node {
             Ok(node) => node,
-            Err(Unfetched::Away(error)) => return Err(format!("chain {}: {error}", self.chain)),
-            Err(Unfetched::Wrong(error)) => {
+            Err(FetchError::Unavailable(error)) => {
+                return Err(format!("chain {}: {error}", self.chain));
+            }
+            Err(FetchError::Invalid(error)) => {
                 return Ok(vec![Difference {
                     number,
                     table: "blocks",
@@ -256,8 +259,8 @@ impl Verification {
         Ok(differences(kept, &node))
     }
 
-    /// Counts a block that the node gave; false when it did not.
-    fn count(&mut self, node: &Result<IndexedBlock, Unfetched>) -> bool {
+    /// Counts a block that the node returned; false if it returned none.
+    fn count(&mut self, node: &Result<IndexedBlock, FetchError>) -> bool {
         let Ok(node) = node else { return false };
         self.counts.blocks += 1;
         self.counts.transactions += node.transactions.len() as u64;
@@ -266,8 +269,8 @@ impl Verification {
         true
     }
 
-    /// Whether the stored block names the stored one before it as its parent.
-    fn link(&mut self, number: u64, kept: &StoredRows) -> Option<Difference> {
+    /// Checks that the parent hash of a stored block is the hash of the stored block below.
+    fn parent_mismatch(&mut self, number: u64, kept: &StoredRows) -> Option<Difference> {
         let [blocks, ..] = &kept.tables;
         let row = blocks.first()?;
         let hash = |column: &str| -> Option<B256> {
@@ -284,26 +287,26 @@ impl Verification {
             key: String::new(),
             what: format!(
                 "parent_hash: stored {}, but the stored block {} is {}",
-                parent.map_or("nothing".to_owned(), |parent| parent.to_string()),
+                parent.map_or("null".to_owned(), |parent| parent.to_string()),
                 before.number,
                 before.hash
             ),
         })
     }
 
-    /// Blocks that were being reorganised while they were read are no difference: they are read again, both sides anew,
-    /// until they are equal, gone from the index, or differ still.
-    async fn look_again(
+    /// A block that was reorganized while it was read is not a difference. Rereads both sides until they are equal, the
+    /// block is no longer indexed, or the rereads are used up.
+    async fn reread_moving(
         &mut self,
         mut moving: Vec<(u64, bool)>,
         report: &mut Report,
     ) -> Result<(), String> {
-        for look in 1..=LOOKS {
+        for attempt in 1..=REREADS {
             if moving.is_empty() {
                 return Ok(());
             }
-            if look > 1 {
-                tokio::time::sleep(MOMENT).await;
+            if attempt > 1 {
+                tokio::time::sleep(REREAD_PAUSE).await;
             }
             let head = state(&self.store, self.chain)
                 .await?
@@ -326,13 +329,13 @@ impl Verification {
                 if first < number
                     && let Some(before) = page.remove(&first)
                 {
-                    self.link(first, &before);
+                    self.parent_mismatch(first, &before);
                 }
-                found.extend(self.link(number, &kept));
+                found.extend(self.parent_mismatch(number, &kept));
                 match found.is_empty() {
                     true => {}
-                    false if look < LOOKS => still.push((number, counted)),
-                    false => found.iter().for_each(|one| report.tell(self.chain, one)),
+                    false if attempt < REREADS => still.push((number, counted)),
+                    false => found.iter().for_each(|one| report.add(self.chain, one)),
                 }
             }
             moving = still;
@@ -340,8 +343,9 @@ impl Verification {
         Ok(())
     }
 
-    /// Decodes the stored logs of configured contracts again. Where no logs are stored, nothing is decoded.
-    async fn decode_again(
+    /// Decodes the stored logs of the configured contracts again, and compares the events. Does nothing in an index
+    /// mode without logs.
+    async fn compare_events(
         &mut self,
         configured: Arc<[Contract]>,
         report: &mut Report,
@@ -350,38 +354,43 @@ impl Verification {
             return Ok(());
         }
         let (chain, range) = (self.chain, (self.from, self.to));
-        let tell = |difference| report.tell(chain, &difference);
-        let compared = contracts::differences(&self.store, chain, configured, range, tell).await;
+        let report_one = |difference| report.add(chain, &difference);
+        let compared =
+            contracts::differences(&self.store, chain, configured, range, report_one).await;
         let (events, unknown) = compared.map_err(text)?;
         self.counts.events = events;
         for name in unknown {
             eprintln!(
-                "chain {chain}: contract {name} is not indexed as it is configured: its events are not compared; \
+                "chain {chain}: contract {name} is not indexed as configured, so its events are not compared; \
                  `chaincast serve` or `backfill` decodes them"
             );
         }
         Ok(())
     }
 
-    /// Rows that belong to no indexed block, the cursor, what contradicts itself, and the metadata of tokens.
-    async fn look_around(&self, report: &mut Report) -> Result<(), String> {
+    /// Checks for rows without an indexed block, cursor faults, contradictory rows, and outdated token metadata.
+    async fn check_other_rows(&self, report: &mut Report) -> Result<(), String> {
         let mut connection = self.store.pool().acquire().await.map_err(text)?;
-        let strays = stored::strays(&mut connection, self.chain, MOST_STRAYS)
+        let orphaned_rows = stored::orphaned_rows(&mut connection, self.chain, MAX_ORPHANED_ROWS)
             .await
             .map_err(text)?;
         let cursor = stored::cursor_fault(&mut connection, self.chain)
             .await
             .map_err(text)?;
-        let (chain, announced) = (self.chain, &self.announced);
-        let contradictions = stored::contradictions(&mut connection, chain, announced, MOST_STRAYS)
-            .await
-            .map_err(text)?;
+        let (chain, block_channel) = (self.chain, &self.block_channel);
+        let contradictions =
+            stored::contradictions(&mut connection, chain, block_channel, MAX_ORPHANED_ROWS)
+                .await
+                .map_err(text)?;
         drop(connection);
-        for Stray {
+        for Inconsistency {
             number,
             table,
             what,
-        } in strays.into_iter().chain(cursor).chain(contradictions)
+        } in orphaned_rows
+            .into_iter()
+            .chain(cursor)
+            .chain(contradictions)
         {
             let difference = Difference {
                 number,
@@ -389,12 +398,12 @@ impl Verification {
                 key: String::new(),
                 what,
             };
-            report.tell(self.chain, &difference);
+            report.add(self.chain, &difference);
         }
         if self.config.token_metadata {
             let at = self.to;
-            let tell = |difference| report.tell(chain, &difference);
-            tokens::differences(&self.nodes, &self.store, &self.config, at, tell).await?;
+            let report_one = |difference| report.add(chain, &difference);
+            tokens::differences(&self.nodes, &self.store, &self.config, at, report_one).await?;
         }
         Ok(())
     }
@@ -423,24 +432,24 @@ async fn known_blocks(store: &Store, state: &ChainState) -> Result<Vec<KnownBloc
         .map_err(text)
 }
 
-/// Senders are recovered of history, too: who verifies has the time. Where they are never checked, they cannot be.
-fn thorough(mut checks: ChecksConfig) -> ChecksConfig {
+/// The configured checks, with senders always recovered. Exception: they are not if the check of senders is off.
+fn with_senders(mut checks: ChecksConfig) -> ChecksConfig {
     if checks.senders == Senders::Live {
         checks.senders = Senders::Always;
     }
     checks
 }
 
-/// The node's block at a height, as much of it as is indexed, checked at least as the indexer checks it.
+/// The node's block at a height: the indexed part of it, with at least the indexer's checks.
 async fn fetch(
     nodes: &Providers,
     config: &ChainConfig,
     number: u64,
-) -> Result<IndexedBlock, Unfetched> {
-    let checks = thorough(config.checks);
-    patiently(|| {
+) -> Result<IndexedBlock, FetchError> {
+    let checks = with_senders(config.checks);
+    with_retries(|| {
         nodes.attempt(Work::History, move |node| async move {
-            node.block(Wanted::Number(number), &checks).await
+            node.block(BlockTarget::Number(number), &checks).await
         })
     })
     .await

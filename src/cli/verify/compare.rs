@@ -1,4 +1,4 @@
-//! What is stored at one height beside what the node has there, column by column. Pure.
+//! Compares the stored rows of one height with the node's block, column by column. Pure.
 
 use alloy::{primitives::hex, rlp::encode};
 
@@ -7,14 +7,14 @@ use crate::{
     store::chain::{StoredRows, TABLES, TextRow},
 };
 
-/// One thing that is stored otherwise than the node has it.
+/// One difference between the database and the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Difference {
     pub number: u64,
     pub table: &'static str,
     /// Which row, such as `transaction_index 3`; empty for the block itself.
     pub key: String,
-    /// What is different, such as `value: stored 1, node 2`.
+    /// The difference, such as `value: stored 1, node 2`.
     pub what: String,
 }
 
@@ -31,21 +31,21 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// The longest value that is shown whole, in characters.
-pub(super) const LONGEST: usize = 80;
+/// Longest value that is printed in full, in characters.
+pub(super) const MAX_PRINTED: usize = 80;
 
-/// Where the stored rows of a height differ from the node's block, which has what the chain's mode indexes and no
-/// more. Transfers are those that the node's logs say: where logs are stored as well and neither table differs, the
-/// stored transfers are those of the stored logs.
+/// The differences between the stored rows of a height and the node's block, which contains only what the chain's index
+/// mode stores. Transfers are decoded from the node's logs: if logs are stored as well and neither table differs, the
+/// stored transfers match the stored logs.
 pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Difference> {
     let number = node.header.number;
     let mut found = Vec::new();
     let mut expected = rows_of(node);
-    if is_of_before(stored) {
+    if is_from_earlier_version(stored) {
         for row in expected.iter_mut().take(2).flatten() {
-            row.retain(|column, _| !ADDED.contains(&column.as_str()));
+            row.retain(|column, _| !ADDED_COLUMNS.contains(&column.as_str()));
         }
-        // Added one version before the others: a row may have it without them.
+        // Added one version earlier than the others: a row may have only this one.
         let [blocks, ..] = &stored.tables;
         let has_slot = |row: &TextRow| row.get(SLOT).is_some_and(|value| value.is_some());
         if !blocks.iter().any(has_slot) {
@@ -62,7 +62,7 @@ pub(super) fn differences(stored: &StoredRows, node: &IndexedBlock) -> Vec<Diffe
 }
 
 /// Columns of blocks and transactions that an earlier version did not store.
-const ADDED: [&str; 13] = [
+const ADDED_COLUMNS: [&str; 13] = [
     "ommers_hash",
     "logs_bloom",
     "withdrawals_root",
@@ -80,18 +80,17 @@ const ADDED: [&str; 13] = [
 
 const SLOT: &str = "slot_number";
 
-/// Whether an earlier version stored a block: then all of the added columns are null, of which no later version leaves
-/// any block without some.
-fn is_of_before(stored: &StoredRows) -> bool {
+/// Whether an earlier version stored a block. Then all added columns are null; newer versions always set some of them.
+fn is_from_earlier_version(stored: &StoredRows) -> bool {
     let [blocks, transactions, ..] = &stored.tables;
     let is_null = |row: &TextRow| {
         let value = |column: &&str| row.get(*column).cloned().flatten();
-        ADDED.iter().all(|column| value(column).is_none())
+        ADDED_COLUMNS.iter().all(|column| value(column).is_none())
     };
     !blocks.is_empty() && blocks.iter().chain(transactions).all(is_null)
 }
 
-/// Both sides are in the order of their keys.
+/// Both sides are sorted by their keys.
 fn compare(
     number: u64,
     table: &'static str,
@@ -108,7 +107,7 @@ fn compare(
             })
             .collect()
     };
-    let mut told = |place: &[i64], what: String| {
+    let mut differs = |place: &[i64], what: String| {
         let key: Vec<String> = key
             .iter()
             .zip(place)
@@ -131,20 +130,24 @@ fn compare(
             (None, None) => return,
             (Some(our), their) if their.as_ref().is_none_or(|their| our < *their) => {
                 ours.next();
-                told(&our, "stored, but the node has none".to_owned());
+                differs(&our, "stored, but not on the node".to_owned());
             }
             (our, Some(their)) if our.as_ref().is_none_or(|our| their < *our) => {
                 theirs.next();
-                told(&their, "missing, but the node has it".to_owned());
+                differs(&their, "missing, but on the node".to_owned());
             }
             (Some(at), _) => {
                 if let (Some(our), Some(their)) = (ours.next(), theirs.next()) {
                     for (column, value) in their {
                         let kept = our.get(column).cloned().flatten();
                         if kept != *value {
-                            told(
+                            differs(
                                 &at,
-                                format!("{column}: stored {}, node {}", shown(&kept), shown(value)),
+                                format!(
+                                    "{column}: stored {}, node {}",
+                                    display(&kept),
+                                    display(value)
+                                ),
                             );
                         }
                     }
@@ -155,7 +158,7 @@ fn compare(
     }
 }
 
-fn shown(value: &Option<String>) -> String {
+fn display(value: &Option<String>) -> String {
     let Some(text) = value else {
         return "null".to_owned();
     };
@@ -165,15 +168,15 @@ fn shown(value: &Option<String>) -> String {
     };
     match text.chars().count() {
         0 => "empty".to_owned(),
-        long if long > LONGEST => {
-            let start: String = text.chars().take(LONGEST).collect();
+        long if long > MAX_PRINTED => {
+            let start: String = text.chars().take(MAX_PRINTED).collect();
             format!("{start}… ({long} characters)")
         }
         _ => text,
     }
 }
 
-/// The rows that a block of the node is, with Postgres' text of each value.
+/// The rows of a node's block, with each value in Postgres' text format.
 fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
     let header = &block.header;
     let mut blocks = vec![row([
@@ -217,7 +220,7 @@ fn rows_of(block: &IndexedBlock) -> [Vec<TextRow>; TABLES.len()] {
         ("transaction_count", text(block.transaction_count)),
         ("log_count", text(block.logs.len())),
     ])];
-    // Not of the hash, and not every node says it.
+    // Not covered by the block hash, and not returned by every node.
     if let (Some(size), [block]) = (header.size, blocks.as_mut_slice()) {
         block.insert("size".to_owned(), text(size));
     }

@@ -1,5 +1,5 @@
-//! How far a verification is: a bar on a terminal, a line now and then elsewhere. On standard error, so that the list
-//! of differences can be kept apart.
+//! Progress of a verification: a bar on a terminal, a line every 10 s elsewhere. Printed to standard error, so that the
+//! list of differences stays separate.
 
 use std::{
     io::IsTerminal,
@@ -8,14 +8,14 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two lines where there is no terminal.
-const EVERY: Duration = Duration::from_secs(10);
+/// Interval of progress lines without a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Progress {
     bar: ProgressBar,
     chain: u64,
     lines: bool,
-    told: Instant,
+    last_line: Instant,
 }
 
 impl Progress {
@@ -35,14 +35,14 @@ impl Progress {
             bar,
             chain,
             lines,
-            told: Instant::now(),
+            last_line: Instant::now(),
         }
     }
 
     pub(super) fn step(&mut self) {
         self.bar.inc(1);
-        if self.lines && self.told.elapsed() >= EVERY {
-            self.told = Instant::now();
+        if self.lines && self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
             let (at, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
             eprintln!(
                 "chain {}: {at} of {all} blocks compared, {:.0} blocks/s, {:.0} s left",
@@ -53,8 +53,8 @@ impl Progress {
         }
     }
 
-    /// Prints without the bar in the way.
-    pub(super) fn beside(&self, print: impl FnOnce()) {
+    /// Hides the bar while `print` runs.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 

@@ -1,11 +1,11 @@
-//! What a verification found: a bounded list, and how it ends.
+//! The differences found by a verification, in a bounded list, and its result.
 
 use super::compare::Difference;
 
 pub(super) struct Report {
     limit: usize,
     found: usize,
-    /// Whether blocks that were asked for could not be compared.
+    /// Whether some requested blocks could not be compared.
     incomplete: bool,
 }
 
@@ -18,12 +18,12 @@ impl Report {
         }
     }
 
-    /// Lists a difference while there is room, and counts it.
-    pub(super) fn tell(&mut self, chain: u64, difference: &Difference) {
+    /// Counts a difference, and prints it if the limit is not reached.
+    pub(super) fn add(&mut self, chain: u64, difference: &Difference) {
         self.line(format_args!("chain {chain} {difference}"));
     }
 
-    /// As [`Self::tell`], of what belongs to no chain.
+    /// As [`Self::add`], for a difference that belongs to no chain.
     pub(super) fn line(&mut self, difference: impl std::fmt::Display) {
         self.found += 1;
         if self.found <= self.limit {
@@ -31,8 +31,8 @@ impl Report {
         }
     }
 
-    /// Not all that was asked for was compared.
-    pub(super) fn leave_out(&mut self) {
+    /// Records that some requested blocks were not compared.
+    pub(super) fn mark_incomplete(&mut self) {
         self.incomplete = true;
     }
 
@@ -40,14 +40,14 @@ impl Report {
         self.found
     }
 
-    /// The end of the run: an error when anything differs, or was not compared.
+    /// The result of the run: an error if there are differences or uncompared blocks.
     pub(super) fn end(&self, done: Result<(), String>) -> Result<(), String> {
         if self.found > self.limit {
             println!("… and {} more", self.found - self.limit);
         }
         match (self.found, done) {
             (0, Ok(())) if self.incomplete => {
-                Err("no difference, but not every block that was asked for was compared".to_owned())
+                Err("no difference, but some requested blocks were not compared".to_owned())
             }
             (0, done) => done,
             (1, Ok(())) => Err(
@@ -56,7 +56,7 @@ impl Report {
             (found, Ok(())) => Err(format!(
                 "{found} differences between the database and the node, or within the database"
             )),
-            (found, Err(error)) => Err(format!("{found} differences so far; then {error}")),
+            (found, Err(error)) => Err(format!("{found} differences so far, then: {error}")),
         }
     }
 }

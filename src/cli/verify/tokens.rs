@@ -1,4 +1,4 @@
-//! The stored metadata of token contracts beside what the contracts answer now.
+//! Compares the stored metadata of token contracts with what the contracts return now.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use tokio::{
 
 use super::{
     compare::Difference,
-    patience::{Unfetched, patiently},
+    retry::{FetchError, with_retries},
 };
 use crate::{
     source::chain::{ChainConfig, Providers, TokenMetadata, Work},
     store::{Store, token_contracts::StoredToken},
 };
 
-/// Token contracts read from the database at once.
+/// Token contracts per read from the database.
 const PAGE: u32 = 200;
-/// A contract that differs is asked again after this: a call that a node refuses for a moment says nothing of the contract.
-const MOMENT: Duration = Duration::from_secs(2);
+/// Pause before a contract that differs is read again: a call that a node refuses once says nothing about the contract.
+const REREAD_PAUSE: Duration = Duration::from_secs(2);
 
-/// Tells where the stored metadata of a chain's tokens differs from the answers of their contracts, twice in a row. An
-/// answer that cannot be read is a difference too; a node that does not answer is an error. Contracts are asked at the
-/// pace of `chains.token_metadata_per_second`. `at` is the height that is named.
+/// Reports where the stored metadata of a chain's token contracts differs twice in a row from what the contracts
+/// return. An unreadable answer is a difference; an unavailable node is an error. Calls are limited by
+/// `chains.token_metadata_per_second`. `at` is the height that differences name.
 pub(super) async fn differences(
     nodes: &Providers,
     store: &Store,
     config: &ChainConfig,
     at: u64,
-    mut tell: impl FnMut(Difference),
+    mut report: impl FnMut(Difference),
 ) -> Result<(), String> {
     let chain = config.chain_id;
     let pause = Duration::from_secs(1) / config.token_metadata_per_second.max(1);
-    let mut pace = interval(pause);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut call_interval = interval(pause);
+    call_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let contracts = &Contracts {
         nodes,
-        pace: Mutex::new(pace),
+        call_interval: Mutex::new(call_interval),
     };
     let mut after = None;
     loop {
@@ -57,7 +57,7 @@ pub(super) async fn differences(
         while let Some((token, found)) = compared.next().await {
             let found = found.map_err(|error| format!("chain {chain}: token {token}: {error}"))?;
             for what in found {
-                tell(Difference {
+                report(Difference {
                     number: at,
                     table: "token_contracts",
                     key: token.to_string(),
@@ -68,10 +68,10 @@ pub(super) async fn differences(
     }
 }
 
-/// Contracts of tokens, asked at a pace.
+/// Reads token contracts at a limited rate.
 struct Contracts<'a> {
     nodes: &'a Providers,
-    pace: Mutex<Interval>,
+    call_interval: Mutex<Interval>,
 }
 
 impl Contracts<'_> {
@@ -80,28 +80,28 @@ impl Contracts<'_> {
         if found.is_empty() {
             return Ok(found);
         }
-        tokio::time::sleep(MOMENT).await;
+        tokio::time::sleep(REREAD_PAUSE).await;
         self.compared_once(stored).await
     }
 
     async fn compared_once(&self, stored: &StoredToken) -> Result<Vec<String>, String> {
         let (address, standard) = (stored.address, stored.standard);
-        let answer = patiently(|| async move {
-            self.pace.lock().await.tick().await;
-            let asked = self.nodes.attempt(Work::History, move |node| async move {
+        let answer = with_retries(|| async move {
+            self.call_interval.lock().await.tick().await;
+            let call = self.nodes.attempt(Work::History, move |node| async move {
                 node.token_metadata(address, standard).await
             });
-            asked.await
+            call.await
         });
         match answer.await {
-            Ok(answer) => Ok(different(stored, &answer)),
-            Err(Unfetched::Wrong(error)) => Ok(vec![format!("not compared: {error}")]),
-            Err(Unfetched::Away(error)) => Err(error),
+            Ok(answer) => Ok(metadata_differences(stored, &answer)),
+            Err(FetchError::Invalid(error)) => Ok(vec![format!("not compared: {error}")]),
+            Err(FetchError::Unavailable(error)) => Err(error),
         }
     }
 }
 
-fn different(stored: &StoredToken, answer: &TokenMetadata) -> Vec<String> {
+fn metadata_differences(stored: &StoredToken, answer: &TokenMetadata) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
     let number = |value: Option<u8>| value.map_or_else(|| "null".to_owned(), |v| v.to_string());
     let columns = [

@@ -1,14 +1,14 @@
-//! A price in the digits that people read; `--json` has them all.
+//! Rounds prices for display; `--json` prints all digits.
 
 use bigdecimal::{BigDecimal, RoundingMode, num_traits::Zero};
 
-/// Digits of a price below 1, from the first that is not zero on.
-const FIGURES: i64 = 5;
-/// A price with more zeros behind its point than this is given with its power of ten.
-const MOST_ZEROS: i64 = 8;
+/// Significant digits of a price below 1.
+const SIGNIFICANT_DIGITS: i64 = 5;
+/// A price with more leading zeros after the decimal point is printed in scientific notation.
+const MAX_LEADING_ZEROS: i64 = 8;
 
-/// The JSON text of a price, rounded half to even: to cents from 100 on, to four places from 1 on, and to five figures
-/// below. What is no number is left as it is.
+/// The JSON text of a price, rounded half to even: two decimals from 100 on, four decimals from 1 on, and five
+/// significant digits below 1. Text that is not a number is returned unchanged.
 pub(super) fn rounded(json: &str) -> String {
     let Ok(price) = json.parse::<BigDecimal>() else {
         return json.to_owned();
@@ -16,20 +16,20 @@ pub(super) fn rounded(json: &str) -> String {
     if price.is_zero() {
         return "0".to_owned();
     }
-    // Digits before the point; of 0.012 it is -1.
-    let before = price.digits().cast_signed() - price.fractional_digit_count();
-    let places = match before {
+    // Digits integer_digits the decimal point; -1 for 0.012.
+    let integer_digits = price.digits().cast_signed() - price.fractional_digit_count();
+    let places = match integer_digits {
         3.. => 2,
         1.. => 4,
-        few => FIGURES - few,
+        few => SIGNIFICANT_DIGITS - few,
     };
     if price.fractional_digit_count() <= places {
-        // Nothing is to be rounded.
+        // No rounding needed.
         return price.normalized().to_plain_string();
     }
     let short = price.with_scale_round(places, RoundingMode::HalfEven);
     let short = short.normalized();
-    if before < -MOST_ZEROS {
+    if integer_digits < -MAX_LEADING_ZEROS {
         short.to_scientific_notation()
     } else {
         short.to_plain_string()
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_a_price_to_what_people_read() {
-        for (json, shown) in [
+    fn rounds_prices_for_display() {
+        for (json, expected) in [
             ("3456.120000000000000000245", "3456.12"),
             ("3456.125", "3456.12"),
             ("3456.135", "3456.14"),
@@ -58,7 +58,7 @@ mod tests {
             ("0", "0"),
             ("null", "null"),
         ] {
-            assert_eq!(rounded(json), shown, "{json}");
+            assert_eq!(rounded(json), expected, "{json}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! `--since`: the seqs that watching begins after.
+//! `--since`: the seqs after which watching starts.
 
 use std::{collections::BTreeMap, str::FromStr};
 
 /// One value of `--since`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Since {
-    /// `SEQ`, of every channel.
+    /// `SEQ`, for every channel.
     All(u64),
     /// `CHANNEL@SEQ`
-    Of(String, u64),
+    Channel(String, u64),
 }
 
 impl FromStr for Since {
@@ -22,14 +22,14 @@ impl FromStr for Since {
         match (channel, seq.trim().parse()) {
             (None, Ok(seq)) => Ok(Self::All(seq)),
             (Some(channel), Ok(seq)) if !channel.is_empty() => {
-                Ok(Self::Of(channel.to_owned(), seq))
+                Ok(Self::Channel(channel.to_owned(), seq))
             }
-            _ => Err("use CHANNEL@SEQ such as new-block@7, or SEQ for every channel".to_owned()),
+            _ => Err("use CHANNEL@SEQ, such as new-block@7, or SEQ for every channel".to_owned()),
         }
     }
 }
 
-/// The seq that each of the channels begins after, if any; what is named for one channel goes before what is for all.
+/// The seq after which each channel starts, if any. A value for one channel takes precedence over the value for all.
 pub(super) fn positions(
     channels: &[String],
     given: &[Since],
@@ -41,13 +41,13 @@ pub(super) fn positions(
         }
     }
     for since in given {
-        if let Since::Of(named, seq) = since {
+        if let Since::Channel(named, seq) = since {
             let watched = channels
                 .iter()
                 .find(|channel| channel.eq_ignore_ascii_case(named));
             let Some(channel) = watched else {
                 return Err(format!(
-                    "--since names {named}, which is not watched: name it as a channel, too"
+                    "--since names {named}, which is not watched: add it to the channels"
                 ));
             };
             positions.insert(channel.clone(), *seq);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn each_channel_begins_after_its_own_seq() {
+    fn channel_seq_overrides_global_seq() {
         let channels = ["new-block", "price:eth", "heartbeat"].map(str::to_owned);
         let found = positions(&channels, &given(&["new-block@7", "price:ETH@41"])).unwrap();
         let expected = [("new-block", 7), ("price:eth", 41)];
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_position() {
+    fn rejects_malformed_position() {
         for text in ["", "@7", "new-block@", "new-block@-1", "new-block"] {
             assert!(text.parse::<Since>().is_err(), "{text:?}");
         }

@@ -1,11 +1,11 @@
-//! `[[chains]]`
+//! Checks of `[[chains]]`.
 
 use std::collections::BTreeSet;
 
 use super::checks::{Checks, has_scheme};
 use crate::source::chain::ChainConfig;
 
-/// Providers of a chain beyond which nobody means it.
+/// Most providers of a chain: more are a mistake.
 const MAX_PROVIDERS: usize = 16;
 
 pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
@@ -36,12 +36,12 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
         found.check(
             chain.ws_url.is_none() || !chain.rpc_url.is_empty(),
             &key("ws_url"),
-            "belongs to rpc_url, which is not set; a provider has a ws_url of its own",
+            "requires rpc_url; providers have their own ws_url",
         );
         found.check(
             chain.headers.is_empty() || !chain.rpc_url.is_empty(),
             &key("headers"),
-            "belong to rpc_url, which is not set; a provider has headers of its own",
+            "requires rpc_url; providers have their own headers",
         );
         if let Err(reason) = chain.headers.map() {
             found.check(false, &key("headers"), &reason);
@@ -74,7 +74,7 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
                 found.check(
                     !name.is_empty() && name.len() <= 64 && !name.contains("://"),
                     &key("name"),
-                    "must be 1 to 64 bytes, and no URL: it is shown",
+                    "must be 1 to 64 bytes and not a URL, because it is published",
                 );
                 found.check(names.insert(name), &key("name"), "is configured twice");
             }

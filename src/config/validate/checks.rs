@@ -1,21 +1,21 @@
-//! What is found to be wrong.
+//! Collects problems.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
 use crate::{config::error::Problem, model::Secret};
 
-/// Every problem so far.
+/// The problems found so far.
 #[derive(Default)]
 pub(super) struct Checks(pub(super) Vec<Problem>);
 
 impl Checks {
-    pub(super) fn check(&mut self, good: bool, key: &str, message: &str) {
-        if !good {
+    pub(super) fn check(&mut self, valid: bool, key: &str, message: &str) {
+        if !valid {
             self.0.push(Problem::new(key, message));
         }
     }
 
-    /// A number has its limits, both of them allowed.
+    /// Checks that a number is within its limits, inclusive.
     pub(super) fn within<T: PartialOrd + Display>(
         &mut self,
         key: &str,

@@ -1,4 +1,4 @@
-//! `[gateway]` and `[gateway.limits]`
+//! Checks of `[gateway]` and `[gateway.limits]`.
 
 use super::checks::Checks;
 use crate::gateway::GatewayConfig;
@@ -45,9 +45,9 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
         0..=1_048_576,
     );
     found.check(
-        gateway.own_hosts.iter().all(|host| is_host(host)),
+        gateway.own_hosts.iter().all(|host| is_host_name(host)),
         "gateway.own_hosts",
-        "must be names without scheme, port or path, such as \"chain.example\"",
+        "must be host names without scheme, port or path, such as \"chain.example\"",
     );
     let limits = &gateway.limits;
     found.above_zero("gateway.limits.connections", limits.connections);
@@ -103,7 +103,7 @@ pub(super) fn check(found: &mut Checks, gateway: &GatewayConfig) {
     found.within("gateway.limits.log_lines", limits.log_lines, 1..=100_000);
 }
 
-fn is_host(name: &str) -> bool {
+fn is_host_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     !name.is_empty() && name.chars().all(allowed)
 }

@@ -1,4 +1,4 @@
-//! What is refused, and how it is told.
+//! Rejected configurations, and their error messages.
 
 use crate::{
     config::{Config, Sources},
@@ -34,7 +34,7 @@ fn shipped(name: &str, environment: &[(&str, &str)]) -> Config {
 const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://localhost/x");
 
 #[test]
-fn the_examples_are_accepted() {
+fn shipped_examples_are_valid() {
     for name in ["anvil.toml", "mainnet.toml"] {
         let config = shipped(name, &[DATABASE]);
         assert!(!config.chains.is_empty(), "{name}");
@@ -42,21 +42,24 @@ fn the_examples_are_accepted() {
 }
 
 #[test]
-fn what_the_default_file_says_are_the_defaults() {
+fn default_file_matches_code_defaults() {
     let chain = [
         DATABASE,
         ("CHAINCAST__CHAINS__0__CHAIN_ID", "1"),
         ("CHAINCAST__CHAINS__0__RPC_URL", "http://a"),
     ];
-    let mut said = shipped("default.toml", &chain);
-    let mut meant = load(GOOD).unwrap();
-    // One is set by a variable.
-    meant.database.url_name.clone_from(&said.database.url_name);
-    // What may be left out is shown as what is done then.
-    let [said_prices, meant_prices] = [&mut said, &mut meant].map(|config| {
+    let mut documented = shipped("default.toml", &chain);
+    let mut actual = load(GOOD).unwrap();
+    // The URL is set by an environment variable.
+    actual
+        .database
+        .url_name
+        .clone_from(&documented.database.url_name);
+    // Optional settings are compared by their effective values.
+    let [documented_prices, actual_prices] = [&mut documented, &mut actual].map(|config| {
         let prices = &mut config.prices;
         let token = toml::from_str("symbol = 'ETH'").unwrap();
-        let done = format!(
+        let effective = format!(
             "{:?} {:?} {:?} {} {}",
             prices.aggregate_rules(&token),
             prices.publish_rules(&token),
@@ -69,19 +72,19 @@ fn what_the_default_file_says_are_the_defaults() {
             exchanges,
             ..PriceConfig::default()
         };
-        done
+        effective
     });
-    assert_eq!(said_prices, meant_prices);
-    assert_eq!(format!("{said:#?}"), format!("{meant:#?}"));
+    assert_eq!(documented_prices, actual_prices);
+    assert_eq!(format!("{documented:#?}"), format!("{actual:#?}"));
 }
 
 #[test]
-fn a_small_file_is_enough() {
+fn minimal_file_is_valid() {
     assert_eq!(load(GOOD).unwrap().chains[0].chain_id, 1);
 }
 
 #[test]
-fn a_bad_value_names_file_line_and_key() {
+fn invalid_value_names_file_line_and_key() {
     let error = load(&GOOD.replace("http://a", "ftp://a")).unwrap_err();
     assert!(
         error.contains("FILE:6: chains.0.rpc_url: must begin with http://"),
@@ -90,7 +93,7 @@ fn a_bad_value_names_file_line_and_key() {
 }
 
 #[test]
-fn an_unknown_key_names_file_line_and_key() {
+fn unknown_key_names_file_line_and_key() {
     let error = load(&format!("{GOOD}[server]\nprot = 1\n")).unwrap_err();
     assert!(
         error.contains("FILE:8: ") && error.contains("prot"),
@@ -99,7 +102,7 @@ fn an_unknown_key_names_file_line_and_key() {
 }
 
 #[test]
-fn a_contract_on_a_chain_without_logs_is_refused() {
+fn rejects_contract_on_chain_without_logs() {
     let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
     let contract = format!(
         "\n[[contracts]]\nname = \"usdc\"\nabi = {abi:?}\naddress = \"0x{:040x}\"\n",
@@ -116,7 +119,7 @@ fn a_contract_on_a_chain_without_logs_is_refused() {
 }
 
 #[test]
-fn a_bad_value_of_prices_names_file_line_and_key() {
+fn price_value_error_names_file_line_and_key() {
     for (keys, expected) in [
         (
             "[prices.exchanges]\nfirst_tick_ms = 1\n",
@@ -133,7 +136,7 @@ fn a_bad_value_of_prices_names_file_line_and_key() {
 }
 
 #[test]
-fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
+fn price_entry_error_names_line_entry_and_key() {
     let good = "[[prices.tokens]]\nsymbol = \"ETH\"\n\
                 [[prices.sources]]\nkind = \"coinbase\"\ntoken = \"ETH\"\nsymbol = \"ETH-USD\"\nquote = \"USD\"\n";
     let kraken = "[[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = \"USD\"\n";
@@ -149,7 +152,7 @@ fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
         ),
         (
             format!("{kraken}max_age = 1\n"),
-            "every source may have `kind`, `token`, `name`, `max_age_ms`, `scale`, `invert` too",
+            "all sources also accept `kind`, `token`, `name`, `max_age_ms`, `scale`, `invert`",
         ),
         (
             kraken.replace("kind = \"kraken\"\n", ""),
@@ -174,7 +177,7 @@ fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
             "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\naddress = \"0xDc64\"\n"
                 .to_owned(),
             "FILE:17: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): \
-             invalid string length; an address is 0x and 40 hexadecimal digits",
+             invalid string length; use 0x and 40 hexadecimal digits",
         ),
         (
             "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\n".to_owned(),
@@ -184,7 +187,7 @@ fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
             "[[prices.tokens]]\nsymbol = \"BTC\"\nmin_sources = -1\n".to_owned(),
             "FILE:16: prices.tokens.1.min_sources: prices.tokens entry 2 (BTC): ",
         ),
-        // What is read, and cannot be used, is told in the same way.
+        // A parsed but invalid value is reported in the same way.
         (
             format!("{kraken}max_age_ms = 0\n"),
             "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): max_age_ms must",
@@ -196,10 +199,10 @@ fn what_is_wrong_in_an_entry_of_prices_names_its_own_line_entry_and_key() {
 }
 
 #[test]
-fn a_list_that_is_written_as_one_section_is_told_how_it_is_written() {
+fn section_instead_of_list_explains_syntax() {
     let token = "[[prices.tokens]]\nsymbol = \"ETH\"\n";
     let source = "[prices.sources]\nkind = \"kraken\"\ntoken = \"ETH\"\n";
-    // What is added begins at line 7.
+    // The added text begins at line 7.
     for (text, expected) in [
         (
             format!("{token}{source}"),
@@ -228,7 +231,7 @@ fn a_list_that_is_written_as_one_section_is_told_how_it_is_written() {
 }
 
 #[test]
-fn every_entry_that_cannot_be_read_is_shown_and_no_secret() {
+fn entry_errors_are_complete_without_secrets() {
     let page =
         "[[prices.sources]]\nkind = \"http\"\ntoken = \"ETH\"\npointer = \"\"\nquote = \"USD\"\n";
     let headers = format!("{page}url = \"http://a\"\nheaders = \"a-secret\"\n");
@@ -241,7 +244,7 @@ fn every_entry_that_cannot_be_read_is_shown_and_no_secret() {
 }
 
 #[test]
-fn every_problem_is_shown_at_once() {
+fn reports_all_problems_at_once() {
     let error = load("").unwrap_err();
     assert!(
         error.contains("database.url") && error.contains("chains"),

@@ -1,4 +1,4 @@
-//! What a node answers when nothing is wrong with it.
+//! The correct answers of a node.
 
 use alloy::{
     primitives::{Address, B256, U64},
@@ -7,22 +7,22 @@ use alloy::{
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
-use super::{block::TreeBlock, tree::Tree};
+use super::{block::TreeBlock, block_tree::BlockTree};
 use crate::model::BlockRef;
 
-/// An error of JSON-RPC: its code and its words.
+/// A JSON-RPC error: code and message.
 pub(super) type RpcError = (i64, String);
 
 const METHOD_NOT_FOUND: i64 = -32_601;
 const INVALID_PARAMS: i64 = -32_602;
-/// What a proxy says of a node that cannot be asked.
+/// The code for an unreachable upstream node.
 const INTERNAL: i64 = -32_603;
 
-/// Where true answers come from.
+/// The source of correct answers.
 pub(super) enum Backend {
-    Tree {
-        tree: Tree,
-        /// The head as this node sees it; the tree's when there is none.
+    BlockTree {
+        tree: BlockTree,
+        /// The head of this node, if it differs from the tree's.
         pinned: RwLock<Option<B256>>,
     },
     Node {
@@ -34,7 +34,7 @@ pub(super) enum Backend {
 impl Backend {
     pub(super) async fn call(&self, method: &str, params: &Value) -> Result<Value, RpcError> {
         match self {
-            Self::Tree { tree, pinned } => {
+            Self::BlockTree { tree, pinned } => {
                 let head = pinned.read().unwrap_or(tree.head().hash);
                 View { tree, head }.call(method, params)
             }
@@ -42,7 +42,7 @@ impl Backend {
         }
     }
 
-    /// The height that a request is about: of the number or hash that is its first parameter.
+    /// The height of a request, from the number or hash in its first parameter.
     pub(super) async fn height(&self, params: &Value) -> Option<u64> {
         let first = params.get(0)?;
         let first = first.get("blockHash").unwrap_or(first);
@@ -51,7 +51,7 @@ impl Backend {
         }
         let hash: B256 = serde_json::from_value(first.clone()).ok()?;
         let answer = match self {
-            Self::Tree { tree, .. } => {
+            Self::BlockTree { tree, .. } => {
                 let block = tree.block(hash);
                 return block.map(|block| block.block_ref().number).or_else(|| {
                     Some(
@@ -82,11 +82,11 @@ async fn forward(
     params: &Value,
 ) -> Result<Value, RpcError> {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let asked = async {
+    let exchange = async {
         let answer = client.post(url).json(&request).send().await?;
         answer.json::<Value>().await
     };
-    let mut answer = asked
+    let mut answer = exchange
         .await
         .map_err(|error| (INTERNAL, error.without_url().to_string()))?;
     match answer.get("error") {
@@ -98,9 +98,9 @@ async fn forward(
     }
 }
 
-/// A tree as seen from one head.
+/// A tree seen from one head.
 struct View<'a> {
-    tree: &'a Tree,
+    tree: &'a BlockTree,
     head: B256,
 }
 
@@ -116,22 +116,22 @@ impl View<'_> {
                 let full = params.get(1).and_then(Value::as_bool).unwrap_or(false);
                 Ok(self
                     .named(&first())?
-                    .map_or(Value::Null, |block| told(&block, full)))
+                    .map_or(Value::Null, |block| block_json(&block, full)))
             }
             "eth_getBlockReceipts" => Ok(self
                 .named(&first())?
                 .map_or(Value::Null, |block| json!(block.receipts))),
             "eth_getTransactionReceipt" => {
-                let hash = hash_of(&first())?;
+                let hash = parse_hash(&first())?;
                 Ok(transaction(self.tree, self.head, hash)
                     .map_or(Value::Null, |(block, index)| json!(block.receipts[index])))
             }
             "eth_getTransactionByHash" => {
-                let hash = hash_of(&first())?;
+                let hash = parse_hash(&first())?;
                 Ok(
                     transaction(self.tree, self.head, hash)
                         .map_or(Value::Null, |(block, index)| {
-                            told(&block, true)["transactions"][index].take()
+                            block_json(&block, true)["transactions"][index].take()
                         }),
                 )
             }
@@ -148,7 +148,7 @@ impl View<'_> {
         head.map_or(self.tree.genesis(), |block| block.block_ref())
     }
 
-    /// The block that a parameter names: a hash, a number or a tag.
+    /// The block identified by a parameter: a hash, a number or a tag.
     fn named(&self, name: &Value) -> Result<Option<std::sync::Arc<TreeBlock>>, RpcError> {
         let name = name.get("blockHash").unwrap_or(name);
         let number = match name.as_str() {
@@ -161,8 +161,8 @@ impl View<'_> {
                     .finalized()
                     .and_then(|at| self.tree.block(at.hash)));
             }
-            Some(text) if text.len() == 66 => return Ok(self.tree.block(hash_of(name)?)),
-            _ => number_of(name)?,
+            Some(text) if text.len() == 66 => return Ok(self.tree.block(parse_hash(name)?)),
+            _ => parse_number(name)?,
         };
         let at = self.tree.below(self.head, number);
         Ok(at.and_then(|at| self.tree.block(at.hash)))
@@ -172,7 +172,7 @@ impl View<'_> {
         let blocks = match filter.get("blockHash") {
             Some(hash) => vec![
                 self.tree
-                    .block(hash_of(hash)?)
+                    .block(parse_hash(hash)?)
                     .ok_or((-32_000, "unknown block".to_owned()))?,
             ],
             None => {
@@ -180,7 +180,7 @@ impl View<'_> {
                     let name = filter.get(key).cloned().unwrap_or(json!("latest"));
                     match self.named(&name) {
                         Ok(Some(block)) => Ok(block.block_ref().number),
-                        Ok(None) => number_of(&name),
+                        Ok(None) => parse_number(&name),
                         Err(error) => Err(error),
                     }
                 };
@@ -195,14 +195,14 @@ impl View<'_> {
             .iter()
             .flat_map(|block| &block.receipts)
             .flat_map(TransactionReceipt::logs)
-            .filter(|log| wanted(log, filter))
+            .filter(|log| matches_filter(log, filter))
             .collect();
         Ok(json!(logs))
     }
 }
 
-/// Whether a log passes the address and the topics of a filter (`eth_getLogs` of the execution API).
-fn wanted(log: &Log, filter: &Value) -> bool {
+/// Whether a log matches the addresses and topics of a filter (`eth_getLogs` of the execution API).
+fn matches_filter(log: &Log, filter: &Value) -> bool {
     let any_of = |allowed: &Value, value: &dyn Fn(&Value) -> bool| match allowed {
         Value::Null => true,
         Value::Array(all) => all.is_empty() || all.iter().any(value),
@@ -223,8 +223,12 @@ fn wanted(log: &Log, filter: &Value) -> bool {
     })
 }
 
-/// A transaction of the branch that ends in `head`: its block and its index there.
-fn transaction(tree: &Tree, head: B256, hash: B256) -> Option<(std::sync::Arc<TreeBlock>, usize)> {
+/// Block and index of a transaction on the branch that ends in `head`.
+fn transaction(
+    tree: &BlockTree,
+    head: B256,
+    hash: B256,
+) -> Option<(std::sync::Arc<TreeBlock>, usize)> {
     tree.branch(head).into_iter().find_map(|block| {
         let index = block
             .receipts
@@ -234,20 +238,21 @@ fn transaction(tree: &Tree, head: B256, hash: B256) -> Option<(std::sync::Arc<Tr
     })
 }
 
-/// A block as a node tells it: whole, or with the hashes of its transactions.
-pub(super) fn told(block: &TreeBlock, full: bool) -> Value {
-    let mut told = block.block.clone();
+/// A block as JSON, with full transactions or with their hashes.
+pub(super) fn block_json(block: &TreeBlock, full: bool) -> Value {
+    let mut block_json = block.block.clone();
     if !full {
-        told.transactions = BlockTransactions::Hashes(told.transactions.hashes().collect());
+        block_json.transactions =
+            BlockTransactions::Hashes(block_json.transactions.hashes().collect());
     }
-    json!(told)
+    json!(block_json)
 }
 
-fn hash_of(value: &Value) -> Result<B256, RpcError> {
+fn parse_hash(value: &Value) -> Result<B256, RpcError> {
     serde_json::from_value(value.clone()).map_err(|error| (INVALID_PARAMS, error.to_string()))
 }
 
-fn number_of(value: &Value) -> Result<u64, RpcError> {
+fn parse_number(value: &Value) -> Result<u64, RpcError> {
     serde_json::from_value::<U64>(value.clone())
         .map(|number| number.to())
         .map_err(|error| (INVALID_PARAMS, error.to_string()))

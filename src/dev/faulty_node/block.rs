@@ -1,4 +1,4 @@
-//! A block made up from what it shall contain, true in every field that a client can check.
+//! Blocks built from given contents, valid in every field that a client can check.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use crate::model::{BlockRef, ChainId};
 
 /// `Transfer(address,address,uint256)`.
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
-/// What every block here says of itself: seconds between blocks, wei, gas.
+/// Constants of every block: seconds between blocks, wei, gas.
 const BLOCK_TIME: u64 = 12;
 const FIRST_TIMESTAMP: u64 = 1_700_000_000;
 const BASE_FEE: u64 = 7;
@@ -40,22 +40,22 @@ const LOG_GAS: u64 = 2_000;
 /// Emits the logs of native transfers (EIP-7708).
 const SYSTEM: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
 
-/// What a block shall contain.
+/// The contents of a block.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     pub payments: Vec<Payment>,
-    /// Tells apart blocks that are otherwise the same: siblings with equal contents have one hash.
+    /// Distinguishes otherwise equal blocks: siblings with equal contents have the same hash.
     pub salt: u64,
-    /// The slot of a block of Ethereum's Amsterdam fork, whose header has every field there is.
+    /// The slot, for a block of Ethereum's Amsterdam fork, whose header has all fields.
     pub slot: Option<u64>,
-    /// What the beacon chain pays out, in a block with a slot.
+    /// Withdrawals of the beacon chain; requires a slot.
     pub withdrawals: Vec<Withdrawal>,
-    /// What the header says instead of the sum of its receipts.
+    /// Overrides the header's gas used, which is otherwise the sum of the receipts.
     pub gas_used: Option<u64>,
 }
 
 impl Contents {
-    /// Nothing, told apart by `salt`.
+    /// No transactions, distinguished by `salt`.
     pub fn empty(salt: u64) -> Self {
         Self {
             salt,
@@ -63,8 +63,8 @@ impl Contents {
         }
     }
 
-    /// These payments.
-    pub fn of(payments: Vec<Payment>, salt: u64) -> Self {
+    /// The given payments.
+    pub fn new(payments: Vec<Payment>, salt: u64) -> Self {
         Self {
             payments,
             salt,
@@ -72,20 +72,20 @@ impl Contents {
         }
     }
 
-    /// In the Amsterdam fork, with this slot.
+    /// Sets the slot (Amsterdam fork).
     pub fn in_slot(mut self, slot: u64) -> Self {
         self.slot = Some(slot);
         self
     }
 
-    /// With withdrawals.
-    pub fn paying_out(mut self, withdrawals: Vec<Withdrawal>) -> Self {
+    /// Sets the withdrawals.
+    pub fn with_withdrawals(mut self, withdrawals: Vec<Withdrawal>) -> Self {
         self.withdrawals = withdrawals;
         self
     }
 
-    /// With a header that says this gas was used.
-    pub fn saying_gas(mut self, gas_used: u64) -> Self {
+    /// Overrides the gas used in the header.
+    pub fn claiming_gas(mut self, gas_used: u64) -> Self {
         self.gas_used = Some(gas_used);
         self
     }
@@ -105,10 +105,10 @@ impl Contents {
     }
 }
 
-/// A transaction and what it shall cause.
+/// A transaction and its effects.
 #[derive(Debug, Clone)]
 pub struct Payment {
-    /// Which of the made-up accounts signs; their keys are their numbers, counted from 1.
+    /// The account that signs; the keys of the accounts are their numbers plus 1.
     pub account: u8,
     pub to: Option<Address>,
     /// In wei.
@@ -118,12 +118,12 @@ pub struct Payment {
     pub dynamic_fee: bool,
     pub success: bool,
     pub logs: Vec<Log>,
-    /// The next of its sender on its branch when left out. One that was used is the same transaction once more.
+    /// Default: the next nonce of the sender on its branch. A used nonce repeats the same transaction.
     pub nonce: Option<u64>,
 }
 
 impl Payment {
-    /// Of 1 wei, by an account.
+    /// A payment of 1 wei by an account.
     pub fn new(account: u8) -> Self {
         Self {
             account,
@@ -137,7 +137,7 @@ impl Payment {
         }
     }
 
-    /// Also emits an ERC-20 `Transfer` from the signing account.
+    /// Adds an ERC-20 `Transfer` from the signing account.
     pub fn transfer(self, token: Address, to: Address, amount: u64) -> Self {
         let from = address_of(self.account);
         self.log(Log {
@@ -149,7 +149,7 @@ impl Payment {
         })
     }
 
-    /// Also moves some of the chain's own coin, by a log of the system address (EIP-7708).
+    /// Adds a transfer of the native coin, as a log of the system address (EIP-7708).
     pub fn native(self, from: Address, to: Address, amount: u64) -> Self {
         self.log(Log {
             address: SYSTEM,
@@ -160,7 +160,7 @@ impl Payment {
         })
     }
 
-    /// Also burns some of it.
+    /// Adds a burn of the native coin (EIP-7708).
     pub fn burn(self, from: Address, amount: u64) -> Self {
         self.log(Log {
             address: SYSTEM,
@@ -176,7 +176,7 @@ impl Payment {
         address_of(self.account)
     }
 
-    /// Also emits a log.
+    /// Adds a log.
     pub fn log(mut self, log: Log) -> Self {
         self.logs.push(log);
         self
@@ -222,11 +222,11 @@ impl Payment {
 
 fn signer(account: u8) -> PrivateKeySigner {
     let key = B256::from(U256::from(u64::from(account) + 1));
-    // Only 0 and numbers of about 2^256 are no keys.
+    // All numbers except 0 and those close to 2^256 are valid keys.
     PrivateKeySigner::from_bytes(&key).expect("a small number above 0 is a key")
 }
 
-/// The address of a made-up account.
+/// The address of an account.
 fn address_of(account: u8) -> Address {
     signer(account).address()
 }
@@ -237,12 +237,12 @@ where
     Signed<T>: Into<TxEnvelope>,
 {
     let hash = transaction.signature_hash();
-    // A key of this machine signs every hash.
+    // Signing with a local key cannot fail.
     let signature = signer.sign_hash_sync(&hash).expect("a key in memory signs");
     transaction.into_signed(signature).into()
 }
 
-/// A block of a [`Tree`](super::Tree), as nodes tell it.
+/// A block of a [`BlockTree`](super::BlockTree), in the RPC format.
 #[derive(Debug, Clone)]
 pub struct TreeBlock {
     pub block: Block,
@@ -263,7 +263,7 @@ impl TreeBlock {
         self.block.header.inner.parent_hash
     }
 
-    /// Block 0 of a chain; chains with different salts are different chains.
+    /// Block 0 of a chain. Different salts give different chains.
     pub(super) fn genesis(salt: u64) -> Self {
         let header = Header {
             gas_limit: GAS_LIMIT,
@@ -276,7 +276,7 @@ impl TreeBlock {
         Self::assemble(header, Vec::new(), Vec::new(), Vec::new(), BTreeMap::new())
     }
 
-    /// The next block after `self`.
+    /// The block after `self`.
     pub(super) fn child(&self, chain_id: ChainId, contents: &Contents) -> Self {
         let parent = &self.block.header.inner;
         let mut nonces = self.nonces.clone();
@@ -322,7 +322,7 @@ impl TreeBlock {
         Self::assemble(header, transactions, receipts, withdrawals, nonces)
     }
 
-    /// Computes what the header says of its contents, and puts everything in the shape in which nodes tell it.
+    /// Computes the header's commitments to the contents, and converts everything to the RPC format.
     fn assemble(
         mut header: Header,
         transactions: Vec<Recovered<TxEnvelope>>,
@@ -355,7 +355,7 @@ impl TreeBlock {
             },
         );
         let header = RpcHeader::new(header).with_size(Some(U256::from(size)));
-        let at = Place {
+        let at = BlockPosition {
             block: header.hash,
             number: header.inner.number,
             timestamp: header.inner.timestamp,
@@ -379,14 +379,14 @@ impl TreeBlock {
     }
 }
 
-/// Where what a block contains is.
-struct Place {
+/// The position of a block's contents.
+struct BlockPosition {
     block: B256,
     number: u64,
     timestamp: u64,
 }
 
-impl Place {
+impl BlockPosition {
     fn transaction(&self, index: u64, sent: Recovered<TxEnvelope>) -> Transaction {
         Transaction {
             effective_gas_price: Some(sent.effective_gas_price(Some(BASE_FEE))),
@@ -404,7 +404,7 @@ impl Place {
         receipts: Vec<(TxType, Receipt<Log>)>,
     ) -> Vec<TransactionReceipt> {
         let (mut logs_before, mut gas_before) = (0, 0);
-        let mut told = Vec::with_capacity(receipts.len());
+        let mut rpc_receipts = Vec::with_capacity(receipts.len());
         for (index, (sent, (kind, receipt))) in transactions.iter().zip(receipts).enumerate() {
             let gas_used = receipt.cumulative_gas_used - gas_before;
             gas_before = receipt.cumulative_gas_used;
@@ -424,7 +424,7 @@ impl Place {
             });
             logs_before = log_index;
             let from = sent.signer();
-            told.push(TransactionReceipt {
+            rpc_receipts.push(TransactionReceipt {
                 inner: ReceiptEnvelope::from_typed(kind, receipt),
                 transaction_hash: *sent.tx_hash(),
                 transaction_index: Some(index as u64),
@@ -439,6 +439,6 @@ impl Place {
                 contract_address: sent.to().is_none().then(|| from.create(sent.nonce())),
             });
         }
-        told
+        rpc_receipts
     }
 }

@@ -1,78 +1,78 @@
-//! What can be wrong, and with which requests.
+//! Faults, and the requests that they match.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One line of a node's script: which requests it hits, and what becomes of them.
+/// One entry of a node's script: which requests it matches, and what happens to them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The JSON-RPC method; `*` for all. `newHeads` is each notification of a head, `batch` an array of requests.
+    /// The JSON-RPC method; `*` for all. `newHeads` is a notification of a head, `batch` an array of requests.
     pub method: String,
-    /// Only requests about this height, by number or by hash.
+    /// Matches only requests for this height, by number or by hash.
     #[serde(default)]
     pub height: Option<u64>,
-    /// Only requests that name a block in this way.
+    /// Matches only requests that identify a block in this way.
     #[serde(default)]
-    pub by: Option<By>,
-    /// Only arrays of at least this many requests; with `method = "batch"`.
+    pub by: Option<BlockSelector>,
+    /// Matches only arrays of at least this many requests; with `method = "batch"`.
     #[serde(default)]
     pub at_least: usize,
-    /// Lets this many that fit pass first.
+    /// Lets this many matching requests pass first.
     #[serde(default)]
     pub skip: u64,
-    /// Of those only each so many-th is hit, the last of them.
+    /// Of the following ones, hits only every n-th.
     #[serde(default)]
     pub every: Option<u64>,
-    /// Hits this many, then nothing more; every one until it is withdrawn when left out.
+    /// Hits this many requests at most; default: all, until the fault is removed.
     #[serde(default)]
     pub times: Option<u64>,
-    /// What becomes of it.
+    /// What happens to the request.
     #[serde(rename = "does")]
     pub kind: Kind,
 }
 
-/// How a request names a block.
+/// How a request identifies a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum By {
+pub enum BlockSelector {
     Hash,
     Number,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Kind {
-    /// The result is `null`; a notification is left out.
+    /// The result is `null`; a notification is dropped.
     Null,
     /// The result is an empty list.
     Empty,
-    /// Of a list, only the first this many.
+    /// Keeps only the first n items of a list.
     Keep(usize),
-    /// A list is in the opposite order.
+    /// Reverses a list.
     Reverse,
-    /// Each item of a list is there twice.
+    /// Duplicates each item of a list.
     Double,
-    /// Receipts lose their logs.
+    /// Removes the logs of receipts.
     OmitLogs,
-    /// The node's head is this many blocks lower; what is above is not there.
+    /// The node's head is this many blocks lower; higher blocks do not exist.
     Lag(u64),
-    /// The value at this JSON pointer (RFC 6901) within the result is another.
+    /// Replaces the value at this JSON pointer (RFC 6901) in the result.
     Alter { at: String, to: Value },
-    /// The answer is about the block this many higher (or lower) than was asked for.
+    /// Answers with the block this many heights above (or below) the requested one.
     OtherBlock(i64),
-    /// An error of JSON-RPC.
+    /// A JSON-RPC error.
     Error { code: i64, message: String },
-    /// An answer whose error is a text and not an object.
+    /// An error that is a string instead of an object.
     ErrorText(String),
-    /// The body is this text, under this HTTP status.
+    /// This HTTP status and body.
     Body {
         #[serde(default = "ok")]
         status: u16,
         text: String,
     },
-    /// An HTTP status, and how many seconds `Retry-After` asks for.
+    /// An HTTP status, with `Retry-After` in seconds.
     Status {
         code: u16,
         #[serde(default)]
@@ -80,13 +80,14 @@ pub enum Kind {
     },
     /// The answer is held until [`FaultyNode::release`](super::FaultyNode::release).
     Hold,
-    /// The connection closes before anything is answered.
+    /// The connection closes without an answer.
     Cut,
     /// The connection closes after this many bytes of the body.
     CutAfter(usize),
     /// The body is not JSON.
     Malformed,
-    /// The body is compressed, whatever the client accepts: `gzip`, or `br`. So many spaces follow the JSON in it.
+    /// The body is compressed regardless of the client's `Accept-Encoding`: `gzip` or `br`. This many spaces follow the
+    /// JSON in it.
     Compressed {
         with: String,
         #[serde(default)]
@@ -99,8 +100,8 @@ fn ok() -> u16 {
 }
 
 impl Kind {
-    /// Whether it is about the whole HTTP answer, and not about one result in it.
-    pub(super) fn is_of_answer(&self) -> bool {
+    /// Whether the fault concerns the whole HTTP answer, not one result in it.
+    pub(super) fn affects_whole_answer(&self) -> bool {
         matches!(
             self,
             Self::Status { .. }
@@ -114,8 +115,8 @@ impl Kind {
 }
 
 impl Fault {
-    /// Hits every request of a method.
-    pub fn of(method: &str, kind: Kind) -> Self {
+    /// A fault for all requests of a method.
+    pub fn new(method: &str, kind: Kind) -> Self {
         Self {
             method: method.to_owned(),
             height: None,
@@ -128,31 +129,31 @@ impl Fault {
         }
     }
 
-    /// Only those about this height.
+    /// Matches only requests for this height.
     pub fn at(mut self, height: u64) -> Self {
         self.height = Some(height);
         self
     }
 
-    /// Only those that name a block in this way.
-    pub fn by(mut self, by: By) -> Self {
+    /// Matches only requests that identify a block in this way.
+    pub fn by(mut self, by: BlockSelector) -> Self {
         self.by = Some(by);
         self
     }
 
-    /// Only each so many-th.
+    /// Hits only every n-th request.
     pub fn every(mut self, every: u64) -> Self {
         self.every = Some(every);
         self
     }
 
-    /// Only this many.
+    /// Hits at most this many requests.
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Only after this many passed.
+    /// Skips this many requests first.
     pub fn after(mut self, skip: u64) -> Self {
         self.skip = skip;
         self

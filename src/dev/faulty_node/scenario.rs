@@ -1,4 +1,4 @@
-//! A scenario in a file: a chain, the nodes that serve it with what is wrong with each, and what happens.
+//! A scenario file: a chain, the nodes that serve it with their faults, and a sequence of events.
 
 use std::{io, path::Path};
 
@@ -7,27 +7,27 @@ use serde::Deserialize;
 use super::{
     super::scenario_file::{self, ScenarioError},
     block::Contents,
+    block_tree::BlockTree,
     fault::Fault,
     serve::FaultyNode,
-    tree::Tree,
 };
 use crate::model::ChainId;
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What goes wrong, in a sentence.
+    /// One sentence: what goes wrong.
     pub about: String,
     #[serde(default = "chain_id")]
     pub chain_id: ChainId,
-    /// Blocks that are there at the start, on top of block 0.
+    /// Blocks above block 0 at the start.
     #[serde(default)]
     pub blocks: u64,
-    /// Transactions a block, each with one ERC-20 transfer.
+    /// Transactions per block, each with one ERC-20 transfer.
     #[serde(default = "transactions")]
     pub transactions: u64,
-    /// The preferred first.
+    /// In order of preference.
     pub nodes: Vec<NodeScript>,
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -39,14 +39,14 @@ pub struct Scenario {
 pub struct NodeScript {
     #[serde(default)]
     pub role: NodeRole,
-    /// Serves a chain of its own, with this in its genesis block: another chain of the same id.
+    /// If not 0, the node serves another chain with the same id: this value is in its genesis block.
     #[serde(default)]
     pub genesis: u64,
     #[serde(default)]
     pub faults: Vec<Fault>,
 }
 
-/// What a node is configured for.
+/// The configured role of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeRole {
@@ -56,21 +56,21 @@ pub enum NodeRole {
     History,
 }
 
-/// What happens next; first the reorg, then the blocks.
+/// One step: first the reorg, then the blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Step {
-    /// Blocks that the chain drops; those mined in this step are of the other branch.
+    /// Blocks to drop; the blocks mined in this step form the new branch.
     pub drop: u64,
-    /// Blocks that come.
+    /// Blocks to mine.
     pub mine: u64,
-    /// The height that is final from now on.
+    /// The finalized height from now on.
     pub finalize: Option<u64>,
-    /// Withdraws every fault of these nodes, counted from 0.
+    /// Removes all faults of these nodes, counted from 0.
     pub heal: Vec<usize>,
-    /// Answers what these nodes hold.
+    /// Releases the held answers of these nodes.
     pub release: Vec<usize>,
-    /// The client need not follow in this step: it may be unable to.
+    /// The client need not reach the head in this step.
     pub stuck: bool,
 }
 
@@ -83,23 +83,23 @@ fn transactions() -> u64 {
 }
 
 impl Scenario {
-    /// Reads a file; the error names what is wrong with it, and the line.
+    /// Reads a file. Errors name the problem and its line.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         scenario_file::read(path)
     }
 
-    /// The chain as it is at the start, and a node in front of it for each script.
-    pub async fn start(&self) -> io::Result<(Tree, Vec<FaultyNode>)> {
-        let tree = Tree::new(self.chain_id);
+    /// Creates the chain, and a node for each script.
+    pub async fn start(&self) -> io::Result<(BlockTree, Vec<FaultyNode>)> {
+        let tree = BlockTree::new(self.chain_id);
         self.mine(&tree, self.blocks);
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for script in &self.nodes {
             let node = match script.genesis {
-                0 => FaultyNode::of_tree(&tree).await?,
+                0 => FaultyNode::from_tree(&tree).await?,
                 salt => {
-                    let other = Tree::salted(self.chain_id, salt);
+                    let other = BlockTree::salted(self.chain_id, salt);
                     self.mine(&other, self.blocks);
-                    FaultyNode::of_tree(&other).await?
+                    FaultyNode::from_tree(&other).await?
                 }
             };
             for fault in &script.faults {
@@ -110,15 +110,15 @@ impl Scenario {
         Ok((tree, nodes))
     }
 
-    /// Lets a step happen. Finality never moves above the head.
-    pub fn take(&self, step: &Step, tree: &Tree, nodes: &[FaultyNode]) {
+    /// Performs a step. Finality never exceeds the head.
+    pub fn take(&self, step: &Step, tree: &BlockTree, nodes: &[FaultyNode]) {
         let at = |positions: &[usize]| {
             let nodes = positions.iter().filter_map(|position| nodes.get(*position));
             nodes.collect::<Vec<_>>()
         };
-        at(&step.heal).iter().for_each(|node| node.heal());
+        at(&step.heal).iter().for_each(|node| node.clear_faults());
         if step.drop > 0 {
-            // Told apart from what it replaces by what it replaces.
+            // The salt comes from the replaced head, so the new blocks differ from the old ones.
             let salt = salt_of(tree);
             let blocks = (0..step.mine)
                 .map(|index| Contents::transfers(self.transactions, salt.wrapping_add(index)));
@@ -133,15 +133,15 @@ impl Scenario {
         at(&step.release).iter().for_each(|node| node.release());
     }
 
-    fn mine(&self, tree: &Tree, blocks: u64) {
+    fn mine(&self, tree: &BlockTree, blocks: u64) {
         for _ in 0..blocks {
             tree.mine(&Contents::transfers(self.transactions, salt_of(tree)));
         }
     }
 }
 
-/// A number that differs from branch to branch, and is the same in every run.
-fn salt_of(tree: &Tree) -> u64 {
+/// A number that differs between branches, and is the same in every run.
+fn salt_of(tree: &BlockTree) -> u64 {
     let hash = tree.head().hash;
     u64::from_be_bytes(hash.0[..8].try_into().unwrap_or_default())
 }

@@ -1,33 +1,33 @@
-//! The script of a node while it runs: what was asked, and which fault is next.
+//! The running script of a node: the requests so far, and the next fault.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::fault::{By, Fault, Kind};
+use super::fault::{BlockSelector, Fault, Kind};
 
-/// One request, as faults choose by it.
-pub(super) struct Asked<'a> {
+/// The properties of a request that faults match.
+pub(super) struct RpcRequest<'a> {
     pub(super) method: &'a str,
     pub(super) height: Option<u64>,
-    /// How it names a block, when it does.
-    pub(super) by: Option<By>,
-    /// Requests in the array that this is about; 0 for one request.
+    /// How it identifies a block, if it does.
+    pub(super) by: Option<BlockSelector>,
+    /// Number of requests in its batch; 0 for a single request.
     pub(super) size: usize,
 }
 
-/// What becomes of a request.
+/// The fault of a request.
 pub(super) struct Hit {
     pub(super) kind: Kind,
-    /// Releases before it.
+    /// Number of releases before the request.
     releases: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Script {
     state: Mutex<State>,
-    /// Counts releases of what is held.
+    /// Counts releases.
     released: watch::Sender<u64>,
 }
 
@@ -35,39 +35,45 @@ pub(super) struct Script {
 struct State {
     /// Counts releases, as the sender does.
     releases: u64,
-    faults: Vec<Line>,
-    asked: BTreeMap<String, u64>,
+    faults: Vec<ScriptedFault>,
+    requests: BTreeMap<String, u64>,
     held: u64,
 }
 
-struct Line {
+struct ScriptedFault {
     fault: Fault,
-    /// Requests that fitted, and those of them that were hit.
-    fitted: u64,
+    /// Number of matching requests, and of those that were hit.
+    matched: u64,
     hit: u64,
 }
 
 impl Script {
     pub(super) fn push(&self, fault: Fault) -> usize {
         let mut state = self.state.lock();
-        state.faults.push(Line {
+        state.faults.push(ScriptedFault {
             fault,
-            fitted: 0,
+            matched: 0,
             hit: 0,
         });
         state.faults.len() - 1
     }
 
-    /// Withdraws every fault; positions count from 0 again.
+    /// Removes all faults; positions start at 0 again.
     pub(super) fn clear(&self) {
         self.state.lock().faults.clear();
     }
 
-    /// Counts a request, and says what is to be done with it: the first fault that has to hit it.
-    pub(super) fn take(&self, asked: &Asked<'_>) -> Option<Hit> {
+    /// Counts a request, and returns the first fault that hits it.
+    pub(super) fn take(&self, requests: &RpcRequest<'_>) -> Option<Hit> {
         let mut state = self.state.lock();
-        *state.asked.entry(asked.method.to_owned()).or_default() += 1;
-        let kind = state.faults.iter_mut().find_map(|line| line.take(asked))?;
+        *state
+            .requests
+            .entry(requests.method.to_owned())
+            .or_default() += 1;
+        let kind = state
+            .faults
+            .iter_mut()
+            .find_map(|line| line.take(requests))?;
         if kind == Kind::Hold {
             state.held += 1;
         }
@@ -77,37 +83,37 @@ impl Script {
         })
     }
 
-    /// Whether any fault chooses by height: finding it out costs a request to a real node.
-    pub(super) fn asks_for_height(&self) -> bool {
+    /// Whether any fault matches by height: the height costs a request to a real node.
+    pub(super) fn needs_height(&self) -> bool {
         let state = self.state.lock();
         state.faults.iter().any(|line| line.fault.height.is_some())
     }
 
-    pub(super) fn asked(&self, method: &str) -> u64 {
-        self.state.lock().asked.get(method).copied().unwrap_or(0)
+    pub(super) fn requests(&self, method: &str) -> u64 {
+        self.state.lock().requests.get(method).copied().unwrap_or(0)
     }
 
-    /// How often the fault at this position hit.
+    /// How often the fault at this position was applied.
     pub(super) fn hits(&self, position: usize) -> u64 {
         let state = self.state.lock();
         state.faults.get(position).map_or(0, |line| line.hit)
     }
 
-    /// Those that were to hit a certain number of times and did not yet.
-    pub(super) fn unspent(&self) -> Vec<Fault> {
+    /// Faults with a count that were not applied that often yet.
+    pub(super) fn unused_faults(&self) -> Vec<Fault> {
         let state = self.state.lock();
-        let unspent = state
+        let unused_faults = state
             .faults
             .iter()
             .filter(|line| line.fault.times.is_some_and(|times| line.hit < times));
-        unspent.map(|line| line.fault.clone()).collect()
+        unused_faults.map(|line| line.fault.clone()).collect()
     }
 
     pub(super) fn held(&self) -> u64 {
         self.state.lock().held
     }
 
-    /// Waits for the first release after a hit.
+    /// Waits for the first release after the hit.
     pub(super) async fn hold(&self, hit: &Hit) {
         let mut released = self.released.subscribe();
         // The sender lives as long as `self`.
@@ -122,22 +128,22 @@ impl Script {
     }
 }
 
-impl Line {
-    fn take(&mut self, asked: &Asked<'_>) -> Option<Kind> {
+impl ScriptedFault {
+    fn take(&mut self, requests: &RpcRequest<'_>) -> Option<Kind> {
         let fault = &self.fault;
-        let array = asked.method == "batch" || asked.method == "newHeads";
-        let fits = (fault.method == asked.method || (fault.method == "*" && !array))
+        let array = requests.method == "batch" || requests.method == "newHeads";
+        let matches = (fault.method == requests.method || (fault.method == "*" && !array))
             && fault
                 .height
-                .is_none_or(|height| asked.height == Some(height))
-            && fault.by.is_none_or(|by| asked.by == Some(by))
-            && asked.size >= fault.at_least;
-        if !fits || fault.times.is_some_and(|times| self.hit >= times) {
+                .is_none_or(|height| requests.height == Some(height))
+            && fault.by.is_none_or(|by| requests.by == Some(by))
+            && requests.size >= fault.at_least;
+        if !matches || fault.times.is_some_and(|times| self.hit >= times) {
             return None;
         }
-        self.fitted += 1;
+        self.matched += 1;
         let unskipped = self
-            .fitted
+            .matched
             .checked_sub(fault.skip)
             .filter(|&count| count > 0)?;
         if fault

@@ -1,4 +1,4 @@
-//! The server: HTTP by hand, so that an answer can be cut at any byte.
+//! The server: hand-written HTTP, so that an answer can be cut at any byte.
 
 use std::{
     io::{self, Write},
@@ -17,43 +17,43 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     backend::{Backend, RpcError},
-    fault::{By, Fault, Kind},
-    script::{Asked, Script},
+    block_tree::BlockTree,
+    fault::{BlockSelector, Fault, Kind},
+    script::{RpcRequest, Script},
     sockets,
-    tree::Tree,
 };
 use crate::model::B256;
 
-/// Bounds of a request, in bytes; what is larger is not from a client under test.
+/// Limits of a request, in bytes; clients under test send less.
 const MAX_LINE: u64 = 64 * 1024;
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// A node that errs on demand. Serves until it is dropped.
+/// A node with scripted faults. Serves until it is dropped.
 pub struct FaultyNode {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     _serving: AbortOnDropHandle<()>,
 }
 
-pub(super) struct Shared {
+pub(super) struct NodeState {
     pub(super) backend: Backend,
     pub(super) script: Script,
-    /// A header field without which a request is refused, its name in lower case.
+    /// A header that every request must have; its name is in lower case.
     pub(super) required: RwLock<Option<(String, String)>>,
 }
 
 impl FaultyNode {
-    /// In front of a tree, on a free port of this machine. Several may serve the same tree.
-    pub async fn of_tree(tree: &Tree) -> io::Result<Self> {
-        Self::serving(Backend::Tree {
+    /// Serves a tree on a free local port. Several nodes may serve the same tree.
+    pub async fn from_tree(tree: &BlockTree) -> io::Result<Self> {
+        Self::serving(Backend::BlockTree {
             tree: tree.clone(),
             pinned: Default::default(),
         })
         .await
     }
 
-    /// In front of a real node at `http://…`. It has no WebSocket.
-    pub async fn before(url: &str) -> io::Result<Self> {
+    /// Proxies a real node at `http://…`. Has no WebSocket.
+    pub async fn proxy(url: &str) -> io::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -68,7 +68,7 @@ impl FaultyNode {
     async fn serving(backend: Backend) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(NodeState {
             backend,
             script: Script::default(),
             required: RwLock::default(),
@@ -81,12 +81,12 @@ impl FaultyNode {
         })
     }
 
-    /// Where it answers HTTP, with something in it that must never be shown: `a-secret-key`.
+    /// The HTTP URL. It contains `a-secret-key`, which must never be printed.
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}/v3/a-secret-key", self.port)
     }
 
-    /// Where it answers WebSockets, with something in it that must never be shown.
+    /// The WebSocket URL. It contains `a-secret-key`, which must never be printed.
     pub fn ws_url(&self) -> String {
         format!("ws://127.0.0.1:{}/v3/a-secret-key", self.port)
     }
@@ -95,56 +95,55 @@ impl FaultyNode {
         self.port
     }
 
-    /// Adds a fault behind those there are; the first that fits a request hits it. Returns its position.
+    /// Appends a fault; the first matching fault hits a request. Returns its position.
     pub fn add(&self, fault: Fault) -> usize {
         self.shared.script.push(fault)
     }
 
-    /// Withdraws every fault. What is held stays held.
-    pub fn heal(&self) {
+    /// Removes all faults. Held answers stay held.
+    pub fn clear_faults(&self) {
         self.shared.script.clear();
     }
 
-    /// Answers what is held now.
+    /// Releases the answers that are held now.
     pub fn release(&self) {
         self.shared.script.release();
     }
 
-    /// Answers that are held now.
+    /// Number of answers that are held now.
     pub fn held(&self) -> u64 {
         self.shared.script.held()
     }
 
-    /// How often a method was asked for, faults included.
-    pub fn asked(&self, method: &str) -> u64 {
-        self.shared.script.asked(method)
+    /// Number of requests for a method, including those with faults.
+    pub fn requests(&self, method: &str) -> u64 {
+        self.shared.script.requests(method)
     }
 
-    /// How often the fault at this position hit.
+    /// How often the fault at this position was applied.
     pub fn hits(&self, position: usize) -> u64 {
         self.shared.script.hits(position)
     }
 
-    /// Faults that were to hit a certain number of times and did not yet.
-    pub fn unspent(&self) -> Vec<Fault> {
-        self.shared.script.unspent()
+    /// Faults with a count that were not applied that often yet.
+    pub fn unused_faults(&self) -> Vec<Fault> {
+        self.shared.script.unused_faults()
     }
 
-    /// Refuses every request without this header, over HTTP and WebSocket.
+    /// Rejects every request without this header, over HTTP and WebSocket.
     pub fn require_header(&self, name: &str, value: &str) {
         *self.shared.required.write() = Some((name.to_ascii_lowercase(), value.to_owned()));
     }
 
-    /// Makes a block of the tree the head as this node sees it, whatever the tree's is; `None` ends that. A node in
-    /// front of a real one has no such thing.
+    /// Overrides the head of this node by another block of the tree; `None` removes the override. No effect on a proxy.
     pub fn pin(&self, head: Option<B256>) {
-        if let Backend::Tree { pinned, .. } = &self.shared.backend {
+        if let Backend::BlockTree { pinned, .. } = &self.shared.backend {
             *pinned.write() = head;
         }
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<NodeState>) {
     // Connections end with the node.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -154,17 +153,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<NodeState>) {
     let mut first = [0];
     // JSON-RPC over HTTP is POST; a WebSocket begins with GET.
     match stream.peek(&mut first).await {
         Ok(1) if first == *b"G" => sockets::serve(stream, shared).await,
-        // A client that goes away is no concern of the node's.
+        // Ignore clients that disconnect.
         _ => http(stream, &shared).await.unwrap_or_default(),
     }
 }
 
-async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+async fn http(stream: TcpStream, shared: &NodeState) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some((fields, body)) = request(&mut stream).await? {
         if !shared.admits(&fields) {
@@ -192,13 +191,13 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             Some(Kind::Status { code, retry_after }) => {
                 let wait = retry_after.map(|seconds| format!("Retry-After: {seconds}\r\n"));
                 status = (format!("{code} scripted"), wait.unwrap_or_default());
-                answer = b"as the script says".to_vec();
+                answer = b"scripted fault".to_vec();
             }
             Some(Kind::Body { status: code, text }) => {
                 status.0 = format!("{code} scripted");
                 answer = text.into_bytes();
             }
-            // The rest is about single results and was done there.
+            // The other faults concern single results and were applied there.
             Some(_) => {}
         }
         let head = format!(
@@ -218,7 +217,7 @@ async fn http(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// The header fields and the body of the next request; `None` when the client is done.
+/// Headers and body of the next request; `None` when the client has finished.
 async fn request(
     stream: &mut BufReader<TcpStream>,
 ) -> io::Result<Option<(Vec<(String, String)>, Value)>> {
@@ -260,7 +259,7 @@ fn compressed(with: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
             encoder.finish()
         }
         "br" => Ok(brotli(bytes)),
-        // Not compressed at all, as no client here reads it.
+        // Unknown encodings stay uncompressed.
         _ => Ok(bytes.to_vec()),
     }
 }
@@ -269,19 +268,19 @@ fn compressed(with: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
 fn brotli(bytes: &[u8]) -> Vec<u8> {
     let mut stream = Vec::with_capacity(bytes.len() + 16);
     for (at, block) in bytes.chunks(1 << 16).enumerate() {
-        // A bit for the window ahead of the first; not the last, four nibbles of length, uncompressed.
+        // One window bit precedes the first block; then: not last, four nibbles of length, uncompressed.
         let window = u32::from(at == 0);
         let head = ((block.len() as u32 - 1) << 3 | 1 << 19) << window;
         stream.extend_from_slice(&head.to_le_bytes()[..3]);
         stream.extend_from_slice(block);
     }
-    // The last, and empty.
+    // The last meta-block, empty.
     stream.push(0b11);
     stream
 }
 
-impl Shared {
-    /// Whether a request with these header fields has the one that is required.
+impl NodeState {
+    /// Whether a request with these headers has the required one.
     pub(super) fn admits(&self, fields: &[(String, String)]) -> bool {
         let required = self.required.read();
         required
@@ -289,57 +288,57 @@ impl Shared {
             .is_none_or(|required| fields.contains(required))
     }
 
-    /// The answer to a request or to an array of them, and the fault of the whole answer.
+    /// The answer to a request or a batch, and the fault of the whole answer.
     pub(super) async fn answer(&self, body: &Value) -> (Value, Option<Kind>) {
         let Value::Array(requests) = body else {
             return self.single(body, 0).await;
         };
         let size = requests.len();
-        let asked = Asked {
+        let description = RpcRequest {
             method: "batch",
             height: None,
             by: None,
             size,
         };
-        let mut of_all = self.fault(&asked).await;
-        if let Some(Kind::Error { code, message }) = &of_all {
-            // What nodes say of an array as a whole is one object.
+        let mut whole = self.fault(&description).await;
+        if let Some(Kind::Error { code, message }) = &whole {
+            // Nodes report an error of a whole batch as one object.
             let error = json!({ "code": code, "message": message });
             return (
                 json!({ "jsonrpc": "2.0", "id": null, "error": error }),
                 None,
             );
         }
-        if of_all == Some(Kind::Empty) {
+        if whole == Some(Kind::Empty) {
             return (json!([]), None);
         }
         let mut answers = Vec::with_capacity(size);
         for request in requests {
             let (answer, fault) = self.single(request, size).await;
             answers.push(answer);
-            of_all = of_all.or(fault);
+            whole = whole.or(fault);
         }
-        if let Some(Kind::Keep(kept)) = of_all {
+        if let Some(Kind::Keep(kept)) = whole {
             answers.truncate(kept);
         }
-        (Value::Array(answers), of_all)
+        (Value::Array(answers), whole)
     }
 
     async fn single(&self, request: &Value, size: usize) -> (Value, Option<Kind>) {
         let method = request["method"].as_str().unwrap_or_default();
         let params = &request["params"];
-        let height = if self.script.asks_for_height() {
+        let height = if self.script.needs_height() {
             self.backend.height(params).await
         } else {
             None
         };
-        let asked = Asked {
+        let description = RpcRequest {
             method,
             height,
             by: named_by(params),
             size,
         };
-        let fault = self.fault(&asked).await;
+        let fault = self.fault(&description).await;
         let result = self.result(method, params, fault.as_ref()).await;
         let mut answer = json!({ "jsonrpc": "2.0", "id": request["id"] });
         match result {
@@ -349,12 +348,12 @@ impl Shared {
         if let Some(Kind::ErrorText(text)) = &fault {
             answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": text });
         }
-        (answer, fault.filter(Kind::is_of_answer))
+        (answer, fault.filter(Kind::affects_whole_answer))
     }
 
-    /// What is to be done with a request; one that is to be held is held here.
-    async fn fault(&self, asked: &Asked<'_>) -> Option<Kind> {
-        let hit = self.script.take(asked)?;
+    /// The fault of a request. Held requests wait here.
+    async fn fault(&self, description: &RpcRequest<'_>) -> Option<Kind> {
+        let hit = self.script.take(description)?;
         if hit.kind == Kind::Hold {
             self.script.hold(&hit).await;
             return None;
@@ -378,7 +377,7 @@ impl Shared {
                     let other = json!(format!("{:#x}", height.saturating_add_signed(*by)));
                     let mut params = params.clone();
                     params[0] = other;
-                    // A hash was asked for, and a number is needed here.
+                    // The request has a hash; use the number instead.
                     let method = method.replace("ByHash", "ByNumber");
                     return self.backend.call(&method, &params).await;
                 }
@@ -416,7 +415,7 @@ impl Shared {
         Ok(result)
     }
 
-    /// As a node would answer whose head is `blocks` lower.
+    /// The answer of a node whose head is `blocks` lower.
     async fn lagging(&self, method: &str, params: &Value, blocks: u64) -> Result<Value, RpcError> {
         let head = self
             .backend
@@ -438,14 +437,14 @@ impl Shared {
     }
 }
 
-/// How the first parameter names a block, if it does.
-fn named_by(params: &Value) -> Option<By> {
+/// How the first parameter identifies a block, if it does.
+fn named_by(params: &Value) -> Option<BlockSelector> {
     let first = params.get(0)?;
     let name = first.get("blockHash").unwrap_or(first).as_str()?;
     Some(if name.len() == 66 {
-        By::Hash
+        BlockSelector::Hash
     } else {
-        By::Number
+        BlockSelector::Number
     })
 }
 

@@ -12,21 +12,21 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    backend::{Backend, told},
+    backend::{Backend, block_json},
     fault::Kind,
-    script::Asked,
-    serve::Shared,
+    script::RpcRequest,
+    serve::NodeState,
 };
 
-/// The id of the one subscription that a connection may have.
+/// The id of the only subscription of a connection.
 const SUBSCRIPTION: &str = "0x1";
 
-pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    // A node in front of a real one has no heads of its own to tell.
-    let Backend::Tree { tree, pinned } = &shared.backend else {
+pub(super) async fn serve(stream: TcpStream, shared: Arc<NodeState>) {
+    // A proxy has no heads of its own.
+    let Backend::BlockTree { tree, pinned } = &shared.backend else {
         return;
     };
-    // The answer's type is the library's.
+    // The library defines the type of the answer.
     #[expect(clippy::result_large_err, reason = "the callback's type is given")]
     let admitted = |request: &Request, response: Response| {
         let fields = request.headers().iter();
@@ -67,10 +67,10 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 if pinned.read().is_some() {
                     continue;
                 }
-                let asked = Asked { method: "newHeads", height: Some(head.number), by: None, size: 0 };
-                let hit = shared.script.take(&asked);
+                let description = RpcRequest { method: "newHeads", height: Some(head.number), by: None, size: 0 };
+                let hit = shared.script.take(&description);
                 let Some(block) = tree.block(head.hash) else { continue };
-                let mut header = told(&block, false);
+                let mut header = block_json(&block, false);
                 match hit.map(|hit| hit.kind) {
                     None => {}
                     Some(Kind::Alter { at, to }) => {
@@ -78,7 +78,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                             *value = to;
                         }
                     }
-                    Some(kind) if kind.is_of_answer() => return,
+                    Some(kind) if kind.affects_whole_answer() => return,
                     Some(_) => continue,
                 }
                 json!({ "jsonrpc": "2.0", "method": "eth_subscription", "params": {
@@ -92,16 +92,20 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(shared: &Shared, request: &Value, subscribed: &mut bool) -> (Value, Option<Kind>) {
+async fn answer(
+    shared: &NodeState,
+    request: &Value,
+    subscribed: &mut bool,
+) -> (Value, Option<Kind>) {
     let result = match request["method"].as_str() {
         Some("eth_subscribe") if request["params"][0] == "newHeads" => {
-            let asked = Asked {
+            let description = RpcRequest {
                 method: "eth_subscribe",
                 height: None,
                 by: None,
                 size: 0,
             };
-            if let Some(hit) = shared.script.take(&asked) {
+            if let Some(hit) = shared.script.take(&description) {
                 return (json!(null), Some(hit.kind));
             }
             *subscribed = true;

@@ -1,11 +1,11 @@
-//! The node under its own faults, asked by a plain client, and believed by one that checks everything.
+//! The node with faults, tested by a plain HTTP client and by the checking client.
 
 use serde_json::{Value, json};
 
-use super::{Contents, Fault, FaultyNode, Kind, Payment, Tree};
+use super::{BlockTree, Contents, Fault, FaultyNode, Kind, Payment};
 use crate::{
     model::{Address, Secret, U256},
-    source::chain::{ChainConfig, ChecksConfig, Node, Wanted},
+    source::chain::{BlockTarget, ChainConfig, ChecksConfig, Node},
 };
 
 const CHAIN: u64 = 31_337;
@@ -28,9 +28,9 @@ async fn result(node: &FaultyNode, method: &str, params: Value) -> Value {
     call(node, method, params).await["result"].take()
 }
 
-/// Three blocks with something in each, on every kind of transaction there is.
-fn tree() -> Tree {
-    let tree = Tree::new(CHAIN);
+/// Three blocks: token transfers; a legacy payment and a creation; none.
+fn tree() -> BlockTree {
+    let tree = BlockTree::new(CHAIN);
     tree.mine(&Contents::transfers(3, 1));
     let legacy = Payment {
         dynamic_fee: false,
@@ -42,21 +42,21 @@ fn tree() -> Tree {
         success: false,
         ..Payment::new(0)
     };
-    tree.mine(&Contents::of(vec![legacy, creation], 2));
+    tree.mine(&Contents::new(vec![legacy, creation], 2));
     tree.mine(&Contents::empty(3));
     tree
 }
 
 #[tokio::test]
-async fn its_blocks_pass_every_check_of_a_client_that_believes_nothing() {
+async fn blocks_pass_every_check() {
     let tree = tree();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let config = ChainConfig::of(CHAIN, Secret::new(node.http_url()));
     let client = Node::new(&config).unwrap();
     let mut parent = None;
     for number in 0..=3 {
         let block = client
-            .block(Wanted::Number(number), &ChecksConfig::default())
+            .block(BlockTarget::Number(number), &ChecksConfig::default())
             .await
             .unwrap();
         assert!(parent.is_none_or(|parent| parent == block.header.parent_hash));
@@ -75,21 +75,21 @@ async fn its_blocks_pass_every_check_of_a_client_that_believes_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_contents_give_the_same_hashes_in_every_run() {
+async fn same_contents_give_same_hashes() {
     assert_eq!(tree().head(), tree().head());
     assert_ne!(
-        Tree::salted(CHAIN, 1).genesis().hash,
-        Tree::salted(CHAIN, 2).genesis().hash
+        BlockTree::salted(CHAIN, 1).genesis().hash,
+        BlockTree::salted(CHAIN, 2).genesis().hash
     );
 }
 
 #[tokio::test]
-async fn every_branch_is_served_by_hash_and_the_canonical_one_by_number() {
+async fn serves_branches_by_hash_canonical_by_number() {
     let tree = tree();
     let old = tree.head();
     let ancestor = tree.reorg(2, &[Contents::empty(7), Contents::empty(8)]);
     assert_eq!(ancestor.number, 1);
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let by_number = result(&node, "eth_getBlockByNumber", json!(["0x3", false])).await;
     assert_eq!(by_number["hash"], json!(tree.head().hash));
     let by_hash = result(&node, "eth_getBlockByHash", json!([old.hash, true])).await;
@@ -100,9 +100,9 @@ async fn every_branch_is_served_by_hash_and_the_canonical_one_by_number() {
 }
 
 #[tokio::test]
-async fn logs_are_found_by_range_address_and_topics() {
+async fn filters_logs_by_range_address_and_topics() {
     let tree = tree();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let logs = async |filter: Value| {
         let found = result(&node, "eth_getLogs", json!([filter])).await;
         found.as_array().unwrap().len()
@@ -132,15 +132,15 @@ async fn logs_are_found_by_range_address_and_topics() {
 }
 
 #[tokio::test]
-async fn faults_hit_by_method_height_and_count_in_order() {
-    let node = FaultyNode::of_tree(&tree()).await.unwrap();
+async fn faults_match_method_height_and_count() {
+    let node = FaultyNode::from_tree(&tree()).await.unwrap();
     let method = "eth_getBlockReceipts";
-    node.add(Fault::of(method, Kind::Null).at(1).after(1).times(1));
-    node.add(Fault::of(method, Kind::Keep(1)).at(1).times(1));
-    node.add(Fault::of(method, Kind::OmitLogs).at(1).times(1));
+    node.add(Fault::new(method, Kind::Null).at(1).after(1).times(1));
+    node.add(Fault::new(method, Kind::Keep(1)).at(1).times(1));
+    node.add(Fault::new(method, Kind::OmitLogs).at(1).times(1));
     let receipts = async |block: &str| result(&node, method, json!([block])).await;
-    assert_eq!(node.unspent().len(), 3);
-    // The first is let pass by the first fault, and so hit by the second.
+    assert_eq!(node.unused_faults().len(), 3);
+    // The first fault skips this request, so the second one hits it.
     assert_eq!(receipts("0x1").await.as_array().unwrap().len(), 1);
     assert_eq!(receipts("0x2").await.as_array().unwrap().len(), 2);
     assert_eq!(receipts("0x1").await, Value::Null);
@@ -148,15 +148,15 @@ async fn faults_hit_by_method_height_and_count_in_order() {
     assert_eq!(without[0]["logs"], json!([]));
     let whole = receipts("0x1").await;
     assert_eq!(whole[2]["logs"].as_array().unwrap().len(), 1);
-    assert_eq!((node.hits(0), node.asked(method)), (1, 5));
-    assert!(node.unspent().is_empty());
+    assert_eq!((node.hits(0), node.requests(method)), (1, 5));
+    assert!(node.unused_faults().is_empty());
 }
 
 #[tokio::test]
-async fn answers_are_altered_swapped_refused_and_late() {
-    let node = FaultyNode::of_tree(&tree()).await.unwrap();
+async fn alters_swaps_and_refuses_answers() {
+    let node = FaultyNode::from_tree(&tree()).await.unwrap();
     node.add(
-        Fault::of(
+        Fault::new(
             "eth_chainId",
             Kind::Alter {
                 at: String::new(),
@@ -168,13 +168,13 @@ async fn answers_are_altered_swapped_refused_and_late() {
     assert_eq!(result(&node, "eth_chainId", json!([])).await, "0x1");
     assert_eq!(result(&node, "eth_chainId", json!([])).await, "0x7a69");
 
-    node.add(Fault::of("eth_getBlockByNumber", Kind::OtherBlock(1)).times(1));
+    node.add(Fault::new("eth_getBlockByNumber", Kind::OtherBlock(1)).times(1));
     let block = result(&node, "eth_getBlockByNumber", json!(["0x1", false])).await;
     assert_eq!(block["number"], "0x2");
 
     let message = "query returned more than 10000 results".to_owned();
     node.add(
-        Fault::of(
+        Fault::new(
             "eth_getLogs",
             Kind::Error {
                 code: -32_005,
@@ -186,8 +186,8 @@ async fn answers_are_altered_swapped_refused_and_late() {
     let answer = call(&node, "eth_getLogs", json!([{}])).await;
     assert_eq!(answer["error"]["code"], -32_005);
 
-    node.heal();
-    node.add(Fault::of("*", Kind::Lag(2)));
+    node.clear_faults();
+    node.add(Fault::new("*", Kind::Lag(2)));
     assert_eq!(result(&node, "eth_blockNumber", json!([])).await, "0x1");
     let latest = result(&node, "eth_getBlockByNumber", json!(["latest", false])).await;
     assert_eq!(latest["number"], "0x1");
@@ -206,15 +206,15 @@ async fn answers_are_altered_swapped_refused_and_late() {
 }
 
 #[tokio::test]
-async fn connections_are_cut_held_and_answered_with_a_status() {
-    let node = FaultyNode::of_tree(&tree()).await.unwrap();
+async fn cuts_and_holds_connections() {
+    let node = FaultyNode::from_tree(&tree()).await.unwrap();
     let ask = request(1, "eth_blockNumber", json!([]));
     let method = "eth_blockNumber";
-    node.add(Fault::of(method, Kind::Cut).times(1));
+    node.add(Fault::new(method, Kind::Cut).times(1));
     assert!(post(&node, &ask).await.is_err());
-    node.add(Fault::of(method, Kind::CutAfter(5)).times(1));
+    node.add(Fault::new(method, Kind::CutAfter(5)).times(1));
     assert!(post(&node, &ask).await.unwrap().bytes().await.is_err());
-    node.add(Fault::of(method, Kind::Malformed).times(1));
+    node.add(Fault::new(method, Kind::Malformed).times(1));
     assert!(
         post(&node, &ask)
             .await
@@ -224,7 +224,7 @@ async fn connections_are_cut_held_and_answered_with_a_status() {
             .is_err()
     );
     node.add(
-        Fault::of(
+        Fault::new(
             method,
             Kind::Status {
                 code: 429,
@@ -237,7 +237,7 @@ async fn connections_are_cut_held_and_answered_with_a_status() {
     assert_eq!(refused.status(), 429);
     assert_eq!(refused.headers()["retry-after"], "7");
 
-    node.add(Fault::of(method, Kind::Hold).times(1));
+    node.add(Fault::new(method, Kind::Hold).times(1));
     let held = post(&node, &ask);
     let released = async {
         while node.held() == 0 {
@@ -253,8 +253,8 @@ async fn connections_are_cut_held_and_answered_with_a_status() {
 }
 
 #[tokio::test]
-async fn an_array_of_requests_is_answered_as_one_and_may_be_too_large() {
-    let node = FaultyNode::of_tree(&tree()).await.unwrap();
+async fn answers_batches_and_limits_their_size() {
+    let node = FaultyNode::from_tree(&tree()).await.unwrap();
     let many: Vec<Value> = (0..4)
         .map(|id| {
             request(
@@ -278,7 +278,7 @@ async fn an_array_of_requests_is_answered_as_one_and_may_be_too_large() {
     };
     node.add(Fault {
         at_least: 3,
-        ..Fault::of("batch", too_large)
+        ..Fault::new("batch", too_large)
     });
     let answer: Value = post(&node, &array).await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"]["message"], "batch too large");
@@ -292,11 +292,11 @@ async fn an_array_of_requests_is_answered_as_one_and_may_be_too_large() {
 }
 
 #[tokio::test]
-async fn a_node_before_a_real_one_passes_on_what_it_is_not_told_to_change() {
+async fn proxy_forwards_unmatched_requests() {
     let tree = tree();
-    let real = FaultyNode::of_tree(&tree).await.unwrap();
-    let node = FaultyNode::before(&real.http_url()).await.unwrap();
-    node.add(Fault::of("eth_getBlockReceipts", Kind::Null).at(2));
+    let real = FaultyNode::from_tree(&tree).await.unwrap();
+    let node = FaultyNode::proxy(&real.http_url()).await.unwrap();
+    node.add(Fault::new("eth_getBlockReceipts", Kind::Null).at(2));
     let at_two = tree.at(2).hash;
     let receipts = |hash: Value| result(&node, "eth_getBlockReceipts", json!([hash]));
     assert_eq!(receipts(json!(at_two)).await, Value::Null);
@@ -306,12 +306,12 @@ async fn a_node_before_a_real_one_passes_on_what_it_is_not_told_to_change() {
 }
 
 #[tokio::test]
-async fn new_heads_are_told_and_can_fall_silent() {
+async fn new_heads_can_be_dropped() {
     use futures_util::{SinkExt, StreamExt};
     use tokio_tungstenite::tungstenite::Message;
 
     let tree = tree();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::connect_async(node.ws_url())
         .await
         .unwrap();
@@ -322,17 +322,17 @@ async fn new_heads_are_told_and_can_fall_silent() {
         serde_json::from_str(message.to_text().unwrap()).unwrap()
     };
     assert_eq!(next(&mut socket).await["result"], "0x1");
-    node.add(Fault::of("newHeads", Kind::Null).at(5));
+    node.add(Fault::new("newHeads", Kind::Null).at(5));
     for number in [4, 5, 6] {
         let head = tree.mine(&Contents::empty(number));
         if number == 5 {
-            // Heads are conflated: this one must be passed before the next comes.
-            while node.asked("newHeads") < 2 {
+            // Heads are conflated: wait until this one was processed.
+            while node.requests("newHeads") < 2 {
                 tokio::task::yield_now().await;
             }
         } else {
-            let told = next(&mut socket).await;
-            assert_eq!(told["params"]["result"]["hash"], json!(head.hash));
+            let notification = next(&mut socket).await;
+            assert_eq!(notification["params"]["result"]["hash"], json!(head.hash));
         }
     }
 }

@@ -1,26 +1,25 @@
-//! Against a real chain, and the arithmetic alone.
+//! Tests with a real chain, and of the arithmetic.
 
 use super::*;
 use crate::dev::{
-    Anvil, AnvilOptions, ChainControl, deploy_or_load, test_dir::TestDir,
-    test_port::port_to_come_back_to,
+    Anvil, AnvilOptions, ChainControl, deploy_or_load, test_dir::TestDir, test_port::reusable_port,
 };
 
-struct Stage {
+struct MarketFixture {
     _dir: TestDir,
     anvil: Anvil,
     deployment: Deployment,
     market: Market,
 }
 
-async fn stage(seed: u64) -> Stage {
+async fn start_market(seed: u64) -> MarketFixture {
     let dir = TestDir::new("market");
     let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
     let deployment = deploy_or_load(&anvil.http_url(), dir.path()).await.unwrap();
     let market = Market::new(&anvil.http_url(), &deployment, Some(seed))
         .await
         .unwrap();
-    Stage {
+    MarketFixture {
         _dir: dir,
         anvil,
         deployment,
@@ -44,13 +43,13 @@ async fn pair_prices(node: &Node, deployment: &Deployment) -> Vec<u128> {
 }
 
 #[tokio::test]
-async fn a_step_moves_every_price_a_little() {
-    let Stage {
+async fn step_moves_every_price_slightly() {
+    let MarketFixture {
         _dir,
         anvil,
         deployment,
         mut market,
-    } = stage(1).await;
+    } = start_market(1).await;
     for _ in 0..3 {
         let before = pair_prices(&market.node, &deployment).await;
         market.step().await.unwrap();
@@ -65,30 +64,30 @@ async fn a_step_moves_every_price_a_little() {
 }
 
 #[tokio::test]
-async fn a_second_market_goes_on_from_the_answers_on_the_chain() {
-    let Stage {
+async fn market_continues_from_answers_on_chain() {
+    let MarketFixture {
         _dir,
         anvil,
         deployment,
         market,
-    } = stage(2).await;
+    } = start_market(2).await;
     let sent = market.set_feed("ETH", 400_000_000_000).await.unwrap();
     market.node.mined(&[sent]).await.unwrap();
     let second = Market::new(&anvil.http_url(), &deployment, Some(2))
         .await
         .unwrap();
-    assert_eq!(second.walks[0].1.now(), 400_000_000_000);
+    assert_eq!(second.walks[0].1.price(), 400_000_000_000);
     anvil.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn several_transactions_share_a_block_when_mining_waits() {
-    let Stage {
+async fn one_block_holds_several_transactions() {
+    let MarketFixture {
         _dir,
         anvil,
         deployment: _,
         market,
-    } = stage(3).await;
+    } = start_market(3).await;
     let control = ChainControl::new(market.node().clone());
     control.set_automine(false).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
@@ -111,13 +110,13 @@ async fn several_transactions_share_a_block_when_mining_waits() {
 }
 
 #[tokio::test]
-async fn a_refused_transaction_is_an_error() {
-    let Stage {
+async fn reverted_transaction_is_an_error() {
+    let MarketFixture {
         _dir,
         anvil,
         deployment: _,
         market,
-    } = stage(4).await;
+    } = start_market(4).await;
     let (from, to) = (market.holders()[0], market.holders()[1]);
     let refused = match market.transfer("USDC", from, to, U256::MAX).await {
         Ok(sent) => market.node.mined(&[sent]).await,
@@ -132,10 +131,10 @@ async fn a_refused_transaction_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_market_outlives_a_node_that_is_away_for_a_while() {
+async fn market_survives_node_restart() {
     let dir = TestDir::new("market-retry");
     let options = AnvilOptions {
-        port: port_to_come_back_to(),
+        port: reusable_port(),
         state_file: Some(dir.path().join("state.json")),
         ..AnvilOptions::default()
     };
@@ -176,7 +175,7 @@ async fn the_market_outlives_a_node_that_is_away_for_a_while() {
 }
 
 #[test]
-fn the_amount_moves_a_pair_to_the_price() {
+fn amount_moves_pair_to_price() {
     let pair = DemoPair {
         token: "ETH".into(),
         address: Address::ZERO,
@@ -189,7 +188,8 @@ fn the_amount_moves_a_pair_to_the_price() {
     };
     let ether = U256::from(10).pow(U256::from(18));
     let dollar = U256::from(1_000_000);
-    // 1,000 ETH and 4,000,000 USDC: 4,000 USDC an ETH. At 1,000 there are 2,000 ETH, at 16,000 there are 8,000,000 USDC.
+    // 1,000 ETH and 4,000,000 USDC: 4,000 USDC per ETH. At 1,000 there are 2,000 ETH, at 16,000 there are 8,000,000
+    // USDC.
     let (base, quote) = (ether * U256::from(1_000), dollar * U256::from(4_000_000));
     let to_price = |dollars: i64| amount_to_price(base, quote, &pair, dollars * 100_000_000);
     assert_eq!(to_price(1_000), (true, ether * U256::from(1_000)));

@@ -18,7 +18,7 @@ async fn number(url: &str, query: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn what_was_stored_is_there_after_a_second_start() {
+async fn restart_keeps_data() {
     let dir = TestDir::new("pg resume");
     let first = PrivatePostgres::start(dir.path()).await.unwrap();
     execute(first.url(), "CREATE TABLE kept AS SELECT 42::bigint AS n").await;
@@ -30,7 +30,7 @@ async fn what_was_stored_is_there_after_a_second_start() {
 }
 
 #[tokio::test]
-async fn a_second_start_while_the_first_runs_is_refused() {
+async fn rejects_concurrent_start() {
     let dir = TestDir::new("pg-in-use");
     let first = PrivatePostgres::start(dir.path()).await.unwrap();
     let second = PrivatePostgres::start(dir.path()).await;
@@ -39,7 +39,7 @@ async fn a_second_start_while_the_first_runs_is_refused() {
 }
 
 #[tokio::test]
-async fn a_data_dir_with_a_very_long_path_works() {
+async fn long_data_directory_path_works() {
     let dir = TestDir::new(&"long-".repeat(30));
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
     assert_eq!(number(postgres.url(), "SELECT 1::bigint").await, 1);
@@ -47,7 +47,7 @@ async fn a_data_dir_with_a_very_long_path_works() {
 }
 
 #[tokio::test]
-async fn a_killed_server_is_noticed_and_its_leftovers_do_not_stop_the_next_start() {
+async fn restarts_after_killed_server() {
     let dir = TestDir::new("pg-killed");
     let mut first = PrivatePostgres::start(dir.path()).await.unwrap();
     execute(first.url(), "CREATE TABLE kept AS SELECT 7::bigint AS n").await;
@@ -58,7 +58,7 @@ async fn a_killed_server_is_noticed_and_its_leftovers_do_not_stop_the_next_start
     )
     .unwrap();
     assert!(matches!(first.exited().await, DevError::Exited { .. }));
-    assert!(pid_file.exists(), "the test wants a stale pid file");
+    assert!(pid_file.exists(), "the test requires a stale pid file");
     drop(first);
 
     let second = PrivatePostgres::start(dir.path()).await.unwrap();
@@ -67,11 +67,11 @@ async fn a_killed_server_is_noticed_and_its_leftovers_do_not_stop_the_next_start
 }
 
 #[tokio::test]
-async fn a_server_that_was_left_running_is_stopped_and_replaced() {
+async fn replaces_orphaned_server() {
     let dir = TestDir::new("pg-orphan");
     let first = PrivatePostgres::start(dir.path()).await.unwrap();
     execute(first.url(), "CREATE TABLE kept AS SELECT 9::bigint AS n").await;
-    // As a chaincast that is killed leaves it where there is no parent-death signal: running, and the lock free.
+    // Like a killed chaincast on a system without parent-death signals: the server runs, and the lock is free.
     let PrivatePostgres {
         mut child, cluster, ..
     } = first;
@@ -84,7 +84,7 @@ async fn a_server_that_was_left_running_is_stopped_and_replaced() {
 }
 
 #[tokio::test]
-async fn a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start() {
+async fn ignores_pid_file_of_unrelated_process() {
     let dir = TestDir::new("pg-stale");
     PrivatePostgres::start(dir.path())
         .await
@@ -92,7 +92,7 @@ async fn a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start() {
         .stop()
         .await
         .unwrap();
-    let (home, _) = super::super::cluster::place(&fs::canonicalize(dir.path()).unwrap()).unwrap();
+    let (home, _) = super::super::cluster::locate(&fs::canonicalize(dir.path()).unwrap()).unwrap();
     fs::write(
         home.join("data/postmaster.pid"),
         format!("{}\n/elsewhere\n", std::process::id()),
@@ -104,9 +104,9 @@ async fn a_pid_file_that_names_an_unrelated_process_does_not_stop_the_start() {
 }
 
 #[tokio::test]
-async fn a_data_dir_that_the_servers_user_cannot_reach_has_its_database_elsewhere() {
+async fn inaccessible_data_directory_uses_other_home() {
     if !nix::unistd::geteuid().is_root() {
-        return; // anyone else runs the server as himself, who reaches his own data dir
+        return; // without root, the server runs as the current user, who can access the data directory
     }
     let outer = TestDir::new("pg-closed");
     let dir = outer.path().join("closed/data");
@@ -126,7 +126,7 @@ async fn a_data_dir_that_the_servers_user_cannot_reach_has_its_database_elsewher
 }
 
 #[tokio::test]
-async fn a_new_database_is_empty_and_its_name_is_checked() {
+async fn create_database_is_empty_and_checks_name() {
     let dir = TestDir::new("pg-create");
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
     let url = postgres.create_database("one_test").await.unwrap();

@@ -1,4 +1,4 @@
-//! Who sends the transactions, and their signatures.
+//! The senders of the transactions, and their signatures.
 
 use alloy::{
     primitives::{Signature, keccak256},
@@ -21,8 +21,8 @@ pub(super) struct Account {
     pub(super) address: Address,
 }
 
-/// Signs with one nonce for all, so that a signature costs a multiplication instead of a point multiplication. That
-/// gives the keys away, and changes nothing about the signatures: each is a true one of its key (SEC 1, 4.1.3).
+/// Signs everything with one nonce, so that a signature costs a scalar multiplication instead of a point
+/// multiplication. That reveals the keys, but the signatures are valid (SEC 1, 4.1.3).
 pub(super) struct Accounts {
     senders: Vec<Account>,
     nonce_inverse: Scalar,
@@ -31,8 +31,8 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn of(seed: u64) -> Self {
-        let mut random = Random::of(seed, u64::MAX);
+    pub(super) fn from_seed(seed: u64) -> Self {
+        let mut random = Random::from_seed(seed, u64::MAX);
         let mut scalar = || loop {
             let candidate = reduced(random.word());
             if let Some(inverse) = Option::<Scalar>::from(candidate.invert()) {
@@ -58,13 +58,13 @@ impl Accounts {
         }
     }
 
-    /// The sender of the transaction with this number, counted over the whole chain, and its nonce there.
+    /// The sender, and its nonce, of the transaction with this number, counted over the whole chain.
     pub(super) fn sender(&self, number: u64) -> (&Account, u64) {
         let account = &self.senders[(number % SENDERS) as usize];
         (account, number / SENDERS)
     }
 
-    /// Signs a digest; `s` is in the lower half, as EIP-2 wants it.
+    /// Signs a digest. `s` is in the lower half, as required by EIP-2.
     pub(super) fn sign(&self, account: &Account, digest: B256) -> Signature {
         let s = self.nonce_inverse * (reduced(digest) + self.r * account.key);
         let high = bool::from(s.is_high());

@@ -1,4 +1,4 @@
-//! An answer as pieces that are sent one after the other, the large ones as they lie in memory.
+//! An answer as a sequence of pieces; large ones are sent without copying.
 
 use std::{
     convert::Infallible,
@@ -11,8 +11,8 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// Below it, copying costs less than one more entry of a vectored write.
-const COPIED_BELOW: usize = 2_048;
+/// Smaller pieces are copied: that costs less than another entry of a vectored write.
+const COPY_LIMIT: usize = 2_048;
 
 #[derive(Default)]
 pub(super) struct Answer {
@@ -30,7 +30,7 @@ impl Answer {
     }
 
     pub(super) fn piece(&mut self, bytes: &alloy::primitives::Bytes) {
-        if bytes.len() < COPIED_BELOW {
+        if bytes.len() < COPY_LIMIT {
             return self.copied(bytes);
         }
         self.close();
@@ -44,7 +44,7 @@ impl Answer {
         }
     }
 
-    /// In one piece.
+    /// The answer as one buffer.
     pub(super) fn joined(mut self) -> Bytes {
         self.close();
         match self.done.as_slice() {
@@ -53,7 +53,7 @@ impl Answer {
         }
     }
 
-    /// As a body whose length is known.
+    /// The answer as a body of known length.
     pub(super) fn into_body(mut self) -> Body {
         self.close();
         let left = self.done.iter().map(|piece| piece.len() as u64).sum();

@@ -1,5 +1,5 @@
-//! What a block contains, and what its header has to say about that. Independent of the block before it, so that
-//! bodies are made on every core.
+//! The contents of a block, and the header's commitments to them. Independent of the previous block, so that bodies are
+//! generated on all cores.
 
 use alloy::{
     consensus::{
@@ -15,24 +15,24 @@ use super::{
     SyntheticOptions,
     accounts::Accounts,
     random::Random,
-    traffic::{BASE_FEE, Sender, Sent},
+    traffic::{BASE_FEE, Sender, SentTransaction},
 };
 
 const GENESIS_TIME: u64 = 1_700_000_000;
 const SLOT_SECONDS: u64 = 12;
 
 pub(super) struct Body {
-    /// Complete but for the hash of its parent.
+    /// Complete except for the parent hash.
     pub(super) header: Header,
-    pub(super) transactions: Vec<Sent>,
+    pub(super) transactions: Vec<SentTransaction>,
     pub(super) receipts: Vec<ReceiptEnvelope<Log>>,
     /// Bytes of the encoded transactions.
     pub(super) size: usize,
 }
 
 impl Body {
-    pub(super) fn of(options: &SyntheticOptions, accounts: &Accounts, number: u64) -> Self {
-        let mut random = Random::of(options.seed, number);
+    pub(super) fn generate(options: &SyntheticOptions, accounts: &Accounts, number: u64) -> Self {
+        let mut random = Random::from_seed(options.seed, number);
         let header = Header {
             number,
             timestamp: GENESIS_TIME + SLOT_SECONDS * number,
@@ -54,7 +54,7 @@ impl Body {
         } else {
             options.transactions as u64
         };
-        let transactions: Vec<Sent> = (0..count)
+        let transactions: Vec<SentTransaction> = (0..count)
             .map(|index| sender.transaction(number, index, &mut random))
             .collect();
         let receipts = receipts(&transactions);
@@ -82,12 +82,12 @@ impl Body {
 }
 
 /// Blobs that a transaction carries (EIP-4844).
-pub(super) fn blobs(sent: &Sent) -> usize {
+pub(super) fn blobs(sent: &SentTransaction) -> usize {
     use alloy::consensus::Transaction;
     sent.envelope.blob_versioned_hashes().map_or(0, <[_]>::len)
 }
 
-fn receipts(transactions: &[Sent]) -> Vec<ReceiptEnvelope<Log>> {
+fn receipts(transactions: &[SentTransaction]) -> Vec<ReceiptEnvelope<Log>> {
     let mut cumulative_gas_used = 0;
     let receipts = transactions.iter().map(|sent| {
         cumulative_gas_used += sent.gas_used;
@@ -102,7 +102,7 @@ fn receipts(transactions: &[Sent]) -> Vec<ReceiptEnvelope<Log>> {
     receipts.collect()
 }
 
-/// A receipt under the type of its transaction (EIP-2718).
+/// A receipt in the envelope of its transaction type (EIP-2718).
 pub(super) fn envelope<T>(
     kind: TxType,
     receipt: Receipt<T>,

@@ -1,4 +1,4 @@
-//! The whole chain in memory: about 270 KB a block of 100 transfers.
+//! The whole chain in memory: about 270 KB per block of 100 transfers.
 
 use std::{panic::resume_unwind, thread};
 
@@ -7,28 +7,28 @@ use rustc_hash::FxHashMap;
 use super::{SyntheticOptions, accounts::Accounts, body::Body, render::RenderedBlock};
 use crate::model::{B256, BlockRef};
 
-/// Blocks whose contents are held unrendered at a time.
+/// Blocks that are generated per round, before they are rendered.
 const ROUND: u64 = 256;
 
-/// Blocks made from a seed.
+/// Blocks generated from a seed.
 pub struct SyntheticChain {
     pub(super) chain_id: u64,
     pub(super) blocks: Vec<RenderedBlock>,
     by_hash: FxHashMap<B256, usize>,
-    /// By hash of a transaction: its block and its index there.
+    /// Block and index of each transaction, by its hash.
     transactions: FxHashMap<B256, (u32, u32)>,
 }
 
 impl SyntheticChain {
-    /// Makes the chain, on every core: about a millisecond of one a block of 100 transactions when optimised.
+    /// Generates the chain on all cores: about 1 ms of one core per block of 100 transactions, in an optimized build.
     pub fn generate(options: &SyntheticOptions) -> Self {
-        let accounts = Accounts::of(options.seed);
+        let accounts = Accounts::from_seed(options.seed);
         let mut blocks: Vec<RenderedBlock> = Vec::new();
         let mut from = 0;
         while from <= options.blocks {
             let to = options.blocks.min(from + ROUND - 1);
             let mut bodies: Vec<(Body, B256)> = in_parallel((from..=to).collect(), |number| {
-                (Body::of(options, &accounts, number), B256::ZERO)
+                (Body::generate(options, &accounts, number), B256::ZERO)
             });
             let mut parent = blocks.last().map_or(B256::ZERO, |block| block.hash);
             for (body, hash) in &mut bodies {
@@ -37,7 +37,7 @@ impl SyntheticChain {
                 parent = *hash;
             }
             blocks.extend(in_parallel(bodies, |(body, hash)| {
-                RenderedBlock::of(body, hash)
+                RenderedBlock::render(body, hash)
             }));
             from = to + 1;
         }
@@ -57,7 +57,7 @@ impl SyntheticChain {
         }
     }
 
-    /// The newest block there is.
+    /// The newest block.
     pub fn last(&self) -> BlockRef {
         let number = self.blocks.len() as u64 - 1;
         BlockRef {
@@ -85,13 +85,13 @@ impl SyntheticChain {
         self.by_hash.get(hash).map(|&at| at as u64)
     }
 
-    pub(super) fn place_of(&self, transaction: &B256) -> Option<(u64, usize)> {
+    pub(super) fn transaction_position(&self, transaction: &B256) -> Option<(u64, usize)> {
         let &(block, index) = self.transactions.get(transaction)?;
         Some((u64::from(block), index as usize))
     }
 }
 
-/// Does `work` for every item on every core, and returns the results in order.
+/// Runs `work` for every item, on all cores, and returns the results in order.
 fn in_parallel<I: Send, T: Send>(items: Vec<I>, work: impl Fn(I) -> T + Sync) -> Vec<T> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let share = items.len().div_ceil(cores).max(1);

@@ -1,11 +1,11 @@
-//! `eth_getLogs`: which logs are meant.
+//! The filter of `eth_getLogs`.
 
 use serde_json::Value;
 
 use super::render::RenderedLog;
 use crate::model::{Address, B256};
 
-/// What a filter asks of a log; an empty list asks nothing.
+/// The conditions of a filter; an empty list matches everything.
 #[derive(Debug, Default)]
 pub(super) struct LogFilter {
     addresses: Vec<Address>,
@@ -14,7 +14,7 @@ pub(super) struct LogFilter {
 }
 
 impl LogFilter {
-    /// Reads `address` and `topics` of a filter; the error says what is not understood.
+    /// Parses `address` and `topics` of a filter. The error names the invalid part.
     pub(super) fn read(filter: &Value) -> Result<Self, String> {
         let topics = match &filter["topics"] {
             Value::Null => Vec::new(),
@@ -22,7 +22,7 @@ impl LogFilter {
                 let read = positions.iter().map(one_or_many);
                 read.collect::<Result<_, _>>()?
             }
-            other => return Err(format!("topics {other} are not a list of at most four")),
+            other => return Err(format!("topics {other} must be a list of at most four")),
         };
         Ok(Self {
             addresses: one_or_many(&filter["address"])?,
@@ -30,11 +30,11 @@ impl LogFilter {
         })
     }
 
-    pub(super) fn takes(&self, log: &RenderedLog) -> bool {
+    pub(super) fn matches(&self, log: &RenderedLog) -> bool {
         let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
-        let topic = |(position, wanted): (usize, &Vec<B256>)| {
+        let topic = |(position, allowed): (usize, &Vec<B256>)| {
             let has = log.topics.get(position);
-            has.is_some_and(|topic| wanted.is_empty() || wanted.contains(topic))
+            has.is_some_and(|topic| allowed.is_empty() || allowed.contains(topic))
         };
         address && self.topics.iter().enumerate().all(topic)
     }
@@ -44,7 +44,7 @@ impl LogFilter {
 fn one_or_many<T: std::str::FromStr>(value: &Value) -> Result<Vec<T>, String> {
     let one = |value: &Value| {
         let text = value.as_str().and_then(|text| text.parse().ok());
-        text.ok_or_else(|| format!("{value} is no hex of the right length"))
+        text.ok_or_else(|| format!("{value} is not hexadecimal or has the wrong length"))
     };
     match value {
         Value::Null => Ok(Vec::new()),

@@ -1,16 +1,16 @@
-//! Numbers from a seed, the same on every machine and with every version of every crate: SplitMix64 (Steele, Lea,
-//! Flood 2014).
+//! Random numbers from a seed, the same on every machine and with every version of every crate: SplitMix64 (Steele,
+//! Lea, Flood 2014).
 
 use crate::model::{Address, B256};
 
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The numbers of one thing, such as a block, of a seed.
-    pub(super) fn of(seed: u64, thing: u64) -> Self {
+    /// An independent sequence of a seed for one object, such as a block.
+    pub(super) fn from_seed(seed: u64, stream: u64) -> Self {
         let mut random = Self(seed);
         let base = random.next();
-        Self(base ^ thing.wrapping_mul(0xd134_2543_de82_ef95))
+        Self(base ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
     pub(super) fn next(&mut self) -> u64 {
@@ -21,7 +21,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `bound`, which is above zero.
+    /// A number below `bound`, which must be above 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

@@ -1,4 +1,4 @@
-//! A block as the bytes that are sent of it, with the places in them that are answers of their own.
+//! A block rendered as JSON, with the positions of the parts that are answers of their own.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::{Address, B256, U256};
 
-/// Where something stands in some bytes; a block is far below 4 GiB.
+/// A byte range. Blocks are far smaller than 4 GiB.
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     start: u32,
@@ -24,7 +24,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn of(range: Range<usize>) -> Self {
+    fn from_range(range: Range<usize>) -> Self {
         Self {
             start: range.start as u32,
             end: range.end as u32,
@@ -38,24 +38,24 @@ impl Span {
 
 pub(super) struct RenderedBlock {
     pub(super) hash: B256,
-    /// The block with whole transactions.
+    /// The block with full transactions.
     pub(super) full: Bytes,
-    /// Of `full`, all of the header but the closing brace.
+    /// The header within `full`, without the closing brace.
     pub(super) header: Span,
-    /// Of `full`.
+    /// Hash of each transaction, and its range within `full`.
     pub(super) transactions: Vec<(B256, Span)>,
     /// All receipts.
     pub(super) receipts: Bytes,
-    /// Of `receipts`, one a transaction.
+    /// The range of each receipt within `receipts`.
     pub(super) receipt_places: Vec<Span>,
     pub(super) logs: Vec<RenderedLog>,
 }
 
-/// A log, with what filters look at.
+/// A log, with the fields that filters match.
 pub(super) struct RenderedLog {
     pub(super) address: Address,
     pub(super) topics: Vec<B256>,
-    /// Of the block's receipts.
+    /// The range within the block's receipts.
     pub(super) place: Span,
 }
 
@@ -64,10 +64,10 @@ pub(super) const BEFORE_TRANSACTIONS: &str = r#","uncles":[],"transactions":["#;
 pub(super) const AFTER_TRANSACTIONS: &str = r#"],"withdrawals":[]}"#;
 
 impl RenderedBlock {
-    /// `hash` is that of the body's header.
-    pub(super) fn of(body: Body, hash: B256) -> Self {
+    /// Renders a block. `hash` is the hash of its header.
+    pub(super) fn render(body: Body, hash: B256) -> Self {
         let header = &body.header;
-        let mut block = Writer::default();
+        let mut block = JsonBuffer::default();
         let size = U256::from(body.size + header.size());
         block.json(&types::Header {
             hash,
@@ -76,9 +76,9 @@ impl RenderedBlock {
             size: Some(size),
         });
         block.text.pop(); // its closing brace: more fields follow
-        let header_place = Span::of(0..block.text.len());
+        let header_place = Span::from_range(0..block.text.len());
         block.text.extend_from_slice(BEFORE_TRANSACTIONS.as_bytes());
-        let mut receipts = Writer::default();
+        let mut receipts = JsonBuffer::default();
         receipts.text.push(b'[');
         let (mut transactions, mut receipt_places, mut logs) = (vec![], vec![], vec![]);
         for (index, (sent, receipt)) in body.transactions.iter().zip(&body.receipts).enumerate() {
@@ -97,7 +97,7 @@ impl RenderedBlock {
                 block_timestamp: None,
             });
             transactions.push((transaction_hash, place));
-            let at = At {
+            let at = TransactionPosition {
                 header,
                 hash,
                 transaction_hash,
@@ -145,15 +145,15 @@ impl RenderedBlock {
     }
 }
 
-/// Where a transaction stands.
-struct At<'a> {
+/// The position of a transaction.
+struct TransactionPosition<'a> {
     header: &'a Header,
     hash: B256,
     transaction_hash: B256,
     index: usize,
 }
 
-impl At<'_> {
+impl TransactionPosition<'_> {
     fn logs(&self, logs: &[Log], first: usize) -> Vec<types::Log> {
         let logs = logs.iter().enumerate().map(|(offset, log)| types::Log {
             inner: log.clone(),
@@ -183,25 +183,25 @@ impl At<'_> {
 }
 
 #[derive(Default)]
-struct Writer {
+struct JsonBuffer {
     text: Vec<u8>,
 }
 
-impl Writer {
+impl JsonBuffer {
     fn json(&mut self, value: &impl Serialize) -> Span {
         let start = self.text.len();
         serde_json::to_writer(&mut self.text, value)
             .expect("alloy's types are JSON, and memory takes it");
-        Span::of(start..self.text.len())
+        Span::from_range(start..self.text.len())
     }
 
-    /// Where a value that was written as part of another stands.
+    /// The range of a value that was written as part of another one.
     fn find(&self, value: &impl Serialize, from: usize) -> Span {
         let json = serde_json::to_vec(value).expect("alloy's types are JSON");
         let mut windows = self.text[from..].windows(json.len());
         let offset = windows
             .position(|window| window == json)
             .expect("it was written as part of the receipt");
-        Span::of(from + offset..from + offset + json.len())
+        Span::from_range(from + offset..from + offset + json.len())
     }
 }

@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0, with batches: from the text of a request to an answer.
+//! JSON-RPC 2.0 with batches: parses requests and builds answers.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::model::B256;
 const SAFE_BEHIND: u64 = 32;
 const FINALIZED_BEHIND: u64 = 64;
 
-/// A call as it came.
+/// A received call.
 #[derive(Deserialize)]
 pub(super) struct Call<'a> {
     #[serde(borrow, default)]
@@ -35,14 +35,14 @@ impl Call<'_> {
     }
 }
 
-/// An error object of JSON-RPC.
-pub(super) struct Refusal {
+/// A JSON-RPC error object.
+pub(super) struct RpcError {
     code: i64,
     message: String,
 }
 
-impl Refusal {
-    fn of(code: i64, message: impl Into<String>) -> Self {
+impl RpcError {
+    fn new(code: i64, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -50,11 +50,11 @@ impl Refusal {
     }
 
     fn params(message: impl Into<String>) -> Self {
-        Self::of(-32602, message)
+        Self::new(-32602, message)
     }
 }
 
-/// The chain up to some head.
+/// The chain up to a head.
 pub(super) struct View<'a> {
     pub(super) chain: &'a SyntheticChain,
     pub(super) head: u64,
@@ -83,7 +83,7 @@ impl View<'_> {
         if calls.len() > self.options.max_batch || calls.is_empty() {
             let most = self.options.max_batch;
             let message = format!("a batch has 1 to {most} calls, not {}", calls.len());
-            refuse(None, &Refusal::of(-32600, message), &mut answer);
+            refuse(None, &RpcError::new(-32600, message), &mut answer);
             return answer;
         }
         answer.text("[");
@@ -100,7 +100,7 @@ impl View<'_> {
     pub(super) fn call(&self, call: &Call, answer: &mut Answer) {
         match self.result(call) {
             Ok(result) => {
-                begin(call.id, answer);
+                begin_answer(call.id, answer);
                 answer.text(r#","result":"#);
                 self.write(result, answer);
                 answer.text("}");
@@ -109,7 +109,7 @@ impl View<'_> {
         }
     }
 
-    fn result(&self, call: &Call) -> Result<Found<'_>, Refusal> {
+    fn result(&self, call: &Call) -> Result<Found<'_>, RpcError> {
         let params = call.params();
         let first = params.first().unwrap_or(&Value::Null);
         Ok(match &*call.method {
@@ -122,7 +122,7 @@ impl View<'_> {
                 let whole = params.get(1).and_then(Value::as_bool).unwrap_or(false);
                 match self.block(first)? {
                     Some((_, block)) if whole => Found::Block(block),
-                    Some((_, block)) => Found::Light(block),
+                    Some((_, block)) => Found::HashesOnly(block),
                     None => Found::Nothing,
                 }
             }
@@ -132,13 +132,13 @@ impl View<'_> {
             },
             "eth_getTransactionByHash" | "eth_getTransactionReceipt" => {
                 let hash = hash(first)?;
-                let place = self.chain.place_of(&hash);
+                let place = self.chain.transaction_position(&hash);
                 match place.filter(|(number, _)| *number <= self.head) {
                     Some((number, index)) => {
                         let block = self
                             .chain
                             .block(number)
-                            .ok_or_else(|| Refusal::of(-32603, "no such block"))?;
+                            .ok_or_else(|| RpcError::new(-32603, "no such block"))?;
                         if call.method == "eth_getTransactionByHash" {
                             Found::Transaction(block, index)
                         } else {
@@ -151,13 +151,13 @@ impl View<'_> {
             "eth_getLogs" => self.logs(first)?,
             other => {
                 let message = format!("the method {other} does not exist/is not available");
-                return Err(Refusal::of(-32601, message));
+                return Err(RpcError::new(-32601, message));
             }
         })
     }
 
-    /// A block by number, tag or hash; `None` when it is not there, or not yet.
-    fn block(&self, named: &Value) -> Result<Option<(u64, &RenderedBlock)>, Refusal> {
+    /// A block by number, tag or hash; `None` if it does not exist or is above the head.
+    fn block(&self, named: &Value) -> Result<Option<(u64, &RenderedBlock)>, RpcError> {
         let named = named
             .get("blockHash")
             .or(named.get("blockNumber"))
@@ -172,7 +172,7 @@ impl View<'_> {
         Ok(number.and_then(|number| Some((number, self.chain.block(number)?))))
     }
 
-    fn number(&self, named: &Value) -> Result<u64, Refusal> {
+    fn number(&self, named: &Value) -> Result<u64, RpcError> {
         let text = named.as_str().unwrap_or("no text");
         match text {
             "latest" | "pending" => Ok(self.head),
@@ -182,13 +182,13 @@ impl View<'_> {
             _ => {
                 let digits = text.strip_prefix("0x").unwrap_or("");
                 u64::from_str_radix(digits, 16)
-                    .map_err(|_| Refusal::params(format!("{named} is no block number")))
+                    .map_err(|_| RpcError::params(format!("{named} is not a block number")))
             }
         }
     }
 
-    fn logs(&self, filter: &Value) -> Result<Found<'_>, Refusal> {
-        let wanted = LogFilter::read(filter).map_err(Refusal::params)?;
+    fn logs(&self, filter: &Value) -> Result<Found<'_>, RpcError> {
+        let log_filter = LogFilter::read(filter).map_err(RpcError::params)?;
         let (from, to) = if filter["blockHash"].is_null() {
             let bound = |key: &str| match &filter[key] {
                 Value::Null => Ok(self.head),
@@ -197,7 +197,7 @@ impl View<'_> {
             (bound("fromBlock")?, bound("toBlock")?.min(self.head))
         } else {
             let block = self.block(&filter["blockHash"])?;
-            let (number, _) = block.ok_or_else(|| Refusal::of(-32000, "unknown block"))?;
+            let (number, _) = block.ok_or_else(|| RpcError::new(-32000, "unknown block"))?;
             (number, number)
         };
         let mut found = Vec::new();
@@ -207,17 +207,17 @@ impl View<'_> {
                 break;
             };
             let logs = block.logs.iter().enumerate();
-            let taken: Vec<usize> = logs
-                .filter(|(_, log)| wanted.takes(log))
+            let matching: Vec<usize> = logs
+                .filter(|(_, log)| log_filter.matches(log))
                 .map(|(index, _)| index)
                 .collect();
-            count += taken.len();
+            count += matching.len();
             if self.options.max_logs.is_some_and(|most| count > most) {
                 let most = self.options.max_logs.unwrap_or(0);
                 let message = format!("query returned more than {most} results");
-                return Err(Refusal::of(-32005, message));
+                return Err(RpcError::new(-32005, message));
             }
-            found.push((block, taken));
+            found.push((block, matching));
         }
         Ok(Found::Logs(found))
     }
@@ -227,7 +227,7 @@ impl View<'_> {
             Found::Nothing => answer.text("null"),
             Found::Json(value) => answer.text(&value.to_string()),
             Found::Block(block) => answer.piece(&block.full),
-            Found::Light(block) => {
+            Found::HashesOnly(block) => {
                 answer.copied(&block.full[block.header.range()]);
                 answer.text(BEFORE_TRANSACTIONS);
                 for (index, (hash, _)) in block.transactions.iter().enumerate() {
@@ -259,40 +259,40 @@ impl View<'_> {
     }
 }
 
-/// What a call asked for.
+/// The result of a call.
 enum Found<'a> {
     Nothing,
     Json(Value),
     Block(&'a RenderedBlock),
-    Light(&'a RenderedBlock),
+    HashesOnly(&'a RenderedBlock),
     Receipts(&'a RenderedBlock),
     Transaction(&'a RenderedBlock, usize),
     Receipt(&'a RenderedBlock, usize),
     Logs(Vec<(&'a RenderedBlock, Vec<usize>)>),
 }
 
-/// A block's header as `newHeads` announces it.
+/// A block's header in the format of `newHeads`.
 pub(super) fn header(block: &RenderedBlock, answer: &mut Answer) {
     answer.copied(&block.full[block.header.range()]);
     answer.text("}");
 }
 
-pub(super) fn begin(id: Option<&RawValue>, answer: &mut Answer) {
+pub(super) fn begin_answer(id: Option<&RawValue>, answer: &mut Answer) {
     answer.text(r#"{"jsonrpc":"2.0","id":"#);
     answer.text(id.map_or("null", RawValue::get));
 }
 
-fn refuse(id: Option<&RawValue>, refusal: &Refusal, answer: &mut Answer) {
-    begin(id, answer);
+fn refuse(id: Option<&RawValue>, refusal: &RpcError, answer: &mut Answer) {
+    begin_answer(id, answer);
     let error = json!({ "code": refusal.code, "message": refusal.message });
     answer.text(&format!(r#","error":{error}}}"#));
 }
 
-fn not_json(error: &serde_json::Error) -> Refusal {
-    Refusal::of(-32700, format!("parse error: {error}"))
+fn not_json(error: &serde_json::Error) -> RpcError {
+    RpcError::new(-32700, format!("parse error: {error}"))
 }
 
-fn hash(value: &Value) -> Result<B256, Refusal> {
+fn hash(value: &Value) -> Result<B256, RpcError> {
     let hash = value.as_str().and_then(|text| text.parse().ok());
-    hash.ok_or_else(|| Refusal::params(format!("{value} is no hash")))
+    hash.ok_or_else(|| RpcError::params(format!("{value} is not a hash")))
 }

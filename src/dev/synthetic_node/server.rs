@@ -1,4 +1,4 @@
-//! The sockets: JSON-RPC over HTTP/1.1 at one port, over WebSocket at another.
+//! The server: JSON-RPC over HTTP/1.1 on one port, over WebSocket on another.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -23,23 +23,23 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     SyntheticChain,
     answer::Answer,
-    rpc::{Call, View, begin, header},
+    rpc::{Call, View, begin_answer, header},
 };
 use crate::model::BlockRef;
 
-/// Bytes of a request.
+/// Largest request, in bytes.
 const MAX_REQUEST: usize = 16 * 1_024 * 1_024;
-/// Subscriptions of one connection are all this one: there is one thing to subscribe to.
+/// The id of every subscription: there is only one thing to subscribe to.
 const SUBSCRIPTION: &str = "0x1";
 
-/// How a [`SyntheticNode`] answers.
+/// Options of a [`SyntheticNode`].
 #[derive(Debug, Clone)]
 pub struct SyntheticNodeOptions {
-    /// Most logs of one `eth_getLogs`; beyond it, error -32005 as hosted nodes say it. `None` for no limit.
+    /// Most logs of one `eth_getLogs`; beyond it, error -32005 as from hosted nodes. `None` for no limit.
     pub max_logs: Option<usize>,
-    /// Most calls of a batch; beyond it the batch is refused with -32600.
+    /// Most calls of a batch; larger batches are rejected with -32600.
     pub max_batch: usize,
-    /// The head at start; the chain's last block when `None`.
+    /// The initial head; `None` for the chain's last block.
     pub head: Option<u64>,
 }
 
@@ -57,17 +57,17 @@ impl Default for SyntheticNodeOptions {
 pub struct SyntheticNode {
     http: SocketAddr,
     websocket: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
-struct Shared {
+struct NodeState {
     chain: Arc<SyntheticChain>,
     options: SyntheticNodeOptions,
     head: watch::Sender<u64>,
 }
 
-impl Shared {
+impl NodeState {
     fn view(&self) -> View<'_> {
         View {
             chain: &self.chain,
@@ -78,14 +78,14 @@ impl Shared {
 }
 
 impl SyntheticNode {
-    /// Binds and serves.
+    /// Binds both ports and serves.
     pub async fn start(
         chain: Arc<SyntheticChain>,
         options: SyntheticNodeOptions,
     ) -> io::Result<Self> {
         let last = chain.last().number;
         let head = options.head.unwrap_or(last).min(last);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(NodeState {
             chain,
             options,
             head: watch::Sender::new(head),
@@ -101,7 +101,7 @@ impl SyntheticNode {
             socket.set_nodelay(true).ok();
         });
         let serving = tokio::spawn(async move {
-            // It ends when it is aborted.
+            // Runs until it is aborted.
             axum::serve(listener, router).await.ok();
         });
         let listening = tokio::spawn(accept(sockets, shared.clone()));
@@ -123,33 +123,33 @@ impl SyntheticNode {
         format!("ws://{}", self.websocket)
     }
 
-    /// The block that is `latest`.
+    /// The `latest` block.
     pub fn head(&self) -> BlockRef {
         let number = self.shared.view().head;
         let hash = self.shared.chain.hash_at(number).unwrap_or_default();
         BlockRef { number, hash }
     }
 
-    /// Moves the head, to the chain's last block at most. Subscribers of `newHeads` are told each block that is new.
+    /// Moves the head, at most to the chain's last block. Subscribers of `newHeads` are notified of each new block.
     pub fn set_head(&self, number: u64) {
         let last = self.shared.chain.last().number;
         self.shared.head.send_replace(number.min(last));
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Bytes) -> Response {
+async fn answer(State(shared): State<Arc<NodeState>>, request: Bytes) -> Response {
     let body: Body = shared.view().answer(&request).into_body();
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<NodeState>) {
     // Connections end with the node.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
-                connections.spawn(session(stream, shared.clone()));
+                connections.spawn(websocket_connection(stream, shared.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -157,20 +157,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// One WebSocket, until either side ends it.
-async fn session(stream: TcpStream, shared: Arc<Shared>) {
+async fn websocket_connection(stream: TcpStream, shared: Arc<NodeState>) {
     stream.set_nodelay(true).ok();
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
         return;
     };
     let mut heads = shared.head.subscribe();
-    let mut told = *heads.borrow_and_update();
+    let mut notified = *heads.borrow_and_update();
     let mut subscribed = false;
     loop {
         tokio::select! {
             message = socket.next() => {
                 let Some(Ok(message)) = message else { return };
                 let Message::Text(text) = message else { continue };
-                let Some(reply) = said(&shared, text.as_bytes(), &mut subscribed) else { continue };
+                let Some(reply) = reply(&shared, text.as_bytes(), &mut subscribed) else { continue };
                 if socket.send(Message::text(reply)).await.is_err() {
                     return;
                 }
@@ -180,10 +180,10 @@ async fn session(stream: TcpStream, shared: Arc<Shared>) {
                     return;
                 }
                 let head = *heads.borrow_and_update();
-                let news = if head > told { told + 1..=head } else { head..=head };
-                told = head;
-                for number in news.filter(|_| subscribed) {
-                    let Some(text) = announcement(&shared, number) else { continue };
+                let new_heads = if head > notified { notified + 1..=head } else { head..=head };
+                notified = head;
+                for number in new_heads.filter(|_| subscribed) {
+                    let Some(text) = notification(&shared, number) else { continue };
                     if socket.send(Message::text(text)).await.is_err() {
                         return;
                     }
@@ -193,8 +193,8 @@ async fn session(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// The answer to a request over WebSocket, where one can subscribe.
-fn said(shared: &Shared, text: &[u8], subscribed: &mut bool) -> Option<String> {
+/// The answer to a WebSocket request, which may be a subscription.
+fn reply(shared: &NodeState, text: &[u8], subscribed: &mut bool) -> Option<String> {
     let subscription = serde_json::from_slice::<Call>(text).ok();
     let answer = match &subscription {
         Some(call) if call.method == "eth_subscribe" && call.params() == ["newHeads"] => {
@@ -212,12 +212,12 @@ fn said(shared: &Shared, text: &[u8], subscribed: &mut bool) -> Option<String> {
 
 fn result(call: &Call, value: Value) -> Answer {
     let mut answer = Answer::default();
-    begin(call.id, &mut answer);
+    begin_answer(call.id, &mut answer);
     answer.text(&format!(r#","result":{value}}}"#));
     answer
 }
 
-fn announcement(shared: &Shared, number: u64) -> Option<String> {
+fn notification(shared: &NodeState, number: u64) -> Option<String> {
     let mut answer = Answer::default();
     answer.text(&format!(
         r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{SUBSCRIPTION}","result":"#

@@ -1,4 +1,4 @@
-//! Every claim of the made-up chain, checked by what checks real ones.
+//! Checks the synthetic chain with the checks for real chains.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic};
 use crate::{
     model::{B256, Secret, TokenStandard},
-    source::chain::{ChainConfig, ChecksConfig, Node, NodeError, Senders, Wanted, verify},
+    source::chain::{BlockTarget, ChainConfig, ChecksConfig, Node, NodeError, Senders, verify},
 };
 
 const OPTIONS: SyntheticOptions = SyntheticOptions {
@@ -35,7 +35,7 @@ async fn serve(options: SyntheticOptions, how: SyntheticNodeOptions) -> (Synthet
 }
 
 /// The answers to one request, which may be a batch.
-async fn ask(node: &SyntheticNode, request: Value) -> Value {
+async fn post(node: &SyntheticNode, request: Value) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let sent = client.post(node.http_url()).body(request.to_string());
     let text = sent.send().await.unwrap().text().await.unwrap();
@@ -47,7 +47,7 @@ fn call(method: &str, params: Value) -> Value {
 }
 
 #[tokio::test]
-async fn every_block_passes_every_check_and_its_senders_are_recovered() {
+async fn every_block_passes_every_check() {
     for traffic in [Traffic::Transfers, Traffic::Varied] {
         let options = SyntheticOptions { traffic, ..OPTIONS };
         let (served, node) = serve(options, SyntheticNodeOptions::default()).await;
@@ -55,7 +55,7 @@ async fn every_block_passes_every_check_and_its_senders_are_recovered() {
         let mut parent = B256::ZERO;
         let mut types = std::collections::BTreeSet::new();
         for number in 0..=12 {
-            let block = node.raw_block(Wanted::Number(number)).await.unwrap();
+            let block = node.raw_block(BlockTarget::Number(number)).await.unwrap();
             let checks = ChecksConfig {
                 senders: Senders::Always,
                 ..ChecksConfig::default()
@@ -78,14 +78,14 @@ async fn every_block_passes_every_check_and_its_senders_are_recovered() {
 }
 
 #[tokio::test]
-async fn each_call_of_a_token_is_decoded_as_one_transfer() {
+async fn token_call_is_one_transfer() {
     let options = SyntheticOptions {
         traffic: Traffic::Transfers,
         ..OPTIONS
     };
     let (_served, node) = serve(options, SyntheticNodeOptions::default()).await;
     let checks = ChecksConfig::default();
-    let block = node.block(Wanted::Number(5), &checks).await.unwrap();
+    let block = node.block(BlockTarget::Number(5), &checks).await.unwrap();
     assert_eq!((block.logs.len(), block.transfers.len()), (20, 20));
     for (transfer, sent) in block.transfers.iter().zip(&block.transactions) {
         assert_eq!(transfer.standard, TokenStandard::Erc20);
@@ -95,13 +95,13 @@ async fn each_call_of_a_token_is_decoded_as_one_transfer() {
 }
 
 #[test]
-fn a_seed_gives_the_same_chain_again_and_another_seed_another() {
+fn chain_depends_only_on_seed() {
     let last = |options: &SyntheticOptions| SyntheticChain::generate(options).last();
     let first = last(&OPTIONS);
     assert_eq!(first, last(&OPTIONS));
     let other = SyntheticOptions { seed: 8, ..OPTIONS };
     assert_ne!(first.hash, last(&other).hash);
-    // A longer chain goes on from a shorter one.
+    // A longer chain extends a shorter one.
     let longer = SyntheticOptions {
         blocks: 300,
         transactions: 1,
@@ -116,23 +116,23 @@ fn a_seed_gives_the_same_chain_again_and_another_seed_another() {
 }
 
 #[tokio::test]
-async fn what_is_asked_alone_is_a_part_of_the_whole_block() {
+async fn single_answers_are_parts_of_block() {
     let (served, _) = serve(OPTIONS, SyntheticNodeOptions::default()).await;
-    let asked = json!([
+    let batch = json!([
         call("eth_getBlockByNumber", json!(["0x3", true])),
         call("eth_getBlockByNumber", json!(["0x3", false])),
         call("eth_getBlockReceipts", json!(["0x3"])),
     ]);
-    let answers = ask(&served, asked).await;
-    let (block, light, receipts) = (
+    let answers = post(&served, batch).await;
+    let (block, hashes_only, receipts) = (
         &answers[0]["result"],
         &answers[1]["result"],
         &answers[2]["result"],
     );
     let transactions = block["transactions"].as_array().unwrap();
     let hashes: Vec<&Value> = transactions.iter().map(|sent| &sent["hash"]).collect();
-    assert_eq!(json!(hashes), light["transactions"]);
-    let asked: Vec<Value> = hashes
+    assert_eq!(json!(hashes), hashes_only["transactions"]);
+    let calls: Vec<Value> = hashes
         .iter()
         .flat_map(|hash| {
             [
@@ -149,7 +149,7 @@ async fn what_is_asked_alone_is_a_part_of_the_whole_block() {
             call("eth_getBlockReceipts", json!([block["hash"]])),
         ])
         .collect();
-    let answers = ask(&served, Value::Array(asked)).await;
+    let answers = post(&served, Value::Array(calls)).await;
     let mut answers = answers
         .as_array()
         .unwrap()
@@ -172,7 +172,7 @@ async fn what_is_asked_alone_is_a_part_of_the_whole_block() {
 }
 
 #[tokio::test]
-async fn logs_are_filtered_by_address_and_topics_and_too_many_are_refused_as_hosted_nodes_do() {
+async fn filters_logs_and_limits_their_number() {
     let how = SyntheticNodeOptions {
         max_logs: Some(100),
         ..Default::default()
@@ -214,13 +214,13 @@ async fn logs_are_filtered_by_address_and_topics_and_too_many_are_refused_as_hos
 }
 
 #[tokio::test]
-async fn above_the_head_there_is_nothing_until_the_head_moves() {
+async fn blocks_above_head_are_missing() {
     let how = SyntheticNodeOptions {
         head: Some(4),
         ..Default::default()
     };
     let (served, node) = serve(OPTIONS, how).await;
-    let missing = node.raw_block(Wanted::Number(5)).await;
+    let missing = node.raw_block(BlockTarget::Number(5)).await;
     assert!(matches!(missing, Err(NodeError::Missing { .. })));
     let (mut socket, _) = tokio_tungstenite::connect_async(served.ws_url())
         .await
@@ -240,12 +240,12 @@ async fn above_the_head_there_is_nothing_until_the_head_moves() {
         let head = next().await;
         assert_eq!(head["params"]["result"]["number"], json!(number));
     }
-    let block = node.raw_block(Wanted::Number(6)).await.unwrap();
+    let block = node.raw_block(BlockTarget::Number(6)).await.unwrap();
     assert_eq!(block.block_ref(), served.head());
 }
 
 #[tokio::test]
-async fn what_is_no_call_is_refused_with_the_code_for_it() {
+async fn rejects_invalid_calls_with_their_code() {
     let how = SyntheticNodeOptions {
         max_batch: 2,
         ..Default::default()
@@ -272,10 +272,10 @@ async fn what_is_no_call_is_refused_with_the_code_for_it() {
             -32602,
         ),
     ] {
-        let answer = ask(&served, request.clone()).await;
+        let answer = post(&served, request.clone()).await;
         assert_eq!(answer["error"]["code"], json!(code), "{request}");
     }
-    let unknown = ask(
+    let unknown = post(
         &served,
         call("eth_getBlockByHash", json!([B256::ZERO, true])),
     )

@@ -1,4 +1,4 @@
-//! One transaction of a block: what is sent, and what comes of it.
+//! Generates the transactions of a block, with their outcomes.
 
 use alloy::{
     consensus::{
@@ -26,7 +26,7 @@ pub(super) const BLOB_FEE: u128 = 1;
 const GAS_LIMIT: u64 = 200_000;
 
 /// A transaction and its outcome.
-pub(super) struct Sent {
+pub(super) struct SentTransaction {
     pub(super) envelope: TxEnvelope,
     pub(super) from: Address,
     pub(super) created: Option<Address>,
@@ -35,7 +35,7 @@ pub(super) struct Sent {
     pub(super) logs: Vec<Log>,
 }
 
-/// Makes the transactions of a chain.
+/// Generates the transactions of a chain.
 pub(super) struct Sender<'a> {
     pub(super) options: &'a SyntheticOptions,
     pub(super) accounts: &'a Accounts,
@@ -43,12 +43,18 @@ pub(super) struct Sender<'a> {
 
 impl Sender<'_> {
     /// The transaction at `index` of block `number`.
-    pub(super) fn transaction(&self, number: u64, index: u64, random: &mut Random) -> Sent {
+    pub(super) fn transaction(
+        &self,
+        number: u64,
+        index: u64,
+        random: &mut Random,
+    ) -> SentTransaction {
         let count = (number - 1) * self.options.transactions as u64 + index;
         let (account, nonce) = self.accounts.sender(count);
         let from = account.address;
-        let token = Random::of(self.options.seed, 1 << 40 | random.below(TOKENS)).address();
-        let holder = Random::of(self.options.seed, 1 << 41 | random.below(HOLDERS)).address();
+        let token = Random::from_seed(self.options.seed, 1 << 40 | random.below(TOKENS)).address();
+        let holder =
+            Random::from_seed(self.options.seed, 1 << 41 | random.below(HOLDERS)).address();
         // Up to 2^80 units: tokens of 18 decimals in the millions.
         let amount = (U256::from(random.next()) << 16) | U256::from(random.below(1 << 16));
         let transfer = event(
@@ -76,7 +82,7 @@ impl Sender<'_> {
             access_list: AccessList::default(),
             input,
         };
-        let mut sent = Sent {
+        let mut sent = SentTransaction {
             envelope: TxEnvelope::Legacy(Signed::new_unhashed(TxLegacy::default(), no_signature())),
             from,
             created: None,
@@ -203,7 +209,7 @@ impl Sender<'_> {
     }
 }
 
-/// What ERC-721 and ERC-1155 announce.
+/// Logs of ERC-721 and ERC-1155 transfers.
 fn nfts(token: Address, from: Address, to: Address, random: &mut Random) -> Vec<Log> {
     let number = |value: u64| B256::from(U256::from(value)).to_vec();
     let (first, second) = (random.below(1 << 32), random.below(1 << 32));

@@ -21,27 +21,27 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Speaks,
-    serve::{Order, Shared},
+    VenueProtocol,
+    serve::{Command, VenueShared},
 };
 
 /// The header of a text frame of 256 bytes, and the first two of them.
 const HALF_A_FRAME: [u8; 6] = [0x81, 126, 1, 0, b'{', b'"'];
 
-/// Coinbase closes a connection that asked for nothing within this time.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// Messages that Binance takes in a second, pongs included; it closes a connection that sends more.
-const MOST_A_SECOND: usize = 5;
+/// Coinbase closes a connection without a subscription within this time.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most messages per second that Binance accepts, pongs included; it closes a connection that sends more.
+const MAX_PER_SECOND: usize = 5;
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// What a client sent in the last second.
+/// The times of a client's messages in the last second.
 #[derive(Default)]
-struct Sent(VecDeque<Instant>);
+struct RecentMessages(VecDeque<Instant>);
 
-impl Sent {
-    /// One more; whether it is too many for this venue.
-    fn is_too_much(&mut self, speaks: Speaks) -> bool {
+impl RecentMessages {
+    /// Counts a message; returns whether the venue's limit is exceeded.
+    fn exceeds_limit(&mut self, protocol: VenueProtocol) -> bool {
         let now = Instant::now();
         self.0.push_back(now);
         while let Some(first) = self.0.front()
@@ -49,31 +49,31 @@ impl Sent {
         {
             self.0.pop_front();
         }
-        speaks == Speaks::Binance && self.0.len() > MOST_A_SECOND
+        protocol == VenueProtocol::Binance && self.0.len() > MAX_PER_SECOND
     }
 }
 
-/// Serves until the client goes, or an act ends it. `number` counts the connections of the venue.
+/// Serves until the client disconnects or an action ends the connection. `number` counts the connections of the venue.
 pub(super) async fn serve(
     mut socket: Socket,
-    mut orders: Receiver<Order>,
-    shared: &Shared,
+    mut commands: Receiver<Command>,
+    shared: &VenueShared,
     number: u64,
 ) {
-    let speaks = shared.speaks;
+    let protocol = shared.protocol;
     let mut held = shared.held.subscribe();
-    let mut waiting = Vec::new();
+    let mut queued = Vec::new();
     let mut streams = BTreeSet::new();
-    let mut sent = Sent::default();
-    let mut asked = false;
-    let mut patience = Box::pin(sleep(ASK_WITHIN));
-    let mut beat = interval(match speaks {
-        Speaks::Binance => Duration::from_secs(20),
-        Speaks::Coinbase | Speaks::Kraken => Duration::from_secs(1),
+    let mut sent = RecentMessages::default();
+    let mut subscribed = false;
+    let mut subscribe_timeout = Box::pin(sleep(SUBSCRIBE_TIMEOUT));
+    let mut beat = interval(match protocol {
+        VenueProtocol::Binance => Duration::from_secs(20),
+        VenueProtocol::Coinbase | VenueProtocol::Kraken => Duration::from_secs(1),
     });
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    if let Some(greeting) = speaks.greeting()
-        && say(&mut socket, greeting).await.is_err()
+    if let Some(greeting) = protocol.greeting()
+        && send(&mut socket, greeting).await.is_err()
     {
         return;
     }
@@ -81,17 +81,17 @@ pub(super) async fn serve(
         let done = tokio::select! {
             received = socket.next() => match received {
                 Some(Ok(Message::Text(text))) => {
-                    note(shared, text.as_str());
-                    if sent.is_too_much(speaks) {
+                    record_message(shared, text.as_str());
+                    if sent.exceeds_limit(protocol) {
                         return close(socket, CloseCode::Policy, "too many messages").await;
                     }
-                    asked = true;
-                    waiting.push(text.as_str().to_owned());
+                    subscribed = true;
+                    queued.push(text.as_str().to_owned());
                     Ok(())
                 }
                 Some(Ok(Message::Pong(_))) => {
-                    shared.seen.send_modify(|seen| seen.pongs += 1);
-                    if sent.is_too_much(speaks) {
+                    shared.observed.send_modify(|observed| observed.pongs += 1);
+                    if sent.exceeds_limit(protocol) {
                         return close(socket, CloseCode::Policy, "too many messages").await;
                     }
                     Ok(())
@@ -99,40 +99,40 @@ pub(super) async fn serve(
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => Ok(()),
             },
-            order = orders.recv() => match order {
-                Some(Order::Tick(told, order)) => {
-                    let told_of = |stream: &&String| speaks.symbol_of(stream) == told.symbol;
+            command = commands.recv() => match command {
+                Some(Command::Tick(tick, order)) => {
+                    let has_symbol = |stream: &&String| protocol.symbol_of(stream) == tick.symbol;
                     let texts: Vec<String> = streams
                         .iter()
-                        .filter(told_of)
-                        .map(|stream| speaks.tick(stream, &told, order, false))
+                        .filter(has_symbol)
+                        .map(|stream| protocol.tick(stream, &tick, order, false))
                         .collect();
-                    all(&mut socket, texts).await
+                    send_all(&mut socket, texts).await
                 }
-                Some(Order::Say(text)) => say(&mut socket, text).await,
-                Some(Order::Ping) => socket.send(Message::Ping("still there?".into())).await,
-                Some(Order::Cut) => {
+                Some(Command::Send(text)) => send(&mut socket, text).await,
+                Some(Command::Ping) => socket.send(Message::Ping("still there?".into())).await,
+                Some(Command::Cut) => {
                     socket.get_mut().write_all(&HALF_A_FRAME).await.ok();
                     return;
                 }
-                Some(Order::Close) => {
+                Some(Command::Close) => {
                     return close(socket, CloseCode::Away, "going away").await;
                 }
-                Some(Order::Stall) => {
-                    // It still notices when the client goes.
+                Some(Command::Stall) => {
+                    // Still detect that the client disconnects.
                     while let Some(Ok(_)) = socket.next().await {}
                     return;
                 }
                 None => return,
             },
-            () = &mut patience, if speaks == Speaks::Coinbase && !asked => {
-                return close(socket, CloseCode::Policy, "nothing was asked for").await;
+            () = &mut subscribe_timeout, if protocol == VenueProtocol::Coinbase && !subscribed => {
+                return close(socket, CloseCode::Policy, "no subscription in time").await;
             }
             _ = held.changed() => Ok(()),
             _ = beat.tick() => match streams.first() {
                 None => Ok(()),
-                Some(stream) => match speaks.heartbeat(stream) {
-                    Some(text) => say(&mut socket, text).await,
+                Some(stream) => match protocol.heartbeat(stream) {
+                    Some(text) => send(&mut socket, text).await,
                     None => socket.send(Message::Ping("still there?".into())).await,
                 },
             },
@@ -143,7 +143,7 @@ pub(super) async fn serve(
         if *held.borrow_and_update() {
             continue;
         }
-        for text in waiting.drain(..) {
+        for text in queued.drain(..) {
             if answer(&mut socket, shared, &mut streams, &text, number)
                 .await
                 .is_err()
@@ -154,46 +154,46 @@ pub(super) async fn serve(
     }
 }
 
-/// Answers a message of the client, with snapshots where the venue gives them.
+/// Answers a client's message, with snapshots if the venue has them.
 async fn answer(
     socket: &mut Socket,
-    shared: &Shared,
+    shared: &VenueShared,
     streams: &mut BTreeSet<String>,
     text: &str,
     number: u64,
 ) -> Result<(), Error> {
-    let speaks = shared.speaks;
-    if let Some(pong) = speaks.pong(text) {
-        return say(socket, pong).await;
+    let protocol = shared.protocol;
+    if let Some(pong) = protocol.pong(text) {
+        return send(socket, pong).await;
     }
-    let Some(asked) = speaks.asked(text) else {
+    let Some(request) = protocol.parse_subscribe(text) else {
         return Ok(());
     };
     let ((mut texts, given), farewell) = {
         let mut state = shared.state.lock();
-        let answer = speaks.answer(asked, |symbol| state.refused.contains(symbol));
-        (answer, state.says_farewell())
+        let answer = protocol.answer(request, |symbol| state.refused.contains(symbol));
+        (answer, state.take_farewell())
     };
-    if speaks.has_snapshots() {
+    if protocol.has_snapshots() {
         let state = shared.state.lock();
         texts.extend(given.iter().filter_map(|stream| {
-            let (told, order) = state.last.get(&speaks.symbol_of(stream))?;
-            Some(speaks.tick(stream, told, *order, true))
+            let (tick, order) = state.last.get(&protocol.symbol_of(stream))?;
+            Some(protocol.tick(stream, tick, *order, true))
         }));
     }
     if farewell {
-        texts.extend(speaks.announcement());
+        texts.extend(protocol.announcement());
     }
     let symbols: Vec<String> = given
         .iter()
-        .map(|stream| speaks.symbol_of(stream))
+        .map(|stream| protocol.symbol_of(stream))
         .collect();
     streams.extend(given);
-    all(socket, texts).await?;
-    shared.seen.send_modify(|seen| {
-        seen.answered += 1;
-        if seen.connections == number {
-            seen.newest.extend(symbols);
+    send_all(socket, texts).await?;
+    shared.observed.send_modify(|observed| {
+        observed.answered += 1;
+        if observed.connections == number {
+            observed.newest.extend(symbols);
         }
     });
     Ok(())
@@ -204,18 +204,18 @@ async fn close(mut socket: Socket, code: CloseCode, reason: &'static str) {
     socket.close(Some(CloseFrame { code, reason })).await.ok();
 }
 
-fn note(shared: &Shared, text: &str) {
+fn record_message(shared: &VenueShared, text: &str) {
     let at = std::time::Instant::now();
     shared
-        .seen
-        .send_modify(|seen| seen.messages.push((at, text.to_owned())));
+        .observed
+        .send_modify(|observed| observed.messages.push((at, text.to_owned())));
 }
 
-async fn say(socket: &mut Socket, text: String) -> Result<(), Error> {
+async fn send(socket: &mut Socket, text: String) -> Result<(), Error> {
     socket.send(Message::text(text)).await
 }
 
-async fn all(socket: &mut Socket, texts: Vec<String>) -> Result<(), Error> {
+async fn send_all(socket: &mut Socket, texts: Vec<String>) -> Result<(), Error> {
     for text in texts {
         socket.feed(Message::text(text)).await?;
     }

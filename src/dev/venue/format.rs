@@ -1,39 +1,39 @@
-//! The messages of each venue, as its documents show them.
+//! The messages of each venue, as in its documentation.
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Told;
+use super::VenueTick;
 use crate::model::now_ms;
 
-/// The venue that is stood for. Its messages can be had without a server, for one that has a load to carry.
+/// The protocol of a venue. Benchmarks use its messages without the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Speaks {
+pub enum VenueProtocol {
     Binance,
     Coinbase,
     Kraken,
 }
 
-/// A request for streams.
-pub struct Asked {
+/// A subscription request.
+pub struct SubscribeRequest {
     pub streams: Vec<String>,
     id: Value,
 }
 
-impl Speaks {
-    /// A symbol as the venue's messages write it, of a stream that was asked for.
+impl VenueProtocol {
+    /// The symbol of a subscribed stream, as in the venue's messages.
     pub fn symbol_of(self, stream: &str) -> String {
         let symbol = stream.split('@').next().unwrap_or_default();
         match self {
             Self::Binance | Self::Coinbase => symbol.to_uppercase(),
-            // Its symbols are case-sensitive.
+            // Kraken's symbols are case-sensitive.
             Self::Kraken => symbol.to_owned(),
         }
     }
 
-    /// Said when a connection opens.
+    /// Sent when a connection opens.
     pub fn greeting(self) -> Option<String> {
         let status = json!({ "channel": "status", "type": "update", "data": [{
             "system": "online", "api_version": "v2",
@@ -42,7 +42,7 @@ impl Speaks {
         (self == Self::Kraken).then(|| status.to_string())
     }
 
-    /// A sign of life; `None` for a venue that pings.
+    /// A heartbeat; `None` for a venue that pings instead.
     pub fn heartbeat(self, symbol: &str) -> Option<String> {
         match self {
             Self::Binance => None,
@@ -56,14 +56,14 @@ impl Speaks {
         }
     }
 
-    /// Announces the end of the connection, where the venue does.
+    /// The message that announces the end of the connection, if the venue has one.
     pub(super) fn announcement(self) -> Option<String> {
         let event = json!({ "e": "serverShutdown", "E": now_ms() });
         (self == Self::Binance).then(|| event.to_string())
     }
 
-    /// The streams that a message of a client asks for; `None` for another message.
-    pub fn asked(self, text: &str) -> Option<Asked> {
+    /// Parses a client's message as a subscription request; `None` for any other message.
+    pub fn parse_subscribe(self, text: &str) -> Option<SubscribeRequest> {
         let request: Value = serde_json::from_str(text).ok()?;
         let (verb, streams, id) = match self {
             Self::Binance => ("SUBSCRIBE", &request["params"], &request["id"]),
@@ -78,27 +78,27 @@ impl Speaks {
                 &request["req_id"],
             ),
         };
-        let said = request.get("method").or_else(|| request.get("type"))?;
+        let method = request.get("method").or_else(|| request.get("type"))?;
         let names = |streams: &Vec<Value>| {
             let names = streams.iter().filter_map(Value::as_str);
             names.map(str::to_owned).collect()
         };
-        (said == verb).then(|| Asked {
+        (method == verb).then(|| SubscribeRequest {
             streams: streams.as_array().map(names).unwrap_or_default(),
             id: id.clone(),
         })
     }
 
-    /// What is answered to a request, and the streams that it gets.
+    /// The responses to a request, and the accepted streams.
     pub fn answer(
         self,
-        asked: Asked,
+        request: SubscribeRequest,
         refused: impl Fn(&str) -> bool,
     ) -> (Vec<String>, Vec<String>) {
-        let Asked { streams, id } = asked;
+        let SubscribeRequest { streams, id } = request;
         let is_refused = |stream: &str| refused(&self.symbol_of(stream));
         match self {
-            // It takes what it does not know, and says nothing of it later.
+            // Binance accepts unknown streams, and never sends data for them.
             Self::Binance => {
                 let answer = json!({ "result": null, "id": id });
                 let known = streams
@@ -144,23 +144,23 @@ impl Speaks {
         }
     }
 
-    /// The answer to a ping that is a message.
+    /// The response to a ping message.
     pub fn pong(self, text: &str) -> Option<String> {
         let is_ping = self == Self::Kraken && text.contains(r#""method":"ping""#);
         is_ping.then(|| json!({ "method": "pong", "time_in": rfc3339(now_ms()) }).to_string())
     }
 
-    /// Whether who asks for a symbol hears its last price at once.
+    /// Whether a new subscription gets the last price of the symbol immediately.
     pub(super) fn has_snapshots(self) -> bool {
         self != Self::Binance
     }
 
-    /// A price on a stream. What is told is put in as it is, so that it may be anything.
-    pub fn tick(self, stream: &str, told: &Told, order: u64, snapshot: bool) -> String {
-        let (symbol, price, bid, ask) = (&told.symbol, &told.price, told.bid(), told.ask());
+    /// A price message of a stream. The values are inserted unchanged, so they may be invalid.
+    pub fn tick(self, stream: &str, tick: &VenueTick, order: u64, snapshot: bool) -> String {
+        let (symbol, price, bid, ask) = (&tick.symbol, &tick.price, tick.bid(), tick.ask());
         match self {
             Self::Binance if stream.ends_with("@trade") => {
-                let time = told.time_ms.unwrap_or_else(now_ms);
+                let time = tick.time_ms.unwrap_or_else(now_ms);
                 format!(
                     r#"{{"stream":"{stream}","data":{{"e":"trade","E":{time},"s":"{symbol}","t":{order},"p":"{price}","q":"100","T":{time},"m":true,"M":true}}}}"#
                 )
@@ -169,7 +169,7 @@ impl Speaks {
                 r#"{{"stream":"{stream}","data":{{"u":{order},"s":"{symbol}","b":"{bid}","B":"31.21000000","a":"{ask}","A":"40.66000000"}}}}"#
             ),
             Self::Coinbase => {
-                let time = told
+                let time = tick
                     .time_ms
                     .map(|at| format!(r#","time":"{}""#, rfc3339(at)));
                 let time = time.unwrap_or_default();
@@ -178,7 +178,7 @@ impl Speaks {
                 )
             }
             Self::Kraken => {
-                let time = told
+                let time = tick
                     .time_ms
                     .map(|at| format!(r#","timestamp":"{}""#, rfc3339(at)));
                 let time = time.unwrap_or_default();

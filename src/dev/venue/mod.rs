@@ -1,23 +1,22 @@
-//! A venue of prices on this machine: it speaks as Binance, Coinbase Exchange or Kraken do, and errs on demand.
+//! A local price venue with the protocol of Binance, Coinbase Exchange or Kraken, and scripted faults.
 //!
-//! - [`Venue`]: a WebSocket server that tells the prices it is given, with the answers, heartbeats and snapshots of the
-//!   venue that it stands for.
-//! - [`Act`]: what it tells, and what it does wrong: half a frame, silence, another order, refusals, storms.
-//! - [`VenueScenario`]: acts and what a client makes of them, read from a TOML file. A report of what a venue did
-//!   wrong can become a test in this way: `tests/venues/` has the ones that there are.
+//! - [`Venue`]: a WebSocket server that publishes given prices, with the responses, heartbeats and snapshots of its
+//!   venue.
+//! - [`Action`]: a price or a fault: half a frame, silence, reordering, refusals, reconnect storms.
+//! - [`VenueScenario`]: actions and the expected behavior of a client, read from a TOML file. A bug report can become a
+//!   test this way; `tests/venues/` has the existing ones.
 //!
-//! Deterministic but for its heartbeats, which come by time: everything else is said when an act says so. Assumes that
-//! its clients are on this machine.
+//! Deterministic except for heartbeats, which are timed: everything else is sent by an action. Assumes local clients.
 
-mod act;
+mod behavior;
 mod connection;
 mod format;
 mod scenario;
 mod serve;
 
 pub use self::{
-    act::{Act, Told},
-    format::{Asked, Speaks},
+    behavior::{Action, VenueTick},
+    format::{SubscribeRequest, VenueProtocol},
     scenario::{VenueScenario, VenueStep},
-    serve::{Seen, Venue},
+    serve::{Observed, Venue},
 };

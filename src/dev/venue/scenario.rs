@@ -1,4 +1,4 @@
-//! A scenario in a file: what a venue does, and what a client makes of it.
+//! A scenario file: the actions of a venue, and the expected behavior of a client.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,47 +6,47 @@ use serde::Deserialize;
 
 use super::{
     super::scenario_file::{self, ScenarioError},
-    Act, Speaks,
+    Action, VenueProtocol,
 };
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueScenario {
-    /// What the venue does, and what should come of it, in a sentence.
+    /// One sentence: what the venue does, and what is expected.
     pub about: String,
-    pub venue: Speaks,
-    /// Symbols that are asked for, as the venue writes them in its messages.
+    pub venue: VenueProtocol,
+    /// Symbols to subscribe to, as in the venue's messages.
     pub symbols: Vec<String>,
-    /// Connections of the client at one time; one when left out.
+    /// Concurrent connections of the client; default 1.
     #[serde(default)]
     pub hot: Option<u32>,
     pub steps: Vec<VenueStep>,
 }
 
-/// First the acts, then the waits, then the checks.
+/// One step: first the actions, then the waits, then the checks.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VenueStep {
-    /// What the venue does, in this order.
-    pub does: Vec<Act>,
-    /// Waits until the client connected so often in all, and its newest connection gets every symbol that is not
-    /// refused.
+    /// Actions of the venue, in this order.
+    pub does: Vec<Action>,
+    /// Waits until the client has connected this often in total, and its newest connection is subscribed to every
+    /// symbol that is not refused.
     pub connections: Option<u64>,
-    /// Waits until so many requests were answered, on all connections.
+    /// Waits until this many requests were answered, on all connections.
     pub answered: Option<u64>,
-    /// Waits until so many connections are open.
+    /// Waits until this many connections are open.
     pub open: Option<u64>,
-    /// The ticks that come next, and no others before them: a symbol and a price each.
+    /// The next ticks, without others before them: a symbol and a price each.
     pub ticks: Vec<String>,
-    /// So many connections were made in all, and no more.
+    /// Checks the total number of connections.
     pub made: Option<u64>,
-    /// Waits until the feed stands so with these symbols: `connecting`, `live`, `silent` or `refused`.
+    /// Waits until these symbols have this state in the feed: `connecting`, `live`, `silent` or `refused`.
     pub states: BTreeMap<String, String>,
 }
 
 impl VenueScenario {
-    /// Reads a file; the error names what is wrong with it, and the line.
+    /// Reads a file. Errors name the problem and its line.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         scenario_file::read(path)
     }

@@ -1,4 +1,4 @@
-//! The server: takes connections, and hands what happens on to each.
+//! The server: accepts connections, and forwards commands to them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,37 +15,37 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Act, Speaks, Told, connection};
+use super::{Action, VenueProtocol, VenueTick, connection};
 
-/// A venue on a free port of this machine. Serves until it is dropped.
+/// A venue on a free local port. Serves until it is dropped.
 pub struct Venue {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<VenueShared>,
     _serving: AbortOnDropHandle<()>,
 }
 
-/// What a venue saw of its clients.
+/// What a venue observed of its clients.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// Connections that were made, and those of them that are open.
+pub struct Observed {
+    /// All connections so far, and the open ones.
     pub connections: u64,
     pub open: u64,
-    /// Requests for streams that were answered.
+    /// Answered subscription requests.
     pub answered: u64,
-    /// Symbols that the newest connection gets.
+    /// Subscribed symbols of the newest connection.
     pub newest: BTreeSet<String>,
-    /// Messages of all clients, and when they came.
+    /// Messages of all clients, with the time of arrival.
     pub messages: Vec<(Instant, String)>,
-    /// WebSocket pongs.
+    /// Received WebSocket pongs.
     pub pongs: u64,
 }
 
-/// Orders that wait for a connection; one that falls further behind is ended.
-const MOST_ORDERS: usize = 65_536;
+/// Most queued commands of a connection; beyond it the connection is dropped.
+const MAX_COMMANDS: usize = 65_536;
 
-pub(super) struct Shared {
-    pub(super) speaks: Speaks,
-    pub(super) seen: watch::Sender<Seen>,
+pub(super) struct VenueShared {
+    pub(super) protocol: VenueProtocol,
+    pub(super) observed: watch::Sender<Observed>,
     pub(super) held: watch::Sender<bool>,
     pub(super) state: Mutex<State>,
 }
@@ -53,28 +53,28 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) refused: BTreeSet<String>,
-    /// The last price of each symbol, with its number.
-    pub(super) last: BTreeMap<String, (Told, u64)>,
+    /// The last price of each symbol, with its sequence number.
+    pub(super) last: BTreeMap<String, (VenueTick, u64)>,
     order: u64,
     storm: u64,
     farewells: u64,
-    connections: Vec<mpsc::Sender<Order>>,
+    connections: Vec<mpsc::Sender<Command>>,
 }
 
 impl State {
-    /// Whether the end of a connection is announced with the answer that it gets now.
-    pub(super) fn says_farewell(&mut self) -> bool {
-        let says = self.farewells > 0;
+    /// Whether this answer is followed by the announcement of the connection's end.
+    pub(super) fn take_farewell(&mut self) -> bool {
+        let announces = self.farewells > 0;
         self.farewells = self.farewells.saturating_sub(1);
-        says
+        announces
     }
 }
 
-/// What a connection is to do.
+/// A command to a connection.
 #[derive(Clone)]
-pub(super) enum Order {
-    Tick(Told, u64),
-    Say(String),
+pub(super) enum Command {
+    Tick(VenueTick, u64),
+    Send(String),
     Ping,
     Cut,
     Close,
@@ -83,12 +83,12 @@ pub(super) enum Order {
 
 impl Venue {
     /// Listens on a free port.
-    pub async fn start(speaks: Speaks) -> io::Result<Self> {
+    pub async fn start(protocol: VenueProtocol) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared {
-            speaks,
-            seen: watch::Sender::default(),
+        let shared = Arc::new(VenueShared {
+            protocol,
+            observed: watch::Sender::default(),
             held: watch::Sender::new(false),
             state: Mutex::default(),
         });
@@ -100,97 +100,100 @@ impl Venue {
         })
     }
 
-    /// Where it listens, with something in it that must never be shown: `a-secret-key`.
+    /// The URL. It contains `a-secret-key`, which must never be printed.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/a-secret-key", self.port)
     }
 
-    /// Does one thing, on the connections that there are now.
-    pub fn act(&self, act: &Act) {
+    /// Performs an action on the open connections.
+    pub fn perform(&self, action: &Action) {
         let mut state = self.shared.state.lock();
-        let order = match act {
-            Act::Tick(told) => {
-                let number = told.order.unwrap_or(state.order + 1);
+        let command = match action {
+            Action::Tick(tick) => {
+                let number = tick.order.unwrap_or(state.order + 1);
                 state.order = state.order.max(number);
                 state
                     .last
-                    .insert(told.symbol.clone(), (told.clone(), number));
-                Order::Tick(told.clone(), number)
+                    .insert(tick.symbol.clone(), (tick.clone(), number));
+                Command::Tick(tick.clone(), number)
             }
-            Act::Say(text) => Order::Say(text.clone()),
-            Act::Announce => match self.shared.speaks.announcement() {
-                Some(text) => Order::Say(text),
+            Action::Say(text) => Command::Send(text.clone()),
+            Action::Announce => match self.shared.protocol.announcement() {
+                Some(text) => Command::Send(text),
                 None => return,
             },
-            Act::Ping => Order::Ping,
-            Act::Cut => Order::Cut,
-            Act::CutOldest | Act::StallOldest => {
-                let order = match act {
-                    Act::CutOldest => Order::Cut,
-                    _ => Order::Stall,
+            Action::Ping => Command::Ping,
+            Action::Cut => Command::Cut,
+            Action::CutOldest | Action::StallOldest => {
+                let command = match action {
+                    Action::CutOldest => Command::Cut,
+                    _ => Command::Stall,
                 };
-                // Those that ended are still in the list until something is ordered of them.
+                // Ended connections stay in the list until the next command fails.
                 while !state.connections.is_empty() {
                     let oldest = state.connections.remove(0);
-                    if oldest.try_send(order.clone()).is_ok() {
-                        // It goes on being told of, as the last to be thought of.
+                    if oldest.try_send(command.clone()).is_ok() {
+                        // Keep it, now as the newest.
                         state.connections.push(oldest);
                         return;
                     }
                 }
                 return;
             }
-            Act::Close => Order::Close,
-            Act::Stall => Order::Stall,
-            Act::Refuse(symbol) => {
+            Action::Close => Command::Close,
+            Action::Stall => Command::Stall,
+            Action::Refuse(symbol) => {
                 state.refused.insert(symbol.clone());
                 return;
             }
-            Act::Admit => {
+            Action::Admit => {
                 state.refused.clear();
                 return;
             }
-            Act::Storm(connections) => {
+            Action::Storm(connections) => {
                 state.storm = *connections;
                 return;
             }
-            Act::Farewells(requests) => {
+            Action::Farewells(requests) => {
                 state.farewells = *requests;
                 return;
             }
-            Act::Hold | Act::Release => {
-                self.shared.held.send_replace(*act == Act::Hold);
+            Action::Hold | Action::Release => {
+                self.shared.held.send_replace(*action == Action::Hold);
                 return;
             }
         };
         state
             .connections
-            .retain(|connection| connection.try_send(order.clone()).is_ok());
+            .retain(|connection| connection.try_send(command.clone()).is_ok());
     }
 
-    /// Tells a price, of a trade and of a book of one price.
-    pub fn tell(&self, symbol: &str, price: &str) {
-        self.act(&Act::Tick(Told::at(symbol, price)));
+    /// Publishes a price, as trade and as best bid and ask.
+    pub fn send_price(&self, symbol: &str, price: &str) {
+        self.perform(&Action::Tick(VenueTick::new(symbol, price)));
     }
 
-    /// What it saw until now.
-    pub fn seen(&self) -> Seen {
-        self.shared.seen.borrow().clone()
+    /// What it observed until now.
+    pub fn observed(&self) -> Observed {
+        self.shared.observed.borrow().clone()
     }
 
-    /// Waits for what it sees.
-    pub async fn until(&self, wanted: impl FnMut(&Seen) -> bool) -> Seen {
-        let mut seen = self.shared.seen.subscribe();
-        let found = seen.wait_for(wanted).await.map(|seen| seen.clone());
+    /// Waits until the observed state satisfies a condition.
+    pub async fn wait_until(&self, condition: impl FnMut(&Observed) -> bool) -> Observed {
+        let mut observed = self.shared.observed.subscribe();
+        let found = observed
+            .wait_for(condition)
+            .await
+            .map(|observed| observed.clone());
         match found {
-            Ok(seen) => seen,
+            Ok(observed) => observed,
             // The sender lives as long as `self`.
             Err(_) => std::future::pending().await,
         }
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<VenueShared>) {
     // Connections end with the venue.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -200,27 +203,27 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let Ok(socket) = tokio_tungstenite::accept_async(stream).await else {
                 return;
             };
-            let (orders, received) = mpsc::channel(MOST_ORDERS);
+            let (commands, received) = mpsc::channel(MAX_COMMANDS);
             let storm = {
                 let mut state = shared.state.lock();
                 let storm = state.storm > 0;
                 state.storm = state.storm.saturating_sub(1);
                 if !storm {
-                    state.connections.push(orders);
+                    state.connections.push(commands);
                 }
                 storm
             };
             let mut number = 0;
-            shared.seen.send_modify(|seen| {
-                seen.connections += 1;
-                seen.open += 1;
-                seen.newest.clear();
-                number = seen.connections;
+            shared.observed.send_modify(|observed| {
+                observed.connections += 1;
+                observed.open += 1;
+                observed.newest.clear();
+                number = observed.connections;
             });
             if !storm {
                 connection::serve(socket, received, &shared, number).await;
             }
-            shared.seen.send_modify(|seen| seen.open -= 1);
+            shared.observed.send_modify(|observed| observed.open -= 1);
         });
         while connections.try_join_next().is_some() {}
     }

@@ -1,50 +1,50 @@
-//! What can be wrong with a token, or with the configuration that checks them.
+//! Errors of JWTs and of the authentication configuration.
 
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
 
-/// Texts are fit for the client that sent the token; [`AuthError::Config`] and [`AuthError::Keys`] are for the
-/// operator.
+/// Messages are for the client that sent the JWT, except [`AuthError::Config`] and [`AuthError::Keys`], which are for
+/// the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     #[error("gateway.auth.{key}: {reason}")]
     Config { key: &'static str, reason: String },
-    #[error("gateway.auth.{key}: the key set at {place} cannot be used: {reason}")]
+    #[error("gateway.auth.{key}: cannot use the key set at {place}: {reason}")]
     Keys {
         key: &'static str,
-        /// Path, or URL without what may be secret.
+        /// The path, or the URL without secrets.
         place: String,
         reason: String,
     },
-    /// Not the token's fault: what it has to be checked with cannot be fetched now.
-    #[error("The keys that tokens are checked with cannot be fetched now; try again")]
+    /// Not the fault of the JWT: the key set cannot be fetched now.
+    #[error("The keys to verify JWTs cannot be fetched now; try again")]
     Unavailable,
-    #[error("A token is required")]
+    #[error("A JWT is required")]
     Missing,
-    #[error("This server does not look at tokens")]
+    #[error("This server does not accept JWTs (auth mode off)")]
     Off,
-    #[error("This server has no key configured to check tokens with")]
+    #[error("This server has no key to verify JWTs")]
     NoKey,
-    #[error("The token is longer than {max} bytes", max = super::MAX_TOKEN_BYTES)]
+    #[error("The JWT is longer than {max} bytes", max = super::MAX_TOKEN_BYTES)]
     TooLong,
-    #[error("The token is not a JSON Web Token, or one of its claims has the wrong type")]
+    #[error("The token is not a JWT, or one of its claims has the wrong type")]
     Malformed,
-    #[error("The token is signed with another algorithm than this server accepts")]
+    #[error("The JWT is signed with an algorithm that this server does not accept")]
     Algorithm,
-    #[error("The token demands an extension that is not known here")]
+    #[error("The JWT requires a critical extension that this server does not support")]
     Critical,
-    #[error("The token names a key that is not known here")]
+    #[error("The JWT names an unknown key")]
     UnknownKey,
-    #[error("The token's signature does not verify")]
+    #[error("The signature of the JWT is not valid")]
     Signature,
-    #[error("The token has expired")]
+    #[error("The JWT has expired")]
     Expired,
-    #[error("The token is not valid yet")]
-    NotYet,
-    #[error("The token lacks a usable claim {0:?}")]
+    #[error("The JWT is not valid yet")]
+    NotYetValid,
+    #[error("The JWT has no valid claim {0:?}")]
     Claim(String),
-    #[error("The token was issued by somebody else than this server accepts")]
+    #[error("The JWT has an issuer that this server does not accept")]
     Issuer,
-    #[error("The token is meant for another audience")]
+    #[error("The JWT is for a different audience")]
     Audience,
 }
 
@@ -56,7 +56,7 @@ impl AuthError {
         }
     }
 
-    /// Whether the token was good once: a client then fetches a new one instead of giving up.
+    /// Whether the JWT has expired: the client then fetches a new one instead of giving up.
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Expired)
     }
@@ -66,7 +66,7 @@ impl From<JwtError> for AuthError {
     fn from(error: JwtError) -> Self {
         match error.kind() {
             ErrorKind::ExpiredSignature => Self::Expired,
-            ErrorKind::ImmatureSignature => Self::NotYet,
+            ErrorKind::ImmatureSignature => Self::NotYetValid,
             ErrorKind::InvalidIssuer => Self::Issuer,
             ErrorKind::InvalidAudience => Self::Audience,
             ErrorKind::InvalidAlgorithm

@@ -1,20 +1,20 @@
-//! The subject of a verified token and what it may listen to.
+//! The identity in a verified JWT, and the channels that it may subscribe to.
 
 use super::{AuthError, Claims};
 use crate::model::Channel;
 
-/// Longest subject: `user:SUB` must be a channel name.
+/// Maximum length of a subject: `user:SUB` must be a valid channel name.
 const MAX_SUBJECT_BYTES: usize = 128;
 
-/// Who a client is, as its token said.
+/// The identity of a client, from its JWT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// 1 to 128 bytes without control characters.
+    /// The subject: 1 to 128 bytes without control characters.
     pub sub: String,
     pub role: Option<String>,
-    /// Patterns of channels, where `*` stands for any text; `None` allows every public channel.
+    /// Channel patterns, where `*` matches any text; `None` allows every public channel.
     pub channels: Option<Vec<String>>,
-    /// When the session must have renewed its token, in ms since the Unix epoch: `exp` plus the configured leeway.
+    /// Time by which the session must renew its JWT, in ms since the Unix epoch: `exp` plus the configured leeway.
     pub expires_at_ms: i64,
 }
 
@@ -37,9 +37,9 @@ impl Identity {
         })
     }
 
-    /// Whether this subject may listen to a channel. Patterns are compared with the channel's canonical name
-    /// without regard to case. A private channel is open to its own subject alone, whatever the patterns say.
-    pub fn may_subscribe(&self, channel: &Channel) -> bool {
+    /// Whether this subject may subscribe to a channel. Patterns match the channel's canonical name, case-insensitively.
+    /// A private channel is open only to its own subject, regardless of the patterns.
+    pub fn can_subscribe(&self, channel: &Channel) -> bool {
         if let Channel::User(subject) = channel {
             return **subject == *self.sub;
         }
@@ -57,7 +57,7 @@ impl Identity {
     }
 }
 
-/// Glob match in time linear for one `*` and at worst `pattern × name`: no backtracking beyond the last `*`.
+/// Glob match in linear time for one `*` and in `pattern × name` at worst: no backtracking beyond the last `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_any_text_anywhere_in_a_pattern() {
+    fn star_matches_any_text() {
         for (pattern, name, fits) in [
             ("price:*", "price:ETH", true),
             ("PRICE:e*", "price:ETH", true),
@@ -115,20 +115,20 @@ mod tests {
     }
 
     #[test]
-    fn without_the_claim_every_public_channel_is_open_and_only_the_own_private_one() {
+    fn without_patterns_public_and_own_channels_are_open() {
         let alice = identity(None);
-        assert!(alice.may_subscribe(&Channel::NewBlock(None)));
-        assert!(alice.may_subscribe(&Channel::User("alice".into())));
-        assert!(!alice.may_subscribe(&Channel::User("bob".into())));
+        assert!(alice.can_subscribe(&Channel::NewBlock(None)));
+        assert!(alice.can_subscribe(&Channel::User("alice".into())));
+        assert!(!alice.can_subscribe(&Channel::User("bob".into())));
     }
 
     #[test]
-    fn patterns_close_the_rest_and_never_open_another_users_channel() {
+    fn patterns_never_open_another_users_channel() {
         let alice = identity(Some(&["price:*", "user:*"]));
-        assert!(alice.may_subscribe(&"price:BTC".parse().unwrap()));
-        assert!(!alice.may_subscribe(&Channel::NewBlock(None)));
-        assert!(alice.may_subscribe(&Channel::User("alice".into())));
-        assert!(!alice.may_subscribe(&Channel::User("bob".into())));
-        assert!(!identity(Some(&[])).may_subscribe(&Channel::Heartbeat));
+        assert!(alice.can_subscribe(&"price:BTC".parse().unwrap()));
+        assert!(!alice.can_subscribe(&Channel::NewBlock(None)));
+        assert!(alice.can_subscribe(&Channel::User("alice".into())));
+        assert!(!alice.can_subscribe(&Channel::User("bob".into())));
+        assert!(!identity(Some(&[])).can_subscribe(&Channel::Heartbeat));
     }
 }

@@ -1,8 +1,8 @@
-//! A JSON Web Key Set (RFC 7517) from a file or a URL, kept current.
+//! A JSON Web Key Set (RFC 7517) from a file or a URL.
 //!
-//! A set at a URL is fetched again when a token names a key that is not in it, so that an issuer can rotate its
-//! keys, and when it is old, so that a key that was withdrawn stops being believed. Fetches are bounded in rate,
-//! time and size: tokens with invented key ids cannot turn this server against the issuer.
+//! A set at a URL is fetched again when a JWT names a key that is not in it, so that an issuer can rotate its keys, and
+//! when it is old, so that a withdrawn key is no longer trusted. Fetches are bounded in rate, time and size: JWTs with
+//! invented key ids cannot make this server flood the issuer.
 
 use std::{
     path::Path,
@@ -27,16 +27,16 @@ use super::{
 };
 use crate::{model::Secret, tls};
 
-/// A set older than this is fetched again on the next token.
+/// A set older than this is fetched again for the next JWT.
 const MAX_AGE: Duration = Duration::from_secs(600);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most keys of one set.
+/// Maximum number of keys in a set.
 const MAX_KEYS: usize = 64;
 
 /// The usable keys of a set.
 pub(super) struct KeySet {
     current: Arc<ArcSwap<Loaded>>,
-    remote: Option<Arc<Remote>>,
+    remote: Option<Arc<RemoteSet>>,
 }
 
 struct Loaded {
@@ -44,29 +44,29 @@ struct Loaded {
     at: Option<Instant>,
 }
 
-struct Remote {
+struct RemoteSet {
     url: Secret,
     client: reqwest::Client,
     algorithm: Algorithm,
     /// Shortest time between two fetches.
     reload: Duration,
-    /// The keys of the set that this belongs to.
+    /// The keys of the [`KeySet`] that this belongs to.
     current: Arc<ArcSwap<Loaded>>,
-    /// When a fetch was last begun; held during it, so that there is one at a time.
-    tried: Arc<Mutex<Option<Instant>>>,
-    /// Whether the last fetch failed, or there was none yet.
+    /// Start of the last fetch; locked during a fetch, so that there is one at a time.
+    last_fetch: Arc<Mutex<Option<Instant>>>,
+    /// Whether the last fetch failed, or none has been made.
     failing: AtomicBool,
 }
 
 impl KeySet {
     pub(super) fn from_file(path: &Path, algorithm: Algorithm) -> Result<Self, AuthError> {
-        let wrong = |reason| AuthError::Keys {
+        let unusable = |reason| AuthError::Keys {
             key: "jwks_file",
             place: path.display().to_string(),
             reason,
         };
         let text = read_bounded(path).map_err(|reason| AuthError::config("jwks_file", reason))?;
-        let keys = parse(&text, algorithm).map_err(wrong)?;
+        let keys = parse(&text, algorithm).map_err(unusable)?;
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(Loaded {
                 keys,
@@ -84,14 +84,14 @@ impl KeySet {
     ) -> Result<Self, AuthError> {
         metrics::describe_counter!(
             "chaincast_auth_jwks_failures_total",
-            "Times the key set could not be fetched"
+            "Failed fetches of the key set"
         );
         metrics::counter!("chaincast_auth_jwks_failures_total").increment(0);
         let text = url.expose();
-        let good = reqwest::Url::parse(text)
+        let valid = reqwest::Url::parse(text)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !good {
-            return Err(AuthError::config("jwks_url", "it is not an http(s) URL"));
+        if !valid {
+            return Err(AuthError::config("jwks_url", "not an http(s) URL"));
         }
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::client_config())
@@ -102,13 +102,13 @@ impl KeySet {
             keys: Vec::new(),
             at: None,
         }));
-        let remote = Remote {
+        let remote = RemoteSet {
             url: url.clone(),
             client,
             algorithm,
             reload,
             current: current.clone(),
-            tried: Arc::default(),
+            last_fetch: Arc::default(),
             failing: AtomicBool::new(true),
         };
         Ok(Self {
@@ -117,17 +117,17 @@ impl KeySet {
         })
     }
 
-    /// Fetches the set now, if it is at a URL.
+    /// Fetches the set, if it is at a URL.
     pub(super) async fn load(&self) -> Result<(), AuthError> {
         let Some(remote) = &self.remote else {
             return Ok(());
         };
-        let mut tried = remote.tried.lock().await;
-        *tried = Some(Instant::now());
+        let mut last_fetch = remote.last_fetch.lock().await;
+        *last_fetch = Some(Instant::now());
         remote.fetch().await
     }
 
-    /// The keys that a token with this key id may be signed with.
+    /// The keys that a JWT with this key id can be signed with. Fetches the set if none is known or the set is old.
     pub(super) async fn candidates(&self, kid: Option<&str>) -> Vec<DecodingKey> {
         let found = self.find(kid);
         let Some(remote) = &self.remote else {
@@ -135,22 +135,22 @@ impl KeySet {
         };
         let loaded_at = self.current.load().at;
         if found.is_empty() {
-            // Whoever waits here while another one fetches finds that fetch's keys.
-            let tried = remote.tried.clone().lock_owned().await;
+            // A task that waited here for another task's fetch uses the keys of that fetch.
+            let last_fetch = remote.last_fetch.clone().lock_owned().await;
             if self.current.load().at == loaded_at {
-                remote.refetch(tried).await;
+                remote.refetch(last_fetch).await;
             }
             return self.find(kid);
         }
         let old = loaded_at.is_none_or(|at| at.elapsed() > MAX_AGE);
-        if old && let Ok(tried) = remote.tried.clone().try_lock_owned() {
-            remote.refetch(tried).await;
+        if old && let Ok(last_fetch) = remote.last_fetch.clone().try_lock_owned() {
+            remote.refetch(last_fetch).await;
             return self.find(kid);
         }
         found
     }
 
-    /// Whether a key may be missing here because the issuer cannot be reached.
+    /// Whether a key may be missing because the issuer is unreachable.
     pub(super) fn is_failing(&self) -> bool {
         let remote = self.remote.as_ref();
         remote.is_some_and(|remote| remote.failing.load(Ordering::Relaxed))
@@ -160,7 +160,7 @@ impl KeySet {
         let loaded = self.current.load();
         let fits = |id: &Option<String>| match (kid, id) {
             (Some(wanted), Some(id)) => wanted == id,
-            // Without an id on either side only trying tells.
+            // Without an id on either side the key must be tried.
             (None, _) | (Some(_), None) => true,
         };
         let keys = loaded.keys.iter().filter(|(id, _)| fits(id));
@@ -168,26 +168,26 @@ impl KeySet {
     }
 }
 
-impl Remote {
-    /// Fetches unless that was done a moment ago. The old keys stay when it fails.
+impl RemoteSet {
+    /// Fetches the set unless the last fetch started less than `reload` ago. On failure the old keys stay.
     ///
-    /// The fetch goes on without whoever began it: a client that hangs up would else leave the next ones without
-    /// the new keys until the next may be begun.
-    async fn refetch(self: &Arc<Self>, mut tried: OwnedMutexGuard<Option<Instant>>) {
-        if tried.is_some_and(|at| at.elapsed() < self.reload) {
+    /// The fetch runs in its own task. Otherwise a client that disconnects would cancel it, and other clients would not
+    /// get the new keys before the next fetch is allowed.
+    async fn refetch(self: &Arc<Self>, mut last_fetch: OwnedMutexGuard<Option<Instant>>) {
+        if last_fetch.is_some_and(|at| at.elapsed() < self.reload) {
             return;
         }
-        *tried = Some(Instant::now());
+        *last_fetch = Some(Instant::now());
         let remote = self.clone();
         let fetching = tokio::spawn(async move {
             if let Err(error) = remote.fetch().await {
                 metrics::counter!("chaincast_auth_jwks_failures_total").increment(1);
-                tracing::warn!(%error, "the key set could not be fetched, the old keys stay");
+                tracing::warn!(%error, "cannot fetch the key set; keeping the old keys");
             }
-            drop(tried);
+            drop(last_fetch);
         });
         if let Err(error) = fetching.await {
-            tracing::error!(%error, "fetching the key set broke off, the old keys stay");
+            tracing::error!(%error, "the key set fetch was aborted; keeping the old keys");
         }
     }
 
@@ -211,37 +211,41 @@ impl Remote {
     }
 }
 
-async fn download(remote: &Remote) -> Result<Vec<u8>, String> {
-    // reqwest's errors name the URL, which may hold a key.
-    let told =
-        |error: reqwest::Error| tls::advised(tls::causes(&error.without_url()), tls::AUTHORITIES);
+async fn download(remote: &RemoteSet) -> Result<Vec<u8>, String> {
+    // reqwest's errors contain the URL, which may hold a secret.
+    let failed = |error: reqwest::Error| {
+        tls::with_advice(
+            tls::error_chain(&error.without_url()),
+            tls::CA_FILE_VARIABLE,
+        )
+    };
     let request = remote.client.get(remote.url.expose());
-    let response = request.send().await.map_err(told)?;
-    let mut response = response.error_for_status().map_err(told)?;
+    let response = request.send().await.map_err(failed)?;
+    let mut response = response.error_for_status().map_err(failed)?;
     let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(told)? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if text.len() + chunk.len() > MAX_KEY_FILE_BYTES as usize {
-            return Err(format!("it is larger than {MAX_KEY_FILE_BYTES} bytes"));
+            return Err(format!("larger than {MAX_KEY_FILE_BYTES} bytes"));
         }
         text.extend_from_slice(&chunk);
     }
     Ok(text)
 }
 
-/// The keys of a set that are for signatures of the one algorithm; keys of other kinds are left out.
+/// The signature keys of a set for the given algorithm; other keys are ignored.
 fn parse(text: &[u8], algorithm: Algorithm) -> Result<Vec<(Option<String>, DecodingKey)>, String> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<serde_json::Value>,
     }
-    let set: Set = serde_json::from_slice(text)
-        .map_err(|error| format!("it is not a JSON Web Key Set: {error}"))?;
+    let set: Set =
+        serde_json::from_slice(text).map_err(|error| format!("not a JSON Web Key Set: {error}"))?;
     if set.keys.len() > MAX_KEYS {
-        return Err(format!("it has more than {MAX_KEYS} keys"));
+        return Err(format!("more than {MAX_KEYS} keys"));
     }
     let mut usable = Vec::new();
     for value in set.keys {
-        // A set may hold keys of kinds that are not known here.
+        // A set may contain keys of unsupported kinds.
         let Ok(jwk) = serde_json::from_value::<Jwk>(value) else {
             continue;
         };
@@ -252,7 +256,7 @@ fn parse(text: &[u8], algorithm: Algorithm) -> Result<Vec<(Option<String>, Decod
         }
     }
     if usable.is_empty() {
-        return Err(format!("it has no key for {algorithm:?}"));
+        return Err(format!("no key for {algorithm:?}"));
     }
     Ok(usable)
 }

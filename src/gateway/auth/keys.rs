@@ -1,4 +1,4 @@
-//! The key that the configuration names: one source, fit for the one algorithm.
+//! The configured verification key: exactly one source, which must match the algorithm.
 
 use std::{path::Path, time::Duration};
 
@@ -7,12 +7,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use super::{AuthError, jwks::KeySet};
 use crate::gateway::config::AuthConfig;
 
-/// Shortest HS256 secret, in bytes: RFC 7518 section 3.2 wants as many as the hash has.
+/// Minimum length of an HS256 secret, in bytes: the size of the hash (RFC 7518 section 3.2).
 pub(super) const MIN_SECRET_BYTES: usize = 32;
-/// Largest key file that is read, in bytes.
+/// Maximum size of a key file, in bytes.
 pub(super) const MAX_KEY_FILE_BYTES: u64 = 262_144;
 
-/// Where verification keys come from.
+/// The source of verification keys.
 pub(super) enum KeySource {
     /// Nothing is configured.
     None,
@@ -35,19 +35,19 @@ impl KeySource {
         if let Some(second) = second {
             return Err(AuthError::config(
                 second,
-                format!("{key} is set as well; give one of them"),
+                format!("{key} is also set; set only one of them"),
             ));
         }
         let symmetric = algorithm == Algorithm::HS256;
         if symmetric != (key == "secret") {
-            let wants = if symmetric {
+            let expected = if symmetric {
                 "a secret"
             } else {
                 "a public key or a key set"
             };
             return Err(AuthError::config(
                 key,
-                format!("the algorithm {} takes {wants}", config.algorithm),
+                format!("algorithm {} needs {expected}", config.algorithm),
             ));
         }
         if let Some(path) = &config.public_key_file {
@@ -63,7 +63,7 @@ impl KeySource {
     }
 }
 
-/// The pinned algorithm.
+/// The configured algorithm.
 pub(super) fn algorithm(config: &AuthConfig) -> Result<Algorithm, AuthError> {
     match config.algorithm.as_str() {
         "HS256" => Ok(Algorithm::HS256),
@@ -77,14 +77,14 @@ pub(super) fn algorithm(config: &AuthConfig) -> Result<Algorithm, AuthError> {
     }
 }
 
-/// The HS256 secret, long enough.
+/// The HS256 secret; an error when it is too short.
 pub(super) fn secret(config: &AuthConfig) -> Result<&[u8], AuthError> {
     let bytes = config.secret.expose().as_bytes();
     if bytes.len() < MIN_SECRET_BYTES {
         return Err(AuthError::config(
             "secret",
             format!(
-                "it is {} bytes long, HS256 needs at least {MIN_SECRET_BYTES}: try `openssl rand -hex 32`",
+                "{} bytes are too short, HS256 needs at least {MIN_SECRET_BYTES}: try `openssl rand -hex 32`",
                 bytes.len()
             ),
         ));
@@ -102,23 +102,20 @@ fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthErro
     key.map_err(|_| {
         AuthError::config(
             "public_key_file",
-            format!(
-                "{} holds no public key in PEM for {algorithm:?}",
-                path.display()
-            ),
+            format!("{} has no PEM public key for {algorithm:?}", path.display()),
         )
     })
 }
 
-/// A whole file of reasonable size; the error says what is wrong with which path.
+/// Reads a file of at most [`MAX_KEY_FILE_BYTES`]; the error contains the path.
 pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let wrong = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let size = std::fs::metadata(path).map_err(wrong)?.len();
+    let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_KEY_FILE_BYTES {
         return Err(format!(
             "{} is larger than {MAX_KEY_FILE_BYTES} bytes",
             path.display()
         ));
     }
-    std::fs::read(path).map_err(wrong)
+    std::fs::read(path).map_err(unreadable)
 }

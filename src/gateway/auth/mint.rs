@@ -1,4 +1,4 @@
-//! Makes tokens with the configured secret, for development and for services without an issuer of their own.
+//! Mints JWTs with the configured secret, for development and for services without an issuer.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use super::{
 };
 use crate::{gateway::config::AuthConfig, model::now_ms};
 
-/// What a minted token shall say.
+/// The claims of a JWT to mint.
 #[derive(Debug, Clone, Default)]
 pub struct TokenRequest {
     pub sub: String,
     pub role: Option<String>,
-    /// Patterns of channels; `None` for every public channel.
+    /// Channel patterns; `None` for every public channel.
     pub channels: Option<Vec<String>>,
-    /// How long the token is good for.
+    /// Lifetime of the JWT.
     pub ttl: Duration,
 }
 
-/// A token for `request`, signed with `gateway.auth.secret`. Only for HS256: the private key of the other
-/// algorithms is the issuer's.
+/// A JWT for `request`, signed with `gateway.auth.secret`. Only for HS256: for other algorithms only the issuer has the
+/// private key.
 pub fn mint(config: &AuthConfig, request: &TokenRequest) -> Result<String, AuthError> {
     #[derive(Serialize)]
     struct Claims<'a> {
@@ -44,7 +44,7 @@ pub fn mint(config: &AuthConfig, request: &TokenRequest) -> Result<String, AuthE
         return Err(AuthError::config(
             "algorithm",
             format!(
-                "tokens are minted for HS256 only; for {algorithm:?} use the issuer that holds the private key"
+                "JWTs are minted for HS256 only; for {algorithm:?} use the issuer that holds the private key"
             ),
         ));
     }

@@ -1,8 +1,8 @@
-//! Who a client is: JSON Web Tokens (RFC 7519) checked against the one configured algorithm and key.
+//! Authentication of clients: verifies JSON Web Tokens (RFC 7519) with the configured algorithm and key.
 //!
-//! A token is good when its `alg` is the configured one, its signature verifies, `exp` is present and ahead,
-//! `nbf` is not ahead, `sub` names somebody, and `iss` and `aud` are the configured ones where set. What is
-//! wrong with a token is told to the client; key material never is.
+//! A JWT is valid when `alg` is the configured algorithm, the signature verifies, `exp` is present and in the future,
+//! `nbf` is not in the future, `sub` is present, and `iss` and `aud` match the configuration where set. Clients receive
+//! the reason for a rejected JWT; errors never contain key material.
 
 mod error;
 mod identity;
@@ -24,17 +24,17 @@ use self::keys::{KeySource, algorithm};
 use super::config::{AuthConfig, AuthMode};
 use crate::model::now_ms;
 
-/// Longest token that is looked at, in bytes.
+/// Maximum length of a JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
-/// Most keys of a key set that are tried for a token that names none.
+/// Maximum number of keys tried for a JWT without `kid`.
 const MAX_TRIED_KEYS: usize = 8;
-/// How long after a failed first fetch of the key set the next is tried, and to what that doubles.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(30);
-/// Largest clock difference that may be configured, in seconds.
+/// Delay after the first failed fetch of the key set; doubled after each failure up to `MAX_RETRY_DELAY`.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
+/// Maximum configurable clock difference, in seconds.
 const MAX_LEEWAY_SECS: u64 = 3_600;
 
-/// Checks tokens as `[gateway.auth]` says.
+/// Verifies JWTs according to `[gateway.auth]`.
 pub struct Authenticator {
     mode: AuthMode,
     validation: Validation,
@@ -42,7 +42,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the key, or the key file. A key set at a URL is fetched by [`Authenticator::load`].
+    /// Reads the key or the key file. [`Authenticator::load`] fetches a key set at a URL.
     pub fn new(config: &AuthConfig) -> Result<Self, AuthError> {
         let algorithm = algorithm(config)?;
         if config.leeway_secs > MAX_LEEWAY_SECS {
@@ -85,7 +85,7 @@ impl Authenticator {
         })
     }
 
-    /// Fetches the key set when it is at a URL; call it once before serving.
+    /// Fetches the key set if it is at a URL. Call it once before serving.
     pub async fn load(&self) -> Result<(), AuthError> {
         match &self.keys {
             KeySource::Set(set) => set.load().await,
@@ -93,16 +93,16 @@ impl Authenticator {
         }
     }
 
-    /// Fetches the key set again and again until that succeeds.
-    pub async fn load_in_time(&self) {
-        let mut wait = FIRST_RETRY;
+    /// Fetches the key set until a fetch succeeds, with a delay of 1 s that doubles up to 30 s.
+    pub async fn retry_load(&self) {
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(delay).await;
             match self.load().await {
-                Ok(()) => return tracing::info!("the key set is fetched"),
-                Err(error) => tracing::warn!(%error, "the key set could not be fetched"),
+                Ok(()) => return tracing::info!("fetched the key set"),
+                Err(error) => tracing::warn!(%error, "cannot fetch the key set; retrying"),
             }
-            wait = (wait * 2).min(LAST_RETRY);
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 
@@ -110,8 +110,8 @@ impl Authenticator {
         self.mode
     }
 
-    /// Who connects with this token, if any; an empty token is no token. `None` is a nameless client, where the
-    /// mode allows it.
+    /// The identity of a client that connects with this JWT. An empty JWT counts as none. `None` is an anonymous client,
+    /// if the mode allows it.
     pub async fn identify(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
         match (self.mode, token.filter(|token| !token.is_empty())) {
             (AuthMode::Off, _) | (AuthMode::Optional, None) => Ok(None),
@@ -120,7 +120,7 @@ impl Authenticator {
         }
     }
 
-    /// As [`Self::identify`] for a token that is sent later; in mode `off` it cannot be taken, and that is told.
+    /// As [`Self::identify`] for a JWT sent later; an error in mode `off`.
     pub async fn renew(&self, token: &str) -> Result<Option<Identity>, AuthError> {
         match token {
             "" => self.identify(None).await,
@@ -128,23 +128,23 @@ impl Authenticator {
         }
     }
 
-    /// Refuses where no token could be taken, whatever it is: in mode `off`, and without a key.
-    pub fn takes_tokens(&self) -> Result<(), AuthError> {
+    /// An error when no JWT can be verified: in mode `off`, and without a key.
+    pub fn require_keys(&self) -> Result<(), AuthError> {
         match &self.keys {
-            KeySource::None => Err(self.no_key()),
+            KeySource::None => Err(self.missing_key_error()),
             KeySource::One(_) | KeySource::Set(_) => Ok(()),
         }
     }
 
-    /// Why there is no key.
-    fn no_key(&self) -> AuthError {
+    /// The error when there is no key.
+    fn missing_key_error(&self) -> AuthError {
         match self.mode {
             AuthMode::Off => AuthError::Off,
             AuthMode::Optional | AuthMode::Required => AuthError::NoKey,
         }
     }
 
-    /// Whom a token names. In mode `off` every token is refused, for it cannot be checked.
+    /// Verifies a JWT and returns its identity. In mode `off` every JWT is refused.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthError> {
         if token.is_empty() {
             return Err(AuthError::Missing);
@@ -153,38 +153,38 @@ impl Authenticator {
             return Err(AuthError::TooLong);
         }
         match &self.keys {
-            KeySource::None => Err(self.no_key()),
+            KeySource::None => Err(self.missing_key_error()),
             KeySource::One(key) => self.check(token, key),
             KeySource::Set(set) => {
                 let header = decode_header(token)?;
-                // Looked at before the key set, so that a token of another algorithm causes no fetch.
+                // Checked before the key set, so that a JWT with another algorithm causes no fetch.
                 if !self.validation.algorithms.contains(&header.alg) {
                     return Err(AuthError::Algorithm);
                 }
                 let keys = set.candidates(header.kid.as_deref()).await;
-                let mut outcome = Err(match set.is_failing() {
+                let mut result = Err(match set.is_failing() {
                     true => AuthError::Unavailable,
                     false => AuthError::UnknownKey,
                 });
                 for key in keys.iter().take(MAX_TRIED_KEYS) {
-                    outcome = self.check(token, key);
-                    if !matches!(outcome, Err(AuthError::Signature)) {
+                    result = self.check(token, key);
+                    if !matches!(result, Err(AuthError::Signature)) {
                         break;
                     }
                 }
-                outcome
+                result
             }
         }
     }
 
     fn check(&self, token: &str, key: &DecodingKey) -> Result<Identity, AuthError> {
-        // RFC 7515 section 4.1.11: who does not know what is critical refuses the token. None is known here.
+        // RFC 7515 section 4.1.11: unsupported critical extensions must be rejected. None is supported here.
         if decode_header(token)?.crit.is_some() {
             return Err(AuthError::Critical);
         }
         let claims = decode::<Claims>(token, key, &self.validation)?.claims;
         let identity = Identity::new(claims, self.validation.leeway)?;
-        // RFC 7519 section 4.1.4: not "on or after" that time; the library lets the very second pass.
+        // RFC 7519 section 4.1.4: rejected "on or after" that time; the library accepts that second.
         match identity.expires_at_ms <= now_ms() {
             true => Err(AuthError::Expired),
             false => Ok(identity),
@@ -192,10 +192,10 @@ impl Authenticator {
     }
 }
 
-/// The claims that are looked at beside those that the validation checks.
+/// Claims used in addition to those that the validation checks.
 #[derive(Debug, Deserialize)]
 struct Claims {
-    // Both are required, but their absence is the validation's to tell.
+    // Both are required; the validation reports their absence.
     sub: Option<String>,
     exp: Option<NumericDate>,
     #[serde(default)]
@@ -204,7 +204,7 @@ struct Claims {
     channels: Option<Vec<String>>,
 }
 
-/// Seconds since the Unix epoch, which RFC 7519 lets be fractional.
+/// Seconds since the Unix epoch; RFC 7519 allows fractions.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum NumericDate {
@@ -224,7 +224,7 @@ impl NumericDate {
     }
 }
 
-/// The token of an `Authorization: Bearer` header (RFC 6750); other schemes belong to somebody else.
+/// The token of an `Authorization: Bearer` header (RFC 6750). Other schemes are ignored.
 pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

@@ -59,7 +59,7 @@ fn file(dir: &TestDir, name: &str, content: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_minted_token_is_verified_with_all_it_says() {
+async fn minted_jwt_verifies_with_its_claims() {
     let config = AuthConfig {
         issuer: Some("us".to_owned()),
         audience: Some("chaincast".to_owned()),
@@ -76,13 +76,13 @@ async fn a_minted_token_is_verified_with_all_it_says() {
     let alice = verified(&config, &token).await.unwrap();
     assert_eq!(alice.sub, "alice");
     assert!(alice.is_admin());
-    assert!(!alice.may_subscribe(&Channel::NewBlock(None)));
+    assert!(!alice.can_subscribe(&Channel::NewBlock(None)));
     let left = alice.expires_at_ms - now_ms();
     assert!((62_000..=65_000).contains(&left), "{left}");
 }
 
 #[tokio::test]
-async fn each_fault_of_a_token_is_told_apart() {
+async fn each_invalid_claim_has_its_error() {
     let config = AuthConfig {
         issuer: Some("us".to_owned()),
         audience: Some("chaincast".to_owned()),
@@ -105,7 +105,7 @@ async fn each_fault_of_a_token_is_told_apart() {
     for (claims, wrong) in [
         (with("exp", json!(now_secs() - 2)), AuthError::Expired),
         (with("exp", json!(now_secs())), AuthError::Expired),
-        (with("nbf", json!(later)), AuthError::NotYet),
+        (with("nbf", json!(later)), AuthError::NotYetValid),
         (with("iss", json!("them")), AuthError::Issuer),
         (with("aud", json!(["other"])), AuthError::Audience),
         (without("exp"), claim("exp")),
@@ -127,7 +127,7 @@ async fn each_fault_of_a_token_is_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_and_who_forges_one_is_refused() {
+async fn rejects_malformed_and_forged_jwts() {
     let config = hs256();
     let good = sign(json!({"sub":"a","exp":now_secs() + 60}));
     let (head, signature) = good.rsplit_once('.').unwrap();
@@ -141,7 +141,7 @@ async fn what_is_no_token_and_who_forges_one_is_refused() {
         verified(&config, &forged).await.unwrap_err(),
         AuthError::Signature
     );
-    // The algorithm is the configuration's to choose, never the token's.
+    // The configuration chooses the algorithm, never the JWT.
     let other = text(&vectors("RS256")["token"]).to_owned();
     assert_eq!(
         verified(&config, &other).await.unwrap_err(),
@@ -150,7 +150,7 @@ async fn what_is_no_token_and_who_forges_one_is_refused() {
 }
 
 #[tokio::test]
-async fn public_keys_of_each_algorithm_verify_from_pem_and_from_a_key_set() {
+async fn verifies_each_algorithm_from_pem_and_key_set() {
     let dir = TestDir::new("auth-keys");
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let vector = vectors(algorithm);
@@ -164,7 +164,7 @@ async fn public_keys_of_each_algorithm_verify_from_pem_and_from_a_key_set() {
         let alice = verified(&from_pem, token).await.unwrap();
         assert_eq!((alice.sub.as_str(), alice.is_admin()), ("alice", true));
 
-        // Keys of other kinds in the same set are not in the way.
+        // Keys of other kinds in the same set are ignored.
         let others = json!({"kty":"future","kid":"es256-1"});
         let keys = json!({"keys":[others, vectors("RS256")["jwk"], vectors("ES256")["jwk"], vectors("EdDSA")["jwk"]]});
         let set = file(&dir, &format!("{algorithm}.jwks"), &keys.to_string());
@@ -188,16 +188,16 @@ async fn public_keys_of_each_algorithm_verify_from_pem_and_from_a_key_set() {
     }
 }
 
-/// Serves whatever key set the sender holds, and counts how often it was asked.
+/// Serves the key set in `keys`, and counts the requests.
 async fn issuer(keys: watch::Receiver<Value>) -> (String, watch::Receiver<u32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks?key=hidden", listener.local_addr().unwrap());
-    let (asked, count) = watch::channel(0);
+    let (requests, count) = watch::channel(0);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4_096];
             let _ = stream.read(&mut request).await;
-            asked.send_modify(|count| *count += 1);
+            requests.send_modify(|count| *count += 1);
             let body = keys.borrow().to_string();
             let length = body.len();
             let answer = format!(
@@ -210,10 +210,10 @@ async fn issuer(keys: watch::Receiver<Value>) -> (String, watch::Receiver<u32>) 
 }
 
 #[tokio::test]
-async fn a_key_set_at_a_url_is_fetched_and_invented_key_ids_do_not_hammer_the_issuer() {
+async fn invented_key_ids_cause_no_further_fetch() {
     let vector = vectors("ES256");
     let (_keys, served) = watch::channel(json!({"keys":[vector["jwk"]]}));
-    let (url, asked) = issuer(served).await;
+    let (url, requests) = issuer(served).await;
     let config = AuthConfig {
         algorithm: "ES256".to_owned(),
         jwks_url: Some(Secret::new(url)),
@@ -228,11 +228,11 @@ async fn a_key_set_at_a_url_is_fetched_and_invented_key_ids_do_not_hammer_the_is
         let outcome = auth.verify(&format!("{header}.{rest}")).await;
         assert_eq!(outcome.unwrap_err(), AuthError::UnknownKey);
     }
-    assert_eq!(*asked.borrow(), 1);
+    assert_eq!(*requests.borrow(), 1);
 }
 
 #[tokio::test]
-async fn a_fetch_goes_on_without_the_client_that_began_it() {
+async fn fetch_survives_its_canceled_client() {
     let vector = vectors("ES256");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
@@ -262,9 +262,9 @@ async fn a_fetch_goes_on_without_the_client_that_began_it() {
 }
 
 #[tokio::test]
-async fn an_unusable_key_set_is_an_error_that_hides_the_urls_secrets() {
+async fn key_set_error_hides_the_urls_secrets() {
     let (_keys, served) = watch::channel(json!({"keys":[]}));
-    let (url, _asked) = issuer(served).await;
+    let (url, _requests) = issuer(served).await;
     let config = AuthConfig {
         algorithm: "ES256".to_owned(),
         jwks_url: Some(Secret::new(url)),
@@ -272,7 +272,7 @@ async fn an_unusable_key_set_is_an_error_that_hides_the_urls_secrets() {
     };
     let error = Authenticator::new(&config).unwrap().load().await;
     let error = error.unwrap_err().to_string();
-    assert!(error.starts_with("gateway.auth.jwks_url: the key set at http://127.0.0.1"));
+    assert!(error.starts_with("gateway.auth.jwks_url: cannot use the key set at http://127.0.0.1"));
     assert!(
         error.contains("no key for ES256") && !error.contains("hidden"),
         "{error}"
@@ -280,7 +280,7 @@ async fn an_unusable_key_set_is_an_error_that_hides_the_urls_secrets() {
 }
 
 #[tokio::test]
-async fn modes_decide_whether_a_token_is_needed_and_looked_at() {
+async fn mode_decides_whether_a_jwt_is_needed() {
     let token = sign(json!({"sub":"a","exp":now_secs() + 60}));
     let with = |mode| Authenticator::new(&AuthConfig { mode, ..hs256() }).unwrap();
 
@@ -297,23 +297,23 @@ async fn modes_decide_whether_a_token_is_needed_and_looked_at() {
     let off = with(AuthMode::Off);
     assert_eq!(off.identify(Some("bad")).await, Ok(None));
     assert_eq!(off.verify(&token).await, Err(AuthError::Off));
-    assert_eq!(off.takes_tokens(), Err(AuthError::Off));
+    assert_eq!(off.require_keys(), Err(AuthError::Off));
 
     let keyless = Authenticator::new(&AuthConfig::default()).unwrap();
     assert_eq!(keyless.identify(None).await, Ok(None));
     assert_eq!(keyless.identify(Some(&token)).await, Err(AuthError::NoKey));
-    assert_eq!(keyless.takes_tokens(), Err(AuthError::NoKey));
-    assert_eq!(required.takes_tokens(), Ok(()));
+    assert_eq!(keyless.require_keys(), Err(AuthError::NoKey));
+    assert_eq!(required.require_keys(), Ok(()));
 }
 
 #[test]
-fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
+fn configuration_error_names_its_key_and_no_secret() {
     let dir = TestDir::new("auth-bad");
     let short = AuthConfig {
         secret: Secret::new("short-secret"),
         ..hs256()
     };
-    assert!(refused(&short).starts_with("gateway.auth.secret: it is 12 bytes long"));
+    assert!(refused(&short).starts_with("gateway.auth.secret: 12 bytes are too short"));
     assert!(!refused(&short).contains("short-secret"));
     let cases = [
         (
@@ -328,14 +328,14 @@ fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
                 algorithm: "RS256".to_owned(),
                 ..hs256()
             },
-            "gateway.auth.secret: the algorithm RS256 takes a public key",
+            "gateway.auth.secret: algorithm RS256 needs a public key",
         ),
         (
             AuthConfig {
                 jwks_file: Some("x".into()),
                 ..hs256()
             },
-            "gateway.auth.jwks_file: secret is set as well",
+            "gateway.auth.jwks_file: secret is also set",
         ),
         (
             AuthConfig {
@@ -350,7 +350,7 @@ fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
                 public_key_file: Some("/nowhere/key.pem".into()),
                 ..AuthConfig::default()
             },
-            "gateway.auth.public_key_file: /nowhere/key.pem cannot be read",
+            "gateway.auth.public_key_file: cannot read /nowhere/key.pem",
         ),
         (
             AuthConfig {
@@ -366,7 +366,7 @@ fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
                 jwks_url: Some(Secret::new("ftp://x")),
                 ..AuthConfig::default()
             },
-            "gateway.auth.jwks_url: it is not an http(s) URL",
+            "gateway.auth.jwks_url: not an http(s) URL",
         ),
         (
             AuthConfig {
@@ -376,14 +376,14 @@ fn a_bad_configuration_is_refused_by_its_key_and_shows_no_secret() {
             "gateway.auth.leeway_secs: 100000",
         ),
     ];
-    for (config, says) in cases {
+    for (config, expected) in cases {
         let error = refused(&config);
-        assert!(error.starts_with(says), "{error}");
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 
 #[test]
-fn tokens_are_minted_only_with_a_secret() {
+fn mint_needs_a_secret_and_a_subject() {
     let config = AuthConfig {
         algorithm: "RS256".to_owned(),
         ..AuthConfig::default()
@@ -398,7 +398,7 @@ fn tokens_are_minted_only_with_a_secret() {
 }
 
 #[test]
-fn only_a_bearer_header_holds_a_token() {
+fn only_a_bearer_header_has_a_token() {
     let header =
         |value: &'static str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
     assert_eq!(bearer_token(&header("Bearer abc")), Some("abc"));
@@ -410,7 +410,7 @@ fn only_a_bearer_header_holds_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_with_a_critical_extension_is_refused_whichever_it_is() {
+async fn rejects_any_critical_extension() {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let claims = json!({"sub":"a","exp":now_secs() + 60});
     for crit in [json!(["b64"]), json!(["exp"]), json!([])] {
@@ -423,12 +423,12 @@ async fn a_token_with_a_critical_extension_is_refused_whichever_it_is() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_fetched_when_a_token_names_it_but_no_more_often_than_configured() {
+async fn rotated_key_is_fetched_at_the_configured_rate() {
     let vector = vectors("ES256");
     let mut old = vector["jwk"].clone();
     old["kid"] = "older".into();
     let (keys, served) = watch::channel(json!({"keys":[old]}));
-    let (url, asked) = issuer(served).await;
+    let (url, requests) = issuer(served).await;
     let with = |jwks_reload_ms| AuthConfig {
         algorithm: "ES256".to_owned(),
         jwks_url: Some(Secret::new(url.clone())),
@@ -447,14 +447,14 @@ async fn a_rotated_key_is_fetched_when_a_token_names_it_but_no_more_often_than_c
     keys.send_replace(json!({"keys":[vector["jwk"]]}));
     assert_eq!(often.verify(token).await.unwrap().sub, "alice");
     assert_eq!(rare.verify(token).await, Err(AuthError::UnknownKey));
-    assert_eq!(*asked.borrow(), 4, "two loads, two reloads of one");
+    assert_eq!(*requests.borrow(), 4, "two loads, two reloads of one");
 }
 
 #[tokio::test]
-async fn while_no_keys_can_be_fetched_it_is_not_the_token_that_is_wrong() {
+async fn unreachable_key_set_is_not_the_jwts_fault() {
     let vector = vectors("ES256");
     let (keys, served) = watch::channel(Value::Null);
-    let (url, _asked) = issuer(served).await;
+    let (url, _requests) = issuer(served).await;
     let auth = Authenticator::new(&AuthConfig {
         algorithm: "ES256".to_owned(),
         jwks_url: Some(Secret::new(url)),
@@ -475,7 +475,7 @@ async fn while_no_keys_can_be_fetched_it_is_not_the_token_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn an_empty_token_is_no_token_wherever_it_is_sent() {
+async fn empty_jwt_counts_as_none() {
     let with = |mode| Authenticator::new(&AuthConfig { mode, ..hs256() }).unwrap();
     for mode in [AuthMode::Optional, AuthMode::Off] {
         assert_eq!(with(mode).identify(Some("")).await, Ok(None));

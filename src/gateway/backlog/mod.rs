@@ -1,26 +1,26 @@
-//! How much waits to be sent to all sessions, measured once a second beside the fan-out, not within it.
+//! The backlog of all sessions, measured once a second outside the fan-out.
 
-mod relief;
+mod eviction;
 mod total;
 
-pub use relief::{Ebb, give_back};
-pub use total::Total;
+pub use eviction::{TrimPolicy, trim_memory};
+pub use total::BacklogTotal;
 
 use std::time::Instant;
 
 use super::hub::Hub;
 
-/// Sessions looked at before the lock on all of them is given back.
-const AT_ONCE: usize = 1_024;
+/// Sessions measured per acquisition of the registry lock.
+const BATCH: usize = 1_024;
 
-/// What waited when it was measured last.
+/// The backlog at the last measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Of all sessions together.
+    /// Bytes queued for all sessions.
     pub bytes: u64,
-    /// Bytes of the session with the most.
+    /// Bytes queued for the session with the largest backlog.
     pub largest: u64,
-    /// Sessions for which anything waits.
+    /// Sessions with a backlog.
     pub sessions: u64,
 }
 
@@ -33,17 +33,17 @@ impl Backlog {
 }
 
 impl Hub {
-    /// Measures, for the metrics and [`Hub::backlog`].
+    /// Measures the backlog for the metrics and [`Hub::backlog`].
     pub(super) fn measure_backlog(&self) {
         let (mut backlog, mut next) = (Backlog::default(), Some(0));
         while let Some(from) = next {
             let registry = self.registry().lock();
-            next = registry.visit(from, AT_ONCE, |session| {
-                // One that is being written to right now is not waited for: it drains.
+            next = registry.visit(from, BATCH, |session| {
+                // A locked outbox is being written, so it drains: skip it.
                 if let Some(mut outbox) = session.outbox.try_lock() {
                     backlog.add(outbox.bytes());
                     if session.socket().is_none() {
-                        outbox.note_absent_puller();
+                        outbox.mark_unpolled();
                     }
                 }
             });
@@ -51,17 +51,17 @@ impl Hub {
         self.metrics().backlog(backlog);
         *self.last_backlog().lock() = backlog;
         let sessions = self.session_counts().iter().sum();
-        let ebbs = self
-            .ebb()
-            .lock()
-            .is_out(backlog.bytes, sessions, Instant::now());
-        if ebbs {
-            // It may take a while, and nobody waits for it.
-            tokio::task::spawn_blocking(give_back);
+        let should_trim =
+            self.trim_policy()
+                .lock()
+                .should_trim(backlog.bytes, sessions, Instant::now());
+        if should_trim {
+            // It may take long, and no task depends on it.
+            tokio::task::spawn_blocking(trim_memory);
         }
     }
 
-    /// What waited within the last second or so.
+    /// The backlog at the last measurement, about a second old at most.
     pub fn backlog(&self) -> Backlog {
         *self.last_backlog().lock()
     }

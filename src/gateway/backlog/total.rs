@@ -1,11 +1,11 @@
-//! The bytes that wait for all sessions together, and the bound of them.
+//! The unread bytes of all sessions together, and their limit.
 //!
-//! An outbox reports what its client does not take: what a write left behind, or what no puller came for, and an answer
-//! that is still being sent; and that only once it is more than a few messages. So the fan-out to clients that keep up
-//! costs nothing here, and a burst of any size is no backlog before a write of it was tried. Above three quarters of the
-//! bound every session that reports anything has an equal share of it instead of its own bound; above the bound the
-//! fullest are closed ([`Hub::run_relief`](super::super::hub::Hub)); a little above that nothing more is queued where
-//! anything is reported.
+//! An outbox reports the bytes that its client does not read: what a write left behind, what no poller took, and a
+//! response that is still being sent; and only if they exceed a few messages. So the fan-out to clients that keep up
+//! costs nothing here, and a burst of any size is no backlog before a write was tried. Above three quarters of the limit
+//! every reporting session has an equal share instead of its own bound. Above the limit the sessions with the largest
+//! backlogs are closed ([`Hub::run_eviction`](super::super::hub::Hub)). At 9/8 of the limit reporting sessions queue
+//! nothing more.
 
 use std::sync::{
     Arc,
@@ -14,50 +14,50 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// What waits for one session and is no more than this does not count: it is on its way.
+/// Up to this many unread bytes per session do not count.
 const UNCOUNTED: usize = 4_096;
-/// The least that one session may have waiting, whatever the number of those with a backlog.
-const LEAST_SHARE: usize = 16_384;
+/// Smallest share of one session, in bytes.
+const MIN_SHARE: usize = 16_384;
 
 /// See the module's description. Shared by all outboxes of a hub.
 #[derive(Debug)]
-pub struct Total {
+pub struct BacklogTotal {
     limit: usize,
     bytes: AtomicUsize,
-    /// What each session may have waiting now.
+    /// Current maximum backlog of each reporting session.
     share: AtomicUsize,
-    pressed: Notify,
+    near_limit: Notify,
 }
 
-impl Total {
+impl BacklogTotal {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
             bytes: AtomicUsize::new(0),
             share: AtomicUsize::new(usize::MAX),
-            pressed: Notify::new(),
+            near_limit: Notify::new(),
         })
     }
 
-    /// How much of so many bytes that a client does not take counts.
+    /// The part of `bytes` unread bytes that counts.
     pub fn counted(bytes: usize) -> usize {
         if bytes > UNCOUNTED { bytes } else { 0 }
     }
 
-    /// What counts of an outbox was `before` and is `after`.
-    pub fn changed(&self, before: usize, after: usize) {
+    /// The counted bytes of an outbox changed from `before` to `after`.
+    pub fn adjust(&self, before: usize, after: usize) {
         if after > before {
             let more = after - before;
             let all = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
-            if all > self.ease() {
-                self.pressed.notify_one();
+            if all > self.share_threshold() {
+                self.near_limit.notify_one();
             }
         } else if before > after {
             self.bytes.fetch_sub(before - after, Ordering::Relaxed);
         }
     }
 
-    /// Most bytes that may wait in an outbox of which so many bytes count and whose own bound is `bound`.
+    /// The effective bound of an outbox with `counted` counted bytes and its own bound `bound`.
     pub fn bound(&self, counted: usize, bound: usize) -> usize {
         if counted == 0 {
             bound
@@ -72,8 +72,8 @@ impl Total {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Above this, sessions have shares.
-    fn ease(&self) -> usize {
+    /// Above this many bytes, sessions have shares.
+    fn share_threshold(&self) -> usize {
         self.limit / 4 * 3
     }
 
@@ -81,21 +81,21 @@ impl Total {
         self.bytes() > self.limit
     }
 
-    /// Whether enough were closed.
-    pub fn is_relieved(&self) -> bool {
+    /// Whether eviction can stop.
+    pub fn is_below_target(&self) -> bool {
         self.bytes() <= self.limit / 8 * 7
     }
 
-    /// Waits until what waits is near the bound.
-    pub async fn pressed(&self) {
-        self.pressed.notified().await;
+    /// Waits until the total exceeds three quarters of the limit.
+    pub async fn near_limit(&self) {
+        self.near_limit.notified().await;
     }
 
-    /// Shares the bound out among so many sessions with a backlog; `false` when that is no longer needed.
-    pub fn share_out(&self, sessions: usize) -> bool {
+    /// Divides the limit among `sessions` reporting sessions; `false` when shares are no longer needed.
+    pub fn update_share(&self, sessions: usize) -> bool {
         let near = self.bytes() > self.limit / 2;
         let share = match near {
-            true => (self.ease() / sessions.max(1)).max(LEAST_SHARE),
+            true => (self.share_threshold() / sessions.max(1)).max(MIN_SHARE),
             false => usize::MAX,
         };
         self.share.store(share, Ordering::Relaxed);
@@ -110,36 +110,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_only_what_is_more_than_on_its_way() {
-        let total = Total::new(100_000);
-        assert_eq!(Total::counted(UNCOUNTED), 0);
-        total.changed(0, Total::counted(10_000));
-        total.changed(0, 50_000);
+    fn small_amounts_do_not_count() {
+        let total = BacklogTotal::new(100_000);
+        assert_eq!(BacklogTotal::counted(UNCOUNTED), 0);
+        total.adjust(0, BacklogTotal::counted(10_000));
+        total.adjust(0, 50_000);
         assert_eq!(total.bytes(), 60_000);
-        total.changed(10_000, Total::counted(UNCOUNTED));
-        total.changed(50_000, 20_000);
+        total.adjust(10_000, BacklogTotal::counted(UNCOUNTED));
+        total.adjust(50_000, 20_000);
         assert_eq!(total.bytes(), 20_000);
-        assert!(total.pressed().now_or_never().is_none());
+        assert!(total.near_limit().now_or_never().is_none());
     }
 
     #[test]
-    fn shares_out_near_the_bound_and_refuses_beyond_it() {
-        let total = Total::new(1_000_000);
-        total.changed(0, 600_000);
-        assert!(total.share_out(20));
+    fn shares_near_the_limit_and_refuses_beyond_it() {
+        let total = BacklogTotal::new(1_000_000);
+        total.adjust(0, 600_000);
+        assert!(total.update_share(20));
         assert_eq!(total.bound(0, 500_000), 500_000);
         assert_eq!(total.bound(300_000, 500_000), 37_500);
-        assert!(total.share_out(1_000));
-        assert_eq!(total.bound(300_000, 500_000), LEAST_SHARE);
-        total.changed(0, 200_000);
-        assert!(total.pressed().now_or_never().is_some());
+        assert!(total.update_share(1_000));
+        assert_eq!(total.bound(300_000, 500_000), MIN_SHARE);
+        total.adjust(0, 200_000);
+        assert!(total.near_limit().now_or_never().is_some());
         assert!(!total.is_over());
-        total.changed(0, 400_000);
-        assert!(total.is_over() && !total.is_relieved());
+        total.adjust(0, 400_000);
+        assert!(total.is_over() && !total.is_below_target());
         assert_eq!(total.bound(300_000, 500_000), 0);
-        assert_eq!(total.bound(Total::counted(100), 500_000), 500_000);
-        total.changed(800_000, 0);
-        assert!(total.is_relieved() && !total.share_out(3));
+        assert_eq!(total.bound(BacklogTotal::counted(100), 500_000), 500_000);
+        total.adjust(800_000, 0);
+        assert!(total.is_below_target() && !total.update_share(3));
         assert_eq!(total.bound(300_000, 500_000), 500_000);
     }
 }

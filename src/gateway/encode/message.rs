@@ -1,14 +1,14 @@
-//! A message of a channel, in every wire format.
+//! Encodes a message of a channel in every wire format.
 
 use std::io::Write;
 
 use super::{Packet, Wire, msgpack, socketio_event};
 
-/// A channel's name, ready to be written.
+/// A channel's name, prepared for encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelName {
     pub plain: String,
-    /// As a JSON string, quotes included: subjects may hold any character.
+    /// As a JSON string with quotes: subjects may contain any character.
     pub json: String,
 }
 
@@ -25,7 +25,7 @@ impl ChannelName {
 pub struct Message<'a> {
     pub event: &'a str,
     pub channel: &'a ChannelName,
-    /// Absent for what is never stored, such as the heartbeat.
+    /// Absent for messages that are never stored, such as the heartbeat.
     pub seq: Option<u64>,
     /// Seq of the message before this one in the receiver's stream; only in `latest` mode.
     pub prev: Option<u64>,
@@ -35,9 +35,9 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Encodes for one wire format, without compression: that is worth its while only for what many get, see
-    /// [`Packet::deflated`]. An event stream's `id:` line and its blank line follow separately, because they tell
-    /// where all channels of that one stream stand.
+    /// Encodes for one wire format, without compression, which is only worthwhile for many receivers: see
+    /// [`Packet::deflated`]. An event stream's `id:` line and blank line follow separately, because they hold the
+    /// positions of all channels of that stream.
     pub fn encode(&self, wire: Wire) -> Packet {
         match wire {
             Wire::Json | Wire::JsonDeflate(_) => Packet::write_text(|out| {
@@ -83,7 +83,7 @@ impl Message<'_> {
         let open = self.data.trim_end();
         let open = open.strip_suffix('}').unwrap_or(open).trim_end();
         let mut text = String::with_capacity(open.len() + self.channel.json.len() + 64);
-        // A line break can only stand between JSON tokens: within strings it is escaped.
+        // Line breaks occur only between JSON tokens: within strings they are escaped.
         text.extend(open.chars().map(|c| match c {
             '\n' | '\r' => ' ',
             c => c,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_written_as_each_transport_wants_it() {
+    fn encodes_every_wire_format() {
         let name = ChannelName::new(&"price:eth".parse().unwrap());
         let message = Message {
             event: "price-update",
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_object_and_a_strange_subject_stay_json() {
+    fn empty_data_and_special_subjects_stay_valid_json() {
         let name = ChannelName::new(&Channel::User("a\"b".into()));
         let message = Message {
             event: "note",

@@ -1,4 +1,4 @@
-//! One encoding of a message per wire format, shared by every session that gets it.
+//! Encodes messages, once per wire format; sessions share the result.
 
 mod message;
 mod msgpack;
@@ -15,7 +15,7 @@ use super::{
     socketio::engine,
 };
 
-/// The namespace that Socket.IO clients are served in.
+/// The Socket.IO namespace.
 pub const NAMESPACE: &str = "/realtime";
 
 /// A Socket.IO event with one argument, the text of a JSON value.
@@ -23,7 +23,7 @@ pub fn socketio_event(event: &str, argument: &str) -> Packet {
     Packet::text(&format!(r#"42{NAMESPACE},["{event}",{argument}]"#))
 }
 
-/// An event of no channel, such as `connected`; `data` is the text of a JSON object.
+/// An event without a channel, such as `connected`; `data` is the text of a JSON object.
 pub fn event(wire: Wire, event: &str, data: &str) -> Packet {
     match wire.plain() {
         Wire::MsgPack => Packet::write_binary(|out| msgpack::event(event, None, data, out)),
@@ -33,7 +33,7 @@ pub fn event(wire: Wire, event: &str, data: &str) -> Packet {
     }
 }
 
-/// The answer to a request on a native WebSocket; other transports answer in their own ways.
+/// The answer to a request on a native WebSocket. Other transports encode answers themselves.
 pub fn answer(wire: Wire, answer: &Answer, id: Option<&RequestId>) -> Packet {
     match wire.plain() {
         Wire::MsgPack => Packet::write_binary(|out| {
@@ -43,8 +43,8 @@ pub fn answer(wire: Wire, answer: &Answer, id: Option<&RequestId>) -> Packet {
     }
 }
 
-/// An `error` of no request in particular: this channel could not be joined or left.
-pub fn failure(wire: Wire, channel: &str, failed: &impl serde::Serialize) -> Packet {
+/// An `error` event for a channel that could not be joined or left, without a request.
+pub fn channel_error(wire: Wire, channel: &str, failed: &impl serde::Serialize) -> Packet {
     let mut data = serde_json::json!(failed);
     data["channel"] = channel.into();
     event(wire, "error", &data.to_string())
@@ -60,23 +60,24 @@ pub fn ping(wire: Wire) -> Packet {
     }
 }
 
-/// What ends a session on a transport that can be told. `socket` says that frames are sent, not payloads.
-pub fn farewell(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Packet> {
-    let close = || Packet::raw(frame::closing(reason.code(), &reason.text()));
+/// The packets that end a session: a close frame or the transport's equivalent. `socket`: the session writes frames to a
+/// socket, not payloads to a poller.
+pub fn close_packets(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Packet> {
+    let close = || Packet::raw(frame::close_frame(reason.code(), &reason.text()));
     match wire.transport() {
         Transport::WebSocket => vec![close()],
         Transport::SocketIo => {
-            // A client that gets a disconnect packet does not come back by itself; one whose transport closes does.
-            let stays_away = matches!(reason, CloseReason::Unauthenticated(_));
+            // A client does not reconnect after a disconnect packet, but does after a closed transport.
+            let no_reconnect = matches!(reason, CloseReason::Unauthenticated(_));
             let disconnect = || Packet::text(&format!("41{NAMESPACE},"));
             match (socket, reason) {
-                (true, _) if stays_away => vec![disconnect(), close()],
+                (true, _) if no_reconnect => vec![disconnect(), close()],
                 (true, _) => vec![close()],
-                // A close packet in the same answer would come before the disconnect packet at the client, which
-                // handles that one a tick later. It closes the connection by itself.
-                (false, _) if stays_away => vec![disconnect()],
-                // Only the waiting request has to come back; the next one is told that there is no such session. To a
-                // close packet python-socketio would not come back at all.
+                // Without a close packet: the client handles a disconnect packet one event-loop iteration later, so it
+                // would process a close packet in the same response first. It closes the connection by itself.
+                (false, _) if no_reconnect => vec![disconnect()],
+                // Only the pending poll must return; the next one gets an unknown-session error. After a close packet
+                // python-socketio would not reconnect.
                 (false, CloseReason::Left(_)) => vec![Packet::text(engine::NOOP)],
                 (false, reason) if reason.reconnect() => vec![Packet::text(engine::NOOP)],
                 (false, _) => vec![Packet::text(engine::CLOSE)],

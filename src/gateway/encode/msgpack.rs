@@ -1,4 +1,4 @@
-//! The native protocol's objects in MessagePack: the same keys in the same order as in JSON.
+//! The native protocol's objects in MessagePack, with the same keys in the same order as in JSON.
 
 use super::Message;
 use crate::gateway::{
@@ -6,7 +6,7 @@ use crate::gateway::{
     protocol::RequestId,
 };
 
-/// `{event, channel, seq, prev, snapshot, data}`, of which `seq`, `prev` and `snapshot` may be absent.
+/// `{event, channel, seq, prev, snapshot, data}`; `seq`, `prev` and `snapshot` may be absent.
 pub fn message(message: &Message<'_>, out: &mut Vec<u8>) {
     let position = [("seq", message.seq), ("prev", message.prev)];
     let position = position
@@ -32,7 +32,7 @@ pub fn message(message: &Message<'_>, out: &mut Vec<u8>) {
     push_data(message.data, out);
 }
 
-/// `{event, id, data}`, of which `id` may be absent.
+/// `{event, id, data}`; `id` may be absent.
 pub fn event(event: &str, id: Option<&RequestId>, data: &str, out: &mut Vec<u8>) {
     map(2 + usize::from(id.is_some()), out);
     string("event", out);
@@ -44,7 +44,7 @@ pub fn event(event: &str, id: Option<&RequestId>, data: &str, out: &mut Vec<u8>)
     push_data(data, out);
 }
 
-/// A client's own number comes back as a number, also where it is none of 64 bits.
+/// Returns a client's numeric id as a number, even when it is not a 64-bit integer.
 fn push_id(id: &str, out: &mut Vec<u8>) {
     let fraction = !id.starts_with('"') && id.contains(['.', 'e', 'E']);
     match id.parse::<f64>() {
@@ -63,8 +63,8 @@ fn push_data(data: &str, out: &mut Vec<u8>) {
 
 fn push(text: &str, out: &mut Vec<u8>) {
     if let Err(error) = from_json(text, out) {
-        // Only the server's own text comes here. As a string nothing of it is lost.
-        tracing::error!(%error, "what is to be sent as MessagePack is not JSON");
+        // Only text of the server is encoded here. Sent as a string, nothing is lost.
+        tracing::error!(%error, "cannot encode a message as MessagePack: its data is not JSON");
         string(text, out);
     }
 }
@@ -73,7 +73,7 @@ fn push(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use crate::gateway::{
         ErrorCode, Refusal,
-        encode::{Packet, Wire, answer, event, failure},
+        encode::{Packet, Wire, answer, channel_error, event},
         msgpack::{from_json, to_json},
         protocol::{Answer, parse_msgpack},
     };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_carry_the_id_as_it_came() {
+    fn answers_return_the_id_unchanged() {
         for id in [
             "7",
             "-7",
@@ -98,7 +98,7 @@ mod tests {
             let mut request = Vec::new();
             from_json(&format!(r#"{{"event":"ping","id":{id}}}"#), &mut request).unwrap();
             if id.contains(['.', 'e']) {
-                // What JSON decimals become is a string; a client may as well send a float.
+                // JSON decimals become strings, but a client can also send a float.
                 let at = request.windows(2).position(|key| key == b"id").unwrap() + 2;
                 request.truncate(at);
                 rmp::encode::write_f64(&mut request, id.parse().unwrap()).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn events_and_refusals_have_the_shape_that_they_have_in_json() {
+    fn events_and_refusals_have_their_json_shape() {
         let ack = answer(
             Wire::MsgPack,
             &Answer::Ack(r#"{"success":true}"#.into()),
@@ -133,7 +133,7 @@ mod tests {
             json(&expiring),
             r#"{"event":"token-expiring","data":{"expiresInMs":30000}}"#
         );
-        let failed = failure(
+        let failed = channel_error(
             Wire::MsgPack,
             "x",
             &Refusal::new(ErrorCode::UnknownChannel, "no"),

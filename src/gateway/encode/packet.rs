@@ -1,4 +1,4 @@
-//! Encoded bytes on their way to a session.
+//! Packets: encoded bytes to be sent to a session.
 
 use std::cell::RefCell;
 
@@ -9,16 +9,16 @@ use crate::gateway::{
     frame::{self, MAX_HEADER},
 };
 
-/// Most bytes that a thread keeps for encoding when it is not.
-const KEPT: usize = 1 << 18;
+/// Maximum capacity of a thread's encoding buffer between uses, in bytes.
+const MAX_IDLE_CAPACITY: usize = 1 << 18;
 
 thread_local! {
-    /// Where a payload is written before its length is known, and where it is compressed.
+    /// Buffers for a payload of unknown length, and for its compressed form.
     static PAYLOAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Encoded bytes: for websockets a whole frame, of which the payload is a part. Cheap to clone.
+/// Encoded bytes. For WebSockets a whole frame, including header and payload. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     bytes: Bytes,
@@ -28,27 +28,27 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// A WebSocket text frame around `text`; over polling only the text is sent.
+    /// A WebSocket text frame with `text`; over polling only the text is sent.
     pub fn text(text: &str) -> Self {
         Self::frame(false, false, text.as_bytes())
     }
 
-    /// A WebSocket binary frame around `payload`.
+    /// A WebSocket binary frame with `payload`.
     pub fn binary(payload: &[u8]) -> Self {
         Self::frame(true, false, payload)
     }
 
-    /// As [`Self::text`], of what `write` appends, which must be UTF-8. It must not make packets itself.
+    /// As [`Self::text`], with the bytes that `write` appends, which must be UTF-8. `write` must not create packets.
     pub(super) fn write_text(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         Self::write(false, write)
     }
 
-    /// As [`Self::binary`], of what `write` appends. It must not make packets itself.
+    /// As [`Self::binary`], with the bytes that `write` appends. `write` must not create packets.
     pub(super) fn write_binary(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         Self::write(true, write)
     }
 
-    /// One allocation of just the right size, whatever grew before it was known.
+    /// Writes to the thread's buffer first, so that the packet needs one allocation of the exact size.
     fn write(binary: bool, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         with(&PAYLOAD, |payload| {
             payload.clear();
@@ -69,7 +69,7 @@ impl Packet {
         }
     }
 
-    /// Bytes that are sent as they are: a control frame, or a part of an event stream.
+    /// Bytes sent unchanged: a control frame, or a part of an event stream.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -78,7 +78,8 @@ impl Packet {
         }
     }
 
-    /// These bytes as one chunk of HTTP/1.1 (RFC 9112 section 7.1). None is the last one: that is [`Self::last_chunk`].
+    /// These bytes as one HTTP/1.1 chunk (RFC 9112 section 7.1). An empty packet stays empty, because an empty chunk would
+    /// be the last one: see [`Self::last_chunk`].
     pub fn chunk(&self) -> Self {
         if self.bytes.is_empty() {
             return self.clone();
@@ -91,13 +92,13 @@ impl Packet {
         Self::raw(chunk)
     }
 
-    /// The empty chunk that says that nothing is missing.
+    /// The last chunk, which marks the body as complete.
     pub fn last_chunk() -> Self {
         Self::raw(Bytes::from_static(b"0\r\n\r\n"))
     }
 
-    /// The same message compressed, or as it is when that would not make it shorter. Only for what is framed as a
-    /// message and not compressed yet.
+    /// The same message compressed, or unchanged when compression would not make it shorter. Raw packets stay unchanged.
+    /// The message must not be compressed yet.
     pub fn deflated(&self, deflate: Deflate) -> Self {
         if self.header == 0 {
             return self.clone();
@@ -112,7 +113,7 @@ impl Packet {
         })
     }
 
-    /// What a socket sends.
+    /// The bytes for a socket.
     pub fn framed(&self) -> &Bytes {
         &self.bytes
     }
@@ -148,7 +149,7 @@ fn with<R>(
 ) -> R {
     buffer.with_borrow_mut(|buffer| {
         let result = work(buffer);
-        if buffer.capacity() > KEPT {
+        if buffer.capacity() > MAX_IDLE_CAPACITY {
             *buffer = Vec::new();
         }
         result
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_sends_the_payload_with_its_header_in_front() {
+    fn frame_is_header_and_payload() {
         let packet = Packet::text("2");
         assert_eq!(&packet.framed()[..], b"\x81\x012");
         assert_eq!(&packet.payload()[..], b"2");
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_messages_that_get_shorter_are_compressed_and_keep_their_opcode() {
+    fn deflated_keeps_the_opcode_and_only_shrinks() {
         let deflate = Deflate::new(64);
         let long = "all the same ".repeat(20);
         let text = Packet::text(&long).deflated(deflate);

@@ -1,19 +1,19 @@
-//! How messages look to a session, and how they reach it.
+//! Wire formats and transports of sessions.
 
 use crate::gateway::deflate::Deflate;
 
-/// How messages look to a session: sessions of one wire format share the bytes of a message.
+/// The wire format of a session. Sessions with the same wire format share the encoded bytes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wire {
     /// WebSocket text frames `{"event":…,"data":…}`.
     Json,
-    /// The same, compressed where a message has many receivers.
+    /// The same, with messages to many receivers compressed.
     JsonDeflate(Deflate),
     /// WebSocket binary frames with the same objects in MessagePack.
     MsgPack,
-    /// The same, compressed where a message has many receivers.
+    /// The same, with messages to many receivers compressed.
     MsgPackDeflate(Deflate),
-    /// Socket.IO events in Engine.IO packets, over websocket or polling.
+    /// Socket.IO events in Engine.IO packets, over WebSocket or polling.
     SocketIo,
     /// Server-sent events.
     Sse,
@@ -30,7 +30,7 @@ impl Wire {
         }
     }
 
-    /// The same format with permessage-deflate; transports without it stay as they are.
+    /// The same format with permessage-deflate; unchanged for transports without it.
     pub fn compressed(self, deflate: Deflate) -> Self {
         match self.plain() {
             Self::Json => Self::JsonDeflate(deflate),
@@ -48,7 +48,7 @@ impl Wire {
         }
     }
 
-    /// How what is sent to many is compressed, if it is.
+    /// The compression of messages to many receivers, if any.
     pub fn deflate(self) -> Option<Deflate> {
         match self {
             Self::JsonDeflate(deflate) | Self::MsgPackDeflate(deflate) => Some(deflate),
@@ -57,7 +57,7 @@ impl Wire {
     }
 }
 
-/// How a session reaches its client; one may have several wire formats.
+/// The transport of a session. A transport can have several wire formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     WebSocket,

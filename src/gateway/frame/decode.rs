@@ -1,8 +1,7 @@
-//! From bytes to messages, as they arrive.
+//! Decodes messages incrementally from received bytes.
 //!
-//! Payloads are unmasked and moved to their message piece by piece, so a fault shows as soon as its bytes are there
-//! and a message takes memory only for what has arrived. A decoder between messages holds no buffer, which keeps
-//! idle sessions small.
+//! Payloads are unmasked and appended to their message piece by piece, so errors are detected early and a message uses
+//! memory only for received bytes. Between messages a decoder has no buffer, which keeps idle sessions small.
 
 use std::io::Cursor;
 
@@ -14,77 +13,82 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 use super::{FrameError, Inbound, MAX_CONTROL};
 use crate::gateway::inflate::inflate;
 
-/// Longest header of a frame from a client.
+/// Maximum header length of a frame from a client.
 const MAX_HEADER: usize = 14;
 
-/// Turns bytes into messages. `Default` is the state of a fresh connection without compression.
+/// Decodes bytes to messages. `Default` is a new connection without compression.
 #[derive(Debug, Default)]
 pub struct Decoder {
     inflates: bool,
-    /// What has begun; nothing between messages.
-    half: Option<Box<Half>>,
+    /// Incomplete data; `None` between messages.
+    partial: Option<Box<Partial>>,
 }
 
 #[derive(Debug, Default)]
-struct Half {
-    /// The beginning of a header whose rest has not arrived.
+struct Partial {
+    /// The received part of an incomplete header.
     header: Vec<u8>,
     frame: Option<Frame>,
-    /// The payload of a control frame so far.
+    /// The received payload of a control frame.
     control: Vec<u8>,
-    message: Option<Begun>,
+    message: Option<PartialMessage>,
 }
 
-/// A frame whose header was read.
+/// A frame whose header is complete.
 #[derive(Debug)]
 struct Frame {
     opcode: OpCode,
     last: bool,
-    /// Turned so that it begins with the next byte's.
+    /// Rotated so that it starts with the mask of the next byte.
     mask: [u8; 4],
-    /// Bytes of the payload that have not arrived.
+    /// Missing bytes of the payload.
     left: usize,
 }
 
-/// A message whose last byte has not arrived.
+/// An incomplete message.
 #[derive(Debug)]
-struct Begun {
+struct PartialMessage {
     text: bool,
     compressed: bool,
     payload: Vec<u8>,
-    /// Bytes of the payload that are known to be whole UTF-8 characters.
+    /// Length of the prefix that is valid UTF-8.
     checked: usize,
 }
 
 impl Decoder {
-    /// `inflates` says that permessage-deflate without context takeover was negotiated.
+    /// `inflates`: permessage-deflate without context takeover was negotiated.
     pub fn new(inflates: bool) -> Self {
         Self {
             inflates,
-            half: None,
+            partial: None,
         }
     }
 
-    /// Bytes held for what has begun; 0 between messages.
+    /// Bytes buffered for incomplete data; 0 between messages.
     pub fn buffered(&self) -> usize {
-        self.half.as_ref().map_or(0, |half| half.buffered())
+        self.partial
+            .as_ref()
+            .map_or(0, |partial| partial.buffered())
     }
 
-    /// Takes what was read (and unmasks it in place), appends what became whole to `out`. `max` bounds a
-    /// message, in bytes once inflated; a longer one is refused as soon as that shows.
+    /// Decodes received bytes (unmasking them in place) and appends complete messages to `out`. `max` is the maximum size
+    /// of an inflated message in bytes; a longer one is refused as early as possible.
     ///
-    /// After an error, what `out` has is still good; the decoder is not, and must not be used again.
+    /// After an error the messages in `out` are valid, but the decoder must not be used again.
     pub fn push(
         &mut self,
         mut input: &mut [u8],
         max: usize,
         out: &mut impl Extend<Inbound>,
     ) -> Result<(), FrameError> {
-        let mut half = self.half.take().map_or_else(Half::default, |half| *half);
+        let mut partial = self
+            .partial
+            .take()
+            .map_or_else(Partial::default, |partial| *partial);
         loop {
-            let Some(frame) = &mut half.frame else {
-                match half.next_header(&mut input)? {
-                    Some((header, length)) => half.begin(&header, length, self.inflates, max)?,
+            let Some(frame) = &mut partial.frame else {
+                match partial.next_header(&mut input)? {
+                    Some((header, length)) => partial.begin(&header, length, self.inflates, max)?,
                     None => break,
                 }
                 continue;
@@ -94,24 +98,24 @@ impl Decoder {
             unmask(piece, frame.mask);
             frame.mask.rotate_left(piece.len() % 4);
             frame.left -= piece.len();
-            match (&frame.opcode, &mut half.message) {
-                (OpCode::Data(_), Some(begun)) => begun.payload.extend_from_slice(piece),
-                _ => half.control.extend_from_slice(piece),
+            match (&frame.opcode, &mut partial.message) {
+                (OpCode::Data(_), Some(message)) => message.payload.extend_from_slice(piece),
+                _ => partial.control.extend_from_slice(piece),
             }
             if frame.left > 0 {
-                half.fail_fast()?;
+                partial.fail_fast()?;
                 break;
             }
-            out.extend(half.finish_frame(max)?);
+            out.extend(partial.finish_frame(max)?);
         }
-        if !half.is_idle() {
-            self.half = Some(Box::new(half));
+        if !partial.is_idle() {
+            self.partial = Some(Box::new(partial));
         }
         Ok(())
     }
 }
 
-impl Half {
+impl Partial {
     fn is_idle(&self) -> bool {
         self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
@@ -121,7 +125,7 @@ impl Half {
         self.header.len() + self.control.len() + message
     }
 
-    /// Takes a header off the input, or keeps what there is of it.
+    /// Parses a header from the input, or stores an incomplete one.
     fn next_header(
         &mut self,
         input: &mut &mut [u8],
@@ -132,7 +136,7 @@ impl Half {
         if kept > 0 {
             self.header.extend_from_slice(&input[..more]);
         }
-        // Only a header that was cut is joined; most stand whole in the input.
+        // Only a header that was split is joined; most are complete in the input.
         let mut cursor = Cursor::new(if kept > 0 {
             &self.header
         } else {
@@ -152,7 +156,7 @@ impl Half {
         Ok(parsed)
     }
 
-    /// Begins a frame that may stand here.
+    /// Begins a frame, if it is allowed here.
     fn begin(
         &mut self,
         header: &FrameHeader,
@@ -189,21 +193,23 @@ impl Half {
     ) -> Result<(), FrameError> {
         match (data, &self.message) {
             (Data::Continue, None) => {
-                return Err(FrameError::Protocol("a continuation has no beginning"));
+                return Err(FrameError::Protocol(
+                    "a continuation frame without a message",
+                ));
             }
             (Data::Continue, Some(_)) if compressed => {
                 return Err(FrameError::Protocol(
-                    "a continuation is marked as compressed",
+                    "a continuation frame is marked as compressed",
                 ));
             }
             (Data::Continue, Some(_)) => {}
             (_, Some(_)) => {
                 return Err(FrameError::Protocol(
-                    "a message began within a fragmented one",
+                    "a new message within a fragmented one",
                 ));
             }
             (_, None) => {
-                self.message = Some(Begun {
+                self.message = Some(PartialMessage {
                     text: data == Data::Text,
                     compressed,
                     payload: Vec::new(),
@@ -213,7 +219,7 @@ impl Half {
         }
         let message = self.message.as_ref();
         let (before, compressed) = message.map_or((0, false), |m| (m.payload.len(), m.compressed));
-        // What cannot be compressed grows a little.
+        // Incompressible data grows slightly.
         let room = if compressed {
             max.saturating_add(max / 64 + 64)
         } else {
@@ -225,15 +231,15 @@ impl Half {
         Ok(())
     }
 
-    /// Refuses a text as soon as it cannot become UTF-8 any more.
+    /// Refuses a text as soon as it cannot become valid UTF-8.
     fn fail_fast(&mut self) -> Result<(), FrameError> {
         match &mut self.message {
-            Some(begun) if begun.text && !begun.compressed => begun.check(),
+            Some(message) if message.text && !message.compressed => message.check(),
             _ => Ok(()),
         }
     }
 
-    /// The payload of the frame is complete; returns what became whole by it.
+    /// The payload of the frame is complete; returns the message if it is complete, too.
     fn finish_frame(&mut self, max: usize) -> Result<Option<Inbound>, FrameError> {
         let Some(frame) = self.frame.take() else {
             return Ok(None);
@@ -251,16 +257,16 @@ impl Half {
         }
         self.message
             .take()
-            .map(|begun| begun.finish(max))
+            .map(|message| message.finish(max))
             .transpose()
     }
 }
 
-impl Begun {
+impl PartialMessage {
     fn check(&mut self) -> Result<(), FrameError> {
         match std::str::from_utf8(&self.payload[self.checked..]) {
             Ok(_) => self.checked = self.payload.len(),
-            // A character may end in bytes that are still to come.
+            // The rest of a character may still arrive.
             Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
             Err(_) => return Err(FrameError::NotText),
         }
@@ -296,12 +302,12 @@ fn check_control(header: &FrameHeader, length: u64) -> Result<(), FrameError> {
 fn close(payload: &[u8]) -> Result<Inbound, FrameError> {
     match payload {
         [] => Ok(Inbound::Close(None)),
-        [_] => Err(FrameError::Protocol("a close frame has half a code")),
+        [_] => Err(FrameError::Protocol("a close frame has an incomplete code")),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
             if !CloseCode::from(code).is_allowed() {
                 return Err(FrameError::Protocol(
-                    "a close frame has a code that may not be sent",
+                    "a close frame has a code that must not be sent",
                 ));
             }
             if std::str::from_utf8(reason).is_err() {

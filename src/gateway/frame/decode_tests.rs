@@ -27,7 +27,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Inbound>, FrameError> {
 }
 
 #[test]
-fn the_example_of_the_rfc_is_read() {
+fn decodes_the_example_of_the_rfc() {
     let hello = [
         0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
     ];
@@ -35,7 +35,7 @@ fn the_example_of_the_rfc_is_read() {
 }
 
 #[test]
-fn a_message_is_the_same_however_it_is_cut() {
+fn decodes_any_fragmentation_alike() {
     let mut bytes = masked(0x01, "Grüße ".as_bytes());
     bytes.extend(masked(0x89, b"in between"));
     bytes.extend(masked(0x80, &"aus 長崎".repeat(20).into_bytes()));
@@ -55,12 +55,12 @@ fn a_message_is_the_same_however_it_is_cut() {
             decoder.push(&mut piece.to_vec(), 1_000, &mut out).unwrap();
         }
         assert_eq!(out, whole, "in pieces of {size}");
-        assert!(decoder.half.is_none(), "an idle decoder holds nothing");
+        assert!(decoder.partial.is_none(), "an idle decoder has no buffer");
     }
 }
 
 #[test]
-fn what_breaks_the_rules_is_named() {
+fn rejects_protocol_violations() {
     let protocol = |bytes: &[u8]| matches!(decode(bytes), Err(FrameError::Protocol(_)));
     assert!(protocol(&[0x81, 0x01, b'x']), "not masked");
     assert!(protocol(&masked(0xc1, b"x")), "reserved bit");
@@ -78,7 +78,7 @@ fn what_breaks_the_rules_is_named() {
 }
 
 #[test]
-fn a_message_too_big_is_refused_before_it_is_buffered() {
+fn rejects_a_large_message_before_buffering() {
     let header = [0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4];
     assert_eq!(decode(&header), Err(FrameError::TooBig));
     assert_eq!(
@@ -92,7 +92,7 @@ fn a_message_too_big_is_refused_before_it_is_buffered() {
     assert!(decode(&masked(0x81, &[b'a'; 1_000])).is_ok());
 }
 
-/// Pushes in pieces; returns what came out, and the error if there was one.
+/// Decodes in pieces; returns the messages and the error, if any.
 fn pieces(mut decoder: Decoder, bytes: &[u8], size: usize) -> (Vec<Inbound>, Option<FrameError>) {
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
@@ -104,7 +104,7 @@ fn pieces(mut decoder: Decoder, bytes: &[u8], size: usize) -> (Vec<Inbound>, Opt
 }
 
 #[test]
-fn what_came_before_a_fault_is_handed_over_however_it_is_cut() {
+fn delivers_messages_before_an_error() {
     let bytes = [
         masked(0x81, b"good"),
         masked(0x83, b"bad"),
@@ -119,7 +119,7 @@ fn what_came_before_a_fault_is_handed_over_however_it_is_cut() {
 }
 
 #[test]
-fn text_that_cannot_become_utf8_is_refused_before_its_frame_is_complete() {
+fn rejects_invalid_utf8_before_the_frame_ends() {
     // U+110000 would be f4 90 80 80: the second byte decides.
     let mut frame = masked(0x81, b"\xce\xba\xf4\x90 and much more");
     frame.truncate(6 + 3);
@@ -135,7 +135,7 @@ fn text_that_cannot_become_utf8_is_refused_before_its_frame_is_complete() {
 }
 
 #[test]
-fn a_compressed_message_is_read_only_where_it_was_negotiated() {
+fn decodes_compression_only_when_negotiated() {
     let hello = masked(0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
     assert!(matches!(decode(&hello), Err(FrameError::Protocol(_))));
     let fragments = [
@@ -172,7 +172,7 @@ fn a_compressed_message_is_read_only_where_it_was_negotiated() {
 }
 
 #[test]
-fn the_limit_holds_for_what_is_inflated() {
+fn size_limit_applies_to_the_inflated_message() {
     let packed = |length: usize| {
         use flate2::{Compress, Compression, FlushCompress};
         let mut out = Vec::with_capacity(2_000);

@@ -1,7 +1,6 @@
-//! WebSocket framing (RFC 6455 section 5) without I/O: the server's side, so frames from the peer must be masked.
+//! WebSocket framing (RFC 6455 section 5) without I/O, for a server: frames from the client must be masked.
 //!
-//! Headers are tungstenite's; masks, fragments, compression (RFC 7692), UTF-8 and the rules of closing are checked
-//! here.
+//! tungstenite parses headers; masks, fragments, compression (RFC 7692), UTF-8 and close codes are checked here.
 
 mod decode;
 
@@ -13,19 +12,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{CloseCode, Control, Data, OpCode},
 };
 
-/// Longest header of a frame from the server: no mask.
+/// Maximum header length of a frame from the server, which has no mask.
 pub const MAX_HEADER: usize = 10;
-/// Longest payload of a control frame.
+/// Maximum payload of a control frame.
 const MAX_CONTROL: u64 = 125;
 
-/// A whole message or control frame from the peer.
+/// A complete message or control frame from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
-    /// With the code the peer gave, if it gave one.
+    /// With the client's close code, if it sent one.
     Close(Option<u16>),
 }
 
@@ -40,7 +39,7 @@ pub enum FrameError {
     TooBig,
 }
 
-/// Appends the header of an unfragmented, unmasked frame. `compressed` marks a message of RFC 7692.
+/// Appends the header of an unfragmented, unmasked frame. `compressed` sets the bit of RFC 7692.
 fn header(opcode: OpCode, compressed: bool, length: usize, out: &mut Vec<u8>) {
     let header = FrameHeader {
         opcode,
@@ -74,8 +73,8 @@ pub fn pong(payload: &[u8]) -> Bytes {
     frame(OpCode::Control(Control::Pong), payload)
 }
 
-/// A close frame. Codes that may not stand in a frame (1005, 1006) give one without code.
-pub fn closing(code: u16, reason: &str) -> Bytes {
+/// A close frame, without a code when the code must not be sent (1005, 1006).
+pub fn close_frame(code: u16, reason: &str) -> Bytes {
     if !CloseCode::from(code).is_allowed() {
         return frame(OpCode::Control(Control::Close), &[]);
     }
@@ -94,9 +93,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_close_frame_carries_code_and_reason() {
-        assert_eq!(&closing(4008, "slow")[..], b"\x88\x06\x0f\xa8slow");
-        assert_eq!(&closing(1006, "")[..], b"\x88\x00");
-        assert_eq!(closing(4000, &"ü".repeat(200)).len(), 2 + 2 + 122);
+    fn close_frame_has_code_and_reason() {
+        assert_eq!(&close_frame(4008, "slow")[..], b"\x88\x06\x0f\xa8slow");
+        assert_eq!(&close_frame(1006, "")[..], b"\x88\x00");
+        assert_eq!(close_frame(4000, &"ü".repeat(200)).len(), 2 + 2 + 122);
     }
 }

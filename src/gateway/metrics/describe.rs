@@ -1,10 +1,10 @@
-//! What the gateway's metrics say of themselves, and their zeros.
+//! Help texts of the gateway's metrics, and the initial zeros of its counters.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
-use crate::gateway::{ErrorCode, encode::Transport, handshakes};
+use crate::gateway::{ErrorCode, encode::Transport, handshake_metrics};
 
-/// Codes that sessions end with.
+/// Close codes of sessions.
 const CODES: [&str; 10] = [
     "1000", "1001", "1002", "1006", "1007", "1009", "4000", "4008", "4029", "4401",
 ];
@@ -22,8 +22,8 @@ const ERRORS: [ErrorCode; 10] = [
     ErrorCode::Internal,
 ];
 
-/// Shows 0 for what did not happen yet: a rate over a counter that appears with its first event misses that one.
-pub(super) fn show_zeros() {
+/// Initializes labeled counters with 0: a rate over a counter that appears with its first event misses that event.
+pub(super) fn initialize_counters() {
     for code in CODES {
         counter!("chaincast_gateway_closed_total", "code" => code).increment(0);
     }
@@ -31,7 +31,7 @@ pub(super) fn show_zeros() {
         counter!("chaincast_gateway_requests_refused_total", "code" => code.as_str()).increment(0);
     }
     for transport in Transport::ALL {
-        for reason in handshakes::REASONS {
+        for reason in handshake_metrics::REASONS {
             counter!(
                 "chaincast_gateway_handshakes_refused_total",
                 "transport" => transport.name(),
@@ -86,7 +86,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_backlog_closed_total",
-        "Sessions with the largest backlogs, closed because that of all sessions exceeded its limit"
+        "Sessions closed because the backlog of all sessions exceeded its limit"
     );
     describe_counter!(
         "chaincast_gateway_closed_total",
@@ -98,7 +98,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_requests_refused_total",
-        "Requests that were answered with an error, by its code"
+        "Refused requests, by error code"
     );
     describe_counter!(
         "chaincast_gateway_rate_limited_total",
@@ -106,7 +106,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_handshakes_refused_total",
-        "Handshakes that were refused, by reason"
+        "Refused handshakes, by transport and reason"
     );
     describe_counter!(
         "chaincast_gateway_resumes_total",
@@ -114,11 +114,11 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_gateway_watches_refused_total",
-        "Watches of transactions and addresses that were refused, by the limit that they exceeded"
+        "Refused watches of transactions and addresses, by the exceeded limit"
     );
     describe_histogram!(
         "chaincast_gateway_fanout_seconds",
         Unit::Seconds,
-        "Time from a commit to the last write of the round that sent it"
+        "Time from a commit to the last socket write of the flush round that sent it"
     );
 }

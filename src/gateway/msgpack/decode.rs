@@ -1,29 +1,29 @@
-//! MessagePack to JSON text.
+//! Converts MessagePack to JSON text.
 
 use rmp::Marker;
 
 use super::MAX_DEPTH;
 
-/// Why bytes from a client are no message.
+/// Why bytes from a client are not a valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("it ends too early")]
+    #[error("unexpected end of data")]
     Short,
     #[error("more than one value")]
     Long,
     #[error("a string is not UTF-8")]
     NotText,
-    #[error("the key of a map is not a string")]
+    #[error("a map key is not a string")]
     Key,
-    #[error("{0} have no meaning here")]
+    #[error("{0} are not supported")]
     Kind(&'static str),
-    #[error("nested more than {MAX_DEPTH} deep")]
+    #[error("nesting is deeper than {MAX_DEPTH}")]
     Deep,
 }
 
-/// Reads exactly one value, as JSON text: at most six times as long as `bytes`.
+/// Converts exactly one value to JSON text, at most six times as long as `bytes`.
 pub fn to_json(bytes: &[u8]) -> Result<String, DecodeError> {
-    let mut reader = Reader {
+    let mut reader = MsgpackReader {
         rest: bytes,
         out: Vec::with_capacity(bytes.len() + bytes.len() / 4),
     };
@@ -34,12 +34,12 @@ pub fn to_json(bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(reader.out).map_err(|_| DecodeError::NotText)
 }
 
-struct Reader<'a> {
+struct MsgpackReader<'a> {
     rest: &'a [u8],
     out: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MsgpackReader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self
             .rest
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
     }
 
     fn write(&mut self, value: &impl serde::Serialize) -> Result<(), DecodeError> {
-        // What is written here, plain values into a Vec, cannot fail.
+        // Writing plain values into a Vec does not fail.
         let _ = serde_json::to_writer(&mut self.out, value);
         Ok(())
     }

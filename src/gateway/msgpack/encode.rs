@@ -1,7 +1,7 @@
-//! JSON text to MessagePack.
+//! Converts JSON text to MessagePack.
 //!
-//! Integers become integers where 64 bits hold them. Every other number becomes a string of its digits as they
-//! stand, because a MessagePack float would round it. Keys keep their order.
+//! Integers that fit into 64 bits stay integers. Every other number becomes a string with the same digits, because a
+//! MessagePack float would round it. Keys keep their order.
 
 use rmp::encode::{
     write_array_len, write_bool, write_map_len, write_nil, write_sint, write_str, write_uint,
@@ -10,18 +10,17 @@ use rmp::encode::{
 use super::MAX_DEPTH;
 use crate::model::DECIMALS;
 
-/// The text is no JSON value, or is nested too deeply.
+/// The text is not a JSON value, or is nested too deeply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {0}")]
 pub struct NotJson(pub usize);
 
-/// Appends the value that `text` holds. After an error `out` is as it was.
+/// Appends the JSON value `text`. After an error `out` is unchanged.
 ///
-/// The fields of [`DECIMALS`] are strings even when they happen to be whole, so that their type never
-/// changes from one message to the next.
+/// The fields of [`DECIMALS`] are strings even for whole numbers, so that their type never changes between messages.
 pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
-    let mut reader = Reader { text, at: 0, out };
+    let mut reader = JsonReader { text, at: 0, out };
     let read = reader.value(0, false).and_then(|()| reader.end());
     if read.is_err() {
         out.truncate(before);
@@ -35,20 +34,20 @@ pub fn string(text: &str, out: &mut Vec<u8>) {
     let _ = write_str(out, text);
 }
 
-/// Appends the head of a map with `entries` pairs.
+/// Appends the header of a map with `entries` pairs.
 pub fn map(entries: usize, out: &mut Vec<u8>) {
-    // Not more entries than bytes, which are bounded far below 2^32. Writing into a Vec does not fail.
+    // The number of entries is bounded by the message size, far below 2^32. Writing into a Vec does not fail.
     let _ = write_map_len(out, entries as u32);
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     out: &'a mut Vec<u8>,
 }
 
-impl Reader<'_> {
-    fn fault<T>(&self) -> Result<T, NotJson> {
+impl JsonReader<'_> {
+    fn error<T>(&self) -> Result<T, NotJson> {
         Err(NotJson(self.at))
     }
 
@@ -62,25 +61,25 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the byte when it comes next.
-    fn takes(&mut self, byte: u8) -> bool {
-        let there = self.peek() == Some(byte);
-        self.at += usize::from(there);
-        there
+    /// Consumes the byte if it is next.
+    fn consume(&mut self, byte: u8) -> bool {
+        let matches = self.peek() == Some(byte);
+        self.at += usize::from(matches);
+        matches
     }
 
     fn end(&mut self) -> Result<(), NotJson> {
         self.skip_space();
         match self.peek() {
             None => Ok(()),
-            Some(_) => self.fault(),
+            Some(_) => self.error(),
         }
     }
 
-    /// `decimal`: a number stays text even when it is whole.
+    /// `decimal`: a number becomes a string even when it is whole.
     fn value(&mut self, depth: usize, decimal: bool) -> Result<(), NotJson> {
         self.skip_space();
-        // Writing into a Vec does not fail, hence the results that are not looked at.
+        // Writing into a Vec does not fail, so the results are ignored.
         match self.peek() {
             Some(b'{') if depth < MAX_DEPTH => self.list(depth, b'}', true),
             Some(b'[') if depth < MAX_DEPTH => self.list(depth, b']', false),
@@ -92,51 +91,51 @@ impl Reader<'_> {
             Some(b't') => self.word("true", |out| drop(write_bool(out, true))),
             Some(b'f') => self.word("false", |out| drop(write_bool(out, false))),
             Some(b'n') => self.word("null", |out| drop(write_nil(out))),
-            _ => self.fault(),
+            _ => self.error(),
         }
     }
 
     fn word(&mut self, word: &str, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), NotJson> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
-            return self.fault();
+            return self.error();
         }
         self.at += word.len();
         write(self.out);
         Ok(())
     }
 
-    /// A map or an array. How long it is shows at its end: the head is written last, in the byte left for it.
+    /// A map or an array. Its length is known at the end, so the header is written last, over a placeholder byte.
     fn list(&mut self, depth: usize, close: u8, map: bool) -> Result<(), NotJson> {
         self.at += 1;
         let head = self.out.len();
         self.out.push(0);
         let mut count = 0_u32;
         self.skip_space();
-        if !self.takes(close) {
+        if !self.consume(close) {
             loop {
                 let mut decimal = false;
                 if map {
                     self.skip_space();
                     decimal = DECIMALS.contains(&self.text()?);
                     self.skip_space();
-                    if !self.takes(b':') {
-                        return self.fault();
+                    if !self.consume(b':') {
+                        return self.error();
                     }
                 }
                 self.value(depth + 1, decimal)?;
                 count += 1;
                 self.skip_space();
-                if self.takes(close) {
+                if self.consume(close) {
                     break;
                 }
-                if !self.takes(b',') {
-                    return self.fault();
+                if !self.consume(b',') {
+                    return self.error();
                 }
             }
         }
         let mut header = [0; 5];
         let mut rest = &mut header[..];
-        // Five bytes hold the longest head.
+        // The longest header has five bytes.
         let _ = if map {
             write_map_len(&mut rest, count)
         } else {
@@ -148,10 +147,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A string; returns its text between the quotes, as it stands.
+    /// A string; returns the raw text between the quotes.
     fn text(&mut self) -> Result<&str, NotJson> {
-        if !self.takes(b'"') {
-            return self.fault();
+        if !self.consume(b'"') {
+            return self.error();
         }
         let (start, mut escaped) = (self.at, false);
         loop {
@@ -162,7 +161,7 @@ impl Reader<'_> {
                     self.at += 2;
                 }
                 Some(0x20..) => self.at += 1,
-                _ => return self.fault(),
+                _ => return self.error(),
             }
         }
         self.at += 1;
@@ -179,18 +178,18 @@ impl Reader<'_> {
 
     fn number(&mut self, decimal: bool) -> Result<(), NotJson> {
         let start = self.at;
-        self.takes(b'-');
-        if !self.takes(b'0') {
+        self.consume(b'-');
+        if !self.consume(b'0') {
             self.digits()?;
         }
         let mut whole = !decimal;
-        if self.takes(b'.') {
+        if self.consume(b'.') {
             whole = false;
             self.digits()?;
         }
-        if self.takes(b'e') || self.takes(b'E') {
+        if self.consume(b'e') || self.consume(b'E') {
             whole = false;
-            let _sign = self.takes(b'+') || self.takes(b'-');
+            let _sign = self.consume(b'+') || self.consume(b'-');
             self.digits()?;
         }
         let text = &self.text[start..self.at];
@@ -210,7 +209,7 @@ impl Reader<'_> {
             self.at += 1;
         }
         if self.at == start {
-            return self.fault();
+            return self.error();
         }
         Ok(())
     }

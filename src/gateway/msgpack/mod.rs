@@ -1,9 +1,8 @@
-//! MessagePack beside JSON: the same values in another notation, translated text to bytes and back without a tree
-//! in between and without a float.
+//! Converts between JSON text and MessagePack without an intermediate tree and without floats.
 //!
-//! JSON is what the store and the rules of requests speak. [`from_json`] writes outgoing JSON text as MessagePack,
-//! [`to_json`] reads what a client sent into JSON text. Garbage is an error, never a panic; nothing is reserved for
-//! lengths that are only announced, and nesting is bounded by [`MAX_DEPTH`].
+//! The store and the request parser use JSON. [`from_json`] converts outgoing JSON text to MessagePack, [`to_json`]
+//! converts a client's MessagePack to JSON text. Invalid input is an error, never a panic. Memory is not allocated by
+//! declared lengths, and nesting is bounded by [`MAX_DEPTH`].
 
 mod decode;
 mod encode;
@@ -13,5 +12,5 @@ mod tests;
 pub use decode::{DecodeError, to_json};
 pub use encode::{NotJson, from_json, map, string};
 
-/// Deepest nesting of maps and arrays, in either direction: as deep as serde_json reads.
+/// Maximum nesting of maps and arrays in both directions: the limit of serde_json.
 pub const MAX_DEPTH: usize = 128;

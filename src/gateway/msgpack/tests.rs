@@ -1,4 +1,4 @@
-//! Both directions against serde_json on one side and rmp's own reader on the other.
+//! Tests both directions against serde_json and rmp's own reader.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rmp::{Marker, decode};
@@ -19,7 +19,7 @@ fn text(input: &mut &[u8]) -> String {
     text.to_owned()
 }
 
-/// Reads with rmp alone.
+/// Reads with rmp only.
 fn read(input: &mut &[u8]) -> Value {
     match Marker::from_u8(input[0]) {
         Marker::Null => decode::read_nil(input).map(|()| Value::Null).unwrap(),
@@ -40,7 +40,7 @@ fn read(input: &mut &[u8]) -> Value {
     }
 }
 
-/// A random value, and the same with its decimals as strings.
+/// A random JSON value, and the same value with its decimals as strings.
 fn random(random: &mut StdRng, depth: usize) -> (String, Value) {
     let kinds = if depth < 4 { 8 } else { 6 };
     match random.random_range(0..kinds) {
@@ -60,7 +60,7 @@ fn random(random: &mut StdRng, depth: usize) -> (String, Value) {
                 0 => format!("{whole}.{part}"),
                 1 => format!("-0.{part:040}"),
                 2 => format!("{whole}e{}", random.random_range(-99..99)),
-                // No 64 bits hold it.
+                // Does not fit into 64 bits.
                 _ => format!("{}{part}", u64::MAX),
             };
             (text.clone(), text.into())
@@ -105,7 +105,7 @@ fn random_text(random: &mut StdRng) -> String {
 }
 
 #[test]
-fn any_json_reads_as_the_same_values_and_decimals_as_their_digits() {
+fn random_json_round_trips() {
     let mut source = StdRng::seed_from_u64(42);
     for round in 0..200 {
         let (text, expected) = random(&mut source, 0);
@@ -120,7 +120,7 @@ fn any_json_reads_as_the_same_values_and_decimals_as_their_digits() {
 }
 
 #[test]
-fn money_is_a_string_of_all_its_digits_even_when_it_is_whole() {
+fn decimals_become_strings_even_when_whole() {
     let price = r#"{"token":"ETH","price":3456.120000000000000001,"timestamp":1790000000000,"confidence":0.42,"ageMs":120}"#;
     assert_eq!(
         to_json(&packed(price)).unwrap(),
@@ -137,7 +137,7 @@ fn money_is_a_string_of_all_its_digits_even_when_it_is_whole() {
 }
 
 #[test]
-fn every_field_of_a_price_that_is_money_is_a_string() {
+fn price_amounts_are_strings() {
     use crate::model::{JsonNumber, PriceStatus, PriceUpdate};
     let update = PriceUpdate {
         token: "ETH".parse().unwrap(),
@@ -165,9 +165,9 @@ fn every_field_of_a_price_that_is_money_is_a_string() {
 }
 
 #[test]
-fn every_side_of_a_candle_is_a_string() {
+fn candle_amounts_are_strings() {
     use crate::model::{Candle, CandleInterval, CandleUpdate};
-    let candle = Candle::of(CandleInterval::Minute, 60_001, &3_000.into());
+    let candle = Candle::from_price(CandleInterval::Minute, 60_001, &3_000.into());
     let token = "ETH".parse().unwrap();
     let update = CandleUpdate::new(&token, CandleInterval::Minute, &candle, false);
     let read = to_json(&packed(&serde_json::to_string(&update).unwrap())).unwrap();
@@ -181,7 +181,7 @@ fn every_side_of_a_candle_is_a_string() {
 }
 
 #[test]
-fn numbers_take_the_smallest_form_and_lose_nothing_at_the_edges() {
+fn integers_take_their_smallest_form() {
     for (text, bytes) in [
         ("0", &[0x00][..]),
         ("127", &[0x7f]),
@@ -207,7 +207,7 @@ fn numbers_take_the_smallest_form_and_lose_nothing_at_the_edges() {
 }
 
 #[test]
-fn what_is_not_json_is_refused_and_leaves_nothing_behind() {
+fn rejects_invalid_json_and_keeps_the_output() {
     for text in [
         "",
         " ",
@@ -251,7 +251,7 @@ fn what_is_not_json_is_refused_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_a_client_may_not_send_is_named() {
+fn decode_errors_name_the_fault() {
     use DecodeError::{Deep, Key, Kind, Long, NotText, Short};
     for (bytes, error) in [
         (&b""[..], Short),
@@ -285,7 +285,7 @@ fn what_a_client_may_not_send_is_named() {
 }
 
 #[test]
-fn garbage_is_an_error_or_json_and_never_more_than_six_times_as_long() {
+fn random_bytes_decode_to_bounded_json_or_an_error() {
     let mut random = StdRng::seed_from_u64(43);
     let whole = packed(&json!({"id": 1, "event": "subscribe", "data": {"channels": ["price:ETH", "new-block"], "since": {"new-block": 41}}}).to_string());
     for _ in 0..20_000 {
@@ -308,9 +308,9 @@ fn garbage_is_an_error_or_json_and_never_more_than_six_times_as_long() {
         }
         let text = String::from_utf8_lossy(&bytes);
         let mut out = Vec::new();
-        let taken = from_json(&text, &mut out).is_ok();
+        let accepted = from_json(&text, &mut out).is_ok();
         assert_eq!(
-            taken,
+            accepted,
             serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok(),
             "{text}"
         );

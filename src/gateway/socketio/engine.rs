@@ -1,16 +1,16 @@
-//! [Engine.IO protocol 4](https://socket.io/docs/v4/engine-io-protocol/): packets, and the payloads that carry
-//! several of them in one polling request.
+//! [Engine.IO protocol 4](https://socket.io/docs/v4/engine-io-protocol/): packets, and the payloads that combine several
+//! of them in one polling request.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
-/// Stands between the packets of a payload.
+/// Separates the packets of a payload.
 const SEPARATOR: char = '\u{1e}';
 
-/// The text of a ping, and of the pong that answers it, when a websocket is tried out for an upgrade.
+/// The text of the ping and the pong that test a WebSocket for an upgrade.
 pub const PROBE: &str = "probe";
 
-/// What a client may send. `'a` is the message that it stands in.
+/// A packet from a client, borrowed from the message `'a`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet<'a> {
     Close,
@@ -20,15 +20,15 @@ pub enum Packet<'a> {
     Message(&'a str),
     /// Carries an attachment of a Socket.IO packet.
     Binary(Vec<u8>),
-    /// The client goes on with this websocket.
+    /// The client switches to this WebSocket.
     Upgrade,
     Noop,
 }
 
-/// Why a text is no packet that a client may send.
+/// Why a packet from a client is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.what())]
-pub enum EngineError {
+#[error("{}", self.description())]
+pub enum ParseError {
     Empty,
     Type,
     ServerOnly,
@@ -36,8 +36,8 @@ pub enum EngineError {
     TooMany,
 }
 
-impl EngineError {
-    pub fn what(self) -> &'static str {
+impl ParseError {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Empty => "an empty Engine.IO packet",
             Self::Type => "an unknown Engine.IO packet type",
@@ -49,13 +49,13 @@ impl EngineError {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads one packet. Binary ones stand as text only in polling payloads: a websocket has binary frames.
-    pub fn parse(text: &'a str) -> Result<Self, EngineError> {
+    /// Parses one packet. Binary packets are base64 text only in polling payloads: a WebSocket has binary frames.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         let mut rest = text.chars();
-        let kind = rest.next().ok_or(EngineError::Empty)?;
+        let kind = rest.next().ok_or(ParseError::Empty)?;
         let rest = rest.as_str();
         match kind {
-            '0' => Err(EngineError::ServerOnly),
+            '0' => Err(ParseError::ServerOnly),
             '1' => Ok(Self::Close),
             '2' => Ok(Self::Ping(rest)),
             '3' => Ok(Self::Pong(rest)),
@@ -65,25 +65,25 @@ impl<'a> Packet<'a> {
             'b' => BASE64_STANDARD
                 .decode(rest)
                 .map(Self::Binary)
-                .map_err(|_| EngineError::Base64),
-            _ => Err(EngineError::Type),
+                .map_err(|_| ParseError::Base64),
+            _ => Err(ParseError::Type),
         }
     }
 }
 
-/// Reads the packets of a polling request's body, at most `most` of them.
-pub fn parse_payload(body: &str, most: usize) -> Result<Vec<Packet<'_>>, EngineError> {
+/// Parses the packets in the body of a polling request, at most `most`.
+pub fn parse_payload(body: &str, most: usize) -> Result<Vec<Packet<'_>>, ParseError> {
     let mut packets = Vec::new();
     for text in body.split(SEPARATOR) {
         if packets.len() == most {
-            return Err(EngineError::TooMany);
+            return Err(ParseError::TooMany);
         }
         packets.push(Packet::parse(text)?);
     }
     Ok(packets)
 }
 
-/// Joins packets to the body of a polling answer.
+/// Joins packets into the body of a polling response.
 pub fn write_payload(packets: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let length: usize = packets.iter().map(|packet| packet.as_ref().len() + 1).sum();
     let mut body = Vec::with_capacity(length);
@@ -100,20 +100,20 @@ pub fn write_payload(packets: &[impl AsRef<[u8]>]) -> Vec<u8> {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open<'a> {
-    /// Names the connection in later requests: a secret between its client and this server.
+    /// Identifies the connection in later requests: a secret of its client.
     pub sid: &'a str,
     pub upgrades: &'a [&'a str],
     /// In ms.
     pub ping_interval: u64,
     /// In ms.
     pub ping_timeout: u64,
-    /// Most bytes of a request, or of a message over the websocket.
+    /// Most bytes of a request body, or of a WebSocket message.
     pub max_payload: usize,
 }
 
 impl Open<'_> {
     pub fn text(&self) -> String {
-        // A struct of strings and numbers is always written.
+        // A struct of strings and numbers always serializes.
         format!("0{}", serde_json::json!(self))
     }
 }
@@ -122,7 +122,7 @@ impl Open<'_> {
 pub const CLOSE: &str = "1";
 pub const NOOP: &str = "6";
 
-/// The answer to a probe, and to a ping that a client sends although only servers should.
+/// The reply to a probe, and to a ping from a client (which the protocol leaves to servers).
 pub fn pong(text: &str) -> String {
     format!("3{text}")
 }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_packet_a_client_sends_is_read() {
+    fn parses_all_client_packets() {
         for (text, packet) in [
             ("1", Packet::Close),
             ("2probe", Packet::Ping(PROBE)),
@@ -149,23 +149,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_named() {
+    fn invalid_packets_have_errors() {
         for (text, error) in [
-            ("", EngineError::Empty),
-            ("0{}", EngineError::ServerOnly),
-            ("7", EngineError::Type),
-            ("abc", EngineError::Type),
-            ("长", EngineError::Type),
-            ("\0", EngineError::Type),
-            ("b!!", EngineError::Base64),
-            ("bA", EngineError::Base64),
+            ("", ParseError::Empty),
+            ("0{}", ParseError::ServerOnly),
+            ("7", ParseError::Type),
+            ("abc", ParseError::Type),
+            ("长", ParseError::Type),
+            ("\0", ParseError::Type),
+            ("b!!", ParseError::Base64),
+            ("bA", ParseError::Base64),
         ] {
             assert_eq!(Packet::parse(text), Err(error), "{text:?}");
         }
     }
 
     #[test]
-    fn the_payload_of_the_protocols_page_is_read_and_written() {
+    fn payload_of_specification_round_trips() {
         let body = "4hello\u{1e}2\u{1e}4world";
         assert_eq!(
             parse_payload(body, 10).unwrap(),
@@ -183,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_all_good_or_refused_and_never_unbounded() {
-        assert_eq!(parse_payload("4a\u{1e}", 10), Err(EngineError::Empty));
-        assert_eq!(parse_payload("", 10), Err(EngineError::Empty));
-        assert_eq!(parse_payload("4a\u{1e}9", 10), Err(EngineError::Type));
+    fn payload_is_rejected_whole_and_bounded() {
+        assert_eq!(parse_payload("4a\u{1e}", 10), Err(ParseError::Empty));
+        assert_eq!(parse_payload("", 10), Err(ParseError::Empty));
+        assert_eq!(parse_payload("4a\u{1e}9", 10), Err(ParseError::Type));
         let many = ["2"; 11].join("\u{1e}");
-        assert_eq!(parse_payload(&many, 10), Err(EngineError::TooMany));
+        assert_eq!(parse_payload(&many, 10), Err(ParseError::TooMany));
         assert!(parse_payload(&many, 11).is_ok());
     }
 
     #[test]
-    fn the_opening_says_what_the_client_needs() {
+    fn open_packet_has_all_fields() {
         let open = Open {
             sid: "abc",
             upgrades: &["websocket"],

@@ -1,7 +1,7 @@
-//! The two protocols that Socket.IO clients speak, as pure codecs: Engine.IO 4 carries packets over polling or a
-//! websocket, Socket.IO 5 puts namespaces, events and acknowledgements into them.
+//! Pure codecs of the two Socket.IO protocols: Engine.IO 4 carries packets over polling or WebSocket; Socket.IO 5 adds
+//! namespaces, events and acknowledgements.
 //!
-//! Both are bounded by the size of the message they are given, and no input makes them panic.
+//! Their work is bounded by the size of the message, and no input makes them panic.
 
 pub mod engine;
 pub mod packet;

@@ -1,46 +1,46 @@
-//! [Socket.IO protocol 5](https://socket.io/docs/v4/socket-io-protocol/): what stands in an Engine.IO message.
+//! [Socket.IO protocol 5](https://socket.io/docs/v4/socket-io-protocol/): the content of an Engine.IO message.
 //!
 //! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`
 
 use serde_json::value::RawValue;
 
-/// Most attachments that a packet may announce: they are read past and refused, never kept.
+/// Most attachments that a packet may announce: they are skipped and the packet is rejected.
 pub const MAX_ATTACHMENTS: usize = 16;
 /// Longest namespace, in bytes.
 const MAX_NAMESPACE: usize = 128;
 /// Ack ids are JavaScript integers: 16 digits at most.
 const MAX_ID_DIGITS: usize = 16;
 
-/// A packet from a client, borrowing from its text.
+/// A packet from a client, borrowed from its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// With its slash; `/` when the packet names none.
+    /// With the leading slash; `/` if the packet has none.
     pub namespace: &'a str,
     pub kind: Kind<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
-    /// With the JSON of the authentication payload, if there is one.
+    /// The JSON of the authentication payload, if any.
     Connect(Option<&'a str>),
     Disconnect,
     Event {
-        /// What the acknowledgement must be numbered with, when one is wanted.
+        /// The id of the requested acknowledgement, if any.
         ack: Option<u64>,
-        /// The JSON array of the event's name and arguments, not yet looked at.
+        /// The JSON array of the event's name and arguments, not validated.
         json: &'a str,
-        /// Binary messages that follow and belong to this event.
+        /// Number of binary messages that follow and belong to this event.
         attachments: usize,
     },
-    /// Answers an event of ours. We ask for none.
+    /// Acknowledges an event of the server, which never requests one.
     Ack {
         attachments: usize,
     },
 }
 
-/// Why a text is no packet that a client may send.
+/// Why a packet from a client is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.what())]
+#[error("{}", self.description())]
 pub enum PacketError {
     Type,
     ServerOnly,
@@ -51,7 +51,7 @@ pub enum PacketError {
 }
 
 impl PacketError {
-    pub fn what(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Type => "an unknown Socket.IO packet type",
             Self::ServerOnly => "a Socket.IO packet that only servers send",
@@ -135,8 +135,8 @@ fn is_array(json: &str) -> bool {
     serde_json::from_str::<Vec<&RawValue>>(json).is_ok()
 }
 
-/// An event's name and the JSON text of its first argument; further arguments have no meaning here. `None` when
-/// the text is not an array that begins with a name: a string or, as in the reference, a number.
+/// An event's name and the JSON text of its first argument; further arguments are ignored. `None` if the text is not an
+/// array that begins with a name: a string or, as in the reference server, a number.
 pub fn event_arguments(json: &str) -> Option<(String, Option<&str>)> {
     let parts: Vec<&RawValue> = serde_json::from_str(json).ok()?;
     let name = parts.first()?.get();
@@ -148,7 +148,7 @@ pub fn event_arguments(json: &str) -> Option<(String, Option<&str>)> {
     Some((name, parts.get(1).map(|argument| argument.get())))
 }
 
-/// Admits a client to a namespace.
+/// Encodes the reply to a successful join.
 pub fn connected(namespace: &str, sid: &str) -> String {
     format!(
         "40{}{}",
@@ -157,22 +157,22 @@ pub fn connected(namespace: &str, sid: &str) -> String {
     )
 }
 
-/// Refuses a namespace: a `connect_error` with this message and data.
+/// Encodes a rejected join: a `connect_error` with this message and data.
 pub fn connect_error(namespace: &str, error: &serde_json::Value) -> String {
     format!("44{}{error}", prefix(namespace))
 }
 
-/// Takes a client out of a namespace.
+/// Encodes the removal of a client from a namespace.
 pub fn disconnect(namespace: &str) -> String {
     format!("41{}", prefix(namespace))
 }
 
-/// Acknowledges an event with one argument, the text of a JSON value.
+/// Encodes the acknowledgement of an event with one argument, a JSON text.
 pub fn ack(namespace: &str, id: u64, argument: &str) -> String {
     format!("43{}{id}[{argument}]", prefix(namespace))
 }
 
-/// The main namespace is not written.
+/// The main namespace is omitted.
 fn prefix(namespace: &str) -> String {
     match namespace {
         "/" => String::new(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_packets_of_the_protocols_page_are_read() {
+    fn parses_packets_of_specification() {
         for (text, namespace, kind) in [
             ("0", "/", Kind::Connect(None)),
             ("0/admin,", "/admin", Kind::Connect(None)),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_named() {
+    fn invalid_packets_have_errors() {
         let long = format!("0/{},", "n".repeat(200));
         for (text, error) in [
             ("", PacketError::Type),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_a_name_and_perhaps_an_argument() {
+    fn event_has_name_and_optional_argument() {
         for (json, found) in [
             (r#"["ping"]"#, Some(("ping", None))),
             (r#"["a",{"b":[1]},2]"#, Some(("a", Some(r#"{"b":[1]}"#)))),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_written_as_the_reference_writes_them() {
+    fn encodes_like_reference_server() {
         assert_eq!(connected("/realtime", "x"), r#"40/realtime,{"sid":"x"}"#);
         assert_eq!(ack("/realtime", 7, "{}"), "43/realtime,7[{}]");
         assert_eq!(disconnect("/realtime"), "41/realtime,");
@@ -303,9 +303,9 @@ mod tests {
         );
     }
 
-    /// Every prefix, and every text with one byte changed, of good packets: none may panic.
+    /// Every prefix of valid packets, and every single-byte change: none may panic.
     #[test]
-    fn damaged_packets_are_read_or_refused_without_a_panic() {
+    fn damaged_packets_never_panic() {
         for good in [
             r#"51-/admin,0["hello",{"_placeholder":true,"num":0}]"#,
             r#"0/admin,{"token":"é"}"#,

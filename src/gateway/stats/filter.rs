@@ -1,38 +1,38 @@
-//! Which channels are asked for: all, one by its name, or those whose names begin alike.
+//! Selects channels: all, one by name, or those with a common prefix.
 
-/// From `price:ETH`, or `price:*`. Names are compared in any case, as everywhere on the way in.
+/// A pattern such as `price:ETH` or `price:*`. Names are compared case-insensitively, as in requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    begin: String,
-    whole: bool,
+    prefix: String,
+    exact: bool,
 }
 
 impl Filter {
-    /// `None` takes every channel.
+    /// `None` matches every channel.
     pub fn new(pattern: Option<&str>) -> Self {
         match pattern {
             None => Self::default(),
             Some(pattern) => match pattern.strip_suffix('*') {
-                Some(begin) => Self {
-                    begin: begin.to_owned(),
-                    whole: false,
+                Some(prefix) => Self {
+                    prefix: prefix.to_owned(),
+                    exact: false,
                 },
                 None => Self {
-                    begin: pattern.to_owned(),
-                    whole: true,
+                    prefix: pattern.to_owned(),
+                    exact: true,
                 },
             },
         }
     }
 
-    pub fn takes(&self, name: &str) -> bool {
-        let (name, begin) = (name.as_bytes(), self.begin.as_bytes());
-        let fits = if self.whole {
-            name.len() == begin.len()
+    pub fn matches(&self, name: &str) -> bool {
+        let (name, prefix) = (name.as_bytes(), self.prefix.as_bytes());
+        let fits = if self.exact {
+            name.len() == prefix.len()
         } else {
-            name.len() >= begin.len()
+            name.len() >= prefix.len()
         };
-        fits && name[..begin.len()].eq_ignore_ascii_case(begin)
+        fits && name[..prefix.len()].eq_ignore_ascii_case(prefix)
     }
 }
 
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_takes_one_name_or_a_beginning() {
-        for (pattern, name, taken) in [
+    fn filter_matches_a_name_or_a_prefix() {
+        for (pattern, name, expected) in [
             (None, "price:ETH", true),
             (Some("*"), "heartbeat", true),
             (Some("price:*"), "price:ETH", true),
@@ -53,8 +53,8 @@ mod tests {
             (Some("price:ETHX"), "price:ETH", false),
         ] {
             assert_eq!(
-                Filter::new(pattern).takes(name),
-                taken,
+                Filter::new(pattern).matches(name),
+                expected,
                 "{pattern:?} {name}"
             );
         }

@@ -1,4 +1,4 @@
-//! What a user has not acknowledged, on the user's own channel.
+//! Unacknowledged alert deliveries on a user's channel.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) fn secret(config: &mut GatewayConfig) {
     config.auth.secret = Secret::new("0123456789abcdef0123456789abcdef");
 }
 
-/// A token.
+/// A JWT of alice.
 pub(super) fn alice() -> String {
     let mut config = GatewayConfig::default();
     secret(&mut config);
@@ -30,7 +30,7 @@ pub(super) fn alice() -> String {
     mint(&auth, &request).unwrap()
 }
 
-/// A device of alice.
+/// An authenticated session of alice.
 async fn device(world: &World) -> Client {
     let mut client = world.ws().await;
     let answer = client.request("auth", json!({"token": alice()})).await;
@@ -39,7 +39,7 @@ async fn device(world: &World) -> Client {
 }
 
 impl World {
-    /// Commits and announces a delivery to alice.
+    /// Commits and publishes a delivery to alice.
     fn deliver(&self, id: i64) {
         let update = self.log.deliver(id, "alice");
         let hub = self.gateway.context.hub();
@@ -47,8 +47,8 @@ impl World {
     }
 }
 
-/// Id and seq of a message, and whether it was shown as a snapshot.
-fn shown(message: &Value) -> (i64, u64, bool) {
+/// Id and seq of a message, and whether it is part of the snapshot.
+fn delivery(message: &Value) -> (i64, u64, bool) {
     assert_eq!(message["event"], "price-alert", "{message}");
     let snapshot = message.get("snapshot").is_some();
     (
@@ -59,7 +59,7 @@ fn shown(message: &Value) -> (i64, u64, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_acknowledged_is_shown_oldest_first_and_live_joins_on() {
+async fn snapshot_has_unacknowledged_then_live() {
     let world = World::with(secret).await;
     for id in 1..=3 {
         world.deliver(id);
@@ -71,10 +71,10 @@ async fn what_is_not_acknowledged_is_shown_oldest_first_and_live_joins_on() {
         (&json!(3), &json!(false))
     );
     for id in 1..=3 {
-        assert_eq!(shown(&first.next().await), (id, 3, true));
+        assert_eq!(delivery(&first.next().await), (id, 3, true));
     }
     world.deliver(4);
-    assert_eq!(shown(&first.next().await), (4, 4, false));
+    assert_eq!(delivery(&first.next().await), (4, 4, false));
     let answer = first
         .request("acknowledge", json!({"ids": [1, 2, 3, 99]}))
         .await;
@@ -82,12 +82,12 @@ async fn what_is_not_acknowledged_is_shown_oldest_first_and_live_joins_on() {
 
     let mut second = device(&world).await;
     second.subscribe(json!({"channel": "user:alice"})).await;
-    assert_eq!(shown(&second.next().await), (4, 4, true));
-    // Who knows where it stands has them already, and who wants no snapshot gets none.
+    assert_eq!(delivery(&second.next().await), (4, 4, true));
+    // A resuming client has them already, and `snapshot: false` sends none.
     let mut third = device(&world).await;
     let since = json!({"channel": "user:alice", "since": 3, "epoch": "epoch1"});
     assert_eq!(third.subscribe(since).await["recovered"], true);
-    assert_eq!(shown(&third.next().await), (4, 4, false));
+    assert_eq!(delivery(&third.next().await), (4, 4, false));
     let mut fourth = device(&world).await;
     let quiet = json!({"channel": "user:alice", "snapshot": false});
     assert_eq!(fourth.subscribe(quiet).await["seq"], 4);
@@ -95,13 +95,13 @@ async fn what_is_not_acknowledged_is_shown_oldest_first_and_live_joins_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_between_what_is_read_and_what_is_live_comes_once() {
+async fn delivery_during_snapshot_read_is_sent_once() {
     let world = World::with(secret).await;
     world.deliver(1);
-    // So that the channel is known, and the next read is that of what is not acknowledged.
+    // Makes the channel known, so the next read is that of the unacknowledged deliveries.
     let mut before = device(&world).await;
     before.subscribe(json!({"channel": "user:alice"})).await;
-    assert_eq!(shown(&before.next().await), (1, 1, true));
+    assert_eq!(delivery(&before.next().await), (1, 1, true));
 
     let mut late = device(&world).await;
     let (log, hub) = (world.log.clone(), world.gateway.context.hub().clone());
@@ -110,15 +110,15 @@ async fn a_delivery_between_what_is_read_and_what_is_live_comes_once() {
         hub.publish(&[update], std::time::Instant::now());
     });
     let answer = late.subscribe(json!({"channel": "user:alice"})).await;
-    assert_eq!(answer["seq"], 1, "as of what is shown");
-    assert_eq!(shown(&late.next().await), (1, 1, true));
-    assert_eq!(shown(&late.next().await), (2, 2, false));
+    assert_eq!(answer["seq"], 1, "the seq of the snapshot");
+    assert_eq!(delivery(&late.next().await), (1, 1, true));
+    assert_eq!(delivery(&late.next().await), (2, 2, false));
     world.deliver(3);
-    assert_eq!(shown(&late.next().await), (3, 3, false));
+    assert_eq!(delivery(&late.next().await), (3, 3, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_are_shown_as_configured_and_as_fit() {
+async fn alert_snapshot_is_limited_by_count_and_backlog() {
     let world = World::with(|config| {
         secret(config);
         config.alert_snapshot = 2;
@@ -130,7 +130,7 @@ async fn as_many_are_shown_as_configured_and_as_fit() {
     let mut client = device(&world).await;
     client.subscribe(json!({"channel": "user:alice"})).await;
     for id in 4..=5 {
-        assert_eq!(shown(&client.next().await), (id, 5, true));
+        assert_eq!(delivery(&client.next().await), (id, 5, true));
     }
     assert_eq!(client.request("ping", Value::Null).await["event"], "pong");
 
@@ -145,15 +145,15 @@ async fn as_many_are_shown_as_configured_and_as_fit() {
     }
     let mut client = device(&narrow).await;
     client.subscribe(json!({"channel": "user:alice"})).await;
-    let (first, ..) = shown(&client.next().await);
+    let (first, ..) = delivery(&client.next().await);
     assert!((2..1_000).contains(&first), "{first}");
     for id in first + 1..=1_000 {
-        assert_eq!(shown(&client.next().await), (id, 1_000, true));
+        assert_eq!(delivery(&client.next().await), (id, 1_000, true));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_subject_acknowledges_and_not_too_much_at_once() {
+async fn acknowledge_requires_subject_and_is_limited() {
     let world = World::with(|config| {
         secret(config);
         config.limits.acknowledged_ids = 2;

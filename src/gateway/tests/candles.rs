@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::support::{World, seq};
 
-/// A candle that begins at `timestamp`.
+/// A candle that starts at `timestamp`.
 fn candle(timestamp: u64, count: u64, closed: bool) -> serde_json::Value {
     json!({
         "token": "ETH", "interval": "1m", "timestamp": timestamp, "open": 1, "high": 1, "low": 1, "close": 1,
@@ -11,7 +11,7 @@ fn candle(timestamp: u64, count: u64, closed: bool) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candle_channel_begins_with_the_newest_and_leaves_nothing_out_unless_asked_to() {
+async fn candle_channel_sends_snapshot_then_every_update() {
     let world = World::start().await;
     let publish =
         |count, closed| world.publish("candle:ETH:1m", "candle-update", &candle(0, count, closed));
@@ -29,8 +29,8 @@ async fn a_candle_channel_begins_with_the_newest_and_leaves_nothing_out_unless_a
     assert_eq!((seq(&close), close.get("prev")), (3, None));
     assert_eq!(close["data"]["closed"], true);
     let mut brief = world.ws().await;
-    let ask = json!({"channel": "candle:ETH:1m", "mode": "latest"});
-    assert_eq!(brief.subscribe(ask).await["seq"], 3);
+    let options = json!({"channel": "candle:ETH:1m", "mode": "latest"});
+    assert_eq!(brief.subscribe(options).await["seq"], 3);
     assert_eq!(brief.next().await["prev"], 0);
     publish(3, true);
     let corrected = brief.next().await;
@@ -38,33 +38,33 @@ async fn a_candle_channel_begins_with_the_newest_and_leaves_nothing_out_unless_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn candles_go_on_behind_the_seq_that_another_answer_gave() {
+async fn candles_resume_after_given_seq() {
     let world = World::start().await;
     for count in 1..=5 {
         world.publish("candle:ETH:1m", "candle-update", &candle(0, count, false));
     }
     let mut ws = world.ws().await;
-    let ask = json!({"channel": "candle:ETH:1m", "since": 2, "epoch": "epoch1", "mode": "all"});
-    let answer = ws.subscribe(ask).await;
+    let options = json!({"channel": "candle:ETH:1m", "since": 2, "epoch": "epoch1", "mode": "all"});
+    let answer = ws.subscribe(options).await;
     assert_eq!(answer["recovered"], true, "{answer}");
     for expected in 3..=5 {
         let update = ws.next().await;
         assert_eq!((seq(&update), update.get("prev")), (expected, None));
         assert_eq!(update["data"]["count"], expected);
     }
-    // From before the first.
+    // Since before the first candle.
     let mut ws = world.ws().await;
-    let ask = json!({"channel": "candle:BTC:1d", "since": 0, "epoch": "epoch1", "mode": "all"});
-    assert_eq!(ws.subscribe(ask).await["recovered"], true);
+    let options = json!({"channel": "candle:BTC:1d", "since": 0, "epoch": "epoch1", "mode": "all"});
+    assert_eq!(ws.subscribe(options).await["recovered"], true);
     world.publish("candle:BTC:1d", "candle-update", &candle(0, 1, false));
     assert_eq!(seq(&ws.next().await), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn candles_of_what_is_not_tracked_are_refused_and_say_why() {
+async fn rejects_unknown_candle_channels() {
     let world = World::start().await;
     let mut ws = world.ws().await;
-    for (channel, told) in [
+    for (channel, reason) in [
         ("candle:DOGE:1m", "DOGE is not tracked here"),
         ("candle:ETH:2m", "candle:TOKEN:INTERVAL"),
     ] {
@@ -72,6 +72,6 @@ async fn candles_of_what_is_not_tracked_are_refused_and_say_why() {
         let error = &answer["channels"][0]["error"];
         assert_eq!(error["code"], "UNKNOWN_CHANNEL", "{answer}");
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains(told), "{message}");
+        assert!(message.contains(reason), "{message}");
     }
 }

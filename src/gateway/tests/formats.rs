@@ -1,4 +1,4 @@
-//! The formats of the native WebSocket side by side: JSON and MessagePack, plain and compressed.
+//! The native WebSocket formats side by side: JSON and MessagePack, plain and compressed.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::{PATIENCE, World, seq};
+use super::support::{TIMEOUT, World, seq};
 use crate::{
     gateway::{
         CloseReason,
@@ -18,7 +18,7 @@ use crate::{
         encode::Wire,
         msgpack::{from_json, to_json},
         protocol::{Request, Subscribe},
-        session::Pulled,
+        session::PollOutcome,
     },
     model::{Channel, Update},
 };
@@ -31,10 +31,10 @@ const BINARY: u8 = 0x82;
 /// RSV1: the message is compressed.
 const COMPRESSED: u8 = 0x40;
 
-/// A client that looks at frames as they are on the wire.
+/// A client that reads raw frames.
 struct Raw {
     stream: BufReader<TcpStream>,
-    /// The answer to the handshake.
+    /// The handshake response.
     head: String,
     binary: bool,
 }
@@ -52,7 +52,7 @@ impl Raw {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = tokio::time::timeout(PATIENCE, stream.read_line(&mut head));
+            let read = tokio::time::timeout(TIMEOUT, stream.read_line(&mut head));
             assert_ne!(read.await.unwrap().unwrap(), 0, "{head}");
         }
         let head = head.to_ascii_lowercase();
@@ -64,8 +64,8 @@ impl Raw {
         }
     }
 
-    /// Opens and reads the greeting.
-    async fn greeted(world: &World, headers: &str) -> Self {
+    /// Opens a session and reads its `connected` message.
+    async fn connect(world: &World, headers: &str) -> Self {
         let mut raw = Self::open(world, headers).await;
         let (_, connected) = raw.next().await;
         assert_eq!(connected["event"], "connected");
@@ -84,18 +84,18 @@ impl Raw {
         (first, payload)
     }
 
-    /// The next message as it is on the wire; control frames are passed over.
+    /// The next raw message; control frames are skipped.
     async fn message(&mut self) -> (u8, Vec<u8>) {
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.frame());
-            let (first, payload) = frame.await.expect("nothing arrived in time");
+            let frame = tokio::time::timeout(TIMEOUT, self.frame());
+            let (first, payload) = frame.await.expect("no message within the timeout");
             if first & 0x0f < 8 {
                 return (first, payload);
             }
         }
     }
 
-    /// The next message, read.
+    /// The next message, decoded.
     async fn next(&mut self) -> Seen {
         let (first, mut payload) = self.message().await;
         if first & COMPRESSED != 0 {
@@ -109,7 +109,7 @@ impl Raw {
         (first, serde_json::from_str(&text).unwrap())
     }
 
-    /// Sends one message; its mask is zero, so the payload is as it is.
+    /// Sends one message; with a zero mask, so the payload is unchanged.
     async fn send(&mut self, opcode: u8, payload: &[u8]) {
         let mut frame = vec![opcode, 0x80 | 126];
         frame.extend((payload.len() as u16).to_be_bytes());
@@ -118,7 +118,7 @@ impl Raw {
         self.stream.write_all(&frame).await.unwrap();
     }
 
-    /// Makes a request in the session's own format, whose answer is the next message.
+    /// Sends a request in the session's format; its answer is the next message.
     async fn request(&mut self, request: Value) -> Seen {
         let text = request.to_string();
         if self.binary {
@@ -156,7 +156,7 @@ async fn compressing() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_message_of_a_msgpack_session_is_a_map_in_a_binary_frame() {
+async fn msgpack_messages_are_maps_in_binary_frames() {
     let world = World::start().await;
     for number in 1..=3 {
         world.block(number);
@@ -166,8 +166,8 @@ async fn every_message_of_a_msgpack_session_is_a_map_in_a_binary_frame() {
     let (first, connected) = client.next().await;
     assert_eq!((first, &connected["event"]), (BINARY, &"connected".into()));
     assert_eq!(connected["data"]["epoch"], "epoch1");
-    let ask = json!({"id": "a", "event": "subscribe", "data": {"channel": "price:eth"}});
-    let (first, ack) = client.request(ask).await;
+    let request = json!({"id": "a", "event": "subscribe", "data": {"channel": "price:eth"}});
+    let (first, ack) = client.request(request).await;
     assert_eq!(first, BINARY);
     assert_eq!(
         ack["data"],
@@ -201,12 +201,12 @@ async fn every_message_of_a_msgpack_session_is_a_map_in_a_binary_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_in_the_other_format_is_refused_and_the_session_goes_on() {
+async fn rejects_message_in_other_format() {
     let world = World::start().await;
     let mut packed = Vec::new();
     from_json(r#"{"event":"ping"}"#, &mut packed).unwrap();
-    let mut msgpack = Raw::greeted(&world, MSGPACK).await;
-    let mut json = Raw::greeted(&world, "").await;
+    let mut msgpack = Raw::connect(&world, MSGPACK).await;
+    let mut json = Raw::connect(&world, "").await;
     msgpack.send(TEXT, br#"{"event":"ping"}"#).await;
     json.send(BINARY, &packed).await;
     for (client, kind) in [(&mut msgpack, BINARY), (&mut json, TEXT)] {
@@ -228,7 +228,7 @@ async fn a_message_in_the_other_format_is_refused_and_the_session_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_subprotocol_offered_that_is_served_is_chosen() {
+async fn chooses_first_supported_subprotocol() {
     let world = World::start().await;
     for (offered, chosen) in [
         ("", None),
@@ -241,7 +241,7 @@ async fn the_first_subprotocol_offered_that_is_served_is_chosen() {
             "graphql-ws, chaincast.v1.json,chaincast.v1.msgpack",
             Some("chaincast.v1.json"),
         ),
-        // Names are compared as they are: a browser takes no other spelling in the answer.
+        // Names are compared exactly: browsers require the exact name in the response.
         ("CHAINCAST.V1.MSGPACK", None),
         ("chaincast.v2.json", None),
     ] {
@@ -266,9 +266,9 @@ async fn the_first_subprotocol_offered_that_is_served_is_chosen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_compressed_unless_the_configuration_says_so() {
+async fn compression_is_off_by_default() {
     let world = World::start().await;
-    let mut client = Raw::greeted(&world, DEFLATE).await;
+    let mut client = Raw::connect(&world, DEFLATE).await;
     assert!(!client.head.contains("extensions"), "{}", client.head);
     client.subscribe(json!({"channel": "price:ETH"})).await;
     let padding = json!({"token": "ETH", "price": 1, "padding": "x".repeat(1_000)});
@@ -277,12 +277,12 @@ async fn nothing_is_compressed_unless_the_configuration_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_formats_of_one_channel_carry_the_same_updates() {
+async fn all_formats_carry_the_same_updates() {
     let world = compressing().await;
     let both = format!("{MSGPACK}{DEFLATE}");
     let mut clients = Vec::new();
     for headers in ["", DEFLATE, MSGPACK, &both] {
-        let mut client = Raw::greeted(&world, headers).await;
+        let mut client = Raw::connect(&world, headers).await;
         let compresses = client.head.contains("permessage-deflate");
         assert_eq!(compresses, headers.contains("deflate"), "{}", client.head);
         client.subscribe(json!({"channel": "new-block"})).await;
@@ -296,7 +296,7 @@ async fn all_formats_of_one_channel_carry_the_same_updates() {
         json!({"text": "Grüße aus 長崎 🦀 ".repeat(30), "nested": [{"a": null}, true, -7, u64::MAX]}),
         json!({"text": "\"\\\n\u{1}".repeat(100)}),
         json!({"text": "x".repeat(65_536)}),
-        // About 64 KiB that get only little shorter.
+        // About 64 KiB that are hardly compressible.
         json!({"text": noise}),
         json!({}),
     ];
@@ -318,11 +318,11 @@ async fn all_formats_of_one_channel_carry_the_same_updates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_digit_of_a_price_arrives_in_every_format() {
+async fn formats_keep_every_digit_of_a_price() {
     let world = compressing().await;
     let digits = "3456.120000000000000000000000000000001";
-    let mut msgpack = Raw::greeted(&world, MSGPACK).await;
-    let mut json = Raw::greeted(&world, DEFLATE).await;
+    let mut msgpack = Raw::connect(&world, MSGPACK).await;
+    let mut json = Raw::connect(&world, DEFLATE).await;
     for client in [&mut msgpack, &mut json] {
         client
             .subscribe(json!({"channel": "price:ETH", "snapshot": false}))
@@ -356,7 +356,7 @@ async fn every_digit_of_a_price_arrives_in_every_format() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_to_one_session_alone_is_not_compressed() {
+async fn unicast_messages_are_not_compressed() {
     let world = compressing().await;
     let padded = |number: u64| json!({"number": number, "padding": "x".repeat(500)});
     for number in 1..=3 {
@@ -365,8 +365,8 @@ async fn what_goes_to_one_session_alone_is_not_compressed() {
     let mut client = Raw::open(&world, DEFLATE).await;
     assert_eq!(client.next().await.0, TEXT, "the greeting");
     let channels: Vec<_> = (0..20).map(|n| format!("nothing-{n}")).collect();
-    let ask = json!({"id": 1, "event": "subscribe", "data": {"channels": channels}});
-    assert_eq!(client.request(ask).await.0, TEXT, "an answer");
+    let request = json!({"id": 1, "event": "subscribe", "data": {"channels": channels}});
+    assert_eq!(client.request(request).await.0, TEXT, "an answer");
     client.subscribe(json!({"channel": "new-block"})).await;
     assert_eq!(client.next().await.0, TEXT, "a snapshot");
     client
@@ -382,7 +382,7 @@ async fn what_goes_to_one_session_alone_is_not_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_encoded_and_compressed_once_for_all_sessions_of_a_format() {
+async fn message_is_encoded_once_per_format() {
     let world = World::start().await;
     let hub = world.gateway.context.hub();
     let deflate = Deflate::new(128);
@@ -411,8 +411,8 @@ async fn a_message_is_encoded_and_compressed_once_for_all_sessions_of_a_format()
     world.publish("new-block", "new-block", &json!({"n": 1}));
     let mut taken: Vec<Vec<Bytes>> = Vec::new();
     for session in &sessions {
-        let pulled = tokio::time::timeout(PATIENCE, session.take(usize::MAX));
-        let Pulled::Payloads(payloads) = pulled.await.unwrap() else {
+        let pulled = tokio::time::timeout(TIMEOUT, session.take(usize::MAX));
+        let PollOutcome::Payloads(payloads) = pulled.await.unwrap() else {
             panic!("the session ended");
         };
         assert_eq!(payloads.len(), 2);
@@ -430,16 +430,16 @@ async fn a_message_is_encoded_and_compressed_once_for_all_sessions_of_a_format()
         let (plain, compressed) = (&taken[plain], &taken[compressed]);
         assert!(compressed[0].len() < plain[0].len() / 2);
         assert_eq!(inflate(&compressed[0]), plain[0]);
-        // Too short to compress: the very bytes of the plain sessions.
+        // Too short to compress: the same bytes as for plain sessions.
         assert_eq!(compressed[1].as_ptr(), plain[1].as_ptr());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compressed_request_is_understood_in_either_format() {
+async fn accepts_compressed_requests_in_both_formats() {
     let world = compressing().await;
     for headers in [DEFLATE.to_owned(), format!("{MSGPACK}{DEFLATE}")] {
-        let mut client = Raw::greeted(&world, &headers).await;
+        let mut client = Raw::connect(&world, &headers).await;
         let text =
             json!({"id": 1, "event": "ping", "data": {"padding": "x".repeat(300)}}).to_string();
         let (kind, request) = if client.binary {
@@ -458,7 +458,7 @@ async fn a_compressed_request_is_understood_in_either_format() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_conflated_is_sent_in_the_format_of_the_session() {
+async fn conflated_update_uses_session_format() {
     let world = World::with(|config| config.limits.backlog_bytes = 600).await;
     let hub = world.gateway.context.hub();
     for wire in [
@@ -475,7 +475,7 @@ async fn what_was_conflated_is_sent_in_the_format_of_the_session() {
         for price in 0..50 {
             newest = world.price("ETH", price);
         }
-        let Pulled::Payloads(payloads) = session.take(usize::MAX).await else {
+        let PollOutcome::Payloads(payloads) = session.take(usize::MAX).await else {
             panic!("the session ended");
         };
         assert!(payloads.len() < 50, "{wire:?}");

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::support::{Client, PATIENCE, World, narrow, narrow_world, seq};
+use super::support::{Client, TIMEOUT, World, narrow, narrow_world, seq};
 use crate::{bus::StaleSource, model::ChainLimits};
 
 fn chainlink(age_ms: Option<u64>) -> StaleSource {
@@ -13,8 +13,8 @@ fn chainlink(age_ms: Option<u64>) -> StaleSource {
     }
 }
 
-/// Unsubscribes; heartbeats may come before the answer.
-async fn leave(ws: &mut Client, channel: &str) {
+/// Unsubscribes; heartbeats may arrive before the answer.
+async fn unsubscribe(ws: &mut Client, channel: &str) {
     let id = ws.send("unsubscribe", json!({"channel": channel})).await;
     let answer = loop {
         let next = ws.next().await;
@@ -27,7 +27,7 @@ async fn leave(ws: &mut Client, channel: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_has_the_head_the_sessions_own_channels_and_no_position() {
+async fn heartbeat_has_head_and_seqs_of_own_channels() {
     let world = World::start().await;
     world.block(77);
     world.price("ETH", 1);
@@ -39,28 +39,24 @@ async fn a_heartbeat_has_the_head_the_sessions_own_channels_and_no_position() {
         .subscribe(json!({"channels": names, "snapshot": false}))
         .await;
     assert_eq!(answer["channels"][0]["seq"], 0);
-    let beat = ws.next().await;
-    assert_eq!(beat["event"], "heartbeat");
-    assert_eq!((beat.get("seq"), beat.get("prev")), (None, None));
-    let mut data = beat["data"].clone();
+    let heartbeat = ws.next().await;
+    assert_eq!(heartbeat["event"], "heartbeat");
+    assert_eq!((heartbeat.get("seq"), heartbeat.get("prev")), (None, None));
+    let mut data = heartbeat["data"].clone();
     assert!(data["timestamp"].take().is_i64());
     assert_eq!(
         data,
         json!({"timestamp": null, "head": 77, "chains": [], "seqs": {"price:ETH": 2, "new-block": 1}, "staleSources": []})
     );
-    leave(&mut ws, "price:ETH").await;
+    unsubscribe(&mut ws, "price:ETH").await;
     assert_eq!(ws.next().await["data"]["seqs"], json!({"new-block": 1}));
-    leave(&mut ws, "heartbeat").await;
+    unsubscribe(&mut ws, "heartbeat").await;
     world.block(78);
-    assert_eq!(
-        seq(&ws.next().await),
-        2,
-        "no heartbeat comes after the answer"
-    );
+    assert_eq!(seq(&ws.next().await), 2, "no heartbeat after the answer");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_names_stale_sources_and_says_when_they_are_not_known() {
+async fn heartbeat_lists_stale_sources_or_null() {
     let world = World::start().await;
     world
         .log
@@ -85,7 +81,7 @@ async fn a_heartbeat_names_stale_sources_and_says_when_they_are_not_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heartbeat_says_how_each_chain_does() {
+async fn heartbeat_has_health_of_each_chain() {
     let world = World::start().await;
     let limits = |chain_id| ChainLimits {
         chain_id,
@@ -115,7 +111,7 @@ async fn heartbeat_says_how_each_chain_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_that_a_heartbeat_names_was_sent_before_it() {
+async fn heartbeat_follows_the_updates_that_it_names() {
     let world = World::start().await;
     world.block(1);
     let mut ws = world.ws().await;
@@ -132,8 +128,8 @@ async fn everything_that_a_heartbeat_names_was_sent_before_it() {
         }
     };
     let reading = async {
-        let (mut eth, mut block, mut beats) = (0, 1, 0);
-        while beats < 3 {
+        let (mut eth, mut block, mut heartbeats) = (0, 1, 0);
+        while heartbeats < 3 {
             let next = ws.next().await;
             match next["channel"].as_str().unwrap() {
                 "price:ETH" => eth = seq(&next),
@@ -141,7 +137,7 @@ async fn everything_that_a_heartbeat_names_was_sent_before_it() {
                 _ => {
                     let seqs = &next["data"]["seqs"];
                     assert_eq!(*seqs, json!({"price:ETH": eth, "new-block": block}));
-                    beats += 1;
+                    heartbeats += 1;
                 }
             }
         }
@@ -153,7 +149,7 @@ async fn everything_that_a_heartbeat_names_was_sent_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_is_behind_hears_no_heartbeat_and_does_not_end_for_it() {
+async fn lagging_session_skips_heartbeats() {
     let world = narrow_world().await;
     let mut slow = narrow(&world).await;
     let names = json!(["heartbeat", "price:ETH"]);
@@ -164,22 +160,25 @@ async fn a_session_that_is_behind_hears_no_heartbeat_and_does_not_end_for_it() {
     let padding = "x".repeat(1_000);
     let begun = Instant::now();
     let mut newest = 0;
-    // Beyond what the kernel takes, and then for two heartbeats more.
-    for beats in 0..2 {
+    // Fill the kernel's buffers, and then for two more heartbeats.
+    for round in 0..2 {
         for _ in 0..200 {
             newest = world.publish("price:ETH", "price-update", &json!({"padding": padding}));
         }
-        assert_eq!(watch.next().await["event"], "heartbeat", "{beats}");
+        assert_eq!(watch.next().await["event"], "heartbeat", "{round}");
     }
     let mut last = 0;
     while last != newest {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         let next = slow.next().await;
         if next["channel"] == "price:ETH" {
             assert_eq!(next["prev"], last);
             last = seq(&next);
         } else if let Some(named) = next["data"]["seqs"]["price:ETH"].as_u64() {
-            assert_eq!(named, last, "nothing that it names was left out");
+            assert_eq!(
+                named, last,
+                "the heartbeat follows the updates that it names"
+            );
         }
     }
     while slow.next().await["event"] != "heartbeat" {}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{Client, World, seq};
 use crate::{
-    gateway::{channel::Turn, ring::RingLimits},
+    gateway::{channel::Fanout, ring::RingLimits},
     model::{Channel, Update},
 };
 
@@ -14,7 +14,7 @@ const RING: RingLimits = RingLimits {
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_clock_is_late() {
+async fn late_timer_does_not_send_stale_update() {
     let world = World::start().await;
     world.price("ETH", 1);
     let mut ws = world.ws().await;
@@ -27,7 +27,7 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
         event: "price-update".into(),
         data: "{}".into(),
     };
-    let mut turn = Turn::new(1);
+    let mut turn = Fanout::new(1);
     {
         let mut channels = world.gateway.context.hub().channels().lock();
         let slot = channels.find(&channel).unwrap();
@@ -36,8 +36,8 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
         let at = |seconds| begun + Duration::from_secs(seconds);
         state.publish(slot, update(2).into(), RING, at(0), &mut turn);
         let wakes = state.publish(slot, update(3).into(), RING, at(1), &mut turn);
-        assert_eq!(wakes.len(), 1, "3 waits for the interval's end");
-        // The clock should have looked at 5 s.
+        assert_eq!(wakes.len(), 1, "3 is held back until the interval ends");
+        // The timer was due at 5 s, and is late.
         state.publish(slot, update(4).into(), RING, at(6), &mut turn);
         state.fire(slot, wakes[0].1, at(6), &mut turn);
         state.publish(slot, update(5).into(), RING, at(12), &mut turn);
@@ -55,12 +55,12 @@ async fn what_waited_in_an_interval_is_not_sent_after_something_newer_when_the_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interval_sends_the_first_at_once_and_then_the_newest_when_it_is_over() {
+async fn interval_sends_first_then_newest_at_end() {
     let world = World::start().await;
     world.price("ETH", 1);
     let (mut early, mut late) = (world.ws().await, world.ws().await);
-    let ask = json!({"channel": "price:ETH", "interval": 1000});
-    early.subscribe(ask.clone()).await;
+    let options = json!({"channel": "price:ETH", "interval": 1000});
+    early.subscribe(options.clone()).await;
     assert_eq!(early.next().await["snapshot"], true);
     let begun = Instant::now();
     for price in 2..=8 {
@@ -68,11 +68,11 @@ async fn an_interval_sends_the_first_at_once_and_then_the_newest_when_it_is_over
     }
     let first = early.next().await;
     assert_eq!((seq(&first), &first["prev"]), (2, &1.into()));
-    late.subscribe(ask).await;
+    late.subscribe(options).await;
     assert_eq!(
         seq(&late.next().await),
         8,
-        "the snapshot of one who came later"
+        "the snapshot of a later subscriber"
     );
     let second = early.next().await;
     assert!(begun.elapsed() >= Duration::from_millis(1_000));
@@ -83,12 +83,12 @@ async fn an_interval_sends_the_first_at_once_and_then_the_newest_when_it_is_over
     assert_eq!(
         (seq(&joined), &joined["prev"]),
         (9, &8.into()),
-        "what it already had is not sent twice"
+        "the snapshot is not sent twice"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wake_of_the_past_does_not_send_before_the_interval_is_over() {
+async fn outdated_timer_does_not_send_early() {
     let world = World::start().await;
     world.price("ETH", 1);
     let mut ws = world.ws().await;
@@ -101,7 +101,7 @@ async fn a_wake_of_the_past_does_not_send_before_the_interval_is_over() {
         event: "price-update".into(),
         data: "{}".into(),
     };
-    let mut turn = Turn::new(1);
+    let mut turn = Fanout::new(1);
     {
         let mut channels = world.gateway.context.hub().channels().lock();
         let slot = channels.find(&channel).unwrap();
@@ -110,7 +110,7 @@ async fn a_wake_of_the_past_does_not_send_before_the_interval_is_over() {
         let at = |seconds| begun + Duration::from_secs(seconds);
         state.publish(slot, update(2).into(), RING, at(0), &mut turn);
         let first = state.publish(slot, update(3).into(), RING, at(1), &mut turn);
-        // The clock should have looked at 5 s. It is late, 4 goes out at 6 s, and 5 has to wait until 11 s.
+        // The timer was due at 5 s, and is late: 4 is sent at 6 s, and 5 is held back until 11 s.
         state.publish(slot, update(4).into(), RING, at(6), &mut turn);
         let second = state.publish(slot, update(5).into(), RING, at(7), &mut turn);
         assert_eq!((first[0].0, second[0].0), (at(5), at(11)));
@@ -130,8 +130,8 @@ async fn a_wake_of_the_past_does_not_send_before_the_interval_is_over() {
     }
 }
 
-/// Reads on until `last`, checking that each message says what was before it; returns how many there were.
-async fn chained(ws: &mut Client, mut at: u64, last: u64) -> usize {
+/// Reads until `last` and checks the `prev` of each message; returns the number of messages.
+async fn read_chain(ws: &mut Client, mut at: u64, last: u64) -> usize {
     let mut count = 0;
     while at != last {
         let next = ws.next().await;
@@ -144,33 +144,37 @@ async fn chained(ws: &mut Client, mut at: u64, last: u64) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_resumes_in_an_interval_gets_every_missed_update_and_then_the_lane() {
+async fn resume_with_interval_replays_then_conflates() {
     for ring in [1, 1_000] {
         let world = World::with(|config| config.ring_updates = ring).await;
         for price in 1..=20 {
             world.price("ETH", price);
         }
         let lane = json!({"channel": "price:ETH", "interval": 5000, "snapshot": false});
-        // The lane has sent something, and something waits in it.
+        // The lane has sent an update and holds one back.
         let mut before = world.ws().await;
         before.subscribe(lane.clone()).await;
         world.price("ETH", 21);
         world.price("ETH", 22);
-        assert_eq!(chained(&mut before, 20, 21).await, 1);
+        assert_eq!(read_chain(&mut before, 20, 21).await, 1);
 
         let mut ws = world.ws().await;
         let mut resume = lane.clone();
         resume["since"] = 3.into();
         assert_eq!(ws.subscribe(resume).await["recovered"], true);
         assert_eq!(
-            chained(&mut ws, 3, 22).await,
+            read_chain(&mut ws, 3, 22).await,
             19,
             "ring {ring}: each of them"
         );
         world.price("ETH", 23);
         world.price("ETH", 24);
-        assert_eq!(chained(&mut ws, 22, 24).await, 1, "ring {ring}: the newest");
-        assert_eq!(chained(&mut before, 21, 24).await, 1);
+        assert_eq!(
+            read_chain(&mut ws, 22, 24).await,
+            1,
+            "ring {ring}: the newest"
+        );
+        assert_eq!(read_chain(&mut before, 21, 24).await, 1);
         assert_eq!(ws.request("ping", Value::Null).await["event"], "pong");
     }
 }

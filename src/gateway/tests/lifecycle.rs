@@ -4,11 +4,11 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{PATIENCE, World, seq};
-use crate::gateway::{CloseReason, encode::Wire, session::Pulled};
+use super::support::{TIMEOUT, World, seq};
+use crate::gateway::{CloseReason, encode::Wire, session::PollOutcome};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_answer_comes_first_then_the_snapshot_then_what_is_live() {
+async fn subscribe_sends_ack_snapshot_then_live() {
     let world = World::start().await;
     world.price("ETH", 1);
     world.price("ETH", 2);
@@ -35,23 +35,23 @@ async fn the_answer_comes_first_then_the_snapshot_then_what_is_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_is_committed_while_a_channel_is_read_for_the_first_time_is_not_lost() {
+async fn commit_during_first_read_is_not_lost() {
     let world = World::start().await;
     world
         .log
         .append("price:ETH", "price-update", &json!({"price": 1}));
     let log = world.log.clone();
-    let (told, announced) = std::sync::mpsc::channel();
+    let (sender, committed) = std::sync::mpsc::channel();
     world.log.after_next_read(move || {
         let update = log.append("price:ETH", "price-update", &json!({"price": 2}));
-        told.send(update).unwrap();
+        sender.send(update).unwrap();
     });
     let mut ws = world.ws().await;
     let answer = ws.subscribe(json!({"channel": "price:ETH"})).await;
     assert_eq!(answer["seq"], 2);
     let snapshot = ws.next().await;
     assert_eq!((seq(&snapshot), &snapshot["data"]["price"]), (2, &2.into()));
-    let late = announced.try_recv().unwrap();
+    let late = committed.try_recv().unwrap();
     world
         .gateway
         .context
@@ -59,11 +59,11 @@ async fn an_update_that_is_committed_while_a_channel_is_read_for_the_first_time_
         .publish(&[late], std::time::Instant::now());
     world.price("ETH", 3);
     let live = ws.next().await;
-    assert_eq!((seq(&live), &live["prev"]), (3, &2.into()), "nothing twice");
+    assert_eq!((seq(&live), &live["prev"]), (3, &2.into()), "no duplicate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscribing_again_replaces_the_options_and_doubles_nothing() {
+async fn resubscribe_replaces_options() {
     let world = World::start().await;
     world.price("ETH", 1);
     let mut ws = world.ws().await;
@@ -83,7 +83,7 @@ async fn subscribing_again_replaces_the_options_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hub_that_closes_tells_each_session_when_to_come_back() {
+async fn closing_hub_sends_retry_delays() {
     let world = World::with(|config| config.reconnect_window_ms = 700).await;
     world.block(1);
     let mut ws = world.ws().await;
@@ -91,14 +91,14 @@ async fn a_hub_that_closes_tells_each_session_when_to_come_back() {
     let mut sse = world.sse("/realtime/sse?channels=new-block", "").await;
     sse.until("\"snapshot\":true").await;
     let gateway = world.gateway.clone();
-    let closing = tokio::spawn(async move { gateway.close(PATIENCE).await });
+    let closing = tokio::spawn(async move { gateway.close(TIMEOUT).await });
     let (code, reason) = ws.closed().await;
     assert_eq!(code, 1001);
     let reason: Value = serde_json::from_str(&reason).unwrap();
     assert!(reason["retryAfterMs"].as_u64().unwrap() <= 700, "{reason}");
     sse.until("\"code\":1001").await;
     drop((ws, sse));
-    tokio::time::timeout(PATIENCE, closing)
+    tokio::time::timeout(TIMEOUT, closing)
         .await
         .unwrap()
         .unwrap();
@@ -106,7 +106,7 @@ async fn a_hub_that_closes_tells_each_session_when_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
+async fn silent_session_is_pinged_then_closed() {
     let world = World::with(|config| {
         config.ping_interval_ms = 500;
         config.ping_timeout_ms = 5_500;
@@ -120,18 +120,18 @@ async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut read = Vec::new();
     let ended = {
-        let reading = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut read));
+        let reading = tokio::time::timeout(TIMEOUT, socket.read_to_end(&mut read));
         tokio::pin!(reading);
         loop {
             tokio::select! {
                 ended = &mut reading => break ended,
-                // Reading answers pings.
+                // The client library answers pings while reading.
                 frame = lively.stream.next() => assert!(frame.is_some_and(|frame| frame.is_ok())),
             }
         }
     };
     ended.unwrap().unwrap();
-    // The hub's clock counts whole ms.
+    // The hub's timers have a resolution of 1 ms.
     assert!(opened.elapsed() >= Duration::from_millis(5_990));
     let still = lively.request("ping", Value::Null).await;
     assert!(read.windows(2).any(|frame| frame == b"\x89\x00"), "a ping");
@@ -143,11 +143,11 @@ async fn a_session_that_says_nothing_is_pinged_and_then_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_has_ended_is_not_over_before_its_goodbye_is_queued() {
+async fn session_closes_after_close_packet_is_queued() {
     let world = World::start().await;
     let hub = world.gateway.context.hub();
     let session = hub.open(Wire::SocketIo, None, None).unwrap();
-    // Ending has to wait for this lock.
+    // `end` blocks on this lock.
     let held = hub.channels().lock();
     let ending = {
         let session = session.clone();
@@ -155,7 +155,7 @@ async fn a_session_that_has_ended_is_not_over_before_its_goodbye_is_queued() {
     };
     let begun = Instant::now();
     while session.ended().is_none() {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         std::thread::yield_now();
     }
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -164,8 +164,8 @@ async fn a_session_that_has_ended_is_not_over_before_its_goodbye_is_queued() {
     drop(held);
     ending.join().unwrap();
     assert_eq!(session.closed(), Some(&CloseReason::Slow));
-    assert!(matches!(session.take(100).await, Pulled::Payloads(_)));
-    assert_eq!(session.take(100).await, Pulled::Ended);
+    assert!(matches!(session.take(100).await, PollOutcome::Payloads(_)));
+    assert_eq!(session.take(100).await, PollOutcome::Ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,24 +181,24 @@ async fn sockets_are_counted_until_they_end() {
     assert_eq!((context.connections(), context.sockets()), (1, 0));
     let ws = world.ws().await;
     assert_eq!((context.connections(), context.sockets()), (2, 1));
-    // One that is refused has no place, but a socket for as long as it is given to read why.
+    // A rejected client counts as a socket, not as a connection, until it has read the close frame.
     loop {
         let refused = world.ws_on(world.socket().await).await;
         if context.sockets() > 1 {
             assert_eq!(context.connections(), 2);
             break drop(refused);
         }
-        assert!(begun.elapsed() < PATIENCE, "never counted");
+        assert!(begun.elapsed() < TIMEOUT, "never counted");
     }
     drop(ws);
     while context.sockets() > 0 {
-        assert!(begun.elapsed() < PATIENCE, "still counted");
+        assert!(begun.elapsed() < TIMEOUT, "still counted");
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_close_is_echoed_and_the_place_is_free_again() {
+async fn close_is_echoed_and_frees_the_connection_slot() {
     let world = World::with(|config| config.limits.connections_per_address = 1).await;
     let mut ws = world.ws().await;
     let mut second = world.ws_on(world.socket().await).await;
@@ -211,12 +211,12 @@ async fn a_close_is_echoed_and_the_place_is_free_again() {
         if again.message().await.is_ok() {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "the place was never freed");
+        assert!(begun.elapsed() < TIMEOUT, "the slot was never freed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_stream_is_told_before_it_begins() {
+async fn stream_errors_are_http_errors() {
     let world = World::start().await;
     for (target, status) in [
         ("/realtime/sse", "400"),
@@ -242,7 +242,7 @@ async fn what_is_wrong_with_a_stream_is_told_before_it_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_down_is_an_error_and_not_a_closed_session() {
+async fn store_outage_is_an_error_answer() {
     let world = World::start().await;
     world.log.set_down(true);
     let mut ws = world.ws().await;
@@ -260,8 +260,8 @@ async fn a_store_that_is_down_is_an_error_and_not_a_closed_session() {
 }
 
 #[test]
-fn an_idle_session_is_small() {
-    // The aim is 4 KB in all; the kernel-side registration and the task's header come on top of these.
+fn idle_session_is_small() {
+    // The goal is 4 KB in total, including kernel registration and task header.
     let session = std::mem::size_of::<crate::gateway::session::Session>();
     assert!(session <= 768, "{session} bytes");
 }

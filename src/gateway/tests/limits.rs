@@ -10,22 +10,21 @@ use tokio_tungstenite::{
 
 use super::{
     socketio::client::{Poller, http, url},
-    support::{PATIENCE, World},
+    support::{TIMEOUT, World},
 };
 
-const QUIET: &str = r#"40/realtime,{"autoSubscribe":false}"#;
+const JOIN_WITHOUT_SUBSCRIPTION: &str = r#"40/realtime,{"autoSubscribe":false}"#;
 const HEADER: &str = "x-forwarded-for";
 
-/// A websocket of a client behind a proxy, which is told why when it may not stay: the close code, or 0. The
-/// connection is open for as long as it is held.
+/// Opens a WebSocket as a client behind a proxy. Returns the close code if it is rejected, else 0, and the stream.
 async fn ws_from(world: &World, from: &'static str) -> (u16, WebSocketStream<TcpStream>) {
     let url = format!("ws://127.0.0.1:{}/realtime", world.port);
     let mut request = url.into_client_request().unwrap();
     let value = HeaderValue::from_static(from);
     request.headers_mut().insert(HEADER, value);
     let (mut stream, _) = client_async(request, world.socket().await).await.unwrap();
-    let first = tokio::time::timeout(PATIENCE, stream.next()).await;
-    let code = match first.expect("a first word") {
+    let first = tokio::time::timeout(TIMEOUT, stream.next()).await;
+    let code = match first.expect("a first message") {
         Some(Ok(Message::Text(text))) if text.contains("connected") => 0,
         Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
         other => panic!("{other:?}"),
@@ -49,13 +48,13 @@ async fn poll_from(world: &World, from: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_counted_by_the_address_that_a_trusted_proxy_saw() {
+async fn connection_limit_uses_trusted_forwarded_address() {
     let world = World::with(|config| {
         config.limits.connections_per_address = 3;
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
-    // What the client itself wrote in front is not believed.
+    // Addresses that the client forged in front are ignored.
     let (first, _held) = ws_from(&world, "198.51.100.1, 203.0.113.5").await;
     let stream = stream_from(&world, "203.0.113.5").await;
     let third = poll_from(&world, "198.51.100.2, 203.0.113.5, 127.0.0.9").await;
@@ -69,7 +68,7 @@ async fn connections_are_counted_by_the_address_that_a_trusted_proxy_saw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_trusted_proxy_nobody_can_say_that_it_is_somebody_else() {
+async fn untrusted_forwarded_addresses_are_ignored() {
     let world = World::with(|config| config.limits.connections_per_address = 3).await;
     let (first, _held) = ws_from(&world, "203.0.113.1").await;
     let stream = stream_from(&world, "203.0.113.2").await;
@@ -81,16 +80,16 @@ async fn without_a_trusted_proxy_nobody_can_say_that_it_is_somebody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscriptions_are_limited_on_every_transport_and_across_polling_requests() {
+async fn subscription_limit_applies_to_all_transports() {
     let world = World::with(|config| config.limits.subscriptions = 2).await;
     let poller = Poller::open(&world, "").await;
     poller.join(r#"{"autoSubscribe":false}"#).await;
     for (id, name) in ["price:ETH", "price:BTC", "new-block"].iter().enumerate() {
-        let ask = format!(
+        let packet = format!(
             r#"42/realtime,{id}["subscribe",{}]"#,
             json!({"channel": name})
         );
-        assert_eq!(poller.post(ask).await.0, 200);
+        assert_eq!(poller.post(packet).await.0, 200);
     }
     let refused = poller.until("43/realtime,2[").await;
     assert!(refused.contains("TOO_MANY_SUBSCRIPTIONS"), "{refused}");
@@ -110,14 +109,17 @@ async fn subscriptions_are_limited_on_every_transport_and_across_polling_request
     );
 }
 
-/// The close code that a Socket.IO client on a websocket gets for what it sends.
+/// Sends packets as a Socket.IO client over WebSocket; returns the close code.
 async fn socketio_close(world: &World, sent: &[String]) -> u16 {
     let port = world.port;
     let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
     let (mut stream, _) = client_async(url, world.socket().await).await.unwrap();
-    stream.send(Message::text(QUIET)).await.unwrap();
+    stream
+        .send(Message::text(JOIN_WITHOUT_SUBSCRIPTION))
+        .await
+        .unwrap();
     for text in sent {
-        // What is sent after the close may fail.
+        // Sending after the close may fail.
         stream.send(Message::text(text.clone())).await.ok();
     }
     let closed = async {
@@ -129,13 +131,13 @@ async fn socketio_close(world: &World, sent: &[String]) -> u16 {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, closed)
+    tokio::time::timeout(TIMEOUT, closed)
         .await
         .expect("a close")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_io_client_on_a_websocket_is_held_to_size_and_rate() {
+async fn socketio_websocket_enforces_size_and_rate() {
     let world = World::with(|config| {
         config.limits.message_bytes = 1_000;
         config.limits.requests = 3;
@@ -150,8 +152,12 @@ async fn a_socket_io_client_on_a_websocket_is_held_to_size_and_rate() {
     assert_eq!(socketio_close(&world, &flood).await, 4029);
 }
 
-/// What a request on a websocket from [`ws_from`] is answered.
-async fn ask(stream: &mut WebSocketStream<TcpStream>, event: &str, channel: &str) -> Value {
+/// The answer to a request on a WebSocket from [`ws_from`].
+async fn send_request(
+    stream: &mut WebSocketStream<TcpStream>,
+    event: &str,
+    channel: &str,
+) -> Value {
     let data = json!({"channel": channel});
     let text = json!({"id": "asked", "event": event, "data": data}).to_string();
     stream.send(Message::text(text)).await.unwrap();
@@ -166,7 +172,7 @@ async fn ask(stream: &mut WebSocketStream<TcpStream>, event: &str, channel: &str
             }
         }
     };
-    tokio::time::timeout(PATIENCE, answered)
+    tokio::time::timeout(TIMEOUT, answered)
         .await
         .expect("an answer")
 }
@@ -175,21 +181,21 @@ fn address(number: u8) -> String {
     format!("address:0x{}", format!("{number:02x}").repeat(20))
 }
 
-/// Waits until nothing that is watched has a subscriber.
-async fn all_gone(world: &World) {
+/// Waits until no watched channel has a subscriber.
+async fn watches_unsubscribed(world: &World) {
     let hub = world.gateway.context.hub();
-    let gone = async {
-        while hub.watchers().are_held() {
+    let unsubscribed = async {
+        while hub.watch_quota().has_subscribers() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone)
+    tokio::time::timeout(TIMEOUT, unsubscribed)
         .await
-        .expect("they end");
+        .expect("watched channels lose their subscribers");
 }
 
-/// Where an address may have two watches.
-async fn frugal() -> World {
+/// A world with a limit of two watches per address.
+async fn two_watches_world() -> World {
     World::with(|config| {
         config.limits.watches_per_address = 2;
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
@@ -198,58 +204,61 @@ async fn frugal() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_so_many_watches_however_often_it_comes_back() {
-    let world = frugal().await;
+async fn watch_limit_survives_reconnects() {
+    let world = two_watches_world().await;
     for _ in 0..3 {
         let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
         for number in [1, 2] {
-            let answer = ask(&mut stream, "subscribe", &address(number)).await;
+            let answer = send_request(&mut stream, "subscribe", &address(number)).await;
             assert_eq!(answer["data"]["success"], true, "{answer}");
         }
-        let answer = ask(&mut stream, "subscribe", &address(3)).await;
+        let answer = send_request(&mut stream, "subscribe", &address(3)).await;
         assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
         drop(stream);
-        all_gone(&world).await;
+        watches_unsubscribed(&world).await;
     }
     let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
-    let answer = ask(&mut stream, "subscribe", &address(3)).await;
+    let answer = send_request(&mut stream, "subscribe", &address(3)).await;
     assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
     let wait = answer["data"]["retryAfterMs"].as_u64().unwrap();
     assert!(wait > 3_000_000 && wait <= 3_600_000, "{answer}");
     let message = answer["data"]["message"].as_str().unwrap();
     assert!(message.contains("for this address"), "{message}");
-    // Blocks and prices are nobody's, and another address has its own share.
-    let answer = ask(&mut stream, "subscribe", "price:ETH").await;
+    // Blocks and prices do not count, and another address has its own limit.
+    let answer = send_request(&mut stream, "subscribe", "price:ETH").await;
     assert_eq!(answer["data"]["success"], true, "{answer}");
     let (_, mut other) = ws_from(&world, "203.0.113.6").await;
-    let answer = ask(&mut other, "subscribe", &address(3)).await;
+    let answer = send_request(&mut other, "subscribe", &address(3)).await;
     assert_eq!(answer["data"]["success"], true, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_client_unsubscribes_from_is_let_go_and_what_it_lost_is_not() {
-    let world = frugal().await;
+async fn only_unsubscribed_watches_are_released() {
+    let world = two_watches_world().await;
     let hub = world.gateway.context.hub();
     let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
     for number in [1, 2] {
-        ask(&mut stream, "subscribe", &address(number)).await;
+        send_request(&mut stream, "subscribe", &address(number)).await;
     }
-    ask(&mut stream, "unsubscribe", &address(1)).await;
-    let refused = ask(&mut stream, "subscribe", &address(3)).await;
+    send_request(&mut stream, "unsubscribe", &address(1)).await;
+    let refused = send_request(&mut stream, "subscribe", &address(3)).await;
     assert_eq!(
         refused["data"]["code"], "TOO_MANY_SUBSCRIPTIONS",
         "{refused}"
     );
     drop(stream);
-    all_gone(&world).await;
-    // The gateway's own turn comes once a minute: it may have come.
-    hub.let_go(Duration::from_secs(1)).await;
-    assert_eq!(world.log.let_go_of(), [address(1).parse().unwrap()]);
-    hub.watchers()
+    watches_unsubscribed(&world).await;
+    // The gateway itself releases watches once a minute, maybe already.
+    hub.release_watches(Duration::from_secs(1)).await;
+    assert_eq!(
+        world.log.take_released_watches(),
+        [address(1).parse().unwrap()]
+    );
+    hub.watch_quota()
         .expire(Instant::now() + Duration::from_secs(600));
     let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
-    let answer = ask(&mut stream, "subscribe", &address(3)).await;
+    let answer = send_request(&mut stream, "subscribe", &address(3)).await;
     assert_eq!(answer["data"]["success"], true, "{answer}");
-    let answer = ask(&mut stream, "subscribe", &address(4)).await;
+    let answer = send_request(&mut stream, "subscribe", &address(4)).await;
     assert_eq!(answer["data"]["code"], "TOO_MANY_SUBSCRIPTIONS", "{answer}");
 }

@@ -1,21 +1,21 @@
-//! The hub with real sockets, and a log in memory in place of the store.
+//! Tests of the hub with real sockets and an update log in memory instead of the store.
 
 mod alerts;
 mod candles;
+mod flush_io;
 mod formats;
 mod heartbeat;
 mod lanes;
 mod lifecycle;
 mod limits;
-mod observe;
 mod origins;
 mod polling;
 mod resume;
 mod slow;
 mod socketio;
-mod stream;
+mod stats;
+mod streaming_response;
 mod support;
-mod total;
-mod watchers;
+mod total_backlog;
+mod watch_quota;
 mod wire;
-mod writers;

@@ -1,4 +1,4 @@
-//! Which pages may connect, over every transport, and what they may read of a refusal.
+//! Which pages may connect, over every transport, and which errors they may read.
 
 use reqwest::{Client, Method, Response};
 
@@ -23,7 +23,12 @@ async fn world() -> World {
     World::with(|config| config.allowed_origins = vec![APP.to_owned()]).await
 }
 
-async fn ask(world: &World, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+async fn send_request(
+    world: &World,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response {
     let url = format!("http://127.0.0.1:{}{path}", world.port);
     let mut request = Client::new().request(method, url);
     for (name, value) in headers {
@@ -32,7 +37,7 @@ async fn ask(world: &World, method: Method, path: &str, headers: &[(&str, &str)]
     request.send().await.unwrap()
 }
 
-/// Whether a page may read the answer, with the user's credentials too.
+/// Whether a page may read the response, and whether with credentials.
 fn readable(answer: &Response, origin: &str) -> (bool, bool) {
     let headers = answer.headers();
     assert_eq!(headers["vary"], "Origin", "{headers:?}");
@@ -55,8 +60,8 @@ async fn own_page_may_connect_over_every_transport() {
             (EVIL, false),
             ("null", false),
         ] {
-            // Not a WebSocket: let in, the first two are refused for that alone.
-            let answer = ask(&world, Method::GET, path, &[("origin", origin)]).await;
+            // Not a WebSocket request: allowed origins are rejected only for that.
+            let answer = send_request(&world, Method::GET, path, &[("origin", origin)]).await;
             let status = answer.status().as_u16();
             assert_eq!(status != 403, allowed, "{path} {origin}: {status}");
             if allowed {
@@ -73,7 +78,7 @@ async fn own_page_may_connect_over_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwarded_host_of_a_trusted_proxy_is_its_own() {
+async fn forwarded_host_of_trusted_proxy_is_own() {
     let world = World::with(|config| {
         config.allowed_origins = vec![APP.to_owned()];
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
@@ -82,7 +87,7 @@ async fn forwarded_host_of_a_trusted_proxy_is_its_own() {
     let path = "/realtime/sse?channels=new-block";
     for (host, proto, allowed) in [
         ("chain.example", "https", true),
-        // As a proxy says that stands behind the one which ends TLS.
+        // As sent by a proxy behind the one that terminates TLS.
         ("chain.example", "http", true),
         ("other.example", "https", false),
     ] {
@@ -91,7 +96,7 @@ async fn forwarded_host_of_a_trusted_proxy_is_its_own() {
             ("x-forwarded-host", host),
             ("x-forwarded-proto", proto),
         ];
-        let answer = ask(&world, Method::GET, path, &headers).await;
+        let answer = send_request(&world, Method::GET, path, &headers).await;
         assert_eq!(answer.status() == 200, allowed, "{host} {proto}");
     }
 }
@@ -106,7 +111,7 @@ async fn preflight_allows_the_headers_of_a_fetch_reader() {
             ("access-control-request-method", "GET"),
             ("access-control-request-headers", wanted),
         ];
-        let answer = ask(&world, Method::OPTIONS, path, &headers).await;
+        let answer = send_request(&world, Method::OPTIONS, path, &headers).await;
         assert_eq!(answer.status(), 204, "{path}");
         assert_eq!(readable(&answer, APP), (true, true), "{path}");
         let allowed = answer.headers();
@@ -114,16 +119,16 @@ async fn preflight_allows_the_headers_of_a_fetch_reader() {
         let methods = allowed["access-control-allow-methods"].to_str().unwrap();
         assert!(methods.contains("GET"), "{path}: {methods}");
 
-        let plain = ask(&world, Method::OPTIONS, path, &headers[..2]).await;
+        let plain = send_request(&world, Method::OPTIONS, path, &headers[..2]).await;
         let named = plain.headers()["access-control-allow-headers"].to_str();
         assert!(named.unwrap().contains("last-event-id"), "{path}");
-        let evil = ask(&world, Method::OPTIONS, path, &[("origin", EVIL)]).await;
+        let evil = send_request(&world, Method::OPTIONS, path, &[("origin", EVIL)]).await;
         assert_eq!(evil.status(), 403, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_may_ask_whether_its_token_is_taken() {
+async fn options_request_checks_the_jwt() {
     let world = World::with(|config| {
         config.allowed_origins = vec![APP.to_owned()];
         secret(config);
@@ -138,29 +143,29 @@ async fn a_page_may_ask_whether_its_token_is_taken() {
         (format!("?token={good}"), 204, ""),
     ] {
         let path = format!("/realtime{query}");
-        let answer = ask(&world, Method::OPTIONS, &path, &page).await;
+        let answer = send_request(&world, Method::OPTIONS, &path, &page).await;
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(readable(&answer, APP), (true, true), "{path}");
         assert!(answer.text().await.unwrap().contains(code), "{path}");
     }
-    // A preflight carries no token.
+    // A preflight has no JWT.
     let preflight = [
         ("origin", APP),
         ("access-control-request-method", "OPTIONS"),
     ];
-    let answer = ask(&world, Method::OPTIONS, "/realtime", &preflight).await;
+    let answer = send_request(&world, Method::OPTIONS, "/realtime", &preflight).await;
     assert_eq!(answer.status(), 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_are_readable_to_pages_that_are_let_in() {
+async fn errors_are_readable_for_allowed_pages() {
     let world = World::with(|config| {
         config.allowed_origins = vec![APP.to_owned()];
         config.limits.connections_per_address = 1;
     })
     .await;
     let stream = "/realtime/sse?channels=new-block";
-    let held = ask(&world, Method::GET, stream, &[]).await;
+    let held = send_request(&world, Method::GET, stream, &[]).await;
     assert_eq!(held.status(), 200);
     for (path, status) in [
         ("/realtime/sse", 400),
@@ -173,7 +178,7 @@ async fn refusals_are_readable_to_pages_that_are_let_in() {
         ("/socket.io/?EIO=3&transport=polling", 400),
         ("/socket.io/?EIO=4&transport=polling", 429),
     ] {
-        let answer = ask(&world, Method::GET, path, &[("origin", APP)]).await;
+        let answer = send_request(&world, Method::GET, path, &[("origin", APP)]).await;
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(readable(&answer, APP), (true, true), "{path}");
         let after = answer.headers().get("retry-after");
@@ -188,25 +193,25 @@ async fn star_never_allows_credentials() {
     let world = World::start().await;
     for path in PATHS {
         for origin in [EVIL, "null"] {
-            let answer = ask(&world, Method::GET, path, &[("origin", origin)]).await;
+            let answer = send_request(&world, Method::GET, path, &[("origin", origin)]).await;
             assert_eq!(readable(&answer, origin), (true, false), "{path} {origin}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_that_closes_says_when_to_try_again() {
+async fn closing_server_sends_retry_after() {
     let world = World::start().await;
-    world.gateway.close(super::support::PATIENCE).await;
+    world.gateway.close(super::support::TIMEOUT).await;
     for path in [PATHS[2], PATHS[4]] {
-        let answer = ask(&world, Method::GET, path, &[]).await;
+        let answer = send_request(&world, Method::GET, path, &[]).await;
         assert_eq!(answer.status(), 503, "{path}");
         assert!(answer.headers().contains_key("retry-after"), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unreadable_last_event_id_starts_the_stream_anew() {
+async fn unreadable_last_event_id_restarts_the_stream() {
     let world = World::start().await;
     world.block(1);
     world.block(2);
@@ -221,7 +226,7 @@ async fn unreadable_last_event_id_starts_the_stream_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_channel_is_named_whole() {
+async fn rejected_channel_is_named_in_full() {
     let world = World::start().await;
     let mut ws = world.ws().await;
     let names = [

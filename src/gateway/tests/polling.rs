@@ -6,9 +6,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::{PATIENCE, World, narrow_socket};
+use super::support::{TIMEOUT, World, narrow_socket};
 
-/// A Socket.IO client that polls, and sends what it is told to.
+/// A polling Socket.IO client that sends raw packets.
 struct Poller {
     http: reqwest::Client,
     url: String,
@@ -18,7 +18,7 @@ impl Poller {
     async fn open(world: &World) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .build()
             .unwrap();
         let url = format!(
@@ -43,8 +43,8 @@ impl Poller {
         answer.text().await.unwrap()
     }
 
-    /// Asks for packets on a connection of its own that holds little, and reads nothing.
-    async fn ask(&self, world: &World) -> TcpStream {
+    /// Sends a GET on a separate connection with a small receive buffer, and reads nothing.
+    async fn get_unread(&self, world: &World) -> TcpStream {
         let mut socket = narrow_socket(world).await;
         let (_, target) = self.url.split_once("/socket.io/").unwrap();
         let request = format!("GET /socket.io/{target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -53,16 +53,16 @@ impl Poller {
     }
 }
 
-/// Most bytes of all sessions together, and more than the buffers between a client and HTTP hold.
+/// The backlog limit of all sessions; `LONG` exceeds the buffers between a client and HTTP.
 const LIMIT: usize = 2_000_000;
 const LONG: usize = 900_000;
 
-/// A world, and clients in it that take nothing of long answers.
-async fn unread(count: usize) -> (World, Vec<(Poller, TcpStream)>) {
+/// A world, and clients that do not read their long responses.
+async fn unread_responses(count: usize) -> (World, Vec<(Poller, TcpStream)>) {
     let world = World::with(|config| {
         config.backlog_total_bytes = LIMIT;
         config.send_buffer_bytes = 4_096;
-        // Who does not read answers no pings either.
+        // A client that does not read does not answer pings either.
         config.ping_timeout_ms = 600_000;
     })
     .await;
@@ -76,41 +76,47 @@ async fn unread(count: usize) -> (World, Vec<(Poller, TcpStream)>) {
         while !poller.get().await.contains("43/realtime,1[") {}
         pollers.push(poller);
     }
-    let mut asked = Vec::new();
+    let mut clients = Vec::new();
     for poller in pollers {
-        let socket = poller.ask(&world).await;
-        asked.push((poller, socket));
+        let socket = poller.get_unread(&world).await;
+        clients.push((poller, socket));
     }
     let padding = "x".repeat(LONG);
     world.publish("new-block", "new-block", &json!({"padding": padding}));
-    (world, asked)
+    (world, clients)
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
+        assert!(begun.elapsed() < TIMEOUT, "{what}");
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unread_answer_counts_and_holds_the_next() {
-    let (world, mut asked) = unread(1).await;
-    let (hub, (poller, socket)) = (world.gateway.context.hub(), asked.remove(0));
+async fn unread_response_counts_and_blocks_the_next() {
+    let (world, mut clients) = unread_responses(1).await;
+    let (hub, (poller, socket)) = (world.gateway.context.hub(), clients.remove(0));
     until("it counts", || hub.backlog_total().bytes() >= LONG).await;
-    // The next one waits; with a third the client breaks the rules.
+    // The next GET waits; a third one violates the protocol.
     world.publish("new-block", "new-block", &json!({"number": 2}));
-    let _more = (poller.ask(&world).await, poller.ask(&world).await);
+    let _more = (
+        poller.get_unread(&world).await,
+        poller.get_unread(&world).await,
+    );
     until("it ends", || hub.session_counts() == [0, 0, 0]).await;
-    until("the rest is cut", || hub.backlog_total().bytes() == 0).await;
+    until("the response is aborted", || {
+        hub.backlog_total().bytes() == 0
+    })
+    .await;
     drop(socket);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_read_lets_the_next_in() {
-    let (world, mut asked) = unread(1).await;
-    let (hub, (poller, mut socket)) = (world.gateway.context.hub(), asked.remove(0));
+async fn next_response_follows_a_read_one() {
+    let (world, mut clients) = unread_responses(1).await;
+    let (hub, (poller, mut socket)) = (world.gateway.context.hub(), clients.remove(0));
     until("it counts", || hub.backlog_total().bytes() >= LONG).await;
     world.publish("new-block", "new-block", &json!({"number": 2}));
     let next = tokio::spawn(async move { poller.get().await });
@@ -120,27 +126,30 @@ async fn an_answer_that_is_read_lets_the_next_in() {
     }
     let next = next.await.unwrap();
     assert!(next.contains(r#""number":2"#), "{next}");
-    until("nothing waits", || hub.backlog_total().bytes() == 0).await;
+    until("the backlog is empty", || hub.backlog_total().bytes() == 0).await;
     assert_eq!(hub.session_counts(), [0, 1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_read_no_answers_are_closed_as_slow() {
-    let (world, asked) = unread(4).await;
+async fn clients_with_unread_responses_are_closed_as_slow() {
+    let (world, clients) = unread_responses(4).await;
     let hub = world.gateway.context.hub();
     until("some are closed", || hub.session_counts()[1] < 4).await;
-    until("that was enough", || hub.backlog_total().bytes() <= LIMIT).await;
-    // Of those that were closed nothing is left, their answers neither.
+    until("the backlog is within the limit", || {
+        hub.backlog_total().bytes() <= LIMIT
+    })
+    .await;
+    // The closed sessions and their responses are gone.
     let context = &world.gateway.context;
-    until("they are gone", || {
+    until("connections are released", || {
         context.connections() == hub.session_counts()[1]
     })
     .await;
     let mut cut = 0;
-    for (_, mut socket) in asked {
+    for (_, mut socket) in clients {
         let (mut read, mut buffer) = (0, vec![0; 65_536]);
         while read < LONG {
-            let some = tokio::time::timeout(PATIENCE, socket.read(&mut buffer));
+            let some = tokio::time::timeout(TIMEOUT, socket.read(&mut buffer));
             match some.await.unwrap() {
                 Ok(0) | Err(_) => {
                     cut += 1;
@@ -154,9 +163,9 @@ async fn clients_that_read_no_answers_are_closed_as_slow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_on_an_answer_has_left() {
-    let (world, mut asked) = unread(1).await;
-    let (hub, (_poller, mut socket)) = (world.gateway.context.hub(), asked.remove(0));
+async fn disconnect_during_response_ends_session() {
+    let (world, mut clients) = unread_responses(1).await;
+    let (hub, (_poller, mut socket)) = (world.gateway.context.hub(), clients.remove(0));
     socket.read_exact(&mut [0; 100]).await.unwrap();
     assert_eq!(hub.session_counts(), [0, 1, 0]);
     drop(socket);
@@ -164,7 +173,7 @@ async fn a_client_that_hangs_up_on_an_answer_has_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_on_a_post_has_left() {
+async fn disconnect_during_post_ends_session() {
     let world = World::start().await;
     let poller = Poller::open(&world).await;
     poller
@@ -182,21 +191,21 @@ async fn a_client_that_hangs_up_on_a_post_has_left() {
     let hub = world.gateway.context.hub();
     let begun = Instant::now();
     let channel = "price:ETH".parse().unwrap();
-    // The subscription waits for the store.
+    // The subscription is waiting for the store.
     while hub.channels().lock().find(&channel).is_none() {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         tokio::task::yield_now().await;
     }
     assert_eq!(hub.session_counts(), [0, 1, 0]);
     drop(socket);
     while hub.session_counts() != [0, 0, 0] {
-        assert!(begun.elapsed() < PATIENCE, "the session goes on");
+        assert!(begun.elapsed() < TIMEOUT, "the session goes on");
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_cannot_be_joined_to_the_blocks_is_told() {
+async fn failed_auto_subscribe_is_reported() {
     let world = World::start().await;
     world.log.set_down(true);
     let poller = Poller::open(&world).await;
@@ -211,7 +220,7 @@ async fn a_client_that_cannot_be_joined_to_the_blocks_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coming_and_going_is_counted_as_requests_are() {
+async fn rejoins_count_as_requests() {
     let world = World::with(|config| config.limits.requests = 2).await;
     let poller = Poller::open(&world).await;
     let (come, go) = ("40/realtime,", "41/realtime,");

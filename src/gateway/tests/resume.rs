@@ -5,7 +5,7 @@ use serde_json::json;
 use super::support::{World, seq};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_missed_comes_in_order_and_joins_on_to_what_is_live() {
+async fn resume_replays_in_order_then_live() {
     for ring in [1, 8, 1_000] {
         let world = World::with(|config| {
             config.ring_updates = ring;
@@ -21,7 +21,7 @@ async fn what_was_missed_comes_in_order_and_joins_on_to_what_is_live() {
             for number in 401..=1_200 {
                 world.block(number);
                 tokio::time::sleep(Duration::from_micros(200)).await;
-                // No further ahead of who follows than a backlog may be long, however slow the machine.
+                // Never further ahead of the reader than the backlog limit, on slow machines too.
                 while number > read.get().max(400) + 100 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -45,7 +45,7 @@ async fn what_was_missed_comes_in_order_and_joins_on_to_what_is_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sessions_join_a_busy_channel_without_gap_or_duplicate() {
+async fn many_sessions_join_without_gap_or_duplicate() {
     let world = World::start().await;
     for price in 1..=10 {
         world.price("ETH", price);
@@ -75,7 +75,7 @@ async fn many_sessions_join_a_busy_channel_without_gap_or_duplicate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_that_is_gone_or_foreign_is_told_and_a_snapshot_sent() {
+async fn unavailable_history_falls_back_to_snapshot() {
     let world = World::with(|config| {
         config.ring_updates = 4;
         config.replay_updates = 20;
@@ -118,11 +118,11 @@ async fn history_that_is_gone_or_foreign_is_told_and_a_snapshot_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_ahead_of_this_hub_waits_for_it() {
+async fn client_ahead_of_the_hub_gets_the_next_update() {
     let world = World::start().await;
     world.block(1);
     let mut ws = world.ws().await;
-    // Committed, and read by the client from the store, but not yet handed to this hub.
+    // Committed, and read by the client from the store, but not yet delivered to this hub.
     let ahead: Vec<_> = (2..=4)
         .map(|number| {
             world
@@ -146,7 +146,7 @@ async fn a_client_that_is_ahead_of_this_hub_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hub_that_starts_on_a_full_store_begins_where_the_store_stands() {
+async fn new_hub_starts_at_store_position() {
     let world = World::start().await;
     let stored: Vec<_> = (1..=5)
         .map(|price| {
@@ -159,7 +159,7 @@ async fn a_hub_that_starts_on_a_full_store_begins_where_the_store_stands() {
     let answer = ws.subscribe(json!({"channel": "price:ETH"})).await;
     assert_eq!(answer["seq"], 5);
     assert_eq!(seq(&ws.next().await), 5);
-    // The feed lags behind what was read: its old news are known already.
+    // The commit stream lags behind the read: its older updates are known already.
     world
         .gateway
         .context
@@ -182,7 +182,7 @@ async fn a_hub_that_starts_on_a_full_store_begins_where_the_store_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_stream_resumes_all_its_channels() {
+async fn event_stream_resumes_all_channels() {
     let world = World::start().await;
     world.block(1);
     world.price("ETH", 1);
@@ -228,7 +228,7 @@ async fn an_event_stream_resumes_all_its_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_of_more_channels_than_a_request_may_name_are_refused() {
+async fn rejects_too_many_since_positions() {
     let world = World::with(|config| config.limits.channels_per_request = 2).await;
     let mut ws = world.ws().await;
     let since = json!({"price:ETH": 0, "price:BTC": 0, "new-block": 0});
@@ -243,7 +243,7 @@ async fn positions_of_more_channels_than_a_request_may_name_are_refused() {
     let target = "/realtime/sse?channels=price:ETH";
     let sse = world.sse(&format!("{target}&since={since}"), "").await;
     assert!(sse.head.starts_with("HTTP/1.1 400"), "{}", sse.head);
-    // A client could not help what it remembers.
+    // `Last-Event-ID` is not the client's choice.
     let header = format!("Last-Event-ID: {since}\r\n");
     let sse = world.sse(target, &header).await;
     assert!(sse.head.starts_with("HTTP/1.1 200"), "{}", sse.head);

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::{
     socketio::client::Poller,
-    support::{PATIENCE, World, narrow, narrow_socket, narrow_world, seq},
+    support::{TIMEOUT, World, narrow, narrow_socket, narrow_world, seq},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_client_gets_the_newest_price_and_is_told_what_it_skipped() {
+async fn slow_client_gets_newest_price_with_prev() {
     let world = narrow_world().await;
     let (mut slow, mut fast) = (narrow(&world).await, world.ws().await);
     slow.subscribe(json!({"channels": ["price:ETH", "price:BTC"], "snapshot": false}))
@@ -48,7 +48,7 @@ async fn a_slow_client_gets_the_newest_price_and_is_told_what_it_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_client_of_blocks_is_closed_and_resumes_with_since() {
+async fn slow_client_of_blocks_is_closed_and_resumes() {
     let world = narrow_world().await;
     let mut slow = narrow(&world).await;
     slow.subscribe(json!({"channel": "new-block"})).await;
@@ -57,7 +57,7 @@ async fn a_slow_client_of_blocks_is_closed_and_resumes_with_since() {
     let mut newest = 0;
     while world.gateway.context.hub().session_counts()[0] > 0 {
         newest = world.publish("new-block", "new-block", &json!({"padding": padding}));
-        assert!(begun.elapsed() < PATIENCE, "never closed");
+        assert!(begun.elapsed() < TIMEOUT, "never closed");
         tokio::task::yield_now().await;
     }
     let mut last = 0;
@@ -83,7 +83,7 @@ async fn a_slow_client_of_blocks_is_closed_and_resumes_with_since() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_is_refused_and_then_closed() {
+async fn flood_is_rejected_then_closed() {
     let world = World::with(|config| {
         config.limits.requests = 5;
         config.limits.abuse_requests = 3;
@@ -106,7 +106,7 @@ async fn a_flood_is_refused_and_then_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_whose_client_stopped_reading_is_broken_off() {
+async fn unread_stream_is_closed() {
     let world = narrow_world().await;
     let socket = narrow_socket(&world).await;
     let mut sse = world
@@ -115,22 +115,22 @@ async fn a_stream_whose_client_stopped_reading_is_broken_off() {
     sse.until("event: ack").await;
     let hub = world.gateway.context.hub();
     let begun = Instant::now();
-    // More than the connection and the kernel hold, so that the body is not asked for again.
+    // More than the buffers of connection and kernel.
     let padding = "x".repeat(10_000);
     let mut published = 0;
     while hub.session_counts()[2] > 0 {
         world.publish("new-block", "new-block", &json!({"padding": padding}));
         published += padding.len();
         assert!(published < 2_000_000, "the kernel hides a slow stream");
-        assert!(begun.elapsed() < PATIENCE, "never closed");
+        assert!(begun.elapsed() < TIMEOUT, "never closed");
         tokio::task::yield_now().await;
     }
-    assert!(hub.close(PATIENCE).await, "the session is held for ever");
-    assert!(world.tasks.drain(PATIENCE).await);
+    assert!(hub.close(TIMEOUT).await, "the session never ends");
+    assert!(world.tasks.drain(TIMEOUT).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_are_stuck_on_any_transport_delay_nobody_and_hold_no_more_than_the_bound() {
+async fn stuck_clients_delay_no_others_and_are_bounded() {
     let world = narrow_world().await;
     let bound = world.gateway.context.config().limits.backlog_bytes;
     let latest = json!({"channel": "price:ETH", "snapshot": false});
@@ -145,12 +145,12 @@ async fn clients_that_are_stuck_on_any_transport_delay_nobody_and_hold_no_more_t
     stream.until("event: ack").await;
     let poller = Poller::open(&world, "").await;
     poller.join(r#"{"autoSubscribe":false}"#).await;
-    let asked = format!(r#"42/realtime,1["subscribe",{latest}]"#);
-    assert_eq!(poller.post(asked).await.0, 200);
+    let subscribe = format!(r#"42/realtime,1["subscribe",{latest}]"#);
+    assert_eq!(poller.post(subscribe).await.0, 200);
     let mut fast = world.ws().await;
     fast.subscribe(latest).await;
 
-    // The fast one is given each update before the next is made: it waits for nobody.
+    // The fast client gets each update before the next is published: no client delays it.
     let padding = "x".repeat(1_000);
     for price in 1..=2_000 {
         let data = json!({"price": price, "padding": padding});
@@ -158,11 +158,14 @@ async fn clients_that_are_stuck_on_any_transport_delay_nobody_and_hold_no_more_t
         let next = fast.next().await;
         assert_eq!((seq(&next), &next["prev"]), (price, &(price - 1).into()));
         for session in world.gateway.context.hub().registry().lock().sessions() {
-            let waiting = session.outbox.lock().bytes();
-            assert!(waiting <= bound, "{waiting} bytes wait for {session:?}");
+            let backlog = session.outbox.lock().bytes();
+            assert!(
+                backlog <= bound,
+                "backlog of {backlog} bytes in {session:?}"
+            );
         }
     }
-    // None of them was closed, and each gets the newest, knowing what it missed.
+    // None was closed; each gets the newest update, with the right `prev`.
     for slow in &mut stuck {
         let mut last = 0;
         while last != 2_000 {
@@ -179,23 +182,23 @@ async fn clients_that_are_stuck_on_any_transport_delay_nobody_and_hold_no_more_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_client_whose_connection_breaks_is_let_go_at_once() {
+async fn broken_slow_connection_is_released() {
     let world = narrow_world().await;
     let hub = world.gateway.context.hub();
-    for told in [true, false] {
+    for until_closed in [true, false] {
         let mut slow = narrow(&world).await;
         slow.subscribe(json!({"channel": "new-block", "mode": "all"}))
             .await;
         let padding = "x".repeat(1_000);
         let begun = Instant::now();
-        // Up to a packet that has begun: until the session ends as slow, or only until something waits.
-        while if told {
+        // Until the session ends as slow with a partial packet, or only until it has a backlog.
+        while if until_closed {
             hub.session_counts()[0] > 0
         } else {
             !hub.registry().lock().sessions()[0].has_backlog()
         } {
             world.publish("new-block", "new-block", &json!({"padding": padding}));
-            assert!(begun.elapsed() < PATIENCE, "never full");
+            assert!(begun.elapsed() < TIMEOUT, "never full");
         }
         let socket = slow.stream.into_inner();
         socket2::SockRef::from(&socket)
@@ -207,10 +210,10 @@ async fn a_slow_client_whose_connection_breaks_is_let_go_at_once() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, left)
+        tokio::time::timeout(TIMEOUT, left)
             .await
-            .expect("it is gone");
+            .expect("the session ends");
     }
-    assert!(hub.close(PATIENCE).await, "nothing is left of them");
-    assert!(world.tasks.drain(PATIENCE).await);
+    assert!(hub.close(TIMEOUT).await, "all sessions have ended");
+    assert!(world.tasks.drain(TIMEOUT).await);
 }

@@ -12,7 +12,7 @@ use crate::{
     gateway::{
         Gateway, GatewayConfig, KnownChannels,
         auth::Authenticator,
-        past::{Asked, Past, PastError, Span},
+        channel_log::{ChannelLog, ChannelLogError, LogFuture, Span},
     },
     model::{ChainHealth, ChainId, Channel, Update},
     server::{self, ServerConfig},
@@ -30,10 +30,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::CloseFrame},
 };
 
-/// Far more than anything takes, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than any operation takes, on a loaded machine too.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The committed log, in memory. Clones share it.
+/// An update log in memory. Clones share it.
 #[derive(Clone, Default)]
 pub struct Log(Arc<LogInner>);
 
@@ -43,16 +43,16 @@ struct LogInner {
     /// Updates with a seq up to this are pruned.
     pruned: Mutex<u64>,
     down: AtomicBool,
-    /// What the price sources are.
+    /// The stale price sources.
     stale: Mutex<Vec<StaleSource>>,
-    /// How the chains do.
+    /// The health of the chains.
     chains: Mutex<Vec<ChainHealth>>,
-    /// What users have not acknowledged, by its id; all of it belongs to whoever asks.
+    /// Unacknowledged deliveries with their ids; returned for every subject.
     unacknowledged: Mutex<Vec<(i64, Update)>>,
-    /// Reads never come back.
+    /// Reads never return.
     stalled: AtomicBool,
-    /// Watches that were let go.
-    let_go: Mutex<Vec<Channel>>,
+    /// Watches that were released.
+    released_watches: Mutex<Vec<Channel>>,
     /// Runs once, right after the next read.
     after_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -97,46 +97,46 @@ impl Log {
         *self.0.stale.lock() = stale;
     }
 
-    /// Watches that were let go since this was last asked.
-    pub fn let_go_of(&self) -> Vec<Channel> {
-        std::mem::take(&mut self.0.let_go.lock())
+    /// Takes the watches released since the last call.
+    pub fn take_released_watches(&self) -> Vec<Channel> {
+        std::mem::take(&mut self.0.released_watches.lock())
     }
 
     pub fn stall(&self) {
         self.0.stalled.store(true, Ordering::SeqCst);
     }
 
-    /// Something happens right after the next read.
-    pub fn after_next_read(&self, happens: impl FnOnce() + Send + 'static) {
-        *self.0.after_read.lock() = Some(Box::new(happens));
+    /// Runs `action` right after the next read.
+    pub fn after_next_read(&self, action: impl FnOnce() + Send + 'static) {
+        *self.0.after_read.lock() = Some(Box::new(action));
     }
 
     fn read<T>(
         &self,
         channel: &Channel,
         read: impl FnOnce(&[Update]) -> T,
-    ) -> Result<T, PastError> {
+    ) -> Result<T, ChannelLogError> {
         if self.0.down.load(Ordering::SeqCst) {
-            return Err(PastError("the log is down".to_owned()));
+            return Err(ChannelLogError("the log is down".to_owned()));
         }
         let (channels, pruned) = (self.0.channels.lock(), *self.0.pruned.lock());
         let all = channels.get(channel).map_or(&[][..], Vec::as_slice);
         let result = read(&all[all.len().min(pruned as usize)..]);
         drop(channels);
-        let happens = self.0.after_read.lock().take();
-        if let Some(happens) = happens {
-            happens();
+        let action = self.0.after_read.lock().take();
+        if let Some(action) = action {
+            action();
         }
         Ok(result)
     }
 }
 
-impl Past for Log {
+impl ChannelLog for Log {
     fn epoch(&self) -> &str {
         "epoch1"
     }
 
-    fn span<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Span> {
+    fn span<'a>(&'a self, channel: &'a Channel) -> LogFuture<'a, Span> {
         let newest = self.0.channels.lock().get(channel).map_or(0, Vec::len) as u64;
         Box::pin(async move {
             if self.0.stalled.load(Ordering::SeqCst) {
@@ -155,7 +155,7 @@ impl Past for Log {
         since: u64,
         through: u64,
         limit: u32,
-    ) -> Asked<'a, Vec<Update>> {
+    ) -> LogFuture<'a, Vec<Update>> {
         Box::pin(async move {
             self.read(channel, |kept| {
                 let wanted = kept.iter().filter(|u| u.seq > since && u.seq <= through);
@@ -169,17 +169,21 @@ impl Past for Log {
         channels: &'a [Channel],
         _seconds: u64,
         _most: u64,
-    ) -> Asked<'a, Vec<Option<u64>>> {
-        // This log keeps everything.
+    ) -> LogFuture<'a, Vec<Option<u64>>> {
+        // This log keeps all updates.
         Box::pin(async move { Ok(vec![Some(0); channels.len()]) })
     }
 
-    fn let_go<'a>(&'a self, channels: &'a [Channel], _rest: Duration) -> Asked<'a, Vec<bool>> {
-        self.0.let_go.lock().extend_from_slice(channels);
+    fn release_watches<'a>(
+        &'a self,
+        channels: &'a [Channel],
+        _rest: Duration,
+    ) -> LogFuture<'a, Vec<bool>> {
+        self.0.released_watches.lock().extend_from_slice(channels);
         Box::pin(async move { Ok(vec![true; channels.len()]) })
     }
 
-    fn snapshot<'a>(&'a self, channel: &'a Channel) -> Asked<'a, Option<Update>> {
+    fn snapshot<'a>(&'a self, channel: &'a Channel) -> LogFuture<'a, Option<Update>> {
         Box::pin(async move {
             self.read(channel, |kept| {
                 let mut newest = kept.iter().rev();
@@ -188,7 +192,7 @@ impl Past for Log {
         })
     }
 
-    fn unacknowledged<'a>(&'a self, subject: &'a str, most: u32) -> Asked<'a, Unacknowledged> {
+    fn unacknowledged<'a>(&'a self, subject: &'a str, most: u32) -> LogFuture<'a, Unacknowledged> {
         Box::pin(async move {
             let channel = Channel::User(subject.into());
             let last = |stored: &[Update]| stored.last().map_or(0, |update| update.seq);
@@ -202,10 +206,10 @@ impl Past for Log {
         })
     }
 
-    fn acknowledge<'a>(&'a self, _subject: &'a str, ids: &'a [i64]) -> Asked<'a, u64> {
+    fn acknowledge<'a>(&'a self, _subject: &'a str, ids: &'a [i64]) -> LogFuture<'a, u64> {
         Box::pin(async move {
             if self.0.down.load(Ordering::SeqCst) {
-                return Err(PastError("the log is down".to_owned()));
+                return Err(ChannelLogError("the log is down".to_owned()));
             }
             let mut all = self.0.unacknowledged.lock();
             let before = all.len();
@@ -214,21 +218,21 @@ impl Past for Log {
         })
     }
 
-    fn chains(&self) -> Asked<'_, Vec<ChainHealth>> {
+    fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>> {
         Box::pin(async move {
             if self.0.down.load(Ordering::SeqCst) {
-                return Err(PastError("the log is down".to_owned()));
+                return Err(ChannelLogError("the log is down".to_owned()));
             }
             Ok(self.0.chains.lock().clone())
         })
     }
 
-    fn stale_sources<'a>(&'a self, down: &'a [ChainId]) -> Asked<'a, Vec<StaleSource>> {
+    fn stale_sources<'a>(&'a self, down: &'a [ChainId]) -> LogFuture<'a, Vec<StaleSource>> {
         Box::pin(async move {
             if self.0.down.load(Ordering::SeqCst) {
-                return Err(PastError("the log is down".to_owned()));
+                return Err(ChannelLogError("the log is down".to_owned()));
             }
-            // Each chain that is down has one source more that is stale.
+            // Each chain that is down adds one stale source.
             let mut stale = self.0.stale.lock().clone();
             stale.extend(down.iter().map(|chain| StaleSource {
                 token: "ETH".parse().unwrap(),
@@ -240,7 +244,7 @@ impl Past for Log {
     }
 }
 
-/// A gateway that listens on a port of its own.
+/// A gateway on its own port.
 pub struct World {
     pub log: Log,
     pub gateway: Gateway,
@@ -254,7 +258,7 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    /// A test that is not about pings or the time for a handshake meets neither, however long it takes.
+    /// Disables pings and the handshake timeout unless `change` sets them.
     pub async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut config = GatewayConfig {
             ping_interval_ms: 600_000,
@@ -297,7 +301,7 @@ impl World {
         }
     }
 
-    /// Commits and announces.
+    /// Commits and publishes an update.
     pub fn publish(&self, channel: &str, event: &str, data: &Value) -> u64 {
         let update = self.log.append(channel, event, data);
         let seq = update.seq;
@@ -357,7 +361,7 @@ impl Drop for World {
     }
 }
 
-/// A world whose sessions are slow soon.
+/// A world with small buffers, whose sessions soon become slow.
 pub async fn narrow_world() -> World {
     World::with(|config| {
         config.limits.backlog_bytes = 16_384;
@@ -366,7 +370,7 @@ pub async fn narrow_world() -> World {
     .await
 }
 
-/// A connection whose kernel holds little for its client.
+/// A connection with a small receive buffer.
 pub async fn narrow_socket(world: &World) -> TcpStream {
     let socket = world.socket().await;
     socket2::SockRef::from(&socket)
@@ -375,14 +379,14 @@ pub async fn narrow_socket(world: &World) -> TcpStream {
     socket
 }
 
-/// A client on such a connection.
+/// A client on a connection with a small receive buffer.
 pub async fn narrow(world: &World) -> Client {
     let mut client = world.ws_on(narrow_socket(world).await).await;
     assert_eq!(client.next().await["event"], "connected");
     client
 }
 
-/// A WebSocket client that fails loudly and never waits for ever.
+/// A WebSocket client that panics on errors and timeouts.
 pub struct Client {
     pub stream: WebSocketStream<TcpStream>,
     last_id: u64,
@@ -400,8 +404,8 @@ impl Client {
     /// The next message, or how the session ended.
     pub async fn message(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-            match next.expect("nothing arrived in time") {
+            let next = tokio::time::timeout(TIMEOUT, self.stream.next()).await;
+            match next.expect("no message within the timeout") {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => return Err(frame),
                 Some(Ok(_)) => {}
@@ -416,7 +420,7 @@ impl Client {
             match self.message().await {
                 Ok(_) => {}
                 Err(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
-                Err(None) => panic!("hung up without a word"),
+                Err(None) => panic!("closed without a close frame"),
             }
         }
     }
@@ -450,12 +454,12 @@ pub struct Sse {
 }
 
 impl Sse {
-    /// What is still to be read.
+    /// The reader of the remaining lines.
     pub fn into_reader(self) -> BufReader<TcpStream> {
         self.reader
     }
 
-    /// Lines up to one that contains `text`, that one included.
+    /// Lines up to and including the first one that contains `text`.
     pub async fn until(&mut self, text: &str) -> String {
         let mut lines = String::new();
         let read = async {
@@ -471,7 +475,7 @@ impl Sse {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, read).await.is_err() {
+        if tokio::time::timeout(TIMEOUT, read).await.is_err() {
             panic!("no {text:?} in {lines}");
         }
         lines

@@ -1,4 +1,4 @@
-//! What the Autobahn suite checks and more, on raw sockets: frames cut anywhere, faults, closing, compression.
+//! The cases of the Autobahn suite and more, on raw sockets: fragmented frames, errors, closing, compression.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::{PATIENCE, World};
+use super::support::{TIMEOUT, World};
 use crate::gateway::inflate::inflate;
 
 const PING: &str = r#"{"id":1,"event":"ping"}"#;
 
-/// A frame as clients send it.
+/// A masked client frame.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut out = vec![first];
@@ -47,24 +47,24 @@ fn deflated(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A client that sees every byte.
+/// A client on a raw socket.
 struct Raw {
     head: String,
     socket: TcpStream,
 }
 
-/// What the server sent.
+/// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum Frame {
     Text(String),
     Pong(Vec<u8>),
     /// Code and reason; 1005 for none.
     Close(u16, String),
-    HungUp,
+    End,
 }
 
 impl Raw {
-    /// Opens a session; `early` goes out in the packet of the request.
+    /// Opens a session; `early` is sent together with the request.
     async fn open(world: &World, headers: &str, early: &[u8]) -> Self {
         let mut request = format!(
             "GET /realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -81,12 +81,12 @@ impl Raw {
                 head.push(socket.read_u8().await.unwrap());
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.unwrap();
+        tokio::time::timeout(TIMEOUT, read).await.unwrap();
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
         let mut raw = Self { head, socket };
         match raw.next().await {
-            Heard::Text(text) => assert!(text.contains("connected"), "{text}"),
+            Frame::Text(text) => assert!(text.contains("connected"), "{text}"),
             other => panic!("{other:?}"),
         }
         raw
@@ -96,15 +96,15 @@ impl Raw {
         self.socket.write_all(bytes).await.unwrap();
     }
 
-    async fn next(&mut self) -> Heard {
-        let heard = tokio::time::timeout(PATIENCE, self.read_frame()).await;
-        heard.expect("nothing came in time")
+    async fn next(&mut self) -> Frame {
+        let frame = tokio::time::timeout(TIMEOUT, self.read_frame()).await;
+        frame.expect("no frame within the timeout")
     }
 
-    async fn read_frame(&mut self) -> Heard {
+    async fn read_frame(&mut self) -> Frame {
         loop {
             let Ok(first) = self.socket.read_u8().await else {
-                return Heard::HungUp;
+                return Frame::End;
             };
             let length = match self.socket.read_u8().await.unwrap() {
                 126 => usize::from(self.socket.read_u16().await.unwrap()),
@@ -114,27 +114,27 @@ impl Raw {
             let mut payload = vec![0; length];
             self.socket.read_exact(&mut payload).await.unwrap();
             match first {
-                0x81 => return Heard::Text(String::from_utf8(payload).unwrap()),
+                0x81 => return Frame::Text(String::from_utf8(payload).unwrap()),
                 0xc1 => {
                     let inflated = inflate(payload, 65_536).unwrap();
-                    return Heard::Text(String::from_utf8(inflated).unwrap());
+                    return Frame::Text(String::from_utf8(inflated).unwrap());
                 }
-                0x8a => return Heard::Pong(payload),
-                0x88 if payload.is_empty() => return Heard::Close(1005, String::new()),
+                0x8a => return Frame::Pong(payload),
+                0x88 if payload.is_empty() => return Frame::Close(1005, String::new()),
                 0x88 => {
                     let code = u16::from_be_bytes([payload[0], payload[1]]);
-                    return Heard::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap());
+                    return Frame::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap());
                 }
-                // The server's own ping.
+                // A ping of the server.
                 0x89 => {}
-                other => panic!("a frame begins with {other:#x}"),
+                other => panic!("unexpected frame type {other:#x}"),
             }
         }
     }
 
     async fn pong(&mut self) {
         match self.next().await {
-            Heard::Text(text) => {
+            Frame::Text(text) => {
                 let answer: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(answer["event"], "pong", "{text}");
             }
@@ -142,22 +142,22 @@ impl Raw {
         }
     }
 
-    /// The next frame says goodbye with this code, and then the server hangs up.
+    /// Expects a close frame with this code, and then the end of the connection.
     async fn closed(&mut self, code: u16) -> String {
         let reason = match self.next().await {
-            Heard::Close(found, reason) => {
+            Frame::Close(found, reason) => {
                 assert_eq!(found, code, "{reason}");
                 reason
             }
             other => panic!("{other:?} instead of {code}"),
         };
-        assert_eq!(self.next().await, Heard::HungUp);
+        assert_eq!(self.next().await, Frame::End);
         reason
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_before_a_broken_frame_is_answered_and_then_the_fault_is_told() {
+async fn frames_before_an_error_are_answered() {
     let world = World::start().await;
     for (broken, code) in [
         (masked(0x83, b"reserved opcode"), 1002),
@@ -173,13 +173,13 @@ async fn what_came_before_a_broken_frame_is_answered_and_then_the_fault_is_told(
         let all = [text(PING), masked(0x89, b"a"), broken, text(PING)].concat();
         raw.send(&all).await;
         raw.pong().await;
-        assert_eq!(raw.next().await, Heard::Pong(b"a".to_vec()));
+        assert_eq!(raw.next().await, Frame::Pong(b"a".to_vec()));
         raw.closed(code).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_in_the_packet_of_the_request_are_handled_like_any_other() {
+async fn frames_sent_with_the_request_are_handled() {
     let world = World::start().await;
     let mut raw = Raw::open(&world, "", &text(PING)).await;
     raw.pong().await;
@@ -188,14 +188,14 @@ async fn frames_in_the_packet_of_the_request_are_handled_like_any_other() {
     raw.pong().await;
     let reason = raw.closed(1002).await;
     assert!(reason.contains("opcode"), "{reason}");
-    // The beginning of a frame, whose rest comes later.
+    // The beginning of a frame; the rest follows later.
     let mut raw = Raw::open(&world, "", &begin[..9]).await;
     raw.send(&begin[9..]).await;
     raw.pong().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_in_fragments_that_are_cut_byte_by_byte_is_read_with_pings_in_between() {
+async fn fragmented_message_with_pings_is_read() {
     let world = World::start().await;
     let mut raw = Raw::open(&world, "", b"").await;
     let (start, rest) = PING.as_bytes().split_at(7);
@@ -207,20 +207,20 @@ async fn a_message_in_fragments_that_are_cut_byte_by_byte_is_read_with_pings_in_
     for byte in bytes {
         raw.send(&[byte]).await;
     }
-    assert_eq!(raw.next().await, Heard::Pong(b"between".to_vec()));
-    assert_eq!(raw.next().await, Heard::Pong(vec![b'x'; 125]));
+    assert_eq!(raw.next().await, Frame::Pong(b"between".to_vec()));
+    assert_eq!(raw.next().await, Frame::Pong(vec![b'x'; 125]));
     raw.pong().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_long_on_its_way_is_no_silence() {
+async fn partial_message_counts_as_activity() {
     let world = World::with(|config| {
         config.ping_interval_ms = 500;
         config.ping_timeout_ms = 2_500;
     })
     .await;
     let mut raw = Raw::open(&world, "", b"").await;
-    // Pings are not answered in the middle of a frame. All of it takes longer than a silence may.
+    // A client cannot answer pings inside a frame. The whole frame takes longer than the ping timeout.
     let mut pace = tokio::time::interval(Duration::from_millis(160));
     for byte in text(PING) {
         pace.tick().await;
@@ -230,7 +230,7 @@ async fn a_message_that_is_long_on_its_way_is_no_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_that_is_not_utf8_is_refused_while_the_rest_of_it_is_still_awaited() {
+async fn invalid_utf8_is_rejected_early() {
     let world = World::start().await;
     let whole = masked(0x81, b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80 and more");
     let mut raw = Raw::open(&world, "", b"").await;
@@ -242,7 +242,7 @@ async fn text_that_is_not_utf8_is_refused_while_the_rest_of_it_is_still_awaited(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_close_frame_is_answered_with_its_code_and_a_bad_one_with_1002() {
+async fn close_frame_is_echoed_or_rejected_with_1002() {
     let world = World::start().await;
     for code in [1000, 1001, 1002, 1003, 1007, 1011, 3000, 3999, 4000, 4999] {
         let mut raw = Raw::open(&world, "", b"").await;
@@ -266,7 +266,7 @@ async fn a_close_frame_is_answered_with_its_code_and_a_bad_one_with_1002() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pings_are_answered_up_to_a_limit_and_then_the_session_ends_with_4029() {
+async fn ping_flood_ends_session_with_4029() {
     let world = World::with(|config| config.limits.control_frames = 20).await;
     let mut raw = Raw::open(&world, "", b"").await;
     raw.send(&[masked(0x8a, b"unasked"), text(PING)].concat())
@@ -275,13 +275,13 @@ async fn pings_are_answered_up_to_a_limit_and_then_the_session_ends_with_4029() 
     let pings: Vec<u8> = (0..20u8).flat_map(|n| masked(0x89, &[n])).collect();
     raw.send(&pings).await;
     for n in 0..19 {
-        assert_eq!(raw.next().await, Heard::Pong(vec![n]));
+        assert_eq!(raw.next().await, Frame::Pong(vec![n]));
     }
     raw.closed(4029).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compressed_messages_are_read_once_compression_was_agreed_on() {
+async fn negotiated_compression_is_read() {
     let world = World::with(|config| config.permessage_deflate = true).await;
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let mut raw = Raw::open(&world, offer, b"").await;
@@ -294,7 +294,7 @@ async fn compressed_messages_are_read_once_compression_was_agreed_on() {
     raw.send(&text(PING)).await;
     raw.pong().await;
     raw.pong().await;
-    // 50 MB in fewer bytes than a message may have.
+    // 50 MB, compressed to less than the message limit.
     let bomb = deflated(&vec![b' '; 50_000_000]);
     assert!(bomb.len() < 65_536);
     raw.send(&masked(0xc1, &bomb)).await;
@@ -305,7 +305,7 @@ async fn compressed_messages_are_read_once_compression_was_agreed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compression_is_not_agreed_on_where_it_is_off_not_offered_or_offered_wrongly() {
+async fn compression_needs_config_and_valid_offer() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let (off, on) = (
         World::start().await,

@@ -1,4 +1,4 @@
-//! A WebSocket connection before a session owns it: the raw socket that HTTP left behind, and its decoder.
+//! A WebSocket connection before a session owns it: the raw socket after the HTTP upgrade, and its decoder.
 
 use std::{io, time::Duration};
 
@@ -6,48 +6,48 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{handshake::Handover, reader::Reader};
+use super::{frame_reader::FrameReader, handshake::PendingUpgrade};
 use crate::gateway::{
     CloseReason, LimitsConfig,
     config::GatewayConfig,
     frame::{self, Inbound},
 };
 
-/// Most bytes read at once.
+/// Most bytes per read.
 pub const READ_BYTES: usize = 32_768;
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct Connection {
     pub stream: TcpStream,
-    pub reader: Reader,
+    pub reader: FrameReader,
     limits: LimitsConfig,
 }
 
-/// Why there is no connection after all.
+/// Why a connection could not be established or used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    #[error("the handshake was not finished: {0}")]
+    #[error("the handshake failed: {0}")]
     Handshake(hyper::Error),
-    #[error("the handshake took too long")]
+    #[error("the handshake timed out")]
     Timeout,
     #[error("the connection is not a plain TCP stream")]
     NotTcp,
     #[error(transparent)]
     Socket(#[from] io::Error),
-    #[error("the client broke the rules: {}", .0.text())]
-    Broken(CloseReason),
+    #[error("the client violated the protocol: {}", .0.text())]
+    Violation(CloseReason),
 }
 
 impl Connection {
-    /// Waits for the socket once the 101 answer is on its way, and sets it up for small, prompt frames. What the
-    /// client sent together with its request is the first to be read.
+    /// Waits for the socket after the 101 response, and configures it for small frames without delay. Bytes that the client
+    /// sent right after its request are read first.
     pub async fn establish(
-        handover: Handover,
+        pending: PendingUpgrade,
         config: &GatewayConfig,
     ) -> Result<Self, ConnectionError> {
-        let patience = Duration::from_millis(config.limits.handshake_timeout_ms);
-        let upgraded = tokio::time::timeout(patience, handover.on)
+        let timeout = Duration::from_millis(config.limits.handshake_timeout_ms);
+        let upgraded = tokio::time::timeout(timeout, pending.on)
             .await
             .map_err(|_| ConnectionError::Timeout)?
             .map_err(ConnectionError::Handshake)?;
@@ -56,9 +56,9 @@ impl Connection {
             .map_err(|_| ConnectionError::NotTcp)?;
         let stream = parts.io.into_inner();
         stream.set_nodelay(true)?;
-        // The session's own queue is to be the bound, not the kernel's memory.
+        // The session's outbox must be the limit, not the kernel's buffers.
         socket2::SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes)?;
-        let mut reader = Reader::new(handover.inflates);
+        let mut reader = FrameReader::new(pending.inflates);
         let mut early = parts.read_buf.to_vec();
         reader.push(&mut early, config.limits.message_bytes);
         Ok(Self {
@@ -68,16 +68,16 @@ impl Connection {
         })
     }
 
-    /// The next message; `None` when the peer is gone. For the time before a session owns the connection. A peer
-    /// that breaks the rules is told so.
+    /// The next message; `None` if the peer closed. For use before a session owns the connection. Sends a close frame if
+    /// the peer violates the protocol.
     pub async fn receive(&mut self) -> Result<Option<Inbound>, ConnectionError> {
         loop {
             match self.reader.next(&self.limits) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(reason)) => {
-                    self.send(&frame::closing(reason.code(), &reason.text()))
+                    self.send(&frame::close_frame(reason.code(), &reason.text()))
                         .await?;
-                    return Err(ConnectionError::Broken(reason));
+                    return Err(ConnectionError::Violation(reason));
                 }
                 None => {}
             }
@@ -95,17 +95,17 @@ impl Connection {
         }
     }
 
-    /// Sends a whole frame. For the time before a session owns the connection.
+    /// Sends a complete frame. For use before a session owns the connection.
     pub async fn send(&mut self, frame: &Bytes) -> Result<(), ConnectionError> {
         Ok(self.stream.write_all(frame).await?)
     }
 
-    /// Says goodbye on a connection that got no session.
-    pub async fn refuse(mut self, reason: &CloseReason) {
-        let close = frame::closing(reason.code(), &reason.text());
-        // The peer may be gone already, which is as good.
+    /// Closes a connection that gets no session.
+    pub async fn reject(mut self, reason: &CloseReason) {
+        let close = frame::close_frame(reason.code(), &reason.text());
+        // The peer may have closed already: no error.
         if self.send(&close).await.is_ok() && self.stream.shutdown().await.is_ok() {
-            super::drive::linger(&self.stream).await;
+            super::io_task::linger(&self.stream).await;
         }
     }
 }

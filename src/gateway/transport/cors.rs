@@ -1,7 +1,7 @@
-//! What a page of another origin may read (the Fetch standard's CORS protocol), for every transport.
+//! CORS headers (Fetch standard) for every transport.
 //!
-//! Promises: an answer to a page that is let in has these headers, a refusal included. Only a page that is known by its
-//! origin may send credentials, and never because of `*`.
+//! Every response to an allowed page has these headers, errors included. Credentials are allowed only for listed origins
+//! and the server's own, never because of `*`.
 
 use std::net::SocketAddr;
 
@@ -11,20 +11,20 @@ use axum::{
 };
 
 use crate::{
+    client::{Page, RefusedOrigin},
     gateway::context::Context,
-    visitor::{Page, RefusedOrigin},
 };
 
-/// How long a browser may remember the answer to a preflight, in seconds.
+/// How long a browser may cache a preflight response, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
-/// Request headers that a preflight allows when it names none.
+/// Request headers that are allowed for a preflight that names none.
 const ALLOWED: HeaderValue = HeaderValue::from_static("authorization, content-type, last-event-id");
-/// Answers' headers that a page may read.
+/// Response headers that a page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenticate");
-/// An answer depends on who asks, whoever that was.
+/// Responses depend on the origin, also for requests without one.
 const VARY: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("Origin"));
 
-/// The headers of every answer to this request; the error says which page is not let in.
+/// The CORS headers of every response to this request; an error if the page is not allowed.
 pub fn headers(
     context: &Context,
     peer: SocketAddr,
@@ -44,7 +44,7 @@ pub fn headers(
     Ok(headers)
 }
 
-/// The answer to a preflight, without the headers of [`headers`]. `methods` are those that are served.
+/// The response to a preflight, without the headers of [`headers`]. `methods` are the supported ones.
 pub fn preflight(request: &HeaderMap, methods: &'static str) -> Response {
     let wanted = request
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS)

@@ -9,30 +9,30 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::extension::Deflate;
+use super::deflate_negotiation::DeflateParams;
 use crate::gateway::problem::Problem;
 
-/// A request that asks for a WebSocket, and asks rightly.
+/// A valid request for a WebSocket.
 pub struct Upgrade {
     accept: String,
     protocol: Option<&'static str>,
-    deflate: Option<Deflate>,
+    deflate: Option<DeflateParams>,
     on: OnUpgrade,
 }
 
-/// The connection that follows once the 101 answer was sent.
-pub struct Handover {
+/// The connection that is available after the 101 response.
+pub struct PendingUpgrade {
     pub(super) on: OnUpgrade,
     /// The client may compress messages.
     pub(super) inflates: bool,
 }
 
-/// What is wrong with a request for a WebSocket.
+/// Why a request for a WebSocket is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    #[error("this address speaks WebSocket: connect with a WebSocket client")]
+    #[error("this endpoint requires a WebSocket client")]
     NotWebSocket,
-    #[error("only version 13 of the WebSocket protocol is spoken")]
+    #[error("only version 13 of the WebSocket protocol is supported")]
     Version,
     #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
@@ -58,8 +58,8 @@ impl IntoResponse for HandshakeError {
 }
 
 impl Upgrade {
-    /// Checks the request. `protocols` are the subprotocols served; the first one that the client offers is
-    /// chosen, and none when it offers none of them. `deflate` says whether permessage-deflate is served.
+    /// Checks the request. `protocols` are the supported subprotocols; the first of the client's offers among them is
+    /// chosen, if any. `deflate`: permessage-deflate is enabled.
     pub fn check(
         request: &mut Request,
         protocols: &[&'static str],
@@ -90,7 +90,7 @@ impl Upgrade {
             .find_map(|offered| protocols.iter().copied().find(|served| *served == offered));
         let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
         let deflate = deflate
-            .then(|| Deflate::choose(offers.filter_map(|value| value.to_str().ok())))
+            .then(|| DeflateParams::negotiate(offers.filter_map(|value| value.to_str().ok())))
             .flatten();
         let on = request
             .extensions_mut()
@@ -104,18 +104,18 @@ impl Upgrade {
         })
     }
 
-    /// The subprotocol chosen.
+    /// The negotiated subprotocol.
     pub fn protocol(&self) -> Option<&'static str> {
         self.protocol
     }
 
     /// Whether messages to this client may be compressed.
     pub fn deflate(&self) -> bool {
-        self.deflate.is_some_and(Deflate::sends)
+        self.deflate.is_some_and(DeflateParams::can_send)
     }
 
-    /// The 101 answer, and the connection that follows once it was sent.
-    pub fn accept(self) -> (Response, Handover) {
+    /// The 101 response, and the connection that follows it.
+    pub fn accept(self) -> (Response, PendingUpgrade) {
         let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
@@ -132,24 +132,24 @@ impl Upgrade {
             );
         }
         if let Some(deflate) = self.deflate
-            && let Ok(answer) = HeaderValue::from_str(&deflate.answer())
+            && let Ok(answer) = HeaderValue::from_str(&deflate.header())
         {
             headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
         }
-        let handover = Handover {
+        let pending = PendingUpgrade {
             on: self.on,
             inflates: self.deflate.is_some(),
         };
-        (response, handover)
+        (response, pending)
     }
 }
 
-/// Whether a header that lists tokens names this one, in any case.
+/// Whether a list header contains this token, ignoring case.
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|each| each.eq_ignore_ascii_case(token))
 }
 
-/// The tokens that a header lists, in order.
+/// The tokens of a list header, in order.
 fn tokens<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)

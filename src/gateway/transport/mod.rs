@@ -1,13 +1,13 @@
-//! How sessions reach their clients: WebSocket with its handshake and connection, which Socket.IO shares, and
+//! The transports of sessions: WebSocket, Socket.IO (which shares the WebSocket handshake and connection), and
 //! server-sent events.
 
 pub mod connection;
 pub mod cors;
-pub mod drive;
-pub mod extension;
+pub mod deflate_negotiation;
+pub mod frame_reader;
 pub mod handshake;
-pub mod reader;
+pub mod io_task;
 pub mod socketio;
 pub mod sse;
-pub mod stream;
+pub mod streaming_response;
 pub mod websocket;

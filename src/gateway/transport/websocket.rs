@@ -1,4 +1,4 @@
-//! `GET /realtime`: the native protocol, JSON in WebSocket text frames or MessagePack in binary ones.
+//! `GET /realtime`: the native protocol, with JSON in WebSocket text frames or MessagePack in binary ones.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,16 +12,16 @@ use serde::Deserialize;
 use super::{
     connection::Connection,
     cors,
-    drive::{Handler, Message, Work, drive},
     handshake::Upgrade,
+    io_task::{Handler, Message, Work, run_io},
 };
 use crate::gateway::{
     CloseReason, Refusal,
-    address::Refused,
+    connection_limit::LimitReached,
     context::Context,
     deflate::Deflate,
     encode::{self, Wire},
-    handshakes::RefusedAfterwards,
+    handshake_metrics::RefusedAfterUpgrade,
     problem::Problem,
     protocol::{Answer, parse_msgpack, parse_text},
     session::Session,
@@ -38,8 +38,8 @@ pub struct Parameters {
     token: Option<String>,
 }
 
-/// Opens a session. A request that may not connect is refused before the upgrade; too many connections of one
-/// address are told by the close code 4030, which browsers can see.
+/// Opens a session. Invalid requests are rejected before the upgrade; too many connections from one address are rejected
+/// after it, with close code 4030, which browsers expose to pages.
 pub async fn open(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -54,8 +54,8 @@ pub async fn open(
         Method::OPTIONS if is_preflight(request.headers()) => {
             cors::preflight(request.headers(), METHODS)
         }
-        // Browsers hide from a page why its WebSocket was refused, but it may ask.
-        Method::OPTIONS => would_serve(&context, parameters, request.headers())
+        // Browsers hide from a page why its WebSocket was rejected, so a page can check with OPTIONS.
+        Method::OPTIONS => check_access(&context, parameters, request.headers())
             .await
             .unwrap_or_else(IntoResponse::into_response),
         _ => serve(context, peer, parameters, request)
@@ -70,8 +70,8 @@ fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether a session would be opened with this token; the error says why it would not.
-async fn would_serve(
+/// Checks whether a session would be opened with this JWT.
+async fn check_access(
     context: &Context,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: &HeaderMap,
@@ -104,43 +104,43 @@ async fn serve(
         .map_err(|error| Problem::from(&error))?;
     let admitted = match context.admit(peer, request.headers()) {
         Ok(hold) => Ok(hold),
-        Err(Refused::Address(_)) => Err(CloseReason::TooManyConnections),
+        Err(LimitReached::Address(_)) => Err(CloseReason::TooManyConnections),
         Err(full) => return Err(full.into()),
     };
     if context.hub().is_closing() {
         return Err(Problem::closing(context.hub().retry_after_ms()));
     }
     let wire = wire(&upgrade, context.config().deflate_min_bytes);
-    // A client that is refused keeps its socket until it has read why.
+    // A rejected client keeps its socket until the close frame is sent.
     let socket = context.socket();
-    let (mut response, on) = upgrade.accept();
+    let (mut response, upgrade) = upgrade.accept();
     if admitted.is_err() {
         response
             .extensions_mut()
-            .insert(RefusedAfterwards("too_many"));
+            .insert(RefusedAfterUpgrade("too_many"));
     }
     let task = {
         let context = context.clone();
         async move {
             let _socket = socket;
-            let connection = match Connection::establish(on, context.config()).await {
+            let connection = match Connection::establish(upgrade, context.config()).await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    tracing::debug!(%peer, %error, "a WebSocket was not opened");
+                    tracing::debug!(%peer, %error, "WebSocket handshake failed");
                     return;
                 }
             };
             match admitted {
-                Err(reason) => connection.refuse(&reason).await,
+                Err(reason) => connection.reject(&reason).await,
                 Ok(hold) => {
                     let Some(session) = context.hub().open(wire, identity, Some(hold)) else {
                         let retry_after_ms = context.hub().retry_after_ms();
                         return connection
-                            .refuse(&CloseReason::GoingAway { retry_after_ms })
+                            .reject(&CloseReason::GoingAway { retry_after_ms })
                             .await;
                     };
-                    session.greet();
-                    drive(session, connection, Native(wire)).await;
+                    session.queue_connected();
+                    run_io(session, connection, NativeHandler(wire)).await;
                 }
             }
         }
@@ -149,7 +149,7 @@ async fn serve(
     Ok(response)
 }
 
-/// What the client asked for, by its subprotocols and extensions.
+/// The wire format that the client negotiated with subprotocols and extensions.
 fn wire(upgrade: &Upgrade, deflate_min_bytes: usize) -> Wire {
     let wire = match upgrade.protocol() {
         Some(MSGPACK) => Wire::MsgPack,
@@ -162,22 +162,22 @@ fn wire(upgrade: &Upgrade, deflate_min_bytes: usize) -> Wire {
     }
 }
 
-/// Reads native messages in the session's own format.
-struct Native(Wire);
+/// Handles native messages in the session's format.
+struct NativeHandler(Wire);
 
-impl Handler for Native {
+impl Handler for NativeHandler {
     fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work> {
         let wire = self.0;
         let (id, request) = match (wire.plain(), message) {
             (Wire::MsgPack, Message::Binary(bytes)) => parse_msgpack(&bytes),
             (Wire::MsgPack, Message::Text(_)) => {
-                let refusal = format!("this session speaks {MSGPACK}: send binary messages");
+                let refusal = format!("this session uses {MSGPACK}: send binary messages");
                 (None, Err(Refusal::bad_request(refusal)))
             }
             (_, Message::Text(text)) => parse_text(&text),
             (_, Message::Binary(_)) => {
                 let refusal = format!(
-                    "this session speaks {JSON}: send text, or connect with the subprotocol {MSGPACK}"
+                    "this session uses {JSON}: send text messages, or connect with the subprotocol {MSGPACK}"
                 );
                 (None, Err(Refusal::bad_request(refusal)))
             }

@@ -1,8 +1,8 @@
-//! History on purpose: a range is filled, below what is stored or above it, and then the work ends.
+//! Backfill on request: indexes a range below or above the stored blocks, then ends.
 //!
-//! Promises what the writer promises: at every moment the stored blocks are one linked chain, so a kill at any moment
-//! costs what was not committed, and the same command goes on from there. Below the stored blocks it works downwards,
-//! each transaction ending in the parent of the first stored block.
+//! Promises what the writer promises: at every commit the stored blocks are one linked chain, so a kill loses only
+//! uncommitted work, and the same command continues from there. Below the stored blocks it works downwards: the last
+//! block of each transaction is the parent of the first stored block.
 
 use std::{
     sync::Arc,
@@ -12,11 +12,11 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    IngestError, Outage, Parts, Progress,
-    bulk::Way,
-    commit::COMMIT_PATIENCE,
+    IngestError, Parts, Progress, Retry,
+    bulk::LoadRange,
+    commit::COMMIT_TIMEOUT,
     load::Load,
-    session::{PATIENCE, Session},
+    writer::{ChainWriter, STORE_TIMEOUT},
 };
 use crate::{
     ingest::ChainContext,
@@ -25,28 +25,28 @@ use crate::{
     store::{StoreError, chain as stored},
 };
 
-/// A node or a database that nothing is stored from for so long is given up: whoever runs this is there to look.
-const GIVE_UP: Duration = Duration::from_secs(120);
+/// The longest time without progress before the backfill fails: an operator is present and can act.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
-/// What is left to do, as it is known when the work begins.
+/// The work left at the start of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Goal {
-    /// The first and the last block that will be indexed when all is done.
+    /// The first and the last indexed block after the backfill.
     pub from: u64,
     pub to: u64,
-    /// Blocks that are to be stored for that.
+    /// Blocks to store.
     pub blocks: u64,
 }
 
-/// What a backfill left behind.
+/// The state after a backfill.
 #[derive(Debug)]
-pub struct Filled {
+pub struct BackfillOutcome {
     pub state: stored::ChainState,
-    /// How high each provider that serves history was when the work ended.
+    /// The head of each provider that serves history, at the end of the backfill.
     pub heights: Vec<Height>,
 }
 
-/// Fills a range of one chain.
+/// Backfills a range of one chain.
 pub struct Backfill {
     parts: Parts,
     from: u64,
@@ -54,8 +54,7 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// Prepares to fill from block `from` to block `to`, or to the highest block that a provider has. Nothing is
-    /// asked or written yet.
+    /// Prepares a backfill from block `from` to block `to`, or to the highest block of any provider. Does no I/O.
     pub fn new(
         config: ChainConfig,
         context: ChainContext,
@@ -73,46 +72,45 @@ impl Backfill {
         Ok(Self { parts, from, to })
     }
 
-    /// What is done so far, for whoever shows it.
+    /// Progress counters, for display.
     pub fn progress(&self) -> Arc<Progress> {
         self.parts.progress.clone()
     }
 
-    /// Fills the range as far as any provider has it, or as much as `stop` allows; a commit that began is finished.
-    /// Calls `known` with the goal once it is known. Whether the whole range is stored then is for the caller to see
-    /// in the state that is returned.
+    /// Fills the range as far as any provider has it, or until `stop`; a commit in progress is finished. Calls `on_goal`
+    /// with the goal once it is known. The caller must check the returned state for whether the whole range is stored.
     ///
-    /// Fails at once with [`StoreError::Locked`] when another process writes the chain as it begins, and after two minutes
-    /// without progress with what stood in the way.
+    /// Fails immediately with [`StoreError::Locked`] if another process writes the chain at the start, and after two
+    /// minutes without progress with the last error.
     pub async fn run(
         &self,
         stop: &CancellationToken,
-        mut known: impl FnMut(Goal),
-    ) -> Result<Filled, IngestError> {
+        mut on_goal: impl FnMut(Goal),
+    ) -> Result<BackfillOutcome, IngestError> {
         let parts = &self.parts;
-        let mut outage = Outage::none(parts.config.chain_id);
+        let mut retry = Retry::new(parts.config.chain_id);
         let (mut stuck_since, mut stored_blocks) = (Instant::now(), 0);
         let mut has_written = false;
         loop {
-            let error = match self.once(stop, &mut has_written, &mut known).await {
+            let error = match self.try_once(stop, &mut has_written, &mut on_goal).await {
                 Ok(filled) => return Ok(filled),
                 Err(error) => error,
             };
             let now = parts.progress.now().blocks;
             if now > stored_blocks {
                 (stuck_since, stored_blocks) = (Instant::now(), now);
-                outage.ended();
+                retry.reset();
             }
-            // One that took over from this run may end, as one that was there before would not.
+            // A process that took over from this run may end; one that wrote before it would not.
             let locked =
                 matches!(&error, IngestError::Store(StoreError::Locked(_))) && !has_written;
-            let given_up = stop.is_cancelled() || stuck_since.elapsed() >= GIVE_UP;
+            let given_up = stop.is_cancelled() || stuck_since.elapsed() >= GIVE_UP_AFTER;
             if error.is_final() || locked || given_up {
                 return Err(error);
             }
-            let wait = outage.failed(&error);
+            let wait = retry.delay_after(&error);
             let waiting = async {
-                tokio::join!(tokio::time::sleep(wait), parts.note_failure(&error));
+                tokio::join!(tokio::time::sleep(wait), parts.record_failure(&error));
             };
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -121,26 +119,26 @@ impl Backfill {
         }
     }
 
-    async fn once(
+    async fn try_once(
         &self,
         stop: &CancellationToken,
         has_written: &mut bool,
-        known: &mut impl FnMut(Goal),
-    ) -> Result<Filled, IngestError> {
+        on_goal: &mut impl FnMut(Goal),
+    ) -> Result<BackfillOutcome, IngestError> {
         let parts = &self.parts;
         let chain_id = parts.config.chain_id;
-        let mut session = Session::open_anywhere(parts, stop).await?;
+        let mut chain_writer = ChainWriter::open_for_backfill(parts, stop).await?;
         *has_written = true;
-        let lost = session.writer.lease().lost();
+        let lost = chain_writer.writer.lease().lost();
         let filled = tokio::select! {
             biased;
-            filled = self.fill(&mut session, known) => filled,
+            filled = self.fill(&mut chain_writer, on_goal) => filled,
             lost = lost => Err(lost.into()),
         };
         let filled = match filled {
-            // Not on the writer's connection: building indexes may have been broken off on it.
+            // Not on the writer's connection: an index build may have been interrupted on it.
             Ok(heights) => {
-                let state = parts.within(PATIENCE, async {
+                let state = parts.within(STORE_TIMEOUT, async {
                     let mut connection = parts.store.pool().acquire().await?;
                     stored::state(&mut connection, chain_id).await
                 });
@@ -148,21 +146,21 @@ impl Backfill {
             }
             Err(error) => Err(error),
         };
-        session.release().await?;
+        chain_writer.release().await?;
         let (state, heights) = filled?;
         let state = state.ok_or_else(|| {
             IngestError::Store(StoreError::Conflict(format!(
                 "chain {chain_id} vanished from the database"
             )))
         })?;
-        Ok(Filled { state, heights })
+        Ok(BackfillOutcome { state, heights })
     }
 
-    /// Returns how high the providers are.
+    /// Returns the heads of the providers.
     async fn fill(
         &self,
-        session: &mut Session<'_>,
-        known: &mut impl FnMut(Goal),
+        chain_writer: &mut ChainWriter<'_>,
+        on_goal: &mut impl FnMut(Goal),
     ) -> Result<Vec<Height>, IngestError> {
         let parts = &self.parts;
         let heights = parts.node.heights().await;
@@ -172,61 +170,65 @@ impl Backfill {
             .filter_map(|height| height.head.as_ref().ok());
         let node_head = heads.copied().max().unwrap_or(0);
         let to = self.to.unwrap_or(node_head).min(node_head);
-        let below = session
+        let below = chain_writer
             .head
-            .map_or(0, |_| session.start.saturating_sub(self.from));
-        let next = session.head.map_or(session.start, |head| head.number + 1);
+            .map_or(0, |_| chain_writer.start.saturating_sub(self.from));
+        let next = chain_writer
+            .head
+            .map_or(chain_writer.start, |head| head.number + 1);
         let above = (to + 1).saturating_sub(next);
-        known(Goal {
-            from: session.start.min(self.from),
-            to: session.head.map_or(to, |head| head.number.max(to)),
+        on_goal(Goal {
+            from: chain_writer.start.min(self.from),
+            to: chain_writer.head.map_or(to, |head| head.number.max(to)),
             blocks: below + above,
         });
-        let (mut ways, start, from) = (Vec::new(), session.start, self.from);
+        let (mut ranges, start, from) = (Vec::new(), chain_writer.start, self.from);
         if below > 0 {
             let first = start - 1;
-            ways.push(Way { first, last: from });
+            ranges.push(LoadRange { first, last: from });
         }
         if above > 0 {
             let first = next;
-            ways.push(Way { first, last: to });
+            ranges.push(LoadRange { first, last: to });
         }
-        session.begin_load(&ways).await?;
+        chain_writer.begin_load(&ranges).await?;
         if below > 0 {
-            session.load_down(self.from).await?;
+            chain_writer.load_below(self.from).await?;
         }
-        // A reorg that is met is followed, and the walk begins anew from there.
-        while !session.stop.is_cancelled() {
-            let from = session.head.map_or(session.start, |head| head.number + 1);
+        // After a reorg the load restarts above the common ancestor.
+        while !chain_writer.stop.is_cancelled() {
+            let from = chain_writer
+                .head
+                .map_or(chain_writer.start, |head| head.number + 1);
             if from <= to {
-                session.load_up(from, to, node_head).await?;
-            } else if let Some(tip) = session.left_for().await? {
-                session.reorg(tip).await?;
+                chain_writer.load_above(from, to, node_head).await?;
+            } else if let Some(tip) = chain_writer.replaced_head().await? {
+                chain_writer.reorg(tip).await?;
             } else {
                 break;
             }
         }
-        session.end_load().await?;
-        if !session.stop.is_cancelled() {
-            session.decode_contracts().await?;
+        chain_writer.end_load().await?;
+        if !chain_writer.stop.is_cancelled() {
+            chain_writer.decode_contracts().await?;
         }
         Ok(heights)
     }
 }
 
-impl Session<'_> {
-    /// Decodes what configured contracts said in blocks that were stored without looking for it.
+impl ChainWriter<'_> {
+    /// Decodes the logs of configured contracts in blocks that were stored before.
     async fn decode_contracts(&mut self) -> Result<(), IngestError> {
         let parts = self.parts;
         let state = stored::state(self.writer.connection(), parts.config.chain_id);
-        let Some(state) = parts.within(PATIENCE, state).await? else {
+        let Some(state) = parts.within(STORE_TIMEOUT, state).await? else {
             return Ok(());
         };
-        // The stored chain may begin lower than when the session was opened.
+        // The stored chain may begin lower than when the writer was opened.
         self.contracts = parts.contracts(&mut self.writer, &state).await?;
         while !self.stop.is_cancelled() {
             let step = self.contracts.step(&mut self.writer);
-            if !parts.within(COMMIT_PATIENCE, step).await? {
+            if !parts.within(COMMIT_TIMEOUT, step).await? {
                 break;
             }
         }
@@ -234,21 +236,21 @@ impl Session<'_> {
     }
 
     /// Stores the blocks from below the first stored one down to `to`, which is below it.
-    async fn load_down(&mut self, to: u64) -> Result<(), IngestError> {
+    async fn load_below(&mut self, to: u64) -> Result<(), IngestError> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
         let root = stored::root(self.writer.connection(), chain_id);
-        let expected = parts.within(PATIENCE, root).await?;
+        let expected = parts.within(STORE_TIMEOUT, root).await?;
         let load = Load::start(parts, to..=self.start - 1, Direction::Down, expected);
         let Some(block) = self.store(load, None).await? else {
             return Ok(());
         };
-        // What is stored may be of a branch that was left: then that is what is wrong.
-        if let Some(tip) = self.left_for().await? {
+        // The cause may be a reorg of the stored chain.
+        if let Some(tip) = self.replaced_head().await? {
             self.reorg(tip).await?;
         }
         let root = stored::root(self.writer.connection(), chain_id);
-        let expected = parts.within(PATIENCE, root).await?.unwrap_or_default();
+        let expected = parts.within(STORE_TIMEOUT, root).await?.unwrap_or_default();
         Err(IngestError::Unlinked {
             chain_id,
             block,
@@ -256,17 +258,18 @@ impl Session<'_> {
         })
     }
 
-    /// The node's block at the height of the stored head, when it is another: a reorg that came while what is below
-    /// was filled.
-    async fn left_for(&self) -> Result<Option<BlockRef>, IngestError> {
+    /// The node's block at the height of the stored head, if it differs: a reorg during the load below.
+    async fn replaced_head(&self) -> Result<Option<BlockRef>, IngestError> {
         let Some(head) = self.head else {
             return Ok(None);
         };
-        let asked = self
+        let current = self
             .parts
             .node
             .attempt(Work::Live, |node| async move { node.at(head.number).await });
-        let there = asked.await.map_err(|error| self.parts.node_failed(error))?;
-        Ok(there.filter(|block| block.hash != head.hash))
+        let current = current
+            .await
+            .map_err(|error| self.parts.node_failed(error))?;
+        Ok(current.filter(|block| block.hash != head.hash))
     }
 }

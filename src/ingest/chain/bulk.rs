@@ -1,7 +1,7 @@
-//! Large loads leave secondary indexes out and build them after it (see [`indexes`]).
+//! Large loads defer secondary indexes: they are dropped before the load and built after it (see [`indexes`]).
 //!
-//! They are left out only of a load that can end: the node has shown a block far along it. A load that stores nothing
-//! for `defer_stalled_ms` gets them back, and leaves none out again before it is done.
+//! They are deferred only if the load can complete: the node must return a block near its end. If a load stores nothing
+//! for `defer_stalled_ms`, they are rebuilt, and that load does not defer them again.
 
 use std::{
     future::Future,
@@ -13,72 +13,72 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     IngestError, Parts,
-    session::{PATIENCE, Session},
+    writer::{ChainWriter, STORE_TIMEOUT},
 };
 use crate::{
     source::chain::{NodeError, Work},
     store::{
         StoreError,
-        backend::{self, Doing},
+        backend_probe::{self, BackendActivity},
         chain::indexes::{self, Building},
         writer::Writer,
     },
 };
 
-/// A database that cannot be looked at so many times in a row is taken for gone.
-const UNSEEN: u32 = 4;
+/// Consecutive failed activity checks after which the database counts as unresponsive.
+const MAX_FAILED_PROBES: u32 = 4;
 
-/// A part of a load, from its first block to its last in the order of the walk.
+/// A part of a load, from its first to its last block in load order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
+pub(super) struct LoadRange {
     pub(super) first: u64,
     pub(super) last: u64,
 }
 
-impl Way {
+impl LoadRange {
     fn blocks(self) -> u64 {
         self.first.abs_diff(self.last).saturating_add(1)
     }
 
-    /// The block after seven eighths of it: the very last may be so new that not every provider has it.
-    fn far(self) -> u64 {
-        let far = self.first.abs_diff(self.last) / 8 * 7;
+    /// The block after seven eighths of the range: the last one may be too new for some providers.
+    fn probe_block(self) -> u64 {
+        let probe_block = self.first.abs_diff(self.last) / 8 * 7;
         match self.first <= self.last {
-            true => self.first + far,
-            false => self.first - far,
+            true => self.first + probe_block,
+            false => self.first - probe_block,
         }
     }
 }
 
-/// How the load of a chain gets on, from one session to the next.
+/// The progress of a chain's load, across writer connections.
 #[derive(Debug, Default)]
-pub(super) struct Stall(Mutex<Option<Underway>>);
+pub(super) struct Stall(Mutex<Option<LoadState>>);
 
 #[derive(Debug)]
-struct Underway {
-    /// Stored when it last got on, and when that was.
+struct LoadState {
+    /// Blocks stored at the last progress, and its time.
     blocks: u64,
     at: Instant,
-    /// It leaves indexes out, or did and has them back.
+    /// Indexes were deferred, and may have been rebuilt since.
     defers: bool,
     given_up: bool,
 }
 
 impl Stall {
-    /// Whether nothing was stored for `limit`, since a load began or since this is asked.
-    fn is_over(&self, blocks: u64, limit: Duration) -> bool {
+    /// Whether nothing was stored for `limit`, since the load began or since the first call.
+    fn is_stalled(&self, blocks: u64, limit: Duration) -> bool {
         let mut state = self.0.lock();
-        let load = Self::underway(&mut state, blocks);
+        let load = Self::load_state(&mut state, blocks);
         if load.blocks != blocks {
             (load.blocks, load.at) = (blocks, Instant::now());
         }
         load.at.elapsed() >= limit
     }
 
-    /// From now on it leaves indexes out, if it did not before.
+    /// Records that the load defers indexes.
     fn defers(&self, blocks: u64) {
         let mut state = self.0.lock();
-        let load = Self::underway(&mut state, blocks);
+        let load = Self::load_state(&mut state, blocks);
         if !load.defers {
             (load.defers, load.at) = (true, Instant::now());
         }
@@ -94,8 +94,8 @@ impl Stall {
         self.0.lock().as_ref().is_some_and(|load| load.given_up)
     }
 
-    fn underway(state: &mut Option<Underway>, blocks: u64) -> &mut Underway {
-        state.get_or_insert_with(|| Underway {
+    fn load_state(state: &mut Option<LoadState>, blocks: u64) -> &mut LoadState {
+        state.get_or_insert_with(|| LoadState {
             blocks,
             at: Instant::now(),
             defers: false,
@@ -103,59 +103,59 @@ impl Stall {
         })
     }
 
-    /// Nothing is left to load, or to wait for.
-    pub(super) fn ended(&self) {
+    /// Records that the load ended or that the node is reachable.
+    pub(super) fn clear(&self) {
         *self.0.lock() = None;
     }
 }
 
-impl Session<'_> {
-    /// Ahead of a load: leaves indexes out when that is worthwhile and safe, and the load can end.
-    pub(super) async fn begin_load(&mut self, ways: &[Way]) -> Result<(), IngestError> {
+impl ChainWriter<'_> {
+    /// Before a load: defers indexes if the load is large and can complete.
+    pub(super) async fn begin_load(&mut self, ranges: &[LoadRange]) -> Result<(), IngestError> {
         let parts = self.parts;
-        let coming = ways.iter().map(|way| way.blocks());
-        let coming = coming.fold(0, u64::saturating_add);
+        let planned = ranges.iter().map(|range| range.blocks());
+        let planned = planned.fold(0, u64::saturating_add);
         let least = parts.store.loading().defer_indexes_blocks;
-        let is_large = least > 0 && coming >= least;
+        let is_large = least > 0 && planned >= least;
         if !is_large || parts.stall.is_given_up() {
             return Ok(());
         }
         let stop = self.stop.clone();
-        for way in ways {
-            let shown = tokio::select! {
+        for range in ranges {
+            let exists = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                shown = parts.is_there(way.far()) => shown?,
+                exists = parts.has_block(range.probe_block()) => exists?,
             };
-            if !shown {
+            if !exists {
                 tracing::info!(
                     chain_id = parts.config.chain_id,
-                    block = way.far(),
-                    "the node does not show a block that lies before its head: a large load keeps its indexes"
+                    block = range.probe_block(),
+                    "the node lacks a block below its head; the load does not defer indexes"
                 );
                 return Ok(());
             }
         }
         let chain_id = parts.config.chain_id;
-        let deferring = indexes::defer(self.writer.connection(), chain_id, coming, least);
-        if parts.within(PATIENCE, deferring).await? {
+        let deferring = indexes::defer(self.writer.connection(), chain_id, planned, least);
+        if parts.within(STORE_TIMEOUT, deferring).await? {
             self.indexes_missing = true;
             parts.stall.defers(parts.progress.now().blocks);
         }
         Ok(())
     }
 
-    /// With nothing large left to load: builds what this load, or one that was killed, left out. It takes the time
-    /// that it takes; `stop` leaves the rest to the next start.
+    /// After a load: builds the indexes that this load, or an interrupted one, deferred. Has no time limit; after `stop`
+    /// the next start builds the rest.
     pub(super) async fn end_load(&mut self) -> Result<(), IngestError> {
-        self.parts.stall.ended();
+        self.parts.stall.clear();
         self.build_indexes().await
     }
 
-    /// After a failure: builds what a load left out that has stored nothing for too long.
-    pub(super) async fn regain_indexes(&mut self) -> Result<(), IngestError> {
+    /// After a failure: rebuilds the deferred indexes of a stalled load.
+    pub(super) async fn restore_indexes_if_stalled(&mut self) -> Result<(), IngestError> {
         let parts = self.parts;
-        if self.indexes_missing && parts.is_over(&parts.stall) {
+        if self.indexes_missing && parts.is_stalled(&parts.stall) {
             parts.stall.give_up();
             self.build_indexes().await?;
         }
@@ -172,105 +172,108 @@ impl Session<'_> {
 }
 
 impl Parts {
-    fn is_over(&self, stall: &Stall) -> bool {
+    fn is_stalled(&self, stall: &Stall) -> bool {
         let limit = self.store.loading().defer_stalled;
-        stall.is_over(self.progress.now().blocks, limit)
+        stall.is_stalled(self.progress.now().blocks, limit)
     }
 
-    /// As [`Session::regain_indexes`], where a session cannot be opened as the node is away.
-    pub(super) async fn regain_meanwhile(
+    /// As [`ChainWriter::restore_indexes_if_stalled`], while the writer cannot be opened because the node is unreachable.
+    pub(super) async fn restore_indexes_offline(
         &self,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<(), IngestError> {
-        if self.is_over(&self.away) {
+        if self.is_stalled(&self.start_stall) {
             self.build_indexes(writer, stop).await?;
         }
         Ok(())
     }
 
-    /// Whether some node that does history has a block at this height.
-    async fn is_there(&self, number: u64) -> Result<bool, IngestError> {
-        let asked = self.node.attempt(Work::History, |node| async move {
+    /// Whether a node that serves history has a block at this height.
+    async fn has_block(&self, number: u64) -> Result<bool, IngestError> {
+        let found = self.node.attempt(Work::History, |node| async move {
             match node.at(number).await? {
                 Some(block) if block.number == number => Ok(()),
                 _ => Err(NodeError::Missing {
-                    url: node.shown_url(),
+                    url: node.redacted_url(),
                     what: format!("block {number}"),
                 }),
             }
         });
-        match asked.await {
+        match found.await {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.cause(), NodeError::Missing { .. }) => Ok(false),
             Err(error) => Err(self.node_failed(error)),
         }
     }
 
-    /// Builds every index that is left out, until `stop`. Returns whether some may be missing still.
+    /// Builds every deferred index, until `stop`. Returns whether some may still be missing.
     async fn build_indexes(
         &self,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<bool, IngestError> {
         let left = indexes::deferred(writer.connection());
-        if self.within(PATIENCE, left).await?.is_empty() {
+        if self.within(STORE_TIMEOUT, left).await?.is_empty() {
             return Ok(false);
         }
-        let asked = backend::process_of(writer.connection());
-        let process = self.within(PATIENCE, asked).await?;
+        let pid = backend_probe::backend_pid(writer.connection());
+        let process = self.within(STORE_TIMEOUT, pid).await?;
         let memory = self.store.loading().index_memory_bytes;
         tokio::select! {
             biased;
-            // The connection is closed next, upon which Postgres gives up.
+            // The connection is closed next, which makes Postgres cancel the build.
             () = stop.cancelled() => return Ok(true),
-            built = indexes::restore(writer.connection(), memory, tell) => built?,
-            // So it is then.
-            silent = self.silence(process) => return Err(silent),
+            built = indexes::restore(writer.connection(), memory, log_build) => built?,
+            // The build fails with this timeout.
+            timed_out = self.wait_until_silent(process) => return Err(timed_out),
         };
-        // Those that another writer is building now may be left when it is killed.
+        // An index that another process is building may remain missing if that process is killed.
         let left = indexes::deferred(writer.connection());
-        Ok(!self.within(PATIENCE, left).await?.is_empty())
+        Ok(!self.within(STORE_TIMEOUT, left).await?.is_empty())
     }
 
-    /// Ends when the database no longer works for the connection of this server process, so that its answer will not
-    /// come, or cannot be asked any more. A build may take hours, so that its own time says nothing.
-    async fn silence(&self, process: i32) -> IngestError {
+    /// Returns when the given Postgres backend no longer works, so that its answer will not arrive, or when the database
+    /// is unreachable. A build may take hours, so its duration is no criterion.
+    async fn wait_until_silent(&self, process: i32) -> IngestError {
         let every = self.store.loading().index_watch;
-        let look = || self.store.doing(process);
-        IngestError::Silent {
+        let check = || self.store.backend_activity(process);
+        IngestError::Timeout {
             chain_id: self.config.chain_id,
-            limit: until_silent(every, every.min(PATIENCE), look).await,
+            limit: until_idle(every, every.min(STORE_TIMEOUT), check).await,
         }
     }
 }
 
-/// Looks every so often, each time no longer than `patience`; returns for how long no work was seen in the end.
-pub(super) async fn until_silent<F>(
+/// Checks the backend at the interval `every`, each check limited to `timeout`. Returns, once the backend is idle or
+/// unreachable, the time since it last worked.
+pub(super) async fn until_idle<F>(
     every: Duration,
-    patience: Duration,
-    mut look: impl FnMut() -> F,
+    timeout: Duration,
+    mut check: impl FnMut() -> F,
 ) -> Duration
 where
-    F: Future<Output = Result<Doing, StoreError>>,
+    F: Future<Output = Result<BackendActivity, StoreError>>,
 {
-    let (mut unseen, mut idle_since) = (0, None);
+    let (mut failed_probes, mut idle_since) = (0, None);
     let mut worked = Instant::now();
     loop {
         tokio::time::sleep(every).await;
-        match tokio::time::timeout(patience, look()).await {
-            Ok(Ok(Doing::Work)) => {
-                (unseen, idle_since) = (0, None);
+        match tokio::time::timeout(timeout, check()).await {
+            Ok(Ok(BackendActivity::Active)) => {
+                (failed_probes, idle_since) = (0, None);
                 worked = Instant::now();
             }
-            // Between two statements it does nothing for a moment, but not from one look to the next.
-            Ok(Ok(Doing::Nothing { since })) if idle_since.as_ref() != Some(&since) => {
-                (unseen, idle_since) = (0, Some(since));
+            // Between two statements it is idle for a moment, but not from one check to the next.
+            Ok(Ok(BackendActivity::Idle { since })) if idle_since.as_ref() != Some(&since) => {
+                (failed_probes, idle_since) = (0, Some(since));
             }
-            Ok(Ok(Doing::Nothing { .. } | Doing::Gone)) => return worked.elapsed(),
+            Ok(Ok(BackendActivity::Idle { .. } | BackendActivity::Ended)) => {
+                return worked.elapsed();
+            }
             Ok(Err(_)) | Err(_) => {
-                unseen += 1;
-                if unseen == UNSEEN {
+                failed_probes += 1;
+                if failed_probes == MAX_FAILED_PROBES {
                     return worked.elapsed();
                 }
             }
@@ -278,11 +281,11 @@ where
     }
 }
 
-fn tell(building: Building) {
+fn log_build(building: Building) {
     tracing::info!(
         index = building.name,
         number = building.done + 1,
         of = building.of,
-        "building an index that a large load left out"
+        "building a deferred index"
     );
 }

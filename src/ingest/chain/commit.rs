@@ -1,88 +1,89 @@
-//! One transaction of the chain writer: rows, cursor, ticks and updates together, and the announcement after it.
+//! One transaction of the chain writer: rows, cursor, ticks and updates together. The updates are published after it.
 
 use std::time::{Duration, Instant};
 
 use super::{
     IngestError,
-    session::{PATIENCE, Session},
-    ticks::ticks_of,
+    ticks::decode_ticks,
+    writer::{ChainWriter, STORE_TIMEOUT},
 };
 use crate::{
     ingest::PriceSignal,
     model::{BlockRef, IndexedBlock},
-    source::contract::Reading,
+    source::contract::DecodedLogs,
     store::{
         chain::{self as stored, Tags},
         ticks, token_contracts, updates,
     },
 };
 
-/// A database that takes longer for one transaction of blocks is taken for gone.
-pub(super) const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of one transaction of blocks.
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The next step of the stored chain.
 pub(super) struct Step<'a> {
-    /// Goes back to this block first.
+    /// Unwinds to this block first.
     pub(super) ancestor: Option<BlockRef>,
     pub(super) blocks: &'a [IndexedBlock],
-    /// The same blocks, when they were encoded before.
+    /// The same blocks, if they are already encoded.
     pub(super) encoded: Option<&'a stored::Batch>,
-    /// They go below the first stored block instead of above the head; then they are encoded.
+    /// The blocks go below the first stored block instead of above the head; then they must be encoded.
     pub(super) below: bool,
-    /// Blocks from this height on are announced.
+    /// The lowest height that is announced.
     pub(super) announce_from: u64,
 }
 
-impl Session<'_> {
-    /// Commits a step, then announces it. When the transaction fails, nothing of it happened, unless the commit was
-    /// carried out and only its answer is missing: the next session reads which.
+impl ChainWriter<'_> {
+    /// Commits a step, then announces it. After an error the step was not applied, unless only the answer to the commit
+    /// was lost: the next writer reads the actual state.
     pub(super) async fn commit(&mut self, step: Step<'_>) -> Result<(), IngestError> {
         let parts = self.parts;
         let chain_id = parts.config.chain_id;
-        let unread = self.pasts.unread(parts.decoder.on_chain());
-        let mut new_ticks = ticks_of(parts.decoder.as_ref(), chain_id, step.blocks);
-        // Below the first stored block contracts are decoded later: what a factory announced there is not known yet.
+        let unread = self.price_backfills.unread(parts.decoder.on_chain());
+        let mut new_ticks = decode_ticks(parts.decoder.as_ref(), chain_id, step.blocks);
+        // Below the first stored block contracts are decoded later: contracts that a factory created there are not known
+        // yet.
         let (read, last) = if step.below {
-            (Reading::default(), None)
+            (DecodedLogs::default(), None)
         } else {
             let last = step.blocks.last().map(IndexedBlock::block_ref);
             (self.contracts.read(step.ancestor, step.blocks), last)
         };
         let contracts = &self.contracts;
         let averages = &mut self.averages;
-        let pasts = &mut self.pasts;
+        let price_backfills = &mut self.price_backfills;
         let new_tokens = self.tokens.new_in(step.blocks);
-        let mut news = Vec::with_capacity(step.blocks.len() + 1);
-        // Heights rise by one, so what is announced is the end of it.
+        let mut new_updates = Vec::with_capacity(step.blocks.len() + 1);
+        // Heights rise by one, so the announced blocks are a suffix.
         let quiet = step
             .blocks
             .partition_point(|block| block.header.number < step.announce_from);
         let announced = &step.blocks[quiet..];
         let is_history = step.encoded.is_some() && step.ancestor.is_none() && announced.is_empty();
 
-        // Blocks that were encoded before are of a load, whose senders are those of history.
-        let mut unnoted = parts.config.unproved(step.encoded.is_some());
-        unnoted.retain(|key| !self.unproved.contains(key));
+        // Encoded blocks come from a load, whose checks are those of history.
+        let mut newly_unproved = parts.config.unproved(step.encoded.is_some());
+        newly_unproved.retain(|key| !self.unproved.contains(key));
 
         let began = Instant::now();
         let writer = &mut self.writer;
-        let committed = parts.within(COMMIT_PATIENCE, async {
+        let committed = parts.within(COMMIT_TIMEOUT, async {
             let mut transaction = writer.begin().await?;
             if is_history {
-                stored::commit_without_waiting(&mut transaction).await?;
+                stored::commit_asynchronously(&mut transaction).await?;
             }
             let mut dropped = 0;
             if let Some(ancestor) = step.ancestor {
-                news.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
+                new_updates.extend(parts.watched_reorg(&mut transaction, ancestor).await?);
                 let channels = contracts.channels_above(&mut transaction, ancestor).await?;
                 let blocks = stored::unwind(&mut transaction, chain_id, ancestor).await?;
                 dropped = blocks.len();
-                news.extend(contracts.taken_back(channels, ancestor, &blocks));
-                news.push(parts.announcer.reorg(ancestor, blocks));
+                new_updates.extend(contracts.reorg_updates(channels, ancestor, &blocks));
+                new_updates.push(parts.announcer.reorg(ancestor, blocks));
             }
             let proven = parts.config.claims_proof();
-            if proven && !unnoted.is_empty() {
-                stored::note_unproved(&mut transaction, chain_id, &unnoted).await?;
+            if proven && !newly_unproved.is_empty() {
+                stored::record_unproved(&mut transaction, chain_id, &newly_unproved).await?;
             }
             match step.encoded {
                 Some(batch) if step.below => {
@@ -91,7 +92,7 @@ impl Session<'_> {
                 Some(batch) => stored::apply_batch(&mut transaction, batch, proven).await?,
                 None => stored::apply(&mut transaction, chain_id, step.blocks, proven).await?,
             }
-            // Below the first stored block there is no telling what was before.
+            // Below the first stored block the earlier observations of a window are unknown.
             if !step.below {
                 let sources = parts.decoder.on_chain();
                 new_ticks.extend(
@@ -101,8 +102,8 @@ impl Session<'_> {
                 );
             }
             ticks::insert(&mut transaction, &new_ticks).await?;
-            pasts
-                .note(
+            price_backfills
+                .record_decoded(
                     &mut transaction,
                     &unread,
                     step.ancestor,
@@ -110,24 +111,28 @@ impl Session<'_> {
                     step.below,
                 )
                 .await?;
-            token_contracts::note(&mut transaction, chain_id, &new_tokens).await?;
+            token_contracts::insert_new(&mut transaction, chain_id, &new_tokens).await?;
             contracts.insert(&mut transaction, &read, last).await?;
-            news.extend(
+            new_updates.extend(
                 announced
                     .iter()
                     .map(|block| parts.announcer.new_block(block)),
             );
-            news.extend(parts.watched_blocks(&mut transaction, announced).await?);
-            news.extend(contracts.news(&read.events, step.blocks, step.announce_from));
-            let updates = updates::append(&mut transaction, news).await?;
+            new_updates.extend(parts.watched_blocks(&mut transaction, announced).await?);
+            new_updates.extend(contracts.event_updates(
+                &read.events,
+                step.blocks,
+                step.announce_from,
+            ));
+            let updates = updates::append(&mut transaction, new_updates).await?;
             transaction.commit().await?;
             Ok((updates, dropped))
         });
         let (updates, dropped) = committed.await?;
-        writer.lease().wrote();
-        parts.store.writer_works(parts.stream());
+        writer.lease().record_commit();
+        parts.store.clear_writer_failure(parts.stream());
 
-        self.unproved.extend(unnoted);
+        self.unproved.extend(newly_unproved);
         parts.publisher.publish(updates);
         match (step.blocks.first(), step.blocks.last()) {
             (Some(first), _) if step.below => self.start = first.header.number,
@@ -135,7 +140,7 @@ impl Session<'_> {
             _ => {}
         }
         if let Some(ancestor) = step.ancestor {
-            // `safe` was lowered with the head: what the node says of it is news again.
+            // `safe` was lowered with the head: record the node's tags again.
             self.recorded = Tags::default();
             tracing::warn!(
                 chain_id,
@@ -156,27 +161,27 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Commits what the node says of its chain, and announces a block that became final.
+    /// Commits the node's tags, and announces a newly finalized block.
     pub(super) async fn commit_tags(
         &mut self,
         tags: Tags,
         newly_final: Option<BlockRef>,
     ) -> Result<(), IngestError> {
         let parts = self.parts;
-        // That the genesis block is final is no news.
-        let news = newly_final.filter(|block| block.number > 0);
-        let mut news: Vec<_> = news
+        // The genesis block is always final: it is not announced.
+        let announced = newly_final.filter(|block| block.number > 0);
+        let mut new_updates: Vec<_> = announced
             .map(|block| parts.announcer.finalized(block))
             .into_iter()
             .collect();
         let (writer, head) = (&mut self.writer, self.head);
-        let committed = parts.within(PATIENCE, async {
+        let committed = parts.within(STORE_TIMEOUT, async {
             let mut transaction = writer.begin().await?;
             stored::record_tags(&mut transaction, parts.config.chain_id, &tags).await?;
             if let Some(block) = newly_final {
-                news.extend(parts.watched_final(&mut transaction, block, head).await?);
+                new_updates.extend(parts.watched_final(&mut transaction, block, head).await?);
             }
-            let updates = updates::append(&mut transaction, news).await?;
+            let updates = updates::append(&mut transaction, new_updates).await?;
             transaction.commit().await?;
             Ok(updates)
         });

@@ -1,4 +1,4 @@
-//! Why a chain cannot be indexed.
+//! Errors of the chain writer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Why a chain writer did not start, or ended.
+/// An error that prevented a chain writer from starting, or ended it.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error("chain {chain_id} (chains.rpc_url): {error}")]
@@ -16,10 +16,10 @@ pub enum IngestError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("chain {chain_id}: the database did not answer within {limit:?}")]
-    Silent { chain_id: ChainId, limit: Duration },
+    Timeout { chain_id: ChainId, limit: Duration },
     #[error(
-        "the database indexes another chain {chain_id} than the node serves: {} {stored} is stored, the \
-         node has {actual}. Point chains.rpc_url or database.url at the right one, or drop what is stored: \
+        "the database holds another chain {chain_id} than the node serves: {} {stored} is stored, the \
+         node has {actual}. Correct chains.rpc_url or database.url, or drop the stored data: \
          `chaincast dev` does that with --reset{}",
         named(*.number), unless_reorg(*.number)
     )]
@@ -31,18 +31,19 @@ pub enum IngestError {
         actual: B256,
     },
     #[error(
-        "chain {chain_id} is indexed from block {stored} on, but start_block is {configured}: run `chaincast backfill \
-         --from {configured}` to index what is below, or set start_block = {stored}"
+        "chain {chain_id} is indexed from block {stored}, but start_block is {configured}: run `chaincast backfill \
+         --from {configured}` to index the blocks below, or set start_block = {stored}"
     )]
     StartBlockMoved {
         chain_id: ChainId,
         stored: u64,
         configured: u64,
     },
-    /// What lies below the stored blocks is not what they hang on.
+    /// The node's block below the first stored one is not its parent.
     #[error(
-        "chain {chain_id}: the node's block {} {} is not the parent of the stored block above it, which is {expected}: \
-         it follows another branch, or lags. If that lasts, run `chaincast serve` until it followed the reorg", .block.number, .block.hash
+        "chain {chain_id}: the node's block {} {} is not the parent of the stored block above it; expected {expected}. \
+         The node follows another branch, or lags. If this persists, run `chaincast serve` until it has followed the \
+         reorg", .block.number, .block.hash
     )]
     Unlinked {
         chain_id: ChainId,
@@ -59,9 +60,10 @@ pub enum IngestError {
         configured: IndexMode,
     },
     #[error(
-        "chain {chain_id}: the node follows a branch that leaves the indexed one below block {}, {limit}. If that is \
-         right, raise chains.max_reorg_depth when it is the limit, or drop what is stored and index again (`chaincast \
-         dev` does that with --reset); if not, point chains.rpc_url at another node. The indexed head is block {} {}",
+        "chain {chain_id}: the node follows a branch that forks from the indexed one below block {}, {limit}. If this \
+         branch is canonical, raise chains.max_reorg_depth if that is the limit, or drop the stored data and index \
+         again (`chaincast dev` does that with --reset). If it is not, set chains.rpc_url to another node. The indexed \
+         head is block {} {}",
         .below, .head.number, .head.hash
     )]
     ReorgTooDeep {
@@ -72,19 +74,19 @@ pub enum IngestError {
     },
 }
 
-/// What forbids to go back further.
+/// The limit that a reorg exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReorgLimit {
     #[error("which is deeper than max_reorg_depth = {0}")]
     Depth(u64),
     #[error("which is below the finalized block {0}")]
     Finalized(u64),
-    #[error("where the index begins (start_block = {0})")]
+    #[error("which is the first indexed block (start_block = {0})")]
     Start(u64),
 }
 
 impl IngestError {
-    /// Whether waiting cannot mend it: the writer ends with it.
+    /// Whether a retry cannot fix it, so that the writer ends.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Node { error, .. } => {
@@ -94,7 +96,7 @@ impl IngestError {
                 )
             }
             Self::Store(error) => !error.is_transient(),
-            Self::Silent { .. } | Self::Unlinked { .. } => false,
+            Self::Timeout { .. } | Self::Unlinked { .. } => false,
             Self::DifferentChain { .. }
             | Self::StartBlockMoved { .. }
             | Self::IndexModeChanged { .. }
@@ -110,13 +112,13 @@ fn named(number: u64) -> String {
     }
 }
 
-/// What else another block of this height may mean.
+/// The other possible cause of a different block at this height.
 fn unless_reorg(number: u64) -> &'static str {
     match number {
         0 => "",
         _ => {
-            ". If it is the same chain, a reorg went below the first indexed block: then drop what is stored, and index \
-             again from a start_block that is final"
+            ". If it is the same chain, a reorg went below the first indexed block: drop the stored data and index again \
+             from a finalized start_block"
         }
     }
 }

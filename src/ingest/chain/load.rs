@@ -1,5 +1,5 @@
-//! Many blocks on their way to the writer: taken from [`History`] in order, linked, gathered into transactions and
-//! encoded beside the writer, which only waits for Postgres.
+//! Prepares many blocks for the writer: takes them from [`BlockRange`] in order, checks their links, gathers them into
+//! batches and encodes these concurrently with the writer, which only waits for Postgres.
 
 use std::{future::Future, mem, ops::RangeInclusive, sync::Arc, time::Instant};
 
@@ -9,47 +9,47 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Parts, progress::Progress};
 use crate::{
     model::{B256, BlockRef, ChainId, IndexedBlock},
-    source::chain::{Direction, History, Hold, NodeError, Segment},
+    source::chain::{BlockRange, Direction, MemoryPermit, NodeError, Segment},
     store::{StoreError, chain::Batch},
 };
 
-/// A transaction is full with this share of the memory that history may take.
-const SHARE: usize = 4;
+/// A batch is full at this share of `backfill_memory_bytes`.
+const BATCH_SHARE: usize = 4;
 
 /// The blocks of one transaction, encoded.
-pub(super) struct Ready {
+pub(super) struct ReadyBatch {
     pub(super) blocks: Vec<IndexedBlock>,
     pub(super) batch: Batch,
-    /// Held until they are stored.
-    _holds: Vec<Hold>,
+    /// Memory reservations, released after the blocks are stored.
+    _permits: Vec<MemoryPermit>,
 }
 
-impl Ready {
-    /// Frees what was stored, which takes a tenth of a load, while the writer goes on.
+impl ReadyBatch {
+    /// Frees the stored blocks in the background: it takes a tenth of the time of a load.
     pub(super) fn free(self) {
         tokio::task::spawn_blocking(move || drop(self));
     }
 }
 
-/// Why a load ends ahead of its range.
-pub(super) enum Broken {
+/// Why a load ends before the end of its range.
+pub(super) enum LoadError {
     Node(NodeError),
-    /// This block does not link to what is stored, or to the blocks before it.
+    /// This block does not link to the stored chain, or to the blocks before it.
     Unlinked(BlockRef),
     Store(StoreError),
 }
 
 /// A range of blocks that is being prepared for the writer.
 pub(super) struct Load {
-    ready: mpsc::Receiver<Result<Ready, Broken>>,
+    ready: mpsc::Receiver<Result<ReadyBatch, LoadError>>,
     progress: Arc<Progress>,
-    /// `None` once it is known how it ended.
+    /// `None` once its result was taken.
     gathering: Option<AbortOnDropHandle<()>>,
 }
 
 impl Load {
-    /// Begins with a range that is not empty. Upwards `link` is the hash of the block below it, if it is known;
-    /// downwards the parent hash of the block above it.
+    /// Starts to load a range, which must not be empty. Upwards, `link` is the hash of the block below it, if known;
+    /// downwards, the parent hash of the block above it.
     pub(super) fn start(
         parts: &Parts,
         range: RangeInclusive<u64>,
@@ -57,30 +57,30 @@ impl Load {
         link: Option<B256>,
     ) -> Self {
         let config = &parts.config;
-        // One waits while the writer has another and a third is gathered.
-        let (hand_over, ready) = mpsc::channel(1);
-        let gather = Gather {
+        // One batch is queued while the writer stores another and a third is gathered.
+        let (sender, ready) = mpsc::channel(1);
+        let gather = Gatherer {
             chain_id: config.chain_id,
             direction,
             link,
             batch_blocks: config.batch_blocks.max(1),
-            batch_bytes: config.backfill_memory_bytes / SHARE / 2,
+            batch_bytes: config.backfill_memory_bytes / BATCH_SHARE / 2,
             gathered: Vec::new(),
             count: 0,
             bytes: 0,
             progress: parts.progress.clone(),
-            hand_over,
+            sender,
         };
-        let history = History::start(parts.node.clone(), config, range, direction);
-        Self::of(ready, parts.progress.clone(), async move {
-            // It ends early only when nobody takes what it gathers.
+        let history = BlockRange::start(parts.node.clone(), config, range, direction);
+        Self::from_receiver(ready, parts.progress.clone(), async move {
+            // It ends early only when the receiver is dropped.
             gather.run(history).await;
         })
     }
 
-    /// What is ready comes from who gathers it.
-    fn of(
-        ready: mpsc::Receiver<Result<Ready, Broken>>,
+    /// Receives batches from the task `gathering`.
+    fn from_receiver(
+        ready: mpsc::Receiver<Result<ReadyBatch, LoadError>>,
         progress: Arc<Progress>,
         gathering: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
@@ -91,9 +91,9 @@ impl Load {
         }
     }
 
-    /// The blocks of the next transaction; `None` at the end of the range. A panic of who gathers them is one here, and
-    /// no end.
-    pub(super) async fn next(&mut self) -> Option<Result<Ready, Broken>> {
+    /// The blocks of the next transaction; `None` at the end of the range. A panic in the gathering task is resumed
+    /// here.
+    pub(super) async fn next(&mut self) -> Option<Result<ReadyBatch, LoadError>> {
         let began = Instant::now();
         let next = self.ready.recv().await;
         self.progress.starved(began.elapsed());
@@ -108,33 +108,33 @@ impl Load {
     }
 }
 
-struct Gather {
+struct Gatherer {
     chain_id: ChainId,
     direction: Direction,
     link: Option<B256>,
     batch_blocks: usize,
     batch_bytes: usize,
-    /// In the order in which they came.
+    /// In load order.
     gathered: Vec<Segment>,
     count: usize,
     bytes: usize,
     progress: Arc<Progress>,
-    hand_over: mpsc::Sender<Result<Ready, Broken>>,
+    sender: mpsc::Sender<Result<ReadyBatch, LoadError>>,
 }
 
-impl Gather {
-    async fn run(mut self, mut history: History) -> Option<()> {
+impl Gatherer {
+    async fn run(mut self, mut history: BlockRange) -> Option<()> {
         while let Some(segment) = history.next().await {
             let mut segment = match segment {
                 Ok(segment) => segment,
-                Err(error) => return self.broken(Broken::Node(error)).await,
+                Err(error) => return self.fail(LoadError::Node(error)).await,
             };
             self.progress.fetched(&segment);
-            if let Some(unlinked) = self.linked(&mut segment) {
+            if let Some(unlinked) = self.first_unlinked(&mut segment) {
                 if !segment.blocks.is_empty() {
                     self.gathered.push(segment);
                 }
-                return self.broken(Broken::Unlinked(unlinked)).await;
+                return self.fail(LoadError::Unlinked(unlinked)).await;
             }
             self.count += segment.blocks.len();
             self.bytes += segment.bytes;
@@ -146,8 +146,8 @@ impl Gather {
         self.flush().await
     }
 
-    /// Cuts off what is not linked, and names its first block. Downwards a segment is linked whole or not at all.
-    fn linked(&mut self, segment: &mut Segment) -> Option<BlockRef> {
+    /// Removes the unlinked blocks and returns the first one. Downwards, a segment is linked as a whole or not at all.
+    fn first_unlinked(&mut self, segment: &mut Segment) -> Option<BlockRef> {
         match self.direction {
             Direction::Up => {
                 for (at, block) in segment.blocks.iter().enumerate() {
@@ -176,13 +176,13 @@ impl Gather {
         None
     }
 
-    /// What was linked is stored; then the load ends.
-    async fn broken(&mut self, broken: Broken) -> Option<()> {
+    /// Flushes the linked blocks, then ends the load with an error.
+    async fn fail(&mut self, fail: LoadError) -> Option<()> {
         self.flush().await?;
-        self.hand_over.send(Err(broken)).await.ok()
+        self.sender.send(Err(fail)).await.ok()
     }
 
-    /// Encodes what was gathered, on a thread of its own, and hands it over.
+    /// Encodes the gathered blocks on a blocking thread, and sends them.
     async fn flush(&mut self) -> Option<()> {
         let mut segments = mem::take(&mut self.gathered);
         (self.count, self.bytes) = (0, 0);
@@ -190,10 +190,10 @@ impl Gather {
             segments.reverse();
         }
         let mut blocks = Vec::with_capacity(segments.iter().map(|part| part.blocks.len()).sum());
-        let mut holds = Vec::with_capacity(segments.len());
+        let mut permits = Vec::with_capacity(segments.len());
         for segment in segments {
             blocks.extend(segment.blocks);
-            holds.push(segment.hold);
+            permits.push(segment.memory);
         }
         if blocks.is_empty() {
             return Some(());
@@ -208,17 +208,17 @@ impl Gather {
             Ok(encoded) => encoded,
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Only a runtime that shuts down cancels it, and then nobody waits.
+                // Only a runtime shutdown cancels the task, and then the result is not needed.
                 Err(_) => return None,
             },
         };
         self.progress.encoded(took);
-        let ready = batch.map_err(Broken::Store).map(|batch| Ready {
+        let ready = batch.map_err(LoadError::Store).map(|batch| ReadyBatch {
             blocks,
             batch,
-            _holds: holds,
+            _permits: permits,
         });
-        self.hand_over.send(ready).await.ok()
+        self.sender.send(ready).await.ok()
     }
 }
 
@@ -227,10 +227,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_while_a_load_is_gathered_is_no_end_of_its_range() {
-        let (hand_over, ready) = mpsc::channel(1);
-        let mut load = Load::of(ready, Arc::default(), async move {
-            drop(hand_over);
+    async fn load_resumes_panic_of_gatherer() {
+        let (sender, ready) = mpsc::channel(1);
+        let mut load = Load::from_receiver(ready, Arc::default(), async move {
+            drop(sender);
             panic!("boom");
         });
         let next = tokio::spawn(async move { load.next().await.is_none() });
@@ -238,9 +238,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_whose_range_is_gathered_ends_and_stays_so() {
-        let (hand_over, ready) = mpsc::channel(1);
-        let mut load = Load::of(ready, Arc::default(), async move { drop(hand_over) });
+    async fn load_stays_ended_after_its_range() {
+        let (sender, ready) = mpsc::channel(1);
+        let mut load = Load::from_receiver(ready, Arc::default(), async move { drop(sender) });
         assert!(load.next().await.is_none());
         assert!(load.next().await.is_none());
     }

@@ -1,36 +1,37 @@
-//! The one writer of a chain: from the node's head to rows, cursor and updates, one transaction at a time.
+//! The single writer of a chain: turns the node's blocks into rows, cursor and updates, one transaction at a time.
 //!
 //! Promises that the stored chain is hash-linked at every commit, that each indexed block is announced after the
-//! transaction that holds it (see `announce_blocks` for history), and that a reorg is one transaction and one
-//! `reorg` update. A node or a database that goes away, or falls silent, is waited for; [`ChainIngest::run`] fails only for what
-//! waiting cannot mend. Assumes nothing of other processes: the database's lock and lease decide who writes.
+//! transaction that stores it (see `announce_blocks` for history), and that a reorg is one transaction and one
+//! `reorg` update. An unreachable or unresponsive node or database is retried; [`ChainIngest::run`] fails only with
+//! errors that a retry cannot fix. Assumes nothing about other processes: the database's lock and lease decide which
+//! process writes.
 
 mod backfill;
 mod bulk;
+mod catch_up;
 mod commit;
 mod contract;
 mod error;
-mod events;
-mod forward;
-mod give_way;
 mod load;
-mod outage;
+mod node_status;
 mod price;
 mod progress;
 mod reorg;
-mod session;
+mod retry;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
-mod token;
+mod token_metadata;
+mod updates;
 mod watched;
-mod witness;
+mod writer;
+mod yield_lock;
 
-pub use backfill::{Backfill, Filled, Goal};
+pub use backfill::{Backfill, BackfillOutcome, Goal};
 pub use error::{IngestError, ReorgLimit};
-pub(super) use outage::Outage;
 pub use progress::{Bottleneck, Progress, Rates};
+pub(super) use retry::Retry;
 pub use ticks::TickDecoder;
 
 use std::{
@@ -47,9 +48,9 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    events::Announcer,
-    session::{PATIENCE, Session},
     telemetry::ChainMetrics,
+    updates::Announcer,
+    writer::{ChainWriter, STORE_TIMEOUT},
 };
 use super::{ChainContext, PriceSignals};
 use crate::{
@@ -69,10 +70,10 @@ use crate::{
 pub struct ChainIngest {
     parts: Parts,
     follower: HeadFollower,
-    seen: watch::Receiver<NodeView>,
+    node_view: watch::Receiver<NodeView>,
 }
 
-/// What every session of the writer uses.
+/// Shared by the connections that the writer opens one after another.
 #[derive(Clone)]
 struct Parts {
     config: ChainConfig,
@@ -83,29 +84,29 @@ struct Parts {
     signals: PriceSignals,
     announcer: Announcer,
     metrics: ChainMetrics,
-    /// Those of this chain.
+    /// The configured contracts of this chain.
     contracts: Arc<[Contract]>,
     progress: Arc<Progress>,
     stall: Arc<bulk::Stall>,
-    /// The same for a node that is away from the start.
-    away: Arc<bulk::Stall>,
-    /// How long the lock is kept while the node fails, though another process waits for it.
-    keep: Duration,
-    /// Whether it was logged that this process indexes, since it last stood by.
-    indexes: Arc<AtomicBool>,
-    /// Of price contracts, on their way to the store.
-    answers: Arc<price::Answers>,
+    /// As `stall`, while the node has been unreachable since the start.
+    start_stall: Arc<bulk::Stall>,
+    /// How long the lock is held while the node fails and another process waits for the lock.
+    yield_after: Duration,
+    /// Whether this process has logged that it indexes, since it was last a standby.
+    logged_active: Arc<AtomicBool>,
+    /// Answers of price contracts that are not stored yet.
+    pending_answers: Arc<price::PendingAnswers>,
 }
 
 impl ChainIngest {
-    /// Asks the node who it is and compares that with the config and with what is stored, so that a wrong URL or
-    /// another chain fails the start. A node that does not answer fails it only when nothing is indexed yet: what is
-    /// indexed can be served meanwhile. Nothing is written yet, and the right to write is not taken.
+    /// Compares the node's chain with the configuration and the stored chain, so that a wrong URL or another chain fails
+    /// the start. An unreachable node fails the start only when nothing is indexed yet; otherwise the indexed data is
+    /// served meanwhile. Writes nothing and does not take the writer's lock.
     pub async fn connect(config: ChainConfig, context: ChainContext) -> Result<Self, IngestError> {
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
-        let (follower, seen) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
+        let (follower, node_view) = HeadFollower::new(&config, node.clone()).map_err(failed)?;
         let parts = Parts::new(config, node, context);
         let mut connection = parts
             .store
@@ -114,7 +115,7 @@ impl ChainIngest {
             .await
             .map_err(StoreError::from)?;
         let state = parts
-            .within(PATIENCE, stored::state(&mut connection, chain_id))
+            .within(STORE_TIMEOUT, stored::state(&mut connection, chain_id))
             .await?;
         parts.expect_stored(&mut connection, state.as_ref()).await?;
         match (parts.identity().await, state) {
@@ -125,13 +126,13 @@ impl ChainIngest {
                         chain_id,
                         block = actual.number,
                         hash = %actual.hash,
-                        "the node has no block 0: this stored block tells the chain from others of its id"
+                        "the node has no block 0: this stored block identifies the chain"
                     );
                 }
             }
             (Ok(_), None) => {}
             (Err(error), Some(_)) if !error.is_final() => {
-                tracing::warn!(chain_id, %error, "the node does not answer yet; what is indexed is served meanwhile");
+                tracing::warn!(chain_id, %error, "the node is unreachable; serving the indexed data meanwhile");
             }
             (Err(error), _) => return Err(error),
         }
@@ -139,37 +140,37 @@ impl ChainIngest {
         Ok(Self {
             parts,
             follower,
-            seen,
+            node_view,
         })
     }
 
-    /// Indexes until `stop`. A commit that began is finished first, but is not waited for longer than it may take.
+    /// Indexes until `stop`. Finishes a commit in progress first, within its time limit.
     pub async fn run(self, stop: CancellationToken) -> Result<(), IngestError> {
         let Self {
             parts,
             follower,
-            mut seen,
+            mut node_view,
         } = self;
         let _following = AbortOnDropHandle::new(tokio::spawn(follower.run(stop.child_token())));
-        let mut outage = Outage::none(parts.config.chain_id);
+        let mut retry = Retry::new(parts.config.chain_id);
         while !stop.is_cancelled() {
             let opened = tokio::select! {
                 () = stop.cancelled() => break,
-                opened = Session::open(&parts, &stop, &mut outage) => opened,
+                opened = ChainWriter::open(&parts, &stop, &mut retry) => opened,
             };
             let ended = match opened {
-                // Only who holds the right to write records what its node says.
-                Ok(session) => {
-                    let (heard, asked) = (seen.clone(), seen.clone());
-                    let lost = session.writer.lease().lost();
+                // Only the lock holder records the state of its node.
+                Ok(chain_writer) => {
+                    let (for_status, for_polls) = (node_view.clone(), node_view.clone());
+                    let lost = chain_writer.writer.lease().lost();
                     tokio::select! {
-                        // A commit that gets no answer is given up with its connection: it counts or does not.
+                        // A commit without an answer is abandoned with its connection: it was applied or it was not.
                         lost = lost => Err(lost.into()),
-                        ended = session.run(&mut seen, &mut outage) => ended,
-                        never = parts.witness(heard) => match never {},
+                        ended = chain_writer.run(&mut node_view, &mut retry) => ended,
+                        never = parts.report_node_status(for_status) => match never {},
                         never = parts.read_tokens() => match never {},
-                        never = parts.follow_contracts() => match never {},
-                        never = parts.poll_watched(asked) => match never {},
+                        never = parts.poll_contracts() => match never {},
+                        never = parts.poll_watched(for_polls) => match never {},
                     }
                 }
                 Err(error) => Err(error),
@@ -178,9 +179,9 @@ impl ChainIngest {
                 Ok(()) => break,
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
-                    let wait = outage.failed(&error);
+                    let wait = retry.delay_after(&error);
                     let waiting = async {
-                        tokio::join!(tokio::time::sleep(wait), parts.note_failure(&error));
+                        tokio::join!(tokio::time::sleep(wait), parts.record_failure(&error));
                     };
                     tokio::select! {
                         () = stop.cancelled() => {}
@@ -196,8 +197,8 @@ impl ChainIngest {
 impl Parts {
     fn new(config: ChainConfig, node: Arc<Providers>, context: ChainContext) -> Self {
         let chain_id = config.chain_id;
-        let ours = context.contracts.iter();
-        let contracts: Arc<[Contract]> = ours
+        let all = context.contracts.iter();
+        let contracts: Arc<[Contract]> = all
             .filter(|contract| contract.chain_id == chain_id)
             .cloned()
             .collect();
@@ -209,14 +210,14 @@ impl Parts {
             decoder: context.decoder,
             signals: context.signals,
             announcer: Announcer::new(chain_id, context.first_chain),
-            metrics: ChainMetrics::of(chain_id),
+            metrics: ChainMetrics::new(chain_id),
             contracts,
             progress: Arc::default(),
             stall: Arc::default(),
-            away: Arc::default(),
-            keep: give_way::KEEP,
-            indexes: Arc::default(),
-            answers: Arc::default(),
+            start_stall: Arc::default(),
+            yield_after: yield_lock::YIELD_AFTER,
+            logged_active: Arc::default(),
+            pending_answers: Arc::default(),
             config,
         }
     }
@@ -225,62 +226,65 @@ impl Parts {
         Stream::Chain(self.config.chain_id)
     }
 
-    /// Keeps what the database does not let this writer do where `/readyz` and `/status` find it.
-    async fn note_failure(&self, error: &IngestError) {
+    /// Records a write failure for `/readyz` and `/status`.
+    async fn record_failure(&self, error: &IngestError) {
         match error {
             IngestError::Store(error) => {
                 if matches!(error, StoreError::Locked(_)) {
-                    self.indexes.store(false, Ordering::Relaxed);
+                    self.logged_active.store(false, Ordering::Relaxed);
                 }
-                self.store.writer_failed(self.stream(), error).await;
+                self.store.record_writer_failure(self.stream(), error).await;
             }
-            IngestError::Silent { limit, .. } => {
-                let error = StoreError::Silent(*limit);
-                self.store.writer_failed(self.stream(), &error).await;
+            IngestError::Timeout { limit, .. } => {
+                let error = StoreError::Timeout(*limit);
+                self.store
+                    .record_writer_failure(self.stream(), &error)
+                    .await;
             }
-            // What is missing is the node, and no longer the database.
-            IngestError::Node { .. } => self.store.writer_works(self.stream()),
+            // The node failed; the database works again.
+            IngestError::Node { .. } => self.store.clear_writer_failure(self.stream()),
             _ => {}
         }
     }
 
-    /// What the database kept this writer from is over, whatever the node does.
-    fn database_works(&self, writer: &Writer) {
-        writer.lease().works();
-        self.store.writer_works(self.stream());
+    /// Records that the database works again, whatever the state of the node.
+    fn database_recovered(&self, writer: &Writer) {
+        writer.lease().record_success();
+        self.store.clear_writer_failure(self.stream());
     }
 
-    /// Takes the right to write. From then on nodes are used that serve what is stored.
+    /// Takes the writer's lock. From then on, only nodes that serve the stored chain are used.
     async fn acquire(&self) -> Result<Writer, IngestError> {
         let acquired = Writer::acquire(&self.store, self.stream());
-        let mut writer = self.within(PATIENCE, acquired).await?;
+        let mut writer = self.within(STORE_TIMEOUT, acquired).await?;
         let known = stored::state(writer.connection(), self.config.chain_id);
-        let known = self.within(PATIENCE, known).await?;
+        let known = self.within(STORE_TIMEOUT, known).await?;
         self.expect_stored(writer.connection(), known.as_ref())
             .await?;
         Ok(writer)
     }
 
-    /// Asks the node who it is, before a session is open. While it is away, what needs no node is done.
-    async fn identity_meanwhile(
+    /// Reads the node's identity before the writer is open. While the node is unreachable, does the work that needs no
+    /// node.
+    async fn identify_node(
         &self,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<BlockRef, IngestError> {
         let error = match self.identity().await {
             Ok(identity) => {
-                self.away.ended();
+                self.start_stall.clear();
                 return Ok(identity);
             }
             Err(error) => error,
         };
-        // Nobody else tells while no session is open. Without a stored chain there is nobody to tell.
+        // Nothing else records it while no writer is open. Without a stored chain there is no row to record it in.
         let providers = self.node.status();
-        let told = self.record_providers(&providers);
-        self.within(PATIENCE, told).await.ok();
+        let recorded = self.record_providers(&providers);
+        self.within(STORE_TIMEOUT, recorded).await.ok();
         if !error.is_final() {
-            self.decode_meanwhile(writer, stop).await?;
-            self.regain_meanwhile(writer, stop).await?;
+            self.decode_offline(writer, stop).await?;
+            self.restore_indexes_offline(writer, stop).await?;
         }
         Err(error)
     }
@@ -292,7 +296,7 @@ impl Parts {
             .map_err(|error| self.node_failed(error))
     }
 
-    /// From now on nodes are used that serve the stored chain, if one is stored.
+    /// From now on, only nodes that serve the stored chain are used, if a chain is stored.
     async fn expect_stored(
         &self,
         connection: &mut PgConnection,
@@ -300,7 +304,7 @@ impl Parts {
     ) -> Result<(), IngestError> {
         let known = match state {
             Some(state) => {
-                self.within(PATIENCE, stored::known_blocks(connection, state))
+                self.within(STORE_TIMEOUT, stored::known_blocks(connection, state))
                     .await?
             }
             None => Vec::new(),
@@ -309,7 +313,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Waits for the database no longer than it may take: a dead connection may never say so itself.
+    /// Limits the time of a database operation: a dead connection may never report an error.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -317,7 +321,7 @@ impl Parts {
     ) -> Result<T, IngestError> {
         match timeout(limit, work).await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(IngestError::Silent {
+            Err(_) => Err(IngestError::Timeout {
                 chain_id: self.config.chain_id,
                 limit,
             }),
@@ -350,7 +354,7 @@ impl Parts {
         }
     }
 
-    /// More may be stored than is asked for, but not less.
+    /// The stored chain may begin below the configured start, but not above it.
     fn check_start(&self, stored: u64) -> Result<(), IngestError> {
         if stored <= self.config.start_block {
             return Ok(());

@@ -1,4 +1,4 @@
-//! How far a load is, and where its time goes. Counted by the load, read by who shows it.
+//! Counters of a load's progress and time. Written by the load, read by the progress display.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -7,37 +7,37 @@ use std::{
 
 use crate::{model::IndexedBlock, source::chain::Segment};
 
-/// Counters of one chain's writer since it began; times are in microseconds.
+/// Counters of one chain writer since its start; times are in microseconds.
 #[derive(Debug, Default)]
 pub struct Progress {
     blocks: AtomicU64,
     rows: AtomicU64,
-    /// The node took so long for requests, together.
-    asked: AtomicU64,
-    /// Requests waited so long for a thread, together.
+    /// Total time of requests to the node.
+    request_time: AtomicU64,
+    /// Total time that responses waited for a thread.
     queued: AtomicU64,
-    /// Threads read JSON, made rows and encoded them.
+    /// Total thread time spent parsing JSON, and making and encoding rows.
     decoded: AtomicU64,
-    /// Threads checked blocks.
+    /// Total thread time spent checking blocks.
     proven: AtomicU64,
-    /// The writer waited for blocks.
+    /// Total time that the writer waited for blocks.
     starved: AtomicU64,
-    /// The writer waited for Postgres.
+    /// Total time that the writer waited for Postgres.
     committed: AtomicU64,
 }
 
-/// What holds a load up.
+/// The slowest stage of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bottleneck {
-    /// It answers too slowly.
+    /// The node answers too slowly.
     Node,
-    /// Reading and proving blocks takes the processors.
+    /// Decoding and checking blocks saturates the processors.
     Decode,
     Postgres,
 }
 
 impl Bottleneck {
-    /// Its name as it is shown.
+    /// The display name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
@@ -47,12 +47,12 @@ impl Bottleneck {
     }
 }
 
-/// What was done at one moment; the difference of two gives rates.
+/// A snapshot of the counters; the difference of two gives rates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     pub blocks: u64,
     pub rows: u64,
-    pub asked: Duration,
+    pub request_time: Duration,
     pub queued: Duration,
     pub decoded: Duration,
     pub proven: Duration,
@@ -61,12 +61,12 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// What was done since an earlier moment.
+    /// The difference to an earlier snapshot.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             blocks: self.blocks.saturating_sub(earlier.blocks),
             rows: self.rows.saturating_sub(earlier.rows),
-            asked: self.asked.saturating_sub(earlier.asked),
+            request_time: self.request_time.saturating_sub(earlier.request_time),
             queued: self.queued.saturating_sub(earlier.queued),
             decoded: self.decoded.saturating_sub(earlier.decoded),
             proven: self.proven.saturating_sub(earlier.proven),
@@ -75,12 +75,12 @@ impl Rates {
         }
     }
 
-    /// The stage that the others wait for. Postgres, when the writer hardly waits for blocks; else the decoding, when
-    /// fetched blocks wait for a thread about as long as they are worked on, or longer; else the node.
+    /// The stage that the others wait for: Postgres if the writer waits longer for it than for blocks; else decoding if
+    /// queueing, decoding and checking take longer than requests; else the node.
     pub fn bottleneck(self) -> Bottleneck {
         if self.committed > self.starved {
             Bottleneck::Postgres
-        } else if self.queued + self.decoded + self.proven > self.asked {
+        } else if self.queued + self.decoded + self.proven > self.request_time {
             Bottleneck::Decode
         } else {
             Bottleneck::Node
@@ -89,13 +89,13 @@ impl Rates {
 }
 
 impl Progress {
-    /// What was done so far.
+    /// The current counters.
     pub fn now(&self) -> Rates {
         let time = |counter: &AtomicU64| Duration::from_micros(counter.load(Relaxed));
         Rates {
             blocks: self.blocks.load(Relaxed),
             rows: self.rows.load(Relaxed),
-            asked: time(&self.asked),
+            request_time: time(&self.request_time),
             queued: time(&self.queued),
             decoded: time(&self.decoded),
             proven: time(&self.proven),
@@ -105,10 +105,10 @@ impl Progress {
     }
 
     pub(super) fn fetched(&self, segment: &Segment) {
-        add(&self.asked, segment.asked);
-        add(&self.queued, segment.queued);
-        add(&self.decoded, segment.decoded);
-        add(&self.proven, segment.proven);
+        add(&self.request_time, segment.request_time);
+        add(&self.queued, segment.queue_time);
+        add(&self.decoded, segment.decode_time);
+        add(&self.proven, segment.check_time);
     }
 
     pub(super) fn encoded(&self, took: Duration) {
@@ -139,29 +139,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bottleneck_is_what_the_others_wait_for() {
+    fn bottleneck_is_the_slowest_stage() {
         let second = Duration::from_secs(1);
         let postgres = Rates {
             committed: 9 * second,
             starved: second,
-            asked: 50 * second,
+            request_time: 50 * second,
             ..Rates::default()
         };
         assert_eq!(postgres.bottleneck(), Bottleneck::Postgres);
         let decode = Rates {
             committed: second,
             starved: 9 * second,
-            asked: 10 * second,
+            request_time: 10 * second,
             decoded: 9 * second,
             proven: 9 * second,
             ..Rates::default()
         };
         assert_eq!(decode.bottleneck(), Bottleneck::Decode);
         let node = Rates {
-            asked: 70 * second,
+            request_time: 70 * second,
             ..decode
         };
         assert_eq!(node.bottleneck(), Bottleneck::Node);
-        assert_eq!(node.since(decode).asked, 60 * second);
+        assert_eq!(node.since(decode).request_time, 60 * second);
     }
 }

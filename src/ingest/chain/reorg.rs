@@ -1,30 +1,30 @@
-//! Following the node to another branch.
+//! Reorgs: follows the node to another branch.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     IngestError, ReorgLimit,
     commit::Step,
-    session::{PATIENCE, Session},
+    writer::{ChainWriter, STORE_TIMEOUT},
 };
 use crate::{
     model::{BlockRef, IndexedBlock},
-    source::chain::Wanted,
+    source::chain::BlockTarget,
     store::chain as stored,
 };
 
-impl Session<'_> {
-    /// Moves the index to the branch that ends in `tip`: a block at a known height with another hash than the stored
-    /// one, or the block above the head when its parent is another. The branch is walked by hash, so that it is one
-    /// branch even if the node changes its mind meanwhile, and is fetched whole before anything is unwound. `tip` may
-    /// have come from any provider: it counts only if the active one holds it canonical.
+impl ChainWriter<'_> {
+    /// Moves the index to the branch that ends in `tip`: a block at a stored height with another hash, or the block above
+    /// the head with another parent. The branch is walked by hash, so that it is consistent even if the node switches
+    /// branches meanwhile, and is fetched completely before anything is unwound. `tip` may come from any provider: it
+    /// counts only if it is canonical for the active one.
     pub(super) async fn reorg(&mut self, tip: BlockRef) -> Result<(), IngestError> {
         let stop = self.stop.clone();
         let branch = async {
             let confirmed = self.parts.node.confirm(tip).await;
             confirmed.map_err(|error| self.parts.node_failed(error))?;
             let (ancestor, branch) = self.common_ancestor(tip).await?;
-            Ok::<_, IngestError>((ancestor, self.branch(branch).await?))
+            Ok::<_, IngestError>((ancestor, self.fetch_branch(branch).await?))
         };
         let (ancestor, blocks) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -40,17 +40,17 @@ impl Session<'_> {
         .await
     }
 
-    async fn branch(&self, branch: Vec<BlockRef>) -> Result<Vec<IndexedBlock>, IngestError> {
+    async fn fetch_branch(&self, branch: Vec<BlockRef>) -> Result<Vec<IndexedBlock>, IngestError> {
         let parts = self.parts;
         stream::iter(branch)
-            .map(|block| parts.fetch(Wanted::Block(block)))
+            .map(|block| parts.fetch(BlockTarget::Block(block)))
             .buffered(parts.config.concurrency.max(1))
             .try_collect()
             .await
             .map_err(|error| parts.node_failed(error))
     }
 
-    /// The newest block that both branches have, and the new branch above it in order of height.
+    /// The newest common block of both branches, and the new branch above it in order of height.
     async fn common_ancestor(
         &mut self,
         tip: BlockRef,
@@ -60,7 +60,7 @@ impl Session<'_> {
         let mut branch = vec![tip];
         let mut block = tip;
         loop {
-            if let Some(limit) = self.forbids(block.number) {
+            if let Some(limit) = self.reorg_limit(block.number) {
                 return Err(self.too_deep(block.number, limit).await);
             }
             let link = parts
@@ -77,10 +77,10 @@ impl Session<'_> {
             };
             let known = if number + 1 == self.start {
                 let root = stored::root(self.writer.connection(), chain_id);
-                parts.within(PATIENCE, root).await?
+                parts.within(STORE_TIMEOUT, root).await?
             } else {
                 let stored = stored::ref_at(self.writer.connection(), chain_id, number);
-                let stored = parts.within(PATIENCE, stored).await?;
+                let stored = parts.within(STORE_TIMEOUT, stored).await?;
                 stored.map(|block| block.hash)
             };
             if known == Some(parent.hash) {
@@ -92,8 +92,8 @@ impl Session<'_> {
         }
     }
 
-    /// What forbids to drop the stored block at this height, if anything does.
-    fn forbids(&self, number: u64) -> Option<ReorgLimit> {
+    /// The limit that forbids dropping the stored block at this height, if any.
+    fn reorg_limit(&self, number: u64) -> Option<ReorgLimit> {
         let config = &self.parts.config;
         let head = self.head?;
         if number > head.number {
@@ -109,12 +109,12 @@ impl Session<'_> {
         }
     }
 
-    /// The error for a branch that leaves the stored one below `below`. When even the genesis differs, that is what
-    /// is told.
+    /// The error for a branch that forks from the stored one below `below`. If even the genesis differs, returns that
+    /// error instead.
     async fn too_deep(&self, below: u64, limit: ReorgLimit) -> IngestError {
         let Some(head) = self.head else {
             return IngestError::Store(crate::store::StoreError::Conflict(
-                "a reorg was met with nothing indexed".to_owned(),
+                "a reorg was found although no block is indexed".to_owned(),
             ));
         };
         match self.check_chain().await {

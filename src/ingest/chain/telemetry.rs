@@ -18,7 +18,7 @@ pub(super) struct ChainMetrics {
 }
 
 impl ChainMetrics {
-    pub(super) fn of(chain_id: ChainId) -> Self {
+    pub(super) fn new(chain_id: ChainId) -> Self {
         describe_gauge!(
             "chaincast_chain_head_number",
             "Height of the newest indexed block"
@@ -46,7 +46,7 @@ impl ChainMetrics {
         );
         describe_counter!(
             "chaincast_chain_transfer_batches_ignored_total",
-            "ERC-1155 batches that gave no transfers: arrays of different lengths, truncated data, or too many entries"
+            "ERC-1155 batches without decodable transfers: arrays of different lengths, truncated data, or too many entries"
         );
         counter!("chaincast_chain_transfer_batches_ignored_total").increment(0);
         describe_counter!(
@@ -55,24 +55,24 @@ impl ChainMetrics {
         );
         describe_counter!(
             "chaincast_chain_watch_polls_total",
-            "Requests to the node about watched transactions that are in no block"
+            "Requests to the node for watched transactions that are in no block"
         );
         describe_histogram!(
             "chaincast_chain_watch_seconds",
             Unit::Seconds,
-            "Time to look up what of a commit is watched"
+            "Time to look up the watched transactions and addresses of a commit"
         );
         describe_histogram!(
             "chaincast_chain_commit_seconds",
             Unit::Seconds,
-            "Time from the begin of a transaction of blocks to its commit"
+            "Time from the start of a transaction of blocks to its commit"
         );
         describe_counter!(
             "chaincast_chain_work_microseconds_total",
             "CPU time of reading and checking history, by stage"
         );
         let chain_id = chain_id.to_string();
-        // Shown as 0 from the start: a rate over a counter that only appears with its first event misses that one.
+        // Zero from the start: a rate over a counter that appears with its first event misses that event.
         for name in [
             "chaincast_chain_blocks_total",
             "chaincast_chain_transactions_total",
@@ -93,7 +93,7 @@ impl ChainMetrics {
         Self { chain_id }
     }
 
-    /// Blocks were committed.
+    /// Counts committed blocks.
     pub(super) fn committed(&self, blocks: &[IndexedBlock], dropped: usize, took: Duration) {
         let id = || self.chain_id.clone();
         let count = |of: fn(&IndexedBlock) -> usize| blocks.iter().map(of).sum::<usize>() as u64;
@@ -110,32 +110,32 @@ impl ChainMetrics {
         histogram!("chaincast_chain_commit_seconds", "chain_id" => id()).record(took.as_secs_f64());
     }
 
-    /// Updates for those who watch were appended.
+    /// Counts updates of watched transactions and addresses.
     pub(super) fn watched(&self, updates: usize) {
         counter!("chaincast_chain_watch_updates_total", "chain_id" => self.chain_id.clone())
             .increment(updates as u64);
     }
 
-    /// The node is asked about so many watched transactions.
+    /// Counts requests for watched transactions.
     pub(super) fn polled(&self, transactions: usize) {
         counter!("chaincast_chain_watch_polls_total", "chain_id" => self.chain_id.clone())
             .increment(transactions as u64);
     }
 
-    /// How long it took to find what of a commit is watched.
+    /// Records the time to look up the watches of a commit.
     pub(super) fn looked_up(&self, took: Duration) {
         histogram!("chaincast_chain_watch_seconds", "chain_id" => self.chain_id.clone())
             .record(took.as_secs_f64());
     }
 
-    /// How long the node has told nothing.
+    /// Records the time since the node's last answer.
     pub(super) fn node_silent(&self, silent: Duration) {
         gauge!("chaincast_chain_node_silent_seconds", "chain_id" => self.chain_id.clone())
             .set(silent.as_secs_f64());
     }
 
-    /// Where the index stands, and the node.
-    pub(super) fn stands(&self, indexed: Option<u64>, node: Option<u64>) {
+    /// Records the indexed head, and the lag behind the node's head.
+    pub(super) fn record_position(&self, indexed: Option<u64>, node: Option<u64>) {
         if let Some(indexed) = indexed {
             gauge!("chaincast_chain_head_number", "chain_id" => self.chain_id.clone())
                 .set(indexed as f64);

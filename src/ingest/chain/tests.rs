@@ -1,8 +1,8 @@
-//! The chain writer between a real PostgreSQL and a real anvil, or nodes that err as a script says.
+//! The chain writer with a real PostgreSQL and a real anvil, or with scripted faulty nodes.
 
 mod amsterdam;
 mod announcements;
-mod away;
+mod anvil_fixture;
 mod backfill;
 mod branches;
 mod contract;
@@ -12,7 +12,6 @@ mod gate;
 mod header;
 mod identity;
 mod inverse;
-mod lab;
 mod large;
 mod modes;
 mod price;
@@ -21,8 +20,9 @@ mod property;
 mod providers;
 mod proxy;
 mod repeated;
+mod scripted_fixture;
 mod scripts;
-mod stage;
 mod stored;
+mod unreachable_node;
 mod watched;
 mod watches;

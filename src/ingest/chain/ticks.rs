@@ -5,19 +5,19 @@ use crate::{
     source::price::{LogView, OnChainSources},
 };
 
-/// Reads the price sources that live on a chain out of its logs. Pure: the same log gives the same ticks.
+/// Decodes on-chain price sources from logs. Pure: the same log gives the same ticks.
 pub trait TickDecoder: Send + Sync {
-    /// The ticks in a log; none when it is of no configured source, or nothing usable is in it.
+    /// The ticks in a log; empty if it belongs to no configured source or has no usable price.
     fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Tick>;
 
-    /// The configured sources themselves, for what needs more than one log: contracts that are to be asked what they
-    /// are, and averages. `None` where nothing but logs is read.
+    /// The configured sources, for work that needs more than one log: contract reads and averages. `None` if only logs
+    /// are decoded.
     fn on_chain(&self) -> Option<&OnChainSources> {
         None
     }
 }
 
-/// Leaves out what was refused: the sources counted and logged it.
+/// Omits rejected ticks: the sources have already counted and logged them.
 impl TickDecoder for OnChainSources {
     fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Tick> {
         let read = OnChainSources::decode(self, chain_id, log);
@@ -30,7 +30,7 @@ impl TickDecoder for OnChainSources {
 }
 
 /// All ticks of some blocks, in order.
-pub(super) fn ticks_of(
+pub(super) fn decode_ticks(
     decoder: &dyn TickDecoder,
     chain_id: ChainId,
     blocks: &[IndexedBlock],

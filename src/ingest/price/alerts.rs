@@ -1,11 +1,12 @@
 //! Price alerts: which of them a price fires, in the transaction that stores the price.
 //!
-//! Promises: an alert fires at the first announced price at which it is armed and its condition holds, once for one
-//! crossing, whatever crashes meanwhile: that it fired, its delivery and its update are committed together with the
-//! price. Where a price fires very many, the rest follows in transactions of its own before any other price is stored,
-//! and a writer that begins first makes up for what the last one left of that. A new alert whose condition holds already fires at once. Stale prices mean nothing here;
-//! degraded ones mean something to alerts that ask for it, and the delivery says so. What the API changes is seen at the writer's next look, within a second; a deletion counts
-//! at once, because the row is asked when an alert is to fire. Assumes that only the one price writer arms and disarms.
+//! Promises that an alert fires at the first announced price at which it is armed and its condition holds, exactly once
+//! per crossing even across crashes: its state, its delivery and its update are committed together with the price. If a
+//! price fires more alerts than one transaction allows, the rest follows in further transactions before another price is
+//! stored, and a new writer first completes what the last one left. A new alert whose condition already holds fires
+//! immediately. Stale prices are ignored; degraded ones count only for alerts that request it, and the delivery states it.
+//! Changes through the API take effect at the writer's next check, within a second; a deletion takes effect immediately,
+//! because firing reads the row. Assumes that only the single price writer arms and disarms alerts.
 
 mod index;
 
@@ -19,7 +20,7 @@ use crate::{
     model::{Price, PriceStatus, Token},
     store::{
         StoreError,
-        alert_firing::{Due, Firing},
+        alert_firing::{DueAlerts, Firing},
         alerts,
     },
 };
@@ -27,20 +28,20 @@ use crate::{
 /// Rows read in one step.
 const PAGE: u32 = 10_000;
 
-/// The alerts of all users, for as long as the writer's session.
+/// The alerts of all users, for the lifetime of the writer.
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
     index: AlertIndex,
-    /// The API's last change that is in the index.
+    /// The last revision of the alerts that is in the index.
     revision: i64,
-    /// Tokens with alerts that no price was put to yet.
-    unmet: BTreeSet<Token>,
+    /// Tokens with alerts that were not checked against a price yet.
+    unchecked: BTreeSet<Token>,
 }
 
 impl Alerts {
-    /// Reads what is active.
+    /// Reads the active alerts.
     pub(super) async fn load(connection: &mut PgConnection) -> Result<Self, StoreError> {
-        // Before the alerts: what is changed in between is read again by the next look.
+        // Before the alerts: changes in between are read again by the next refresh.
         let revision = alerts::revision(connection).await?;
         let mut index = AlertIndex::default();
         let mut after = 0;
@@ -54,13 +55,13 @@ impl Alerts {
         }
         telemetry::alerts(index.len());
         Ok(Self {
-            unmet: index.tokens().cloned().collect(),
+            unchecked: index.tokens().cloned().collect(),
             index,
             revision,
         })
     }
 
-    /// Takes in what the API changed since the last time.
+    /// Reads the changes through the API since the last time.
     pub(super) async fn refresh(
         &mut self,
         connection: &mut PgConnection,
@@ -73,7 +74,7 @@ impl Alerts {
             self.revision = last.revision;
             for change in page {
                 if change.active {
-                    self.unmet.insert(change.alert.token.clone());
+                    self.unchecked.insert(change.alert.token.clone());
                     self.index.insert(change.alert);
                 } else {
                     self.index.remove(change.alert.id);
@@ -84,57 +85,57 @@ impl Alerts {
         Ok(())
     }
 
-    /// What the prices that were announced last do to alerts that no price was put to yet. Not those that are stale by
-    /// now, which `announced` says.
-    pub(super) fn owed<'a>(
+    /// The effect of the last announced prices on unchecked alerts, except prices that became stale according to
+    /// `announced`.
+    pub(super) fn due_for_last_prices<'a>(
         &mut self,
         announced: &[Price],
-        said: impl Fn(&Token) -> Option<&'a Price>,
-    ) -> Due {
+        last_price: impl Fn(&Token) -> Option<&'a Price>,
+    ) -> DueAlerts {
         let stale = |token: &Token| {
             let mut stale = announced.iter().filter(|p| p.status == PriceStatus::Stale);
             stale.any(|price| price.token == *token)
         };
-        let unmet = take(&mut self.unmet);
-        let fresh = unmet.iter().filter(|token| !stale(token));
-        self.met(fresh.filter_map(said))
+        let unchecked = take(&mut self.unchecked);
+        let fresh = unchecked.iter().filter(|token| !stale(token));
+        self.matches(fresh.filter_map(last_price))
     }
 
-    /// What the prices that are about to be announced do, and, to alerts that are new, the price of their token that
-    /// was announced last.
+    /// The effect of the prices that are about to be announced, and, for unchecked alerts, of their token's last price.
     pub(super) fn due<'a>(
         &mut self,
         announced: &'a [Price],
-        said: impl Fn(&Token) -> Option<&'a Price>,
-    ) -> Due {
-        let unmet = take(&mut self.unmet);
-        let known = unmet
+        last_price: impl Fn(&Token) -> Option<&'a Price>,
+    ) -> DueAlerts {
+        let unchecked = take(&mut self.unchecked);
+        let known = unchecked
             .iter()
             .filter(|token| announced.iter().all(|price| price.token != **token))
-            .filter_map(said);
-        self.met(announced.iter().chain(known))
+            .filter_map(last_price);
+        self.matches(announced.iter().chain(known))
     }
 
-    fn met<'a>(&self, prices: impl Iterator<Item = &'a Price>) -> Due {
-        let mut due = Due::default();
+    fn matches<'a>(&self, prices: impl Iterator<Item = &'a Price>) -> DueAlerts {
+        let mut due = DueAlerts::default();
         for price in prices {
             if price.status == PriceStatus::Stale {
                 continue;
             }
             let degraded = price.status == PriceStatus::Degraded;
-            let met = self.index.met(&price.token, &price.price, degraded);
-            due.arm.extend(met.arm);
-            due.fire.extend(met.fire.into_iter().map(|alert| Firing {
-                alert,
-                price: price.price.clone(),
-                status: price.status,
-            }));
+            let matches = self.index.matches(&price.token, &price.price, degraded);
+            due.arm.extend(matches.arm);
+            due.fire
+                .extend(matches.fire.into_iter().map(|alert| Firing {
+                    alert,
+                    price: price.price.clone(),
+                    status: price.status,
+                }));
         }
         due
     }
 
-    /// Notes what was committed. An alert that did not fire although it was due is not active any more.
-    pub(super) fn settle(&mut self, due: &Due) {
+    /// Applies a commit. An alert that was due but did not fire is no longer active.
+    pub(super) fn settle(&mut self, due: &DueAlerts) {
         if due.is_empty() {
             return;
         }

@@ -1,10 +1,9 @@
-//! Candles of announced prices: what changes in them with each commit, and what is said of them.
+//! Candles of announced prices: their changes with each commit, and their updates.
 //!
-//! No I/O, and no clock of its own. A price counts in event time, the time of the newest tick that it stands on; within
-//! a token that time never goes back, so only the newest candle of each interval is ever touched. A candle closes when
-//! the clock passes its end. A price that comes later, but within the grace, puts it right and closes it again; one
-//! that is later still, or that was announced because something it stood on was taken back, counts as of its
-//! announcement: it says what is known from then on. Stale prices count nowhere.
+//! No I/O, and no clock of its own. A price counts at its event time, the time of its newest tick. Within a token that
+//! time never decreases, so only the newest candle of each interval changes. A candle closes when the clock passes its
+//! end. A later price within the grace period corrects it and closes it again. A price after that, or one announced
+//! because a reorg dropped its ticks, counts at its announcement time. Stale prices do not count.
 //!
 //! Candles of a minute are stored with each price, longer ones when they are announced: see `store::candles`.
 
@@ -20,22 +19,22 @@ use crate::{
     store::candles::StoredCandle,
 };
 
-/// Candles longer than a minute are announced so many times less often than those of a minute: there are five of them,
-/// and none needs to move as fast.
+/// Factor by which candles longer than a minute are announced less often: there are five of them, and they change
+/// relatively slowly.
 const LONGER_EVERY: i64 = 20;
 
 const INTERVALS: usize = CandleInterval::ALL.len();
 
-/// A candle by the place of its token, and by its interval's place in [`CandleInterval::ALL`].
+/// A candle by the position of its token and the position of its interval in [`CandleInterval::ALL`].
 type Key = (usize, usize);
 
 /// The newest candles of all tokens.
 #[derive(Debug)]
 pub(super) struct Candles {
     rules: CandleRules,
-    places: FxHashMap<Token, usize>,
+    positions: FxHashMap<Token, usize>,
     tokens: Vec<TokenCandles>,
-    /// When which candle closes, or may be announced again.
+    /// When a candle closes or may be announced again.
     due: BTreeSet<(i64, Key)>,
 }
 
@@ -51,32 +50,32 @@ struct TokenCandles {
 #[derive(Debug)]
 struct Newest {
     candle: Candle,
-    /// How many prices it had when it was announced last.
-    told: u64,
-    told_at: i64,
+    /// The number of its prices at its last announcement.
+    announced_count: u64,
+    announced_at: i64,
     /// Whether its close was announced.
     closed: bool,
     due: Option<i64>,
 }
 
-/// What a commit stores and announces of candles.
+/// The candles that a commit stores and announces.
 #[derive(Debug, Default)]
-pub(super) struct CandleNews {
+pub(super) struct CandleChanges {
     pub(super) rows: Vec<StoredCandle>,
     pub(super) updates: Vec<NewUpdate>,
-    /// Prices that came too late for the candle of their time.
+    /// Prices that were too late for the candle of their event time.
     pub(super) late: u64,
 }
 
 impl Candles {
-    /// From what is stored: the newest candle of each interval, and the prices announced last.
+    /// Restores the newest candle of each interval and the last announced prices from the store.
     pub(super) fn new<'a>(
         rules: CandleRules,
         tokens: Vec<Token>,
         stored: Vec<StoredCandle>,
         announced: impl Iterator<Item = &'a Price>,
     ) -> Self {
-        let places: FxHashMap<Token, usize> = tokens.iter().cloned().zip(0..).collect();
+        let positions: FxHashMap<Token, usize> = tokens.iter().cloned().zip(0..).collect();
         let tokens = tokens.into_iter().map(|token| TokenCandles {
             token,
             observed_at: i64::MIN,
@@ -84,43 +83,43 @@ impl Candles {
         });
         let mut candles = Self {
             rules,
-            places,
+            positions,
             tokens: tokens.collect(),
             due: BTreeSet::new(),
         };
         for price in announced {
-            if let Some(&place) = candles.places.get(&price.token) {
-                candles.tokens[place].observed_at = price.observed_at;
+            if let Some(&position) = candles.positions.get(&price.token) {
+                candles.tokens[position].observed_at = price.observed_at;
             }
         }
         for row in stored {
-            let interval = place_of(row.interval);
-            if let Some(&place) = candles.places.get(&row.token) {
-                candles.tokens[place].newest[interval] = Some(Newest {
+            let interval = position_of(row.interval);
+            if let Some(&position) = candles.positions.get(&row.token) {
+                candles.tokens[position].newest[interval] = Some(Newest {
                     candle: row.candle,
-                    told: row.told,
-                    told_at: i64::MIN,
+                    announced_count: row.announced_count,
+                    announced_at: i64::MIN,
                     closed: row.closed,
                     due: None,
                 });
-                candles.schedule((place, interval));
+                candles.schedule((position, interval));
             }
         }
         candles
     }
 
-    /// When something is to be said although no price came, in ms since the Unix epoch.
+    /// When a candle must be announced without a new price, in ms since the Unix epoch.
     pub(super) fn next_due(&self) -> Option<i64> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Takes the prices that are announced at a time in ms since the Unix epoch, closes what is over by then, and
-    /// returns what is to be stored and announced with them.
-    pub(super) fn advance(&mut self, announced: &[Price], now_ms: i64) -> CandleNews {
-        let mut news = CandleNews::default();
+    /// Adds the prices that are announced at a time in ms since the Unix epoch, closes the candles that end by then, and
+    /// returns the candles to store and announce with them.
+    pub(super) fn advance(&mut self, announced: &[Price], now_ms: i64) -> CandleChanges {
+        let mut changes = CandleChanges::default();
         let mut touched = BTreeSet::new();
         for price in announced {
-            self.take(price, now_ms, &mut touched, &mut news);
+            self.take(price, now_ms, &mut touched, &mut changes);
         }
         while let Some((at, key)) = self.due.first().copied()
             && at <= now_ms
@@ -132,9 +131,9 @@ impl Candles {
             touched.insert(key);
         }
         for key in touched {
-            self.settle(key, now_ms, &mut news);
+            self.settle(key, now_ms, &mut changes);
         }
-        news
+        changes
     }
 
     /// Adds a price to the candles of its token.
@@ -143,24 +142,24 @@ impl Candles {
         price: &Price,
         now_ms: i64,
         touched: &mut BTreeSet<Key>,
-        news: &mut CandleNews,
+        changes: &mut CandleChanges,
     ) {
-        let Some(&place) = self.places.get(&price.token) else {
+        let Some(&position) = self.positions.get(&price.token) else {
             return;
         };
-        let entry = &mut self.tokens[place];
-        let taken_back = price.observed_at < entry.observed_at;
-        // One that is only said again is not late.
-        let came = price.observed_at > entry.observed_at;
+        let entry = &mut self.tokens[position];
+        let is_reverted = price.observed_at < entry.observed_at;
+        // A price that is only announced again is not late.
+        let is_new = price.observed_at > entry.observed_at;
         entry.observed_at = price.observed_at;
-        // A candle never forgets its extremes: a number in doubt makes none.
+        // A candle keeps its extremes: a doubtful price must not set one.
         if price.status == PriceStatus::Stale || price.doubtful {
             return;
         }
         let observed_at = price.observed_at.min(now_ms);
         let late = now_ms.saturating_sub(observed_at) > self.rules.grace_ms;
-        news.late += u64::from(late && came);
-        let mut at = if late || taken_back {
+        changes.late += u64::from(late && is_new);
+        let mut at = if late || is_reverted {
             now_ms
         } else {
             observed_at
@@ -169,19 +168,19 @@ impl Candles {
             at = at.max(newest.candle.last_at);
         }
         for (which, interval) in CandleInterval::ALL.into_iter().enumerate() {
-            let key = (place, which);
+            let key = (position, which);
             touched.insert(key);
             let start = interval.start_of(at);
-            match &mut self.tokens[place].newest[which] {
+            match &mut self.tokens[position].newest[which] {
                 Some(newest) if newest.candle.start >= start => {
                     newest.candle.add(at, &price.price);
                 }
                 _ => {
-                    self.end(key, news);
-                    self.tokens[place].newest[which] = Some(Newest {
-                        candle: Candle::of(interval, at, &price.price),
-                        told: 0,
-                        told_at: i64::MIN,
+                    self.end(key, changes);
+                    self.tokens[position].newest[which] = Some(Newest {
+                        candle: Candle::from_price(interval, at, &price.price),
+                        announced_count: 0,
+                        announced_at: i64::MIN,
                         closed: false,
                         due: None,
                     });
@@ -190,8 +189,8 @@ impl Candles {
         }
     }
 
-    /// Announces the close of a candle that another one follows.
-    fn end(&mut self, key: Key, news: &mut CandleNews) {
+    /// Announces the close of a candle that is followed by a new one.
+    fn end(&mut self, key: Key, changes: &mut CandleChanges) {
         let entry = &mut self.tokens[key.0];
         let Some(mut before) = entry.newest[key.1].take() else {
             return;
@@ -201,44 +200,51 @@ impl Candles {
         }
         if !before.closed {
             before.closed = true;
-            before.tell(&entry.token, key.1, news);
+            before.announce(&entry.token, key.1, changes);
         }
     }
 
-    /// Announces a candle that changed or whose time is over, or leaves it for later.
-    fn settle(&mut self, key: Key, now_ms: i64, news: &mut CandleNews) {
-        let pace = self.pace(key.1);
+    /// Announces a candle that changed or ended, or defers that.
+    fn settle(&mut self, key: Key, now_ms: i64, changes: &mut CandleChanges) {
+        let min_interval_ms = self.min_interval_ms(key.1);
         let entry = &mut self.tokens[key.0];
         let Some(newest) = &mut entry.newest[key.1] else {
             return;
         };
-        let changed = newest.candle.count > newest.told;
+        let changed = newest.candle.count > newest.announced_count;
         if newest.end(key.1) <= now_ms {
             if changed || !newest.closed {
                 newest.closed = true;
-                newest.tell(&entry.token, key.1, news);
+                newest.announce(&entry.token, key.1, changes);
             }
-        } else if changed && !(0..pace).contains(&now_ms.saturating_sub(newest.told_at)) {
-            // Nor does a clock that was set back keep it silent.
-            newest.told_at = now_ms;
-            newest.tell(&entry.token, key.1, news);
+        } else if changed
+            && !(0..min_interval_ms).contains(&now_ms.saturating_sub(newest.announced_at))
+        {
+            // A clock that was set back must not block announcements.
+            newest.announced_at = now_ms;
+            newest.announce(&entry.token, key.1, changes);
         } else if changed && key.1 == 0 {
             let row = newest.row(&entry.token, key.1);
-            news.rows.push(row);
+            changes.rows.push(row);
         }
         self.schedule(key);
     }
 
-    /// Has a candle looked at again when it closes, or earlier when there is something to say.
+    /// Schedules a candle for its close, or earlier if a change is not announced yet.
     fn schedule(&mut self, key: Key) {
-        let pace = self.pace(key.1);
+        let min_interval_ms = self.min_interval_ms(key.1);
         let Some(newest) = &mut self.tokens[key.0].newest[key.1] else {
             return;
         };
         let due = if newest.closed {
             None
-        } else if newest.candle.count > newest.told {
-            Some(newest.told_at.saturating_add(pace).min(newest.end(key.1)))
+        } else if newest.candle.count > newest.announced_count {
+            Some(
+                newest
+                    .announced_at
+                    .saturating_add(min_interval_ms)
+                    .min(newest.end(key.1)),
+            )
         } else {
             Some(newest.end(key.1))
         };
@@ -251,8 +257,8 @@ impl Candles {
         }
     }
 
-    /// Between two announcements of an open candle at least, in ms.
-    fn pace(&self, interval: usize) -> i64 {
+    /// The shortest time between two announcements of an open candle, in ms.
+    fn min_interval_ms(&self, interval: usize) -> i64 {
         match interval {
             0 => self.rules.publish_ms,
             _ => self.rules.publish_ms.saturating_mul(LONGER_EVERY),
@@ -261,19 +267,19 @@ impl Candles {
 }
 
 impl Newest {
-    /// When its time is over, in ms since the Unix epoch.
+    /// Its end, in ms since the Unix epoch.
     fn end(&self, interval: usize) -> i64 {
         let length = CandleInterval::ALL[interval].millis();
         self.candle.start.saturating_add(length)
     }
 
-    /// Stores and announces it as it stands.
-    fn tell(&mut self, token: &Token, interval: usize, news: &mut CandleNews) {
-        self.told = self.candle.count;
-        news.rows.push(self.row(token, interval));
+    /// Stores and announces its current state.
+    fn announce(&mut self, token: &Token, interval: usize, changes: &mut CandleChanges) {
+        self.announced_count = self.candle.count;
+        changes.rows.push(self.row(token, interval));
         let interval = CandleInterval::ALL[interval];
         let update = CandleUpdate::new(token, interval, &self.candle, self.closed);
-        news.updates.push(NewUpdate {
+        changes.updates.push(NewUpdate {
             channel: Channel::Candle(token.clone(), interval),
             event: Event::CandleUpdate(update),
         });
@@ -284,16 +290,16 @@ impl Newest {
             token: token.clone(),
             interval: CandleInterval::ALL[interval],
             candle: self.candle.clone(),
-            told: self.told,
+            announced_count: self.announced_count,
             closed: self.closed,
         }
     }
 }
 
-/// The place of an interval in [`CandleInterval::ALL`], which has them all.
-fn place_of(interval: CandleInterval) -> usize {
-    let mut places = CandleInterval::ALL.iter();
-    places
+/// The position of an interval in [`CandleInterval::ALL`], which lists every interval.
+fn position_of(interval: CandleInterval) -> usize {
+    let mut positions = CandleInterval::ALL.iter();
+    positions
         .position(|listed| *listed == interval)
         .unwrap_or_default()
 }

@@ -33,172 +33,203 @@ fn candles(stored: Vec<StoredCandle>) -> Candles {
     Candles::new(RULES, vec![eth()], stored, [].iter())
 }
 
-/// What is said of the minutes: (minutes since noon, open, high, low, close, count, closed).
-type Said = (i64, String, String, String, String, u64, bool);
+/// The updates of the minute candles: (minutes since noon, open, high, low, close, count, closed).
+type MinuteUpdate = (i64, String, String, String, String, u64, bool);
 
-fn minutes(news: &CandleNews) -> Vec<Said> {
-    let updates = news.updates.iter().filter_map(|update| {
-        let Event::CandleUpdate(said) = &update.event else {
+fn minutes(changes: &CandleChanges) -> Vec<MinuteUpdate> {
+    let updates = changes.updates.iter().filter_map(|update| {
+        let Event::CandleUpdate(minute_update) = &update.event else {
             panic!("{update:?}")
         };
         assert_eq!(
             update.channel,
-            Channel::Candle(said.token.clone(), said.interval)
+            Channel::Candle(minute_update.token.clone(), minute_update.interval)
         );
-        (said.interval == CandleInterval::Minute).then(|| {
+        (minute_update.interval == CandleInterval::Minute).then(|| {
             (
-                (said.timestamp - NOON) / MINUTE,
-                said.open.0.to_string(),
-                said.high.0.to_string(),
-                said.low.0.to_string(),
-                said.close.0.to_string(),
-                said.count,
-                said.closed,
+                (minute_update.timestamp - NOON) / MINUTE,
+                minute_update.open.0.to_string(),
+                minute_update.high.0.to_string(),
+                minute_update.low.0.to_string(),
+                minute_update.close.0.to_string(),
+                minute_update.count,
+                minute_update.closed,
             )
         })
     });
     updates.collect()
 }
 
-fn said(minute: i64, prices: [&str; 4], count: u64, closed: bool) -> Said {
+fn minute_update(minute: i64, prices: [&str; 4], count: u64, closed: bool) -> MinuteUpdate {
     let [open, high, low, close] = prices.map(str::to_owned);
     (minute, open, high, low, close, count, closed)
 }
 
 #[test]
-fn the_first_price_opens_and_announces_all_intervals() {
+fn first_price_opens_all_intervals() {
     let mut candles = candles(Vec::new());
     assert_eq!(candles.next_due(), None);
-    let news = candles.advance(&[price("5", NOON)], NOON + 10);
-    assert_eq!((news.updates.len(), news.rows.len(), news.late), (6, 6, 0));
-    assert!(news.rows.iter().all(|row| row.told == 1 && !row.closed));
-    assert_eq!(minutes(&news), [said(0, ["5"; 4], 1, false)]);
+    let changes = candles.advance(&[price("5", NOON)], NOON + 10);
+    assert_eq!(
+        (changes.updates.len(), changes.rows.len(), changes.late),
+        (6, 6, 0)
+    );
+    assert!(
+        changes
+            .rows
+            .iter()
+            .all(|row| row.announced_count == 1 && !row.closed)
+    );
+    assert_eq!(minutes(&changes), [minute_update(0, ["5"; 4], 1, false)]);
     assert_eq!(candles.next_due(), Some(NOON + MINUTE));
 }
 
 #[test]
-fn an_open_candle_is_stored_with_each_price_and_announced_now_and_then() {
+fn open_candle_is_stored_always_and_announced_at_interval() {
     let mut candles = candles(Vec::new());
     candles.advance(&[price("5", NOON)], NOON);
     for (offset, text) in [(10, "6"), (20, "4"), (30, "5.5")] {
-        let news = candles.advance(&[price(text, NOON + offset)], NOON + offset);
-        assert!(news.updates.is_empty());
-        let rows: Vec<_> = news.rows.iter().map(|row| row.interval).collect();
+        let changes = candles.advance(&[price(text, NOON + offset)], NOON + offset);
+        assert!(changes.updates.is_empty());
+        let rows: Vec<_> = changes.rows.iter().map(|row| row.interval).collect();
         assert_eq!(rows, [CandleInterval::Minute]);
     }
     assert_eq!(candles.next_due(), Some(NOON + 250));
-    let news = candles.advance(&[], NOON + 250);
-    assert_eq!(minutes(&news), [said(0, ["5", "6", "4", "5.5"], 4, false)]);
-    assert_eq!(news.updates.len(), 1, "longer ones wait longer");
+    let changes = candles.advance(&[], NOON + 250);
+    assert_eq!(
+        minutes(&changes),
+        [minute_update(0, ["5", "6", "4", "5.5"], 4, false)]
+    );
+    assert_eq!(
+        changes.updates.len(),
+        1,
+        "longer candles are announced less often"
+    );
     assert_eq!(candles.next_due(), Some(NOON + 5_000));
-    let news = candles.advance(&[], NOON + 5_000);
-    assert_eq!(news.updates.len(), 5);
-    assert!(news.rows.iter().all(|row| row.candle.count == 4));
+    let changes = candles.advance(&[], NOON + 5_000);
+    assert_eq!(changes.updates.len(), 5);
+    assert!(changes.rows.iter().all(|row| row.candle.count == 4));
     assert_eq!(candles.next_due(), Some(NOON + MINUTE));
 }
 
 #[test]
-fn the_close_is_announced_once_and_again_only_when_it_is_put_right() {
+fn close_is_announced_again_only_when_corrected() {
     let mut candles = candles(Vec::new());
     candles.advance(&[price("5", NOON + 1_000)], NOON + 1_000);
-    let news = candles.advance(&[], NOON + MINUTE);
-    assert_eq!(minutes(&news), [said(0, ["5"; 4], 1, true)]);
-    assert_eq!(news.updates.len(), 1, "the others go on");
+    let changes = candles.advance(&[], NOON + MINUTE);
+    assert_eq!(minutes(&changes), [minute_update(0, ["5"; 4], 1, true)]);
+    assert_eq!(changes.updates.len(), 1, "the other candles stay open");
     assert!(candles.advance(&[], NOON + MINUTE + 1).updates.is_empty());
 
-    // Of that minute, and within the grace.
+    // Of that minute, and within the grace period.
     let late = price("7", NOON + 59_000);
-    let news = candles.advance(&[late], NOON + MINUTE + 20_000);
-    assert_eq!(minutes(&news), [said(0, ["5", "7", "5", "7"], 2, true)]);
-    assert_eq!(news.late, 0);
+    let changes = candles.advance(&[late], NOON + MINUTE + 20_000);
+    assert_eq!(
+        minutes(&changes),
+        [minute_update(0, ["5", "7", "5", "7"], 2, true)]
+    );
+    assert_eq!(changes.late, 0);
 
-    // Of that minute too, and too late: it is what is known now.
+    // Of that minute too, but too late: it counts at its announcement.
     let too_late = price("8", NOON + 59_500);
-    let news = candles.advance(&[too_late], NOON + 2 * MINUTE - 1);
-    assert_eq!(minutes(&news), [said(1, ["8"; 4], 1, false)]);
-    assert_eq!(news.late, 1);
+    let changes = candles.advance(&[too_late], NOON + 2 * MINUTE - 1);
+    assert_eq!(minutes(&changes), [minute_update(1, ["8"; 4], 1, false)]);
+    assert_eq!(changes.late, 1);
 }
 
 #[test]
-fn a_price_of_the_next_minute_closes_the_one_before_with_it() {
+fn price_of_next_minute_closes_previous_candle() {
     let mut candles = candles(Vec::new());
     candles.advance(&[price("5", NOON)], NOON);
-    let news = candles.advance(&[price("6", NOON + 3 * MINUTE)], NOON + 3 * MINUTE);
+    let changes = candles.advance(&[price("6", NOON + 3 * MINUTE)], NOON + 3 * MINUTE);
     assert_eq!(
-        minutes(&news),
-        [said(0, ["5"; 4], 1, true), said(3, ["6"; 4], 1, false)]
+        minutes(&changes),
+        [
+            minute_update(0, ["5"; 4], 1, true),
+            minute_update(3, ["6"; 4], 1, false)
+        ]
     );
-    let keys: BTreeSet<_> = news
+    let keys: BTreeSet<_> = changes
         .rows
         .iter()
         .map(|row| (row.interval, row.candle.start))
         .collect();
-    assert_eq!(keys.len(), news.rows.len(), "no row twice in one statement");
+    assert_eq!(
+        keys.len(),
+        changes.rows.len(),
+        "no row twice in one statement"
+    );
 }
 
 #[test]
-fn what_a_reorg_left_counts_as_of_its_announcement_and_takes_nothing_back() {
+fn price_after_reorg_counts_at_announcement() {
     let mut candles = candles(Vec::new());
     candles.advance(&[price("5", NOON)], NOON);
     candles.advance(&[price("9", NOON + 12_000)], NOON + 12_000);
-    // The block of the second is gone; the first stands in for it.
-    let news = candles.advance(&[price("5", NOON)], NOON + 20_000);
-    assert_eq!(minutes(&news), [said(0, ["5", "9", "5", "5"], 3, false)]);
-    // Its own block came again with an earlier time than that.
-    let news = candles.advance(&[price("9.5", NOON + 13_000)], NOON + 21_000);
+    // The block of the second price was dropped; the first replaces it.
+    let changes = candles.advance(&[price("5", NOON)], NOON + 20_000);
     assert_eq!(
-        minutes(&news),
-        [said(0, ["5", "9.5", "5", "9.5"], 4, false)]
+        minutes(&changes),
+        [minute_update(0, ["5", "9", "5", "5"], 3, false)]
+    );
+    // Its block was mined again with an earlier time.
+    let changes = candles.advance(&[price("9.5", NOON + 13_000)], NOON + 21_000);
+    assert_eq!(
+        minutes(&changes),
+        [minute_update(0, ["5", "9.5", "5", "9.5"], 4, false)]
     );
 }
 
 #[test]
-fn a_price_that_is_said_again_after_its_grace_counts_as_of_then_and_is_not_late() {
+fn repeated_price_counts_at_announcement_and_is_not_late() {
     let mut candles = candles(Vec::new());
     candles.advance(&[price("5", NOON)], NOON);
-    let news = candles.advance(&[price("5", NOON)], NOON + 10 * MINUTE);
+    let changes = candles.advance(&[price("5", NOON)], NOON + 10 * MINUTE);
     assert_eq!(
-        minutes(&news),
-        [said(0, ["5"; 4], 1, true), said(10, ["5"; 4], 1, false)]
+        minutes(&changes),
+        [
+            minute_update(0, ["5"; 4], 1, true),
+            minute_update(10, ["5"; 4], 1, false)
+        ]
     );
-    assert_eq!(news.late, 0);
+    assert_eq!(changes.late, 0);
 }
 
 #[test]
-fn stale_prices_make_no_candle() {
+fn stale_price_makes_no_candle() {
     let mut candles = candles(Vec::new());
     let stale = Price {
         status: PriceStatus::Stale,
         ..price("5", NOON)
     };
-    let news = candles.advance(&[stale], NOON);
-    assert!(news.updates.is_empty() && news.rows.is_empty());
+    let changes = candles.advance(&[stale], NOON);
+    assert!(changes.updates.is_empty() && changes.rows.is_empty());
     assert_eq!(candles.next_due(), None);
 }
 
 #[test]
-fn a_price_in_doubt_makes_no_candle_and_one_of_few_venues_does() {
+fn doubtful_price_makes_no_candle() {
     let mut candles = candles(Vec::new());
     let degraded = |text, doubtful| Price {
         status: PriceStatus::Degraded,
         doubtful,
         ..price(text, NOON)
     };
-    let news = candles.advance(&[degraded("30", true)], NOON);
-    assert!(news.updates.is_empty() && news.rows.is_empty());
-    let news = candles.advance(&[degraded("3000", false)], NOON);
-    assert_eq!(minutes(&news), [said(0, ["3000"; 4], 1, false)]);
+    let changes = candles.advance(&[degraded("30", true)], NOON);
+    assert!(changes.updates.is_empty() && changes.rows.is_empty());
+    let changes = candles.advance(&[degraded("3000", false)], NOON);
+    assert_eq!(minutes(&changes), [minute_update(0, ["3000"; 4], 1, false)]);
 }
 
 #[test]
-fn a_time_ahead_of_the_clock_counts_as_now() {
+fn future_price_counts_as_now() {
     let mut candles = candles(Vec::new());
-    let news = candles.advance(&[price("5", NOON + 10 * MINUTE)], NOON);
-    assert_eq!(minutes(&news), [said(0, ["5"; 4], 1, false)]);
+    let changes = candles.advance(&[price("5", NOON + 10 * MINUTE)], NOON);
+    assert_eq!(minutes(&changes), [minute_update(0, ["5"; 4], 1, false)]);
 }
 
 #[test]
-fn a_writer_goes_on_where_the_last_one_ended() {
+fn new_writer_continues_stored_candles() {
     let mut before = candles(Vec::new());
     let mut stored = before.advance(&[price("5", NOON)], NOON).rows;
     let untold = before.advance(&[price("6", NOON + 10)], NOON + 10).rows;
@@ -206,20 +237,23 @@ fn a_writer_goes_on_where_the_last_one_ended() {
     stored.extend(untold);
 
     let mut after = candles(stored.clone());
-    // What was stored and not announced is announced now.
-    let news = after.advance(&[], NOON + 100);
-    assert_eq!(minutes(&news), [said(0, ["5", "6", "5", "6"], 2, false)]);
-    assert_eq!(news.updates.len(), 1);
-    // And what ended meanwhile is closed.
+    // The stored but unannounced prices are announced now.
+    let changes = after.advance(&[], NOON + 100);
+    assert_eq!(
+        minutes(&changes),
+        [minute_update(0, ["5", "6", "5", "6"], 2, false)]
+    );
+    assert_eq!(changes.updates.len(), 1);
+    // A candle that ended meanwhile is closed.
     let mut late = candles(stored);
-    let news = late.advance(&[], NOON + 24 * 60 * MINUTE);
-    assert_eq!(news.updates.len(), 6);
-    assert!(news.rows.iter().all(|row| row.closed));
+    let changes = late.advance(&[], NOON + 24 * 60 * MINUTE);
+    assert_eq!(changes.updates.len(), 6);
+    assert!(changes.rows.iter().all(|row| row.closed));
     assert_eq!(late.next_due(), None);
 }
 
 #[test]
-fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minutes() {
+fn larger_candles_equal_their_merged_minutes() {
     let mut random = StdRng::seed_from_u64(21);
     for _ in 0..30 {
         let mut candles = candles(Vec::new());
@@ -233,7 +267,7 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
                 &digits.to_string(),
                 now - random.random_range(-1_000..60_000),
             );
-            let news = match random.random_bool(0.8) {
+            let changes = match random.random_bool(0.8) {
                 true => {
                     counted += 1;
                     candles.advance(&[came], now)
@@ -241,7 +275,7 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
                 false => candles.advance(&[], now),
             };
             let mut keys = BTreeSet::new();
-            for row in news.rows {
+            for row in changes.rows {
                 assert!(keys.insert((row.interval, row.candle.start)), "{row:?}");
                 rows.insert((row.interval, row.candle.start), row);
             }
@@ -254,7 +288,7 @@ fn whatever_comes_the_closed_candles_of_larger_intervals_are_folds_of_the_minute
         );
         assert!(
             rows.values()
-                .all(|row| row.closed && row.told == row.candle.count)
+                .all(|row| row.closed && row.announced_count == row.candle.count)
         );
         let of = |interval| -> Vec<Candle> {
             let own = rows.values().filter(|row| row.interval == interval);

@@ -1,6 +1,6 @@
-//! What the price writer stores at once: ticks, the prices that came of them, and what these fired and moved.
+//! One transaction of the price writer: ticks, the prices computed from them, fired alerts and candles.
 
-use super::{age_ms, candles::CandleNews};
+use super::{age_ms, candles::CandleChanges};
 use crate::{
     model::{
         Channel, Event, JsonNumber, NewUpdate, Price, PriceUpdate, PriceUpdateDetail, Tick, USD,
@@ -9,7 +9,7 @@ use crate::{
     source::price::{FeedState, SourceKey},
     store::{
         StoreError, alert_deliveries,
-        alert_firing::{self, Due, Fired},
+        alert_firing::{self, DueAlerts, Fired},
         candles, price_clock, prices, ticks,
         tokens::{self, SourceState},
         updates,
@@ -17,24 +17,24 @@ use crate::{
     },
 };
 
-/// What goes into one transaction.
+/// The content of one transaction.
 #[derive(Default)]
 pub(super) struct Commit<'a> {
-    /// Of feeds; those of chains are stored already.
+    /// Ticks of feeds; those of chains are already stored.
     pub(super) ticks: &'a [Tick],
     pub(super) announced: Vec<Price>,
-    /// Announced before, with newer times.
+    /// Prices announced before, with newer times.
     pub(super) moved: Vec<Price>,
     /// Alerts that these prices fire, or arm again.
-    pub(super) due: Due,
+    pub(super) due: DueAlerts,
     pub(super) states: Vec<(SourceKey, FeedState)>,
-    /// By how much this clock is off, or that it is not, where that is news.
+    /// The new offset of this clock, if it changed; `Some(None)` if it is within its tolerance.
     pub(super) clock: Option<Option<i64>>,
 }
 
-/// What a transaction left to be told.
+/// The result of a transaction.
 pub(super) struct Committed {
-    /// To be published, in this order.
+    /// Updates to publish, in this order.
     pub(super) updates: Vec<Update>,
     /// Alerts that fired.
     pub(super) fired: usize,
@@ -50,35 +50,35 @@ impl Commit<'_> {
             && self.clock.is_none()
     }
 
-    /// Stores it in one transaction, with what it made of the candles, as announced at `now_ms`.
+    /// Stores the commit and the candle changes in one transaction, as announced at `now_ms`.
     pub(super) async fn store(
         &self,
         writer: &mut Writer,
-        news: CandleNews,
+        changes: CandleChanges,
         now_ms: i64,
     ) -> Result<Committed, StoreError> {
         let announced = &self.announced;
         let mut transaction = writer.begin().await?;
         ticks::insert(&mut transaction, self.ticks).await?;
         let fired = alert_firing::apply(&mut transaction, &self.due, now_ms).await?;
-        // Prices come first, in their order, then what they fired.
-        let said = announced.iter().map(|price| update_of(price, now_ms));
-        let told = said.chain(fired.iter().map(alert_of));
-        let told = told.chain(news.updates).collect();
-        let updates = updates::append(&mut transaction, told).await?;
+        // Prices come first, in their order, then the alerts that they fired.
+        let price_updates = announced.iter().map(|price| price_update(price, now_ms));
+        let new_updates = price_updates.chain(fired.iter().map(alert_update));
+        let new_updates = new_updates.chain(changes.updates).collect();
+        let updates = updates::append(&mut transaction, new_updates).await?;
         if !announced.is_empty() {
             let seqs = updates.iter().map(|update| update.seq);
             let rows: Vec<(u64, &Price)> = seqs.zip(announced).collect();
             prices::insert(&mut transaction, &rows, now_ms).await?;
         }
-        let of_alerts = announced.len()..announced.len() + fired.len();
-        let of_alerts = updates.get(of_alerts).unwrap_or_default();
-        alert_deliveries::insert(&mut transaction, &fired, of_alerts).await?;
-        candles::write(&mut transaction, &news.rows).await?;
+        let alert_updates = announced.len()..announced.len() + fired.len();
+        let alert_updates = updates.get(alert_updates).unwrap_or_default();
+        alert_deliveries::insert(&mut transaction, &fired, alert_updates).await?;
+        candles::write(&mut transaction, &changes.rows).await?;
         if !self.moved.is_empty() {
             prices::confirm(&mut transaction, &self.moved).await?;
         }
-        tokens::record_states(&mut transaction, &rows_of(&self.states)).await?;
+        tokens::record_states(&mut transaction, &state_rows(&self.states)).await?;
         if let Some(off_ms) = self.clock {
             price_clock::record(&mut transaction, off_ms).await?;
         }
@@ -90,7 +90,7 @@ impl Commit<'_> {
     }
 }
 
-fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
+fn state_rows(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
     let rows = states.iter().map(|((token, source), state)| SourceState {
         token,
         source,
@@ -100,14 +100,14 @@ fn rows_of(states: &[(SourceKey, FeedState)]) -> Vec<SourceState<'_>> {
     rows.collect()
 }
 
-fn alert_of(fired: &Fired) -> NewUpdate {
+fn alert_update(fired: &Fired) -> NewUpdate {
     NewUpdate {
         channel: Channel::User(fired.subject.clone()),
         event: Event::PriceAlert(fired.alert.clone()),
     }
 }
 
-fn update_of(price: &Price, now_ms: i64) -> NewUpdate {
+fn price_update(price: &Price, now_ms: i64) -> NewUpdate {
     let details = price.details.iter().map(|detail| PriceUpdateDetail {
         source: detail.source.clone(),
         age_ms: age_ms(detail.observed_at, now_ms),

@@ -1,5 +1,5 @@
-//! The feeds while this process writes prices: they run from the first time it holds the lock until another has it, so
-//! that a venue is asked by one process alone. A database that is away does not stop them: their ticks wait.
+//! Runs the feeds while this process writes prices: from the first time it holds the lock until another process has it, so
+//! that only one process connects to a venue. An unreachable database does not stop them: their ticks are queued.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::telemetry;
 use crate::source::price::{Feed, TickSink};
 
-/// What a feed has to take its leave of the venue; writers have a second in all.
+/// Time for a feed to close its venue connection; writers have one second in total.
 const STOP_WITHIN: Duration = Duration::from_millis(500);
-/// A feed that ended by itself is a bug of it; it must not take the others with it.
+/// Delay before a feed that ended by itself is restarted. That is a bug of the feed, and must not affect the others.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 
-/// Makes all feeds anew, in the same order each time.
+/// Creates all feeds, in the same order on each call.
 pub(super) type MakeFeeds = Arc<dyn Fn() -> Vec<Box<dyn Feed>> + Send + Sync>;
 
 pub(super) struct Feeds {
@@ -33,7 +33,7 @@ struct Running {
 }
 
 impl Feeds {
-    /// None runs before [`Self::start`].
+    /// No feed runs before [`Self::start`].
     pub(super) fn new(make: MakeFeeds, sink: TickSink) -> Self {
         Self {
             make,
@@ -42,7 +42,7 @@ impl Feeds {
         }
     }
 
-    /// Instead of those that are configured.
+    /// Replaces the configured feeds.
     pub(super) fn replace(&mut self, make: MakeFeeds) {
         self.make = make;
     }
@@ -51,7 +51,7 @@ impl Feeds {
         self.sink.clone()
     }
 
-    /// Starts them unless they run.
+    /// Starts the feeds unless they are running.
     pub(super) fn start(&mut self) {
         if self.running.is_some() {
             return;
@@ -65,7 +65,7 @@ impl Feeds {
         self.running = Some(Running { stop, tasks });
     }
 
-    /// Stops them, and waits for them a moment.
+    /// Stops the feeds; aborts those that do not end in time.
     pub(super) async fn stop(&mut self) {
         let Some(Running { stop, mut tasks }) = self.running.take() else {
             return;
@@ -73,7 +73,7 @@ impl Feeds {
         stop.cancel();
         let ended = async { while tasks.join_next().await.is_some() {} };
         if timeout(STOP_WITHIN, ended).await.is_err() {
-            tracing::warn!("a price feed did not stop in time and was cut off");
+            tracing::warn!("a price feed did not stop in time and was aborted");
         }
     }
 }
@@ -96,14 +96,14 @@ async fn keep_running(
         tracing::error!(
             feed = name,
             panicked,
-            "a price feed ended; it is started again"
+            "a price feed ended unexpectedly; restarting it"
         );
         telemetry::feed_restarted(&name);
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(RESTART_AFTER) => {}
         }
-        // The same configuration makes the same feeds.
+        // The same configuration creates the same feeds.
         let Some(again) = make().into_iter().nth(position) else {
             return;
         };

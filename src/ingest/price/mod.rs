@@ -1,22 +1,22 @@
-//! The one writer of prices: from the ticks of feeds and of indexed blocks to price rows and updates.
+//! The single writer of prices: turns the ticks of feeds and of indexed blocks into price rows and updates.
 //!
-//! Ticks of feeds are stored here, in the transaction that announces what came of them; those of chains came with
-//! their blocks. Promises that each announced price was committed before, with its row and its seq in one transaction,
-//! and that a price that is not stale stands only on ticks that are in the store, while a stale one may outlive the
-//! ticks it was made of when a reorg left nothing to replace it: signals make it quick, but the store is read again
-//! after a reorg, after lost signals, and, within a second, when a chain moved. Nothing is announced twice: a price is
-//! compared with the one last announced, which is read back at every start. Assumes that ticks of chains are committed
-//! before their signal is sent, and together with the cursor of their chain.
+//! Ticks of feeds are stored here, in the transaction of the prices computed from them; ticks of chains are stored with
+//! their blocks. Promises that each price is committed before it is announced, with its row and its seq in one
+//! transaction, and that a price that is not stale is computed only from stored ticks. A stale price may outlive its
+//! ticks when a reorg dropped them without a replacement. Signals keep the latency low; the store is read again after a
+//! reorg, after lost signals, and within a second of a chain's commit. No price is announced twice: it is compared with
+//! the one announced last, which is read at every start. Assumes that ticks of chains are committed before their signal
+//! is sent, and together with the cursor of their chain.
 
 mod alerts;
-mod board;
 mod candles;
 mod commit;
 mod feeds;
-mod outage;
-mod publish;
-mod session;
+mod price_state;
+mod publish_policy;
+mod retry;
 mod telemetry;
+mod writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::{feeds::Feeds, outage::Outage, session::Session};
+use self::{feeds::Feeds, retry::Retry, writer::PriceWriter};
 use super::PriceSignalQueue;
 use crate::{
     bus::Publisher,
@@ -39,8 +39,8 @@ use crate::{
     },
 };
 
-/// How long the lock is out of reach until another process is taken for the writer: a server may hold the lock of a
-/// connection that was lost a while longer, and the ticks that wait are not to be lost with it.
+/// How long the lock must be unavailable before another process counts as the writer. Postgres may hold the lock of a
+/// lost connection for a while; the queued ticks must survive that.
 const STANDBY_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes the prices of all tracked tokens.
@@ -50,34 +50,34 @@ pub struct PriceIngest {
     feeds: Feeds,
 }
 
-/// What comes to the writer.
+/// The inputs of the writer.
 struct Incoming {
-    /// Of the chain writers in this process.
+    /// From the chain writers of this process.
     signals: PriceSignalQueue,
-    /// Of the feeds.
+    /// From the feeds.
     ticks: TickQueue,
 }
 
-/// What every session of the writer uses.
+/// Shared by the connections that the writer opens one after another.
 struct Parts {
     config: PriceConfig,
-    /// Of the sources that name none.
+    /// The chain of sources that name none.
     first_chain: ChainId,
     tokens: Vec<TrackedToken>,
     sources: Vec<TrackedSource>,
     store: Store,
     publisher: Publisher,
-    /// From when on a chain's node is down, so that what was read from the chain is stale.
+    /// When a chain's node counts as down, so that ticks of the chain are stale.
     chains: Vec<ChainLimits>,
 }
 
-/// Why prices cannot be written.
+/// An error that keeps prices from being written.
 #[derive(Debug, thiserror::Error)]
 pub enum PriceIngestError {
-    #[error("prices cannot be written: {0}")]
+    #[error("cannot write prices: {0}")]
     Store(#[from] StoreError),
-    #[error("prices cannot be written: the database did not answer within {0:?}")]
-    Silent(Duration),
+    #[error("cannot write prices: the database did not answer within {0:?}")]
+    Timeout(Duration),
 }
 
 impl PriceIngestError {
@@ -89,18 +89,17 @@ impl PriceIngestError {
         )
     }
 
-    /// Whether waiting cannot mend it.
+    /// Whether a retry cannot fix it.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Store(error) => !error.is_transient(),
-            Self::Silent(_) => false,
+            Self::Timeout(_) => false,
         }
     }
 }
 
 impl PriceIngest {
-    /// `first_chain` is the chain of the sources that name none. Nothing is read, written or connected before
-    /// [`Self::run`].
+    /// `first_chain` is the chain of sources that name none. Does no I/O before [`Self::run`].
     pub fn new(
         config: PriceConfig,
         first_chain: ChainId,
@@ -158,13 +157,13 @@ impl PriceIngest {
         })
     }
 
-    /// Takes what was read from these chains for stale while their nodes are down.
-    pub fn watching(mut self, chains: Vec<ChainLimits>) -> Self {
+    /// Ticks of these chains count as stale while their nodes are down.
+    pub fn with_chain_limits(mut self, chains: Vec<ChainLimits>) -> Self {
         self.parts.chains = chains;
         self
     }
 
-    /// Reads these feeds instead of those that are configured; `make` makes them anew, in the same order each time.
+    /// Replaces the configured feeds; `make` creates them again on each call, in the same order.
     pub fn with_feeds(
         mut self,
         make: impl Fn() -> Vec<Box<dyn Feed>> + Send + Sync + 'static,
@@ -173,13 +172,13 @@ impl PriceIngest {
         self
     }
 
-    /// Where sources that no feed reads, those on a chain, tell how they stand.
+    /// Receives the states of sources that no feed reads: those on a chain.
     pub fn sink(&self) -> TickSink {
         self.feeds.sink()
     }
 
-    /// Writes until `stop`; a commit that began is finished first, and what the feeds left is stored. A database that
-    /// goes away, and another process that holds the lock, are waited for; it fails only for what waiting cannot mend.
+    /// Writes until `stop`; finishes a commit in progress first, and stores the ticks left by the feeds. Retries while the
+    /// database is unreachable or another process holds the lock; fails only with errors that a retry cannot fix.
     pub async fn run(self, stop: CancellationToken) -> Result<(), PriceIngestError> {
         let Self {
             parts,
@@ -192,25 +191,25 @@ impl PriceIngest {
     }
 }
 
-/// One session after another.
+/// Opens one [`PriceWriter`] after another.
 async fn write(
     parts: &Parts,
     incoming: &mut Incoming,
     feeds: &mut Feeds,
     stop: &CancellationToken,
 ) -> Result<(), PriceIngestError> {
-    let mut outage = Outage::default();
+    let mut retry = Retry::default();
     let mut locked_out: Option<Instant> = None;
     loop {
         let opened = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            opened = Session::open(parts, incoming) => opened,
+            opened = PriceWriter::open(parts, incoming) => opened,
         };
         let ended = match opened {
-            Ok(session) => {
+            Ok(price_writer) => {
                 locked_out = None;
                 feeds.start();
-                session.run(incoming, feeds, &mut outage, stop).await
+                price_writer.run(incoming, feeds, &mut retry, stop).await
             }
             Err(error) => Err(error),
         };
@@ -221,20 +220,26 @@ async fn write(
                 if error.is_standby() {
                     let since = *locked_out.get_or_insert_with(Instant::now);
                     if since.elapsed() >= STANDBY_AFTER {
-                        // The process that writes has feeds of its own.
+                        // The writing process has feeds of its own.
                         feeds.stop().await;
                         incoming.ticks.clear();
                     }
                 }
-                let wait = outage.failed(&error);
+                let wait = retry.delay_after(&error);
                 let failure = match &error {
-                    PriceIngestError::Store(error) => {
-                        parts.store.writer_failed(Stream::Prices, error).boxed()
-                    }
-                    PriceIngestError::Silent(limit) => {
-                        let error = StoreError::Silent(*limit);
-                        async move { parts.store.writer_failed(Stream::Prices, &error).await }
-                            .boxed()
+                    PriceIngestError::Store(error) => parts
+                        .store
+                        .record_writer_failure(Stream::Prices, error)
+                        .boxed(),
+                    PriceIngestError::Timeout(limit) => {
+                        let error = StoreError::Timeout(*limit);
+                        async move {
+                            parts
+                                .store
+                                .record_writer_failure(Stream::Prices, &error)
+                                .await
+                        }
+                        .boxed()
                     }
                 };
                 let waiting = async {
@@ -249,7 +254,7 @@ async fn write(
     }
 }
 
-/// Age of what was observed then, in ms. A tick that a clock ahead of ours made is no age old.
+/// Age of an observation, in ms; 0 for one from a clock ahead of ours.
 fn age_ms(observed_at: i64, now_ms: i64) -> i64 {
     now_ms.saturating_sub(observed_at).max(0)
 }

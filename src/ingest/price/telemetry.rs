@@ -15,7 +15,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_price_ticks_stored_total",
-        "Ticks of feeds that the price writer committed"
+        "Ticks of feeds committed by the price writer"
     );
     describe_counter!(
         "chaincast_price_feeds_restarted_total",
@@ -27,7 +27,7 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "chaincast_price_alerts",
-        "Price alerts that this process watches"
+        "Active price alerts of this process"
     );
     describe_counter!(
         "chaincast_price_alerts_fired_total",
@@ -40,13 +40,13 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "chaincast_price_candle_late_total",
-        "Prices that were too late for the candle of their time and counted at the time of their publication"
+        "Prices too late for the candle of their event time, counted at their publication time"
     );
     candles(0, 0);
     describe_histogram!(
         "chaincast_price_commit_seconds",
         Unit::Seconds,
-        "Time from the begin of a transaction of prices to its commit"
+        "Time from the start of a transaction of prices to its commit"
     );
     describe_gauge!(
         "chaincast_price_age_seconds",
@@ -86,8 +86,8 @@ pub(super) fn feed_restarted(feed: &str) {
     counter!("chaincast_price_feeds_restarted_total", "feed" => feed.to_owned()).increment(1);
 }
 
-/// Of each token, once a second.
-pub(super) fn standing<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
+/// Records the state of each token's price, once a second.
+pub(super) fn price_status<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
     for price in prices {
         let age = Duration::from_millis(super::age_ms(price.observed_at, now_ms).unsigned_abs());
         gauge!("chaincast_price_age_seconds", "token" => price.token.to_string())

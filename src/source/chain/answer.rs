@@ -1,7 +1,7 @@
-//! Answers of JSON-RPC as nodes and the proxies before them write them. Pure.
+//! JSON-RPC answers in the forms that nodes and proxies send. Pure.
 //!
-//! Beside the standard's shape it reads ids as text, errors that are a text or have a code as text, and what proxies
-//! write instead of an answer: an object with a message, or words without JSON.
+//! Besides the standard form it accepts ids as text, errors as text or with a text code, and proxy responses without an
+//! answer: an object with a message, or plain text.
 
 use std::{fmt, marker::PhantomData};
 
@@ -14,25 +14,25 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::reading::read;
+use super::json_reader::read;
 use crate::model::WEB_PAGE;
 
-/// Longest text of a node that is kept, in bytes.
-const WORDS: usize = 4096;
+/// Longest node text that is kept, in bytes.
+const MAX_TEXT_BYTES: usize = 4096;
 
 /// An answer to one call.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
-#[serde(expecting = "an answer of JSON-RPC")]
+#[serde(expecting = "a JSON-RPC answer")]
 pub(super) struct Answer<T> {
     #[serde(default)]
     id: Scalar,
-    /// The outer is `None` when there is no such field.
-    #[serde(default = "nothing", deserialize_with = "there")]
+    /// The outer `None`: no such field.
+    #[serde(default = "no_result", deserialize_with = "present_result")]
     result: Option<Option<T>>,
     #[serde(default, deserialize_with = "rpc_error")]
     error: Option<RpcError>,
-    /// What proxies write beside no result and no error.
+    /// Sent by proxies without a result or error.
     #[serde(default)]
     message: Scalar,
     #[serde(default)]
@@ -50,29 +50,29 @@ pub(super) struct RpcError {
     pub(super) message: String,
 }
 
-/// What an answer holds.
+/// The content of an answer.
 pub(super) enum Outcome<T> {
     /// `None` for null.
     Result(Option<T>),
     Error(RpcError),
-    /// Neither result nor error.
-    Nothing,
+    /// Neither a result nor an error.
+    Empty,
 }
 
 impl<T> Answer<T> {
-    /// The id as the number that was sent.
+    /// The id as a number.
     pub(super) fn id(&self) -> Option<u64> {
         self.id.0.as_deref()?.parse().ok()
     }
 
-    /// Whether it has a result, be it null.
+    /// Whether it has a result, even null.
     pub(super) fn has_result(&self) -> bool {
         self.result.is_some()
     }
 
     pub(super) fn outcome(self) -> Outcome<T> {
         match (self.result, self.error) {
-            // Some servers write an empty error beside a result.
+            // Some servers send an empty error with a result.
             (Some(Some(result)), Some(error)) if error == RpcError::default() => {
                 Outcome::Result(Some(result))
             }
@@ -83,7 +83,7 @@ impl<T> Answer<T> {
                     .iter()
                     .find_map(Scalar::number);
                 match (code, self.message.0) {
-                    (None, None) => Outcome::Nothing,
+                    (None, None) => Outcome::Empty,
                     (code, message) => Outcome::Error(RpcError {
                         code: code.unwrap_or(0),
                         message: message.unwrap_or_default(),
@@ -94,29 +94,28 @@ impl<T> Answer<T> {
     }
 }
 
-/// The body of a node's answer.
+/// The body of an answer.
 pub(super) enum Body<T> {
-    /// To one call, or about several as a whole.
+    /// For one call, or about all of several.
     One(Answer<T>),
-    /// One a call, in any order; each with what was wrong with it.
+    /// One per call, in any order, or the reason why it is unreadable.
     Many(Vec<Result<Answer<T>, String>>),
-    /// Words without JSON, which proxies send.
-    Words(String),
+    /// Plain text, which proxies send.
+    Text(String),
 }
 
-/// Reads an answer to so many calls; the error says what was wrong.
+/// Parses the answer to this many calls; returns the reason on failure.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8], calls: usize) -> Result<Body<T>, String> {
-    // Checked once: read from bytes, every text in it would be checked by itself.
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| format!("it is no text in UTF-8 ({error})"))?;
+    // Checked once; `from_slice` would check every string separately.
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("not valid UTF-8: {error}"))?;
     match text.trim_start().as_bytes().first() {
         Some(b'{') => answer(text).map(Body::One),
-        Some(b'[') => many(text, calls).map(Body::Many),
-        _ => Ok(Body::Words(words(text))),
+        Some(b'[') => batch_items(text, calls).map(Body::Many),
+        _ => Ok(Body::Text(readable_text(text))),
     }
 }
 
-/// Reads an answer. Where its result cannot be read, an error beside it is what the node means.
+/// Parses an answer. If its result is unreadable, an error beside it counts.
 fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>, String> {
     read(text).or_else(|reason| {
         let answer: Answer<IgnoredAny> = serde_json::from_str(text).map_err(|_| reason.clone())?;
@@ -139,7 +138,7 @@ fn answer<T: DeserializeOwned>(text: &str) -> Result<Answer<T>, String> {
     })
 }
 
-/// The error in a body, when it is an answer with one.
+/// The JSON-RPC error in a body, if any.
 pub(super) fn error_in(bytes: &[u8]) -> Option<RpcError> {
     let error = |answer: Answer<IgnoredAny>| match answer.outcome() {
         Outcome::Error(error) => Some(error),
@@ -148,12 +147,12 @@ pub(super) fn error_in(bytes: &[u8]) -> Option<RpcError> {
     match body(bytes, 1).ok()? {
         Body::One(answer) => error(answer),
         Body::Many(answers) => answers.into_iter().flatten().find_map(error),
-        Body::Words(_) => None,
+        Body::Text(_) => None,
     }
 }
 
-/// Words of a node as an error shows them: a web page is named, not printed.
-pub(super) fn words(text: &str) -> String {
+/// The text of a node for an error message: a web page is named, not printed.
+pub(super) fn readable_text(text: &str) -> String {
     let text = text.trim();
     if text.starts_with('<') {
         return WEB_PAGE.to_owned();
@@ -162,14 +161,14 @@ pub(super) fn words(text: &str) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    let mut end = text.len().min(WORDS);
+    let mut end = text.len().min(MAX_TEXT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     text[..end].to_owned()
 }
 
-fn many<T: DeserializeOwned>(
+fn batch_items<T: DeserializeOwned>(
     text: &str,
     calls: usize,
 ) -> Result<Vec<Result<Answer<T>, String>>, String> {
@@ -180,16 +179,16 @@ fn many<T: DeserializeOwned>(
     if let Ok(answers) = answers {
         return Ok(answers.into_iter().map(Ok).collect());
     }
-    // Once more, one by one: of an item that cannot be read the others know nothing.
+    // Parse again one by one: an unreadable item does not affect the others.
     let mut careful = serde_json::Deserializer::from_str(text);
     let items: Vec<&RawValue> = careful
         .deserialize_seq(Items::of(calls))
         .and_then(|items| careful.end().map(|()| items))
-        .map_err(|error| format!("it is not what was asked for: {error}"))?;
+        .map_err(|error| format!("not a batch of answers: {error}"))?;
     Ok(items.into_iter().map(|item| answer(item.get())).collect())
 }
 
-/// Reads an array of at most one item a call: a node that sends more fills no memory with them.
+/// Reads an array of at most one item per call, which bounds the memory.
 struct Items<T> {
     calls: usize,
     kind: PhantomData<T>,
@@ -210,22 +209,22 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut given = Vec::new();
+        let mut collected = Vec::new();
         while let Some(item) = items.next_element()? {
-            if given.len() == self.calls {
-                return Err(A::Error::invalid_length(given.len() + 1, &self));
+            if collected.len() == self.calls {
+                return Err(A::Error::invalid_length(collected.len() + 1, &self));
             }
-            given.push(item);
+            collected.push(item);
         }
-        Ok(given)
+        Ok(collected)
     }
 }
 
-fn nothing<T>() -> Option<T> {
+fn no_result<T>() -> Option<T> {
     None
 }
 
-fn there<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+fn present_result<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
@@ -233,7 +232,7 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
-/// A text, number or boolean as text; anything else is skipped.
+/// A text, number or boolean as text; other values are skipped.
 #[derive(Debug, Default)]
 struct Scalar(Option<String>);
 
@@ -291,7 +290,7 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// An error as an object, as a text or as a code; null and false are none.
+/// An error as an object, text or code; null and false mean no error.
 fn rpc_error<'de, D>(deserializer: D) -> Result<Option<RpcError>, D::Error>
 where
     D: Deserializer<'de>,
@@ -310,7 +309,7 @@ where
         type Value = Option<RpcError>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an error of JSON-RPC")
+            f.write_str("a JSON-RPC error")
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -337,7 +336,7 @@ where
         fn visit_bool<E: Error>(self, is: bool) -> Result<Self::Value, E> {
             Ok(is.then(|| RpcError {
                 code: 0,
-                message: "an error without words".to_owned(),
+                message: "an error without a message".to_owned(),
             }))
         }
 
@@ -348,7 +347,7 @@ where
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
             let object = Object::deserialize(MapAccessDeserializer::new(map))?;
             let mut message = object.message.0.unwrap_or_default();
-            // Some say only there what was wrong. Bytes there are a contract's.
+            // Some nodes put the reason only there. Hex data comes from a contract.
             if let Some(data) = object.data.0.filter(|data| !data.starts_with("0x"))
                 && !message.contains(&data)
             {

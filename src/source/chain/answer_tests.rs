@@ -15,7 +15,7 @@ fn error(text: &str) -> RpcError {
 }
 
 #[test]
-fn reads_single_answers_with_any_id() {
+fn reads_answers_with_any_id() {
     for id in [
         r#""id":0,"#,
         r#""id":"0","#,
@@ -30,7 +30,7 @@ fn reads_single_answers_with_any_id() {
         let text = format!(r#"{{"result":7,{beside}}}"#);
         assert!(matches!(outcome(&text), Outcome::Result(Some(7))), "{text}");
     }
-    assert!(matches!(outcome(r#"{"id":1}"#), Outcome::Nothing));
+    assert!(matches!(outcome(r#"{"id":1}"#), Outcome::Empty));
     assert!(matches!(
         outcome(r#"{"result":null}"#),
         Outcome::Result(None)
@@ -68,7 +68,7 @@ fn reads_errors_in_every_shape() {
 }
 
 #[test]
-fn reads_ids_of_several_answers_as_text() {
+fn reads_text_ids_in_batches() {
     let text = br#"[{"id":"1","result":8},{"id":0,"result":7}]"#;
     let Ok(Body::Many(answers)) = body::<u64>(text, 2) else {
         panic!("not a list");
@@ -81,14 +81,14 @@ fn reads_ids_of_several_answers_as_text() {
 }
 
 #[test]
-fn keeps_words_and_does_not_print_web_pages() {
+fn keeps_text_and_names_web_pages() {
     for (text, expected) in [
         ("Too many requests\n", "Too many requests"),
         (r#""Too many requests""#, "Too many requests"),
         ("<html><body>no</body></html>", WEB_PAGE),
     ] {
         match body::<u64>(text.as_bytes(), 1) {
-            Ok(Body::Words(words)) => assert_eq!(words, expected),
+            Ok(Body::Text(words)) => assert_eq!(words, expected),
             _ => panic!("{text}"),
         }
     }
@@ -97,7 +97,7 @@ fn keeps_words_and_does_not_print_web_pages() {
 }
 
 #[test]
-fn finds_the_error_in_a_body_of_any_status() {
+fn finds_error_in_body() {
     let found = error_in(br#"{"id":null,"error":{"code":-32601,"message":"no"}}"#).unwrap();
     assert_eq!(found.code, -32_601);
     let found = error_in(br#"[{"id":0,"error":{"code":-32601,"message":"no"}}]"#).unwrap();
@@ -106,7 +106,7 @@ fn finds_the_error_in_a_body_of_any_status() {
 }
 
 #[test]
-fn an_error_counts_beside_a_result_that_cannot_be_read() {
+fn error_counts_beside_unreadable_result() {
     let busy = RpcError {
         code: -32_005,
         message: "slow".to_owned(),

@@ -1,7 +1,7 @@
-//! Transactions of Arbitrum's own types as they are hashed. Pure.
+//! Encodings of Arbitrum's own transaction types. Pure.
 //!
-//! None has a signature: the sender is part of what is hashed. The types and the order of their fields are those of
-//! Nitro's fork of geth (`core/types/arb_types.go`).
+//! They have no signature: the hash covers the sender. The types and the order of their fields are those of Nitro's
+//! fork of geth (`core/types/arb_types.go`).
 
 use alloy::{
     primitives::{Address, B256, Bytes, TxKind, U256},
@@ -17,17 +17,17 @@ pub(super) const RETRY: u8 = 0x68;
 pub(super) const SUBMIT_RETRYABLE: u8 = 0x69;
 pub(super) const INTERNAL: u8 = 0x6a;
 
-/// Appends the encoding (EIP-2718); `None`, and nothing, for another type or when a field of the type is missing.
-pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
-    let chain = sent.chain_id?;
-    let (from, gas, nonce, data) = (&sent.from, &sent.gas, &sent.nonce, sent.input());
-    let to = &receiver(sent.to);
-    let value = &sent.value.unwrap_or_default();
-    let fee = || sent.max_fee_per_gas.or(sent.gas_price);
-    match sent.kind() {
+/// Appends the encoding (EIP-2718); appends nothing and returns `None` for another type or if a field is missing.
+pub(super) fn transaction(tx: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
+    let chain = tx.chain_id?;
+    let (from, gas, nonce, data) = (&tx.from, &tx.gas, &tx.nonce, tx.input());
+    let to = &receiver(tx.to);
+    let value = &tx.value.unwrap_or_default();
+    let fee = || tx.max_fee_per_gas.or(tx.gas_price);
+    match tx.kind() {
         DEPOSIT => {
-            let to = &sent.to?;
-            put(out, DEPOSIT, &[&chain, request(sent)?, from, to, value]);
+            let to = &tx.to?;
+            put(out, DEPOSIT, &[&chain, request(tx)?, from, to, value]);
         }
         UNSIGNED => put(
             out,
@@ -37,13 +37,13 @@ pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()
         CONTRACT => put(
             out,
             CONTRACT,
-            &[&chain, request(sent)?, from, &fee()?, gas, to, value, data],
+            &[&chain, request(tx)?, from, &fee()?, gas, to, value, data],
         ),
         RETRY => {
-            let ticket: &B256 = sent.ticket_id.as_deref()?;
-            let refund_to: &Address = sent.refund_to.as_deref()?;
-            let max_refund: &U256 = sent.max_refund.as_deref()?;
-            let refund: &U256 = sent.submission_fee_refund.as_deref()?;
+            let ticket: &B256 = tx.ticket_id.as_deref()?;
+            let refund_to: &Address = tx.refund_to.as_deref()?;
+            let max_refund: &U256 = tx.max_refund.as_deref()?;
+            let refund: &U256 = tx.submission_fee_refund.as_deref()?;
             let fee = fee()?;
             let fields: [&dyn Encodable; 12] = [
                 &chain, nonce, from, &fee, gas, to, value, data, ticket, refund_to, max_refund,
@@ -52,18 +52,18 @@ pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()
             put(out, RETRY, &fields);
         }
         SUBMIT_RETRYABLE => {
-            let l1_base_fee: &U256 = sent.l1_base_fee.as_deref()?;
-            let deposited: &U256 = sent.deposit_value.as_deref()?;
-            let retry_to = receiver(sent.retry_to.as_deref().copied());
-            let retry_value: &U256 = sent.retry_value.as_deref()?;
-            let beneficiary: &Address = sent.beneficiary.as_deref()?;
-            let max_fee: &U256 = sent.max_submission_fee.as_deref()?;
-            let refund_to: &Address = sent.refund_to.as_deref()?;
-            let retry_data: &Bytes = sent.retry_data.as_deref()?;
+            let l1_base_fee: &U256 = tx.l1_base_fee.as_deref()?;
+            let deposited: &U256 = tx.deposit_value.as_deref()?;
+            let retry_to = receiver(tx.retry_to.as_deref().copied());
+            let retry_value: &U256 = tx.retry_value.as_deref()?;
+            let beneficiary: &Address = tx.beneficiary.as_deref()?;
+            let max_fee: &U256 = tx.max_submission_fee.as_deref()?;
+            let refund_to: &Address = tx.refund_to.as_deref()?;
+            let retry_data: &Bytes = tx.retry_data.as_deref()?;
             let fee = fee()?;
             let fields: [&dyn Encodable; 13] = [
                 &chain,
-                request(sent)?,
+                request(tx)?,
                 from,
                 l1_base_fee,
                 deposited,
@@ -84,8 +84,8 @@ pub(super) fn transaction(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()
     Some(())
 }
 
-fn request(sent: &RawTransaction) -> Option<&B256> {
-    sent.request_id.as_deref()
+fn request(tx: &RawTransaction) -> Option<&B256> {
+    tx.request_id.as_deref()
 }
 
 fn receiver(to: Option<Address>) -> TxKind {
@@ -116,23 +116,23 @@ mod tests {
     }
 
     fn hashed(transaction: &Value) -> Option<B256> {
-        let sent: RawTransaction = serde_json::from_value(transaction.clone()).unwrap();
+        let tx: RawTransaction = serde_json::from_value(transaction.clone()).unwrap();
         let mut encoded = Vec::new();
-        self::transaction(&sent, &mut encoded)?;
+        self::transaction(&tx, &mut encoded)?;
         Some(keccak256(&encoded))
     }
 
-    /// One of each type with made-up contents; the hashes were made by Nitro.
+    /// One of each type with invented contents; the hashes were made by Nitro.
     fn samples() -> Vec<(Value, &'static str)> {
         let of = |kind: &str, fields: Value| {
-            let mut sent = json!({
+            let mut tx = json!({
                 "type": kind, "hash": repeated(0, 32), "chainId": "0xa4b1", "from": repeated(0x11, 20),
                 "to": repeated(0x22, 20), "nonce": "0x0", "gas": "0x0", "gasPrice": "0x0", "value": "0x0",
                 "input": "0x", "v": "0x0", "r": "0x0", "s": "0x0",
             });
-            let all = sent.as_object_mut().unwrap();
+            let all = tx.as_object_mut().unwrap();
             all.extend(fields.as_object().unwrap().clone());
-            sent
+            tx
         };
         vec![
             (
@@ -184,17 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn each_type_hashes_to_what_nitro_says() {
-        for (sent, hash) in samples() {
+    fn hashes_equal_nitro() {
+        for (tx, hash) in samples() {
             let expected: B256 = hash.parse().unwrap();
-            assert_eq!(hashed(&sent), Some(expected), "{}", sent["type"]);
+            assert_eq!(hashed(&tx), Some(expected), "{}", tx["type"]);
         }
     }
 
     #[test]
-    fn a_transaction_of_a_real_chain_hashes_to_its_hash() {
-        // Block 0x4c204bb of chain 4663, as its node tells it.
-        let sent = json!({
+    fn hashes_real_internal_transaction() {
+        // Block 0x4c204bb of chain 4663, as its node returns it.
+        let tx = json!({
             "blockHash": "0xd73db86f1603784df5fc164e8fe18756a926ded0922813be2ce269fe5a12c71b",
             "blockNumber": "0x4c204bb",
             "from": "0x00000000000000000000000000000000000a4b05",
@@ -212,15 +212,15 @@ mod tests {
             "r": "0x0",
             "s": "0x0",
         });
-        let expected: B256 = sent["hash"].as_str().unwrap().parse().unwrap();
-        assert_eq!(hashed(&sent), Some(expected));
+        let expected: B256 = tx["hash"].as_str().unwrap().parse().unwrap();
+        assert_eq!(hashed(&tx), Some(expected));
     }
 
     #[test]
-    fn a_type_that_lacks_a_field_or_is_not_arbitrums_is_not_made_up() {
-        for (mut sent, _) in samples() {
-            sent.as_object_mut().unwrap().remove("chainId");
-            assert_eq!(hashed(&sent), None);
+    fn rejects_incomplete_and_foreign_transactions() {
+        for (mut tx, _) in samples() {
+            tx.as_object_mut().unwrap().remove("chainId");
+            assert_eq!(hashed(&tx), None);
         }
         for (kind, field) in [
             (0, "requestId"),
@@ -228,12 +228,12 @@ mod tests {
             (4, "refundTo"),
             (4, "retryData"),
         ] {
-            let mut sent = samples().remove(kind).0;
-            sent.as_object_mut().unwrap().remove(field);
-            assert_eq!(hashed(&sent), None, "{field}");
+            let mut tx = samples().remove(kind).0;
+            tx.as_object_mut().unwrap().remove(field);
+            assert_eq!(hashed(&tx), None, "{field}");
         }
-        let mut sent = samples().remove(0).0;
-        sent["type"] = json!("0x78");
-        assert_eq!(hashed(&sent), None);
+        let mut tx = samples().remove(0).0;
+        tx["type"] = json!("0x78");
+        assert_eq!(hashed(&tx), None);
     }
 }

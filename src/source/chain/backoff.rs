@@ -1,14 +1,15 @@
-//! How long to wait before trying again.
+//! Delay between retries.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// First wait, and the bound of all.
+/// First and longest delay.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Doubles from 100 ms to 10 s; each wait is drawn from its upper half, so that many who failed together spread out.
+/// Doubles from 100 ms to 10 s; each delay is drawn from the upper half, so that clients that failed together spread
+/// out.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     next: Duration,
@@ -21,7 +22,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The next wait.
+    /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_bound_and_never_vanish() {
+    fn backoff_grows_to_bound() {
         let mut backoff = Backoff::default();
         let first = backoff.next_delay();
         assert!(first >= FIRST / 2 && first <= FIRST);

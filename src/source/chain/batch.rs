@@ -1,6 +1,6 @@
 //! JSON-RPC batches: several calls of one method in one HTTP request, answered in any order.
 //!
-//! One call is sent without an array, for nodes that know none. Nothing is retried here.
+//! A single call is sent without an array, for nodes without batch support. Nothing is retried here.
 
 use std::{fmt::Write, time::SystemTime};
 
@@ -12,21 +12,23 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Node, NodeError,
-    answer::{Body, Outcome, RpcError, body, error_in, words},
-    logs::{LOGS, wants_less},
+    answer::{Body, Outcome, RpcError, body, error_in, readable_text},
+    logs::{LOGS, asks_for_smaller_range},
     receipts::BLOCK_RECEIPTS,
-    refusal::{Refusal, is_trouble, names_batches, names_method, refusal, retry_after},
+    refusal::{
+        Refusal, classify, is_method_unavailable, is_transient, rejects_batches, retry_after,
+    },
 };
 use crate::{
-    model::{WEB_PAGE, without_json},
+    model::{WEB_PAGE, non_json_error},
     tls,
 };
 
-/// A node's words about an error are read up to here.
+/// Longest error body that is read, in bytes.
 const ERROR_BYTES: usize = 64 * 1024;
 
 impl Node {
-    /// Sends a call of `method` with each of `params` (JSON arrays); the answer as bytes.
+    /// Calls `method` with each of `params` (JSON arrays); returns the body of the answer.
     pub(super) async fn post(
         &self,
         method: &'static str,
@@ -54,37 +56,41 @@ impl Node {
             .body(body)
             .send()
             .await;
-        let answer = sent.map_err(|error| self.broke(error))?;
+        let answer = sent.map_err(|error| self.transport_error(error))?;
         if answer.status().is_success() {
-            // What could be decoded has no such header any more.
+            // The HTTP client removes this header from answers that it decoded.
             let encoding = answer.headers().get(CONTENT_ENCODING);
             let encoding = encoding.and_then(|encoding| encoding.to_str().ok());
             if let Some(other) = encoding.filter(|encoding| *encoding != "identity") {
-                let reason = format!("it is encoded as {other:?}; gzip and br are read");
+                let reason = format!("unsupported content encoding {other:?}; use gzip or br");
                 return Err(self.bad_answer(method, self.scrubbed(&reason)));
             }
             return self.body(method, answer).await;
         }
-        Err(self.refused(method, params.len(), answer).await)
+        Err(self.http_error(method, params.len(), answer).await)
     }
 
-    /// The body, decompressed if it was compressed; the bound is of what comes out.
+    /// The decompressed body; the bound applies to the decompressed size.
     async fn body(&self, method: &'static str, mut answer: Response) -> Result<Vec<u8>, NodeError> {
-        let most = self.response_bytes;
+        let max_bytes = self.response_bytes;
         let announced = answer.content_length().unwrap_or(0);
         let too_large = || {
             self.counted(NodeError::TooLarge {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 method,
-                reason: format!("its answer is above response_bytes = {most}"),
+                reason: format!("the answer exceeds response_bytes = {max_bytes}"),
             })
         };
-        if announced > most as u64 {
+        if announced > max_bytes as u64 {
             return Err(too_large());
         }
         let mut bytes = Vec::with_capacity(announced as usize);
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.broke(error))? {
-            if bytes.len() + chunk.len() > most {
+        while let Some(chunk) = answer
+            .chunk()
+            .await
+            .map_err(|error| self.transport_error(error))?
+        {
+            if bytes.len() + chunk.len() > max_bytes {
                 return Err(too_large());
             }
             bytes.extend_from_slice(&chunk);
@@ -92,63 +98,68 @@ impl Node {
         Ok(bytes)
     }
 
-    /// What an HTTP error means.
-    async fn refused(&self, method: &'static str, calls: usize, mut answer: Response) -> NodeError {
+    /// Classifies an HTTP error.
+    async fn http_error(
+        &self,
+        method: &'static str,
+        calls: usize,
+        mut answer: Response,
+    ) -> NodeError {
         let status = answer.status();
         let wait = answer
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after(value, SystemTime::now()));
-        let mut said = Vec::new();
-        while said.len() < ERROR_BYTES
+        let mut bytes = Vec::new();
+        while bytes.len() < ERROR_BYTES
             && let Ok(Some(chunk)) = answer.chunk().await
         {
-            said.extend_from_slice(&chunk);
+            bytes.extend_from_slice(&chunk);
         }
-        said.truncate(ERROR_BYTES);
-        let url = self.shown_url();
-        let told = error_in(&said);
-        let text = String::from_utf8_lossy(&said);
-        let shown = match &told {
+        bytes.truncate(ERROR_BYTES);
+        let url = self.redacted_url();
+        let error = error_in(&bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        let message = match &error {
             Some(error) => error.message.clone(),
-            None => words(&text),
+            None => readable_text(&text),
         };
-        let reason = match &told {
-            Some(_) => format!("HTTP status {status} {shown}"),
-            None => without_json(status.as_u16(), &status.to_string(), &shown),
+        let reason = match &error {
+            Some(_) => format!("HTTP status {status} {message}"),
+            None => non_json_error(status.as_u16(), &status.to_string(), &message),
         };
         let reason = self.scrubbed(&reason);
         let gateway = matches!(
             status,
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
         );
-        let meant = match status {
-            StatusCode::TOO_MANY_REQUESTS => Refusal::TooOften,
-            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooMuch,
-            StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => Refusal::TooOften,
-            _ => match &told {
-                Some(error) => refusal(error.code, &error.message),
-                None => refusal(0, &shown),
+        let kind = match status {
+            StatusCode::TOO_MANY_REQUESTS => Refusal::RateLimited,
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,
+            StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => Refusal::RateLimited,
+            _ => match &error {
+                Some(error) => classify(error.code, &error.message),
+                None => classify(0, &message),
             },
         };
-        match (meant, told) {
-            (Refusal::TooOften, _) => self.counted(NodeError::Throttled {
+        match (kind, error) {
+            (Refusal::RateLimited, _) => self.counted(NodeError::Throttled {
                 url,
                 reason,
                 retry_after: wait,
             }),
-            (Refusal::TooMuch, _) => self.counted(NodeError::TooLarge {
+            (Refusal::TooLarge, _) => self.counted(NodeError::TooLarge {
                 url,
                 method,
                 reason,
             }),
-            // About the key, and not about what was asked.
-            (Refusal::Other, told)
-                if is_of_a_key(status)
-                    && !told
-                        .as_ref()
-                        .is_some_and(|error| names_method(method, error.code, &error.message)) =>
+            // About the credentials, not about the request.
+            (Refusal::Other, error)
+                if is_credential_status(status)
+                    && !error.as_ref().is_some_and(|error| {
+                        is_method_unavailable(method, error.code, &error.message)
+                    }) =>
             {
                 self.counted(NodeError::Refused {
                     url,
@@ -157,13 +168,13 @@ impl Node {
                     message: reason,
                 })
             }
-            // A gateway speaks of itself: the node behind it was not asked. Other errors of a server are passing ones, unless
-            // they are about what was asked; a contract's words may come under any status.
+            // A gateway error does not come from the node. Other server errors are transient, unless they are about the
+            // request; a contract revert may have any status.
             (Refusal::Other, Some(error))
                 if !gateway
                     && (!status.is_server_error()
                         || method == "eth_call"
-                        || self.speaks_for_itself(method, calls, &error)) =>
+                        || self.is_conclusive(method, calls, &error)) =>
             {
                 self.rpc_error(method, calls, error)
             }
@@ -175,9 +186,9 @@ impl Node {
                         | StatusCode::UNSUPPORTED_MEDIA_TYPE
                         | StatusCode::NOT_IMPLEMENTED
                 );
-                let no_batches = no_batches && !is_trouble(0, &shown);
+                let no_batches = no_batches && !is_transient(0, &message);
                 if no_batches && calls > 1 && method != BLOCK_RECEIPTS {
-                    self.has_no_batches();
+                    self.disable_batches();
                     return self.counted(NodeError::TooLarge {
                         url,
                         method,
@@ -199,7 +210,7 @@ impl Node {
         }
     }
 
-    /// Results by the order of the calls; `None` for null. Work for the processor alone.
+    /// Results in the order of the calls; `None` for null. CPU-bound.
     pub(super) fn answers<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -209,79 +220,79 @@ impl Node {
         self.each_answer(method, calls, body)?.into_iter().collect()
     }
 
-    /// As [`Node::answers`], each by itself: of one that cannot be read the others know nothing. An error that the
-    /// node sends is about all.
+    /// As [`Node::answers`], with one result per call: an unreadable item does not affect the others. An error of the
+    /// node applies to all.
     pub(super) fn each_answer<T: DeserializeOwned>(
         &self,
         method: &'static str,
         calls: usize,
         bytes: &[u8],
     ) -> Result<Vec<Result<Option<T>, NodeError>>, NodeError> {
-        let given = match body(bytes, calls) {
+        let answers_received = match body(bytes, calls) {
             Err(reason) => return Err(self.bad_answer(method, reason)),
-            Ok(Body::Words(words)) => return Err(self.worded(method, calls, &words)),
+            Ok(Body::Text(text)) => return Err(self.text_error(method, calls, &text)),
             Ok(Body::One(answer)) => {
                 return match answer.outcome() {
                     Outcome::Error(error) => Err(self.rpc_error(method, calls, error)),
-                    Outcome::Nothing => Err(self.empty(method)),
+                    Outcome::Empty => Err(self.empty_answer(method)),
                     Outcome::Result(result) if calls == 1 => Ok(vec![Ok(result)]),
                     Outcome::Result(_) => {
-                        self.has_no_batches();
+                        self.disable_batches();
                         Err(self.counted(NodeError::TooLarge {
-                            url: self.shown_url(),
+                            url: self.redacted_url(),
                             method,
-                            reason: "it answered one of several calls".to_owned(),
+                            reason: "one answer to several calls".to_owned(),
                         }))
                     }
                 };
             }
-            Ok(Body::Many(given)) => given,
+            Ok(Body::Many(answers_received)) => answers_received,
         };
         if calls > 1
-            && given.len() == calls
-            && given
+            && answers_received.len() == calls
+            && answers_received
                 .iter()
                 .flatten()
                 .all(|one| one.id().is_none() && one.has_result())
         {
-            self.has_no_batches();
+            self.disable_batches();
             return Err(self.counted(NodeError::TooLarge {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 method,
-                reason: "its answers to several calls have no ids".to_owned(),
+                reason: "the answers to several calls have no ids".to_owned(),
             }));
         }
         let mut results: Vec<Option<Result<Option<T>, NodeError>>> = Vec::new();
         results.resize_with(calls, || None);
-        for (position, answer) in given.into_iter().enumerate() {
-            let (place, result) = match answer {
-                // Of what cannot be read the id is not known either; most nodes keep the order.
+        for (position, answer) in answers_received.into_iter().enumerate() {
+            let (target, result) = match answer {
+                // The id of an unreadable item is unknown; most nodes keep the order.
                 Err(reason) => (Some(position), Err(self.bad_answer(method, reason))),
                 Ok(answer) => {
                     let id = answer.id().and_then(|id| usize::try_from(id).ok());
                     let result = match answer.outcome() {
-                        // Of an item it is about one call, unless it says that it is about the array.
+                        // The error of an item is about one call, unless it names the batch.
                         Outcome::Error(error) => {
-                            let about = if names_batches(&error.message) {
+                            let about = if rejects_batches(&error.message) {
                                 calls
                             } else {
                                 1
                             };
                             return Err(self.rpc_error(method, about, error));
                         }
-                        Outcome::Nothing => Err(self.empty(method)),
+                        Outcome::Empty => Err(self.empty_answer(method)),
                         Outcome::Result(result) => Ok(result),
                     };
-                    // One answer to one call is of that call.
+                    // A single answer belongs to the single call.
                     (if calls == 1 { Some(0) } else { id }, result)
                 }
             };
-            match place.and_then(|place| results.get_mut(place)) {
-                Some(place @ None) => *place = Some(result),
-                // The place is unknown, and the answer is what says why.
+            match target.and_then(|target| results.get_mut(target)) {
+                Some(target @ None) => *target = Some(result),
+                // The position is unknown; the answer holds the reason.
                 _ if result.is_err() => result.map(drop)?,
                 _ => {
-                    let reason = format!("an answer has the id {place:?}, twice or of no call");
+                    let reason = format!("duplicate or unknown answer id {target:?}");
                     return Err(self.bad_answer(method, reason));
                 }
             }
@@ -300,70 +311,68 @@ impl Node {
     ) -> Result<T, NodeError> {
         match self.answers::<T>(method, 1, body)?.pop().flatten() {
             Some(result) => Ok(result),
-            // For what may be null, null is a value.
+            // For an optional type, null is a value.
             None => serde_json::from_value(serde_json::Value::Null)
                 .map_err(|_| self.bad_answer(method, "the result is null".to_owned())),
         }
     }
 
-    fn empty(&self, method: &'static str) -> NodeError {
-        self.bad_answer(method, "it has neither result nor error".to_owned())
+    fn empty_answer(&self, method: &'static str) -> NodeError {
+        self.bad_answer(method, "neither result nor error".to_owned())
     }
 
-    /// Words without JSON where an answer was expected, which proxies send.
-    fn worded(&self, method: &'static str, calls: usize, words: &str) -> NodeError {
-        match refusal(0, words) {
-            Refusal::Other if words == WEB_PAGE => {
-                self.bad_answer(method, format!("it is {words}"))
-            }
+    /// Handles plain text instead of JSON, which proxies send.
+    fn text_error(&self, method: &'static str, calls: usize, text: &str) -> NodeError {
+        match classify(0, text) {
+            Refusal::Other if text == WEB_PAGE => self.bad_answer(method, format!("it is {text}")),
             Refusal::Other => {
-                let words = self.scrubbed(words);
-                self.bad_answer(method, format!("it is not JSON but {words:?}"))
+                let text = self.scrubbed(text);
+                self.bad_answer(method, format!("not JSON: {text:?}"))
             }
             _ => self.rpc_error(
                 method,
                 calls,
                 RpcError {
                     code: 0,
-                    message: words.to_owned(),
+                    message: text.to_owned(),
                 },
             ),
         }
     }
 
-    /// `calls` is how many the error is about.
+    /// `calls` is the number of calls that the error is about.
     fn rpc_error(&self, method: &'static str, calls: usize, error: RpcError) -> NodeError {
-        let url = self.shown_url();
+        let url = self.redacted_url();
         let message = self.scrubbed(&error.message);
-        let refused = self.refusal_of(method, &error);
+        let refused = self.refused_error(method, &error);
         let reason = format!("{message} (code {})", error.code);
-        let meant = match refusal(error.code, &error.message) {
-            // What a contract says of a call is not the node's.
+        let kind = match classify(error.code, &error.message) {
+            // A revert comes from the contract, not the node.
             _ if refused.is_revert() => Refusal::Other,
-            Refusal::TooMuch if method == "eth_call" => Refusal::Other,
-            meant => meant,
+            Refusal::TooLarge if method == "eth_call" => Refusal::Other,
+            kind => kind,
         };
-        let error = match meant {
-            Refusal::TooOften => NodeError::Throttled {
+        let error = match kind {
+            Refusal::RateLimited => NodeError::Throttled {
                 url,
                 reason,
                 retry_after: None,
             },
-            Refusal::TooMuch => NodeError::TooLarge {
+            Refusal::TooLarge => NodeError::TooLarge {
                 url,
                 method,
                 reason,
             },
-            // One error for an array of calls, about none of them: it knows no arrays. Of the optional method it is
-            // more likely the method.
+            // One error for a batch, about none of its calls: the node does not support batches. For the optional
+            // method, the method is more likely unsupported.
             Refusal::Other
                 if calls > 1
-                    && (names_batches(&error.message)
+                    && (rejects_batches(&error.message)
                         || method != BLOCK_RECEIPTS
                             && !refused.is_outage()
-                            && !names_method(method, error.code, &error.message)) =>
+                            && !is_method_unavailable(method, error.code, &error.message)) =>
             {
-                self.has_no_batches();
+                self.disable_batches();
                 NodeError::TooLarge {
                     url,
                     method,
@@ -375,51 +384,52 @@ impl Node {
         self.counted(error)
     }
 
-    fn refusal_of(&self, method: &'static str, error: &RpcError) -> NodeError {
+    fn refused_error(&self, method: &'static str, error: &RpcError) -> NodeError {
         NodeError::Refused {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             method,
             code: error.code,
             message: self.scrubbed(&error.message),
         }
     }
 
-    /// Whether an error of JSON-RPC says enough without the HTTP status that it came under.
-    fn speaks_for_itself(&self, method: &'static str, calls: usize, error: &RpcError) -> bool {
-        let refused = self.refusal_of(method, error);
-        refused.is_about_the_request()
+    /// Whether a JSON-RPC error is conclusive without its HTTP status.
+    fn is_conclusive(&self, method: &'static str, calls: usize, error: &RpcError) -> bool {
+        let refused = self.refused_error(method, error);
+        refused.is_about_request()
             || error.code != 0 && refused.is_outage()
-            || method == LOGS && calls == 1 && wants_less(&error.message)
+            || method == LOGS && calls == 1 && asks_for_smaller_range(&error.message)
     }
 
-    fn has_no_batches(&self) {
+    fn disable_batches(&self) {
         tracing::info!(
-            node = self.shown_url(),
-            "the node answers no batches of calls: blocks are asked for one by one"
+            node = self.redacted_url(),
+            "the node does not support batches; requesting blocks one by one"
         );
-        self.pace.unbatched();
+        self.gate.disable_batches();
     }
 
-    fn broke(&self, error: alloy::transports::http::reqwest::Error) -> NodeError {
+    fn transport_error(&self, error: alloy::transports::http::reqwest::Error) -> NodeError {
         let reason = if error.is_timeout() {
-            "it was not answered in time".to_owned()
+            "the request timed out".to_owned()
         } else {
-            let text = tls::causes(&error.without_url());
-            self.scrubbed(&tls::advised(text, tls::AUTHORITIES))
+            let text = tls::error_chain(&error.without_url());
+            self.scrubbed(&tls::with_advice(text, tls::CA_FILE_VARIABLE))
         };
         self.counted(NodeError::Unreachable {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             reason,
         })
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        self.headers.hidden_in(super::error::scrub(&self.url, text))
+        self.headers
+            .scrub_text(super::error::scrub(&self.url, text))
     }
 }
 
-/// Whether an HTTP status is about who asks.
-fn is_of_a_key(status: StatusCode) -> bool {
+/// Whether an HTTP status is about the credentials of the client.
+fn is_credential_status(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::UNAUTHORIZED

@@ -1,12 +1,12 @@
-//! What nodes and their proxies say instead of an answer.
+//! Errors of nodes and their proxies in place of an answer.
 
 use std::sync::Arc;
 
 use super::*;
 use crate::{
-    dev::faulty_node::{By, Contents, Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{BlockSelector, BlockTree, Contents, Fault, FaultyNode, Kind},
     model::{BlockRef, Secret},
-    source::chain::{ChainConfig, ChecksConfig, Wanted, chunk::Workers},
+    source::chain::{BlockTarget, ChainConfig, ChecksConfig, chunk::Workers},
 };
 
 const RECEIPTS: &str = "eth_getBlockReceipts";
@@ -14,16 +14,16 @@ const RECEIPTS: &str = "eth_getBlockReceipts";
 struct Pair {
     faulty: FaultyNode,
     node: Node,
-    tree: Tree,
+    tree: BlockTree,
 }
 
-/// A chain of five blocks, and a client of the node that serves it.
+/// A chain of five blocks, and a client of its node.
 async fn pair() -> Pair {
-    let tree = Tree::new(31_337);
+    let tree = BlockTree::new(31_337);
     for salt in 0..5 {
         tree.mine(&Contents::transfers(2, salt));
     }
-    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let faulty = FaultyNode::from_tree(&tree).await.unwrap();
     let config = ChainConfig {
         request_timeout_ms: 30_000,
         ..ChainConfig::of(31_337, Secret::new(faulty.http_url()))
@@ -33,7 +33,7 @@ async fn pair() -> Pair {
 }
 
 impl Pair {
-    /// The newest block, as a writer asks for it.
+    /// Fetches the newest block like a writer.
     async fn newest(&self) -> Result<usize, NodeError> {
         let block = self.at(self.tree.head()).await?;
         Ok(block.transactions.len())
@@ -41,7 +41,7 @@ impl Pair {
 
     async fn at(&self, block: BlockRef) -> Result<crate::model::IndexedBlock, NodeError> {
         let checks = ChecksConfig::default();
-        self.node.block(Wanted::Block(block), &checks).await
+        self.node.block(BlockTarget::Block(block), &checks).await
     }
 }
 
@@ -76,18 +76,18 @@ async fn reads_throttling_in_every_form() {
         error(0, "HTTP 429"),
         Kind::ErrorText("too many requests".to_owned()),
     ] {
-        faulty.heal();
-        faulty.add(Fault::of("*", kind.clone()));
-        let told = node.at(1).await.unwrap_err();
+        faulty.clear_faults();
+        faulty.add(Fault::new("*", kind.clone()));
+        let error = node.at(1).await.unwrap_err();
         assert!(
-            matches!(told, NodeError::Throttled { .. }),
-            "{kind:?}: {told}"
+            matches!(error, NodeError::Throttled { .. }),
+            "{kind:?}: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn an_error_in_a_4xx_body_is_that_error() {
+async fn json_error_counts_under_http_4xx() {
     let Pair { faulty, node, .. } = pair().await;
     for (status, text, expected) in [
         (
@@ -113,18 +113,18 @@ async fn an_error_in_a_4xx_body_is_that_error() {
         (401, "no key", 401),
         (404, "<html>nothing here</html>", 404),
     ] {
-        faulty.heal();
+        faulty.clear_faults();
         let text = text.to_owned();
-        faulty.add(Fault::of("*", Kind::Body { status, text }));
-        let told = node.at(1).await.unwrap_err();
-        match &told {
-            NodeError::Refused { code, .. } => assert_eq!(*code, expected, "{told}"),
-            _ => panic!("{status}: {told}"),
+        faulty.add(Fault::new("*", Kind::Body { status, text }));
+        let error = node.at(1).await.unwrap_err();
+        match &error {
+            NodeError::Refused { code, .. } => assert_eq!(*code, expected, "{error}"),
+            _ => panic!("{status}: {error}"),
         }
-        let shown = told.to_string();
+        let message = error.to_string();
         assert!(
-            !shown.contains("cannot reach") && !shown.contains("<html>"),
-            "{shown}"
+            !message.contains("cannot reach") && !message.contains("<html>"),
+            "{message}"
         );
     }
     for (status, text) in [
@@ -134,16 +134,16 @@ async fn an_error_in_a_4xx_body_is_that_error() {
         (500, r#"{"message":"Internal server error"}"#),
         (500, r#"{"error":{"code":-32000,"message":"it broke"}}"#),
     ] {
-        faulty.heal();
+        faulty.clear_faults();
         let text = text.to_owned();
-        faulty.add(Fault::of("*", Kind::Body { status, text }));
-        let told = node.at(1).await.unwrap_err();
-        assert!(matches!(told, NodeError::Unreachable { .. }), "{told}");
+        faulty.add(Fault::new("*", Kind::Body { status, text }));
+        let error = node.at(1).await.unwrap_err();
+        assert!(matches!(error, NodeError::Unreachable { .. }), "{error}");
     }
 }
 
 #[tokio::test]
-async fn receipts_come_one_by_one_after_any_refusal() {
+async fn refused_lists_are_fetched_one_by_one() {
     for (status, text) in [
         (
             200,
@@ -168,7 +168,7 @@ async fn receipts_come_one_by_one_after_any_refusal() {
     ] {
         let pair = pair().await;
         let text = text.to_owned();
-        pair.faulty.add(Fault::of(
+        pair.faulty.add(Fault::new(
             RECEIPTS,
             Kind::Body {
                 status,
@@ -176,27 +176,27 @@ async fn receipts_come_one_by_one_after_any_refusal() {
             },
         ));
         assert_eq!(pair.newest().await.unwrap(), 2, "{status} {text}");
-        let asked = pair.faulty.asked(RECEIPTS);
-        // Remembered: the next block asks for them one by one at once.
+        let requests = pair.faulty.requests(RECEIPTS);
+        // Recorded: the next block requests them one by one right away.
         let below = pair.tree.at(4);
         pair.at(below).await.unwrap();
-        assert_eq!(pair.faulty.asked(RECEIPTS), asked, "{status} {text}");
+        assert_eq!(pair.faulty.requests(RECEIPTS), requests, "{status} {text}");
     }
 }
 
 #[tokio::test]
-async fn throttling_is_no_refusal_of_receipts() {
+async fn throttling_does_not_disable_lists() {
     let pair = pair().await;
     let kind = Kind::Error {
         code: -32_005,
         message: "rate limit".to_owned(),
     };
-    pair.faulty.add(Fault::of(RECEIPTS, kind));
-    let told = pair.newest().await.unwrap_err();
-    assert!(!told.is_refusal(), "{told}");
-    pair.faulty.heal();
+    pair.faulty.add(Fault::new(RECEIPTS, kind));
+    let error = pair.newest().await.unwrap_err();
+    assert!(!error.is_refusal(), "{error}");
+    pair.faulty.clear_faults();
     pair.newest().await.unwrap();
-    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+    assert_eq!(pair.faulty.requests("eth_getTransactionReceipt"), 0);
 }
 
 fn body(status: u16, text: &str) -> Kind {
@@ -204,8 +204,8 @@ fn body(status: u16, text: &str) -> Kind {
     Kind::Body { status, text }
 }
 
-/// What says nothing of a method: the node or a proxy is in trouble, or a list is too large.
-fn passing() -> Vec<Kind> {
+/// Errors that say nothing about the method: an outage of the node or a proxy, or a list that is too large.
+fn transient_errors() -> Vec<Kind> {
     let error = |code: i64, message: &str| Kind::Error {
         code,
         message: message.to_owned(),
@@ -227,19 +227,19 @@ fn passing() -> Vec<Kind> {
 }
 
 #[tokio::test]
-async fn a_list_that_fails_once_is_asked_for_with_the_next_block() {
-    for kind in passing() {
+async fn failed_list_is_tried_for_next_block() {
+    for kind in transient_errors() {
         let pair = pair().await;
-        pair.faulty.add(Fault::of(RECEIPTS, kind.clone()));
-        // The block itself is not held up.
+        pair.faulty.add(Fault::new(RECEIPTS, kind.clone()));
+        // The block is still fetched.
         assert_eq!(pair.newest().await.unwrap(), 2, "{kind:?}");
-        let single = pair.faulty.asked("eth_getTransactionReceipt");
+        let single = pair.faulty.requests("eth_getTransactionReceipt");
         assert_eq!(single, 2, "{kind:?}");
-        let lists = pair.faulty.asked(RECEIPTS);
-        pair.faulty.heal();
+        let lists = pair.faulty.requests(RECEIPTS);
+        pair.faulty.clear_faults();
         pair.at(pair.tree.at(4)).await.unwrap();
-        assert_eq!(pair.faulty.asked(RECEIPTS), lists + 1, "{kind:?}");
-        let after = pair.faulty.asked("eth_getTransactionReceipt");
+        assert_eq!(pair.faulty.requests(RECEIPTS), lists + 1, "{kind:?}");
+        let after = pair.faulty.requests("eth_getTransactionReceipt");
         assert_eq!(after, single, "{kind:?}");
     }
 }
@@ -251,30 +251,30 @@ async fn chunk(node: &Arc<Node>) -> Result<usize, NodeError> {
 }
 
 #[tokio::test]
-async fn trouble_with_an_array_is_no_lack_of_arrays() {
-    for kind in passing() {
+async fn transient_error_does_not_disable_batches() {
+    for kind in transient_errors() {
         let Pair { faulty, node, .. } = pair().await;
         let node = Arc::new(node);
-        let mut fault = Fault::of("batch", kind.clone());
+        let mut fault = Fault::new("batch", kind.clone());
         fault.at_least = 4;
         faulty.add(fault);
-        // Fewer are asked for then.
+        // Then fewer are requested.
         if let Err(error) = chunk(&node).await {
             assert!(error.is_outage() || error.kind() == "refused", "{error}");
         }
-        faulty.heal();
+        faulty.clear_faults();
         for _ in 0..4 {
             chunk(&node).await.unwrap();
         }
-        assert!(node.pace.now().0 > 1, "{kind:?}");
+        assert!(node.gate.current().0 > 1, "{kind:?}");
     }
 }
 
 #[tokio::test]
-async fn an_item_that_timed_out_makes_requests_smaller() {
+async fn item_timeout_halves_batch() {
     let Pair { faulty, node, .. } = pair().await;
     let node = Arc::new(node);
-    let mut fault = Fault::of(
+    let mut fault = Fault::new(
         "eth_getBlockByNumber",
         Kind::Error {
             code: -32_002,
@@ -285,14 +285,14 @@ async fn an_item_that_timed_out_makes_requests_smaller() {
     faulty.add(fault);
     let mut sizes = Vec::new();
     while sizes.last() != Some(&1) {
-        sizes.push(node.pace.now().0);
+        sizes.push(node.gate.current().0);
         assert!(chunk(&node).await.is_err() || sizes.last() == Some(&1));
     }
     assert_eq!(sizes, [4, 2, 1]);
 }
 
 #[tokio::test]
-async fn a_node_without_arrays_is_asked_for_them_when_it_is_proven_anew() {
+async fn batches_are_retried_after_new_chain_check() {
     for kind in [
         Kind::Error {
             code: -32_005,
@@ -306,62 +306,63 @@ async fn a_node_without_arrays_is_asked_for_them_when_it_is_proven_anew() {
     ] {
         let Pair { faulty, node, .. } = pair().await;
         let node = Arc::new(node);
-        faulty.add(Fault::of("batch", kind.clone()));
+        faulty.add(Fault::new("batch", kind.clone()));
         assert_eq!(chunk(&node).await.unwrap(), 1, "{kind:?}");
         for _ in 0..4 {
             chunk(&node).await.unwrap();
         }
-        assert_eq!(node.pace.now().0, 1, "{kind:?}");
-        faulty.heal();
+        assert_eq!(node.gate.current().0, 1, "{kind:?}");
+        faulty.clear_faults();
         node.identity(&[], 0).await.unwrap();
         for _ in 0..8 {
             chunk(&node).await.unwrap();
         }
-        assert!(node.pace.now().0 > 1, "{kind:?}");
+        assert!(node.gate.current().0 > 1, "{kind:?}");
     }
 }
 
 #[tokio::test]
-async fn receipts_are_asked_for_by_number_where_hashes_are_refused() {
+async fn lists_are_requested_by_number_if_hashes_are_refused() {
     let pair = pair().await;
     let refused = Kind::Error {
         code: -32_602,
         message: "invalid argument 0: hex number too large".to_owned(),
     };
-    pair.faulty.add(Fault::of(RECEIPTS, refused).by(By::Hash));
+    pair.faulty
+        .add(Fault::new(RECEIPTS, refused).by(BlockSelector::Hash));
     assert_eq!(pair.newest().await.unwrap(), 2);
-    let asked = pair.faulty.asked(RECEIPTS);
+    let requests = pair.faulty.requests(RECEIPTS);
     pair.at(pair.tree.at(4)).await.unwrap();
-    assert_eq!(pair.faulty.asked(RECEIPTS), asked + 1);
-    assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+    assert_eq!(pair.faulty.requests(RECEIPTS), requests + 1);
+    assert_eq!(pair.faulty.requests("eth_getTransactionReceipt"), 0);
 }
 
 #[tokio::test]
-async fn the_other_key_is_tried_where_one_is_in_trouble() {
-    for by in [By::Hash, By::Number] {
+async fn failing_key_is_replaced_by_the_other() {
+    for by in [BlockSelector::Hash, BlockSelector::Number] {
         let pair = pair().await;
         let crashed = || Kind::Error {
             code: -32_000,
             message: "method handler crashed".to_owned(),
         };
-        if matches!(by, By::Number) {
-            // Learnt before: hashes are refused.
+        if matches!(by, BlockSelector::Number) {
+            // Already known: hashes are refused.
             pair.node
-                .knows_only(crate::source::chain::receipts::Key::Number);
+                .record_only_key(crate::source::chain::receipts::Key::Number);
         }
-        pair.faulty.add(Fault::of(RECEIPTS, crashed()).by(by));
+        pair.faulty.add(Fault::new(RECEIPTS, crashed()).by(by));
         assert_eq!(pair.newest().await.unwrap(), 2);
-        let asked = pair.faulty.asked(RECEIPTS);
-        assert_eq!(asked, 2);
-        // Remembered.
+        let requests = pair.faulty.requests(RECEIPTS);
+        assert_eq!(requests, 2);
+        // Recorded.
         pair.at(pair.tree.at(4)).await.unwrap();
-        assert_eq!(pair.faulty.asked(RECEIPTS), asked + 1);
-        assert_eq!(pair.faulty.asked("eth_getTransactionReceipt"), 0);
+        assert_eq!(pair.faulty.requests(RECEIPTS), requests + 1);
+        assert_eq!(pair.faulty.requests("eth_getTransactionReceipt"), 0);
     }
 }
 
 #[tokio::test]
-async fn lists_of_receipts_are_ordered_and_completed() {
+async fn receipt_lists_are_ordered_and_completed() {
     for (kind, single) in [
         (Kind::Reverse, 0),
         (Kind::Double, 0),
@@ -370,55 +371,55 @@ async fn lists_of_receipts_are_ordered_and_completed() {
         (Kind::Null, 2),
     ] {
         let pair = pair().await;
-        pair.faulty.add(Fault::of(RECEIPTS, kind.clone()));
+        pair.faulty.add(Fault::new(RECEIPTS, kind.clone()));
         assert_eq!(pair.newest().await.unwrap(), 2, "{kind:?}");
-        let asked = pair.faulty.asked("eth_getTransactionReceipt");
-        assert_eq!(asked, single, "{kind:?}");
+        let requests = pair.faulty.requests("eth_getTransactionReceipt");
+        assert_eq!(requests, single, "{kind:?}");
     }
-    // A block without transactions needs none.
+    // A block without transactions needs no receipts.
     let pair = pair().await;
     pair.tree.mine(&Contents::empty(9));
-    pair.faulty.add(Fault::of(RECEIPTS, Kind::Null));
+    pair.faulty.add(Fault::new(RECEIPTS, Kind::Null));
     assert_eq!(pair.newest().await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn receipts_of_another_branch_are_missing_and_no_lie() {
-    let refused = |by: By| {
+async fn receipts_of_another_branch_are_missing() {
+    let refused = |by: BlockSelector| {
         let kind = Kind::Error {
             code: -32_602,
             message: "invalid argument 0: hex number too large".to_owned(),
         };
-        Fault::of(RECEIPTS, kind).by(by)
+        Fault::new(RECEIPTS, kind).by(by)
     };
     let moved = || Kind::Alter {
         at: "/blockHash".to_owned(),
         to: serde_json::json!(crate::model::B256::repeat_byte(9)),
     };
-    // By number alone, when the node went to another branch in between.
+    // By number, if the node switched branches in between.
     let pair = self::pair().await;
-    pair.faulty.add(refused(By::Hash));
+    pair.faulty.add(refused(BlockSelector::Hash));
     pair.at(pair.tree.at(4)).await.unwrap();
-    pair.faulty.heal();
-    pair.faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(-1)));
+    pair.faulty.clear_faults();
+    pair.faulty.add(Fault::new(RECEIPTS, Kind::OtherBlock(-1)));
     let error = pair.newest().await.unwrap_err();
     assert!(matches!(error, NodeError::Missing { .. }), "{error}");
 
-    // One by one, when a transaction is in another block by now; also when it is one of several.
+    // One by one, if a transaction moved to another block; also if it is one of several.
     for times in [1, 2] {
         let pair = self::pair().await;
-        pair.faulty.add(refused(By::Hash));
-        pair.faulty.add(refused(By::Number));
+        pair.faulty.add(refused(BlockSelector::Hash));
+        pair.faulty.add(refused(BlockSelector::Number));
         pair.faulty
-            .add(Fault::of("eth_getTransactionReceipt", moved()).times(times));
+            .add(Fault::new("eth_getTransactionReceipt", moved()).times(times));
         let error = pair.newest().await.unwrap_err();
         assert!(matches!(error, NodeError::Missing { .. }), "{error}");
         pair.newest().await.unwrap();
     }
 
-    // A list by hash is of that block, or a lie.
+    // A list by hash is of that block, or wrong data.
     let pair = self::pair().await;
-    pair.faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(-1)));
+    pair.faulty.add(Fault::new(RECEIPTS, Kind::OtherBlock(-1)));
     let error = pair.newest().await.unwrap_err();
     assert!(matches!(error, NodeError::BadAnswer { .. }), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The 2048-bit filters over logs (Yellow Paper, section 4.3.1). Pure.
 //!
-//! An address or topic that was hashed lately is not hashed again: contracts and event signatures repeat.
+//! Recent hashes of addresses and topics are cached: contracts and event signatures repeat.
 
 use std::cell::RefCell;
 
@@ -8,18 +8,18 @@ use alloy::primitives::{Address, B256, Bloom, BloomInput, keccak256};
 
 use super::wire::RawLog;
 
-/// Places in the memory of hashes; a power of two. About 70 bytes each, a thread.
-const PLACES: usize = 4096;
+/// Entries of the hash cache; a power of two. About 70 bytes each per thread.
+const CACHE_SIZE: usize = 4096;
 
-struct Place {
-    /// What was hashed: 20 bytes followed by zeros, or 32.
+struct CachedHash {
+    /// The hashed input: 20 bytes followed by zeros, or 32.
     input: B256,
     length: u8,
     hash: B256,
 }
 
 thread_local! {
-    static HASHES: RefCell<Vec<Option<Place>>> = const { RefCell::new(Vec::new()) };
+    static HASHES: RefCell<Vec<Option<CachedHash>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The filter over some logs.
@@ -32,20 +32,20 @@ pub(super) fn bloom_over<'l>(logs: impl Iterator<Item = (&'l Address, &'l [B256]
     let mut bloom = Bloom::ZERO;
     for (address, topics) in logs {
         with_hashes(|hashes| {
-            bloom.m3_2048_hashed(&remembered(hashes, address.as_slice()));
+            bloom.m3_2048_hashed(&cached_hash(hashes, address.as_slice()));
             for topic in topics {
-                bloom.m3_2048_hashed(&remembered(hashes, topic.as_slice()));
+                bloom.m3_2048_hashed(&cached_hash(hashes, topic.as_slice()));
             }
         });
     }
     bloom
 }
 
-/// Whether what a filter is over may have a log with this address and these topics. `false` is sure.
-pub(super) fn may_hold(bloom: &Bloom, address: Option<&Address>, topics: &[B256]) -> bool {
+/// Whether a filter may contain a log with this address and these topics. `false` is certain.
+pub(super) fn may_contain(bloom: &Bloom, address: Option<&Address>, topics: &[B256]) -> bool {
     with_hashes(|hashes| {
         let mut holds = |input: &[u8]| {
-            let hash = remembered(hashes, input);
+            let hash = cached_hash(hashes, input);
             bloom.contains_input(BloomInput::Hash(hash))
         };
         address.is_none_or(|address| holds(address.as_slice()))
@@ -53,29 +53,29 @@ pub(super) fn may_hold(bloom: &Bloom, address: Option<&Address>, topics: &[B256]
     })
 }
 
-fn with_hashes<T>(work: impl FnOnce(&mut [Option<Place>]) -> T) -> T {
+fn with_hashes<T>(work: impl FnOnce(&mut [Option<CachedHash>]) -> T) -> T {
     HASHES.with_borrow_mut(|hashes| {
         if hashes.is_empty() {
-            hashes.resize_with(PLACES, || None);
+            hashes.resize_with(CACHE_SIZE, || None);
         }
         work(hashes)
     })
 }
 
-fn remembered(hashes: &mut [Option<Place>], input: &[u8]) -> B256 {
+fn cached_hash(hashes: &mut [Option<CachedHash>], input: &[u8]) -> B256 {
     let mut padded = B256::ZERO;
     padded[..input.len()].copy_from_slice(input);
     let length = input.len() as u8;
-    // The last bytes differ most: addresses in topics, and numbers, begin with zeros.
+    // The last bytes vary most: addresses in topics, and numbers, begin with zeros.
     let at = input.len() - 8;
     let spread = u64::from_le_bytes(input[at..].try_into().unwrap_or_default())
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let place = &mut hashes[(spread >> 52) as usize % PLACES];
-    match place {
+    let slot = &mut hashes[(spread >> 52) as usize % CACHE_SIZE];
+    match slot {
         Some(known) if known.input == padded && known.length == length => known.hash,
         _ => {
             let hash = keccak256(input);
-            *place = Some(Place {
+            *slot = Some(CachedHash {
                 input: padded,
                 length,
                 hash,
@@ -92,8 +92,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_filter_is_alloys_however_often_places_are_taken_over() {
-        let logs: Vec<RawLog> = (0..3 * PLACES as u64)
+    fn bloom_equals_alloy_with_cache_evictions() {
+        let logs: Vec<RawLog> = (0..3 * CACHE_SIZE as u64)
             .map(|n| RawLog {
                 address: Address::left_padding_from(&(n % 7).to_be_bytes()),
                 topics: vec![
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(bloom_of(&[]), Bloom::ZERO);
     }
 
-    /// How often each bit of a filter is set, by topics that are in it.
-    struct Filled {
+    /// The count of each bit of a filter, and the topics in it.
+    struct BackfillOutcome {
         counts: Vec<u32>,
         topics: Vec<B256>,
     }
@@ -130,8 +130,8 @@ mod tests {
         (0..2048).filter(move |bit| bytes[255 - bit / 8] >> (bit % 8) & 1 == 1)
     }
 
-    impl Filled {
-        /// Random topics, until so many of a hundred bits are set.
+    impl BackfillOutcome {
+        /// Adds random topics until this percentage of bits is set.
         fn to(percent: usize) -> Self {
             let (mut counts, mut topics) = (vec![0; 2048], Vec::new());
             while counts.iter().filter(|count| **count > 0).count() * 100 < 2048 * percent {
@@ -142,12 +142,12 @@ mod tests {
             Self { counts, topics }
         }
 
-        /// Whether another topic is in the filter all the same.
-        fn may_hold(&self, topic: &B256) -> bool {
+        /// Whether another topic also matches the filter.
+        fn may_contain(&self, topic: &B256) -> bool {
             bits(topic).all(|bit| self.counts[bit] > 0)
         }
 
-        /// Whether the filter stays the same when another topic stands for the one at this position.
+        /// Whether the filter is unchanged if another topic replaces the one at this position.
         fn hides(&self, at: usize, topic: &B256) -> bool {
             let gone: Vec<usize> = bits(&self.topics[at]).collect();
             let left = |bit: usize| self.counts[bit] - u32::from(gone.contains(&bit));
@@ -157,11 +157,11 @@ mod tests {
         }
     }
 
-    /// What docs/chains.md states of `index = "logs"` and `"transfers"`; `--nocapture` prints it.
+    /// The numbers of docs/chains.md for `index = "logs"` and `"transfers"`; `--nocapture` prints them.
     #[test]
-    fn false_topics_pass_as_often_as_documented() {
+    fn false_positives_match_documentation() {
         const TRIES: usize = 8_000;
-        // Of a hundred tries: a false topic is in the filter; one is put for another and the filter stays the same.
+        // In percent of tries: a false topic matches the filter; a replaced topic does not change it.
         for (percent, held, hidden) in [
             (30, 1.5..4.5, 0.0..1.0),
             (50, 10.0..15.5, 0.5..4.0),
@@ -170,29 +170,29 @@ mod tests {
         ] {
             let (mut in_filter, mut unseen) = (0, 0);
             for turn in 0..TRIES / 1_000 {
-                let filled = Filled::to(percent);
+                let filled = BackfillOutcome::to(percent);
                 for try_ in 0..1_000 {
                     let topic: B256 = rand::random::<[u8; 32]>().into();
                     let at = (turn * 1_000 + try_) % filled.topics.len();
-                    in_filter += usize::from(filled.may_hold(&topic));
+                    in_filter += usize::from(filled.may_contain(&topic));
                     unseen += usize::from(filled.hides(at, &topic));
                 }
             }
-            let of_hundred = |count: usize| count as f64 * 100.0 / TRIES as f64;
+            let percentage = |count: usize| count as f64 * 100.0 / TRIES as f64;
             println!(
                 "{percent} % of bits set: {:.1} % in the filter, {:.1} % unseen in place of another",
-                of_hundred(in_filter),
-                of_hundred(unseen)
+                percentage(in_filter),
+                percentage(unseen)
             );
             assert!(
-                held.contains(&of_hundred(in_filter)),
+                held.contains(&percentage(in_filter)),
                 "{percent}: {}",
-                of_hundred(in_filter)
+                percentage(in_filter)
             );
             assert!(
-                hidden.contains(&of_hundred(unseen)),
+                hidden.contains(&percentage(unseen)),
                 "{percent}: {}",
-                of_hundred(unseen)
+                percentage(unseen)
             );
         }
     }

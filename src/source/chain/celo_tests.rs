@@ -1,5 +1,5 @@
-//! Two real transactions of CIP-64, one of Celo's mainnet with fees in a token and one of its test network Baklava, and a
-//! block made of them, whose roots and hash were computed apart from this code.
+//! Two real CIP-64 transactions, one of Celo mainnet with fees in a token and one of its test network Baklava, and a
+//! block made of them, whose roots and hash were computed independently.
 
 use serde_json::{Value, json};
 
@@ -36,16 +36,16 @@ fn pays_in_coin() -> Value {
     })
 }
 
-fn receipt(sent: &Value, used: u64, sum: u64, base_fee: &str) -> Value {
+fn receipt(tx: &Value, used: u64, sum: u64, base_fee: &str) -> Value {
     json!({
-        "transactionHash": sent["hash"], "blockHash": HASH, "type": "0x7b", "status": "0x1", "logs": [],
+        "transactionHash": tx["hash"], "blockHash": HASH, "type": "0x7b", "status": "0x1", "logs": [],
         "gasUsed": format!("{used:#x}"), "cumulativeGasUsed": format!("{sum:#x}"),
-        "effectiveGasPrice": sent["gasPrice"], "baseFee": base_fee, "contractAddress": null,
+        "effectiveGasPrice": tx["gasPrice"], "baseFee": base_fee, "contractAddress": null,
     })
 }
 
 fn block() -> RawBlock {
-    let sent = [pays_in_token(), pays_in_coin()];
+    let txs = [pays_in_token(), pays_in_coin()];
     let word = |byte: &str| format!("0x{}", byte.repeat(32));
     let header = json!({
         "hash": HASH, "parentHash": word("11"), "stateRoot": word("22"), "mixHash": word("33"),
@@ -55,11 +55,11 @@ fn block() -> RawBlock {
         "receiptsRoot": "0xb211792f06c761cb2158c05aeb1edb29697db16ebe03c22a14b390d3617725b0",
         "logsBloom": format!("0x{}", "00".repeat(256)), "difficulty": "0x0", "number": "0x1ef4fb5",
         "gasLimit": "0x1c9c380", "gasUsed": "0x30663", "timestamp": "0x67e3a55b", "extraData": "0x",
-        "nonce": "0x0000000000000000", "baseFeePerGas": "0x5d21dba00", "transactions": sent,
+        "nonce": "0x0000000000000000", "baseFeePerGas": "0x5d21dba00", "transactions": txs,
     });
     let receipts = [
-        receipt(&sent[0], 0x2b45b, 0x2b45b, "0x1adff4f03"),
-        receipt(&sent[1], 0x5208, 0x30663, "0x5d21dba00"),
+        receipt(&txs[0], 0x2b45b, 0x2b45b, "0x1adff4f03"),
+        receipt(&txs[1], 0x5208, 0x30663, "0x5d21dba00"),
     ];
     RawBlock::new(
         serde_json::from_value(header).unwrap(),
@@ -74,16 +74,16 @@ fn all() -> ChecksConfig {
     }
 }
 
-fn failing(lie: impl Fn(&mut RawBlock)) -> &'static str {
+fn failing(alter: impl Fn(&mut RawBlock)) -> &'static str {
     let mut block = block();
-    lie(&mut block);
+    alter(&mut block);
     verify(&block, &all()).unwrap_err().check
 }
 
 #[test]
-fn real_transactions_hash_to_their_hashes() {
-    for sent in [pays_in_token(), pays_in_coin()] {
-        let raw: RawTransaction = serde_json::from_value(sent).unwrap();
+fn hashes_real_transactions() {
+    for tx in [pays_in_token(), pays_in_coin()] {
+        let raw: RawTransaction = serde_json::from_value(tx).unwrap();
         let mut encoded = Vec::new();
         transaction(&raw, &mut encoded).unwrap();
         assert_eq!(keccak256(encoded), raw.hash);
@@ -91,12 +91,12 @@ fn real_transactions_hash_to_their_hashes() {
 }
 
 #[test]
-fn a_block_of_cip64_passes_every_check() {
+fn cip64_block_passes_every_check() {
     verify(&block(), &all()).unwrap();
     let rows = decode(block(), &all()).unwrap();
     assert!(rows.header.size_proved && rows.header.size.is_some());
     assert_eq!(rows.transactions[0].effective_gas_price, 0x1_ae04_26f1);
-    // What a receipt leaves out follows from the base fee in the token, which is in the receipt.
+    // A missing price follows from the base fee in the token, which is in the receipt.
     let mut without = block();
     without.receipts[0].effective_gas_price = None;
     let rows = decode(without, &all()).unwrap();
@@ -104,7 +104,7 @@ fn a_block_of_cip64_passes_every_check() {
 }
 
 #[test]
-fn a_lie_about_cip64_fails_the_check_that_is_for_it() {
+fn altered_cip64_fails_its_check() {
     let root = "transactions_root";
     assert_eq!(
         failing(|block| block.transactions[0].fee_currency = None),
@@ -127,7 +127,7 @@ fn a_lie_about_cip64_fails_the_check_that_is_for_it() {
         failing(|block| block.receipts[0].contract_address = Some(block.transactions[0].from)),
         "contract_address"
     );
-    // Without a root the sender is not believed either.
+    // Without a root the sender is not trusted either.
     let mut block = block();
     block.transactions[0].chain_id = None;
     let checks = ChecksConfig {
@@ -139,9 +139,9 @@ fn a_lie_about_cip64_fails_the_check_that_is_for_it() {
     assert!(error.reason.contains("lacks a field"), "{error}");
 }
 
-/// What is signed of two transactions, as another encoder of CIP-42 has it in its tests.
+/// The signed bytes of two transactions, from the tests of another CIP-42 encoder.
 #[test]
-fn cip42_is_encoded_in_its_own_order() {
+fn cip42_has_its_own_field_order() {
     let address = |text: &str| Some(format!("0x{text}"));
     let fields = |chain: &str, nonce: &str, gas: &str, gateway_fee: Option<&str>| {
         json!({
@@ -156,7 +156,7 @@ fn cip42_is_encoded_in_its_own_order() {
     let mut by_gateway = fields("0xa51e", "0x311", "0x5209", Some("0x16345785d8a0000"));
     by_gateway["gatewayFeeRecipient"] = json!(address("70997970c51812dc3a010c7d01b50e0d17dc79c8"));
     by_gateway["to"] = json!(address("90f79bf6eb2c4f870365e785982e1f101e93b906"));
-    for (sent, expected) in [
+    for (tx, expected) in [
         (
             in_token,
             "7cf84682a4ec80847735940084773594008094765de816845861e75a25fca122bb6898b8b1282a808094f39fd6e51aad88f6f4ce6a\
@@ -168,21 +168,21 @@ fn cip42_is_encoded_in_its_own_order() {
              9490f79bf6eb2c4f870365e785982e1f101e93b906880de0b6b3a764000080c0",
         ),
     ] {
-        let sent: RawTransaction = serde_json::from_value(sent).unwrap();
+        let tx: RawTransaction = serde_json::from_value(tx).unwrap();
         let mut unsigned = Vec::new();
-        put(&sent, None, &mut unsigned).unwrap();
+        put(&tx, None, &mut unsigned).unwrap();
         assert_eq!(alloy::hex::encode(unsigned), expected);
-        assert!(signed(&sent).is_err(), "it has no signature");
+        assert!(signed(&tx).is_err(), "it has no signature");
     }
 }
 
 #[test]
-fn odd_values_of_the_same_names_are_no_obstacle() {
-    let mut sent = pays_in_coin();
-    sent["type"] = json!("0x2");
-    sent["feeCurrency"] = json!({ "symbol": "cUSD" });
-    sent["gatewayFee"] = json!("none");
-    let raw: RawTransaction = serde_json::from_value(sent).unwrap();
+fn foreign_values_of_celo_fields_are_ignored() {
+    let mut tx = pays_in_coin();
+    tx["type"] = json!("0x2");
+    tx["feeCurrency"] = json!({ "symbol": "cUSD" });
+    tx["gatewayFee"] = json!("none");
+    let raw: RawTransaction = serde_json::from_value(tx).unwrap();
     assert!(raw.fee_currency.is_none() && raw.gateway_fee.is_none());
     assert_eq!(signed(&raw), Ok(None));
 }

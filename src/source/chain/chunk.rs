@@ -1,8 +1,7 @@
-//! Consecutive blocks of history from one node, by number: fetched in few requests, checked and decoded on threads of
-//! their own.
+//! Consecutive blocks of history from one node, by number: fetched in few requests, checked and decoded on worker
+//! threads.
 //!
-//! Receipts are asked for by number too; that they belong to the blocks is shown by the block hash in every one and
-//! proven by the receipts root.
+//! Receipts are requested by number too; the block hash in each links it to its block, and the receipts root proves it.
 
 use std::{
     sync::Arc,
@@ -14,56 +13,56 @@ use tokio::sync::Semaphore;
 use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
-    receipts::{BLOCK_RECEIPTS, Key, is_without_list, placed},
-    roomy::Roomy,
+    prealloc::PreallocVec,
+    receipts::{BLOCK_RECEIPTS, Key, in_transaction_order, is_list_unavailable},
     verify::{CHECKS, Times, settle_outcomes, verify_timed},
     wire::{RawHeader, RawReceipt},
 };
 use crate::model::{B256, IndexMode, IndexedBlock};
 
-/// The receipts of one block, as a node gave them; `None` for null.
-type Given = Result<Option<Roomy<RawReceipt>>, NodeError>;
+/// The receipts of one block; `None` for null.
+type ReceiptList = Result<Option<PreallocVec<RawReceipt>>, NodeError>;
 
-/// Blocks that a node gave, and what they took.
+/// Blocks from a node, and the time they took.
 pub struct Chunk {
     pub blocks: Vec<IndexedBlock>,
     /// Size of the node's answers, in bytes.
     pub raw_bytes: usize,
-    /// The node took so long, for the requests together.
-    pub asked: Duration,
-    /// Waiting for a thread.
-    pub queued: Duration,
-    /// Reading JSON and making rows of it.
-    pub decoded: Duration,
-    /// Checking; the sum over all checks.
-    pub proven: Duration,
+    /// Time of all requests.
+    pub request_time: Duration,
+    /// Time spent waiting for a worker thread.
+    pub queue_time: Duration,
+    /// Time spent parsing JSON and building rows.
+    pub decode_time: Duration,
+    /// Time of all checks.
+    pub check_time: Duration,
 }
 
-/// Threads for work without I/O.
+/// Worker threads for CPU-bound work.
 #[derive(Clone)]
 pub(super) struct Workers(Arc<Semaphore>);
 
 impl Workers {
-    /// As many as the machine has processors.
+    /// One per processor.
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Semaphore::new(processors)))
     }
 
-    /// Runs `work` on a thread, and says how long it waited for one.
+    /// Runs `work` on a thread; also returns the time spent waiting for one.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> (T, Duration) {
-        let came = Instant::now();
-        // Never closed.
+        let queued_at = Instant::now();
+        // The semaphore is never closed.
         let _permit = self.0.acquire().await;
-        let queued = came.elapsed();
+        let queue_time = queued_at.elapsed();
         match tokio::task::spawn_blocking(work).await {
-            Ok(done) => (done, queued),
+            Ok(done) => (done, queue_time),
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Only a runtime that shuts down cancels it, and then nobody waits.
+                // Canceled only at runtime shutdown, when no one awaits it.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -71,9 +70,9 @@ impl Workers {
 }
 
 impl Node {
-    /// Blocks from `from` on, at most up to `to`: as many as the node's limit allows at once, at least one. Where some
-    /// block is missing or wrong, those ahead of it. The lowest `turn` is asked for first. A node that wants to be left
-    /// alone is not waited for: perhaps another can be asked.
+    /// Blocks from `from` up to at most `to`: as many as the limit of the node allows, at least one. If a block is
+    /// missing or wrong, the blocks before it. The lowest `turn` goes first. Does not wait for a resting node: another
+    /// may be available.
     pub(super) async fn chunk(
         self: Arc<Self>,
         from: u64,
@@ -86,24 +85,27 @@ impl Node {
             return self.log_chunk(from, to, checks, workers, turn).await;
         }
         loop {
-            let pass = self.pace.enter(turn).await;
-            let pass = pass.map_err(|wait| self.rests(wait))?;
+            let permit = self.gate.acquire(turn).await;
+            let permit = permit.map_err(|wait| self.resting_error(wait))?;
             let blocks = usize::try_from(to - from)
                 .unwrap_or(usize::MAX)
                 .saturating_add(1)
-                .min(pass.blocks);
-            let ended = self.clone().fetched(from, blocks, checks, &workers).await;
-            self.pace.learn(blocks, &ended);
-            drop(pass);
-            match ended {
-                // Fewer at once, from the same node.
+                .min(permit.blocks);
+            let result = self
+                .clone()
+                .fetch_chunk(from, blocks, checks, &workers)
+                .await;
+            self.gate.record(blocks, &result);
+            drop(permit);
+            match result {
+                // Retry with fewer blocks on the same node.
                 Err(NodeError::TooLarge { .. }) if blocks > 1 => {}
-                ended => return ended,
+                result => return result,
             }
         }
     }
 
-    async fn fetched(
+    async fn fetch_chunk(
         self: Arc<Self>,
         from: u64,
         count: usize,
@@ -119,29 +121,33 @@ impl Node {
         let receipts: Vec<String> = numbers()
             .map(|number| format!("[\"{number:#x}\"]"))
             .collect();
-        // By number: the hashes are not known yet.
-        let listed = self.receipts.key(Key::Number, began.into()) == Some(Key::Number);
+        // By number, because the hashes are not known yet.
+        let by_number = self.receipts.key(Key::Number, began.into()) == Some(Key::Number);
         let (blocks, receipts) = tokio::join!(self.post(BLOCKS, &blocks), async {
-            match listed {
+            match by_number {
                 true => self.post(BLOCK_RECEIPTS, &receipts).await.map(Some),
                 false => Ok(None),
             }
         });
-        // First what is no optional method: it tells a node that knows no batches from one that lacks the other.
+        // Blocks first: their method is not optional, so it shows whether batches or receipts are unsupported.
         let blocks = blocks?;
-        let (receipts, refused) = optional(receipts, count)?;
-        let mut asked = began.elapsed();
+        let (receipts, refused) = optional_list(receipts, count)?;
+        let mut request_time = began.elapsed();
         let raw_bytes = blocks.len() + receipts.as_ref().map_or(0, Vec::len);
 
         let node = self.clone();
-        let (read, mut queued) = workers
+        let (read, mut queue_time) = workers
             .run(move || {
                 let began = Instant::now();
                 let headers = node.each_answer::<RawHeader>(BLOCKS, count, &blocks)?;
                 let receipts = match receipts {
-                    Some(receipts) => optional(
-                        node.each_answer::<Roomy<RawReceipt>>(BLOCK_RECEIPTS, count, &receipts)
-                            .map(Some),
+                    Some(receipts) => optional_list(
+                        node.each_answer::<PreallocVec<RawReceipt>>(
+                            BLOCK_RECEIPTS,
+                            count,
+                            &receipts,
+                        )
+                        .map(Some),
                         count,
                     )?,
                     None => (None, None),
@@ -149,36 +155,37 @@ impl Node {
                 Ok::<_, NodeError>((headers, receipts, began.elapsed()))
             })
             .await;
-        let (headers, (receipts, refused_later), mut decoded) = read?;
-        let headers = ahead(headers.into_iter().zip(from..).map(|(header, number)| {
-            let header: RawHeader = self.present(header?, || format!("block {number}"))?;
-            if header.number != number {
-                let reason = format!("block {} for block {number}", header.number);
-                return Err(self.bad_answer(BLOCKS, reason));
-            }
-            Ok(header)
-        }))?;
+        let (headers, (receipts, refused_later), mut decode_time) = read?;
+        let headers =
+            before_first_error(headers.into_iter().zip(from..).map(|(header, number)| {
+                let header: RawHeader = self.or_missing(header?, || format!("block {number}"))?;
+                if header.number != number {
+                    let reason = format!("block {} instead of {number}", header.number);
+                    return Err(self.bad_answer(BLOCKS, reason));
+                }
+                Ok(header)
+            }))?;
         let began = Instant::now();
         let receipts = match receipts {
             Some(receipts) => {
-                self.receipts.worked();
+                self.receipts.list_succeeded();
                 receipts
             }
             None => {
                 let refused = refused.or(refused_later);
                 self.clone()
-                    .receipts_otherwise(&headers, refused, workers)
+                    .fallback_receipts(&headers, refused, workers)
                     .await?
             }
         };
-        // What null leaves out is asked for by transaction, as is what a list lacks.
-        let receipts = ahead(
+        // Missing receipts, null or not in the list, are requested by transaction.
+        let receipts = before_first_error(
             receipts
                 .into_iter()
-                .map(|given| given.map(|given| given.unwrap_or_default().0)),
+                .map(|received| received.map(|received| received.unwrap_or_default().0)),
         )?;
-        let receipts = self.completed_all(&headers, receipts).await?;
-        asked += began.elapsed();
+        let receipts = self.complete_all_receipts(&headers, receipts).await?;
+        request_time += began.elapsed();
 
         let node = self.clone();
         let raw: Vec<RawBlock> = headers
@@ -190,55 +197,55 @@ impl Node {
             .run(move || {
                 let began = Instant::now();
                 let mut times = Times::default();
-                let blocks = ahead(
+                let blocks = before_first_error(
                     raw.into_iter()
-                        .map(|block| node.proven(block, &checks, &mut times)),
+                        .map(|block| node.verify_and_decode(block, &checks, &mut times)),
                 );
                 blocks.map(|blocks| (blocks, times, began.elapsed()))
             })
             .await;
-        queued += waited;
+        queue_time += waited;
         let (blocks, times, took) = made?;
-        let proven: Duration = times.iter().sum();
-        decoded += took.saturating_sub(proven);
-        self.count_times(decoded, &times);
+        let check_time: Duration = times.iter().sum();
+        decode_time += took.saturating_sub(check_time);
+        self.count_times(decode_time, &times);
         Ok(Chunk {
             blocks,
             raw_bytes,
-            asked,
-            queued,
-            decoded,
-            proven,
+            request_time,
+            queue_time,
+            decode_time,
+            check_time,
         })
     }
 
-    pub(super) fn rests(&self, wait: Duration) -> NodeError {
-        let url = self.shown_url();
+    pub(super) fn resting_error(&self, wait: Duration) -> NodeError {
+        let url = self.redacted_url();
         NodeError::Resting { url, wait }
     }
 
-    fn proven(
+    fn verify_and_decode(
         &self,
         mut block: RawBlock,
         checks: &ChecksConfig,
         times: &mut Times,
     ) -> Result<IndexedBlock, NodeError> {
-        self.of_one_branch(&block)?;
-        self.matched(&block)?;
+        self.check_one_branch(&block)?;
+        self.check_receipts_match(&block)?;
         settle_outcomes(&mut block);
         verify_timed(&block, checks, times).map_err(|error| {
             self.counted(NodeError::Check {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 error,
             })
         })?;
-        self.tell_odd_genesis(&block);
+        self.log_odd_genesis(&block);
         decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
     }
 
-    /// Blocks and receipts are asked for by number: a node that goes to another branch in between gives the receipts
-    /// of another block. That is no lie, and another moment mends it.
-    fn of_one_branch(&self, block: &RawBlock) -> Result<(), NodeError> {
+    /// Blocks and receipts are requested by number: a node that switches branches in between returns the receipts of
+    /// another block. That is transient, not wrong data.
+    fn check_one_branch(&self, block: &RawBlock) -> Result<(), NodeError> {
         let at = block.block_ref();
         let Some(first) = block.receipts.first().map(|receipt| receipt.block_hash) else {
             return Ok(());
@@ -247,29 +254,34 @@ impl Node {
             return Ok(());
         }
         Err(self.counted(NodeError::Missing {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             what: format!(
-                "the receipts of block {} {}: it gave those of {first}",
+                "the receipts of block {} {} (it returned those of {first})",
                 at.number, at.hash
             ),
         }))
     }
 
-    /// The receipts of some blocks from a node that does not give them by number: by hash, or none, which asks for
-    /// them one by one.
-    async fn receipts_otherwise(
+    /// The receipts of some blocks from a node that does not return them by number: by hash, or empty lists, so that
+    /// they are requested one by one.
+    async fn fallback_receipts(
         self: Arc<Self>,
         blocks: &[RawHeader],
         refused: Option<NodeError>,
         workers: &Workers,
-    ) -> Result<Vec<Given>, NodeError> {
-        let none = || blocks.iter().map(|_| Ok(Some(Roomy::default()))).collect();
-        // Nothing was refused: there is no list of this block. Unless none comes although the blocks do: then the method
-        // fails, however much it sounds like trouble of the node.
-        let fails = |error: &NodeError| error.is_outage() && self.receipts.fails();
+    ) -> Result<Vec<ReceiptList>, NodeError> {
+        let none = || {
+            blocks
+                .iter()
+                .map(|_| Ok(Some(PreallocVec::default())))
+                .collect()
+        };
+        // The list of this block is unavailable, not the method. If lists keep failing while the blocks succeed, the
+        // method counts as unsupported.
+        let method_fails = |error: &NodeError| error.is_outage() && self.receipts.list_failed();
         if refused
             .as_ref()
-            .is_some_and(|error| is_without_list(error) && !fails(error))
+            .is_some_and(|error| is_list_unavailable(error) && !method_fails(error))
         {
             return Ok(none());
         }
@@ -281,65 +293,66 @@ impl Node {
             .iter()
             .map(|block| Key::Hash.of(block.block_ref()))
             .collect();
-        let ended = match self.post(BLOCK_RECEIPTS, &params).await {
+        let result = match self.post(BLOCK_RECEIPTS, &params).await {
             Ok(body) => {
                 let (node, count) = (self.clone(), params.len());
-                let read =
-                    move || node.each_answer::<Roomy<RawReceipt>>(BLOCK_RECEIPTS, count, &body);
+                let read = move || {
+                    node.each_answer::<PreallocVec<RawReceipt>>(BLOCK_RECEIPTS, count, &body)
+                };
                 workers.run(read).await.0
             }
             Err(error) => Err(error),
         };
-        match optional(ended.map(Some), blocks.len())? {
-            (None, Some(error)) if is_without_list(&error) => {
-                if failed || fails(&error) {
-                    self.lacks_block_receipts(&error);
+        match optional_list(result.map(Some), blocks.len())? {
+            (None, Some(error)) if is_list_unavailable(&error) => {
+                if failed || method_fails(&error) {
+                    self.record_no_block_receipts(&error);
                 }
                 Ok(none())
             }
-            (Some(given), _) => {
-                self.receipts.worked();
-                if refused.is_some_and(|error| !error.is_about_a_block()) {
-                    self.knows_only(Key::Hash);
+            (Some(received), _) => {
+                self.receipts.list_succeeded();
+                if refused.is_some_and(|error| !error.is_block_missing()) {
+                    self.record_only_key(Key::Hash);
                 }
-                Ok(given)
+                Ok(received)
             }
             (None, by_hash) => {
                 if let Some(error) = refused
                     .or(by_hash)
-                    .filter(|error| !error.is_about_a_block())
+                    .filter(|error| !error.is_block_missing())
                 {
-                    self.lacks_block_receipts(&error);
+                    self.record_no_block_receipts(&error);
                 }
                 Ok(none())
             }
         }
     }
 
-    /// The receipts of each block, one a transaction: what the lists lack is asked for by transaction. Where that is
-    /// not there, the blocks ahead of it.
-    async fn completed_all(
+    /// The receipts of each block, one per transaction: missing ones are requested by transaction. If one is
+    /// unavailable, the blocks before it.
+    async fn complete_all_receipts(
         &self,
         blocks: &[RawHeader],
-        given: Vec<Vec<RawReceipt>>,
+        received: Vec<Vec<RawReceipt>>,
     ) -> Result<Vec<Vec<RawReceipt>>, NodeError> {
-        let mut all: Vec<Vec<Option<RawReceipt>>> = given
+        let mut all: Vec<Vec<Option<RawReceipt>>> = received
             .into_iter()
             .zip(blocks)
-            .map(|(given, block)| placed(block, given))
+            .map(|(received, block)| in_transaction_order(block, received))
             .collect();
-        let lacking = |all: &[Vec<Option<RawReceipt>>]| -> Vec<B256> {
+        let missing_hashes = |all: &[Vec<Option<RawReceipt>>]| -> Vec<B256> {
             let receipts = all
                 .iter()
                 .zip(blocks)
                 .flat_map(|(receipts, block)| receipts.iter().zip(block.transactions.iter()));
             receipts
                 .filter(|(receipt, _)| receipt.is_none())
-                .map(|(_, sent)| sent.hash)
+                .map(|(_, tx)| tx.hash)
                 .collect()
         };
-        let batched = blocks.len() > 1 || self.pace.now().0 > 1;
-        let fetched = match self.receipts_of(&lacking(&all), batched).await {
+        let batched = blocks.len() > 1 || self.gate.current().0 > 1;
+        let fetched = match self.fetch_receipts(&missing_hashes(&all), batched).await {
             Ok(fetched) => fetched,
             Err(error) => {
                 let whole = all
@@ -356,29 +369,29 @@ impl Node {
         let mut fetched = fetched.into_iter();
         let mut complete = Vec::with_capacity(all.len());
         for (receipts, block) in all.into_iter().zip(blocks) {
-            let mut of_block = Vec::with_capacity(receipts.len());
+            let mut complete_block = Vec::with_capacity(receipts.len());
             for receipt in receipts {
                 match receipt {
-                    Some(receipt) => of_block.push(receipt),
-                    None => of_block.extend(
-                        // One of another block was there before the branch changed.
+                    Some(receipt) => complete_block.push(receipt),
+                    None => complete_block.extend(
+                        // A receipt of another block was returned before the branch changed.
                         fetched.next().filter(|one| one.block_hash == block.hash),
                     ),
                 }
             }
-            if of_block.len() < block.transactions.len() {
+            if complete_block.len() < block.transactions.len() {
                 if complete.is_empty() {
-                    return Err(self.lacks_receipts(block.block_ref()));
+                    return Err(self.missing_receipts(block.block_ref()));
                 }
                 break;
             }
-            complete.push(of_block);
+            complete.push(complete_block);
         }
         Ok(complete)
     }
 
-    /// What history cost the processor, by stage and check.
-    pub(super) fn count_times(&self, decoded: Duration, times: &Times) {
+    /// Counts the CPU time of history, by stage and check.
+    pub(super) fn count_times(&self, decode_time: Duration, times: &Times) {
         let count = |stage: &'static str, took: Duration| {
             metrics::counter!(
                 "chaincast_chain_work_microseconds_total",
@@ -387,29 +400,31 @@ impl Node {
             )
             .increment(took.as_micros() as u64);
         };
-        count("decode", decoded);
+        count("decode", decode_time);
         for (check, took) in CHECKS.into_iter().zip(*times) {
             count(check, took);
         }
     }
 }
 
-/// What the optional method gave for so many blocks; a refusal of it is no error, but is kept, and so is what keeps away the
-/// list of a single block.
-fn optional<T>(
-    ended: Result<Option<T>, NodeError>,
+/// The result of the optional method for this many blocks; a refusal, or the failure of the list of a single block, is
+/// returned beside it instead of as an error.
+fn optional_list<T>(
+    result: Result<Option<T>, NodeError>,
     blocks: usize,
 ) -> Result<(Option<T>, Option<NodeError>), NodeError> {
-    match ended {
-        Ok(given) => Ok((given, None)),
+    match result {
+        Ok(received) => Ok((received, None)),
         Err(error) if error.is_refusal() => Ok((None, Some(error))),
-        Err(error) if blocks == 1 && is_without_list(&error) => Ok((None, Some(error))),
+        Err(error) if blocks == 1 && is_list_unavailable(&error) => Ok((None, Some(error))),
         Err(error) => Err(error),
     }
 }
 
-/// What stands ahead of the first error; the error itself where nothing does. A request that begins there hears it again.
-fn ahead<T>(results: impl Iterator<Item = Result<T, NodeError>>) -> Result<Vec<T>, NodeError> {
+/// The items before the first error; the error itself if there are none. A request from there hits it again.
+fn before_first_error<T>(
+    results: impl Iterator<Item = Result<T, NodeError>>,
+) -> Result<Vec<T>, NodeError> {
     let mut good = Vec::with_capacity(results.size_hint().0);
     for result in results {
         match result {

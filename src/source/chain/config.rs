@@ -1,6 +1,6 @@
-//! `[[chains]]`: which chains are indexed, from which node, how fast and how carefully.
+//! `[[chains]]`: the chains to index, their nodes, limits and checks.
 //!
-//! What is read here is well-formed and no more; the node is asked at start whether it serves that chain.
+//! Parsing only checks the form; the node is checked at start.
 
 use serde::Deserialize;
 
@@ -11,97 +11,97 @@ use crate::model::{ChainId, ChainLimits, IndexMode, Secret};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
-    /// EIP-155 id; the node must answer the same.
+    /// EIP-155 id; must match the `eth_chainId` of the node.
     pub chain_id: ChainId,
-    /// `http(s)://…` endpoint of the node, the first of the providers; may be left out when there are others.
+    /// `http(s)://…` endpoint of the first provider; optional if `providers` is set.
     #[serde(default)]
     pub rpc_url: Secret,
-    /// `ws(s)://…` endpoint of the node at `rpc_url` for `newHeads`; without it the head is polled.
+    /// `ws(s)://…` endpoint of the node at `rpc_url` for `newHeads`; without it the head is only polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
-    /// Sent to the node at `rpc_url` and `ws_url` with each request; their values are never shown.
+    /// Sent with each request to `rpc_url` and `ws_url`; the values are never shown.
     #[serde(default)]
     pub headers: NodeHeaders,
-    /// More nodes of this chain, the preferred first.
+    /// More providers of this chain, the preferred first.
     #[serde(default)]
     pub providers: Vec<ProviderConfig>,
-    /// Failures in a row after which a provider is not asked for a while.
+    /// Consecutive failures after which a provider is suspended.
     #[serde(default = "failover_failures")]
     pub failover_failures: u32,
-    /// How long it is not asked then, in ms; doubled up to 16 times that with each trial that fails.
+    /// First suspension of a failed provider, in ms; each failed trial doubles it, up to 16 times.
     #[serde(default = "failover_cooldown_ms")]
     pub failover_cooldown_ms: u64,
-    /// A preferred provider is followed again once it did well for this long, in ms.
+    /// A preferred provider becomes active again after it was healthy for this long, in ms.
     #[serde(default = "prefer_back_ms")]
     pub prefer_back_ms: u64,
-    /// A provider further than this behind another's head is not followed, in blocks.
+    /// A provider further behind the highest head is not followed, in blocks.
     #[serde(default = "lag_blocks")]
     pub lag_blocks: u64,
-    /// A chain whose node has not answered for this long is down, in ms; never less than three polls.
+    /// A chain is down after its node has not answered for this long, in ms; at least three poll intervals.
     #[serde(default = "down_after_ms")]
     pub down_after_ms: u64,
-    /// A chain whose index is further behind its node is lagging, in blocks.
+    /// A chain is lagging if its index is further behind its node, in blocks.
     #[serde(default = "lagging_blocks")]
     pub lagging_blocks: u64,
-    /// A chain whose newest block is older is lagging, in ms; 0 where blocks may be any time apart.
+    /// A chain is lagging if its newest block is older, in ms; 0 disables this, for chains without regular blocks.
     #[serde(default)]
     pub head_age_ms: u64,
-    /// How often all providers are asked for their head, in ms, when there are several.
+    /// Interval at which the heads of all providers are polled if there are several, in ms.
     #[serde(default = "provider_poll_ms")]
     pub provider_poll_ms: u64,
-    /// The longest `Retry-After` that is obeyed, in ms.
+    /// Longest honored `Retry-After`, in ms.
     #[serde(default = "rest_max_ms")]
     pub rest_max_ms: u64,
-    /// How much of each block is indexed; must not change once indexed.
+    /// Which part of each block is indexed; must not change after the first block.
     #[serde(default)]
     pub index: IndexMode,
-    /// Blocks of one `eth_getLogs`, at most, where only logs are indexed; fewer when the node refuses so many.
+    /// Most blocks of one `eth_getLogs` request, if only logs are indexed; reduced if the node refuses so many.
     #[serde(default = "log_range_blocks")]
     pub log_range_blocks: usize,
-    /// First block to index; must not change once indexed.
+    /// First block to index; must not change after the first block.
     #[serde(default)]
     pub start_block: u64,
-    /// How often the head is polled when `newHeads` is silent or not used, in ms.
+    /// Interval of head polls, in ms.
     #[serde(default = "poll_interval_ms")]
     pub poll_interval_ms: u64,
-    /// How long the node may take for one request, in ms.
+    /// Timeout of one request, in ms.
     #[serde(default = "request_timeout_ms")]
     pub request_timeout_ms: u64,
-    /// Requests in flight while catching up, at most.
+    /// Most requests in flight during catch-up.
     #[serde(default = "concurrency")]
     pub concurrency: usize,
-    /// Blocks of one request while catching up, at most; fewer when the node refuses so many.
+    /// Most blocks of one request during catch-up; reduced if the node refuses so many.
     #[serde(default = "request_blocks")]
     pub request_blocks: usize,
-    /// An answer above this is refused, and fewer blocks are asked for at once, in bytes.
+    /// Largest accepted answer, in bytes; above it fewer blocks are requested.
     #[serde(default = "response_bytes")]
     pub response_bytes: usize,
-    /// What history may take in memory between the node and the database, in bytes.
+    /// Memory for fetched blocks that are not stored yet, in bytes.
     #[serde(default = "backfill_memory_bytes")]
     pub backfill_memory_bytes: usize,
-    /// Blocks a transaction while catching up, at most; fewer when they are large.
+    /// Most blocks of one transaction during catch-up; fewer if they are large.
     #[serde(default = "batch_blocks")]
     pub batch_blocks: usize,
-    /// While catching up, blocks further than this behind the node's head are stored without a `new-block` update:
-    /// the channel then starts near the head instead of with all of history. In blocks.
+    /// During catch-up, blocks further behind the head of the node are stored without a `new-block` update: the channel
+    /// starts near the head instead of with all of history. In blocks.
     #[serde(default = "announce_blocks")]
     pub announce_blocks: u64,
-    /// A reorg deeper than this stops the chain with a clear error, in blocks.
+    /// A deeper reorg halts the chain with an error, in blocks.
     #[serde(default = "max_reorg_depth")]
     pub max_reorg_depth: u64,
-    /// Ask each token contract once for its name, symbol and decimals.
+    /// Read the name, symbol and decimals of each token contract once.
     #[serde(default = "token_metadata")]
     pub token_metadata: bool,
-    /// Token contracts asked in a second.
+    /// Token contracts read per second.
     #[serde(default = "token_metadata_per_second")]
     pub token_metadata_per_second: u32,
-    /// Blocks from which on a transaction is confirmed, the one that holds it included.
+    /// Blocks, including its own, after which a transaction is confirmed.
     #[serde(default = "confirmations")]
     pub confirmations: u64,
-    /// Watched transactions that are in no block: most of which the node is asked about at each head or poll.
+    /// Most pending watched transactions that are looked up at the node at each head or poll.
     #[serde(default = "watch_polls")]
     pub watch_polls: u32,
-    /// How long the node may not know a transaction that was pending before it counts as dropped, in ms.
+    /// A pending transaction counts as dropped after the node has not known it for this long, in ms.
     #[serde(default = "dropped_after_ms")]
     pub dropped_after_ms: u64,
     /// Recompute each block's hash, roots and bloom before storing it.
@@ -110,7 +110,7 @@ pub struct ChainConfig {
 }
 
 impl ChainConfig {
-    /// From when on the chain is not well.
+    /// The thresholds of an unhealthy chain.
     pub fn limits(&self) -> ChainLimits {
         ChainLimits {
             chain_id: self.chain_id,
@@ -120,7 +120,7 @@ impl ChainConfig {
         }
     }
 
-    /// A chain with every default, as one that names no more than its id and its node has.
+    /// A chain with every default.
     pub fn of(chain_id: ChainId, rpc_url: Secret) -> Self {
         Self {
             chain_id,
@@ -158,7 +158,7 @@ impl ChainConfig {
         }
     }
 
-    /// The checks of what no root is over that are off, by their keys. Where only logs are indexed there are none.
+    /// The disabled checks of data that no root covers, by their keys. None if only logs are indexed.
     pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
         match self.index {
             IndexMode::Blocks => self.checks.unproved(is_history),
@@ -166,9 +166,9 @@ impl ChainConfig {
         }
     }
 
-    /// Whether the checks that are on prove what is indexed, so that `verified_through` may say so: whole blocks by all
-    /// roots, logs by the header's hash and bloom. Transfers alone are asked for by topic, and nothing in a header
-    /// shows that none was left out. What is not proven by then is [`ChecksConfig::unproved`].
+    /// Whether the enabled checks prove what is indexed, so that `verified_through` may be set: whole blocks by all
+    /// roots, logs by the header hash and bloom. Transfers are requested by topic, and nothing in a header proves that
+    /// none is missing. For the rest see [`ChecksConfig::unproved`].
     pub fn claims_proof(&self) -> bool {
         match self.index {
             IndexMode::Blocks => self.checks.roots(),
@@ -178,7 +178,7 @@ impl ChainConfig {
     }
 }
 
-/// `[chains.checks]`: every check is on unless switched off here, for chains whose headers follow other rules.
+/// `[chains.checks]`: every check is enabled by default; disable one for chains whose headers follow other rules.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChecksConfig {
@@ -186,18 +186,18 @@ pub struct ChecksConfig {
     pub transactions_root: bool,
     pub receipts_root: bool,
     pub logs_bloom: bool,
-    /// Short for the three that follow: `false` switches all of them off.
+    /// Shorthand for the next three: `false` disables them.
     pub derived: bool,
-    /// What receipts repeat and no root is over: the gas that each transaction used,
+    /// The gas that each transaction used, from its receipt; no root covers it.
     pub gas_used: bool,
-    /// the price that it paid,
+    /// The gas price that it paid.
     pub gas_price: bool,
-    /// and the contract that it created.
+    /// The contract that it created.
     pub contract_address: bool,
-    /// Whether the roots must be over every transaction. `false` leaves out the made-up one of a state sync, at the end
+    /// Whether the roots must cover every transaction. `false` excludes the synthetic state-sync transaction at the end
     /// of a block of Polygon PoS before its Madhugiri fork.
     pub state_sync: bool,
-    /// Which transactions' senders are recovered from their signatures.
+    /// Which transactions have their sender recovered from the signature.
     pub senders: Senders,
 }
 
@@ -206,19 +206,18 @@ pub struct ChecksConfig {
 #[serde(rename_all = "lowercase")]
 pub enum Senders {
     Off,
-    /// Of blocks that come while the head is followed, not of history.
+    /// For blocks at the head, not for history.
     Live,
     Always,
 }
 
 impl ChecksConfig {
-    /// Whether everything that a root or a bloom is over is proven. What is not, has a check each; see
-    /// [`ChecksConfig::unproved`].
+    /// Whether everything that a root or a bloom covers is proven. For the rest see [`ChecksConfig::unproved`].
     pub fn roots(&self) -> bool {
         self.roots_off().is_empty()
     }
 
-    /// The checks that are off of what a root or a bloom is over, by their keys.
+    /// The disabled checks of data that a root or a bloom covers, by their keys.
     pub fn roots_off(&self) -> Vec<&'static str> {
         [
             ("block_hash", self.block_hash),
@@ -231,22 +230,22 @@ impl ChecksConfig {
         .collect()
     }
 
-    /// Whether the gas that receipts repeat is checked.
+    /// Whether the gas in receipts is checked.
     pub fn gas_used(&self) -> bool {
         self.derived && self.gas_used
     }
 
-    /// Whether the price that receipts repeat is checked.
+    /// Whether the gas price in receipts is checked.
     pub fn gas_price(&self) -> bool {
         self.derived && self.gas_price
     }
 
-    /// Whether the created contract that receipts repeat is checked.
+    /// Whether the created contract in receipts is checked.
     pub fn contract_address(&self) -> bool {
         self.derived && self.contract_address
     }
 
-    /// The checks that are off of what no root is over, by their keys. Senders of history are recovered only with
+    /// The disabled checks of data that no root covers, by their keys. Senders of history are recovered only with
     /// `"always"`.
     pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
         let senders = match self.senders {
@@ -266,8 +265,8 @@ impl ChecksConfig {
         .collect()
     }
 
-    /// As they are for blocks of history.
-    pub fn of_history(mut self) -> Self {
+    /// The checks for blocks of history.
+    pub fn for_history(mut self) -> Self {
         if self.senders == Senders::Live {
             self.senders = Senders::Off;
         }

@@ -1,22 +1,21 @@
-//! From a node's answer to the rows that are stored. Pure.
+//! Converts a node's answer to stored rows. Pure.
 
 use alloy::{consensus::EMPTY_ROOT_HASH, eips::eip4895::Withdrawal, primitives::U256};
 
 use super::{
-    ChecksConfig, RawBlock, RawHeader, celo,
-    derived::{contract_of, effective_gas_price},
+    ChecksConfig, RawBlock, RawHeader, block_size, celo,
+    derived_fields::{created_contract, effective_gas_price},
     encode::DEPOSIT,
-    fixed,
+    fixed_fields,
     header::is_aura,
-    size,
     transfers::transfers_in,
 };
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction};
 
-/// Logs of a block beyond which an index would not fit its column.
+/// Most logs of a block: a larger index does not fit its column.
 const MAX_LOGS: usize = i32::MAX as usize;
 
-/// The rows of a block whose receipts belong to its transactions one to one, and that passed these checks.
+/// The rows of a block that has one receipt per transaction and passed these checks.
 pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, String> {
     let count = block.receipts.iter().map(|receipt| receipt.logs.len());
     let count: usize = count.sum();
@@ -28,69 +27,74 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
     let withdrawals = withdrawals_of(&block.header);
     let computed = checks
         .block_hash
-        .then(|| size::of(&block, withdrawals.as_deref()))
+        .then(|| block_size::of(&block, withdrawals.as_deref()))
         .flatten();
     let mut header = block.header;
     header.size = computed.or(header.size);
     let size_proved = computed.is_some() && checks.transactions_root;
     let mut transactions = Vec::with_capacity(block.transactions.len());
     let mut logs = Vec::with_capacity(count);
-    for (index, (sent, receipt)) in block
+    for (index, (tx, receipt)) in block
         .transactions
         .into_iter()
         .zip(block.receipts)
         .enumerate()
     {
         let index = u32::try_from(index).map_err(|_| "too many transactions".to_owned())?;
-        let kind = sent.kind();
-        let own = fixed::is_chains_own(&sent);
-        let free = own && fixed::is_free(kind);
-        let dynamic = sent.is_dynamic() && !free;
-        let base_fee = celo::base_fee(&sent, &receipt, header.base_fee_per_gas);
-        let price = effective_gas_price(&sent, base_fee);
+        let kind = tx.kind();
+        let is_system = fixed_fields::is_system_transaction(&tx);
+        let is_free = is_system && fixed_fields::pays_no_gas(kind);
+        let is_dynamic_fee = tx.is_dynamic() && !is_free;
+        let base_fee = celo::base_fee(&tx, &receipt, header.base_fee_per_gas);
+        let price = effective_gas_price(&tx, base_fee);
         transactions.push(IndexedTransaction {
             index,
-            hash: sent.hash,
-            from: sent.from,
-            to: sent.to,
-            contract_address: contract_of(&sent, &receipt, checks),
-            value: sent.value.unwrap_or_default(),
-            // Of a deposit the receipts root is over it, and nothing is over what stands in the transaction.
+            hash: tx.hash,
+            from: tx.from,
+            to: tx.to,
+            contract_address: created_contract(&tx, &receipt, checks),
+            value: tx.value.unwrap_or_default(),
+            // For a deposit the receipts root covers this nonce; no root covers that of the transaction.
             nonce: match kind == DEPOSIT && receipt.deposit_receipt_version.is_some() {
-                true => receipt.deposit_nonce.unwrap_or(sent.nonce),
-                false => sent.nonce,
+                true => receipt.deposit_nonce.unwrap_or(tx.nonce),
+                false => tx.nonce,
             },
             transaction_type: kind,
-            gas_limit: sent.gas,
-            gas_price: match free {
+            gas_limit: tx.gas,
+            gas_price: match is_free {
                 true => Some(0),
-                false => sent.gas_price.filter(|_| !dynamic).and_then(narrow),
+                false => tx.gas_price.filter(|_| !is_dynamic_fee).and_then(narrow),
             },
-            max_fee_per_gas: sent.max_fee_per_gas.filter(|_| dynamic).and_then(narrow),
-            max_priority_fee_per_gas: sent.max_priority_fee_per_gas.filter(|_| dynamic && !own),
+            max_fee_per_gas: tx
+                .max_fee_per_gas
+                .filter(|_| is_dynamic_fee)
+                .and_then(narrow),
+            max_priority_fee_per_gas: tx
+                .max_priority_fee_per_gas
+                .filter(|_| is_dynamic_fee && !is_system),
             access_list: match kind {
                 0 => None,
-                1..=4 => Some(sent.access_list.unwrap_or_default()),
-                _ => sent.access_list.filter(|_| !own),
+                1..=4 => Some(tx.access_list.unwrap_or_default()),
+                _ => tx.access_list.filter(|_| !is_system),
             },
-            authorization_list: (kind == 4).then(|| sent.authorization_list.unwrap_or_default()),
+            authorization_list: (kind == 4).then(|| tx.authorization_list.unwrap_or_default()),
             blob_versioned_hashes: (kind == 3)
-                .then(|| sent.blob_versioned_hashes.unwrap_or_default()),
-            max_fee_per_blob_gas: sent.max_fee_per_blob_gas.filter(|_| kind == 3),
+                .then(|| tx.blob_versioned_hashes.unwrap_or_default()),
+            max_fee_per_blob_gas: tx.max_fee_per_blob_gas.filter(|_| kind == 3),
             blob_gas_price: receipt.blob_gas_price.filter(|_| kind == 3),
-            input: sent.input.or(sent.data).unwrap_or_default(),
+            input: tx.input.or(tx.data).unwrap_or_default(),
             success: receipt.status.map(|status| status != 0),
             gas_used: receipt.gas_used,
             cumulative_gas_used: receipt.cumulative_gas_used,
-            // Nodes of old left it out.
-            effective_gas_price: match free && checks.gas_price() {
+            // Old nodes omit it.
+            effective_gas_price: match is_free && checks.gas_price() {
                 true => 0,
                 false => receipt.effective_gas_price.or(price).unwrap_or(0),
             },
         });
         for log in receipt.logs {
             logs.push(IndexedLog {
-                // Its position is what a log's index means; some nodes count within the transaction.
+                // The index of a log is its position; some nodes count per transaction.
                 index: logs.len() as u32,
                 transaction_index: index,
                 transaction_hash: None,
@@ -113,17 +117,16 @@ pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, St
     })
 }
 
-/// The withdrawals that a header's root is over. An OP-stack chain has the root of something else in its place, and a node
-/// may leave them out: then they are not known.
+/// The withdrawals of the withdrawals root. An OP-stack chain has another root there, and a node may omit them: then
+/// they are unknown.
 pub(super) fn withdrawals_of<T>(header: &RawHeader<T>) -> Option<Vec<Withdrawal>> {
     let root = header.withdrawals_root?;
     let listed = header.withdrawals.clone().unwrap_or_default();
     (!listed.is_empty() || root == EMPTY_ROOT_HASH).then_some(listed)
 }
 
-/// Whether the numbers of a header fit their columns. The checks prove most of them; where those are off, or a chain's rules
-/// allow for more, absurd ones are the node's fault and must not end the writer. The size alone is left out instead: it
-/// is never more than the node's word here.
+/// Checks that the numbers of a header fit their columns. The checks prove most of them; otherwise absurd numbers are a
+/// node error and must not end the writer. An absurd size is dropped instead: it is never more than a claim here.
 pub(super) fn header_fits<T>(header: &RawHeader<T>) -> Result<(), String> {
     let numbers = [
         ("number", Some(header.number)),
@@ -143,7 +146,7 @@ fn all_fit<T>(
     for (field, value) in numbers {
         if let Some(value) = value.filter(|&value| i64::try_from(value).is_err()) {
             return Err(format!(
-                "of block {} {}, {field} is {value}, which no column holds",
+                "block {} {}: {field} is {value}, which exceeds its column",
                 header.number, header.hash
             ));
         }
@@ -151,24 +154,24 @@ fn all_fit<T>(
     Ok(())
 }
 
-/// The same of a whole block.
+/// The same check for a whole block.
 fn fits(block: &RawBlock) -> Result<(), String> {
     let header = &block.header;
     header_fits(header)?;
-    let of_receipts = block.receipts.iter().flat_map(|receipt| {
+    let receipt_gas = block.receipts.iter().flat_map(|receipt| {
         [
             ("gasUsed of a receipt", Some(receipt.gas_used)),
             ("cumulativeGasUsed", Some(receipt.cumulative_gas_used)),
         ]
     });
-    all_fit(header, of_receipts)?;
-    for (index, sent) in block.transactions.iter().enumerate() {
-        let wide = [sent.gas_price, sent.max_fee_per_gas].into_iter().flatten();
+    all_fit(header, receipt_gas)?;
+    for (index, tx) in block.transactions.iter().enumerate() {
+        let wide = [tx.gas_price, tx.max_fee_per_gas].into_iter().flatten();
         let wide = wide.max().filter(|&price| price > U256::from(u128::MAX));
-        // Nitro bounds no price of its own types, and who sends one from L1 chooses it: left out instead.
-        if let Some(price) = wide.filter(|_| !fixed::is_chains_own(sent)) {
+        // Nitro does not bound the prices of its own types, which L1 senders choose: dropped instead.
+        if let Some(price) = wide.filter(|_| !fixed_fields::is_system_transaction(tx)) {
             return Err(format!(
-                "of block {} {}, a price of transaction {index} is {price}, which no column holds",
+                "block {} {}: a price of transaction {index} is {price}, which exceeds its column",
                 header.number, header.hash
             ));
         }
@@ -180,7 +183,7 @@ fn fits(block: &RawBlock) -> Result<(), String> {
         .find(|log| log.topics.len() > 4)
     {
         return Err(format!(
-            "of block {} {}, a log has {} topics, above 4",
+            "block {} {}: a log has {} topics, more than 4",
             header.number,
             header.hash,
             log.topics.len()
@@ -189,9 +192,9 @@ fn fits(block: &RawBlock) -> Result<(), String> {
     Ok(())
 }
 
-/// What is stored of a header.
+/// The stored fields of a header.
 pub(super) fn header_of<T>(header: RawHeader<T>) -> BlockHeader {
-    // Nothing is over what stands there then.
+    // No hash covers these fields then.
     let is_sealed = is_aura(&header);
     BlockHeader {
         number: header.number,

@@ -1,4 +1,4 @@
-//! Deposits of OP-stack chains against what such chains and their software say.
+//! OP-stack deposits against real chains and the software of such chains.
 
 use alloy::primitives::{Address, B256, Bloom, address, b256, hex, keccak256};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::source::chain::{ChecksConfig, RawBlock, Senders, decode::decode, verify};
 
-fn sent(transaction: Value) -> RawTransaction {
+fn read_tx(transaction: Value) -> RawTransaction {
     serde_json::from_value(transaction).unwrap()
 }
 
@@ -17,9 +17,9 @@ fn encoded(transaction: &RawTransaction) -> Vec<u8> {
 }
 
 #[test]
-fn a_deposit_of_a_real_chain_hashes_to_its_hash() {
-    // The first transaction of Base's block 0x31bde9f, as its node tells it.
-    let sent = sent(json!({
+fn hashes_real_deposit() {
+    // The first transaction of Base's block 0x31bde9f, as its node returns it.
+    let tx = read_tx(json!({
         "blockHash": "0x64d3010c7c0709e760500250dc4177f2479571a79fdcfc48eb73cda64c7332bd",
         "blockNumber": "0x31bde9f",
         "depositReceiptVersion": "0x1",
@@ -40,11 +40,11 @@ fn a_deposit_of_a_real_chain_hashes_to_its_hash() {
         "value": "0x0",
         "yParity": "0x0",
     }));
-    assert_eq!(keccak256(encoded(&sent)), sent.hash);
+    assert_eq!(keccak256(encoded(&tx)), tx.hash);
 }
 
 #[test]
-fn a_deposit_is_encoded_as_the_chains_software_does() {
+fn deposit_encoding_equals_op_alloy() {
     // From the tests of op-alloy.
     let expected = hex!(
         "7ef9015aa044bae9d41b8380d781187b426c6fe43df5fb2fb57bd4466ef6a701e1f01e015694deaddeaddeaddeaddeaddeaddeaddeaddead000194420000000000000000000000000000000000001580808408f0d18001b90104015d8eb900000000000000000000000000000000000000000000000000000000008057650000000000000000000000000000000000000000000000000000000063d96d10000000000000000000000000000000000000000000000000000000000009f35273d89754a1e0387b89520d989d3be9c37c1f32495a88faf1ea05c61121ab0d1900000000000000000000000000000000000000000000000000000000000000010000000000000000000000002d679b567db6187c0c8323fa982cfb88b74dbcc7000000000000000000000000000000000000000000000000000000000000083400000000000000000000000000000000000000000000000000000000000f4240"
@@ -63,18 +63,18 @@ fn a_deposit_is_encoded_as_the_chains_software_does() {
         "value": "0x0",
         "input": input,
     });
-    assert_eq!(encoded(&sent(transaction.clone())), expected);
+    assert_eq!(encoded(&read_tx(transaction.clone())), expected);
 
-    // What it lacks is not made up.
+    // A missing field is not invented.
     let mut lacking = transaction;
     lacking.as_object_mut().unwrap().remove("sourceHash");
     let mut bytes = Vec::new();
-    assert!(deposit(&sent(lacking), &mut bytes).is_none() && bytes.is_empty());
+    assert!(deposit(&read_tx(lacking), &mut bytes).is_none() && bytes.is_empty());
 }
 
 #[test]
-fn the_receipt_of_a_deposit_has_its_nonce_only_beside_a_version() {
-    let told = json!({
+fn deposit_receipt_nonce_needs_version() {
+    let versioned = json!({
         "type": "0x7e",
         "transactionHash": B256::ZERO,
         "blockHash": B256::ZERO,
@@ -85,29 +85,29 @@ fn the_receipt_of_a_deposit_has_its_nonce_only_beside_a_version() {
         "depositNonce": "0x3d3bbf",
         "depositReceiptVersion": "0x1",
     });
-    let of = |told: Value| {
+    let encode = |value: Value| {
         let mut bytes = Vec::new();
-        let raw: RawReceipt = serde_json::from_value(told).unwrap();
+        let raw: RawReceipt = serde_json::from_value(value).unwrap();
         receipt(&raw, DEPOSIT, &Bloom::ZERO, &mut bytes).unwrap();
         hex::encode(bytes)
     };
     let bloom = "00".repeat(256);
     // Since Canyon.
     assert_eq!(
-        of(told.clone()),
+        encode(versioned.clone()),
         format!("7ef9010d0182b741b90100{bloom}c0833d3bbf01")
     );
-    // Between Regolith and Canyon no root is over the nonce.
-    let mut before = told;
+    // Between Regolith and Canyon no root covers the nonce.
+    let mut before = versioned;
     before
         .as_object_mut()
         .unwrap()
         .remove("depositReceiptVersion");
-    assert_eq!(of(before), format!("7ef901080182b741b90100{bloom}c0"));
+    assert_eq!(encode(before), format!("7ef901080182b741b90100{bloom}c0"));
 }
 
 #[test]
-fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
+fn verify_checks_deposits() {
     // Made by anvil --network optimism.
     let zeros = format!("0x{}", "00".repeat(256));
     let block = json!({
@@ -173,9 +173,9 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
     };
     verify(&truth, &checks).unwrap();
 
-    let failing = |lie: fn(&mut RawBlock)| {
+    let failing = |alter: fn(&mut RawBlock)| {
         let mut block = truth.clone();
-        lie(&mut block);
+        alter(&mut block);
         verify(&block, &checks).unwrap_err().check
     };
     let root = "transactions_root";
@@ -196,7 +196,7 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
         failing(|block| block.receipts[0].deposit_receipt_version = None),
         "receipts_root"
     );
-    // No hash is over the nonce: what is stored is the receipt's, which a root is over.
+    // No hash covers the nonce: the stored one is the receipt's, which a root covers.
     let mut other = truth.clone();
     other.transactions[0].nonce = 77;
     verify(&other, &checks).unwrap();
@@ -206,11 +206,11 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
         failing(|block| block.receipts[0].contract_address = Some(Default::default())),
         "contract_address"
     );
-    // One that creates: the contract follows from the receipt's nonce.
-    let creating = |told: Option<Address>, nonce: Option<u64>| -> Result<_, &str> {
+    // A creation: the contract follows from the receipt's nonce.
+    let creating = |reported: Option<Address>, nonce: Option<u64>| -> Result<_, &str> {
         let mut block = truth.clone();
         block.transactions[0].to = None;
-        block.receipts[0].contract_address = told;
+        block.receipts[0].contract_address = reported;
         block.receipts[0].deposit_nonce = nonce;
         let only = ChecksConfig {
             block_hash: false,
@@ -226,17 +226,17 @@ fn a_block_with_a_deposit_passes_every_check_and_each_lie_about_it_fails_one() {
     let by_rule = truth.transactions[0].from.create(1);
     assert_eq!(creating(Some(by_rule), Some(1)), Ok(Some(by_rule)));
     assert_eq!(creating(None, Some(1)), Ok(Some(by_rule)));
-    // op-reth shows that of the nonce 0.
-    let shown = truth.transactions[0].from.create(0);
-    assert_eq!(creating(Some(shown), Some(1)), Ok(Some(by_rule)));
+    // op-reth shows the contract of nonce 0.
+    let of_nonce_0 = truth.transactions[0].from.create(0);
+    assert_eq!(creating(Some(of_nonce_0), Some(1)), Ok(Some(by_rule)));
     assert_eq!(creating(Some(by_rule), None), Ok(None), "before Regolith");
 
-    // Nothing hashes the type of a transaction of another software: it is told what to switch off.
+    // An unknown type cannot be hashed: the error names the check to disable.
     let mut unknown = truth.clone();
     unknown.transactions[0].ty = Some(0x7d);
-    let told = verify(&unknown, &checks).unwrap_err().to_string();
+    let error = verify(&unknown, &checks).unwrap_err().to_string();
     assert!(
-        told.contains("type 125") && told.contains("chains.checks.transactions_root = false"),
-        "{told}"
+        error.contains("type 125") && error.contains("chains.checks.transactions_root = false"),
+        "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! The bytes that hashes and roots are of: headers, transactions and receipts in RLP (Yellow Paper, EIP-2718). Pure.
+//! The bytes that hashes and roots cover: headers, transactions and receipts in RLP (Yellow Paper, EIP-2718). Pure.
 
 use alloy::{
     consensus::{
@@ -14,10 +14,10 @@ use super::{
     wire::{RawHeader, RawLog, RawReceipt, RawTransaction},
 };
 
-/// A deposit of an OP-stack chain: made by the chain itself, without a signature.
+/// Type of an OP-stack deposit: created by the chain itself, without a signature.
 pub(super) const DEPOSIT: u8 = 0x7e;
 
-/// The header that is hashed.
+/// The header to hash.
 pub(super) fn header<T>(raw: &RawHeader<T>) -> Result<Header, String> {
     let missing = |field: &str| format!("its hash cannot be recomputed: it has no {field}");
     Ok(Header {
@@ -49,40 +49,40 @@ pub(super) fn header<T>(raw: &RawHeader<T>) -> Result<Header, String> {
     })
 }
 
-/// A transaction as Ethereum knows it; `None` for a type of another chain. The error says what it lacks.
-pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, String> {
-    let kind = sent.kind();
+/// An Ethereum transaction; `None` for a type of another chain. The error names the missing part.
+pub(super) fn envelope(tx: &RawTransaction) -> Result<Option<TxEnvelope>, String> {
+    let kind = tx.kind();
     if kind > 4 {
         return Ok(None);
     }
-    fn given<T>(value: Option<T>, field: &str, kind: u8) -> Result<T, String> {
+    fn require<T>(value: Option<T>, field: &str, kind: u8) -> Result<T, String> {
         value.ok_or_else(|| format!("has no {field}, which type {kind} needs"))
     }
     let price = |value: Option<U256>, field: &str| {
-        let value = given(value, field, kind)?;
+        let value = require(value, field, kind)?;
         u128::try_from(value)
             .map_err(|_| format!("has the {field} {value}, above what type {kind} allows"))
     };
     let chain_id = || {
-        sent.chain_id
+        tx.chain_id
             .ok_or_else(|| format!("has no chainId, which type {kind} needs"))
     };
     let receiver = || {
-        sent.to
+        tx.to
             .ok_or_else(|| format!("has no receiver, which type {kind} needs"))
     };
-    let (signature, signed_for) = signature(sent)?;
-    let to = sent.to.map_or(TxKind::Create, TxKind::Call);
-    let value = sent.value.unwrap_or_default();
-    let input = sent.input().clone();
-    let access_list = sent.access_list.clone().unwrap_or_default();
-    let (nonce, gas_limit, hash) = (sent.nonce, sent.gas, sent.hash);
+    let (signature, signed_for) = signature(tx)?;
+    let to = tx.to.map_or(TxKind::Create, TxKind::Call);
+    let value = tx.value.unwrap_or_default();
+    let input = tx.input().clone();
+    let access_list = tx.access_list.clone().unwrap_or_default();
+    let (nonce, gas_limit, hash) = (tx.nonce, tx.gas, tx.hash);
     Ok(Some(match kind {
         0 => {
             let transaction = TxLegacy {
                 chain_id: signed_for,
                 nonce,
-                gas_price: price(sent.gas_price, "gasPrice")?,
+                gas_price: price(tx.gas_price, "gasPrice")?,
                 gas_limit,
                 to,
                 value,
@@ -94,7 +94,7 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
             let transaction = TxEip2930 {
                 chain_id: chain_id()?,
                 nonce,
-                gas_price: price(sent.gas_price, "gasPrice")?,
+                gas_price: price(tx.gas_price, "gasPrice")?,
                 gas_limit,
                 to,
                 value,
@@ -108,9 +108,9 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
-                max_priority_fee_per_gas: given(
-                    sent.max_priority_fee_per_gas,
+                max_fee_per_gas: price(tx.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: require(
+                    tx.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
                     kind,
                 )?,
@@ -126,17 +126,17 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
-                max_priority_fee_per_gas: given(
-                    sent.max_priority_fee_per_gas,
+                max_fee_per_gas: price(tx.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: require(
+                    tx.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
                     kind,
                 )?,
                 to: receiver()?,
                 value,
                 access_list,
-                blob_versioned_hashes: sent.blob_versioned_hashes.clone().unwrap_or_default(),
-                max_fee_per_blob_gas: given(sent.max_fee_per_blob_gas, "maxFeePerBlobGas", kind)?,
+                blob_versioned_hashes: tx.blob_versioned_hashes.clone().unwrap_or_default(),
+                max_fee_per_blob_gas: require(tx.max_fee_per_blob_gas, "maxFeePerBlobGas", kind)?,
                 input,
             };
             let transaction = TxEip4844Variant::TxEip4844(transaction);
@@ -147,16 +147,16 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
                 chain_id: chain_id()?,
                 nonce,
                 gas_limit,
-                max_fee_per_gas: price(sent.max_fee_per_gas, "maxFeePerGas")?,
-                max_priority_fee_per_gas: given(
-                    sent.max_priority_fee_per_gas,
+                max_fee_per_gas: price(tx.max_fee_per_gas, "maxFeePerGas")?,
+                max_priority_fee_per_gas: require(
+                    tx.max_priority_fee_per_gas,
                     "maxPriorityFeePerGas",
                     kind,
                 )?,
                 to: receiver()?,
                 value,
                 access_list,
-                authorization_list: sent.authorization_list.clone().unwrap_or_default(),
+                authorization_list: tx.authorization_list.clone().unwrap_or_default(),
                 input,
             };
             Signed::new_unchecked(transaction, signature, hash).into()
@@ -164,17 +164,17 @@ pub(super) fn envelope(sent: &RawTransaction) -> Result<Option<TxEnvelope>, Stri
     }))
 }
 
-/// The signature, and the chain that a legacy transaction was signed for (EIP-155), if for one.
-pub(super) fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
-    let nested = sent.signature.as_deref();
+/// The signature, and the chain of a legacy transaction (EIP-155), if any.
+pub(super) fn signature(tx: &RawTransaction) -> Result<(Signature, Option<u64>), String> {
+    let nested = tx.signature.as_deref();
     let part = |own: Option<U256>, nested: Option<U256>, field: &str| {
         own.or(nested)
-            .ok_or_else(|| format!("has no whole signature: {field} is missing"))
+            .ok_or_else(|| format!("has an incomplete signature: {field} is missing"))
     };
-    let r = part(sent.r, nested.and_then(|nested| nested.r), "r")?;
-    let s = part(sent.s, nested.and_then(|nested| nested.s), "s")?;
-    let typed = sent.kind() != 0;
-    let own = (sent.y_parity.map(u128::from), sent.v);
+    let r = part(tx.r, nested.and_then(|nested| nested.r), "r")?;
+    let s = part(tx.s, nested.and_then(|nested| nested.s), "s")?;
+    let typed = tx.kind() != 0;
+    let own = (tx.y_parity.map(u128::from), tx.v);
     let nested = nested.map_or((None, None), |nested| {
         (nested.y_parity.map(u128::from), nested.v)
     });
@@ -183,17 +183,18 @@ pub(super) fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>
     } else {
         own.1.or(nested.1).or(own.0).or(nested.0)
     };
-    let v = v.ok_or("has no whole signature: v and yParity are missing")?;
+    let v = v.ok_or("has an incomplete signature: v and yParity are missing")?;
     let (odd, signed_for) = match v {
-        // A parity does not say whether a legacy transaction is for one chain; a chain beside it does.
+        // A parity does not show the chain of a legacy transaction; `chainId` does.
         0 | 1 if typed => (v == 1, None),
-        0 | 1 => (v == 1, sent.chain_id),
-        // Of typed transactions the chain is a field of its own; some nodes tell v all the same.
+        0 | 1 => (v == 1, tx.chain_id),
+        // Typed transactions have a chain field; some nodes still send an EIP-155 `v`.
         27 | 28 => (v == 28, None),
         35.. if typed => ((v - 35) % 2 == 1, None),
         35.. => {
-            let chain_id = u64::try_from((v - 35) / 2)
-                .map_err(|_| format!("has the signature value v = {v}, which is of no chain"))?;
+            let chain_id = u64::try_from((v - 35) / 2).map_err(|_| {
+                format!("has the signature value v = {v}, which belongs to no chain")
+            })?;
             ((v - 35) % 2 == 1, Some(chain_id))
         }
         _ => {
@@ -205,25 +206,22 @@ pub(super) fn signature(sent: &RawTransaction) -> Result<(Signature, Option<u64>
     Ok((Signature::new(r, s, odd), signed_for))
 }
 
-/// A deposit of an OP-stack chain (its specification, "Deposited transaction type"); `None` when it lacks a field
-/// that only deposits have.
-pub(super) fn deposit(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
-    let source_hash = sent.source_hash.filter(|_| sent.kind() == DEPOSIT)?;
-    let to = sent.to.map_or(TxKind::Create, TxKind::Call);
-    let (mint, value) = (
-        sent.mint.unwrap_or_default(),
-        sent.value.unwrap_or_default(),
-    );
-    let system = sent.is_system_tx.unwrap_or(false);
+/// Appends an OP-stack deposit (its specification, "Deposited transaction type"); `None` if a deposit-only field is
+/// missing.
+pub(super) fn deposit(tx: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
+    let source_hash = tx.source_hash.filter(|_| tx.kind() == DEPOSIT)?;
+    let to = tx.to.map_or(TxKind::Create, TxKind::Call);
+    let (mint, value) = (tx.mint.unwrap_or_default(), tx.value.unwrap_or_default());
+    let system = tx.is_system_tx.unwrap_or(false);
     let fields: [&dyn Encodable; 8] = [
         &source_hash,
-        &sent.from,
+        &tx.from,
         &to,
         &mint,
         &value,
-        &sent.gas,
+        &tx.gas,
         &system,
-        sent.input(),
+        tx.input(),
     ];
     out.put_u8(DEPOSIT);
     list(fields.iter().map(|field| field.length()).sum()).encode(out);
@@ -233,26 +231,25 @@ pub(super) fn deposit(sent: &RawTransaction, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A receipt of a transaction of `kind`, with its bloom. One without status and root, which no rule describes, is an
-/// error.
+/// Appends a receipt of a transaction of `kind`, with its bloom. Fails without status and root.
 pub(super) fn receipt(
     raw: &RawReceipt,
     kind: u8,
     bloom: &Bloom,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    // Which of both is hashed is decided before, see `outcome`.
+    // See `receipt_outcome` for receipts with both.
     let outcome: &dyn Encodable = match (&raw.status, &raw.root) {
         (Some(status), _) => status,
         (None, Some(root)) => root,
         (None, None) => return Err("has neither status nor root".to_owned()),
     };
     let kind = raw.ty.unwrap_or(kind);
-    // Since the Canyon fork of OP-stack chains the root is over these as well.
+    // Since the Canyon fork of OP-stack chains the root covers these as well.
     let versioned = (kind == DEPOSIT)
         .then(|| raw.deposit_nonce.zip(raw.deposit_receipt_version))
         .flatten();
-    // And since Celo moved to that stack, the root over receipts of CIP-64 is over this.
+    // Since Celo moved to the OP stack, the root of CIP-64 receipts covers this.
     let base_fee = raw.base_fee.filter(|_| kind == celo::CIP64);
     let logs: usize = raw.logs.iter().map(log_length).sum();
     let payload = outcome.length()
@@ -289,7 +286,7 @@ pub(super) fn receipt(
     Ok(())
 }
 
-/// An encoded topic.
+/// Bytes of an encoded topic.
 const TOPIC: usize = 33;
 
 fn log_payload(log: &RawLog) -> usize {

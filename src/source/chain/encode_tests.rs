@@ -1,4 +1,4 @@
-//! Every transaction type as alloy writes it in JSON, read and encoded again.
+//! Every transaction type in the JSON of alloy, parsed and encoded again.
 
 use alloy::{
     consensus::{
@@ -40,7 +40,7 @@ fn access_list() -> AccessList {
     }])
 }
 
-/// One of each type, and a legacy one for any chain as well as for one.
+/// One of each type; the legacy one with and without a chain.
 fn all() -> Vec<TxEnvelope> {
     let to = Address::repeat_byte(2);
     let input = Bytes::from_static(&[0, 1, 2, 3]);
@@ -118,9 +118,9 @@ fn all() -> Vec<TxEnvelope> {
     ]
 }
 
-fn read(sent: &TxEnvelope) -> RawTransaction {
+fn read(tx: &TxEnvelope) -> RawTransaction {
     let written = Transaction {
-        inner: Recovered::new_unchecked(sent.clone(), signer().address()),
+        inner: Recovered::new_unchecked(tx.clone(), signer().address()),
         block_hash: None,
         block_number: None,
         transaction_index: None,
@@ -131,18 +131,18 @@ fn read(sent: &TxEnvelope) -> RawTransaction {
 }
 
 #[test]
-fn every_transaction_type_is_encoded_again_as_it_was_signed() {
-    for sent in all() {
-        let raw = read(&sent);
+fn envelope_round_trips_every_type() {
+    for tx in all() {
+        let raw = read(&tx);
         let again = envelope(&raw).unwrap().unwrap();
-        assert_eq!(again.encoded_2718(), sent.encoded_2718(), "{raw:?}");
+        assert_eq!(again.encoded_2718(), tx.encoded_2718(), "{raw:?}");
         assert_eq!(again.recover_signer_unchecked().unwrap(), raw.from);
-        assert_eq!(raw.hash, *sent.tx_hash());
+        assert_eq!(raw.hash, *tx.tx_hash());
     }
 }
 
 #[test]
-fn what_a_type_needs_and_has_not_is_named() {
+fn envelope_names_missing_field() {
     let all = all();
     let mut raw = read(&all[3]);
     raw.max_fee_per_gas = None;
@@ -162,7 +162,7 @@ fn what_a_type_needs_and_has_not_is_named() {
 }
 
 #[test]
-fn receipts_of_every_type_before_and_after_eip658_are_encoded_as_by_alloy() {
+fn receipt_encoding_equals_alloy() {
     let log = |topics: usize, data: usize| RawLog {
         address: Address::repeat_byte(5),
         topics: vec![B256::repeat_byte(6); topics],
@@ -214,7 +214,7 @@ fn receipts_of_every_type_before_and_after_eip658_are_encoded_as_by_alloy() {
 }
 
 #[test]
-fn a_deposit_is_encoded_field_by_field_and_needs_its_source() {
+fn deposit_needs_source_hash() {
     let mut raw = read(&all()[0]);
     raw.ty = Some(DEPOSIT);
     let mut encoded = Vec::new();
@@ -228,15 +228,15 @@ fn a_deposit_is_encoded_field_by_field_and_needs_its_source() {
     assert!(list.list);
     assert_eq!(list.payload_length, fields.len());
     assert_eq!(fields[..33], [[0xa0].as_slice(), &[1; 32]].concat());
-    // Minted value 5 follows the sender and the receiver, which is none.
+    // The minted value 5 follows the sender and the empty receiver.
     assert_eq!(fields[33 + 21], 0x80);
     assert_eq!(fields[33 + 21 + 1], 5);
 }
 
 #[test]
-fn a_parity_alone_leaves_a_legacy_transaction_its_chain() {
-    for sent in &all()[..2] {
-        let whole = read(sent);
+fn legacy_parity_keeps_chain_id() {
+    for tx in &all()[..2] {
+        let whole = read(tx);
         let mut raw = whole.clone();
         let odd = matches!(whole.v, Some(v) if (v - 27) % 2 == 1);
         let odd = match whole.chain_id {
@@ -246,15 +246,15 @@ fn a_parity_alone_leaves_a_legacy_transaction_its_chain() {
         for (parity, v) in [(Some(u64::from(odd)), None), (None, Some(u128::from(odd)))] {
             (raw.y_parity, raw.v) = (parity, v);
             let again = envelope(&raw).unwrap().unwrap();
-            assert_eq!(again.encoded_2718(), sent.encoded_2718(), "{raw:?}");
+            assert_eq!(again.encoded_2718(), tx.encoded_2718(), "{raw:?}");
             assert_eq!(again.recover_signer_unchecked().unwrap(), raw.from);
         }
         (raw.y_parity, raw.v) = (None, None);
-        raw.signature = Some(Box::new(crate::source::chain::access::RawSignature {
+        raw.signature = Some(Box::new(crate::source::chain::access_list::RawSignature {
             y_parity: Some(odd.into()),
             ..Default::default()
         }));
         let again = envelope(&raw).unwrap().unwrap();
-        assert_eq!(again.encoded_2718(), sent.encoded_2718(), "{raw:?}");
+        assert_eq!(again.encoded_2718(), tx.encoded_2718(), "{raw:?}");
     }
 }

@@ -1,17 +1,17 @@
-//! What can be wrong with a node's answer, told without the secrets that its URL may hold.
+//! Errors of a node and of its answers, without the secrets that its URL may hold.
 
 use std::time::Duration;
 
 use super::{
-    refusal::{is_trouble, names_batches, names_method},
+    refusal::{is_method_unavailable, is_transient, rejects_batches},
     verify::CheckError,
 };
 use crate::model::{B256, ChainId, Secret, WEB_PAGE, is_web_page};
 
-/// Longest text of a node's own that is shown, in characters.
+/// Longest node text in an error, in characters.
 const MAX_REASON: usize = 300;
 
-/// Why a node could not be used, or its answer not be trusted.
+/// Why a node, or its answer, could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("{key} is not a usable URL: {reason}; use {schemes}")]
@@ -32,13 +32,13 @@ pub enum NodeError {
         expected: ChainId,
         actual: ChainId,
     },
-    /// Another chain of the same id.
+    /// Another chain with the same id.
     #[error(
-        "the node at {url} serves another chain of this id: its block {number} is {actual}, not {expected}; correct its URL"
+        "the node at {url} serves another chain with this id: its block {number} is {actual}, not {expected}; correct its URL"
     )]
     WrongGenesis {
         url: String,
-        /// 0, or the first indexed block where a node has no block 0.
+        /// 0, or the first indexed block if the node has no block 0.
         number: u64,
         expected: B256,
         actual: B256,
@@ -50,34 +50,34 @@ pub enum NodeError {
         code: i64,
         message: String,
     },
-    /// The node asks for fewer requests (HTTP 429, or an error that says so).
+    /// The node rejects the request rate (HTTP 429, or an error with that meaning).
     #[error("the node at {url} limits the rate of requests: {reason}")]
     Throttled {
         url: String,
         reason: String,
-        /// What its `Retry-After` says.
+        /// From `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The node asked for that before, and its time is not over: it was not asked.
-    #[error("the node at {url} asked for a pause, which lasts {} ms more", .wait.as_millis())]
+    /// The node asked for a pause that is not over; no request was sent.
+    #[error("the node at {url} asked for a pause; {} ms remain", .wait.as_millis())]
     Resting { url: String, wait: Duration },
-    /// More was asked for at once than the node gives (size of a batch or of an answer, or count of results).
+    /// The node rejects the size of a batch or answer, or the number of results.
     #[error("the node at {url} refuses {method} as too large: {reason}")]
     TooLarge {
         url: String,
         method: &'static str,
         reason: String,
     },
-    /// Nothing shows which of the chains of this id it serves.
+    /// The node has no block that identifies its chain.
     #[error(
-        "the node at {url} does not have {what}, by which the chain is told from others of its id: \
+        "the node at {url} does not have {what}, which distinguishes its chain from others with the same id; \
          set start_block to a block that the node has, or use a node with block 0"
     )]
     Unidentified { url: String, what: String },
-    /// The node lags: it may answer later.
+    /// The node may lag and answer later.
     #[error("the node at {url} does not have {what} yet")]
     Missing { url: String, what: String },
-    #[error("the node at {url} answered {method} with what cannot be used: {reason}")]
+    #[error("the node at {url} sent an unusable answer to {method}: {reason}")]
     BadAnswer {
         url: String,
         method: &'static str,
@@ -85,18 +85,18 @@ pub enum NodeError {
     },
     #[error("the node at {url} sent a block that fails a check: {error}")]
     Check { url: String, error: CheckError },
-    /// What every provider that was tried said.
-    #[error("{count} providers: {told}")]
+    /// The errors of all providers that were tried.
+    #[error("{count} providers: {summary}")]
     Several {
         count: usize,
-        told: String,
-        /// The most hopeful of their errors.
+        summary: String,
+        /// The error that a retry is most likely to resolve.
         cause: Box<NodeError>,
     },
 }
 
 impl NodeError {
-    /// What [`NodeError::kind`] may say of a request. A bad URL is found before any.
+    /// The values of [`NodeError::kind`] for a request. A bad URL is rejected before any request.
     pub const KINDS: [&str; 9] = [
         "unreachable",
         "wrong_chain",
@@ -126,7 +126,7 @@ impl NodeError {
         }
     }
 
-    /// The error itself; of several providers' errors, the most hopeful.
+    /// The error itself; for several providers, the one that a retry is most likely to resolve.
     pub fn cause(&self) -> &Self {
         match self {
             Self::Several { cause, .. } => cause.cause(),
@@ -134,9 +134,9 @@ impl NodeError {
         }
     }
 
-    /// How long to wait before the next try, where the node asks to be asked less. After the refusal itself that is
-    /// known when it is to be asked again.
-    pub fn rest(&self) -> Option<Duration> {
+    /// How long to wait before the next request, if the node limits the rate. Zero right after the rejection: the
+    /// provider then enforces the pause.
+    pub fn retry_delay(&self) -> Option<Duration> {
         match self.cause() {
             Self::Throttled { .. } => Some(Duration::ZERO),
             Self::Resting { wait, .. } => Some(*wait),
@@ -147,38 +147,38 @@ impl NodeError {
     pub(super) fn no_provider() -> Self {
         Self::Url {
             key: "chains.rpc_url",
-            reason: "there is none".to_owned(),
+            reason: "no provider is configured".to_owned(),
             schemes: "http://HOST:PORT or https://HOST/PATH",
         }
     }
 
-    /// The errors of some providers, by name, as one.
-    pub(super) fn of_several(errors: Vec<(&str, Self)>) -> Self {
+    /// Combines the errors of providers, each with its name.
+    pub(super) fn from_several(errors: Vec<(&str, Self)>) -> Self {
         let count = errors.len();
-        let told: Vec<String> = errors
+        let errors_by_name: Vec<String> = errors
             .iter()
             .map(|(name, error)| format!("{name}: {error}"))
             .collect();
         let cause = errors
             .into_iter()
             .map(|(_, error)| error)
-            .min_by_key(Self::hopelessness);
+            .min_by_key(Self::retry_rank);
         match cause {
             Some(cause) if count == 1 => cause,
             Some(cause) => Self::Several {
                 count,
-                told: told.join("; "),
+                summary: errors_by_name.join("; "),
                 cause: Box::new(cause),
             },
             None => Self::Unreachable {
                 url: String::new(),
-                reason: "no provider was asked".to_owned(),
+                reason: "no provider was tried".to_owned(),
             },
         }
     }
 
-    /// How little waiting may help.
-    fn hopelessness(&self) -> u8 {
+    /// Orders errors by how unlikely a retry resolves them.
+    fn retry_rank(&self) -> u8 {
         match self.cause() {
             Self::Missing { .. } => 0,
             Self::Throttled { .. } | Self::Resting { .. } => 1,
@@ -191,9 +191,9 @@ impl NodeError {
         }
     }
 
-    /// Whether it is the contract's own refusal of a call (`eth_call`), and not the node's.
+    /// Whether the contract, not the node, rejected a call (`eth_call`).
     pub fn is_revert(&self) -> bool {
-        /// Of geth and most others, with the contract's reason as data.
+        /// Code of geth and most other nodes, with the revert reason as data.
         const REVERTED: i64 = 3;
         match self.cause() {
             Self::Refused { code, message, .. } => {
@@ -213,13 +213,13 @@ impl NodeError {
         }
     }
 
-    /// Whether the node refused what was asked, and neither asks for less nor for a wait, nor is in trouble.
+    /// Whether the node refused the request, other than for its rate or size or because of an outage.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. }) && !self.is_outage()
     }
 
-    /// Whether the node, or what stands before it, is in trouble: that says nothing of what it can do, and another moment
-    /// may mend it.
+    /// Whether the node or a proxy before it cannot answer now. It says nothing about what the node supports; a retry
+    /// may succeed.
     pub(super) fn is_outage(&self) -> bool {
         match self.cause() {
             Self::Unreachable { .. } => true,
@@ -229,18 +229,18 @@ impl NodeError {
                 message,
                 ..
             } => {
-                is_trouble(*code, message)
-                    && !self.is_about_a_block()
+                is_transient(*code, message)
+                    && !self.is_block_missing()
                     && !self.is_revert()
-                    && !names_method(method, *code, message)
+                    && !is_method_unavailable(method, *code, message)
             }
             _ => false,
         }
     }
 
-    /// Whether a refusal is about what was asked, and not about the state of the node: the method, an array of calls, a
-    /// parameter, a block or a contract.
-    pub(super) fn is_about_the_request(&self) -> bool {
+    /// Whether a refusal is about the request and not about the state of the node: the method, a batch, a parameter, a
+    /// block or a contract.
+    pub(super) fn is_about_request(&self) -> bool {
         const INVALID_PARAMS: i64 = -32602;
         match self {
             Self::Refused {
@@ -250,17 +250,17 @@ impl NodeError {
                 ..
             } => {
                 *code == INVALID_PARAMS
-                    || names_method(method, *code, message)
-                    || names_batches(message)
-                    || self.is_about_a_block()
+                    || is_method_unavailable(method, *code, message)
+                    || rejects_batches(message)
+                    || self.is_block_missing()
                     || self.is_revert()
             }
             _ => false,
         }
     }
 
-    /// Whether a refusal says that the node does not have a block.
-    pub(super) fn is_about_a_block(&self) -> bool {
+    /// Whether a refusal states that the node does not have a block.
+    pub(super) fn is_block_missing(&self) -> bool {
         match self {
             Self::Refused { message, .. } => {
                 let message = message
@@ -279,7 +279,7 @@ impl NodeError {
     }
 }
 
-/// Hides every part of the URL that may be a key, and shortens. A web page is named, not repeated.
+/// Replaces every part of the URL that may be a key, and shortens the text. A web page is named, not repeated.
 pub(super) fn scrub(url: &Secret, text: &str) -> String {
     if is_web_page(text) {
         let status = text.split('<').next().unwrap_or_default().trim();
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_web_page_is_named_and_not_repeated() {
+    fn scrub_names_web_page() {
         let url = Secret::new("http://127.0.0.1:8080");
         for page in [
             "<!DOCTYPE html><html><body>It works!</body></html>",
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_key_is_hidden_in_a_nodes_own_words() {
+    fn scrub_hides_keys_in_node_text() {
         let url = Secret::new("https://me:passw0rd@node.example/v3/0123456789?token=abcdefgh");
         let text = scrub(
             &url,

@@ -1,13 +1,13 @@
-//! Block 0, which no rule of consensus made: some development nodes write a root of an empty list into it that is not
-//! the one of an empty trie (hardhat does). Pure.
+//! Block 0, which no consensus rule created: some development nodes set a root of an empty list that is not the empty
+//! trie root (hardhat). Pure.
 
 use alloy::consensus::EMPTY_ROOT_HASH;
 
 use super::wire::RawBlock;
 
-/// Whether it is a block 0 in which nothing happened. Its empty lists are not held against its roots: there is nothing
-/// that they could be over, and the identity of the chain is its hash.
-pub(super) fn is_bare(block: &RawBlock) -> bool {
+/// Whether it is a block 0 without content. Its roots are not checked: there is nothing that they could cover, and its
+/// hash identifies the chain.
+pub(super) fn is_empty_genesis(block: &RawBlock) -> bool {
     let header = &block.header;
     header.number == 0
         && header.gas_used == 0
@@ -16,15 +16,17 @@ pub(super) fn is_bare(block: &RawBlock) -> bool {
         && header.logs_bloom.is_none_or(|bloom| bloom.is_zero())
 }
 
-/// Which root of such a block is another than that of an empty trie.
-pub(super) fn odd_root(block: &RawBlock) -> Option<&'static str> {
+/// The root of such a block that is not the empty trie root.
+pub(super) fn nonstandard_root(block: &RawBlock) -> Option<&'static str> {
     let header = &block.header;
     let roots = [
         ("transactionsRoot", header.transactions_root),
         ("receiptsRoot", header.receipts_root),
     ];
-    let odd = roots
+    let nonstandard = roots
         .into_iter()
         .find(|(_, root)| root.is_some_and(|root| root != EMPTY_ROOT_HASH));
-    odd.map(|(name, _)| name).filter(|_| is_bare(block))
+    nonstandard
+        .map(|(name, _)| name)
+        .filter(|_| is_empty_genesis(block))
 }

@@ -1,12 +1,12 @@
-//! Where a node stands: its head, and its `safe` and `finalized` blocks.
+//! The view of a node: its head, and its `safe` and `finalized` blocks.
 //!
-//! The head comes from `newHeads` over WebSocket when there is a URL for it, and from a poll every
-//! `poll_interval_ms` in any case: the poll is the fallback, and the watchdog of a socket that went silent, which is
-//! replaced. What is seen is a hint and no more; only the newest is kept, so a slow reader never holds anything up. An
-//! announcement without a hash, or far above the known head, is not believed: it only leads to a poll.
+//! The head comes from `newHeads` over WebSocket, if configured, and always from a poll every `poll_interval_ms`: the
+//! poll is the fallback, and the watchdog of a silent socket, which is replaced. A view is a hint; only the newest is
+//! kept, so a slow reader blocks nothing. An announcement without a hash, or far above the known head, only triggers a
+//! poll.
 //!
-//! With several providers the view is the active one's alone; all are asked every `provider_poll_ms` how high they are,
-//! which decides who is the active one.
+//! With several providers the view is that of the active one; all heads are polled every `provider_poll_ms`, which
+//! decides the active provider.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,62 +24,66 @@ use super::{
 };
 use crate::model::{BlockRef, ChainId, Secret};
 
-/// A subscription that announces nothing while the head moves by this many blocks, for at least this long, is replaced.
+/// A subscription is silent, and replaced, if the head moves by this many blocks and at least this long without an
+/// announcement.
 const SILENT_BLOCKS: u64 = 3;
 const SILENT_FOR: Duration = Duration::from_secs(1);
-/// One that stood for this long is replaced at once.
-const STOOD: Duration = Duration::from_secs(60);
-/// Announcements that are not believed lead to a poll at most this often.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// A subscription that lasted this long reconnects with the shortest delay.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// Minimum interval of polls that implausible announcements trigger.
+const REPOLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is known of the chain, as its active provider shows it.
+/// The state of the chain on its active provider.
 #[derive(Debug, Clone, Default)]
 pub struct NodeView {
     pub head: Option<BlockRef>,
-    /// The position of the provider that told the head.
+    /// The position of the provider that reported the head.
     pub source: usize,
     pub safe: Option<BlockRef>,
     pub finalized: Option<BlockRef>,
-    /// Counts the times the node could not be asked; after such a time it may be another node, or another chain.
+    /// Number of outages; after one it may be another node, or another chain.
     pub outages: u64,
-    /// When the node last told its head, be it news or not. That alone is no change that receivers wake for.
-    pub heard: Option<Instant>,
-    /// When the head was learnt, to tell an older answer from a newer one.
-    learnt: Option<Instant>,
+    /// When the node last returned its head, changed or not. It alone does not wake receivers.
+    pub last_answer: Option<Instant>,
+    /// When the head last changed, to discard older answers.
+    head_changed: Option<Instant>,
 }
 
 impl NodeView {
-    /// Takes a head asked for at `asked`. One that came meanwhile is newer, and stays.
-    fn learn(&mut self, head: BlockRef, source: usize, asked: Instant) -> bool {
-        self.heard = Some(Instant::now());
+    /// Records a head requested at `requested_at`. A head received since is newer and stays.
+    fn update_head(&mut self, head: BlockRef, source: usize, requested_at: Instant) -> bool {
+        self.last_answer = Some(Instant::now());
         if self.head == Some(head) {
-            // Another provider that shows the same is news: it may be believed more.
+            // The same head from another provider is a change: it may be more trusted.
             return std::mem::replace(&mut self.source, source) != source;
         }
-        if self.learnt.is_some_and(|learnt| learnt > asked) {
+        if self
+            .head_changed
+            .is_some_and(|head_changed| head_changed > requested_at)
+        {
             return false;
         }
         self.head = Some(head);
         self.source = source;
-        self.learnt = Some(Instant::now());
+        self.head_changed = Some(Instant::now());
         true
     }
 }
 
-/// Follows the active one of a chain's providers and tells what it sees.
+/// Follows the active provider of a chain and publishes its view.
 pub struct HeadFollower {
     node: Arc<Providers>,
     chain_id: ChainId,
     poll_interval: Duration,
     provider_poll: Duration,
     request_timeout: Duration,
-    /// An announced head this many blocks above the known one is believed.
+    /// Announced heads up to this many blocks above the known one are accepted.
     near_blocks: u64,
     view: watch::Sender<NodeView>,
 }
 
 impl HeadFollower {
-    /// Prepares to follow `node`; the receiver shows the newest view once [`HeadFollower::run`] runs.
+    /// Prepares to follow `node`; the receiver holds the newest view once [`HeadFollower::run`] runs.
     pub fn new(
         config: &ChainConfig,
         node: Arc<Providers>,
@@ -98,7 +102,7 @@ impl HeadFollower {
                 });
             }
         }
-        let (view, seen) = watch::channel(NodeView::default());
+        let (view, receiver) = watch::channel(NodeView::default());
         let follower = Self {
             node,
             chain_id: config.chain_id,
@@ -108,7 +112,7 @@ impl HeadFollower {
             near_blocks: config.lag_blocks,
             view,
         };
-        Ok((follower, seen))
+        Ok((follower, receiver))
     }
 
     /// Follows until `stop`.
@@ -133,33 +137,33 @@ impl HeadFollower {
         let mut reachable = true;
         loop {
             ticks.tick().await;
-            let asked = Instant::now();
-            let told = self.node.head().await;
+            let requested_at = Instant::now();
+            let polled = self.node.head().await;
             self.node.review();
-            match told {
+            match polled {
                 Ok((source, Some(head))) => {
                     if !reachable {
                         tracing::info!(
                             chain_id = self.chain_id,
-                            node = self.node.shown_url(),
-                            "the node answers again"
+                            node = self.node.redacted_url(),
+                            "the node is reachable again"
                         );
                     }
                     reachable = true;
                     self.view
-                        .send_if_modified(|view| view.learn(head, source, asked));
+                        .send_if_modified(|view| view.update_head(head, source, requested_at));
                 }
-                // A node that starts has no head yet.
+                // A starting node has no head yet.
                 Ok((_, None)) => {}
                 Err(error) => {
-                    // One that asks to be asked less is there, and is asked again as soon as its rest is over.
-                    if let Some(rest) = error.rest() {
+                    // A node that limits the rate is reachable; poll again right after the pause.
+                    if let Some(rest) = error.retry_delay() {
                         tokio::time::sleep(rest).await;
                         ticks.reset_immediately();
                         continue;
                     }
                     if reachable {
-                        tracing::warn!(chain_id = self.chain_id, %error, "the head cannot be polled; trying on");
+                        tracing::warn!(chain_id = self.chain_id, %error, "cannot poll the head; retrying");
                         self.view.send_modify(|view| view.outages += 1);
                     }
                     reachable = false;
@@ -168,7 +172,7 @@ impl HeadFollower {
         }
     }
 
-    /// Asks all providers for their heads, now and then, when there are several.
+    /// Polls the heads of all providers at an interval, if there are several.
     async fn poll_providers(&self) {
         if self.node.count() < 2 {
             return;
@@ -181,18 +185,18 @@ impl HeadFollower {
         }
     }
 
-    /// Asks for `safe` and `finalized` after the head moved, at most once per poll interval.
+    /// Requests `safe` and `finalized` after the head changed, at most once per poll interval.
     async fn poll_tags(&self) {
-        let mut seen = self.view.subscribe();
+        let mut view = self.view.subscribe();
         let mut asked_at = None;
         loop {
-            let head = seen.borrow_and_update().head;
+            let head = view.borrow_and_update().head;
             if head.is_some() && head != asked_at {
                 let tags = tokio::try_join!(
                     self.node.tagged(Tag::Safe),
                     self.node.tagged(Tag::Finalized)
                 );
-                // That the node cannot be asked is told by the poll of the head.
+                // The head poll logs outages.
                 if let Ok((safe, finalized)) = tags {
                     asked_at = head;
                     self.view.send_if_modified(|view| {
@@ -204,13 +208,13 @@ impl HeadFollower {
                 tokio::time::sleep(self.poll_interval).await;
                 continue;
             }
-            if seen.changed().await.is_err() {
+            if view.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// Listens to `newHeads` of whichever provider is active.
+    /// Subscribes to `newHeads` of the active provider.
     async fn listen(&self) {
         let mut active = self.node.active();
         loop {
@@ -226,8 +230,7 @@ impl HeadFollower {
         }
     }
 
-    /// Listens for ever, and connects again whenever that ends. That it ended is logged once, until heads are
-    /// announced again.
+    /// Keeps a subscription open, reconnecting when it ends. The loss is logged once, until heads are announced again.
     async fn listen_to(&self, source: usize) {
         let provider = self.node.provider(source);
         let Some((provider, url)) =
@@ -240,24 +243,24 @@ impl HeadFollower {
         loop {
             let began = Instant::now();
             let mut announced = false;
-            let ended = self.listen_once(source, provider, url, &mut announced, lost);
-            let (reason, error) = ended.await;
+            let listening = self.listen_once(source, provider, url, &mut announced, lost);
+            let (reason, error) = listening.await;
             subscription_lost(self.chain_id, &provider.name, reason);
             if announced {
                 lost = false;
             }
-            if announced || began.elapsed() >= STOOD {
+            if announced || began.elapsed() >= STABLE_AFTER {
                 backoff = Backoff::default();
             }
             if !lost {
-                tracing::warn!(chain_id = self.chain_id, %error, "newHeads is lost; the head is polled meanwhile");
+                tracing::warn!(chain_id = self.chain_id, %error, "newHeads subscription lost; polling the head");
                 lost = true;
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
-    /// Why the subscription ended; `announced` is set with the first announcement.
+    /// Runs one subscription; returns why it ended. Sets `announced` at the first announcement.
     async fn listen_once(
         &self,
         source: usize,
@@ -276,27 +279,27 @@ impl HeadFollower {
             tracing::info!(
                 chain_id = self.chain_id,
                 node = url.redacted_url(),
-                "listening to newHeads"
+                "subscribed to newHeads"
             );
         }
         let mut view = self.view.subscribe();
         let height =
             |view: &watch::Receiver<NodeView>| view.borrow().head.map_or(0, |head| head.number);
-        // What was known when something was last announced.
+        // The known height at the last announcement.
         let mut reached = height(&view);
         let mut last = Instant::now();
-        let mut looked = None;
+        let mut last_poll = None;
         loop {
             let next = tokio::select! {
                 next = heads.next() => next,
-                // It fails only without a sender, which is `self`.
+                // Fails only without a sender, which is `self`.
                 _ = view.changed() => {
                     let missed = height(&view).saturating_sub(reached);
                     if missed >= SILENT_BLOCKS && last.elapsed() >= SILENT_FOR {
                         return ("silent", NodeError::Unreachable {
                             url: url.redacted_url(),
                             reason: format!(
-                                "newHeads announced nothing for {:.1} s, while the head moved by {missed} blocks",
+                                "no newHeads announcement for {:.1} s while the head moved by {missed} blocks",
                                 last.elapsed().as_secs_f64()
                             ),
                         });
@@ -312,19 +315,19 @@ impl HeadFollower {
                 tracing::info!(
                     chain_id = self.chain_id,
                     node = url.redacted_url(),
-                    "newHeads announces heads again"
+                    "newHeads subscription recovered"
                 );
             }
             match head.filter(|head| self.is_near(*head)) {
                 Some(head) => {
-                    self.node.heard(source, head);
+                    self.node.record_head(source, head);
                     self.view
-                        .send_if_modified(|view| view.learn(head, source, Instant::now()));
+                        .send_if_modified(|view| view.update_head(head, source, Instant::now()));
                 }
-                // A wrong or incomplete announcement is a reason to ask, but not too often.
-                None if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK_AGAIN) => {
-                    looked = Some(Instant::now());
-                    self.look().await;
+                // An implausible announcement triggers a poll, at a bounded rate.
+                None if last_poll.is_none_or(|at: Instant| at.elapsed() >= REPOLL_INTERVAL) => {
+                    last_poll = Some(Instant::now());
+                    self.poll_now().await;
                 }
                 None => {}
             }
@@ -332,29 +335,29 @@ impl HeadFollower {
         }
     }
 
-    /// Whether an announced head lies where the next one may be. One far above the known head is first asked for.
+    /// Whether an announced head is plausible. One far above the known head is polled first.
     fn is_near(&self, head: BlockRef) -> bool {
         let known = self.view.borrow().head;
         known.is_some_and(|known| head.number <= known.number.saturating_add(self.near_blocks))
     }
 
-    /// Asks for the head, between two polls.
-    async fn look(&self) {
-        let asked = Instant::now();
-        // That the node cannot be asked is told by the poll of the head.
+    /// Polls the head between two regular polls.
+    async fn poll_now(&self) {
+        let requested_at = Instant::now();
+        // The head poll logs outages.
         if let Ok((source, Some(head))) = self.node.head().await {
             self.view
-                .send_if_modified(|view| view.learn(head, source, asked));
+                .send_if_modified(|view| view.update_head(head, source, requested_at));
         }
     }
 
-    /// Whether a provider's WebSocket accepts the subscription; `Ok` when none is configured.
+    /// Checks that a provider's WebSocket accepts the subscription; `Ok` if none is configured.
     pub async fn probe(config: &ChainConfig, provider: &ProviderConfig) -> Result<(), NodeError> {
         let Some(url) = &provider.ws_url else {
             return Ok(());
         };
-        let patience = Duration::from_millis(config.request_timeout_ms);
-        HeadSubscription::open(url, &provider.headers, config.chain_id, patience)
+        let time_limit = Duration::from_millis(config.request_timeout_ms);
+        HeadSubscription::open(url, &provider.headers, config.chain_id, time_limit)
             .await
             .map(drop)
     }

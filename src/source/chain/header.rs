@@ -1,7 +1,7 @@
-//! The hash of a header, whose form is Ethereum's or another chain's. Pure.
+//! The hash of a header in Ethereum's form or another chain's. Pure.
 //!
-//! The hash decides which form it is: what hashes to it is what the chain agreed on. A field that is stored and that a
-//! form does not have must be absent then, as nothing would be over it.
+//! The hash decides the form: the chain agreed on the fields that hash to it. A stored field that the form does not
+//! have must be absent, because no hash covers it.
 
 use alloy::{
     primitives::{B64, B256, U256, keccak256},
@@ -12,19 +12,19 @@ use super::{encode, wire::RawHeader};
 
 /// Checks that the header hashes to its hash.
 pub(super) fn hash<T>(raw: &RawHeader<T>) -> Result<(), String> {
-    let other = match form(raw) {
+    let other_form = match form(raw) {
         Form::Ethereum => None,
-        form => Some(other(raw, form)),
+        form => Some(other_form(raw, form)),
     };
-    let other = match other {
+    let other_form = match other_form {
         Some(Ok(hash)) if hash == raw.hash => return Ok(()),
-        other => other,
+        other_form => other_form,
     };
-    let ethereums = encode::header(raw).map(|header| header.hash_slow());
-    let recomputed = match (ethereums, other) {
+    let ethereum_form = encode::header(raw).map(|header| header.hash_slow());
+    let recomputed = match (ethereum_form, other_form) {
         (Ok(hash), _) if hash == raw.hash => return Ok(()),
-        (_, Some(other)) => other?,
-        (ethereums, None) => ethereums?,
+        (_, Some(other_form)) => other_form?,
+        (ethereum_form, None) => ethereum_form?,
     };
     Err(format!(
         "its header hashes to {recomputed}, not {}",
@@ -32,11 +32,11 @@ pub(super) fn hash<T>(raw: &RawHeader<T>) -> Result<(), String> {
     ))
 }
 
-/// Whose fields a header has.
+/// The form of a header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Ethereum,
-    /// Avalanche's C-Chain (`coreth`), and its other chains (`subnet-evm`).
+    /// Avalanche's C-Chain (`coreth`) and its other chains (`subnet-evm`).
     Avalanche,
     /// Sealed by Authority Round, as Gnosis was before its merge.
     AuRa,
@@ -52,12 +52,12 @@ fn form<T>(raw: &RawHeader<T>) -> Form {
     }
 }
 
-/// Whether the fields are Ethereum's, of which alone the size of a block is known.
-pub(super) fn is_ethereums<T>(raw: &RawHeader<T>) -> bool {
+/// Whether the header is in Ethereum's form, the only one with a known block size.
+pub(super) fn is_ethereum_form<T>(raw: &RawHeader<T>) -> bool {
     form(raw) == Form::Ethereum
 }
 
-/// Whether a step and a signature stand for the mix hash and the nonce, which nodes leave out then, or give as zeros.
+/// Whether a step and a signature replace the mix hash and the nonce, which nodes then omit or set to zero.
 pub(super) fn is_aura<T>(raw: &RawHeader<T>) -> bool {
     raw.step.is_some()
         && raw.seal.is_some()
@@ -65,24 +65,24 @@ pub(super) fn is_aura<T>(raw: &RawHeader<T>) -> bool {
         && raw.nonce.is_none_or(|nonce| nonce == B64::ZERO)
 }
 
-/// A field at the end of a header, by its name: absent before the fork that brought it, and so are those behind it.
+/// A named trailing field of a header: absent before its fork, as are those after it.
 type Tail<'h> = (&'static str, Option<&'h dyn Encodable>);
 
-fn other<T>(raw: &RawHeader<T>, form: Form) -> Result<B256, String> {
-    let stray = |present: bool, field: &str| match present {
-        true => Err(format!("its hash is not over its {field}")),
+fn other_form<T>(raw: &RawHeader<T>, form: Form) -> Result<B256, String> {
+    let reject_extra = |present: bool, field: &str| match present {
+        true => Err(format!("its hash does not cover its {field}")),
         false => Ok(()),
     };
-    stray(raw.withdrawals_root.is_some(), "withdrawalsRoot")?;
-    stray(raw.requests_hash.is_some(), "requestsHash")?;
-    stray(raw.block_access_list_hash.is_some(), "blockAccessListHash")?;
-    stray(raw.slot_number.is_some(), "slotNumber")?;
+    reject_extra(raw.withdrawals_root.is_some(), "withdrawalsRoot")?;
+    reject_extra(raw.requests_hash.is_some(), "requestsHash")?;
+    reject_extra(raw.block_access_list_hash.is_some(), "blockAccessListHash")?;
+    reject_extra(raw.slot_number.is_some(), "slotNumber")?;
     let base_fee = ("baseFeePerGas", field(&raw.base_fee_per_gas));
     let tail: Vec<Tail> = match form {
         Form::AuRa => {
-            stray(raw.blob_gas_used.is_some(), "blobGasUsed")?;
-            stray(raw.excess_blob_gas.is_some(), "excessBlobGas")?;
-            stray(
+            reject_extra(raw.blob_gas_used.is_some(), "blobGasUsed")?;
+            reject_extra(raw.excess_blob_gas.is_some(), "excessBlobGas")?;
+            reject_extra(
                 raw.parent_beacon_block_root.is_some(),
                 "parentBeaconBlockRoot",
             )?;
@@ -90,7 +90,7 @@ fn other<T>(raw: &RawHeader<T>, form: Form) -> Result<B256, String> {
         }
         _ => {
             let mut tail = vec![base_fee];
-            // The C-Chain alone has data besides, and counts its gas.
+            // Only the C-Chain has extra data, and counts its gas.
             if raw.ext_data_hash.is_some() {
                 tail.push(("extDataGasUsed", field(&raw.ext_data_gas_used)));
             }
@@ -106,16 +106,16 @@ fn other<T>(raw: &RawHeader<T>, form: Form) -> Result<B256, String> {
             tail
         }
     };
-    encoded(raw, form, &tail)
+    encode_and_hash(raw, form, &tail)
 }
 
-fn encoded<T>(raw: &RawHeader<T>, form: Form, tail: &[Tail]) -> Result<B256, String> {
+fn encode_and_hash<T>(raw: &RawHeader<T>, form: Form, tail: &[Tail]) -> Result<B256, String> {
     let missing = |field: &str| format!("its hash cannot be recomputed: it has no {field}");
     let ommers = raw.ommers_hash.ok_or_else(|| missing("sha3Uncles"))?;
     let miner = raw.beneficiary.ok_or_else(|| missing("miner"))?;
     let state = raw.state_root.ok_or_else(|| missing("stateRoot"))?;
-    let sent = raw.transactions_root;
-    let sent = sent.ok_or_else(|| missing("transactionsRoot"))?;
+    let transactions = raw.transactions_root;
+    let transactions = transactions.ok_or_else(|| missing("transactionsRoot"))?;
     let receipts = raw.receipts_root.ok_or_else(|| missing("receiptsRoot"))?;
     let bloom = raw.logs_bloom.ok_or_else(|| missing("logsBloom"))?;
     let difficulty: U256 = raw.difficulty.unwrap_or_default();
@@ -124,7 +124,7 @@ fn encoded<T>(raw: &RawHeader<T>, form: Form, tail: &[Tail]) -> Result<B256, Str
         &ommers,
         &miner,
         &state,
-        &sent,
+        &transactions,
         &receipts,
         &bloom,
         &difficulty,

@@ -1,5 +1,5 @@
-//! Headers of chains whose form is not Ethereum's: real blocks of Avalanche's C-Chain and of Gnosis, and blocks that
-//! Avalanche's node software made in its own tests.
+//! Headers in other forms than Ethereum's: real blocks of Avalanche's C-Chain and of Gnosis, and blocks from the tests
+//! of Avalanche's node software.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn zeros(bytes: usize) -> String {
     format!("0x{}", "00".repeat(bytes))
 }
 
-/// With these fields besides those that all have, and nothing where not given.
+/// A header with these fields and common ones.
 fn header(fields: Value) -> Value {
     let mut header = json!({
         "sha3Uncles": NO_OMMERS, "transactionsRoot": EMPTY_TRIE, "receiptsRoot": EMPTY_TRIE, "logsBloom": zeros(256),
@@ -99,12 +99,12 @@ fn checked(value: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn real_headers_of_other_forms_hash_to_their_hashes() {
+fn hashes_real_headers_of_other_forms() {
     for value in [c_chain(), granite(), subnet(), gnosis()] {
         assert_eq!(checked(&value), Ok(()), "{value}");
-        assert!(!is_ethereums(&read(&value)));
+        assert!(!is_ethereum_form(&read(&value)));
     }
-    // The first block of Gnosis, sealed with nothing.
+    // Block 0 of Gnosis, with an empty seal.
     let genesis = header(json!({
         "hash": "0x4f1dd23188aab3a76b463e4af801b52b1248ef073c648cbdc4c9333d3da79756", "parentHash": zeros(32),
         "miner": zeros(20), "stateRoot": "0x40cf4430ecaa733787d1a65154a3b9efb560c95d9e324a23b97f0609b539133b",
@@ -115,7 +115,7 @@ fn real_headers_of_other_forms_hash_to_their_hashes() {
 }
 
 #[test]
-fn any_other_value_of_a_field_fails() {
+fn hash_detects_changed_fields() {
     let numbers = |value: &Value| match value.as_u64() {
         Some(number) => json!(number + 1),
         None => json!("0x7"),
@@ -143,21 +143,21 @@ fn any_other_value_of_a_field_fails() {
         (gnosis(), &["step", "signature", "miner", "difficulty"]),
     ] {
         for field in fields {
-            let mut lie = value.clone();
-            lie[*field] = match lie[*field].as_str() {
+            let mut altered = value.clone();
+            altered[*field] = match altered[*field].as_str() {
                 Some(text) if text.len() > 40 => json!(format!("{}7", &text[..text.len() - 1])),
-                _ => numbers(&lie[*field]),
+                _ => numbers(&altered[*field]),
             };
-            assert_ne!(lie, value, "{field}");
-            assert!(checked(&lie).is_err(), "{field}");
-            lie[*field] = Value::Null;
-            assert!(checked(&lie).is_err(), "no {field}");
+            assert_ne!(altered, value, "{field}");
+            assert!(checked(&altered).is_err(), "{field}");
+            altered[*field] = Value::Null;
+            assert!(checked(&altered).is_err(), "no {field}");
         }
     }
 }
 
 #[test]
-fn refuses_fields_that_the_form_is_not_over() {
+fn hash_rejects_uncovered_fields() {
     for value in [granite(), gnosis()] {
         for field in ["withdrawalsRoot", "requestsHash", "blockAccessListHash"] {
             let mut more = value.clone();
@@ -172,10 +172,10 @@ fn refuses_fields_that_the_form_is_not_over() {
 }
 
 #[test]
-fn seals_of_authority_round_stand_for_mix_hash_and_nonce() {
+fn authority_round_seal_replaces_mix_hash_and_nonce() {
     let mut others = gnosis();
     let fields = others.as_object_mut().unwrap();
-    // As Erigon writes them.
+    // In the format of Erigon.
     let step = fields.remove("step").unwrap();
     fields.insert(
         "auraStep".to_owned(),
@@ -190,14 +190,14 @@ fn seals_of_authority_round_stand_for_mix_hash_and_nonce() {
         let stored = header_of(read(&value));
         assert_eq!((stored.mix_hash, stored.nonce), (None, None));
     }
-    // Nothing is over another mix hash.
+    // No hash covers another mix hash.
     others["mixHash"] = json!(EMPTY_TRIE);
     assert!(checked(&others).is_err());
 }
 
-/// Chains may have fields of these names in headers of Ethereum's form.
+/// Chains may use these names in headers of Ethereum's form.
 #[test]
-fn the_hash_decides_which_form_it_is() {
+fn hash_decides_header_form() {
     let plain = header(json!({
         "hash": zeros(32), "parentHash": zeros(32), "miner": zeros(20), "stateRoot": zeros(32), "number": "0x1",
         "gasLimit": "0x1", "timestamp": "0x1", "mixHash": zeros(32), "nonce": zeros(8),

@@ -1,61 +1,62 @@
-//! Blocks from a node: following the head, fetching whole blocks, checking and decoding what it answers.
+//! Blocks from a node: follows the head, fetches whole blocks, and checks and decodes them.
 //!
-//! Promises that an [`IndexedBlock`](crate::model::IndexedBlock) handed out is of one hash, with every receipt, and
-//! passed the checks that are on. Assumes nothing of the node: it may lag, lie, answer from two branches, or go away.
+//! Promises that a returned [`IndexedBlock`](crate::model::IndexedBlock) belongs to one hash, has every receipt, and
+//! passed the enabled checks. Assumes nothing about the node: it may lag, send wrong data, answer from two branches, or
+//! become unreachable.
 
-mod access;
+mod access_list;
 mod answer;
 mod arbitrum;
 mod backoff;
 mod batch;
+mod block_range;
+mod block_size;
 mod bloom;
 mod celo;
 mod chunk;
 mod config;
 mod decode;
-mod derived;
+mod derived_fields;
 mod encode;
 mod error;
 mod fetch;
-mod fixed;
+mod fixed_fields;
 mod gas;
 mod genesis;
 mod head;
 mod header;
-mod headers;
-mod history;
-mod limit;
+mod json_reader;
+mod json_values;
 mod logs;
-mod lookup;
-mod outcome;
-mod pace;
+mod prealloc;
 mod providers;
 mod quantity;
-mod reading;
+mod receipt_outcome;
 mod receipts;
 mod refusal;
-mod roomy;
+mod request_gate;
+mod request_headers;
+mod request_limit;
 mod rpc;
-mod size;
-mod spelling;
 mod state_sync;
 mod subscription;
-mod token;
+mod token_metadata;
+mod transaction_lookup;
 mod transfers;
 mod verify;
 mod wire;
 
 pub use backoff::Backoff;
+pub use block_range::{BlockRange, Direction, MemoryPermit, Segment};
 pub use chunk::Chunk;
 pub use config::{ChainConfig, ChecksConfig, Senders};
 pub use error::NodeError;
-pub use fetch::Wanted;
+pub use fetch::BlockTarget;
 pub use head::{HeadFollower, NodeView};
-pub use headers::NodeHeaders;
-pub use history::{Direction, History, Hold, Segment};
-pub use lookup::SeenTransaction;
 pub use providers::{Height, ProviderConfig, ProviderState, ProviderStatus, Providers, Role, Work};
+pub use request_headers::NodeHeaders;
 pub use rpc::{Link, Node, Tag};
-pub use token::TokenMetadata;
+pub use token_metadata::TokenMetadata;
+pub use transaction_lookup::NodeTransaction;
 pub use verify::{CHECKS, CheckError, verify};
 pub use wire::{RawBlock, RawHeader, RawLog, RawReceipt, RawTransaction};

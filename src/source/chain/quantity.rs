@@ -1,19 +1,19 @@
-//! Quantities of JSON-RPC (`"0x1b4"`).
+//! JSON-RPC quantities (`"0x1b4"`).
 
 use alloy::primitives::U256;
 
-use super::spelling::{Spelled, digits};
+use super::json_values::{FromJson, digits};
 
-/// A number that is written as a quantity.
+/// A number written as a quantity.
 trait Quantity: Sized {
-    /// From hex digits without `0x`; `None` when one is no digit, or the number is too large.
-    fn of_digits(digits: &[u8]) -> Option<Self>;
-    /// From a plain JSON number, which some nodes send.
-    fn of_number(number: u64) -> Option<Self>;
+    /// From hex digits without `0x`; `None` if one is invalid or the number is too large.
+    fn from_digits(digits: &[u8]) -> Option<Self>;
+    /// From a JSON number, which some nodes send.
+    fn from_number(number: u64) -> Option<Self>;
 }
 
 impl Quantity for u128 {
-    fn of_digits(digits: &[u8]) -> Option<Self> {
+    fn from_digits(digits: &[u8]) -> Option<Self> {
         let digits = significant(digits);
         if digits.len() > 32 {
             return None;
@@ -23,13 +23,13 @@ impl Quantity for u128 {
         })
     }
 
-    fn of_number(number: u64) -> Option<Self> {
+    fn from_number(number: u64) -> Option<Self> {
         Some(number.into())
     }
 }
 
 impl Quantity for u64 {
-    fn of_digits(digits: &[u8]) -> Option<Self> {
+    fn from_digits(digits: &[u8]) -> Option<Self> {
         let digits = significant(digits);
         if digits.len() > 16 {
             return None;
@@ -39,38 +39,38 @@ impl Quantity for u64 {
         })
     }
 
-    fn of_number(number: u64) -> Option<Self> {
+    fn from_number(number: u64) -> Option<Self> {
         Some(number)
     }
 }
 
 impl Quantity for u8 {
-    fn of_digits(digits: &[u8]) -> Option<Self> {
-        u64::of_digits(digits)?.try_into().ok()
+    fn from_digits(digits: &[u8]) -> Option<Self> {
+        u64::from_digits(digits)?.try_into().ok()
     }
 
-    fn of_number(number: u64) -> Option<Self> {
+    fn from_number(number: u64) -> Option<Self> {
         number.try_into().ok()
     }
 }
 
 impl Quantity for U256 {
-    fn of_digits(digits: &[u8]) -> Option<Self> {
+    fn from_digits(digits: &[u8]) -> Option<Self> {
         let digits = significant(digits);
         if digits.len() <= 16 {
-            return u64::of_digits(digits).map(U256::from);
+            return u64::from_digits(digits).map(U256::from);
         }
         if digits.len() > 64 {
             return None;
         }
         let mut limbs = [0; 4];
         for (limb, digits) in limbs.iter_mut().zip(digits.rchunks(16)) {
-            *limb = u64::of_digits(digits)?;
+            *limb = u64::from_digits(digits)?;
         }
         Some(U256::from_limbs(limbs))
     }
 
-    fn of_number(number: u64) -> Option<Self> {
+    fn from_number(number: u64) -> Option<Self> {
         Some(U256::from(number))
     }
 }
@@ -89,16 +89,16 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// Spells a quantity: hex digits with `0x` as the standard says, without leading zeros or with many; or decimal digits
-/// alone, as some nodes write them. Hex digits without `0x` are no quantity: "10" would be two numbers.
-macro_rules! spelled {
+/// Accepts hex digits with `0x`, without leading zeros as in the standard or with them, or decimal digits, as some
+/// nodes send. Hex digits without `0x` are rejected: "10" would be ambiguous.
+macro_rules! impl_from_json {
     ($($number:ty),*) => {$(
-        impl Spelled for $number {
-            const WHAT: &'static str = "a quantity such as \"0x1b4\" that fits its field";
+        impl FromJson for $number {
+            const EXPECTED: &'static str = "a quantity such as \"0x1b4\" that fits its field";
 
-            fn of_text(text: &str) -> Option<Self> {
+            fn from_text(text: &str) -> Option<Self> {
                 match digits(text) {
-                    Some(digits) => Self::of_digits(digits.as_bytes()),
+                    Some(digits) => Self::from_digits(digits.as_bytes()),
                     None => {
                         let decimal = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
                         decimal.then(|| text.parse().ok())?
@@ -106,25 +106,25 @@ macro_rules! spelled {
                 }
             }
 
-            fn of_number(number: u64) -> Option<Self> {
-                Quantity::of_number(number)
+            fn from_number(number: u64) -> Option<Self> {
+                Quantity::from_number(number)
             }
         }
     )*};
 }
 
-spelled!(u8, u64, u128, U256);
+impl_from_json!(u8, u64, u128, U256);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read<T: Quantity>(digits: &str) -> Option<T> {
-        T::of_digits(digits.as_bytes())
+        T::from_digits(digits.as_bytes())
     }
 
     #[test]
-    fn numbers_of_every_width_are_read_up_to_their_largest_and_not_beyond() {
+    fn quantity_reads_up_to_maximum_of_each_width() {
         assert_eq!(read::<u64>("1b4"), Some(436));
         assert_eq!(read::<u64>("000000000000000000001B4"), Some(436));
         assert_eq!(read::<u64>(&"f".repeat(16)), Some(u64::MAX));
@@ -136,11 +136,11 @@ mod tests {
         assert_eq!(read::<U256>(&"f".repeat(64)), Some(U256::MAX));
         assert_eq!(read::<U256>(&"f".repeat(65)), None);
         let odd = "123456789abcdef0fedcba9876543210f";
-        assert_eq!(read::<U256>(odd), odd_by_alloy(odd));
+        assert_eq!(read::<U256>(odd), parsed_by_alloy(odd));
         assert_eq!(read::<U256>("12g4"), None);
     }
 
-    fn odd_by_alloy(digits: &str) -> Option<U256> {
+    fn parsed_by_alloy(digits: &str) -> Option<U256> {
         U256::from_str_radix(digits, 16).ok()
     }
 }

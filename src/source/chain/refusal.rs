@@ -1,23 +1,23 @@
-//! What a node means when it refuses: that it was asked too often, for too much, or something else. Nodes agree on
-//! few codes, so the words decide. Pure.
+//! Classifies refusals: too many requests, a request that is too large, or something else. Nodes agree on few codes, so
+//! the message decides. Pure.
 
 use std::time::{Duration, SystemTime};
 
-/// What a node's error asks for.
+/// The kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Ask less often.
-    TooOften,
-    /// Ask for less at once.
-    TooMuch,
+    /// Too many requests.
+    RateLimited,
+    /// Too much in one request.
+    TooLarge,
     /// Neither.
     Other,
 }
 
-/// Codes that nodes and providers give to requests that come too often; beside them stands what else -32005 means.
-const TOO_OFTEN_CODES: [i64; 6] = [429, -32_005, -32_009, -32_029, -32_090, -32_097];
+/// Codes of nodes and providers for too many requests; -32005 has other meanings too.
+const RATE_LIMIT_CODES: [i64; 6] = [429, -32_005, -32_009, -32_029, -32_090, -32_097];
 
-/// About an array of calls, whatever else the words say.
+/// About a batch, regardless of the rest of the message.
 const BATCH: [&str; 6] = [
     "batch size",
     "batch limit",
@@ -27,8 +27,8 @@ const BATCH: [&str; 6] = [
     "in a batch",
 ];
 
-/// What only rates are called; tried before [`TOO_MUCH`].
-const RATE: [&str; 16] = [
+/// Unambiguous terms for rate limits; checked before [`TOO_LARGE`].
+const RATE_LIMIT: [&str; 16] = [
     "concurrent requests",
     "concurrent calls",
     "queued requests",
@@ -47,8 +47,8 @@ const RATE: [&str; 16] = [
     "slow down",
 ];
 
-/// Tried before [`TOO_OFTEN`]: `-32005` means both, and "limit exceeded" stands in messages of both kinds.
-const TOO_MUCH: [&str; 24] = [
+/// Checked before [`OVERLOAD`]: `-32005` means both, and "limit exceeded" occurs in messages of both kinds.
+const TOO_LARGE: [&str; 24] = [
     "too wide",
     "too many logs",
     "too many events",
@@ -75,7 +75,7 @@ const TOO_MUCH: [&str; 24] = [
     "too many calls",
 ];
 
-const TOO_OFTEN: [&str; 12] = [
+const OVERLOAD: [&str; 12] = [
     "is busy",
     "server busy",
     "usage limit",
@@ -90,8 +90,8 @@ const TOO_OFTEN: [&str; 12] = [
     "too busy",
 ];
 
-/// What answers say of a node, or of what stands before it, that cannot answer now.
-const TROUBLE: [&str; 31] = [
+/// Terms of a node, or of a proxy before it, that cannot answer now.
+const TRANSIENT: [&str; 31] = [
     "internal error",
     "internal server error",
     "internal service error",
@@ -125,15 +125,15 @@ const TROUBLE: [&str; 31] = [
     "payment required",
 ];
 
-/// Codes that say the same: an internal error and a resource that is not available (EIP-1474), Nethermind's timeouts; and
-/// HTTP's for who may ask, which is about a key and not about a method.
-const TROUBLE_CODES: [i64; 7] = [-32_603, -32_002, -32_016, -32_017, 401, 402, 407];
+/// Codes with that meaning: an internal error and an unavailable resource (EIP-1474), timeouts of Nethermind; and HTTP
+/// statuses about credentials, not methods.
+const TRANSIENT_CODES: [i64; 7] = [-32_603, -32_002, -32_016, -32_017, 401, 402, 407];
 
-/// Codes for a method that is not there (JSON-RPC, EIP-1474, Besu).
+/// Codes of an unsupported method (JSON-RPC, EIP-1474, Besu).
 const NO_METHOD_CODES: [i64; 3] = [-32_601, -32_004, -32_604];
 
-/// What is said of a method, or of arrays of calls, that a node does not have.
-const LACKS: [&str; 20] = [
+/// Terms of a method, or of batches, that a node does not support.
+const UNAVAILABLE: [&str; 20] = [
     "not found",
     "not supported",
     "unsupported",
@@ -156,41 +156,42 @@ const LACKS: [&str; 20] = [
     "upgrade your plan",
 ];
 
-fn says(message: &str, words: &[&str]) -> bool {
+fn contains_any(message: &str, words: &[&str]) -> bool {
     words.iter().any(|word| message.contains(word))
 }
 
-/// Whether an error says that the node does not have a method, or not for this client.
-pub(super) fn names_method(method: &str, code: i64, message: &str) -> bool {
+/// Whether a node does not support a method, or not for this client.
+pub(super) fn is_method_unavailable(method: &str, code: i64, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let named = message.contains("method") || message.contains(&method.to_ascii_lowercase());
     NO_METHOD_CODES.contains(&code)
-        || named && says(&message, &LACKS)
-        || says(&message, &["not implemented", "unimplemented"])
+        || named && contains_any(&message, &UNAVAILABLE)
+        || contains_any(&message, &["not implemented", "unimplemented"])
 }
 
-/// Whether an error says that the node answers no arrays of calls at all.
-pub(super) fn names_batches(message: &str) -> bool {
+/// Whether a node does not support batches at all.
+pub(super) fn rejects_batches(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    // "Batch of more than 3 requests are not allowed" is about their size.
-    let of_size = || {
-        says(
+    // "Batch of more than 3 requests are not allowed" is about the batch size.
+    let is_about_size = || {
+        contains_any(
             &message,
             &["size", "more than", "limit", "max", "exceed", "too "],
         )
     };
-    message.contains("batch") && says(&message, &LACKS) && !of_size()
+    message.contains("batch") && contains_any(&message, &UNAVAILABLE) && !is_about_size()
 }
 
-/// Whether an error says that the node cannot answer now, and nothing of what it can do.
-pub(super) fn is_trouble(code: i64, message: &str) -> bool {
+/// Whether a node cannot answer now, which says nothing about what it supports.
+pub(super) fn is_transient(code: i64, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    (TROUBLE_CODES.contains(&code) || says(&message, &TROUBLE)) && !names_batches(&message)
+    (TRANSIENT_CODES.contains(&code) || contains_any(&message, &TRANSIENT))
+        && !rejects_batches(&message)
 }
 
-/// Whether words have HTTP's status 429 in them, and not a number of something else: alone, or beside what it is.
-fn has_status(message: &str) -> bool {
-    const BESIDE: [&str; 4] = ["http", "status", "code", "error"];
+/// Whether a message contains the HTTP status 429, and not another number: alone, or next to a word that introduces it.
+fn contains_status_429(message: &str) -> bool {
+    const STATUS_WORDS: [&str; 4] = ["http", "status", "code", "error"];
     let words: Vec<&str> = message
         .split(|letter: char| !letter.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -202,48 +203,48 @@ fn has_status(message: &str) -> bool {
         let after = words.get(1).filter(|_| at == 0);
         *word == "429"
             && (words.len() == 1
-                || before.is_some_and(|word| BESIDE.contains(word))
-                || after.is_some_and(|word| BESIDE.contains(word)))
+                || before.is_some_and(|word| STATUS_WORDS.contains(word))
+                || after.is_some_and(|word| STATUS_WORDS.contains(word)))
     }) || message.contains("(429)")
 }
 
-/// Classifies an error of JSON-RPC (EIP-1474 for the codes), or words without a code, which is then 0.
-pub(super) fn refusal(code: i64, message: &str) -> Refusal {
+/// Classifies a JSON-RPC error (EIP-1474 for the codes), or a message without a code, then 0.
+pub(super) fn classify(code: i64, message: &str) -> Refusal {
     let message = message.to_ascii_lowercase();
-    let says = |words: &[&str]| says(&message, words);
-    let about_results = says(&["results", "block range", "response size"]);
-    if names_batches(&message) {
-        // Whatever its code: jsonrpsee has -32005 here.
+    let has = |words: &[&str]| contains_any(&message, words);
+    let is_about_results = has(&["results", "block range", "response size"]);
+    if rejects_batches(&message) {
+        // For any code: jsonrpsee uses -32005 here.
         return Refusal::Other;
     }
-    if says(&BATCH) {
-        Refusal::TooMuch
-    } else if says(&[
+    if has(&BATCH) {
+        Refusal::TooLarge
+    } else if has(&[
         "invalid argument",
         "hex number",
         "hex string",
         "invalid block range",
     ]) {
-        // Of a parameter: "hex number > 64 bits" is said of a hash where a number is expected.
+        // About a parameter: "hex number > 64 bits" is the error for a hash in place of a number.
         Refusal::Other
-    } else if says(&RATE) && !about_results {
-        Refusal::TooOften
-    } else if says(&TOO_MUCH) {
-        Refusal::TooMuch
-    } else if TOO_OFTEN_CODES.contains(&code)
-        || says(&RATE)
-        || says(&TOO_OFTEN)
-        || has_status(&message)
+    } else if has(&RATE_LIMIT) && !is_about_results {
+        Refusal::RateLimited
+    } else if has(&TOO_LARGE) {
+        Refusal::TooLarge
+    } else if RATE_LIMIT_CODES.contains(&code)
+        || has(&RATE_LIMIT)
+        || has(&OVERLOAD)
+        || contains_status_429(&message)
     {
-        Refusal::TooOften
+        Refusal::RateLimited
     } else if message.contains("limit exceeded") {
-        Refusal::TooMuch
+        Refusal::TooLarge
     } else {
         Refusal::Other
     }
 }
 
-/// The wait that `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3).
+/// The delay of `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {

@@ -1,41 +1,45 @@
 use super::*;
 
 #[test]
-fn the_same_code_is_read_by_its_words() {
-    for (code, message, meant) in [
+fn classify_uses_message_of_same_code() {
+    for (code, message, expected) in [
         (
             -32005,
             "query returned more than 10000 results",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         (
             -32005,
             "daily request count exceeded, request rate limited",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
-        (-32005, "limit exceeded", Refusal::TooOften),
-        (-32000, "limit exceeded", Refusal::TooMuch),
-        (-32008, "Response is too big", Refusal::TooMuch),
+        (-32005, "limit exceeded", Refusal::RateLimited),
+        (-32000, "limit exceeded", Refusal::TooLarge),
+        (-32008, "Response is too big", Refusal::TooLarge),
         (
             -32003,
             "response size should not greater than 10000000 bytes",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
-        (-32600, "batch too large", Refusal::TooMuch),
-        (-32007, "50/second request limit reached", Refusal::TooOften),
-        (429, "", Refusal::TooOften),
-        (-32_097, "no", Refusal::TooOften),
-        (0, "HTTP 429", Refusal::TooOften),
+        (-32600, "batch too large", Refusal::TooLarge),
+        (
+            -32007,
+            "50/second request limit reached",
+            Refusal::RateLimited,
+        ),
+        (429, "", Refusal::RateLimited),
+        (-32_097, "no", Refusal::RateLimited),
+        (0, "HTTP 429", Refusal::RateLimited),
         (0, "block 0x4290 is not there", Refusal::Other),
         (
             0,
             "Too Many Requests: more than 25 per second",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         (
             -32_600,
             "too many requests in batch, 100 at most",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         (
             -32_602,
@@ -49,23 +53,27 @@ fn the_same_code_is_read_by_its_words() {
             "Batched requests are not supported by this server",
             Refusal::Other,
         ),
-        (-32_010, "The batch request was too large", Refusal::TooMuch),
+        (
+            -32_010,
+            "The batch request was too large",
+            Refusal::TooLarge,
+        ),
         (
             -32_009,
             "Server is busy, try again later",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         // Nethermind
         (
             -32_005,
             "Too many logs requested. Max logs per response is 20000.",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
-        (-32_005, "Batch size limit exceeded", Refusal::TooMuch),
+        (-32_005, "Batch size limit exceeded", Refusal::TooLarge),
         (
             -32_005,
             "Unable to start new queued requests. Too many queued requests. Queued calls 500",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         (
             -32_016,
@@ -76,18 +84,18 @@ fn the_same_code_is_read_by_its_words() {
         (
             -32_005,
             "Requested range exceeds maximum RPC range limit",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         (
             -32_005,
             "Requested range exceeds maximum range limit",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         // Erigon
         (
             -32_000,
             "batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 200",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         // geth
         (-32_002, "request timed out", Refusal::Other),
@@ -96,38 +104,38 @@ fn the_same_code_is_read_by_its_words() {
         (
             -32_602,
             "query exceeds max block range 100000",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         // BNB Smart Chain
         (
             -32_000,
             "exceed maximum block range: 5000",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         // Infura
         (
             -32_005,
             "project ID request rate exceeded",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         // Alchemy
         (
             -32_600,
             "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range.",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         // Ankr
-        (-32_062, "Block range is too wide", Refusal::TooMuch),
+        (-32_062, "Block range is too wide", Refusal::TooLarge),
         (
             -32_090,
             "Too many requests, reason: call rate limit exhausted, retry in 10s",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         // dRPC
         (
             31,
             "Batch of more than 3 requests are not allowed on free tier",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
         (
             30,
@@ -138,28 +146,32 @@ fn the_same_code_is_read_by_its_words() {
         (
             -32_012,
             "too many RPC calls in batch request",
-            Refusal::TooMuch,
+            Refusal::TooLarge,
         ),
-        (-32_016, "over rate limit", Refusal::TooOften),
-        (-32_020, "backend response too large", Refusal::TooMuch),
+        (-32_016, "over rate limit", Refusal::RateLimited),
+        (-32_020, "backend response too large", Refusal::TooLarge),
         // Chainstack
         (
             -32_000,
             "You've exceeded the RPS limit available on the current plan",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
-        (0, "Too many concurrent requests", Refusal::TooOften),
-        // The number of a block is no status.
+        (0, "Too many concurrent requests", Refusal::RateLimited),
+        // A block number is no status.
         (0, "block 429 not found", Refusal::Other),
         (-32_000, "error: header 429 is missing", Refusal::Other),
-        (0, "429", Refusal::TooOften),
-        (0, "HTTP/1.1 429", Refusal::TooOften),
-        (0, "request failed with status code 429", Refusal::TooOften),
-        (0, "error 429 from the proxy", Refusal::TooOften),
+        (0, "429", Refusal::RateLimited),
+        (0, "HTTP/1.1 429", Refusal::RateLimited),
+        (
+            0,
+            "request failed with status code 429",
+            Refusal::RateLimited,
+        ),
+        (0, "error 429 from the proxy", Refusal::RateLimited),
         (
             -32000,
             "Your app has exceeded its compute units per second capacity",
-            Refusal::TooOften,
+            Refusal::RateLimited,
         ),
         (
             -32601,
@@ -168,12 +180,12 @@ fn the_same_code_is_read_by_its_words() {
         ),
         (-32000, "header not found", Refusal::Other),
     ] {
-        assert_eq!(refusal(code, message), meant, "{code} {message}");
+        assert_eq!(classify(code, message), expected, "{code} {message}");
     }
 }
 
 #[test]
-fn trouble_is_told_from_what_a_node_cannot_do() {
+fn transient_errors_differ_from_unsupported_methods() {
     let method = "eth_getBlockReceipts";
     for (code, message) in [
         (-32_603, "Internal error"),
@@ -191,8 +203,11 @@ fn trouble_is_told_from_what_a_node_cannot_do() {
         (-32_600, "Must be authenticated!"),
         (401, "no key"),
     ] {
-        assert!(is_trouble(code, message), "{code} {message}");
-        assert!(!names_method(method, code, message), "{code} {message}");
+        assert!(is_transient(code, message), "{code} {message}");
+        assert!(
+            !is_method_unavailable(method, code, message),
+            "{code} {message}"
+        );
     }
     for (code, message) in [
         (-32_601, "no"),
@@ -205,7 +220,10 @@ fn trouble_is_told_from_what_a_node_cannot_do() {
         (-32_603, "not implemented"),
         (0, "eth_getBlockReceipts is not available on the free tier"),
     ] {
-        assert!(names_method(method, code, message), "{code} {message}");
+        assert!(
+            is_method_unavailable(method, code, message),
+            "{code} {message}"
+        );
     }
     for message in [
         "Batched requests are not supported by this server",
@@ -213,18 +231,18 @@ fn trouble_is_told_from_what_a_node_cannot_do() {
         "JSON-RPC batches are not allowed",
     ] {
         assert!(
-            names_batches(message) && !is_trouble(0, message),
+            rejects_batches(message) && !is_transient(0, message),
             "{message}"
         );
     }
     for message in ["invalid request", "unsupported", "no arrays here"] {
-        assert!(!is_trouble(-32_600, message), "{message}");
-        assert!(!names_batches(message), "{message}");
+        assert!(!is_transient(-32_600, message), "{message}");
+        assert!(!rejects_batches(message), "{message}");
     }
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date() {
+fn retry_after_reads_seconds_and_date() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
     assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
     assert_eq!(

@@ -1,6 +1,7 @@
 //! JSON-RPC requests to one node over HTTP (the Ethereum execution API).
 //!
-//! Every request ends within `request_timeout_ms`, and nothing is retried here: the caller knows what waiting means.
+//! Every request ends within `request_timeout_ms`. Nothing is retried here: only the caller knows whether a retry makes
+//! sense.
 
 use std::{
     net::IpAddr,
@@ -19,18 +20,18 @@ use serde::Deserialize;
 
 use super::{
     ChainConfig, NodeError, NodeHeaders, ProviderConfig,
-    limit::Limit,
-    pace::Pace,
-    providers::request_took,
-    receipts::Ways,
-    spelling::{Plain, required},
+    json_values::{Plain, required},
+    providers::record_request,
+    receipts::ReceiptMethods,
+    request_gate::RequestGate,
+    request_limit::RequestLimit,
 };
 use crate::{
     model::{B256, BlockRef, ChainId, IndexMode, KnownBlock, Secret},
     tls,
 };
 
-/// What the logs of a block take before any were seen.
+/// Assumed answer bytes for the logs of one block before the first is measured.
 const LOG_BLOCK_BYTES: usize = 64 * 1024;
 
 /// A node, reached over HTTP.
@@ -40,23 +41,23 @@ pub struct Node {
     pub(super) url: Secret,
     pub(super) headers: NodeHeaders,
     pub(super) chain_id: ChainId,
-    /// How metrics call it.
+    /// The `provider` label of metrics.
     name: String,
     timeout: Duration,
-    /// How it gives the receipts of a block.
-    pub(super) receipts: Ways,
-    /// How much of history it is asked for at once.
-    pub(super) pace: Pace,
+    /// How the node returns the receipts of a block.
+    pub(super) receipts: ReceiptMethods,
+    /// Limits requests for history.
+    pub(super) gate: RequestGate,
     pub(super) index: IndexMode,
-    /// The same for `eth_getLogs`, where only logs are indexed.
-    pub(super) log_pace: Pace,
-    /// What the logs of a block took lately, in bytes of the answer.
+    /// The same for `eth_getLogs`, if only logs are indexed.
+    pub(super) log_gate: RequestGate,
+    /// Recent answer size for the logs of one block, in bytes.
     pub(super) log_block_bytes: AtomicUsize,
-    /// A larger answer is refused, in bytes.
+    /// Largest accepted answer, in bytes.
     pub(super) response_bytes: usize,
 }
 
-/// The blocks that a node names by a tag.
+/// A block tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     Latest,
@@ -74,14 +75,14 @@ impl Tag {
     }
 }
 
-/// A block and its parent, as a header links them.
+/// A block and its parent hash, from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     pub block: BlockRef,
     pub parent_hash: B256,
 }
 
-/// The fields of a header that say where its block stands.
+/// The header fields that locate its block.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HeaderLink {
@@ -106,7 +107,7 @@ impl From<HeaderLink> for Link {
 }
 
 impl Node {
-    /// Prepares a client of a chain's first provider; nothing is sent yet.
+    /// Creates a client for the first provider of a chain; sends nothing.
     pub fn new(config: &ChainConfig) -> Result<Self, NodeError> {
         match config.named_providers().into_iter().next() {
             Some((name, provider)) => Self::of(config, &name, &provider),
@@ -114,7 +115,7 @@ impl Node {
         }
     }
 
-    /// Prepares a client of one of a chain's providers; nothing is sent yet.
+    /// Creates a client for one provider of a chain; sends nothing.
     pub fn of(
         config: &ChainConfig,
         name: &str,
@@ -135,7 +136,7 @@ impl Node {
         }
         let timeout = Duration::from_millis(config.request_timeout_ms);
         let rest_max = Duration::from_millis(config.rest_max_ms);
-        // Headers and logs share what may be in flight.
+        // Headers and logs share the in-flight limit.
         let for_logs = match config.index {
             IndexMode::Blocks => 0,
             IndexMode::Logs | IndexMode::Transfers => config.concurrency / 2,
@@ -143,19 +144,19 @@ impl Node {
         let mut headers = provider.headers.map().map_err(|reason| NodeError::Url {
             key: "chains.headers or chains.providers.headers",
             reason,
-            schemes: "names and values that HTTP allows",
+            schemes: "valid HTTP header names and values",
         })?;
         let mut client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::client_config())
             .timeout(timeout)
             .tcp_nodelay(true);
         if !headers.is_empty() {
-            // They are for this node alone, and not for whom it names.
+            // The headers may be secret: do not send them to a redirect target.
             client = client.redirect(reqwest::redirect::Policy::none());
         }
         if is_loopback(&url) {
             client = client.no_proxy();
-            // Compressed answers are read wherever they come from, but on one machine they cost more than they save.
+            // Compressed answers are accepted from any node, but on one machine compression costs more than it saves.
             headers
                 .entry(ACCEPT_ENCODING)
                 .or_insert(HeaderValue::from_static("identity"));
@@ -172,39 +173,43 @@ impl Node {
             chain_id: config.chain_id,
             name: name.to_owned(),
             timeout,
-            receipts: Ways::default(),
-            pace: Pace::new(Limit::new(
+            receipts: ReceiptMethods::default(),
+            gate: RequestGate::new(RequestLimit::new(
                 config.request_blocks,
                 config.concurrency - for_logs,
                 rest_max,
             )),
             index: config.index,
-            log_pace: Pace::new(Limit::new(config.log_range_blocks, for_logs, rest_max)),
+            log_gate: RequestGate::new(RequestLimit::new(
+                config.log_range_blocks,
+                for_logs,
+                rest_max,
+            )),
             log_block_bytes: AtomicUsize::new(LOG_BLOCK_BYTES),
             response_bytes: config.response_bytes,
         })
     }
 
-    /// The node's address as it may be shown.
-    pub fn shown_url(&self) -> String {
+    /// The node's URL without secrets.
+    pub fn redacted_url(&self) -> String {
         self.url.redacted_url()
     }
 
-    /// Checks that the node serves the configured chain, and returns its block at the first of some heights where it has
-    /// one, as every fresh development chain has the same id: those of `known` blocks, or block 0 when none is known, and
-    /// last `first`, for a node without block 0 (it is pruned, or begins at a fork).
+    /// Checks that the node serves the configured chain, and returns a block that identifies it, because every fresh
+    /// development chain has the same id. Tries the heights of `known` blocks, or block 0 if none is known, and last
+    /// `first`, for a node without block 0 (pruned, or started at a fork).
     pub async fn identity(&self, known: &[KnownBlock], first: u64) -> Result<Link, NodeError> {
         let Plain(actual): Plain<u64> = self.request("eth_chainId", ()).await?;
         if actual != self.chain_id {
             return Err(self.counted(NodeError::WrongChain {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 expected: self.chain_id,
                 actual,
             }));
         }
-        // What the node can do may have changed since it was last asked.
-        self.receipts.forget();
-        self.pace.batched();
+        // The supported methods may have changed since the last check.
+        self.receipts.reset();
+        self.gate.enable_batches();
         let mut heights: Vec<u64> = known.iter().map(|known| known.block.number).collect();
         if heights.is_empty() {
             heights.push(0);
@@ -218,14 +223,14 @@ impl Node {
             let header: Result<Option<HeaderLink>, _> =
                 self.request("eth_getBlockByNumber", params).await;
             match header {
-                // The hash alone says which chain it is.
+                // Only the hash identifies the chain.
                 Ok(Some(header)) => {
                     let mut link = Link::from(header);
                     link.block.number = *height;
                     return Ok(link);
                 }
                 Ok(None) => {}
-                // Some nodes answer with an error instead of null for a block that they do not have.
+                // Some nodes return an error instead of null for a block that they do not have.
                 Err(NodeError::Refused { message, .. }) => refusal = format!(" ({message})"),
                 Err(error) => return Err(error),
             }
@@ -236,19 +241,19 @@ impl Node {
 
     pub(super) fn unidentified(&self, what: String) -> NodeError {
         self.counted(NodeError::Unidentified {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             what,
         })
     }
 
-    /// The block that a tag names now; `None` when there is none yet, or the node does not know the tag.
+    /// The current block of a tag; `None` if there is none yet, or if the node does not support the tag.
     pub async fn tagged(&self, tag: Tag) -> Result<Option<BlockRef>, NodeError> {
         let answer: Result<Option<HeaderLink>, _> = self
             .request("eth_getBlockByNumber", (tag.name(), false))
             .await;
         match answer {
             Ok(header) => Ok(header.map(|header| Link::from(header).block)),
-            // Chains without finality, and nodes before their first finalized block, answer with an error.
+            // Chains without finality, and nodes before their first finalized block, return an error.
             Err(NodeError::Refused { .. } | NodeError::TooLarge { .. }) if tag != Tag::Latest => {
                 Ok(None)
             }
@@ -256,7 +261,7 @@ impl Node {
         }
     }
 
-    /// The block that the node holds canonical at a height, if it has one there.
+    /// The canonical block of the node at a height, if any.
     pub async fn at(&self, number: u64) -> Result<Option<BlockRef>, NodeError> {
         let method = "eth_getBlockByNumber";
         let header: Option<HeaderLink> = self
@@ -265,20 +270,20 @@ impl Node {
         match header.map(|header| Link::from(header).block) {
             Some(block) if block.number != number => Err(self.bad_answer(
                 method,
-                format!("block {} when {number} was asked for", block.number),
+                format!("block {} instead of {number}", block.number),
             )),
             block => Ok(block),
         }
     }
 
-    /// A block's place in the chain, by its hash.
+    /// A block and its parent, by hash.
     pub async fn link(&self, hash: B256) -> Result<Link, NodeError> {
         let header: Option<HeaderLink> = self.request("eth_getBlockByHash", (hash, false)).await?;
-        let link = Link::from(self.present(header, || format!("block {hash}"))?);
+        let link = Link::from(self.or_missing(header, || format!("block {hash}"))?);
         if link.block.hash != hash {
             return Err(self.bad_answer(
                 "eth_getBlockByHash",
-                format!("block {} when {hash} was asked for", link.block.hash),
+                format!("block {} instead of {hash}", link.block.hash),
             ));
         }
         Ok(link)
@@ -293,9 +298,10 @@ impl Node {
         P: RpcSend,
         R: RpcRecv,
     {
-        let params = serde_json::to_string(&params)
-            .map_err(|error| self.bad_answer(method, format!("cannot be asked: {error}")))?;
-        // No parameters are an empty array.
+        let params = serde_json::to_string(&params).map_err(|error| {
+            self.bad_answer(method, format!("cannot encode the parameters: {error}"))
+        })?;
+        // No parameters: an empty array.
         let params = [if params == "null" {
             "[]".into()
         } else {
@@ -303,28 +309,28 @@ impl Node {
         }];
         let began = Instant::now();
         let answer = tokio::time::timeout(self.timeout, self.post(method, &params)).await;
-        request_took(self.chain_id, &self.name, method, began.elapsed());
+        record_request(self.chain_id, &self.name, method, began.elapsed());
         match answer {
             Ok(Ok(body)) => self.answer(method, &body),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(self.counted(NodeError::Unreachable {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 reason: format!(
-                    "{method} was not answered within {} ms",
+                    "no answer to {method} within {} ms",
                     self.timeout.as_millis()
                 ),
             })),
         }
     }
 
-    pub(super) fn present<T>(
+    pub(super) fn or_missing<T>(
         &self,
         answer: Option<T>,
         what: impl FnOnce() -> String,
     ) -> Result<T, NodeError> {
         answer.ok_or_else(|| {
             self.counted(NodeError::Missing {
-                url: self.shown_url(),
+                url: self.redacted_url(),
                 what: what(),
             })
         })
@@ -332,7 +338,7 @@ impl Node {
 
     pub(super) fn bad_answer(&self, method: &'static str, reason: String) -> NodeError {
         self.counted(NodeError::BadAnswer {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             method,
             reason,
         })
@@ -349,7 +355,7 @@ impl Node {
     }
 }
 
-/// A proxy of the environment is for the outside, not for a node on this machine.
+/// A proxy from the environment is for remote hosts, not for a node on this machine.
 fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();

@@ -1,7 +1,6 @@
-//! A subscription to `newHeads` of one node over WebSocket (the Ethereum execution API, `eth_subscribe`).
+//! A `newHeads` subscription to one node over WebSocket (the Ethereum execution API, `eth_subscribe`).
 //!
-//! What is announced is a hint: an announcement may be left out, come late, or be wrong. Waiting for the next one may
-//! be dropped at any moment without loss.
+//! Announcements are hints: they may be missing, late or wrong. Waiting for the next one is cancel-safe.
 
 use std::time::Duration;
 
@@ -18,21 +17,21 @@ use super::{
     NodeError, NodeHeaders,
     answer::{Answer, Outcome},
     error::scrub,
-    spelling::{Plain, Spelled},
+    json_values::{FromJson, Plain},
 };
 use crate::{
     model::{B256, BlockRef, ChainId, Secret},
     tls,
 };
 
-/// Longest message that is read, in bytes: a header is some hundreds of them.
+/// Longest message, in bytes; a header has some hundreds.
 const MESSAGE_BYTES: usize = 1 << 20;
-/// Messages that are read over while an answer is waited for.
-const READ_OVER: usize = 1_000;
+/// Messages that are skipped while waiting for an answer.
+const MAX_SKIPPED: usize = 1_000;
 const SUBSCRIBE: &str = "eth_subscribe";
 const CHAIN_ID: &str = "eth_chainId";
 
-/// A connection that announces heads until it is dropped.
+/// A connection that announces heads until dropped.
 pub(super) struct HeadSubscription {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     url: Secret,
@@ -40,16 +39,16 @@ pub(super) struct HeadSubscription {
 }
 
 impl HeadSubscription {
-    /// Connects, and subscribes to the heads of that chain, within `patience`.
+    /// Connects and subscribes to the heads of this chain within `time_limit`.
     pub(super) async fn open(
         url: &Secret,
         headers: &NodeHeaders,
         chain_id: ChainId,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Self, NodeError> {
         let opening = async {
             let mut subscription = Self::connect(url, headers).await?;
-            let answer = subscription.ask(1, CHAIN_ID, json!([])).await?;
+            let answer = subscription.call(1, CHAIN_ID, json!([])).await?;
             let actual = read(&answer).ok_or_else(|| NodeError::BadAnswer {
                 url: url.redacted_url(),
                 method: CHAIN_ID,
@@ -62,27 +61,27 @@ impl HeadSubscription {
                     actual,
                 });
             }
-            subscription.ask(2, SUBSCRIBE, json!(["newHeads"])).await?;
+            subscription.call(2, SUBSCRIBE, json!(["newHeads"])).await?;
             Ok(subscription)
         };
-        match timeout(patience, opening).await {
+        match timeout(time_limit, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(NodeError::Unreachable {
                 url: url.redacted_url(),
                 reason: format!(
-                    "the subscription was not answered within {} ms",
-                    patience.as_millis()
+                    "no answer to the subscription within {} ms",
+                    time_limit.as_millis()
                 ),
             }),
         }
     }
 
-    /// The next head that is announced; `None` for an announcement without a hash or a number.
+    /// The next announced head; `None` for an announcement without a hash or a number.
     pub(super) async fn next(&mut self) -> Result<Option<BlockRef>, NodeError> {
         loop {
             let message = self.message().await?;
             if message["method"] == "eth_subscription" {
-                return Ok(announced(&message["params"]["result"]));
+                return Ok(parse_head(&message["params"]["result"]));
             }
         }
     }
@@ -101,7 +100,7 @@ impl HeadSubscription {
             .max_frame_size(Some(MESSAGE_BYTES));
         let connector = tls::connector(url.expose());
         let connected = connect_async_tls_with_config(request, Some(config), true, connector).await;
-        let (socket, _) = connected.map_err(|error| unopened(url, headers, error))?;
+        let (socket, _) = connected.map_err(|error| handshake_error(url, headers, error))?;
         Ok(Self {
             socket,
             url: url.clone(),
@@ -109,8 +108,8 @@ impl HeadSubscription {
         })
     }
 
-    /// The result of one call. Announcements that come before it are read over.
-    async fn ask(
+    /// The result of one call. Skips announcements before it.
+    async fn call(
         &mut self,
         id: u64,
         method: &'static str,
@@ -118,9 +117,9 @@ impl HeadSubscription {
     ) -> Result<Value, NodeError> {
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let sent = self.socket.send(Message::text(request.to_string())).await;
-        sent.map_err(|error| self.broke(&error.to_string()))?;
-        for _ in 0..READ_OVER {
-            // What is no answer is read over, as announcements are.
+        sent.map_err(|error| self.connection_error(&error.to_string()))?;
+        for _ in 0..MAX_SKIPPED {
+            // Skip messages that are no answer, such as announcements.
             let Ok(answer) = Answer::<Value>::deserialize(self.message().await?) else {
                 continue;
             };
@@ -139,32 +138,36 @@ impl HeadSubscription {
                 _ => {}
             }
         }
-        Err(self.broke(&format!("it answers {method} with other messages")))
+        Err(self.connection_error(&format!(
+            "no answer to {method} among {MAX_SKIPPED} messages"
+        )))
     }
 
-    /// The next message that is JSON.
+    /// The next JSON message.
     async fn message(&mut self) -> Result<Value, NodeError> {
         loop {
             let message = match self.socket.next().await {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(self.broke(&error.to_string())),
-                None => return Err(self.broke("the WebSocket closed")),
+                Some(Err(error)) => return Err(self.connection_error(&error.to_string())),
+                None => return Err(self.connection_error("the WebSocket closed")),
             };
             let bytes = match &message {
                 Message::Text(text) => text.as_bytes(),
                 Message::Binary(bytes) => bytes.as_ref(),
-                Message::Close(_) => return Err(self.broke("the WebSocket closed")),
+                Message::Close(_) => return Err(self.connection_error("the WebSocket closed")),
                 // The answer to a ping is sent with the next read.
                 _ => continue,
             };
             match serde_json::from_slice(bytes) {
                 Ok(message) => return Ok(message),
-                Err(error) => return Err(self.broke(&format!("a message is not JSON: {error}"))),
+                Err(error) => {
+                    return Err(self.connection_error(&format!("a message is not JSON: {error}")));
+                }
             }
         }
     }
 
-    fn broke(&self, reason: &str) -> NodeError {
+    fn connection_error(&self, reason: &str) -> NodeError {
         NodeError::Unreachable {
             url: self.url.redacted_url(),
             reason: self.scrubbed(reason),
@@ -172,13 +175,13 @@ impl HeadSubscription {
     }
 
     fn scrubbed(&self, text: &str) -> String {
-        self.headers.hidden_in(scrub(&self.url, text))
+        self.headers.scrub_text(scrub(&self.url, text))
     }
 }
 
-/// Number and hash of a header, if it has both. A shorter text is no hash of a block: padding it would name one that no
-/// node has, and nothing but the next poll would find the head.
-fn announced(header: &Value) -> Option<BlockRef> {
+/// The number and hash of a header. A shorter hash is rejected: padding would name a block that no node has, and only
+/// the next poll would find the head.
+fn parse_head(header: &Value) -> Option<BlockRef> {
     let digits = header["hash"].as_str()?.trim_start_matches("0x");
     if digits.len() < 64 {
         return None;
@@ -189,8 +192,8 @@ fn announced(header: &Value) -> Option<BlockRef> {
     })
 }
 
-/// A value in any spelling that HTTP answers are read in.
-fn read<T: Spelled>(value: &Value) -> Option<T> {
+/// A value in any form that HTTP answers accept.
+fn read<T: FromJson>(value: &Value) -> Option<T> {
     Plain::deserialize(value).ok().map(|Plain(read)| read)
 }
 
@@ -198,15 +201,15 @@ fn shortened(value: &Value) -> String {
     value.to_string().chars().take(100).collect()
 }
 
-/// Why no WebSocket was opened.
-fn unopened(url: &Secret, headers: &NodeHeaders, error: Error) -> NodeError {
-    let shown = url.redacted_url();
+/// The error of a failed WebSocket handshake.
+fn handshake_error(url: &Secret, headers: &NodeHeaders, error: Error) -> NodeError {
+    let url_text = url.redacted_url();
     let reason = match &error {
         Error::Http(answer) => {
             let status = answer.status();
             if status.as_u16() == 429 {
                 return NodeError::Throttled {
-                    url: shown,
+                    url: url_text,
                     reason: format!("HTTP status {status}"),
                     retry_after: None,
                 };
@@ -214,30 +217,33 @@ fn unopened(url: &Secret, headers: &NodeHeaders, error: Error) -> NodeError {
             format!("HTTP status {status} instead of a WebSocket")
         }
         error => {
-            let text = tls::advised(error.to_string(), tls::AUTHORITIES);
-            headers.hidden_in(scrub(url, &text))
+            let text = tls::with_advice(error.to_string(), tls::CA_FILE_VARIABLE);
+            headers.scrub_text(scrub(url, &text))
         }
     };
-    NodeError::Unreachable { url: shown, reason }
+    NodeError::Unreachable {
+        url: url_text,
+        reason,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree};
+    use crate::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 
     #[tokio::test]
-    async fn reads_the_spellings_that_http_answers_have() {
-        let tree = Tree::new(31_337);
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+    async fn reads_same_value_forms_as_http() {
+        let tree = BlockTree::new(31_337);
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let alter = |method: &str, at: &str, to: &Value| {
             let at = at.to_owned();
             let to = to.clone();
-            node.add(Fault::of(method, Kind::Alter { at, to }).times(1))
+            node.add(Fault::new(method, Kind::Alter { at, to }).times(1))
         };
         let (url, headers) = (Secret::new(node.ws_url()), NodeHeaders::default());
-        let patience = Duration::from_secs(60);
-        let open = || HeadSubscription::open(&url, &headers, 31_337, patience);
+        let time_limit = Duration::from_secs(60);
+        let open = || HeadSubscription::open(&url, &headers, 31_337, time_limit);
         for (id, number) in [
             (json!("0x7a69"), json!("0x0001")),
             (json!("0X07A69"), json!("2")),
@@ -249,7 +255,7 @@ mod tests {
             alter("newHeads", "/number", &number);
             let mined = tree.mine(&Contents::empty(tree.head().number + 1));
             assert_eq!(opened.next().await.unwrap(), Some(mined), "{id} {number}");
-            assert!(node.unspent().is_empty());
+            assert!(node.unused_faults().is_empty());
         }
         alter("eth_chainId", "", &json!("31338"));
         let other = open().await.err();
@@ -258,13 +264,13 @@ mod tests {
     }
 
     #[test]
-    fn reads_heads_with_hash_and_number_alone() {
+    fn head_needs_hash_and_number() {
         let hash = format!("0x{}", "ab".repeat(32));
-        let head = announced(&json!({ "hash": hash, "number": "0x10" })).unwrap();
+        let head = parse_head(&json!({ "hash": hash, "number": "0x10" })).unwrap();
         assert_eq!((head.number, head.hash), (16, B256::repeat_byte(0xab)));
         for number in [json!("0x0010"), json!("0X10"), json!("16"), json!(16)] {
-            let spelled = announced(&json!({ "hash": hash[2..], "number": number }));
-            assert_eq!(spelled, Some(head), "{number}");
+            let impl_from_json = parse_head(&json!({ "hash": hash[2..], "number": number }));
+            assert_eq!(impl_from_json, Some(head), "{number}");
         }
         for wrong in [
             json!({ "number": "0x10" }),
@@ -277,7 +283,7 @@ mod tests {
             json!({ "hash": hash, "number": "0x1ffffffffffffffff" }),
             json!(null),
         ] {
-            assert_eq!(announced(&wrong), None, "{wrong}");
+            assert_eq!(parse_head(&wrong), None, "{wrong}");
         }
     }
 }

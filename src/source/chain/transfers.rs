@@ -1,18 +1,18 @@
-//! Transfers, read out of logs. Pure but for the count of what was left out.
+//! Decodes transfers from logs. Pure except for a counter of ignored batches.
 //!
-//! Needs no configuration: the signatures of [ERC-20](https://eips.ethereum.org/EIPS/eip-20),
-//! [ERC-721](https://eips.ethereum.org/EIPS/eip-721) and [ERC-1155](https://eips.ethereum.org/EIPS/eip-1155) say what a
-//! log is. A log with one of them whose shape is another's gives nothing.
+//! Needs no configuration: the event signatures of [ERC-20](https://eips.ethereum.org/EIPS/eip-20),
+//! [ERC-721](https://eips.ethereum.org/EIPS/eip-721) and [ERC-1155](https://eips.ethereum.org/EIPS/eip-1155) identify a
+//! transfer. A log with such a signature but another shape is ignored.
 //!
-//! A log of the system address is of the chain's own coin ([EIP-7708](https://eips.ethereum.org/EIPS/eip-7708)), on
-//! every chain and at every height: no contract and no key has that address, so only a chain's rules emit such a log.
+//! A log of the system address is a native transfer ([EIP-7708](https://eips.ethereum.org/EIPS/eip-7708)), on every
+//! chain and at every height: no contract and no key has that address, so only the chain itself emits such a log.
 
 use alloy::primitives::{address, b256};
 
 use crate::model::{Address, B256, IndexedLog, TokenStandard, Transfer, U256};
 
-/// `Transfer(address,address,uint256)` of ERC-20, of ERC-721, where the third argument is a fourth topic, and of older
-/// contracts of single tokens, where all three are data.
+/// `Transfer(address,address,uint256)` of ERC-20, of ERC-721, where the third argument is a topic, and of older NFT
+/// contracts, where all three are data.
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 /// `TransferSingle(address,address,address,uint256,uint256)`.
 const SINGLE: B256 = b256!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
@@ -21,17 +21,17 @@ const BATCH: B256 = b256!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8
 
 /// `Burn(address,uint256)` of EIP-7708.
 const BURN: B256 = b256!("cc16f5dbb4873280815c1ee09dbd06736cffcc184412cf7a71a0fdb75d397ca5");
-/// Emits the logs of EIP-7708.
+/// Emitter of the logs of EIP-7708.
 const SYSTEM: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
 
-/// Most transfers read out of one batch: more than fits the gas of a block, as each writes two balances.
+/// Most transfers of one batch: more than the gas of a block allows, because each writes two balances.
 const MAX_BATCH: usize = 10_000;
 const WORD: usize = 32;
 
-/// The first topics of every log that may be a transfer.
+/// The first topics of logs that may be transfers.
 pub(super) const SIGNATURES: [B256; 4] = [TRANSFER, SINGLE, BATCH, BURN];
 
-/// The transfers in some logs, in order.
+/// The transfers in logs, in order.
 pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
     let likely = logs
         .iter()
@@ -46,7 +46,7 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
         match log.topics.as_slice() {
             [TRANSFER, from, to] if log.data.len() == WORD => {
                 let amount = U256::from_be_slice(&log.data);
-                found.push(moved(
+                found.push(new_transfer(
                     log,
                     TokenStandard::Erc20,
                     0,
@@ -58,13 +58,20 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
             [TRANSFER, from, to, id] if log.data.is_empty() => {
                 let id = Some(U256::from_be_bytes(id.0));
                 let one = U256::from(1);
-                found.push(moved(log, TokenStandard::Erc721, 0, (from, to), id, one));
+                found.push(new_transfer(
+                    log,
+                    TokenStandard::Erc721,
+                    0,
+                    (from, to),
+                    id,
+                    one,
+                ));
             }
             [TRANSFER] => found.extend(unindexed(log)),
             [SINGLE, _, from, to] if log.data.len() == 2 * WORD => {
                 let (id, amount) = log.data.split_at(WORD);
                 let (id, amount) = (U256::from_be_slice(id), U256::from_be_slice(amount));
-                found.push(moved(
+                found.push(new_transfer(
                     log,
                     TokenStandard::Erc1155,
                     0,
@@ -77,7 +84,7 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
                 Some(pairs) => {
                     found.extend(pairs.into_iter().zip(0..).map(|((id, amount), position)| {
                         let parties = (from, to);
-                        moved(
+                        new_transfer(
                             log,
                             TokenStandard::Erc1155,
                             position,
@@ -97,24 +104,23 @@ pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
     found
 }
 
-/// A transfer whose parties and token id are data, as contracts from before ERC-721 was settled emit it (CryptoKitties
-/// and its kin).
+/// A transfer with parties and token id as data, from contracts older than ERC-721 (such as CryptoKitties).
 fn unindexed(log: &IndexedLog) -> Option<Transfer> {
     if log.data.len() != 3 * WORD {
         return None;
     }
     let word = |at: usize| B256::from_slice(&log.data[at * WORD..(at + 1) * WORD]);
     let (from, to) = (word(0), word(1));
-    // What is no address makes it another event of the same signature.
+    // A word that is no address belongs to another event of the same signature.
     let is_address = |word: &B256| Address::from_word(*word).into_word() == *word;
     let id = Some(U256::from_be_bytes(word(2).0));
     (is_address(&from) && is_address(&to)).then(|| {
         let one = U256::from(1);
-        moved(log, TokenStandard::Erc721, 0, (&from, &to), id, one)
+        new_transfer(log, TokenStandard::Erc721, 0, (&from, &to), id, one)
     })
 }
 
-/// A movement of the chain's own coin. What is burned goes to the zero address, as tokens do.
+/// A native transfer. Burned coins go to the zero address, like burned tokens.
 fn native(log: &IndexedLog) -> Option<Transfer> {
     let parties = match log.topics.as_slice() {
         [TRANSFER, from, to] => (from, to),
@@ -122,14 +128,14 @@ fn native(log: &IndexedLog) -> Option<Transfer> {
         _ => return None,
     };
     let amount = (log.data.len() == WORD).then(|| U256::from_be_slice(&log.data))?;
-    let moved = moved(log, TokenStandard::Native, 0, parties, None, amount);
+    let transfer = new_transfer(log, TokenStandard::Native, 0, parties, None, amount);
     Some(Transfer {
         token: None,
-        ..moved
+        ..transfer
     })
 }
 
-fn moved(
+fn new_transfer(
     log: &IndexedLog,
     standard: TokenStandard,
     position: u32,
@@ -151,7 +157,7 @@ fn moved(
     }
 }
 
-/// The ids and amounts of a batch: two arrays of one length, behind their offsets.
+/// The ids and amounts of a batch: two arrays of equal length, at their offsets.
 fn batch(data: &[u8]) -> Option<Vec<(U256, U256)>> {
     let (ids, amounts) = (array(data, 0)?, array(data, WORD)?);
     if ids.len() != amounts.len() {
@@ -162,7 +168,7 @@ fn batch(data: &[u8]) -> Option<Vec<(U256, U256)>> {
     Some(pairs.map(|(id, amount)| (word(id), word(amount))).collect())
 }
 
-/// The words of the array whose offset stands at `at`.
+/// The words of the array whose offset is at `at`.
 fn array(data: &[u8], at: usize) -> Option<&[u8]> {
     let number = |at: usize| -> Option<usize> {
         let word = data.get(at..at.checked_add(WORD)?)?;
@@ -191,20 +197,20 @@ mod tests {
         }
     }
 
-    /// A `Transfer` with so many topics and bytes of data.
+    /// A `Transfer` with this many topics and bytes of data.
     fn transfer(topics: usize, data: usize) -> Vec<Transfer> {
         let mut all = vec![TRANSFER, B256::with_last_byte(1), B256::with_last_byte(2)];
         all.resize(topics, B256::with_last_byte(3));
         transfers_in(&[log(&all, vec![0xff; data])])
     }
 
-    fn of_1155(signature: B256, data: Vec<u8>) -> Vec<Transfer> {
+    fn erc1155_transfers(signature: B256, data: Vec<u8>) -> Vec<Transfer> {
         let [operator, from, to] = [7, 1, 2].map(B256::with_last_byte);
         transfers_in(&[log(&[signature, operator, from, to], data)])
     }
 
     #[test]
-    fn a_transfer_is_read_whose_parties_are_data() {
+    fn reads_transfer_with_parties_in_data() {
         let [from, to] = [1, 2].map(Address::with_last_byte);
         let data = (from, to, U256::from(77)).abi_encode();
         let found = transfers_in(&[log(&[TRANSFER], data.clone())]);
@@ -225,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signatures_are_those_of_the_standards() {
+    fn signatures_match_standards() {
         for (topic, signature) in [
             (TRANSFER, "Transfer(address,address,uint256)"),
             (
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_of_the_largest_amount_is_read_whole() {
+    fn erc20_transfer_reads_largest_amount() {
         let transfer = transfer(3, 32).pop().unwrap();
         assert_eq!(transfer.standard, TokenStandard::Erc20);
         assert_eq!((transfer.amount, transfer.token_id), (U256::MAX, None));
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fourth_topic_is_the_id_of_an_erc721_token() {
+    fn fourth_topic_is_erc721_token_id() {
         let transfer = transfer(4, 0).pop().unwrap();
         assert_eq!(transfer.standard, TokenStandard::Erc721);
         assert_eq!(transfer.token_id, Some(U256::from(3)));
@@ -261,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_of_neither_shape_is_none() {
+    fn ignores_transfer_of_other_shape() {
         for (topics, data) in [(3, 0), (3, 64), (2, 32), (4, 32), (1, 96)] {
             assert_eq!(transfer(topics, data), [], "{topics} topics, {data} bytes");
         }
@@ -269,7 +275,7 @@ mod tests {
 
     #[test]
     fn reads_native_transfers_of_the_system_address() {
-        let of_system = |topics: &[B256], data: usize| {
+        let system_transfers = |topics: &[B256], data: usize| {
             let log = IndexedLog {
                 address: SYSTEM,
                 ..log(topics, vec![0xff; data])
@@ -277,13 +283,13 @@ mod tests {
             transfers_in(&[log])
         };
         let [from, to, other] = [1, 2, 3].map(B256::with_last_byte);
-        let sent = of_system(&[TRANSFER, from, to], 32).pop().unwrap();
-        assert_eq!((sent.standard, sent.token), (TokenStandard::Native, None));
-        assert_eq!(sent.from, Address::with_last_byte(1));
-        assert_eq!(sent.to, Address::with_last_byte(2));
-        assert_eq!((sent.amount, sent.token_id), (U256::MAX, None));
-        let burned = of_system(&[BURN, from], 32).pop().unwrap();
-        assert_eq!((burned.standard, burned.token), (sent.standard, None));
+        let tx = system_transfers(&[TRANSFER, from, to], 32).pop().unwrap();
+        assert_eq!((tx.standard, tx.token), (TokenStandard::Native, None));
+        assert_eq!(tx.from, Address::with_last_byte(1));
+        assert_eq!(tx.to, Address::with_last_byte(2));
+        assert_eq!((tx.amount, tx.token_id), (U256::MAX, None));
+        let burned = system_transfers(&[BURN, from], 32).pop().unwrap();
+        assert_eq!((burned.standard, burned.token), (tx.standard, None));
         assert_eq!(burned.from, Address::with_last_byte(1));
         assert_eq!((burned.to, burned.amount), (Address::ZERO, U256::MAX));
         for (topics, data) in [
@@ -295,12 +301,16 @@ mod tests {
             (&[BURN, from, to], 32),
             (&[SINGLE, other, from, to], 64),
         ] {
-            assert_eq!(of_system(topics, data), [], "{topics:?}, {data} bytes");
+            assert_eq!(
+                system_transfers(topics, data),
+                [],
+                "{topics:?}, {data} bytes"
+            );
         }
     }
 
     #[test]
-    fn keeps_the_same_topics_of_other_contracts_as_they_are() {
+    fn native_topics_of_other_contracts_are_not_native() {
         let [from, to] = [1, 2].map(B256::with_last_byte);
         let token = transfers_in(&[log(&[TRANSFER, from, to], vec![1; 32])]);
         assert_eq!(token[0].standard, TokenStandard::Erc20);
@@ -309,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn an_erc1155_transfer_names_its_token_and_amount() {
+    fn erc1155_transfer_has_token_id_and_amount() {
         let data = (U256::from(5), U256::MAX).abi_encode();
-        let transfer = of_1155(SINGLE, data).pop().unwrap();
+        let transfer = erc1155_transfers(SINGLE, data).pop().unwrap();
         assert_eq!(transfer.standard, TokenStandard::Erc1155);
         assert_eq!(transfer.from, Address::with_last_byte(1));
         assert_eq!(transfer.token_id, Some(U256::from(5)));
@@ -319,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_a_transfer_for_each_of_its_tokens_in_order() {
+    fn batch_yields_transfers_in_order() {
         let ids = [5, 6, 5].map(U256::from).to_vec();
         let amounts = [1, 2, 3].map(U256::from).to_vec();
-        let transfers = of_1155(BATCH, (ids, amounts).abi_encode_params());
+        let transfers = erc1155_transfers(BATCH, (ids, amounts).abi_encode_params());
         let read: Vec<_> = transfers
             .iter()
             .map(|one| (one.position, one.token_id.unwrap().to(), one.amount.to()))
@@ -330,25 +340,31 @@ mod tests {
         assert_eq!(read, [(0, 5, 1), (1, 6, 2), (2, 5, 3)]);
         let empty: Vec<U256> = vec![];
         assert_eq!(
-            of_1155(BATCH, (empty.clone(), empty).abi_encode_params()),
+            erc1155_transfers(BATCH, (empty.clone(), empty).abi_encode_params()),
             []
         );
     }
 
     #[test]
-    fn a_batch_whose_arrays_do_not_belong_together_is_left_out() {
+    fn ignores_batch_with_mismatched_arrays() {
         let words = |count: usize| vec![U256::from(1); count];
         let good = (words(2), words(2)).abi_encode_params();
-        assert_eq!(of_1155(BATCH, good.clone()).len(), 2);
-        assert_eq!(of_1155(BATCH, (words(2), words(3)).abi_encode_params()), []);
-        assert_eq!(of_1155(BATCH, good[..good.len() - 1].to_vec()), []);
-        assert_eq!(of_1155(BATCH, vec![]), []);
+        assert_eq!(erc1155_transfers(BATCH, good.clone()).len(), 2);
+        assert_eq!(
+            erc1155_transfers(BATCH, (words(2), words(3)).abi_encode_params()),
+            []
+        );
+        assert_eq!(
+            erc1155_transfers(BATCH, good[..good.len() - 1].to_vec()),
+            []
+        );
+        assert_eq!(erc1155_transfers(BATCH, vec![]), []);
         for at in [0, WORD, 2 * WORD] {
             let mut wild = good.clone();
             wild[at..at + WORD].fill(0xff);
-            assert_eq!(of_1155(BATCH, wild), [], "at {at}");
+            assert_eq!(erc1155_transfers(BATCH, wild), [], "at {at}");
         }
         let long = (words(MAX_BATCH + 1), words(MAX_BATCH + 1)).abi_encode_params();
-        assert_eq!(of_1155(BATCH, long), []);
+        assert_eq!(erc1155_transfers(BATCH, long), []);
     }
 }

@@ -1,7 +1,7 @@
-//! Trust, then check: what a block claims is recomputed before anything of it is stored.
+//! Recomputes what a block claims before any of it is stored.
 //!
-//! Pure. A check that a chain's own rules contradict can be switched off alone in `[chains.checks]`; nothing here
-//! skips one by itself. That a block's parent is the block before it is checked where the two meet, in the store.
+//! Pure. A check that a chain's own rules contradict can be disabled alone in `[chains.checks]`; none is skipped
+//! automatically. The store checks that a block links to its parent.
 
 use std::time::{Duration, Instant};
 
@@ -19,22 +19,22 @@ use alloy::{
 use super::{
     ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
-    celo, derived, encode, fixed, genesis, header, outcome, state_sync,
+    celo, derived_fields, encode, fixed_fields, genesis, header, receipt_outcome, state_sync,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 use crate::model::BlockRef;
 
-/// A block that is not what it claims to be.
+/// A failed check of a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("block {} {}: {reason}; if this chain's rules differ here, set chains.checks.{check} = {}", .block.number, .block.hash, off(.check))]
+#[error("block {} {}: {reason}; if this chain's rules differ here, set chains.checks.{check} = {}", .block.number, .block.hash, disabled_value(.check))]
 pub struct CheckError {
     pub block: BlockRef,
-    /// The key in `[chains.checks]` that switches this check off.
+    /// The key in `[chains.checks]` that disables this check.
     pub check: &'static str,
     pub reason: String,
 }
 
-fn off(check: &str) -> &'static str {
+fn disabled_value(check: &str) -> &'static str {
     if check == "senders" {
         "\"off\""
     } else {
@@ -42,8 +42,8 @@ fn off(check: &str) -> &'static str {
     }
 }
 
-/// What is measured of the checks, in the order in which they run. Most are called as their keys; `derived` is the rules
-/// of what receipts repeat, each with a key of its own.
+/// The timed checks, in the order in which they run. Most are named after their keys; `derived` is the rules of derived
+/// receipt fields, each with its own key.
 pub const CHECKS: [&str; 6] = [
     "block_hash",
     "transactions_root",
@@ -53,15 +53,15 @@ pub const CHECKS: [&str; 6] = [
     "senders",
 ];
 
-/// What each of [`CHECKS`] took.
+/// The time of each of [`CHECKS`].
 pub(super) type Times = [Duration; CHECKS.len()];
 
-/// Runs the checks that are on.
+/// Runs the enabled checks.
 pub fn verify(block: &RawBlock, checks: &ChecksConfig) -> Result<(), CheckError> {
     verify_timed(block, checks, &mut Times::default())
 }
 
-/// As [`verify`], and adds up what each check took.
+/// As [`verify`], and adds the time of each check to `times`.
 pub(super) fn verify_timed(
     block: &RawBlock,
     checks: &ChecksConfig,
@@ -84,21 +84,21 @@ pub(super) fn verify_timed(
         block_hash(&block.header).map_err(failed("block_hash"))?;
         done(0);
     }
-    let count = proven_part(block, checks).map_err(failed("state_sync"))?;
-    let (sent, receipts) = (&block.transactions[..count], &block.receipts[..count]);
+    let count = proven_count(block, checks).map_err(failed("state_sync"))?;
+    let (txs, receipts) = (&block.transactions[..count], &block.receipts[..count]);
     let senders = checks.senders != Senders::Off;
     let mut envelopes = Vec::new();
     if checks.transactions_root || senders {
-        // What cannot be encoded fails the first check that needs it: the one to switch off.
+        // An encoding error fails the first check that needs it, so that the error names the check to disable.
         let needed_by = match checks.transactions_root {
             true => "transactions_root",
             false => "senders",
         };
-        envelopes = transactions(sent).map_err(failed(needed_by))?;
+        envelopes = transactions(txs).map_err(failed(needed_by))?;
     }
-    let bare_genesis = genesis::is_bare(block);
+    let bare_genesis = genesis::is_empty_genesis(block);
     if checks.transactions_root && !bare_genesis {
-        transactions_root(&block.header, sent, &envelopes).map_err(failed("transactions_root"))?;
+        transactions_root(&block.header, txs, &envelopes).map_err(failed("transactions_root"))?;
         done(1);
     }
     let mut blooms = Vec::new();
@@ -107,30 +107,29 @@ pub(super) fn verify_timed(
         done(3);
     }
     if checks.receipts_root && !bare_genesis {
-        receipts_root(&block.header, sent, receipts, &blooms).map_err(failed("receipts_root"))?;
+        receipts_root(&block.header, txs, receipts, &blooms).map_err(failed("receipts_root"))?;
         done(2);
     }
     if checks.logs_bloom {
         bloom(&block.header, &blooms).map_err(failed("logs_bloom"))?;
         done(3);
     }
-    derived::check(block, checks, count).map_err(|(check, reason)| failed(check)(reason))?;
+    derived_fields::check(block, checks, count).map_err(|(check, reason)| failed(check)(reason))?;
     done(4);
     if senders {
-        recovered(sent, &envelopes).map_err(failed("senders"))?;
+        check_senders(txs, &envelopes).map_err(failed("senders"))?;
         done(5);
     }
     Ok(())
 }
 
-/// How many transactions of the block the header is about: all of them, or all but a made-up one, where
-/// `state_sync = false` allows for it.
-fn proven_part(block: &RawBlock, checks: &ChecksConfig) -> Result<usize, String> {
+/// The number of transactions that the header covers: all, or all but the synthetic one if `state_sync = false`.
+fn proven_count(block: &RawBlock, checks: &ChecksConfig) -> Result<usize, String> {
     let all = block.transactions.len();
-    let asked = checks.transactions_root || checks.receipts_root || checks.logs_bloom;
-    match state_sync::ends_with_pair(block) {
-        true if checks.state_sync && asked => Err(format!(
-            "transaction {} is the made-up one of a state sync, which no root is over",
+    let needed = checks.transactions_root || checks.receipts_root || checks.logs_bloom;
+    match state_sync::has_synthetic_tail(block) {
+        true if checks.state_sync && needed => Err(format!(
+            "transaction {} is a synthetic state-sync transaction, which no root covers",
             all - 1
         )),
         true => Ok(all - 1),
@@ -138,101 +137,103 @@ fn proven_part(block: &RawBlock, checks: &ChecksConfig) -> Result<usize, String>
     }
 }
 
-/// Leaves of receipts that have both a status and a root the one that the receipts root is over.
+/// For receipts with both a status and a root, keeps the one that the receipts root covers.
 pub(super) fn settle_outcomes(block: &mut RawBlock) {
     let (header, transactions) = (&block.header, &block.transactions);
-    outcome::settle(&mut block.receipts, header.receipts_root, |receipts| {
+    receipt_outcome::settle(&mut block.receipts, header.receipts_root, |receipts| {
         let mut encoded = Items::with_capacity(receipts.len(), RECEIPT_BYTES);
-        for (receipt, sent) in receipts.iter().zip(transactions) {
+        for (receipt, tx) in receipts.iter().zip(transactions) {
             let bloom = bloom_of(&receipt.logs);
-            encode::receipt(receipt, sent.kind(), &bloom, &mut encoded.bytes).ok()?;
-            encoded.ended();
+            encode::receipt(receipt, tx.kind(), &bloom, &mut encoded.bytes).ok()?;
+            encoded.end_item();
         }
         Some(encoded.root())
     });
 }
 
-/// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3; of other chains see [`super::header`]).
+/// Keccak-256 of the RLP of the header (Yellow Paper, section 4.3; for other chains see [`super::header`]).
 pub(super) fn block_hash<T>(raw: &RawHeader<T>) -> Result<(), String> {
     header::hash(raw)?;
     withdrawals(raw)
 }
 
-/// The root over withdrawals (EIP-4895). OP-stack chains have another root in its place and no withdrawals: of an empty
-/// list nothing is said here, see [`super::decode`].
+/// The withdrawals root (EIP-4895). OP-stack chains have another root there and no withdrawals, so an empty list is not
+/// checked, see [`super::decode`].
 fn withdrawals<T>(header: &RawHeader<T>) -> Result<(), String> {
     let listed = header.withdrawals.as_ref().filter(|list| !list.is_empty());
     match (listed, header.withdrawals_root) {
-        (Some(list), Some(root)) => equal(
+        (Some(list), Some(root)) => check_equal(
             "its withdrawals have the root",
             calculate_withdrawals_root(list),
             root,
         ),
-        (Some(_), None) => Err("it has withdrawals, but its header has no root of any".to_owned()),
+        (Some(_), None) => {
+            Err("it has withdrawals, but its header has no withdrawals root".to_owned())
+        }
         (None, _) => Ok(()),
     }
 }
 
-fn transactions(sent: &[RawTransaction]) -> Result<Vec<Option<TxEnvelope>>, String> {
-    sent.iter()
+fn transactions(txs: &[RawTransaction]) -> Result<Vec<Option<TxEnvelope>>, String> {
+    txs.iter()
         .enumerate()
-        .map(|(index, sent)| {
-            encode::envelope(sent).map_err(|reason| format!("transaction {index} {reason}"))
+        .map(|(index, tx)| {
+            encode::envelope(tx).map_err(|reason| format!("transaction {index} {reason}"))
         })
         .collect()
 }
 
-/// Root of the trie of EIP-2718 encoded transactions; with it, each transaction's own hash.
+/// The root of the trie of EIP-2718 encoded transactions; also checks the hash of each transaction.
 fn transactions_root(
     header: &RawHeader,
-    sent: &[RawTransaction],
+    txs: &[RawTransaction],
     envelopes: &[Option<TxEnvelope>],
 ) -> Result<(), String> {
     let mut encoded = Items::with_capacity(envelopes.len(), TRANSACTION_BYTES);
-    for (index, (sent, envelope)) in sent.iter().zip(envelopes).enumerate() {
+    for (index, (tx, envelope)) in txs.iter().zip(envelopes).enumerate() {
         match envelope {
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
-            None if encode::deposit(sent, &mut encoded.bytes).is_some() => {}
-            None if arbitrum::transaction(sent, &mut encoded.bytes).is_some() => {}
-            None if celo::transaction(sent, &mut encoded.bytes).is_some() => {}
+            None if encode::deposit(tx, &mut encoded.bytes).is_some() => {}
+            None if arbitrum::transaction(tx, &mut encoded.bytes).is_some() => {}
+            None if celo::transaction(tx, &mut encoded.bytes).is_some() => {}
             None => {
                 return Err(format!(
-                    "the encoding of transaction {index}, type {}, is not known, so its root cannot be recomputed",
-                    sent.kind()
+                    "transaction {index} has the unknown type {}, so the root cannot be recomputed",
+                    tx.kind()
                 ));
             }
         }
         if envelope.is_none() {
-            fixed::check(sent).map_err(|reason| format!("transaction {index} {reason}"))?;
+            fixed_fields::check(tx).map_err(|reason| format!("transaction {index} {reason}"))?;
         }
-        let hash = keccak256(encoded.ended());
-        if hash != sent.hash {
+        let hash = keccak256(encoded.end_item());
+        if hash != tx.hash {
             let what = format!("transaction {index} hashes to");
-            equal(&what, hash, sent.hash)?;
+            check_equal(&what, hash, tx.hash)?;
         }
     }
-    equal(
+    check_equal(
         "its transactions have the root",
         encoded.root(),
         claimed(header.transactions_root, "transactionsRoot")?,
     )
 }
 
-/// Root of the trie of EIP-2718 encoded receipts, with blooms recomputed from their logs.
+/// The root of the trie of EIP-2718 encoded receipts, with blooms recomputed from their logs.
 fn receipts_root(
     header: &RawHeader,
-    sent: &[RawTransaction],
+    txs: &[RawTransaction],
     receipts: &[RawReceipt],
     blooms: &[Bloom],
 ) -> Result<(), String> {
     let mut encoded = Items::with_capacity(blooms.len(), RECEIPT_BYTES);
     for (index, (receipt, bloom)) in receipts.iter().zip(blooms).enumerate() {
-        let kind = sent.get(index).map_or(0, RawTransaction::kind);
+        let kind = txs.get(index).map_or(0, RawTransaction::kind);
         encode::receipt(receipt, kind, bloom, &mut encoded.bytes)
             .map_err(|reason| format!("receipt {index} {reason}"))?;
-        encoded.ended();
+        encoded.end_item();
     }
-    equal(
+    check_equal(
         "its receipts have the root",
         encoded.root(),
         claimed(header.receipts_root, "receiptsRoot")?,
@@ -248,41 +249,40 @@ fn bloom(header: &RawHeader, blooms: &[Bloom]) -> Result<(), String> {
     if all == claimed(header.logs_bloom, "logsBloom")? {
         Ok(())
     } else {
-        Err("the bloom of its logs is not the header's".to_owned())
+        Err("the bloom of its logs differs from the header".to_owned())
     }
 }
 
-/// The sender is who signed.
-fn recovered(sent: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
-    for (index, (sent, envelope)) in sent.iter().zip(envelopes).enumerate() {
-        // Before EIP-2 signatures with a high s were allowed; a block that is mined obeys its own rules.
+/// Checks that each sender is the signer.
+fn check_senders(txs: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Result<(), String> {
+    for (index, (tx, envelope)) in txs.iter().zip(envelopes).enumerate() {
+        // Before EIP-2 signatures with a high s were valid; mined blocks follow the rules of their time.
         let signer = match envelope {
             Some(envelope) => envelope.recover_signer_unchecked(),
             None => {
-                let signed = celo::signed(sent);
+                let signed = celo::signed(tx);
                 match signed.map_err(|reason| format!("transaction {index} {reason}"))? {
                     Some((signature, hash)) => recover_signer_unchecked(&signature, hash),
                     None => continue,
                 }
             }
         };
-        let signer =
-            signer.map_err(|_| format!("no signer fits the signature of transaction {index}"))?;
-        if signer != sent.from {
+        let signer = signer.map_err(|_| format!("transaction {index} has an invalid signature"))?;
+        if signer != tx.from {
             return Err(format!(
-                "transaction {index} is from {}, but {signer} signed it",
-                sent.from
+                "transaction {index} is from {}, but was signed by {signer}",
+                tx.from
             ));
         }
     }
     Ok(())
 }
 
-/// About what one takes, so that the buffer seldom grows.
+/// Typical encoded sizes, so that the buffer rarely grows.
 const TRANSACTION_BYTES: usize = 200;
 const RECEIPT_BYTES: usize = 500;
 
-/// Encoded items one after the other in one buffer.
+/// Encoded items in one buffer.
 struct Items {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -296,8 +296,8 @@ impl Items {
         }
     }
 
-    /// Ends an item; its bytes.
-    fn ended(&mut self) -> &[u8] {
+    /// Ends an item; returns its bytes.
+    fn end_item(&mut self) -> &[u8] {
         let from = self.ends.last().copied().unwrap_or(0);
         self.ends.push(self.bytes.len());
         &self.bytes[from..]
@@ -314,12 +314,12 @@ impl Items {
     }
 }
 
-/// What the header claims; absent is an error of the check that needs it.
+/// A claimed value; if absent, the check that needs it fails.
 fn claimed<T>(value: Option<T>, field: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("its header has no {field}"))
 }
 
-fn equal(what: &str, computed: B256, claimed: B256) -> Result<(), String> {
+fn check_equal(what: &str, computed: B256, claimed: B256) -> Result<(), String> {
     if computed == claimed {
         Ok(())
     } else {
@@ -335,10 +335,10 @@ mod tests {
     use crate::{
         dev::{Anvil, AnvilOptions, ChainControl, Node as Control},
         model::{Address, U256},
-        source::chain::{ChainConfig, Node, Wanted, decode::decode},
+        source::chain::{BlockTarget, ChainConfig, Node, decode::decode},
     };
 
-    /// A block of anvil's with a legacy, an EIP-2930 and an EIP-1559 transaction and a creation that emits a log.
+    /// An anvil block with a legacy, an EIP-2930 and an EIP-1559 transaction and a creation that emits a log.
     async fn block() -> (Anvil, RawBlock) {
         let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
         let control = Control::connect(&anvil.http_url()).unwrap();
@@ -370,13 +370,13 @@ mod tests {
         }))
         .unwrap();
         let node = Node::new(&config).unwrap();
-        let block = node.raw_block(Wanted::Number(1)).await.unwrap();
+        let block = node.raw_block(BlockTarget::Number(1)).await.unwrap();
         (anvil, block)
     }
 
     /// The checks that fail when each runs alone.
     fn failing(block: &RawBlock) -> Vec<&'static str> {
-        let off = ChecksConfig {
+        let disabled_value = ChecksConfig {
             block_hash: false,
             transactions_root: false,
             receipts_root: false,
@@ -387,7 +387,7 @@ mod tests {
             senders: Senders::Off,
             ..ChecksConfig::default()
         };
-        let mut alone = [off; 8];
+        let mut alone = [disabled_value; 8];
         alone[0].block_hash = true;
         alone[1].transactions_root = true;
         alone[2].receipts_root = true;
@@ -403,26 +403,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_true_block_passes_every_check_and_each_lie_fails_the_check_that_is_for_it() {
+    async fn verify_accepts_valid_and_rejects_altered_blocks() {
         let (anvil, mut block) = block().await;
         assert_eq!(block.transactions.len(), 4);
         let logs = block.receipts.iter().map(|receipt| receipt.logs.len());
         assert_eq!(logs.sum::<usize>(), 1);
         verify(&block, &ChecksConfig::default()).unwrap();
         let truth = block.clone();
-        fn lie(truth: &RawBlock, change: impl Fn(&mut RawBlock)) -> Vec<&'static str> {
+        fn failing_after(truth: &RawBlock, change: impl Fn(&mut RawBlock)) -> Vec<&'static str> {
             let mut block = truth.clone();
             change(&mut block);
             failing(&block)
         }
 
         assert_eq!(
-            lie(&truth, |block| block.header.state_root =
+            failing_after(&truth, |block| block.header.state_root =
                 Some(B256::repeat_byte(1))),
             ["block_hash"]
         );
         for index in 0..4 {
-            let value = lie(&truth, |block| {
+            let value = failing_after(&truth, |block| {
                 block.transactions[index].value = Some(U256::from(7));
             });
             assert_eq!(
@@ -430,10 +430,10 @@ mod tests {
                 ["transactions_root", "senders"],
                 "transaction {index}"
             );
-            let hash = lie(&truth, |block| block.transactions[index].hash = B256::ZERO);
+            let hash = failing_after(&truth, |block| block.transactions[index].hash = B256::ZERO);
             assert_eq!(hash, ["transactions_root"], "hash of transaction {index}");
-            // No root is over the sender.
-            let from = lie(&truth, |block| {
+            // No root covers the sender.
+            let from = failing_after(&truth, |block| {
                 block.transactions[index].from = Address::repeat_byte(9);
             });
             assert_eq!(
@@ -442,13 +442,13 @@ mod tests {
                 "sender of transaction {index}"
             );
             assert!(!from.contains(&"transactions_root"));
-            let used = lie(&truth, |block| block.receipts[index].gas_used += 1);
+            let used = failing_after(&truth, |block| block.receipts[index].gas_used += 1);
             assert_eq!(used, ["gas_used"], "gas of transaction {index}");
-            let paid = lie(&truth, |block| {
+            let paid = failing_after(&truth, |block| {
                 block.receipts[index].effective_gas_price = Some(7);
             });
             assert_eq!(paid, ["gas_price"], "price of transaction {index}");
-            let created = lie(&truth, |block| {
+            let created = failing_after(&truth, |block| {
                 block.receipts[index].contract_address = Some(Address::repeat_byte(9));
             });
             assert_eq!(
@@ -460,31 +460,31 @@ mod tests {
 
         let log = 3;
         assert_eq!(
-            lie(&truth, |block| block.receipts[log].status = Some(0)),
+            failing_after(&truth, |block| block.receipts[log].status = Some(0)),
             ["receipts_root"]
         );
         assert_eq!(
-            lie(&truth, |block| block.receipts[log].logs.clear()),
+            failing_after(&truth, |block| block.receipts[log].logs.clear()),
             ["receipts_root", "logs_bloom"]
         );
         assert_eq!(
-            lie(&truth, |block| block.receipts[log].logs[0].address =
+            failing_after(&truth, |block| block.receipts[log].logs[0].address =
                 Address::ZERO),
             ["receipts_root", "logs_bloom"]
         );
         assert_eq!(
-            lie(&truth, |block| block.header.gas_used += 1),
+            failing_after(&truth, |block| block.header.gas_used += 1),
             ["block_hash", "gas_used"]
         );
         assert!(failing(&truth).is_empty());
 
-        // What cannot be encoded names a check that is on.
+        // An encoding error names an enabled check.
         let mut unsigned = truth.clone();
         (unsigned.transactions[1].r, unsigned.transactions[1].s) = (None, None);
         unsigned.transactions[1].signature = None;
         assert_eq!(failing(&unsigned), ["transactions_root", "senders"]);
 
-        // A transaction type that is not known cannot be proven, and that is said.
+        // An unknown transaction type cannot be proven, and the error says so.
         block.transactions[0].ty = Some(0x7d);
         let error = verify(&block, &ChecksConfig::default())
             .unwrap_err()

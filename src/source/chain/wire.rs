@@ -1,8 +1,8 @@
-//! Blocks, transactions and receipts as nodes write them in JSON (the Ethereum execution API), read straight into
-//! the fields that are stored or proven. What is not listed here is skipped, and no text is kept.
+//! Blocks, transactions and receipts in the JSON of the Ethereum execution API, parsed directly into the fields that
+//! are stored or proven. Other fields are skipped, and no text is kept.
 //!
-//! Every spelling is read that can mean one value only (see `spelling`): the checks compare hashes, so a wrong reading
-//! is refused there. A field that only a check needs may be absent; the check that needs it says so.
+//! Every unambiguous form of a value is accepted (see `json_values`); the checks compare hashes, so a misread value is
+//! rejected there. A field that only a check needs may be absent; the check then reports it.
 
 use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal, eip7702::SignedAuthorization},
@@ -11,13 +11,13 @@ use alloy::{
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
-    access::{RawSignature, access_list, authorization_list, signature, withdrawals},
-    reading::left_out,
-    roomy::Roomy,
-    spelling::{
-        boxed, boxed_if_known, created, if_known, nullable, optional, optional_values, or_default,
-        required, values,
+    access_list::{RawSignature, access_list, authorization_list, signature, withdrawals},
+    json_reader::skipped_fields,
+    json_values::{
+        boxed, boxed_lenient, created_address, nullable, optional, optional_lenient,
+        optional_values, or_default, required, values,
     },
+    prealloc::PreallocVec,
 };
 use crate::model::BlockRef;
 
@@ -26,7 +26,7 @@ use crate::model::BlockRef;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(expecting = "a block")]
-pub struct RawHeader<T = Roomy<RawTransaction>> {
+pub struct RawHeader<T = PreallocVec<RawTransaction>> {
     #[serde(deserialize_with = "required")]
     pub hash: B256,
     #[serde(deserialize_with = "required")]
@@ -43,7 +43,7 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     pub receipts_root: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub logs_bloom: Option<Bloom>,
-    /// Some chains leave out what has no meaning there.
+    /// Some chains omit fields that have no meaning there.
     #[serde(default, deserialize_with = "optional")]
     pub difficulty: Option<U256>,
     #[serde(deserialize_with = "required")]
@@ -76,45 +76,44 @@ pub struct RawHeader<T = Roomy<RawTransaction>> {
     pub block_access_list_hash: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub slot_number: Option<u64>,
-    /// Of Avalanche's chains, as are those below.
-    #[serde(default, deserialize_with = "if_known")]
+    /// Avalanche only, as the fields below.
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub ext_data_hash: Option<B256>,
-    #[serde(default, deserialize_with = "if_known")]
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub ext_data_gas_used: Option<U256>,
-    #[serde(default, deserialize_with = "if_known")]
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub block_gas_cost: Option<U256>,
-    #[serde(default, deserialize_with = "if_known")]
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub timestamp_milliseconds: Option<u64>,
-    #[serde(default, deserialize_with = "if_known")]
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub min_delay_excess: Option<u64>,
-    /// Of a header sealed by Authority Round, as is the signature.
-    #[serde(default, alias = "auraStep", deserialize_with = "if_known")]
+    /// Only in headers sealed by Authority Round, as the signature.
+    #[serde(default, alias = "auraStep", deserialize_with = "optional_lenient")]
     pub step: Option<u64>,
     #[serde(
         default,
         rename = "signature",
         alias = "auraSeal",
-        deserialize_with = "if_known"
+        deserialize_with = "optional_lenient"
     )]
     pub seal: Option<Bytes>,
-    /// Bytes of the encoded block; not part of the header.
+    /// Size of the encoded block in bytes; not part of the header.
     #[serde(default, deserialize_with = "optional")]
     pub size: Option<u64>,
-    /// Not part of the header either: its root is.
+    /// Not part of the header either; their root is.
     #[serde(default, deserialize_with = "known_withdrawals")]
     pub withdrawals: Option<Vec<Withdrawal>>,
-    /// Fields that only checks need and that could not be read, each with what was there.
-    #[serde(skip, default = "left_out")]
+    /// Unreadable fields that only checks need, each with its value.
+    #[serde(skip, default = "skipped_fields")]
     pub(super) unread: Vec<String>,
-    /// Whole transactions, moved to [`RawBlock::transactions`], or what is read instead of them. Here because `flatten`
-    /// would keep all text first.
+    /// Whole transactions, moved to [`RawBlock::transactions`], or another type for reduced modes. Part of the header
+    /// because `flatten` would buffer all text.
     #[serde(deserialize_with = "nullable")]
     #[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
     pub(super) transactions: T,
 }
 
-/// Withdrawals as Ethereum writes them. What a chain writes in their place in another way is not known: the header is
-/// read without it.
+/// Withdrawals in the format of Ethereum; another format is skipped.
 fn known_withdrawals<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Withdrawal>>, D::Error> {
@@ -131,8 +130,7 @@ fn known_withdrawals<'de, D: Deserializer<'de>>(
 }
 
 impl<T> RawHeader<T> {
-    /// The reason of a failed check, with the fields that could not be read: they are likely the cause. Of many the first
-    /// are named.
+    /// Appends the unreadable fields, the likely cause, to the reason of a failed check. Names the first few.
     pub(super) fn with_unread(&self, mut reason: String) -> String {
         const SHOWN: usize = 4;
         for field in self.unread.iter().take(SHOWN) {
@@ -169,22 +167,22 @@ pub struct RawTransaction {
     pub from: Address,
     #[serde(default, deserialize_with = "optional")]
     pub to: Option<Address>,
-    /// System transactions of some chains carry none.
+    /// Absent in system transactions of some chains.
     #[serde(default, deserialize_with = "optional")]
     pub value: Option<U256>,
     #[serde(deserialize_with = "required")]
     pub nonce: u64,
     #[serde(default, deserialize_with = "optional")]
     pub input: Option<Bytes>,
-    /// What some nodes call the input; some give both.
+    /// Another name for `input`; some nodes send both.
     #[serde(default, deserialize_with = "optional")]
     pub data: Option<Bytes>,
-    /// EIP-2718; see [`RawTransaction::kind`] for nodes that leave it out.
+    /// EIP-2718; see [`RawTransaction::kind`] for nodes that omit it.
     #[serde(default, rename = "type", deserialize_with = "optional")]
     pub ty: Option<u8>,
     #[serde(deserialize_with = "required")]
     pub gas: u64,
-    /// In wei, as is the fee below. Wider than what an account can pay, as Nitro bounds neither for its own types.
+    /// In wei, as the fee below. Wider than any account can pay, because Nitro does not bound them for its own types.
     #[serde(default, deserialize_with = "optional")]
     pub gas_price: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
@@ -209,17 +207,17 @@ pub struct RawTransaction {
     pub r: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
     pub s: Option<U256>,
-    /// The signature as an object of its own, as some nodes write it.
+    /// The signature as an object, as some nodes write it.
     #[serde(default, deserialize_with = "signature")]
     pub signature: Option<Box<RawSignature>>,
-    /// Of a deposit (type 0x7e) on an OP-stack chain.
+    /// Only in deposits (type 0x7e) of OP-stack chains.
     #[serde(default, deserialize_with = "optional")]
     pub source_hash: Option<B256>,
     #[serde(default, deserialize_with = "optional")]
     pub mint: Option<U256>,
     #[serde(default, deserialize_with = "optional")]
     pub is_system_tx: Option<bool>,
-    /// Of Arbitrum's own transactions, as are those below. Behind pointers, because other chains have none.
+    /// Only in Arbitrum's own transactions, as the fields below. Boxed because other chains have none.
     #[serde(default, deserialize_with = "boxed")]
     pub request_id: Option<Box<B256>>,
     #[serde(default, deserialize_with = "boxed")]
@@ -244,17 +242,18 @@ pub struct RawTransaction {
     pub beneficiary: Option<Box<Address>>,
     #[serde(default, deserialize_with = "boxed")]
     pub max_submission_fee: Option<Box<U256>>,
-    /// Of Celo's own transactions, as are those below: the token that fees are paid in.
-    #[serde(default, deserialize_with = "boxed_if_known")]
+    /// Only in Celo's own transactions, as the fields below: the token that pays the fees.
+    #[serde(default, deserialize_with = "boxed_lenient")]
     pub fee_currency: Option<Box<Address>>,
-    #[serde(default, deserialize_with = "boxed_if_known")]
+    #[serde(default, deserialize_with = "boxed_lenient")]
     pub gateway_fee_recipient: Option<Box<Address>>,
-    #[serde(default, deserialize_with = "boxed_if_known")]
+    #[serde(default, deserialize_with = "boxed_lenient")]
     pub gateway_fee: Option<Box<U256>>,
 }
 
 impl RawTransaction {
-    /// EIP-2718 type; 0 is a legacy transaction. Where the node does not say, the fields that came with a type do.
+    /// EIP-2718 type; 0 is a legacy transaction. If the node omits it, derived from the fields that came with each
+    /// type.
     pub fn kind(&self) -> u8 {
         self.ty.unwrap_or_else(|| {
             if self
@@ -277,13 +276,13 @@ impl RawTransaction {
         })
     }
 
-    /// The input, whatever the node calls it.
+    /// The input, from either field.
     pub fn input(&self) -> &Bytes {
         static NONE: Bytes = Bytes::new();
         self.input.as_ref().or(self.data.as_ref()).unwrap_or(&NONE)
     }
 
-    /// Whether it has the two fees of EIP-1559.
+    /// Whether it has the EIP-1559 fees.
     pub fn is_dynamic(&self) -> bool {
         match self.kind() {
             0 | 1 => false,
@@ -293,7 +292,7 @@ impl RawTransaction {
     }
 }
 
-/// What became of a transaction.
+/// A receipt.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(expecting = "a receipt")]
@@ -304,7 +303,7 @@ pub struct RawReceipt {
     pub block_hash: B256,
     #[serde(default, rename = "type", deserialize_with = "optional")]
     pub ty: Option<u8>,
-    /// Since EIP-658; the state's root stands there before.
+    /// Since EIP-658; before it, the state root.
     #[serde(default, deserialize_with = "optional")]
     pub status: Option<u8>,
     #[serde(default, deserialize_with = "optional")]
@@ -315,20 +314,20 @@ pub struct RawReceipt {
     pub gas_used: u64,
     #[serde(default, deserialize_with = "optional")]
     pub effective_gas_price: Option<u128>,
-    /// Of a transaction with blobs (EIP-4844).
+    /// Only for transactions with blobs (EIP-4844).
     #[serde(default, deserialize_with = "optional")]
     pub blob_gas_price: Option<u128>,
-    #[serde(default, deserialize_with = "created")]
+    #[serde(default, deserialize_with = "created_address")]
     pub contract_address: Option<Address>,
     #[serde(deserialize_with = "nullable")]
     pub logs: Vec<RawLog>,
-    /// Of a deposit on an OP-stack chain.
+    /// Only for deposits on OP-stack chains.
     #[serde(default, deserialize_with = "optional")]
     pub deposit_nonce: Option<u64>,
     #[serde(default, deserialize_with = "optional")]
     pub deposit_receipt_version: Option<u64>,
-    /// Of a transaction of Celo's whose fees are paid in a token, in units of that token.
-    #[serde(default, deserialize_with = "if_known")]
+    /// Only for Celo transactions with fees in a token, in units of that token.
+    #[serde(default, deserialize_with = "optional_lenient")]
     pub base_fee: Option<u128>,
 }
 
@@ -344,7 +343,7 @@ pub struct RawLog {
     pub data: Bytes,
 }
 
-/// A block as a node sent it; receipts belong to transactions one to one.
+/// A block from a node, with one receipt per transaction.
 #[derive(Debug, Clone)]
 pub struct RawBlock {
     pub header: RawHeader,

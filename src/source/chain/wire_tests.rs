@@ -1,4 +1,4 @@
-//! Blocks in the spellings of many nodes: each is proven by all checks.
+//! Blocks in the JSON forms of many nodes: each passes all checks.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    dev::faulty_node::{Contents, Tree},
+    dev::faulty_node::{BlockTree, Contents},
     source::chain::{
         ChecksConfig, Senders,
         verify::{settle_outcomes, verify},
     },
 };
 
-/// A block with two transactions, and its receipts, as the node writes them.
+/// A block with two transactions, and its receipts, in the JSON of a node.
 fn truth() -> (Value, Value) {
-    let tree = Tree::new(31_337);
+    let tree = BlockTree::new(31_337);
     let at = tree.mine(&Contents::transfers(2, 7));
     let block = tree.block(at.hash).unwrap();
     (json!(block.block), json!(block.receipts))
@@ -36,7 +36,7 @@ fn proven(block: &Value, receipts: &Value) -> Result<RawBlock, String> {
     Ok(block)
 }
 
-/// Every field of an object that is a quantity, as pointers.
+/// Pointers to every quantity of an object.
 fn quantities(at: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -62,7 +62,7 @@ fn quantities(at: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn spellings(text: &str) -> Vec<Value> {
+fn forms(text: &str) -> Vec<Value> {
     let digits = text.trim_start_matches("0x");
     let mut all = vec![
         json!(format!("0x000{digits}")),
@@ -79,24 +79,24 @@ fn spellings(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn proves_blocks_with_every_quantity_in_every_spelling() {
+fn verifies_blocks_with_every_quantity_form() {
     let (block, receipts) = truth();
     proven(&block, &receipts).unwrap();
     let mut tried = BTreeSet::new();
-    for of_receipts in [false, true] {
-        let whole = if of_receipts { &receipts } else { &block };
+    for in_receipts in [false, true] {
+        let whole = if in_receipts { &receipts } else { &block };
         let mut found = Vec::new();
         quantities("", whole, &mut found);
         for at in found {
             let text = whole.pointer(&at).unwrap().as_str().unwrap().to_owned();
-            for spelling in spellings(&text) {
+            for form in forms(&text) {
                 let mut odd = whole.clone();
-                *odd.pointer_mut(&at).unwrap() = spelling.clone();
-                let done = match of_receipts {
+                *odd.pointer_mut(&at).unwrap() = form.clone();
+                let done = match in_receipts {
                     true => proven(&block, &odd),
                     false => proven(&odd, &receipts),
                 };
-                done.unwrap_or_else(|error| panic!("{at} as {spelling}: {error}"));
+                done.unwrap_or_else(|error| panic!("{at} as {form}: {error}"));
             }
             tried.insert(at.rsplit('/').next().unwrap().to_owned());
         }
@@ -117,7 +117,7 @@ fn proves_blocks_with_every_quantity_in_every_spelling() {
 }
 
 #[test]
-fn proves_blocks_with_null_lists_and_empty_addresses() {
+fn verifies_blocks_with_null_lists_and_empty_addresses() {
     let (block, receipts) = truth();
     for to in [json!(null), json!(""), json!("0x"), json!("0x0")] {
         let mut odd = receipts.clone();
@@ -131,24 +131,24 @@ fn proves_blocks_with_null_lists_and_empty_addresses() {
     odd[0]["contractAddress"] = json!(Address::ZERO);
     proven(&block, &odd).unwrap();
     let mut odd = block.clone();
-    for sent in odd["transactions"].as_array_mut().unwrap() {
-        let sent = sent.as_object_mut().unwrap();
+    for tx in odd["transactions"].as_array_mut().unwrap() {
+        let tx = tx.as_object_mut().unwrap();
         for list in ["accessList", "blobVersionedHashes", "authorizationList"] {
-            sent.insert(list.to_owned(), Value::Null);
+            tx.insert(list.to_owned(), Value::Null);
         }
-        let input = sent.remove("input").unwrap();
-        sent.insert("data".to_owned(), input);
+        let input = tx.remove("input").unwrap();
+        tx.insert("data".to_owned(), input);
     }
     odd["nonce"] = json!("0x0");
     proven(&odd, &receipts).unwrap();
-    // Both names of the input.
-    for sent in odd["transactions"].as_array_mut().unwrap() {
-        let input = sent["data"].clone();
-        sent["input"] = input;
+    // With both names of the input.
+    for tx in odd["transactions"].as_array_mut().unwrap() {
+        let input = tx["data"].clone();
+        tx["input"] = input;
     }
     proven(&odd, &receipts).unwrap();
 
-    let tree = Tree::new(31_337);
+    let tree = BlockTree::new(31_337);
     let empty = tree.mine(&Contents::empty(1));
     let mut block = json!(tree.block(empty.hash).unwrap().block);
     block["transactions"] = Value::Null;
@@ -160,19 +160,19 @@ fn proves_blocks_with_null_lists_and_empty_addresses() {
 }
 
 #[test]
-fn proves_signatures_that_are_objects_and_types_left_out() {
+fn verifies_nested_signatures_and_omitted_types() {
     let (block, receipts) = truth();
     let mut odd = block.clone();
-    for sent in odd["transactions"].as_array_mut().unwrap() {
-        let sent = sent.as_object_mut().unwrap();
+    for tx in odd["transactions"].as_array_mut().unwrap() {
+        let tx = tx.as_object_mut().unwrap();
         let mut signature = json!({});
         for key in ["r", "s", "v", "yParity"] {
-            if let Some(part) = sent.remove(key) {
+            if let Some(part) = tx.remove(key) {
                 signature[key] = part;
             }
         }
-        sent.insert("signature".to_owned(), signature);
-        sent.remove("type");
+        tx.insert("signature".to_owned(), signature);
+        tx.remove("type");
     }
     proven(&odd, &receipts).unwrap();
     let mut untyped = receipts;
@@ -180,24 +180,24 @@ fn proves_signatures_that_are_objects_and_types_left_out() {
         receipt.as_object_mut().unwrap().remove("type");
     }
     proven(&odd, &untyped).unwrap();
-    // A signature of another shape is no reason to refuse a transaction.
+    // A signature of another form does not reject a transaction.
     let mut text = block;
     text["transactions"][0]["signature"] = json!("0x1234");
     proven(&text, &untyped).unwrap();
 }
 
 #[test]
-fn the_receipts_root_decides_between_status_and_root() {
+fn receipts_root_decides_between_status_and_root() {
     let (block, receipts) = truth();
-    // After Byzantium with a root that nothing is over.
+    // After Byzantium with a root that nothing covers.
     let mut made_up = receipts.clone();
     for receipt in made_up.as_array_mut().unwrap() {
         receipt["root"] = json!(B256::repeat_byte(9));
     }
-    let block_of_status = proven(&block, &made_up).unwrap();
-    assert_eq!(block_of_status.receipts[0].status, Some(1));
+    let status_block = proven(&block, &made_up).unwrap();
+    assert_eq!(status_block.receipts[0].status, Some(1));
 
-    // Before it: the root is hashed, and a node made the status up.
+    // Before it: the root is hashed, and the node invented the status.
     let mut roots: Vec<RawReceipt> = serde_json::from_value(receipts).unwrap();
     let header: RawHeader = serde_json::from_value(block).unwrap();
     let mut old = RawBlock::new(header, Vec::new());
@@ -231,7 +231,7 @@ fn the_receipts_root_decides_between_status_and_root() {
 }
 
 #[test]
-fn a_missing_field_fails_only_the_check_that_needs_it() {
+fn missing_field_fails_only_its_check() {
     let (block, receipts) = truth();
     let all_off = ChecksConfig {
         block_hash: false,

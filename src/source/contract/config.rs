@@ -1,4 +1,4 @@
-//! `[[contracts]]`: whose events are decoded, and by which ABI.
+//! `[[contracts]]`: the contracts whose events are decoded, and their ABIs.
 
 use std::{
     fmt,
@@ -16,19 +16,19 @@ use crate::model::{Address, ChainId};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContractConfig {
-    /// Names its channel and its resource; unique in any case.
+    /// Names the channel and the resource; unique, ignoring case.
     pub name: String,
-    /// The first configured chain when left out.
+    /// The first configured chain if omitted.
     pub chain_id: Option<ChainId>,
-    /// The contract, or several with one ABI.
+    /// One contract, or several with the same ABI.
     #[serde(default)]
     pub address: Addresses,
-    /// Instead of `address`: contracts that another one announces.
+    /// Instead of `address`: contracts that a factory announces.
     pub factory: Option<FactoryConfig>,
-    /// A JSON file: an ABI, or a compiler's artifact with `abi` in it. A relative path is looked for beside the
-    /// configuration file, then in the working directory.
+    /// A JSON file: an ABI, or a compiler artifact with `abi` in it. A relative path is resolved against the directory
+    /// of the configuration file, then against the working directory.
     pub abi: PathBuf,
-    /// Names of events, or full signatures where a name is overloaded; all of the ABI when left out.
+    /// Names of events, or full signatures of overloaded ones; all events of the ABI if omitted.
     #[serde(default)]
     pub events: Vec<String>,
     /// Logs of earlier blocks are not decoded.
@@ -43,11 +43,11 @@ pub struct FactoryConfig {
     pub address: Addresses,
     /// The event that announces a contract: a name or a full signature.
     pub event: String,
-    /// The event's parameter that is the new contract's address.
+    /// The parameter of the event that holds the address of the new contract.
     pub parameter: String,
-    /// The factory's own ABI; the contracts' when left out. Found as [`ContractConfig::abi`].
+    /// The ABI of the factory; that of the contracts if omitted. Resolved like [`ContractConfig::abi`].
     pub abi: Option<PathBuf>,
-    /// Contracts beyond this many are not followed.
+    /// Further contracts are ignored.
     #[serde(default = "max_addresses")]
     pub max_addresses: usize,
 }
@@ -57,17 +57,17 @@ fn max_addresses() -> usize {
 }
 
 impl ContractConfig {
-    /// Settles where the ABI files are: those with a relative path beside the configuration file, if there is such a
-    /// file, else in the working directory.
-    pub fn locate(&mut self, beside: &Path) {
+    /// Resolves relative paths of ABI files: against `directory` (that of the configuration file) if the file exists
+    /// there, else against the working directory.
+    pub fn locate(&mut self, directory: &Path) {
         let factory = self
             .factory
             .as_mut()
             .and_then(|factory| factory.abi.as_mut());
         for path in [Some(&mut self.abi), factory].into_iter().flatten() {
-            let there = beside.join(&path);
-            if there.is_file() {
-                *path = there;
+            let candidate = directory.join(&path);
+            if candidate.is_file() {
+                *path = candidate;
             }
         }
     }
@@ -106,10 +106,10 @@ impl<'de> Visitor<'de> for AddressesVisitor {
 }
 
 fn address<E: Error>(text: &str) -> Result<Address, E> {
-    let shown: String = text.chars().take(50).collect();
+    let excerpt: String = text.chars().take(50).collect();
     text.parse().map_err(|_| {
         E::custom(format!(
-            "{shown:?} is not an address: use 0x and 40 hex digits"
+            "{excerpt:?} is not an address: use 0x and 40 hex digits"
         ))
     })
 }

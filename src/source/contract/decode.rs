@@ -1,9 +1,8 @@
-//! From a log to the JSON of an event's arguments.
+//! Decodes a log into the JSON of the event's arguments.
 //!
-//! Whole numbers are decimal strings whatever their size, addresses are checksummed (EIP-55), bytes are 0x-hex, tuples
-//! are objects, and an indexed value of a type that does not fit a topic is `{"hash": "0x…"}`. A text that is not UTF-8
-//! gets U+FFFD for what is not, and for NUL, which Postgres does not take. A word that its type cannot hold makes the
-//! log one of another event.
+//! Integers are decimal strings, addresses are checksummed (EIP-55), bytes are 0x-hex and tuples are objects. An
+//! indexed value of a dynamic type is `{"hash": "0x…"}`. Invalid UTF-8 and NUL, which Postgres does not accept, become
+//! U+FFFD. A word out of range for its type makes the log fail to decode.
 
 use std::fmt::Write;
 
@@ -13,75 +12,75 @@ use super::shape::{EventShape, Kind, ParamShape};
 use crate::model::{Address, B256, U256};
 
 const WORD: usize = 32;
-/// What a log's arguments may become, in bytes: offsets can point many values at the same data.
-const LEAST_ROOM: usize = 1 << 20;
-const ROOM_FOR_EACH_BYTE: usize = 16;
+/// Limit of the decoded text in bytes: offsets can point many values at the same data.
+const MIN_OUTPUT_BYTES: usize = 1 << 20;
+const OUTPUT_PER_INPUT_BYTE: usize = 16;
 
-/// The log is not what the ABI says.
+/// The log does not match the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotThis;
+pub(super) struct DecodeError;
 
 impl EventShape {
-    /// The arguments that a log has, as the text of one JSON object in the order of the ABI.
-    pub(super) fn decode(&self, topics: &[B256], data: &[u8]) -> Result<String, NotThis> {
+    /// The arguments of a log as one JSON object, in the order of the ABI.
+    pub(super) fn decode(&self, topics: &[B256], data: &[u8]) -> Result<String, DecodeError> {
         let [_, indexed @ ..] = topics else {
-            return Err(NotThis);
+            return Err(DecodeError);
         };
-        if !self.fits(topics) {
-            return Err(NotThis);
+        if !self.matches_topics(topics) {
+            return Err(DecodeError);
         }
-        let room = data
+        let limit = data
             .len()
-            .saturating_mul(ROOM_FOR_EACH_BYTE)
-            .max(LEAST_ROOM);
-        let mut reader = Reader {
+            .saturating_mul(OUTPUT_PER_INPUT_BYTE)
+            .max(MIN_OUTPUT_BYTES);
+        let mut reader = ArgumentWriter {
             data,
             out: String::new(),
-            room,
+            limit,
         };
         reader.event(&self.params, indexed)?;
         Ok(reader.out)
     }
 
-    /// The address that a parameter holds.
+    /// The address in a parameter.
     pub(super) fn address_in(
         &self,
         position: usize,
         topics: &[B256],
         data: &[u8],
-    ) -> Result<Address, NotThis> {
-        // What is no whole event announces nothing.
+    ) -> Result<Address, DecodeError> {
+        // An incomplete event announces nothing.
         self.decode(topics, data)?;
-        let before = self.params.get(..position).ok_or(NotThis)?;
+        let before = self.params.get(..position).ok_or(DecodeError)?;
         let word = if self.params.get(position).is_some_and(|param| param.indexed) {
             let topic = 1 + before.iter().filter(|param| param.indexed).count();
-            *topics.get(topic).ok_or(NotThis)?
+            *topics.get(topic).ok_or(DecodeError)?
         } else {
             let at = before
                 .iter()
                 .filter(|param| !param.indexed)
                 .map(|param| param.kind.head())
                 .sum::<usize>();
-            B256::from_slice(data.get(at..at + WORD).ok_or(NotThis)?)
+            B256::from_slice(data.get(at..at + WORD).ok_or(DecodeError)?)
         };
         Ok(Address::from_word(word))
     }
 }
 
-struct Reader<'a> {
+struct ArgumentWriter<'a> {
     data: &'a [u8],
     out: String,
-    room: usize,
+    limit: usize,
 }
 
-impl Reader<'_> {
-    fn event(&mut self, params: &[ParamShape], mut topics: &[B256]) -> Result<(), NotThis> {
+impl ArgumentWriter<'_> {
+    fn event(&mut self, params: &[ParamShape], mut topics: &[B256]) -> Result<(), DecodeError> {
         self.out.push('{');
         let mut head = 0;
         for (position, param) in params.iter().enumerate() {
             self.key(position, &param.key)?;
             if param.indexed {
-                let (topic, rest) = topics.split_first().ok_or(NotThis)?;
+                let (topic, rest) = topics.split_first().ok_or(DecodeError)?;
                 topics = rest;
                 if param.kind.is_hashed() {
                     self.text(format_args!("{{\"hash\":\"{topic}\"}}"));
@@ -96,27 +95,27 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A member of what begins at `frame`, whose head stands at `head`.
-    fn member(&mut self, kind: &Kind, frame: usize, head: &mut usize) -> Result<(), NotThis> {
+    /// A member of the value that starts at `frame`; `head` is the position of its head.
+    fn member(&mut self, kind: &Kind, frame: usize, head: &mut usize) -> Result<(), DecodeError> {
         let at = if kind.is_dynamic() {
-            frame.checked_add(self.number(*head)?).ok_or(NotThis)?
+            frame.checked_add(self.number(*head)?).ok_or(DecodeError)?
         } else {
             *head
         };
-        *head = head.checked_add(kind.head()).ok_or(NotThis)?;
+        *head = head.checked_add(kind.head()).ok_or(DecodeError)?;
         self.value(kind, at)
     }
 
-    /// The value that stands at `at`.
-    fn value(&mut self, kind: &Kind, at: usize) -> Result<(), NotThis> {
+    /// The value at position `at`.
+    fn value(&mut self, kind: &Kind, at: usize) -> Result<(), DecodeError> {
         match kind {
             Kind::Bytes | Kind::String => {
                 let length = self.number(at)?;
-                let begin = at.checked_add(WORD).ok_or(NotThis)?;
-                let end = begin.checked_add(length).ok_or(NotThis)?;
-                let bytes = self.data.get(begin..end).ok_or(NotThis)?;
-                if self.out.len().saturating_add(2 * bytes.len()) > self.room {
-                    return Err(NotThis);
+                let begin = at.checked_add(WORD).ok_or(DecodeError)?;
+                let end = begin.checked_add(length).ok_or(DecodeError)?;
+                let bytes = self.data.get(begin..end).ok_or(DecodeError)?;
+                if self.out.len().saturating_add(2 * bytes.len()) > self.limit {
+                    return Err(DecodeError);
                 }
                 match kind {
                     Kind::Bytes => self.hex(bytes),
@@ -125,7 +124,7 @@ impl Reader<'_> {
             }
             Kind::Array(of) => {
                 let count = self.number(at)?;
-                self.list(of, count, at.checked_add(WORD).ok_or(NotThis)?)?;
+                self.list(of, count, at.checked_add(WORD).ok_or(DecodeError)?)?;
             }
             Kind::FixedArray(of, count) => self.list(of, *count, at)?,
             Kind::Tuple(members) => {
@@ -138,18 +137,18 @@ impl Reader<'_> {
                 self.out.push('}');
             }
             word => {
-                let end = at.checked_add(WORD).ok_or(NotThis)?;
-                let bytes = self.data.get(at..end).ok_or(NotThis)?;
+                let end = at.checked_add(WORD).ok_or(DecodeError)?;
+                let bytes = self.data.get(at..end).ok_or(DecodeError)?;
                 self.word(word, &B256::from_slice(bytes))?;
             }
         }
-        if self.out.len() > self.room {
-            return Err(NotThis);
+        if self.out.len() > self.limit {
+            return Err(DecodeError);
         }
         Ok(())
     }
 
-    fn list(&mut self, of: &Kind, count: usize, frame: usize) -> Result<(), NotThis> {
+    fn list(&mut self, of: &Kind, count: usize, frame: usize) -> Result<(), DecodeError> {
         self.out.push('[');
         let mut head = frame;
         for position in 0..count {
@@ -162,54 +161,56 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A value of one word, in data or as a topic.
-    fn word(&mut self, kind: &Kind, word: &B256) -> Result<(), NotThis> {
+    /// A value of one word, in data or in a topic.
+    fn word(&mut self, kind: &Kind, word: &B256) -> Result<(), DecodeError> {
         match kind {
             Kind::Uint(bits) => {
                 let value = U256::from_be_bytes(word.0);
                 if value.bit_len() > *bits {
-                    return Err(NotThis);
+                    return Err(DecodeError);
                 }
                 self.text(format_args!("\"{value}\""));
             }
             Kind::Int(bits) => {
                 let value = I256::from_be_bytes(word.0);
                 if value.bits() as usize > *bits {
-                    return Err(NotThis);
+                    return Err(DecodeError);
                 }
                 self.text(format_args!("\"{value}\""));
             }
             Kind::Bool => match U256::from_be_bytes(word.0).try_into() {
                 Ok(0_u8) => self.out.push_str("false"),
                 Ok(1) => self.out.push_str("true"),
-                _ => return Err(NotThis),
+                _ => return Err(DecodeError),
             },
             Kind::Address => {
                 if word[..12].iter().any(|&byte| byte != 0) {
-                    return Err(NotThis);
+                    return Err(DecodeError);
                 }
                 self.text(format_args!("\"{}\"", Address::from_word(*word)));
             }
             Kind::FixedBytes(size) => {
-                let (value, padding) = word.split_at_checked(*size).ok_or(NotThis)?;
+                let (value, padding) = word.split_at_checked(*size).ok_or(DecodeError)?;
                 if padding.iter().any(|&byte| byte != 0) {
-                    return Err(NotThis);
+                    return Err(DecodeError);
                 }
                 self.hex(value);
             }
-            _ => return Err(NotThis),
+            _ => return Err(DecodeError),
         }
         Ok(())
     }
 
-    /// An offset, a length or a count. What exceeds the data is refused where it is used.
-    fn number(&self, at: usize) -> Result<usize, NotThis> {
-        let end = at.checked_add(WORD).ok_or(NotThis)?;
-        let word = self.data.get(at..end).ok_or(NotThis)?;
-        U256::from_be_slice(word).try_into().map_err(|_| NotThis)
+    /// An offset, length or count. The caller rejects one that exceeds the data.
+    fn number(&self, at: usize) -> Result<usize, DecodeError> {
+        let end = at.checked_add(WORD).ok_or(DecodeError)?;
+        let word = self.data.get(at..end).ok_or(DecodeError)?;
+        U256::from_be_slice(word)
+            .try_into()
+            .map_err(|_| DecodeError)
     }
 
-    fn key(&mut self, position: usize, key: &str) -> Result<(), NotThis> {
+    fn key(&mut self, position: usize, key: &str) -> Result<(), DecodeError> {
         if position > 0 {
             self.out.push(',');
         }
@@ -218,8 +219,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn quoted(&mut self, text: &str) -> Result<(), NotThis> {
-        let quoted = serde_json::to_string(text).map_err(|_| NotThis)?;
+    fn quoted(&mut self, text: &str) -> Result<(), DecodeError> {
+        let quoted = serde_json::to_string(text).map_err(|_| DecodeError)?;
         self.out.push_str(&quoted);
         Ok(())
     }
@@ -230,7 +231,7 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, text: std::fmt::Arguments<'_>) {
-        // A String takes everything.
+        // Writing to a String cannot fail.
         self.out.write_fmt(text).ok();
     }
 }

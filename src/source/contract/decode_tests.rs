@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An event of its ABI in JSON.
+/// An event from its JSON ABI.
 fn event(inputs: Value) -> EventShape {
     let event: Event = serde_json::from_value(json!({
-        "type": "event", "name": "Said", "inputs": inputs, "anonymous": false,
+        "type": "event", "name": "Reported", "inputs": inputs, "anonymous": false,
     }))
     .unwrap();
-    EventShape::of(&event).unwrap()
+    EventShape::from_abi(&event).unwrap()
 }
 
 fn plain(types: &[&str]) -> EventShape {
@@ -25,14 +25,14 @@ fn plain(types: &[&str]) -> EventShape {
     event(inputs.collect())
 }
 
-fn decoded(shape: &EventShape, indexed: &[B256], data: &[u8]) -> Result<Value, NotThis> {
+fn decoded(shape: &EventShape, indexed: &[B256], data: &[u8]) -> Result<Value, DecodeError> {
     let topics = [&[shape.topic], indexed].concat();
     let text = shape.decode(&topics, data)?;
-    Ok(serde_json::from_str(&text).expect("what is decoded is JSON"))
+    Ok(serde_json::from_str(&text).expect("decoded text is JSON"))
 }
 
-/// Decodes what alloy encoded.
-fn of(types: &[&str], values: Vec<V>) -> Value {
+/// Encodes values with alloy and decodes them.
+fn round_trip(types: &[&str], values: Vec<V>) -> Value {
     let data = V::Tuple(values).abi_encode_params();
     decoded(&plain(types), &[], &data).unwrap()
 }
@@ -42,7 +42,7 @@ fn uint(value: u64) -> V {
 }
 
 #[test]
-fn whole_numbers_at_their_limits_are_decimal_strings() {
+fn integer_limits_are_decimal_strings() {
     let values = vec![
         V::Uint(U256::MAX, 256),
         V::Int(I256::MIN, 256),
@@ -57,7 +57,7 @@ fn whole_numbers_at_their_limits_are_decimal_strings() {
         "uint256", "int256", "int256", "uint8", "int8", "int8", "int24", "uint64",
     ];
     assert_eq!(
-        of(&types, values),
+        round_trip(&types, values),
         json!({
             "a": "115792089237316195423570985008687907853269984665640564039457584007913129639935",
             "b": "-57896044618658097711785492504343953926634992332820282019728792003956564819968",
@@ -68,7 +68,7 @@ fn whole_numbers_at_their_limits_are_decimal_strings() {
 }
 
 #[test]
-fn a_word_that_its_type_cannot_hold_is_refused() {
+fn rejects_word_out_of_type_range() {
     let word = |value: U256| value.to_be_bytes::<32>();
     let negative = |value: i64| I256::unchecked_from(value).to_be_bytes::<32>();
     for (kind, data) in [
@@ -79,12 +79,16 @@ fn a_word_that_its_type_cannot_hold_is_refused() {
         ("address", word(U256::from(1) << 160)),
         ("bytes4", word(U256::from(1))),
     ] {
-        assert_eq!(decoded(&plain(&[kind]), &[], &data), Err(NotThis), "{kind}");
+        assert_eq!(
+            decoded(&plain(&[kind]), &[], &data),
+            Err(DecodeError),
+            "{kind}"
+        );
     }
 }
 
 #[test]
-fn simple_values_have_their_json() {
+fn decodes_elementary_types() {
     let address: Address = "0xd8da6bf26964af9d7eed9e03e53415d37aa96045"
         .parse()
         .unwrap();
@@ -96,7 +100,7 @@ fn simple_values_have_their_json() {
         V::String("naïve \"text\"\n".to_owned()),
     ];
     assert_eq!(
-        of(&["bool", "address", "bytes2", "bytes", "string"], values),
+        round_trip(&["bool", "address", "bytes2", "bytes", "string"], values),
         json!({
             "a": true, "b": "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045", "c": "0xabcd", "d": "0x0102ff",
             "e": "naïve \"text\"\n",
@@ -105,14 +109,14 @@ fn simple_values_have_their_json() {
 }
 
 #[test]
-fn a_text_loses_what_postgres_does_not_take() {
+fn string_replaces_nul_and_invalid_utf8() {
     let data = V::Tuple(vec![V::Bytes(b"a\0b\xffc".to_vec())]).abi_encode_params();
     let text = decoded(&plain(&["string"]), &[], &data).unwrap();
     assert_eq!(text, json!({ "a": "a\u{fffd}b\u{fffd}c" }));
 }
 
 #[test]
-fn arrays_of_every_kind_are_lists() {
+fn arrays_are_lists() {
     let list = |values: &[u64]| V::Array(values.iter().copied().map(uint).collect());
     let values = vec![
         V::Array(vec![list(&[1, 2]), list(&[]), list(&[3])]),
@@ -121,7 +125,7 @@ fn arrays_of_every_kind_are_lists() {
         uint(9),
     ];
     assert_eq!(
-        of(
+        round_trip(
             &["uint256[][]", "string[2]", "uint256[2]", "uint256"],
             values
         ),
@@ -130,7 +134,7 @@ fn arrays_of_every_kind_are_lists() {
 }
 
 #[test]
-fn tuples_are_objects_with_the_names_of_their_components() {
+fn tuples_are_objects_keyed_by_component() {
     let components = json!([
         { "name": "to", "type": "address" },
         { "name": "legs", "type": "tuple[]", "components": [
@@ -160,7 +164,7 @@ fn tuples_are_objects_with_the_names_of_their_components() {
 }
 
 #[test]
-fn indexed_values_are_their_topics_and_dynamic_ones_a_hash() {
+fn indexed_dynamic_value_is_a_hash() {
     let shape = event(json!([
         { "name": "id", "type": "uint64", "indexed": true },
         { "name": "note", "type": "string", "indexed": true },
@@ -179,12 +183,12 @@ fn indexed_values_are_their_topics_and_dynamic_ones_a_hash() {
         .unwrap();
     assert!(
         text.starts_with("{\"id\":\"5\",\"note\":"),
-        "the order of the ABI: {text}"
+        "in ABI order: {text}"
     );
 }
 
 #[test]
-fn parameters_without_a_name_of_their_own_have_their_position() {
+fn unnamed_parameter_is_keyed_by_position() {
     let shape = event(json!([
         { "name": "", "type": "uint8", "indexed": false },
         { "name": "x", "type": "uint8", "indexed": false },
@@ -198,7 +202,7 @@ fn parameters_without_a_name_of_their_own_have_their_position() {
 }
 
 #[test]
-fn a_log_with_other_topics_or_cut_data_is_refused() {
+fn rejects_wrong_topics_and_truncated_data() {
     let shape = event(json!([
         { "name": "from", "type": "address", "indexed": true },
         { "name": "text", "type": "string", "indexed": false },
@@ -206,22 +210,25 @@ fn a_log_with_other_topics_or_cut_data_is_refused() {
     let data = V::Tuple(vec![V::String("a text".to_owned())]).abi_encode_params();
     let from = [B256::with_last_byte(1)];
     assert!(decoded(&shape, &from, &data).is_ok());
-    assert_eq!(decoded(&shape, &[], &data), Err(NotThis));
-    assert_eq!(decoded(&shape, &[from[0]; 2], &data), Err(NotThis));
-    assert_eq!(shape.decode(&[B256::ZERO, from[0]], &data), Err(NotThis));
-    assert_eq!(shape.decode(&[], &data), Err(NotThis));
+    assert_eq!(decoded(&shape, &[], &data), Err(DecodeError));
+    assert_eq!(decoded(&shape, &[from[0]; 2], &data), Err(DecodeError));
+    assert_eq!(
+        shape.decode(&[B256::ZERO, from[0]], &data),
+        Err(DecodeError)
+    );
+    assert_eq!(shape.decode(&[], &data), Err(DecodeError));
     for cut in 0..64 + 6 {
         assert_eq!(
             decoded(&shape, &from, &data[..cut]),
-            Err(NotThis),
+            Err(DecodeError),
             "{cut} bytes"
         );
     }
 }
 
 #[test]
-fn offsets_that_point_at_the_same_data_cannot_grow_without_bound() {
-    // 1,000 arrays that are all the same array of 1,000 arrays that are all the same array of 1,000 numbers.
+fn shared_offsets_are_bounded() {
+    // 1,000 references to one array of 1,000 references to one array of 1,000 numbers.
     let words = 1_000_u64;
     let mut data = Vec::new();
     let mut push = |value: u64| data.extend(U256::from(value).to_be_bytes::<32>());
@@ -238,12 +245,12 @@ fn offsets_that_point_at_the_same_data_cannot_grow_without_bound() {
     }
     assert_eq!(
         decoded(&plain(&["uint256[][][]"]), &[], &data),
-        Err(NotThis)
+        Err(DecodeError)
     );
 }
 
 #[test]
-fn what_alloy_encodes_is_decoded_and_random_logs_do_no_harm() {
+fn random_logs_do_not_panic() {
     let mut random = StdRng::seed_from_u64(6);
     let shapes = [
         plain(&["uint256", "int8", "bool", "address", "bytes4"]),
@@ -262,7 +269,7 @@ fn what_alloy_encodes_is_decoded_and_random_logs_do_no_harm() {
         let mut data = vec![0; random.random_range(0..24) * 32 + random.random_range(0..3)];
         for word in data.chunks_mut(32) {
             match random.random_range(0..8) {
-                // Small numbers make offsets, lengths and words that their types can hold.
+                // Small numbers are valid offsets, lengths and words.
                 0..=5 => {
                     if let Some(last) = word.last_mut() {
                         *last = random.random_range(0..8) * 32 * random.random_range(0..2);
@@ -281,9 +288,9 @@ fn what_alloy_encodes_is_decoded_and_random_logs_do_no_harm() {
         }
         if let Ok(text) = shape.decode(&topics, &data) {
             read += 1;
-            let value: Value = serde_json::from_str(&text).expect("what is decoded is JSON");
+            let value: Value = serde_json::from_str(&text).expect("decoded text is JSON");
             assert!(value.is_object() && !text.contains("\\u0000"));
         }
     }
-    assert!(read > 100, "only {read} of the random logs were events");
+    assert!(read > 100, "only {read} random logs were decoded");
 }

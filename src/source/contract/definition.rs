@@ -1,4 +1,4 @@
-//! Contracts as configured, with their events read from the ABI.
+//! Configured contracts, with the events read from their ABIs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,18 +15,18 @@ use alloy::{
 use serde_json::Value;
 
 use super::{
-    Addresses, ContractConfig, ContractProblem, EventShape, FactoryConfig, decode::NotThis,
-    problem::Reason, shape::Kind,
+    Addresses, ContractConfig, ContractConfigError, EventShape, FactoryConfig,
+    contract_error::Reason, decode::DecodeError, shape::Kind,
 };
 use crate::model::{Address, B256, ChainId};
 
-/// Most addresses that one entry may list.
-const MAX_LISTED: usize = 10_000;
+/// Maximum number of addresses in one entry.
+const MAX_ADDRESSES: usize = 10_000;
 const MAX_NAME: usize = 64;
-/// With the contract's, it must fit the name of a channel.
+/// Together with the contract's name it must fit into a channel name.
 const MAX_EVENT_NAME: usize = 80;
-/// A larger ABI file is not read to its end.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// Maximum size of an ABI file.
+const MAX_ABI_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_FACTORY_ADDRESSES: usize = 10_000_000;
 
 /// A configured contract.
@@ -35,29 +35,29 @@ pub struct Contract {
     /// As configured.
     pub name: Arc<str>,
     pub chain_id: ChainId,
-    /// Empty for the contracts of a factory.
+    /// Empty if a factory announces the contracts.
     pub addresses: Vec<Address>,
     pub factory: Option<Factory>,
     pub events: Vec<EventShape>,
-    /// Events of the ABI that are not read, each with the reason; none when events are listed.
-    pub left_out: Vec<String>,
+    /// Events of the ABI that cannot be decoded, each with the reason; empty if the configuration lists events.
+    pub skipped_events: Vec<String>,
     pub start_block: u64,
-    /// Hash of all that decides what is decoded: another one means to decode anew.
+    /// Hash of everything that determines the decoded events; a change requires a new decode.
     pub definition: B256,
 }
 
-/// Announces contracts.
+/// A contract that announces other contracts.
 #[derive(Debug, Clone)]
 pub struct Factory {
     pub addresses: Vec<Address>,
-    /// One signature, once for each way in which its parameters are indexed; with the position of the address.
+    /// The announcing event with the position of its address parameter; one entry for each set of indexed parameters.
     pub(super) events: Vec<(EventShape, usize)>,
     pub parameter: String,
     pub max_addresses: usize,
 }
 
 impl Factory {
-    /// Such as `PairCreated(address,address,address,uint256)`.
+    /// Example: `PairCreated(address,address,address,uint256)`.
     pub fn signature(&self) -> &str {
         self.events
             .first()
@@ -71,29 +71,29 @@ impl Factory {
             .map_or(B256::ZERO, |(event, _)| event.topic)
     }
 
-    /// The address that a log of it announces.
-    pub(super) fn address_in(&self, topics: &[B256], data: &[u8]) -> Result<Address, NotThis> {
+    /// The address that a log of the factory announces.
+    pub(super) fn address_in(&self, topics: &[B256], data: &[u8]) -> Result<Address, DecodeError> {
         let mut events = self.events.iter();
         let (event, position) = events
-            .find(|(event, _)| event.fits(topics))
-            .ok_or(NotThis)?;
+            .find(|(event, _)| event.matches_topics(topics))
+            .ok_or(DecodeError)?;
         event.address_in(*position, topics, data)
     }
 }
 
 impl Contract {
-    /// The name in channels and paths.
+    /// The name in channel names and URL paths.
     pub fn key(&self) -> String {
         self.name.to_ascii_lowercase()
     }
 }
 
-/// Reads the ABI files and makes the contracts, or says all that is wrong. `chains` are those configured, the first
-/// of them the default.
+/// Reads the ABI files and compiles the contracts; fails with all errors. `chains` are the configured chains, the
+/// default first.
 pub fn compile(
     configs: &[ContractConfig],
     chains: &[ChainId],
-) -> Result<Vec<Contract>, Vec<ContractProblem>> {
+) -> Result<Vec<Contract>, Vec<ContractConfigError>> {
     let (mut contracts, mut problems) = (Vec::new(), Vec::new());
     let mut names = BTreeSet::new();
     for (at, config) in configs.iter().enumerate() {
@@ -101,7 +101,7 @@ pub fn compile(
             let reason = Reason::SameName(config.name.clone());
             problems.push(problem(at, "name", reason));
         }
-        match contract(at, config, chains) {
+        match compile_contract(at, config, chains) {
             Ok(contract) => contracts.push(contract),
             Err(problem) => problems.push(problem),
         }
@@ -113,45 +113,45 @@ pub fn compile(
     }
 }
 
-fn problem(at: usize, key: &str, reason: Reason) -> ContractProblem {
-    ContractProblem {
+fn problem(at: usize, key: &str, reason: Reason) -> ContractConfigError {
+    ContractConfigError {
         key: format!("contracts.{at}.{key}"),
         reason,
     }
 }
 
-fn contract(
+fn compile_contract(
     at: usize,
     config: &ContractConfig,
     chains: &[ChainId],
-) -> Result<Contract, ContractProblem> {
+) -> Result<Contract, ContractConfigError> {
     let wrong = |key: &'static str| move |reason| problem(at, key, reason);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
     let name = &config.name;
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
-        let shown = name.chars().take(MAX_NAME).collect();
-        return Err(wrong("name")(Reason::Name(shown)));
+        let excerpt = name.chars().take(MAX_NAME).collect();
+        return Err(wrong("name")(Reason::Name(excerpt)));
     }
     let chain_id = config.chain_id.or(chains.first().copied()).unwrap_or(0);
     if !chains.contains(&chain_id) {
         return Err(wrong("chain_id")(Reason::Chain(chain_id)));
     }
-    let addresses = listed(&config.address);
+    let addresses = sorted_addresses(&config.address);
     match (addresses.is_empty(), &config.factory) {
         (true, None) => return Err(wrong("address")(Reason::NoAddress)),
         (false, Some(_)) => return Err(wrong("factory")(Reason::Both)),
         _ => {}
     }
-    if addresses.len() > MAX_LISTED {
-        return Err(wrong("address")(Reason::TooMany(MAX_LISTED)));
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(wrong("address")(Reason::TooMany(MAX_ADDRESSES)));
     }
     if i64::try_from(config.start_block).is_err() {
         return Err(wrong("start_block")(Reason::Range(i64::MAX as usize)));
     }
     let abi = read(&config.abi).map_err(wrong("abi"))?;
-    let (events, left_out) = events(&abi, &config.events).map_err(wrong("events"))?;
+    let (events, skipped_events) = events(&abi, &config.events).map_err(wrong("events"))?;
     let factory = match &config.factory {
-        Some(factory) => Some(made_by(at, factory, &abi)?),
+        Some(factory) => Some(compile_factory(at, factory, &abi)?),
         None => None,
     };
     let definition = definition(chain_id, &addresses, factory.as_ref(), &events, config);
@@ -161,20 +161,24 @@ fn contract(
         addresses,
         factory,
         events,
-        left_out,
+        skipped_events,
         start_block: config.start_block,
         definition,
     })
 }
 
-fn made_by(at: usize, config: &FactoryConfig, abi: &JsonAbi) -> Result<Factory, ContractProblem> {
+fn compile_factory(
+    at: usize,
+    config: &FactoryConfig,
+    abi: &JsonAbi,
+) -> Result<Factory, ContractConfigError> {
     let wrong = |key: &'static str| move |reason| problem(at, key, reason);
-    let addresses = listed(&config.address);
+    let addresses = sorted_addresses(&config.address);
     if addresses.is_empty() {
         return Err(wrong("factory.address")(Reason::NoAddress));
     }
-    if addresses.len() > MAX_LISTED {
-        return Err(wrong("factory.address")(Reason::TooMany(MAX_LISTED)));
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(wrong("factory.address")(Reason::TooMany(MAX_ADDRESSES)));
     }
     if !(1..=MAX_FACTORY_ADDRESSES).contains(&config.max_addresses) {
         let range = Reason::Range(MAX_FACTORY_ADDRESSES);
@@ -220,13 +224,13 @@ fn made_by(at: usize, config: &FactoryConfig, abi: &JsonAbi) -> Result<Factory, 
     })
 }
 
-/// The addresses, sorted, each once.
-fn listed(addresses: &Addresses) -> Vec<Address> {
+/// The addresses, sorted and without duplicates.
+fn sorted_addresses(addresses: &Addresses) -> Vec<Address> {
     let sorted: BTreeSet<_> = addresses.0.iter().copied().collect();
     sorted.into_iter().collect()
 }
 
-/// An ABI array, or an artifact that has one.
+/// Reads an ABI array, or an artifact that contains one.
 fn read(path: &Path) -> Result<JsonAbi, Reason> {
     let unreadable = |error: String| Reason::Unreadable {
         path: path.to_owned(),
@@ -234,40 +238,41 @@ fn read(path: &Path) -> Result<JsonAbi, Reason> {
     };
     let mut text = String::new();
     File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text))
+        .and_then(|file| file.take(MAX_ABI_BYTES + 1).read_to_string(&mut text))
         .map_err(|error| unreadable(error.to_string()))?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unreadable(format!("it has more than {MOST_BYTES} bytes")));
+    if text.len() as u64 > MAX_ABI_BYTES {
+        return Err(unreadable(format!("larger than {MAX_ABI_BYTES} bytes")));
     }
-    let not = |error: String| Reason::NotAbi {
+    let not_abi = |error: String| Reason::NotAbi {
         path: path.to_owned(),
         error,
     };
-    let mut json: Value = serde_json::from_str(&text).map_err(|error| not(error.to_string()))?;
+    let mut json: Value =
+        serde_json::from_str(&text).map_err(|error| not_abi(error.to_string()))?;
     if let Some(inner) = json.get_mut("abi") {
         json = inner.take();
     }
-    serde_json::from_value(json).map_err(|error| not(error.to_string()))
+    serde_json::from_value(json).map_err(|error| not_abi(error.to_string()))
 }
 
-/// The events that are listed, or all of the ABI that can be read, and what of it cannot.
-fn events(abi: &JsonAbi, wanted: &[String]) -> Result<(Vec<EventShape>, Vec<String>), Reason> {
+/// The wanted events, or all decodable ones of the ABI; with the reasons for those that cannot be decoded.
+fn events(abi: &JsonAbi, names: &[String]) -> Result<(Vec<EventShape>, Vec<String>), Reason> {
     let mut chosen: Vec<&Event> = Vec::new();
-    if wanted.is_empty() {
+    if names.is_empty() {
         chosen.extend(abi.events());
     }
-    for name in wanted {
+    for name in names {
         chosen.extend(select(abi, name)?);
     }
-    let (mut shapes, mut left_out) = (Vec::new(), Vec::new());
+    let (mut shapes, mut skipped_events) = (Vec::new(), Vec::new());
     let mut refused = None;
     for event in distinct(chosen)? {
         match shape(event) {
             Ok(shape) => shapes.push(shape),
-            // What is listed has to be read; of a whole ABI one event does not refuse the others.
-            Err(reason) if !wanted.is_empty() => return Err(reason),
+            // A listed event must decode; in a whole ABI, one bad event does not fail the others.
+            Err(reason) if !names.is_empty() => return Err(reason),
             Err(reason) => {
-                left_out.push(reason.to_string());
+                skipped_events.push(reason.to_string());
                 refused = refused.or(Some(reason));
             }
         }
@@ -282,11 +287,11 @@ fn events(abi: &JsonAbi, wanted: &[String]) -> Result<(Vec<EventShape>, Vec<Stri
             return Err(Reason::SameEvent(other.to_owned(), event.name.to_string()));
         }
     }
-    Ok((shapes, left_out))
+    Ok((shapes, skipped_events))
 }
 
-/// Each event once, in the order of their signatures. Several of one signature are told apart by their number of
-/// topics; those that no log tells apart are refused.
+/// Each event once, ordered by signature. Events with the same signature are distinguished by their number of topics;
+/// fails for events that no log can distinguish.
 fn distinct(events: Vec<&Event>) -> Result<Vec<&Event>, Reason> {
     let indexed =
         |event: &Event| -> Vec<bool> { event.inputs.iter().map(|input| input.indexed).collect() };
@@ -299,7 +304,7 @@ fn distinct(events: Vec<&Event>) -> Result<Vec<&Event>, Reason> {
         let key = (event.signature(), event.anonymous, count);
         match chosen.get(&key) {
             Some(other) if indexed(other) != indexed(event) => {
-                return Err(Reason::Alike(event.signature()));
+                return Err(Reason::Ambiguous(event.signature()));
             }
             Some(_) => {}
             None => {
@@ -310,11 +315,11 @@ fn distinct(events: Vec<&Event>) -> Result<Vec<&Event>, Reason> {
     Ok(chosen.into_values().collect())
 }
 
-/// The events with that name, or the one with that signature.
-fn select<'a>(abi: &'a JsonAbi, wanted: &str) -> Result<Vec<&'a Event>, Reason> {
-    let signature: String = wanted.chars().filter(|c| !c.is_whitespace()).collect();
-    let fits = |event: &&Event| event.name == signature || event.signature() == signature;
-    let found: Vec<_> = abi.events().filter(fits).collect();
+/// The events with this name, or the one with this signature.
+fn select<'a>(abi: &'a JsonAbi, names: &str) -> Result<Vec<&'a Event>, Reason> {
+    let signature: String = names.chars().filter(|c| !c.is_whitespace()).collect();
+    let matches = |event: &&Event| event.name == signature || event.signature() == signature;
+    let found: Vec<_> = abi.events().filter(matches).collect();
     if found.is_empty() {
         let all: Vec<_> = abi.events().collect();
         let has = if all.is_empty() {
@@ -322,7 +327,7 @@ fn select<'a>(abi: &'a JsonAbi, wanted: &str) -> Result<Vec<&'a Event>, Reason> 
         } else {
             signatures(&all)
         };
-        return Err(Reason::UnknownEvent(wanted.to_owned(), has));
+        return Err(Reason::UnknownEvent(names.to_owned(), has));
     }
     Ok(found)
 }
@@ -337,10 +342,10 @@ fn shape(event: &Event) -> Result<EventShape, Reason> {
         return Err(Reason::Anonymous(event.signature()));
     }
     if event.name.len() > MAX_EVENT_NAME {
-        let reason = format!("its name has more than {MAX_EVENT_NAME} characters");
+        let reason = format!("name longer than {MAX_EVENT_NAME} characters");
         return Err(Reason::Type(event.signature(), reason));
     }
-    EventShape::of(event).map_err(|reason| Reason::Type(event.signature(), reason))
+    EventShape::from_abi(event).map_err(|reason| Reason::Type(event.signature(), reason))
 }
 
 fn definition(
@@ -353,11 +358,11 @@ fn definition(
     let factory = factory.map(|factory| {
         let events = factory.events.iter();
         let events: Vec<_> = events
-            .map(|(event, position)| format!("{} {position}", event.full()))
+            .map(|(event, position)| format!("{} {position}", event.fingerprint()))
             .collect();
         format!("{:?} {}", factory.addresses, events.join(" "))
     });
-    let events: Vec<_> = events.iter().map(EventShape::full).collect();
+    let events: Vec<_> = events.iter().map(EventShape::fingerprint).collect();
     let start = config.start_block;
     let name = config.name.to_ascii_lowercase();
     keccak256(format!(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A file that is removed when the test ends.
+/// A file that is removed on drop.
 struct AbiFile(PathBuf);
 
 impl AbiFile {
@@ -34,7 +34,7 @@ fn abi() -> serde_json::Value {
     ])
 }
 
-/// Compiles one `[[contracts]]` entry with more TOML in it.
+/// Compiles one `[[contracts]]` entry with additional TOML.
 fn compiled(abi: &serde_json::Value, more: &str) -> Result<Contract, String> {
     let file = AbiFile::new(&abi.to_string());
     let text = format!("name = \"Demo\"\nabi = {:?}\n{more}", file.0);
@@ -51,7 +51,7 @@ fn compiled(abi: &serde_json::Value, more: &str) -> Result<Contract, String> {
 const ADDRESS: &str = "address = \"0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045\"\n";
 
 #[test]
-fn without_a_list_every_event_of_the_abi_is_read_and_an_artifact_does_as_well() {
+fn reads_all_events_of_abi_or_artifact() {
     for abi in [abi(), json!({ "abi": abi(), "bytecode": "0x" })] {
         let contract = compiled(&abi, ADDRESS).unwrap();
         let events: Vec<_> = contract
@@ -73,7 +73,7 @@ fn without_a_list_every_event_of_the_abi_is_read_and_an_artifact_does_as_well() 
 }
 
 #[test]
-fn a_name_means_all_of_its_overloads_and_a_signature_one() {
+fn name_selects_overloads_signature_selects_one() {
     let count = |events: &str| {
         compiled(&abi(), &format!("{ADDRESS}events = [{events:?}]"))
             .unwrap()
@@ -85,7 +85,7 @@ fn a_name_means_all_of_its_overloads_and_a_signature_one() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_key() {
+fn errors_name_their_key() {
     let with = |more: &str| compiled(&abi(), more).unwrap_err();
     let factory = |more: &str| {
         with(&format!(
@@ -124,7 +124,7 @@ fn what_is_wrong_is_told_with_its_key() {
         (
             factory("event = \"Made\", parameter = \"pair\", abi = \"no-such\""),
             "contracts.0.factory.abi",
-            "beside",
+            "relative paths",
         ),
     ] {
         assert!(error.starts_with(key) && error.contains(words), "{error}");
@@ -134,7 +134,7 @@ fn what_is_wrong_is_told_with_its_key() {
 }
 
 #[test]
-fn one_unreadable_event_does_not_refuse_a_whole_abi() {
+fn unreadable_event_does_not_reject_abi() {
     let shy = json!({ "type": "event", "name": "Shy", "inputs": [], "anonymous": true });
     let input = json!({ "name": "", "type": "uint8", "indexed": true });
     let four = json!({ "type": "event", "name": "Four", "inputs": [input, input, input, input], "anonymous": false });
@@ -145,19 +145,22 @@ fn one_unreadable_event_does_not_refuse_a_whole_abi() {
     several.as_array_mut().unwrap().extend([shy, four]);
     let contract = compiled(&several, ADDRESS).unwrap();
     assert_eq!(contract.events.len(), 3);
-    let left_out = contract.left_out.join("; ");
-    assert!(left_out.contains("Shy() is anonymous"), "{left_out}");
+    let skipped_events = contract.skipped_events.join("; ");
     assert!(
-        left_out.contains("Four(") && left_out.contains("three indexed"),
-        "{left_out}"
+        skipped_events.contains("Shy() is anonymous"),
+        "{skipped_events}"
+    );
+    assert!(
+        skipped_events.contains("Four(") && skipped_events.contains("three indexed"),
+        "{skipped_events}"
     );
 
-    // What is listed has to be read.
+    // A listed event must decode.
     let listed = format!("{ADDRESS}events = [\"Made\", \"Shy\"]");
     let error = compiled(&several, &listed).unwrap_err();
     assert!(error.contains("Shy() is anonymous"), "{error}");
     let contract = compiled(&several, &format!("{ADDRESS}events = [\"Made\"]")).unwrap();
-    assert_eq!(contract.left_out, Vec::<String>::new());
+    assert_eq!(contract.skipped_events, Vec::<String>::new());
 }
 
 /// `Moved(address,address)` with these parameters indexed.
@@ -169,7 +172,7 @@ fn moved(indexed: [bool; 2]) -> serde_json::Value {
 }
 
 #[test]
-fn events_that_differ_in_what_is_indexed_are_told_apart_by_topics() {
+fn distinguishes_events_by_indexed_count() {
     let both = json!([
         moved([false, false]),
         moved([true, true]),
@@ -186,11 +189,11 @@ fn events_that_differ_in_what_is_indexed_are_told_apart_by_topics() {
     }
     let alike = json!([moved([false, true]), moved([true, false])]);
     let error = compiled(&alike, ADDRESS).unwrap_err();
-    assert!(error.contains("no log tells them apart"), "{error}");
+    assert!(error.contains("are indistinguishable"), "{error}");
 }
 
 #[test]
-fn a_factory_may_announce_in_both_ways_of_indexing() {
+fn factory_event_indexed_or_not() {
     let both = json!([moved([false, false]), moved([true, false])]);
     let more = "factory = { address = \"0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045\", event = \"Moved\", parameter = \"to\" }";
     let factory = compiled(&both, more).unwrap().factory.unwrap();
@@ -210,24 +213,24 @@ fn a_factory_may_announce_in_both_ways_of_indexing() {
 }
 
 #[test]
-fn an_anonymous_event_does_not_refuse_the_others() {
+fn anonymous_event_does_not_reject_others() {
     let abi = json!([
         { "type": "event", "name": "Shy", "inputs": [], "anonymous": true },
-        { "type": "event", "name": "Said", "inputs": [], "anonymous": false },
+        { "type": "event", "name": "Reported", "inputs": [], "anonymous": false },
     ]);
     let names: Vec<_> = compiled(&abi, ADDRESS).unwrap().events;
     assert_eq!(
         names.iter().map(|event| &*event.name).collect::<Vec<_>>(),
-        ["Said"]
+        ["Reported"]
     );
-    // Asked for by its name it is an error.
+    // Listing it by name is an error.
     let named = format!("{ADDRESS}events = [\"Shy\"]");
     let error = compiled(&abi, &named).unwrap_err();
     assert!(error.contains("Shy() is anonymous"), "{error}");
 }
 
 #[test]
-fn events_of_one_signature_are_both_kept() {
+fn keeps_both_events_of_one_signature() {
     let event = |indexed: bool| {
         json!({ "type": "event", "name": "Moved", "anonymous": false,
             "inputs": [{ "name": "to", "type": "address", "indexed": indexed }] })
@@ -244,7 +247,7 @@ fn events_of_one_signature_are_both_kept() {
 }
 
 #[test]
-fn names_that_are_the_same_in_another_case_are_refused() {
+fn rejects_names_that_differ_only_in_case() {
     let file = AbiFile::new(&abi().to_string());
     let config = |name: &str| -> ContractConfig {
         toml::from_str(&format!("name = {name:?}\nabi = {:?}\n{ADDRESS}", file.0)).unwrap()
@@ -258,11 +261,11 @@ fn names_that_are_the_same_in_another_case_are_refused() {
     let word =
         |name: &str| json!({ "type": "event", "name": name, "inputs": [], "anonymous": false });
     let error = compiled(&json!([word("Paused"), word("paused")]), ADDRESS).unwrap_err();
-    assert!(error.contains("same in any case"), "{error}");
+    assert!(error.contains("ignores case"), "{error}");
 }
 
 #[test]
-fn the_definition_changes_with_what_is_decoded_and_with_nothing_else() {
+fn definition_hash_tracks_decoded_output_only() {
     let hash = |abi: &serde_json::Value, more: &str| compiled(abi, more).unwrap().definition;
     let made = format!("{ADDRESS}events = [\"Made\"]");
     let before = hash(&abi(), &made);

@@ -1,18 +1,18 @@
-//! Configured contracts: whose log it is, and what it says by the contract's ABI.
+//! Configured contracts: assigns logs to contracts and decodes them by their ABI.
 //!
-//! Pure: nothing is fetched, nothing is stored. Promises that the same log gives the same text, that a log which is not
-//! what the ABI says gives nothing and is counted, and that no log costs more than its own size allows, whatever its
-//! offsets claim. Assumes that an ABI file is the operator's own.
+//! Pure: no I/O except reading ABI files. The same log always gives the same text. A log that does not match the ABI
+//! gives nothing and is counted. The cost of a log is bounded by its size, whatever its offsets claim. Assumes that the
+//! operator supplies the ABI files.
 
+mod address_index;
 mod config;
+mod contract_error;
 mod decode;
 mod definition;
-mod following;
-mod problem;
 mod shape;
 
+pub use address_index::{AddressIndex, DecodedLogs};
 pub use config::{Addresses, ContractConfig, FactoryConfig};
+pub use contract_error::ContractConfigError;
 pub use definition::{Contract, Factory, compile};
-pub use following::{Following, Reading};
-pub use problem::ContractProblem;
 pub use shape::EventShape;

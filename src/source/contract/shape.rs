@@ -1,4 +1,4 @@
-//! An event as its ABI declares it, made ready for decoding.
+//! An event declared by an ABI, prepared for decoding.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -9,26 +9,26 @@ use alloy::{
 
 use crate::model::B256;
 
-/// Types nested deeper than this are refused.
-const DEEPEST: usize = 12;
+/// Maximum nesting of types.
+const MAX_DEPTH: usize = 12;
 
-/// An event that can be read out of logs.
+/// An event that can be decoded from logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventShape {
     pub name: Arc<str>,
-    /// Such as `Transfer(address,address,uint256)`.
+    /// Example: `Transfer(address,address,uint256)`.
     pub signature: String,
-    /// What the first topic of its logs is.
+    /// The first topic of its logs.
     pub topic: B256,
     pub(super) params: Vec<ParamShape>,
-    /// How many of them are indexed: its logs have as many topics behind the first.
+    /// Number of indexed parameters; its logs have this many topics after the first.
     pub(super) indexed: usize,
 }
 
 /// One parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ParamShape {
-    /// Under which its value stands: its name, or its position where it has none of its own.
+    /// JSON key: the name, or the position if the name is empty or taken.
     pub(super) key: String,
     pub(super) kind: Kind,
     pub(super) indexed: bool,
@@ -50,15 +50,15 @@ pub(super) enum Kind {
 }
 
 impl EventShape {
-    /// Fails with what is wrong when a type is not one of the ABI.
-    pub(super) fn of(event: &Event) -> Result<Self, String> {
+    /// Fails with the reason if a type is not an ABI type.
+    pub(super) fn from_abi(event: &Event) -> Result<Self, String> {
         let mut keys = Keys::default();
         let mut params = Vec::with_capacity(event.inputs.len());
         for param in &event.inputs {
             let resolved = param.resolve().map_err(|error| error.to_string())?;
             params.push(ParamShape {
                 key: keys.next(&param.name),
-                kind: Kind::of(&resolved, &param.components, 0)?,
+                kind: Kind::from_abi(&resolved, &param.components, 0)?,
                 indexed: param.indexed,
             });
         }
@@ -75,13 +75,14 @@ impl EventShape {
         })
     }
 
-    /// Whether a log with these topics may be one of its own: events of one signature differ in what is indexed.
-    pub(super) fn fits(&self, topics: &[B256]) -> bool {
+    /// Whether a log has the topics of this event. Events with the same signature differ in the number of indexed
+    /// parameters.
+    pub(super) fn matches_topics(&self, topics: &[B256]) -> bool {
         topics.first() == Some(&self.topic) && topics.len() == 1 + self.indexed
     }
 
-    /// Everything that decides what its logs become: the signature, what is indexed and the names.
-    pub(super) fn full(&self) -> String {
+    /// Everything that determines the decoded output: name, types, indexed flags and keys.
+    pub(super) fn fingerprint(&self) -> String {
         let params = self.params.iter().map(|param| {
             let indexed = if param.indexed { " indexed" } else { "" };
             format!("{:?}{indexed} {}", param.kind, param.key)
@@ -91,9 +92,9 @@ impl EventShape {
 }
 
 impl Kind {
-    fn of(resolved: &DynSolType, components: &[Param], depth: usize) -> Result<Self, String> {
-        if depth > DEEPEST {
-            return Err(format!("has types nested deeper than {DEEPEST}"));
+    fn from_abi(resolved: &DynSolType, components: &[Param], depth: usize) -> Result<Self, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("has types nested deeper than {MAX_DEPTH}"));
         }
         Ok(match resolved {
             DynSolType::Uint(bits) => Self::Uint(*bits),
@@ -105,35 +106,41 @@ impl Kind {
             DynSolType::Function => Self::FixedBytes(24),
             DynSolType::Bytes => Self::Bytes,
             DynSolType::String => Self::String,
-            DynSolType::Array(of) => Self::Array(Box::new(Self::of(of, components, depth + 1)?)),
-            DynSolType::FixedArray(of, count) => {
-                Self::FixedArray(Box::new(Self::of(of, components, depth + 1)?), *count)
+            DynSolType::Array(from_abi) => {
+                Self::Array(Box::new(Self::from_abi(from_abi, components, depth + 1)?))
             }
+            DynSolType::FixedArray(from_abi, count) => Self::FixedArray(
+                Box::new(Self::from_abi(from_abi, components, depth + 1)?),
+                *count,
+            ),
             DynSolType::Tuple(types) => {
                 if types.len() != components.len() {
                     return Err("has a tuple whose components are not all listed".to_owned());
                 }
                 let mut keys = Keys::default();
-                let members = types.iter().zip(components).map(|(of, component)| {
+                let members = types.iter().zip(components).map(|(from_abi, component)| {
                     let key = keys.next(&component.name);
-                    Ok((key, Self::of(of, &component.components, depth + 1)?))
+                    Ok((
+                        key,
+                        Self::from_abi(from_abi, &component.components, depth + 1)?,
+                    ))
                 });
                 Self::Tuple(members.collect::<Result<_, String>>()?)
             }
         })
     }
 
-    /// Whether its value stands behind an offset.
+    /// Whether the head is an offset to the value.
     pub(super) fn is_dynamic(&self) -> bool {
         match self {
             Self::Bytes | Self::String | Self::Array(_) => true,
-            Self::FixedArray(of, count) => *count > 0 && of.is_dynamic(),
+            Self::FixedArray(from_abi, count) => *count > 0 && from_abi.is_dynamic(),
             Self::Tuple(members) => members.iter().any(|(_, kind)| kind.is_dynamic()),
             _ => false,
         }
     }
 
-    /// Whether an indexed parameter of it is only there as a hash.
+    /// Whether an indexed parameter of this type is stored as a hash.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(
             self,
@@ -141,12 +148,12 @@ impl Kind {
         )
     }
 
-    /// Bytes that it takes where it stands: its value, or the offset of it.
+    /// Size of the head in bytes: the value itself, or its offset.
     pub(super) fn head(&self) -> usize {
         const WORD: usize = 32;
         match self {
             _ if self.is_dynamic() => WORD,
-            Self::FixedArray(of, count) => of.head().saturating_mul(*count),
+            Self::FixedArray(from_abi, count) => from_abi.head().saturating_mul(*count),
             Self::Tuple(members) => members
                 .iter()
                 .fold(0, |sum, (_, kind)| sum.saturating_add(kind.head())),
@@ -155,19 +162,19 @@ impl Kind {
     }
 }
 
-/// Names of parameters as keys of one JSON object.
+/// Parameter names as unique keys of one JSON object.
 #[derive(Default)]
 struct Keys {
-    given: HashSet<String>,
+    taken: HashSet<String>,
     position: usize,
 }
 
 impl Keys {
-    /// The name, or the position where there is no name or another parameter has it. No name begins with a digit.
+    /// The name, or the position if the name is empty or taken. Names cannot start with a digit.
     fn next(&mut self, name: &str) -> String {
         let position = self.position;
         self.position += 1;
-        if !name.is_empty() && self.given.insert(name.to_owned()) {
+        if !name.is_empty() && self.taken.insert(name.to_owned()) {
             return name.to_owned();
         }
         position.to_string()

@@ -1,72 +1,73 @@
-//! One price from many ticks: of one venue one counts, outliers are dropped, then each source that is left votes with its
-//! interval of confidence, and the median of the votes is the price. A pure function of the ticks, the time, and of what
-//! the price of a venue alone was before ([`Level`]).
+//! Aggregates many ticks into one price. One source of each venue counts; outliers are dropped; each remaining source
+//! votes with its confidence interval; the price is the median of the votes. A pure function of the ticks, the time,
+//! and the earlier price of a single venue ([`JumpGuard`]).
 //!
-//! The votes are Pyth's: [Pyth Price and Confidence Aggregation](https://pyth.network/blog/pyth-price-aggregation-proposal).
-//! docs/prices.md tells the whole rule and its sources.
+//! The votes follow [Pyth Price and Confidence Aggregation](https://pyth.network/blog/pyth-price-aggregation-proposal).
+//! docs/prices.md has the complete rule and its sources.
 //!
-//! A tick in another token is converted by that token's [`usd_rate`]; [`super::QuotePaths`] says which sources a rate
-//! is made of, so that no rate stands on itself.
+//! A tick in another token is converted by the [`usd_rate`] of that token; [`super::QuotePaths`] selects the sources of
+//! a rate, so that no rate depends on itself.
 //!
-//! Everything in between is exact or has digits to spare; the price is rounded once, as it leaves [`aggregate()`].
+//! Intermediate results are exact or have guard digits; [`aggregate()`] rounds the price once.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bigdecimal::{BigDecimal, num_traits::Zero};
 
 use super::{
-    AggregateRules, Level,
+    AggregateRules, JumpGuard,
     decimal::{half, is_bounded, is_price, places, product, significant_places, to_places},
-    level::Footing,
+    price_jump::VenueAgreement,
 };
 use crate::model::{
     LogOrigin, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Tick, Token, USD,
 };
 
-/// Fresh ticks from which on outliers are looked for: of two, nobody knows which is wrong.
-const ENOUGH_TO_JUDGE: usize = 3;
+/// Minimum number of fresh ticks for detecting outliers: of two, either may be wrong.
+const MIN_TICKS_FOR_OUTLIERS: usize = 3;
 /// Decimal places of a basis point.
 pub(super) const BPS_PLACES: i64 = 4;
 
-/// The newest tick of one source, and how long that source's ticks are used.
+/// The newest tick of a source, and its maximum age.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceTick<'a> {
     pub tick: &'a Tick,
     pub max_age_ms: u64,
-    /// Whether it can be fresh. One of a chain whose node does not answer cannot, whatever its time; it may still stand
-    /// in for what a reorg took back.
-    pub usable: bool,
-    /// Sources of one venue have the same number here; see [`super::PriceConfig::venues`].
+    /// False while the node of its chain does not answer: then it is not fresh, whatever its time. It can still replace
+    /// a price that a reorg removed.
+    pub is_usable: bool,
+    /// Sources of the same venue have the same number; see [`super::PriceConfig::venues`].
     pub venue: usize,
-    /// Of a Chainlink feed, whose answers have one time and one price however they are read.
+    /// Whether it is of a Chainlink feed, whose answers have the same time and price whether read from a log or by a
+    /// call.
     pub feed: bool,
 }
 
-/// What one token is worth in USD, for converting ticks that are counted in it.
+/// The price of one token in USD, for converting ticks quoted in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsdRate {
     pub price: BigDecimal,
-    /// How far it may be off, in USD.
+    /// Confidence in USD.
     pub confidence: BigDecimal,
-    /// Event time of the newest tick in it, in ms.
+    /// Event time of its newest tick, in ms.
     pub observed_at: i64,
-    /// The last ms in which a tick of it is fresh; as [`Price::expires_at`].
+    /// The last ms in which one of its ticks is fresh; as [`Price::expires_at`].
     pub expires_at: i64,
     pub trust: Trust,
 }
 
-/// How far a number can be trusted, from most to least.
+/// How far a price can be trusted, from most to least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
-    /// Enough venues that agree.
+    /// Enough venues, and they agree.
     Full,
-    /// Fewer venues than wanted.
+    /// Fewer venues than required.
     Few,
-    /// The number itself is in doubt: venues that disagree, or one alone that jumped.
-    Doubt,
+    /// The price itself is doubtful: venues disagree, or a single venue jumped.
+    Doubtful,
 }
 
-/// Fresh rates by the symbol of the quote token. A token without one has no fresh price in USD.
+/// Fresh rates by symbol of the quote token. A missing token has no fresh USD price.
 pub type UsdRates = BTreeMap<Arc<str>, UsdRate>;
 
 /// One usable tick in USD.
@@ -77,60 +78,67 @@ struct Quote<'a> {
     usd: BigDecimal,
     confidence: BigDecimal,
     observed_at: i64,
-    /// The last ms in which it is fresh, and the rate that converted it.
+    /// The last ms in which the tick and its conversion rate are fresh.
     expires_at: i64,
-    /// Of the rate that converted it.
+    /// Trust in the conversion rate.
     trust: Trust,
-    /// Another source of its venue counts.
-    stands_by: bool,
+    /// Another source of the same venue counts instead.
+    is_redundant: bool,
     outlier: bool,
 }
 
-/// What came of the votes: a price that is not rounded yet.
-struct Tally {
+/// The result of the votes, not rounded yet.
+struct Aggregate {
     price: Price,
-    footing: Footing,
+    agreement: VenueAgreement,
     trust: Trust,
     /// Why `trust` is not full.
     reason: Option<PriceReason>,
-    /// Places behind the point of the most exact number that a venue said in USD.
+    /// Decimal places of the most exact number that a venue reported in USD.
     places: i64,
 }
 
-/// The price of `token` now.
+/// The current price of `token`.
 ///
-/// `ticks` are the newest of each of the token's sources; of one venue the first that can be used counts. With a fresh
-/// one, the status is `Ok`, or `Degraded` when fewer than `min_sources` venues are used, when its confidence is wider
-/// than `max_confidence_bps`, when it stands on a rate that is, or while `level` holds it. Without any, it is the last
-/// known price as `Stale`; `None` when there never was one.
+/// `ticks` has the newest tick of each source; of each venue the first usable one counts. With a fresh tick the status
+/// is `Ok`, or `Degraded` if fewer than `min_sources` venues are used, if the confidence is wider than
+/// `max_confidence_bps`, if a conversion rate is degraded, or while `jump_guard` holds the price. Without a fresh tick
+/// it is the last known price as `Stale`; `None` if there is none.
 ///
-/// A last known price that is newer than every tick there is came from a block that was dropped since; then the
-/// newest ticks stand in for it, however old. With none left that can be told in USD, because the token's only tick
-/// or the only rate of its quote token was dropped, it stays: no better price is known, and `Stale` says not to use it.
+/// A last known price newer than every tick came from a dropped block. The newest ticks then replace it, whatever their
+/// age. If none of them can be converted to USD, because the only tick of the token or the only rate of its quote token
+/// was dropped, the last price stays as `Stale`.
 ///
-/// A tick whose numbers are out of all bounds counts as none: nothing here panics, whatever it is given.
+/// Ticks with out-of-range numbers are ignored: no input causes a panic.
 pub fn aggregate(
     token: &Token,
     ticks: &[SourceTick<'_>],
     rates: &UsdRates,
     rules: &AggregateRules,
-    level: &mut Level,
+    jump_guard: &mut JumpGuard,
     last: Option<&Price>,
     now_ms: i64,
 ) -> Option<Price> {
-    if let Some(tally) = combine(token, fresh(ticks, rates, now_ms), rules) {
-        return Some(tally.judged(rules, level, now_ms).into_price());
+    if let Some(aggregated) = combine(token, fresh(ticks, rates, now_ms), rules) {
+        return Some(
+            aggregated
+                .apply_hold(rules, jump_guard, now_ms)
+                .into_price(),
+        );
     }
     let newest = ticks.iter().map(|source| source.tick.observed_at).max();
-    let dropped = newest.is_some_and(|newest| last.is_some_and(|last| last.observed_at > newest));
-    let known = if dropped {
+    let is_dropped =
+        newest.is_some_and(|newest| last.is_some_and(|last| last.observed_at > newest));
+    let known = if is_dropped {
         let any_age = ticks.iter().filter_map(|source| quote(source, rates));
-        let tally = combine(token, one_a_venue(any_age.collect()), rules);
-        tally.map(Tally::into_price).or_else(|| last.cloned())
+        let aggregated = combine(token, mark_redundant(any_age.collect()), rules);
+        aggregated
+            .map(Aggregate::into_price)
+            .or_else(|| last.cloned())
     } else {
         last.cloned()
     };
-    // Fresh ticks that no fresh rate converts are of no use.
+    // Fresh ticks without a fresh conversion rate cannot be used.
     let unconverted = ticks.iter().any(|source| is_fresh(source, now_ms));
     known.map(|price| Price {
         status: PriceStatus::Stale,
@@ -142,18 +150,18 @@ pub fn aggregate(
     })
 }
 
-/// What one `token` is worth in USD now, by these ticks alone: those of its sources that are nearer to USD. `None`
-/// without a fresh one that can be converted.
+/// The current USD rate of `token`, made only of the given ticks: those of its sources that are nearer to USD. `None`
+/// without a fresh, convertible tick.
 pub fn usd_rate(
     token: &Token,
     ticks: &[SourceTick<'_>],
     rates: &UsdRates,
     rules: &AggregateRules,
-    level: &mut Level,
+    jump_guard: &mut JumpGuard,
     now_ms: i64,
 ) -> Option<UsdRate> {
-    let tally = combine(token, fresh(ticks, rates, now_ms), rules)?;
-    let Tally { price, trust, .. } = tally.judged(rules, level, now_ms);
+    let aggregated = combine(token, fresh(ticks, rates, now_ms), rules)?;
+    let Aggregate { price, trust, .. } = aggregated.apply_hold(rules, jump_guard, now_ms);
     Some(UsdRate {
         price: price.price,
         confidence: price.confidence,
@@ -163,19 +171,25 @@ pub fn usd_rate(
     })
 }
 
-impl Tally {
-    /// Held, where it is of one venue alone and jumped.
-    fn judged(mut self, rules: &AggregateRules, level: &mut Level, now_ms: i64) -> Self {
-        if level.holds(&self.price.price, self.footing, rules, now_ms) && self.trust < Trust::Doubt
+impl Aggregate {
+    /// Marks the price of a single venue as doubtful while it is held.
+    fn apply_hold(
+        mut self,
+        rules: &AggregateRules,
+        jump_guard: &mut JumpGuard,
+        now_ms: i64,
+    ) -> Self {
+        if jump_guard.holds(&self.price.price, self.agreement, rules, now_ms)
+            && self.trust < Trust::Doubtful
         {
-            self.trust = Trust::Doubt;
+            self.trust = Trust::Doubtful;
             self.reason = Some(PriceReason::Jump);
         }
         self
     }
 
-    /// With its status, and rounded: to the significant digits of what is calculated, but never more than one place
-    /// short of what a venue said.
+    /// Sets the status and rounds: to the significant digits of calculated numbers, but never below one place more than
+    /// a venue reported.
     fn into_price(self) -> Price {
         let Self {
             price,
@@ -183,17 +197,17 @@ impl Tally {
             reason,
             ..
         } = self;
-        // The middle of two numbers has one place more than they.
+        // The mean of two numbers has one place more than they have.
         let kept = significant_places(&price.price).max(self.places + 1);
         Price {
             price: to_places(&price.price, kept),
             confidence: to_places(&price.confidence, kept),
             status: match trust {
                 Trust::Full => PriceStatus::Ok,
-                Trust::Few | Trust::Doubt => PriceStatus::Degraded,
+                Trust::Few | Trust::Doubtful => PriceStatus::Degraded,
             },
             reason,
-            doubtful: trust == Trust::Doubt,
+            doubtful: trust == Trust::Doubtful,
             ..price
         }
     }
@@ -201,19 +215,19 @@ impl Tally {
 
 fn fresh<'a>(ticks: &[SourceTick<'a>], rates: &UsdRates, now_ms: i64) -> Vec<Quote<'a>> {
     let fresh = ticks.iter().filter(|source| is_fresh(source, now_ms));
-    one_a_venue(fresh.filter_map(|source| quote(source, rates)).collect())
+    mark_redundant(fresh.filter_map(|source| quote(source, rates)).collect())
 }
 
-/// Of the sources of one venue the first counts, and the others stand by. So do those that read the same log or the same
-/// answer, as a proxy and its aggregator do.
-fn one_a_venue(mut quotes: Vec<Quote<'_>>) -> Vec<Quote<'_>> {
+/// Marks all but the first source of each venue as redundant. Sources that read the same log or the same answer count
+/// as one venue too, such as a proxy and its aggregator.
+fn mark_redundant(mut quotes: Vec<Quote<'_>>) -> Vec<Quote<'_>> {
     for at in 1..quotes.len() {
         let (before, rest) = quotes.split_at_mut(at);
         let Some(quote) = rest.first_mut() else {
             break;
         };
-        let mut counted = before.iter().filter(|other| !other.stands_by);
-        quote.stands_by = counted.any(|other| {
+        let mut counted = before.iter().filter(|other| !other.is_redundant);
+        quote.is_redundant = counted.any(|other| {
             other.venue == quote.venue
                 || reads_same_log(other.tick, quote.tick)
                 || reads_same_answer(other, quote)
@@ -222,7 +236,7 @@ fn one_a_venue(mut quotes: Vec<Quote<'_>>) -> Vec<Quote<'_>> {
     quotes
 }
 
-/// Whether both ticks were read from one log; at the end of a block there is none.
+/// Whether both ticks come from the same log. Ticks made at the end of a block have no log.
 fn reads_same_log(one: &Tick, other: &Tick) -> bool {
     one.origin == other.origin
         && one
@@ -230,9 +244,9 @@ fn reads_same_log(one: &Tick, other: &Tick) -> bool {
             .is_some_and(|origin| origin.log_index != LogOrigin::END_OF_BLOCK)
 }
 
-/// Whether two feeds of one chain gave the same answer, of which one was read by a call: there is no log to compare, and
-/// the chain's writer alone knows which aggregator a proxy has. Two aggregators that answer the same at the same second
-/// lose a vote by it, and nothing else.
+/// Whether two feeds of one chain gave the same answer and at least one of them was read by a call. There is no log to
+/// compare, and only the chain writer knows the aggregator of a proxy. Two distinct aggregators with the same answer in
+/// the same second lose a vote, and nothing else.
 fn reads_same_answer(one: &Quote<'_>, other: &Quote<'_>) -> bool {
     let (Some(from), Some(other_from)) = (one.tick.origin, other.tick.origin) else {
         return false;
@@ -247,14 +261,14 @@ fn reads_same_answer(one: &Quote<'_>, other: &Quote<'_>) -> bool {
         && one.tick.price == other.tick.price
 }
 
-/// A tick may be exactly `max_age_ms` old. One from the future is as fresh as can be: clocks differ.
+/// A tick may be exactly `max_age_ms` old. One from the future is fresh: clocks differ.
 fn is_fresh(source: &SourceTick<'_>, now_ms: i64) -> bool {
     let age = now_ms.saturating_sub(source.tick.observed_at);
-    source.usable && (age <= 0 || age.unsigned_abs() <= source.max_age_ms)
+    source.is_usable && (age <= 0 || age.unsigned_abs() <= source.max_age_ms)
 }
 
-/// A tick in USD. One that is converted is as old as the older of its two halves, and as uncertain as both: the
-/// interval of a product is, to first order, `p·Δr + r·Δp`.
+/// Converts a tick to USD. The result is as old as the older of tick and rate, and as uncertain as both: to first
+/// order, the interval of a product is `p·Δr + r·Δp`.
 fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
     let tick = source.tick;
     let zero = BigDecimal::zero();
@@ -297,13 +311,13 @@ fn quote<'a>(source: &SourceTick<'a>, rates: &UsdRates) -> Option<Quote<'a>> {
         observed_at,
         expires_at,
         trust,
-        stands_by: false,
+        is_redundant: false,
         outlier: false,
     })
 }
 
-/// The price of these quotes; `None` of nothing.
-fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) -> Option<Tally> {
+/// Aggregates the quotes; `None` if there are none.
+fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) -> Option<Aggregate> {
     quotes.sort_by(|a, b| a.usd.cmp(&b.usd));
     mark_outliers(&mut quotes, rules);
     let used = || quotes.iter().filter(|quote| quote.is_used());
@@ -315,7 +329,7 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
         votes.push(quote.usd.clone());
     }
     votes.sort();
-    let (price, confidence) = tally(&votes)?;
+    let (price, confidence) = median_and_confidence(&votes)?;
 
     let observed_at = used().map(|quote| quote.observed_at).max()?;
     let expires_at = used().map(|quote| quote.expires_at).max()?;
@@ -324,33 +338,33 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
     let mut details: Vec<PriceDetail> = quotes.iter().map(detail).collect();
     details.sort_by(|a, b| a.source.cmp(&b.source));
     let limit = BigDecimal::new(rules.max_confidence_bps.into(), BPS_PLACES);
-    let wide = rules.max_confidence_bps > 0 && confidence > &price * limit;
+    let is_wide = rules.max_confidence_bps > 0 && confidence > &price * limit;
     let rates = used()
         .map(|quote| quote.trust)
         .fold(Trust::Full, Trust::max);
-    // Of equal weight, what is of the price itself comes before what is of a rate.
-    let (trust, reason) = if wide {
-        (Trust::Doubt, Some(PriceReason::Disagreement))
-    } else if rates == Trust::Doubt {
-        (Trust::Doubt, Some(PriceReason::Rate))
+    // At equal weight, a reason of the price itself comes before one of a rate.
+    let (trust, reason) = if is_wide {
+        (Trust::Doubtful, Some(PriceReason::Disagreement))
+    } else if rates == Trust::Doubtful {
+        (Trust::Doubtful, Some(PriceReason::Rate))
     } else if sources.len() < rules.min_sources {
         (Trust::Few, Some(PriceReason::FewVenues))
     } else {
         (rates, (rates != Trust::Full).then_some(PriceReason::Rate))
     };
-    let said = used().filter(|quote| &*quote.tick.quote == USD);
-    let places = said.map(|quote| places(&quote.usd).max(places(&quote.confidence)));
-    Some(Tally {
+    let in_usd = used().filter(|quote| &*quote.tick.quote == USD);
+    let places = in_usd.map(|quote| places(&quote.usd).max(places(&quote.confidence)));
+    Some(Aggregate {
         places: places.max().unwrap_or(i64::MIN / 2),
-        footing: match sources.len() {
-            _ if wide => Footing::Disputed,
-            1 => Footing::Alone {
-                said_at: used()
+        agreement: match sources.len() {
+            _ if is_wide => VenueAgreement::Disagree,
+            1 => VenueAgreement::Single {
+                observed_at: used()
                     .next()
                     .filter(|quote| quote.tick.origin.is_none())
                     .map(|quote| quote.tick.observed_at),
             },
-            _ => Footing::Agreed,
+            _ => VenueAgreement::Agree,
         },
         trust,
         reason,
@@ -358,7 +372,7 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
             token: token.clone(),
             price,
             confidence,
-            // As trust says, in the end.
+            // Set from `trust` by `into_price`.
             status: PriceStatus::Ok,
             reason: None,
             doubtful: false,
@@ -370,12 +384,12 @@ fn combine(token: &Token, mut quotes: Vec<Quote<'_>>, rules: &AggregateRules) ->
     })
 }
 
-/// Marks what is farther from the median than `outlier_mads` median absolute deviations, and than the floor. At least
-/// half of the quotes are within one deviation, so at least half stay.
+/// Marks quotes farther from the median than both the floor and `outlier_mads` median absolute deviations. At least
+/// half of the quotes are within one deviation, so at least half remain.
 fn mark_outliers(sorted: &mut [Quote<'_>], rules: &AggregateRules) {
-    let counted = sorted.iter_mut().filter(|quote| !quote.stands_by);
+    let counted = sorted.iter_mut().filter(|quote| !quote.is_redundant);
     let mut counted: Vec<&mut Quote<'_>> = counted.collect();
-    if counted.len() < ENOUGH_TO_JUDGE {
+    if counted.len() < MIN_TICKS_FOR_OUTLIERS {
         return;
     }
     let prices: Vec<BigDecimal> = counted.iter().map(|quote| quote.usd.clone()).collect();
@@ -395,9 +409,9 @@ fn mark_outliers(sorted: &mut [Quote<'_>], rules: &AggregateRules) {
     }
 }
 
-/// The median of the votes, and the larger of its distances to their quartiles. The quartiles are the votes at a
-/// quarter of their number from either end, as in Pyth's program.
-fn tally(votes: &[BigDecimal]) -> Option<(BigDecimal, BigDecimal)> {
+/// The median of the votes, and the larger of its distances to the quartiles. The quartiles are the votes at a quarter
+/// of their number from either end, as in Pyth's program.
+fn median_and_confidence(votes: &[BigDecimal]) -> Option<(BigDecimal, BigDecimal)> {
     let price = median(votes)?;
     let quarter = votes.len() / 4;
     let below = &price - votes.get(quarter)?;
@@ -405,7 +419,7 @@ fn tally(votes: &[BigDecimal]) -> Option<(BigDecimal, BigDecimal)> {
     Some((price, below.max(above)))
 }
 
-/// The middle of sorted values, of an even count the mean of the two in the middle; `None` of nothing.
+/// The middle of sorted values, or the mean of the middle two; `None` if there are none.
 fn median(sorted: &[BigDecimal]) -> Option<BigDecimal> {
     let middle = sorted.len() / 2;
     let upper = sorted.get(middle)?;
@@ -417,7 +431,7 @@ fn median(sorted: &[BigDecimal]) -> Option<BigDecimal> {
 
 impl Quote<'_> {
     fn is_used(&self) -> bool {
-        !self.stands_by && !self.outlier
+        !self.is_redundant && !self.outlier
     }
 }
 

@@ -1,16 +1,17 @@
-//! What holds of every price, whatever the ticks are.
+//! Properties of every price, tested with random ticks.
 
 use bigdecimal::num_bigint::BigInt;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
     tests::{
-        MAX_AGE, NOW, RULES, decimal, fresh_price, price_of, rates, sure, tick, token, with_age,
+        MAX_AGE, NOW, RULES, decimal, fresh_price, price_of, rates, tick, tick_with_confidence,
+        token, with_age,
     },
     *,
 };
 
-/// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old, some with an interval.
+/// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old, some with a confidence.
 fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
     (0..random.random_range(1..9))
         .map(|index| {
@@ -22,11 +23,11 @@ fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
                 "USD"
             };
             let age = random.random_range(-5_000..2 * MAX_AGE as i64);
-            let unsure = random.random_bool(0.5);
+            let has_confidence = random.random_bool(0.5);
             let width = scale + random.random_range(0..5);
             Tick {
                 price: BigDecimal::new(digits.into(), scale),
-                confidence: unsure.then(|| BigDecimal::new(digits.into(), width)),
+                confidence: has_confidence.then(|| BigDecimal::new(digits.into(), width)),
                 ..tick(&format!("s{index}"), quote, "1", age)
             }
         })
@@ -34,7 +35,7 @@ fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
 }
 
 #[test]
-fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
+fn price_ignores_order_and_lies_within_votes() {
     let mut random = StdRng::seed_from_u64(7);
     let rates = rates("123456.789", "1.5", 0);
     for _ in 0..500 {
@@ -49,7 +50,7 @@ fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
         let low = quotes.iter().map(|quote| &quote.usd - &quote.confidence);
         let high = quotes.iter().map(|quote| &quote.usd + &quote.confidence);
         let (low, high) = (low.min().unwrap(), high.max().unwrap());
-        // Rounded once, to 18 digits at least.
+        // Rounded once, to at least 18 digits.
         let slack = &price.price * BigDecimal::new(1.into(), 17);
         let (low, high) = (low - &slack, high + &slack);
         assert!(low <= price.price && price.price <= high, "{ticks:?}");
@@ -62,17 +63,17 @@ fn the_order_of_ticks_never_shows_and_the_price_lies_between_their_votes() {
 }
 
 #[test]
-fn one_liar_among_three_or_more_moves_the_price_only_as_far_as_the_honest_disagree() {
+fn one_bad_venue_of_three_has_bounded_effect() {
     let mut random = StdRng::seed_from_u64(11);
     for _ in 0..1_000 {
         let honest: Vec<Tick> = (0..random.random_range(2..6))
             .map(|index| {
                 let price: u64 = random.random_range(99_000..101_000);
                 let width: u64 = random.random_range(0..200);
-                sure(&format!("h{index}"), &price.to_string(), &width.to_string())
+                tick_with_confidence(&format!("h{index}"), &price.to_string(), &width.to_string())
             })
             .collect();
-        let lie = BigDecimal::new(
+        let false_price = BigDecimal::new(
             random.random_range(1..u64::MAX).into(),
             random.random_range(-250..250),
         );
@@ -83,7 +84,11 @@ fn one_liar_among_three_or_more_moves_the_price_only_as_far_as_the_honest_disagr
         );
         let mut ticks = honest.clone();
         ticks.push(Tick {
-            price: if random.random_bool(0.5) { lie } else { near },
+            price: if random.random_bool(0.5) {
+                false_price
+            } else {
+                near
+            },
             confidence: random.random_bool(0.5).then_some(width),
             ..tick("liar", "USD", "1", 0)
         });
@@ -105,7 +110,7 @@ fn one_liar_among_three_or_more_moves_the_price_only_as_far_as_the_honest_disagr
 }
 
 #[test]
-fn no_input_makes_it_panic() {
+fn aggregate_never_panics() {
     let mut random = StdRng::seed_from_u64(13);
     let numbers = [
         "0",
@@ -157,7 +162,7 @@ fn no_input_makes_it_panic() {
             .map(|tick| SourceTick {
                 tick,
                 max_age_ms: [0, 1, MAX_AGE, u64::MAX][random.random_range(0..4)],
-                usable: random.random_bool(0.8),
+                is_usable: random.random_bool(0.8),
                 venue: random.random_range(0..3),
                 feed: random.random(),
             })
@@ -180,14 +185,22 @@ fn no_input_makes_it_panic() {
         };
         let rates = UsdRates::from([("BTC".into(), rate)]);
         let token = token();
-        let mut level = Level::default();
-        let last = aggregate(&token, &sources, &rates, &rules, &mut level, None, NOW);
+        let mut jump_guard = JumpGuard::default();
+        let last = aggregate(&token, &sources, &rates, &rules, &mut jump_guard, None, NOW);
         let known = last.as_ref();
-        let price = aggregate(&token, &sources, &rates, &rules, &mut level, known, now);
+        let price = aggregate(
+            &token,
+            &sources,
+            &rates,
+            &rules,
+            &mut jump_guard,
+            known,
+            now,
+        );
         if let Some(price) = price {
             assert!(price.price > BigDecimal::zero(), "{price:?}");
         }
-        usd_rate(&token, &sources, &rates, &rules, &mut level, now);
+        usd_rate(&token, &sources, &rates, &rules, &mut jump_guard, now);
     }
 }
 
@@ -202,8 +215,8 @@ fn fraction(value: &BigDecimal) -> (BigInt, BigInt) {
     }
 }
 
-/// A fraction above zero, rounded half to even to so many significant digits, by integers alone.
-fn by_integers((numerator, denominator): (BigInt, BigInt), digits: i64) -> BigDecimal {
+/// Rounds a positive fraction half to even to `digits` significant digits, with integers only.
+fn rounded_fraction((numerator, denominator): (BigInt, BigInt), digits: i64) -> BigDecimal {
     let length = |value: &BigInt| value.to_string().len() as i64;
     let mut scale = digits - (length(&numerator) - length(&denominator));
     loop {
@@ -227,7 +240,7 @@ fn by_integers((numerator, denominator): (BigInt, BigInt), digits: i64) -> BigDe
 }
 
 #[test]
-fn a_converted_price_is_the_exact_product_rounded_once() {
+fn converted_price_is_rounded_once() {
     let mut random = StdRng::seed_from_u64(19);
     for _ in 0..1_000 {
         let mut number = |most: i64| {
@@ -244,19 +257,19 @@ fn a_converted_price_is_the_exact_product_rounded_once() {
             ..tick("pool", "BTC", "1", 0)
         }];
         let made = price_of(&tick, &rates(&rate.to_plain_string(), "0", 0), None).unwrap();
-        assert_eq!(made.price, by_integers(exact, 18), "{price} × {rate}");
+        assert_eq!(made.price, rounded_fraction(exact, 18), "{price} × {rate}");
     }
 }
 
 #[test]
-fn a_venue_s_own_digits_are_never_rounded() {
+fn digits_of_venues_are_not_rounded() {
     let mut random = StdRng::seed_from_u64(23);
     for _ in 0..1_000 {
         let ticks: Vec<Tick> = (0..random.random_range(1..4))
             .map(|at| {
                 let digits: u128 = random.random_range(1..u128::MAX);
                 Tick {
-                    // Near each other, so that none is an outlier.
+                    // Close to each other, so that none is an outlier.
                     price: BigDecimal::new(BigInt::from(digits % 1_000_000_007), 30)
                         + BigDecimal::from(3_456),
                     ..tick(&format!("s{at}"), "USD", "1", 0)

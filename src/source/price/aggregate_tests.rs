@@ -28,8 +28,8 @@ pub(super) fn tick(source: &str, quote: &str, price: &str, age_ms: i64) -> Tick 
     }
 }
 
-/// Fresh, in USD, with an interval.
-pub(super) fn sure(source: &str, price: &str, confidence: &str) -> Tick {
+/// A fresh tick in USD with a confidence.
+pub(super) fn tick_with_confidence(source: &str, price: &str, confidence: &str) -> Tick {
     Tick {
         confidence: Some(decimal(confidence)),
         ..tick(source, "USD", price, 0)
@@ -37,13 +37,13 @@ pub(super) fn sure(source: &str, price: &str, confidence: &str) -> Tick {
 }
 
 pub(super) fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
-    // Each of a venue of its own.
+    // Each at its own venue.
     let ticks = ticks.iter().enumerate();
     ticks
         .map(|(venue, tick)| SourceTick {
             tick,
             max_age_ms: MAX_AGE,
-            usable: true,
+            is_usable: true,
             venue,
             feed: false,
         })
@@ -51,17 +51,17 @@ pub(super) fn with_age(ticks: &[Tick]) -> Vec<SourceTick<'_>> {
 }
 
 pub(super) fn price_of(ticks: &[Tick], rates: &UsdRates, last: Option<&Price>) -> Option<Price> {
-    made(&with_age(ticks), rates, &RULES, last)
+    aggregated(&with_age(ticks), rates, &RULES, last)
 }
 
-fn made(
+fn aggregated(
     ticks: &[SourceTick<'_>],
     rates: &UsdRates,
     rules: &AggregateRules,
     last: Option<&Price>,
 ) -> Option<Price> {
-    let level = &mut Level::default();
-    aggregate(&token(), ticks, rates, rules, level, last, NOW)
+    let jump_guard = &mut JumpGuard::default();
+    aggregate(&token(), ticks, rates, rules, jump_guard, last, NOW)
 }
 
 pub(super) fn fresh_price(ticks: &[Tick]) -> Price {
@@ -89,13 +89,13 @@ fn numbers(price: &Price) -> (BigDecimal, BigDecimal) {
 }
 
 #[test]
-fn without_intervals_the_price_is_the_median() {
+fn price_without_confidence_is_median() {
     let odd = fresh_price(&[
         tick("c", "USD", "100.6", 5),
         tick("a", "USD", "100.5", 9),
         tick("b", "USD", "100", 7),
     ]);
-    // The larger distance to a quartile: below.
+    // The larger distance to a quartile is the one below.
     assert_eq!(numbers(&odd), (decimal("100.5"), decimal("0.5")));
     assert_eq!(odd.sources, ["a", "b", "c"].map(Arc::from));
     assert_eq!(odd.observed_at, NOW - 5);
@@ -105,32 +105,38 @@ fn without_intervals_the_price_is_the_median() {
         tick("a", "USD", "0.000000000000000001", 0),
         tick("b", "USD", "0.000000000000000002", 0),
     ]);
-    // Of two, half the distance between them.
+    // Half the distance between the two.
     let expected = ("0.0000000000000000015", "0.0000000000000000005");
     assert_eq!(numbers(&even), (decimal(expected.0), decimal(expected.1)));
 }
 
 #[test]
-fn a_source_that_is_surer_weighs_more() {
-    // The example of Pyth's proposal: 101 ± 1 and 110 ± 10. Votes 100 100 101 102 110 120.
-    let price = fresh_price(&[sure("a", "101", "1"), sure("b", "110", "10")]);
+fn narrower_confidence_weighs_more() {
+    // The example of Pyth's proposal: 101 ± 1 and 110 ± 10; votes 100 100 101 102 110 120.
+    let price = fresh_price(&[
+        tick_with_confidence("a", "101", "1"),
+        tick_with_confidence("b", "110", "10"),
+    ]);
     assert_eq!(numbers(&price), (decimal("101.5"), decimal("8.5")));
-    // Neither interval: the middle.
-    let price = fresh_price(&[sure("a", "101", "0"), sure("b", "110", "0")]);
+    // Without intervals: the mean.
+    let price = fresh_price(&[
+        tick_with_confidence("a", "101", "0"),
+        tick_with_confidence("b", "110", "0"),
+    ]);
     assert_eq!(numbers(&price), (decimal("105.5"), decimal("4.5")));
-    // One source alone is as sure as it says.
-    let price = fresh_price(&[sure("a", "101", "1")]);
+    // A single source keeps its own confidence.
+    let price = fresh_price(&[tick_with_confidence("a", "101", "1")]);
     assert_eq!(numbers(&price), (decimal("101"), decimal("1")));
 }
 
 #[test]
-fn an_outlier_among_three_is_dropped_and_told() {
+fn drops_outlier_of_three_with_detail() {
     let price = fresh_price(&[
         tick("a", "USD", "100", 1),
         tick("liar", "USD", "102", 0),
         tick("b", "USD", "100.2", 2),
     ]);
-    // The median is 100.2, the deviation 0.2, five of them 1 and the floor 1.002.
+    // Median 100.2, deviation 0.2; five deviations are 1, the floor is 1.002.
     assert_eq!(price.price, decimal("100.1"));
     assert_eq!(price.sources, ["a", "b"].map(Arc::from));
     let details: Vec<(&str, i64, bool)> = price
@@ -140,12 +146,12 @@ fn an_outlier_among_three_is_dropped_and_told() {
         .collect();
     let expected = [("a", 1, false), ("b", 2, false), ("liar", 0, true)];
     assert_eq!(details, expected);
-    // What is not used does not make it younger.
+    // An unused tick does not affect the time.
     assert_eq!(price.observed_at, NOW - 1);
 }
 
 #[test]
-fn within_the_floor_or_the_spread_of_the_others_nothing_is_an_outlier() {
+fn keeps_ticks_within_floor_or_spread() {
     let used = |prices: [&str; 3]| {
         let ticks: Vec<Tick> = prices
             .iter()
@@ -154,16 +160,16 @@ fn within_the_floor_or_the_spread_of_the_others_nothing_is_an_outlier() {
             .collect();
         fresh_price(&ticks).sources.len()
     };
-    // Two agree to the digit: without the floor the third would always be wrong.
+    // Two are equal: without the floor the third would always be an outlier.
     assert_eq!(used(["100", "100", "101"]), 3);
     assert_eq!(used(["100", "100", "101.0000001"]), 2);
-    // Far, and so are the others from each other.
+    // Far apart, like the others from each other.
     assert_eq!(used(["98", "100", "110"]), 3);
     assert_eq!(used(["98", "100", "110.0000001"]), 2);
 }
 
 #[test]
-fn outliers_do_not_count_as_sources() {
+fn outliers_do_not_count_for_min_sources() {
     let rules = AggregateRules {
         min_sources: 3,
         ..RULES
@@ -174,12 +180,12 @@ fn outliers_do_not_count_as_sources() {
         tick("liar", "USD", "900", 0),
     ];
     let rates = UsdRates::new();
-    let price = made(&with_age(&ticks), &rates, &rules, None).unwrap();
+    let price = aggregated(&with_age(&ticks), &rates, &rules, None).unwrap();
     assert_eq!(price.status, PriceStatus::Degraded);
 }
 
 #[test]
-fn a_price_from_too_few_sources_is_degraded() {
+fn too_few_venues_degrade() {
     let price = fresh_price(&[
         tick("a", "USD", "100", 0),
         tick("b", "USD", "200", MAX_AGE as i64 + 1),
@@ -191,7 +197,7 @@ fn a_price_from_too_few_sources_is_degraded() {
 }
 
 #[test]
-fn a_tick_is_fresh_up_to_its_age_limit_and_when_its_clock_runs_ahead() {
+fn tick_is_fresh_up_to_max_age_or_ahead() {
     let at = |age| price_of(&[tick("a", "USD", "1", age)], &UsdRates::new(), None);
     assert!(at(MAX_AGE as i64).is_some());
     assert!(at(MAX_AGE as i64 + 1).is_none());
@@ -199,7 +205,7 @@ fn a_tick_is_fresh_up_to_its_age_limit_and_when_its_clock_runs_ahead() {
 }
 
 #[test]
-fn a_detail_names_the_block_of_a_tick_from_a_chain() {
+fn detail_names_block_of_chain_tick() {
     let pool = Tick {
         origin: Some(LogOrigin {
             chain_id: 10,
@@ -219,7 +225,7 @@ fn a_detail_names_the_block_of_a_tick_from_a_chain() {
 }
 
 #[test]
-fn without_a_fresh_tick_the_last_price_is_kept_as_stale() {
+fn keeps_last_price_as_stale() {
     let last = fresh_price(&[
         tick("a", "USD", "100", 30_000),
         tick("b", "USD", "102", 40_000),
@@ -234,20 +240,20 @@ fn without_a_fresh_tick_the_last_price_is_kept_as_stale() {
     };
     let stale = price_of(&old, &UsdRates::new(), Some(&last)).unwrap();
     assert_eq!(stale.status, PriceStatus::Stale);
-    let as_it_was = Price {
+    let expected = Price {
         status: PriceStatus::Stale,
         reason: Some(PriceReason::Old),
         ..last.clone()
     };
-    assert_eq!(stale, as_it_was);
-    // Every tick is gone: there is nothing better to say.
+    assert_eq!(stale, expected);
+    // Without any tick the last price stays.
     let stale = price_of(&[], &UsdRates::new(), Some(&last)).unwrap();
-    assert_eq!(stale, as_it_was);
+    assert_eq!(stale, expected);
     assert_eq!(price_of(&old, &UsdRates::new(), None), None);
 }
 
 #[test]
-fn a_last_price_from_a_dropped_block_gives_way_to_the_ticks_that_remain() {
+fn remaining_ticks_replace_dropped_price() {
     let dropped = fresh_price(&[tick("a", "USD", "500", 0)]);
     let remaining = [tick("a", "USD", "100", 70_000)];
     let stale = price_of(&remaining, &UsdRates::new(), Some(&dropped)).unwrap();
@@ -259,7 +265,7 @@ fn a_last_price_from_a_dropped_block_gives_way_to_the_ticks_that_remain() {
 }
 
 #[test]
-fn a_last_price_whose_only_tick_or_rate_was_dropped_stays_as_stale() {
+fn price_without_tick_or_rate_stays_stale() {
     let last = fresh_price(&[tick("a", "USD", "500", 0)]);
     let without_a_rate = [tick("pool", "BTC", "0.05", 0)];
     for (remaining, reason) in [
@@ -280,7 +286,7 @@ fn a_last_price_whose_only_tick_or_rate_was_dropped_stays_as_stale() {
 }
 
 #[test]
-fn a_converted_tick_is_as_old_as_its_older_half_and_as_unsure_as_both() {
+fn conversion_combines_age_and_confidence() {
     let pool = [tick("pool", "BTC", "0.05", 3_000)];
     assert_eq!(price_of(&pool, &UsdRates::new(), None), None);
     let price = price_of(&pool, &rates("68400.10", "0", 9_000), None).unwrap();
@@ -298,12 +304,12 @@ fn a_converted_tick_is_as_old_as_its_older_half_and_as_unsure_as_both() {
 }
 
 fn rate_of(ticks: &[Tick], rates: &UsdRates) -> Option<UsdRate> {
-    let level = &mut Level::default();
-    usd_rate(&token(), &with_age(ticks), rates, &RULES, level, NOW)
+    let jump_guard = &mut JumpGuard::default();
+    usd_rate(&token(), &with_age(ticks), rates, &RULES, jump_guard, NOW)
 }
 
 #[test]
-fn a_price_that_is_less_sure_than_wanted_is_degraded() {
+fn wide_confidence_degrades() {
     let status = |ticks: &[Tick]| {
         let price = fresh_price(ticks);
         (price.status, price.doubtful)
@@ -315,22 +321,31 @@ fn a_price_that_is_less_sure_than_wanted_is_degraded() {
         (price.status, price.doubtful),
         (PriceStatus::Degraded, true)
     );
-    // 5 % of 100 is as wide as it may be.
+    // 5 % of 100 is exactly the limit.
     let (ok, doubt) = ((PriceStatus::Ok, false), (PriceStatus::Degraded, true));
     assert_eq!(status(&[usd("a", "95"), usd("b", "105")]), ok);
     assert_eq!(status(&[usd("a", "95"), usd("b", "105.000000001")]), doubt);
-    assert_eq!(status(&[sure("a", "100", "5"), sure("b", "100", "5")]), ok);
     assert_eq!(
-        status(&[sure("a", "100", "6"), sure("b", "100", "6")]),
+        status(&[
+            tick_with_confidence("a", "100", "5"),
+            tick_with_confidence("b", "100", "5")
+        ]),
+        ok
+    );
+    assert_eq!(
+        status(&[
+            tick_with_confidence("a", "100", "6"),
+            tick_with_confidence("b", "100", "6")
+        ]),
         doubt
     );
-    // One that is sure says so of itself; that it is alone is another matter.
+    // A narrow confidence is not doubtful; too few venues are another reason.
     assert_eq!(status(&[usd("a", "100")]), (PriceStatus::Degraded, false));
-    assert_eq!(status(&[sure("a", "100", "6")]), doubt);
+    assert_eq!(status(&[tick_with_confidence("a", "100", "6")]), doubt);
 }
 
 #[test]
-fn the_limit_of_confidence_is_configured_and_zero_is_none() {
+fn max_confidence_zero_disables_limit() {
     let ticks = [tick("a", "USD", "3000", 0), tick("b", "USD", "30", 0)];
     for (bps, status) in [
         (0, PriceStatus::Ok),
@@ -341,13 +356,13 @@ fn the_limit_of_confidence_is_configured_and_zero_is_none() {
             max_confidence_bps: bps,
             ..RULES
         };
-        let price = made(&with_age(&ticks), &UsdRates::new(), &rules, None).unwrap();
+        let price = aggregated(&with_age(&ticks), &UsdRates::new(), &rules, None).unwrap();
         assert_eq!(price.status, status, "{bps}");
     }
 }
 
 #[test]
-fn a_tick_converted_by_a_degraded_rate_degrades_its_price() {
+fn degraded_rate_degrades_price() {
     let ticks = [
         tick("a", "USD", "3000", 0),
         tick("b", "USD", "3000", 0),
@@ -356,7 +371,7 @@ fn a_tick_converted_by_a_degraded_rate_degrades_its_price() {
     for (trust, status, doubtful) in [
         (Trust::Full, PriceStatus::Ok, false),
         (Trust::Few, PriceStatus::Degraded, false),
-        (Trust::Doubt, PriceStatus::Degraded, true),
+        (Trust::Doubtful, PriceStatus::Degraded, true),
     ] {
         let mut rates = rates("60000", "0", 0);
         rates.values_mut().for_each(|rate| rate.trust = trust);
@@ -367,9 +382,9 @@ fn a_tick_converted_by_a_degraded_rate_degrades_its_price() {
             "{trust:?}"
         );
         assert_eq!(price.sources.len(), 3);
-        // So does a rate that is made of it.
+        // A rate made of it is degraded too.
         assert_eq!(rate_of(&ticks, &rates).unwrap().trust, trust);
-        // One that is not used does no harm.
+        // An unused rate has no effect.
         rates
             .values_mut()
             .for_each(|rate| rate.price = decimal("90000"));
@@ -379,7 +394,7 @@ fn a_tick_converted_by_a_degraded_rate_degrades_its_price() {
 }
 
 #[test]
-fn a_venue_has_one_vote_and_the_first_of_its_sources_has_it() {
+fn first_source_of_venue_votes() {
     let ticks = [
         tick("spot", "USD", "100", 3),
         tick("twap", "USD", "90", 1),
@@ -395,27 +410,27 @@ fn a_venue_has_one_vote_and_the_first_of_its_sources_has_it() {
         for (source, venue) in with_age.iter_mut().zip(venues) {
             source.venue = venue;
         }
-        made(&with_age, &UsdRates::new(), &RULES, None).unwrap()
+        aggregated(&with_age, &UsdRates::new(), &RULES, None).unwrap()
     };
     let price = sources([3, 1, 2]);
     assert_eq!(numbers(&price), (decimal("100.5"), decimal("0.5")));
     assert_eq!(price.sources, ["other", "spot"].map(Arc::from));
     assert_eq!(price.status, PriceStatus::Ok);
     assert_eq!(price.observed_at, NOW - 2);
-    // It is shown, and is no outlier.
+    // It appears in the details and is not an outlier.
     assert_eq!(price.details.len(), 3);
     assert!(price.details.iter().all(|detail| !detail.outlier));
-    // It stands in for the first once that is too old.
+    // It replaces the first source once that is too old.
     let price = sources([MAX_AGE as i64 + 1, 1, 2]);
     assert_eq!(price.sources, ["other", "twap"].map(Arc::from));
-    // A venue alone is one of the two that are wanted.
+    // One venue of the required two.
     let price = sources([3, 1, MAX_AGE as i64 + 1]);
     assert_eq!(price.sources, ["spot"].map(Arc::from));
     assert_eq!(price.status, PriceStatus::Degraded);
 }
 
 #[test]
-fn two_sources_of_one_log_are_one_venue() {
+fn sources_of_one_log_are_one_venue() {
     let of_log = |source: &str, log_index| Tick {
         origin: Some(LogOrigin {
             chain_id: 1,
@@ -433,7 +448,7 @@ fn two_sources_of_one_log_are_one_venue() {
 }
 
 #[test]
-fn two_feeds_of_one_answer_are_one_venue() {
+fn feeds_of_one_answer_are_one_venue() {
     let of = |source: &str, price: &str, age_ms, block_number, log_index| Tick {
         origin: Some(LogOrigin {
             chain_id: 1,
@@ -448,7 +463,7 @@ fn two_feeds_of_one_answer_are_one_venue() {
         for (source, feed) in sources.iter_mut().zip(feeds) {
             source.feed = feed;
         }
-        let price = made(&sources, &UsdRates::new(), &RULES, None).unwrap();
+        let price = aggregated(&sources, &UsdRates::new(), &RULES, None).unwrap();
         price.sources.len()
     };
     let end = LogOrigin::END_OF_BLOCK;
@@ -474,27 +489,27 @@ fn two_feeds_of_one_answer_are_one_venue() {
 }
 
 #[test]
-fn what_is_not_usable_is_not_fresh_whatever_its_time() {
+fn unusable_tick_is_not_fresh() {
     for age_ms in [0, 9, -30_000] {
         let ticks = [tick("a", "USD", "100", age_ms)];
         let mut sources = with_age(&ticks);
-        sources[0].usable = false;
-        let made = |last| made(&sources, &UsdRates::new(), &RULES, last);
-        assert_eq!(made(None), None, "{age_ms}");
+        sources[0].is_usable = false;
+        let aggregated = |last| aggregated(&sources, &UsdRates::new(), &RULES, last);
+        assert_eq!(aggregated(None), None, "{age_ms}");
         let last = fresh_price(&ticks);
-        assert_eq!(made(Some(&last)).unwrap().status, PriceStatus::Stale);
+        assert_eq!(aggregated(Some(&last)).unwrap().status, PriceStatus::Stale);
     }
 }
 
 #[test]
-fn a_price_expires_with_the_last_tick_or_rate_that_it_stands_on() {
+fn price_expires_with_last_tick_or_rate() {
     let max_age = MAX_AGE as i64;
     let usd = [
         tick("a", "USD", "3000", 5_000),
         tick("b", "USD", "3000", 2_000),
     ];
     assert_eq!(fresh_price(&usd).expires_at, NOW - 2_000 + max_age);
-    // The tick of a pool may be old, but not older than it or its rate may be.
+    // A pool's tick expires with the earlier of the tick and its rate.
     let pool = [tick("pool", "BTC", "0.05", 50_000)];
     for (rate_age, left) in [(1_000, 10_000), (55_000, 5_000)] {
         let rates = rates("60000", "0", rate_age);
@@ -502,24 +517,24 @@ fn a_price_expires_with_the_last_tick_or_rate_that_it_stands_on() {
         assert_eq!(price.expires_at, NOW + left, "{rate_age}");
         assert_eq!(rate_of(&pool, &rates).unwrap().expires_at, NOW + left);
     }
-    // Each by the age that its own source may have, and an outlier does not count.
+    // Each source has its own maximum age; an outlier does not count.
     let three = ["3000", "3001", "9000"].map(|price| tick(price, "USD", price, 0));
     let mut sources = with_age(&three);
     for (source, max_age_ms) in sources.iter_mut().zip([1_000, 2_000, 9_000]) {
         source.max_age_ms = max_age_ms;
     }
-    let price = made(&sources, &UsdRates::new(), &RULES, None).unwrap();
+    let price = aggregated(&sources, &UsdRates::new(), &RULES, None).unwrap();
     assert_eq!(price.expires_at, NOW + 2_000);
-    // At its end it is fresh, and then no more.
+    // Fresh at the end of its time, and not after.
     sources.pop();
     let at = |now| {
-        let level = &mut Level::default();
+        let jump_guard = &mut JumpGuard::default();
         aggregate(
             &token(),
             &sources,
             &UsdRates::new(),
             &RULES,
-            level,
+            jump_guard,
             None,
             now,
         )
@@ -529,8 +544,8 @@ fn a_price_expires_with_the_last_tick_or_rate_that_it_stands_on() {
 }
 
 #[test]
-fn streams_of_one_venue_outvote_nobody() {
-    // Two streams of a liar and one honest venue: without one vote a venue, the lie would be the median.
+fn streams_of_one_venue_share_a_vote() {
+    // Two streams of a bad venue and one good venue: with one vote per stream, the bad price would be the median.
     let ticks = [
         tick("liar", "USD", "30", 0),
         tick("liar-trades", "USD", "30", 0),
@@ -538,19 +553,19 @@ fn streams_of_one_venue_outvote_nobody() {
     ];
     let mut with_age = with_age(&ticks);
     with_age[1].venue = with_age[0].venue;
-    let price = made(&with_age, &UsdRates::new(), &RULES, None).unwrap();
+    let price = aggregated(&with_age, &UsdRates::new(), &RULES, None).unwrap();
     assert!(price.details.iter().all(|detail| !detail.outlier));
     assert_eq!(price.status, PriceStatus::Degraded);
 }
 
 #[test]
-fn a_venue_alone_that_jumps_is_degraded_until_another_agrees() {
+fn single_venue_jump_is_degraded() {
     let rules = AggregateRules {
         min_sources: 1,
         max_jump_bps: 1_000,
         ..RULES
     };
-    let mut level = Level::default();
+    let mut jump_guard = JumpGuard::default();
     let mut status = |prices: &[&str], after: i64| {
         let names = ["a", "b"].iter().zip(prices);
         let ticks: Vec<Tick> = names
@@ -563,7 +578,7 @@ fn a_venue_alone_that_jumps_is_degraded_until_another_agrees() {
             &sources,
             &rates,
             &rules,
-            &mut level,
+            &mut jump_guard,
             None,
             NOW + after,
         );
@@ -584,13 +599,13 @@ fn a_venue_alone_that_jumps_is_degraded_until_another_agrees() {
 }
 
 #[test]
-fn what_a_venue_says_keeps_its_digits_and_what_is_calculated_has_18() {
+fn rounds_only_calculated_numbers() {
     let digits = "3456.120000000000000000245";
     let price = fresh_price(&[tick("a", "USD", digits, 0)]);
     assert_eq!(price.price.to_plain_string(), digits);
     let price = fresh_price(&[tick("a", "USD", digits, 0), tick("b", "USD", "3456.12", 0)]);
     assert_eq!(price.price.to_plain_string(), "3456.1200000000000000001225");
-    // A pool in a token whose rate was divided.
+    // A pool in a token with a divided rate.
     let pool = [tick("pool", "BTC", "0.0576019999999999999", 0)];
     let price = price_of(&pool, &rates("60000.0000000000000001", "0", 0), None).unwrap();
     assert_eq!(price.price.to_plain_string(), "3456.11999999999999");
@@ -601,7 +616,7 @@ fn what_a_venue_says_keeps_its_digits_and_what_is_calculated_has_18() {
 }
 
 #[test]
-fn a_rate_counts_fresh_sources_only() {
+fn rate_uses_fresh_ticks_only() {
     let ticks = [
         tick("feed", "USD", "100", 0),
         tick("old", "USD", "900", MAX_AGE as i64 + 1),
@@ -614,7 +629,7 @@ fn a_rate_counts_fresh_sources_only() {
 }
 
 #[test]
-fn a_price_that_is_not_ok_has_a_reason() {
+fn price_not_ok_has_reason() {
     use PriceReason::{Disagreement, FewVenues, Old, Rate};
     fn usd(source: &str, price: &str) -> Tick {
         tick(source, "USD", price, 0)
@@ -637,13 +652,13 @@ fn a_price_that_is_not_ok_has_a_reason() {
         ),
         (vec![usd("a", "3000"), pool(0)], Trust::Full, None),
         (vec![usd("a", "3000"), pool(0)], Trust::Few, Some(Rate)),
-        (vec![usd("a", "3000"), pool(0)], Trust::Doubt, Some(Rate)),
-        // Of several, what puts the number most in doubt.
+        (vec![usd("a", "3000"), pool(0)], Trust::Doubtful, Some(Rate)),
+        // Of several reasons, the strongest.
         (vec![pool(0)], Trust::Few, Some(FewVenues)),
-        (vec![pool(0)], Trust::Doubt, Some(Rate)),
+        (vec![pool(0)], Trust::Doubtful, Some(Rate)),
         (
             vec![usd("a", "30"), pool(0)],
-            Trust::Doubt,
+            Trust::Doubtful,
             Some(Disagreement),
         ),
         (vec![tick("a", "USD", "3000", old)], Trust::Full, Some(Old)),
@@ -660,17 +675,17 @@ fn a_price_that_is_not_ok_has_a_reason() {
         (PriceStatus::Stale, Some(Rate))
     );
 
-    // One venue alone that jumps.
+    // A single venue that jumps.
     let rules = AggregateRules {
         min_sources: 1,
         max_jump_bps: 1_000,
         ..RULES
     };
-    let mut level = Level::default();
+    let mut jump_guard = JumpGuard::default();
     let mut alone = |price: &str| {
         let ticks = [usd("a", price)];
         let (ticks, rates) = (with_age(&ticks), UsdRates::new());
-        let price = aggregate(&token(), &ticks, &rates, &rules, &mut level, None, NOW);
+        let price = aggregate(&token(), &ticks, &rates, &rules, &mut jump_guard, None, NOW);
         price.unwrap().reason
     };
     assert_eq!(alone("3000"), None);

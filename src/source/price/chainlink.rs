@@ -1,8 +1,8 @@
-//! A Chainlink aggregator: `AnswerUpdated(int256 indexed current, uint256 indexed roundId, uint256 updatedAt)`, and
-//! `latestRoundData()` of the proxy in front of it.
+//! Chainlink aggregators: `AnswerUpdated(int256 indexed current, uint256 indexed roundId, uint256 updatedAt)`, and
+//! `latestRoundData()` of the proxy in front of one.
 //!
-//! Follows AggregatorV3Interface and AggregatorProxyInterface of Chainlink's contracts, and what their documentation
-//! asks of readers: an answer is above zero, and no older than the feed's heartbeat.
+//! Follows AggregatorV3Interface and AggregatorProxyInterface of Chainlink's contracts, and their documentation: an
+//! answer is above zero and no older than the feed's heartbeat.
 
 use alloy::{
     primitives::{B256, I256, U256},
@@ -14,23 +14,23 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt};
 use super::{
     LogView, TickFault,
     contract_source::{Observation, time_ms},
-    venue_time::{self, MOST_AHEAD_MS},
+    venue_time::{self, MAX_AHEAD_MS},
 };
 
 sol!(Aggregator, "abi/chainlink_aggregator.json");
 
-/// Topic 0 of the event that is read.
+/// Topic 0 of the event.
 pub(super) const TOPIC: B256 = Aggregator::AnswerUpdated::SIGNATURE_HASH;
 
-/// An answer as an aggregator or a proxy gives it.
+/// An answer of an aggregator or a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
     pub answer: I256,
-    /// In seconds since the Unix epoch; 0 when it does not say.
+    /// In seconds since the Unix epoch; 0 if the contract does not report it.
     pub updated_at: U256,
 }
 
-/// Reads one `AnswerUpdated`; see [`price`].
+/// Decodes one `AnswerUpdated`; see [`price`].
 pub(super) fn observe(
     log: &LogView<'_>,
     decimals: u8,
@@ -48,10 +48,9 @@ pub(super) fn observe(
 
 /// The price of an answer: `answer / 10^decimals`, exactly.
 ///
-/// The observation's time is `updatedAt`, in seconds or in any other unit of [`venue_time`], but never later than the
-/// block that it is read at: nothing was observed after it was said. One that is more than a minute ahead of its block
-/// is refused: an oracle whose clock runs ahead must not keep its answer fresh for longer. A zero `updatedAt` means
-/// that the aggregator does not say, and the block's time stands in.
+/// The event time is `updatedAt`, in seconds or another unit of [`venue_time`], but at most the block's time. An
+/// `updatedAt` more than a minute ahead of its block is rejected: an oracle with a fast clock must not keep its answer
+/// fresh for longer. Zero means that the aggregator does not report the time; the block's time is used instead.
 pub(super) fn price(
     round: Round,
     decimals: u8,
@@ -77,19 +76,19 @@ pub(super) fn price(
     }
 }
 
-/// When an answer was made, in ms, at a block of this time.
-fn updated_at(said: U256, block_ms: i64) -> Result<i64, TickFault> {
-    if said.is_zero() {
+/// The event time of an answer in ms; `block_ms` is the time of its block.
+fn updated_at(seconds: U256, block_ms: i64) -> Result<i64, TickFault> {
+    if seconds.is_zero() {
         return Ok(block_ms);
     }
-    let none = || TickFault::NoTime(said.to_string());
-    let number = u128::try_from(said).map_err(|_| none())?;
-    let at = venue_time::of_integer(number).ok_or_else(none)?;
+    let no_time = || TickFault::NoTime(seconds.to_string());
+    let number = u128::try_from(seconds).map_err(|_| no_time())?;
+    let at = venue_time::from_integer(number).ok_or_else(no_time)?;
     let ahead_ms = at.saturating_sub(block_ms);
-    if ahead_ms > MOST_AHEAD_MS.cast_signed() {
+    if ahead_ms > MAX_AHEAD_MS.cast_signed() {
         return Err(TickFault::Ahead {
             ahead_ms: ahead_ms.unsigned_abs(),
-            clock: "its block",
+            clock: "the block timestamp",
         });
     }
     Ok(at.min(block_ms))
@@ -101,7 +100,7 @@ pub(super) mod tests {
 
     use super::{super::log_view::tests::view, *};
 
-    /// An `AnswerUpdated` as a contract would emit it.
+    /// An `AnswerUpdated` as a contract emits it.
     pub(in super::super) fn answer(current: I256, updated_at: U256) -> LogData {
         Aggregator::AnswerUpdated {
             current,
@@ -131,7 +130,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_topic_is_the_one_that_aggregators_emit() {
+    fn topic_matches_deployed_aggregators() {
         assert_eq!(
             TOPIC.to_string(),
             "0x0559884fd3a460db3073b7fc896cc77986f16e378210ded43186175bf646fc5f"
@@ -139,7 +138,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_answer_keeps_every_digit() {
+    fn answer_keeps_every_digit() {
         assert_eq!(text("345612000001", 8), "3456.12000001");
         assert_eq!(text("1", 18), "0.000000000000000001");
         assert_eq!(text("345600000000", 8), "3456");
@@ -149,7 +148,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_answer_of_zero_or_below_is_refused() {
+    fn rejects_answer_not_above_zero() {
         for bad in [I256::ZERO, I256::MINUS_ONE, I256::MIN] {
             let refused = read(&answer(bad, U256::from(BLOCK_TIME)), 8).unwrap_err();
             assert_eq!(refused, TickFault::NotPositive(bad.to_string()));
@@ -157,7 +156,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_answer_is_as_old_as_it_says_but_never_newer_than_its_block() {
+    fn answer_time_is_at_most_block_time() {
         let at = |updated_at: U256| {
             let log = answer(I256::ONE, updated_at);
             read(&log, 8).unwrap().observed_at / 1_000
@@ -176,7 +175,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn refuses_an_answer_of_more_than_a_minute_ahead_of_its_block() {
+    fn rejects_answer_over_a_minute_ahead_of_block() {
         for updated_at in [
             U256::from(BLOCK_TIME + 61),
             U256::from((BLOCK_TIME + 61) * 1_000_000_000),
@@ -189,7 +188,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_answer_older_than_its_heartbeat_is_refused() {
+    fn rejects_answer_older_than_heartbeat() {
         let aged = |seconds: u64| {
             let log = answer(I256::ONE, U256::from(BLOCK_TIME - seconds));
             read_within(&log, 8, Some(3_600_000))
@@ -201,13 +200,13 @@ pub(super) mod tests {
             heartbeat_ms: 3_600_000,
         };
         assert_eq!(aged(3_601).unwrap_err(), expected);
-        // One that does not say when it was is as old as its block.
+        // Without a time, an answer is as old as its block.
         let log = answer(I256::ONE, U256::ZERO);
         assert!(read_within(&log, 8, Some(1)).is_ok());
     }
 
     #[test]
-    fn an_event_with_cut_data_or_missing_topics_is_malformed() {
+    fn truncated_event_is_malformed() {
         let log = answer(I256::ONE, U256::from(1));
         let cut = LogData::new_unchecked(log.topics().to_vec(), log.data.slice(..31));
         assert!(matches!(read(&cut, 8), Err(TickFault::Malformed(_))));

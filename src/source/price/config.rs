@@ -1,6 +1,6 @@
-//! `[prices]`: which tokens are tracked, and what their prices are read from.
+//! `[prices]`: the tracked tokens and the sources of their prices.
 //!
-//! What is read here is well-formed and no more; `validate` tells whether its entries fit together.
+//! Deserialization checks the syntax only; `validate` checks whether the entries are consistent.
 
 use std::sync::Arc;
 
@@ -13,41 +13,41 @@ use super::{
 };
 use crate::model::{Address, ChainId, Token, USD};
 
-/// `[prices]`; see [`PriceConfig::validate`] for what its entries must keep to.
+/// `[prices]`; see [`PriceConfig::validate`] for its constraints.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceConfig {
-    /// Used venues below which a price is `degraded`; at least 1, and 1 when left out.
+    /// With fewer used venues a price is `degraded`; at least 1, default 1.
     pub min_sources: Option<usize>,
     /// Median absolute deviations beyond which a source is an outlier: 1 to 1,000; see [`super::AggregateRules`].
     pub outlier_mads: Option<u32>,
-    /// Distance from the median that is never an outlier's, in basis points: 0 to 10,000.
+    /// A source within this distance of the median is never an outlier, in basis points: 0 to 10,000.
     pub outlier_floor_bps: Option<u32>,
-    /// Confidence beyond which a price is `degraded`, in basis points of it: 0 (never) to 10,000.
+    /// With a wider confidence a price is `degraded`, in basis points of it: 0 (never) to 10,000.
     pub max_confidence_bps: Option<u32>,
-    /// How far the price of one venue alone may jump before it is held as `degraded`, in basis points: 0 (any way) to
-    /// 10,000.
+    /// A larger jump of the price of a single venue is held as `degraded`, in basis points: 0 (never) to 10,000.
     pub max_jump_bps: Option<u32>,
-    /// How long a new level of one venue alone has to last, in ms: 0 (it is never held) to an hour.
+    /// How long a new price level of a single venue must last, in ms: 0 (prices are never held) to an hour.
     pub jump_hold_ms: Option<u64>,
-    /// Change that is announced, in basis points: 0 (every change) to 10,000; see [`super::PublishRules`].
+    /// Minimum change to publish, in basis points: 0 (every change) to 10,000; see [`super::PublishRules`].
     pub publish_bps: Option<u32>,
-    /// After how long an unchanged price is announced again, in ms: 0 (never), or 100 to a day.
+    /// Interval after which an unchanged price is published again, in ms: 0 (never), or 100 to a day.
     pub publish_heartbeat_ms: Option<u64>,
-    /// Between two announcements of a token at least, in ms: 0 to an hour.
+    /// Minimum interval between two publications of a token, in ms: 0 to an hour.
     pub min_interval_ms: Option<u64>,
-    /// Ticks of feeds that wait for the writer before newer ones replace older ones: 16 to 1,048,576.
+    /// Capacity of the queue of feed ticks; in a full queue a newer tick replaces the older one of its source: 16 to
+    /// 1,048,576.
     pub tick_queue: Option<usize>,
-    /// How long after its end a candle is put right by a price of its time, in ms: 0 to an hour; see
+    /// How long after its end a candle is corrected by a price with an earlier time, in ms: 0 to an hour; see
     /// [`super::CandleRules`].
     pub candle_grace_ms: Option<u64>,
-    /// Between two announcements of an open candle of a minute at least, in ms: 10 to a minute.
+    /// Minimum interval between two publications of an open one-minute candle, in ms: 10 to a minute.
     pub candle_publish_ms: Option<u64>,
-    /// How often contracts are asked again what they are, and proxies for their aggregator, in ms: 100 to a day.
+    /// Interval of reading the contracts, including the aggregators of proxies, in ms: 100 to a day.
     pub follow_interval_ms: Option<u64>,
     pub tokens: Vec<TokenConfig>,
     pub sources: Vec<SourceConfig>,
-    /// How connections to exchanges are kept.
+    /// Settings of the connections to exchanges.
     pub exchanges: ExchangeConfig,
 }
 
@@ -56,17 +56,17 @@ pub struct PriceConfig {
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
     pub symbol: Token,
-    /// For people; the symbol when left out.
+    /// Display name; the symbol if omitted.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where the token lives, when it lives on a configured chain.
+    /// Chain of the token contract, if it is on a configured chain.
     #[serde(default)]
     pub chain_id: Option<ChainId>,
     #[serde(default)]
     pub address: Option<Address>,
     #[serde(default)]
     pub decimals: Option<u8>,
-    /// This and the following: instead of the key of that name in `[prices]`.
+    /// This and the following keys override the key of the same name in `[prices]`.
     #[serde(default)]
     pub min_sources: Option<usize>,
     #[serde(default)]
@@ -87,21 +87,21 @@ pub struct TokenConfig {
     pub min_interval_ms: Option<u64>,
 }
 
-/// `[[prices.sources]]`; read by `entry`.
+/// `[[prices.sources]]`; deserialized by `source_entry`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct SourceConfig {
     pub token: Token,
-    /// Shown in a price's `sources`; the kind's name when left out. Unique within its token.
+    /// Name in the `sources` of a price; the name of the kind if omitted. Unique within the token.
     pub name: Option<String>,
     /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
     pub max_age_ms: u64,
-    /// `scale` and `invert`: how what is told becomes the price of one token.
+    /// `scale` and `invert`: convert the reported price to the price of one token.
     pub unit: Unit,
     pub kind: SourceKind,
 }
 
-/// What a source is, and what reading it needs.
+/// The kind of a source, with its settings.
 #[derive(Debug, Clone)]
 pub enum SourceKind {
     Chainlink(ChainlinkConfig),
@@ -118,23 +118,23 @@ pub enum SourceKind {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainlinkConfig {
-    /// The first configured chain when left out.
+    /// The first configured chain if omitted.
     pub chain_id: Option<ChainId>,
-    /// Of the proxy, whose aggregator is followed, or of an aggregator.
+    /// Address of a proxy, whose aggregator is then read, or of an aggregator.
     pub address: Address,
-    /// Decimals of the answer; the contract is asked when left out, and must agree when given.
+    /// Decimals of the answer; read from the contract if omitted, otherwise must match it.
     pub decimals: Option<u8>,
-    /// An answer that was older than this when its block was made is refused, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
+    /// Answers older than this at their block are rejected, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
     pub heartbeat_ms: Option<u64>,
 }
 
-/// How long a tick of a chain is used when its source does not say, in ms.
+/// Default maximum age of a tick of a source on a chain, in ms.
 pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
-/// The same of a venue, which says something every few seconds; of a document at least three of its intervals.
+/// Default for a venue, which sends data every few seconds; a document gets at least three of its intervals.
 pub const DEFAULT_FEED_MAX_AGE_MS: u64 = 60_000;
-/// The longest that a tick may be used: a year, in ms.
+/// Limit of `max_age_ms`: a year.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
-/// How often contracts are asked again when the configuration does not say, in ms.
+/// Default interval of reading the contracts, in ms.
 pub const DEFAULT_FOLLOW_INTERVAL_MS: u64 = 300_000;
 
 impl PriceConfig {
@@ -146,7 +146,7 @@ impl PriceConfig {
 }
 
 impl SourceConfig {
-    /// The source's name as clients see it.
+    /// The name of the source that clients see.
     pub fn source_name(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.as_str().into(),
@@ -156,7 +156,7 @@ impl SourceConfig {
 }
 
 impl SourceKind {
-    /// As written in the configuration.
+    /// The kind as written in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Chainlink(_) => "chainlink",
@@ -170,7 +170,7 @@ impl SourceKind {
         }
     }
 
-    /// What a source of this kind is called when its entry does not say: the kind, and whether it is an average.
+    /// The default name of a source: the kind, and whether it is an average.
     pub fn default_name(&self) -> &'static str {
         match self {
             Self::UniswapV2(pool) if pool.price == PoolPrice::Twap => "uniswap-v2-twap",
@@ -179,10 +179,10 @@ impl SourceKind {
         }
     }
 
-    /// How long a tick is used when its entry does not say, in ms.
+    /// The default `max_age_ms`.
     pub(super) fn default_max_age_ms(&self) -> u64 {
         match self {
-            // What is refused when it is that old is not used for longer either.
+            // An answer rejected at this age cannot be used for longer.
             Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
             Self::UniswapV2(_) | Self::UniswapV3(_) => DEFAULT_MAX_AGE_MS,
             Self::Http(page) => DEFAULT_FEED_MAX_AGE_MS.max(page.interval_ms.saturating_mul(3)),
@@ -192,7 +192,7 @@ impl SourceKind {
         }
     }
 
-    /// What the source's ticks are counted in.
+    /// The quote currency of the ticks.
     pub fn quote(&self) -> &str {
         match self {
             Self::Chainlink(_) => USD,
@@ -204,7 +204,7 @@ impl SourceKind {
         }
     }
 
-    /// The contract that is watched, for a source on a chain: its chain as written, and its address.
+    /// For a source on a chain: the configured chain and the address of the contract.
     pub fn contract(&self) -> Option<(Option<ChainId>, Address)> {
         match self {
             Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
@@ -218,7 +218,7 @@ impl SourceKind {
     }
 }
 
-/// Symbols in any case.
+/// Deserializes a symbol, ignoring case.
 pub(super) fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(String::deserialize(deserializer)?.to_ascii_uppercase())
 }

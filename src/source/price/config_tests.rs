@@ -11,7 +11,7 @@ fn read(text: &str) -> Result<SourceConfig, String> {
 }
 
 #[test]
-fn each_kind_reads_its_own_keys_and_defaults() {
+fn each_kind_has_its_keys_and_defaults() {
     let feed = read(&format!("{FEED}decimals = 8")).unwrap();
     assert_eq!(feed.token.as_str(), "ETH");
     assert_eq!(&*feed.source_name(), "chainlink");
@@ -35,7 +35,7 @@ fn each_kind_reads_its_own_keys_and_defaults() {
 }
 
 #[test]
-fn what_a_contract_can_be_asked_may_be_left_out() {
+fn keys_that_contracts_report_are_optional() {
     let feed = read(&format!("{FEED}heartbeat_ms = 4000000")).unwrap();
     assert_eq!(feed.max_age_ms, 4_000_000);
     let feed = read(&format!("{FEED}heartbeat_ms = 4000000\nmax_age_ms = 7")).unwrap();
@@ -50,7 +50,7 @@ fn what_a_contract_can_be_asked_may_be_left_out() {
 }
 
 #[test]
-fn a_venue_that_falls_silent_is_used_for_a_minute_and_a_document_for_three_intervals() {
+fn max_age_defaults_by_kind() {
     let age = |keys: &str| {
         let source = read(&format!("token = 'eth'\nquote = 'usd'\n{keys}"));
         source.unwrap().max_age_ms
@@ -66,7 +66,7 @@ fn a_venue_that_falls_silent_is_used_for_a_minute_and_a_document_for_three_inter
 }
 
 #[test]
-fn the_scheme_of_a_url_may_be_written_in_capitals_and_the_rest_stays_as_it_is() {
+fn url_scheme_is_lowercased() {
     let source = read(
         "kind = 'kraken'\ntoken = 'eth'\nquote = 'usd'\nsymbol = 'ETH/USD'\nurl = 'WS://Host/Path'",
     );
@@ -77,7 +77,7 @@ fn the_scheme_of_a_url_may_be_written_in_capitals_and_the_rest_stays_as_it_is() 
 }
 
 #[test]
-fn a_missing_key_is_named_with_its_kind() {
+fn missing_key_error_names_kind() {
     let error = read("kind = 'chainlink'\ntoken = 'eth'").unwrap_err();
     assert!(
         error.contains("a chainlink source of ETH: missing field `address`"),
@@ -91,7 +91,7 @@ fn a_missing_key_is_named_with_its_kind() {
 }
 
 #[test]
-fn a_key_of_another_kind_is_refused_by_name() {
+fn rejects_key_of_another_kind() {
     let error = read(&format!("{FEED}decimals = 8\nquote = 'USD'")).unwrap_err();
     assert!(
         error.contains("a chainlink source of ETH: unknown field `quote`"),
@@ -105,7 +105,7 @@ fn a_key_of_another_kind_is_refused_by_name() {
 }
 
 #[test]
-fn an_unknown_key_and_an_unknown_kind_are_refused_with_what_is_known() {
+fn rejects_unknown_key_and_kind() {
     let error = read(&format!("{FEED}decimals = 8\nadress = 1")).unwrap_err();
     assert!(error.contains("unknown field `adress`"), "{error}");
     let error = read(&FEED.replace("chainlink", "chainlnk")).unwrap_err();

@@ -1,9 +1,8 @@
-//! What price contracts are asked about themselves.
+//! Reads the facts about price contracts from the contracts themselves.
 //!
 //! Follows Chainlink's AggregatorProxyInterface (`aggregator`), AggregatorV3Interface (`decimals`, `latestRoundData`),
-//! the pair of Uniswap V2 and the pool of V3 (`token0`, `token1`), and ERC-20 (`decimals`). A contract that refuses a
-//! call, or answers what cannot be read, says nothing, and why is told beside it; a node that cannot be asked is an
-//! error.
+//! the pair of Uniswap V2 and the pool of V3 (`token0`, `token1`), and ERC-20 (`decimals`). A reverted call or an
+//! undecodable answer gives no fact, with a [`ContractError`] as the reason; an unreachable node is a [`NodeError`].
 
 use alloy::{
     primitives::{Bytes, I256},
@@ -11,7 +10,7 @@ use alloy::{
     sol_types::SolCall,
 };
 
-use super::{Silence, chainlink::Round, exchange::words};
+use super::{ContractError, chainlink::Round, exchange::sanitized};
 use crate::{
     model::{Address, BlockRef, U256},
     source::chain::{Node, NodeError},
@@ -27,7 +26,7 @@ sol! {
         function token0() external view returns (address);
         function token1() external view returns (address);
     }
-    // What a pool of this kind answers and one of the other does not; what it answers differs among their copies.
+    // Answered by pools of this kind only; the return values differ among forks.
     interface PairV2 {
         function getReserves() external view;
     }
@@ -36,30 +35,30 @@ sol! {
     }
 }
 
-/// What to ask, and for which source.
+/// A query of the facts that one source needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question {
+pub struct ContractQuery {
     pub(super) source: usize,
     pub(super) address: Address,
-    pub(super) about: About,
+    pub(super) kind: QueryKind,
 }
 
-/// What a contract is, and so what it can be asked.
+/// The kind of a contract, which determines the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum QueryKind {
     Feed { with_answer: bool },
     Pair,
     Pool,
 }
 
-/// What a contract said of itself; `None` where it said nothing.
+/// Facts reported by a contract; `None` for those it did not report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContractFacts {
     Feed {
-        /// The aggregator behind it at the end of the block, when it is a proxy.
+        /// The aggregator of a proxy at the end of the block.
         aggregator: Option<Address>,
         decimals: Option<u8>,
-        /// Its newest answer at the end of the block, when that was asked for.
+        /// The newest answer at the end of the block, if requested.
         round: Option<Round>,
     },
     Pool {
@@ -68,56 +67,56 @@ pub enum ContractFacts {
     },
 }
 
-impl Question {
-    /// Asks a node: what changes as of the end of a block, what does not as of its head. Beside what was said is why
-    /// not all that is needed was.
-    pub async fn ask(
+impl ContractQuery {
+    /// Reads the facts from a node: mutable ones at the end of `block`, immutable ones at the node's head. The error is
+    /// the first reason why a required fact is missing.
+    pub async fn fetch(
         self,
         node: &Node,
         block: BlockRef,
-    ) -> Result<(ContractFacts, Option<Silence>), NodeError> {
-        let mut silence = None;
-        let facts = match self.about {
-            About::Feed { with_answer } => {
+    ) -> Result<(ContractFacts, Option<ContractError>), NodeError> {
+        let mut first_error = None;
+        let facts = match self.kind {
+            QueryKind::Feed { with_answer } => {
                 let number = block.number;
-                self.ask_feed(node, number, with_answer, &mut silence)
+                self.fetch_feed(node, number, with_answer, &mut first_error)
                     .await?
             }
-            About::Pair => {
-                self.ask_pool::<PairV2::getReservesCall>(node, &mut silence)
+            QueryKind::Pair => {
+                self.fetch_pool::<PairV2::getReservesCall>(node, &mut first_error)
                     .await?
             }
-            About::Pool => {
-                self.ask_pool::<PoolV3::slot0Call>(node, &mut silence)
+            QueryKind::Pool => {
+                self.fetch_pool::<PoolV3::slot0Call>(node, &mut first_error)
                     .await?
             }
         };
-        Ok((facts, silence))
+        Ok((facts, first_error))
     }
 
-    async fn ask_feed(
+    async fn fetch_feed(
         self,
         node: &Node,
         number: u64,
         with_answer: bool,
-        silence: &mut Option<Silence>,
+        first_error: &mut Option<ContractError>,
     ) -> Result<ContractFacts, NodeError> {
         let at = self.address;
-        // An aggregator has none; what both have, and what is needed, are the decimals.
+        // Only a proxy has an aggregator, so a missing one is not an error. Both have decimals, which are required.
         let call = Proxy::aggregatorCall {}.abi_encode();
         let answer = node.call_at(at, &call, number).await;
-        let aggregator = said::<Proxy::aggregatorCall>(answer, at, &mut None)?;
-        let decimals = decimals(node, at, silence).await?;
+        let aggregator = answer_to::<Proxy::aggregatorCall>(answer, at, &mut None)?;
+        let decimals = decimals(node, at, first_error).await?;
         let mut round = None;
         if with_answer {
             let call = Proxy::latestRoundDataCall {}.abi_encode();
             let answer = node.call_at(at, &call, number).await;
-            round = said::<Proxy::latestRoundDataCall>(answer, at, silence)?
+            round = answer_to::<Proxy::latestRoundDataCall>(answer, at, first_error)?
                 .map(|round| Round {
                     answer: round.answer,
                     updated_at: round.updatedAt,
                 })
-                // What no answer was given to yet.
+                // A feed without an answer yet.
                 .filter(|round| round.answer != I256::ZERO || round.updated_at != U256::ZERO);
         }
         Ok(ContractFacts::Feed {
@@ -127,19 +126,19 @@ impl Question {
         })
     }
 
-    /// `K` is what only a pool of its kind answers.
-    async fn ask_pool<K: SolCall>(
+    /// `K` is a call that only pools of this kind answer.
+    async fn fetch_pool<K: SolCall>(
         self,
         node: &Node,
-        silence: &mut Option<Silence>,
+        first_error: &mut Option<ContractError>,
     ) -> Result<ContractFacts, NodeError> {
         let at = self.address;
         let answer = node.call(at, &K::SELECTOR).await;
-        let is_of_kind = heard(answer, at, K::SIGNATURE, silence)?.is_some();
+        let is_of_kind = bytes_of_answer(answer, at, K::SIGNATURE, first_error)?.is_some();
         let answer = node.call(at, &PoolTokens::token0Call {}.abi_encode()).await;
-        let token0 = said::<PoolTokens::token0Call>(answer, at, silence)?;
+        let token0 = answer_to::<PoolTokens::token0Call>(answer, at, first_error)?;
         let answer = node.call(at, &PoolTokens::token1Call {}.abi_encode()).await;
-        let token1 = said::<PoolTokens::token1Call>(answer, at, silence)?;
+        let token1 = answer_to::<PoolTokens::token1Call>(answer, at, first_error)?;
         let (true, Some(token0), Some(token1)) = (is_of_kind, token0, token1) else {
             return Ok(ContractFacts::Pool {
                 tokens: None,
@@ -149,8 +148,8 @@ impl Question {
         Ok(ContractFacts::Pool {
             tokens: Some([token0, token1]),
             decimals: [
-                decimals(node, token0, silence).await?,
-                decimals(node, token1, silence).await?,
+                decimals(node, token0, first_error).await?,
+                decimals(node, token1, first_error).await?,
             ],
         })
     }
@@ -159,52 +158,52 @@ impl Question {
 async fn decimals(
     node: &Node,
     of: Address,
-    silence: &mut Option<Silence>,
+    first_error: &mut Option<ContractError>,
 ) -> Result<Option<u8>, NodeError> {
     let answer = node.call(of, &Proxy::decimalsCall {}.abi_encode()).await;
-    said::<Proxy::decimalsCall>(answer, of, silence)
+    answer_to::<Proxy::decimalsCall>(answer, of, first_error)
 }
 
-/// What a contract answered to a call; `None` when that is nothing, with the first reason for it in `silence`.
-fn said<C: SolCall>(
+/// The decoded answer to a call; `None` if there is none, with the first reason in `first_error`.
+fn answer_to<C: SolCall>(
     answer: Result<Bytes, NodeError>,
     at: Address,
-    silence: &mut Option<Silence>,
+    first_error: &mut Option<ContractError>,
 ) -> Result<Option<C::Return>, NodeError> {
     let call = C::SIGNATURE;
-    let Some(answer) = heard(answer, at, call, silence)? else {
+    let Some(answer) = bytes_of_answer(answer, at, call, first_error)? else {
         return Ok(None);
     };
-    let said = read::<C>(&answer);
-    if said.is_none() {
-        silence.get_or_insert(Silence::Unreadable { at, call });
+    let decoded = decode::<C>(&answer);
+    if decoded.is_none() {
+        first_error.get_or_insert(ContractError::Unreadable { at, call });
     }
-    Ok(said)
+    Ok(decoded)
 }
 
-/// The bytes that a contract answered to a call; `None` when there are none, with the first reason in `silence`.
-fn heard(
+/// The bytes of the answer to a call; `None` if there are none, with the first reason in `first_error`.
+fn bytes_of_answer(
     answer: Result<Bytes, NodeError>,
     at: Address,
     call: &'static str,
-    silence: &mut Option<Silence>,
+    first_error: &mut Option<ContractError>,
 ) -> Result<Option<Bytes>, NodeError> {
-    let why = match answer {
+    let error = match answer {
         Ok(answer) if !answer.is_empty() => return Ok(Some(answer)),
-        Ok(_) => Silence::Nothing { at, call },
-        Err(error) if error.is_revert() => Silence::Refused {
+        Ok(_) => ContractError::NoAnswer { at, call },
+        Err(error) if error.is_revert() => ContractError::Reverted {
             at,
             call,
-            reason: words(&error.to_string()),
+            reason: sanitized(&error.to_string()),
         },
         Err(error) => return Err(error),
     };
-    silence.get_or_insert(why);
+    first_error.get_or_insert(error);
     Ok(None)
 }
 
-/// What a call returned; `None` when that is not what its signature says.
-fn read<C: SolCall>(answer: &[u8]) -> Option<C::Return> {
+/// Decodes the return value of a call; `None` if it does not match the signature.
+fn decode<C: SolCall>(answer: &[u8]) -> Option<C::Return> {
     C::abi_decode_returns_validate(answer).ok()
 }
 
@@ -215,14 +214,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_by_its_signature_and_anything_else_is_nothing() {
+    fn decodes_answer_by_signature_only() {
         let address = Address::repeat_byte(7);
         assert_eq!(
-            read::<Proxy::aggregatorCall>(&address.abi_encode()),
+            decode::<Proxy::aggregatorCall>(&address.abi_encode()),
             Some(address)
         );
         assert_eq!(
-            read::<Proxy::decimalsCall>(&U256::from(8).abi_encode()),
+            decode::<Proxy::decimalsCall>(&U256::from(8).abi_encode()),
             Some(8)
         );
         for wrong in [
@@ -231,14 +230,17 @@ mod tests {
             U256::from(256).abi_encode(),
             U256::MAX.abi_encode(),
         ] {
-            assert_eq!(read::<Proxy::decimalsCall>(&wrong), None, "{wrong:?}");
+            assert_eq!(decode::<Proxy::decimalsCall>(&wrong), None, "{wrong:?}");
         }
-        assert_eq!(read::<Proxy::aggregatorCall>(&U256::MAX.abi_encode()), None);
-        assert!(read::<Proxy::latestRoundDataCall>(&[0; 159]).is_none());
+        assert_eq!(
+            decode::<Proxy::aggregatorCall>(&U256::MAX.abi_encode()),
+            None
+        );
+        assert!(decode::<Proxy::latestRoundDataCall>(&[0; 159]).is_none());
     }
 
     #[test]
-    fn what_a_contract_does_not_say_has_a_reason_and_the_first_of_them_counts() {
+    fn keeps_first_reason_for_missing_fact() {
         let at = Address::repeat_byte(7);
         let answer = |bytes: &[u8]| Ok(Bytes::copy_from_slice(bytes));
         let refusal = |code, message: &str| {
@@ -249,38 +251,38 @@ mod tests {
                 message: message.to_owned(),
             })
         };
-        let ask = |answer| {
-            let mut silence = None;
-            let said = said::<Proxy::decimalsCall>(answer, at, &mut silence).unwrap();
-            assert_eq!(said.is_none(), silence.is_some());
-            silence.map_or_else(String::new, |silence| silence.to_string())
+        let error_text = |answer| {
+            let mut first_error = None;
+            let decoded = answer_to::<Proxy::decimalsCall>(answer, at, &mut first_error).unwrap();
+            assert_eq!(decoded.is_none(), first_error.is_some());
+            first_error.map_or_else(String::new, |first_error| first_error.to_string())
         };
-        assert_eq!(ask(answer(&U256::from(8).abi_encode())), "");
-        for (answer, words) in [
-            (answer(&[]), "is there a contract on this chain?"),
-            (answer(&[0; 31]), "decimals() cannot be read"),
+        assert_eq!(error_text(answer(&U256::from(8).abi_encode())), "");
+        for (answer, expected) in [
+            (answer(&[]), "is there a contract at this address"),
+            (answer(&[0; 31]), "answer to decimals()"),
             (refusal(3, "execution reverted: paused"), "reverted: paused"),
         ] {
-            let told = ask(answer);
+            let message = error_text(answer);
             assert!(
-                told.contains(words) && told.contains(&at.to_string()),
-                "{told}"
+                message.contains(expected) && message.contains(&at.to_string()),
+                "{message}"
             );
         }
-        let mut silence = None;
+        let mut first_error = None;
         for bytes in [&[][..], &[0; 31]] {
-            said::<Proxy::decimalsCall>(answer(bytes), at, &mut silence).unwrap();
+            answer_to::<Proxy::decimalsCall>(answer(bytes), at, &mut first_error).unwrap();
         }
         assert!(
-            matches!(silence, Some(Silence::Nothing { .. })),
-            "{silence:?}"
+            matches!(first_error, Some(ContractError::NoAnswer { .. })),
+            "{first_error:?}"
         );
         let down = refusal(-32_000, "header not found");
-        assert!(said::<Proxy::decimalsCall>(down, at, &mut None).is_err());
+        assert!(answer_to::<Proxy::decimalsCall>(down, at, &mut None).is_err());
     }
 
     #[test]
-    fn the_selectors_are_those_of_the_interfaces() {
+    fn selectors_match_interfaces() {
         for (selector, known) in [
             (Proxy::aggregatorCall::SELECTOR, [0x24, 0x5a, 0x7b, 0xfc]),
             (Proxy::decimalsCall::SELECTOR, [0x31, 0x3c, 0xe5, 0x67]),

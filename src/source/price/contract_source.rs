@@ -1,5 +1,5 @@
-//! One token's reading of one contract: from what it says to ticks, or to a refusal that is counted, and
-//! logged now and then.
+//! A source of one token that reads one contract: turns logs and answers into ticks, or into rejections that are
+//! counted and logged at intervals.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use bigdecimal::BigDecimal;
 use parking_lot::Mutex;
 
 use super::{
-    LogView, Silence, TickError, TickFault, Unit, chainlink,
+    ContractError, LogView, TickError, TickFault, Unit, chainlink,
+    contract_state::{ContractState, LogDecoder, Spec},
     decimal::is_price,
-    seldom::Seldom,
-    standing::{Reader, Spec, Standing},
+    log_interval::LogInterval,
     uniswap_v2, uniswap_v3,
 };
 use crate::model::{Address, BlockRef, ChainId, LogOrigin, Tick, Token};
 
-/// The last second whose milliseconds every store and every client can hold: the end of the year 9999.
+/// The end of the year 9999: later times do not fit every store and client.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What a decoder reads from a log.
+/// A price decoded from a log.
 #[derive(Debug)]
 pub(super) struct Observation {
-    /// Above zero, in the source's quote.
+    /// Above zero, in the quote currency of the source.
     pub price: BigDecimal,
     /// In ms since the Unix epoch.
     pub observed_at: i64,
 }
 
-/// One token's reading of one contract.
+/// A source of one token that reads one contract.
 #[derive(Debug)]
 pub(super) struct Source {
     pub token: Token,
@@ -35,45 +35,45 @@ pub(super) struct Source {
     pub quote: Arc<str>,
     pub chain_id: ChainId,
     pub spec: Spec,
-    /// What one price that the contract tells is of.
+    /// Converts the contract's price to the price of one token.
     pub unit: Unit,
-    /// Lines of faults by their kind: whoever trades in a pool makes logs, and some give no price.
-    pub logged: Mutex<Seldom>,
+    /// Limits warnings by kind of fault: any trader in a pool can cause logs without a price.
+    pub logged: Mutex<LogInterval>,
 }
 
 impl Source {
     pub(super) fn observe(
         &self,
-        reader: &Reader,
+        decoder: &LogDecoder,
         log: &LogView<'_>,
     ) -> Result<Observation, TickFault> {
-        let told = match (reader, &self.spec) {
-            (Reader::Feed { decimals }, spec) => {
+        let raw = match (decoder, &self.spec) {
+            (LogDecoder::Feed { decimals }, spec) => {
                 chainlink::observe(log, *decimals, spec.heartbeat_ms())
             }
-            (Reader::Pool(shape), spec) if spec.topic() == uniswap_v3::TOPIC => {
+            (LogDecoder::Pool(shape), spec) if spec.topic() == uniswap_v3::TOPIC => {
                 uniswap_v3::observe(log, *shape, spec.minimum())
             }
-            (Reader::Pool(shape), spec) => uniswap_v2::observe(log, *shape, spec.minimum()),
+            (LogDecoder::Pool(shape), spec) => uniswap_v2::observe(log, *shape, spec.minimum()),
         };
-        self.in_units(told?)
+        self.in_price_unit(raw?)
     }
 
-    /// What a contract told, as the price of one token.
-    pub(super) fn in_units(&self, told: Observation) -> Result<Observation, TickFault> {
-        let applied = self.unit.apply(&told.price, None);
+    /// Converts a contract's price to the price of one token.
+    pub(super) fn in_price_unit(&self, raw: Observation) -> Result<Observation, TickFault> {
+        let applied = self.unit.apply(&raw.price, None);
         let (price, _) = applied.map_err(|_| TickFault::OutOfBounds)?;
         if !is_price(&price) {
             return Err(TickFault::OutOfBounds);
         }
-        Ok(Observation { price, ..told })
+        Ok(Observation { price, ..raw })
     }
 
-    pub(super) fn tick(&self, reader: &Reader, log: &LogView<'_>) -> Result<Tick, TickError> {
+    pub(super) fn tick(&self, decoder: &LogDecoder, log: &LogView<'_>) -> Result<Tick, TickError> {
         let origin = log.origin(self.chain_id);
-        match self.observe(reader, log) {
+        match self.observe(decoder, log) {
             Ok(observed) => Ok(self.accept(observed, origin)),
-            Err(fault) => Err(self.refuse(fault, origin)),
+            Err(fault) => Err(self.reject(fault, origin)),
         }
     }
 
@@ -90,13 +90,13 @@ impl Source {
         }
     }
 
-    pub(super) fn refuse(&self, fault: TickFault, origin: LogOrigin) -> TickError {
+    pub(super) fn reject(&self, fault: TickFault, origin: LogOrigin) -> TickError {
         super::metrics::refused(&fault);
         if self.logged.lock().due(fault.reason()) {
             tracing::warn!(
                 token = %self.token, source = %self.name, chain_id = origin.chain_id,
                 block = origin.block_number, log_index = origin.log_index, reason = %fault,
-                "a price source's contract gave no price"
+                "no price from the contract of a price source"
             );
         }
         TickError {
@@ -107,45 +107,45 @@ impl Source {
         }
     }
 
-    /// Says why its contract does not say what it is asked, or that it does again.
-    pub(super) fn tell_silence(&self, silence: Option<&Silence>, was_silent: bool) {
+    /// Logs that facts are missing and why, or that they are complete again.
+    pub(super) fn log_contract_error(&self, error: Option<&ContractError>, had_error: bool) {
         let (token, name, chain_id) = (&self.token, &self.name, self.chain_id);
-        match silence {
-            Some(Silence::Node(_)) => {}
+        match error {
+            Some(ContractError::Node(_)) => {}
             Some(reason) => tracing::warn!(
                 %token, source = %name, chain_id, %reason,
-                "a price source's contract does not say what is needed; it is asked again"
+                "missing facts from the contract of a price source; retrying"
             ),
-            None if was_silent => tracing::info!(
-                %token, source = %name, chain_id, "a price source's contract says what is needed"
+            None if had_error => tracing::info!(
+                %token, source = %name, chain_id, "the contract of a price source reports all required facts"
             ),
             None => {}
         }
     }
 
-    /// Says what is new of how it stands.
-    pub(super) fn tell(
+    /// Logs a new aggregator, and a change between rejected and accepted.
+    pub(super) fn log_changes(
         &self,
-        standing: &Standing,
-        was_refused: Option<&str>,
-        moved: Option<Address>,
+        state: &ContractState,
+        old_refusal: Option<&str>,
+        new_aggregator: Option<Address>,
     ) {
         let (token, name) = (&self.token, &self.name);
-        if let Some(aggregator) = moved {
+        if let Some(aggregator) = new_aggregator {
             super::metrics::aggregator_changed(token, name);
-            tracing::info!(%token, source = %name, %aggregator, "a feed's proxy has another aggregator");
+            tracing::info!(%token, source = %name, %aggregator, "the proxy of a feed has a new aggregator");
         }
-        let refusal = standing.refusal();
-        if refusal == was_refused {
+        let refusal = state.refusal();
+        if refusal == old_refusal {
             return;
         }
         super::metrics::source_refused(token, name, refusal.is_some());
         match refusal {
             Some(reason) => tracing::error!(
                 %token, source = %name, reason,
-                "a price source is refused: its entry in [[prices.sources]] and its contract do not agree"
+                "price source rejected: its entry in [[prices.sources]] contradicts its contract"
             ),
-            None => tracing::info!(%token, source = %name, "a price source is refused no more"),
+            None => tracing::info!(%token, source = %name, "price source accepted again"),
         }
     }
 }
@@ -161,7 +161,7 @@ impl LogView<'_> {
     }
 }
 
-/// What is of a block and of no log.
+/// The origin of a tick made at the end of a block rather than from a log.
 pub(super) fn end_of(chain_id: ChainId, block: BlockRef) -> LogOrigin {
     LogOrigin {
         chain_id,
@@ -171,7 +171,7 @@ pub(super) fn end_of(chain_id: ChainId, block: BlockRef) -> LogOrigin {
     }
 }
 
-/// A block's time in ms.
+/// A block's timestamp in ms.
 pub(super) fn time_ms(block_timestamp: u64) -> Result<i64, TickFault> {
     if block_timestamp > LAST_SECOND {
         return Err(TickFault::Timestamp(block_timestamp));

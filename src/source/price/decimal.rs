@@ -1,8 +1,7 @@
-//! Exact decimal arithmetic for prices: no float anywhere, and every rounding is this one.
+//! Exact decimal arithmetic for prices, without floats; the only place that rounds.
 //!
-//! Sums, halves and shifts are exact. A quotient is rounded once, half to even, to [`SIGNIFICANT_DIGITS`]. Products are
-//! of conversions, several of which may follow each other: they keep [`GUARD_DIGITS`], and the price that comes of them is
-//! rounded once by [`to_places`].
+//! Sums, halves and shifts are exact. A quotient is rounded once, half to even, to [`SIGNIFICANT_DIGITS`]. Conversions
+//! can be chained, so products keep [`GUARD_DIGITS`], and [`to_places`] rounds the final price once.
 
 use std::num::NonZeroU64;
 
@@ -12,25 +11,25 @@ use bigdecimal::{
     num_traits::{One, Signed, Zero},
 };
 
-/// Digits of a number that was calculated, and not said by a venue: as many as the 18 of most tokens, and few enough that
-/// what a division leaves over does not show, as in 3456.120000000000000000245.
+/// Digits of a calculated number, as opposed to one reported by a venue: the 18 decimals of most tokens, and few enough
+/// to hide the remainder of a division, as in 3456.120000000000000000245.
 pub const SIGNIFICANT_DIGITS: NonZeroU64 = NonZeroU64::new(18).unwrap();
-/// Digits that a product keeps until its price is rounded: so many more that the two roundings are as one.
+/// Digits that a product keeps until its price is rounded; enough that the double rounding does not matter.
 const GUARD_DIGITS: NonZeroU64 = NonZeroU64::new(72).unwrap();
 
-/// Decimal places, before or behind the point, beyond which a number is no price: far beyond any token's, and far
-/// below what would make arithmetic slow or not fit a column.
-const MOST_PLACES: i64 = 1_000;
-/// Bits of all its digits beyond which a number is no price; about 1,200 digits.
-const MOST_BITS: u64 = 4_096;
+/// Limit of decimal places before or after the point: far beyond any token, and far below what would slow arithmetic or
+/// overflow a column.
+const MAX_PLACES: i64 = 1_000;
+/// Limit of the bits of all digits; about 1,200 digits.
+const MAX_BITS: u64 = 4_096;
 
-/// Whether a number is small enough to calculate with: text such as `1e999999999` is a number too.
+/// Whether a number is small enough to calculate with: `1e999999999` is a number too.
 pub fn is_bounded(value: &BigDecimal) -> bool {
-    (-MOST_PLACES..=MOST_PLACES).contains(&value.fractional_digit_count())
-        && value.as_bigint_and_scale().0.bits() <= MOST_BITS
+    (-MAX_PLACES..=MAX_PLACES).contains(&value.fractional_digit_count())
+        && value.as_bigint_and_scale().0.bits() <= MAX_BITS
 }
 
-/// Whether it can be a price: above zero, and small enough to calculate with.
+/// Whether a number can be a price: above zero and bounded.
 pub fn is_price(value: &BigDecimal) -> bool {
     value.is_positive() && is_bounded(value)
 }
@@ -54,18 +53,18 @@ pub fn product(a: &BigDecimal, b: &BigDecimal) -> BigDecimal {
     rounded_to(&(a * b), GUARD_DIGITS)
 }
 
-/// Decimal places behind the point that `value` has, without zeros at its end.
+/// Decimal places after the point, without trailing zeros.
 pub fn places(value: &BigDecimal) -> i64 {
     value.normalized().fractional_digit_count()
 }
 
-/// Decimal places behind the point of the last of [`SIGNIFICANT_DIGITS`] of `value`.
+/// Decimal places up to the last of the [`SIGNIFICANT_DIGITS`] of `value`.
 pub fn significant_places(value: &BigDecimal) -> i64 {
     let before = value.digits().cast_signed() - value.fractional_digit_count();
     SIGNIFICANT_DIGITS.get().cast_signed() - before
 }
 
-/// `value` rounded half to even to so many places behind the point; of a number below zero, before it.
+/// `value` rounded half to even to `places` after the point; negative `places` are before the point.
 pub fn to_places(value: &BigDecimal, places: i64) -> BigDecimal {
     if value.fractional_digit_count() <= places {
         return value.normalized();
@@ -75,20 +74,20 @@ pub fn to_places(value: &BigDecimal, places: i64) -> BigDecimal {
         .normalized()
 }
 
-/// `numerator / denominator × 10^shift` of two integers above zero, rounded; `None` when the denominator is zero.
+/// `numerator / denominator × 10^shift` of two positive integers, rounded; `None` if the denominator is zero.
 pub fn quotient(numerator: &BigInt, denominator: &BigInt, shift: i64) -> Option<BigDecimal> {
     if denominator.is_zero() {
         return None;
     }
-    // Scale the numerator until the integer quotient has a few digits more than are kept.
+    // Scale the numerator until the integer quotient has a few more digits than needed.
     let digits = |value: &BigInt| value.to_string().len() as i64;
     let wanted = SIGNIFICANT_DIGITS.get() as i64 + 2;
     let scale = (wanted + digits(denominator) - digits(numerator)).max(0);
     let scaled = numerator * BigInt::from(10).pow(u32::try_from(scale).ok()?);
     let whole = &scaled / denominator;
-    let rest = scaled - &whole * denominator;
-    // A last digit that stands for whatever the division left over: it breaks ties as the full expansion would.
-    let sticky = if rest.is_zero() {
+    let remainder = scaled - &whole * denominator;
+    // A sticky digit for the remainder: it breaks ties as the full expansion would.
+    let sticky = if remainder.is_zero() {
         BigInt::zero()
     } else {
         BigInt::one()
@@ -97,12 +96,16 @@ pub fn quotient(numerator: &BigInt, denominator: &BigInt, shift: i64) -> Option<
     Some(rounded(&exact_enough).normalized())
 }
 
-/// `numerator / denominator` of two numbers, the one zero or above and the other above zero, rounded; `None` when the
-/// denominator is zero.
+/// `numerator / denominator`, rounded; `numerator` must not be negative and `denominator` must be positive. `None` if
+/// the denominator is zero.
 pub fn ratio(numerator: &BigDecimal, denominator: &BigDecimal) -> Option<BigDecimal> {
-    let (numerator, of_numerator) = numerator.as_bigint_and_exponent();
-    let (denominator, of_denominator) = denominator.as_bigint_and_exponent();
-    quotient(&numerator, &denominator, of_denominator - of_numerator)
+    let (numerator, numerator_scale) = numerator.as_bigint_and_exponent();
+    let (denominator, denominator_scale) = denominator.as_bigint_and_exponent();
+    quotient(
+        &numerator,
+        &denominator,
+        denominator_scale - numerator_scale,
+    )
 }
 
 /// Half of a value, exactly.
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotient_has_18_significant_digits() {
+    fn quotient_has_18_significant_digits() {
         assert_eq!(quotient_text("1", "3", 0), "0.333333333333333333");
         assert_eq!(quotient_text("2", "3", 0), "0.666666666666666667");
         assert_eq!(quotient_text("20", "3", 3), "6666.66666666666667");
@@ -135,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn a_division_leaves_no_noise() {
-        // A root of 2^-96 steps, and reserves that are whole units.
+    fn quotient_hides_division_remainder() {
+        // A root in steps of 2^-96, and reserves in whole units.
         for noisy in ["3456120000000000000000245", "3456119999999999999999755"] {
             let ten = format!("1{}", "0".repeat(21));
             assert_eq!(quotient_text(noisy, &ten, 0), "3456.12");
@@ -144,21 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tie_goes_to_the_even_digit_and_anything_beyond_it_does_not() {
+    fn quotient_rounds_half_to_even() {
         // 18 digits kept, then exactly one half.
         let tie_even = "1000000000000000005"; // …0|5
         let tie_odd = "1000000000000000015"; // …1|5
         let ten = "10000000000000000000";
         assert_eq!(quotient_text(tie_even, ten, 1), "1");
         assert_eq!(quotient_text(tie_odd, ten, 1), "1.00000000000000002");
-        // One part in 10^50 above the tie decides it.
+        // One part in 10^50 above the tie decides.
         let above = format!("{tie_even}{}1", "0".repeat(49));
         let scale = format!("1{}", "0".repeat(68));
         assert_eq!(quotient_text(&above, &scale, 0), "1.00000000000000001");
     }
 
     #[test]
-    fn places_behind_and_before_the_point_are_rounded_half_to_even() {
+    fn to_places_rounds_half_to_even() {
         let round =
             |text: &str, places| to_places(&text.parse().unwrap(), places).to_plain_string();
         assert_eq!(round("3456.1250", 2), "3456.12");
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_above_zero_and_of_a_sane_size() {
+    fn is_price_requires_positive_bounded_number() {
         let is = |text: &str| is_price(&text.parse().unwrap());
         assert!(is("0.000000000000000001") && is("1e300") && is("1e-300"));
         for no in [
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_divided_by_zero() {
+    fn quotient_by_zero_is_none() {
         assert_eq!(quotient(&BigInt::one(), &BigInt::zero(), 0), None);
     }
 }

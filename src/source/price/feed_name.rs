@@ -1,54 +1,54 @@
-//! What feeds are called in logs, metrics and `/status`: by their kind and host, so that a name says who it is of and
-//! stays when others come.
+//! Names of feeds in logs, metrics and `/status`: the kind and the host, so that a name identifies the venue and does
+//! not change when others are added.
 
 use std::collections::BTreeMap;
 
 use super::exchange::Streams;
 use crate::model::{Secret, Token};
 
-/// Sources that a log line names; of more it says how many.
-const MOST_SHOWN: usize = 8;
+/// Maximum number of source names in a log line; the rest is counted.
+const MAX_SHOWN: usize = 8;
 
-/// Names that were given. Ask in the order of the configuration: what is added at its end renames nothing.
+/// Names in use. Assigning in configuration order keeps existing names when entries are appended.
 #[derive(Debug, Default)]
 pub(super) struct FeedNames(BTreeMap<String, usize>);
 
 impl FeedNames {
-    /// Of one more feed: the kind alone at the place where all go (`usual`), the kind and the host elsewhere, and a
-    /// number from the second of both on. A path may be a key, and is never part of it.
-    pub(super) fn give(&mut self, kind: &str, url: &str, usual: Option<&str>) -> String {
-        let name = if usual == Some(url) {
+    /// Assigns a name: the kind alone at the default URL, else the kind and the host, with a number from the second
+    /// feed of the same name on. The path is never included: it may contain a key.
+    pub(super) fn assign(&mut self, kind: &str, url: &str, default_url: Option<&str>) -> String {
+        let name = if default_url == Some(url) {
             kind.to_owned()
         } else {
-            let shown = Secret::new(url).redacted_url().to_ascii_lowercase();
-            let host = shown.split_once("://").map_or("", |(_, host)| host);
+            let source_label = Secret::new(url).redacted_url().to_ascii_lowercase();
+            let host = source_label.split_once("://").map_or("", |(_, host)| host);
             format!("{kind}@{host}")
         };
-        let given = self.0.entry(name.clone()).or_default();
-        *given += 1;
-        match *given {
+        let count = self.0.entry(name.clone()).or_default();
+        *count += 1;
+        match *count {
             1 => name,
             number => format!("{name}-{number}"),
         }
     }
 }
 
-/// A source of a token, as log lines name it.
-pub(super) fn shown(token: &Token, source: &str) -> String {
+/// A source of a token in log lines.
+pub(super) fn source_label(token: &Token, source: &str) -> String {
     format!("{token}/{source}")
 }
 
-/// All sources of a feed, as log lines name them.
-pub(super) fn all_shown(streams: &Streams) -> String {
+/// All sources of a feed in log lines.
+pub(super) fn source_labels(streams: &Streams) -> String {
     let readers = || streams.values().flatten();
-    let named = readers().take(MOST_SHOWN);
-    let named: Vec<String> = named
-        .map(|reader| shown(&reader.token, &reader.source))
+    let labels = readers().take(MAX_SHOWN);
+    let labels: Vec<String> = labels
+        .map(|reader| source_label(&reader.token, &reader.source))
         .collect();
-    let named = named.join(", ");
-    match readers().count().saturating_sub(MOST_SHOWN) {
-        0 => named,
-        more => format!("{named} and {more} more"),
+    let labels = labels.join(", ");
+    match readers().count().saturating_sub(MAX_SHOWN) {
+        0 => labels,
+        more => format!("{labels} and {more} more"),
     }
 }
 
@@ -57,9 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_the_host_and_never_a_key() {
+    fn name_has_host_but_no_key() {
         let mut names = FeedNames::default();
-        let usual = Some("wss://ws.kraken.com/v2");
+        let default_url = Some("wss://ws.kraken.com/v2");
         for (url, name) in [
             ("wss://ws.kraken.com/v2", "kraken"),
             (
@@ -70,9 +70,9 @@ mod tests {
             ("wss://example.org/another-key", "kraken@example.org-2"),
             ("wss://ws.kraken.com/v2", "kraken-2"),
         ] {
-            assert_eq!(names.give("kraken", url, usual), name);
+            assert_eq!(names.assign("kraken", url, default_url), name);
         }
         let url = "https://example.org/";
-        assert_eq!(names.give("http", url, None), "http@example.org");
+        assert_eq!(names.assign("http", url, None), "http@example.org");
     }
 }

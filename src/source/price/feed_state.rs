@@ -1,4 +1,4 @@
-//! How a feed stands with each source that it reads, for `/status`.
+//! The state of each source of a feed, for `/status`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,24 +6,23 @@ use parking_lot::Mutex;
 
 use crate::model::Token;
 
-/// How a feed stands with one source now.
+/// The state of one source of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedState {
-    /// Not connected yet, or not any more; with what ended the last connection, in words for people.
+    /// Not connected, with the reason why the last connection ended.
     Connecting { reason: Option<Arc<str>> },
-    /// Connected, and it gave a tick since.
+    /// Connected, with a tick since.
     Live,
-    /// Connected, but nothing was said about this source since. Some venues answer in this way to a symbol that they
-    /// do not know.
+    /// Connected, without data for this source since. Some venues answer an unknown symbol in this way.
     Silent,
-    /// Connected, and the venue says that it does not trade as usual, or soon will not; in its words.
+    /// Connected, and the venue reports restricted trading or announces it.
     Limited { reason: Arc<str> },
-    /// The venue does not serve this source, and says why.
+    /// The venue rejects this source.
     Refused { reason: Arc<str> },
 }
 
 impl FeedState {
-    /// One word for it.
+    /// Name of the state.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Connecting { .. } => "connecting",
@@ -34,7 +33,7 @@ impl FeedState {
         }
     }
 
-    /// Why it is so, when there is more to say.
+    /// Reason of the state, if any.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Connecting { reason } => reason.as_deref(),
@@ -44,12 +43,12 @@ impl FeedState {
     }
 }
 
-/// The state of each source that a feed told of: one entry a source, whatever happens.
+/// The latest state of each source.
 #[derive(Debug, Default)]
 pub(super) struct FeedStates(Mutex<BTreeMap<(Token, Arc<str>), FeedState>>);
 
 impl FeedStates {
-    pub(super) fn tell(&self, token: &Token, source: &Arc<str>, state: FeedState) {
+    pub(super) fn set(&self, token: &Token, source: &Arc<str>, state: FeedState) {
         let key = (token.clone(), source.clone());
         self.0.lock().insert(key, state);
     }

@@ -1,4 +1,4 @@
-//! For tests: the log lines that are written on their thread.
+//! Test support: captures the log lines of the current thread.
 
 use std::{io, sync::Arc};
 
@@ -9,7 +9,7 @@ use tracing::{
     subscriber::NoSubscriber,
 };
 
-/// Listens until it is dropped.
+/// Captures until dropped.
 pub(super) struct LogLines {
     written: Written,
     _other: Dispatch,
@@ -31,11 +31,10 @@ impl io::Write for Written {
 }
 
 impl LogLines {
-    pub(super) fn listen() -> Self {
+    pub(super) fn capture() -> Self {
         let written = Written::default();
         let writer = written.clone();
-        // While there is but one listener, a thread of another test, which has none, may decide for all threads that
-        // a line is not wanted.
+        // With a single dispatcher, a thread of another test without one may disable the callsite for all threads.
         let other = Dispatch::new(NoSubscriber::new());
         let listener = tracing_subscriber::fmt()
             .with_max_level(Level::INFO)
@@ -49,10 +48,10 @@ impl LogLines {
         }
     }
 
-    /// Lines so far that have these words.
-    pub(super) fn count(&self, words: &str) -> usize {
+    /// Number of captured lines that contain the text.
+    pub(super) fn count(&self, text: &str) -> usize {
         let written = self.written.0.lock();
-        let text = String::from_utf8_lossy(&written);
-        text.lines().filter(|line| line.contains(words)).count()
+        let output = String::from_utf8_lossy(&written);
+        output.lines().filter(|line| line.contains(text)).count()
     }
 }

@@ -1,10 +1,10 @@
-//! A log as price sources read it.
+//! A log as seen by price sources.
 //!
-//! Promises nothing of its content: it is what the chain's block holds, whoever emitted it.
+//! The content is untrusted: it is whatever a contract emitted.
 
 use crate::model::{Address, B256};
 
-/// One log of a block as a price source sees it: borrowed, nothing copied.
+/// A borrowed log of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct LogView<'a> {
     pub address: Address,
@@ -24,7 +24,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A log as it stands in a block of that time, in seconds.
+    /// A log in a block with this timestamp, in seconds.
     pub(in super::super) fn view(log: &LogData, block_timestamp: u64) -> LogView<'_> {
         LogView {
             address: Address::ZERO,

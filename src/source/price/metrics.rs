@@ -1,4 +1,4 @@
-//! Counters of what the sources gave and what was refused.
+//! Metrics of ticks and rejections.
 
 use ::metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 
@@ -20,7 +20,7 @@ pub(super) fn describe() {
     );
     describe_gauge!(
         "chaincast_price_source_refused",
-        "1 when a source on a chain is not read because its configuration contradicts its contract"
+        "1 while a source on a chain is not read because its configuration contradicts its contract, else 0"
     );
     describe_counter!(
         "chaincast_price_aggregator_changes_total",
@@ -29,11 +29,11 @@ pub(super) fn describe() {
 }
 
 pub(super) fn tick(token: &Token, source: &str) {
-    ticks(token, source).increment(1);
+    tick_counter(token, source).increment(1);
 }
 
-/// The counter of one source's ticks, for who counts many.
-pub(super) fn ticks(token: &Token, source: &str) -> Counter {
+/// The counter of a source's ticks, for frequent use.
+pub(super) fn tick_counter(token: &Token, source: &str) -> Counter {
     counter!(
         "chaincast_price_ticks_total",
         "token" => token.to_string(), "source" => source.to_owned()
@@ -44,7 +44,7 @@ pub(super) fn refused(fault: &TickFault) {
     counter!("chaincast_price_refused_total", "reason" => fault.reason()).increment(1);
 }
 
-/// Whether a source on a chain is refused.
+/// Sets whether a source on a chain is rejected.
 pub(super) fn source_refused(token: &Token, source: &str, refused: bool) {
     gauge!(
         "chaincast_price_source_refused",

@@ -1,9 +1,8 @@
-//! The price sources that are contracts: finds whose log it is, and decodes it.
+//! Price sources that are contracts: assigns logs to sources and decodes them.
 //!
-//! Pure but for its metrics and its log lines: nothing is fetched, nothing is stored. What the contracts say of
-//! themselves (decimals, tokens, the aggregator behind a proxy) is learnt from whoever asks them, and the logs of a
-//! source count from when all that is needed of it is known. What is read from logs is told as ticks of those logs; so
-//! ticks are stored and dropped with their blocks, whatever was learnt meanwhile.
+//! Performs no I/O apart from metrics and logs. Callers read the facts about the contracts (decimals, tokens, the
+//! aggregator of a proxy) and pass them in; the logs of a source count once all required facts are known. Prices become
+//! ticks of their logs, so ticks are stored and dropped with their blocks, whatever facts arrive in between.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,51 +12,52 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    FeedState, LogView, PriceConfig, PriceConfigError, Silence, SourceKind, TickError, TickSink,
+    ContractError, FeedState, LogView, PriceConfig, PriceConfigError, SourceKind, TickError,
+    TickSink,
     chainlink::{self, Round},
-    contract_facts::{About, ContractFacts, Question},
+    contract_facts::{ContractFacts, ContractQuery, QueryKind},
     contract_source::{Observation, Source, end_of, time_ms},
-    standing::{Reader, Spec, Standing},
+    contract_state::{ContractState, LogDecoder, Spec},
     uniswap_v2, uniswap_v3,
 };
 use crate::model::{Address, B256, BlockRef, ChainId, Tick, Token};
 
-/// Every contract that is watched for prices.
+/// All price sources on the chains.
 #[derive(Debug)]
 pub struct OnChainSources {
     pub(super) sources: Vec<Source>,
-    /// What is known of each source, in the same order. Whoever holds it also replaces the routes.
-    pub(super) standings: Mutex<Vec<Standing>>,
-    /// Whose logs are read, made from the standings.
+    /// The state of each source, in the same order. The holder of the lock also replaces the routes.
+    pub(super) states: Mutex<Vec<ContractState>>,
+    /// The logs to read, derived from the states.
     pub(super) routes: ArcSwap<Routes>,
-    /// Who hears how the sources stand.
+    /// Receives the states of the sources.
     reports: OnceLock<TickSink>,
     follow_interval_ms: u64,
 }
 
 pub(super) type Routes = FxHashMap<(ChainId, Address), Vec<Route>>;
 
-/// A contract whose logs a source reads, in blocks from `from` to `until`.
+/// A contract whose logs a source reads, in the blocks `from..=until`.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     pub(super) source: usize,
     topic: B256,
-    pub(super) reader: Reader,
+    pub(super) decoder: LogDecoder,
     from: u64,
     until: u64,
 }
 
-/// A source that averages a pool's prices.
+/// A source that averages the prices of a pool.
 #[derive(Debug, Clone, Copy)]
-pub struct Averaged {
+pub struct AveragedSource {
     pub source: usize,
     pub seconds: u64,
-    /// Whose logs it reads, and which.
+    /// The contract and the event that it reads.
     pub address: Address,
     pub topic: B256,
 }
 
-/// An answer that was read from a contract, at the end of a block.
+/// An answer read from a contract at the end of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstAnswer {
     pub source: usize,
@@ -66,18 +66,18 @@ pub struct FirstAnswer {
 }
 
 impl OnChainSources {
-    /// `first_chain` is the chain of the sources that name none. Fails when the configuration contradicts itself.
+    /// `first_chain` is the chain of sources without `chain_id`. Fails if the configuration is inconsistent.
     pub fn new(config: &PriceConfig, first_chain: ChainId) -> Result<Self, PriceConfigError> {
         config.validate()?;
         super::metrics::describe();
-        let (mut sources, mut standings) = (Vec::<Source>::new(), Vec::new());
+        let (mut sources, mut states) = (Vec::<Source>::new(), Vec::new());
         for (index, source) in config.sources.iter().enumerate() {
             let Some((chain_id, _)) = source.kind.contract() else {
                 continue;
             };
             let chain_id = chain_id.unwrap_or(first_chain);
-            let of_token = config.tokens.iter().find(|one| one.symbol == source.token);
-            let token_address = of_token
+            let token_config = config.tokens.iter().find(|one| one.symbol == source.token);
+            let token_address = token_config
                 .filter(|token| token.chain_id.unwrap_or(first_chain) == chain_id)
                 .and_then(|token| token.address);
             let spec = match &source.kind {
@@ -90,20 +90,20 @@ impl OnChainSources {
                 | SourceKind::Coinbase(_)
                 | SourceKind::Kraken(_) => continue,
             };
-            // Seen only now when one entry names the first chain and the other leaves it out.
+            // Detected only now if one entry names the first chain and another omits it.
             let same = |other: &Source| {
                 other.token == source.token
                     && other.chain_id == chain_id
-                    && other.spec.reads_as(&spec)
+                    && other.spec.reads_same_price(&spec)
             };
             if sources.iter().any(same) {
                 return Err(PriceConfigError::DuplicateContract {
-                    at: source.place(index),
+                    at: source.entry(index),
                     token: source.token.clone(),
                 });
             }
             super::metrics::source_refused(&source.token, &source.source_name(), false);
-            standings.push(Standing::of(&spec));
+            states.push(ContractState::new(&spec));
             sources.push(Source {
                 token: source.token.clone(),
                 name: source.source_name(),
@@ -114,19 +114,19 @@ impl OnChainSources {
                 logged: Mutex::default(),
             });
         }
-        let routes = ArcSwap::from_pointee(routes(&sources, &standings));
+        let routes = ArcSwap::from_pointee(routes(&sources, &states));
         Ok(Self {
             sources,
-            standings: Mutex::new(standings),
+            states: Mutex::new(states),
             routes,
             reports: OnceLock::new(),
             follow_interval_ms: config.follow_interval_ms(),
         })
     }
 
-    /// The ticks that a log gives: none for most logs, and more than one when several tokens read one contract.
+    /// The ticks of a log: none for most logs, several if several tokens read one contract.
     ///
-    /// A refused one is counted and logged here already; the caller leaves it out and goes on.
+    /// Rejected ones are already counted and logged; callers skip them.
     pub fn decode(&self, chain_id: ChainId, log: &LogView<'_>) -> Vec<Result<Tick, TickError>> {
         let routes = self.routes.load();
         let Some(routes) = routes.get(&(chain_id, log.address)) else {
@@ -135,19 +135,19 @@ impl OnChainSources {
         routes
             .iter()
             .filter(|route| route.reads(log) && !self.sources[route.source].spec.is_average())
-            .map(|route| self.sources[route.source].tick(&route.reader, log))
+            .map(|route| self.sources[route.source].tick(&route.decoder, log))
             .collect()
     }
 
     /// The sources on a chain that average the prices of a pool.
-    pub fn averaged(&self, chain_id: ChainId) -> Vec<Averaged> {
-        let here = self.sources.iter().enumerate();
-        here.filter(|(_, source)| source.chain_id == chain_id)
+    pub fn averaged(&self, chain_id: ChainId) -> Vec<AveragedSource> {
+        let all = self.sources.iter().enumerate();
+        all.filter(|(_, source)| source.chain_id == chain_id)
             .filter_map(|(at, source)| averaged(at, source))
             .collect()
     }
 
-    /// What a log says to the sources that average: the source, and the price or that it cannot be used.
+    /// The prices of a log for the averaging sources: the source, and the price or `None` if it is unusable.
     pub fn observe(
         &self,
         chain_id: ChainId,
@@ -162,14 +162,14 @@ impl OnChainSources {
             .filter(|route| route.reads(log) && self.sources[route.source].spec.is_average())
             .map(|route| {
                 let source = &self.sources[route.source];
-                let read = source.observe(&route.reader, log);
-                let read = read.map_err(|fault| source.refuse(fault, log.origin(chain_id)));
+                let read = source.observe(&route.decoder, log);
+                let read = read.map_err(|fault| source.reject(fault, log.origin(chain_id)));
                 (route.source, read.ok().map(|observed| observed.price))
             })
             .collect()
     }
 
-    /// An average as a tick, of the end of a block. `source` is one of [`OnChainSources::averaged`].
+    /// Turns an average into a tick at the end of a block. `source` is one of [`OnChainSources::averaged`].
     pub fn average_tick(
         &self,
         source: usize,
@@ -185,154 +185,153 @@ impl OnChainSources {
         Some(source.accept(observed, end_of(source.chain_id, block)))
     }
 
-    /// An answer that was read at the end of a block of this time, as a tick.
-    pub fn first_tick(
+    /// Turns an answer read at the end of a block into a tick; `block_timestamp` is that of the block.
+    pub fn answer_tick(
         &self,
         first: &FirstAnswer,
         block_timestamp: u64,
     ) -> Option<Result<Tick, TickError>> {
         let source = self.sources.get(first.source)?;
-        let standings = self.standings.lock();
-        let Some(Reader::Feed { decimals }) = standings.get(first.source)?.reader() else {
+        let states = self.states.lock();
+        let Some(LogDecoder::Feed { decimals }) = states.get(first.source)?.decoder() else {
             return None;
         };
-        drop(standings);
+        drop(states);
         let origin = end_of(source.chain_id, first.block);
         let heartbeat_ms = source.spec.heartbeat_ms();
         Some(
             match chainlink::price(first.round, decimals, heartbeat_ms, block_timestamp)
-                .and_then(|told| source.in_units(told))
+                .and_then(|observed| source.in_price_unit(observed))
             {
                 Ok(observed) => Ok(source.accept(observed, origin)),
-                Err(fault) => Err(source.refuse(fault, origin)),
+                Err(fault) => Err(source.reject(fault, origin)),
             },
         )
     }
 
-    /// How often contracts are to be asked again, in ms.
+    /// Interval of reading the contracts, in ms.
     pub fn follow_interval_ms(&self) -> u64 {
         self.follow_interval_ms
     }
 
-    /// The next questions are for the newest answer of every feed of a chain too.
-    pub fn ask_anew(&self, chain_id: ChainId) {
-        let mut standings = self.standings.lock();
-        for (source, standing) in self.sources.iter().zip(standings.iter_mut()) {
-            standing.wants_answer |= source.chain_id == chain_id;
+    /// Adds the newest answer of every feed of a chain to the next queries.
+    pub fn request_answers(&self, chain_id: ChainId) {
+        let mut states = self.states.lock();
+        for (source, state) in self.sources.iter().zip(states.iter_mut()) {
+            state.wants_answer |= source.chain_id == chain_id;
         }
     }
 
-    /// What is to be asked of the contracts of a chain now.
-    pub fn questions(&self, chain_id: ChainId) -> Vec<Question> {
-        let standings = self.standings.lock();
-        let both = self.sources.iter().zip(standings.iter()).enumerate();
+    /// The queries to run now for the contracts of a chain.
+    pub fn pending_queries(&self, chain_id: ChainId) -> Vec<ContractQuery> {
+        let states = self.states.lock();
+        let both = self.sources.iter().zip(states.iter()).enumerate();
         both.filter(|(_, (source, _))| source.chain_id == chain_id)
-            .filter_map(|(at, (source, standing))| {
-                let about = match &source.spec {
-                    Spec::Feed { .. } => About::Feed {
-                        with_answer: standing.wants_answer,
+            .filter_map(|(at, (source, state))| {
+                let kind = match &source.spec {
+                    Spec::Feed { .. } => QueryKind::Feed {
+                        with_answer: state.wants_answer,
                     },
-                    Spec::Pool { .. } if standing.is_settled() => return None,
-                    Spec::Pool { topic, .. } if *topic == uniswap_v2::TOPIC => About::Pair,
-                    Spec::Pool { .. } => About::Pool,
+                    Spec::Pool { .. } if state.is_complete() => return None,
+                    Spec::Pool { topic, .. } if *topic == uniswap_v2::TOPIC => QueryKind::Pair,
+                    Spec::Pool { .. } => QueryKind::Pool,
                 };
-                Some(Question {
+                Some(ContractQuery {
                     source: at,
                     address: source.spec.address(),
-                    about,
+                    kind,
                 })
             })
             .collect()
     }
 
-    /// Whether a source on a chain still waits for what its contract says, or for the answer of its next aggregator.
-    pub fn is_waiting(&self, chain_id: ChainId) -> bool {
-        let standings = self.standings.lock();
-        let mut both = self.sources.iter().zip(standings.iter());
-        both.any(|(source, standing)| source.chain_id == chain_id && standing.is_waiting())
+    /// Whether a source of a chain still lacks facts from its contract, or the answer of its new aggregator.
+    pub fn needs_retry(&self, chain_id: ChainId) -> bool {
+        let states = self.states.lock();
+        let mut both = self.sources.iter().zip(states.iter());
+        both.any(|(source, state)| source.chain_id == chain_id && state.needs_retry())
     }
 
-    /// Takes in what a contract said at a block; from now on its logs are read accordingly. Returns the answer that
-    /// came with it, when that is to be a tick.
-    pub fn learn(
+    /// Applies facts read at a block; logs are decoded accordingly from now on. Returns the included answer if it
+    /// becomes a tick.
+    pub fn apply_facts(
         &self,
-        question: &Question,
+        query: &ContractQuery,
         facts: &ContractFacts,
         block: BlockRef,
     ) -> Option<FirstAnswer> {
-        let source = self.sources.get(question.source)?;
-        let mut standings = self.standings.lock();
-        let standing = standings.get_mut(question.source)?;
-        let was_refused = standing.refusal().map(str::to_owned);
-        let moved = standing.learn(&source.spec, facts, block.number);
-        source.tell(standing, was_refused.as_deref(), moved);
+        let source = self.sources.get(query.source)?;
+        let mut states = self.states.lock();
+        let state = states.get_mut(query.source)?;
+        let old_refusal = state.refusal().map(str::to_owned);
+        let new_aggregator = state.apply_facts(&source.spec, facts, block.number);
+        source.log_changes(state, old_refusal.as_deref(), new_aggregator);
         if let Some(sink) = self.reports.get() {
-            sink.tell(&source.token, &source.name, standing.state());
+            sink.set_state(&source.token, &source.name, state.state());
         }
         let round = match facts {
-            ContractFacts::Feed { round, .. } if standing.reader().is_some() => *round,
+            ContractFacts::Feed { round, .. } if state.decoder().is_some() => *round,
             _ => None,
         };
         if round.is_some() {
-            standing.answered();
+            state.mark_answered();
         }
-        self.routes
-            .store(Arc::new(routes(&self.sources, &standings)));
+        self.routes.store(Arc::new(routes(&self.sources, &states)));
         Some(FirstAnswer {
-            source: question.source,
+            source: query.source,
             round: round?,
             block,
         })
     }
 
-    /// Takes in why a contract did not say all that it was asked, or that it did; after [`Self::learn`], where it said
-    /// anything. What is news is told, and logged unless it is the node's trouble, which whoever asks it logs.
-    pub fn explain(&self, question: &Question, silence: Option<Silence>) {
-        let Some(source) = self.sources.get(question.source) else {
+    /// Sets the error of the last read, or clears it; call after [`Self::apply_facts`]. A changed error is reported,
+    /// and logged unless the node failed, which the caller logs.
+    pub fn set_error(&self, query: &ContractQuery, error: Option<ContractError>) {
+        let Some(source) = self.sources.get(query.source) else {
             return;
         };
-        let mut standings = self.standings.lock();
-        let Some(standing) = standings.get_mut(question.source) else {
+        let mut states = self.states.lock();
+        let Some(state) = states.get_mut(query.source) else {
             return;
         };
-        let was_silent = !matches!(standing.silence(), None | Some(Silence::Node(_)));
-        if !standing.explain(silence) {
+        let had_error = !matches!(state.error(), None | Some(ContractError::Node(_)));
+        if !state.set_error(error) {
             return;
         }
-        source.tell_silence(standing.silence(), was_silent);
+        source.log_contract_error(state.error(), had_error);
         if let Some(sink) = self.reports.get() {
-            sink.tell(&source.token, &source.name, standing.state());
+            sink.set_state(&source.token, &source.name, state.state());
         }
     }
 
-    /// Tells how each source stands whenever its contract was asked. One whose contract nobody asks here, because
-    /// another process writes its chain, is not told of. Only the first call counts.
+    /// Reports the state of each source to `sink` after each read of its contract. Not reported: sources whose chain
+    /// another process writes. Only the first call has an effect.
     pub fn report_to(&self, sink: TickSink) {
-        let told = sink.clone();
+        let feed_states = sink.clone();
         self.reports.set(sink).ok();
         for ((token, source), state) in self.states() {
             if !matches!(state, FeedState::Connecting { .. }) {
-                told.tell(&token, &source, state);
+                feed_states.set_state(&token, &source, state);
             }
         }
     }
 
-    /// How each source on a chain stands: refused, waiting for its contract, or read.
+    /// The state of each source on a chain: rejected, incomplete, or live.
     pub fn states(&self) -> Vec<((Token, Arc<str>), FeedState)> {
-        let standings = self.standings.lock();
-        let both = self.sources.iter().zip(standings.iter());
-        both.map(|(source, standing)| {
+        let states = self.states.lock();
+        let both = self.sources.iter().zip(states.iter());
+        both.map(|(source, state)| {
             let key = (source.token.clone(), source.name.clone());
-            (key, standing.state())
+            (key, state.state())
         })
         .collect()
     }
 }
 
-/// A source as an average, if it is one.
-pub(super) fn averaged(at: usize, source: &Source) -> Option<Averaged> {
+/// A source as an average; `None` if it is not one.
+pub(super) fn averaged(at: usize, source: &Source) -> Option<AveragedSource> {
     let (seconds, address, topic) = source.spec.average()?;
-    Some(Averaged {
+    Some(AveragedSource {
         source: at,
         seconds,
         address,
@@ -340,18 +339,18 @@ pub(super) fn averaged(at: usize, source: &Source) -> Option<Averaged> {
     })
 }
 
-fn routes(sources: &[Source], standings: &[Standing]) -> Routes {
+fn routes(sources: &[Source], states: &[ContractState]) -> Routes {
     let mut all = Routes::default();
-    for (at, (source, standing)) in sources.iter().zip(standings).enumerate() {
-        let Some(reader) = standing.reader() else {
+    for (at, (source, state)) in sources.iter().zip(states).enumerate() {
+        let Some(decoder) = state.decoder() else {
             continue;
         };
-        for phase in standing.phases() {
+        for phase in state.phases() {
             let readers = all.entry((source.chain_id, phase.address)).or_default();
             readers.push(Route {
                 source: at,
                 topic: source.spec.topic(),
-                reader,
+                decoder,
                 from: phase.from,
                 until: phase.until,
             });

@@ -1,10 +1,10 @@
-//! Whose logs are read, and what comes of them.
+//! Assignment of logs to sources, and the resulting ticks.
 
 use alloy::primitives::{I256, LogData, U256, address};
 
 use super::{
     super::{
-        Silence, TickFault, chainlink::tests::answer, log_lines::LogLines, tick_queue,
+        ContractError, TickFault, chainlink::tests::answer, log_lines::LogLines, tick_queue,
         uniswap_v2::tests::sync,
     },
     *,
@@ -45,7 +45,7 @@ fn view(address: Address, log: &LogData) -> LogView<'_> {
 }
 
 #[test]
-fn a_log_is_read_by_the_source_of_its_chain_and_address() {
+fn selects_source_by_chain_and_address() {
     let log = answer("345600000000".parse().unwrap(), U256::from(1_699_999_999));
     let ticks = sources().decode(1, &view(FEED, &log));
     let [Ok(tick)] = ticks.as_slice() else {
@@ -67,7 +67,7 @@ fn a_log_is_read_by_the_source_of_its_chain_and_address() {
 }
 
 #[test]
-fn one_sync_prices_both_tokens_of_its_pair() {
+fn sync_prices_both_tokens() {
     let log = sync("20000000000000000000", "100000000"); // 20 ETH, 1 BTC
     let ticks = sources().decode(1, &view(PAIR, &log));
     let read: Vec<_> = ticks
@@ -91,7 +91,7 @@ fn one_sync_prices_both_tokens_of_its_pair() {
 }
 
 #[test]
-fn other_events_and_other_addresses_are_nobodys() {
+fn ignores_other_events_and_addresses() {
     let sources = sources();
     let log = sync("1", "1");
     assert!(sources.decode(1, &view(FEED, &log)).is_empty());
@@ -114,7 +114,7 @@ fn at(number: u64) -> BlockRef {
 }
 
 #[test]
-fn a_pool_gives_its_price_to_one_source_and_its_average_to_another() {
+fn pool_serves_spot_and_average_sources() {
     let pool = "[[sources]]\nkind = 'uniswap-v2'\ntoken = 'ETH'\nbase = 0\nquote = 'USD'\n\
         base_decimals = 0\nquote_decimals = 0\nmin_reserve = 10\n\
         address = '0x0000000000000000000000000000000000000002'\n";
@@ -146,23 +146,23 @@ fn a_pool_gives_its_price_to_one_source_and_its_average_to_another() {
 }
 
 #[test]
-fn what_a_proxy_says_decides_whose_logs_are_read() {
+fn reads_logs_of_proxy_aggregator() {
     let sources = read(
         "[[tokens]]\nsymbol = 'ETH'\n
          [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\nheartbeat_ms = 60000
          address = '0x0000000000000000000000000000000000000001'",
     );
     let log = answer("345600000000".parse().unwrap(), U256::ZERO);
-    let behind = Address::repeat_byte(7);
+    let aggregator = Address::repeat_byte(7);
     let count = |address, number| {
         let mut view = view(address, &log);
         view.block_number = number;
         sources.decode(1, &view).len()
     };
-    assert!(sources.is_waiting(1) && count(FEED, 12) == 0);
-    let learn = |aggregator, number| {
-        let [question] = sources.questions(1)[..] else {
-            panic!("one question")
+    assert!(sources.needs_retry(1) && count(FEED, 12) == 0);
+    let apply_facts = |aggregator, number| {
+        let [query] = sources.pending_queries(1)[..] else {
+            panic!("one query")
         };
         let round = Round {
             answer: I256::try_from(5_000_000_000_i64).unwrap(),
@@ -173,26 +173,26 @@ fn what_a_proxy_says_decides_whose_logs_are_read() {
             decimals: Some(8),
             round: Some(round),
         };
-        sources.learn(&question, &facts, at(number))
+        sources.apply_facts(&query, &facts, at(number))
     };
-    let first = learn(behind, 10).unwrap();
-    assert!(!sources.is_waiting(1) && sources.questions(2).is_empty());
-    assert_eq!((count(FEED, 12), count(behind, 12)), (0, 1));
-    let tick = sources.first_tick(&first, 1_700_000_000).unwrap().unwrap();
+    let first = apply_facts(aggregator, 10).unwrap();
+    assert!(!sources.needs_retry(1) && sources.pending_queries(2).is_empty());
+    assert_eq!((count(FEED, 12), count(aggregator, 12)), (0, 1));
+    let tick = sources.answer_tick(&first, 1_700_000_000).unwrap().unwrap();
     assert_eq!(tick.price.to_plain_string(), "50");
     assert_eq!(tick.observed_at, 1_699_999_990_000);
-    // Read a while later, it is too old for its heartbeat.
-    let refused = sources.first_tick(&first, 1_700_000_100).unwrap();
+    // Read later, it is older than its heartbeat.
+    let refused = sources.answer_tick(&first, 1_700_000_100).unwrap();
     assert_eq!(refused.unwrap_err().fault.reason(), "old");
 
     let next = Address::repeat_byte(8);
-    learn(next, 20);
-    assert_eq!((count(behind, 20), count(behind, 21)), (1, 0));
+    apply_facts(next, 20);
+    assert_eq!((count(aggregator, 20), count(aggregator, 21)), (1, 0));
     assert_eq!((count(next, 10), count(next, 11)), (0, 1));
 }
 
 #[test]
-fn a_contract_that_is_not_there_is_told_with_its_reason() {
+fn reports_missing_contract_with_reason() {
     let sources = read(
         "[[tokens]]\nsymbol = 'ETH'\n
          [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'
@@ -200,15 +200,15 @@ fn a_contract_that_is_not_there_is_told_with_its_reason() {
     );
     let (sink, _queue) = tick_queue(1);
     sources.report_to(sink.clone());
-    let [question] = sources.questions(1)[..] else {
-        panic!("one question")
+    let [query] = sources.pending_queries(1)[..] else {
+        panic!("one query")
     };
     let reason = || {
         let states = sink.states();
         let (_, state) = states.iter().next().unwrap();
         (state.name(), state.reason().unwrap_or_default().to_owned())
     };
-    let nothing = Silence::Nothing {
+    let no_answer = ContractError::NoAnswer {
         at: FEED,
         call: "decimals()",
     };
@@ -217,19 +217,19 @@ fn a_contract_that_is_not_there_is_told_with_its_reason() {
         decimals,
         round: None,
     };
-    sources.learn(&question, &facts(None), at(1));
-    sources.explain(&question, Some(nothing.clone()));
-    assert_eq!(reason(), ("connecting", nothing.to_string()));
-    sources.explain(&question, Some(Silence::Node("it is away".to_owned())));
-    let away = "its contract cannot be asked: it is away".to_owned();
-    assert_eq!(reason(), ("connecting", away));
-    sources.learn(&question, &facts(Some(8)), at(2));
-    sources.explain(&question, None);
+    sources.apply_facts(&query, &facts(None), at(1));
+    sources.set_error(&query, Some(no_answer.clone()));
+    assert_eq!(reason(), ("connecting", no_answer.to_string()));
+    sources.set_error(&query, Some(ContractError::Node("unreachable".to_owned())));
+    let unreachable = "cannot read the contract: unreachable".to_owned();
+    assert_eq!(reason(), ("connecting", unreachable));
+    sources.apply_facts(&query, &facts(Some(8)), at(2));
+    sources.set_error(&query, None);
     assert_eq!(reason(), ("live", String::new()));
 }
 
 #[test]
-fn a_refusal_says_whose_log_it_was() {
+fn error_names_source_and_log() {
     let log = answer(I256::ZERO, U256::from(1));
     let refused = sources()
         .decode(1, &view(FEED, &log))
@@ -237,14 +237,14 @@ fn a_refusal_says_whose_log_it_was() {
         .unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "chainlink of ETH gave no price in block 12 of chain 1, log 3: its answer is 0, and a \
-         price is above zero"
+        "no price from chainlink of ETH in block 12 of chain 1, log 3: answer 0 is not \
+         above zero"
     );
 }
 
 #[test]
-fn logs_without_a_price_are_all_told_and_logged_seldom() {
-    let listening = LogLines::listen();
+fn missing_prices_are_logged_once_per_interval() {
+    let captured = LogLines::capture();
     let (zero, good) = (
         answer(I256::ZERO, U256::from(1)),
         answer(I256::ONE, U256::from(1_699_999_999)),
@@ -254,14 +254,14 @@ fn logs_without_a_price_are_all_told_and_logged_seldom() {
         assert!(sources.decode(1, &view(FEED, &zero))[0].is_err());
         assert!(sources.decode(1, &view(FEED, &good))[0].is_ok());
     }
-    assert_eq!(listening.count("gave no price"), 1);
-    // Another source has a line of its own.
+    assert_eq!(captured.count("no price from"), 1);
+    // Another source has its own line.
     assert!(sources.decode(10, &view(FEED, &zero))[0].is_err());
-    assert_eq!(listening.count("gave no price"), 2);
+    assert_eq!(captured.count("no price from"), 2);
 }
 
 #[test]
-fn a_block_from_beyond_the_calendar_is_refused() {
+fn rejects_block_timestamp_out_of_range() {
     let log = sync("1", "1");
     let mut view = view(PAIR, &log);
     view.block_timestamp = u64::MAX;

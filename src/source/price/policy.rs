@@ -1,80 +1,79 @@
-//! How a token's price is made and when it is announced: what `[prices]` says for all, and what a token says for
-//! itself.
+//! Rules of aggregation and publication: those of `[prices]` for all tokens, and the overrides of a token.
 
 use super::{PriceConfig, TokenConfig};
 
-/// What makes a price of ticks.
+/// Rules for aggregating ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AggregateRules {
-    /// Used venues below which a price is `degraded`.
+    /// With fewer used venues a price is `degraded`.
     pub min_sources: usize,
     /// Median absolute deviations from the median beyond which a tick is an outlier; at least 1, so that at least half
     /// of the ticks stay.
     pub outlier_mads: u32,
-    /// Distance from the median, in basis points of it, that is never an outlier's.
+    /// Within this distance of the median, in basis points of it, a tick is never an outlier.
     pub outlier_floor_bps: u32,
-    /// Confidence in basis points of the price beyond which it is `degraded`; 0 for never.
+    /// With a wider confidence, in basis points of the price, it is `degraded`; 0 for never.
     pub max_confidence_bps: u32,
-    /// Distance from its settled level, in basis points of it, beyond which the price of one venue alone is held as
-    /// `degraded`; 0 for never. See [`super::Level`].
+    /// Beyond this distance from its settled level, in basis points of it, the price of a single venue is held as
+    /// `degraded`; 0 for never. See [`super::JumpGuard`].
     pub max_jump_bps: u32,
-    /// How long a new level of one venue alone has to last, in ms; 0 switches that off.
+    /// How long a new level of a single venue must last, in ms; 0 disables the hold.
     pub jump_hold_ms: u64,
 }
 
-/// What makes a price news.
+/// Rules for publishing prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishRules {
-    /// Change from the price announced last, in basis points of it, that is announced; 0 for every change of price or
+    /// Minimum change from the last published price, in basis points of it; 0 publishes every change of price or
     /// confidence.
     pub bps: u32,
-    /// After this long a price is announced again even if it is the same, in ms; 0 for never.
+    /// Interval after which an unchanged price is published again, in ms; 0 for never.
     pub heartbeat_ms: u64,
-    /// Time between two announcements of a token at least, in ms; 0 for none.
+    /// Minimum interval between two publications of a token, in ms; 0 for none.
     pub min_interval_ms: u64,
 }
 
-/// How candles are made of announced prices.
+/// Rules for candles of published prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CandleRules {
-    /// How far the time of a price may lie behind its announcement, in ms. One that is later counts as of its
-    /// announcement.
+    /// How far the time of a price may be before its publication, in ms. An older price counts as of its publication.
     pub grace_ms: i64,
-    /// Between two announcements of an open candle of a minute at least, in ms; longer ones come less often.
+    /// Minimum interval between two publications of an open one-minute candle, in ms; longer candles are published less
+    /// often.
     pub publish_ms: i64,
 }
 
-/// About two blocks of Ethereum, after which a tick of one that was late is indexed.
+/// About two blocks of Ethereum, the delay of a tick from a late block.
 pub const DEFAULT_CANDLE_GRACE_MS: u64 = 30_000;
 /// Four times a second.
 pub const DEFAULT_CANDLE_PUBLISH_MS: u64 = 250;
 
 /// About 3.4 standard deviations of normal noise.
 pub const DEFAULT_OUTLIER_MADS: u32 = 5;
-/// An honest feed on a chain may be this far behind: it moves only after its deviation threshold.
+/// A correct feed on a chain may lag this much: it moves only beyond its deviation threshold.
 pub const DEFAULT_OUTLIER_FLOOR_BPS: u32 = 100;
-/// Two venues that are a tenth apart: more than any market that is traded at both leaves open for long.
+/// Two venues a tenth apart: more than any market traded at both leaves open for long.
 pub const DEFAULT_MAX_CONFIDENCE_BPS: u32 = 500;
-/// As much as the two venues of [`DEFAULT_MAX_CONFIDENCE_BPS`] may be apart.
+/// The distance of the two venues of [`DEFAULT_MAX_CONFIDENCE_BPS`].
 pub const DEFAULT_MAX_JUMP_BPS: u32 = 1_000;
-/// A price that was mistyped, or an order book that was emptied, is mended within this.
+/// A mistyped price or an emptied order book is corrected within this time.
 pub const DEFAULT_JUMP_HOLD_MS: u64 = 30_000;
-/// Ticks that wait for the writer before newer ones take the place of older ones.
+/// Capacity of the tick queue.
 pub const DEFAULT_TICK_QUEUE: usize = 16_384;
 
-/// The most that the keys may be.
-pub(super) const MOST_OUTLIER_MADS: u32 = 1_000;
-pub(super) const MOST_BPS: u32 = 10_000;
-pub(super) const MOST_HEARTBEAT_MS: u64 = 24 * 3_600_000;
-pub(super) const LEAST_HEARTBEAT_MS: u64 = 100;
-pub(super) const MOST_INTERVAL_MS: u64 = 3_600_000;
-pub(super) const MOST_HOLD_MS: u64 = 3_600_000;
-pub(super) const MOST_GRACE_MS: u64 = 3_600_000;
+/// Limits of the keys.
+pub(super) const MAX_OUTLIER_MADS: u32 = 1_000;
+pub(super) const MAX_BPS: u32 = 10_000;
+pub(super) const MAX_HEARTBEAT_MS: u64 = 24 * 3_600_000;
+pub(super) const MIN_HEARTBEAT_MS: u64 = 100;
+pub(super) const MAX_INTERVAL_MS: u64 = 3_600_000;
+pub(super) const MAX_HOLD_MS: u64 = 3_600_000;
+pub(super) const MAX_GRACE_MS: u64 = 3_600_000;
 pub(super) const CANDLE_PUBLISH_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 pub(super) const TICK_QUEUE: std::ops::RangeInclusive<usize> = 16..=1_048_576;
 
 impl PriceConfig {
-    /// How the price of this token is made.
+    /// The aggregation rules of a token.
     pub fn aggregate_rules(&self, token: &TokenConfig) -> AggregateRules {
         AggregateRules {
             min_sources: token.min_sources.or(self.min_sources).unwrap_or(1),
@@ -101,7 +100,7 @@ impl PriceConfig {
         }
     }
 
-    /// When the price of this token is announced.
+    /// The publication rules of a token.
     pub fn publish_rules(&self, token: &TokenConfig) -> PublishRules {
         PublishRules {
             bps: token.publish_bps.or(self.publish_bps).unwrap_or(0),
@@ -113,7 +112,7 @@ impl PriceConfig {
         }
     }
 
-    /// How candles are made, of a validated configuration.
+    /// The candle rules of a validated configuration.
     pub fn candle_rules(&self) -> CandleRules {
         let grace = self.candle_grace_ms.unwrap_or(DEFAULT_CANDLE_GRACE_MS);
         let publish = self.candle_publish_ms.unwrap_or(DEFAULT_CANDLE_PUBLISH_MS);
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_overrides_what_holds_for_all_key_by_key() {
+    fn token_overrides_defaults_per_key() {
         let config: PriceConfig = toml::from_str(
             "min_sources = 2\npublish_bps = 5\nmin_interval_ms = 250\nmax_confidence_bps = 300\njump_hold_ms = 5000
              [[tokens]]\nsymbol = 'ETH'\npublish_bps = 0\noutlier_mads = 3\npublish_heartbeat_ms = 9000

@@ -1,8 +1,7 @@
-//! Tries every price source once, for who wants to know before the service runs.
+//! Tries every price source once, to check a configuration before the service runs.
 //!
-//! The feeds are those of the service, on a queue of their own, and the contracts are asked its questions: what is told
-//! here is what the service would tell. Nothing is stored. Bounded: a feed has its own limits of connecting and of
-//! silence, a contract those of its node.
+//! Uses the feeds and contract queries of the service, so the result is what the service would report. Nothing is
+//! stored. Bounded by each feed's limits of connecting and silence, and by each node's timeouts.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FeedState, OnChainSources, PriceConfig, PriceConfigError, Question, SourceKey, SourceKind,
+    ContractQuery, FeedState, OnChainSources, PriceConfig, PriceConfigError, SourceKey, SourceKind,
     feeds, tick_queue,
 };
 use crate::{
@@ -25,38 +24,38 @@ use crate::{
     source::chain::{ChainConfig, Node, NodeError, Tag},
 };
 
-/// A venue that says nothing is listened to for so long at most.
-const MOST_QUIET_MS: u64 = 10_000;
-/// For what comes after the limits of connecting and of silence.
+/// Maximum time to wait for the first tick.
+const MAX_FIRST_TICK_MS: u64 = 10_000;
+/// Margin beyond the limits of connecting and silence.
 const SLACK: Duration = Duration::from_secs(2);
-/// States tell nobody when they change.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// What a feed has to take its leave of the venue.
-const STOP_WITHIN: Duration = Duration::from_millis(500);
-/// Contracts asked at once; a node that fails for as many is not asked any more.
-const AT_ONCE: usize = 4;
+/// Interval of polling the states, which have no notification.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Time for feeds to close their connections.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Concurrent queries; a node that fails as many is skipped.
+const MAX_CONCURRENT: usize = 4;
 
-/// What came of one source.
+/// The result of one source.
 #[derive(Debug, Clone)]
-pub struct Probed {
+pub struct ProbeResult {
     pub state: FeedState,
-    /// The newest that a feed told.
+    /// The newest tick of the feed.
     pub tick: Option<Tick>,
 }
 
-/// What came of all feeds.
+/// The results of all feeds.
 #[derive(Debug, Clone)]
-pub struct ProbedFeeds {
-    pub sources: BTreeMap<SourceKey, Probed>,
-    /// By how much this machine's clock is ahead, in ms, when every venue that tells its time says that it is off.
+pub struct FeedProbe {
+    pub sources: BTreeMap<SourceKey, ProbeResult>,
+    /// How far this machine's clock is ahead, in ms, if every venue that reports its time shows an offset.
     pub clock_off_ms: Option<i64>,
 }
 
-/// Runs every feed until each of its sources gave a price, was refused or was silent, or its connection failed.
-pub async fn probe_feeds(config: &PriceConfig) -> ProbedFeeds {
+/// Runs every feed until each of its sources has a price, is rejected or silent, or its connection failed.
+pub async fn probe_feeds(config: &PriceConfig) -> FeedProbe {
     let mut config = config.clone();
-    config.exchanges = config.exchanges.without_spares();
-    config.exchanges.first_tick_ms = config.exchanges.first_tick_ms.min(MOST_QUIET_MS);
+    config.exchanges = config.exchanges.single_connections();
+    config.exchanges.first_tick_ms = config.exchanges.first_tick_ms.min(MAX_FIRST_TICK_MS);
     let sources = config.sources.iter();
     let keys: Vec<SourceKey> = sources
         .filter(|source| source.kind.contract().is_none())
@@ -75,16 +74,16 @@ pub async fn probe_feeds(config: &PriceConfig) -> ProbedFeeds {
             if states.all(|state| state.is_some_and(is_decided)) {
                 return;
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     };
-    // What is undecided by then is told as it stands.
-    timeout(longest(&config), decided).await.ok();
+    // Undecided sources are reported in their current state.
+    timeout(time_limit(&config), decided).await.ok();
     let mut states = sink.states();
     stop.cancel();
     let ended = async { while running.join_next().await.is_some() {} };
-    // Those that do not end are cut off with `running`.
-    timeout(STOP_WITHIN, ended).await.ok();
+    // Feeds that do not end in time are aborted with `running`.
+    timeout(STOP_TIMEOUT, ended).await.ok();
     let ticks = queue.take().into_iter();
     let mut newest: HashMap<SourceKey, Tick> = ticks
         .map(|tick| ((tick.token.clone(), tick.source.clone()), tick))
@@ -93,42 +92,42 @@ pub async fn probe_feeds(config: &PriceConfig) -> ProbedFeeds {
         let state = states.remove(&key);
         let state = state.unwrap_or(FeedState::Connecting { reason: None });
         let tick = newest.remove(&key);
-        (key, Probed { state, tick })
+        (key, ProbeResult { state, tick })
     });
     let tolerance_ms = config.exchanges.clock_off_ms.cast_signed();
-    ProbedFeeds {
+    FeedProbe {
         sources: probed.collect(),
-        clock_off_ms: sink.clock().off_at_least(tolerance_ms),
+        clock_off_ms: sink.clock().offset_by_lowest(tolerance_ms),
     }
 }
 
-/// Whether there is more to say of a source than that it is being connected to.
+/// Whether the state of a source is final for the probe.
 fn is_decided(state: &FeedState) -> bool {
     !matches!(state, FeedState::Connecting { reason: None })
 }
 
-/// After this long every feed that works and every one that does not has told so.
-fn longest(config: &PriceConfig) -> Duration {
+/// The time by which every feed, working or not, has reported.
+fn time_limit(config: &PriceConfig) -> Duration {
     let exchanges = &config.exchanges;
     let exchanges = exchanges.connect_timeout_ms + exchanges.first_tick_ms;
     let fetches = config.sources.iter().map(|source| match &source.kind {
         SourceKind::Http(page) => page.timeout_ms,
         _ => 0,
     });
-    let longest = fetches.fold(exchanges, u64::max);
-    Duration::from_millis(longest) + SLACK
+    let time_limit = fetches.fold(exchanges, u64::max);
+    Duration::from_millis(time_limit) + SLACK
 }
 
-/// Asks every price contract what it is, over the first provider of its chain that answers. Fails when the
-/// configuration contradicts itself.
+/// Reads the facts of every price contract from the first provider of its chain that answers. Fails if the
+/// configuration is inconsistent.
 pub async fn probe_contracts(
     config: &PriceConfig,
     chains: &[ChainConfig],
     first_chain: ChainId,
-) -> Result<BTreeMap<SourceKey, Probed>, PriceConfigError> {
+) -> Result<BTreeMap<SourceKey, ProbeResult>, PriceConfigError> {
     let sources = OnChainSources::new(config, first_chain)?;
-    let asked = chains.iter().map(|chain| ask_chain(&sources, chain));
-    let failed = join_all(asked).await.into_iter().flatten();
+    let queried = chains.iter().map(|chain| query_chain(&sources, chain));
+    let failed = join_all(queried).await.into_iter().flatten();
     let mut failed: HashMap<usize, String> = failed.collect();
     let states = sources.states().into_iter().enumerate();
     let probed = states.map(|(at, (key, state))| {
@@ -138,14 +137,14 @@ pub async fn probe_contracts(
             },
             None => state,
         };
-        (key, Probed { state, tick: None })
+        (key, ProbeResult { state, tick: None })
     });
     Ok(probed.collect())
 }
 
-/// Asks the contracts of a chain; those that no provider could be asked about, and why.
-async fn ask_chain(sources: &OnChainSources, chain: &ChainConfig) -> Vec<(usize, String)> {
-    let mut left = sources.questions(chain.chain_id);
+/// Reads the contracts of a chain; returns those that failed at every provider, and why.
+async fn query_chain(sources: &OnChainSources, chain: &ChainConfig) -> Vec<(usize, String)> {
+    let mut left = sources.pending_queries(chain.chain_id);
     let mut reason = format!("chain {} has no provider", chain.chain_id);
     let mut reasons = HashMap::new();
     for (name, provider) in chain.named_providers() {
@@ -153,53 +152,53 @@ async fn ask_chain(sources: &OnChainSources, chain: &ChainConfig) -> Vec<(usize,
             break;
         }
         let node = Node::of(chain, &name, &provider);
-        let asked = match &node {
-            Ok(node) => ask(sources, node, &mut left).await,
+        let queried = match &node {
+            Ok(node) => run_queries(sources, node, &mut left).await,
             Err(error) => {
                 reason = error.to_string();
                 continue;
             }
         };
-        match asked {
+        match queried {
             Ok(failed) => {
-                for (question, error) in failed {
+                for (query, error) in failed {
                     reason = error.to_string();
-                    reasons.insert(question.source, reason.clone());
-                    left.push(question);
+                    reasons.insert(query.source, reason.clone());
+                    left.push(query);
                 }
             }
             Err(error) => reason = error,
         }
     }
-    let failed = left.into_iter().map(|question| {
-        let own = reasons.remove(&question.source);
-        (question.source, own.unwrap_or_else(|| reason.clone()))
+    let failed = left.into_iter().map(|query| {
+        let own = reasons.remove(&query.source);
+        (query.source, own.unwrap_or_else(|| reason.clone()))
     });
     failed.collect()
 }
 
-/// Takes questions from `left` and asks a node; those that it failed to answer. Fails when it tells no head.
-async fn ask(
+/// Runs the queries in `left` at a node; returns those that failed. Fails if the node has no head.
+async fn run_queries(
     sources: &OnChainSources,
     node: &Node,
-    left: &mut Vec<Question>,
-) -> Result<Vec<(Question, NodeError)>, String> {
+    left: &mut Vec<ContractQuery>,
+) -> Result<Vec<(ContractQuery, NodeError)>, String> {
     let head = match node.tagged(Tag::Latest).await {
         Ok(Some(head)) => head,
-        Ok(None) => return Err(format!("{} has no block yet", node.shown_url())),
+        Ok(None) => return Err(format!("{} has no block yet", node.redacted_url())),
         Err(error) => return Err(error.to_string()),
     };
     let mut failed = Vec::new();
-    while !left.is_empty() && failed.len() < AT_ONCE {
-        let some = left.split_off(left.len().saturating_sub(AT_ONCE));
-        let answers = join_all(some.iter().map(|question| question.ask(node, head))).await;
-        for (question, answer) in some.into_iter().zip(answers) {
+    while !left.is_empty() && failed.len() < MAX_CONCURRENT {
+        let some = left.split_off(left.len().saturating_sub(MAX_CONCURRENT));
+        let answers = join_all(some.iter().map(|query| query.fetch(node, head))).await;
+        for (query, answer) in some.into_iter().zip(answers) {
             match answer {
-                Ok((facts, silence)) => {
-                    sources.learn(&question, &facts, head);
-                    sources.explain(&question, silence);
+                Ok((facts, error)) => {
+                    sources.apply_facts(&query, &facts, head);
+                    sources.set_error(&query, error);
                 }
-                Err(error) => failed.push((question, error)),
+                Err(error) => failed.push((query, error)),
             }
         }
     }

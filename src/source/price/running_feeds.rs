@@ -1,4 +1,4 @@
-//! For the tests of feeds: those of a configuration while they run, and what comes of them.
+//! Test support: runs the feeds of a configuration and collects their ticks and states.
 
 use std::{collections::VecDeque, future::Future, time::Duration};
 
@@ -8,17 +8,17 @@ use tokio_util::sync::CancellationToken;
 use super::{FeedState, PriceConfig, TickQueue, TickSink, feeds, tick_queue};
 use crate::model::{Tick, Token};
 
-/// For what has to happen sooner or later, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Timeout of expected events, long enough for a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-pub(super) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, work).await;
+pub(super) async fn within_limit<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(TIMEOUT, work).await;
     done.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
-/// Waits until `holds`; for what tells nobody when it changes.
+/// Polls until `holds`.
 pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    soon(what, async {
+    within_limit(what, async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -26,23 +26,23 @@ pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
-/// The tokens of these tests: `T0`, `T1` and so on, with one source each.
+/// The tokens of the tests: `T0`, `T1` and so on, with one source each.
 pub(super) fn token(at: usize) -> Token {
     format!("T{at}").parse().unwrap()
 }
 
-/// Feeds that run, and the ticks and states that they tell.
+/// Running feeds, with their ticks and states.
 pub(super) struct RunningFeeds {
     sink: TickSink,
     queue: TickQueue,
-    /// Told and not looked at yet.
+    /// Received but not returned yet.
     ticks: VecDeque<Tick>,
     stop: CancellationToken,
     running: JoinSet<()>,
 }
 
 impl RunningFeeds {
-    /// Of the keys of `[prices]`.
+    /// Starts the feeds of a `[prices]` section.
     pub(super) fn start(config: &str) -> Self {
         let config: PriceConfig = toml::from_str(config).unwrap();
         config.validate().unwrap();
@@ -65,17 +65,17 @@ impl RunningFeeds {
         self.running.len()
     }
 
-    /// Waits for ticks, and takes all that were told.
-    pub(super) async fn heard(&mut self) -> VecDeque<Tick> {
+    /// Waits for ticks and takes all of them.
+    pub(super) async fn take_ticks(&mut self) -> VecDeque<Tick> {
         if self.ticks.is_empty() {
-            self.ticks = soon("a tick", self.queue.next()).await.into();
+            self.ticks = within_limit("a tick", self.queue.next()).await.into();
         }
         std::mem::take(&mut self.ticks)
     }
 
     /// The next tick.
     pub(super) async fn tick(&mut self) -> Tick {
-        self.ticks = self.heard().await;
+        self.ticks = self.take_ticks().await;
         self.ticks.pop_front().unwrap()
     }
 
@@ -89,8 +89,8 @@ impl RunningFeeds {
         )
     }
 
-    /// Ticks that came with those that were looked at, and were not looked at.
-    pub(super) fn left(&self) -> &VecDeque<Tick> {
+    /// Ticks received but not returned yet.
+    pub(super) fn remaining(&self) -> &VecDeque<Tick> {
         &self.ticks
     }
 
@@ -102,12 +102,12 @@ impl RunningFeeds {
         of.next().map(|(_, state)| state)
     }
 
-    /// By how much this machine's clock is ahead, by what every venue says.
+    /// How far this machine's clock is ahead of every venue.
     pub(super) fn clock_off_ms(&self) -> Option<i64> {
         self.queue.clock_off_ms()
     }
 
-    /// Waits until it stands so with the source of a token.
+    /// Waits for a state of a token's source.
     pub(super) async fn until_state(&self, at: usize, name: &str) -> FeedState {
         let (what, mut found) = (format!("{name} of T{at}"), None);
         eventually(&what, || {
@@ -120,7 +120,7 @@ impl RunningFeeds {
 
     pub(super) async fn end(mut self) {
         self.stop.cancel();
-        soon("the end of the feeds", async {
+        within_limit("the end of the feeds", async {
             while let Some(ended) = self.running.join_next().await {
                 ended.unwrap();
             }

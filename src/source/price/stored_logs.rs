@@ -1,29 +1,29 @@
-//! The sources on a chain as the logs that are stored already are decoded for them, one source at a time.
+//! On-chain sources for price backfill: stored logs are decoded for one source at a time.
 
 use alloy::primitives::keccak256;
 use std::sync::Arc;
 
-use super::{Averaged, LogView, OnChainSources, TickError, on_chain::averaged};
+use super::{AveragedSource, LogView, OnChainSources, TickError, on_chain::averaged};
 use crate::model::{Address, B256, ChainId, Tick, Token};
 
-/// A source whose ticks stored logs give too: one for each log, or one for each block of the windows of an average.
+/// A source whose ticks follow from stored logs: one per log, or for an average one per block.
 #[derive(Debug, Clone)]
-pub struct PastSource {
+pub struct BackfillSource {
     pub source: usize,
     /// `Some` for an average.
-    pub average: Option<Averaged>,
+    pub average: Option<AveragedSource>,
     pub token: Token,
     pub name: Arc<str>,
-    /// Of what is read, and how.
+    /// Hash of what is read, and how; another definition replaces the stored ticks.
     pub definition: B256,
 }
 
 impl OnChainSources {
-    /// The sources of a chain.
-    pub fn with_past(&self, chain_id: ChainId) -> Vec<PastSource> {
-        let here = self.sources.iter().enumerate();
-        here.filter(|(_, source)| source.chain_id == chain_id)
-            .map(|(at, source)| PastSource {
+    /// The sources on a chain.
+    pub fn backfill_sources(&self, chain_id: ChainId) -> Vec<BackfillSource> {
+        let all = self.sources.iter().enumerate();
+        all.filter(|(_, source)| source.chain_id == chain_id)
+            .map(|(at, source)| BackfillSource {
                 source: at,
                 average: averaged(at, source),
                 token: source.token.clone(),
@@ -38,31 +38,35 @@ impl OnChainSources {
             .collect()
     }
 
-    /// Whether the logs of a source are decoded now: what is needed of its contract is known, and it is not refused.
+    /// Whether the logs of a source are decoded now: the needed facts of its contract are known, and it is not refused.
     pub fn is_read(&self, source: usize) -> bool {
-        let standings = self.standings.lock();
-        let standing = standings.get(source);
-        standing.is_some_and(|standing| standing.reader().is_some())
+        let states = self.states.lock();
+        let state = states.get(source);
+        state.is_some_and(|state| state.decoder().is_some())
     }
 
-    /// Who emits for a source, and which event; `None` while it is not read.
-    pub fn emitters(&self, source: usize) -> Option<(Vec<Address>, B256)> {
-        let standings = self.standings.lock();
-        let standing = standings.get(source)?;
-        standing.reader()?;
-        let phases = standing.phases().iter();
+    /// The contracts that emit for a source, and the event topic; `None` while its logs are not decoded.
+    pub fn emitting_contracts(&self, source: usize) -> Option<(Vec<Address>, B256)> {
+        let states = self.states.lock();
+        let state = states.get(source)?;
+        state.decoder()?;
+        let phases = state.phases().iter();
         let mut addresses: Vec<Address> = phases.map(|phase| phase.address).collect();
         addresses.sort_unstable();
         addresses.dedup();
         Some((addresses, self.sources.get(source)?.spec.topic()))
     }
 
-    /// The tick that a log gives to one source. A refused one is counted and logged here already.
-    pub fn decode_for(&self, source: usize, log: &LogView<'_>) -> Option<Result<Tick, TickError>> {
+    /// The tick of a log for one source. A rejected log has been counted and logged.
+    pub fn decode_stored_log(
+        &self,
+        source: usize,
+        log: &LogView<'_>,
+    ) -> Option<Result<Tick, TickError>> {
         let of = self.sources.get(source)?;
         let routes = self.routes.load();
         let mut routes = routes.get(&(of.chain_id, log.address))?.iter();
         let route = routes.find(|route| route.source == source && route.reads(log))?;
-        Some(of.tick(&route.reader, log))
+        Some(of.tick(&route.decoder, log))
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::model::{LogOrigin, Token};
 
-/// A log that a source should have been priced by, and cannot.
+/// A log of a source that gives no price.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{source_name} of {token} gave no price in block {} of chain {}, log {}: {fault}",
+    "no price from {source_name} of {token} in block {} of chain {}, log {}: {fault}",
     origin.block_number, origin.chain_id, origin.log_index
 )]
 pub struct TickError {
@@ -17,34 +17,34 @@ pub struct TickError {
     pub fault: TickFault,
 }
 
-/// What is wrong with an observation.
+/// A fault of an observation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TickFault {
-    #[error("its event does not decode: {0}")]
+    #[error("cannot decode the event: {0}")]
     Malformed(String),
-    #[error("its answer is {0}, and a price is above zero")]
+    #[error("answer {0} is not above zero")]
     NotPositive(String),
     #[error("a reserve of the pair is zero")]
     EmptyReserve,
-    #[error("its price, interval or time is out of all bounds")]
+    #[error("price, confidence or time is out of range")]
     OutOfBounds,
-    #[error("the pool has too little of the quote: {held}, and at least {least} is wanted")]
+    #[error("the pool holds {held} of the quote token, less than the minimum of {least}")]
     Thin { held: Box<str>, least: Box<str> },
     #[error(
-        "its answer was {age_ms} ms old when its block was made, and its heartbeat is {heartbeat_ms} ms"
+        "answer was {age_ms} ms old at its block, older than its heartbeat of {heartbeat_ms} ms"
     )]
     Old { age_ms: u64, heartbeat_ms: u64 },
-    #[error("its block's timestamp, {0} s, is out of range")]
+    #[error("block timestamp {0} s is out of range")]
     Timestamp(u64),
     #[error(
-        "its time is {ahead_ms} ms ahead of {clock}, and at most 60000 are allowed; is one of the clocks wrong?"
+        "time is {ahead_ms} ms ahead of {clock}, more than the allowed 60000 ms; is one of the clocks wrong?"
     )]
     Ahead {
         ahead_ms: u64,
-        /// What it is compared with, in words.
+        /// The reference clock, in words.
         clock: &'static str,
     },
-    #[error("its time is {0}, which is no time in seconds, ms, µs or ns since 1970")]
+    #[error("time {0} is not in seconds, ms, µs or ns since 1970")]
     NoTime(String),
 }
 

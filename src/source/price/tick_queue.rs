@@ -1,5 +1,5 @@
-//! Ticks on their way from the feeds to the writer, bounded: while the writer is slow, a source's newer tick takes the
-//! place of its older one. What no price can be made of stops here, so that one bad tick holds up no commit.
+//! The bounded queue of ticks from the feeds to the price writer: in a full queue a source's newer tick replaces its
+//! older one. Invalid ticks are rejected here, so that a bad tick cannot block a commit.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,52 +11,52 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     FeedState, TickFault,
-    clock::Clock,
     decimal::{is_bounded, is_price},
     feed_state::FeedStates,
-    venue_time::MOST_AHEAD_MS,
+    venue_clock::VenueClock,
+    venue_time::MAX_AHEAD_MS,
 };
 use crate::model::{Tick, Token, now_ms};
 
 const CONFLATED: &str = "chaincast_price_ticks_conflated_total";
-/// Ticks that are handed over at once: a transaction of these ends in time on a slow database too.
-const MOST_AT_ONCE: usize = 8_192;
+/// Maximum ticks delivered at a time: a transaction of these is fast enough on a slow database too.
+const MAX_BATCH: usize = 8_192;
 
-/// The feeds' end. Cheap to clone; sending never waits.
+/// The sending end, for feeds. Cheap to clone; sending never blocks.
 #[derive(Debug, Clone)]
-pub struct TickSink(Arc<Shared>);
+pub struct TickSink(Arc<SharedQueue>);
 
-/// The writer's end.
+/// The receiving end, for the writer.
 #[derive(Debug)]
-pub struct TickQueue(Arc<Shared>);
+pub struct TickQueue(Arc<SharedQueue>);
 
-/// A source of a token, by its name.
+/// A token and the name of a source.
 pub type SourceKey = (Token, Arc<str>);
 
 #[derive(Debug)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    came: Notify,
+struct SharedQueue {
+    pending: Mutex<Pending>,
+    arrived: Notify,
     capacity: usize,
     states: FeedStates,
-    clock: Mutex<Clock>,
+    clock: Mutex<VenueClock>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    /// In the order in which they came.
+struct Pending {
+    /// In order of arrival.
     ticks: Vec<Tick>,
-    /// Where the newest of each source stands in `ticks`.
+    /// Position in `ticks` of the newest tick of each source.
     newest: FxHashMap<SourceKey, usize>,
 }
 
-/// Both ends of a new queue that holds `capacity` ticks, and beyond that one a source.
+/// Creates a queue of `capacity` ticks; beyond that it holds one tick per source.
 pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
     super::metrics::describe();
     counter!(CONFLATED).increment(0);
-    let shared = Arc::new(Shared {
-        waiting: Mutex::default(),
-        came: Notify::new(),
+    let shared = Arc::new(SharedQueue {
+        pending: Mutex::default(),
+        arrived: Notify::new(),
         capacity,
         states: FeedStates::default(),
         clock: Mutex::default(),
@@ -64,8 +64,8 @@ pub fn tick_queue(capacity: usize) -> (TickSink, TickQueue) {
     (TickSink(shared.clone()), TickQueue(shared))
 }
 
-impl Waiting {
-    /// In a full queue a tick replaces the newest of its source that waits, if one does.
+impl Pending {
+    /// Adds a tick; in a full queue it replaces the newest pending one of its source.
     fn push(&mut self, tick: Tick, capacity: usize) {
         let source = (tick.token.clone(), tick.source.clone());
         match self.newest.get(&source).copied() {
@@ -82,74 +82,72 @@ impl Waiting {
 }
 
 impl TickSink {
-    /// Hands over a tick, as of now when its clock is up to a minute ahead of ours: nothing was observed after it was
-    /// heard, and a venue whose clock is wrong must not keep its price fresh for longer. A tick that is further ahead, or
-    /// can be no price, is counted and left out.
+    /// Sends a tick. A time up to a minute ahead of this clock counts as now: a venue with a fast clock must not keep
+    /// its price fresh for longer. A tick further ahead, or without a valid price, is counted and dropped.
     pub fn send(&self, mut tick: Tick) {
         let now = now_ms();
         if let Err(fault) = check(&tick, now) {
             super::metrics::refused(&fault);
             tracing::debug!(
                 token = %tick.token, source = %tick.source, reason = %fault,
-                "a price source gave no price"
+                "no price from a price source"
             );
             return;
         }
         tick.observed_at = tick.observed_at.min(now);
-        self.0.waiting.lock().push(tick, self.0.capacity);
-        self.0.came.notify_one();
+        self.0.pending.lock().push(tick, self.0.capacity);
+        self.0.arrived.notify_one();
     }
 
-    /// Tells how the feed stands with a source from now on.
-    pub fn tell(&self, token: &Token, source: &Arc<str>, state: FeedState) {
-        self.0.states.tell(token, source, state);
+    /// Sets the state of a source.
+    pub fn set_state(&self, token: &Token, source: &Arc<str>, state: FeedState) {
+        self.0.states.set(token, source, state);
     }
 
-    /// What all feeds say of this machine's clock.
-    pub(super) fn clock(&self) -> MutexGuard<'_, Clock> {
+    /// The offset of this machine's clock, as measured by all feeds.
+    pub(super) fn clock(&self) -> MutexGuard<'_, VenueClock> {
         self.0.clock.lock()
     }
 
-    /// How the feeds stand with each source that they told of, by token and source.
+    /// The state of each reported source.
     pub fn states(&self) -> BTreeMap<SourceKey, FeedState> {
         self.0.states.all()
     }
 }
 
 impl TickQueue {
-    /// Those that wait, at least one and at most 8,192, in the order in which they came. Loses nothing when it is
-    /// dropped before.
+    /// Waits for ticks and takes them: 1 to 8,192, in order of arrival. Cancel safe.
     pub async fn next(&mut self) -> Vec<Tick> {
         loop {
             let ticks = self.take();
             if !ticks.is_empty() {
                 return ticks;
             }
-            self.0.came.notified().await;
+            self.0.arrived.notified().await;
         }
     }
 
-    /// Those that wait now, which may be none, at most 8,192.
+    /// Takes the pending ticks: 0 to 8,192.
     pub fn take(&mut self) -> Vec<Tick> {
-        let mut waiting = self.0.waiting.lock();
-        let mut ticks = std::mem::take(&mut *waiting).ticks;
-        if ticks.len() > MOST_AT_ONCE {
-            for tick in ticks.split_off(MOST_AT_ONCE) {
-                waiting.push(tick, usize::MAX);
+        let mut pending = self.0.pending.lock();
+        let mut ticks = std::mem::take(&mut *pending).ticks;
+        if ticks.len() > MAX_BATCH {
+            for tick in ticks.split_off(MAX_BATCH) {
+                pending.push(tick, usize::MAX);
             }
         }
         ticks
     }
 
-    /// Puts ticks back in front of those that wait: they could not be stored. The bound holds.
+    /// Returns ticks that could not be stored to the front of the queue, within its bound.
     pub fn restore(&mut self, ticks: Vec<Tick>) {
-        let mut waiting = self.0.waiting.lock();
-        let newer = std::mem::take(&mut *waiting).ticks;
+        let mut pending = self.0.pending.lock();
+        let newer = std::mem::take(&mut *pending).ticks;
         for tick in ticks.into_iter().chain(newer) {
-            waiting.push(tick, self.0.capacity);
+            pending.push(tick, self.0.capacity);
         }
-        drop(waiting);
-        self.0.came.notify_one();
+        drop(pending);
+        self.0.arrived.notify_one();
     }
 
     /// As [`TickSink::states`].
@@ -157,14 +155,14 @@ impl TickQueue {
         self.0.states.all()
     }
 
-    /// By how much this machine's clock is ahead, in ms, while every venue says that it is off.
+    /// How far this machine's clock is ahead, in ms, while every venue shows an offset.
     pub fn clock_off_ms(&self) -> Option<i64> {
         self.0.clock.lock().off_ms(Instant::now())
     }
 
-    /// Forgets what waits, and what the feeds said of the clock: they were stopped.
+    /// Discards the pending ticks and the measured clock offset after the feeds stopped.
     pub fn clear(&mut self) {
-        *self.0.waiting.lock() = Waiting::default();
+        *self.0.pending.lock() = Pending::default();
         self.0.clock.lock().clear();
     }
 }
@@ -184,7 +182,7 @@ fn check(tick: &Tick, now_ms: i64) -> Result<(), TickFault> {
         return Err(TickFault::OutOfBounds);
     }
     let ahead_ms = tick.observed_at.saturating_sub(now_ms);
-    if ahead_ms > MOST_AHEAD_MS.cast_signed() {
+    if ahead_ms > MAX_AHEAD_MS.cast_signed() {
         return Err(TickFault::Ahead {
             ahead_ms: ahead_ms.unsigned_abs(),
             clock: "this machine's clock",
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_keeps_the_newest_of_each_source_in_its_place() {
+    fn full_queue_keeps_newest_of_each_source() {
         let (sink, mut queue) = tick_queue(3);
         for (source, price) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("c", "5")] {
             sink.send(tick(source, price));
@@ -228,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_stored_comes_first_again_and_the_bound_holds() {
+    fn restore_puts_ticks_first_within_bound() {
         let (sink, mut queue) = tick_queue(3);
         sink.send(tick("a", "1"));
         sink.send(tick("b", "2"));
@@ -240,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_price_is_left_out() {
+    fn drops_invalid_ticks() {
         let (sink, mut queue) = tick_queue(8);
         for price in ["0", "-3", "1e5000", "1e-5000", "1e999999999999"] {
             sink.send(tick("a", price));
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_ahead_counts_as_now_up_to_a_minute_and_is_refused_beyond() {
+    fn time_ahead_is_clamped_or_rejected() {
         let (sink, mut queue) = tick_queue(8);
         for ahead in [i64::MAX, now_ms() + 120_000] {
             sink.send(Tick {

@@ -1,10 +1,10 @@
-//! The time-weighted average of a pool's prices.
+//! Time-weighted average of the prices of a pool.
 //!
-//! A pure function of what the chain's logs said, by the time of their blocks: a price holds from its block until the
-//! next one, and the average over N seconds at a block's time `T` is the sum of price × seconds that it held within
-//! `(T - N, T]`, divided by N, rounded once. It is the arithmetic mean, as Uniswap V2's oracle has it (whitepaper,
-//! section 2.2); a price of the block itself has no weight yet, so that moving it for one block moves nothing. Until
-//! the pool was seen for the whole N seconds there is no average, rather than one that is easily moved.
+//! A pure function of the contract's logs and their block times. A price holds from its block until the next price. The
+//! average over N seconds at block time `T` is the sum of price × seconds held within `(T - N, T]`, divided by N and
+//! rounded once: the arithmetic mean, as in the oracle of Uniswap V2 (whitepaper, section 2.2). A price of the block
+//! itself has no weight yet, so moving the price for one block changes nothing. There is no average until the pool has
+//! been observed for all N seconds, because a shorter one is easy to manipulate.
 
 use std::collections::VecDeque;
 
@@ -12,75 +12,75 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt, num_traits::Zero};
 
 use super::decimal;
 
-/// The prices of one pool over the last while: one for each second at most, and the one before.
+/// The prices of one pool within a window: at most one per second, and the last one before the window.
 #[derive(Debug, Clone)]
 pub struct PriceWindow {
-    /// N; above zero.
+    /// N, above zero.
     seconds: u64,
-    /// Time in seconds since the Unix epoch, rising, and the price that held from then on.
+    /// Times in seconds since the Unix epoch, ascending, each with the price from then on.
     seen: VecDeque<(u64, BigDecimal)>,
-    /// The time of the last average that was given.
-    told: Option<u64>,
-    /// It would not change until another price comes.
-    quiet: bool,
+    /// The time of the last block whose average was published or did not change.
+    published: Option<u64>,
+    /// Whether the average is constant until another price is observed.
+    is_constant: bool,
 }
 
 impl PriceWindow {
-    /// An empty one over so many seconds, at least one.
+    /// An empty window over `seconds`, at least 1.
     pub fn new(seconds: u64) -> Self {
         Self {
             seconds: seconds.max(1),
             seen: VecDeque::new(),
-            told: None,
-            quiet: false,
+            published: None,
+            is_constant: false,
         }
     }
 
-    /// A price from the block of this time on. The last one of a time counts. A block that claims to be before the one
-    /// below it counts as of that one's time.
+    /// Adds a price that holds from a block of this time. The last price of a second counts. A block time below that of
+    /// the previous block counts as the previous block's time.
     pub fn observe(&mut self, time: u64, price: BigDecimal) {
-        self.quiet = false;
+        self.is_constant = false;
         match self.seen.back_mut() {
             Some((last, held)) if *last >= time => *held = price,
             _ => self.seen.push_back((time, price)),
         }
     }
 
-    /// Forgets everything: the pool gave a price that cannot be used, and what held before holds no more.
+    /// Clears the window: the pool has an unusable price, so the previous price no longer holds.
     pub fn clear(&mut self) {
         self.seen.clear();
-        self.quiet = false;
+        self.is_constant = false;
     }
 
-    /// Continues after a stored block of this time, with the prices up to it: the average there, if the window has one,
-    /// is stored, and the window is as if it had moved with every block.
+    /// Continues after a stored block of this time, whose average is stored if the window has one. Afterwards the window
+    /// equals one that was advanced with every block.
     pub fn resume_after(&mut self, time: u64) {
-        self.told = Some(time);
+        self.published = Some(time);
         if self.average(time).is_some() {
             self.prune(time);
-            self.quiet = self.seen.len() == 1;
+            self.is_constant = self.seen.len() == 1;
         }
     }
 
-    /// The average at the end of a block of this time, when there is one to tell: once a second of the chain's time, as
-    /// long as it moves.
+    /// The average at the end of a block of this time, if it is to be published: at most once per second of chain time,
+    /// while it changes.
     pub fn end_of_block(&mut self, time: u64) -> Option<BigDecimal> {
-        if self.told.is_some_and(|told| time <= told) {
+        if self.published.is_some_and(|published| time <= published) {
             return None;
         }
-        if self.quiet {
-            // So that the state follows from the prices and this time alone.
-            self.told = Some(time);
+        if self.is_constant {
+            // The state depends on the prices and this time alone.
+            self.published = Some(time);
             return None;
         }
         let average = self.average(time)?;
-        self.told = Some(time);
+        self.published = Some(time);
         self.prune(time);
-        self.quiet = self.seen.len() == 1;
+        self.is_constant = self.seen.len() == 1;
         Some(average)
     }
 
-    /// The average at this time; `None` unless a price is known for all of it.
+    /// The average at this time; `None` unless prices cover the whole window.
     fn average(&self, time: u64) -> Option<BigDecimal> {
         let from = time.checked_sub(self.seconds)?;
         if self.seen.front()?.0 > from {
@@ -96,7 +96,7 @@ impl PriceWindow {
         decimal::quotient(&digits, &BigInt::from(self.seconds), -scale)
     }
 
-    /// Forgets what has no weight in any later average.
+    /// Drops prices without weight in later averages.
     fn prune(&mut self, time: u64) {
         let from = time.saturating_sub(self.seconds);
         while self.seen.get(1).is_some_and(|(next, _)| *next <= from) {
@@ -127,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn each_price_weighs_as_long_as_it_held() {
+    fn price_is_weighted_by_duration() {
         // 100 for 30 s, 160 for 20 s, 220 for 10 s.
         let mut window = window(60, &[(0, "100"), (30, "160"), (50, "220")]);
         assert_eq!(at(&mut window, 60).as_deref(), Some("140"));
-        // Ten seconds on: 100 for 20 s, 160 for 20 s, 220 for 20 s.
+        // Ten seconds later: 100 for 20 s, 160 for 20 s, 220 for 20 s.
         assert_eq!(at(&mut window, 70).as_deref(), Some("160"));
         assert_eq!(at(&mut window, 71).as_deref(), Some("162"));
     }
 
     #[test]
-    fn there_is_no_average_before_the_pool_was_seen_for_all_of_the_time() {
+    fn no_average_before_window_is_full() {
         let mut window = window(60, &[(0, "100")]);
         assert_eq!(at(&mut window, 0), None);
         assert_eq!(at(&mut window, 59), None);
@@ -145,17 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn a_price_of_the_block_itself_moves_nothing() {
+    fn price_of_same_block_has_no_weight() {
         let mut window = window(60, &[(0, "100")]);
         window.observe(START + 60, "1000000".parse().unwrap());
         assert_eq!(at(&mut window, 60).as_deref(), Some("100"));
-        // The last of its time counts once time goes on: it was put back within the block.
+        // The last price of the second counts afterwards: it was restored within the block.
         window.observe(START + 60, "100".parse().unwrap());
         assert_eq!(at(&mut window, 72).as_deref(), Some("100"));
     }
 
     #[test]
-    fn an_average_is_told_once_a_second_and_until_it_is_the_price_itself() {
+    fn average_is_published_once_a_second_until_flat() {
         let mut window = window(10, &[(0, "1"), (10, "2")]);
         assert_eq!(at(&mut window, 10).as_deref(), Some("1"));
         assert_eq!(at(&mut window, 10), None);
@@ -190,7 +190,7 @@ mod tests {
                     assert_eq!(window.end_of_block(time), average);
                 }
                 if random.random_range(0..8) == 0 {
-                    // All prices of the window, and the one before it.
+                    // All prices observed so far.
                     let mut window = PriceWindow::new(seconds);
                     for (at, price) in &prices {
                         window.observe(*at, price.clone());
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_that_cannot_be_used_empties_the_window() {
+    fn unusable_price_clears_window() {
         let mut window = window(10, &[(0, "1")]);
         window.clear();
         assert_eq!(at(&mut window, 20), None);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_has_no_weight() {
+    fn pruned_prices_have_no_weight() {
         let mut random = StdRng::seed_from_u64(7);
         for _ in 0..200 {
             let seconds = random.random_range(1..50);
@@ -232,20 +232,20 @@ mod tests {
                 let all = PriceWindow {
                     seconds,
                     seen: whole.iter().cloned().collect(),
-                    told: None,
-                    quiet: false,
+                    published: None,
+                    is_constant: false,
                 };
                 if let Some(average) = pruned.end_of_block(now) {
                     assert_eq!(Some(average), all.average(now));
                 }
-                // Blocks go on from there.
+                // Later blocks follow.
                 time = now;
             }
         }
     }
 
     #[test]
-    fn an_average_lies_between_its_prices_and_keeps_18_digits() {
+    fn average_is_within_prices_and_has_18_digits() {
         let mut random = StdRng::seed_from_u64(8);
         for _ in 0..500 {
             let mut window = PriceWindow::new(60);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_claims_an_earlier_time_and_the_greatest_times_do_no_harm() {
+    fn tolerates_earlier_and_extreme_block_times() {
         let mut window = window(10, &[(0, "1")]);
         window.observe(START - 500, "2".parse().unwrap());
         assert_eq!(at(&mut window, 10).as_deref(), Some("2"));

@@ -1,4 +1,4 @@
-//! A Uniswap V2-style pair: `Sync(uint112 reserve0, uint112 reserve1)`.
+//! Uniswap V2-style pairs: `Sync(uint112 reserve0, uint112 reserve1)`.
 
 use alloy::{primitives::B256, sol, sol_types::SolEvent};
 use bigdecimal::{
@@ -15,12 +15,12 @@ use super::{
 
 sol!(Pair, "abi/uniswap_v2_pair.json");
 
-/// Topic 0 of the event that is read.
+/// Topic 0 of the event.
 pub(super) const TOPIC: B256 = Pair::Sync::SIGNATURE_HASH;
 
-/// Reads one `Sync`: the price is `(quote / 10^quote_decimals) / (base / 10^base_decimals)`, rounded once as
-/// [`decimal`] says. It was observed when its block was made. A pair that holds less of the quote than `least`, in
-/// units of it, gives none: little moves its price.
+/// Decodes one `Sync`: the price is `(quote / 10^quote_decimals) / (base / 10^base_decimals)`, rounded once as
+/// described in [`decimal`]; the event time is that of the block. A pair with less than `min_reserve` of the quote
+/// token gives no price: it is easily moved.
 pub(super) fn observe(
     log: &LogView<'_>,
     shape: PoolShape,
@@ -40,7 +40,7 @@ pub(super) fn observe(
         (reserve1, reserve0)
     };
     let held = BigDecimal::new(quote.clone(), i64::from(shape.quote_decimals));
-    enough(held, least)?;
+    check_reserve(held, least)?;
     let price = decimal::quotient(quote, base, shape.shift()).ok_or(TickFault::EmptyReserve)?;
     Ok(Observation {
         price,
@@ -48,8 +48,8 @@ pub(super) fn observe(
     })
 }
 
-/// Refuses what a pool holds of the quote when it is less than `least`.
-pub(super) fn enough(held: BigDecimal, least: Option<&BigDecimal>) -> Result<(), TickFault> {
+/// Fails if a pool holds less than `min_reserve` of the quote token.
+pub(super) fn check_reserve(held: BigDecimal, least: Option<&BigDecimal>) -> Result<(), TickFault> {
     match least {
         Some(least) if held < *least => Err(TickFault::Thin {
             held: decimal::rounded(&held).to_plain_string().into(),
@@ -65,7 +65,7 @@ pub(super) mod tests {
 
     use super::{super::log_view::tests::view, *};
 
-    /// A `Sync` as a pair would emit it.
+    /// A `Sync` as a pair emits it.
     pub(in super::super) fn sync(reserve0: &str, reserve1: &str) -> LogData {
         Pair::Sync {
             reserve0: reserve0.parse().unwrap(),
@@ -93,7 +93,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_topic_is_the_one_that_pairs_emit() {
+    fn topic_matches_deployed_pairs() {
         assert_eq!(
             TOPIC.to_string(),
             "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
@@ -101,7 +101,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn either_token_of_a_pair_can_be_priced() {
+    fn prices_either_token() {
         // 34,561,200 USDC (6 decimals) and 10,000 ETH (18 decimals).
         let log = sync("34561200000000", "10000000000000000000000");
         let eth = read(&log, ETH_USDC).unwrap();
@@ -119,7 +119,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_largest_and_the_smallest_reserves_keep_18_digits() {
+    fn extreme_reserves_keep_18_digits() {
         let most = U112::MAX.to_string();
         for (log, base_decimals, quote_decimals) in [
             (sync("1", &most), 0, 255),
@@ -137,14 +137,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_reserve_gives_no_price() {
+    fn rejects_empty_reserve() {
         for log in [sync("0", "5"), sync("5", "0"), sync("0", "0")] {
             assert_eq!(read(&log, ETH_USDC).unwrap_err(), TickFault::EmptyReserve);
         }
     }
 
     #[test]
-    fn a_pair_with_less_of_the_quote_than_the_minimum_gives_no_price() {
+    fn rejects_reserve_below_minimum() {
         // 99,999.999999 USDC.
         let log = sync("99999999999", "30000000000000000000");
         let least = |text: &str| text.parse::<BigDecimal>().unwrap();
@@ -158,7 +158,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_reserve_beyond_112_bits_is_malformed() {
+    fn reserve_over_112_bits_is_malformed() {
         let log = sync("1", "1");
         let mut data = log.data.to_vec();
         data[..32].copy_from_slice(&U256::MAX.to_be_bytes::<32>());

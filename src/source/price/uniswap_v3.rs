@@ -1,9 +1,9 @@
-//! A Uniswap V3 pool: `Swap(address indexed sender, address indexed recipient, int256 amount0, int256 amount1, uint160
-//! sqrtPriceX96, uint128 liquidity, int24 tick)`, which tells the state after the swap.
+//! Uniswap V3 pools: `Swap(address indexed sender, address indexed recipient, int256 amount0, int256 amount1, uint160
+//! sqrtPriceX96, uint128 liquidity, int24 tick)`, which has the state after the swap.
 //!
 //! Follows the whitepaper of Uniswap v3 core (sections 6.1 and 6.2) and TickMath: `sqrtPriceX96 / 2^96` is the square
-//! root of how many raw units of token 1 one raw unit of token 0 is worth. Squares have up to 320 bits, so everything
-//! here is in integers without a bound, and rounded once.
+//! root of the price of one raw unit of token 0 in raw units of token 1. Squares have up to 320 bits, so everything
+//! uses big integers and is rounded once.
 
 use alloy::{
     primitives::{B256, Uint},
@@ -20,26 +20,26 @@ use super::{
     contract_source::{Observation, time_ms},
     decimal,
     pool::PoolShape,
-    uniswap_v2::enough,
+    uniswap_v2::check_reserve,
 };
 
 sol!(Pool, "abi/uniswap_v3_pool.json");
 
-/// Topic 0 of the event that is read.
+/// Topic 0 of the event.
 pub(super) const TOPIC: B256 = Pool::Swap::SIGNATURE_HASH;
 
-/// What `sqrtPriceX96` is a multiple of: 2^-96.
+/// Fixed-point bits of `sqrtPriceX96`.
 const RESOLUTION: usize = 96;
-/// Bounds of a pool's `sqrtPriceX96` (TickMath): from the first, and below the second.
+/// Bounds of `sqrtPriceX96` (TickMath): minimum inclusive, maximum exclusive.
 const MIN_SQRT_RATIO: u64 = 4_295_128_739;
 const MAX_SQRT_RATIO: &str = "1461446703485210103287273052203988822378723970342";
 
-/// Reads one `Swap`. With `P = (sqrtPriceX96 / 2^96)²` the price of token 0 is `P` and that of token 1 is `1 / P`, each
-/// times `10^(base_decimals - quote_decimals)`, rounded once as [`decimal`] says. It was observed when its block was
-/// made.
+/// Decodes one `Swap`. With `P = (sqrtPriceX96 / 2^96)²` the price of token 0 is `P` and that of token 1 is `1 / P`,
+/// each times `10^(base_decimals - quote_decimals)`, rounded once as described in [`decimal`]; the event time is that
+/// of the block.
 ///
-/// A pool without liquidity at its price gives none, nor does one whose virtual reserve of the quote token, `L · √P`
-/// of token 1 or `L / √P` of token 0, is less than `least` in units of the quote.
+/// A pool without liquidity at its price gives no price, nor does one whose virtual reserve of the quote token, `L ·
+/// √P` of token 1 or `L / √P` of token 0, is less than `min_reserve` in units of the quote.
 pub(super) fn observe(
     log: &LogView<'_>,
     shape: PoolShape,
@@ -48,9 +48,9 @@ pub(super) fn observe(
     let event = Pool::Swap::decode_raw_log_validate(log.topics.iter().copied(), log.data)
         .map_err(|error| TickFault::Malformed(error.to_string()))?;
     let (root, liquidity) = (integer(event.sqrtPriceX96), event.liquidity);
-    if !is_possible(&root) {
+    if !is_valid_root(&root) {
         return Err(TickFault::Malformed(format!(
-            "sqrtPriceX96 is {root}, which no pool can have"
+            "sqrtPriceX96 {root} is out of range"
         )));
     }
     if liquidity == 0 {
@@ -58,13 +58,13 @@ pub(super) fn observe(
     }
     let one = BigInt::from(1) << RESOLUTION;
     let liquidity = BigInt::from(liquidity);
-    // Raw units of the quote; the part of a unit that is cut off is no liquidity.
+    // Raw units of the quote token, rounded down.
     let held = if shape.base == 0 {
         &liquidity * &root / &one
     } else {
         &liquidity * &one / &root
     };
-    enough(
+    check_reserve(
         BigDecimal::new(held, i64::from(shape.quote_decimals)),
         least,
     )?;
@@ -75,7 +75,7 @@ pub(super) fn observe(
     })
 }
 
-/// The price of the base token at a `sqrtPriceX96` above zero.
+/// The price of the base token at a positive `sqrtPriceX96`.
 fn price(root: &BigInt, shape: PoolShape) -> Option<BigDecimal> {
     let square = root * root;
     let one = BigInt::from(1) << (2 * RESOLUTION);
@@ -86,7 +86,7 @@ fn price(root: &BigInt, shape: PoolShape) -> Option<BigDecimal> {
     }
 }
 
-fn is_possible(root: &BigInt) -> bool {
+fn is_valid_root(root: &BigInt) -> bool {
     let most = MAX_SQRT_RATIO.parse::<BigInt>();
     *root >= BigInt::from(MIN_SQRT_RATIO) && most.is_ok_and(|most| *root < most)
 }
@@ -104,7 +104,7 @@ pub(super) mod tests {
 
     use super::{super::log_view::tests::view, *};
 
-    /// A `Swap` as a pool would emit it.
+    /// A `Swap` as a pool emits it.
     pub(in super::super) fn swap(root: &str, liquidity: u128) -> LogData {
         Pool::Swap {
             sender: Address::ZERO,
@@ -144,7 +144,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_topic_is_the_one_that_pools_emit() {
+    fn topic_matches_deployed_pools() {
         assert_eq!(
             TOPIC.to_string(),
             "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
@@ -152,15 +152,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_root_of_the_pool_of_usdc_and_weth_on_ethereum_prices_both_tokens() {
-        // The pool's slot0 in Uniswap's primer on the arithmetic of v3, which makes 1,540.82 USDC of it.
+    fn prices_usdc_weth_pool_example() {
+        // The pool's slot0 in Uniswap's primer on the arithmetic of v3, which calculates 1,540.82 USDC.
         let root = "2018382873588440326581633304624437";
         assert_eq!(text(root, USDC_IN_ETH), "0.000649004842701370077");
         assert_eq!(text(root, ETH_IN_USDC), "1540.82055202804569");
     }
 
     #[test]
-    fn a_root_of_two_is_a_price_of_four_exactly() {
+    fn root_of_two_is_price_of_four() {
         let even = |base| PoolShape {
             base,
             base_decimals: 18,
@@ -178,7 +178,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_least_and_the_greatest_root_keep_18_digits_with_any_decimals() {
+    fn extreme_roots_keep_18_digits() {
         let last: BigInt = MAX_SQRT_RATIO.parse::<BigInt>().unwrap() - 1_u8;
         for root in [MIN_SQRT_RATIO.to_string(), last.to_string()] {
             for base in [0, 1] {
@@ -196,7 +196,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_root_that_no_pool_can_have_is_refused() {
+    fn rejects_root_out_of_range() {
         let below = (MIN_SQRT_RATIO - 1).to_string();
         for root in ["0", "1", below.as_str(), MAX_SQRT_RATIO] {
             let refused = read(&swap(root, 1), ETH_IN_USDC, "0").unwrap_err();
@@ -205,8 +205,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn liquidity_counts_as_what_a_pair_of_the_same_depth_would_hold_of_the_quote() {
-        // At a root of 2, 1,000 of liquidity are 2,000 of token 1 and 500 of token 0.
+    fn rejects_virtual_reserve_below_minimum() {
+        // At a root of 2, a liquidity of 1,000 is 2,000 of token 1 and 500 of token 0.
         let log = swap(&(BigInt::from(2) << RESOLUTION).to_string(), 1_000);
         for (base, held) in [(0, 2_000), (1, 500)] {
             let shape = PoolShape {
@@ -231,7 +231,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cut_event_is_malformed_and_so_is_one_beyond_160_bits() {
+    fn truncated_event_is_malformed() {
         let log = swap("79228162514264337593543950336", 1);
         let cut = LogData::new_unchecked(log.topics().to_vec(), log.data.slice(..159));
         assert!(matches!(

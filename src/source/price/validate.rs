@@ -1,46 +1,46 @@
-//! What the entries of `[prices]` must keep to, beyond having the right keys. Needs nothing but the configuration.
+//! Validates the consistency of `[prices]`. Requires only the configuration.
 
-mod doubts;
 mod error;
+pub(super) mod instrument;
 mod kinds;
 mod ranges;
-pub(super) mod reading;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use std::collections::{HashMap, HashSet};
 
-pub use self::error::{PriceConfigError, SourcePlace};
-use self::{kinds::check_kind, reading::Reading};
+pub use self::error::{PriceConfigError, SourceEntry};
+use self::{instrument::Instrument, kinds::check_kind};
 use super::{
     MAX_AGE_LIMIT_MS, PriceConfig, QuotePaths, SourceConfig, SourceKind, exchange::Listing,
 };
 use crate::model::{Address, Token, USD};
 
-/// The longest name of a source, in characters.
+/// Maximum length of a source name, in characters.
 const MAX_SOURCE_NAME: usize = 64;
 
 impl PriceConfig {
-    /// Refuses entries that contradict each other, naming the first that does.
+    /// Fails with the first inconsistent entry.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
         self.check_ranges()?;
         self.exchanges.validate()?;
-        let mut tracked = HashSet::new();
+        let mut tracked_tokens = HashSet::new();
         for token in self.tokens.iter().map(|token| &token.symbol) {
             if token.as_str() == USD {
                 return Err(PriceConfigError::TokenIsQuote);
             }
-            if !tracked.insert(token) {
+            if !tracked_tokens.insert(token) {
                 return Err(PriceConfigError::DuplicateToken(token.clone()));
             }
         }
         let paths = QuotePaths::new(self);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
-        let mut readings = HashMap::new();
+        let mut instruments = HashMap::new();
         for (index, source) in self.sources.iter().enumerate() {
-            let at = || source.place(index);
+            let at = || source.entry(index);
             let token = &source.token;
-            if !tracked.contains(token) {
+            if !tracked_tokens.contains(token) {
                 let token = token.clone();
                 return Err(PriceConfigError::UntrackedToken { at: at(), token });
             }
@@ -52,19 +52,19 @@ impl PriceConfig {
                 return Err(PriceConfigError::DuplicateSource { at: at(), token });
             }
             let contract = source.kind.contract();
-            // The price of a pool and its averages are told apart.
+            // A pool's price and its averages are distinct.
             let contract = contract.map(|contract| (contract, source.kind.average_seconds()));
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateContract { at: at(), token });
             }
-            if let Some(listing) = Listing::of(&source.kind) {
-                if !listing.has_symbol() {
+            if let Some(listing) = Listing::from_kind(&source.kind) {
+                if !listing.is_valid_symbol() {
                     let (given, example) = (listing.symbol.to_owned(), listing.example);
                     let at = at();
                     return Err(PriceConfigError::Symbol { at, given, example });
                 }
-                if !listing.has_url() {
+                if !listing.is_valid_url() {
                     return Err(PriceConfigError::Url { at: at() });
                 }
             }
@@ -72,15 +72,15 @@ impl PriceConfig {
                 let given = source.max_age_ms;
                 return Err(PriceConfigError::MaxAge { at: at(), given });
             }
-            if let Some(reading) = Reading::of(&source.kind) {
-                let what = reading.noun();
-                if let Some(other) = readings.insert((token, reading), at()) {
+            if let Some(instrument) = Instrument::from_kind(&source.kind) {
+                let what = instrument.description();
+                if let Some(other) = instruments.insert((token, instrument), at()) {
                     let (at, other) = (at(), Box::new(other));
-                    return Err(PriceConfigError::DuplicateReading { at, what, other });
+                    return Err(PriceConfigError::DuplicateInstrument { at, what, other });
                 }
             }
             check_kind(source, || self.address_of(token), at)?;
-            check_quote(source, &tracked, &paths, at)?;
+            check_quote(source, &tracked_tokens, &paths, at)?;
         }
         Ok(())
     }
@@ -88,9 +88,9 @@ impl PriceConfig {
 
 fn check_quote(
     source: &SourceConfig,
-    tracked: &HashSet<&Token>,
+    tracked_tokens: &HashSet<&Token>,
     paths: &QuotePaths,
-    at: impl Fn() -> SourcePlace,
+    at: impl Fn() -> SourceEntry,
 ) -> Result<(), PriceConfigError> {
     let quote = source.kind.quote();
     if quote == USD {
@@ -101,7 +101,7 @@ fn check_quote(
         quote: quote.to_owned(),
     };
     let quote: Token = quote.parse().map_err(|_| unknown())?;
-    if !tracked.contains(&quote) {
+    if !tracked_tokens.contains(&quote) {
         return Err(unknown());
     }
     if quote == source.token {
@@ -113,9 +113,9 @@ fn check_quote(
     if !paths.reaches_usd(quote.as_str()) {
         return Err(PriceConfigError::QuoteWithoutUsd { at: at(), quote });
     }
-    if paths.leads_back(quote.as_str(), &source.token) {
+    if paths.depends_on(quote.as_str(), &source.token) {
         let token = source.token.clone();
-        return Err(PriceConfigError::QuoteCircle {
+        return Err(PriceConfigError::QuoteCycle {
             at: at(),
             quote,
             token,
@@ -132,13 +132,13 @@ fn is_name(name: &str) -> bool {
 
 impl PriceConfig {
     fn address_of(&self, token: &Token) -> Option<Address> {
-        let mut listed = self.tokens.iter().filter(|one| one.symbol == *token);
-        listed.next().and_then(|one| one.address)
+        let mut matching = self.tokens.iter().filter(|one| one.symbol == *token);
+        matching.next().and_then(|one| one.address)
     }
 }
 
 impl SourceKind {
-    /// Over how many seconds the source averages, if it does.
+    /// The window in seconds, if the source averages.
     fn average_seconds(&self) -> Option<u64> {
         match self {
             Self::UniswapV2(pool) | Self::UniswapV3(pool) => pool.average_seconds(),

@@ -1,11 +1,11 @@
-//! When a venue says that a price was, in whatever unit it counts.
+//! Parses the time of a price as reported by a venue, in any unit.
 //!
-//! Pure. A number is seconds, ms, µs or ns since 1970 by its size alone: each unit has three digits more than the one
-//! before, so that every instant from March 1973 to the year 5138 is unambiguous in each of them. Text is such a number,
-//! or a time as of RFC 3339.
+//! Pure. A number is seconds, ms, µs or ns since 1970, determined by its magnitude: each unit has three digits more
+//! than the one before, so every instant from March 1973 to the year 5138 is unambiguous. A string is such a number, or
+//! RFC 3339.
 //!
-//! Promises that no time makes a price fresh for ever: one that is more than [`MOST_AHEAD_MS`] ahead of the clock that
-//! it is compared with is refused, and so is one that no unit explains.
+//! Guarantees that no time keeps a price fresh forever: a time more than [`MAX_AHEAD_MS`] ahead of the reference clock
+//! is rejected, and so is one that fits no unit.
 
 use bigdecimal::{
     BigDecimal, RoundingMode,
@@ -15,54 +15,54 @@ use bigdecimal::{
 use chrono::DateTime;
 use serde_json::value::RawValue;
 
-use super::{MAX_AGE_LIMIT_MS, PriceFault, exchange::price_of};
+use super::{MAX_AGE_LIMIT_MS, PriceFault, exchange::parse_price};
 
-/// How far a time may be ahead of the clock that it is compared with, in ms: clocks differ, and by less than this.
-pub const MOST_AHEAD_MS: u64 = 60_000;
+/// How far a time may be ahead of the reference clock, in ms; clocks differ by less.
+pub const MAX_AHEAD_MS: u64 = 60_000;
 
-/// Numbers below 10 to this power are seconds, those below 1,000 times as much are ms, and so on.
+/// Numbers below 10 to this power are seconds; below 1,000 times as much, ms; and so on.
 const SECONDS_BELOW: u32 = 11;
-/// What a number of each unit is divided by to be in ms, as a power of ten: seconds, ms, µs, ns.
+/// Divisor to ms of each unit as a power of ten: seconds, ms, µs, ns.
 const UNITS: [i64; 4] = [-3, 0, 3, 6];
-/// Shown of what is no time, in characters.
-const SHOWN: usize = 40;
+/// Maximum length of an invalid time in errors, in characters.
+const MAX_SHOWN: usize = 40;
 
-/// A time in JSON, a number or a string, in ms since the Unix epoch; what is finer is cut off.
-pub(super) fn of_json(raw: &RawValue) -> Result<i64, PriceFault> {
+/// Parses a JSON number or string to ms since the Unix epoch, rounding down.
+pub(super) fn from_json(raw: &RawValue) -> Result<i64, PriceFault> {
     let text = raw.get();
     if !text.starts_with('"') {
-        return of_number(text);
+        return from_number(text);
     }
     let text = serde_json::from_str::<String>(text)
-        .map_err(|error| PriceFault::Malformed(format!("its time: {error}")))?;
-    of_text(text.trim())
+        .map_err(|error| PriceFault::Malformed(format!("time: {error}")))?;
+    from_text(text.trim())
 }
 
-/// A time as of RFC 3339, or a number as text.
-fn of_text(text: &str) -> Result<i64, PriceFault> {
-    // A number may have a sign in its exponent, and a date has two more.
+/// Parses RFC 3339, or a number.
+fn from_text(text: &str) -> Result<i64, PriceFault> {
+    // A number has at most one minus sign, in its exponent; a date has two.
     if text.contains(':') || text.matches('-').count() > 1 {
         return DateTime::parse_from_rfc3339(text)
             .map(|time| time.timestamp_millis())
             .map_err(|error| {
-                PriceFault::Malformed(format!("its time {:?}: {error}", shown(text)))
+                PriceFault::Malformed(format!("time {:?}: {error}", truncated(text)))
             });
     }
-    of_number(text)
+    from_number(text)
 }
 
-fn of_number(text: &str) -> Result<i64, PriceFault> {
-    let number = price_of(text).map_err(|fault| match fault {
+fn from_number(text: &str) -> Result<i64, PriceFault> {
+    let number = parse_price(text).map_err(|fault| match fault {
         PriceFault::Malformed(_) => {
-            PriceFault::Malformed(format!("its time {:?} is not a number", shown(text)))
+            PriceFault::Malformed(format!("time {:?} is not a number", truncated(text)))
         }
-        _ => PriceFault::NoTime(shown(text)),
+        _ => PriceFault::NoTime(truncated(text)),
     })?;
-    in_ms(&number).ok_or_else(|| PriceFault::NoTime(shown(text)))
+    in_ms(&number).ok_or_else(|| PriceFault::NoTime(truncated(text)))
 }
 
-/// An integer of some unit in ms; `None` for what no unit explains.
-pub(super) fn of_integer(number: impl Into<BigInt>) -> Option<i64> {
+/// Converts an integer of any unit to ms; `None` if it fits no unit.
+pub(super) fn from_integer(number: impl Into<BigInt>) -> Option<i64> {
     in_ms(&BigDecimal::new(number.into(), 0))
 }
 
@@ -81,20 +81,20 @@ fn in_ms(number: &BigDecimal) -> Option<i64> {
     None
 }
 
-/// A time in ms, when a price of it may be used at `now_ms`: neither more than a year ago nor more than a minute ahead.
-pub(super) fn recent(at: i64, now_ms: i64) -> Result<i64, PriceFault> {
-    let apart = now_ms.abs_diff(at);
-    if at > now_ms && apart > MOST_AHEAD_MS {
-        return Err(PriceFault::Ahead(apart));
+/// Checks that a time is at most a year before and a minute after `now_ms`.
+pub(super) fn check_recent(at: i64, now_ms: i64) -> Result<i64, PriceFault> {
+    let distance = now_ms.abs_diff(at);
+    if at > now_ms && distance > MAX_AHEAD_MS {
+        return Err(PriceFault::Ahead(distance));
     }
-    if at < now_ms && apart > MAX_AGE_LIMIT_MS {
+    if at < now_ms && distance > MAX_AGE_LIMIT_MS {
         return Err(PriceFault::Timestamp(at));
     }
     Ok(at)
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+fn truncated(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     const LAST: i64 = 9_999_999_999_999;
 
     fn read(json: &str) -> Result<i64, PriceFault> {
-        of_json(serde_json::from_str(json).unwrap())
+        from_json(serde_json::from_str(json).unwrap())
     }
 
     /// The instant in each unit, as an integer.
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_any_instant_from_2001_to_2286_in_each_unit() {
+    fn parses_2001_to_2286_in_each_unit() {
         let mut random = StdRng::seed_from_u64(11);
         let drawn = (0..2_000).map(|_| random.random_range(FIRST..=LAST));
         for ms in [FIRST, LAST, FIRST + 999, LAST - 999]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn units_begin_where_the_one_before_ends() {
+    fn unit_boundaries_are_exact() {
         for (text, ms) in [
             ("99999999999", 99_999_999_999_000),
             ("100000000000", 100_000_000_000),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_off_what_is_finer_than_ms() {
+    fn rounds_down_to_ms() {
         for (text, ms) in [
             ("1714746101", 1_714_746_101_000),
             ("1714746101.1239", 1_714_746_101_123),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_time() {
+    fn rejects_invalid_time() {
         for text in ["0", "-5", "1e23", "1e999999999", "1e-30", "\"-1714746101\""] {
             assert_eq!(read(text).unwrap_err().reason(), "timestamp", "{text}");
         }
@@ -198,26 +198,26 @@ mod tests {
     }
 
     #[test]
-    fn refuses_more_than_a_minute_ahead_or_a_year_ago() {
+    fn rejects_time_too_far_from_now() {
         let now = 1_714_746_101_000;
         for at in [now, now + 60_000, now - 365 * 86_400_000] {
-            assert_eq!(recent(at, now), Ok(at));
+            assert_eq!(check_recent(at, now), Ok(at));
         }
         for at in [now + 60_001, i64::MAX, now - 365 * 86_400_000 - 1, i64::MIN] {
-            let fault = recent(at, now).unwrap_err();
+            let fault = check_recent(at, now).unwrap_err();
             assert_eq!(fault.reason(), "timestamp", "{at}: {fault}");
         }
     }
 
     #[test]
-    fn an_integer_of_no_unit_has_no_time() {
-        assert_eq!(of_integer(1_714_746_101_u64), Some(1_714_746_101_000));
+    fn integer_without_unit_is_none() {
+        assert_eq!(from_integer(1_714_746_101_u64), Some(1_714_746_101_000));
         assert_eq!(
-            of_integer(1_714_746_101_123_456_789_u64),
+            from_integer(1_714_746_101_123_456_789_u64),
             Some(1_714_746_101_123)
         );
-        assert_eq!(of_integer(0), None);
-        assert_eq!(of_integer(-1), None);
-        assert_eq!(of_integer(u128::MAX), None);
+        assert_eq!(from_integer(0), None);
+        assert_eq!(from_integer(-1), None);
+        assert_eq!(from_integer(u128::MAX), None);
     }
 }

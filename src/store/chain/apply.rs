@@ -1,4 +1,4 @@
-//! Blocks on top of the head.
+//! Appends blocks to the head.
 
 use std::slice;
 
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::model::{BlockRef, ChainId, IndexedBlock};
 
-/// Stores blocks that follow the head, or `start_block` when nothing is indexed, and moves the cursor. `proven` says
-/// that every check was on when they were fetched.
+/// Stores blocks that follow the head, or `start_block` if nothing is indexed, and moves the cursor. `proven`: every
+/// check was on when they were fetched.
 ///
-/// The parent links, among the blocks and to the stored head, are checked, the latter in the transaction that relies
-/// on them; a break is a [`StoreError::Conflict`] and nothing is stored.
+/// Checks the parent links among the blocks and to the stored head, the latter in the same transaction. A broken link
+/// is a [`StoreError::Conflict`], and nothing is stored.
 pub async fn apply(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -30,7 +30,7 @@ pub async fn apply(
     apply_batch(connection, &batch, proven).await
 }
 
-/// As [`apply`], for blocks that were encoded before.
+/// Like [`apply`], for encoded blocks.
 pub async fn apply_batch(
     connection: &mut PgConnection,
     batch: &Batch,
@@ -39,7 +39,7 @@ pub async fn apply_batch(
     apply_batches(connection, slice::from_ref(batch), proven).await
 }
 
-/// As [`apply`], for batches of one chain of which each follows the one before it: one COPY a table for all of them.
+/// Like [`apply`], for consecutive batches of one chain: one COPY per table for all of them.
 pub async fn apply_batches(
     connection: &mut PgConnection,
     batches: &[Batch],
@@ -52,7 +52,8 @@ pub async fn apply_batches(
     check_links(connection, chain_id, batches).await?;
     insert_rows(connection, batches).await?;
     let native_from = batches.iter().find_map(Batch::native_from);
-    // Proof goes on only where it stood without a hole. The first block is the identity of a chain without block 0.
+    // `verified_through` only grows without a gap. On a chain whose identity is not block 0, the first block is the
+    // identity.
     sqlx::query(
         "UPDATE chains SET head_number = $2, head_hash = $3, updated_at = now(),
              verified_through = CASE
@@ -75,7 +76,7 @@ pub async fn apply_batches(
     Ok(())
 }
 
-/// Within a batch the links were checked when it was encoded.
+/// Links within a batch were checked when it was encoded.
 async fn check_links(
     connection: &mut PgConnection,
     chain_id: ChainId,

@@ -1,21 +1,21 @@
-//! Whole blocks on their way into the store: encoded beside the writer, so that it only waits for Postgres.
+//! Encoded blocks. Encoding runs apart from the writer, so that the writer only waits for Postgres.
 
 use sqlx::PgConnection;
 
 use super::{
     StoreError,
-    copy::{Rows, Unfit, copy_in},
+    copy::{OutOfRange, Rows, copy_in},
     rows::{self, Place},
 };
 use crate::model::{B256, BlockRef, ChainId, IndexedBlock};
 
-/// About what a row takes, with common input and data: buffers start at their size and seldom grow.
+/// Typical size of a row: buffers start at this size and rarely grow.
 const BLOCK_BYTES: usize = 1_700;
 const TRANSACTION_BYTES: usize = 370;
 const LOG_BYTES: usize = 280;
 const TRANSFER_BYTES: usize = 170;
 
-/// The rows of consecutive blocks of one chain in Postgres' binary COPY format, each linked to the one before it.
+/// The rows of consecutive, linked blocks of one chain, in Postgres' binary COPY format.
 #[derive(Debug, Clone)]
 pub struct Batch {
     chain_id: ChainId,
@@ -29,7 +29,7 @@ pub struct Batch {
     pub(super) transfers: Rows,
 }
 
-/// How many rows a table gets.
+/// Number of rows per table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowCounts {
     pub blocks: u64,
@@ -46,14 +46,14 @@ impl RowCounts {
 }
 
 impl Batch {
-    /// Encodes blocks. Work for the processor alone; no I/O.
+    /// Encodes blocks. CPU-bound; no I/O.
     ///
-    /// It is a [`StoreError::Conflict`] when there is no block, when one is not the child of the one before it, and
-    /// when a value does not fit its column; the message names block and field.
+    /// Fails with [`StoreError::Conflict`] if there is no block, if a block is not the child of the previous one, or if
+    /// a value does not fit its column; the message names block and field.
     pub fn encode(chain_id: ChainId, blocks: &[IndexedBlock]) -> Result<Self, StoreError> {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
             return Err(StoreError::Conflict(format!(
-                "no block of chain {chain_id} was given to be stored"
+                "no block of chain {chain_id} to store"
             )));
         };
         check_links(chain_id, blocks)?;
@@ -76,10 +76,10 @@ impl Batch {
             transfers: Rows::with_capacity(sum(|block| block.transfers.len()) * TRANSFER_BYTES),
         };
         for block in blocks {
-            batch.put(chain, block).map_err(|unfit| {
+            batch.put(chain, block).map_err(|out_of_range| {
                 StoreError::Conflict(format!(
-                    "block {} {} of chain {chain_id} cannot be stored: its {} is {}, above {}",
-                    block.header.number, block.header.hash, unfit.field, unfit.value, unfit.most
+                    "block {} {} of chain {chain_id} cannot be stored: {} is {}, above the maximum of {}",
+                    block.header.number, block.header.hash, out_of_range.field, out_of_range.value, out_of_range.most
                 ))
             })?;
         }
@@ -90,8 +90,8 @@ impl Batch {
         Ok(batch)
     }
 
-    fn put(&mut self, chain_id: i64, block: &IndexedBlock) -> Result<(), Unfit> {
-        let number = i64::try_from(block.header.number).map_err(|_| Unfit {
+    fn put(&mut self, chain_id: i64, block: &IndexedBlock) -> Result<(), OutOfRange> {
+        let number = i64::try_from(block.header.number).map_err(|_| OutOfRange {
             field: "number",
             value: block.header.number,
             most: i64::MAX as u64,
@@ -134,7 +134,7 @@ impl Batch {
         self.native_from
     }
 
-    /// How many rows it holds, by table.
+    /// Number of rows by table.
     pub fn rows(&self) -> RowCounts {
         RowCounts {
             blocks: self.blocks.count(),
@@ -144,7 +144,7 @@ impl Batch {
         }
     }
 
-    /// Bytes of memory that it takes.
+    /// Memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         self.blocks.bytes() + self.transactions.bytes() + self.logs.bytes() + self.transfers.bytes()
     }
@@ -163,8 +163,7 @@ fn check_links(chain_id: ChainId, blocks: &[IndexedBlock]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Loads the rows of batches: one COPY a table, whatever the number of batches. Where they belong is the caller's to
-/// check, in the same transaction.
+/// Loads the rows of batches with one COPY per table. The caller checks the links in the same transaction.
 pub(super) async fn insert_rows(
     connection: &mut PgConnection,
     batches: &[Batch],

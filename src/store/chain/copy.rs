@@ -1,7 +1,7 @@
-//! Rows in Postgres' binary COPY format, and the statement that takes them.
+//! Rows in Postgres' binary COPY format, and the statement that loads them.
 //!
-//! See "Binary Format" of the COPY command in Postgres' manual: a header, then each row as its number of columns and
-//! each field as its length and content, then a trailer.
+//! See "Binary Format" of the COPY command in the PostgreSQL manual: a header; each row as its number of columns, each
+//! field as its length and content; a trailer.
 
 use alloy::rlp::{Encodable, encode};
 use sqlx::PgConnection;
@@ -13,18 +13,18 @@ use crate::model::U256;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
-/// Bytes handed to the connection at once: its own buffer grows to this.
+/// Bytes sent per write: the connection's buffer grows to this.
 const CHUNK: usize = 256 << 10;
 
-/// A table as it is loaded. Columns that are not named get their defaults.
+/// A table to load. Columns not listed get their defaults.
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
 }
 
-/// A value that no column holds.
+/// A value that does not fit its column.
 #[derive(Debug)]
-pub(super) struct Unfit {
+pub(super) struct OutOfRange {
     pub(super) field: &'static str,
     pub(super) value: u64,
     pub(super) most: u64,
@@ -52,12 +52,12 @@ impl Rows {
         self.count
     }
 
-    /// Bytes that it keeps in memory.
+    /// Memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Begins a row; each of the table's columns follows in order.
+    /// Begins a row; all of the table's columns must follow in order.
     pub(super) fn begin(&mut self, table: &Table) {
         let columns = table.columns.len() as u16;
         self.bytes.extend_from_slice(&columns.to_be_bytes());
@@ -75,9 +75,9 @@ impl Rows {
         self.bytes.extend_from_slice(&field);
     }
 
-    /// A `bigint` from what Ethereum counts without a sign.
-    pub(super) fn natural(&mut self, field: &'static str, value: u64) -> Result<(), Unfit> {
-        let fits = i64::try_from(value).map_err(|_| Unfit {
+    /// A `bigint` from an unsigned integer.
+    pub(super) fn natural(&mut self, field: &'static str, value: u64) -> Result<(), OutOfRange> {
+        let fits = i64::try_from(value).map_err(|_| OutOfRange {
             field,
             value,
             most: i64::MAX as u64,
@@ -90,7 +90,7 @@ impl Rows {
         &mut self,
         field: &'static str,
         value: Option<u64>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), OutOfRange> {
         match value {
             Some(value) => self.natural(field, value),
             None => {
@@ -100,8 +100,8 @@ impl Rows {
         }
     }
 
-    pub(super) fn integer(&mut self, field: &'static str, value: u64) -> Result<(), Unfit> {
-        let fits = i32::try_from(value).map_err(|_| Unfit {
+    pub(super) fn integer(&mut self, field: &'static str, value: u64) -> Result<(), OutOfRange> {
+        let fits = i32::try_from(value).map_err(|_| OutOfRange {
             field,
             value,
             most: i32::MAX as u64,
@@ -138,11 +138,11 @@ impl Rows {
         }
     }
 
-    pub(super) fn bytea(&mut self, field: &'static str, value: &[u8]) -> Result<(), Unfit> {
+    pub(super) fn bytea(&mut self, field: &'static str, value: &[u8]) -> Result<(), OutOfRange> {
         /// Postgres holds no field above 1 GiB.
         const MOST: usize = (1 << 30) - 1;
         if value.len() > MOST {
-            return Err(Unfit {
+            return Err(OutOfRange {
                 field,
                 value: value.len() as u64,
                 most: MOST as u64,
@@ -159,7 +159,7 @@ impl Rows {
         &mut self,
         field: &'static str,
         value: Option<&impl Encodable>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), OutOfRange> {
         match value {
             Some(value) => self.bytea(field, &encode(value)),
             None => {
@@ -196,9 +196,9 @@ impl Rows {
     }
 }
 
-/// Loads sealed rows into `table`, in one statement; nothing is sent when there are none.
+/// Loads sealed rows into `table` in one statement. Sends nothing if there are none.
 ///
-/// A caller that gives up on it halfway must not use the connection again.
+/// If the future is dropped midway, the connection must not be used again.
 pub(super) async fn copy_in<'r>(
     connection: &mut PgConnection,
     table: &Table,
@@ -215,7 +215,7 @@ pub(super) async fn copy_in<'r>(
     );
     let mut copy = connection.copy_in_raw(&statement).await?;
     for (place, rows) in rows.iter().enumerate() {
-        // One header before all and one trailer behind all.
+        // One header before and one trailer after all rows.
         let from = if place == 0 { 0 } else { HEADER.len() };
         let to = rows.bytes.len() - if place == last { 0 } else { TRAILER.len() };
         for chunk in rows.bytes[from..to].chunks(CHUNK) {

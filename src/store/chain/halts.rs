@@ -1,11 +1,11 @@
-//! Chains that cannot go on until somebody does something: kept where every process can tell of them.
+//! Halted chains: their writer cannot continue without intervention. Stored so that every process can report them.
 
 use sqlx::PgConnection;
 
 use super::{StoreError, bigint};
 use crate::model::ChainId;
 
-/// Notes why a chain's writer ended, and since when it stands.
+/// Records why a chain's writer halted, and since when.
 pub async fn halt(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -22,7 +22,7 @@ pub async fn halt(
     Ok(())
 }
 
-/// A writer goes on with the chain.
+/// Removes the halt: a writer continues the chain.
 pub async fn unhalt(connection: &mut PgConnection, chain_id: ChainId) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM halts WHERE chain_id = $1")
         .bind(bigint(chain_id, "chain_id")?)

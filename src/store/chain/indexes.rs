@@ -1,9 +1,9 @@
-//! Secondary indexes, built after a large load instead of row by row during it.
+//! Secondary indexes: dropped before a large load and rebuilt after it, instead of being updated row by row.
 //!
-//! Secondary are all indexes of transactions, logs and transfers that back no constraint: the primary keys stay, as
-//! the writer itself reads by them. What is dropped is remembered in `deferred_indexes` in the same transaction, so
-//! a load that is killed loses none; [`restore`] builds what stands there, at the end of the load or at the next
-//! start of any writer. Until then readers by hash or address have only whole tables to search; `/readyz` says so.
+//! Secondary are all indexes of transactions, logs and transfers that back no constraint; the primary keys stay, as the
+//! writer itself uses them. A dropped index is recorded in `deferred_indexes` in the same transaction, so a killed load
+//! loses none; [`restore`] builds the recorded ones, at the end of the load or at the next start of any writer. Until
+//! then, lookups by hash or address scan whole tables, and `/readyz` reports it.
 
 use sqlx::{Connection, PgConnection, Row};
 
@@ -12,14 +12,14 @@ use crate::model::ChainId;
 
 /// The tables whose secondary indexes can be deferred, in the order in which readers lock them.
 const TABLES: &str = "transactions, logs, transfers";
-/// Indexes are dropped only while what is stored is less than this share of what comes.
+/// Indexes are dropped only if the stored blocks are fewer than the coming ones divided by this.
 const SHARE: u64 = 4;
-/// Only one writer builds at a time: "chai" in ASCII and an odd number; chains have even ones, prices 1.
+/// Advisory lock of the one writer that builds: "chai" in ASCII and an odd number; chains have even ones, prices 1.
 const BUILD_LOCK: i64 = (0x6368_6169 << 32) | 3;
-/// A load begins with its indexes in place when readers do not let go of the tables for this long.
-const LOCK_PATIENCE: &str = "SET LOCAL lock_timeout = '3s'";
+/// If readers hold a table for longer than this, the load keeps its indexes.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '3s'";
 
-/// An index that is being built again.
+/// Progress of building the deferred indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Building {
     pub name: String,
@@ -29,13 +29,13 @@ pub struct Building {
     pub of: usize,
 }
 
-/// Drops the secondary indexes ahead of a load of `coming` blocks, where that is worthwhile and safe, and remembers
-/// them. Returns whether the load goes on without them: they are dropped now, or were before and the load is still
-/// large. The caller then must [`restore`] them when the load is done; when it is false, [`restore`] builds what an
-/// interrupted load left undone.
+/// Drops the secondary indexes before a load of `coming` blocks if that is worthwhile and safe, and records them.
+/// Returns whether the load runs without them: they are dropped now, or were dropped before and the load is still
+/// large. Then the caller must call [`restore`] when the load is done. If false, [`restore`] builds what an interrupted
+/// load left.
 ///
-/// Worthwhile: from `least` blocks on (0 never defers), and four times what the chain has stored. Safe: no other
-/// chain has blocks in the same tables, whose readers would lose their indexes too, and no reader holds a table for
+/// Worthwhile: at least `least` blocks (0 never defers), and four times the stored blocks of the chain. Safe: no other
+/// chain has blocks in the same tables, since its readers would lose their indexes too, and no reader holds a table for
 /// longer than 3 s. Not within a transaction.
 pub async fn defer(
     connection: &mut PgConnection,
@@ -58,19 +58,22 @@ pub async fn defer(
                 chain_id,
                 blocks = coming,
                 indexes = names.join(", "),
-                "indexes are left out of a large load and built after it"
+                "dropped indexes for a large load; they are rebuilt after it"
             );
             Ok(!names.is_empty())
         }
         Err(error) if is_busy(&error) => {
-            tracing::info!(chain_id, "readers are busy: a large load keeps its indexes");
+            tracing::info!(
+                chain_id,
+                "cannot lock the tables: the large load keeps its indexes"
+            );
             Ok(false)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Names of the indexes that are dropped now and yet to be built.
+/// Names of the indexes that are dropped and not rebuilt yet.
 pub async fn deferred(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     Ok(
         sqlx::query_scalar("SELECT name FROM deferred_indexes ORDER BY name")
@@ -79,21 +82,20 @@ pub async fn deferred(connection: &mut PgConnection) -> Result<Vec<String>, Stor
     )
 }
 
-/// Builds every deferred index, with `memory_bytes` for sorting, and tells each as it begins. Returns how many were
-/// built; it is one small query when there is none, or when another writer is building them.
+/// Builds every deferred index, with `memory_bytes` of memory for sorting, and calls `progress` before each. Returns
+/// how many were built. Takes one small query if there is none, or if another writer is building them.
 ///
-/// It takes minutes for large tables. A caller that gives up on it must close the connection, upon which Postgres
-/// gives up too, as it looks for the client of a writer's connection while a statement runs; what was not built stays
-/// deferred. Not within a transaction.
+/// Takes minutes for large tables. To cancel it, close the connection: Postgres then stops, as it checks the client of
+/// a writer's connection while a statement runs. Indexes not built stay deferred. Not within a transaction.
 pub async fn restore(
     connection: &mut PgConnection,
     memory_bytes: u64,
-    told: impl FnMut(Building) + Send,
+    progress: impl FnMut(Building) + Send,
 ) -> Result<usize, StoreError> {
     if deferred(connection).await?.is_empty() || !lock(connection).await? {
         return Ok(0);
     }
-    let built = build_all(connection, memory_bytes, told).await;
+    let built = build_all(connection, memory_bytes, progress).await;
     for setting in ["maintenance_work_mem", "statement_timeout"] {
         sqlx::query(&format!("RESET {setting}"))
             .execute(&mut *connection)
@@ -106,7 +108,7 @@ pub async fn restore(
     built
 }
 
-/// Whether this chain alone has blocks, and at most `most` of them.
+/// Whether only this chain has blocks, and at most `most` of them.
 async fn alone_and_small(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -125,9 +127,7 @@ async fn alone_and_small(
 
 async fn drop_all(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query(LOCK_PATIENCE)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     sqlx::query(&format!("LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE"))
         .execute(&mut *transaction)
         .await?;
@@ -151,7 +151,7 @@ async fn drop_all(connection: &mut PgConnection) -> Result<Vec<String>, StoreErr
     Ok(names)
 }
 
-/// Whether a lock was not to be had: `lock_not_available`, or `deadlock_detected`.
+/// Whether a lock was not acquired: `lock_not_available`, or `deadlock_detected`.
 fn is_busy(error: &StoreError) -> bool {
     let StoreError::Database(sqlx::Error::Database(error)) = error else {
         return false;
@@ -169,7 +169,7 @@ async fn lock(connection: &mut PgConnection) -> Result<bool, StoreError> {
 async fn build_all(
     connection: &mut PgConnection,
     memory_bytes: u64,
-    mut told: impl FnMut(Building) + Send,
+    mut progress: impl FnMut(Building) + Send,
 ) -> Result<usize, StoreError> {
     sqlx::query(
         "SELECT set_config('maintenance_work_mem', $1, false), set_config('statement_timeout', '0', false)",
@@ -177,7 +177,7 @@ async fn build_all(
     .bind(format!("{}kB", memory_bytes / 1_024))
     .execute(&mut *connection)
     .await?;
-    // Another chain's writer must not wait until it is done; alone, the plain build is quicker.
+    // Another chain's writer must not be blocked; without one, the plain build is faster.
     let shared: bool = sqlx::query_scalar("SELECT count(*) > 1 FROM chains")
         .fetch_one(&mut *connection)
         .await?;
@@ -186,7 +186,7 @@ async fn build_all(
         .await?;
     for (done, row) in rows.iter().enumerate() {
         let name: String = row.try_get("name")?;
-        told(Building {
+        progress(Building {
             name: name.clone(),
             done,
             of: rows.len(),
@@ -194,7 +194,7 @@ async fn build_all(
         let definition: String = row.try_get("definition")?;
         build(connection, &name, &definition, shared).await?;
     }
-    // What the planner knows of the tables is from before the load.
+    // The planner's statistics are from before the load.
     sqlx::query(&format!("ANALYZE blocks, {TABLES}"))
         .execute(connection)
         .await?;
@@ -207,7 +207,7 @@ async fn build(
     definition: &str,
     shared: bool,
 ) -> Result<(), StoreError> {
-    // One is there when an earlier build was killed: done before it could be said, or begun beside writers.
+    // It exists if an earlier build was killed: completed but not recorded, or a concurrent build that is invalid.
     let valid: Option<bool> =
         sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)")
             .bind(name)
@@ -228,7 +228,7 @@ async fn build(
         tracing::info!(
             index = name,
             seconds = began.elapsed().as_secs_f64(),
-            "built an index after a large load"
+            "rebuilt an index after a large load"
         );
     }
     sqlx::query("DELETE FROM deferred_indexes WHERE name = $1")

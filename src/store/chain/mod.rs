@@ -1,37 +1,39 @@
-//! The canonical chain: its row with the cursor, and the steps that move it.
+//! The canonical chain: its row with the cursor, and the steps that move the cursor.
 //!
-//! [`apply()`] puts blocks on top of the head, [`unwind()`] takes them back; each is the other's inverse, and both keep
-//! the promise that the rows of a chain are hash-linked from the first indexed block to the head. They run in the
-//! transaction of the chain's one writer (see [`super::writer`]).
+//! [`apply()`] appends blocks to the head, [`unwind()`] removes them; each is the other's inverse, and both keep the
+//! rows of a chain hash-linked from the first indexed block to the head. They run in the transaction of the chain's
+//! writer (see [`super::writer`]).
 
-mod agreement;
 mod apply;
-mod audit;
 mod batch;
+mod consistency;
 mod copy;
 mod durable;
 mod halts;
 pub mod indexes;
-mod marks;
 mod numeric;
+mod positions;
 mod prepend;
 mod providers;
 mod rows;
 mod state;
+mod stored_rows;
 mod unwind;
 
-pub use agreement::contradictions;
 pub use apply::{apply, apply_batch, apply_batches};
-pub use audit::{StoredRows, Stray, TABLES, TextRow, cursor_fault, read_blocks, strays};
 pub use batch::{Batch, RowCounts};
-pub use durable::{commit_without_waiting, settle};
+pub use consistency::contradictions;
+pub use durable::{commit_asynchronously, wait_until_durable};
 pub use halts::{halt, unhalt};
-pub use marks::{ChainMarks, marks, node_ages};
+pub use positions::{ChainPositions, chain_positions, node_ages};
 pub use prepend::prepend_batch;
 pub use providers::{ProviderRow, record_providers};
 pub use state::{
-    ChainState, Tags, known_blocks, note_unproved, record_node, record_tags, register,
+    ChainState, Tags, known_blocks, record_node, record_tags, record_unproved, register,
     set_index_mode, state,
+};
+pub use stored_rows::{
+    Inconsistency, StoredRows, TABLES, TextRow, cursor_fault, orphaned_rows, read_blocks,
 };
 pub use unwind::unwind;
 
@@ -57,7 +59,7 @@ pub async fn refs_between(
     .fetch_all(connection)
     .await?
     .iter()
-    .map(ref_of)
+    .map(parse_ref)
     .collect()
 }
 
@@ -72,7 +74,7 @@ pub async fn ref_at(
         .pop())
 }
 
-/// The hash of the parent of the first indexed block: where the index hangs on the chain below it.
+/// The hash of the parent of the first indexed block.
 pub async fn root(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -102,7 +104,7 @@ pub async fn native_transfers_from(
     Ok(number.flatten().map(|number| number as u64))
 }
 
-fn ref_of(row: &PgRow) -> Result<BlockRef, StoreError> {
+fn parse_ref(row: &PgRow) -> Result<BlockRef, StoreError> {
     Ok(BlockRef {
         number: row.try_get::<i64, _>("number")? as u64,
         hash: hash(&row.try_get::<Vec<u8>, _>("hash")?, "block hash")?,
@@ -116,7 +118,7 @@ fn hash(bytes: &[u8], what: &'static str) -> Result<B256, StoreError> {
     })
 }
 
-/// Postgres has no unsigned integers: what does not fit is refused, never wrapped.
+/// Postgres has no unsigned integers: a value that does not fit is rejected, never wrapped.
 pub(in crate::store) fn bigint(value: u64, what: &str) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| {
         StoreError::Conflict(format!(

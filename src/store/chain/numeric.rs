@@ -1,12 +1,12 @@
-//! `numeric` as Postgres sends and receives it in binary: groups of four decimal digits, the highest first.
+//! `numeric` in Postgres' binary format: groups of four decimal digits, the highest first.
 //!
-//! The layout (`numeric_recv` in Postgres' `numeric.c`): the number of groups, the weight of the first one as a power
-//! of 10,000, the sign, the digits after the point, then the groups; each a 16-bit integer in network order. Zero has
-//! no group, and groups of zeros at the end are left out.
+//! Layout (`numeric_recv` in Postgres' `numeric.c`): the number of groups, the weight of the first one as a power of
+//! 10,000, the sign, the digits after the point, then the groups; each a 16-bit integer in network order. Zero has no
+//! group, and trailing groups of zeros are left out.
 
 use crate::model::U256;
 
-/// Sixteen digits at a time are cut off wide numbers: the most whole groups that fit 64 bits.
+/// Wide numbers are split into chunks of sixteen digits: the most whole groups that fit 64 bits.
 const CHUNK: u64 = 10_000_000_000_000_000;
 const GROUPS_IN_CHUNK: usize = 4;
 /// 2^256 - 1 has 78 digits.
@@ -40,7 +40,7 @@ impl Groups {
         }
     }
 
-    /// What is left, without leading zeros.
+    /// The rest, without leading zeros.
     fn push_rest(&mut self, mut rest: u64) {
         while rest > 0 {
             self.push(rest % 10_000);
@@ -116,7 +116,7 @@ fn push_u128(groups: &mut Groups, mut value: u128) {
 mod tests {
     use super::*;
 
-    /// Groups, weight and digits as they stand in the field.
+    /// Groups, weight and digits of the encoded field.
     fn read(field: &[u8]) -> (usize, u16, Vec<u16>) {
         let words: Vec<u16> = field[4..]
             .chunks(2)
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_stand_in_groups_of_four_without_zeros_at_either_end() {
+    fn encodes_groups_without_leading_or_trailing_zeros() {
         let cases: [(&str, u16, &[u16]); 9] = [
             ("0", 0, &[]),
             ("1", 0, &[1]),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_number_fits() {
+    fn encodes_largest_u256() {
         let mut field = Vec::new();
         put_u256(&mut field, U256::MAX);
         let (groups, weight, digits) = read(&field);

@@ -1,4 +1,4 @@
-//! Blocks below the first one: history that was left out at first.
+//! Prepends blocks below the first one, for backfills.
 
 use sqlx::PgConnection;
 
@@ -9,12 +9,11 @@ use super::{
     state::state,
 };
 
-/// Stores blocks whose last is the parent of the first stored one, and lowers `start_block` to their first: the
-/// stored chain is one linked chain before and after. `proven` says that every check was on when they were fetched.
+/// Stores blocks whose last is the parent of the first stored one, and lowers `start_block` to their first. The stored
+/// chain stays linked. `proven`: every check was on when they were fetched.
 ///
-/// `verified_through` goes on to hold when they were proven, and begins with them when it had not begun; else nothing
-/// is proven without a hole any more, and it ends. A break in the links is a [`StoreError::Conflict`] and nothing is
-/// stored.
+/// `verified_through` is kept if they were proven, or starts with them if it was not set; otherwise it is cleared, as
+/// nothing is proven without a gap. A broken link is a [`StoreError::Conflict`], and nothing is stored.
 pub async fn prepend_batch(
     connection: &mut PgConnection,
     batch: &Batch,

@@ -1,4 +1,4 @@
-//! How the providers of a chain do, for `/status` of any process.
+//! The state of a chain's providers, for `/status` of any process.
 
 use chrono::DateTime;
 use sqlx::{Postgres, Transaction};
@@ -6,7 +6,7 @@ use sqlx::{Postgres, Transaction};
 use super::{StoreError, bigint};
 use crate::model::ChainId;
 
-/// A provider as it is stored. No secret may be in it.
+/// A stored provider. Must not contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderRow {
     pub name: String,
@@ -16,19 +16,18 @@ pub struct ProviderRow {
     pub role: String,
     /// `ok`, `lagging`, `resting` or `failed`.
     pub state: String,
-    /// Whether its head is followed.
+    /// Whether the chain writer follows its head.
     pub active: bool,
     pub head: Option<u64>,
     pub latency_ms: Option<u64>,
     pub last_error: Option<String>,
-    /// In a row.
+    /// Consecutive failures.
     pub failures: u64,
     /// When `state` last changed, in ms since the Unix epoch.
     pub since: i64,
 }
 
-/// Stores the providers of a registered chain, the preferred first, instead of those that were stored before, and
-/// commits.
+/// Replaces the stored providers of a registered chain, preferred first, and commits.
 pub async fn record_providers(
     mut transaction: Transaction<'_, Postgres>,
     chain_id: ChainId,
@@ -45,7 +44,7 @@ pub async fn record_providers(
             providers.iter().map(|$provider| $value).collect::<Vec<_>>()
         };
     }
-    // A height that no column holds is a node's mistake, and no reason to record nothing.
+    // A height that does not fit the column is a node's error; the rest is still stored.
     let fits = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
     sqlx::query(
         "INSERT INTO chain_providers (chain_id, position, name, url, role, state, active, head_number, latency_ms,
@@ -67,7 +66,7 @@ pub async fn record_providers(
     .bind(column!(p => p.active))
     .bind(column!(p => fits(p.head)))
     .bind(column!(p => fits(p.latency_ms)))
-    // Postgres has no NUL in texts, and a node may send anything.
+    // Postgres rejects NUL in text, and a node may return anything.
     .bind(column!(p => p.last_error.as_ref().map(|error| error.replace('\0', ""))))
     .bind(column!(p => fits(Some(p.failures)).unwrap_or(i64::MAX)))
     .bind(column!(p => DateTime::from_timestamp_millis(p.since).unwrap_or_default()))

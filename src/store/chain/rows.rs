@@ -1,6 +1,6 @@
-//! What the rows of a block are: its tables' columns, in the order in which they are loaded.
+//! The columns of a block's rows, in the order in which they are loaded.
 
-use super::copy::{Rows, Table, Unfit};
+use super::copy::{OutOfRange, Rows, Table};
 use crate::model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, Transfer};
 
 pub(super) const BLOCKS: Table = Table {
@@ -104,14 +104,14 @@ pub(super) const TRANSFERS: Table = Table {
     ],
 };
 
-/// A block's place in the database: what every row of it begins with.
+/// A block's chain and number: the first columns of each of its rows.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) chain_id: i64,
     pub(super) number: i64,
 }
 
-pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Result<(), Unfit> {
+pub(super) fn block(rows: &mut Rows, place: Place, block: &IndexedBlock) -> Result<(), OutOfRange> {
     let header: &BlockHeader = &block.header;
     rows.begin(&BLOCKS);
     rows.bigint(place.chain_id);
@@ -161,7 +161,7 @@ pub(super) fn transaction(
     rows: &mut Rows,
     place: Place,
     transaction: &IndexedTransaction,
-) -> Result<(), Unfit> {
+) -> Result<(), OutOfRange> {
     rows.begin(&TRANSACTIONS);
     rows.bigint(place.chain_id);
     rows.bigint(place.number);
@@ -204,10 +204,10 @@ pub(super) fn transaction(
     Ok(())
 }
 
-pub(super) fn log(rows: &mut Rows, place: Place, log: &IndexedLog) -> Result<(), Unfit> {
+pub(super) fn log(rows: &mut Rows, place: Place, log: &IndexedLog) -> Result<(), OutOfRange> {
     const TOPICS: usize = 4;
     if log.topics.len() > TOPICS {
-        return Err(Unfit {
+        return Err(OutOfRange {
             field: "number of a log's topics",
             value: log.topics.len() as u64,
             most: TOPICS as u64,
@@ -227,7 +227,11 @@ pub(super) fn log(rows: &mut Rows, place: Place, log: &IndexedLog) -> Result<(),
     Ok(())
 }
 
-pub(super) fn transfer(rows: &mut Rows, place: Place, transfer: &Transfer) -> Result<(), Unfit> {
+pub(super) fn transfer(
+    rows: &mut Rows,
+    place: Place,
+    transfer: &Transfer,
+) -> Result<(), OutOfRange> {
     rows.begin(&TRANSFERS);
     rows.bigint(place.chain_id);
     rows.bigint(place.number);

@@ -1,4 +1,4 @@
-//! The row of a chain: what it is, and how far it is indexed.
+//! A chain's row: its identity and how far it is indexed.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use super::{StoreError, bigint, hash, ref_at, root};
 use crate::model::{BlockRef, ChainId, IndexMode, KnownBlock};
 
-/// What is stored of a chain as a whole.
+/// The stored state of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainState {
     pub chain_id: ChainId,
-    /// The block that tells the chain from others of its id: block 0, or the first that was indexed where no node has it.
-    /// A reorg that replaces the latter replaces the identity.
+    /// The block that distinguishes the chain from others with the same id: block 0, or the first indexed block if no
+    /// node serves block 0. A reorg that replaces the latter replaces the identity.
     pub identity: BlockRef,
     /// The first block that is indexed.
     pub start_block: u64,
-    /// How much of its blocks is indexed.
+    /// Which data of its blocks is indexed.
     pub index_mode: IndexMode,
     /// The newest indexed block; `None` before the first.
     pub head: Option<BlockRef>,
@@ -24,15 +24,15 @@ pub struct ChainState {
     pub safe_number: Option<u64>,
     /// The newest indexed block that is final.
     pub finalized: Option<BlockRef>,
-    /// What is indexed of every block up to this one is proven, without a hole from `start_block` on.
+    /// The indexed data of every block from `start_block` up to this one is proven, without a gap.
     pub verified_through: Option<u64>,
-    /// Checks of what no root is over that were off for one of these blocks, by their keys.
+    /// Keys of the checks, of data that no root covers, that were off for one of these blocks.
     pub unproved: Vec<String>,
-    /// The node's head when it was last asked.
+    /// The node's head at the last request.
     pub node_head: Option<u64>,
 }
 
-/// What a node says of its chain, to be recorded. `None` leaves what is stored.
+/// A node's head and tags. `None` keeps the stored value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tags {
     pub node_head: Option<u64>,
@@ -40,8 +40,8 @@ pub struct Tags {
     pub finalized: Option<BlockRef>,
 }
 
-/// Enters a chain, or reads what is stored of it. The caller compares what it gave with what is stored: `start_block` is
-/// replaced only while no block is indexed, and so is an identity that is not block 0.
+/// Registers a chain, or reads its stored state. The caller compares its configuration with the result: `start_block`,
+/// and an identity that is not block 0, are replaced only while no block is indexed.
 pub async fn register(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -62,12 +62,14 @@ pub async fn register(
     .bind(bigint(identity.number, "block number")?)
     .execute(&mut *connection)
     .await?;
-    state(connection, chain_id)
-        .await?
-        .ok_or_else(|| StoreError::Conflict(format!("chain {chain_id} vanished from the database")))
+    state(connection, chain_id).await?.ok_or_else(|| {
+        StoreError::Conflict(format!(
+            "the row of chain {chain_id} disappeared from the database"
+        ))
+    })
 }
 
-/// Says how much of a chain's blocks is indexed; once a block is, that stays as it is.
+/// Sets which data of a chain's blocks is indexed. Ignored once a block is indexed.
 pub async fn set_index_mode(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -81,7 +83,7 @@ pub async fn set_index_mode(
     Ok(())
 }
 
-/// What is stored of a chain; `None` when it never was registered.
+/// The stored state of a chain; `None` if it was never registered.
 pub async fn state(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -90,13 +92,12 @@ pub async fn state(
         .bind(bigint(chain_id, "chain_id")?)
         .fetch_optional(connection)
         .await?
-        .map(|row| state_of(chain_id, &row))
+        .map(|row| parse_state(chain_id, &row))
         .transpose()
 }
 
-/// Stored blocks that show whether a node serves this chain: the one of its identity, then the first and the newest final
-/// one, for a node that has no longer what is below. None of a chain of which nothing stays: no block is stored, and it is
-/// not known by block 0.
+/// Stored blocks that show whether a node serves this chain: the identity, then the first and the newest final block,
+/// for a node that has pruned lower ones. Empty if no block is stored and the identity is not block 0.
 pub async fn known_blocks(
     connection: &mut PgConnection,
     state: &ChainState,
@@ -135,7 +136,7 @@ pub async fn known_blocks(
     Ok(known)
 }
 
-/// Records what the node says.
+/// Stores the node's head and tags.
 pub async fn record_tags(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -158,7 +159,7 @@ pub async fn record_tags(
     Ok(())
 }
 
-/// Records the node's head and that the node told it `ago`. The cursor does not move by it.
+/// Stores the node's head and when the node reported it (`ago`). Does not move the cursor.
 pub async fn record_node(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -177,8 +178,8 @@ pub async fn record_node(
     Ok(())
 }
 
-/// Remembers that these checks, by their keys, were off for blocks that `verified_through` counts.
-pub async fn note_unproved(
+/// Records the keys of checks that were off for blocks up to `verified_through`.
+pub async fn record_unproved(
     connection: &mut PgConnection,
     chain_id: ChainId,
     keys: &[&str],
@@ -194,7 +195,7 @@ pub async fn note_unproved(
     Ok(())
 }
 
-fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
+fn parse_state(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
     let number = |column: &str| -> Result<Option<u64>, StoreError> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(|v| v as u64))
     };
@@ -216,7 +217,7 @@ fn state_of(chain_id: ChainId, row: &PgRow) -> Result<ChainState, StoreError> {
             hash: hash(&row.try_get::<Vec<u8>, _>("genesis_hash")?, "genesis hash")?,
         },
         start_block: row.try_get::<i64, _>("start_block")? as u64,
-        index_mode: IndexMode::of_name(&mode).ok_or_else(|| StoreError::Corrupt {
+        index_mode: IndexMode::from_name(&mode).ok_or_else(|| StoreError::Corrupt {
             what: "index mode",
             reason: format!("it is {mode:?}, which this version does not know"),
         })?,

@@ -1,4 +1,4 @@
-//! Blocks taken back from the head: the inverse of applying them.
+//! Removes blocks from the head: the inverse of applying them.
 
 use sqlx::PgConnection;
 
@@ -8,8 +8,8 @@ use crate::{
     store::contracts,
 };
 
-/// Takes back every block above `to`, which becomes the head, and keeps them aside whole in `dropped_blocks`, with
-/// their transactions, logs, transfers, ticks and contract events. Returns what was dropped, newest first.
+/// Removes every block above `to`, which becomes the head, and archives them in `dropped_blocks` with their
+/// transactions, logs, transfers, ticks and contract events. Returns the dropped blocks, newest first.
 ///
 /// `to` must be indexed, or be the parent of the first indexed block; then nothing stays indexed.
 pub async fn unwind(
@@ -19,7 +19,7 @@ pub async fn unwind(
 ) -> Result<Vec<BlockRef>, StoreError> {
     let refused = |reason: &str| {
         StoreError::Conflict(format!(
-            "chain {chain_id} cannot go back to block {} {}: {reason}",
+            "chain {chain_id} cannot unwind to block {} {}: {reason}",
             to.number, to.hash
         ))
     };
@@ -68,7 +68,7 @@ pub async fn unwind(
     }
     contracts::unwind(&mut *connection, id, target).await?;
     let left = to.number >= stored.start_block;
-    // An identity that is dropped is replaced by the first block; when that is dropped, too, by the next first one.
+    // A dropped identity is replaced by the first block; if that is dropped too, by the next first block.
     let identity = (left && stored.identity.number > to.number)
         .then(|| bigint(stored.start_block, "block number"))
         .transpose()?;

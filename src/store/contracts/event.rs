@@ -1,4 +1,4 @@
-//! Decoded events with their blocks: in, and out again.
+//! Decoded events: inserted and deleted with their blocks.
 
 use sqlx::{PgConnection, Row};
 
@@ -7,8 +7,8 @@ use crate::{
     store::{StoreError, chain::bigint},
 };
 
-/// Inserts what the newest blocks of a chain gave, of contracts with these ids in their order, and notes that they
-/// are decoded up to the block `through`.
+/// Inserts events and addresses from the newest blocks of a chain and records that the contracts are decoded up to the
+/// block `through`. `ids` are the contracts' ids in their order.
 pub async fn insert(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -20,7 +20,7 @@ pub async fn insert(
     if ids.is_empty() {
         return Ok(());
     }
-    insert_past(connection, chain_id, ids, events).await?;
+    insert_events(connection, chain_id, ids, events).await?;
     insert_addresses(connection, found, |contract| ids.get(contract).copied()).await?;
     sqlx::query("UPDATE contracts SET decoded_through = $2 WHERE id = ANY ($1)")
         .bind(ids)
@@ -30,8 +30,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Inserts events of stored blocks. One that is there stays as it is: a range may be decoded again.
-pub async fn insert_past(
+/// Inserts events of stored blocks. An existing one is not changed: a range may be decoded again.
+pub async fn insert_events(
     connection: &mut PgConnection,
     chain_id: ChainId,
     ids: &[i64],
@@ -81,13 +81,13 @@ pub async fn insert_past(
     Ok(())
 }
 
-/// Inserts announced addresses; of one that is known the first place counts.
+/// Inserts announced addresses; for a known address the first position is kept.
 pub(super) async fn insert_addresses(
     connection: &mut PgConnection,
     found: &[FoundAddress],
     id: impl Fn(usize) -> Option<i64>,
 ) -> Result<(), StoreError> {
-    // A later announcement of the same address in the same statement would be refused.
+    // ON CONFLICT cannot update a row twice: keep only the first announcement of each address.
     let mut first = std::collections::BTreeMap::new();
     for one in found {
         let Some(contract) = id(one.contract) else {
@@ -124,7 +124,7 @@ pub(super) async fn insert_addresses(
     Ok(())
 }
 
-/// The channels of events in blocks above `number`: of each contract, and of each of its events.
+/// The channels of contracts and of single events with events in blocks above `number`.
 pub async fn channels_above(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -152,7 +152,7 @@ pub async fn channels_above(
     Ok(channels)
 }
 
-/// Takes back what blocks above `to` gave.
+/// Deletes events and addresses from blocks above `to`.
 pub(in crate::store) async fn unwind(
     connection: &mut PgConnection,
     chain_id: i64,

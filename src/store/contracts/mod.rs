@@ -1,19 +1,19 @@
 //! Configured contracts, their decoded events, and the addresses that factories announced.
 //!
-//! A definition has a row of its own in `contracts`; its events are of the blocks from `decoded_from` to
-//! `decoded_through`, which is the chain's head at every commit of its writer. Everything here runs in the
-//! transactions of that writer.
+//! Each definition has its own row in `contracts`. Its events cover the blocks from `decoded_from` to
+//! `decoded_through`, which is the chain's head at every commit of its writer. Everything here runs in the transactions
+//! of that writer.
 
-mod audit;
+mod backfill;
 mod event;
-mod past;
 mod state;
+mod stored_events;
 
-pub use audit::{InForce, StoredEvent, events_between, in_force, unannounced};
+pub(in crate::store) use backfill::parse_log;
+pub use backfill::{StoredLogQuery, stored_logs};
 pub(in crate::store) use event::unwind;
-pub use event::{channels_above, insert, insert_past};
-pub(in crate::store) use past::log_of;
-pub use past::{PastLogs, past_logs};
+pub use event::{channels_above, insert, insert_events};
 pub use state::{
     ContractState, Definition, delete_retired, found_addresses, record_decoded, record_found, sync,
 };
+pub use stored_events::{InForce, StoredEvent, events_between, in_force, unannounced_addresses};

@@ -1,4 +1,4 @@
-//! Which definitions are in force, and how far each is decoded.
+//! The active definitions and how far each is decoded.
 
 use sqlx::{PgConnection, Row};
 
@@ -12,9 +12,9 @@ use crate::{
 pub struct Definition {
     /// Lower case.
     pub name: String,
-    pub shown: String,
+    pub display_name: String,
     pub definition: B256,
-    /// Of the contracts, or of their factory.
+    /// Addresses of the contracts, or of their factory.
     pub addresses: Vec<Address>,
     /// The factory's event.
     pub factory_event: Option<String>,
@@ -22,19 +22,19 @@ pub struct Definition {
     pub start_block: u64,
 }
 
-/// How far a definition is decoded.
+/// The progress of a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContractState {
     pub id: i64,
     /// Every block from here to the head is decoded.
     pub decoded_from: u64,
-    /// The factory's own logs were read from here to the head.
+    /// The factory's own logs are read from here to the head.
     pub found_from: u64,
 }
 
-/// Puts the definitions of a chain in force, in their order, and retires what is no longer configured. A definition
-/// that is new, or whose chain was indexed meanwhile without it, is decoded from the head on, and has all below
-/// to catch up with.
+/// Stores the configured definitions of a chain, in their order, and retires those no longer configured. A definition
+/// that is new, or that missed indexed blocks, is decoded from the head on; everything below is left to the contract
+/// backfill.
 pub async fn sync(
     connection: &mut PgConnection,
     chain_id: ChainId,
@@ -84,7 +84,7 @@ pub async fn sync(
         )
         .bind(chain)
         .bind(&one.name)
-        .bind(&one.shown)
+        .bind(&one.display_name)
         .bind(one.definition.as_slice())
         .bind(position as i32)
         .bind(addresses)
@@ -103,7 +103,7 @@ pub async fn sync(
     Ok(states)
 }
 
-/// What factories announced, for contracts with these ids in their order.
+/// Addresses announced by factories, for contracts with these ids in their order.
 pub async fn found_addresses(
     connection: &mut PgConnection,
     ids: &[i64],
@@ -135,7 +135,7 @@ pub async fn found_addresses(
     Ok(found)
 }
 
-/// Everything from a block on is decoded.
+/// Records that every block from `from` on is decoded.
 pub async fn record_decoded(
     connection: &mut PgConnection,
     id: i64,
@@ -149,8 +149,8 @@ pub async fn record_decoded(
     Ok(())
 }
 
-/// The factory's logs from a block on gave these addresses. When there are any, what was decoded without them is
-/// decoded again. Returns where that begins.
+/// Records addresses found in the factory's logs from block `from` on. If there are any, blocks decoded without them
+/// are decoded again. Returns the block where that begins.
 pub async fn record_found(
     connection: &mut PgConnection,
     id: i64,
@@ -171,8 +171,8 @@ pub async fn record_found(
     Ok(decoded as u64)
 }
 
-/// Deletes rows of definitions of a chain that are no longer in force, at most `limit` in one call, and what is then
-/// empty. Returns whether more are left.
+/// Deletes rows of a retired definition of a chain, at most `limit` per call, and then the definition itself. Returns
+/// whether more are left.
 pub async fn delete_retired(
     connection: &mut PgConnection,
     chain_id: ChainId,

@@ -1,15 +1,15 @@
-//! A user's price alerts, and those that fired and are not acknowledged.
+//! A user's price alerts, and unacknowledged deliveries.
 
 use bigdecimal::BigDecimal;
 use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError, alert_deliveries, alerts},
-    row::Reader,
+    row::RowReader,
 };
 use crate::model::{AlertCondition, PriceAlert, Token};
 
-/// An alert as it stands.
+/// An alert and its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertRow {
     pub id: i64,
@@ -18,22 +18,22 @@ pub struct AlertRow {
     pub threshold: BigDecimal,
     /// `None` when it fires once.
     pub hysteresis: Option<BigDecimal>,
-    /// Whether degraded prices fire and arm it too.
+    /// Whether degraded prices also fire and arm it.
     pub fire_on_degraded: bool,
     pub note: Option<String>,
-    /// Whether it may still fire, now or later.
+    /// Whether it can still fire.
     pub active: bool,
-    /// Whether it fires when its condition holds.
+    /// Whether it fires once its condition holds.
     pub armed: bool,
-    /// How often it fired.
+    /// Number of times it fired.
     pub fired: u64,
-    /// The last time, in ms since the Unix epoch.
+    /// When it last fired, in ms since the Unix epoch.
     pub fired_at: Option<i64>,
     /// In ms since the Unix epoch.
     pub created_at: i64,
 }
 
-/// Which alerts are wanted; all without.
+/// Selects alerts; the default selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertFilter {
     pub token: Option<Token>,
@@ -77,7 +77,7 @@ impl Store {
         row.as_ref().map(alert_row).transpose()
     }
 
-    /// Alerts of a user that fired and are not acknowledged, newest first, with ids below `before`, at most `limit`.
+    /// Unacknowledged deliveries of a user, newest first, with ids below `before`, at most `limit`.
     pub async fn read_deliveries(
         &self,
         subject: &str,
@@ -96,10 +96,10 @@ impl Store {
     }
 }
 
-/// A whole row of `alerts`.
+/// A row of `alerts`.
 pub(in super::super) fn alert_row(row: &PgRow) -> Result<AlertRow, StoreError> {
     let (token, condition) = (alerts::token(row)?, alerts::condition(row)?);
-    let row = Reader::new(row, "alert");
+    let row = RowReader::new(row, "alert");
     Ok(AlertRow {
         id: row.get("id")?,
         token,

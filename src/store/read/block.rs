@@ -9,11 +9,11 @@ use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
-    row::{Reader, bigint},
+    row::{RowReader, bigint},
 };
 use crate::model::{Address, B256, ChainId};
 
-/// What names a block.
+/// Identifies a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockId {
     Number(u64),
@@ -32,7 +32,7 @@ pub struct BlockRow {
     pub parent_hash: B256,
     /// In seconds.
     pub timestamp: i64,
-    /// `None`, as the roots below, when the node left it out and the check that needs it was off.
+    /// `None`, as for the roots below, if the node left it out and the check that needs it was off.
     pub miner: Option<Address>,
     pub gas_used: u64,
     pub gas_limit: u64,
@@ -40,9 +40,9 @@ pub struct BlockRow {
     pub difficulty: String,
     /// In bytes.
     pub size: Option<u64>,
-    /// Whether the size was computed, and is not the node's word; `None` when an earlier version stored the block.
+    /// Whether the size was computed instead of taken from the node; `None` if an earlier version stored the block.
     pub size_proved: Option<bool>,
-    /// `None`, as the fields below that are not of every header, also when an earlier version stored the block.
+    /// `None`, as for the optional header fields below, also if an earlier version stored the block.
     pub ommers_hash: Option<B256>,
     pub withdrawals_root: Option<B256>,
     pub parent_beacon_block_root: Option<B256>,
@@ -63,18 +63,18 @@ pub struct BlockRow {
     pub finalized: bool,
 }
 
-/// A block with what lists leave out.
+/// A block with the fields that lists leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeBlockRow {
     pub block: BlockRow,
-    /// `None` when an earlier version stored the block.
+    /// `None` if an earlier version stored the block.
     pub logs_bloom: Option<Bloom>,
-    /// `None` where there are none of that kind, or they are not known.
+    /// `None` if the block has no withdrawals list, or it is not known.
     pub withdrawals: Option<Vec<Withdrawal>>,
 }
 
 impl WholeBlockRow {
-    /// The header as it is hashed; `None` when not all of its fields are stored.
+    /// The header as it is hashed; `None` if not all of its fields are stored.
     pub fn header(&self) -> Option<Header> {
         let block = &self.block;
         Some(Header {
@@ -118,7 +118,7 @@ const COLUMNS: &str = "b.number, b.hash, b.parent_hash, b.timestamp, b.miner, b.
 const FROM: &str = "FROM chains c JOIN blocks b ON b.chain_id = c.chain_id WHERE c.chain_id = $1";
 
 impl Store {
-    /// The canonical block that `id` names.
+    /// The canonical block `id`.
     pub async fn read_block(
         &self,
         chain: ChainId,
@@ -128,7 +128,7 @@ impl Store {
         row.as_ref().map(block).transpose()
     }
 
-    /// As [`Self::read_block`], with what lists leave out.
+    /// Like [`Self::read_block`], with the fields that lists leave out.
     pub async fn read_whole_block(
         &self,
         chain: ChainId,
@@ -139,7 +139,7 @@ impl Store {
             return Ok(None);
         };
         let block = block(&row)?;
-        let row = Reader::new(&row, "block");
+        let row = RowReader::new(&row, "block");
         let bloom: Option<&[u8]> = row.get("logs_bloom")?;
         Ok(Some(WholeBlockRow {
             block,
@@ -196,7 +196,7 @@ impl Store {
         rows.iter().map(block).collect()
     }
 
-    /// The height of a block that a reorg dropped, when `hash` is one.
+    /// The height of the dropped block `hash`, if a reorg dropped it.
     pub async fn read_dropped_block(
         &self,
         chain: ChainId,
@@ -209,13 +209,13 @@ impl Store {
         .bind(hash.as_slice())
         .fetch_optional(&self.reads)
         .await?;
-        row.map(|row| Reader::new(&row, "dropped block").natural("number"))
+        row.map(|row| RowReader::new(&row, "dropped block").natural("number"))
             .transpose()
     }
 }
 
 fn block(row: &PgRow) -> Result<BlockRow, StoreError> {
-    let row = Reader::new(row, "block");
+    let row = RowReader::new(row, "block");
     Ok(BlockRow {
         number: row.natural("number")?,
         hash: row.hash("hash")?,
@@ -223,7 +223,7 @@ fn block(row: &PgRow) -> Result<BlockRow, StoreError> {
         timestamp: row.get("timestamp")?,
         miner: row.address_or_null("miner")?,
         gas_used: row.natural("gas_used")?,
-        gas_limit: row.wide("gas_limit")?,
+        gas_limit: row.numeric_u64("gas_limit")?,
         base_fee_per_gas: row.get("base_fee_per_gas")?,
         difficulty: row.get("difficulty")?,
         size: row.natural_or_null("size")?,

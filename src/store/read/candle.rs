@@ -1,4 +1,4 @@
-//! Candles in order of time, without gaps.
+//! Candles in time order, without gaps.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -6,11 +6,11 @@ use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
-    row::{Reader, moment},
+    row::{RowReader, timestamptz},
 };
 use crate::model::{Candle, CandleInterval, Token, fill_gaps};
 
-/// Candles in order, and where the next one after them begins, if there is one.
+/// Candles in order, and the start of the next one, if there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candles {
     pub candles: Vec<Candle>,
@@ -20,8 +20,8 @@ pub struct Candles {
 
 impl Store {
     /// Candles that start in `[from, to)`, oldest first, at most `limit`. `from` must be a multiple of the interval;
-    /// all in ms. Intervals without a price that lie between two candles, wherever those are, are synthetic; ahead of
-    /// the first candle and behind the last there are none.
+    /// all in ms. Intervals without a price between two candles, inside or outside of the range, are filled with
+    /// synthetic candles; none are added before the first candle or after the last.
     pub async fn read_candles(
         &self,
         token: &Token,
@@ -36,7 +36,7 @@ impl Store {
         if from >= to {
             return Ok(empty);
         }
-        // One more, to see whether there is more; and the neighbours of the range, for gaps at its ends.
+        // One more row, to detect a next page; and the neighbors of the range, for gaps at its ends.
         let rows = sqlx::query(
             "SELECT * FROM ((SELECT 0 AS part, start, open, high, low, close, count, first_at, last_at, closed FROM candles
               WHERE token = $1 AND seconds = $2 AND start < $3 ORDER BY start DESC LIMIT 1)
@@ -50,25 +50,26 @@ impl Store {
         )
         .bind(token.as_str())
         .bind(interval.seconds())
-        .bind(moment(from))
-        .bind(moment(to))
+        .bind(timestamptz(from))
+        .bind(timestamptz(to))
         .bind(i64::from(limit) + 1)
         .fetch_all(&self.reads)
         .await?;
         let (mut before, mut found, mut until) = (None::<BigDecimal>, Vec::new(), None);
         for row in &rows {
-            let part: i32 = Reader::new(row, "candle").get("part")?;
+            let part: i32 = RowReader::new(row, "candle").get("part")?;
             match part {
                 0 => before = Some(candle(row)?.close),
                 1 => found.push(candle(row)?),
                 _ => until = Some(to),
             }
         }
-        // Only the newest may be open, and one of a longer interval is stored now and then: its minutes have it all.
+        // Only the newest candle may be open. One of a longer interval is stored less often, so its minutes are more
+        // recent.
         let open: Option<bool> = rows
             .last()
             .map(|row| {
-                Reader::new(row, "candle")
+                RowReader::new(row, "candle")
                     .get("closed")
                     .map(|closed: bool| !closed)
             })
@@ -87,8 +88,9 @@ impl Store {
         Ok(Candles { candles, next })
     }
 
-    /// Where the newest candles before `to` end, at `to` at the latest: behind a token's newest candle there are none, and
-    /// before one that comes later the gap up to `to` is filled. `to` must be a multiple of the interval; all in ms.
+    /// End of the newest candle, at most `to`, so that a page ends with the newest candle: after a token's newest
+    /// candle there are none, and gaps before a later one are filled up to `to`. `to` must be a multiple of the
+    /// interval; all in ms.
     pub async fn candles_end(
         &self,
         token: &Token,
@@ -106,7 +108,7 @@ impl Store {
         Ok(end.map_or(to, |end| end.min(to)))
     }
 
-    /// The candle that the minutes of an interval make; at most 1,440 rows.
+    /// The candle computed from the minutes of an interval; at most 1,440 rows.
     async fn minutes_of(
         &self,
         token: &Token,
@@ -122,8 +124,8 @@ impl Store {
         )
         .bind(token.as_str())
         .bind(CandleInterval::Minute.seconds())
-        .bind(moment(start.saturating_add(interval.millis())))
-        .bind(moment(start))
+        .bind(timestamptz(start.saturating_add(interval.millis())))
+        .bind(timestamptz(start))
         .fetch_optional(&self.reads)
         .await?;
         row.as_ref().map(candle).transpose()
@@ -131,7 +133,7 @@ impl Store {
 }
 
 fn candle(row: &PgRow) -> Result<Candle, StoreError> {
-    let row = Reader::new(row, "candle");
+    let row = RowReader::new(row, "candle");
     Ok(Candle {
         start: row.millis("start")?,
         open: row.get("open")?,

@@ -1,12 +1,12 @@
-//! Where each chain stands.
+//! The state of each chain.
 
 use super::{
-    super::{Store, StoreError, readers::Readers},
-    row::{Reader, bigint},
+    super::{Store, StoreError, read_pool::ReadPool},
+    row::{RowReader, bigint},
 };
 use crate::model::{B256, ChainHealth, ChainId, ChainLimits, IndexMode};
 
-/// A height that the chain's cursor names. Hash and header time are known when the block is indexed.
+/// A height stored with the chain's cursor. Hash and header time are known if the block is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     pub number: u64,
@@ -15,11 +15,11 @@ pub struct Mark {
     pub timestamp: Option<i64>,
 }
 
-/// Why a chain is not indexed further, until somebody does something.
+/// A halt: why a chain is not indexed further without intervention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaltRow {
     pub chain_id: ChainId,
-    /// For people.
+    /// Human-readable.
     pub reason: String,
     /// In ms since the Unix epoch.
     pub halted_at: i64,
@@ -30,29 +30,29 @@ pub struct HaltRow {
 pub struct ChainRow {
     pub chain_id: ChainId,
     pub start_block: u64,
-    /// How much of its blocks is indexed.
+    /// Which data of its blocks is indexed.
     pub index: IndexMode,
     /// The newest indexed canonical block.
     pub head: Option<Mark>,
     pub safe: Option<Mark>,
     pub finalized: Option<Mark>,
     pub verified_through: Option<u64>,
-    /// The first indexed block in which native transfers are logs: from it on none is missing.
+    /// The first indexed block in which native transfers are logs: from here on they are complete.
     pub native_transfers_from: Option<u64>,
-    /// Checks of what no root is over that were off for a block up to there, by their keys.
+    /// Keys of the checks, of data that no root covers, that were off for a block up to there.
     pub unproved: Vec<String>,
-    /// The node's own head when it was last asked.
+    /// The node's head at the last request.
     pub node_head: Option<u64>,
     /// When the node last answered, in ms since the Unix epoch.
     pub node_seen_at: Option<i64>,
-    /// How long ago that was by the database's clock, in ms.
+    /// Time since then, by the database's clock, in ms.
     pub node_silent_ms: Option<i64>,
     /// When the cursor last moved, in ms since the Unix epoch.
     pub updated_at: i64,
 }
 
 impl ChainRow {
-    /// How the chain of these limits does at `now_ms` (ms since the Unix epoch), by its row if there is one.
+    /// The health of the chain with these limits at `now_ms` (ms since the Unix epoch), by its row if it has one.
     pub fn health(row: Option<&Self>, limits: &ChainLimits, now_ms: i64) -> ChainHealth {
         let head = row.and_then(|row| row.head);
         let made = head.and_then(|head| head.timestamp);
@@ -60,7 +60,7 @@ impl ChainRow {
         let node_age = row.and_then(|row| row.node_silent_ms);
         limits.health(
             head.map(|head| head.number),
-            // A clock that is behind makes no block older than it is.
+            // A block ahead of this process's clock has age 0.
             made.map(|at| age(at).unwrap_or(0)),
             row.and_then(|row| row.node_head),
             node_age.map(|ms| u64::try_from(ms).unwrap_or(0)),
@@ -69,7 +69,7 @@ impl ChainRow {
 }
 
 impl Store {
-    /// Those of these chains that are halted.
+    /// The halts of these chains.
     pub async fn read_halts(&self, chains: &[ChainId]) -> Result<Vec<HaltRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query("SELECT * FROM halts WHERE chain_id = ANY($1)")
@@ -78,7 +78,7 @@ impl Store {
             .await?;
         rows.iter()
             .map(|row| {
-                let row = Reader::new(row, "halt");
+                let row = RowReader::new(row, "halt");
                 Ok(HaltRow {
                     chain_id: row.natural("chain_id")?,
                     reason: row.get("reason")?,
@@ -88,17 +88,17 @@ impl Store {
             .collect()
     }
 
-    /// The cursors of these chains; one that was never indexed is missing.
+    /// The cursors of these chains; a chain never indexed is missing.
     pub async fn read_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         Self::chains_in(&self.reads, chains).await
     }
 
-    /// As [`Self::read_chains`], for the gateway.
+    /// Like [`Self::read_chains`], for the gateway.
     pub async fn live_chains(&self, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         Self::chains_in(&self.live_reads, chains).await
     }
 
-    async fn chains_in(reads: &Readers, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
+    async fn chains_in(reads: &ReadPool, chains: &[ChainId]) -> Result<Vec<ChainRow>, StoreError> {
         let ids: Vec<i64> = chains.iter().map(|id| bigint(*id)).collect();
         let rows = sqlx::query(
             "SELECT c.chain_id, c.start_block, c.index_mode, c.verified_through, c.unproved, c.native_transfers_from, c.node_head, c.updated_at,
@@ -118,7 +118,7 @@ impl Store {
         .await?;
         rows.iter()
             .map(|row| {
-                let row = Reader::new(row, "chain");
+                let row = RowReader::new(row, "chain");
                 Ok(ChainRow {
                     chain_id: row.natural("chain_id")?,
                     start_block: row.natural("start_block")?,
@@ -145,7 +145,7 @@ impl Store {
 }
 
 fn mark(
-    row: &Reader<'_>,
+    row: &RowReader<'_>,
     number: &str,
     hash: &str,
     timestamp: &str,
@@ -160,9 +160,9 @@ fn mark(
     }))
 }
 
-fn mode(row: &Reader<'_>) -> Result<IndexMode, StoreError> {
+fn mode(row: &RowReader<'_>) -> Result<IndexMode, StoreError> {
     let name: String = row.get("index_mode")?;
-    IndexMode::of_name(&name).ok_or(StoreError::Corrupt {
+    IndexMode::from_name(&name).ok_or(StoreError::Corrupt {
         what: "index mode",
         reason: format!("it is {name:?}, which this version does not know"),
     })

@@ -2,27 +2,27 @@
 
 use sqlx::postgres::PgRow;
 
-use super::{super::Store, super::StoreError, row::Reader};
+use super::{super::Store, super::StoreError, row::RowReader};
 use crate::model::{Address, ChainId};
 
-/// The most contracts that are listed.
+/// Maximum number of contracts listed.
 const MOST: i64 = 10_000;
 
-/// A contract as the indexer has it configured.
+/// A contract as configured in the indexer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContractRow {
     pub id: i64,
     pub chain_id: ChainId,
     /// As configured.
     pub name: String,
-    /// Of the contracts, or of their factory.
+    /// Addresses of the contracts, or of their factory.
     pub addresses: Vec<Address>,
     /// Signature of the event by which the factory announces contracts.
     pub factory_event: Option<String>,
-    /// Signatures.
+    /// Event signatures.
     pub events: Vec<String>,
     pub start_block: u64,
-    /// The block down to which logs will be decoded: the first of the index or of the contract.
+    /// The block down to which logs will be decoded: the larger first block of the index and of the contract.
     pub goal: u64,
     /// Every stored block from here on is decoded.
     pub decoded_from: u64,
@@ -34,7 +34,7 @@ const CONTRACTS: &str = "SELECT k.*, greatest(k.start_block, c.start_block) AS g
     FROM contracts k JOIN chains c ON c.chain_id = k.chain_id WHERE k.retired_at IS NULL";
 
 impl Store {
-    /// All contracts in force, in the order of the configuration.
+    /// All active contracts, in configuration order.
     pub async fn read_contracts(&self) -> Result<Vec<ContractRow>, StoreError> {
         let rows = sqlx::query(&format!(
             "{CONTRACTS} ORDER BY k.chain_id, k.position, k.id LIMIT $1"
@@ -42,22 +42,22 @@ impl Store {
         .bind(MOST)
         .fetch_all(&self.reads)
         .await?;
-        rows.iter().map(contract_of).collect()
+        rows.iter().map(parse_contract).collect()
     }
 
-    /// The contract with that name, in any case.
+    /// The contract with this name, case-insensitive.
     pub async fn read_contract(&self, name: &str) -> Result<Option<ContractRow>, StoreError> {
-        // One that moved to another chain may stand twice: the later one is meant.
+        // A contract that moved to another chain may have two rows: use the later one.
         let row = sqlx::query(&format!(
             "{CONTRACTS} AND k.name = $1 ORDER BY k.id DESC LIMIT 1"
         ))
         .bind(name.to_ascii_lowercase())
         .fetch_optional(&self.reads)
         .await?;
-        row.as_ref().map(contract_of).transpose()
+        row.as_ref().map(parse_contract).transpose()
     }
 
-    /// Whether there is a contract of that name, and an event of it, both in lower case.
+    /// Whether this contract, and this event of it, exist; both in lower case.
     pub async fn has_contract_event(
         &self,
         contract: &str,
@@ -71,15 +71,15 @@ impl Store {
 }
 
 impl ContractRow {
-    /// Whether one of its events has this name, in any case.
+    /// Whether one of its events has this name, case-insensitive.
     pub fn has_event(&self, name: &str) -> bool {
         let names = self.events.iter().filter_map(|one| one.split('(').next());
         names.into_iter().any(|one| one.eq_ignore_ascii_case(name))
     }
 }
 
-fn contract_of(row: &PgRow) -> Result<ContractRow, StoreError> {
-    let row = Reader::new(row, "contract");
+fn parse_contract(row: &PgRow) -> Result<ContractRow, StoreError> {
+    let row = RowReader::new(row, "contract");
     let addresses: Vec<Vec<u8>> = row.get("addresses")?;
     let addresses = addresses
         .iter()

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Store, StoreError},
-    row::{Reader, bigint},
+    row::{RowReader, bigint},
 };
 use crate::model::{Address, B256};
 
@@ -25,18 +25,18 @@ pub struct ContractEventRow {
     pub finalized: bool,
 }
 
-/// Which events of a contract.
+/// Selects events of a contract.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContractEventFilter {
-    /// As the ABI has its name.
+    /// The name as in the ABI.
     pub event: Option<String>,
     pub address: Option<Address>,
-    /// Heights, both included.
+    /// Block numbers, both inclusive.
     pub from_block: Option<u64>,
     pub to_block: Option<u64>,
 }
 
-/// An event's place in its chain.
+/// An event's position in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContractEventKey {
     pub block_number: u64,
@@ -44,7 +44,7 @@ pub struct ContractEventKey {
 }
 
 impl Store {
-    /// Events of a contract, newest first, from behind `before`, at most `limit`.
+    /// Events of a contract before `before`, newest first, at most `limit`.
     pub async fn read_contract_events(
         &self,
         contract: i64,
@@ -52,7 +52,7 @@ impl Store {
         before: Option<ContractEventKey>,
         limit: u32,
     ) -> Result<Vec<ContractEventRow>, StoreError> {
-        // Only what is asked for stands in the statement, so that each has an index of its own.
+        // The statement contains only the given filters, so that each combination can use its index.
         let event = filter.event.as_ref().map_or("", |_| "AND event = $6");
         let address = filter.address.map_or("", |_| "AND address = $7");
         let sql = format!(
@@ -75,7 +75,7 @@ impl Store {
                              AND l.log_index = e.log_index
              ORDER BY e.block_number DESC, e.log_index DESC"
         );
-        // Behind the last of a page, and not above `to_block`.
+        // After the last item of the previous page, and not above `to_block`.
         let top = filter
             .to_block
             .map_or(i64::MAX, |to| bigint(to).saturating_add(1));
@@ -98,7 +98,7 @@ impl Store {
             .await?;
         rows.iter()
             .map(|row| {
-                let row = Reader::new(row, "contract event");
+                let row = RowReader::new(row, "contract event");
                 Ok(ContractEventRow {
                     block_number: row.natural("block_number")?,
                     block_hash: row.hash("block_hash")?,

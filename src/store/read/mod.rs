@@ -1,10 +1,10 @@
-//! Queries behind REST: what is stored, as plain rows, a file an aggregate.
+//! Queries behind REST: stored data as plain rows, one file per aggregate.
 //!
-//! Every list is read by keyset, never by offset: a page costs the same wherever it is, and stays where it is while
-//! new rows arrive. Each method is one statement, or one snapshot where two must agree. A row that does not fit its
-//! type is [`StoreError::Corrupt`](super::StoreError::Corrupt), never a default.
+//! Lists use keyset pagination, never offsets: every page costs the same and stays stable while new rows arrive. Each
+//! method is one statement, or one snapshot where two must agree. A row that does not fit its type is
+//! [`StoreError::Corrupt`](super::StoreError::Corrupt), never a default.
 //!
-//! Quantities of a chain come as decimal text: uint256 fits no number of Rust's, and nobody computes with them here.
+//! Quantities of a chain are decimal text: uint256 fits no integer type of Rust, and nothing here computes with them.
 
 mod alert;
 mod block;

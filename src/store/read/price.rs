@@ -6,38 +6,38 @@ use sqlx::postgres::PgRow;
 use super::{
     super::{
         Store, StoreError,
-        prices::{details_of, status_of},
+        prices::{parse_details, parse_status},
     },
-    row::Reader,
+    row::RowReader,
 };
 use crate::model::{PriceDetail, PriceReason, PriceStatus, Token};
 
-/// A price as it was announced, and how old its ticks may get.
+/// A published price, and how old its ticks may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceRow {
     pub token: Token,
     /// The token's order in the configuration.
     pub position: u32,
-    /// In the channel `price:TOKEN`.
+    /// Seq in the channel `price:TOKEN`.
     pub seq: u64,
     pub price: BigDecimal,
     pub confidence: BigDecimal,
-    /// As announced; see [`PriceRow::expires_at`] for what became of it since.
+    /// As published; see [`PriceRow::expires_at`] for whether it is stale by now.
     pub status: PriceStatus,
-    /// Why it was not `ok`; `None` while it was, and of prices that an earlier version announced.
+    /// Why it was not `ok`; `None` if it was, and for prices published by an earlier version.
     pub reason: Option<PriceReason>,
     pub sources: Vec<String>,
-    /// Every source that was fresh, by name; their times moved as `observed_at`.
+    /// All fresh sources by name; their times are updated with `observed_at`.
     pub details: Vec<PriceDetail>,
-    /// Event time of the newest tick that it stands on, in ms since the Unix epoch: of those it was announced with, or
-    /// of a later one that confirmed it.
+    /// Event time of the newest tick that supports it, in ms since the Unix epoch: one it was published with, or a
+    /// later one that confirmed it.
     pub observed_at: i64,
     /// In ms since the Unix epoch.
     pub announced_at: i64,
-    /// The last ms in which a tick that it stands on is fresh, since the Unix epoch; `None` of prices that an earlier
-    /// version announced.
+    /// The last ms, since the Unix epoch, in which a tick that supports it is fresh; `None` for prices published by an
+    /// earlier version.
     pub expires_at: Option<i64>,
-    /// The longest that a tick of the token's active sources is used; `None` when it has no active source.
+    /// The largest `max_age_ms` of the token's active sources; `None` if it has none.
     pub max_age_ms: Option<u64>,
 }
 
@@ -58,8 +58,8 @@ impl Store {
         row.as_ref().map(price).transpose()
     }
 
-    /// The newest price of every tracked token that has one, in the order of the configuration, from behind position
-    /// `after`, at most `limit`.
+    /// The newest price of every tracked token that has one, in configuration order after position `after`, at most
+    /// `limit`.
     pub async fn read_prices(
         &self,
         after: Option<u32>,
@@ -76,11 +76,11 @@ impl Store {
 }
 
 fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
-    let row = Reader::new(row, "price");
+    let row = RowReader::new(row, "price");
     let symbol: String = row.get("symbol")?;
     let status: &str = row.get("status")?;
-    let status = status_of(status)
-        .ok_or_else(|| row.corrupt("status", format!("{status:?} is no status")))?;
+    let status = parse_status(status)
+        .ok_or_else(|| row.corrupt("status", format!("{status:?} is not a status")))?;
     Ok(PriceRow {
         token: symbol
             .parse()
@@ -92,9 +92,10 @@ fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
         status,
         reason: row
             .get::<Option<&str>>("reason")?
-            .and_then(PriceReason::of_name),
+            .and_then(PriceReason::from_name),
         sources: row.get("sources")?,
-        details: details_of(row.get("details")?).map_err(|error| row.corrupt("details", error))?,
+        details: parse_details(row.get("details")?)
+            .map_err(|error| row.corrupt("details", error))?,
         observed_at: row.millis("observed_at")?,
         announced_at: row.millis("announced_at")?,
         expires_at: row.millis_or_null("expires_at")?,

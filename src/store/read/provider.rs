@@ -1,13 +1,13 @@
-//! How the providers of each chain do.
+//! The state of each chain's providers.
 
 use super::{
     super::{Store, StoreError, chain::ProviderRow},
-    row::{Reader, bigint},
+    row::{RowReader, bigint},
 };
 use crate::model::ChainId;
 
 impl Store {
-    /// The providers of these chains as last recorded, each chain's preferred first.
+    /// The last stored providers of these chains, each chain's preferred first.
     pub async fn read_providers(
         &self,
         chains: &[ChainId],
@@ -22,7 +22,7 @@ impl Store {
         .await?;
         rows.iter()
             .map(|row| {
-                let row = Reader::new(row, "provider");
+                let row = RowReader::new(row, "provider");
                 let provider = ProviderRow {
                     name: row.get("name")?,
                     url: row.get("url")?,

@@ -1,4 +1,4 @@
-//! Columns of a row as types of the model.
+//! Columns of a row as model types.
 
 use alloy::rlp::{Decodable, decode_exact};
 use chrono::{DateTime, Utc};
@@ -7,13 +7,13 @@ use sqlx::{Decode, Postgres, Row, Type, postgres::PgRow};
 use super::super::StoreError;
 use crate::model::{Address, B256};
 
-/// One row of the table that holds `what`, for errors that say what could not be read.
-pub(super) struct Reader<'r> {
+/// A row; `what` names its content in errors.
+pub(super) struct RowReader<'r> {
     row: &'r PgRow,
     what: &'static str,
 }
 
-impl<'r> Reader<'r> {
+impl<'r> RowReader<'r> {
     pub(super) fn new(row: &'r PgRow, what: &'static str) -> Self {
         Self { row, what }
     }
@@ -39,8 +39,8 @@ impl<'r> Reader<'r> {
             .transpose()
     }
 
-    /// A `numeric` without digits after the point, selected as text.
-    pub(super) fn wide(&self, column: &str) -> Result<u64, StoreError> {
+    /// A whole `numeric`, selected as text.
+    pub(super) fn numeric_u64(&self, column: &str) -> Result<u64, StoreError> {
         let digits: &str = self.get(column)?;
         digits.parse().map_err(|error| self.corrupt(column, error))
     }
@@ -79,21 +79,21 @@ impl<'r> Reader<'r> {
             .transpose()
     }
 
-    /// A value that is stored as its RLP.
+    /// A value stored as RLP.
     pub(super) fn rlp_or_null<T: Decodable>(&self, column: &str) -> Result<Option<T>, StoreError> {
         self.get::<Option<&[u8]>>(column)?
             .map(|bytes| decode_exact(bytes).map_err(|error| self.corrupt(column, error)))
             .transpose()
     }
 
-    /// A moment as ms since the Unix epoch.
+    /// A time in ms since the Unix epoch.
     pub(super) fn millis(&self, column: &str) -> Result<i64, StoreError> {
         Ok(self.get::<DateTime<Utc>>(column)?.timestamp_millis())
     }
 
     pub(super) fn millis_or_null(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        let moment = self.get::<Option<DateTime<Utc>>>(column)?;
-        Ok(moment.map(|moment| moment.timestamp_millis()))
+        let timestamptz = self.get::<Option<DateTime<Utc>>>(column)?;
+        Ok(timestamptz.map(|timestamptz| timestamptz.timestamp_millis()))
     }
 
     pub(super) fn corrupt(&self, column: &str, error: impl std::fmt::Display) -> StoreError {
@@ -104,22 +104,22 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// A height, seq or time from outside as a `bigint`: what lies beyond is beyond every row as well.
+/// A height, seq or time from a client as a `bigint`: a larger value is above every row as well.
 pub(super) fn bigint(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A moment from ms since the Unix epoch; the ends of time when out of range.
-pub(super) fn moment(millis: i64) -> DateTime<Utc> {
+/// A time from ms since the Unix epoch, clamped to the supported range.
+pub(super) fn timestamptz(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or(if millis < 0 {
         DateTime::UNIX_EPOCH
     } else {
-        LAST_MOMENT
+        LAST_TIMESTAMP
     })
 }
 
-/// The end of the year 9999, well within what Postgres can hold.
-const LAST_MOMENT: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
-    Some(moment) => moment,
+/// The end of the year 9999, within the range of Postgres.
+const LAST_TIMESTAMP: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(timestamptz) => timestamptz,
     None => DateTime::UNIX_EPOCH,
 };

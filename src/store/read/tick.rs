@@ -1,11 +1,11 @@
-//! Ticks: their history, and when each source last gave one.
+//! Ticks: their history, and the newest one of each source.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 
 use super::{
-    super::{Store, StoreError, readers::Readers, ticks::NEWEST},
-    row::{Reader, moment},
+    super::{Store, StoreError, read_pool::ReadPool, ticks::NEWEST},
+    row::{RowReader, timestamptz},
 };
 use crate::model::{ChainId, LogOrigin, Token};
 
@@ -19,14 +19,14 @@ pub struct TickRow {
     /// Event time, in ms since the Unix epoch.
     pub observed_at: i64,
     pub received_at: i64,
-    /// The log that it was decoded from, when it comes from a chain.
+    /// The log that it was decoded from, if its source is on a chain.
     pub origin: Option<LogOrigin>,
 }
 
-/// A tick's place in its token's history.
+/// A tick's position in its token's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TickKey {
-    /// Event time in µs since the Unix epoch: all that Postgres keeps.
+    /// Event time in µs since the Unix epoch, the precision of Postgres.
     pub observed_at_us: i64,
     pub id: i64,
 }
@@ -40,40 +40,40 @@ pub struct SourceRow {
     pub max_age_ms: u64,
     /// Price and event time (ms since the Unix epoch) of its newest tick.
     pub last: Option<(BigDecimal, i64)>,
-    /// What the feed that reads it is called; `None` for a source on a chain.
+    /// Name of the feed that reads it; `None` for a source on a chain.
     pub feed: Option<String>,
-    /// The chain that it is on.
+    /// The chain of the source.
     pub chain_id: Option<ChainId>,
-    /// How a source outside the chains stands; `None` before its feed said anything.
+    /// The state of a source that is not on a chain; `None` before its feed has reported one.
     pub state: Option<SourceStateRow>,
 }
 
-/// How a source outside the chains stood when the price writer last heard of it.
+/// The last state that the price writer stored for a source that is not on a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStateRow {
     /// `connecting`, `live`, `silent` or `refused`.
     pub state: String,
-    /// Why it is not live, for people.
+    /// Why it is not live, human-readable.
     pub reason: Option<String>,
     /// In ms since the Unix epoch.
     pub since: i64,
 }
 
 impl SourceRow {
-    /// Age of its newest tick in ms at `now` (ms since the Unix epoch); `None` when it never gave one.
+    /// Age of its newest tick in ms at `now` (ms since the Unix epoch); `None` if it has no tick.
     pub fn age_ms(&self, now: i64) -> Option<u64> {
         let (_, at) = self.last.as_ref()?;
         Some(u64::try_from(now.saturating_sub(*at)).unwrap_or(0))
     }
 
-    /// Whether its newest tick is too old to be used; `None` when it never gave one.
+    /// Whether its newest tick is too old to be used; `None` if it has no tick.
     pub fn is_stale(&self, now: i64) -> Option<bool> {
         self.age_ms(now).map(|age| age > self.max_age_ms)
     }
 }
 
 impl Store {
-    /// Ticks of a token with `from <= event time < to` (ms), newest first, from behind `before`, at most `limit`.
+    /// Ticks of a token with `from <= event time < to` (ms) before `before`, newest first, at most `limit`.
     pub async fn read_ticks(
         &self,
         token: &Token,
@@ -81,8 +81,8 @@ impl Store {
         before: Option<TickKey>,
         limit: u32,
     ) -> Result<Vec<TickRow>, StoreError> {
-        let to = moment(to);
-        // Without a place to go on from: just below the first tick at `to`.
+        let to = timestamptz(to);
+        // Without a position to continue from: just below the first tick at `to`.
         let (at, id) = match before {
             Some(key) => (
                 DateTime::<Utc>::from_timestamp_micros(key.observed_at_us).unwrap_or(to),
@@ -91,7 +91,7 @@ impl Store {
             None => (to, i64::MIN),
         };
         let rows = sqlx::query(
-            // By source, as the index is; no tick is of a source that never was configured.
+            // By source, like the index. Every tick belongs to a source that was configured once.
             "SELECT k.* FROM price_sources s CROSS JOIN LATERAL (
                  SELECT id, source, quote, price, observed_at, received_at, chain_id, block_number, block_hash, log_index
                  FROM ticks t WHERE t.token = s.token AND t.source = s.source
@@ -100,7 +100,7 @@ impl Store {
              WHERE s.token = $1 ORDER BY k.observed_at DESC, k.id DESC LIMIT $5",
         )
         .bind(token.as_str())
-        .bind(moment(from))
+        .bind(timestamptz(from))
         .bind(at)
         .bind(id)
         .bind(i64::from(limit))
@@ -108,7 +108,7 @@ impl Store {
         .await?;
         rows.iter()
             .map(|row| {
-                let row = Reader::new(row, "tick");
+                let row = RowReader::new(row, "tick");
                 let observed_at: DateTime<Utc> = row.get("observed_at")?;
                 Ok(TickRow {
                     key: TickKey {
@@ -126,19 +126,19 @@ impl Store {
             .collect()
     }
 
-    /// Every configured price source, by token and name, at most `limit`. Its newest tick is the one that prices are
-    /// made of: see [`latest_per_source`](crate::store::ticks::latest_per_source).
+    /// Every configured price source, by token and name, at most `limit`. Its newest tick is the one that prices use:
+    /// see [`latest_per_source`](crate::store::ticks::latest_per_source).
     pub async fn read_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
         read_sources(&self.reads, limit).await
     }
 
-    /// As [`Self::read_sources`], for the gateway.
+    /// Like [`Self::read_sources`], for the gateway.
     pub async fn live_sources(&self, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
         read_sources(&self.live_reads, limit).await
     }
 }
 
-async fn read_sources(reads: &Readers, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
+async fn read_sources(reads: &ReadPool, limit: u32) -> Result<Vec<SourceRow>, StoreError> {
     let rows = sqlx::query(&format!(
         "SELECT s.token, s.source, s.quote, s.max_age_ms, s.feed, s.chain_id, s.state, s.state_reason, s.state_since, k.price, k.observed_at
          FROM price_sources s JOIN tokens t ON t.symbol = s.token LEFT JOIN {NEWEST} ON true
@@ -149,7 +149,7 @@ async fn read_sources(reads: &Readers, limit: u32) -> Result<Vec<SourceRow>, Sto
         .await?;
     rows.iter()
         .map(|row| {
-            let row = Reader::new(row, "price source");
+            let row = RowReader::new(row, "price source");
             let symbol: String = row.get("token")?;
             let price: Option<BigDecimal> = row.get("price")?;
             Ok(SourceRow {
@@ -178,7 +178,7 @@ async fn read_sources(reads: &Readers, limit: u32) -> Result<Vec<SourceRow>, Sto
         .collect()
 }
 
-fn origin(row: &Reader<'_>) -> Result<Option<LogOrigin>, StoreError> {
+fn origin(row: &RowReader<'_>) -> Result<Option<LogOrigin>, StoreError> {
     let Some(chain_id) = row.natural_or_null("chain_id")? else {
         return Ok(None);
     };

@@ -1,23 +1,23 @@
-//! What is tracked.
+//! Tracked tokens.
 
 use super::{
     super::{Store, StoreError},
-    row::Reader,
+    row::RowReader,
 };
 use crate::model::{Address, ChainId, Token};
 
-/// A tracked token and where its price comes from.
+/// A tracked token and its price sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
     pub symbol: Token,
-    /// Order in the configuration, each its own.
+    /// Position in the configuration, unique.
     pub position: u32,
     pub name: String,
-    /// Where the token lives, when it lives on an indexed chain.
+    /// The chain of the token's contract, if it is on an indexed chain.
     pub chain_id: Option<ChainId>,
     pub address: Option<Address>,
     pub decimals: Option<u8>,
-    /// Those configured now, by name.
+    /// Configured sources, by name.
     pub sources: Vec<TokenSource>,
 }
 
@@ -33,7 +33,7 @@ pub struct TokenSource {
 }
 
 impl Store {
-    /// Tracked tokens in the order of the configuration, from behind position `after`, at most `limit`.
+    /// Tracked tokens in configuration order after position `after`, at most `limit`.
     pub async fn read_tokens(
         &self,
         after: Option<u32>,
@@ -52,7 +52,7 @@ impl Store {
         .await?;
         let mut tokens = Vec::<TokenRow>::new();
         for row in &rows {
-            let row = Reader::new(row, "token");
+            let row = RowReader::new(row, "token");
             let next = token(&row)?;
             if tokens.last().is_none_or(|last| last.symbol != next.symbol) {
                 tokens.push(next);
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-fn token(row: &Reader<'_>) -> Result<TokenRow, StoreError> {
+fn token(row: &RowReader<'_>) -> Result<TokenRow, StoreError> {
     let symbol: String = row.get("symbol")?;
     let decimals = row
         .get::<Option<i32>>("decimals")?
@@ -94,7 +94,7 @@ fn token(row: &Reader<'_>) -> Result<TokenRow, StoreError> {
     })
 }
 
-fn source(row: &Reader<'_>) -> Result<Option<TokenSource>, StoreError> {
+fn source(row: &RowReader<'_>) -> Result<Option<TokenSource>, StoreError> {
     let Some(source) = row.get::<Option<String>>("source")? else {
         return Ok(None);
     };

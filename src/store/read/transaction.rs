@@ -5,11 +5,11 @@ use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
-    row::{Reader, bigint},
+    row::{RowReader, bigint},
 };
 use crate::model::{Address, B256, ChainId};
 
-/// A transaction and what its receipt says.
+/// A transaction and its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionRow {
     pub hash: B256,
@@ -20,11 +20,11 @@ pub struct TransactionRow {
     pub transaction_index: u32,
     pub from: Address,
     pub to: Option<Address>,
-    /// Of the contract that it created.
+    /// Address of the contract that it created.
     pub contract_address: Option<Address>,
     pub value: String,
     pub nonce: String,
-    /// The type of EIP-2718; 0 for a legacy one.
+    /// EIP-2718 type; 0 for a legacy transaction.
     pub kind: u32,
     pub gas_limit: u64,
     pub gas_price: Option<String>,
@@ -35,17 +35,17 @@ pub struct TransactionRow {
     pub gas_used: u64,
     pub cumulative_gas_used: u64,
     pub effective_gas_price: String,
-    /// How many blocks of the index hold it or stand on it, 1 for the head.
+    /// Confirmations: 1 if its block is the head.
     pub confirmations: u64,
     pub finalized: bool,
 }
 
-/// A transaction with all that it carried and emitted.
+/// A transaction with its input and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionDetail {
     pub transaction: TransactionRow,
     pub input: Vec<u8>,
-    /// `None`, as the fields below, for types without one, and when an earlier version stored the transaction.
+    /// `None`, as for the fields below, for types without one, and if an earlier version stored the transaction.
     pub access_list: Option<AccessList>,
     pub authorization_list: Option<Vec<SignedAuthorization>>,
     pub blob_versioned_hashes: Option<Vec<B256>>,
@@ -65,7 +65,7 @@ pub struct LogRow {
     pub data: Vec<u8>,
 }
 
-/// A transaction's place in its chain.
+/// A transaction's position in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionKey {
     pub block_number: u64,
@@ -80,7 +80,7 @@ const COLUMNS: &str = "t.hash, t.block_number, b.hash AS block_hash, b.timestamp
     greatest(coalesce(c.head_number, t.block_number) - t.block_number + 1, 1) AS confirmations,
     coalesce(t.block_number <= c.finalized_number, false) AS finalized";
 
-/// What lists leave out.
+/// Columns that lists leave out.
 const DETAIL: &str = "t.input, t.access_list, t.authorization_list, t.blob_versioned_hashes,
     t.max_fee_per_blob_gas::text AS max_fee_per_blob_gas, t.blob_gas_price::text AS blob_gas_price";
 
@@ -89,15 +89,15 @@ const FROM: &str = "FROM transactions t
     JOIN chains c ON c.chain_id = t.chain_id";
 
 impl Store {
-    /// The canonical transaction of that hash. When several blocks hold it, the one where it succeeded is read, or
-    /// else the newest.
+    /// The canonical transaction with this hash. If several blocks contain it, the one where it succeeded, otherwise
+    /// the newest.
     pub async fn read_transaction(
         &self,
         chain: ChainId,
         hash: B256,
     ) -> Result<Option<TransactionDetail>, StoreError> {
-        // One statement is one snapshot: no reorg can pair a transaction with another's logs. The logs are arrays in the
-        // transaction's row, each of one column.
+        // One statement is one snapshot, so that a reorg cannot pair a transaction with another's logs. The logs are
+        // aggregated into arrays, one per column.
         let sql = format!(
             "SELECT {COLUMNS}, {DETAIL}, l.* {FROM} CROSS JOIN LATERAL (
                  SELECT array_agg(log_index) AS log_indexes, array_agg(address) AS addresses,
@@ -116,7 +116,7 @@ impl Store {
         found.as_ref().map(detail).transpose()
     }
 
-    /// Transactions of the canonical block `hash`, in its order, from behind index `after`, at most `limit`.
+    /// Transactions of the canonical block `hash` after index `after`, in block order, at most `limit`.
     pub async fn read_block_transactions(
         &self,
         chain: ChainId,
@@ -138,7 +138,7 @@ impl Store {
         rows.iter().map(transaction).collect()
     }
 
-    /// Transactions from or to an address, and the one that created it, newest first, from behind `before`, at most `limit`.
+    /// Transactions from or to an address, and the one that created it, before `before`, newest first, at most `limit`.
     pub async fn read_address_transactions(
         &self,
         chain: ChainId,
@@ -146,7 +146,7 @@ impl Store {
         before: Option<TransactionKey>,
         limit: u32,
     ) -> Result<Vec<TransactionRow>, StoreError> {
-        // Each side reads its index backwards and stops at the limit; UNION folds what an address sent to itself.
+        // Each side reads its index backwards up to the limit; UNION removes duplicates of transactions to oneself.
         let side = |column: &str| {
             format!(
                 "(SELECT block_number, transaction_index FROM transactions
@@ -178,7 +178,7 @@ impl Store {
 }
 
 fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
-    let row = Reader::new(row, "transaction");
+    let row = RowReader::new(row, "transaction");
     let kind: i16 = row.get("type")?;
     let succeeded = match row.get::<Option<i16>>("status")? {
         None => None,
@@ -200,7 +200,7 @@ fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
         value: row.get("value")?,
         nonce: row.get("nonce")?,
         kind: u32::try_from(kind).map_err(|error| row.corrupt("type", error))?,
-        gas_limit: row.wide("gas_limit")?,
+        gas_limit: row.numeric_u64("gas_limit")?,
         gas_price: row.get("gas_price")?,
         max_fee_per_gas: row.get("max_fee_per_gas")?,
         max_priority_fee_per_gas: row.get("max_priority_fee_per_gas")?,
@@ -214,7 +214,7 @@ fn transaction(row: &PgRow) -> Result<TransactionRow, StoreError> {
 }
 
 fn detail(row: &PgRow) -> Result<TransactionDetail, StoreError> {
-    let more = Reader::new(row, "transaction");
+    let more = RowReader::new(row, "transaction");
     Ok(TransactionDetail {
         input: more.get("input")?,
         access_list: more.rlp_or_null("access_list")?,
@@ -229,9 +229,9 @@ fn detail(row: &PgRow) -> Result<TransactionDetail, StoreError> {
     })
 }
 
-/// The logs of a row whose columns are arrays; null ones when there is no log.
+/// The logs of a row with array columns; the arrays are null if there is no log.
 fn logs(row: &PgRow) -> Result<Vec<LogRow>, StoreError> {
-    let row = Reader::new(row, "log");
+    let row = RowReader::new(row, "log");
     let indexes: Vec<i32> = row.get::<Option<_>>("log_indexes")?.unwrap_or_default();
     let mut columns = Vec::with_capacity(4);
     for column in ["topics0", "topics1", "topics2", "topics3"] {

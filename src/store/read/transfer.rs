@@ -1,13 +1,13 @@
-//! Transfers of the chain's own coin and of tokens.
+//! Transfers of the chain's native coin and of tokens.
 //!
-//! Two sources as one list: logs, and, below the first block in which native transfers are logs, the values of
-//! transactions, which are stored once and read where they are.
+//! Two sources in one list: logs; and, below the first block in which native transfers are logs, the values of
+//! transactions, which are not stored again as transfers.
 
 use sqlx::postgres::PgRow;
 
 use super::{
     super::{Store, StoreError},
-    row::{Reader, bigint},
+    row::{RowReader, bigint},
 };
 use crate::model::{Address, B256, ChainId, TokenStandard};
 
@@ -26,12 +26,12 @@ pub struct TransferRow {
     /// Position in the log.
     pub position: u32,
     pub standard: TokenStandard,
-    /// `None` for ERC-20 and the chain's own coin.
+    /// `None` for ERC-20 and the native coin.
     pub token_id: Option<String>,
-    /// What the token's contract says of itself, when that is read and usable.
+    /// Metadata returned by the token contract, if it is read and usable.
     pub token_symbol: Option<String>,
     pub token_decimals: Option<u8>,
-    /// The token's contract; `None` for the chain's own coin.
+    /// The token contract; `None` for the native coin.
     pub token: Option<Address>,
     pub from: Address,
     pub to: Address,
@@ -40,7 +40,7 @@ pub struct TransferRow {
     pub finalized: bool,
 }
 
-/// A transfer's place in its chain: a transaction's own value stands before its logs.
+/// A transfer's position in its chain: a transaction's own value comes before its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferKey {
     pub block_number: u64,
@@ -50,14 +50,14 @@ pub struct TransferKey {
     pub position: u32,
 }
 
-/// The parties' columns of logged transfers, and of transactions.
+/// The columns of the parties, of logged transfers and of transactions.
 const LOGGED: [&str; 2] = ["from_address", "to_address"];
 const SENT: [&str; 3] = ["from_address", "to_address", "contract_address"];
 
-/// Transfers from or to the address $2, behind the place ($3, $4, $5, $6), at most $7. In a block, logs rise with their
-/// transactions, so both orders are one.
+/// Transfers from or to the address $2, after the position ($3, $4, $5, $6), at most $7. Within a block, log indexes
+/// increase with transaction indexes, so both orders agree.
 fn page() -> String {
-    // Each side reads its index backwards and stops at the limit; UNION folds what an address sent to itself.
+    // Each side reads its index backwards up to the limit; UNION removes duplicates of transfers to oneself.
     let logged = LOGGED.map(|party| {
         format!(
             "(SELECT block_number, transaction_index, log_index, position FROM transfers
@@ -104,7 +104,7 @@ fn page() -> String {
 }
 
 impl Store {
-    /// Transfers from or to an address, newest first, from behind `before`, at most `limit`.
+    /// Transfers from or to an address before `before`, newest first, at most `limit`.
     pub async fn read_address_transfers(
         &self,
         chain: ChainId,
@@ -123,9 +123,9 @@ impl Store {
             .bind(log_index)
             .bind(at(|key| i64::from(key.position)))
             .bind(i64::from(limit))
-            // Behind a transaction's value, the logs of the transactions before it in its block are still to come.
+            // After a transaction's value, the logs of earlier transactions in the block follow.
             .bind(at(|key| key.log_index.map_or(i64::MAX, i64::from)))
-            // Behind a log, its transaction's value is still to come.
+            // After a log, the value of its transaction follows.
             .bind(at(|key| {
                 i64::from(key.transaction_index) + i64::from(key.log_index.is_some())
             }))
@@ -136,7 +136,7 @@ impl Store {
 }
 
 fn transfer(row: &PgRow) -> Result<TransferRow, StoreError> {
-    let row = Reader::new(row, "transfer");
+    let row = RowReader::new(row, "transfer");
     let standard: i16 = row.get("standard")?;
     let decimals: Option<i16> = row.get("decimals")?;
     Ok(TransferRow {
@@ -147,7 +147,7 @@ fn transfer(row: &PgRow) -> Result<TransferRow, StoreError> {
         transaction_index: row.index("transaction_index")?,
         log_index: row.index_or_null("log_index")?,
         position: row.index("position")?,
-        standard: TokenStandard::of_number(standard)
+        standard: TokenStandard::from_number(standard)
             .ok_or_else(|| row.corrupt("standard", standard))?,
         token_id: row.get("token_id")?,
         token_symbol: row.get("symbol")?,

@@ -1,35 +1,35 @@
-//! Watched transactions that are in no block: what the node says of them.
+//! Watched transactions that are in no indexed block, updated from what the node returns.
 //!
-//! Each change is of one row that must still be in no block: a writer that included it meanwhile wins. The caller
-//! [holds](super::hold) the watches and appends the update in the same transaction.
+//! Each change requires that the row is still in no block, so a writer that included it meanwhile takes precedence. The
+//! caller [locks](super::lock_shared) the watches and appends the update in the same transaction.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 
-use super::{StoreError, bigint, hash_of, read_state};
+use super::{StoreError, bigint, parse_hash, read_state};
 use crate::model::{Address, B256, ChainId, TransactionStatus, TransactionUpdate};
 
 /// A watched transaction in no indexed block.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct PendingWatch {
     pub hash: B256,
-    /// Whether a node told of it before.
+    /// Whether a node has returned it before.
     pub was_seen: bool,
-    /// Whether the node was found not to know it any more.
+    /// Whether the node has since stopped returning it.
     pub is_missing: bool,
-    /// Who sent it, once that is known.
+    /// Sender and nonce, once known.
     pub sender: Option<(Address, u64)>,
 }
 
-/// Watched transactions that wait on this chain, or nobody knows where, behind `after` by hash, at most `limit`; and
-/// the chain's head.
-pub async fn waiting(
+/// Pending watched transactions of this chain, or of unknown chain, with a hash above `after`, at most `limit`; and the
+/// chain's head.
+pub async fn pending_watches(
     connection: &mut PgConnection,
     chain: ChainId,
     after: Option<B256>,
     limit: u32,
-) -> Result<(Vec<Waiting>, Option<u64>), StoreError> {
+) -> Result<(Vec<PendingWatch>, Option<u64>), StoreError> {
     let rows = sqlx::query(
         "SELECT key, status <> 'unknown' AS seen, missing_since IS NOT NULL AS missing, sender,
              nonce::text AS nonce
@@ -48,11 +48,11 @@ pub async fn waiting(
             .bind(bigint(chain))
             .fetch_optional(connection)
             .await?;
-    let waiting = rows.iter().map(|row| {
+    let pending_watches = rows.iter().map(|row| {
         let sender: Option<Vec<u8>> = row.try_get("sender")?;
         let nonce: Option<String> = row.try_get("nonce")?;
-        Ok(Waiting {
-            hash: hash_of(row, "key")?.unwrap_or_default(),
+        Ok(PendingWatch {
+            hash: parse_hash(row, "key")?.unwrap_or_default(),
             was_seen: row.try_get("seen")?,
             is_missing: row.try_get("missing")?,
             sender: sender
@@ -61,12 +61,12 @@ pub async fn waiting(
         })
     });
     Ok((
-        waiting.collect::<Result<_, StoreError>>()?,
+        pending_watches.collect::<Result<_, StoreError>>()?,
         head.flatten().map(|number| number as u64),
     ))
 }
 
-/// The node has it in its pool. The update, when that is news.
+/// Records that the transaction is in the node's pool. Returns the update if its status changed.
 pub async fn mark_pending(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -74,7 +74,7 @@ pub async fn mark_pending(
     sender: Address,
     nonce: u64,
 ) -> Result<Option<TransactionUpdate>, StoreError> {
-    let news = sqlx::query_scalar::<_, bool>(
+    let changed = sqlx::query_scalar::<_, bool>(
         "WITH old AS (SELECT key, status FROM watches WHERE key = $1 AND block_number IS NULL
              AND status IN ('unknown', 'pending', 'reorged') FOR UPDATE)
          UPDATE watches w SET status = 'pending', chain_id = $2, sender = $3, nonce = $4::numeric, missing_since = NULL
@@ -86,13 +86,13 @@ pub async fn mark_pending(
     .bind(nonce.to_string())
     .fetch_optional(connection)
     .await?;
-    Ok((news == Some(true))
-        .then(|| TransactionUpdate::of(hash, TransactionStatus::Pending, Some(chain))))
+    Ok((changed == Some(true))
+        .then(|| TransactionUpdate::new(hash, TransactionStatus::Pending, Some(chain))))
 }
 
-/// By the block that the node names, which the primary keys find: while a large load goes on there is no index of hashes,
-/// and whoever comes in between waits for this.
-pub(crate) const STORED: &str = "UPDATE watches w SET status = 'included', chain_id = $2, sender = t.from_address,
+/// Finds the transaction by the block that the node returned, through primary keys: during a large load there is no
+/// index on hashes, and other transactions queue behind this one.
+pub(crate) const MARK_STORED: &str = "UPDATE watches w SET status = 'included', chain_id = $2, sender = t.from_address,
          nonce = t.nonce, block_number = t.block_number, block_hash = b.hash, transaction_index = t.transaction_index,
          succeeded = t.status = 1, missing_since = NULL,
          confirmed = c.head_number - t.block_number + 1 >= c.confirmations,
@@ -101,14 +101,15 @@ pub(crate) const STORED: &str = "UPDATE watches w SET status = 'included', chain
          JOIN chains c ON c.chain_id = t.chain_id
      WHERE t.chain_id = $2 AND t.block_number = $3 AND t.hash = $1 AND w.key = $1 AND w.block_number IS NULL";
 
-/// The node has it in this block, which is stored without an announcement: history, or blocks of a long downtime.
+/// Records that the transaction is in this stored block, whose inclusion was not published: from a backfill or a long
+/// downtime.
 pub async fn mark_stored(
     connection: &mut PgConnection,
     chain: ChainId,
     hash: B256,
     block: u64,
 ) -> Result<Option<TransactionUpdate>, StoreError> {
-    let found = sqlx::query(STORED)
+    let found = sqlx::query(MARK_STORED)
         .bind(hash.as_slice())
         .bind(bigint(chain))
         .bind(bigint(block))
@@ -120,7 +121,7 @@ pub async fn mark_stored(
     read_state(connection, hash).await
 }
 
-/// The node does not know what it, or another, knew.
+/// Records that the node no longer returns the transaction.
 pub async fn mark_missing(connection: &mut PgConnection, hash: B256) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE watches SET missing_since = clock_timestamp()
@@ -132,13 +133,14 @@ pub async fn mark_missing(connection: &mut PgConnection, hash: B256) -> Result<(
     Ok(())
 }
 
-/// It is gone for good: its nonce is used up, or it has been missing for `patience`. The update, when that is so.
+/// Records that the transaction is dropped: its nonce is used, or it has been missing for `grace`. Returns the update
+/// if so.
 pub async fn mark_dropped(
     connection: &mut PgConnection,
     chain: ChainId,
     hash: B256,
-    used_up: bool,
-    patience: Duration,
+    is_nonce_used: bool,
+    grace: Duration,
 ) -> Result<Option<TransactionUpdate>, StoreError> {
     let done = sqlx::query(
         "UPDATE watches SET status = 'dropped', missing_since = NULL
@@ -147,10 +149,10 @@ pub async fn mark_dropped(
     )
     .bind(hash.as_slice())
     .bind(bigint(chain))
-    .bind(used_up)
-    .bind(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX))
+    .bind(is_nonce_used)
+    .bind(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX))
     .execute(connection)
     .await?;
     Ok((done.rows_affected() > 0)
-        .then(|| TransactionUpdate::of(hash, TransactionStatus::Dropped, Some(chain))))
+        .then(|| TransactionUpdate::new(hash, TransactionStatus::Dropped, Some(chain))))
 }

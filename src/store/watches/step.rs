@@ -1,11 +1,11 @@
-//! What a step of a chain means for those who watch: read and written in the transaction of the chain's writer.
+//! Effects of a chain's step on watches, read and written in the transaction of the chain's writer.
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, bigint, hash_of};
+use super::{StoreError, bigint, parse_hash};
 use crate::model::{Address, B256, BlockRef, ChainId, TransactionStatus, TransactionUpdate};
 
-/// A watched transaction that a block holds.
+/// A watched transaction included in a block.
 #[derive(Debug, Clone, Copy)]
 pub struct Inclusion {
     pub hash: B256,
@@ -16,47 +16,47 @@ pub struct Inclusion {
     pub nonce: u64,
 }
 
-/// Something of a watched address was in these blocks, newest first.
+/// A watched address with activity in these blocks, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touched {
+pub struct TouchedAddress {
     pub address: Address,
     pub blocks: Vec<BlockRef>,
 }
 
-/// From here to the end of the transaction no watch begins or ends: whoever looks watches up holds it until the blocks
-/// are committed. Writers of several chains hold it together.
-pub async fn hold(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// Locks the watches in shared mode until the end of the transaction: no watch begins or ends meanwhile. Required from
+/// looking up watches until the blocks are committed. Writers of several chains hold it together.
+pub async fn lock_shared(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_advisory_xact_lock_shared(1667785065, 1)")
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// Whether anything is watched at all.
-pub async fn any(connection: &mut PgConnection) -> Result<bool, StoreError> {
+/// Whether there is any watch.
+pub async fn has_any(connection: &mut PgConnection) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM watches)")
         .fetch_one(connection)
         .await?)
 }
 
-/// One look into the index a key, however many watches there are: a join, or `= ANY`, would read the whole table where
-/// the planner takes that for cheaper.
-pub(crate) const AMONG: &str =
+/// One index lookup per key, however many watches exist: for a join, or `= ANY`, the planner may choose a sequential
+/// scan.
+pub(crate) const WATCHED_KEYS: &str =
     "SELECT key FROM (SELECT (SELECT w.key FROM watches w WHERE w.key = k) AS key
     FROM unnest($1::bytea[]) AS k) AS found WHERE key IS NOT NULL";
 
-/// Which of these hashes and addresses are watched.
-pub async fn among(
+/// Returns those of these hashes and addresses that are watched.
+pub async fn watched_keys(
     connection: &mut PgConnection,
     keys: &[&[u8]],
 ) -> Result<Vec<Vec<u8>>, StoreError> {
-    Ok(sqlx::query_scalar(AMONG)
+    Ok(sqlx::query_scalar(WATCHED_KEYS)
         .bind(keys)
         .fetch_all(connection)
         .await?)
 }
 
-/// Remembers how deep a transaction has to be to be confirmed.
+/// Stores the number of confirmations at which a transaction is confirmed.
 pub async fn set_confirmations(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -70,8 +70,8 @@ pub async fn set_confirmations(
     Ok(())
 }
 
-/// Watched transactions that are in blocks now, each hash once. One that succeeded in an earlier block of the chain stays
-/// there: on some chains a transaction may be in several blocks, and succeeds in one.
+/// Marks watched transactions as included, each hash once. One that succeeded in an earlier block of the chain is not
+/// changed: on some chains a transaction may be in several blocks, and succeeds in one.
 pub async fn include(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -107,7 +107,7 @@ pub async fn include(
     Ok(())
 }
 
-/// Watched transactions that these, by sender and nonce, replaced.
+/// Marks watched transactions as replaced by these, by sender and nonce.
 pub async fn replace(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -137,14 +137,14 @@ pub async fn replace(
     .await?;
     rows.iter()
         .map(|row| {
-            let mut update = update_of(chain, TransactionStatus::Replaced, row)?;
-            update.replaced_by = hash_of(row, "replaced_by")?;
+            let mut update = parse_update(chain, TransactionStatus::Replaced, row)?;
+            update.replaced_by = parse_hash(row, "replaced_by")?;
             Ok(update)
         })
         .collect()
 }
 
-/// Watched transactions that were not told to be confirmed or final, each without the count of its confirmations.
+/// Included watched transactions not yet published as confirmed or final, without their confirmation count.
 pub async fn confirming(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -162,7 +162,7 @@ pub async fn confirming(
         .collect()
 }
 
-/// Remembers that these were told to be confirmed.
+/// Records that these were published as confirmed.
 pub async fn confirm(connection: &mut PgConnection, hashes: &[B256]) -> Result<(), StoreError> {
     if hashes.is_empty() {
         return Ok(());
@@ -175,7 +175,7 @@ pub async fn confirm(connection: &mut PgConnection, hashes: &[B256]) -> Result<(
     Ok(())
 }
 
-/// Watched transactions whose blocks, up to `number`, are final now.
+/// Marks watched transactions in blocks up to `number` as final and returns them.
 pub async fn finalize(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -191,13 +191,13 @@ pub async fn finalize(
     .fetch_all(connection)
     .await?;
     rows.iter()
-        // One that was replaced stays so, for good.
+        // A replaced transaction stays replaced.
         .filter(|row| row.get::<&str, _>("status") == "included")
         .map(|row| full(chain, TransactionStatus::Finalized, row))
         .collect()
 }
 
-/// Takes the blocks above `ancestor` from the watched transactions that stood on them.
+/// Marks watched transactions in blocks above `ancestor` as reorged.
 pub async fn reorg(
     connection: &mut PgConnection,
     chain: ChainId,
@@ -216,13 +216,13 @@ pub async fn reorg(
     .fetch_all(connection)
     .await?;
     rows.iter()
-        .map(|row| update_of(chain, TransactionStatus::Reorged, row))
+        .map(|row| parse_update(chain, TransactionStatus::Reorged, row))
         .collect()
 }
 
-/// Of watched transactions that a reorg to `ancestor` took back, those that a block up to there holds too. They are in
-/// that block again, each without the count of its confirmations.
-pub async fn fall_back(
+/// Of watched transactions reorged to `ancestor`, finds those that a remaining block also contains, and marks them as
+/// included there. Returned without their confirmation count.
+pub async fn restore_earlier_inclusions(
     connection: &mut PgConnection,
     chain: ChainId,
     ancestor: u64,
@@ -259,12 +259,12 @@ pub async fn fall_back(
         .collect()
 }
 
-/// Watched addresses of which something is in the blocks above `ancestor`, which are still stored.
+/// Watched addresses with activity in the blocks above `ancestor`, which must still be stored.
 pub async fn dropped_activity(
     connection: &mut PgConnection,
     chain: ChainId,
     ancestor: u64,
-) -> Result<Vec<Touched>, StoreError> {
+) -> Result<Vec<TouchedAddress>, StoreError> {
     let rows = sqlx::query(
         "WITH touched (number, address) AS (
              SELECT block_number, from_address FROM transactions WHERE chain_id = $1 AND block_number > $2
@@ -281,7 +281,7 @@ pub async fn dropped_activity(
     .bind(bigint(ancestor))
     .fetch_all(connection)
     .await?;
-    let mut all = Vec::<Touched>::new();
+    let mut all = Vec::<TouchedAddress>::new();
     for row in &rows {
         let key: Vec<u8> = row.try_get("key")?;
         let address = Address::try_from(key.as_slice()).map_err(|error| StoreError::Corrupt {
@@ -289,14 +289,14 @@ pub async fn dropped_activity(
             reason: error.to_string(),
         })?;
         if all.last().is_none_or(|last| last.address != address) {
-            all.push(Touched {
+            all.push(TouchedAddress {
                 address,
                 blocks: Vec::new(),
             });
         }
         let block = BlockRef {
             number: row.try_get::<i64, _>("block_number")? as u64,
-            hash: hash_of(row, "block_hash")?.unwrap_or_default(),
+            hash: parse_hash(row, "block_hash")?.unwrap_or_default(),
         };
         if let Some(last) = all.last_mut() {
             last.blocks.push(block);
@@ -305,18 +305,18 @@ pub async fn dropped_activity(
     Ok(all)
 }
 
-fn update_of(
+fn parse_update(
     chain: ChainId,
     status: TransactionStatus,
     row: &PgRow,
 ) -> Result<TransactionUpdate, StoreError> {
-    let hash = hash_of(row, "key")?.unwrap_or_default();
+    let hash = parse_hash(row, "key")?.unwrap_or_default();
     Ok(TransactionUpdate {
         block_number: row
             .try_get::<Option<i64>, _>("block_number")?
             .map(|number| number as u64),
-        block_hash: hash_of(row, "block_hash")?,
-        ..TransactionUpdate::of(hash, status, Some(chain))
+        block_hash: parse_hash(row, "block_hash")?,
+        ..TransactionUpdate::new(hash, status, Some(chain))
     })
 }
 
@@ -330,6 +330,6 @@ fn full(
             .try_get::<Option<i32>, _>("transaction_index")?
             .map(|index| index as u32),
         succeeded: row.try_get("succeeded")?,
-        ..update_of(chain, status, row)?
+        ..parse_update(chain, status, row)?
     })
 }

@@ -1,4 +1,4 @@
-//! A lease: how long a writer may write without hearing from the database that it still may.
+//! A lease: how long a writer may write without a confirmation from the database.
 
 use std::{
     sync::{
@@ -15,42 +15,42 @@ use tokio_util::sync::CancellationToken;
 use super::Stream;
 use crate::store::StoreError;
 
-/// Of one term of a stream; ends with the writer that holds it.
+/// The lease of one term of a stream. Ends when it is dropped with its writer.
 pub struct Lease {
-    held: Arc<Held>,
+    held: Arc<LeaseState>,
 }
 
-/// A term that was just taken.
+/// A term that was just acquired.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct AcquiredTerm {
     pub(super) term: i64,
-    /// When that was asked for: the lease counts from before it was granted.
-    pub(super) asked: Instant,
+    /// When it was requested: the lease counts from before it was granted.
+    pub(super) requested_at: Instant,
     pub(super) length: Duration,
 }
 
-/// What keeper and writer know of a lease.
-pub(super) struct Held {
+/// State of a lease, shared by the lease keeper and the writer.
+pub(super) struct LeaseState {
     pub(super) stream: Stream,
     pub(super) term: i64,
     pub(super) length: Duration,
-    /// When the newest renewal that succeeded was asked for.
+    /// When the last successful renewal was requested.
     renewed: Mutex<Instant>,
     /// When the writer last committed.
     written: Mutex<Option<Instant>>,
-    /// Whether the writer did what it had to do, since it has the lease.
+    /// Whether the writer has succeeded at least once in this term.
     works: AtomicBool,
     ended: CancellationToken,
     why: OnceLock<String>,
 }
 
 impl Lease {
-    pub(super) fn of(stream: Stream, taken: &Taken) -> (Self, Arc<Held>) {
-        let held = Arc::new(Held {
+    pub(super) fn of(stream: Stream, taken: &AcquiredTerm) -> (Self, Arc<LeaseState>) {
+        let held = Arc::new(LeaseState {
             stream,
             term: taken.term,
             length: taken.length,
-            renewed: Mutex::new(taken.asked),
+            renewed: Mutex::new(taken.requested_at),
             written: Mutex::new(None),
             works: AtomicBool::new(false),
             ended: CancellationToken::new(),
@@ -63,13 +63,13 @@ impl Lease {
         self.held.stream
     }
 
-    /// Rises with each holder of the stream.
+    /// Increases with each holder of the stream.
     pub fn term(&self) -> i64 {
         self.held.term
     }
 
-    /// Resolves when this process may no longer write, with why. Borrows nothing, so that it can be awaited beside the
-    /// writer's own work.
+    /// Resolves with the cause when this process may no longer write. Borrows nothing, so that it can be awaited beside
+    /// the writer's own work.
     pub fn lost(&self) -> impl Future<Output = StoreError> + Send + use<> {
         let held = self.held.clone();
         async move {
@@ -78,7 +78,7 @@ impl Lease {
         }
     }
 
-    /// Fails when the lease is lost, or has expired by the clock of this process.
+    /// Fails if the lease is lost or has expired by the clock of this process.
     pub fn check(&self) -> Result<(), StoreError> {
         if self.held.has_expired(Instant::now()) {
             self.held.expire();
@@ -89,20 +89,20 @@ impl Lease {
         }
     }
 
-    /// The writer committed.
-    pub fn wrote(&self) {
+    /// Records a commit of the writer.
+    pub fn record_commit(&self) {
         *self.held.written.lock() = Some(Instant::now());
-        self.works();
+        self.record_success();
     }
 
-    /// The writer has done what there was to do: what it failed with before is over.
-    pub fn works(&self) {
+    /// Records that the writer works: an earlier failure is over.
+    pub fn record_success(&self) {
         self.held.works.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn lost_to_another(&self) -> StoreError {
         self.held
-            .end("another session has a later term of it".to_owned());
+            .end("another session holds a later term".to_owned());
         self.held.loss()
     }
 }
@@ -113,8 +113,8 @@ impl Drop for Lease {
     }
 }
 
-impl Held {
-    /// The first reason counts.
+impl LeaseState {
+    /// Only the first reason is kept.
     pub(super) fn end(&self, why: String) {
         self.why.get_or_init(|| why);
         self.ended.cancel();
@@ -124,11 +124,11 @@ impl Held {
         self.ended.is_cancelled()
     }
 
-    pub(super) fn renewed(&self, asked: Instant) {
-        *self.renewed.lock() = asked;
+    pub(super) fn renewed(&self, requested_at: Instant) {
+        *self.renewed.lock() = requested_at;
     }
 
-    /// When it is to be renewed, and when it is over.
+    /// When the next renewal is due.
     pub(super) fn due(&self) -> Instant {
         *self.renewed.lock() + self.length / 3
     }
@@ -144,7 +144,7 @@ impl Held {
     pub(super) fn expire(&self) {
         let length = self.length;
         self.end(format!(
-            "it could not be renewed for {length:?}, which is how long it lasts"
+            "it could not be renewed within its duration of {length:?}"
         ));
     }
 
@@ -154,7 +154,7 @@ impl Held {
         written.map(|at| i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    pub(super) fn has_worked(&self) -> bool {
+    pub(super) fn has_succeeded(&self) -> bool {
         self.works.load(Ordering::Relaxed)
     }
 

@@ -1,27 +1,28 @@
-//! A process that does not write a stream, and looks whether it may.
+//! A standby: a process that tries to acquire a stream's lock.
 //!
-//! It gets the lock when the holder's session ended. When the holder's lease has expired it ends that session itself,
-//! having seen twice that nobody renews it: a server that stood still for a while must not cost a holder its lease. Only
-//! the session that holds our lock and that the lease names is ended, so that a process id that the system used again is
-//! never hit. Where this role may not end it, the stream stays without a writer, and the error says what to grant.
+//! It gets the lock when the holder's Postgres session has ended. If the holder's lease has expired, the standby
+//! terminates that session itself, after it has seen the same expired lease twice: a database that stalled for a while
+//! must not cost a holder its lease. Only the session that holds the lock and that the lease names is terminated, so
+//! that a reused process id is never hit. If this role may not terminate it, the stream stays without a writer, and the
+//! error states what to grant.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
-use super::{Stream, lease::Taken};
+use super::{Stream, lease::AcquiredTerm};
 use crate::store::{Store, StoreError};
 
-/// How long a session that is ended may take to end.
+/// How long to wait for a terminated session to end.
 const END_WITHIN: Duration = Duration::from_secs(3);
 const END_POLL: Duration = Duration::from_millis(20);
 const NOT_PERMITTED: &str = "42501";
 
-/// A connection that looks for a stream's lock.
+/// A connection that tries to acquire a stream's lock.
 pub(super) struct Standby {
     connection: PgConnection,
-    /// A lease that had expired at the last look.
+    /// The expired lease seen by the last attempt.
     expired: Option<Expired>,
 }
 
@@ -31,7 +32,7 @@ struct Expired {
     renewed_at: String,
 }
 
-/// The lease as it is stored.
+/// The stored lease.
 struct Holder {
     who: String,
     term: i64,
@@ -53,23 +54,23 @@ impl Standby {
         self.connection
     }
 
-    /// Takes the lock and the next term, or says who has them.
-    pub(super) async fn look(
+    /// Acquires the lock and the next term, or fails with the current holder.
+    pub(super) async fn try_acquire(
         &mut self,
         store: &Store,
         stream: Stream,
-    ) -> Result<Taken, StoreError> {
+    ) -> Result<AcquiredTerm, StoreError> {
         if let Some(taken) = self.take(store, stream).await? {
             return Ok(taken);
         }
         let Some(holder) = self.holder(stream).await? else {
             return Err(StoreError::Locked(format!(
-                "{stream} is written by a session that has no lease, such as one of an earlier version"
+                "{stream} is written by a Postgres session without a lease, such as one of an earlier version"
             )));
         };
         if holder.silent_ms <= holder.lease_ms {
             self.expired = None;
-            return Err(holder.writes(store, stream));
+            return Err(holder.locked_error(store, stream));
         }
         let expired = Expired {
             term: holder.term,
@@ -77,7 +78,7 @@ impl Standby {
         };
         if self.expired.as_ref() != Some(&expired) {
             self.expired = Some(expired);
-            return Err(holder.writes(store, stream));
+            return Err(holder.locked_error(store, stream));
         }
         self.end(stream, &holder).await?;
         let until = Instant::now() + END_WITHIN;
@@ -87,20 +88,24 @@ impl Standby {
                     stream = stream.name(),
                     holder = holder.who,
                     silent_ms = holder.silent_ms,
-                    "ended the session of a writer that did not renew its lease, and took it over"
+                    "terminated a writer's Postgres session with an expired lease and took over its stream"
                 );
                 metrics::counter!("chaincast_store_writer_takeovers_total", "stream" => stream.name()).increment(1);
                 return Ok(taken);
             }
             sleep(END_POLL).await;
         }
-        Err(holder.writes(store, stream))
+        Err(holder.locked_error(store, stream))
     }
 
-    /// Lock and term in one statement: there is no moment in which a session has the one without the other.
-    /// What another process failed with is not what this one fails with.
-    async fn take(&mut self, store: &Store, stream: Stream) -> Result<Option<Taken>, StoreError> {
-        let (asked, length) = (Instant::now(), store.lease);
+    /// Acquires lock and term in one statement, so that no session has one without the other. A failure of another
+    /// process is cleared, as it does not apply to this one.
+    async fn take(
+        &mut self,
+        store: &Store,
+        stream: Stream,
+    ) -> Result<Option<AcquiredTerm>, StoreError> {
+        let (requested_at, length) = (Instant::now(), store.lease);
         let term = sqlx::query_scalar::<_, i64>(
             "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_lock($1) AS taken)
              INSERT INTO leases AS l (stream, term, holder, backend_pid, backend_start, lease_ms, acquired_at, renewed_at)
@@ -119,9 +124,9 @@ impl Standby {
         .bind(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
         .fetch_optional(&mut self.connection)
         .await?;
-        Ok(term.map(|term| Taken {
+        Ok(term.map(|term| AcquiredTerm {
             term,
-            asked,
+            requested_at,
             length,
         }))
     }
@@ -148,7 +153,7 @@ impl Standby {
         .transpose()
     }
 
-    /// Ends the holder's session, if it still is the holder's and holds the lock.
+    /// Terminates the holder's session if it is still the holder's and holds the lock.
     async fn end(&mut self, stream: Stream, holder: &Holder) -> Result<(), StoreError> {
         let ended = sqlx::query_scalar::<_, bool>(
             "SELECT pg_terminate_backend(l.backend_pid)
@@ -165,20 +170,21 @@ impl Standby {
         .fetch_optional(&mut self.connection)
         .await;
         match ended {
-            // None: it ended or was renewed meanwhile, or another session has the lock.
+            // None: the session ended or renewed its lease meanwhile, or another session holds the lock.
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Ok(()),
             Ok(None) => Err(StoreError::Stuck(format!(
-                "{stream} has no writer: the lease of {} expired {} s ago, but the lock is held by a session that it does \
-                 not name, or that this role may not see; end the session that holds it (see pg_locks, advisory)",
+                "{stream} has no writer: the lease of {} expired {} s ago, but the lock is held by a session that the \
+                 lease does not name, or that this role may not see; terminate the session that holds it (see \
+                 pg_locks, locktype advisory)",
                 holder.who,
                 holder.silent_ms.saturating_sub(holder.lease_ms) / 1_000,
             ))),
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NOT_PERMITTED) => {
                 Err(StoreError::Stuck(format!(
-                    "{stream} has no writer: {} has not renewed its lease for {} s, and this role may not end its session \
-                     (server process {}): let all indexers use one role, or GRANT pg_signal_backend TO the role of this \
-                     one; pg_terminate_backend({}) as an administrator frees it now",
+                    "{stream} has no writer: {} has not renewed its lease for {} s, and this role may not terminate \
+                     its session (server process {}): use one role for all indexers, or GRANT pg_signal_backend to \
+                     this role; to release it now, run pg_terminate_backend({}) as an administrator",
                     holder.who,
                     holder.silent_ms / 1_000,
                     holder.backend_pid,
@@ -191,7 +197,7 @@ impl Standby {
 }
 
 impl Holder {
-    fn writes(&self, store: &Store, stream: Stream) -> StoreError {
+    fn locked_error(&self, store: &Store, stream: Stream) -> StoreError {
         if self.who == store.keeper.holder() && !store.keeper.holds(stream) {
             return StoreError::StillHeld(stream.to_string());
         }

@@ -1,4 +1,4 @@
-//! The price writer and its alerts alone, between a real PostgreSQL and the bus.
+//! The price writer and its alerts, with a real PostgreSQL and the bus.
 
 use bigdecimal::BigDecimal;
 use chaincast::{
@@ -11,7 +11,7 @@ use chaincast::{
     },
 };
 
-use crate::support::{PriceStage, PriceWriter, eventually, price_tick};
+use crate::support::{PriceFixture, PriceWriter, eventually, price_tick};
 
 const LIMITS: AlertLimits = AlertLimits {
     per_user: 10_000,
@@ -21,7 +21,7 @@ const LIMITS: AlertLimits = AlertLimits {
 };
 const LONG: u64 = 3_600_000;
 
-/// ETH and BTC have a feed each; BTC's ticks get old after so long.
+/// ETH and BTC have one feed each; ticks of BTC go stale after `btc_max_age_ms`.
 fn config(btc_max_age_ms: u64, more: &str) -> PriceConfig {
     let source = |token: &str, address: u8, max_age_ms: u64| {
         format!(
@@ -47,31 +47,43 @@ fn token(symbol: &str) -> Token {
     symbol.parse().unwrap()
 }
 
-impl PriceStage {
-    /// Stores a tick as a chain's writer does.
+impl PriceFixture {
+    /// Stores a tick as a chain writer does.
     async fn store_tick(&self, symbol: &str, price: &str, block_number: u64) -> Tick {
         let tick = price_tick(symbol, "feed", "USD", price, Some(block_number));
         self.index(std::slice::from_ref(&tick)).await;
         tick
     }
 
-    /// Has a price announced.
-    async fn price(&self, writer: &PriceWriter, symbol: &str, price: &str, block_number: u64) {
+    /// Stores a tick and waits until its price is published.
+    async fn publish_price(
+        &self,
+        writer: &PriceWriter,
+        symbol: &str,
+        price: &str,
+        block_number: u64,
+    ) {
         let tick = self.store_tick(symbol, price, block_number).await;
         writer.signals.send(PriceSignal::Ticks(vec![tick]));
         let (symbol, price) = (token(symbol), decimal(price));
-        eventually("the price is announced", || async {
+        eventually("the price is published", || async {
             let row = self.store.read_price(&symbol).await.unwrap()?;
             (row.price == price && row.status != PriceStatus::Stale).then_some(())
         })
         .await;
     }
 
-    async fn above(&self, symbol: &str, threshold: &str, hysteresis: Option<&str>) -> i64 {
-        self.alert_above(symbol, threshold, hysteresis, false).await
+    async fn create_alert_above(
+        &self,
+        symbol: &str,
+        threshold: &str,
+        hysteresis: Option<&str>,
+    ) -> i64 {
+        self.create_alert_with(symbol, threshold, hysteresis, false)
+            .await
     }
 
-    async fn alert_above(
+    async fn create_alert_with(
         &self,
         symbol: &str,
         threshold: &str,
@@ -89,24 +101,24 @@ impl PriceStage {
             key: None,
         };
         match self.store.create_alert(&new, &LIMITS).await.unwrap() {
-            Creation::Made(row) => row.id,
+            Creation::Created(row) => row.id,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn alert(&self, id: i64) -> AlertRow {
+    async fn stored_alert(&self, id: i64) -> AlertRow {
         self.store.read_alert("alice", id).await.unwrap().unwrap()
     }
 
-    async fn fires(&self, id: i64, times: u64) {
+    async fn wait_until_fired(&self, id: i64, times: u64) {
         eventually("the alert fires", || async {
-            (self.alert(id).await.fired == times).then_some(())
+            (self.stored_alert(id).await.fired == times).then_some(())
         })
         .await;
     }
 
-    /// Price and status of what fired, oldest first.
-    async fn fired(&self) -> Vec<(i64, BigDecimal, PriceStatus)> {
+    /// Price and status of every delivery, oldest first.
+    async fn fired_deliveries(&self) -> Vec<(i64, BigDecimal, PriceStatus)> {
         let all = self.store.read_deliveries("alice", None, 10_000).await;
         let all = all.unwrap().into_iter().rev();
         all.map(|one| (one.alert_id, one.price.0, one.status))
@@ -115,77 +127,77 @@ impl PriceStage {
 }
 
 #[tokio::test]
-async fn a_stale_price_fires_nothing_and_a_degraded_one_fires_on_request() {
-    let stage = PriceStage::new().await;
+async fn stale_price_never_fires_degraded_fires_on_request() {
+    let fixture = PriceFixture::new().await;
     let few = "min_sources = 2\n";
-    let writer = stage.writer(config(LONG, few));
-    stage.price(&writer, "ETH", "3000", 1).await;
-    stage.price(&writer, "BTC", "60000", 2).await;
+    let writer = fixture.writer(config(LONG, few));
+    fixture.publish_price(&writer, "ETH", "3000", 1).await;
+    fixture.publish_price(&writer, "BTC", "60000", 2).await;
     writer.end().await;
-    // What was fresh then is old for this one.
-    let writer = stage.writer(config(1, few));
+    // The tick that was fresh above is stale for this writer.
+    let writer = fixture.writer(config(1, few));
     let btc = token("BTC");
     eventually("BTC is stale", || async {
-        let row = stage.store.read_price(&btc).await.unwrap()?;
+        let row = fixture.store.read_price(&btc).await.unwrap()?;
         (row.status == PriceStatus::Stale).then_some(())
     })
     .await;
-    let stale = stage.alert_above("BTC", "50000", None, true).await;
-    let quiet = stage.above("ETH", "2000", None).await;
-    // Made later, so whoever has seen it has seen the others.
-    let other = stage.alert_above("ETH", "2000", None, true).await;
-    stage.fires(other, 1).await;
-    assert_eq!(stage.alert(stale).await.fired, 0);
+    let stale = fixture.create_alert_with("BTC", "50000", None, true).await;
+    let quiet = fixture.create_alert_above("ETH", "2000", None).await;
+    // Created later: once this alert is read, the others are read too.
+    let other = fixture.create_alert_with("ETH", "2000", None, true).await;
+    fixture.wait_until_fired(other, 1).await;
+    assert_eq!(fixture.stored_alert(stale).await.fired, 0);
     writer.end().await;
 
-    // And fresh for the next.
-    let writer = stage.writer(config(LONG, few));
-    stage.price(&writer, "BTC", "61000", 3).await;
-    stage.fires(stale, 1).await;
+    // Fresh again for the next writer.
+    let writer = fixture.writer(config(LONG, few));
+    fixture.publish_price(&writer, "BTC", "61000", 3).await;
+    fixture.wait_until_fired(stale, 1).await;
     let degraded = PriceStatus::Degraded;
-    let fired = stage.fired().await;
+    let fired = fixture.fired_deliveries().await;
     assert_eq!(fired[0], (other, decimal("3000"), degraded));
     assert_eq!(fired.len(), 2);
     assert_eq!((fired[1].0, fired[1].2), (stale, degraded));
-    assert_eq!(stage.alert(quiet).await.fired, 0);
+    assert_eq!(fixture.stored_alert(quiet).await.fired, 0);
     writer.end().await;
 
-    // It is not lost: the first price that is ok fires it.
-    let writer = stage.writer(config(LONG, ""));
-    stage.fires(quiet, 1).await;
-    let last = stage.fired().await.pop().unwrap();
+    // The crossing is not lost: the first `ok` price fires it.
+    let writer = fixture.writer(config(LONG, ""));
+    fixture.wait_until_fired(quiet, 1).await;
+    let last = fixture.fired_deliveries().await.pop().unwrap();
     assert_eq!(last, (quiet, decimal("3000"), PriceStatus::Ok));
     writer.end().await;
 }
 
 #[tokio::test]
-async fn a_venue_that_lies_fires_nothing_until_its_level_lasted() {
-    let stage = PriceStage::new().await;
+async fn wrong_venue_price_fires_only_after_its_hold() {
+    let fixture = PriceFixture::new().await;
     let held = |hold_ms: u64| {
         let mut config = config(LONG, "");
         config.max_jump_bps = Some(1_000);
         config.jump_hold_ms = Some(hold_ms);
         config
     };
-    let writer = stage.writer(held(3_600_000));
-    stage.price(&writer, "ETH", "3000", 1).await;
-    let id = stage.above("ETH", "4000", None).await;
-    let eager = stage.alert_above("ETH", "4000", None, true).await;
-    stage.price(&writer, "ETH", "5000", 2).await;
-    stage.fires(eager, 1).await;
-    assert_eq!(stage.alert(id).await.fired, 0);
-    let row = stage.store.read_price(&token("ETH")).await.unwrap();
+    let writer = fixture.writer(held(3_600_000));
+    fixture.publish_price(&writer, "ETH", "3000", 1).await;
+    let id = fixture.create_alert_above("ETH", "4000", None).await;
+    let eager = fixture.create_alert_with("ETH", "4000", None, true).await;
+    fixture.publish_price(&writer, "ETH", "5000", 2).await;
+    fixture.wait_until_fired(eager, 1).await;
+    assert_eq!(fixture.stored_alert(id).await.fired, 0);
+    let row = fixture.store.read_price(&token("ETH")).await.unwrap();
     assert_eq!(row.unwrap().status, PriceStatus::Degraded);
     writer.end().await;
-    // Another writer does not believe it either, but waits no longer than the time.
-    let writer = stage.writer(held(1));
-    stage.fires(id, 1).await;
+    // Another writer holds it back as well, but for no longer than the hold.
+    let writer = fixture.writer(held(1));
+    fixture.wait_until_fired(id, 1).await;
     writer.end().await;
 }
 
 #[tokio::test]
-async fn sources_that_disagree_fire_nothing() {
-    let stage = PriceStage::new().await;
+async fn disagreeing_sources_fire_nothing() {
+    let fixture = PriceFixture::new().await;
     let mut config = config(LONG, "");
     config.max_confidence_bps = None;
     let mut other = config.sources[0].clone();
@@ -194,35 +206,37 @@ async fn sources_that_disagree_fire_nothing() {
         feed.address = Address::repeat_byte(9);
     }
     config.sources.push(other);
-    let writer = stage.writer(config);
-    stage.price(&writer, "ETH", "3000", 1).await;
-    let id = stage.alert_above("ETH", "1000", Some("5"), false).await;
-    stage.fires(id, 1).await;
+    let writer = fixture.writer(config);
+    fixture.publish_price(&writer, "ETH", "3000", 1).await;
+    let id = fixture
+        .create_alert_with("ETH", "1000", Some("5"), false)
+        .await;
+    fixture.wait_until_fired(id, 1).await;
     let lie = price_tick("ETH", "other", "USD", "30", Some(2));
-    stage.index(std::slice::from_ref(&lie)).await;
+    fixture.index(std::slice::from_ref(&lie)).await;
     writer.signals.send(PriceSignal::Ticks(vec![lie]));
     let row = eventually("the price is in doubt", || async {
-        let row = stage.store.read_price(&token("ETH")).await.unwrap()?;
+        let row = fixture.store.read_price(&token("ETH")).await.unwrap()?;
         (row.price == decimal("1515")).then_some(row)
     })
     .await;
     assert_eq!(row.status, PriceStatus::Degraded);
-    let below = stage.alert_above("ETH", "1", None, false).await;
-    let eager = stage.alert_above("ETH", "1", None, true).await;
-    stage.fires(eager, 1).await;
-    assert_eq!(stage.alert(below).await.fired, 0);
+    let below = fixture.create_alert_with("ETH", "1", None, false).await;
+    let eager = fixture.create_alert_with("ETH", "1", None, true).await;
+    fixture.wait_until_fired(eager, 1).await;
+    assert_eq!(fixture.stored_alert(below).await.fired, 0);
     let honest = price_tick("ETH", "other", "USD", "3001", Some(3));
-    stage.index(std::slice::from_ref(&honest)).await;
+    fixture.index(std::slice::from_ref(&honest)).await;
     writer.signals.send(PriceSignal::Ticks(vec![honest]));
-    stage.fires(below, 1).await;
-    assert_eq!(stage.alert(id).await.fired, 1);
+    fixture.wait_until_fired(below, 1).await;
+    assert_eq!(fixture.stored_alert(id).await.fired, 1);
     writer.end().await;
 }
 
 #[tokio::test]
-async fn whether_an_alert_is_armed_outlives_its_writer() {
-    let stage = PriceStage::new().await;
-    let id = stage.above("ETH", "100", Some("10")).await;
+async fn armed_state_outlives_the_writer() {
+    let fixture = PriceFixture::new().await;
+    let id = fixture.create_alert_above("ETH", "100", Some("10")).await;
     let mut block = 0;
     for (price, fired, armed) in [
         ("99", 0, true),
@@ -234,49 +248,52 @@ async fn whether_an_alert_is_armed_outlives_its_writer() {
         ("150", 2, false),
     ] {
         block += 1;
-        let writer = stage.writer(config(LONG, ""));
-        stage.price(&writer, "ETH", price, block).await;
-        let alert = stage.alert(id).await;
+        let writer = fixture.writer(config(LONG, ""));
+        fixture.publish_price(&writer, "ETH", price, block).await;
+        let alert = fixture.stored_alert(id).await;
         assert_eq!((alert.fired, alert.armed), (fired, armed), "{price}");
         writer.end().await;
     }
 }
 
 #[tokio::test]
-async fn a_writer_makes_up_for_what_the_last_price_left_before_it_announces_another() {
-    let stage = PriceStage::new().await;
-    let writer = stage.writer(config(LONG, ""));
-    stage.price(&writer, "ETH", "100", 1).await;
+async fn writer_fires_overdue_alerts_before_the_next_price() {
+    let fixture = PriceFixture::new().await;
+    let writer = fixture.writer(config(LONG, ""));
+    fixture.publish_price(&writer, "ETH", "100", 1).await;
     writer.end().await;
-    // As when the writer is killed after the price and before the last of very many alerts.
-    let id = stage.above("ETH", "90", None).await;
-    stage.store_tick("ETH", "50", 2).await;
-    let writer = stage.writer(config(LONG, ""));
-    stage.fires(id, 1).await;
-    assert_eq!(stage.fired().await, [(id, decimal("100"), PriceStatus::Ok)]);
+    // The state after a writer was killed between committing the price and firing the last of many alerts.
+    let id = fixture.create_alert_above("ETH", "90", None).await;
+    fixture.store_tick("ETH", "50", 2).await;
+    let writer = fixture.writer(config(LONG, ""));
+    fixture.wait_until_fired(id, 1).await;
+    assert_eq!(
+        fixture.fired_deliveries().await,
+        [(id, decimal("100"), PriceStatus::Ok)]
+    );
     writer.end().await;
 }
 
 #[tokio::test]
-async fn very_many_alerts_of_one_price_all_fire_once_and_in_several_transactions() {
+async fn many_alerts_of_one_price_fire_in_several_commits() {
     const MANY: i64 = 2_300;
-    let stage = PriceStage::new().await;
+    let fixture = PriceFixture::new().await;
     sqlx::query(
         "INSERT INTO alerts (subject, token, condition, threshold, revision)
          SELECT 'alice', 'ETH', 'above', n, n FROM generate_series(1, $1::bigint) n",
     )
     .bind(MANY)
-    .execute(stage.store.pool())
+    .execute(fixture.store.pool())
     .await
     .unwrap();
-    let writer = stage.writer(config(LONG, ""));
+    let writer = fixture.writer(config(LONG, ""));
     // All but one are due.
-    stage
-        .price(&writer, "ETH", &(MANY - 1).to_string(), 1)
+    fixture
+        .publish_price(&writer, "ETH", &(MANY - 1).to_string(), 1)
         .await;
     eventually("all have fired", || async {
         let fired: i64 = sqlx::query_scalar("SELECT count(*) FROM alerts WHERE state = 'done'")
-            .fetch_one(stage.store.pool())
+            .fetch_one(fixture.store.pool())
             .await
             .unwrap();
         (fired == MANY - 1).then_some(())
@@ -285,7 +302,7 @@ async fn very_many_alerts_of_one_price_all_fire_once_and_in_several_transactions
     let (deliveries, alerts, newest, transactions): (i64, i64, i64, i64) = sqlx::query_as(
         "SELECT count(*), count(DISTINCT alert_id), max(seq), count(DISTINCT xmin::text) FROM alert_deliveries",
     )
-    .fetch_one(stage.store.pool())
+    .fetch_one(fixture.store.pool())
     .await
     .unwrap();
     assert_eq!((deliveries, alerts, newest), (MANY - 1, MANY - 1, MANY - 1));

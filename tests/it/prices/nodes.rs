@@ -4,9 +4,9 @@ use chaincast::model::ChainLimits;
 use serde_json::Value;
 
 use super::{LONG, config, feed, price};
-use crate::support::{PriceStage, PriceWriter};
+use crate::support::{PriceFixture, PriceWriter};
 
-impl PriceStage {
+impl PriceFixture {
     fn writer_with_limit(&self, down_after_ms: u64) -> PriceWriter {
         let limits = ChainLimits {
             chain_id: Self::CHAIN,
@@ -27,27 +27,27 @@ impl PriceStage {
 }
 
 #[tokio::test]
-async fn a_new_writer_waits_for_the_node_that_left_a_price_stale() {
-    let mut stage = PriceStage::new().await;
-    stage.index(&[feed("BTC", "60000", 1)]).await;
-    stage.node_answered("2 h").await;
-    // The store may have been away, and not the node: what was not stale before is not now.
-    let writer = stage.writer_with_limit(LONG);
+async fn new_writer_keeps_price_stale_until_node_answers() {
+    let mut fixture = PriceFixture::new().await;
+    fixture.index(&[feed("BTC", "60000", 1)]).await;
+    fixture.node_answered("2 h").await;
+    // The database may have been unreachable rather than the node: a price that was not stale stays fresh.
+    let writer = fixture.writer_with_limit(LONG);
     let ok = |seq| price("price:BTC", seq, "60000", "ok");
-    assert_eq!(stage.next_price().await, ok(1));
+    assert_eq!(fixture.next_price().await, ok(1));
     writer.end().await;
 
-    let writer = stage.writer_with_limit(1);
-    let (update, data) = stage.next().await;
+    let writer = fixture.writer_with_limit(1);
+    let (update, data) = fixture.next().await;
     assert_eq!((update.seq, &data["status"]), (2, &Value::from("stale")));
     assert_eq!(data["reason"], "node_down");
     writer.end().await;
 
     // Neither at its start nor later.
-    let writer = stage.writer_with_limit(LONG);
-    stage.nothing_but_eth_is_news("3000", 2, 1).await;
-    assert_eq!(stage.newest_seq("BTC").await, 2);
-    stage.node_answered("0").await;
-    assert_eq!(stage.next_price().await, ok(3));
+    let writer = fixture.writer_with_limit(LONG);
+    fixture.expect_only_eth_update("3000", 2, 1).await;
+    assert_eq!(fixture.newest_seq("BTC").await, 2);
+    fixture.node_answered("0").await;
+    assert_eq!(fixture.next_price().await, ok(3));
     writer.end().await;
 }

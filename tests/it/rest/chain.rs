@@ -27,7 +27,7 @@ fn numbers(items: &[Value], key: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn pages_of_blocks_stay_stable_while_blocks_arrive() {
+async fn pages_of_blocks_are_stable_while_blocks_arrive() {
     let api = Api::start().await;
     api.chain(9, 4).await;
     let first = api.get("/api/v1/blocks?limit=4").await;
@@ -49,14 +49,11 @@ async fn pages_of_blocks_stay_stable_while_blocks_arrive() {
     let some = api.all("/api/v1/blocks?limit=2&before=9&after=3").await;
     assert_eq!(numbers(&some, "number"), [8, 7, 6, 5, 4]);
     let exact = api.get("/api/v1/blocks?limit=13").await;
-    assert!(
-        exact["next"].is_null(),
-        "a last page that is full has no next"
-    );
+    assert!(exact["next"].is_null(), "a full last page has no next");
 }
 
 #[tokio::test]
-async fn a_block_is_found_by_number_hash_and_tag() {
+async fn finds_block_by_number_hash_and_tag() {
     let api = Api::start().await;
     api.chain(9, 4).await;
     let block = api.get("/api/v1/blocks/7").await;
@@ -93,33 +90,35 @@ async fn a_block_is_found_by_number_hash_and_tag() {
         assert_eq!(absent.get(field), Some(&Value::Null), "{field}");
     }
     let finalized = format!("/api/v1/blocks/{}", block_hash(4));
-    let answer = api.ask(Method::GET, &finalized).await;
+    let answer = api.send(Method::GET, &finalized).await;
     assert!(
         answer.headers["cache-control"]
             .to_str()
             .unwrap()
             .contains("immutable")
     );
-    let answer = api.ask(Method::GET, "/api/v1/blocks/7").await;
+    let answer = api.send(Method::GET, "/api/v1/blocks/7").await;
     assert_eq!(answer.headers["cache-control"], "no-store");
 
-    api.refused("/api/v1/blocks/99", 404, "NOT_FOUND").await;
-    api.refused("/api/v1/blocks/18446744073709551615", 404, "NOT_FOUND")
+    api.expect_problem("/api/v1/blocks/99", 404, "NOT_FOUND")
+        .await;
+    api.expect_problem("/api/v1/blocks/18446744073709551615", 404, "NOT_FOUND")
         .await;
     assert_eq!(
-        api.refused("/api/v1/blocks/0x12", 400, "BAD_REQUEST").await["parameter"],
+        api.expect_problem("/api/v1/blocks/0x12", 400, "BAD_REQUEST")
+            .await["parameter"],
         "id"
     );
 }
 
 #[tokio::test]
-async fn a_dropped_block_is_told_from_one_never_seen() {
+async fn separates_dropped_from_unknown_blocks() {
     let api = Api::start().await;
     api.chain(2, 0).await;
     api.sql("INSERT INTO dropped_blocks (chain_id, hash, number, content) VALUES (31337, decode(repeat('dd', 32), 'hex'), 2, '{}')")
         .await;
     let dropped = format!("/api/v1/blocks/0x{}", "dd".repeat(32));
-    let problem = api.refused(&dropped, 404, "NOT_FOUND").await;
+    let problem = api.expect_problem(&dropped, 404, "NOT_FOUND").await;
     assert!(
         problem["detail"].as_str().unwrap().contains("reorg"),
         "{problem}"
@@ -127,7 +126,7 @@ async fn a_dropped_block_is_told_from_one_never_seen() {
 }
 
 #[tokio::test]
-async fn a_transaction_comes_with_receipt_logs_and_what_became_of_it() {
+async fn transaction_has_receipt_logs_and_status() {
     let api = Api::start().await;
     api.chain(9, 4).await;
     let transaction = api
@@ -151,20 +150,20 @@ async fn a_transaction_comes_with_receipt_logs_and_what_became_of_it() {
         .await;
     assert_eq!(failed["status"], "failed");
     assert_eq!(failed["finalized"], false);
-    api.refused(
+    api.expect_problem(
         &format!("/api/v1/transactions/{}", transaction_hash(77)),
         404,
         "NOT_FOUND",
     )
     .await;
     let bad = api
-        .refused("/api/v1/transactions/0x77", 400, "BAD_REQUEST")
+        .expect_problem("/api/v1/transactions/0x77", 400, "BAD_REQUEST")
         .await;
     assert_eq!(bad["parameter"], "hash");
 }
 
 #[tokio::test]
-async fn a_blocks_transactions_are_paged_by_index() {
+async fn pages_transactions_of_a_block_by_index() {
     let api = Api::start().await;
     api.chain(5, 0).await;
     api.sql(
@@ -183,15 +182,15 @@ async fn a_blocks_transactions_are_paged_by_index() {
         .await;
     let path = format!("/api/v1/blocks/5/transactions?limit=3&cursor={cursor}");
     assert_eq!(
-        api.refused(&path, 400, "BAD_REQUEST").await["parameter"],
+        api.expect_problem(&path, 400, "BAD_REQUEST").await["parameter"],
         "cursor"
     );
-    api.refused("/api/v1/blocks/6/transactions", 404, "NOT_FOUND")
+    api.expect_problem("/api/v1/blocks/6/transactions", 404, "NOT_FOUND")
         .await;
 }
 
 #[tokio::test]
-async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() {
+async fn address_lists_each_transaction_once_newest_first() {
     let api = Api::start().await;
     api.chain(9, 4).await;
     for address in [SENDER.to_owned(), SENDER.to_lowercase()] {
@@ -202,11 +201,11 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
             numbers(&transactions, "blockNumber"),
             (0..=9).rev().collect::<Vec<_>>()
         );
-        // The odd ones it sent to itself; of these the transaction succeeded, so that its value moved as well.
+        // It sent the odd ones to itself; their transactions succeeded, so the native value was transferred as well.
         let transfers = api
             .all(&format!("/api/v1/addresses/{address}/transfers?limit=3"))
             .await;
-        let places: Vec<(u64, bool)> = transfers
+        let positions: Vec<(u64, bool)> = transfers
             .iter()
             .map(|one| {
                 (
@@ -223,7 +222,7 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
                     .take(1 + number as usize % 2)
             })
             .collect();
-        assert_eq!(places, expected);
+        assert_eq!(positions, expected);
         let value = &transfers[1];
         assert_eq!(
             (&value["standard"], &value["token"], &value["logIndex"]),
@@ -247,16 +246,16 @@ async fn an_address_has_its_transactions_and_transfers_newest_first_each_once() 
     let nobody = format!("/api/v1/addresses/0x{}/transfers", "11".repeat(20));
     assert_eq!(api.get(&nobody).await["data"], json!([]));
     let bad = api
-        .refused("/api/v1/addresses/0x12/transactions", 400, "BAD_REQUEST")
+        .expect_problem("/api/v1/addresses/0x12/transactions", 400, "BAD_REQUEST")
         .await;
     assert_eq!(bad["parameter"], "address");
 }
 
 #[tokio::test]
-async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_left() {
+async fn address_pages_are_stable_across_new_blocks_and_reorg() {
     let api = Api::start().await;
     api.chain(9, 4).await;
-    // Of each block one transfer: the values of transactions have a test of their own.
+    // One transfer in each block: values of transactions have their own test.
     let without_values = async || api.sql("UPDATE transactions SET value = 0").await;
     let blocks = async |from, to| {
         api.blocks(from, to).await;
@@ -277,11 +276,11 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
         };
         blocks(10, 12).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
-        // A branch that leaves above the cursor changes nothing below it.
+        // A reorg above the cursor changes nothing below it.
         api.drop_above(7).await;
         blocks(8, 10).await;
         assert_eq!(rest().await, (0..=6).rev().collect::<Vec<_>>());
-        // One that leaves below it: what both have, up to block 5, comes once all the same.
+        // A reorg below it: blocks that both branches share, up to block 5, are still listed once.
         api.drop_above(5).await;
         assert_eq!(rest().await, (0..=5).rev().collect::<Vec<_>>());
         blocks(6, 9).await;
@@ -289,8 +288,8 @@ async fn pages_by_address_stay_where_they_are_while_blocks_come_and_a_branch_is_
     }
 }
 
-/// Block 1: transaction 0 fails with a value, 1 pays 5 and logs a token twice, 2 creates 0xcc… with 7, 3 pays itself, 4 has
-/// no value. Block 2 is of the Amsterdam fork, with a native transfer as a log.
+/// Block 1: transaction 0 fails with a value, 1 pays 5 and logs a token transfer twice, 2 creates 0xcc… with 7, 3 pays
+/// its own sender, 4 has no value. Block 2 is of the Amsterdam fork, with a native transfer as a log.
 async fn mixed_transfers(api: &Api) {
     api.chain(2, 0).await;
     api.sql(
@@ -316,7 +315,7 @@ async fn mixed_transfers(api: &Api) {
 }
 
 #[tokio::test]
-async fn shows_what_transactions_carry_and_blocks_pay_out() {
+async fn returns_transaction_payloads_and_withdrawals() {
     let api = Api::start().await;
     api.chain(2, 0).await;
     let address = Address::repeat_byte(0x11);
@@ -349,14 +348,14 @@ async fn shows_what_transactions_carry_and_blocks_pay_out() {
     .await;
     let path = |number| format!("/api/v1/transactions/{}", transaction_hash(number));
     let sent = api.get(&path(1)).await;
-    let shown = address.to_string();
+    let returned = address.to_string();
     assert_eq!(
         sent["accessList"],
-        json!([{ "address": shown, "storageKeys": [B256::repeat_byte(0x22)] }])
+        json!([{ "address": returned, "storageKeys": [B256::repeat_byte(0x22)] }])
     );
     assert_eq!(
         sent["authorizationList"],
-        json!([{ "chainId": "31337", "address": shown, "nonce": "5", "yParity": 1, "r": "6", "s": "7" }])
+        json!([{ "chainId": "31337", "address": returned, "nonce": "5", "yParity": 1, "r": "6", "s": "7" }])
     );
     assert_eq!(
         sent["blobVersionedHashes"],
@@ -373,14 +372,14 @@ async fn shows_what_transactions_carry_and_blocks_pay_out() {
     let block = api.get("/api/v1/blocks/1").await;
     assert_eq!(
         block["withdrawals"],
-        json!([{ "index": "8", "validatorIndex": "9", "address": shown, "amount": "10" }])
+        json!([{ "index": "8", "validatorIndex": "9", "address": returned, "amount": "10" }])
     );
     assert_eq!(
         (&block["size"], &block["sizeProved"]),
         (&json!(7), &json!(true))
     );
 
-    // Rows of an earlier version are as they were.
+    // Rows of an earlier version are returned as before.
     let sent = api.get(&path(2)).await;
     for field in [
         "accessList",
@@ -404,19 +403,19 @@ async fn shows_what_transactions_carry_and_blocks_pay_out() {
         assert_eq!(block.get(field), Some(&json!(null)), "{field}");
     }
     let problem = api
-        .refused("/api/v1/blocks/2/header", 404, "NOT_FOUND")
+        .expect_problem("/api/v1/blocks/2/header", 404, "NOT_FOUND")
         .await;
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("earlier version"), "{detail}");
-    api.refused("/api/v1/blocks/99/header", 404, "NOT_FOUND")
+    api.expect_problem("/api/v1/blocks/99/header", 404, "NOT_FOUND")
         .await;
 }
 
 #[tokio::test]
-async fn merges_native_and_token_transfers() {
+async fn merges_native_and_token_transfers_in_order() {
     let api = Api::start().await;
     mixed_transfers(&api).await;
-    let shown = |items: &[Value]| -> Vec<String> {
+    let returned = |items: &[Value]| -> Vec<String> {
         items
             .iter()
             .map(|one| {
@@ -443,13 +442,13 @@ async fn merges_native_and_token_transfers() {
     ];
     for limit in 1..=9 {
         let path = format!("/api/v1/addresses/{SENDER}/transfers?limit={limit}");
-        assert_eq!(shown(&api.all(&path).await), sent, "limit {limit}");
+        assert_eq!(returned(&api.all(&path).await), sent, "limit {limit}");
         let path = format!(
             "/api/v1/addresses/0x{}/transfers?limit={limit}",
             "bb".repeat(20)
         );
         let received = [sent[0], sent[1], sent[4], sent[5], sent[6], sent[7]];
-        assert_eq!(shown(&api.all(&path).await), received, "limit {limit}");
+        assert_eq!(returned(&api.all(&path).await), received, "limit {limit}");
     }
     let created = api
         .all(&format!(
@@ -457,7 +456,7 @@ async fn merges_native_and_token_transfers() {
             "cc".repeat(20)
         ))
         .await;
-    assert_eq!(shown(&created), ["1 2.null native 7"]);
+    assert_eq!(returned(&created), ["1 2.null native 7"]);
     assert_eq!(
         (&created[0]["source"], &created[0]["position"]),
         (&json!("transaction"), &json!(0))
@@ -466,7 +465,7 @@ async fn merges_native_and_token_transfers() {
     let status = api.get("/api/v1/status").await;
     assert_eq!(status["chains"][0]["nativeTransfersCompleteFrom"], 2);
 
-    // Without the fork every value counts.
+    // Before the fork every value counts as a transfer.
     api.sql("UPDATE chains SET native_transfers_from = NULL")
         .await;
     let path = format!("/api/v1/addresses/{SENDER}/transfers?limit=2");
@@ -476,7 +475,7 @@ async fn merges_native_and_token_transfers() {
 }
 
 #[tokio::test]
-async fn a_contracts_creation_is_among_its_transactions() {
+async fn contract_lists_its_creation_transaction() {
     let api = Api::start().await;
     api.chain(4, 0).await;
     let contract = format!("0x{}", "c0".repeat(20));
@@ -501,7 +500,7 @@ async fn a_contracts_creation_is_among_its_transactions() {
 }
 
 #[tokio::test]
-async fn a_chain_is_picked_by_its_id() {
+async fn selects_chain_by_id() {
     let api = Api::start().await;
     api.chain(3, 0).await;
     assert_eq!(
@@ -516,12 +515,12 @@ async fn a_chain_is_picked_by_its_id() {
         .await;
     assert_eq!(other["data"].as_array().unwrap().len(), 0);
     let problem = api
-        .refused("/api/v1/blocks?chain=5", 404, "UNKNOWN_CHAIN")
+        .expect_problem("/api/v1/blocks?chain=5", 404, "UNKNOWN_CHAIN")
         .await;
     assert_eq!(problem["parameter"], "chain");
     let page = api.get("/api/v1/blocks?limit=1").await;
     let cursor = page["next"].as_str().unwrap();
-    api.refused(
+    api.expect_problem(
         &format!("/api/v1/blocks?limit=1&chain={OTHER_CHAIN}&cursor={cursor}"),
         400,
         "BAD_REQUEST",
@@ -530,7 +529,7 @@ async fn a_chain_is_picked_by_its_id() {
 }
 
 #[tokio::test]
-async fn the_status_tells_where_every_chain_stands() {
+async fn status_reports_position_of_every_chain() {
     let api = Api::start().await;
     let status = api.get("/api/v1/status").await;
     assert!(

@@ -1,4 +1,4 @@
-//! The API's router over a database of its own, without a socket, and rows to fill it with.
+//! The API's router over its own database, without a socket, and helpers that insert rows.
 
 use axum::{
     Router,
@@ -25,7 +25,7 @@ pub struct Api {
     pub openapi: OpenApi,
 }
 
-/// What the router answered.
+/// The router's response.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -40,19 +40,19 @@ impl Answer {
 
 impl Api {
     pub async fn start() -> Self {
-        Self::over(&fresh_database().await, ApiConfig::default()).await
+        Self::with_config(&fresh_database().await, ApiConfig::default()).await
     }
 
-    pub async fn over(url: &str, config: ApiConfig) -> Self {
-        Self::with_patience(url, config, 10_000).await
+    pub async fn with_config(url: &str, config: ApiConfig) -> Self {
+        Self::with_acquire_timeout(url, config, 10_000).await
     }
 
-    /// One that soon gives up a database that is away.
-    pub async fn hurried(url: &str) -> Self {
-        Self::with_patience(url, ApiConfig::default(), 1_000).await
+    /// An API that gives up on an unreachable database quickly.
+    pub async fn with_short_timeout(url: &str) -> Self {
+        Self::with_acquire_timeout(url, ApiConfig::default(), 1_000).await
     }
 
-    async fn with_patience(url: &str, config: ApiConfig, acquire_timeout_ms: u64) -> Self {
+    async fn with_acquire_timeout(url: &str, config: ApiConfig, acquire_timeout_ms: u64) -> Self {
         let store = StoreConfig {
             url: Secret::new(url),
             acquire_timeout_ms,
@@ -66,7 +66,7 @@ impl Api {
             head_age_ms: 0,
         });
         let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN])
-            .watching(limits.to_vec());
+            .with_chain_limits(limits.to_vec());
         let (router, openapi) = api::router(state);
         Self {
             store,
@@ -75,7 +75,7 @@ impl Api {
         }
     }
 
-    pub async fn ask(&self, method: Method, path: &str) -> Answer {
+    pub async fn send(&self, method: Method, path: &str) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -92,26 +92,26 @@ impl Api {
         }
     }
 
-    /// What a probe is told, once the database answers in a probe's time: on a busy machine it may not.
+    /// The response to a probe, once the database answers within a probe's time limit: on a busy machine it may not.
     pub async fn probe(&self, path: &str) -> Answer {
         eventually("the database answers a probe", async || {
-            let answer = self.ask(Method::GET, path).await;
-            let in_time = !answer.text.contains("the database gave no answer within");
+            let answer = self.send(Method::GET, path).await;
+            let in_time = !answer.text.contains("the database did not answer within");
             in_time.then_some(answer)
         })
         .await
     }
 
-    /// GET of what must be there.
+    /// GET of an existing resource.
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.ask(Method::GET, path).await;
+        let answer = self.send(Method::GET, path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         answer.json()
     }
 
-    /// GET of what must be refused with this status and code.
-    pub async fn refused(&self, path: &str, status: u16, code: &str) -> Value {
-        let answer = self.ask(Method::GET, path).await;
+    /// GET that must be rejected with this status and code.
+    pub async fn expect_problem(&self, path: &str, status: u16, code: &str) -> Value {
+        let answer = self.send(Method::GET, path).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         let problem = answer.json();
@@ -146,8 +146,8 @@ impl Api {
             .unwrap();
     }
 
-    /// Blocks `0..=head` of `CHAIN`, each with one transaction that sends a token from 0xaa… to 0xbb… and logs twice.
-    /// Every block's hash is its number, behind 0x01.
+    /// Blocks `0..=head` of `CHAIN`, each with one transaction that sends a token from 0xaa… to 0xbb… and has two logs.
+    /// The hash of every block is 0x01 followed by its number.
     pub async fn chain(&self, head: u64, finalized: u64) {
         self.sql(&format!(
             "INSERT INTO chains (chain_id, genesis_hash, start_block) VALUES ({CHAIN}, {}, 0)",
@@ -163,7 +163,7 @@ impl Api {
         .await;
     }
 
-    /// Drops the blocks above a height with all that they have.
+    /// Drops the blocks above a height with everything in them.
     pub async fn drop_above(&self, number: u64) {
         self.sql(&format!(
             "DELETE FROM transfers WHERE block_number > {number}; DELETE FROM logs WHERE block_number > {number};
@@ -172,7 +172,7 @@ impl Api {
         .await;
     }
 
-    /// More blocks on top.
+    /// Appends more blocks.
     pub async fn blocks(&self, from: u64, to: u64) {
         let (block, parent, transaction) = (hash("01", "n"), hash("01", "n - 1"), hash("02", "n"));
         let (sender, receiver) = (address("aa"), address("bb"));
@@ -198,7 +198,7 @@ impl Api {
         .await;
     }
 
-    /// ETH and BTC are tracked; ETH by a feed and a pair.
+    /// Tracks ETH and BTC; ETH has a feed and a pair as sources.
     pub async fn tokens(&self) {
         self.sql(
             "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0), ('BTC', 'Bitcoin', 1);
@@ -209,7 +209,7 @@ impl Api {
         .await;
     }
 
-    /// Updates of a channel as stored, seq from 1.
+    /// Stores updates of a channel, with seqs from 1.
     pub async fn updates(&self, channel: &str, event: &str, data: &[&str]) {
         for (at, data) in data.iter().enumerate() {
             sqlx::query(

@@ -1,21 +1,21 @@
-//! A database that is away.
+//! An unreachable database or node, as REST reports it.
 
 use chaincast::{api::ApiConfig, dev::PrivatePostgres};
 
 use super::{Answer, Api};
-use crate::support::Temporary;
+use crate::support::TempDir;
 
 #[tokio::test]
-async fn without_a_database_everything_says_so_and_nothing_leaks() {
-    let dir = Temporary::new("rest-outage");
+async fn unreachable_database_is_a_problem_without_details() {
+    let dir = TempDir::new("rest-outage");
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
-    let filled = Api::over(postgres.url(), ApiConfig::default()).await;
+    let filled = Api::with_config(postgres.url(), ApiConfig::default()).await;
     filled.chain(3, 1).await;
     filled.sql("INSERT INTO chains (chain_id, genesis_hash, start_block, head_number, head_hash, node_head, node_seen_at)
              SELECT 10, genesis_hash, 0, 5, head_hash, 5, now() FROM chains")
         .await;
     assert_eq!(filled.probe("/readyz").await.json()["ready"], true);
-    let api = Api::hurried(postgres.url()).await;
+    let api = Api::with_short_timeout(postgres.url()).await;
     postgres.stop().await.unwrap();
     for path in [
         "/api/v1/status",
@@ -25,10 +25,10 @@ async fn without_a_database_everything_says_so_and_nothing_leaks() {
         "/api/v1/prices/ETH",
         "/api/v1/channels/new-block/updates",
     ] {
-        let problem = api.refused(path, 503, "UNAVAILABLE").await;
+        let problem = api.expect_problem(path, 503, "UNAVAILABLE").await;
         assert!(!problem.to_string().contains("sqlx"), "{problem}");
     }
-    let Answer { status, text, .. } = api.ask(axum::http::Method::GET, "/readyz").await;
+    let Answer { status, text, .. } = api.send(axum::http::Method::GET, "/readyz").await;
     assert_eq!(status, 503);
     assert!(
         text.contains("\"ready\":false") && text.contains("\"name\":\"database\",\"ok\":false"),
@@ -38,7 +38,7 @@ async fn without_a_database_everything_says_so_and_nothing_leaks() {
 }
 
 #[tokio::test]
-async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
+async fn chain_without_head_or_lagging_is_not_ready() {
     let api = Api::start().await;
     let answer = api.probe("/readyz").await;
     assert_eq!(answer.status, 503);
@@ -51,7 +51,7 @@ async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
     api.sql("INSERT INTO chains (chain_id, genesis_hash, start_block, head_number, head_hash, node_head, node_seen_at)
              SELECT 10, genesis_hash, 0, 5, head_hash, 500, now() FROM chains")
         .await;
-    // One chain is served, so the service is ready, and it says what is wrong with the other.
+    // One chain is served, so the service is ready; the other chain's problem is reported.
     let answer = api.probe("/readyz").await.json();
     let checks = answer["checks"].clone();
     assert_eq!(answer["ready"], true, "{checks}");
@@ -66,7 +66,7 @@ async fn a_chain_without_a_head_or_far_behind_its_node_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_chain_whose_node_fell_silent_or_never_answered_is_not_ready() {
+async fn chain_with_silent_node_is_not_ready() {
     let api = Api::start().await;
     api.chain(3, 1).await;
     api.sql(
@@ -98,19 +98,21 @@ async fn a_chain_whose_node_fell_silent_or_never_answered_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_answered_in_time() {
+async fn slow_request_times_out() {
     let url = crate::support::fresh_database().await;
     let config = ApiConfig {
         request_timeout_ms: 200,
         ..ApiConfig::default()
     };
-    let api = Api::over(&url, config).await;
+    let api = Api::with_config(&url, config).await;
     let mut held = api.store.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE tokens")
         .execute(&mut *held)
         .await
         .unwrap();
-    let problem = api.refused("/api/v1/tokens", 503, "UNAVAILABLE").await;
+    let problem = api
+        .expect_problem("/api/v1/tokens", 503, "UNAVAILABLE")
+        .await;
     assert!(
         problem["detail"].as_str().unwrap().contains("200 ms"),
         "{problem}"

@@ -22,7 +22,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn tokens_are_listed_in_the_order_of_the_configuration_with_their_sources() {
+async fn lists_tokens_with_sources_in_configuration_order() {
     let api = Api::start().await;
     api.tokens().await;
     let tokens = api.all("/api/v1/tokens?limit=1").await;
@@ -30,7 +30,11 @@ async fn tokens_are_listed_in_the_order_of_the_configuration_with_their_sources(
         .iter()
         .map(|token| token["symbol"].as_str().unwrap())
         .collect();
-    assert_eq!(symbols, ["ETH", "BTC"], "and not what is no longer tracked");
+    assert_eq!(
+        symbols,
+        ["ETH", "BTC"],
+        "and no token that is no longer tracked"
+    );
     assert_eq!(tokens[0]["name"], "Ether");
     assert_eq!(tokens[0]["channel"], "price:ETH");
     assert_eq!(tokens[0]["sources"][1]["source"], "uniswap-v2");
@@ -38,10 +42,12 @@ async fn tokens_are_listed_in_the_order_of_the_configuration_with_their_sources(
 }
 
 #[tokio::test]
-async fn the_newest_price_has_every_digit_and_its_age() {
+async fn newest_price_has_every_digit_and_its_age() {
     let api = Api::start().await;
     api.tokens().await;
-    let problem = api.refused("/api/v1/prices/ETH", 404, "NOT_FOUND").await;
+    let problem = api
+        .expect_problem("/api/v1/prices/ETH", 404, "NOT_FOUND")
+        .await;
     assert!(
         problem["detail"].as_str().unwrap().contains("no price yet"),
         "{problem}"
@@ -59,7 +65,9 @@ async fn the_newest_price_has_every_digit_and_its_age() {
              jsonb_build_object('source', 'liar', 'at', 2000, 'outlier', true)) WHERE seq = 42",
     )
     .await;
-    let answer = api.ask(axum::http::Method::GET, "/api/v1/prices/eth").await;
+    let answer = api
+        .send(axum::http::Method::GET, "/api/v1/prices/eth")
+        .await;
     assert!(
         answer.text.contains("\"price\":3456.120000000000000001,"),
         "{}",
@@ -89,20 +97,22 @@ async fn the_newest_price_has_every_digit_and_its_age() {
     let all = api.all("/api/v1/prices?limit=1").await;
     assert_eq!(all.len(), 1, "BTC has none yet");
     assert_eq!(all[0]["seq"], 42);
-    let problem = api.refused("/api/v1/prices/OLD", 404, "NOT_FOUND").await;
+    let problem = api
+        .expect_problem("/api/v1/prices/OLD", 404, "NOT_FOUND")
+        .await;
     assert!(
         problem["detail"].as_str().unwrap().contains("not tracked"),
         "{problem}"
     );
     assert_eq!(
-        api.refused("/api/v1/prices/a%20b", 400, "BAD_REQUEST")
+        api.expect_problem("/api/v1/prices/a%20b", 400, "BAD_REQUEST")
             .await["parameter"],
         "token"
     );
 }
 
 #[tokio::test]
-async fn a_price_that_nobody_renews_is_stale_even_if_nobody_said_so() {
+async fn price_that_is_not_renewed_is_stale() {
     let api = Api::start().await;
     api.tokens().await;
     api.sql("INSERT INTO prices VALUES ('ETH', 1, 3400, 0, 'ok', '{chainlink}', now() - interval '2 h', now())").await;
@@ -114,10 +124,11 @@ async fn a_price_that_nobody_renews_is_stale_even_if_nobody_said_so() {
 }
 
 #[tokio::test]
-async fn a_price_is_stale_once_what_it_stands_on_expired() {
+async fn price_is_stale_once_its_sources_expired() {
     let api = Api::start().await;
     api.tokens().await;
-    // A source of ETH may be an hour old. This price stood on one that may be so for longer, and on one for less.
+    // The configured source of ETH has a limit of one hour. This price used one source with a longer limit and one with
+    // a shorter.
     for (observed_at, expires_at, status) in [
         ("2 h", "now() + interval '1 h'", "ok"),
         ("2 s", "now() - interval '1 s'", "stale"),
@@ -134,14 +145,14 @@ async fn a_price_is_stale_once_what_it_stands_on_expired() {
 }
 
 #[tokio::test]
-async fn a_price_that_is_not_ok_says_why() {
+async fn price_that_is_not_ok_has_a_reason() {
     let api = Api::start().await;
     api.tokens().await;
     let row = "INSERT INTO prices (token, seq, price, confidence, status, reason, sources, observed_at, announced_at)";
-    for (seq, status, reason, observed_at, shown) in [
+    for (seq, status, reason, observed_at, returned) in [
         (1, "degraded", "'few_venues'", "now()", Some("few_venues")),
         (2, "degraded", "'jump'", "now()", Some("jump")),
-        // What was announced before reasons were stored, and by a later version.
+        // Prices from before reasons were stored, and from a later version.
         (3, "degraded", "NULL", "now()", None),
         (4, "degraded", "'of_a_later_version'", "now()", None),
         (
@@ -151,7 +162,7 @@ async fn a_price_that_is_not_ok_says_why() {
             "now() - interval '2 h'",
             Some("node_down"),
         ),
-        // What it was before it grew old is no reason for its status.
+        // A status from before it went stale is not a reason for its current status.
         (
             6,
             "degraded",
@@ -170,13 +181,13 @@ async fn a_price_that_is_not_ok_says_why() {
         ] {
             assert_eq!(price["seq"], seq);
             let reason = price.get("reason").map(|reason| reason.as_str().unwrap());
-            assert_eq!(reason, shown, "{price}");
+            assert_eq!(reason, returned, "{price}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_source_is_not_ok_on_a_chain_that_is_down_or_lags() {
+async fn source_on_a_failing_chain_is_not_ok() {
     let api = Api::start().await;
     api.chain(20, 0).await;
     api.tokens().await;
@@ -189,14 +200,14 @@ async fn a_source_is_not_ok_on_a_chain_that_is_down_or_lags() {
     )
     .await;
     let sources = async || {
-        // Whichever chain is shown, sources are on all.
+        // Whichever chain is requested, sources of all chains are listed.
         let status = api.get("/api/v1/status?chain=10").await;
         let sources = status["prices"]["sources"].as_array().unwrap().clone();
-        let shown = sources.iter().map(|source| {
+        let returned = sources.iter().map(|source| {
             let reason = source["reason"].as_str().unwrap_or_default().to_owned();
             (source["health"].as_str().unwrap().to_owned(), reason)
         });
-        shown.collect::<Vec<_>>()
+        returned.collect::<Vec<_>>()
     };
     let fine = ("ok".to_owned(), String::new());
     assert_eq!(sources().await, [fine.clone(), fine.clone()]);
@@ -222,7 +233,7 @@ async fn a_source_is_not_ok_on_a_chain_that_is_down_or_lags() {
 }
 
 #[tokio::test]
-async fn the_status_tells_how_every_price_source_is() {
+async fn status_reports_every_price_source() {
     let api = Api::start().await;
     api.tokens().await;
     api.sql("INSERT INTO ticks (token, source, quote, price, observed_at) VALUES ('ETH', 'chainlink', 'USD', 3400.000000000000000001, now())")
@@ -230,7 +241,7 @@ async fn the_status_tells_how_every_price_source_is() {
     api.sql("INSERT INTO price_sources (token, source, quote, max_age_ms) VALUES ('BTC', 'chainlink', 'USD', 1000)").await;
     api.sql("INSERT INTO ticks (token, source, quote, price, observed_at) VALUES ('BTC', 'chainlink', 'USD', 1, now() - interval '1 min')")
         .await;
-    let answer = api.ask(axum::http::Method::GET, "/api/v1/status").await;
+    let answer = api.send(axum::http::Method::GET, "/api/v1/status").await;
     assert!(
         answer
             .text
@@ -259,7 +270,7 @@ async fn the_status_tells_how_every_price_source_is() {
     assert!(sources[1]["lastTickAt"].is_null() && sources[1]["lastPrice"].is_null());
     assert!(sources[0]["feed"].is_null());
 
-    // A venue may refuse a source that gave a tick a moment ago.
+    // A venue may reject a source that gave a tick a moment ago.
     api.sql(
         "UPDATE price_sources SET state = 'refused', state_reason = 'delisted', state_since = to_timestamp(1),
              feed = 'http@api.example.org'
@@ -276,10 +287,10 @@ async fn the_status_tells_how_every_price_source_is() {
 }
 
 #[tokio::test]
-async fn history_pages_ticks_newest_first_within_its_range() {
+async fn history_pages_ticks_newest_first_in_range() {
     let api = Api::start().await;
     api.tokens().await;
-    // Two ticks share each second: the place between them must not be lost.
+    // Two ticks share each second: a page boundary between them must not lose one.
     api.sql(&format!(
         "INSERT INTO ticks (token, source, quote, price, observed_at)
          SELECT 'ETH', 'chainlink', 'USD', n + 1, to_timestamp({} + n / 2) FROM generate_series(0, 9) n",
@@ -305,7 +316,7 @@ async fn history_pages_ticks_newest_first_within_its_range() {
         [6, 5, 4, 3],
         "from is included, to is not"
     );
-    // Edges: an end of its own, one that is over, and none for what is yet to come.
+    // Edges: no explicit end, a range in the past, and one in the future.
     let at = |from: i64, to: i64| format!("/api/v1/prices/ETH/history?from={from}&to={to}");
     assert!(api.all(&at(NOON, NOON)).await.is_empty());
     assert_eq!(prices(&api.all(&at(NOON, NOON + 1)).await), [2, 1]);
@@ -328,19 +339,21 @@ async fn history_pages_ticks_newest_first_within_its_range() {
         prices(&api.all(&open(&format!("to={}", NOON + 1))).await),
         [2, 1]
     );
-    let bad = api.refused(&at(NOON, NOON - 1), 400, "BAD_REQUEST").await;
+    let bad = api
+        .expect_problem(&at(NOON, NOON - 1), 400, "BAD_REQUEST")
+        .await;
     assert_eq!(bad["parameter"], "to");
     let none = api.get("/api/v1/prices/BTC/history?limit=2").await;
     assert!(none["data"].as_array().unwrap().is_empty() && none["next"].is_null());
     let bad = api
-        .refused("/api/v1/prices/ETH/history?from=noon", 400, "BAD_REQUEST")
+        .expect_problem("/api/v1/prices/ETH/history?from=noon", 400, "BAD_REQUEST")
         .await;
     assert_eq!(bad["parameter"], "from");
-    api.refused("/api/v1/prices/NOPE/history", 404, "NOT_FOUND")
+    api.expect_problem("/api/v1/prices/NOPE/history", 404, "NOT_FOUND")
         .await;
 }
 
-/// Starts in seconds after noon, and whether they are synthetic.
+/// Starts in seconds after noon, and whether the candles are synthetic.
 fn starts(candles: &[Value]) -> Vec<(i64, bool)> {
     let start = |candle: &Value| {
         let at = candle["timestamp"].as_i64().unwrap() - NOON;
@@ -350,7 +363,7 @@ fn starts(candles: &[Value]) -> Vec<(i64, bool)> {
 }
 
 #[tokio::test]
-async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
+async fn candles_keep_digits_and_fill_gaps_synthetically() {
     let api = Api::start().await;
     api.tokens().await;
     api.candle(60, 0, "100.000000000000000001, 105, 99.5, 99.5", 3)
@@ -361,7 +374,7 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
         .await;
     let range = "from=2026-01-31T12:00:30Z&to=2026-01-31T13:00:30Z";
     let path = format!("/api/v1/prices/ETH/candles?interval=1m&{range}");
-    let answer = api.ask(axum::http::Method::GET, &path).await;
+    let answer = api.send(axum::http::Method::GET, &path).await;
     let first = format!(
         "{{\"timestamp\":{NOON},\"open\":100.000000000000000001,\"high\":105,\"low\":99.5,\"close\":99.5,\
          \"count\":3,\"closed\":true,\"synthetic\":false}}"
@@ -369,7 +382,7 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
     assert!(answer.text.contains(&first), "{}", answer.text);
     let page = answer.json();
     assert_eq!(page["channel"], "candle:ETH:1m");
-    assert_eq!(page["seq"], 0, "nothing was announced");
+    assert_eq!(page["seq"], 0, "nothing was published");
     assert!(
         page["epoch"].is_string() && page["next"].is_null(),
         "{page}"
@@ -391,7 +404,7 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
     assert_eq!(gap["count"], 0);
     assert_eq!(gap["closed"], true);
 
-    // Pages of any length are the whole, and one that lies in a gap is filled from outside of it.
+    // Pages of any length add up to the whole; a page within a gap is filled from the candle before it.
     for limit in 1..8 {
         let paged = api.all(&format!("{path}&limit={limit}")).await;
         assert_eq!(starts(&paged), whole, "limit {limit}");
@@ -407,10 +420,7 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
         NOON - 600_000,
         NOON - 60_000
     );
-    assert!(
-        api.all(&outer).await.is_empty(),
-        "nothing ahead of the first"
-    );
+    assert!(api.all(&outer).await.is_empty(), "nothing before the first");
 
     let hours = api
         .all(&format!("/api/v1/prices/ETH/candles?interval=1h&{range}"))
@@ -419,9 +429,9 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
     assert_eq!(hours[0]["count"], 6);
     let now = api.get("/api/v1/prices/ETH/candles").await;
     let newest = starts(now["data"].as_array().unwrap());
-    assert_eq!(newest, whole, "by default the newest, however old");
+    assert_eq!(newest, whole, "the newest by default, however old");
     let bad = api
-        .refused("/api/v1/prices/ETH/candles?interval=2m", 400, "BAD_REQUEST")
+        .expect_problem("/api/v1/prices/ETH/candles?interval=2m", 400, "BAD_REQUEST")
         .await;
     assert!(
         bad["detail"].as_str().unwrap().contains("interval"),
@@ -430,7 +440,7 @@ async fn candles_have_every_digit_and_gaps_between_them_are_synthetic() {
 }
 
 #[tokio::test]
-async fn the_newest_candles_come_after_a_quiet_while() {
+async fn newest_candles_cover_a_quiet_period() {
     let api = Api::start().await;
     api.tokens().await;
     for (interval, length) in [
@@ -441,7 +451,7 @@ async fn the_newest_candles_come_after_a_quiet_while() {
         ("4h", 14_400),
         ("1d", 86_400),
     ] {
-        // Of noon's day; one is missing before the last.
+        // Candles of the same day; one is missing before the last.
         let begin = -((NOON / 1_000) % length);
         for at in [0, 1, 3] {
             api.candle(length, begin + at * length, "5, 6, 4, 5", 4)
@@ -459,11 +469,11 @@ async fn the_newest_candles_come_after_a_quiet_while() {
         assert_eq!(newest("").await, last, "{interval}");
         assert_eq!(newest(&format!("&to={}", moment(900))).await, last);
         assert_eq!(newest(&format!("&to={}", moment(4))).await, last);
-        // In a gap that is filled the newest before `to` are those of the gap.
+        // In a filled gap, the newest candles before `to` are synthetic.
         let gap = [start(1, false), start(2, true)];
         assert_eq!(newest(&format!("&to={}", moment(3))).await, gap);
         assert!(newest(&format!("&to={}", moment(-1))).await.is_empty());
-        // A range that is named is that range.
+        // An explicit range is returned exactly.
         let behind = format!("&from={}&to={}", moment(4), moment(9));
         assert!(newest(&behind).await.is_empty());
         let within = format!("&from={}&to={}", moment(1), moment(3));
@@ -472,7 +482,7 @@ async fn the_newest_candles_come_after_a_quiet_while() {
 }
 
 #[tokio::test]
-async fn ranges_of_candles_end_where_candles_do() {
+async fn candle_ranges_end_with_the_candles() {
     let api = Api::start().await;
     api.tokens().await;
     let get = async |query: &str| {
@@ -485,7 +495,7 @@ async fn ranges_of_candles_end_where_candles_do() {
     let later = now + 3_600_000;
     let year_9999 = 253_402_300_799_999_i64;
     let intervals = ["1m", "5m", "15m", "1h", "4h", "1d"];
-    // There is none at all.
+    // A token without candles.
     for interval in intervals {
         for more in [
             String::new(),
@@ -500,7 +510,7 @@ async fn ranges_of_candles_end_where_candles_do() {
             assert_eq!(get(&query).await, [] as [Value; 0], "{query}");
         }
     }
-    // One of yesterday, which nothing followed.
+    // One candle of yesterday, with none after it.
     let day = now - now % 86_400_000 - 86_400_000;
     api.candle(86_400, (day - NOON) / 1_000, "5, 6, 4, 5", 4)
         .await;
@@ -529,24 +539,24 @@ async fn ranges_of_candles_end_where_candles_do() {
     }
     let bad = format!("/api/v1/prices/ETH/candles?from={later}&to={now}");
     assert_eq!(
-        api.refused(&bad, 400, "BAD_REQUEST").await["parameter"],
+        api.expect_problem(&bad, 400, "BAD_REQUEST").await["parameter"],
         "to"
     );
 }
 
 #[tokio::test]
-async fn the_open_candle_of_a_longer_interval_has_what_its_minutes_have() {
+async fn open_candle_includes_its_minute_candles() {
     let api = Api::start().await;
     api.tokens().await;
     for (seconds, ohlc) in [(0, "5, 6, 4, 5"), (60, "5, 9, 5, 8")] {
         api.candle(60, seconds, ohlc, 4).await;
     }
-    // Stored when it was announced, which was before the second minute.
+    // Stored when it was published, before the second minute.
     api.candle(300, 0, "5, 6, 4, 5", 4).await;
     api.sql("UPDATE candles SET closed = false WHERE seconds = 300")
         .await;
     let path = format!("/api/v1/prices/ETH/candles?interval=5m&from={NOON}");
     let open = &api.get(&path).await["data"][0];
-    let shown = ["open", "high", "low", "close", "count"].map(|key| open[key].as_u64().unwrap());
-    assert_eq!(shown, [5, 9, 4, 8, 8]);
+    let returned = ["open", "high", "low", "close", "count"].map(|key| open[key].as_u64().unwrap());
+    assert_eq!(returned, [5, 9, 4, 8, 8]);
 }

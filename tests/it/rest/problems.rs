@@ -1,4 +1,4 @@
-//! What is refused, and how; and what surrounds every answer.
+//! Rejected requests with their problems, and the headers of every response.
 
 use std::collections::BTreeSet;
 
@@ -24,23 +24,23 @@ async fn unknown_paths_and_methods_are_problems() {
         "/api/v2/blocks",
         "/api/v1/blocks/1/nope",
     ] {
-        api.refused(path, 404, "NOT_FOUND").await;
+        api.expect_problem(path, 404, "NOT_FOUND").await;
     }
-    let answer = api.ask(Method::POST, "/api/v1/blocks").await;
+    let answer = api.send(Method::POST, "/api/v1/blocks").await;
     assert_eq!(answer.status, 405);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
     assert!(answer.headers["allow"].to_str().unwrap().contains("GET"));
     assert_eq!(answer.json()["code"], "METHOD_NOT_ALLOWED");
-    let head = api.ask(Method::HEAD, "/api/v1/blocks").await;
+    let head = api.send(Method::HEAD, "/api/v1/blocks").await;
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
 }
 
 #[tokio::test]
-async fn a_bad_parameter_is_named() {
+async fn names_invalid_parameter() {
     let api = Api::start().await;
     for limit in ["0", "1001", "-1", "many", "99999999999"] {
         let problem = api
-            .refused(&format!("/api/v1/blocks?limit={limit}"), 400, "BAD_REQUEST")
+            .expect_problem(&format!("/api/v1/blocks?limit={limit}"), 400, "BAD_REQUEST")
             .await;
         assert!(
             problem["detail"].as_str().unwrap().contains("limit"),
@@ -57,26 +57,27 @@ async fn a_bad_parameter_is_named() {
         ("cursor", "/api/v1/blocks?cursor=AAAA"),
         ("cursor", "/api/v1/tokens?cursor=%00"),
     ] {
-        let problem = api.refused(path, 400, "BAD_REQUEST").await;
+        let problem = api.expect_problem(path, 400, "BAD_REQUEST").await;
         assert!(
             problem["detail"].as_str().unwrap().contains(parameter),
             "{problem}"
         );
         assert_eq!(problem["parameter"], parameter);
     }
-    api.refused("/api/v1/prices/%ff", 400, "BAD_REQUEST").await;
+    api.expect_problem("/api/v1/prices/%ff", 400, "BAD_REQUEST")
+        .await;
     let long = "9".repeat(5_000);
     let problem = api
-        .refused(&format!("/api/v1/blocks/{long}"), 400, "BAD_REQUEST")
+        .expect_problem(&format!("/api/v1/blocks/{long}"), 400, "BAD_REQUEST")
         .await;
     assert!(
         problem["detail"].as_str().unwrap().len() < 300,
-        "what was sent is told back in short"
+        "the sent value is quoted in short"
     );
 }
 
-/// Every path that can be read without a token, with its query parameters and with something in place of each of its
-/// own. The tests of alerts ask the others.
+/// Every path that can be read without a JWT, with its query parameters and values for its path parameters. The alert
+/// tests cover the other paths.
 fn paths(api: &Api) -> Vec<(String, Vec<String>)> {
     let description = serde_json::to_value(&api.openapi).unwrap();
     let paths = description["paths"].as_object().unwrap();
@@ -106,24 +107,24 @@ fn paths(api: &Api) -> Vec<(String, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn a_parameter_that_a_resource_does_not_have_is_refused_with_those_that_it_has() {
+async fn unknown_parameter_lists_the_known_ones() {
     let api = Api::start().await;
     let paths = paths(&api);
     let resources: Vec<_> = paths
         .iter()
-        // Alerts are of users: they are tested with one, and no chain is named.
+        // Alerts are of users, tested with one, and have no chain parameter.
         .filter(|(path, _)| path.starts_with("/api/v1/") && !path.starts_with("/api/v1/alerts"))
         .collect();
     assert!(resources.len() >= 15, "{resources:?}");
     for (path, names) in resources {
-        // Wherever a chain is looked at or not, it may be named.
+        // `chain` is accepted whether or not the resource uses it.
         assert!(names.contains(&"chain".to_owned()), "{path}: {names:?}");
         let problem = api
-            .refused(&format!("{path}?limt=5"), 400, "BAD_REQUEST")
+            .expect_problem(&format!("{path}?limt=5"), 400, "BAD_REQUEST")
             .await;
         assert_eq!(problem["parameter"], "limt", "{path}");
         let detail = problem["detail"].as_str().unwrap();
-        let listed = detail.split_once("known are: ").unwrap().1;
+        let listed = detail.split_once("known parameters: ").unwrap().1;
         assert_eq!(listed, names.join(", "), "{path}");
     }
     let known = |path: &str, wanted: &[&str]| {
@@ -140,10 +141,10 @@ async fn a_parameter_that_a_resource_does_not_have_is_refused_with_those_that_it
         &["event", "from_block", "to_block"],
     );
     known("/api/v1/channels/new-block/updates", &["since", "limit"]);
-    // A name as long as a client likes is told back in short, and a good one beside it changes nothing.
+    // A long unknown name is quoted in short, and a valid parameter beside it changes nothing.
     let long = "x".repeat(5_000);
     let problem = api
-        .refused(
+        .expect_problem(
             &format!("/api/v1/blocks?limit=1&{long}=1"),
             400,
             "BAD_REQUEST",
@@ -154,7 +155,7 @@ async fn a_parameter_that_a_resource_does_not_have_is_refused_with_those_that_it
 }
 
 #[tokio::test]
-async fn a_tampered_cursor_is_refused() {
+async fn rejects_tampered_cursor() {
     let api = Api::start().await;
     api.chain(9, 0).await;
     let page = api.get("/api/v1/blocks?limit=3").await;
@@ -168,7 +169,7 @@ async fn a_tampered_cursor_is_refused() {
         (cursor, "&before=5"),
     ] {
         let problem = api
-            .refused(
+            .expect_problem(
                 &format!("/api/v1/blocks?limit=3&cursor={bad}{rest}"),
                 400,
                 "BAD_REQUEST",
@@ -181,10 +182,10 @@ async fn a_tampered_cursor_is_refused() {
 }
 
 #[tokio::test]
-async fn only_configured_origins_may_read_from_a_browser() {
+async fn cors_allows_only_configured_origins() {
     let url = fresh_database().await;
-    let open = Api::over(&url, ApiConfig::default()).await;
-    let answer = open.ask(Method::GET, "/api/v1/nope").await;
+    let open = Api::with_config(&url, ApiConfig::default()).await;
+    let answer = open.send(Method::GET, "/api/v1/nope").await;
     assert_eq!(
         answer.headers["access-control-allow-origin"], "*",
         "errors are readable too"
@@ -197,9 +198,9 @@ async fn only_configured_origins_may_read_from_a_browser() {
             allowed_origins: vec![origin.to_owned()],
             ..ApiConfig::default()
         };
-        let answer = Api::over(&url, config)
+        let answer = Api::with_config(&url, config)
             .await
-            .ask(Method::GET, "/api/v1/tokens")
+            .send(Method::GET, "/api/v1/tokens")
             .await;
         assert_eq!(
             answer.headers.contains_key("access-control-allow-origin"),
@@ -225,7 +226,7 @@ async fn only_configured_origins_may_read_from_a_browser() {
 }
 
 #[tokio::test]
-async fn a_page_may_change_alerts_with_its_users_token() {
+async fn cors_allows_alert_changes_with_a_jwt() {
     let api = Api::start().await;
     for method in ["POST", "DELETE"] {
         let preflight = Request::builder()
@@ -246,12 +247,12 @@ async fn a_page_may_change_alerts_with_its_users_token() {
         assert!(headers.contains("authorization"), "{headers}");
         assert!(headers.contains("idempotency-key"), "{headers}");
     }
-    // Where no tokens are looked at, nobody has alerts.
-    api.refused("/api/v1/alerts", 403, "FORBIDDEN").await;
+    // With auth off there are no alerts.
+    api.expect_problem("/api/v1/alerts", 403, "FORBIDDEN").await;
 }
 
 #[tokio::test]
-async fn the_description_has_every_path_and_resolves_every_reference() {
+async fn openapi_has_every_path_and_resolves_references() {
     let api = Api::start().await;
     let text = api.openapi.to_json().unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -288,18 +289,18 @@ async fn the_description_has_every_path_and_resolves_every_reference() {
         let name = reference.split('"').next().unwrap();
         assert!(
             schemas.contains_key(name),
-            "{name} is referred to and not there"
+            "{name} is referenced but not defined"
         );
     }
 }
 
 #[tokio::test]
-async fn every_schema_of_the_description_agrees_with_itself() {
+async fn openapi_schemas_are_consistent() {
     let api = Api::start().await;
     let json: Value = serde_json::from_str(&api.openapi.to_json().unwrap()).unwrap();
     let mut seen = 0;
     walk(&json, &json, "#", &mut seen);
-    assert!(seen > 5, "defaults were looked at");
+    assert!(seen > 5, "defaults were checked");
     let interval = json["paths"]["/api/v1/prices/{token}/candles"]["get"]["parameters"]
         .as_array()
         .unwrap()
@@ -313,11 +314,11 @@ async fn every_schema_of_the_description_agrees_with_itself() {
             "/api/v1/prices/ETH/candles?interval={}",
             value.as_str().unwrap()
         );
-        api.refused(&path, 404, "NOT_FOUND").await;
+        api.expect_problem(&path, 404, "NOT_FOUND").await;
     }
 }
 
-/// Every `allOf` can be met, and every default is a value of its own schema.
+/// Checks that every `allOf` can be satisfied, and that every default is valid in its own schema.
 fn walk(root: &Value, node: &Value, at: &str, seen: &mut usize) {
     if let Some(parts) = node["allOf"].as_array() {
         let types: BTreeSet<String> = parts
@@ -368,7 +369,7 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 #[tokio::test]
-async fn the_interactive_page_asks_no_other_origin() {
+async fn interactive_page_uses_no_other_origin() {
     let api = Api::start().await;
     let docs = api::docs_router(api.openapi.clone());
     let get = |path: &'static str| {

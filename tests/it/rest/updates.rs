@@ -1,11 +1,11 @@
-//! The messages of a channel, from the store.
+//! The updates of a channel, read from the store.
 
 use axum::http::Method;
 
 use super::Api;
 
 #[tokio::test]
-async fn updates_are_the_live_messages_to_the_last_digit() {
+async fn updates_equal_live_messages_exactly() {
     let api = Api::start().await;
     api.tokens().await;
     let data = [
@@ -15,7 +15,7 @@ async fn updates_are_the_live_messages_to_the_last_digit() {
     ];
     api.updates("price:ETH", "price-update", &data).await;
     let answer = api
-        .ask(
+        .send(
             Method::GET,
             "/api/v1/channels/PRICE:eth/updates?since=0&limit=2",
         )
@@ -42,14 +42,14 @@ async fn updates_are_the_live_messages_to_the_last_digit() {
 }
 
 #[tokio::test]
-async fn history_that_is_gone_is_said_and_not_skipped() {
+async fn pruned_updates_are_reported_not_skipped() {
     let api = Api::start().await;
     api.chain(1, 0).await;
     api.updates("new-block", "new-block", &["{}", "{}", "{}", "{}"])
         .await;
     api.sql("DELETE FROM updates WHERE seq <= 2").await;
     let problem = api
-        .refused("/api/v1/channels/new-block/updates?since=1", 410, "GONE")
+        .expect_problem("/api/v1/channels/new-block/updates?since=1", 410, "GONE")
         .await;
     assert_eq!(problem["oldest"], 3);
     assert_eq!(problem["newest"], 4);
@@ -57,10 +57,10 @@ async fn history_that_is_gone_is_said_and_not_skipped() {
         let page = api.get(&format!("/api/v1/channels/new-block/{path}")).await;
         assert_eq!(page["data"][0]["seq"], 3, "{path}");
     }
-    api.refused("/api/v1/channels/new-block/updates?since=5", 410, "GONE")
+    api.expect_problem("/api/v1/channels/new-block/updates?since=5", 410, "GONE")
         .await;
     let problem = api
-        .refused(
+        .expect_problem(
             "/api/v1/channels/new-block/updates?since=3&epoch=other",
             410,
             "GONE",
@@ -73,7 +73,7 @@ async fn history_that_is_gone_is_said_and_not_skipped() {
     );
     assert_eq!(api.get(&same).await["data"][0]["seq"], 4);
     api.sql("DELETE FROM updates").await;
-    api.refused("/api/v1/channels/new-block/updates?since=3", 410, "GONE")
+    api.expect_problem("/api/v1/channels/new-block/updates?since=3", 410, "GONE")
         .await;
     assert_eq!(
         api.get("/api/v1/channels/new-block/updates").await["data"],
@@ -82,7 +82,7 @@ async fn history_that_is_gone_is_said_and_not_skipped() {
 }
 
 #[tokio::test]
-async fn a_chains_channel_has_one_history_under_all_its_names() {
+async fn chain_channel_aliases_share_one_history() {
     let api = Api::start().await;
     api.updates("new-block", "new-block", &["{}"]).await;
     api.updates("new-block:10", "new-block", &["{}", "{}"])
@@ -100,7 +100,7 @@ async fn a_chains_channel_has_one_history_under_all_its_names() {
 }
 
 #[tokio::test]
-async fn channels_without_stored_updates_say_why() {
+async fn channels_without_stored_updates_have_a_reason() {
     let api = Api::start().await;
     api.tokens().await;
     for name in [
@@ -110,24 +110,24 @@ async fn channels_without_stored_updates_say_why() {
         "new-block:5",
         "contract:vault",
     ] {
-        api.refused(
+        api.expect_problem(
             &format!("/api/v1/channels/{name}/updates"),
             404,
             "UNKNOWN_CHANNEL",
         )
         .await;
     }
-    api.refused("/api/v1/channels/user:alice/updates", 403, "FORBIDDEN")
+    api.expect_problem("/api/v1/channels/user:alice/updates", 403, "FORBIDDEN")
         .await;
     assert_eq!(
         api.get("/api/v1/channels/price:BTC/updates").await["seq"],
         0,
-        "known, and nothing said yet"
+        "known, and nothing published yet"
     );
 }
 
 #[tokio::test]
-async fn updates_of_candles_go_on_from_the_seq_of_the_page_of_candles() {
+async fn candle_updates_continue_at_seq_of_candle_page() {
     let api = Api::start().await;
     api.tokens().await;
     let candles = "/api/v1/prices/eth/candles?interval=5m";
@@ -141,7 +141,7 @@ async fn updates_of_candles_go_on_from_the_seq_of_the_page_of_candles() {
     let data = [r#"{"close":1.000000000000000001}"#, r#"{"close":2}"#];
     api.updates("candle:ETH:5m", "candle-update", &data).await;
     assert_eq!(api.get(candles).await["seq"], 2);
-    let answer = api.ask(Method::GET, &format!("{channel}?since=0")).await;
+    let answer = api.send(Method::GET, &format!("{channel}?since=0")).await;
     let first = format!(
         r#"{{"event":"candle-update","channel":"candle:ETH:5m","seq":1,"data":{}}}"#,
         data[0]
@@ -149,6 +149,6 @@ async fn updates_of_candles_go_on_from_the_seq_of_the_page_of_candles() {
     assert!(answer.text.contains(&first), "{}", answer.text);
     for unknown in ["candle:NOPE:5m", "candle:ETH:7m", "candle:ETH"] {
         let path = format!("/api/v1/channels/{unknown}/updates");
-        api.refused(&path, 404, "UNKNOWN_CHANNEL").await;
+        api.expect_problem(&path, 404, "UNKNOWN_CHANNEL").await;
     }
 }

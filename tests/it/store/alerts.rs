@@ -5,7 +5,7 @@ use chaincast::{
     model::{AlertCondition, Channel, Event, NewUpdate, PriceStatus, WatchedAlert},
     store::{
         Store, alert_deliveries,
-        alert_firing::{self, Due, Firing},
+        alert_firing::{self, DueAlerts, Firing},
         alerts::{self, AlertLimits, Creation, NewAlert},
         read::{AlertFilter, AlertRow},
         updates,
@@ -25,8 +25,8 @@ fn decimal(text: &str) -> BigDecimal {
     text.parse().unwrap()
 }
 
-/// An alert of a user that fires once above a price.
-pub(super) fn above(subject: &str, threshold: &str) -> NewAlert {
+/// An alert of a user that fires once, above a price.
+pub(super) fn alert_above(subject: &str, threshold: &str) -> NewAlert {
     NewAlert {
         subject: subject.to_owned(),
         token: "ETH".parse().unwrap(),
@@ -39,16 +39,16 @@ pub(super) fn above(subject: &str, threshold: &str) -> NewAlert {
     }
 }
 
-async fn made(store: &Store, new: &NewAlert) -> AlertRow {
+async fn created(store: &Store, new: &NewAlert) -> AlertRow {
     match store.create_alert(new, &LIMITS).await.unwrap() {
-        Creation::Made(row) => row,
+        Creation::Created(row) => row,
         other => panic!("{other:?}"),
     }
 }
 
-/// Fires alerts at a price, in a transaction as the price writer's; ids of those that fired, by delivery.
+/// Fires alerts at a price, in a transaction like the price writer's. Returns (delivery id, alert id) pairs.
 async fn fire(store: &Store, ids: &[i64], arm: &[i64], price: &str) -> Vec<(i64, i64)> {
-    let due = Due {
+    let due = DueAlerts {
         fire: ids
             .iter()
             .map(|alert| Firing {
@@ -63,14 +63,14 @@ async fn fire(store: &Store, ids: &[i64], arm: &[i64], price: &str) -> Vec<(i64,
     let fired = alert_firing::apply(&mut transaction, &due, 1_700_000_000_123)
         .await
         .unwrap();
-    let news = fired.iter().map(|fired| NewUpdate {
+    let updates_to_append = fired.iter().map(|fired| NewUpdate {
         channel: Channel::User(fired.subject.clone()),
         event: Event::PriceAlert(fired.alert.clone()),
     });
-    let told = updates::append(&mut transaction, news.collect())
+    let published = updates::append(&mut transaction, updates_to_append.collect())
         .await
         .unwrap();
-    alert_deliveries::insert(&mut transaction, &fired, &told)
+    alert_deliveries::insert(&mut transaction, &fired, &published)
         .await
         .unwrap();
     transaction.commit().await.unwrap();
@@ -81,16 +81,16 @@ async fn fire(store: &Store, ids: &[i64], arm: &[i64], price: &str) -> Vec<(i64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_comes_back_as_it_was_made_and_only_to_its_user() {
+async fn alert_is_read_as_created_by_its_user_only() {
     let (store, _) = store().await;
     let new = NewAlert {
         threshold: decimal("4000.000000000000000000000001"),
         hysteresis: Some(decimal("0.5")),
         fire_on_degraded: true,
         note: Some("sell".to_owned()),
-        ..above("alice", "1")
+        ..alert_above("alice", "1")
     };
-    let row = made(&store, &new).await;
+    let row = created(&store, &new).await;
     assert_eq!(row.threshold, new.threshold);
     assert_eq!(row.hysteresis, new.hysteresis);
     assert_eq!(row.note, new.note);
@@ -104,8 +104,8 @@ async fn an_alert_comes_back_as_it_was_made_and_only_to_its_user() {
     );
     assert_eq!(store.read_alert("bob", row.id).await.unwrap(), None);
     assert!(!store.delete_alert("bob", row.id).await.unwrap());
-    let other = made(&store, &above("alice", "2")).await;
-    made(&store, &above("bob", "3")).await;
+    let other = created(&store, &alert_above("alice", "2")).await;
+    created(&store, &alert_above("bob", "3")).await;
     let all = AlertFilter::default();
     let listed = store.read_alerts("alice", &all, None, 10).await.unwrap();
     assert_eq!(listed, [other.clone(), row.clone()]);
@@ -126,11 +126,11 @@ async fn an_alert_comes_back_as_it_was_made_and_only_to_its_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_makes_one_alert_however_often_and_at_once_it_is_used() {
+async fn idempotency_key_creates_one_alert() {
     let (store, _) = store().await;
     let new = NewAlert {
         key: Some("k1".to_owned()),
-        ..above("alice", "10")
+        ..alert_above("alice", "10")
     };
     let all =
         futures_util::future::join_all((0..8).map(|_| store.create_alert(&new, &LIMITS))).await;
@@ -138,11 +138,11 @@ async fn a_key_makes_one_alert_however_often_and_at_once_it_is_used() {
     let mut made = 0;
     for one in all {
         match one.unwrap() {
-            Creation::Made(row) => {
+            Creation::Created(row) => {
                 made += 1;
                 ids.push(row.id);
             }
-            Creation::Known(row) => ids.push(row.id),
+            Creation::Existing(row) => ids.push(row.id),
             other => panic!("{other:?}"),
         }
     }
@@ -160,7 +160,7 @@ async fn a_key_makes_one_alert_however_often_and_at_once_it_is_used() {
     };
     assert!(matches!(
         store.create_alert(&bobs, &LIMITS).await.unwrap(),
-        Creation::Made(_)
+        Creation::Created(_)
     ));
     assert!(store.delete_alert("alice", ids[0]).await.unwrap());
     let answer = store.create_alert(&new, &LIMITS).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_key_makes_one_alert_however_often_and_at_once_it_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_hold_for_a_user_for_all_and_for_a_time() {
+async fn alert_limits_hold_per_user_in_total_and_over_time() {
     let (store, _) = store().await;
     let few = AlertLimits {
         per_user: 2,
@@ -177,28 +177,28 @@ async fn limits_hold_for_a_user_for_all_and_for_a_time() {
         ..LIMITS
     };
     let create = async |subject: &str| {
-        let new = above(subject, "10");
+        let new = alert_above(subject, "10");
         store.create_alert(&new, &few).await.unwrap()
     };
-    let Creation::Made(first) = create("alice").await else {
+    let Creation::Created(first) = create("alice").await else {
         panic!("the first")
     };
-    assert!(matches!(create("alice").await, Creation::Made(_)));
+    assert!(matches!(create("alice").await, Creation::Created(_)));
     assert_eq!(create("alice").await, Creation::TooMany);
-    assert!(matches!(create("bob").await, Creation::Made(_)));
+    assert!(matches!(create("bob").await, Creation::Created(_)));
     assert_eq!(create("carol").await, Creation::Full);
-    // One that fired once is active no more, and one that is deleted neither.
+    // An alert that fired once is no longer active, and neither is a deleted one.
     assert_eq!(fire(&store, &[first.id], &[], "10").await.len(), 1);
-    let Creation::Made(third) = create("alice").await else {
+    let Creation::Created(third) = create("alice").await else {
         panic!("the third")
     };
     assert!(store.delete_alert("alice", third.id).await.unwrap());
-    let Creation::Made(fourth) = create("alice").await else {
+    let Creation::Created(fourth) = create("alice").await else {
         panic!("the fourth")
     };
     assert!(store.delete_alert("alice", fourth.id).await.unwrap());
     let Creation::TooOften { retry_after_ms } = create("alice").await else {
-        panic!("four were made")
+        panic!("four were created")
     };
     assert!(
         (1..=3_600_000).contains(&retry_after_ms),
@@ -207,16 +207,16 @@ async fn limits_hold_for_a_user_for_all_and_for_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_price_writer_reads_what_is_active_and_then_only_what_changed() {
+async fn price_writer_reads_active_alerts_then_changes() {
     let (store, _) = store().await;
     let mut connection = store.pool().acquire().await.unwrap();
-    let first = made(&store, &above("alice", "10")).await;
+    let first = created(&store, &alert_above("alice", "10")).await;
     let seen = alerts::revision(&mut connection).await.unwrap();
     let on_degraded = NewAlert {
         fire_on_degraded: true,
-        ..above("bob", "20")
+        ..alert_above("bob", "20")
     };
-    let second = made(&store, &on_degraded).await;
+    let second = created(&store, &on_degraded).await;
     assert!(second.fire_on_degraded && !first.fire_on_degraded);
     let active = alerts::active(&mut connection, 0, 10).await.unwrap();
     let watched = |row: &AlertRow| WatchedAlert {
@@ -248,15 +248,15 @@ async fn the_price_writer_reads_what_is_active_and_then_only_what_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_fires_once_for_one_crossing_and_not_when_it_is_gone() {
+async fn alert_fires_once_for_one_crossing() {
     let (store, _) = store().await;
-    let once = made(&store, &above("alice", "10")).await;
+    let once = created(&store, &alert_above("alice", "10")).await;
     let repeating = NewAlert {
         hysteresis: Some(decimal("1")),
-        ..above("alice", "10")
+        ..alert_above("alice", "10")
     };
-    let repeating = made(&store, &repeating).await;
-    let gone = made(&store, &above("alice", "10")).await;
+    let repeating = created(&store, &repeating).await;
+    let gone = created(&store, &alert_above("alice", "10")).await;
     store.delete_alert("alice", gone.id).await.unwrap();
     let ids = [once.id, repeating.id, gone.id];
 
@@ -264,7 +264,7 @@ async fn an_alert_fires_once_for_one_crossing_and_not_when_it_is_gone() {
     let of: Vec<i64> = fired.iter().map(|(_, alert)| *alert).collect();
     assert_eq!(of.len(), 2);
     assert!(of.contains(&once.id) && of.contains(&repeating.id));
-    // Whoever believes them armed, as after a crash, is told otherwise.
+    // A writer that still considers it armed, as after a crash, does not fire it again.
     assert_eq!(fire(&store, &ids, &[], "11").await, []);
     let row = store.read_alert("alice", once.id).await.unwrap().unwrap();
     assert_eq!(
@@ -285,16 +285,16 @@ async fn an_alert_fires_once_for_one_crossing_and_not_when_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_are_shown_as_they_were_told_until_they_are_acknowledged() {
+async fn deliveries_are_listed_until_acknowledged() {
     let (store, _) = store().await;
     let noted = NewAlert {
         note: Some("é".to_owned()),
-        ..above("alice", "10.000000000000000000000001")
+        ..alert_above("alice", "10.000000000000000000000001")
     };
     let ids = [
-        made(&store, &noted).await.id,
-        made(&store, &above("alice", "11")).await.id,
-        made(&store, &above("bob", "11")).await.id,
+        created(&store, &noted).await.id,
+        created(&store, &alert_above("alice", "11")).await.id,
+        created(&store, &alert_above("bob", "11")).await.id,
     ];
     assert_eq!(store.unacknowledged("alice", 10).await.unwrap().through, 0);
     let mut fired = Vec::new();
@@ -302,48 +302,51 @@ async fn deliveries_are_shown_as_they_were_told_until_they_are_acknowledged() {
         fired.extend(fire(&store, &[id], &[], "12.340").await);
     }
     let channel = Channel::User("alice".into());
-    let told = store.updates_between(&channel, 0, 9, 9).await.unwrap();
-    let shown = store.unacknowledged("alice", 10).await.unwrap();
-    assert_eq!(shown.through, 2);
-    assert_eq!(shown.updates, told);
+    let published = store.updates_between(&channel, 0, 9, 9).await.unwrap();
+    let returned = store.unacknowledged("alice", 10).await.unwrap();
+    assert_eq!(returned.through, 2);
+    assert_eq!(returned.updates, published);
     let newest = store.unacknowledged("alice", 1).await.unwrap();
-    assert_eq!((newest.through, &newest.updates[..]), (2, &told[1..]));
+    assert_eq!((newest.through, &newest.updates[..]), (2, &published[1..]));
     let listed = store.read_deliveries("alice", None, 10).await.unwrap();
     let of = listed.iter().map(|one| (one.id, one.alert_id));
     assert_eq!(of.collect::<Vec<_>>(), [fired[1], fired[0]]);
     let page = store.read_deliveries("alice", Some(fired[1].0), 10).await;
     assert_eq!(page.unwrap().len(), 1);
 
-    // Nobody acknowledges for another.
+    // Another user cannot acknowledge it.
     assert_eq!(store.acknowledge("bob", &[fired[0].0]).await.unwrap(), 0);
     let ids = [fired[0].0, fired[0].0, 12_345];
     assert_eq!(store.acknowledge("alice", &ids).await.unwrap(), 1);
     assert_eq!(store.acknowledge("alice", &ids).await.unwrap(), 0);
-    let shown = store.unacknowledged("alice", 10).await.unwrap();
-    assert_eq!((shown.through, &shown.updates[..]), (2, &told[1..]));
+    let returned = store.unacknowledged("alice", 10).await.unwrap();
+    assert_eq!(
+        (returned.through, &returned.updates[..]),
+        (2, &published[1..])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_acknowledges_and_what_ended_goes_in_time() {
+async fn old_deliveries_and_ended_alerts_expire() {
     const HOUR: i64 = 3_600_000;
     let (store, _) = store().await;
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(made(&store, &above("alice", "10")).await.id);
+        ids.push(created(&store, &alert_above("alice", "10")).await.id);
     }
     for id in &ids {
         fire(&store, &[*id], &[], "11").await;
     }
-    let active = made(&store, &above("alice", "10")).await;
-    let deleted = made(&store, &above("alice", "10")).await;
+    let active = created(&store, &alert_above("alice", "10")).await;
+    let deleted = created(&store, &alert_above("alice", "10")).await;
     store.delete_alert("alice", deleted.id).await.unwrap();
     let count = "SELECT count(*) FROM alert_deliveries";
-    // The newest of a user stay, whatever their number before.
+    // The newest deliveries of a user are kept, up to the limit.
     assert_eq!(store.prune_deliveries(0, 3, 1).await.unwrap(), 1);
     assert_eq!(store.prune_deliveries(0, 3, 100).await.unwrap(), 1);
     assert_eq!(number(&store, count).await, 3);
     assert_eq!(store.prune_alerts(0, 3, 100).await.unwrap(), 2);
-    // These fired long ago by the clock of their announcement.
+    // By the clock of their publication, these fired long ago.
     assert_eq!(store.prune_deliveries(HOUR, 3, 100).await.unwrap(), 3);
     sqlx::query(
         "UPDATE alerts SET ended_at = ended_at - interval '61 minutes' WHERE state = 'deleted'",

@@ -1,4 +1,5 @@
-//! Channels and their updates: what stays has no hole, and a hole is found whoever writes meanwhile.
+//! Channels and their updates: the updates that are kept have no holes, and a hole is detected during concurrent
+//! writes.
 
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ async fn write(connection: &mut PgConnection, channels: &[Channel], updates: usi
         dropped: Vec::new(),
         timestamp: 0,
     });
-    let news = channels
+    let pairs = channels
         .iter()
         .flat_map(|channel| std::iter::repeat_n((channel.clone(), event.clone()), updates));
-    let news = news.map(|(channel, event)| NewUpdate { channel, event });
-    append(connection, news.collect()).await.unwrap();
+    let new_updates = pairs.map(|(channel, event)| NewUpdate { channel, event });
+    append(connection, new_updates.collect()).await.unwrap();
 }
 
 async fn seqs(store: &Store) -> Vec<i64> {
@@ -35,10 +36,10 @@ async fn seqs(store: &Store) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_update_behind_young_one_stays_with_it() {
+async fn update_after_a_younger_one_is_kept_with_it() {
     let (store, _) = store().await;
     let alice: Channel = "user:alice".parse().unwrap();
-    // The one that began first commits last.
+    // The transaction that began first commits last.
     let mut early = store.begin().await.unwrap();
     sqlx::query("SELECT now()")
         .execute(&mut *early)
@@ -51,7 +52,7 @@ async fn old_update_behind_young_one_stays_with_it() {
     early.commit().await.unwrap();
     let order = "SELECT count(*) FROM updates a JOIN updates b ON a.seq = 1 AND b.seq = 2 AND b.created_at < a.created_at";
     assert_eq!(number(&store, order).await, 1);
-    // Only the second is past its time.
+    // Only the second update is expired.
     let older = "UPDATE updates SET created_at = created_at - interval '1 hour' WHERE seq = 2";
     sqlx::query(older).execute(store.pool()).await.unwrap();
     for seq in 3..=4 {
@@ -72,7 +73,7 @@ async fn old_update_behind_young_one_stays_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_updates_of_any_channel_are_found() {
+async fn finds_lost_updates_of_any_channel() {
     let (store, _) = store().await;
     let [alice, address, price] = [
         "user:alice".to_owned(),
@@ -80,7 +81,7 @@ async fn lost_updates_of_any_channel_are_found() {
         "price:ETH".to_owned(),
     ]
     .map(|name| name.parse::<Channel>().unwrap());
-    // A watched channel begins above those that ended.
+    // A new watch of a channel starts above the seqs of those that ended.
     sqlx::query("UPDATE watching SET floor = 40")
         .execute(store.pool())
         .await
@@ -126,12 +127,12 @@ async fn lost_updates_of_any_channel_are_found() {
     }
 }
 
-/// Commits to one channel of a user and to watched ones, as long as they are watched.
+/// Keeps committing to one channel of a user and to watched channels, as long as they are watched.
 async fn keep_writing(store: Store, watched: Vec<Channel>, stop: CancellationToken) {
     let alice: Channel = "user:alice".parse().unwrap();
     while !stop.is_cancelled() {
         let mut transaction = store.begin().await.unwrap();
-        watches::hold(&mut transaction).await.unwrap();
+        watches::lock_shared(&mut transaction).await.unwrap();
         let names: Vec<String> = watched.iter().map(Channel::to_string).collect();
         let here: Vec<String> = sqlx::query_scalar(
             "SELECT c.name FROM watches w JOIN channels c ON c.id = w.channel_id WHERE c.name = ANY ($1)",
@@ -148,7 +149,7 @@ async fn keep_writing(store: Store, watched: Vec<Channel>, stop: CancellationTok
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn channels_beside_writers_have_no_fault() {
+async fn check_finds_no_fault_during_concurrent_writes() {
     let (store, _) = store().await;
     let watched: Vec<Channel> = (1..=3)
         .map(|byte| Channel::Tx(B256::repeat_byte(byte)))
@@ -162,9 +163,9 @@ async fn channels_beside_writers_have_no_fault() {
         let mut ends = 0;
         while !ended.is_cancelled() {
             ending.watch(&tags, 3_600, 10, "here").await.unwrap();
-            let over =
+            let expire =
                 "UPDATE watches SET until = now() - interval '1 second' WHERE random() < 0.5";
-            sqlx::query(over).execute(ending.pool()).await.unwrap();
+            sqlx::query(expire).execute(ending.pool()).await.unwrap();
             ends += ending.end_watches(10).await.unwrap();
             ending.prune_updates(20, 1_000, 500).await.unwrap();
             ending.prune_long_channels(1_200, 1_000, 500).await.unwrap();
@@ -175,17 +176,17 @@ async fn channels_beside_writers_have_no_fault() {
         "SELECT coalesce(min(u.seq), 0) FROM updates u JOIN channels c ON c.id = u.channel_id
         WHERE c.name = 'user:alice'";
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
-    let mut looks = 0;
-    while looks < 100 || number(&store, pruned).await < 2_000 {
+    let mut checks = 0;
+    while checks < 100 || number(&store, pruned).await < 2_000 {
         assert_eq!(
             store.channel_faults(10).await.unwrap(),
             [""; 0],
-            "look {looks}"
+            "look {checks}"
         );
-        looks += 1;
+        checks += 1;
         assert!(
             tokio::time::Instant::now() < deadline,
-            "after {looks} looks"
+            "after {checks} checks"
         );
     }
     stop.cancel();

@@ -1,4 +1,4 @@
-//! Indexes that a large load leaves out.
+//! Indexes that are dropped during a large load and rebuilt after it.
 
 use axum::{
     body::{Body, to_bytes},
@@ -26,7 +26,7 @@ const MEMORY: u64 = 32 << 20;
 const OTHER: u64 = 10;
 
 /// Every index with its definition, by name.
-async fn all(store: &Store) -> Vec<String> {
+async fn all_indexes(store: &Store) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname",
     )
@@ -40,7 +40,7 @@ async fn writer(store: &Store) -> Writer {
 }
 
 /// Registers the chain and stores its first blocks.
-async fn begin(writer: &mut Writer, chain_id: u64, count: u64) {
+async fn register_and_store(writer: &mut Writer, chain_id: u64, count: u64) {
     let shape = Shape {
         transactions: 3,
         logs: 4,
@@ -65,24 +65,24 @@ async fn begin(writer: &mut Writer, chain_id: u64, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn indexes_left_out_of_a_load_that_is_killed_are_built_by_the_next_writer() {
+async fn next_writer_rebuilds_indexes_after_a_killed_load() {
     let (store, url) = store().await;
-    let before = all(&store).await;
+    let before = all_indexes(&store).await;
     let mut first = writer(&store).await;
-    begin(&mut first, CHAIN, 0).await;
+    register_and_store(&mut first, CHAIN, 0).await;
     assert!(
         indexes::defer(first.connection(), CHAIN, 1_000, 1_000)
             .await
             .unwrap()
     );
-    let during = all(&store).await;
+    let during = all_indexes(&store).await;
     assert!(during.len() + 5 <= before.len(), "{during:?}");
     assert!(
         during.iter().any(|index| index.contains("logs_pkey")),
         "{during:?}"
     );
-    begin(&mut first, CHAIN, 40).await;
-    // Killed: the connection goes, and the lock with it.
+    register_and_store(&mut first, CHAIN, 40).await;
+    // Killed: the connection ends, and releases the lock.
     drop(first);
 
     let store = connect(&url).await;
@@ -90,19 +90,19 @@ async fn indexes_left_out_of_a_load_that_is_killed_are_built_by_the_next_writer(
         Writer::acquire(&store, Stream::Chain(CHAIN)).await.ok()
     })
     .await;
-    // Most is still to come: it goes on without them.
+    // Most of the load is still ahead, so it continues without the indexes.
     assert!(
         indexes::defer(second.connection(), CHAIN, 1_000, 1_000)
             .await
             .unwrap()
     );
-    // Nothing large is left.
+    // Nothing large is left to load.
     assert!(
         !indexes::defer(second.connection(), CHAIN, 10, 1_000)
             .await
             .unwrap()
     );
-    // One that was begun when it was killed is not to be trusted.
+    // An index whose build was interrupted is invalid and must be rebuilt.
     let (name, definition): (String, String) = sqlx::query_as(
         "SELECT name, definition FROM deferred_indexes WHERE name = 'transactions_hash'",
     )
@@ -119,26 +119,26 @@ async fn indexes_left_out_of_a_load_that_is_killed_are_built_by_the_next_writer(
         .await
         .unwrap();
 
-    let mut told = Vec::new();
+    let mut finished = Vec::new();
     let built = indexes::restore(second.connection(), MEMORY, |building| {
-        assert_eq!(building.done, told.len());
-        told.push((building.name.to_owned(), building.of));
+        assert_eq!(building.done, finished.len());
+        finished.push((building.name.to_owned(), building.of));
     })
     .await
     .unwrap();
-    assert_eq!(built, told.len());
-    assert!(told.iter().all(|(_, of)| *of == built), "{told:?}");
-    assert_eq!(all(&store).await, before);
+    assert_eq!(built, finished.len());
+    assert!(finished.iter().all(|(_, of)| *of == built), "{finished:?}");
+    assert_eq!(all_indexes(&store).await, before);
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     assert_eq!(number(&store, invalid).await, 0);
     assert!(store.read_deferred_indexes().await.unwrap().is_empty());
-    // Its rows are in them.
+    // The stored rows are in the indexes.
     let found = store
         .read_transaction(CHAIN, blocks::transaction_hash(7, 1))
         .await
         .unwrap();
     assert_eq!(found.unwrap().transaction.block_number, 7);
-    // A second time there is nothing to do.
+    // A second call has nothing to do.
     let again = indexes::restore(second.connection(), MEMORY, |_| {})
         .await
         .unwrap();
@@ -146,11 +146,11 @@ async fn indexes_left_out_of_a_load_that_is_killed_are_built_by_the_next_writer(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn indexes_stay_where_a_load_is_small_or_others_have_rows() {
+async fn indexes_stay_for_small_loads_and_shared_tables() {
     let (store, _) = store().await;
-    let before = all(&store).await;
+    let before = all_indexes(&store).await;
     let mut writer = writer(&store).await;
-    begin(&mut writer, CHAIN, 10).await;
+    register_and_store(&mut writer, CHAIN, 10).await;
     for (coming, least, why) in [
         (999, 1_000, "the load is small"),
         (1_000_000, 0, "it is switched off"),
@@ -170,8 +170,8 @@ async fn indexes_stay_where_a_load_is_small_or_others_have_rows() {
             .await
             .unwrap()
     );
-    assert_eq!(all(&store).await, before);
-    // A reader that holds a table is not waited for.
+    assert_eq!(all_indexes(&store).await, before);
+    // A reader's lock on a table is not waited for.
     let mut reader = store.pool().begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM logs")
         .fetch_one(&mut *reader)
@@ -182,7 +182,7 @@ async fn indexes_stay_where_a_load_is_small_or_others_have_rows() {
             .await
             .unwrap()
     );
-    assert_eq!(all(&store).await, before);
+    assert_eq!(all_indexes(&store).await, before);
     reader.rollback().await.unwrap();
     assert!(
         indexes::defer(writer.connection(), CHAIN, 1_000_000, 1_000)
@@ -192,31 +192,31 @@ async fn indexes_stay_where_a_load_is_small_or_others_have_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn indexes_are_built_beside_the_writer_of_another_chain() {
+async fn indexes_are_built_while_another_chain_is_written() {
     let (store, _) = store().await;
-    let before = all(&store).await;
+    let before = all_indexes(&store).await;
     let mut first = writer(&store).await;
-    begin(&mut first, CHAIN, 0).await;
+    register_and_store(&mut first, CHAIN, 0).await;
     assert!(
         indexes::defer(first.connection(), CHAIN, 1_000, 1_000)
             .await
             .unwrap()
     );
-    begin(&mut first, CHAIN, 20).await;
+    register_and_store(&mut first, CHAIN, 20).await;
     let mut second = Writer::acquire(&store, Stream::Chain(OTHER)).await.unwrap();
-    begin(&mut second, OTHER, 20).await;
+    register_and_store(&mut second, OTHER, 20).await;
     let built = indexes::restore(first.connection(), MEMORY, |_| {})
         .await
         .unwrap();
     assert!(built >= 5, "{built}");
-    assert_eq!(all(&store).await, before);
+    assert_eq!(all_indexes(&store).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readyz_says_which_indexes_are_yet_to_be_built() {
+async fn readyz_reports_missing_indexes() {
     let (store, _) = store().await;
     let mut writer = writer(&store).await;
-    begin(&mut writer, CHAIN, 0).await;
+    register_and_store(&mut writer, CHAIN, 0).await;
     assert!(
         indexes::defer(writer.connection(), CHAIN, 1_000, 1_000)
             .await
@@ -224,7 +224,7 @@ async fn readyz_says_which_indexes_are_yet_to_be_built() {
     );
     let state = ApiState::new(store.clone(), ApiConfig::default(), vec![CHAIN]);
     let (router, _) = api::router(state);
-    // On a busy machine the database may not answer in a probe's time.
+    // On a busy machine the database may not answer within a probe's time limit.
     let check = eventually("a check of the indexes", async || {
         let request = Request::get("/readyz").body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
@@ -244,11 +244,11 @@ async fn readyz_says_which_indexes_are_yet_to_be_built() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_database_has_its_indexes() {
+async fn reset_database_has_all_indexes() {
     let (store, url) = store().await;
-    let before = all(&store).await;
+    let before = all_indexes(&store).await;
     let mut writer = writer(&store).await;
-    begin(&mut writer, CHAIN, 0).await;
+    register_and_store(&mut writer, CHAIN, 0).await;
     assert!(
         indexes::defer(writer.connection(), CHAIN, 1_000, 1_000)
             .await
@@ -260,14 +260,14 @@ async fn a_reset_database_has_its_indexes() {
         ..StoreConfig::default()
     };
     Store::reset(&config).await.unwrap();
-    assert_eq!(all(&store).await, before);
+    assert_eq!(all_indexes(&store).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restore_keeps_the_settings_of_the_session() {
+async fn restoring_indexes_keeps_connection_settings() {
     let (store, _) = store().await;
     let mut writer = writer(&store).await;
-    begin(&mut writer, CHAIN, 0).await;
+    register_and_store(&mut writer, CHAIN, 0).await;
     let settings = async |writer: &mut Writer| -> Vec<String> {
         sqlx::query_scalar(
             "SELECT name || ' = ' || setting FROM pg_settings
@@ -279,10 +279,10 @@ async fn restore_keeps_the_settings_of_the_session() {
         .unwrap()
     };
     let before = settings(&mut writer).await;
-    let looks = before
+    let polls = before
         .iter()
         .any(|setting| setting == "client_connection_check_interval = 0");
-    assert!(!looks, "{before:?}");
+    assert!(!polls, "{before:?}");
     let connection = writer.connection();
     assert!(
         indexes::defer(connection, CHAIN, 1_000, 1_000)

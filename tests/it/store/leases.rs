@@ -1,4 +1,4 @@
-//! The right to write a stream: who gets it, who loses it, and whose session is ended for it.
+//! The lease on a stream: who acquires it, who loses it, and whose database connection is ended for it.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use chaincast::{
     model::Secret,
     store::{
         Store, StoreConfig, StoreError,
-        writer::{LOOK_EVERY, Stream, Writer},
+        writer::{LOCK_RETRY_INTERVAL, Stream, Writer},
     },
 };
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{Temporary, eventually, fresh_database};
+use crate::support::{TempDir, eventually, fresh_database};
 
-/// Of the advisory lock of the prices.
+/// The key of the advisory lock of the price stream.
 const KEY: i64 = (0x6368_6169 << 32) | 1;
 const LEASE_MS: u64 = 2_000;
 
 async fn connect(url: &str) -> Store {
     let config = StoreConfig {
-        // A role that may not do that is one of the tests.
+        // A role without that privilege has its own test.
         auto_migrate: url.contains("postgres@"),
         url: Secret::new(url),
         lease_ms: LEASE_MS,
@@ -29,8 +29,8 @@ async fn connect(url: &str) -> Store {
     Store::connect(&config).await.unwrap()
 }
 
-/// The same database as another role, which may use all tables.
-async fn as_role(url: &str, role: &str) -> String {
+/// The same database with another role, which may use all tables.
+async fn url_of_role(url: &str, role: &str) -> String {
     let name = format!(
         "{role}_{}",
         url.split('?').next().unwrap().rsplit('/').next().unwrap()
@@ -46,8 +46,8 @@ async fn as_role(url: &str, role: &str) -> String {
     url.replace("postgres@", &format!("{name}@"))
 }
 
-/// A session that holds the lock, and a lease that expired: as a writer that hangs.
-async fn hung(url: &str) -> PgConnection {
+/// A database connection that holds the lock, with an expired lease: a writer that hangs.
+async fn hung_writer(url: &str) -> PgConnection {
     let mut session = PgConnection::connect(url).await.unwrap();
     sqlx::query(
         "INSERT INTO leases (stream, term, holder, backend_pid, backend_start, lease_ms, acquired_at, renewed_at)
@@ -61,44 +61,45 @@ async fn hung(url: &str) -> PgConnection {
     session
 }
 
-async fn lives(session: &mut PgConnection) -> bool {
+async fn is_alive(session: &mut PgConnection) -> bool {
     session.ping().await.is_ok()
 }
 
-/// Looks until another answer comes than that it is written.
-async fn looked(store: &Store) -> Result<Writer, StoreError> {
-    eventually("a look that says more", async || {
-        match Writer::acquire(store, Stream::Prices).await {
+/// Tries to acquire the lease until the result is other than that it is held.
+async fn acquire_lease(store: &Store) -> Result<Writer, StoreError> {
+    eventually(
+        "another result than a held lease",
+        async || match Writer::acquire(store, Stream::Prices).await {
             Err(StoreError::Locked(_) | StoreError::StillHeld(_)) => {
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
                 None
             }
             other => Some(other),
-        }
-    })
+        },
+    )
     .await
 }
 
 #[tokio::test]
-async fn standby_ends_the_session_of_an_expired_lease() {
+async fn standby_ends_the_connection_of_an_expired_lease() {
     let url = fresh_database().await;
     let store = connect(&url).await;
-    let mut session = hung(&url).await;
+    let mut session = hung_writer(&url).await;
     let first = Writer::acquire(&store, Stream::Prices).await.err().unwrap();
-    // Once might be a database that stood still.
+    // A single observation could be a database that stalled.
     assert!(first.to_string().contains("a writer that hangs"), "{first}");
-    assert!(lives(&mut session).await);
-    let writer = looked(&store).await.unwrap();
+    assert!(is_alive(&mut session).await);
+    let writer = acquire_lease(&store).await.unwrap();
     assert_eq!(writer.lease().term(), 8);
-    assert!(!lives(&mut session).await);
+    assert!(!is_alive(&mut session).await);
 }
 
 #[tokio::test]
-async fn standby_never_ends_a_session_without_the_lock() {
+async fn standby_never_ends_a_connection_without_the_lock() {
     let url = fresh_database().await;
     let store = connect(&url).await;
-    let mut innocent = hung(&url).await;
-    // The lease names a session that lost the lock to another: as a process id that is used again.
+    let mut innocent = hung_writer(&url).await;
+    // The lease names a connection that lost the lock to another, as with a reused process id.
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(KEY)
         .execute(&mut innocent)
@@ -110,29 +111,29 @@ async fn standby_never_ends_a_session_without_the_lock() {
         .execute(&mut other)
         .await
         .unwrap();
-    let error = looked(&store).await.err().unwrap();
+    let error = acquire_lease(&store).await.err().unwrap();
     assert!(matches!(error, StoreError::Stuck(_)), "{error}");
     assert!(error.to_string().contains("pg_locks"), "{error}");
-    assert!(lives(&mut innocent).await && lives(&mut other).await);
+    assert!(is_alive(&mut innocent).await && is_alive(&mut other).await);
     other.close().await.unwrap();
-    looked(&store).await.unwrap();
-    assert!(lives(&mut innocent).await);
+    acquire_lease(&store).await.unwrap();
+    assert!(is_alive(&mut innocent).await);
 }
 
 #[tokio::test]
-async fn standby_without_privilege_says_what_to_grant() {
+async fn standby_without_privilege_names_the_grant() {
     let url = fresh_database().await;
     connect(&url).await.close().await;
     let (holder, standby) = (
-        as_role(&url, "holder").await,
-        as_role(&url, "standby").await,
+        url_of_role(&url, "holder").await,
+        url_of_role(&url, "standby").await,
     );
     let store = connect(&standby).await;
-    let mut session = hung(&holder).await;
-    let error = looked(&store).await.err().unwrap();
+    let mut session = hung_writer(&holder).await;
+    let error = acquire_lease(&store).await.err().unwrap();
     assert!(matches!(error, StoreError::Stuck(_)), "{error}");
     assert!(error.is_transient(), "{error}");
-    assert!(lives(&mut session).await);
+    assert!(is_alive(&mut session).await);
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let roles = |url: &str| {
         url.split("//")
@@ -146,16 +147,16 @@ async fn standby_without_privilege_says_what_to_grant() {
     let grant = format!("GRANT {} TO {}", roles(&holder), roles(&standby));
     sqlx::query(&grant).execute(&mut admin).await.unwrap();
     let taken = eventually("it takes over", async || {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
         Writer::acquire(&store, Stream::Prices).await.ok()
     })
     .await;
     assert_eq!(taken.lease().term(), 8);
-    assert!(!lives(&mut session).await);
+    assert!(!is_alive(&mut session).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_statement_keeps_the_lease() {
+async fn lease_is_kept_during_a_long_statement() {
     let url = fresh_database().await;
     let (store, other) = (connect(&url).await, connect(&url).await);
     let mut writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
@@ -167,23 +168,23 @@ async fn long_statement_keeps_the_lease() {
             .await
             .unwrap();
     };
-    let looks = async {
+    let attempts = async {
         loop {
             let error = Writer::acquire(&other, Stream::Prices).await.err().unwrap();
             assert!(matches!(error, StoreError::Locked(_)), "{error}");
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
         }
     };
     tokio::select! {
         () = statement => {}
-        () = looks => {}
+        () = attempts => {}
     }
     writer.begin().await.unwrap().commit().await.unwrap();
     assert_eq!(writer.lease().term(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writer_of_an_old_term_cannot_begin() {
+async fn writer_of_an_old_term_cannot_begin_a_transaction() {
     let url = fresh_database().await;
     let store = connect(&url).await;
     let mut writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
@@ -199,7 +200,7 @@ async fn writer_of_an_old_term_cannot_begin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writer_whose_session_was_ended_loses_its_lease() {
+async fn writer_loses_its_lease_with_its_connection() {
     let url = fresh_database().await;
     let store = connect(&url).await;
     let writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
@@ -208,18 +209,18 @@ async fn writer_whose_session_was_ended_loses_its_lease() {
         .execute(&mut admin)
         .await
         .unwrap();
-    // Without a statement of its own: it may wait for the answer to one that never comes.
+    // Without sending a statement: a writer may wait for a response that never arrives.
     let lost = tokio::time::timeout(Duration::from_secs(60), writer.lease().lost())
         .await
         .unwrap();
     assert!(
-        lost.to_string().contains("the server ended the session"),
+        lost.to_string().contains("the server ended the connection"),
         "{lost}"
     );
 }
 
-/// How long after `since` the lease of the prices was last renewed, in ms.
-async fn renewed_after(store: &Store, since: f64) -> i64 {
+/// The time from `since` to the last renewal of the price lease, in ms.
+async fn last_renewal_after(store: &Store, since: f64) -> i64 {
     sqlx::query_scalar(
         "SELECT ((extract(epoch FROM renewed_at) - $1) * 1000)::bigint FROM leases WHERE stream = 'prices'",
     )
@@ -230,13 +231,13 @@ async fn renewed_after(store: &Store, since: f64) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lease_outlasts_a_disk_that_stands_still() {
-    let dir = Temporary::new("leases");
+async fn lease_survives_a_stalled_disk() {
+    let dir = TempDir::new("leases");
     let postgres = PrivatePostgres::start(dir.path()).await.unwrap();
     let store = connect(postgres.url()).await;
     let mut writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
     let mut admin = PgConnection::connect(postgres.url()).await.unwrap();
-    // Whatever is to be durable waits for a standby that there is not, and keeps its locks meanwhile.
+    // Synchronous commits wait for a standby that does not exist, and keep their locks meanwhile.
     for statement in [
         "CREATE TABLE written (n int)",
         "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
@@ -260,17 +261,14 @@ async fn lease_outlasts_a_disk_that_stands_still() {
         .unwrap()
     })
     .await;
-    // That a writer fails is noted in the row that is renewed.
-    let failure = StoreError::Silent(Duration::from_secs(1));
-    store.writer_failed(Stream::Prices, &failure).await;
-    eventually(
-        "the lease is renewed for longer than it lasts",
-        async || {
-            writer.lease().check().unwrap();
-            let renewed = renewed_after(&store, stalled).await;
-            (renewed > 3 * LEASE_MS as i64).then_some(())
-        },
-    )
+    // A writer's failure is recorded in the row that is renewed.
+    let failure = StoreError::Timeout(Duration::from_secs(1));
+    store.record_writer_failure(Stream::Prices, &failure).await;
+    eventually("the lease is renewed beyond its duration", async || {
+        writer.lease().check().unwrap();
+        let renewed = last_renewal_after(&store, stalled).await;
+        (renewed > 3 * LEASE_MS as i64).then_some(())
+    })
     .await;
     for statement in [
         "ALTER SYSTEM RESET synchronous_standby_names",
@@ -284,13 +282,13 @@ async fn lease_outlasts_a_disk_that_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn former_session_of_this_process_is_no_other_writer() {
+async fn former_connection_of_this_process_is_not_another_writer() {
     let url = fresh_database().await;
     let store = connect(&url).await;
     let writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
     let error = Writer::acquire(&store, Stream::Prices).await.err().unwrap();
     assert!(matches!(error, StoreError::Locked(_)), "{error}");
-    // Next in line for the lock, as if the server were slow to end the session.
+    // Next in the queue for the lock, as if the server were slow to end the connection.
     let mut session = PgConnection::connect(&url).await.unwrap();
     let waiting = tokio::spawn(async move {
         let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(KEY);
@@ -310,12 +308,12 @@ async fn former_session_of_this_process_is_no_other_writer() {
     assert!(matches!(error, StoreError::StillHeld(_)), "{error}");
     assert!(error.is_transient(), "{error}");
     session.close().await.unwrap();
-    let writer = looked(&store).await.unwrap();
+    let writer = acquire_lease(&store).await.unwrap();
     assert_eq!(writer.lease().term(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn next_holder_does_not_inherit_a_failure() {
+async fn next_holder_does_not_inherit_a_failure_mark() {
     let url = fresh_database().await;
     let (store, other) = (connect(&url).await, connect(&url).await);
     let failure = async || {
@@ -323,13 +321,13 @@ async fn next_holder_does_not_inherit_a_failure() {
         writers[0].failure.clone()
     };
     let writer = Writer::acquire(&store, Stream::Prices).await.unwrap();
-    let silent = StoreError::Silent(Duration::from_secs(1));
-    store.writer_failed(Stream::Prices, &silent).await;
+    let silent = StoreError::Timeout(Duration::from_secs(1));
+    store.record_writer_failure(Stream::Prices, &silent).await;
     writer.release().await.unwrap();
-    // It may have reached what it fails at again.
-    let writer = looked(&store).await.unwrap();
+    // It may not have reached the failing step again.
+    let writer = acquire_lease(&store).await.unwrap();
     assert!(failure().await.is_some());
     writer.release().await.unwrap();
-    let _writer = looked(&other).await.unwrap();
+    let _writer = acquire_lease(&other).await.unwrap();
     assert_eq!(failure().await, None);
 }

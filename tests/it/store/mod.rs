@@ -1,11 +1,11 @@
-//! The store by itself: indexes that are left out of large loads and built again, days of ticks, what is deleted in
-//! time, and how readers' queries are answered.
+//! The store alone: indexes that are dropped during large loads and rebuilt, daily partitions of ticks, retention, and
+//! the query plans of readers.
 
 mod alerts;
 #[path = "../../../examples/explain/blocks.rs"]
 mod blocks;
 mod channels;
-mod durable;
+mod durability;
 mod indexes;
 mod leases;
 #[allow(dead_code, reason = "the example reports durations")]

@@ -1,4 +1,4 @@
-//! The readers' pools: no connection is handed out inside a transaction, and no caller can leave one there.
+//! The read pools: no connection is handed out inside a transaction, and no caller can leave one in it.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -8,11 +8,11 @@ use chaincast::{
 };
 use sqlx::{Executor, PgConnection, Row};
 
-use super::{alerts::above, number, store};
+use super::{alerts::alert_above, number, store};
 use crate::support::{eventually, fresh_database};
 
-/// A store with a single connection for readers: whoever asks next gets what the one before left.
-async fn single() -> (Store, String) {
+/// A store with a single read connection: each caller gets the connection of the caller before.
+async fn single_connection() -> (Store, String) {
     let url = fresh_database().await;
     let config = StoreConfig {
         url: Secret::new(&url),
@@ -22,31 +22,31 @@ async fn single() -> (Store, String) {
     (Store::connect(&config).await.unwrap(), url)
 }
 
-/// Whether the next connection that the pool hands out is inside a transaction.
+/// Whether the next connection of the pool is inside a transaction.
 async fn is_in_transaction(store: &Store) -> bool {
     in_transaction(&mut store.pool().acquire().await.unwrap()).await
 }
 
-/// By a simple query: alone it is one message, whose time is that of its transaction.
+/// By a simple query: outside of a transaction it is one message, whose time is that of its transaction.
 async fn in_transaction(connection: &mut PgConnection) -> bool {
     let query = sqlx::raw_sql("SELECT now() <> statement_timestamp()");
     query.fetch_one(connection).await.unwrap().get(0)
 }
 
-/// Sessions of this database that are inside a transaction, but for the one that asks.
+/// Other connections to this database that are inside a transaction.
 const LEFT_OPEN: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
 
 #[tokio::test]
-async fn takes_a_connection_out_of_an_open_transaction() {
-    let (store, _) = single().await;
+async fn rolls_back_a_connection_in_an_open_transaction() {
+    let (store, _) = single_connection().await;
     for begin in [
         "BEGIN",
         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         "BEGIN; CREATE TABLE left_behind ()",
     ] {
         let mut left = store.pool().acquire().await.unwrap();
-        // Behind the back of sqlx, as a dropped `begin` does.
+        // Without sqlx's knowledge, as a dropped `begin` does.
         left.execute(begin).await.unwrap();
         assert!(in_transaction(&mut left).await, "{begin}");
         drop(left);
@@ -58,7 +58,7 @@ async fn takes_a_connection_out_of_an_open_transaction() {
 
 #[tokio::test]
 async fn replaces_a_connection_in_an_aborted_transaction() {
-    let (store, _) = single().await;
+    let (store, _) = single_connection().await;
     let mut left = store.pool().acquire().await.unwrap();
     left.execute("BEGIN").await.unwrap();
     left.execute("SELECT 1/0").await.unwrap_err();
@@ -68,8 +68,8 @@ async fn replaces_a_connection_in_an_aborted_transaction() {
 }
 
 #[tokio::test]
-async fn replaces_a_connection_that_was_lost() {
-    let (store, url) = single().await;
+async fn replaces_a_lost_connection() {
+    let (store, url) = single_connection().await;
     let before = number(&store, "SELECT pg_backend_pid()::bigint").await;
     let other = super::connect(&url).await;
     let end = format!("SELECT pg_terminate_backend({before})::int::bigint");
@@ -78,7 +78,7 @@ async fn replaces_a_connection_that_was_lost() {
     assert_ne!(after, before);
 }
 
-/// Polls a future so often, then drops it; whether it was done before.
+/// Polls a future up to `polls` times, then drops it. Returns whether it completed.
 async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> bool {
     let mut future = pin!(future);
     for _ in 0..polls {
@@ -86,32 +86,32 @@ async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> bool
         if polled {
             return true;
         }
-        // Whatever it waits for makes some way, in some rounds more and in some less.
+        // Yields, so that the future can progress; how far differs between rounds.
         tokio::task::yield_now().await;
     }
     false
 }
 
 #[tokio::test]
-async fn a_dropped_begin_leaves_no_transaction() {
-    let (store, url) = single().await;
+async fn dropped_begin_leaves_no_transaction() {
+    let (store, url) = single_connection().await;
     let watcher = super::connect(&url).await;
     let mut dropped = 0;
-    // Few polls are often, as on a busy machine the answer is there soon.
+    // Small numbers of polls are frequent: on a busy machine the response arrives soon.
     for polls in (0..100).map(|round| round % 5).chain((0..400).step_by(6)) {
         dropped += usize::from(!dropped_after(polls, store.begin()).await);
         assert!(!is_in_transaction(&store).await, "after {polls} polls");
     }
-    // After how many polls the answer is there depends on the machine; not before the second.
+    // The number of polls until the response arrives depends on the machine, but is at least two.
     assert!(dropped >= 2, "{dropped} were dropped");
-    eventually("no session is in a transaction", async || {
+    eventually("no connection is in a transaction", async || {
         (number(&watcher, LEFT_OPEN).await == 0).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_dropped_alert_holds_no_lock() {
+async fn dropped_alert_creation_holds_no_lock() {
     const MANY: AlertLimits = AlertLimits {
         per_user: 1_000,
         total: 1_000,
@@ -123,20 +123,20 @@ async fn a_dropped_alert_holds_no_lock() {
         let threshold = round.to_string();
         dropped_after(
             round,
-            store.create_alert(&above("alice", &threshold), &MANY),
+            store.create_alert(&alert_above("alice", &threshold), &MANY),
         )
         .await;
     }
-    // It takes the lock under which every alert begins.
-    let bob = above("bob", "1");
+    // It takes the lock that every alert creation takes first.
+    let bob = alert_above("bob", "1");
     let made = tokio::time::timeout(Duration::from_secs(60), store.create_alert(&bob, &MANY));
     made.await.expect("nobody holds the lock").unwrap();
 }
 
 #[tokio::test]
-async fn postgres_ends_a_reader_that_idles_in_a_transaction() {
+async fn postgres_ends_readers_that_idle_in_a_transaction() {
     let (store, _) = store().await;
-    let patience = "SELECT setting::bigint FROM pg_settings
+    let idle_timeout = "SELECT setting::bigint FROM pg_settings
         WHERE name = 'idle_in_transaction_session_timeout'";
-    assert_eq!(number(&store, patience).await, 10_000);
+    assert_eq!(number(&store, idle_timeout).await, 10_000);
 }

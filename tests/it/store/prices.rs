@@ -1,4 +1,4 @@
-//! Prices as they were announced.
+//! Stored prices.
 
 use chaincast::{
     model::{Price, PriceDetail, PriceStatus},
@@ -11,7 +11,7 @@ use chaincast::{
 use super::store;
 
 #[tokio::test]
-async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
+async fn price_round_trips_with_any_source_names() {
     let (store, _) = store().await;
     sqlx::raw_sql("INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether')")
         .execute(store.pool())
@@ -53,7 +53,7 @@ async fn a_price_is_read_as_it_was_written_whatever_its_sources_are_called() {
         let read = prices::latest(connection, &tokens).await.unwrap();
         assert_eq!(read, [(given.clone(), 9)]);
     }
-    // As an earlier version left them.
+    // As an earlier version stored them.
     for (status, doubtful) in [("degraded", true), ("stale", false), ("ok", false)] {
         sqlx::query("UPDATE prices SET status = $1, doubtful = NULL")
             .bind(status)

@@ -1,4 +1,4 @@
-//! How readers' queries are answered.
+//! The query plans of readers.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,7 +9,7 @@ use super::{
     store,
 };
 
-/// Fifty thousand logs: enough that reading all of a table never is the cheaper plan.
+/// Fifty thousand logs: enough that a full table scan is never the cheaper plan.
 const BLOCKS: u64 = 25_000;
 const SHAPE: Shape = Shape {
     transactions: 1,
@@ -17,18 +17,18 @@ const SHAPE: Shape = Shape {
     transfers: 2,
 };
 
-/// For the longest page Postgres may well read all of tables as small as these.
+/// For the longest page a full scan of tables this small may be the right plan.
 const PAGE: u32 = 20;
 
-// One thread, as plans are heard on the thread that asks.
+// One thread, as plans are captured on the thread that runs the query.
 #[tokio::test]
-async fn no_query_of_a_reader_reads_a_whole_table() {
+async fn no_reader_query_scans_a_whole_table() {
     let (filled, url) = store().await;
     load::blocks(&filled, BLOCKS, SHAPE, 1).await.unwrap();
-    load::the_rest(&filled, 20_000).await.unwrap();
-    plans::tell_plans(&url).await.unwrap();
+    load::other_tables(&filled, 20_000).await.unwrap();
+    plans::enable_auto_explain(&url).await.unwrap();
     let store = connect(&url).await;
-    let known = Known::of(BLOCKS, PAGE);
+    let known = Known::new(BLOCKS, PAGE);
     let plans = plans::explain(&store, &known).await.unwrap();
     assert!(plans.len() > 25, "{} queries", plans.len());
     let faults: Vec<_> = plans
@@ -36,16 +36,16 @@ async fn no_query_of_a_reader_reads_a_whole_table() {
         .flat_map(|plan| plan.faults.iter().map(move |fault| (plan.query, fault)))
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    // And it would be seen.
+    // A full scan would be detected.
     let everything = "SELECT count(*) FROM logs WHERE data = '\\x00'";
     let seen = plans::explain_one(&store, everything).await.unwrap();
     assert_eq!(seen.faults.len(), 2, "{:?}", seen.faults);
 }
 
 #[tokio::test]
-async fn every_query_of_a_reader_is_among_those_that_are_explained() {
+async fn every_reader_query_is_explained() {
     let (store, _) = store().await;
-    let known = Known::of(1, PAGE);
+    let known = Known::new(1, PAGE);
     let explained: BTreeSet<_> = queries::all(&store, &known)
         .into_iter()
         .filter_map(|(name, _)| name.split([' ', ',']).next())
@@ -61,7 +61,7 @@ async fn every_query_of_a_reader_is_among_those_that_are_explained() {
         let text = fs::read_to_string(&file).unwrap();
         for function in text.split("    pub async fn ").skip(1) {
             let (name, signature) = function.split_once('(').unwrap();
-            // What deletes is no reader.
+            // Functions that delete are not readers.
             if name.starts_with("prune") || !signature.trim_start().starts_with("&self") {
                 continue;
             }
@@ -75,6 +75,6 @@ async fn every_query_of_a_reader_is_among_those_that_are_explained() {
     }
     assert!(
         functions > 20,
-        "only {functions} were found: this test no longer reads them"
+        "only {functions} were found: this test no longer parses them"
     );
 }

@@ -1,4 +1,4 @@
-//! What goes in time.
+//! Retention: what is deleted, and when.
 
 use chaincast::{
     model::now_ms,
@@ -51,12 +51,12 @@ async fn dropped(store: &Store) -> Writer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_block_is_kept_until_its_height_has_been_final_for_the_retention() {
+async fn dropped_block_is_kept_until_final_for_the_retention() {
     let (store, _) = store().await;
     let mut writer = dropped(&store).await;
-    // Nothing is final: however short the retention, all stay.
+    // Nothing is finalized: all dropped blocks stay, however short the retention.
     assert_eq!(store.prune_dropped(0, 100).await.unwrap(), 0);
-    // Heights 5 and 6 are final now, so their time begins.
+    // Heights 5 and 6 are finalized now, so their retention begins.
     finalize(&mut writer, 6).await.unwrap();
     assert_eq!(store.prune_dropped(3_600_000, 100).await.unwrap(), 0);
     assert_eq!(number(&store, COUNT).await, 5);
@@ -82,7 +82,7 @@ async fn a_dropped_block_is_kept_until_its_height_has_been_final_for_the_retenti
 }
 
 #[tokio::test]
-async fn short_candles_go_with_time_and_long_ones_stay() {
+async fn short_candles_expire_and_long_ones_stay() {
     let (store, _) = store().await;
     sqlx::raw_sql(
         "INSERT INTO candles (token, seconds, start, open, high, low, close, count, first_at, last_at)
@@ -104,7 +104,7 @@ async fn short_candles_go_with_time_and_long_ones_stay() {
 }
 
 #[tokio::test]
-async fn prices_go_with_time_and_the_newest_of_a_token_stays_however_old_it_is() {
+async fn prices_expire_except_the_newest_of_a_token() {
     let (store, _) = store().await;
     sqlx::raw_sql(
         "INSERT INTO tokens (symbol, name) VALUES ('ETH', 'Ether'), ('OLD', 'Gone');
@@ -129,7 +129,7 @@ async fn prices_go_with_time_and_the_newest_of_a_token_stays_however_old_it_is()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ahead() {
+async fn retention_runs_by_itself_and_creates_tick_partitions() {
     let (store, _) = store().await;
     let now = now_ms();
     let ahead = day_of(now + 2 * DAY);
@@ -137,7 +137,7 @@ async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ah
         .execute(store.pool())
         .await
         .unwrap();
-    // One waits for its day, one is of long ago, and one is of a day that is over.
+    // One tick is in the default partition, one is very old, and one is of a day that is over.
     let times = [now + 2 * DAY, now - 50 * DAY, now - 40 * DAY];
     insert(&store, &times.map(|at| tick("5", at, None))).await;
     sqlx::raw_sql(
@@ -154,8 +154,12 @@ async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ah
     .await
     .unwrap();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(store.clone().retain(StoreConfig::default(), stop.clone()));
-    eventually("only what is young is left", || async {
+    let task = tokio::spawn(
+        store
+            .clone()
+            .run_retention(StoreConfig::default(), stop.clone()),
+    );
+    eventually("only recent rows are left", || async {
         let ticks = partitions(&store).await;
         let prices = number(&store, "SELECT count(*) FROM prices").await;
         let candles = number(&store, "SELECT count(*) FROM candles").await;
@@ -168,7 +172,7 @@ async fn what_is_past_its_retention_goes_by_itself_and_days_of_ticks_are_made_ah
 }
 
 #[tokio::test]
-async fn no_channel_keeps_more_than_its_share_however_young() {
+async fn channel_keeps_a_bounded_number_of_recent_updates() {
     let (store, _) = store().await;
     sqlx::raw_sql(
         "INSERT INTO channels (name, seq) VALUES ('price:ETH', 10), ('user:alice', 10), ('new-block', 4);
@@ -192,8 +196,8 @@ async fn no_channel_keeps_more_than_its_share_however_young() {
         ("price:ETH", 6, 10),
         ("user:alice", 8, 10),
     ];
-    let shown = left
+    let returned = left
         .iter()
         .map(|(name, from, to)| (name.as_str(), *from, *to));
-    assert_eq!(shown.collect::<Vec<_>>(), expected);
+    assert_eq!(returned.collect::<Vec<_>>(), expected);
 }

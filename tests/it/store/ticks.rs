@@ -1,4 +1,4 @@
-//! Ticks by day: where they lie, and that the newest is found wherever that is.
+//! Ticks by day: their partitions, and that the newest tick is found in any of them.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub fn tick(price: &str, observed_at: i64, block_number: Option<u64>) -> Tick {
     }
 }
 
-/// Where ticks lie, and how many.
+/// The partitions with their numbers of ticks.
 pub async fn partitions(store: &Store) -> BTreeMap<String, i64> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT tableoid::regclass::text, count(*) FROM ticks GROUP BY 1 ORDER BY 1",
@@ -51,10 +51,10 @@ pub fn day_of(at: i64) -> String {
 }
 
 #[tokio::test]
-async fn ticks_lie_in_the_partition_of_their_day_and_old_days_go_as_a_whole() {
+async fn ticks_are_partitioned_by_day_and_expire_by_day() {
     let (store, _) = store().await;
     let now = now_ms();
-    // Of today, of 40 days ago, and ahead of any clock: every insert finds a place.
+    // Of today, of 40 days ago, and in the future: every insert has a partition.
     let times = [now, now - 40 * DAY, now - 50 * DAY, now + 100 * DAY];
     let given: Vec<Tick> = times.iter().map(|at| tick("5", *at, None)).collect();
     insert(&store, &given).await;
@@ -62,7 +62,7 @@ async fn ticks_lie_in_the_partition_of_their_day_and_old_days_go_as_a_whole() {
     assert_eq!(found[&day_of(now)], 1);
     assert_eq!(found["ticks_rest"], 3);
 
-    // A partition that is made later takes what waits for it.
+    // A partition that is created later takes its ticks from the default partition.
     let made: bool = sqlx::query_scalar(
         "SELECT add_ticks_day((to_timestamp($1::bigint / 1000) AT TIME ZONE 'UTC')::date)",
     )
@@ -74,7 +74,7 @@ async fn ticks_lie_in_the_partition_of_their_day_and_old_days_go_as_a_whole() {
     let found = partitions(&store).await;
     assert_eq!(found[&day_of(now - 40 * DAY)], 1);
     assert_eq!(found["ticks_rest"], 2);
-    // Those ahead were made with the schema; midnight may have come since.
+    // The migration created those ahead; midnight may have passed since.
     assert!(store.add_tick_days().await.unwrap() <= 1);
     assert_eq!(store.add_tick_days().await.unwrap(), 0);
 
@@ -88,7 +88,7 @@ async fn ticks_lie_in_the_partition_of_their_day_and_old_days_go_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_tick_of_a_block_is_stored_once_and_the_newest_is_found_whatever_its_day() {
+async fn block_tick_is_stored_once_and_newest_found_in_any_day() {
     let (store, _) = store().await;
     sqlx::raw_sql(
         "INSERT INTO tokens (symbol, name, position) VALUES ('ETH', 'Ether', 0);
@@ -99,7 +99,7 @@ async fn a_tick_of_a_block_is_stored_once_and_the_newest_is_found_whatever_its_d
     .await
     .unwrap();
     let now = now_ms();
-    // The last in chain order claims an earlier day than the one before it.
+    // The last tick in chain order states an earlier day than the one before it.
     let given = [
         tick("1", now - 60 * DAY, Some(1)),
         tick("3", now, Some(2)),
@@ -114,7 +114,7 @@ async fn a_tick_of_a_block_is_stored_once_and_the_newest_is_found_whatever_its_d
     let sources = store.read_sources(10).await.unwrap();
     assert_eq!(sources[0].last, Some((BigDecimal::from(2), now - DAY)));
 
-    // Pages of history go through all days.
+    // Pages of history span all days.
     let token = "ETH".parse().unwrap();
     let (mut before, mut times) = (None::<TickKey>, Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! A private authority and the certificates that it issues.
+//! A private certificate authority and the certificates that it issues.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// Writes its own certificate into a directory, for those who are to trust it.
+    /// Writes its own certificate into a directory, for clients that have to trust it.
     pub fn write(&self, dir: &Path, name: &str) -> PathBuf {
         let file = dir.join(name);
         std::fs::write(&file, self.0.pem()).unwrap();
@@ -34,7 +34,7 @@ impl Authority {
         self.sign(Self::params(names))
     }
 
-    /// As [`Self::issue`], but it was valid in 2020 only.
+    /// As [`Self::issue`], but the certificate was valid in 2020 only.
     pub fn issue_expired(&self, names: &[&str]) -> (String, String) {
         let mut params = Self::params(names);
         params.not_before = date_time_ymd(2020, 1, 1);

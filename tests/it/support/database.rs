@@ -1,4 +1,4 @@
-//! One PostgreSQL for all tests of a run, one database for each.
+//! One PostgreSQL server for all tests of a run, and one database for each test.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,14 +8,14 @@ use tokio::sync::OnceCell;
 static SERVER: OnceCell<PrivatePostgres> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// URL of a new, empty database. The server dies with the test process.
+/// URL of a new, empty database. The server ends with the test process.
 pub async fn fresh_database() -> String {
     let server = SERVER
         .get_or_init(|| async {
             let parent = std::env::temp_dir().join("chaincast-it-postgres");
-            sweep(&parent);
+            remove_old_directories(&parent);
             let dir = parent.join(std::process::id().to_string());
-            // Of an earlier run that had the same id.
+            // Left by an earlier run with the same process id.
             std::fs::remove_dir_all(&dir).ok();
             std::fs::create_dir_all(&dir).unwrap();
             PrivatePostgres::start(&dir).await.unwrap()
@@ -28,8 +28,8 @@ pub async fn fresh_database() -> String {
         .unwrap()
 }
 
-/// Removes what earlier runs left: statics are never dropped.
-fn sweep(parent: &std::path::Path) {
+/// Removes directories of earlier runs: statics are never dropped.
+fn remove_old_directories(parent: &std::path::Path) {
     let Ok(entries) = std::fs::read_dir(parent) else {
         return;
     };

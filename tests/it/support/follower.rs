@@ -1,13 +1,13 @@
-//! A client that checks every message of every channel it listens to: no gap, no duplicate, in order, and as fresh
-//! as the heartbeat says. It panics, with its name, at the first that is wrong.
+//! A client that checks every message of every subscribed channel: no gap, no duplicate, in order, and as fresh as the
+//! heartbeat states. It panics, with its name, at the first wrong message.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
 use super::{
-    PATIENCE,
-    line::{Heard, Line, Message, Over, Query},
+    TIMEOUT,
+    connection::{Connection, Message, Query, Received, Transport},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,128 +17,143 @@ pub enum Mode {
     Every(u32),
 }
 
-/// One channel that is listened to.
+/// One subscribed channel.
 #[derive(Debug, Clone, Copy)]
 struct Stream {
     mode: Mode,
-    /// Seq of the last message, or where the stream began.
+    /// Seq of the last message, or the seq at which the subscription began.
     last: u64,
-    /// The snapshot is still to come.
-    fresh: bool,
+    /// The snapshot has not arrived yet.
+    awaits_snapshot: bool,
 }
 
-/// What is asked for of one channel.
+/// A subscription to request.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish {
+pub struct Subscription {
     pub mode: Mode,
     pub since: Option<u64>,
 }
 
 pub struct Follower {
     pub name: String,
-    pub over: Over,
-    /// Where it connects, and where it comes back to when it is sent away.
+    pub transport: Transport,
+    /// URLs to connect to: the next one is used when the server ends.
     bases: Vec<String>,
-    line: Option<Line>,
+    connection: Option<Connection>,
     streams: BTreeMap<String, Stream>,
-    /// Where it stood in every channel it ever listened to.
-    pub places: BTreeMap<String, (Mode, u64)>,
-    /// Most updates that the server replays.
+    /// The position in every channel that was ever subscribed.
+    pub positions: BTreeMap<String, (Mode, u64)>,
+    /// Maximum number of updates that the server replays.
     replays: u64,
     epoch: String,
     query: Query,
     pub messages: u64,
-    /// How often it resumed, and how often the server could not.
+    /// How often a channel resumed, and how often the server could not resume it.
     pub resumed: u64,
     pub restarted: u64,
-    /// `retryAfterMs` of each time that it was sent away.
-    pub sent_away: Vec<u64>,
+    /// `retryAfterMs` of each close with 1001.
+    pub retry_delays: Vec<u64>,
 }
 
 impl Follower {
-    pub fn new(name: String, over: Over, bases: Vec<String>, replays: u64) -> Self {
+    pub fn new(name: String, transport: Transport, bases: Vec<String>, replays: u64) -> Self {
         Self {
             name,
-            over,
+            transport,
             bases,
-            line: None,
+            connection: None,
             streams: BTreeMap::new(),
-            places: BTreeMap::new(),
+            positions: BTreeMap::new(),
             replays,
             epoch: String::new(),
             query: Query::default(),
             messages: 0,
             resumed: 0,
             restarted: 0,
-            sent_away: Vec::new(),
+            retry_delays: Vec::new(),
         }
     }
 
-    pub fn takes_requests(&self) -> bool {
-        self.over != Over::EventStream
+    pub fn accepts_requests(&self) -> bool {
+        self.transport != Transport::EventStream
     }
 
-    /// Leaves without a word, if it is connected, and connects anew; listens to nothing but the heartbeat then.
+    /// Drops the connection, if there is one, without a close, and opens a new one, which is subscribed to the
+    /// heartbeat only.
     async fn connect(&mut self) {
-        self.line = None;
+        self.connection = None;
         self.streams.clear();
-        while self.line.is_none() {
+        while self.connection.is_none() {
             let base = &self.bases[0];
-            self.line = Line::open(self.over, base, &self.query).await;
-            if self.line.is_none() {
-                assert!(self.bases.len() > 1, "{}: {base} takes nobody", self.name);
+            self.connection = Connection::open(self.transport, base, &self.query).await;
+            if self.connection.is_none() {
+                assert!(
+                    self.bases.len() > 1,
+                    "{}: {base} accepts no connection",
+                    self.name
+                );
                 self.bases.remove(0);
             }
         }
-        match self.hear().await {
-            Heard::Connected(data) => self.epoch = data["epoch"].as_str().unwrap().to_owned(),
-            // Let in, and sent away at once.
-            Heard::Closed(..) => return Box::pin(self.connect()).await,
+        match self.receive().await {
+            Received::Connected(data) => self.epoch = data["epoch"].as_str().unwrap().to_owned(),
+            // Accepted, and closed immediately.
+            Received::Closed(..) => return Box::pin(self.connect()).await,
             other => panic!("{}: {other:?} before connected", self.name),
         }
     }
 
-    /// Connects and listens as wished. Event streams have one mode for all.
-    pub async fn begin(&mut self, wishes: &BTreeMap<String, Wish>) {
-        self.begin_in(wishes, None).await;
+    /// Connects and subscribes. Event streams have one mode for all channels.
+    pub async fn begin(&mut self, subscriptions: &BTreeMap<String, Subscription>) {
+        self.begin_with_epoch(subscriptions, None).await;
     }
 
-    /// Breaks the connection off and resumes every channel where it stood; with another `epoch` than the server's it
-    /// is to be told that nothing was recovered.
-    pub async fn come_back(&mut self, epoch: Option<&str>) {
-        let wish = |channel: &String| {
-            let (mode, last) = self.places[channel];
+    /// Drops the connection and resumes every channel at its position. With an `epoch` other than the server's, nothing
+    /// must be recovered.
+    pub async fn reconnect(&mut self, epoch: Option<&str>) {
+        let subscription = |channel: &String| {
+            let (mode, last) = self.positions[channel];
             let since = Some(last);
-            (channel.clone(), Wish { mode, since })
+            (channel.clone(), Subscription { mode, since })
         };
-        let wishes = self.streams.keys().map(wish).collect();
-        self.begin_in(&wishes, epoch).await;
+        let subscriptions = self.streams.keys().map(subscription).collect();
+        self.begin_with_epoch(&subscriptions, epoch).await;
     }
 
-    async fn begin_in(&mut self, wishes: &BTreeMap<String, Wish>, epoch: Option<&str>) {
-        if self.over == Over::EventStream {
-            return self.stream(wishes, epoch).await;
+    async fn begin_with_epoch(
+        &mut self,
+        subscriptions: &BTreeMap<String, Subscription>,
+        epoch: Option<&str>,
+    ) {
+        if self.transport == Transport::EventStream {
+            return self.open_event_stream(subscriptions, epoch).await;
         }
         loop {
             self.connect().await;
             let heartbeat = json!({ "channel": "heartbeat" });
             if self.request("subscribe", heartbeat).await.is_some()
-                && self.subscribe(wishes, epoch).await
+                && self.subscribe(subscriptions, epoch).await
             {
                 return;
             }
         }
     }
 
-    async fn stream(&mut self, wishes: &BTreeMap<String, Wish>, epoch: Option<&str>) {
+    async fn open_event_stream(
+        &mut self,
+        subscriptions: &BTreeMap<String, Subscription>,
+        epoch: Option<&str>,
+    ) {
         loop {
-            let mode = wishes.values().next().unwrap().mode;
-            let places: Vec<String> = wishes
+            let mode = subscriptions.values().next().unwrap().mode;
+            let positions: Vec<String> = subscriptions
                 .iter()
-                .filter_map(|(channel, wish)| Some(format!("{channel}@{}", wish.since?)))
+                .filter_map(|(channel, subscription)| {
+                    Some(format!("{channel}@{}", subscription.since?))
+                })
                 .collect();
             self.query = Query {
-                channels: wishes
+                channels: subscriptions
                     .keys()
                     .cloned()
                     .chain(["heartbeat".to_owned()])
@@ -148,34 +163,36 @@ impl Follower {
                     Mode::Latest | Mode::Every(_) => Some("latest"),
                 },
                 interval: interval(mode),
-                last_event_id: (!places.is_empty()).then(|| places.join(",")),
+                last_event_id: (!positions.is_empty()).then(|| positions.join(",")),
                 epoch: epoch.map(str::to_owned),
                 token: None,
             };
             self.connect().await;
-            if let Some(answer) = self.answer().await {
-                return self.joined(wishes, &answer, epoch.is_some());
+            if let Some(answer) = self.receive_response().await {
+                return self.check_joined(subscriptions, &answer, epoch.is_some());
             }
         }
     }
 
-    /// `false` when the connection ended instead.
+    /// Returns `false` when the connection ended instead.
     pub async fn subscribe(
         &mut self,
-        wishes: &BTreeMap<String, Wish>,
+        subscriptions: &BTreeMap<String, Subscription>,
         epoch: Option<&str>,
     ) -> bool {
         // One request for each mode.
-        let mut by_mode = HashMap::<String, BTreeMap<String, Wish>>::new();
-        for (channel, wish) in wishes {
-            let group = by_mode.entry(format!("{:?}", wish.mode)).or_default();
-            group.insert(channel.clone(), *wish);
+        let mut by_mode = HashMap::<String, BTreeMap<String, Subscription>>::new();
+        for (channel, subscription) in subscriptions {
+            let group = by_mode
+                .entry(format!("{:?}", subscription.mode))
+                .or_default();
+            group.insert(channel.clone(), *subscription);
         }
         for group in by_mode.values() {
             let mode = group.values().next().unwrap().mode;
             let since: BTreeMap<&String, u64> = group
                 .iter()
-                .filter_map(|(channel, wish)| Some((channel, wish.since?)))
+                .filter_map(|(channel, subscription)| Some((channel, subscription.since?)))
                 .collect();
             let mut data = json!({
                 "channels": group.keys().collect::<Vec<_>>(),
@@ -189,112 +206,126 @@ impl Follower {
             let Some(answer) = self.request("subscribe", data).await else {
                 return false;
             };
-            self.joined(group, &answer, epoch.is_some());
+            self.check_joined(group, &answer, epoch.is_some());
         }
         true
     }
 
     pub async fn unsubscribe(&mut self, channel: &str) -> bool {
-        let asked = self
+        let response = self
             .request("unsubscribe", json!({ "channel": channel }))
             .await;
         self.streams.remove(channel);
-        asked.is_some()
+        response.is_some()
     }
 
-    /// Checks an answer to `subscribe` against what was wished; the streams begin.
-    fn joined(&mut self, wishes: &BTreeMap<String, Wish>, answer: &Value, foreign: bool) {
+    /// Checks a response to `subscribe` against the requested subscriptions, and starts the streams.
+    fn check_joined(
+        &mut self,
+        subscriptions: &BTreeMap<String, Subscription>,
+        answer: &Value,
+        foreign: bool,
+    ) {
         for joined in answer["channels"].as_array().unwrap() {
             let channel = joined["channel"].as_str().unwrap();
             assert_eq!(joined["success"], true, "{}: {joined}", self.name);
-            let Some(wish) = wishes.get(channel) else {
+            let Some(subscription) = subscriptions.get(channel) else {
                 continue;
             };
             let (seq, recovered) = (joined["seq"].as_u64().unwrap(), joined["recovered"] == true);
-            let wanted = wish
+            let wanted = subscription
                 .since
                 .is_some_and(|since| !foreign && seq - since <= self.replays);
-            assert_eq!(recovered, wanted, "{}: {wish:?} got {joined}", self.name);
-            match (wish.since, recovered) {
+            assert_eq!(
+                recovered, wanted,
+                "{}: {subscription:?} got {joined}",
+                self.name
+            );
+            match (subscription.since, recovered) {
                 (Some(_), true) => self.resumed += 1,
                 (Some(_), false) => self.restarted += 1,
                 (None, _) => {}
             }
-            let last = wish.since.filter(|_| recovered).unwrap_or(seq);
+            let last = subscription.since.filter(|_| recovered).unwrap_or(seq);
             let stream = Stream {
-                mode: wish.mode,
+                mode: subscription.mode,
                 last,
-                fresh: !recovered,
+                awaits_snapshot: !recovered,
             };
             self.streams.insert(channel.to_owned(), stream);
-            self.places.insert(channel.to_owned(), (wish.mode, last));
+            self.positions
+                .insert(channel.to_owned(), (subscription.mode, last));
         }
     }
 
     async fn request(&mut self, event: &str, data: Value) -> Option<Value> {
-        self.line.as_mut().unwrap().ask(event, &data).await;
-        self.answer().await
+        self.connection
+            .as_mut()
+            .unwrap()
+            .send_request(event, &data)
+            .await;
+        self.receive_response().await
     }
 
-    /// Hears up to the answer; `None` when the connection ended.
-    async fn answer(&mut self) -> Option<Value> {
+    /// Receives up to the response; `None` when the connection ended.
+    async fn receive_response(&mut self) -> Option<Value> {
         loop {
-            match self.hear().await {
-                Heard::Ack(answer) => return Some(answer),
-                Heard::Closed(..) => return None,
+            match self.receive().await {
+                Received::Ack(answer) => return Some(answer),
+                Received::Closed(..) => return None,
                 _ => {}
             }
         }
     }
 
-    /// Hears one thing and checks it. When it is sent away, or was too slow, it comes back and resumes.
-    pub async fn follow(&mut self) {
-        if let Heard::Closed(..) = self.hear().await {
-            self.come_back(None).await;
+    /// Receives and checks one message. When the connection is closed, reconnects and resumes.
+    pub async fn receive_or_reconnect(&mut self) {
+        if let Received::Closed(..) = self.receive().await {
+            self.reconnect(None).await;
         }
     }
 
-    /// Follows for so many messages, or as long as `enough` does not say so.
+    /// Follows for this many messages, or until `enough` returns true.
     pub async fn read(&mut self, messages: u64, enough: impl Fn() -> bool) {
         let until = self.messages + messages;
         while self.messages < until && !enough() {
-            self.follow().await;
+            self.receive_or_reconnect().await;
         }
     }
 
-    async fn hear(&mut self) -> Heard {
-        let hearing = self.line.as_mut().unwrap().hear();
-        let heard = match tokio::time::timeout(PATIENCE, hearing).await {
-            Ok(heard) => heard,
+    async fn receive(&mut self) -> Received {
+        let next_message = self.connection.as_mut().unwrap().receive();
+        let received = match tokio::time::timeout(TIMEOUT, next_message).await {
+            Ok(received) => received,
             Err(_) => panic!(
-                "{}: nothing was heard within {PATIENCE:?}, not even a heartbeat; {:?}",
+                "{}: nothing was received within {TIMEOUT:?}, not even a heartbeat; {:?}",
                 self.name, self.streams
             ),
         };
-        match &heard {
-            Heard::Message(message) => self.check(message),
-            Heard::Closed(1001, reason) => {
+        match &received {
+            Received::Message(message) => self.check(message),
+            Received::Closed(1001, reason) => {
                 let reason: Value = serde_json::from_str(reason).unwrap();
-                self.sent_away
+                self.retry_delays
                     .push(reason["retryAfterMs"].as_u64().unwrap());
-                self.next_base();
+                self.use_next_base();
             }
-            // Polling says no code: it was too slow, or it was sent away.
-            Heard::Closed(1006, _) if self.over == Over::Polling => {
+            // Polling has no close codes: the client was too slow, or the server is shutting down.
+            Received::Closed(1006, _) if self.transport == Transport::Polling => {
                 if self.bases.len() > 1 {
-                    self.next_base();
+                    self.use_next_base();
                 }
             }
-            Heard::Closed(4008, _) => {}
-            Heard::Closed(code, reason) => panic!("{}: closed with {code} {reason}", self.name),
-            Heard::Other(other) => panic!("{}: {other}", self.name),
-            Heard::Connected(_) | Heard::Ack(_) => {}
+            Received::Closed(4008, _) => {}
+            Received::Closed(code, reason) => panic!("{}: closed with {code} {reason}", self.name),
+            Received::Other(other) => panic!("{}: {other}", self.name),
+            Received::Connected(_) | Received::Ack(_) => {}
         }
-        heard
+        received
     }
 
-    fn next_base(&mut self) {
-        assert!(self.bases.len() > 1, "{}: sent away", self.name);
+    fn use_next_base(&mut self) {
+        assert!(self.bases.len() > 1, "{}: closed with 1001", self.name);
         self.bases.remove(0);
     }
 
@@ -302,22 +333,22 @@ impl Follower {
         self.messages += 1;
         let name = &self.name;
         if message.event == "heartbeat" {
-            return self.beat(message);
+            return self.check_heartbeat(message);
         }
         let Some(stream) = self.streams.get_mut(&message.channel) else {
-            panic!("{name}: {message:?} of a channel that it does not listen to");
+            panic!("{name}: {message:?} of a channel that is not subscribed");
         };
         let seq = message.seq.unwrap();
         let wrong = || panic!("{name}: {message:?} in {stream:?}");
-        let told = if message.channel == "new-block" {
+        let payload_seq = if message.channel == "new-block" {
             &message.data["number"]
         } else {
             &message.data["price"]
         };
         if message.snapshot {
-            let begins = stream.fresh && seq == stream.last;
+            let is_first = stream.awaits_snapshot && seq == stream.last;
             let prev = (stream.mode != Mode::All).then_some(0);
-            if !begins || message.prev != prev || *told != seq {
+            if !is_first || message.prev != prev || *payload_seq != seq {
                 wrong();
             }
         } else {
@@ -326,55 +357,56 @@ impl Follower {
                 Mode::All => seq == stream.last + 1,
                 Mode::Latest | Mode::Every(_) => seq > stream.last,
             };
-            if !next || message.prev != prev || *told != seq {
+            if !next || message.prev != prev || *payload_seq != seq {
                 wrong();
             }
         }
-        (stream.last, stream.fresh) = (seq, false);
-        self.places
+        (stream.last, stream.awaits_snapshot) = (seq, false);
+        self.positions
             .insert(message.channel.clone(), (stream.mode, seq));
-        if self.over == Over::EventStream {
-            let places = message.places.as_ref().unwrap();
+        if self.transport == Transport::EventStream {
+            let positions = message.positions.as_ref().unwrap();
             for (channel, stream) in &self.streams {
-                let place = places.get(channel);
-                // A channel whose snapshot is still to come has no place yet.
-                let right = place == Some(&stream.last) || (place.is_none() && stream.fresh);
-                assert!(right, "{}: {channel} of {message:?}", self.name);
+                let position = positions.get(channel);
+                // A channel that awaits its snapshot has no position yet.
+                let is_correct = position == Some(&stream.last)
+                    || (position.is_none() && stream.awaits_snapshot);
+                assert!(is_correct, "{}: {channel} of {message:?}", self.name);
             }
         }
     }
 
-    /// What the heartbeat says of a channel was heard before it, unless it waits for an interval.
-    fn beat(&self, message: &Message) {
+    /// Every seq in the heartbeat was received before it, unless its update is held back for an interval.
+    fn check_heartbeat(&self, message: &Message) {
         for (channel, seq) in message.data["seqs"].as_object().unwrap() {
             let stream = self.streams.get(channel);
             if let Some(stream) = stream.filter(|stream| !matches!(stream.mode, Mode::Every(_))) {
                 let seq = seq.as_u64().unwrap();
                 assert!(
                     stream.last >= seq,
-                    "{}: the heartbeat has {channel} at {seq}, this stream is at {stream:?}",
+                    "{}: the heartbeat states {seq} for {channel}, this stream is at {stream:?}",
                     self.name
                 );
             }
         }
     }
 
-    /// Whether it has everything.
-    pub fn is_at(&self, newest: &HashMap<String, u64>) -> bool {
+    /// Whether it has received everything.
+    pub fn is_caught_up(&self, newest: &HashMap<String, u64>) -> bool {
         let at = |channel: &String| newest.get(channel).copied().unwrap_or(0);
         self.streams
             .iter()
             .all(|(channel, stream)| stream.last == at(channel))
     }
 
-    /// Hears until it has everything.
+    /// Receives until it has everything.
     pub async fn catch_up(&mut self, newest: &HashMap<String, u64>) {
-        while !self.is_at(newest) {
-            self.follow().await;
+        while !self.is_caught_up(newest) {
+            self.receive_or_reconnect().await;
         }
     }
 
-    pub fn listening(&self) -> Vec<String> {
+    pub fn subscribed_channels(&self) -> Vec<String> {
         self.streams.keys().cloned().collect()
     }
 }

@@ -1,4 +1,4 @@
-//! A hardhat node of the test's own, from the repository's node_modules.
+//! A hardhat node, from the repository's node_modules.
 
 use std::{
     os::unix::fs::symlink,
@@ -11,24 +11,24 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{PATIENCE, Temporary};
+use super::{TIMEOUT, TempDir};
 
 const READY: &str = "JSON-RPC server at ";
 
-/// Mines a block for every transaction. Killed when dropped.
+/// A node that mines a block for every transaction. Killed when dropped.
 pub struct Hardhat {
     _child: Child,
     url: String,
-    _dir: Temporary,
+    _dir: TempDir,
 }
 
 impl Hardhat {
-    /// `hardhat node` with nothing configured, on a free port, waited for until it listens.
+    /// Starts `hardhat node` with its defaults on a free port, and waits until it listens.
     pub async fn start() -> Self {
-        let dir = Temporary::new("hardhat");
+        let dir = TempDir::new("hardhat");
         let config = dir.path().join("hardhat.config.js");
         std::fs::write(config, "module.exports = { solidity: \"0.8.24\" };\n").unwrap();
-        // hardhat refuses to run from where it is not installed.
+        // hardhat does not run in a directory where it is not installed.
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules");
         symlink(modules, dir.path().join("node_modules")).unwrap();
         let mut child = command(dir.path())
@@ -36,7 +36,7 @@ impl Hardhat {
             .expect("hardhat is installed by scripts/setup");
 
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let listening = async {
+        let subscribed_channels = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if let Some((_, url)) = line.split_once(READY) {
                     return Some(url.trim().trim_end_matches('/').to_owned());
@@ -44,9 +44,9 @@ impl Hardhat {
             }
             None
         };
-        let url = match tokio::time::timeout(PATIENCE, listening).await {
+        let url = match tokio::time::timeout(TIMEOUT, subscribed_channels).await {
             Ok(Some(url)) => url,
-            _ => panic!("hardhat does not listen"),
+            _ => panic!("hardhat did not start listening in time"),
         };
         // It logs every request, and blocks when its output is not read.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -72,7 +72,7 @@ fn command(dir: &Path) -> Command {
     command
         .args(["node", "--hostname", "127.0.0.1", "--port", "0"])
         .current_dir(dir)
-        // It keeps its settings and its downloads there.
+        // It keeps its settings and downloads in this directory.
         .env("HOME", dir)
         .env("XDG_CONFIG_HOME", dir)
         .env("XDG_DATA_HOME", dir)

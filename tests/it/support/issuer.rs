@@ -1,4 +1,4 @@
-//! An issuer of tokens: serves a key set, which can change, and holds one token that its key signed.
+//! A JWT issuer: serves a JWK set, which can change, and holds one JWT that its key signed.
 
 use serde_json::Value;
 use tokio::{
@@ -14,7 +14,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// What it serves at first is no key set.
+    /// The first response is not a JWK set.
     pub async fn start() -> Self {
         let vectors = include_str!("../../../src/gateway/auth/testdata/vectors.json");
         let mut vectors: Value = serde_json::from_str(vectors).unwrap();
@@ -24,7 +24,7 @@ impl Issuer {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 4_096];
-                // Whatever it asks, the answer is the same.
+                // The response is the same for every request.
                 let _ = stream.read(&mut request).await;
                 let body = keys.borrow().to_string();
                 let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length";
@@ -47,12 +47,12 @@ impl Issuer {
         self.served.send_replace(keys);
     }
 
-    /// Of `alice`, until 2100, signed with the key that it names `es256-1`.
+    /// A JWT of `alice`, valid until 2100, signed with the key `es256-1`.
     pub fn token(&self) -> &str {
         self.vector["token"].as_str().unwrap()
     }
 
-    /// The public key under another name.
+    /// The public key under another key id.
     pub fn key(&self, kid: &str) -> Value {
         let mut key = self.vector["jwk"].clone();
         key["kid"] = kid.into();

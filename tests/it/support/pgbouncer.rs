@@ -1,29 +1,30 @@
-//! A PgBouncer of the test's own before the tests' PostgreSQL.
+//! A PgBouncer in front of the tests' PostgreSQL.
 
 use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Stdio};
 
 use tokio::process::{Child, Command};
 
-use super::{Temporary, eventually, pipe::percent_decoded};
+use super::{TempDir, eventually, tcp_proxy::percent_decoded};
 
 const PORT: u16 = 6432;
 
 pub struct PgBouncer {
     _child: Child,
     url: String,
-    _dir: Temporary,
+    _dir: TempDir,
 }
 
 impl PgBouncer {
-    /// Before the server of this database, in that `pool_mode`, with so many sessions for each database.
-    pub async fn before(database: &str, pool_mode: &str, sessions: u32) -> Self {
+    /// Starts it in front of this database's server, in that `pool_mode`, with `sessions` server connections for each
+    /// database.
+    pub async fn in_front_of(database: &str, pool_mode: &str, sessions: u32) -> Self {
         let (location, directory) = database.split_once("?host=").expect("a Unix socket");
         let (server, name) = location.rsplit_once('/').unwrap();
         let port = server.rsplit(':').next().unwrap();
         let server = PathBuf::from(percent_decoded(directory));
-        // It refuses to be root, and reaches the server's socket as the server's user.
+        // It does not run as root, and reaches the server's socket as the server's user.
         let owner = std::fs::metadata(&server).unwrap();
-        let dir = Temporary::new("pgbouncer");
+        let dir = TempDir::new("pgbouncer");
         std::os::unix::fs::chown(dir.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
         let file = dir.path().join("pgbouncer.ini");
         let settings = format!(
@@ -63,7 +64,7 @@ impl PgBouncer {
         }
     }
 
-    /// The database's URL through it.
+    /// The URL of the database through PgBouncer.
     pub fn url(&self) -> &str {
         &self.url
     }

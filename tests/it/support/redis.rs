@@ -1,25 +1,25 @@
-//! A Redis server of the test's own.
+//! A Redis server for one test.
 
 use std::{path::PathBuf, process::Stdio};
 
 use tokio::process::{Child, Command};
 
-use super::{Temporary, eventually, port_to_come_back_to};
+use super::{TempDir, eventually, reusable_port};
 
 pub struct Redis {
     child: Child,
     url: String,
-    _dir: Temporary,
+    _dir: TempDir,
 }
 
 impl Redis {
-    /// On a Unix socket: no port to be taken.
+    /// On a Unix socket, which needs no free port.
     pub async fn start() -> Self {
-        Self::start_at(Temporary::new("redis")).await
+        Self::start_at(TempDir::new("redis")).await
     }
 
     /// As [`Self::start`], on the socket `redis.sock` of a directory.
-    pub async fn start_at(dir: Temporary) -> Self {
+    pub async fn start_at(dir: TempDir) -> Self {
         let socket = dir.path().join("redis.sock").to_str().unwrap().to_owned();
         let child = spawn(&["--port", "0", "--unixsocket", &socket]);
         eventually("Redis listens", || async {
@@ -33,16 +33,16 @@ impl Redis {
         }
     }
 
-    /// On a port of 127.0.0.1 with TLS alone, with this certificate and its key.
+    /// On a port of 127.0.0.1 with TLS only, with this certificate and its key.
     pub async fn with_tls((certificate, key): &(String, String)) -> Self {
-        let dir = Temporary::new("redis-tls");
+        let dir = TempDir::new("redis-tls");
         let file = |name: &str, text: &str| {
             let file = dir.path().join(name);
             std::fs::write(&file, text).unwrap();
             file.to_str().unwrap().to_owned()
         };
         let (certificate, key) = (file("redis.crt", certificate), file("redis.key", key));
-        let port = port_to_come_back_to();
+        let port = reusable_port();
         let child = spawn(&[
             "--port",
             "0",
@@ -76,13 +76,13 @@ impl Redis {
         self.url.clone()
     }
 
-    /// Where it listens, when that is a Unix socket.
+    /// The Unix socket that it listens on.
     pub fn socket(&self) -> PathBuf {
         let path = self.url.strip_prefix("unix://").expect("a Unix socket");
         PathBuf::from(path)
     }
 
-    /// From now on new connections need this password.
+    /// Requires this password for new connections.
     pub async fn require_password(&mut self, password: &str) {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

@@ -1,4 +1,5 @@
-//! A Node or Python script as a client: its standard output is read line by line, closing its standard input ends it.
+//! A Node or Python script as a client: its standard output is read line by line, and closing its standard input ends
+//! it.
 
 use std::{path::Path, process::Stdio};
 
@@ -8,13 +9,13 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 pub struct Script {
     child: Child,
     input: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
-    pub said: Vec<String>,
+    pub output: Vec<String>,
 }
 
 impl Script {
@@ -22,7 +23,7 @@ impl Script {
         Self::run(Path::new("node"), script, arguments)
     }
 
-    /// With the Python that has the tests' clients.
+    /// Runs it with the Python that has the clients of the tests.
     pub fn python(script: &str, arguments: &[&str]) -> Self {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
         assert!(
@@ -47,34 +48,34 @@ impl Script {
             input: child.stdin.take(),
             child,
             lines,
-            said: Vec::new(),
+            output: Vec::new(),
         }
     }
 
-    /// The next line that `wanted` takes.
+    /// Waits for the next line that matches `wanted`.
     pub async fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+            let next = tokio::time::timeout(TIMEOUT, self.lines.next_line()).await;
             match next {
                 Ok(Ok(Some(line))) => {
-                    self.said.push(line.clone());
+                    self.output.push(line.clone());
                     if wanted(&line) {
                         return line;
                     }
                 }
                 Ok(_) => panic!(
-                    "the script ended while waiting for {what}; it said:\n{}",
-                    self.said.join("\n")
+                    "the script ended while waiting for {what}; its output:\n{}",
+                    self.output.join("\n")
                 ),
                 Err(_) => panic!(
-                    "not within {PATIENCE:?}: {what}; it said:\n{}",
-                    self.said.join("\n")
+                    "timed out after {TIMEOUT:?} waiting for {what}; its output:\n{}",
+                    self.output.join("\n")
                 ),
             }
         }
     }
 
-    /// The next line that is a JSON object which `wanted` takes.
+    /// Waits for the next line that is a JSON object and matches `wanted`.
     pub async fn json(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let line = self
             .line(what, |line| {
@@ -88,18 +89,21 @@ impl Script {
     pub async fn finish(mut self) -> Vec<String> {
         self.input = None;
         loop {
-            match tokio::time::timeout(PATIENCE, self.lines.next_line()).await {
-                Ok(Ok(Some(line))) => self.said.push(line),
+            match tokio::time::timeout(TIMEOUT, self.lines.next_line()).await {
+                Ok(Ok(Some(line))) => self.output.push(line),
                 Ok(_) => break,
-                Err(_) => panic!("the script did not end; it said:\n{}", self.said.join("\n")),
+                Err(_) => panic!(
+                    "the script did not end; its output:\n{}",
+                    self.output.join("\n")
+                ),
             }
         }
         let status = self.child.wait().await.unwrap();
         assert!(
             status.success(),
-            "the script ended with {status}; it said:\n{}",
-            self.said.join("\n")
+            "the script ended with {status}; its output:\n{}",
+            self.output.join("\n")
         );
-        self.said
+        self.output
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_chaincast");
 const READY: &str = "chaincast is ready on ";
@@ -30,12 +30,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// `chaincast serve --config FILE`, waited for until it is ready.
+    /// Runs `chaincast serve --config FILE` and waits until it is ready.
     pub async fn serve(config: &Path) -> Self {
         Self::start(&["serve", "--config", config.to_str().unwrap()]).await
     }
 
-    /// Any command that prints the ready line.
+    /// Runs any command that prints the ready line.
     pub async fn start(arguments: &[&str]) -> Self {
         Self::started(command(arguments), arguments).await
     }
@@ -66,10 +66,10 @@ impl Server {
             }
             None
         };
-        match tokio::time::timeout(PATIENCE, ready).await {
+        match tokio::time::timeout(TIMEOUT, ready).await {
             Ok(Some(url)) => Self { child, url, output },
             _ => panic!(
-                "chaincast {arguments:?} did not get ready; it said:\n{}",
+                "chaincast {arguments:?} did not become ready; its output:\n{}",
                 output.lock().join("\n")
             ),
         }
@@ -83,7 +83,7 @@ impl Server {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// Host and port, to connect to.
+    /// Host and port to connect to.
     pub fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
@@ -96,8 +96,8 @@ impl Server {
         self.child.id().unwrap() as i32
     }
 
-    /// Everything it wrote so far.
-    pub fn said(&self) -> String {
+    /// Its output so far.
+    pub fn output(&self) -> String {
         self.output.lock().join("\n")
     }
 
@@ -106,29 +106,29 @@ impl Server {
     }
 
     pub async fn ended(&mut self) -> ExitStatus {
-        match tokio::time::timeout(PATIENCE, self.child.wait()).await {
+        match tokio::time::timeout(TIMEOUT, self.child.wait()).await {
             Ok(status) => status.unwrap(),
-            Err(_) => panic!("chaincast did not end; it said:\n{}", self.said()),
+            Err(_) => panic!("chaincast did not end; its output:\n{}", self.output()),
         }
     }
 
-    /// How it ended, when it has.
+    /// Its exit status, once it has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// SIGTERM; it must end with 0.
+    /// Sends SIGTERM; the exit code must be 0.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         let status = self.ended().await;
         assert!(
             status.success(),
-            "chaincast ended with {status}; it said:\n{}",
-            self.said()
+            "chaincast ended with {status}; its output:\n{}",
+            self.output()
         );
     }
 
-    /// SIGKILL, as a crash.
+    /// Sends SIGKILL, as a crash.
     pub async fn crash(mut self) {
         self.signal(Signal::SIGKILL);
         self.ended().await;
@@ -157,7 +157,7 @@ pub async fn run_to_end_with_files(files: usize, arguments: &[&str]) -> (i32, St
 
 async fn ended(mut command: Command, arguments: &[&str]) -> (i32, String, String) {
     let child = command.spawn().unwrap();
-    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let ended = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
     let output = ended
         .unwrap_or_else(|_| panic!("chaincast {arguments:?} did not end"))
         .unwrap();
@@ -169,7 +169,7 @@ async fn ended(mut command: Command, arguments: &[&str]) -> (i32, String, String
     )
 }
 
-/// A command that runs on; killed when dropped.
+/// A long-running command; killed when dropped.
 pub fn spawn(arguments: &[&str]) -> Child {
     command(arguments)
         .stdout(Stdio::null())
@@ -178,18 +178,18 @@ pub fn spawn(arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// With a limit of open files, soft and hard.
+/// A command with a soft and hard limit of open files.
 fn limited(files: usize, arguments: &[&str]) -> Command {
     let limit = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-    quiet("/bin/sh", &[&["-c", &limit, BINARY], arguments].concat())
+    clean_command("/bin/sh", &[&["-c", &limit, BINARY], arguments].concat())
 }
 
 fn command(arguments: &[&str]) -> Command {
-    quiet(BINARY, arguments)
+    clean_command(BINARY, arguments)
 }
 
-/// Without the variables of whoever runs the tests.
-fn quiet(program: &str, arguments: &[&str]) -> Command {
+/// A command without the environment variables of the user who runs the tests.
+fn clean_command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command
         .args(arguments)

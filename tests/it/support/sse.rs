@@ -1,8 +1,8 @@
-//! A reader of server-sent events, as `curl -N` or an `EventSource`.
+//! A reader of server-sent events, like `curl -N` or an `EventSource`.
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 #[derive(Debug, Clone)]
 pub struct SseEvent {
@@ -46,10 +46,10 @@ impl SseReader {
     }
 
     pub async fn next(&mut self, what: &str) -> SseEvent {
-        match tokio::time::timeout(PATIENCE, self.read()).await {
+        match tokio::time::timeout(TIMEOUT, self.read()).await {
             Ok(Some(event)) => event,
             Ok(None) => panic!("the stream ended while waiting for {what}"),
-            Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+            Err(_) => panic!("timed out after {TIMEOUT:?} waiting for {what}"),
         }
     }
 
@@ -68,7 +68,7 @@ impl SseReader {
     }
 }
 
-/// `None` for comments and bare fields such as `retry`.
+/// `None` for comments and lone fields such as `retry`.
 fn parse(block: &str) -> Option<SseEvent> {
     let field = |name: &str| {
         block

@@ -1,12 +1,12 @@
-//! Waiting on a condition, with a deadline.
+//! Waiting for a condition, with a deadline.
 
 use std::{future::Future, time::Duration};
 
-/// Far more than anything takes: what is not there by then does not come.
-pub const PATIENCE: Duration = Duration::from_secs(120);
-const BETWEEN: Duration = Duration::from_millis(20);
+/// Much longer than any awaited event takes.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Polls until `probe` gives a value; panics with `what` when it does not in time.
+/// Polls until `probe` returns a value; panics with `what` when the deadline passes.
 pub async fn eventually<T, F, Fut>(what: &str, mut probe: F) -> T
 where
     F: FnMut() -> Fut,
@@ -17,11 +17,11 @@ where
             if let Some(value) = probe().await {
                 return value;
             }
-            tokio::time::sleep(BETWEEN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    match tokio::time::timeout(PATIENCE, wait).await {
+    match tokio::time::timeout(TIMEOUT, wait).await {
         Ok(value) => value,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+        Err(_) => panic!("timed out after {TIMEOUT:?} waiting for: {what}"),
     }
 }

@@ -21,12 +21,12 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use toml::Table;
 
-use super::{Server, Temporary, WsClient, eventually, fresh_database, port_to_come_back_to};
+use super::{Server, TempDir, WsClient, eventually, fresh_database, reusable_port};
 
-/// Signs the tests' tokens.
+/// Signs the JWTs of the tests.
 pub(super) const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
 
-/// A token as `chaincast token` mints it.
+/// A JWT as `chaincast token` mints it.
 pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Duration) -> String {
     let config = AuthConfig {
         secret: Secret::new(SECRET),
@@ -50,15 +50,15 @@ pub struct World {
     pub anvil: Anvil,
     pub database: String,
     pub config: std::path::PathBuf,
-    pub dir: Temporary,
+    pub dir: TempDir,
 }
 
-/// A world that is about to start.
+/// Options of a world that is not started yet.
 struct WorldBuilder {
     settings: String,
-    /// Where it is kept; a fresh database of the tests' server otherwise.
+    /// The database to use; by default a new one on the tests' server.
     database: Option<String>,
-    /// Whether the chain is kept in `anvil.json` of the directory, and its port free for it when it is away.
+    /// Whether the chain is saved in `anvil.json` of the directory, on a port that stays reserved while it is stopped.
     keeps_chain: bool,
 }
 
@@ -67,7 +67,7 @@ impl World {
         Self::with("").await
     }
 
-    /// With more TOML, such as `[gateway]\nping_interval_ms = 200`.
+    /// Starts with additional TOML, such as `[gateway]\nping_interval_ms = 200`.
     pub async fn with(settings: &str) -> Self {
         WorldBuilder {
             settings: settings.to_owned(),
@@ -78,7 +78,7 @@ impl World {
         .await
     }
 
-    /// In a database that is empty.
+    /// Starts in an empty database of the test.
     pub async fn on(database: &str) -> Self {
         WorldBuilder {
             settings: String::new(),
@@ -89,8 +89,8 @@ impl World {
         .await
     }
 
-    /// With a node that can be stopped, and started again with what [`Self::chain_kept_in`] says.
-    pub async fn with_lasting_chain(settings: &str) -> Self {
+    /// Starts with a node that can be stopped, and restarted with [`Self::persistent_anvil`].
+    pub async fn with_persistent_chain(settings: &str) -> Self {
         WorldBuilder {
             settings: settings.to_owned(),
             database: None,
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// The options of such a node.
-    pub fn chain_kept_in(dir: &Temporary, port: u16) -> AnvilOptions {
+    pub fn persistent_anvil(dir: &TempDir, port: u16) -> AnvilOptions {
         AnvilOptions {
             port,
             state_file: Some(dir.path().join("anvil.json")),
@@ -109,12 +109,12 @@ impl World {
         }
     }
 
-    /// Stops chaincast in order and starts it again on the same port.
+    /// Stops chaincast with SIGTERM and restarts it on the same port.
     pub async fn restart(self) -> Self {
         self.restart_after_mining(0).await
     }
 
-    /// As [`Self::restart`], with so many blocks mined while it is away.
+    /// As [`Self::restart`], with this many blocks mined while it is stopped.
     pub async fn restart_after_mining(self, blocks: u64) -> Self {
         let Self { server, config, .. } = self;
         let port = server.port();
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// Kills chaincast and starts it again on the same port.
+    /// Kills chaincast and restarts it on the same port.
     pub async fn crash_and_restart(self) -> Self {
         let Self { server, config, .. } = self;
         let port = server.port();
@@ -167,7 +167,7 @@ impl World {
         PgConnection::connect(&self.database).await.unwrap()
     }
 
-    /// Waits until the index stands where the node does.
+    /// Waits until the index has the node's head.
     pub async fn caught_up(&self) -> (u64, String) {
         eventually("the index reaches the node's head", || async {
             let (number, hash) = self.control.head().await.ok()?;
@@ -185,8 +185,8 @@ impl World {
         .await
     }
 
-    /// Waits until every token has a price from all its sources: what comes later is new.
-    async fn priced(&self) {
+    /// Waits until every token has a price from all its sources: later prices are new.
+    async fn wait_until_priced(&self) {
         eventually("every token is priced", || async {
             let prices = reqwest::get(self.url("/api/v1/prices"))
                 .await
@@ -205,7 +205,7 @@ impl World {
         .await
     }
 
-    /// Sets a token's feed, in whole dollars and 8 decimals, in a block of its own.
+    /// Sets a token's feed, in whole dollars with 8 decimals, in its own block.
     pub async fn set_feed(&self, token: &str, dollars: i64) {
         let sent = self
             .market
@@ -241,10 +241,10 @@ async fn serve_on(config: &std::path::Path, port: u16) -> Server {
 
 impl WorldBuilder {
     async fn start(self) -> World {
-        let dir = Temporary::new("world");
-        // Without a file: a node that is not stopped in order would still write it when the directory goes.
+        let dir = TempDir::new("world");
+        // Without a state file: a killed node would still write it when the directory is removed.
         let options = match self.keeps_chain {
-            true => World::chain_kept_in(&dir, port_to_come_back_to()),
+            true => World::persistent_anvil(&dir, reusable_port()),
             false => chain(),
         };
         let database = async {
@@ -278,7 +278,7 @@ impl WorldBuilder {
             dir,
         };
         world.caught_up().await;
-        world.priced().await;
+        world.wait_until_priced().await;
         world
     }
 }
@@ -290,11 +290,11 @@ fn chain() -> AnvilOptions {
     }
 }
 
-/// The given settings over those that every world has.
+/// The given settings, merged over the defaults of every world.
 fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment) -> String {
     let mut settings: Table = toml::from_str(given).unwrap();
     let mut base: Table = toml::from_str(&format!(
-        // A test that is not about pings or handshakes meets no end of their time.
+        // Pings and handshakes have long time limits, for tests that are not about them.
         "[server]\nhost = \"{}\"\nport = 0\n[database]\nurl = {database:?}\n\
          [gateway]\nping_timeout_ms = 60000\n[gateway.limits]\nconnections = 500\nhandshake_timeout_ms = 60000\n\
          [gateway.auth]\nsecret = {SECRET:?}\n\
@@ -305,11 +305,11 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     ))
     .unwrap();
     let mut prices = price_settings(deployment);
-    // Tests set prices as they like; those about doubt configure it.
+    // Tests set prices freely; tests of price checks enable those.
     prices.insert("max_jump_bps".into(), 0.into());
     prices.insert("max_confidence_bps".into(), 0.into());
     base.insert("prices".into(), prices.into());
-    // `[chain]` is over what the one chain has.
+    // `[chain]` is merged into the entry of the one chain.
     if let Some(toml::Value::Table(chain)) = settings.remove("chain")
         && let Some(toml::Value::Array(chains)) = base.get_mut("chains")
         && let Some(toml::Value::Table(first)) = chains.first_mut()
@@ -320,7 +320,7 @@ fn settings(given: &str, database: &str, anvil: &Anvil, deployment: &Deployment)
     base.to_string()
 }
 
-/// A loopback address that no other world has: nobody else takes the port while its chaincast restarts.
+/// A loopback address that no other world uses, so that no other process takes the port while its chaincast restarts.
 fn own_host() -> Ipv4Addr {
     static WORLDS: AtomicU16 = AtomicU16::new(0);
     let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
@@ -330,10 +330,12 @@ fn own_host() -> Ipv4Addr {
     }
 }
 
-pub(super) fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
+pub(super) fn merge(base: &mut Table, overrides: Table) {
+    for (key, value) in overrides {
         match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (Some(toml::Value::Table(base)), toml::Value::Table(overrides)) => {
+                merge(base, overrides)
+            }
             (_, value) => {
                 base.insert(key, value);
             }

@@ -8,12 +8,12 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http, protocol::CloseFrame},
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 pub struct WsClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: u64,
-    /// What came while something else was waited for, in order.
+    /// Messages that arrived while another was awaited, in order.
     pub backlog: Vec<Value>,
 }
 
@@ -22,7 +22,7 @@ impl WsClient {
         Self::try_connect(url, &[]).await.unwrap()
     }
 
-    /// With headers; a refused handshake is the error.
+    /// With headers; returns the error of a rejected handshake.
     pub async fn try_connect(url: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
@@ -38,8 +38,9 @@ impl WsClient {
         })
     }
 
-    /// To the server at `address`, with a receive buffer of few bytes: what it does not read waits in the server.
-    pub async fn narrow(address: &str) -> Self {
+    /// Connects to the server at `address` with a receive buffer of a few bytes: what it does not read is queued in the
+    /// server.
+    pub async fn with_small_buffer(address: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         let stream = socket.connect(address.parse().unwrap()).await.unwrap();
@@ -62,13 +63,13 @@ impl WsClient {
         self.socket.send(frame).await
     }
 
-    /// Sends a request and returns its answer; what comes before it waits in the backlog.
+    /// Sends a request and returns its response; earlier messages go to the backlog.
     pub async fn request(&mut self, event: &str, data: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
         self.send_text(json!({ "id": id, "event": event, "data": data }).to_string())
             .await;
-        self.expect(&format!("the answer to {event} {data}"), |message| {
+        self.expect(&format!("the response to {event} {data}"), |message| {
             message["id"] == json!(id)
         })
         .await
@@ -80,7 +81,7 @@ impl WsClient {
         answer["data"].clone()
     }
 
-    /// The first message, waiting or to come, that `wanted` takes. Those before it stay in the backlog.
+    /// The first message, from the backlog or received, that matches `wanted`. Those before it stay in the backlog.
     pub async fn expect(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(at) = self.backlog.iter().position(&wanted) {
             return self.backlog.remove(at);
@@ -98,10 +99,10 @@ impl WsClient {
         self.expect(name, |message| message["event"] == name).await
     }
 
-    /// Whether the server lets it in: true at `connected`, false when it closes instead.
-    pub async fn is_welcome(&mut self) -> bool {
+    /// Whether the server accepts the client: true at `connected`, false when it closes the connection instead.
+    pub async fn is_accepted(&mut self) -> bool {
         loop {
-            match self.frame("a welcome or a close").await {
+            match self.frame("`connected` or a close").await {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
                     if message["event"] == "connected" {
@@ -139,16 +140,16 @@ impl WsClient {
     }
 
     async fn frame(&mut self, what: &str) -> Option<Result<Message, Error>> {
-        match tokio::time::timeout(PATIENCE, self.socket.next()).await {
+        match tokio::time::timeout(TIMEOUT, self.socket.next()).await {
             Ok(frame) => frame,
             Err(_) => panic!(
-                "not within {PATIENCE:?}: {what}; came instead: {:?}",
+                "timed out after {TIMEOUT:?} waiting for {what}; received instead: {:?}",
                 self.backlog
             ),
         }
     }
 
-    /// Reads until the server closes; what else came goes to the backlog.
+    /// Reads until the server closes the connection; other messages go to the backlog.
     pub async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
             match self.frame("the close").await {

@@ -5,13 +5,13 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
-use crate::gateway::tests::support::{PATIENCE, World};
+use crate::gateway::tests::support::{TIMEOUT, World};
 
-/// A client that polls by hand.
+/// A polling client on the packet level.
 #[derive(Clone)]
 pub struct Poller {
     http: reqwest::Client,
-    /// With the session's id.
+    /// Includes the session's `sid`.
     pub url: String,
     pub sid: String,
 }
@@ -21,14 +21,11 @@ pub fn url(world: &World, query: &str) -> String {
 }
 
 pub fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
+    reqwest::Client::builder().timeout(TIMEOUT).build().unwrap()
 }
 
 impl Poller {
-    /// Shakes hands, but joins no namespace.
+    /// Opens a session without joining a namespace.
     pub async fn open(world: &World, more: &str) -> Self {
         let http = http();
         let first = url(world, &format!("EIO=4&transport=polling{more}"));
@@ -49,7 +46,7 @@ impl Poller {
         );
         loop {
             let packets = self.packets().await;
-            // Where pings are frequent, they may come first.
+            // With a short ping interval a ping may arrive first.
             if packets.iter().all(|packet| packet == "2") {
                 assert_eq!(self.post("3").await, (200, "ok".to_owned()));
                 continue;
@@ -72,14 +69,14 @@ impl Poller {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// The packets of one poll, which must be answered.
+    /// The packets of one successful poll.
     pub async fn packets(&self) -> Vec<String> {
         let (status, body) = self.get().await;
         assert_eq!(status, 200, "{body}");
         body.split('\u{1e}').map(str::to_owned).collect()
     }
 
-    /// Polls until a packet has this beginning, and returns its rest.
+    /// Polls until a packet has this prefix; returns the rest of it.
     pub async fn until(&self, beginning: &str) -> String {
         let poll = async {
             loop {
@@ -90,13 +87,13 @@ impl Poller {
                 }
             }
         };
-        let found = tokio::time::timeout(PATIENCE, poll).await;
-        found.unwrap_or_else(|_| panic!("no {beginning:?} in time"))
+        let found = tokio::time::timeout(TIMEOUT, poll).await;
+        found.unwrap_or_else(|_| panic!("no {beginning:?} within the timeout"))
     }
 
-    /// Waits until the server knows the session no more.
-    pub async fn gone(&self) {
-        let asked = async {
+    /// Waits until the server has removed the session.
+    pub async fn removed(&self) {
+        let polling = async {
             loop {
                 let (status, body) = self.get().await;
                 if status == 400 {
@@ -105,21 +102,21 @@ impl Poller {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, asked)
+        tokio::time::timeout(TIMEOUT, polling)
             .await
             .expect("the session ends");
     }
 }
 
-/// A websocket that speaks Engine.IO by hand.
+/// A WebSocket client on the Engine.IO packet level.
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
-    /// How often the server asked whether it is there.
+    /// Number of received pings.
     pub pings: usize,
 }
 
 impl Socket {
-    /// Without `sid` a new session, with it an upgrade, for which another one may have to be over first.
+    /// Opens a new session, or with `sid` an upgrade. Retries until an earlier upgrade has ended.
     pub async fn open(world: &World, sid: Option<&str>) -> Self {
         let sid = sid.map(|sid| format!("&sid={sid}")).unwrap_or_default();
         let port = world.port;
@@ -131,34 +128,34 @@ impl Socket {
                 }
             }
         };
-        let opened = tokio::time::timeout(PATIENCE, open).await;
+        let opened = tokio::time::timeout(TIMEOUT, open).await;
         opened.unwrap_or_else(|_| panic!("{url} does not open"))
     }
 
-    /// A new session that has joined, its greeting read.
+    /// Opens a session, joins the namespace and reads the `connected` event.
     pub async fn join(world: &World, auth: &str) -> Self {
         let mut socket = Self::open(world, None).await;
         assert!(socket.text().await.starts_with('0'));
-        socket.say(&format!("40/realtime,{auth}")).await;
+        socket.send(&format!("40/realtime,{auth}")).await;
         for beginning in ["40/realtime,", r#"42/realtime,["connected","#] {
-            let text = socket.text_beside_pings().await;
+            let text = socket.text_after_pings().await;
             assert!(text.starts_with(beginning), "{text}");
         }
         socket
     }
 
-    /// The next text that is no ping, of which one may come at any time where they are frequent; each is answered.
-    async fn text_beside_pings(&mut self) -> String {
+    /// The next text that is not a ping; answers pings.
+    async fn text_after_pings(&mut self) -> String {
         loop {
             let text = self.text().await;
             if text != "2" {
                 return text;
             }
-            self.say("3").await;
+            self.send("3").await;
         }
     }
 
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
@@ -169,7 +166,7 @@ impl Socket {
             .unwrap();
     }
 
-    /// The next text; panics at the end.
+    /// The next text; panics if the socket is closed.
     pub async fn text(&mut self) -> String {
         match self.next().await {
             Ok(text) => text,
@@ -177,11 +174,11 @@ impl Socket {
         }
     }
 
-    /// The next text, or the code that the socket was closed with.
+    /// The next text, or the close code.
     pub async fn next(&mut self) -> Result<String, Option<u16>> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-            match next.expect("nothing arrived in time") {
+            let next = tokio::time::timeout(TIMEOUT, self.stream.next()).await;
+            match next.expect("no message within the timeout") {
                 Some(Ok(Message::Text(text))) => {
                     self.pings += usize::from(text.as_str() == "2");
                     return Ok(text.to_string());
@@ -193,7 +190,7 @@ impl Socket {
         }
     }
 
-    /// Skips texts until the close code.
+    /// Skips texts; returns the close code.
     pub async fn closed(&mut self) -> Option<u16> {
         loop {
             if let Err(code) = self.next().await {
@@ -203,7 +200,7 @@ impl Socket {
     }
 }
 
-/// The data of an event's packet, after its name was checked.
+/// The data of an event packet; checks its name.
 pub fn event(packet: &str, name: &str) -> Value {
     let json = packet
         .strip_prefix("42/realtime,")
@@ -220,7 +217,7 @@ pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
+    tokio::time::timeout(TIMEOUT, wait)
         .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"));
+        .unwrap_or_else(|_| panic!("timed out: {what}"));
 }

@@ -1,4 +1,4 @@
-//! Engine.IO 4, case by case: what its document lists, over both transports.
+//! Engine.IO 4: the cases of its protocol document, over both transports.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::gateway::tests::support::World;
 
 const QUIET: &str = r#"{"autoSubscribe":false}"#;
 
-/// The content of an open packet, which has to have these keys and no others.
+/// The content of an open packet; checks that it has exactly the specified keys.
 fn opened(packet: &str) -> Value {
     let open: Value = serde_json::from_str(packet.strip_prefix('0').unwrap()).unwrap();
     let keys: Vec<&String> = open.as_object().unwrap().keys().collect();
@@ -30,7 +30,7 @@ fn opened(packet: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_says_all_that_the_client_needs() {
+async fn handshake_has_all_fields() {
     let world = World::with(|config| {
         config.ping_interval_ms = 25_000;
         config.ping_timeout_ms = 20_000;
@@ -53,14 +53,14 @@ async fn a_handshake_says_all_that_the_client_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_that_cannot_be_served_is_refused_before_it_opens() {
+async fn rejects_invalid_websocket_requests() {
     let world = World::start().await;
     let served = Socket::open(&world, None).await.text().await;
     let served = opened(&served)["sid"].as_str().unwrap().to_owned();
     for (case, query) in [
         ("no version", "transport=websocket".to_owned()),
         (
-            "a version that is no number",
+            "a version that is not a number",
             "EIO=abc&transport=websocket".to_owned(),
         ),
         ("an older version", "EIO=3&transport=websocket".to_owned()),
@@ -86,7 +86,7 @@ async fn a_websocket_that_cannot_be_served_is_refused_before_it_opens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payload_carries_one_packet_or_several_both_ways() {
+async fn payload_carries_several_packets() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     for (case, posted, polled) in [
@@ -98,11 +98,7 @@ async fn a_payload_carries_one_packet_or_several_both_ways() {
             "3one\u{1e}3two\u{1e}3three",
         ),
         ("characters of several bytes", "2€\u{1e}2長", "3€\u{1e}3長"),
-        (
-            "packets that ask for nothing",
-            "3\u{1e}6\u{1e}5\u{1e}2",
-            "3",
-        ),
+        ("packets without a reply", "3\u{1e}6\u{1e}5\u{1e}2", "3"),
     ] {
         assert_eq!(poller.post(posted).await, (200, "ok".to_owned()), "{case}");
         assert_eq!(poller.get().await, (200, polled.to_owned()), "{case}");
@@ -110,13 +106,13 @@ async fn a_payload_carries_one_packet_or_several_both_ways() {
     let mut socket = Socket::open(&world, None).await;
     opened(&socket.text().await);
     for text in ["", "hello", "長"] {
-        socket.say(&format!("2{text}")).await;
+        socket.send(&format!("2{text}")).await;
         assert_eq!(socket.text().await, format!("3{text}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_thing_that_is_no_packet_ends_the_session() {
+async fn invalid_packet_ends_session() {
     let world = World::start().await;
     for (case, packet) in [
         ("an empty packet", ""),
@@ -125,32 +121,32 @@ async fn each_thing_that_is_no_packet_ends_the_session() {
         ("a word", "abc"),
         ("a type of several bytes", "長"),
         ("binary that is not base64", "b!!"),
-        ("binary that belongs to nothing", "bAQIDBA=="),
-        ("a good packet and an empty one", "2\u{1e}"),
-        ("the framing of the version before", "1:2"),
+        ("binary without a packet", "bAQIDBA=="),
+        ("a valid packet and an empty one", "2\u{1e}"),
+        ("the framing of the previous version", "1:2"),
     ] {
         let poller = Poller::open(&world, "").await;
-        // What a websocket carries is one packet: the separator is a part of its text.
+        // A WebSocket message is one packet: the separator is a part of its text.
         if !packet.contains('\u{1e}') && packet != "1:2" {
             let mut socket = Socket::open(&world, None).await;
             opened(&socket.text().await);
-            socket.say(packet).await;
+            socket.send(packet).await;
             assert_eq!(socket.closed().await, Some(1002), "{case}");
         }
         let (status, _) = poller.post(packet).await;
-        // Wrong only as what it stands for, or as a packet.
+        // Invalid only by content, or as a packet.
         let well_formed = packet.starts_with("bAQ") || packet == "1:2";
         assert_eq!(status, if well_formed { 200 } else { 400 }, "{case}");
-        poller.gone().await;
+        poller.removed().await;
     }
     let mut socket = Socket::open(&world, None).await;
     opened(&socket.text().await);
     socket.binary(&[4, 1, 2]).await;
-    assert_eq!(socket.closed().await, Some(1002), "binary of nothing");
+    assert_eq!(socket.closed().await, Some(1002), "binary without a packet");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_posts_at_once_end_the_session() {
+async fn concurrent_posts_end_session() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
@@ -160,13 +156,13 @@ async fn two_posts_at_once_end_the_session() {
         poller.sid
     );
     slow.write_all(head.as_bytes()).await.unwrap();
-    // Until the first one is being read, others are taken.
+    // Until the server reads the first one, others are accepted.
     while poller.post("3").await.0 == 200 {}
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_pings_and_goes_on_with_who_answers() {
+async fn server_pings_and_keeps_answering_clients() {
     let world = World::with(|config| {
         config.ping_interval_ms = 100;
         config.ping_timeout_ms = 60_000;
@@ -177,7 +173,7 @@ async fn the_server_pings_and_goes_on_with_who_answers() {
     poller.join(QUIET).await;
     for _ in 0..3 {
         assert_eq!(socket.text().await, "2");
-        socket.say("3").await;
+        socket.send("3").await;
         assert_eq!(poller.until("2").await, "");
         assert_eq!(poller.post("3").await, (200, "ok".to_owned()));
     }
@@ -185,7 +181,7 @@ async fn the_server_pings_and_goes_on_with_who_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_that_answers_no_ping_is_closed() {
+async fn websocket_without_pong_is_closed() {
     let world = World::with(|config| {
         config.ping_interval_ms = 100;
         config.ping_timeout_ms = 4_000;
@@ -197,20 +193,20 @@ async fn a_websocket_that_answers_no_ping_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_close_packet_ends_the_session() {
+async fn close_packet_ends_session() {
     let world = World::start().await;
     let mut socket = Socket::open(&world, None).await;
     opened(&socket.text().await);
-    socket.say("1").await;
+    socket.send("1").await;
     socket.closed().await;
     let poller = Poller::open(&world, "").await;
     assert_eq!(poller.post("1").await, (200, "ok".to_owned()));
-    poller.gone().await;
+    poller.removed().await;
     assert_eq!(poller.post("2").await.0, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_upgraded_once() {
+async fn session_is_upgraded_once() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
@@ -221,29 +217,29 @@ async fn a_session_is_upgraded_once() {
             let target = format!("ws://127.0.0.1:{}/socket.io/?{query}", world.port);
             let Err(Error::Http(response)) = client_async(target, world.socket().await).await
             else {
-                panic!("{case}: let in");
+                panic!("{case}: accepted");
             };
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{case}");
         }
     };
     let mut socket = Socket::open(&world, Some(&poller.sid)).await;
-    again("while another one tries").await;
-    socket.say("2probe").await;
+    again("during another upgrade").await;
+    socket.send("2probe").await;
     assert_eq!(socket.text().await, "3probe");
-    again("while another one was probed").await;
-    socket.say("5").await;
-    socket.say("2hello").await;
-    // Anything that was queued before the socket took over comes first.
+    again("after the probe of another upgrade").await;
+    socket.send("5").await;
+    socket.send("2hello").await;
+    // Packets queued before the upgrade arrive first.
     while socket.text().await != "3hello" {}
-    again("after another one took over").await;
+    again("after another upgrade").await;
     assert_eq!(poller.get().await.0, 400);
     assert_eq!(poller.post("2").await.0, 400);
-    socket.say("2still").await;
+    socket.send("2still").await;
     assert_eq!(socket.text().await, "3still");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn polls_of_many_sessions_do_not_wait_for_each_other() {
+async fn polls_of_sessions_are_independent() {
     let world = World::start().await;
     let pollers = join_all((0..20).map(|_| Poller::open(&world, ""))).await;
     let waiting: Vec<_> = pollers

@@ -1,7 +1,7 @@
-//! Socket.IO as its packets stand on the wire; the clients of the field are driven by the integration tests.
+//! Socket.IO on the packet level; the integration tests use real clients.
 //!
-//! `engine` and `protocol` go through what the two protocol documents list, case by case; `docs/conformance.md`
-//! says which of their authors' cases each stands for.
+//! `engine` and `protocol` cover the cases of the two protocol documents; `docs/conformance.md` maps them to the cases of
+//! the official test suites.
 
 pub mod client;
 mod engine;

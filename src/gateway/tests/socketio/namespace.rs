@@ -31,27 +31,27 @@ fn token(sub: &str, secs: u64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_namespaces_are_refused_and_the_connection_goes_on() {
+async fn other_namespaces_are_rejected_up_to_a_limit() {
     let world = World::start().await;
     let mut socket = Socket::open(&world, None).await;
     assert!(socket.text().await.starts_with('0'));
-    socket.say("40").await;
+    socket.send("40").await;
     assert_eq!(socket.text().await, r#"44{"message":"Invalid namespace"}"#);
-    socket.say("40/other,").await;
+    socket.send("40/other,").await;
     assert_eq!(
         socket.text().await,
         r#"44/other,{"message":"Invalid namespace"}"#
     );
-    socket.say("40/realtime,").await;
+    socket.send("40/realtime,").await;
     assert!(socket.text().await.starts_with("40/realtime,"));
     for _ in 0..14 {
-        socket.say("40/other,").await;
+        socket.send("40/other,").await;
     }
-    assert_eq!(socket.closed().await, Some(4029), "but not without end");
+    assert_eq!(socket.closed().await, Some(4029), "but only up to a limit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_comes_with_the_join_or_the_handshake_and_a_bad_one_is_told() {
+async fn jwt_is_accepted_on_join_or_handshake() {
     let world = World::with(secret).await;
     let alice = token("alice", 60);
     let mut socket = Socket::open(&world, None).await;
@@ -63,7 +63,7 @@ async fn a_token_comes_with_the_join_or_the_handshake_and_a_bad_one_is_told() {
         ("[]", "BAD_REQUEST"),
         ("{", "BAD_REQUEST"),
     ] {
-        socket.say(&format!("40/realtime,{auth}")).await;
+        socket.send(&format!("40/realtime,{auth}")).await;
         let refused = socket.text().await;
         assert!(
             refused.starts_with(r#"44/realtime,{"#) && refused.contains(code),
@@ -71,7 +71,7 @@ async fn a_token_comes_with_the_join_or_the_handshake_and_a_bad_one_is_told() {
         );
     }
     socket
-        .say(&format!(
+        .send(&format!(
             r#"40/realtime,{{"token":"{alice}","autoSubscribe":false}}"#
         ))
         .await;
@@ -92,7 +92,7 @@ async fn a_token_comes_with_the_join_or_the_handshake_and_a_bad_one_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_the_namespace_loses_name_and_subscriptions_and_may_come_back() {
+async fn leaving_drops_identity_and_subscriptions() {
     let world = World::with(secret).await;
     let auth = format!(
         r#"{{"token":"{}","autoSubscribe":false}}"#,
@@ -100,12 +100,12 @@ async fn who_leaves_the_namespace_loses_name_and_subscriptions_and_may_come_back
     );
     let mut socket = Socket::join(&world, &auth).await;
     socket
-        .say(r#"42/realtime,1["subscribe",{"channels":["user:alice","price:ETH"]}]"#)
+        .send(r#"42/realtime,1["subscribe",{"channels":["user:alice","price:ETH"]}]"#)
         .await;
     let answer = socket.text().await;
     assert!(answer.ends_with(r#""success":true}]"#), "{answer}");
-    socket.say("41/realtime,").await;
-    socket.say(&format!("40/realtime,{QUIET}")).await;
+    socket.send("41/realtime,").await;
+    socket.send(&format!("40/realtime,{QUIET}")).await;
     assert!(socket.text().await.starts_with("40/realtime,"));
     assert_eq!(
         event(&socket.text().await, "connected")["user"],
@@ -113,7 +113,7 @@ async fn who_leaves_the_namespace_loses_name_and_subscriptions_and_may_come_back
     );
     world.price("ETH", 1);
     socket
-        .say(r#"42/realtime,2["subscribe","user:alice"]"#)
+        .send(r#"42/realtime,2["subscribe","user:alice"]"#)
         .await;
     let denied = socket.text().await;
     assert!(
@@ -121,23 +121,23 @@ async fn who_leaves_the_namespace_loses_name_and_subscriptions_and_may_come_back
             || denied.contains("UNAUTHORIZED"),
         "{denied}"
     );
-    socket.say(r#"42/realtime,3["subscriptions"]"#).await;
+    socket.send(r#"42/realtime,3["subscriptions"]"#).await;
     assert!(socket.text().await.contains(r#""channels":[]"#));
-    socket.say("41/realtime,").await;
-    socket.say(r#"42/realtime,["ping"]"#).await;
+    socket.send("41/realtime,").await;
+    socket.send(r#"42/realtime,["ping"]"#).await;
     assert_eq!(
         socket.closed().await,
         Some(1002),
-        "outside nothing can be asked"
+        "no requests outside of the namespace"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_with_binary_data_are_refused_once_they_are_whole() {
+async fn binary_events_are_rejected_when_complete() {
     let world = World::start().await;
     let mut socket = Socket::join(&world, QUIET).await;
     socket
-        .say(r#"452-/realtime,5["subscribe",{"_placeholder":true,"num":0}]"#)
+        .send(r#"452-/realtime,5["subscribe",{"_placeholder":true,"num":0}]"#)
         .await;
     socket.binary(&[1]).await;
     socket.binary(&[2]).await;
@@ -146,38 +146,38 @@ async fn events_with_binary_data_are_refused_once_they_are_whole() {
         refused.starts_with("43/realtime,5[") && refused.contains("BAD_REQUEST"),
         "{refused}"
     );
-    // Acknowledgements, which nobody asked for, are read past.
-    socket.say("43/realtime,1[]").await;
+    // Unrequested acknowledgements are ignored.
+    socket.send("43/realtime,1[]").await;
     socket
-        .say(r#"461-/realtime,1[{"_placeholder":true,"num":0}]"#)
+        .send(r#"461-/realtime,1[{"_placeholder":true,"num":0}]"#)
         .await;
     socket.binary(&[3]).await;
-    socket.say(r#"42/realtime,6["ping"]"#).await;
+    socket.send(r#"42/realtime,6["ping"]"#).await;
     event(&socket.text().await, "pong");
     socket.text().await;
     socket.binary(&[4]).await;
     assert_eq!(
         socket.closed().await,
         Some(1002),
-        "an attachment of nothing"
+        "an attachment without a packet"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_joins_nothing_in_time_is_sent_away() {
+async fn client_without_join_is_closed() {
     let world = World::with(|config| config.limits.handshake_timeout_ms = 5_000).await;
     let mut socket = Socket::open(&world, None).await;
     let poller = Poller::open(&world, "").await;
     let mut joined = Socket::join(&world, QUIET).await;
     assert!(socket.text().await.starts_with('0'));
     assert_eq!(socket.closed().await, Some(1002));
-    poller.gone().await;
-    joined.say(r#"42/realtime,["ping"]"#).await;
+    poller.removed().await;
+    joined.send(r#"42/realtime,["ping"]"#).await;
     event(&joined.text().await, "pong");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_takes_the_client_out_for_good() {
+async fn expired_jwt_ends_session() {
     let world = World::with(secret).await;
     let auth = format!(
         r#"{{"token":"{}","autoSubscribe":false}}"#,
@@ -203,7 +203,7 @@ async fn an_expired_token_takes_the_client_out_for_good() {
     };
     assert!(
         body.ends_with("41/realtime,"),
-        "and no close packet that would come first: {body}"
+        "without a close packet before: {body}"
     );
-    poller.gone().await;
+    poller.removed().await;
 }

@@ -1,12 +1,12 @@
 use serde_json::json;
 
 use super::client::{Poller, Socket, event, eventually, http, url};
-use crate::gateway::tests::support::{PATIENCE, World};
+use crate::gateway::tests::support::{TIMEOUT, World};
 
 const QUIET: &str = r#"{"autoSubscribe":false}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_served_is_refused_as_the_reference_does() {
+async fn errors_match_the_reference_server() {
     let world = World::start().await;
     let client = http();
     for (method, query, code) in [
@@ -34,7 +34,7 @@ async fn what_cannot_be_served_is_refused_as_the_reference_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_by_polling_has_everything_that_one_by_websocket_has() {
+async fn polling_supports_the_whole_protocol() {
     let world = World::start().await;
     world.block(1);
     let poller = Poller::open(&world, "").await;
@@ -47,7 +47,7 @@ async fn a_conversation_by_polling_has_everything_that_one_by_websocket_has() {
     assert_ne!(
         connected["clientId"],
         poller.sid.as_str(),
-        "the secret id is not the public one"
+        "the secret id differs from the public id"
     );
     let shown = event(&packets[2], "new-block");
     assert_eq!(
@@ -76,11 +76,11 @@ async fn a_conversation_by_polling_has_everything_that_one_by_websocket_has() {
         r#"{"price":7,"token":"ETH","channel":"price:ETH","seq":1,"prev":0}]"#
     );
     assert_eq!(poller.post("1").await, (200, "ok".to_owned()));
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_poll_comes_back_when_its_client_leaves() {
+async fn waiting_poll_returns_when_client_leaves() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
@@ -96,16 +96,16 @@ async fn a_waiting_poll_comes_back_when_its_client_leaves() {
     });
     poller.post("1").await;
     let (status, body) = waiting.await.unwrap();
-    // Or it came too late to be a waiting one.
+    // Or it arrived too late to wait.
     assert!(
         (status, &*body) == (200, "6") || status == 400,
         "{status} {body}"
     );
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_polls_at_once_end_the_session() {
+async fn concurrent_polls_end_session() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     let (one, other) = tokio::join!(poller.get(), poller.get());
@@ -113,11 +113,11 @@ async fn two_polls_at_once_end_the_session() {
     both.sort();
     assert_eq!(both[0], (200, "1".to_owned()));
     assert_eq!(both[1].0, 400);
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_while_it_polls_is_gone() {
+async fn disconnect_during_poll_ends_session() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
@@ -132,7 +132,7 @@ async fn a_client_that_hangs_up_while_it_polls_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_long_or_no_packet_ends_the_session() {
+async fn oversized_or_invalid_post_ends_session() {
     let world = World::with(|config| config.limits.message_bytes = 1_000).await;
     for (body, status) in [
         (vec![b'4'; 1_001], 413),
@@ -153,9 +153,9 @@ async fn what_is_too_long_or_no_packet_ends_the_session() {
         let poller = Poller::open(&world, "").await;
         let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
         assert_eq!(poller.post(body).await.0, status, "{shown}");
-        poller.gone().await;
+        poller.removed().await;
     }
-    // As many bytes as are allowed are allowed.
+    // Exactly the limit is allowed.
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
     let text = format!(r#"42/realtime,0["dance","{}"]"#, "x".repeat(975));
@@ -166,7 +166,7 @@ async fn what_is_too_long_or_no_packet_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_polls_is_pinged_and_dropped_when_it_falls_silent() {
+async fn silent_polling_client_is_pinged_then_dropped() {
     let world = World::with(|config| {
         config.ping_interval_ms = 500;
         config.ping_timeout_ms = 5_000;
@@ -179,11 +179,11 @@ async fn a_client_that_polls_is_pinged_and_dropped_when_it_falls_silent() {
     poller.until("2").await;
     let hub = world.gateway.context.hub().clone();
     eventually("the session ends", || hub.session_counts() == [0, 0, 0]).await;
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_limited_across_posts_and_abuse_ends_the_session() {
+async fn request_limit_applies_across_posts() {
     let world = World::with(|config| {
         config.limits.requests = 3;
         config.limits.abuse_requests = 2;
@@ -203,11 +203,11 @@ async fn requests_are_limited_across_posts_and_abuse_ends_the_session() {
     );
     let flood = [r#"42/realtime,9["subscriptions"]"#; 4].join("\u{1e}");
     poller.post(flood).await;
-    poller.gone().await;
+    poller.removed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_other_origins_are_kept_out_and_allowed_ones_may_poll() {
+async fn only_allowed_origins_may_poll() {
     let world =
         World::with(|config| config.allowed_origins = vec!["https://app.example".to_owned()]).await;
     let shake = url(&world, "EIO=4&transport=polling");
@@ -251,7 +251,7 @@ async fn pages_of_other_origins_are_kept_out_and_allowed_ones_may_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_may_hold_only_so_many_and_gets_them_back() {
+async fn connection_limit_per_address_is_released() {
     let world = World::with(|config| config.limits.connections_per_address = 2).await;
     let first = Poller::open(&world, "").await;
     let _second = Socket::join(&world, QUIET).await;
@@ -261,13 +261,13 @@ async fn an_address_may_hold_only_so_many_and_gets_them_back() {
     assert!(refused.text().await.unwrap().contains("at most 2"));
     first.post("1").await;
     let wait = async { while third().await.unwrap().status() != 200 {} };
-    tokio::time::timeout(PATIENCE, wait)
+    tokio::time::timeout(TIMEOUT, wait)
         .await
         .expect("room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_shutdown_polling_clients_are_sent_away_to_come_back() {
+async fn shutdown_ends_polling_clients() {
     let world = World::start().await;
     let (waiting, idle) = (
         Poller::open(&world, "").await,
@@ -279,16 +279,16 @@ async fn at_shutdown_polling_clients_are_sent_away_to_come_back() {
         let waiting = waiting.clone();
         async move {
             waiting.until("6").await;
-            waiting.gone().await;
+            waiting.removed().await;
         }
     });
     let begun = std::time::Instant::now();
-    world.gateway.close(PATIENCE).await;
+    world.gateway.close(TIMEOUT).await;
     assert!(
-        begun.elapsed() < PATIENCE / 2,
-        "nobody is waited for without end"
+        begun.elapsed() < TIMEOUT / 2,
+        "shutdown waits for no client forever"
     );
-    // No close packet, which not every client comes back after, and no disconnect packet.
+    // Neither a close packet (some clients would not reconnect) nor a disconnect packet.
     poll.await.unwrap();
     let late = http()
         .get(url(&world, "EIO=4&transport=polling"))

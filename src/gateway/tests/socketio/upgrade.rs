@@ -13,7 +13,7 @@ fn seqs(packets: &[String], into: &mut Vec<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_loses_nothing_and_doubles_nothing() {
+async fn upgrade_loses_and_repeats_nothing() {
     let world = World::start().await;
     world.block(1);
     let poller = Poller::open(&world, "").await;
@@ -27,19 +27,19 @@ async fn an_upgrade_loses_nothing_and_doubles_nothing() {
         async move { poller.packets().await }
     });
     let mut socket = Socket::open(&world, Some(&poller.sid)).await;
-    socket.say("2probe").await;
+    socket.send("2probe").await;
     assert_eq!(socket.text().await, "3probe");
     let released = waiting.await.unwrap();
-    assert_eq!(released, ["6"], "the waiting poll is sent back");
-    // Until the client says so, everything still goes by polling.
+    assert_eq!(released, ["6"], "the waiting poll returns");
+    // Until the client sends `upgrade`, all packets go out by polling.
     world.block(2);
     world.block(3);
     while seen.len() < 3 {
         seqs(&poller.packets().await, &mut seen);
     }
     world.block(4);
-    socket.say("5").await;
-    socket.say(r#"42/realtime,7["ping"]"#).await;
+    socket.send("5").await;
+    socket.send(r#"42/realtime,7["ping"]"#).await;
     let mut texts = Vec::new();
     while !texts
         .last()
@@ -52,23 +52,23 @@ async fn an_upgrade_loses_nothing_and_doubles_nothing() {
     seqs(&texts, &mut seen);
     assert_eq!(seen, [1, 2, 3, 4, 5]);
     let (status, _) = poller.get().await;
-    assert_eq!(status, 400, "the id is for polling, which is over");
+    assert_eq!(status, 400, "polling has ended for this id");
     assert_eq!(poller.post("2").await.0, 400);
-    socket.say(r#"42/realtime,8["ping"]"#).await;
+    socket.send(r#"42/realtime,8["ping"]"#).await;
     assert!(
         socket.text().await.starts_with(r#"42/realtime,["pong""#),
-        "and the socket lives on"
+        "the socket stays open"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_probe_that_is_given_up_leaves_polling_as_it_was() {
+async fn aborted_probe_keeps_polling() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join("").await;
     for spoilt in ["2", "2other", "5", "4hello", "9", "2probe"] {
         let mut socket = Socket::open(&world, Some(&poller.sid)).await;
-        socket.say(spoilt).await;
+        socket.send(spoilt).await;
         if spoilt == "2probe" {
             assert_eq!(socket.text().await, "3probe");
         }
@@ -77,22 +77,22 @@ async fn a_probe_that_is_given_up_leaves_polling_as_it_was() {
         poller.until(r#"42/realtime,["new-block","#).await;
     }
     let mut socket = Socket::open(&world, Some(&poller.sid)).await;
-    socket.say("2probe").await;
+    socket.send("2probe").await;
     assert_eq!(socket.text().await, "3probe");
-    socket.say("5").await;
+    socket.send("5").await;
     world.block(1);
     event(&socket.text().await, "new-block");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_that_is_not_finished_in_time_is_dropped() {
+async fn unfinished_upgrade_times_out() {
     let world = World::with(|config| config.limits.handshake_timeout_ms = 5_000).await;
     let poller = Poller::open(&world, "").await;
     poller.join(r#"{"autoSubscribe":false}"#).await;
     let mut socket = Socket::open(&world, Some(&poller.sid)).await;
-    socket.say("2probe").await;
+    socket.send("2probe").await;
     assert_eq!(socket.text().await, "3probe");
-    assert_eq!(socket.closed().await, None, "hung up on");
+    assert_eq!(socket.closed().await, None, "closed without a close frame");
     poller.post(r#"42/realtime,1["ping"]"#).await;
     poller.until("43/realtime,1[").await;
 }

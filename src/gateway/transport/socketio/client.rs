@@ -1,7 +1,7 @@
-//! What a Socket.IO client sends, packet by packet, whichever way it came: namespaces, tokens, events.
+//! Handles the packets of a Socket.IO client, by polling or WebSocket: namespaces, JWTs, events.
 //!
-//! A client may use its Engine.IO connection for nothing but the namespace `/realtime`. Whatever breaks one of
-//! the two protocols ends the session; whatever is merely a bad request is answered.
+//! The only namespace is `/realtime`. A violation of either protocol ends the session; an invalid request is answered
+//! with an error.
 
 use std::sync::{
     Arc,
@@ -16,7 +16,7 @@ use crate::gateway::{
     auth::MAX_TOKEN_BYTES,
     encode::{NAMESPACE, Packet},
     protocol::Request,
-    request::refusal_of,
+    request::auth_refusal,
     session::{Session, random_id},
     socketio::{
         engine,
@@ -24,39 +24,39 @@ use crate::gateway::{
     },
 };
 
-/// The channel that a client gets without asking, as the reference clients expect.
-const JOINED: &str = "new-block";
-/// Refused attempts to join a namespace before the session ends: each may cost a signature's verification.
-const MAX_REFUSED: u8 = 16;
+/// The channel that a client is subscribed to on joining, as the reference clients expect.
+const AUTO_CHANNEL: &str = "new-block";
+/// Rejected joins before the session ends: each may cost a signature verification.
+const MAX_REJECTED_JOINS: u8 = 16;
 
-/// The receiving side of one connection. Packets are to be given to it one after the other.
+/// The receiving side of one connection. Packets must be passed one at a time.
 pub struct Client {
     session: Arc<Session>,
-    /// From the HTTP handshake, for clients that give none when they join.
+    /// JWT from the HTTP handshake, for clients that send none when they join.
     token: Option<Box<str>>,
-    /// Whether the client is in the namespace now.
-    inside: bool,
-    /// Whether it ever was.
-    arrived: Arc<AtomicBool>,
-    refused: u8,
-    /// A binary packet whose attachments have not all arrived.
-    awaited: Option<Awaited>,
+    /// Whether the client is in the namespace.
+    in_namespace: bool,
+    /// Whether it has ever joined.
+    has_joined: Arc<AtomicBool>,
+    rejected_joins: u8,
+    /// A binary packet with missing attachments.
+    partial: Option<PartialPacket>,
 }
 
-struct Awaited {
+struct PartialPacket {
     attachments: usize,
-    /// For events: whether and under which number an acknowledgement is wanted.
+    /// For events: the id of the requested acknowledgement, if any.
     event: Option<Option<u64>>,
 }
 
-/// What a client may say when it joins.
-struct Handshake {
+/// The payload of a join.
+struct JoinOptions {
     token: Option<String>,
     auto_subscribe: bool,
 }
 
-impl Handshake {
-    /// Reads `auth` of the reference client; the error is for its developer.
+impl JoinOptions {
+    /// Parses `auth` of the reference client; the error is for its developer.
     fn parse(json: Option<&str>) -> Result<Self, &'static str> {
         let auth: Option<Map<String, Value>> = serde_json::from_str(json.unwrap_or("null"))
             .map_err(|_| "auth must be an object with token and autoSubscribe")?;
@@ -86,10 +86,10 @@ impl Client {
             token: token
                 .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_BYTES)
                 .map(Into::into),
-            inside: false,
-            arrived: Arc::default(),
-            refused: 0,
-            awaited: None,
+            in_namespace: false,
+            has_joined: Arc::default(),
+            rejected_joins: 0,
+            partial: None,
         }
     }
 
@@ -97,46 +97,46 @@ impl Client {
         &self.session
     }
 
-    /// Becomes true when the client joins the namespace for the first time.
-    pub fn arrived(&self) -> &Arc<AtomicBool> {
-        &self.arrived
+    /// Becomes true when the client first joins the namespace.
+    pub fn has_joined(&self) -> &Arc<AtomicBool> {
+        &self.has_joined
     }
 
-    /// Takes the text of one Engine.IO packet.
-    pub async fn text(&mut self, text: &str) {
+    /// Handles the text of one Engine.IO packet.
+    pub async fn handle_text(&mut self, text: &str) {
         match engine::Packet::parse(text) {
-            Ok(packet) => self.packet(packet).await,
-            Err(error) => self.end(error.what()),
+            Ok(packet) => self.handle_packet(packet).await,
+            Err(error) => self.end(error.description()),
         }
     }
 
-    /// Takes one Engine.IO packet.
-    pub async fn packet(&mut self, packet: engine::Packet<'_>) {
-        self.session.heard();
+    /// Handles one Engine.IO packet.
+    pub async fn handle_packet(&mut self, packet: engine::Packet<'_>) {
+        self.session.record_activity();
         match packet {
             engine::Packet::Close => self.session.end(CloseReason::Left(1005)),
-            engine::Packet::Ping(text) => self.say(&engine::pong(text)),
+            engine::Packet::Ping(text) => self.send(&engine::pong(text)),
             engine::Packet::Message(text) => self.message(text).await,
             engine::Packet::Binary(_) => self.attachment().await,
-            // A pong did its work by arriving; an upgrade outside of one means nothing.
+            // A pong only counts as activity; `upgrade` is ignored here.
             engine::Packet::Pong(_) | engine::Packet::Upgrade | engine::Packet::Noop => {}
         }
     }
 
     async fn message(&mut self, text: &str) {
-        if self.awaited.is_some() {
-            return self.end("a packet came in between a binary packet's attachments");
+        if self.partial.is_some() {
+            return self.end("a packet between the attachments of a binary packet");
         }
         let packet = match packet::Packet::parse(text) {
             Ok(packet) => packet,
-            Err(error) => return self.end(error.what()),
+            Err(error) => return self.end(error.description()),
         };
         match packet.kind {
-            Kind::Connect(handshake) => self.connect(packet.namespace, handshake).await,
+            Kind::Connect(payload) => self.connect(packet.namespace, payload).await,
             Kind::Disconnect if packet.namespace == NAMESPACE => self.leave(),
-            // Not in that namespace in the first place.
+            // The client is not in that namespace.
             Kind::Disconnect => {}
-            _ if packet.namespace != NAMESPACE || !self.inside => {
+            _ if packet.namespace != NAMESPACE || !self.in_namespace => {
                 self.end("a packet for a namespace that was not joined");
             }
             Kind::Event {
@@ -148,12 +148,12 @@ impl Client {
                 ack, attachments, ..
             } => {
                 let event = Some(ack);
-                self.awaited = Some(Awaited { attachments, event });
+                self.partial = Some(PartialPacket { attachments, event });
             }
             Kind::Ack { attachments: 0 } => {}
             Kind::Ack { attachments } => {
                 let event = None;
-                self.awaited = Some(Awaited { attachments, event });
+                self.partial = Some(PartialPacket { attachments, event });
             }
         }
     }
@@ -165,99 +165,99 @@ impl Client {
         let data = data.filter(|data| *data != "null");
         let channel = data
             .filter(|data| data.starts_with('"') && matches!(&*event, "subscribe" | "unsubscribe"))
-            // The channel's bare name instead of an object.
+            // A bare channel name instead of an object.
             .map(|name| format!(r#"{{"channel":{name}}}"#));
         let request = Request::parse(&event, channel.as_deref().or(data));
         self.session.request(request, reply(ack)).await;
     }
 
-    /// Counts an attachment; with the last one its packet is whole, and refused.
+    /// Counts an attachment; the last one completes its packet, which is then rejected.
     async fn attachment(&mut self) {
-        let Some(awaited) = &mut self.awaited else {
+        let Some(partial) = &mut self.partial else {
             return self.end("an attachment without a packet");
         };
-        awaited.attachments -= 1;
-        if awaited.attachments > 0 {
+        partial.attachments -= 1;
+        if partial.attachments > 0 {
             return;
         }
-        if let Some(Awaited {
+        if let Some(PartialPacket {
             event: Some(ack), ..
-        }) = self.awaited.take()
+        }) = self.partial.take()
         {
-            let refusal = Refusal::bad_request("events with binary data are not understood here");
+            let refusal = Refusal::bad_request("events with binary data are not supported");
             self.session.request(Err(refusal), reply(ack)).await;
         }
     }
 
-    async fn connect(&mut self, namespace: &str, handshake: Option<&str>) {
+    async fn connect(&mut self, namespace: &str, payload: Option<&str>) {
         if namespace != NAMESPACE {
-            return self.refuse(namespace, None);
+            return self.reject_join(namespace, None);
         }
-        if self.inside {
+        if self.in_namespace {
             return self.end("the namespace was joined twice");
         }
-        // The first time belongs to the handshake; to come and go is as much work as any request.
-        let again = self.arrived.load(Ordering::Relaxed);
+        // The first join belongs to the handshake; each further one counts as a request.
+        let again = self.has_joined.load(Ordering::Relaxed);
         if again && let Err(refusal) = self.session.admit() {
-            return self.refuse(namespace, Some(&refusal));
+            return self.reject_join(namespace, Some(&refusal));
         }
-        let handshake = match Handshake::parse(handshake) {
-            Ok(handshake) => handshake,
+        let options = match JoinOptions::parse(payload) {
+            Ok(options) => options,
             Err(message) => {
                 let refusal = Refusal::bad_request(message);
-                return self.refuse(namespace, Some(&refusal));
+                return self.reject_join(namespace, Some(&refusal));
             }
         };
-        let token = handshake.token.as_deref().or(self.token.as_deref());
+        let token = options.token.as_deref().or(self.token.as_deref());
         let authenticator = self.session.hub().authenticator();
         match authenticator.identify(token).await {
             Ok(identity) => self.session.identify(identity),
             Err(error) => {
-                let refusal = refusal_of(&error);
-                return self.refuse(namespace, Some(&refusal));
+                let refusal = auth_refusal(&error);
+                return self.reject_join(namespace, Some(&refusal));
             }
         }
-        self.inside = true;
-        self.arrived.store(true, Ordering::Relaxed);
-        // Who leaves and joins again may be somebody else, and is not to be taken for the one who left.
+        self.in_namespace = true;
+        self.has_joined.store(true, Ordering::Relaxed);
+        // After a rejoin the client may be another user: it gets a new id.
         let id = match again {
             true => random_id(),
             false => self.session.id().into(),
         };
         if again {
-            tracing::debug!(session = self.session.id(), client_id = %id, "the namespace was joined again");
+            tracing::debug!(session = self.session.id(), client_id = %id, "client rejoined the namespace");
         }
-        self.say(&packet::connected(NAMESPACE, &id));
-        self.session.greet_as(&id);
-        if handshake.auto_subscribe {
-            self.session.join(JOINED).await;
+        self.send(&packet::connected(NAMESPACE, &id));
+        self.session.queue_connected_as(&id);
+        if options.auto_subscribe {
+            self.session.join(AUTO_CHANNEL).await;
         }
     }
 
-    /// Out of the namespace, but not off the connection: the client may join again.
+    /// Leaves the namespace; the connection stays open and the client may rejoin.
     fn leave(&mut self) {
-        if std::mem::take(&mut self.inside) {
+        if std::mem::take(&mut self.in_namespace) {
             self.session.hub().unsubscribe_all(&self.session);
             self.session.identify(None);
         }
     }
 
-    /// `None`: there is no such namespace, in exactly the words that clients of the reference expect.
-    fn refuse(&mut self, namespace: &str, refusal: Option<&Refusal>) {
+    /// Rejects a join. `None`: unknown namespace, with the exact message of the reference server.
+    fn reject_join(&mut self, namespace: &str, refusal: Option<&Refusal>) {
         let error = match refusal {
             Some(refusal) => connect_error(refusal),
             None => json!({ "message": "Invalid namespace" }),
         };
-        self.say(&packet::connect_error(namespace, &error));
+        self.send(&packet::connect_error(namespace, &error));
         self.session
-            .refused_to_join(refusal.map(|refusal| refusal.code));
-        self.refused += 1;
-        if self.refused >= MAX_REFUSED {
+            .record_join_refusal(refusal.map(|refusal| refusal.code));
+        self.rejected_joins += 1;
+        if self.rejected_joins >= MAX_REJECTED_JOINS {
             self.session.end(CloseReason::Abuse);
         }
     }
 
-    fn say(&self, text: &str) {
+    fn send(&self, text: &str) {
         self.session.queue(Packet::text(text));
     }
 
@@ -266,7 +266,7 @@ impl Client {
     }
 }
 
-/// What `connect_error` says: the message, and in `data` the rest of a refusal, for programs.
+/// The payload of `connect_error`: the message, and the rest of the refusal in `data`.
 fn connect_error(refusal: &Refusal) -> Value {
     let mut data = json!(refusal);
     let message = data.as_object_mut().and_then(|data| data.remove("message"));

@@ -1,14 +1,14 @@
-//! `/socket.io/`: Socket.IO 4 clients, spoken to natively: Engine.IO 4 over polling and websockets.
+//! `/socket.io/`: native support for Socket.IO 4 clients: Engine.IO 4 over polling and WebSocket.
 //!
-//! A connection is named by a secret `sid`, which is not the public `clientId`. Behind it is one session of the
-//! hub; by polling it is pulled, over a websocket it owns the socket (see [`Session`](super::super::session)).
+//! A secret `sid` identifies a connection; it is not the public `clientId`. Each connection has one session of the hub:
+//! polling requests pull its packets, a WebSocket is owned by it (see [`Session`](super::super::session)).
 
-mod answer;
-mod arrivals;
 mod client;
-mod directory;
+mod engine_error;
+mod pending_joins;
+mod poll_response;
 mod polling;
-mod refused;
+mod polling_sessions;
 mod reply;
 mod websocket;
 
@@ -25,7 +25,8 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    arrivals::Arrivals, client::Client, directory::Directory, polling::Polled, refused::Refused,
+    client::Client, engine_error::EngineError, pending_joins::PendingJoins,
+    polling::PollingSession, polling_sessions::PollingSessions,
 };
 use super::{cors, handshake::Upgrade};
 use crate::{
@@ -39,24 +40,24 @@ use crate::{
     shutdown::Takeover,
 };
 
-/// How often ended connections are forgotten, and those that join nothing looked for.
+/// Interval between sweeps for ended connections and overdue joins.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-/// The version of the Engine.IO protocol that is spoken.
+/// The supported version of the Engine.IO protocol.
 const VERSION: &str = "4";
-/// The methods that are served.
+/// The supported methods.
 const METHODS: &str = "GET, POST, OPTIONS";
 
-/// What all Socket.IO connections share. Cheap to clone.
+/// The state shared by all Socket.IO connections. Cheap to clone.
 #[derive(Clone)]
 pub struct SocketIo(Arc<Inner>);
 
 struct Inner {
     context: Context,
-    directory: Directory,
-    arrivals: Arrivals,
+    sessions: PollingSessions,
+    pending_joins: PendingJoins,
 }
 
-/// The query of every request.
+/// The query parameters of every request.
 #[derive(Debug, Default, Deserialize)]
 struct Parameters {
     #[serde(rename = "EIO")]
@@ -72,12 +73,12 @@ enum Transport {
     Websocket,
 }
 
-/// The routes, and the task that forgets ended connections and sends away who does not join, spawned on the context's tasks.
+/// The routes. Spawns a task that removes ended connections and closes those that do not join in time.
 pub fn router(context: Context) -> Router {
     let io = SocketIo(Arc::new(Inner {
         context,
-        directory: Directory::default(),
-        arrivals: Arrivals::default(),
+        sessions: PollingSessions::default(),
+        pending_joins: PendingJoins::default(),
     }));
     let (swept, stop) = (io.clone(), io.context().tasks().token());
     io.context()
@@ -94,48 +95,48 @@ impl SocketIo {
         &self.0.context
     }
 
-    /// How long a client may take to join a namespace, or to finish an upgrade.
-    fn patience(&self) -> Duration {
+    /// Timeout for joining a namespace, and for finishing an upgrade.
+    fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.context().config().limits.handshake_timeout_ms)
     }
 
-    fn directory(&self) -> &Directory {
-        &self.0.directory
+    fn sessions(&self) -> &PollingSessions {
+        &self.0.sessions
     }
 
-    /// Looks at all connections now and then, until it is stopped and none is left to forget.
+    /// Sweeps all connections every [`SWEEP_INTERVAL`], until stopped and none is left.
     async fn sweep(&self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = sweep.tick().await;
-            self.0.arrivals.sweep(now);
-            self.directory().sweep(now);
-            if stop.is_cancelled() && self.directory().is_empty() {
+            self.0.pending_joins.sweep(now);
+            self.sessions().sweep(now);
+            if stop.is_cancelled() && self.sessions().is_empty() {
                 return;
             }
         }
     }
 
-    /// A session for a client that shakes hands, and the packet that tells it so.
+    /// Opens a session for a handshake; returns the `sid`, the client and the `open` packet.
     fn open(
         &self,
         peer: SocketAddr,
         request: &Request,
         token: Option<&str>,
         upgrades: &[&str],
-    ) -> Result<(Box<str>, Client, String), Refused> {
+    ) -> Result<(Box<str>, Client, String), EngineError> {
         let context = self.context();
         let hold = context
             .admit(peer, request.headers())
-            .map_err(Refused::TooMany)?;
+            .map_err(EngineError::TooMany)?;
         let session: Arc<Session> = context
             .hub()
             .open(Wire::SocketIo, None, Some(hold))
-            .ok_or_else(|| Refused::Closing(context.hub().retry_after_ms()))?;
+            .ok_or_else(|| EngineError::Closing(context.hub().retry_after_ms()))?;
         let token = bearer_token(request.headers()).or(token);
         let client = Client::new(session, token);
-        self.0.arrivals.expect(&client, self.patience());
+        self.0.pending_joins.add(&client, self.handshake_timeout());
         let (sid, config) = (random_id(), context.config());
         let open = Open {
             sid: &sid,
@@ -157,14 +158,14 @@ async fn handle(
 ) -> Response {
     let cors = match cors::headers(io.context(), peer, request.headers()) {
         Ok(cors) => cors,
-        Err(refused) => return Refused::Forbidden(refused).into_response(),
+        Err(origin) => return EngineError::Forbidden(origin).into_response(),
     };
     let mut response = match (request.method(), query) {
         (&Method::OPTIONS, _) => cors::preflight(request.headers(), METHODS),
         (_, Ok(Query(parameters))) => serve(&io, peer, parameters, request)
             .await
             .unwrap_or_else(IntoResponse::into_response),
-        (_, Err(_)) => Refused::BadRequest.into_response(),
+        (_, Err(_)) => EngineError::BadRequest.into_response(),
     };
     response.headers_mut().extend(cors);
     response
@@ -175,34 +176,37 @@ async fn serve(
     peer: SocketAddr,
     parameters: Parameters,
     request: Request,
-) -> Result<Response, Refused> {
+) -> Result<Response, EngineError> {
     let transport = match parameters.transport.as_deref() {
         Some("polling") => Transport::Polling,
         Some("websocket") => Transport::Websocket,
-        _ => return Err(Refused::Transport),
+        _ => return Err(EngineError::Transport),
     };
     let Some(sid) = parameters.sid else {
         if request.method() != Method::GET {
-            return Err(Refused::Method);
+            return Err(EngineError::Method);
         }
         if parameters.version.as_deref() != Some(VERSION) {
-            return Err(Refused::ProtocolVersion);
+            return Err(EngineError::ProtocolVersion);
         }
         return handshake(io, peer, transport, parameters.token.as_deref(), request);
     };
-    let polled = io.directory().find(&sid).ok_or(Refused::UnknownSession)?;
+    let polling = io
+        .sessions()
+        .find(&sid)
+        .ok_or(EngineError::UnknownSession)?;
     match (transport, request.method()) {
-        (Transport::Websocket, _) => upgrade(io, sid.into(), polled, request),
+        (Transport::Websocket, _) => upgrade(io, sid.into(), polling, request),
         (Transport::Polling, &Method::GET) => {
             let takeover = request.extensions().get::<Takeover>().cloned();
-            Ok(polled.get(takeover).await)
+            Ok(polling.get(takeover).await)
         }
         (Transport::Polling, &Method::POST) => {
             let most = io.context().config().limits.message_bytes;
-            let patience = io.patience();
-            Ok(polled.post(request.into_body(), most, patience).await)
+            let timeout = io.handshake_timeout();
+            Ok(polling.post(request.into_body(), most, timeout).await)
         }
-        (Transport::Polling, _) => Err(Refused::BadRequest),
+        (Transport::Polling, _) => Err(EngineError::BadRequest),
     }
 }
 
@@ -212,20 +216,21 @@ fn handshake(
     transport: Transport,
     token: Option<&str>,
     mut request: Request,
-) -> Result<Response, Refused> {
+) -> Result<Response, EngineError> {
     match transport {
         Transport::Polling => {
             let (sid, client, open) = io.open(peer, &request, token, &["websocket"])?;
-            io.directory().insert(sid, Arc::new(Polled::new(client)));
+            io.sessions()
+                .insert(sid, Arc::new(PollingSession::new(client)));
             Ok(polling::text(open))
         }
         Transport::Websocket => {
             let upgrade =
-                Upgrade::check(&mut request, &[], false).map_err(|_| Refused::BadRequest)?;
+                Upgrade::check(&mut request, &[], false).map_err(|_| EngineError::BadRequest)?;
             let (_, client, open) = io.open(peer, &request, token, &[])?;
             let socket = io.context().socket();
-            let (response, on) = upgrade.accept();
-            let served = websocket::serve(io.clone(), (on, socket), client, open);
+            let (response, pending) = upgrade.accept();
+            let served = websocket::serve(io.clone(), (pending, socket), client, open);
             io.context().tasks().spawn(served);
             Ok(response)
         }
@@ -235,16 +240,16 @@ fn handshake(
 fn upgrade(
     io: &SocketIo,
     sid: Box<str>,
-    polled: Arc<Polled>,
+    polling: Arc<PollingSession>,
     mut request: Request,
-) -> Result<Response, Refused> {
-    let upgrade = Upgrade::check(&mut request, &[], false).map_err(|_| Refused::BadRequest)?;
-    if !polled.begin_upgrade() {
-        return Err(Refused::BadRequest);
+) -> Result<Response, EngineError> {
+    let upgrade = Upgrade::check(&mut request, &[], false).map_err(|_| EngineError::BadRequest)?;
+    if !polling.begin_upgrade() {
+        return Err(EngineError::BadRequest);
     }
     let socket = io.context().socket();
-    let (response, on) = upgrade.accept();
-    let upgraded = websocket::upgrade(io.clone(), (on, socket), sid, Arc::downgrade(&polled));
+    let (response, pending) = upgrade.accept();
+    let upgraded = websocket::upgrade(io.clone(), (pending, socket), sid, Arc::downgrade(&polling));
     io.context().tasks().spawn(upgraded);
     Ok(response)
 }

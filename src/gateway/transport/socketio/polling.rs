@@ -1,6 +1,7 @@
-//! Engine.IO over HTTP requests: a `GET` that waits for packets, and `POST`s that bring them.
+//! Engine.IO over HTTP: a `GET` waits for packets, a `POST` sends them.
 //!
-//! Of each there is one at a time: two at once are a broken client, whose session ends, as in the reference.
+//! Only one of each may be active. A second concurrent request is a client error and ends the session, as in the reference
+//! server.
 
 use std::{
     sync::{
@@ -19,46 +20,46 @@ use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    answer::{Answer, UnderWay},
     client::Client,
-    refused::Refused,
+    engine_error::EngineError,
+    poll_response::{ActiveResponse, PollResponse},
 };
 use crate::{
     gateway::{
         CloseReason,
-        session::{Pulled, Session},
+        session::{PollOutcome, Session},
         socketio::engine,
     },
     shutdown::Takeover,
 };
 
-/// Most bytes of one answer to a `GET`, unless a single packet is longer.
-const ANSWER_BYTES: usize = 262_144;
+/// Most bytes of one response to a `GET`, unless a single packet is longer.
+const MAX_RESPONSE_BYTES: usize = 262_144;
 /// Most packets in the body of one `POST`.
-const BODY_PACKETS: usize = 4_096;
+const MAX_BODY_PACKETS: usize = 4_096;
 
-/// A connection that is served by polling.
-pub struct Polled {
+/// A session that is served by polling.
+pub struct PollingSession {
     session: Arc<Session>,
-    /// Gone once a websocket has taken over.
+    /// `None` after an upgrade to a WebSocket.
     client: Mutex<Option<Client>>,
-    /// Held by the `GET` that waits; true once there are to be no more.
-    reading: Mutex<bool>,
-    /// The answer that is being sent.
-    under_way: UnderWay,
-    /// Whether a websocket is trying to take over; only one may.
+    /// Locked by the active `GET`; true once no further `GET` is allowed.
+    get_lock: Mutex<bool>,
+    /// The response that is being sent.
+    active_response: ActiveResponse,
+    /// Whether an upgrade is in progress; only one may be.
     upgrading: AtomicBool,
-    /// Whether its probe was answered: then a `GET` does not wait, so that the client can stop polling.
+    /// Whether the probe was answered: then a `GET` returns immediately, so that the client can stop polling.
     probing: watch::Sender<bool>,
 }
 
-impl Polled {
+impl PollingSession {
     pub fn new(client: Client) -> Self {
         Self {
             session: client.session().clone(),
             client: Mutex::new(Some(client)),
-            reading: Mutex::new(false),
-            under_way: UnderWay::default(),
+            get_lock: Mutex::new(false),
+            active_response: ActiveResponse::default(),
             upgrading: AtomicBool::new(false),
             probing: watch::Sender::new(false),
         }
@@ -68,71 +69,71 @@ impl Polled {
         &self.session
     }
 
-    /// Answers a `GET`: waits until the answer before it was sent, so that a client cannot pile them up, and then for
-    /// packets. `takeover` ends the connection of one that does not read its answer.
+    /// Handles a `GET`: waits until the previous response was sent, so that unread responses do not accumulate, and then
+    /// for packets. `takeover` closes the connection of a client that does not read the response.
     pub async fn get(&self, takeover: Option<Takeover>) -> Response {
-        let Ok(over) = self.reading.try_lock() else {
-            return self.overlap();
+        let Ok(is_over) = self.get_lock.try_lock() else {
+            return self.reject_overlap();
         };
-        if *over {
-            return Refused::BadRequest.into_response();
+        if *is_over {
+            return EngineError::BadRequest.into_response();
         }
-        self.session.heard();
-        let abandoned = Abandoned(&self.session);
+        self.session.record_activity();
+        let abandon_guard = AbandonGuard(&self.session);
         let mut probing = self.probing.subscribe();
         let pull = async {
-            let turn = self.under_way.turn().await;
-            (turn, self.session.take(ANSWER_BYTES).await)
+            let turn = self.active_response.turn().await;
+            (turn, self.session.take(MAX_RESPONSE_BYTES).await)
         };
         let body = tokio::select! {
             biased;
             (turn, pulled) = pull => match pulled {
-                Pulled::Payloads(packets) => {
+                PollOutcome::Payloads(packets) => {
                     let payload = engine::write_payload(&packets);
-                    let answer = Answer::new(payload, self.session.clone(), turn);
-                    self.under_way.begins(&answer, takeover);
-                    Ok(Body::new(answer))
+                    let response = PollResponse::new(payload, self.session.clone(), turn);
+                    self.active_response.set(&response, takeover);
+                    Ok(Body::new(response))
                 }
-                // The goodbye was fetched before.
-                Pulled::Ended => Err(Refused::UnknownSession),
+                // The close packet was fetched before.
+                PollOutcome::Ended => Err(EngineError::UnknownSession),
             },
-            // Only that it became so matters; the sender lives as long as this.
+            // Cannot fail: `self` owns the sender.
             _ = probing.wait_for(|probing| *probing) => Ok(engine::NOOP.into()),
         };
         #[allow(
             clippy::mem_forget,
             reason = "the request was answered, so its guard must not act"
         )]
-        std::mem::forget(abandoned);
+        std::mem::forget(abandon_guard);
         body.map_or_else(IntoResponse::into_response, text)
     }
 
-    /// Whether an answer is being sent.
-    pub fn is_answering(&self) -> bool {
-        self.under_way.is_any()
+    /// Whether a response is being sent.
+    pub fn has_active_response(&self) -> bool {
+        self.active_response.is_active()
     }
 
-    /// Ends the connection that an answer is being sent on.
-    pub fn cut(&self) {
-        self.under_way.cut(self.session.hub().tasks());
+    /// Closes the connection of the active response.
+    pub fn abort_response(&self) {
+        self.active_response.abort(self.session.hub().tasks());
     }
 
-    /// Takes the packets that a `POST` brings; its body is at most `most` bytes long.
-    pub async fn post(&self, body: Body, most: usize, patience: Duration) -> Response {
+    /// Handles the packets of a `POST`; its body has at most `most` bytes.
+    pub async fn post(&self, body: Body, most: usize, timeout: Duration) -> Response {
         let Ok(mut client) = self.client.try_lock() else {
-            return self.overlap();
+            return self.reject_overlap();
         };
         let Some(client) = client.as_mut() else {
-            return Refused::BadRequest.into_response();
+            return EngineError::BadRequest.into_response();
         };
-        // Its goodbye may still wait for a `GET`, but nothing is taken any more.
+        // The close packet may still be queued for a `GET`, but no further packet is accepted.
         if self.session.ended().is_some() {
-            return Refused::UnknownSession.into_response();
+            return EngineError::UnknownSession.into_response();
         }
-        self.session.heard();
-        // Packets that were sent and not worked on are lost to a client that believes them taken.
-        let abandoned = Abandoned(&self.session);
-        let body = match tokio::time::timeout(patience, read(body, most)).await {
+        self.session.record_activity();
+        // If this request is dropped, the client cannot know which packets were processed.
+        let abandon_guard = AbandonGuard(&self.session);
+        let body = match tokio::time::timeout(timeout, read(body, most)).await {
             Ok(body) => body,
             Err(_) => Err(CloseReason::Lost),
         };
@@ -142,72 +143,72 @@ impl Polled {
                 let too_large = reason == CloseReason::TooBig;
                 self.session.end(reason);
                 return match too_large {
-                    true => Refused::TooLarge.into_response(),
-                    false => Refused::BadRequest.into_response(),
+                    true => EngineError::TooLarge.into_response(),
+                    false => EngineError::BadRequest.into_response(),
                 };
             }
         };
         let transport = self.session.wire().transport();
         self.session.hub().metrics().read(transport, body.len());
-        let packets = match engine::parse_payload(&body, BODY_PACKETS) {
+        let packets = match engine::parse_payload(&body, MAX_BODY_PACKETS) {
             Ok(packets) => packets,
             Err(error) => {
-                self.session.end(CloseReason::Protocol(error.what()));
-                return Refused::BadRequest.into_response();
+                self.session.end(CloseReason::Protocol(error.description()));
+                return EngineError::BadRequest.into_response();
             }
         };
         for packet in packets {
             if self.session.ended().is_some() {
                 break;
             }
-            client.packet(packet).await;
+            client.handle_packet(packet).await;
         }
         #[allow(
             clippy::mem_forget,
             reason = "the request was answered, so its guard must not act"
         )]
-        std::mem::forget(abandoned);
+        std::mem::forget(abandon_guard);
         text("ok")
     }
 
-    /// Whether a websocket may try to take over: not when another one does, or the session has ended.
+    /// Starts an upgrade; `false` if another one is in progress or the session has ended.
     pub fn begin_upgrade(&self) -> bool {
         self.session.ended().is_none() && !self.upgrading.swap(true, Ordering::SeqCst)
     }
 
-    /// The probe was answered: no `GET` waits from now on.
-    pub fn probed(&self) {
+    /// Marks the probe as answered: from now on a `GET` returns immediately.
+    pub fn confirm_probe(&self) {
         self.probing.send_replace(true);
     }
 
-    /// The websocket did not take over: polling goes on.
-    pub fn give_up_upgrade(&self) {
+    /// Cancels the upgrade: polling continues.
+    pub fn cancel_upgrade(&self) {
         self.probing.send_replace(false);
         self.upgrading.store(false, Ordering::SeqCst);
     }
 
-    /// Takes the client over to a websocket, once no request is being answered. From then on polling is refused. `None`
-    /// when it was taken over before, and when an answer is not read within `patience`.
-    pub async fn take_over(&self, patience: Duration) -> Option<Client> {
-        let answered = tokio::time::timeout(patience, self.under_way.turn());
-        drop(answered.await.ok()?);
+    /// Moves the client to a WebSocket once no response is active; further polling is rejected. `None` if it was moved
+    /// before, or if the active response is not read within `timeout`.
+    pub async fn finish_upgrade(&self, timeout: Duration) -> Option<Client> {
+        let turn = tokio::time::timeout(timeout, self.active_response.turn());
+        drop(turn.await.ok()?);
         let client = self.client.lock().await.take()?;
-        *self.reading.lock().await = true;
+        *self.get_lock.lock().await = true;
         Some(client)
     }
 
-    fn overlap(&self) -> Response {
+    fn reject_overlap(&self) -> Response {
         self.session
-            .end(CloseReason::Protocol("two polling requests at once"));
-        Refused::BadRequest.into_response()
+            .end(CloseReason::Protocol("concurrent polling requests"));
+        EngineError::BadRequest.into_response()
     }
 }
 
-/// Ends the session when the client hangs up on a request: it will not come back for the rest of a `GET`, and
-/// cannot tell how much of a `POST` was worked on.
-struct Abandoned<'a>(&'a Arc<Session>);
+/// Ends the session if the client disconnects during a request: it cannot fetch the rest of a `GET` again, and cannot
+/// know how much of a `POST` was processed.
+struct AbandonGuard<'a>(&'a Arc<Session>);
 
-impl Drop for Abandoned<'_> {
+impl Drop for AbandonGuard<'_> {
     fn drop(&mut self) {
         self.0.end(CloseReason::Lost);
     }
@@ -227,7 +228,7 @@ async fn read(body: Body, most: usize) -> Result<String, CloseReason> {
     String::from_utf8(bytes).map_err(|_| CloseReason::NotText)
 }
 
-/// An answer with packets, not to be kept by anybody.
+/// A response with packets, not cacheable.
 pub fn text(body: impl Into<Body>) -> Response {
     let headers = [
         (

@@ -1,4 +1,4 @@
-//! How answers look to a Socket.IO client: the value of the acknowledgement, or an event.
+//! Answers to a Socket.IO client: an acknowledgement, or an event.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::gateway::{
     socketio::packet,
 };
 
-/// The answer to an event that wants an acknowledgement of this number, or none.
+/// The reply to an event with this acknowledgement id, if any.
 pub fn reply(ack: Option<u64>) -> Reply {
     Box::new(move |answer| packets(ack, answer))
 }
@@ -19,7 +19,7 @@ fn packets(ack: Option<u64>, answer: &Answer) -> Vec<Packet> {
     let event = || encode::socketio_event(answer.event(), &answer.data());
     let acked = |id, data: &str| Packet::text(&packet::ack(NAMESPACE, id, data));
     match (answer, ack) {
-        // Browsers measure by the event, others by the acknowledgement.
+        // Browser clients measure latency by the event, others by the acknowledgement.
         (Answer::Pong { .. }, Some(id)) => vec![event(), acked(id, &answer.data())],
         (Answer::Pong { .. } | Answer::Refused(_), None) => vec![event()],
         (Answer::Ack(data), Some(id)) => vec![acked(id, data)],
@@ -31,27 +31,27 @@ fn packets(ack: Option<u64>, answer: &Answer) -> Vec<Packet> {
     }
 }
 
-/// The answer to several channels.
+/// The answer for several channels.
 #[derive(Deserialize)]
 struct Batch {
-    channels: Vec<One>,
+    channels: Vec<ChannelResult>,
 }
 
 #[derive(Deserialize)]
-struct One {
+struct ChannelResult {
     channel: String,
     error: Option<serde_json::Value>,
 }
 
-/// An event for each channel that failed: nobody reads the answer that says so.
+/// An event for each failed channel, since the client requested no acknowledgement.
 fn failures(data: &str) -> Vec<Packet> {
-    // Answers about one channel, which succeeded, are not of this shape.
+    // The answer for a single channel has another shape, and is a success.
     let Ok(Batch { channels }) = serde_json::from_str(data) else {
         return Vec::new();
     };
     let failed = channels.into_iter().filter_map(|one| {
         let error = one.error?;
-        Some(encode::failure(Wire::SocketIo, &one.channel, &error))
+        Some(encode::channel_error(Wire::SocketIo, &one.channel, &error))
     });
     failed.collect()
 }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_acknowledged_where_that_is_wanted() {
+    fn answers_with_ack_if_requested() {
         let ack = Answer::Ack(r#"{"success":true}"#.to_owned());
         assert_eq!(texts(Some(3), &ack), [r#"43/realtime,3[{"success":true}]"#]);
         let pong = Answer::Pong { timestamp: 5 };
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn each_channel_of_a_batch_that_failed_is_told_although_nobody_waits_for_the_answer() {
+    fn failed_channels_are_reported_without_ack() {
         let data = r#"{"success":false,"channels":[{"channel":"price:ETH","success":true,"seq":1},
             {"channel":"nope","success":false,"error":{"code":"UNKNOWN_CHANNEL","message":"what?"}}]}"#;
         let ack = Answer::Ack(data.to_owned());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_acknowledgement_only_failures_and_pongs_are_told() {
+    fn without_ack_sends_only_failures_and_pongs() {
         let ack = Answer::Ack(r#"{"success":true}"#.to_owned());
         assert!(texts(None, &ack).is_empty());
         let pong = Answer::Pong { timestamp: 5 };

@@ -1,102 +1,102 @@
-//! Engine.IO over a websocket: from the start, or taking over from polling.
+//! Engine.IO over WebSocket: from the start, or after an upgrade from polling.
 //!
-//! A client tries the websocket out with a probe while it goes on polling. Once it has its answer it stops polling
-//! and says `upgrade`. Only then does the session get the socket: until then all packets go out by polling, from
-//! then on all of them by the socket, so none is lost and none sent twice.
+//! During an upgrade the client tests the WebSocket with a probe and keeps polling. After the reply to the probe it stops
+//! polling and sends `upgrade`. Only then the session gets the socket: all packets before go out by polling, all later
+//! ones by the socket, so none is lost or sent twice.
 
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use super::{SocketIo, client::Client, polling::Polled};
+use super::{SocketIo, client::Client, polling::PollingSession};
 use crate::gateway::{
     CloseReason,
-    address::Socket as CountedSocket,
+    connection_limit::SocketGuard,
     encode::Packet,
     frame::{self, Inbound},
     session::Session,
     socketio::engine,
     transport::{
         connection::{Connection, ConnectionError},
-        drive::{Handler, Message, Work, drive},
-        handshake::Handover,
+        handshake::PendingUpgrade,
+        io_task::{Handler, Message, Work, run_io},
     },
 };
 
-/// Serves a client that begins with a websocket. `open` is its first packet.
+/// Serves a client that starts with a WebSocket. `open` is its first packet.
 pub async fn serve(
     io: SocketIo,
-    (on, socket): (Handover, CountedSocket),
+    (pending, socket): (PendingUpgrade, SocketGuard),
     client: Client,
     open: String,
 ) {
-    match Connection::establish(on, io.context().config()).await {
+    match Connection::establish(pending, io.context().config()).await {
         Ok(connection) => {
             client.session().queue(Packet::text(&open));
             spawn(&io, connection, socket, client);
         }
         Err(error) => {
-            tracing::debug!(%error, "a Socket.IO websocket was not opened");
+            tracing::debug!(%error, "Socket.IO WebSocket handshake failed");
             client.session().end(CloseReason::Lost);
         }
     }
 }
 
-/// Lets a websocket take over from polling. A probe that fails or takes too long changes nothing.
+/// Upgrades a polling session to a WebSocket. A failed or timed out probe has no effect.
 pub async fn upgrade(
     io: SocketIo,
-    (on, socket): (Handover, CountedSocket),
+    (pending, socket): (PendingUpgrade, SocketGuard),
     sid: Box<str>,
-    polled: Weak<Polled>,
+    polling: Weak<PollingSession>,
 ) {
     let stop = io.context().tasks().token();
     let probed = tokio::select! {
-        probed = probe(&io, on, &polled) => probed,
-        () = tokio::time::sleep(io.patience()) => Err(ConnectionError::Timeout),
+        probed = probe(&io, pending, &polling) => probed,
+        () = tokio::time::sleep(io.handshake_timeout()) => Err(ConnectionError::Timeout),
         () = stop.cancelled() => Ok(None),
     };
     let connection = match probed {
         Ok(Some(connection)) => connection,
         unfinished => {
             if let Err(error) = unfinished {
-                tracing::debug!(%error, "a Socket.IO upgrade was not finished");
+                tracing::debug!(%error, "Socket.IO upgrade failed");
             }
-            if let Some(polled) = polled.upgrade() {
-                polled.give_up_upgrade();
+            if let Some(polling) = polling.upgrade() {
+                polling.cancel_upgrade();
             }
             return;
         }
     };
-    let Some(polled) = polled.upgrade() else {
+    let Some(polling) = polling.upgrade() else {
         return;
     };
-    // Requests that are being answered come first; those that wait were sent back by the probe.
-    let Some(client) = polled.take_over(io.patience()).await else {
-        polled.give_up_upgrade();
+    // Active responses complete first; waiting polls were ended by the probe.
+    let Some(client) = polling.finish_upgrade(io.handshake_timeout()).await else {
+        polling.cancel_upgrade();
         return;
     };
-    io.directory().remove(&sid);
+    io.sessions().remove(&sid);
     spawn(&io, connection, socket, client);
 }
 
-/// Serves the session in a task of its own, which keeps nothing of what led to it for as long as it lives.
-fn spawn(io: &SocketIo, connection: Connection, socket: CountedSocket, client: Client) {
+/// Serves the session in its own task, which does not hold the memory of the handshake.
+fn spawn(io: &SocketIo, connection: Connection, socket: SocketGuard, client: Client) {
     let session = client.session().clone();
-    let served = drive(session, connection, Socket::new(client));
+    let served = run_io(session, connection, SocketHandler::new(client));
     io.context().tasks().spawn(async move {
         served.await;
         drop(socket);
     });
 }
 
-/// Answers the probe and waits for `upgrade`; `None` when the client goes away or does something else. Holds no
-/// session meanwhile: it may end, and be forgotten.
+/// Answers the probe and waits for `upgrade`; `None` if the client disconnects or sends anything else. Holds no
+/// reference to the session meanwhile: it may end and be removed.
 async fn probe(
     io: &SocketIo,
-    on: Handover,
-    polled: &Weak<Polled>,
+    pending: PendingUpgrade,
+    polling: &Weak<PollingSession>,
 ) -> Result<Option<Connection>, ConnectionError> {
-    let mut connection = Connection::establish(on, io.context().config()).await?;
+    let mut connection = Connection::establish(pending, io.context().config()).await?;
     let mut probed = false;
     while let Some(inbound) = connection.receive().await? {
         let text = match inbound {
@@ -110,13 +110,13 @@ async fn probe(
         };
         match (engine::Packet::parse(&text), probed) {
             (Ok(engine::Packet::Ping(engine::PROBE)), false) => {
-                let Some(polled) = polled.upgrade() else {
+                let Some(polling) = polling.upgrade() else {
                     return Ok(None);
                 };
                 probed = true;
                 let answer = Packet::text(&engine::pong(engine::PROBE));
                 connection.send(answer.framed()).await?;
-                polled.probed();
+                polling.confirm_probe();
             }
             (Ok(engine::Packet::Upgrade), true) => return Ok(Some(connection)),
             _ => return Ok(None),
@@ -125,13 +125,13 @@ async fn probe(
     Ok(None)
 }
 
-/// Reads the messages of a websocket.
-struct Socket {
-    /// Shared with the work on one message, which is done before the next is begun.
+/// Handles the messages of a WebSocket.
+struct SocketHandler {
+    /// Shared with the processing of one message, which is done before the next one starts.
     client: Arc<Mutex<Client>>,
 }
 
-impl Socket {
+impl SocketHandler {
     fn new(client: Client) -> Self {
         Self {
             client: Arc::new(Mutex::new(client)),
@@ -139,14 +139,14 @@ impl Socket {
     }
 }
 
-impl Handler for Socket {
+impl Handler for SocketHandler {
     fn message(&mut self, _session: &Arc<Session>, message: Message) -> Option<Work> {
         let client = self.client.clone();
         Some(Box::pin(async move {
             let mut client = client.lock().await;
             match message {
-                Message::Text(text) => client.text(&text).await,
-                Message::Binary(bytes) => client.packet(engine::Packet::Binary(bytes)).await,
+                Message::Text(text) => client.handle_text(&text).await,
+                Message::Binary(bytes) => client.handle_packet(engine::Packet::Binary(bytes)).await,
             }
         }))
     }

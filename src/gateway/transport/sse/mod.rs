@@ -1,4 +1,4 @@
-//! `GET /realtime/sse`: a read-only stream of server-sent events that `Last-Event-ID` resumes.
+//! `GET /realtime/sse`: a read-only stream of server-sent events, resumable with `Last-Event-ID`.
 
 mod query;
 
@@ -20,16 +20,16 @@ use crate::{
         problem::Problem,
         protocol::{Answer, Request, Subscribe},
         session::Session,
-        transport::{cors, stream},
+        transport::{cors, streaming_response},
     },
     shutdown::Takeover,
 };
 
 /// The methods that are served.
 const METHODS: &str = "GET, HEAD, OPTIONS";
-/// How soon an `EventSource` comes back after a broken stream, in ms.
+/// The reconnect delay of an `EventSource`, in ms.
 const RETRY_MS: u32 = 2_000;
-/// The headers of every stream. Proxies are not to keep it, nor to gather it up.
+/// The headers of every stream. They stop proxies from caching or buffering it.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         header::CONTENT_TYPE,
@@ -44,7 +44,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 
 type Pairs = Query<Vec<(String, String)>>;
 
-/// Opens a stream. Whatever is wrong with the request is answered before the stream begins.
+/// Opens a stream. Errors in the request are answered before the stream begins.
 pub async fn open(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -66,7 +66,7 @@ pub async fn open(
     response
 }
 
-/// Answers a `GET` by handing its connection over, and a `HEAD` with what the stream would begin with.
+/// Serves a `GET` by taking over its connection, and a `HEAD` with the headers of the stream.
 async fn serve(
     context: &Context,
     peer: SocketAddr,
@@ -78,7 +78,7 @@ async fn serve(
     let parameters = Parameters::read(pairs).map_err(|refusal| Problem::from(&refusal))?;
     let headers = &request.headers;
     if request.method == Method::HEAD {
-        // A stream without an end has no other head than its beginning.
+        // Checks the request as a GET would.
         check(context, &parameters, headers).await?;
         return Ok(HeaderMap::from_iter(HEADERS).into_response());
     }
@@ -87,23 +87,27 @@ async fn serve(
         .get::<Takeover>()
         .cloned()
         .ok_or_else(|| Problem::bad_request("this connection cannot carry a stream"))?;
-    // An older client reads until the connection ends.
+    // HTTP/1.0 clients read until the connection ends.
     let chunked = request.version >= Version::HTTP_11;
-    let session = begin(context, peer, &parameters, headers, chunked).await?;
+    let session = open_session(context, peer, &parameters, headers, chunked).await?;
     let mut answer: HeaderMap = HEADERS.into_iter().collect();
     answer.extend(cors.clone());
     let socket = context.socket();
-    let served = stream::serve(session, takeover, stream::head(&answer, chunked));
+    let served = streaming_response::serve(
+        session,
+        takeover,
+        streaming_response::head(&answer, chunked),
+    );
     context.tasks().spawn(async move {
         served.await;
         drop(socket);
     });
-    // The answer is in the session's hands, and this is dropped when it takes the connection.
+    // The task above sends the response; this handler is dropped when the task takes over the connection.
     std::future::pending().await
 }
 
-/// A session that was answered, and waits for its connection.
-async fn begin(
+/// Opens a session with its first messages queued, which does not have its connection yet.
+async fn open_session(
     context: &Context,
     peer: SocketAddr,
     parameters: &Parameters,
@@ -116,12 +120,12 @@ async fn begin(
         .hub()
         .open(Wire::Sse, identity, Some(hold))
         .ok_or_else(|| Problem::closing(context.hub().retry_after_ms()))?;
-    let unserved = Unserved(Some(session.clone()));
+    let unserved = UnservedGuard(Some(session.clone()));
     if chunked {
         session.send_chunks();
     }
     session.queue(Packet::raw(format!("retry: {RETRY_MS}\n\n")));
-    session.greet();
+    session.queue_connected();
     let reply =
         Box::new(|answer: &Answer| vec![encode::event(Wire::Sse, answer.event(), &answer.data())]);
     session
@@ -131,7 +135,7 @@ async fn begin(
     Ok(session)
 }
 
-/// Whose stream it is and what it asks for, when that may be had.
+/// The user and the subscription of a request, if both are permitted.
 async fn check(
     context: &Context,
     parameters: &Parameters,
@@ -152,16 +156,16 @@ async fn check(
     Ok((identity, subscribe))
 }
 
-/// Ends a session that its connection never gets, as when the client hangs up while its request is worked on.
-struct Unserved(Option<Arc<Session>>);
+/// Ends a session that never gets its connection, as when the client disconnects while its request is processed.
+struct UnservedGuard(Option<Arc<Session>>);
 
-impl Unserved {
+impl UnservedGuard {
     fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Unserved {
+impl Drop for UnservedGuard {
     fn drop(&mut self) {
         if let Some(session) = self.0.take() {
             session.end(CloseReason::Lost);

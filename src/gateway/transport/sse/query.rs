@@ -1,4 +1,4 @@
-//! What a request for an event stream asks for: its query, and the `Last-Event-ID` of a client that comes back.
+//! The parameters of an event stream: the query, and the `Last-Event-ID` of a reconnecting client.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -9,10 +9,10 @@ use crate::{
         Refusal,
         protocol::{Interval, Mode, Names, Since, Subscribe},
     },
-    model::shown_name,
+    model::truncated_name,
 };
 
-/// The parameters of the query. Each of `channels` and `since` may be given several times, and is a list each time.
+/// The query parameters. `channels` and `since` may be repeated; each value is a list.
 #[derive(Debug, Default)]
 pub struct Parameters {
     channels: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Reads the pairs of a query; those that are not known are passed over.
+    /// Reads the pairs of a query; unknown keys are ignored.
     pub fn read(pairs: Vec<(String, String)>) -> Result<Self, Refusal> {
         let mut read = Self::default();
         for (key, value) in pairs {
@@ -38,26 +38,26 @@ impl Parameters {
                     Some(since) => *since = format!("{since},{value}"),
                     None => read.since = Some(value),
                 },
-                "epoch" => once(&mut read.epoch, &key, value)?,
-                "token" => once(&mut read.token, &key, value)?,
+                "epoch" => set_once(&mut read.epoch, &key, value)?,
+                "token" => set_once(&mut read.token, &key, value)?,
                 "mode" => {
                     let mode = match value.as_str() {
                         "latest" => Mode::Latest,
                         "all" => Mode::All,
-                        _ => return Err(wrong(&key, &value, "\"latest\" or \"all\"")),
+                        _ => return Err(invalid(&key, &value, "\"latest\" or \"all\"")),
                     };
-                    once(&mut read.mode, &key, mode)?;
+                    set_once(&mut read.mode, &key, mode)?;
                 }
                 "interval" => {
                     let interval = value.parse().ok().and_then(Interval::new);
                     read.interval = interval
-                        .ok_or_else(|| wrong(&key, &value, "0, 100, 250, 1000 or 5000 (ms)"))?;
+                        .ok_or_else(|| invalid(&key, &value, "0, 100, 250, 1000 or 5000 (ms)"))?;
                 }
                 "snapshot" => {
                     let snapshot = bool::from_str(&value);
                     let snapshot =
-                        snapshot.map_err(|_| wrong(&key, &value, "\"true\" or \"false\""))?;
-                    once(&mut read.snapshot, &key, snapshot)?;
+                        snapshot.map_err(|_| invalid(&key, &value, "\"true\" or \"false\""))?;
+                    set_once(&mut read.snapshot, &key, snapshot)?;
                 }
                 _ => {}
             }
@@ -69,7 +69,7 @@ impl Parameters {
         self.token.as_deref()
     }
 
-    /// The subscription that is asked for; `most` bounds its channels.
+    /// The requested subscription, with at most `most` channels.
     pub fn subscription(&self, headers: &HeaderMap, most: usize) -> Result<Subscribe, Refusal> {
         let names = &self.channels;
         if names.is_empty() || names.len() > most {
@@ -87,25 +87,25 @@ impl Parameters {
         })
     }
 
-    /// `Last-Event-ID` is newer than the URL, which a client that comes back repeats. A part of it that cannot be read
-    /// is passed over, and its channel begins with the snapshot: the client could never send another one.
+    /// `Last-Event-ID` takes precedence over the URL, which a reconnecting client repeats. Unreadable parts of it are
+    /// ignored and their channels begin with the snapshot: an error would fail every retry of the client.
     fn since(&self, headers: &HeaderMap, most: usize) -> Result<Option<Since>, Refusal> {
         let last = headers
             .get("last-event-id")
             .filter(|value| !value.is_empty());
         if let Some(last) = last {
             let text = String::from_utf8_lossy(last.as_bytes());
-            let seqs: BTreeMap<String, u64> = parts(&text).flatten().take(most).collect();
+            let seqs: BTreeMap<String, u64> = positions(&text).flatten().take(most).collect();
             return Ok((!seqs.is_empty()).then_some(Since::Each(seqs)));
         }
         let Some(text) = &self.since else {
             return Ok(None);
         };
-        let seqs = parts(text).map(|part| {
+        let seqs = positions(text).map(|part| {
             part.map_err(|part| {
                 Refusal::bad_request(format!(
                     "since: {:?} is not a position: use CHANNEL@SEQ, several separated by commas",
-                    shown_name(part)
+                    truncated_name(part)
                 ))
             })
         });
@@ -114,20 +114,22 @@ impl Parameters {
     }
 }
 
-fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Refusal> {
+fn set_once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Refusal> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::bad_request(format!("{key} is given twice"))),
+        Some(_) => Err(Refusal::bad_request(format!(
+            "{key} is given more than once"
+        ))),
     }
 }
 
-fn wrong(key: &str, value: &str, right: &str) -> Refusal {
+fn invalid(key: &str, value: &str, right: &str) -> Refusal {
     let value: String = value.chars().take(64).collect();
     Refusal::bad_request(format!("{key}: {value:?} is not {right}"))
 }
 
-/// The positions in `a@13,b@7`; a part that is none is the error.
-fn parts(text: &str) -> impl Iterator<Item = Result<(String, u64), &str>> {
+/// The positions in `a@13,b@7`; an invalid part is returned as the error.
+fn positions(text: &str) -> impl Iterator<Item = Result<(String, u64), &str>> {
     let parts = text.split(',').map(str::trim);
     parts.filter(|part| !part.is_empty()).map(|part| {
         let (channel, seq) = part.rsplit_once('@').ok_or(part)?;
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_positions_as_they_are_written() {
+    fn reads_positions() {
         let expected = each([("new-block", 13), ("user:a@b", 7)]);
         assert_eq!(
             since(&[("since", "new-block@13,user:a@b@7")], b"").unwrap(),
@@ -220,14 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn names_the_parameter_that_is_wrong() {
+    fn errors_name_the_parameter() {
         for (pairs, part) in [
             (&[("mode", "foo")][..], "mode: \"foo\""),
-            (&[("mode", "all"), ("mode", "all")], "mode is given twice"),
+            (
+                &[("mode", "all"), ("mode", "all")],
+                "mode is given more than once",
+            ),
             (&[("interval", "3")], "interval: \"3\""),
             (&[("interval", "x")], "interval: \"x\""),
             (&[("snapshot", "maybe")], "snapshot: \"maybe\""),
-            (&[("token", "a"), ("token", "b")], "token is given twice"),
+            (
+                &[("token", "a"), ("token", "b")],
+                "token is given more than once",
+            ),
         ] {
             let message = read(pairs).unwrap_err().message;
             assert!(message.contains(part), "{message}");

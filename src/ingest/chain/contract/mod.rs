@@ -1,13 +1,13 @@
-//! Configured contracts beside the blocks: what their logs say is stored and announced with the block, and what was
-//! said before a contract was configured is decoded from stored logs, without asking the node.
+//! Events of configured contracts. New blocks are decoded, stored and announced with their commit; logs from before a
+//! contract was configured are decoded from the store, without requests to the node.
 //!
-//! The state of one session of the chain's writer. Promises that at every commit each definition in force is decoded
-//! from its `decoded_from` to the head, without a gap or a duplicate at the seam: the newest blocks when they are
-//! committed, older ones downward in small transactions while the writer has nothing else to do.
+//! This state lives as long as the writer holds the lock. Promises that at every commit each active definition is decoded
+//! from its `decoded_from` to the head, without gaps or duplicates: the newest blocks when they are committed, older ones
+//! downwards in small transactions while the writer is otherwise idle.
 
-mod news;
-mod past;
+mod backfill;
 mod telemetry;
+mod updates;
 
 use std::{
     sync::Arc,
@@ -17,12 +17,12 @@ use std::{
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use self::past::Past;
+use self::backfill::ContractBackfill;
 pub(super) use self::telemetry::describe;
-use super::{IngestError, Parts, commit::COMMIT_PATIENCE, session::PATIENCE};
+use super::{IngestError, Parts, commit::COMMIT_TIMEOUT, writer::STORE_TIMEOUT};
 use crate::{
     model::{BlockRef, ChainId, IndexedBlock},
-    source::contract::{Contract, Following, Reading},
+    source::contract::{AddressIndex, Contract, DecodedLogs},
     store::{
         StoreError,
         chain::{self, ChainState},
@@ -31,24 +31,24 @@ use crate::{
     },
 };
 
-/// How long stored logs are decoded before a node that is away is asked again.
-const MEANWHILE: Duration = Duration::from_secs(2);
+/// How long stored logs are decoded before an unreachable node is tried again.
+const OFFLINE_SLICE: Duration = Duration::from_secs(2);
 
 /// The contracts of one chain, and how far each is decoded.
 pub(super) struct Contracts {
     chain_id: ChainId,
-    following: Following,
-    /// Rows of the contracts, in their order.
+    following: AddressIndex,
+    /// Row ids of the contracts, in their order.
     ids: Vec<i64>,
-    past: Vec<Past>,
-    /// Where the stored chain begins.
+    backfills: Vec<ContractBackfill>,
+    /// The first block of the stored chain.
     start_block: u64,
-    /// Rows of definitions that are no longer in force may be left.
+    /// Rows of removed definitions may be left to delete.
     retired: bool,
 }
 
 impl Contracts {
-    /// Puts the configured contracts in force and learns what their factories announced so far.
+    /// Activates the configured contracts and discovers the addresses that their factories have created.
     pub(super) async fn open(
         writer: &mut Writer,
         state: &ChainState,
@@ -61,46 +61,50 @@ impl Contracts {
             stored::sync(&mut transaction, chain_id, start, state.head, &definitions).await?;
         transaction.commit().await?;
         let ids: Vec<_> = states.iter().map(|state| state.id).collect();
-        let mut following = Following::new(configured);
+        let mut following = AddressIndex::new(configured);
         for found in stored::found_addresses(writer.connection(), &ids).await? {
-            following.follow(&found);
+            following.add_address(&found);
         }
         let mut contracts = Self {
             chain_id,
             following,
             ids,
-            past: states.iter().map(Past::of).collect(),
+            backfills: states.iter().map(ContractBackfill::new).collect(),
             start_block: start,
             retired: true,
         };
-        contracts.find(writer).await?;
-        contracts.show();
+        contracts.discover_addresses(writer).await?;
+        contracts.report_progress();
         Ok(contracts)
     }
 
-    /// Reads the next blocks, behind `ancestor` if the chain goes back there first. What is not committed then must
-    /// not be read again: a commit that fails ends the session.
-    pub(super) fn read(&mut self, ancestor: Option<BlockRef>, blocks: &[IndexedBlock]) -> Reading {
+    /// Decodes the next blocks, on top of `ancestor` if the chain unwinds to it first. Blocks that are then not committed
+    /// must not be decoded again: a failed commit ends this state.
+    pub(super) fn read(
+        &mut self,
+        ancestor: Option<BlockRef>,
+        blocks: &[IndexedBlock],
+    ) -> DecodedLogs {
         if let Some(ancestor) = ancestor {
             self.following.unwind(ancestor.number);
-            for past in &mut self.past {
-                past.unwind(ancestor.number);
+            for backfills in &mut self.backfills {
+                backfills.unwind(ancestor.number);
             }
         }
-        let mut all = Reading::default();
+        let mut all = DecodedLogs::default();
         for block in blocks {
-            let read = self.following.read(block.header.number, &block.logs);
+            let read = self.following.decode(block.header.number, &block.logs);
             all.events.extend(read.events);
             all.found.extend(read.found);
         }
         all
     }
 
-    /// Stores what the blocks up to `last` gave, in their transaction.
+    /// Stores the decoded events of the blocks up to `last`, in their transaction.
     pub(super) async fn insert(
         &self,
         transaction: &mut PgConnection,
-        read: &Reading,
+        read: &DecodedLogs,
         last: Option<BlockRef>,
     ) -> Result<(), StoreError> {
         let Some(last) = last else { return Ok(()) };
@@ -116,7 +120,7 @@ impl Contracts {
         .await
     }
 
-    /// Whether anything is configured here, now or before.
+    /// Whether no contract is configured and no removed one is left to delete.
     fn is_idle(&self) -> bool {
         self.ids.is_empty() && !self.retired
     }
@@ -126,7 +130,7 @@ fn definition(contract: &Contract) -> Definition {
     let factory = contract.factory.as_ref();
     Definition {
         name: contract.key(),
-        shown: contract.name.to_string(),
+        display_name: contract.name.to_string(),
         definition: contract.definition,
         addresses: factory
             .map_or(&contract.addresses, |factory| &factory.addresses)
@@ -135,7 +139,7 @@ fn definition(contract: &Contract) -> Definition {
         events: {
             let signatures = contract.events.iter();
             let mut signatures: Vec<_> = signatures.map(|event| event.signature.clone()).collect();
-            // Two may differ in nothing but what is indexed.
+            // Two events may differ only in their indexed parameters.
             signatures.dedup();
             signatures
         },
@@ -144,30 +148,30 @@ fn definition(contract: &Contract) -> Definition {
 }
 
 impl Parts {
-    /// The contracts of this chain, for the session that begins.
+    /// Opens the contracts of this chain.
     pub(super) async fn contracts(
         &self,
         writer: &mut Writer,
         state: &ChainState,
     ) -> Result<Contracts, IngestError> {
         let opened = Contracts::open(writer, state, self.contracts.clone());
-        self.within(COMMIT_PATIENCE, opened).await
+        self.within(COMMIT_TIMEOUT, opened).await
     }
 
-    /// While the node does not say which chain it serves: what is stored can be decoded without it, for a while.
-    pub(super) async fn decode_meanwhile(
+    /// Decodes stored logs for a short time while the node is unreachable: this needs no node.
+    pub(super) async fn decode_offline(
         &self,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<(), IngestError> {
         let stored = chain::state(writer.connection(), self.config.chain_id);
-        let Some(state) = self.within(PATIENCE, stored).await? else {
+        let Some(state) = self.within(STORE_TIMEOUT, stored).await? else {
             return Ok(());
         };
         let mut contracts = self.contracts(writer, &state).await?;
-        let until = Instant::now() + MEANWHILE;
+        let until = Instant::now() + OFFLINE_SLICE;
         while Instant::now() < until && !stop.is_cancelled() {
-            if !self.within(COMMIT_PATIENCE, contracts.step(writer)).await? {
+            if !self.within(COMMIT_TIMEOUT, contracts.step(writer)).await? {
                 break;
             }
         }

@@ -7,7 +7,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use super::Contracts;
 use crate::{model::DecodedEvent, source::contract::Contract};
 
-/// Describes them, and shows at zero what has not happened.
+/// Describes the metrics, and initializes the counters with zero.
 pub(in crate::ingest::chain) fn describe(contracts: &[Contract]) {
     describe_counter!(
         "chaincast_contract_events_total",
@@ -19,11 +19,11 @@ pub(in crate::ingest::chain) fn describe(contracts: &[Contract]) {
     );
     describe_counter!(
         "chaincast_contract_addresses_refused_total",
-        "Addresses announced by a factory and refused, as they exceed max_addresses"
+        "Addresses created by a factory and rejected because they exceed max_addresses"
     );
     describe_gauge!(
         "chaincast_contract_addresses",
-        "Followed addresses that a factory announced"
+        "Followed addresses that a factory created"
     );
     describe_gauge!(
         "chaincast_contract_left_blocks",
@@ -49,10 +49,12 @@ impl Contracts {
         }
     }
 
-    /// Shows how far each is.
-    pub(super) fn show(&self) {
+    /// Records the progress of each contract.
+    pub(super) fn report_progress(&self) {
         for (at, contract) in self.following.contracts().iter().enumerate() {
-            let left = self.past[at].decoded_from.saturating_sub(self.goal(at));
+            let left = self.backfills[at]
+                .decoded_from
+                .saturating_sub(self.goal(at));
             let name = || contract.name.to_string();
             gauge!("chaincast_contract_left_blocks", "contract" => name()).set(left as f64);
             let found = self.following.found_count(at);

@@ -1,9 +1,9 @@
-//! The windows of sources that average the prices of pools, moved block by block with the stored chain.
+//! The windows of sources that average the prices of pools, advanced block by block.
 //!
-//! What a window holds is a function of the stored logs: it is read from them when a session begins, after a reorg,
-//! and when a contract becomes known that is read from then on; each new block is added in the transaction that stores
-//! it. When that transaction fails the session ends, and the windows with it. So the averages of stored blocks can be
-//! made later too, and are the same.
+//! A window is a function of the stored logs. It is read from them when a term of the writer begins, after a reorg, and
+//! when a contract becomes readable. Each new block is added in the transaction that stores it; when that transaction
+//! fails, this term of the writer ends, and the windows with it. The averages of stored blocks can therefore be computed
+//! later, with the same result.
 
 use bigdecimal::BigDecimal;
 use rustc_hash::FxHashMap;
@@ -11,34 +11,34 @@ use sqlx::PgConnection;
 
 use crate::{
     model::{BlockRef, ChainId, IndexedBlock, IndexedLog, Tick},
-    source::price::{Averaged, LogView, OnChainSources, PriceWindow},
+    source::price::{AveragedSource, LogView, OnChainSources, PriceWindow},
     store::{
         StoreError,
         pool_logs::{self, PoolLog, Window},
     },
 };
 
-/// Most logs that a window is made of when it is read; of a busier pool it begins later.
-const MOST_LOGS: u32 = 50_000;
-/// Blocks below a window in which its first price is looked for before new blocks are stored: the index by address may be
-/// missing then.
+/// Maximum number of logs read for a window; the window of a busier pool starts later.
+const MAX_LOGS: u32 = 50_000;
+/// Number of blocks searched below a window for the last price before it, while blocks are stored: the index by address
+/// may be missing then.
 const LOOK_BACK: u64 = 10_000;
 
 /// The windows of one chain.
 pub(in super::super) struct Averages {
     chain_id: ChainId,
-    windows: FxHashMap<usize, Moving>,
+    windows: FxHashMap<usize, SourceWindow>,
 }
 
-struct Moving {
-    of: Averaged,
+struct SourceWindow {
+    of: AveragedSource,
     window: PriceWindow,
-    /// Whether the logs of the contract were read for all of the window, and not only from some block on.
+    /// Whether the contract was readable when the window was last read from the store.
     is_read: bool,
 }
 
 impl Averages {
-    /// As they are at the end of a stored block, or empty above none.
+    /// Reads the windows as of the end of a stored block; empty windows when no block is stored.
     pub(in super::super) async fn read(
         connection: &mut PgConnection,
         sources: Option<&OnChainSources>,
@@ -47,12 +47,12 @@ impl Averages {
     ) -> Result<Self, StoreError> {
         let averaged = sources.map_or_else(Vec::new, |sources| sources.averaged(chain_id));
         let windows = averaged.into_iter().map(|of| {
-            let moving = Moving {
+            let entry = SourceWindow {
                 of,
                 window: PriceWindow::new(of.seconds),
                 is_read: false,
             };
-            (of.source, moving)
+            (of.source, entry)
         });
         let mut averages = Self {
             chain_id,
@@ -64,7 +64,7 @@ impl Averages {
         Ok(averages)
     }
 
-    /// The averages at the end of each block that goes on top of `ancestor`, or else on top of the blocks before.
+    /// Adds blocks on top of `ancestor` (after a reorg) or of the previous blocks; returns the averages at the end of each.
     pub(in super::super) async fn advance(
         &mut self,
         connection: &mut PgConnection,
@@ -79,7 +79,7 @@ impl Averages {
             self.rewind(connection, sources, ancestor).await?;
         }
         if let Some(first) = blocks.first() {
-            self.fill_new(connection, sources, first).await?;
+            self.fill_readable(connection, sources, first).await?;
         }
         let mut ticks = Vec::new();
         for block in blocks {
@@ -87,8 +87,8 @@ impl Averages {
             for log in &block.logs {
                 self.observe(sources, block_ref, time, log);
             }
-            for (source, moving) in &mut self.windows {
-                let Some(average) = moving.window.end_of_block(time) else {
+            for (source, entry) in &mut self.windows {
+                let Some(average) = entry.window.end_of_block(time) else {
                     continue;
                 };
                 ticks.extend(sources.average_tick(*source, block_ref, time, average));
@@ -97,7 +97,7 @@ impl Averages {
         Ok(ticks)
     }
 
-    /// Reads every window anew, as of the end of a stored block.
+    /// Reads every window again, as of the end of a stored block.
     async fn rewind(
         &mut self,
         connection: &mut PgConnection,
@@ -105,13 +105,13 @@ impl Averages {
         last: Option<BlockRef>,
     ) -> Result<(), StoreError> {
         let last = last.map(|last| last.number);
-        for moving in self.windows.values_mut() {
-            moving.is_read = sources.is_read(moving.of.source);
-            moving.window = window_after(
+        for entry in self.windows.values_mut() {
+            entry.is_read = sources.is_read(entry.of.source);
+            entry.window = window_after(
                 connection,
                 sources,
                 self.chain_id,
-                moving.of,
+                entry.of,
                 last,
                 LOOK_BACK,
             )
@@ -120,23 +120,22 @@ impl Averages {
         Ok(())
     }
 
-    /// Reads the windows whose contracts are read from this block on: what was stored before counts too.
-    async fn fill_new(
+    /// Reads the windows of contracts that have become readable; stored logs count too.
+    async fn fill_readable(
         &mut self,
         connection: &mut PgConnection,
         sources: &OnChainSources,
         first: &IndexedBlock,
     ) -> Result<(), StoreError> {
         let last = first.header.number.checked_sub(1);
-        for moving in self.windows.values_mut() {
-            let was_read =
-                std::mem::replace(&mut moving.is_read, sources.is_read(moving.of.source));
-            if moving.is_read && !was_read {
-                moving.window = window_after(
+        for entry in self.windows.values_mut() {
+            let was_read = std::mem::replace(&mut entry.is_read, sources.is_read(entry.of.source));
+            if entry.is_read && !was_read {
+                entry.window = window_after(
                     connection,
                     sources,
                     self.chain_id,
-                    moving.of,
+                    entry.of,
                     last,
                     LOOK_BACK,
                 )
@@ -153,18 +152,18 @@ impl Averages {
     }
 
     fn put(&mut self, source: usize, time: u64, price: Option<BigDecimal>) {
-        if let Some(moving) = self.windows.get_mut(&source) {
-            put(&mut moving.window, time, price);
+        if let Some(entry) = self.windows.get_mut(&source) {
+            put(&mut entry.window, time, price);
         }
     }
 }
 
-/// The window of an average at the end of the stored block `last`; empty where that is not stored.
+/// The window of an average as of the end of block `last`; empty if that block is not stored.
 async fn window_after(
     connection: &mut PgConnection,
     sources: &OnChainSources,
     chain_id: ChainId,
-    of: Averaged,
+    of: AveragedSource,
     last: Option<u64>,
     look_back: u64,
 ) -> Result<PriceWindow, StoreError> {
@@ -182,23 +181,23 @@ async fn window_after(
         last,
         last_time,
         seconds: of.seconds,
-        limit: MOST_LOGS,
+        limit: MAX_LOGS,
         look_back,
     };
-    for stored in pool_logs::of_window(connection, wanted).await? {
+    for stored in pool_logs::logs_in_window(connection, wanted).await? {
         observe_stored(&mut window, sources, chain_id, of, &stored);
     }
     window.resume_after(last_time);
     Ok(window)
 }
 
-/// The averages at the end of the stored blocks with `from <= number < below`, of which `logs` are those of the contract.
-/// The same as when these blocks were added one by one.
-pub(super) async fn of_stored(
+/// The averages at the end of the stored blocks with `from <= number < below`, whose logs of the contract are `logs`.
+/// Equals what [`Averages::advance`] returns when these blocks are added.
+pub(super) async fn of_stored_blocks(
     connection: &mut PgConnection,
     sources: &OnChainSources,
     chain_id: ChainId,
-    of: Averaged,
+    of: AveragedSource,
     (from, below): (u64, u64),
     mut logs: Vec<PoolLog>,
 ) -> Result<Vec<Tick>, StoreError> {
@@ -218,12 +217,12 @@ pub(super) async fn of_stored(
     Ok(ticks)
 }
 
-/// Several sources may read one contract; only this one's window is meant.
+/// Adds a stored log to the window of one source; other sources may read the same contract.
 fn observe_stored(
     window: &mut PriceWindow,
     sources: &OnChainSources,
     chain_id: ChainId,
-    of: Averaged,
+    of: AveragedSource,
     stored: &PoolLog,
 ) {
     let log = view(stored.block, stored.timestamp, &stored.log);

@@ -1,12 +1,14 @@
-//! What the chain writer does for prices beyond decoding logs: asks contracts what they are, stores the answers that
-//! they had when they were asked, averages the prices of pools, and decodes what was stored before a source was known.
+//! The chain writer's price work beyond decoding logs: reads contracts and stores their answers, averages the prices of
+//! pools, and backfills ticks of sources that were added later.
 //!
-//! Everything that becomes a tick is of a stored block, is written by the chain's one writer, and goes with its block.
+//! Every tick belongs to a stored block, is written by the chain's single writer, and is dropped with its block.
 
-mod answers;
 mod averages;
-mod facts;
-mod past;
+mod backfill;
+mod contract_reads;
+mod stored_answers;
 
 use self::averages::view;
-pub(super) use self::{answers::Answers, averages::Averages, past::Pasts};
+pub(super) use self::{
+    averages::Averages, backfill::PriceBackfills, stored_answers::PendingAnswers,
+};

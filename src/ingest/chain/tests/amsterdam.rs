@@ -1,16 +1,16 @@
-//! A chain that enters Ethereum's Amsterdam fork: scripted blocks of true hashes on both sides of it.
+//! A chain across Ethereum's Amsterdam fork: scripted blocks with valid hashes on both sides.
 
 use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
 
 use super::{
-    lab::{Lab, config_of},
-    stage::{CHAIN, data, eventually},
+    anvil_fixture::{CHAIN, data, eventually},
+    scripted_fixture::{ScriptedFixture, config_of},
 };
 use crate::{
-    dev::faulty_node::{Contents, FaultyNode, Payment, Tree},
+    dev::faulty_node::{BlockTree, Contents, FaultyNode, Payment},
     model::{Channel, IndexMode, Secret},
-    source::chain::{ChainConfig, ChecksConfig, Node, Role, Wanted},
+    source::chain::{BlockTarget, ChainConfig, ChecksConfig, Node, Role},
     store::read::TransferRow,
 };
 
@@ -25,43 +25,45 @@ fn paid(amount: u64) -> Payment {
     }
 }
 
-/// Two blocks before the fork, then three of it: with refunds, with state, and with the logs of native transfers.
-fn across_the_fork() -> Tree {
-    let tree = Tree::new(CHAIN);
+/// Two blocks before the fork and three after it: with refunds, state, and logs of native transfers.
+fn across_the_fork() -> BlockTree {
+    let tree = BlockTree::new(CHAIN);
     let token = Address::repeat_byte(0x70);
     let failed = Payment {
         success: false,
         ..paid(4)
     };
-    tree.mine(&Contents::of(
+    tree.mine(&Contents::new(
         vec![paid(5).transfer(token, RECEIVER, 77), failed],
         1,
     ));
-    tree.mine(&Contents::of(vec![paid(6)], 2));
+    tree.mine(&Contents::new(vec![paid(6)], 2));
     let sender = paid(7).sender();
     let native = paid(7)
         .native(sender, RECEIVER, 7)
         .native(RECEIVER, INNER, 2)
         .transfer(token, RECEIVER, 78);
-    let refunded = Contents::of(vec![native], 3)
+    let refunded = Contents::new(vec![native], 3)
         .in_slot(100)
-        .saying_gas(30_000);
+        .claiming_gas(30_000);
     tree.mine(&refunded);
     let burning = (0..5).fold(paid(0), |payment, amount| payment.burn(INNER, 1 + amount));
-    let with_state = Contents::of(vec![burning.clone(), burning], 4)
+    let with_state = Contents::new(vec![burning.clone(), burning], 4)
         .in_slot(102)
-        .saying_gas(45_000);
+        .claiming_gas(45_000);
     tree.mine(&with_state);
     tree.mine(&Contents::empty(5).in_slot(103));
     tree
 }
 
-async fn transfers(lab: &Lab, address: Address) -> Vec<TransferRow> {
-    let all = lab.store.read_address_transfers(CHAIN, address, None, 100);
+async fn transfers(fixture: &ScriptedFixture, address: Address) -> Vec<TransferRow> {
+    let all = fixture
+        .store
+        .read_address_transfers(CHAIN, address, None, 100);
     all.await.unwrap()
 }
 
-fn shown(rows: &[TransferRow]) -> Vec<String> {
+fn as_text(rows: &[TransferRow]) -> Vec<String> {
     rows.iter()
         .map(|row| {
             let source = match row.log_index {
@@ -78,23 +80,23 @@ fn shown(rows: &[TransferRow]) -> Vec<String> {
         .collect()
 }
 
-async fn native_from(lab: &Lab) -> Option<u64> {
-    let rows = lab.store.read_chains(&[CHAIN]).await.unwrap();
+async fn native_from(fixture: &ScriptedFixture) -> Option<u64> {
+    let rows = fixture.store.read_chains(&[CHAIN]).await.unwrap();
     rows[0].native_transfers_from
 }
 
-async fn native_rows(lab: &Lab) -> Vec<String> {
+async fn native_rows(fixture: &ScriptedFixture) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT to_jsonb(r)::text FROM transfers r WHERE standard = 0
          UNION ALL SELECT 'from ' || coalesce(native_transfers_from, -1) FROM chains ORDER BY 1",
     )
-    .fetch_all(lab.store.pool())
+    .fetch_all(fixture.store.pool())
     .await
     .unwrap()
 }
 
-/// Makes the rows those of an earlier version: transfers of a token at the system address, and no burned amounts.
-async fn forget_native_transfers(lab: &Lab) {
+/// Restores the rows of an earlier version: transfers of a token at the system address, and no burned amounts.
+async fn forget_native_transfers(fixture: &ScriptedFixture) {
     let system = "'\\xfffffffffffffffffffffffffffffffffffffffe'";
     sqlx::raw_sql(&format!(
         "DELETE FROM transfers WHERE standard = 0 AND to_address = decode(repeat('00', 20), 'hex');
@@ -102,12 +104,12 @@ async fn forget_native_transfers(lab: &Lab) {
          INSERT INTO token_contracts (chain_id, address, standard) VALUES ({CHAIN}, {system}, 20);
          UPDATE chains SET native_transfers_from = NULL"
     ))
-    .execute(lab.store.pool())
+    .execute(fixture.store.pool())
     .await
     .unwrap();
 }
 
-/// What the migration does with stored rows.
+/// The migration's statements for stored rows.
 fn upgrade() -> String {
     let migration = crate::store::migration("native transfers");
     let (_, rows) = migration
@@ -117,15 +119,18 @@ fn upgrade() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follows_a_chain_across_the_fork_and_back() {
-    let lab = Lab::new().await;
+async fn follows_chain_across_fork_and_back() {
+    let fixture = ScriptedFixture::new().await;
     let tree = across_the_fork();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    let running = lab.ingest(config_of(&[(&node, Role::All)])).await.unwrap();
-    lab.caught_up(&tree, "across the fork").await;
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    let running = fixture
+        .ingest(config_of(&[(&node, Role::All)]))
+        .await
+        .unwrap();
+    fixture.caught_up(&tree, "across the fork").await;
     let sender = paid(0).sender();
     assert_eq!(
-        shown(&transfers(&lab, sender).await),
+        as_text(&transfers(&fixture, sender).await),
         [
             "3 log 2 ERC-20 78",
             "3 log 0 native 7",
@@ -134,71 +139,80 @@ async fn follows_a_chain_across_the_fork_and_back() {
             "1 transaction native 5",
         ]
     );
-    let inner = transfers(&lab, INNER).await;
+    let inner = transfers(&fixture, INNER).await;
     assert_eq!(inner.len(), 11);
     assert!(inner.iter().all(|row| row.token.is_none()));
     assert_eq!((inner[0].from, inner[0].to), (INNER, Address::ZERO));
-    assert_eq!(shown(&inner[10..]), ["3 log 1 native 2"]);
-    assert_eq!(native_from(&lab).await, Some(3));
+    assert_eq!(as_text(&inner[10..]), ["3 log 1 native 2"]);
+    assert_eq!(native_from(&fixture).await, Some(3));
     let slots = "SELECT coalesce(sum(slot_number), 0)::bigint FROM blocks";
-    assert_eq!(lab.count(slots).await, 100 + 102 + 103);
-    assert_eq!(lab.state().await.unwrap().verified_through, Some(5));
-    // A token is asked what it is; the coin is none.
-    assert_eq!(lab.count("SELECT count(*) FROM token_contracts").await, 1);
+    assert_eq!(fixture.count(slots).await, 100 + 102 + 103);
+    assert_eq!(fixture.state().await.unwrap().verified_through, Some(5));
+    // Token metadata is read for the token, not for the native coin.
+    assert_eq!(
+        fixture.count("SELECT count(*) FROM token_contracts").await,
+        1
+    );
 
-    let rows = native_rows(&lab).await;
-    forget_native_transfers(&lab).await;
-    assert_ne!(native_rows(&lab).await, rows);
+    let rows = native_rows(&fixture).await;
+    forget_native_transfers(&fixture).await;
+    assert_ne!(native_rows(&fixture).await, rows);
     sqlx::raw_sql(&upgrade())
-        .execute(lab.store.pool())
+        .execute(fixture.store.pool())
         .await
         .unwrap();
-    assert_eq!(native_rows(&lab).await, rows, "after an upgrade");
-    assert_eq!(lab.count("SELECT count(*) FROM token_contracts").await, 1);
+    assert_eq!(native_rows(&fixture).await, rows, "after an upgrade");
+    assert_eq!(
+        fixture.count("SELECT count(*) FROM token_contracts").await,
+        1
+    );
 
     // Another branch enters the fork later.
     let later = Payment::new(SENDER).native(sender, RECEIVER, 1);
     tree.reorg(
         3,
         &[
-            Contents::of(vec![paid(8)], 11),
+            Contents::new(vec![paid(8)], 11),
             Contents::empty(12),
-            Contents::of(vec![later], 13).in_slot(104),
+            Contents::new(vec![later], 13).in_slot(104),
             Contents::empty(14).in_slot(105),
         ],
     );
-    lab.caught_up(&tree, "the other branch").await;
-    assert_eq!(native_from(&lab).await, Some(5));
+    fixture.caught_up(&tree, "the other branch").await;
+    assert_eq!(native_from(&fixture).await, Some(5));
     assert_eq!(
-        shown(&transfers(&lab, sender).await)[..2],
+        as_text(&transfers(&fixture, sender).await)[..2],
         ["5 log 0 native 1", "3 transaction native 8"]
     );
     // A branch without the fork.
     let salts = 21..=25;
     tree.reorg(4, &salts.map(Contents::empty).collect::<Vec<_>>());
-    lab.caught_up(&tree, "a branch before the fork").await;
-    assert_eq!(native_from(&lab).await, None);
+    fixture.caught_up(&tree, "a branch before the fork").await;
+    assert_eq!(native_from(&fixture).await, None);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sends_native_transfers_of_both_kinds_to_addresses() {
-    let lab = Lab::new().await;
-    let tree = Tree::new(CHAIN);
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    let running = lab.ingest(config_of(&[(&node, Role::All)])).await.unwrap();
-    lab.caught_up(&tree, "block 0").await;
+async fn publishes_both_kinds_of_native_transfers() {
+    let fixture = ScriptedFixture::new().await;
+    let tree = BlockTree::new(CHAIN);
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    let running = fixture
+        .ingest(config_of(&[(&node, Role::All)]))
+        .await
+        .unwrap();
+    fixture.caught_up(&tree, "block 0").await;
     let channel = Channel::Address(RECEIVER);
-    let watched = lab
+    let watched = fixture
         .store
         .watch(std::slice::from_ref(&channel), 3_600, 10, "a gateway");
     watched.await.unwrap()[0].unwrap();
-    tree.mine(&Contents::of(vec![paid(5)], 1));
-    lab.caught_up(&tree, "before the fork").await;
+    tree.mine(&Contents::new(vec![paid(5)], 1));
+    fixture.caught_up(&tree, "before the fork").await;
     let native = paid(7).native(paid(7).sender(), RECEIVER, 7);
-    tree.mine(&Contents::of(vec![native], 2).in_slot(9));
+    tree.mine(&Contents::new(vec![native], 2).in_slot(9));
     let updates = eventually("four updates", async || {
-        let all = lab.store.updates_between(&channel, 0, u64::MAX, 100);
+        let all = fixture.store.updates_between(&channel, 0, u64::MAX, 100);
         let updates = all.await.unwrap();
         (updates.len() >= 4).then_some(updates)
     })
@@ -229,48 +243,52 @@ async fn sends_native_transfers_of_both_kinds_to_addresses() {
     running.stop().await;
 }
 
-/// What a node that believes nothing says of block 2, which follows a true block 1.
-async fn verdict(contents: &Contents, index: IndexMode) -> Result<(), String> {
-    let tree = Tree::new(CHAIN);
+/// The verdict of full verification on block 2, which follows a valid block 1.
+async fn verify(contents: &Contents, index: IndexMode) -> Result<(), String> {
+    let tree = BlockTree::new(CHAIN);
     tree.mine(&Contents::empty(1));
     tree.mine(contents);
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let config = ChainConfig {
         index,
         ..ChainConfig::of(CHAIN, Secret::new(node.http_url()))
     };
     let client = Node::new(&config).unwrap();
     let block = client
-        .block(Wanted::Number(2), &ChecksConfig::default())
+        .block(BlockTarget::Number(2), &ChecksConfig::default())
         .await;
     block.map(drop).map_err(|error| error.to_string())
 }
 
 #[tokio::test]
-async fn refuses_false_gas_on_both_sides_of_the_fork() {
+async fn rejects_false_gas_on_both_sides_of_fork() {
     // Two transactions of 21,000 gas, and two that may have created state.
-    let plain = || Contents::of(vec![paid(1), paid(2)], 2);
+    let plain = || Contents::new(vec![paid(1), paid(2)], 2);
     let busy = (0..10).fold(paid(1), |payment, at| payment.burn(INNER, 1 + at));
-    let large = || Contents::of(vec![busy.clone(), busy.clone()], 2);
+    let large = || Contents::new(vec![busy.clone(), busy.clone()], 2);
     for (what, contents, accepted) in [
-        ("equal before", plain().saying_gas(42_000), true),
-        ("less before", plain().saying_gas(41_999), false),
-        ("refunds before", plain().saying_gas(42_001), false),
-        ("equal after", plain().in_slot(1).saying_gas(42_000), true),
-        ("refunds after", plain().in_slot(1).saying_gas(52_500), true),
-        ("less after", plain().in_slot(1).saying_gas(41_999), false),
-        ("nothing after", plain().in_slot(1).saying_gas(0), false),
-        ("state after", large().in_slot(1).saying_gas(41_000), true),
+        ("equal before", plain().claiming_gas(42_000), true),
+        ("less before", plain().claiming_gas(41_999), false),
+        ("refunds before", plain().claiming_gas(42_001), false),
+        ("equal after", plain().in_slot(1).claiming_gas(42_000), true),
+        (
+            "refunds after",
+            plain().in_slot(1).claiming_gas(52_500),
+            true,
+        ),
+        ("less after", plain().in_slot(1).claiming_gas(41_999), false),
+        ("nothing after", plain().in_slot(1).claiming_gas(0), false),
+        ("state after", large().in_slot(1).claiming_gas(41_000), true),
         (
             "less than half",
-            large().in_slot(1).saying_gas(40_999),
+            large().in_slot(1).claiming_gas(40_999),
             false,
         ),
-        ("state before", large().saying_gas(41_000), false),
+        ("state before", large().claiming_gas(41_000), false),
     ] {
-        let verdict = verdict(&contents, IndexMode::Blocks).await;
-        assert_eq!(verdict.is_ok(), accepted, "{what}: {verdict:?}");
-        let error = verdict.err().unwrap_or_default();
+        let verify = verify(&contents, IndexMode::Blocks).await;
+        assert_eq!(verify.is_ok(), accepted, "{what}: {verify:?}");
+        let error = verify.err().unwrap_or_default();
         assert!(
             accepted || error.contains("chains.checks.gas_used"),
             "{error}"
@@ -279,9 +297,9 @@ async fn refuses_false_gas_on_both_sides_of_the_fork() {
 }
 
 #[tokio::test]
-async fn hashes_the_new_fields_of_the_header() {
-    let contents = Contents::of(vec![paid(1)], 2).in_slot(7);
+async fn hashes_new_header_fields() {
+    let contents = Contents::new(vec![paid(1)], 2).in_slot(7);
     for index in [IndexMode::Blocks, IndexMode::Logs, IndexMode::Transfers] {
-        verdict(&contents, index).await.unwrap();
+        verify(&contents, index).await.unwrap();
     }
 }

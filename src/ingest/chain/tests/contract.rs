@@ -1,4 +1,4 @@
-//! Configured contracts: live, through reorgs, and of before they were configured.
+//! Configured contracts: live, through reorgs, and backfilled.
 
 use alloy::{
     primitives::{Bytes, keccak256},
@@ -6,7 +6,7 @@ use alloy::{
 };
 use serde_json::json;
 
-use super::stage::{CHAIN, PATIENCE, Stage, anvil_again, data, eventually};
+use super::anvil_fixture::{AnvilFixture, CHAIN, TEST_TIMEOUT, data, eventually, restart_anvil};
 use crate::{
     model::{Address, B256, U256, Update},
     source::{
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Creates a contract that logs what it is called with: two topics, then the data.
+/// Creates a contract that logs its call data: two topics, then the data.
 const LOGGER: &str = "601680600b6000396000f360403603806040600037602035906000359060 00a200";
 
 const ABI: &str = r#"[
@@ -23,7 +23,7 @@ const ABI: &str = r#"[
     {"type":"event","name":"Said","inputs":[{"name":"who","type":"address","indexed":true},
         {"name":"value","type":"uint256","indexed":false}],"anonymous":false}]"#;
 
-impl Stage {
+impl AnvilFixture {
     async fn send(&self, transaction: serde_json::Value) -> B256 {
         let hash = self
             .node
@@ -51,7 +51,7 @@ impl Stage {
         serde_json::from_value(receipt["contractAddress"].clone()).unwrap()
     }
 
-    /// Has a logger log, in a block of its own, unless mining is off.
+    /// Emits a log, in a block of its own unless mining is off.
     async fn log(&self, logger: Address, event: &str, indexed: Address, data: Vec<u8>) {
         let call = [
             keccak256(event).to_vec(),
@@ -69,13 +69,13 @@ impl Stage {
         }
     }
 
-    async fn say(&self, logger: Address, value: u64) {
+    async fn emit_value(&self, logger: Address, value: u64) {
         let data = U256::from(value).abi_encode();
         self.log(logger, "Said(address,uint256)", Address::ZERO, data)
             .await;
     }
 
-    /// What the next writer follows, in TOML; `ABI` stands for the file.
+    /// Sets the contracts of the next writer, in TOML; `ABI` is replaced by the file.
     fn configure(&mut self, text: &str) {
         let abi = self.dir.path().join("abi.json");
         std::fs::write(&abi, ABI).unwrap();
@@ -85,8 +85,8 @@ impl Stage {
         self.contracts = compile(&configs, &[CHAIN]).unwrap().into();
     }
 
-    /// The values said, in the order of the chain, of a contract in force.
-    async fn said(&self, contract: &str) -> Vec<u64> {
+    /// The stored values of an active contract, in chain order.
+    async fn stored_values(&self, contract: &str) -> Vec<u64> {
         let rows: Vec<String> = sqlx::query_scalar(
             "SELECT e.args->>'value' FROM contract_events e JOIN contracts c ON c.id = e.contract_id
              WHERE c.name = $1 AND c.retired_at IS NULL ORDER BY block_number, log_index",
@@ -98,18 +98,18 @@ impl Stage {
         rows.iter().map(|value| value.parse().unwrap()).collect()
     }
 
-    async fn says(&self, contract: &str, values: &[u64]) {
-        eventually(&format!("{contract} says {values:?}"), async || {
-            (self.said(contract).await == values).then_some(())
+    async fn expect_values(&self, contract: &str, values: &[u64]) {
+        eventually(&format!("events of {contract}: {values:?}"), async || {
+            (self.stored_values(contract).await == values).then_some(())
         })
         .await;
     }
 
-    /// The next update of that kind on the contract's channel and on its event's; channels have no order among them.
+    /// The next update of this kind on the contract's channel and on the event's; their order is undefined.
     async fn both_channels(&mut self, event: &str) -> Vec<Update> {
         let mut both = Vec::new();
         while both.len() < 2 {
-            let update = self.contract_news().await;
+            let update = self.next_contract_update().await;
             if &*update.event == event {
                 both.push(update);
             }
@@ -121,7 +121,7 @@ impl Stage {
     }
 
     /// The next update of any contract's channel.
-    async fn contract_news(&mut self) -> Update {
+    async fn next_contract_update(&mut self) -> Update {
         loop {
             if let Some(at) = self
                 .contract_updates
@@ -130,7 +130,7 @@ impl Stage {
             {
                 return self.contract_updates.drain(..=at).next_back().unwrap();
             }
-            let commit = tokio::time::timeout(PATIENCE, self.feed.next()).await;
+            let commit = tokio::time::timeout(TEST_TIMEOUT, self.commits.next()).await;
             let commit = commit.expect("a contract's update").unwrap();
             self.contract_updates.extend(commit.iter().cloned());
         }
@@ -144,80 +144,80 @@ fn fixed(address: Address, events: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contract_added_later_is_decoded_from_stored_logs_without_the_node_and_without_a_gap() {
-    let mut stage = Stage::new().await;
-    let logger = stage.logger().await;
+async fn added_contract_is_backfilled_from_stored_logs() {
+    let mut fixture = AnvilFixture::new().await;
+    let logger = fixture.logger().await;
     for value in 0..5 {
-        stage.say(logger, value).await;
+        fixture.emit_value(logger, value).await;
     }
-    stage
+    fixture
         .log(logger, "Made(address)", Address::repeat_byte(7), vec![])
         .await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     running.stop().await;
-    stage.anvil.take().unwrap().stop().await.unwrap();
+    fixture.anvil.take().unwrap().stop().await.unwrap();
 
-    stage.configure(&fixed(logger, "Said"));
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.says("one", &[0, 1, 2, 3, 4]).await;
-    stage.anvil = Some(anvil_again(&stage.anvil_options).await);
-    stage.say(logger, 5).await;
-    stage.says("one", &[0, 1, 2, 3, 4, 5]).await;
+    fixture.configure(&fixed(logger, "Said"));
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.expect_values("one", &[0, 1, 2, 3, 4]).await;
+    fixture.anvil = Some(restart_anvil(&fixture.anvil_options).await);
+    fixture.emit_value(logger, 5).await;
+    fixture.expect_values("one", &[0, 1, 2, 3, 4, 5]).await;
     running.stop().await;
 
-    // The same definition is not decoded again; another is, and the old one's rows go.
-    stage.say(logger, 6).await;
-    let id = stage.count("SELECT id FROM contracts").await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.says("one", &[0, 1, 2, 3, 4, 5, 6]).await;
-    assert_eq!(stage.count("SELECT id FROM contracts").await, id);
+    // The same definition is not decoded again; a changed one is, and the old rows are deleted.
+    fixture.emit_value(logger, 6).await;
+    let id = fixture.count("SELECT id FROM contracts").await;
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.expect_values("one", &[0, 1, 2, 3, 4, 5, 6]).await;
+    assert_eq!(fixture.count("SELECT id FROM contracts").await, id);
     running.stop().await;
-    let start = stage.state().await.head.unwrap().number;
-    stage.configure(&format!("{}start_block = {start}\n", fixed(logger, "Said")));
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.says("one", &[6]).await;
-    eventually("the old definition is gone", async || {
-        let all = stage.count("SELECT count(*) FROM contracts").await;
-        (all == 1 && stage.count("SELECT count(*) FROM contract_events").await == 1).then_some(())
+    let start = fixture.state().await.head.unwrap().number;
+    fixture.configure(&format!("{}start_block = {start}\n", fixed(logger, "Said")));
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.expect_values("one", &[6]).await;
+    eventually("the old definition is deleted", async || {
+        let all = fixture.count("SELECT count(*) FROM contracts").await;
+        (all == 1 && fixture.count("SELECT count(*) FROM contract_events").await == 1).then_some(())
     })
     .await;
     running.stop().await;
 
-    // Blocks that were indexed without it are no hole.
-    stage.contracts = Default::default();
-    stage.configure(&fixed(logger, "Made"));
-    let running = stage.ingest(stage.config()).await.unwrap();
+    // Blocks that were indexed without it leave no gap.
+    fixture.contracts = Default::default();
+    fixture.configure(&fixed(logger, "Made"));
+    let running = fixture.ingest(fixture.config()).await.unwrap();
     eventually("the other event", async || {
         let made = "SELECT count(*) FROM contract_events WHERE event = 'Made'";
-        (stage.count(made).await == 1).then_some(())
+        (fixture.count(made).await == 1).then_some(())
     })
     .await;
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorg_takes_back_what_only_rest_had_of_blocks_that_were_never_announced_too() {
-    let mut stage = Stage::new().await;
-    let logger = stage.logger().await;
+async fn reorg_reverts_contract_events_of_unannounced_blocks() {
+    let mut fixture = AnvilFixture::new().await;
+    let logger = fixture.logger().await;
     for value in 1..=5 {
-        stage.say(logger, value).await;
+        fixture.emit_value(logger, value).await;
     }
     let config = ChainConfig {
         announce_blocks: 1,
-        ..stage.config()
+        ..fixture.config()
     };
-    stage.configure(&fixed(logger, "Said").replace("One", "Many"));
-    let running = stage.ingest(config).await.unwrap();
-    stage.says("many", &[1, 2, 3, 4, 5]).await;
-    for event in stage.both_channels("contract-event").await {
+    fixture.configure(&fixed(logger, "Said").replace("One", "Many"));
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.expect_values("many", &[1, 2, 3, 4, 5]).await;
+    for event in fixture.both_channels("contract-event").await {
         assert_eq!(event.seq, 1);
         assert_eq!(data(&event)["args"]["value"], "5");
     }
-    stage.control.reorg(3).await.unwrap();
-    stage.control.mine(1).await.unwrap();
-    stage.says("many", &[1, 2]).await;
-    for reorg in stage.both_channels("contract-reorg").await {
+    fixture.control.reorg(3).await.unwrap();
+    fixture.control.mine(1).await.unwrap();
+    fixture.expect_values("many", &[1, 2]).await;
+    for reorg in fixture.both_channels("contract-reorg").await {
         assert_eq!(reorg.seq, 2);
         assert_eq!(data(&reorg)["dropped"].as_array().unwrap().len(), 3);
     }
@@ -225,80 +225,82 @@ async fn a_reorg_takes_back_what_only_rest_had_of_blocks_that_were_never_announc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contracts_of_a_factory_count_from_their_announcement_and_a_reorg_takes_them_back() {
-    let mut stage = Stage::new().await;
+async fn factory_contracts_count_from_creation_until_reorg() {
+    let mut fixture = AnvilFixture::new().await;
     let (factory, pair, other) = (
-        stage.logger().await,
-        stage.logger().await,
-        stage.logger().await,
+        fixture.logger().await,
+        fixture.logger().await,
+        fixture.logger().await,
     );
     let made = "Made(address)";
-    // Of before it is configured: other is announced early and found by the factory's own logs.
-    stage.say(other, 1).await;
-    stage.log(factory, made, other, vec![]).await;
-    stage.say(other, 2).await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+    // Before the configuration: `other` is created early and discovered through the factory's logs.
+    fixture.emit_value(other, 1).await;
+    fixture.log(factory, made, other, vec![]).await;
+    fixture.emit_value(other, 2).await;
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     running.stop().await;
 
-    stage.configure(&format!(
+    fixture.configure(&format!(
         "[[contracts]]\nname = \"Many\"\nabi = ABI\nevents = [\"Said\"]\n
          factory = {{ address = \"{factory}\", event = \"Made\", parameter = \"pair\" }}\n"
     ));
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.says("many", &[2]).await;
-    stage.contract_updates.clear();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.expect_values("many", &[2]).await;
+    fixture.contract_updates.clear();
 
-    // In one block: said before the announcement, and after it.
-    stage.control.set_automine(false).await.unwrap();
-    stage.say(pair, 10).await;
-    stage.log(factory, made, pair, vec![]).await;
-    stage.say(pair, 11).await;
-    stage.control.mine(1).await.unwrap();
-    stage.control.set_automine(true).await.unwrap();
-    stage.says("many", &[2, 11]).await;
-    for update in stage.both_channels("contract-event").await {
-        let said = data(&update);
-        assert_eq!(said["contract"], "Many");
-        assert_eq!(said["event"], "Said");
-        assert_eq!(said["args"]["value"], "11");
-        assert_eq!(said["address"], pair.to_string());
-        assert_eq!(said["chainId"], CHAIN);
-        assert!(said["transactionHash"].is_string() && said["blockHash"].is_string());
+    // In one block: events before and after the creation.
+    fixture.control.set_automine(false).await.unwrap();
+    fixture.emit_value(pair, 10).await;
+    fixture.log(factory, made, pair, vec![]).await;
+    fixture.emit_value(pair, 11).await;
+    fixture.control.mine(1).await.unwrap();
+    fixture.control.set_automine(true).await.unwrap();
+    fixture.expect_values("many", &[2, 11]).await;
+    for update in fixture.both_channels("contract-event").await {
+        let event = data(&update);
+        assert_eq!(event["contract"], "Many");
+        assert_eq!(event["event"], "Said");
+        assert_eq!(event["args"]["value"], "11");
+        assert_eq!(event["address"], pair.to_string());
+        assert_eq!(event["chainId"], CHAIN);
+        assert!(event["transactionHash"].is_string() && event["blockHash"].is_string());
     }
-    stage.say(other, 3).await;
-    stage.says("many", &[2, 11, 3]).await;
+    fixture.emit_value(other, 3).await;
+    fixture.expect_values("many", &[2, 11, 3]).await;
 
-    // The announcement goes with its block, and what the pair says then is nobody's.
-    stage.control.reorg(2).await.unwrap();
-    stage.control.mine(1).await.unwrap();
-    stage.says("many", &[2]).await;
-    for reorg in stage.both_channels("contract-reorg").await {
+    // The creation is dropped with its block, and later events of the pair are ignored.
+    fixture.control.reorg(2).await.unwrap();
+    fixture.control.mine(1).await.unwrap();
+    fixture.expect_values("many", &[2]).await;
+    for reorg in fixture.both_channels("contract-reorg").await {
         assert_eq!(data(&reorg)["dropped"].as_array().unwrap().len(), 2);
     }
     let kept =
         "SELECT count(*) FROM dropped_blocks, jsonb_array_elements(content->'contractEvents') e
                 WHERE e->>'contract' = 'many'";
-    assert_eq!(stage.count(kept).await, 2);
+    assert_eq!(fixture.count(kept).await, 2);
     assert_eq!(
-        stage.count("SELECT count(*) FROM contract_addresses").await,
+        fixture
+            .count("SELECT count(*) FROM contract_addresses")
+            .await,
         1
     );
-    stage.say(pair, 12).await;
-    stage.say(other, 4).await;
-    stage.says("many", &[2, 4]).await;
+    fixture.emit_value(pair, 12).await;
+    fixture.emit_value(other, 4).await;
+    fixture.expect_values("many", &[2, 4]).await;
     running.stop().await;
-    assert_eq!(stage.said("many").await, [2, 4]);
+    assert_eq!(fixture.stored_values("many").await, [2, 4]);
 
-    // As when history was put below: an announcement that was not known brings all that its contract said since.
+    // As after a downward backfill: a newly discovered creation includes all later events of its contract.
     sqlx::raw_sql(
         "UPDATE contracts SET found_from = (SELECT min(block_number) + 1 FROM contract_addresses);
          DELETE FROM contract_addresses; DELETE FROM contract_events",
     )
-    .execute(&mut *stage.connection().await)
+    .execute(&mut *fixture.connection().await)
     .await
     .unwrap();
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.says("many", &[2, 4]).await;
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.expect_values("many", &[2, 4]).await;
     running.stop().await;
 }

@@ -6,64 +6,64 @@ use alloy::primitives::U256;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use super::stage::{Stage, anvil_again, data, eventually};
+use super::anvil_fixture::{AnvilFixture, data, eventually, restart_anvil};
 use crate::{
     dev::{AnvilOptions, Market, deploy_or_load},
     ingest::{IngestError, PriceSignal, chain::ReorgLimit},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_is_caught_up_whole_and_each_new_block_follows() {
-    let mut stage = Stage::new().await;
+async fn catches_up_and_follows_new_blocks() {
+    let mut fixture = AnvilFixture::new().await;
     let deployment = deploy_or_load(
-        &format!("http://127.0.0.1:{}", stage.anvil_options.port),
-        stage.dir.path(),
+        &format!("http://127.0.0.1:{}", fixture.anvil_options.port),
+        fixture.dir.path(),
     )
     .await
     .unwrap();
-    stage.control.mine(30).await.unwrap();
-    let mut running = stage.ingest(stage.config()).await.unwrap();
-    let head = stage.caught_up().await;
+    fixture.control.mine(30).await.unwrap();
+    let mut running = fixture.ingest(fixture.config()).await.unwrap();
+    let head = fixture.caught_up().await;
     assert!(head.number > 30);
-    stage.assert_equals_node().await;
+    fixture.assert_equals_node().await;
     for number in 0..=head.number {
-        assert_eq!(stage.next_block().await["number"], number);
+        assert_eq!(fixture.next_block().await["number"], number);
     }
-    // Everything that the contracts emitted while they were deployed.
-    assert!(stage.count("SELECT count(*) FROM transfers").await > 10);
+    // Everything that the contracts emitted during deployment.
+    assert!(fixture.count("SELECT count(*) FROM transfers").await > 10);
     let unlinked = "SELECT count(*) FROM transactions t LEFT JOIN blocks b
         ON b.number = t.block_number WHERE b.number IS NULL OR t.status <> 1";
-    assert_eq!(stage.count(unlinked).await, 0);
+    assert_eq!(fixture.count(unlinked).await, 0);
     let miscounted = "SELECT count(*) FROM blocks b WHERE
         transaction_count <> (SELECT count(*) FROM transactions t WHERE t.block_number = b.number) OR
         log_count <> (SELECT count(*) FROM logs l WHERE l.block_number = b.number)";
-    assert_eq!(stage.count(miscounted).await, 0);
+    assert_eq!(fixture.count(miscounted).await, 0);
     assert!(
         matches!(running.queue.next().await, Some(PriceSignal::Ticks(ticks)) if !ticks.is_empty())
     );
-    assert_eq!(stage.state().await.verified_through, Some(head.number));
+    assert_eq!(fixture.state().await.verified_through, Some(head.number));
 
     let market = Market::new(
-        &format!("http://127.0.0.1:{}", stage.anvil_options.port),
+        &format!("http://127.0.0.1:{}", fixture.anvil_options.port),
         &deployment,
         Some(1),
     )
     .await
     .unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
-    let before = stage.count("SELECT count(*) FROM transfers").await;
+    let before = fixture.count("SELECT count(*) FROM transfers").await;
     let sent = market
         .transfer("LINK", from, to, U256::from(77))
         .await
         .unwrap();
-    let block = stage.next_block().await;
+    let block = fixture.next_block().await;
     assert_eq!(
         (&block["number"], &block["transactions"]),
         (&json!(head.number + 1), &json!(1))
     );
-    stage.caught_up().await;
+    fixture.caught_up().await;
     assert_eq!(
-        stage.count("SELECT count(*) FROM transfers").await,
+        fixture.count("SELECT count(*) FROM transfers").await,
         before + 1
     );
     let amount: String = sqlx::query_scalar(
@@ -71,7 +71,7 @@ async fn history_is_caught_up_whole_and_each_new_block_follows() {
          WHERE t.hash = $1",
     )
     .bind(sent.as_slice())
-    .fetch_one(&mut *stage.connection().await)
+    .fetch_one(&mut *fixture.connection().await)
     .await
     .unwrap();
     assert_eq!(amount, "77");
@@ -79,40 +79,40 @@ async fn history_is_caught_up_whole_and_each_new_block_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_without_newheads_is_polled() {
-    let mut stage = Stage::new().await;
+async fn polls_head_without_new_heads() {
+    let mut fixture = AnvilFixture::new().await;
     let config = crate::source::chain::ChainConfig {
         ws_url: None,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config).await.unwrap();
-    stage.control.mine(3).await.unwrap();
-    stage.caught_up().await;
-    assert_eq!(stage.heard(4).await.len(), 4);
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.control.mine(3).await.unwrap();
+    fixture.caught_up().await;
+    assert_eq!(fixture.received(4).await.len(), 4);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_is_heard_of_without_a_poll_also_after_the_node_came_back() {
-    let mut stage = Stage::new().await;
+async fn subscription_works_again_after_node_restart() {
+    let mut fixture = AnvilFixture::new().await;
     let config = crate::source::chain::ChainConfig {
         poll_interval_ms: 3_600_000,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config).await.unwrap();
-    stage.caught_up().await;
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.caught_up().await;
     for restarted in [false, true] {
         if restarted {
-            stage.anvil.take().unwrap().stop().await.unwrap();
-            stage.anvil = Some(anvil_again(&stage.anvil_options).await);
+            fixture.anvil.take().unwrap().stop().await.unwrap();
+            fixture.anvil = Some(restart_anvil(&fixture.anvil_options).await);
         }
-        // The subscription may stand only after the first of them. Each is given a while, so that a slow writer is not
-        // outrun.
-        eventually("a block that was heard of", async || {
-            stage.control.mine(1).await.unwrap();
-            let (number, _) = stage.control.head().await.unwrap();
+        // The subscription may be active only after the first of them. The delay keeps a slow writer from falling
+        // behind.
+        eventually("an announced block", async || {
+            fixture.control.mine(1).await.unwrap();
+            let (number, _) = fixture.control.head().await.unwrap();
             for _ in 0..100 {
-                if stage.state().await.head?.number >= number {
+                if fixture.state().await.head?.number >= number {
                     return Some(());
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -125,34 +125,34 @@ async fn a_head_is_heard_of_without_a_poll_also_after_the_node_came_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_newest_blocks_of_history_are_announced() {
-    let mut stage = Stage::new().await;
-    stage.control.mine(20).await.unwrap();
+async fn announces_only_newest_blocks_of_history() {
+    let mut fixture = AnvilFixture::new().await;
+    fixture.control.mine(20).await.unwrap();
     let config = crate::source::chain::ChainConfig {
         announce_blocks: 5,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config).await.unwrap();
-    stage.caught_up().await;
-    let heard = stage.heard(5).await;
-    assert_eq!(heard[0].seq, 1);
-    assert_eq!(data(&heard[0])["number"], 16);
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.caught_up().await;
+    let received = fixture.received(5).await;
+    assert_eq!(received[0].seq, 1);
+    assert_eq!(data(&received[0])["number"], 16);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorg_is_one_update_and_keeps_what_it_dropped() {
-    let mut stage = Stage::new().await;
-    stage.control.mine(6).await.unwrap();
-    let mut running = stage.ingest(stage.config()).await.unwrap();
-    let old = stage.caught_up().await;
-    stage.heard(7).await;
+async fn reorg_is_one_update_and_keeps_dropped_blocks() {
+    let mut fixture = AnvilFixture::new().await;
+    fixture.control.mine(6).await.unwrap();
+    let mut running = fixture.ingest(fixture.config()).await.unwrap();
+    let old = fixture.caught_up().await;
+    fixture.received(7).await;
 
-    stage.control.reorg(2).await.unwrap();
-    stage.control.mine(1).await.unwrap();
-    let heard = stage.heard(4).await;
-    let reorg = data(&heard[0]);
-    assert_eq!(&*heard[0].event, "reorg");
+    fixture.control.reorg(2).await.unwrap();
+    fixture.control.mine(1).await.unwrap();
+    let received = fixture.received(4).await;
+    let reorg = data(&received[0]);
+    assert_eq!(&*received[0].event, "reorg");
     assert_eq!(
         (&reorg["depth"], &reorg["chainId"]),
         (&json!(2), &json!(31_337))
@@ -162,14 +162,17 @@ async fn a_reorg_is_one_update_and_keeps_what_it_dropped() {
         reorg["dropped"][0],
         json!({ "number": old.number, "hash": old.hash })
     );
-    let numbers: Vec<_> = heard[1..]
+    let numbers: Vec<_> = received[1..]
         .iter()
         .map(|update| data(update)["number"].clone())
         .collect();
     assert_eq!(numbers, [5, 6, 7]);
-    stage.caught_up().await;
-    stage.assert_equals_node().await;
-    assert_eq!(stage.count("SELECT count(*) FROM dropped_blocks").await, 2);
+    fixture.caught_up().await;
+    fixture.assert_equals_node().await;
+    assert_eq!(
+        fixture.count("SELECT count(*) FROM dropped_blocks").await,
+        2
+    );
     assert_eq!(
         running.queue.next().await,
         Some(PriceSignal::Reorged { chain_id: 31_337 })
@@ -178,46 +181,46 @@ async fn a_reorg_is_one_update_and_keeps_what_it_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_lost_its_newest_blocks_lags_until_another_hash_proves_a_reorg() {
-    let mut stage = Stage::new().await;
-    stage.control.mine(8).await.unwrap();
-    let running = stage.ingest(stage.config()).await.unwrap();
-    let head = stage.caught_up().await;
-    stage.heard(9).await;
+async fn lower_head_is_lag_until_hash_differs() {
+    let mut fixture = AnvilFixture::new().await;
+    fixture.control.mine(8).await.unwrap();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    let head = fixture.caught_up().await;
+    fixture.received(9).await;
 
-    stage.control.rollback(3).await.unwrap();
+    fixture.control.rollback(3).await.unwrap();
     eventually("the lower head to be seen", async || {
-        (stage.state().await.node_head == Some(5)).then_some(())
+        (fixture.state().await.node_head == Some(5)).then_some(())
     })
     .await;
-    assert_eq!(stage.state().await.head, Some(head));
+    assert_eq!(fixture.state().await.head, Some(head));
 
-    // A shorter branch is another chain all the same, once a known height has another hash.
-    stage
+    // A shorter branch is a reorg too, once a known height has another hash.
+    fixture
         .node
         .request::<_, serde_json::Value>("evm_increaseTime", (1_000,))
         .await
         .unwrap();
-    stage.control.mine(1).await.unwrap();
-    let heard = stage.heard(2).await;
-    assert_eq!(data(&heard[0])["depth"], 3);
-    assert_eq!(data(&heard[1])["number"], 6);
-    stage.caught_up().await;
-    stage.assert_equals_node().await;
+    fixture.control.mine(1).await.unwrap();
+    let received = fixture.received(2).await;
+    assert_eq!(data(&received[0])["depth"], 3);
+    assert_eq!(data(&received[1])["number"], 6);
+    fixture.caught_up().await;
+    fixture.assert_equals_node().await;
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reorg_deeper_than_allowed_stops_the_writer_and_changes_nothing() {
-    let stage = Stage::new().await;
-    stage.control.mine(6).await.unwrap();
+async fn too_deep_reorg_ends_writer_without_changes() {
+    let fixture = AnvilFixture::new().await;
+    fixture.control.mine(6).await.unwrap();
     let config = crate::source::chain::ChainConfig {
         max_reorg_depth: 2,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config).await.unwrap();
-    let head = stage.caught_up().await;
-    stage.control.reorg(3).await.unwrap();
+    let running = fixture.ingest(config).await.unwrap();
+    let head = fixture.caught_up().await;
+    fixture.control.reorg(3).await.unwrap();
     let error = running.failed().await;
     assert!(
         matches!(
@@ -230,24 +233,27 @@ async fn a_reorg_deeper_than_allowed_stops_the_writer_and_changes_nothing() {
         ),
         "{error}"
     );
-    assert_eq!(stage.state().await.head, Some(head));
-    assert_eq!(stage.count("SELECT count(*) FROM dropped_blocks").await, 0);
+    assert_eq!(fixture.state().await.head, Some(head));
+    assert_eq!(
+        fixture.count("SELECT count(*) FROM dropped_blocks").await,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn finality_is_announced_as_it_advances_and_forbids_to_go_below() {
-    let mut stage = Stage::with(AnvilOptions {
+async fn finality_is_announced_and_limits_reorgs() {
+    let mut fixture = AnvilFixture::with(AnvilOptions {
         slots_in_an_epoch: 2,
         ..Default::default()
     })
     .await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
-    stage.heard(1).await;
-    stage.control.mine(10).await.unwrap();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
+    fixture.received(1).await;
+    fixture.control.mine(10).await.unwrap();
     let mut finalized = 0;
     while finalized < 6 {
-        for update in stage.heard(1).await {
+        for update in fixture.received(1).await {
             if &*update.event == "block-finalized" {
                 let number = data(&update)["number"].as_u64().unwrap();
                 assert!(number > finalized);
@@ -255,12 +261,12 @@ async fn finality_is_announced_as_it_advances_and_forbids_to_go_below() {
             }
         }
     }
-    let state = stage.state().await;
+    let state = fixture.state().await;
     assert_eq!(
         (state.finalized.unwrap().number, state.safe_number),
         (6, Some(8))
     );
-    stage.control.reorg(5).await.unwrap();
+    fixture.control.reorg(5).await.unwrap();
     let error = running.failed().await;
     assert!(
         matches!(
@@ -275,74 +281,78 @@ async fn finality_is_announced_as_it_advances_and_forbids_to_go_below() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_safe_block_is_recorded_again_after_a_reorg_below_it() {
-    let stage = Stage::with(AnvilOptions {
+async fn safe_block_is_recorded_after_reorg_below_it() {
+    let fixture = AnvilFixture::with(AnvilOptions {
         slots_in_an_epoch: 2,
         ..Default::default()
     })
     .await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.control.mine(10).await.unwrap();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.control.mine(10).await.unwrap();
     let recorded = |what| {
         eventually(what, async || {
-            let state = stage.state().await;
+            let state = fixture.state().await;
             let heads = (state.node_head, state.head.map(|head| head.number));
             (heads == (Some(10), Some(10)) && state.safe_number == Some(8)).then_some(())
         })
     };
-    stage.caught_up().await;
+    fixture.caught_up().await;
     recorded("the safe block").await;
-    // To block 7, and up to the same heights again.
-    stage.control.reorg(3).await.unwrap();
-    stage.caught_up().await;
+    // Back to block 7, and up to the same heights again.
+    fixture.control.reorg(3).await.unwrap();
+    fixture.caught_up().await;
     recorded("the safe block after the reorg").await;
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_follows_the_updates_has_the_nodes_chain_whatever_happened() {
-    let mut stage = Stage::new().await;
+async fn updates_rebuild_nodes_chain() {
+    let mut fixture = AnvilFixture::new().await;
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
-    // Enough that no series of rollbacks reaches the first block.
-    stage.control.mine(60).await.unwrap();
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+    // Enough blocks that no series of rollbacks reaches the first one.
+    fixture.control.mine(60).await.unwrap();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     for _ in 0..25 {
-        // A different time gives a block that was mined again another hash.
+        // With a different time, a block that is mined again has another hash.
         let seconds = random.random_range(1..1_000);
-        stage
+        fixture
             .node
             .request::<_, serde_json::Value>("evm_increaseTime", (seconds,))
             .await
             .unwrap();
         match random.random_range(0..4) {
-            0 => stage
+            0 => fixture
                 .control
                 .reorg(random.random_range(1..5))
                 .await
                 .unwrap(),
-            1 => stage
+            1 => fixture
                 .control
                 .rollback(random.random_range(1..3))
                 .await
                 .unwrap(),
-            _ => stage.control.mine(random.random_range(1..4)).await.unwrap(),
+            _ => fixture
+                .control
+                .mine(random.random_range(1..4))
+                .await
+                .unwrap(),
         }
         if random.random() {
             tokio::task::yield_now().await;
         } else {
             eventually("the head to be seen", async || {
-                let (number, _) = stage.control.head().await.ok()?;
-                (stage.state().await.node_head? == number).then_some(())
+                let (number, _) = fixture.control.head().await.ok()?;
+                (fixture.state().await.node_head? == number).then_some(())
             })
             .await;
         }
     }
-    // A chain that only went back is told from a lag once it grows past what was known.
-    stage.control.mine(5).await.unwrap();
-    let head = stage.caught_up().await;
-    stage.assert_equals_node().await;
+    // A rollback is distinguished from a lag once the chain grows past the known head.
+    fixture.control.mine(5).await.unwrap();
+    let head = fixture.caught_up().await;
+    fixture.assert_equals_node().await;
     running.stop().await;
 
     let mut chain = Vec::<(u64, serde_json::Value)>::new();
@@ -350,7 +360,7 @@ async fn a_client_that_follows_the_updates_has_the_nodes_chain_whatever_happened
         .last()
         .is_none_or(|(_, hash)| *hash != json!(head.hash))
     {
-        let update = &stage.heard(1).await;
+        let update = &fixture.received(1).await;
         for update in update {
             let block = data(update);
             match &*update.event {

@@ -1,4 +1,4 @@
-//! Stands between a store and its database, and falls silent as a dead host does: connections stay, and say nothing.
+//! A proxy between a store and its database that can stop forwarding, as a dead host does: connections stay open.
 
 use std::{
     fs,
@@ -28,8 +28,8 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Of the database that is reached through a Unix socket; the gate's own is in `dir`.
-    pub(super) fn before(database: &StoreConfig, dir: &Path) -> Self {
+    /// A gate before a database on a Unix socket; its own socket is in `dir`.
+    pub(super) fn new(database: &StoreConfig, dir: &Path) -> Self {
         let options = PgConnectOptions::from_str(database.url.expose()).unwrap();
         let name = format!(".s.PGSQL.{}", options.get_port());
         let target = options.get_socket().unwrap().join(&name);
@@ -78,7 +78,7 @@ impl Gate {
         &self.database
     }
 
-    /// From now on nothing passes.
+    /// Stops forwarding.
     pub(super) fn shut(&self) {
         self.is_open.send_replace(false);
     }
@@ -87,13 +87,13 @@ impl Gate {
         self.is_open.send_replace(true);
     }
 
-    /// How many were accepted so far.
+    /// Connections accepted so far.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 }
 
-/// Copies until either end closes; while the gate is shut, holds back what was read.
+/// Copies until either end closes; while the gate is shut, the data read is held back.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

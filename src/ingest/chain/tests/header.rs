@@ -1,16 +1,16 @@
-//! Headers and withdrawals are stored so that a client has them exactly, and false ones are refused.
+//! Headers and withdrawals are stored exactly, and false ones are rejected.
 
 use alloy::{eips::eip4895::Withdrawal, primitives::Address};
 use serde_json::json;
 
 use super::{
-    lab::{Lab, config_of},
-    stage::CHAIN,
+    anvil_fixture::CHAIN,
+    scripted_fixture::{ScriptedFixture, config_of},
 };
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind, Payment},
     model::{IndexMode, Secret},
-    source::chain::{ChainConfig, ChecksConfig, Node, Role, Wanted},
+    source::chain::{BlockTarget, ChainConfig, ChecksConfig, Node, Role},
     store::read::{BlockId, WholeBlockRow},
 };
 
@@ -25,35 +25,37 @@ fn withdrawals() -> Vec<Withdrawal> {
 }
 
 /// A block before every fork with fields of its own, and one after all of them.
-fn tree() -> Tree {
-    let tree = Tree::new(CHAIN);
+fn tree() -> BlockTree {
+    let tree = BlockTree::new(CHAIN);
     tree.mine(&Contents::transfers(2, 1));
-    let last = Contents::of(vec![Payment::new(1)], 2).in_slot(3);
-    tree.mine(&last.paying_out(withdrawals()));
+    let last = Contents::new(vec![Payment::new(1)], 2).in_slot(3);
+    tree.mine(&last.with_withdrawals(withdrawals()));
     tree
 }
 
-async fn stored(lab: &Lab, number: u64) -> WholeBlockRow {
-    let row = lab.store.read_whole_block(CHAIN, BlockId::Number(number));
+async fn stored(fixture: &ScriptedFixture, number: u64) -> WholeBlockRow {
+    let row = fixture
+        .store
+        .read_whole_block(CHAIN, BlockId::Number(number));
     row.await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_whole_headers_in_every_mode() {
-    let lab = Lab::new().await;
+    let fixture = ScriptedFixture::new().await;
     for index in [IndexMode::Blocks, IndexMode::Logs, IndexMode::Transfers] {
-        lab.clear().await;
+        fixture.clear().await;
         let tree = tree();
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let config = ChainConfig {
             index,
             ..config_of(&[(&node, Role::All)])
         };
-        let running = lab.ingest(config).await.unwrap();
-        lab.caught_up(&tree, index.name()).await;
+        let running = fixture.ingest(config).await.unwrap();
+        fixture.caught_up(&tree, index.name()).await;
         for block in tree.canonical() {
             let at = block.block_ref();
-            let row = stored(&lab, at.number).await;
+            let row = stored(&fixture, at.number).await;
             let header = row.header().expect("a whole header");
             assert_eq!(header, block.block.header.inner, "{index}: {}", at.number);
             assert_eq!(header.hash_slow(), at.hash);
@@ -61,22 +63,22 @@ async fn stores_whole_headers_in_every_mode() {
             assert_eq!(row.block.size, Some(size), "{index}: {}", at.number);
             assert_eq!(row.block.size_proved, Some(index == IndexMode::Blocks));
         }
-        assert_eq!(stored(&lab, 1).await.withdrawals, None);
-        assert_eq!(stored(&lab, 2).await.withdrawals, Some(withdrawals()));
+        assert_eq!(stored(&fixture, 1).await.withdrawals, None);
+        assert_eq!(stored(&fixture, 2).await.withdrawals, Some(withdrawals()));
 
         tree.reorg(1, &[Contents::empty(5), Contents::empty(6)]);
-        lab.caught_up(&tree, "a reorg").await;
+        fixture.caught_up(&tree, "a reorg").await;
         let kept = "SELECT count(*) FROM dropped_blocks, blocks b
              WHERE length(content->'block'->>'logs_bloom') = 514 AND content->'block'->>'withdrawals' IS NOT NULL
                  AND b.number = 3";
-        assert_eq!(lab.count(kept).await, 1, "{index}");
+        assert_eq!(fixture.count(kept).await, 1, "{index}");
         running.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stores_null_for_what_a_node_leaves_out() {
-    let lab = Lab::new().await;
+async fn stores_null_for_omitted_fields() {
+    let fixture = ScriptedFixture::new().await;
     let checks = ChecksConfig {
         block_hash: false,
         transactions_root: false,
@@ -92,25 +94,25 @@ async fn stores_null_for_what_a_node_leaves_out() {
         ("/receiptsRoot", "receipts_root"),
         ("/logsBloom", "logs_bloom"),
     ] {
-        lab.clear().await;
+        fixture.clear().await;
         let tree = tree();
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         for method in ["eth_getBlockByNumber", "eth_getBlockByHash"] {
             let left_out = Kind::Alter {
                 at: at.to_owned(),
                 to: json!(null),
             };
-            node.add(Fault::of(method, left_out));
+            node.add(Fault::new(method, left_out));
         }
         let config = ChainConfig {
             checks,
             ..config_of(&[(&node, Role::All)])
         };
-        let running = lab.ingest(config).await.unwrap();
-        lab.caught_up(&tree, column).await;
+        let running = fixture.ingest(config).await.unwrap();
+        fixture.caught_up(&tree, column).await;
         let nulls = format!("SELECT count(*) FROM blocks WHERE {column} IS NULL");
-        assert_eq!(lab.count(&nulls).await, 3, "{column}");
-        let row = stored(&lab, 1).await;
+        assert_eq!(fixture.count(&nulls).await, 3, "{column}");
+        let row = stored(&fixture, 1).await;
         let block = &row.block;
         let absent = [
             block.ommers_hash.is_none(),
@@ -127,24 +129,24 @@ async fn stores_null_for_what_a_node_leaves_out() {
         );
         assert_eq!(row.header(), None, "{column}");
 
-        // A reorg keeps the dropped rows as they are.
+        // A reorg keeps the dropped rows unchanged.
         tree.reorg(1, &[Contents::empty(5), Contents::empty(6)]);
-        lab.caught_up(&tree, "a reorg").await;
+        fixture.caught_up(&tree, "a reorg").await;
         let kept = format!(
             "SELECT count(*) FROM dropped_blocks WHERE content->'block'->>'{column}' IS NULL"
         );
-        assert_eq!(lab.count(&kept).await, 1, "{column}");
+        assert_eq!(fixture.count(&kept).await, 1, "{column}");
         running.stop().await;
     }
 }
 
 async fn fetched(fault: Kind) -> Result<Option<Vec<Withdrawal>>, String> {
-    let node = FaultyNode::of_tree(&tree()).await.unwrap();
-    node.add(Fault::of("eth_getBlockByNumber", fault));
+    let node = FaultyNode::from_tree(&tree()).await.unwrap();
+    node.add(Fault::new("eth_getBlockByNumber", fault));
     let config = ChainConfig::of(CHAIN, Secret::new(node.http_url()));
     let client = Node::new(&config).unwrap();
     let block = client
-        .block(Wanted::Number(2), &ChecksConfig::default())
+        .block(BlockTarget::Number(2), &ChecksConfig::default())
         .await;
     block
         .map(|block| block.withdrawals)
@@ -152,7 +154,7 @@ async fn fetched(fault: Kind) -> Result<Option<Vec<Withdrawal>>, String> {
 }
 
 #[tokio::test]
-async fn refuses_false_withdrawals() {
+async fn rejects_false_withdrawals() {
     let alter = |at: &str, to| Kind::Alter {
         at: at.to_owned(),
         to,
@@ -169,7 +171,7 @@ async fn refuses_false_withdrawals() {
             "{at}: {error}"
         );
     }
-    // Left out, or written in another way, they are not known, which is no statement about them.
+    // Omitted or unparsable withdrawals are unknown, which is no error.
     let odd = json!([{ "validator": "someone", "amount": -1 }]);
     for nothing in [json!([]), json!(null), json!("none"), odd] {
         let block = fetched(alter("/withdrawals", nothing)).await;
@@ -178,14 +180,14 @@ async fn refuses_false_withdrawals() {
 }
 
 #[tokio::test]
-async fn computes_the_size_whatever_the_node_says() {
+async fn computes_block_size_independent_of_node() {
     let tree = tree();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let lie = Kind::Alter {
         at: "/size".to_owned(),
         to: json!("0x7"),
     };
-    node.add(Fault::of("eth_getBlockByNumber", lie));
+    node.add(Fault::new("eth_getBlockByNumber", lie));
     let config = ChainConfig::of(CHAIN, Secret::new(node.http_url()));
     let client = Node::new(&config).unwrap();
     let truth = tree.canonical()[0].block.header.size.unwrap();
@@ -199,7 +201,7 @@ async fn computes_the_size_whatever_the_node_says() {
             false,
         ),
     ] {
-        let block = client.block(Wanted::Number(2), &checks).await.unwrap();
+        let block = client.block(BlockTarget::Number(2), &checks).await.unwrap();
         assert_eq!(block.header.size, Some(truth.to()));
         assert_eq!(block.header.size_proved, proved);
     }

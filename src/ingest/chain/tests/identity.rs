@@ -1,11 +1,11 @@
-//! Nodes without block 0: the first indexed block tells the chain from others of its id.
+//! Nodes without block 0: the first indexed block identifies the chain.
 
 use super::{
-    lab::{Lab, config_of},
-    stage::{CHAIN, eventually},
+    anvil_fixture::{CHAIN, eventually},
+    scripted_fixture::{ScriptedFixture, config_of},
 };
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind},
     ingest::IngestError,
     source::chain::{ChainConfig, Role},
 };
@@ -13,13 +13,13 @@ use crate::{
 const BLOCKS: &str = "eth_getBlockByNumber";
 
 /// A chain of its own, behind a node without its block 0.
-async fn pruned(salt: u64) -> (Tree, FaultyNode) {
-    let tree = Tree::salted(CHAIN, salt);
+async fn pruned(salt: u64) -> (BlockTree, FaultyNode) {
+    let tree = BlockTree::salted(CHAIN, salt);
     for salt in 0..6 {
         tree.mine(&Contents::transfers(1, salt));
     }
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    node.add(Fault::of(BLOCKS, Kind::Null).at(0));
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    node.add(Fault::new(BLOCKS, Kind::Null).at(0));
     (tree, node)
 }
 
@@ -32,11 +32,11 @@ fn from_block_3(nodes: &[&FaultyNode]) -> ChainConfig {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn first_indexed_block_stands_for_missing_block_0() {
-    let lab = Lab::new().await;
+async fn first_indexed_block_identifies_pruned_chain() {
+    let fixture = ScriptedFixture::new().await;
     let (tree, node) = pruned(0).await;
-    let Err(error) = lab.ingest(config_of(&[(&node, Role::All)])).await else {
-        panic!("nothing tells which chain it is");
+    let Err(error) = fixture.ingest(config_of(&[(&node, Role::All)])).await else {
+        panic!("a chain without block 0 was accepted");
     };
     let text = error.to_string();
     assert!(
@@ -45,26 +45,29 @@ async fn first_indexed_block_stands_for_missing_block_0() {
     );
 
     let config = from_block_3(&[&node]);
-    let running = lab.ingest(config.clone()).await.unwrap();
-    lab.caught_up(&tree, "from block 3 on").await;
+    let running = fixture.ingest(config.clone()).await.unwrap();
+    fixture.caught_up(&tree, "from block 3 on").await;
     running.stop().await;
-    lab.assert_equals(&tree, 3, "from block 3 on").await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(3));
+    fixture.assert_equals(&tree, 3, "from block 3 on").await;
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(3));
 
-    // The same after a restart, and beside a node that has all; another chain of this id is refused.
-    let whole = FaultyNode::of_tree(&tree).await.unwrap();
+    // The same after a restart, and with an archive node; another chain with this id is rejected.
+    let whole = FaultyNode::from_tree(&tree).await.unwrap();
     tree.mine(&Contents::empty(9));
-    let running = lab.ingest(from_block_3(&[&node, &whole])).await.unwrap();
-    lab.caught_up(&tree, "with two nodes").await;
+    let running = fixture
+        .ingest(from_block_3(&[&node, &whole]))
+        .await
+        .unwrap();
+    fixture.caught_up(&tree, "with two nodes").await;
     running.stop().await;
     tree.mine(&Contents::empty(10));
-    let running = lab.ingest(from_block_3(&[&whole])).await.unwrap();
-    lab.caught_up(&tree, "with the whole node alone").await;
+    let running = fixture.ingest(from_block_3(&[&whole])).await.unwrap();
+    fixture.caught_up(&tree, "with the whole node alone").await;
     running.stop().await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(3));
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(3));
     let (_, other) = pruned(7).await;
-    let Err(error) = lab.ingest(from_block_3(&[&other])).await else {
-        panic!("another chain was not refused");
+    let Err(error) = fixture.ingest(from_block_3(&[&other])).await else {
+        panic!("another chain was not rejected");
     };
     assert!(
         matches!(error, IngestError::DifferentChain { .. }),
@@ -74,29 +77,29 @@ async fn first_indexed_block_stands_for_missing_block_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_that_lost_block_0_is_known_by_stored_block() {
-    let lab = Lab::new().await;
+async fn node_without_block_0_is_verified_by_stored_block() {
+    let fixture = ScriptedFixture::new().await;
     let (tree, node) = pruned(0).await;
-    node.heal();
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
-    lab.caught_up(&tree, "with block 0").await;
+    node.clear_faults();
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
+    fixture.caught_up(&tree, "with block 0").await;
     running.stop().await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.genesis());
+    assert_eq!(fixture.state().await.unwrap().identity, tree.genesis());
 
-    let refused = Kind::Error {
+    let rejected = Kind::Error {
         code: -32_000,
         message: "header not found".to_owned(),
     };
-    node.add(Fault::of(BLOCKS, refused).at(0));
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
+    node.add(Fault::new(BLOCKS, rejected).at(0));
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
     tree.mine(&Contents::transfers(2, 9));
-    lab.caught_up(&tree, "without block 0").await;
+    fixture.caught_up(&tree, "without block 0").await;
     running.stop().await;
 
-    // Another chain without block 0 is refused, though block 0 is the stored identity.
+    // Another chain without block 0 is rejected, though block 0 is the stored identity.
     let (_, other) = pruned(7).await;
-    let Err(error) = lab.ingest(from_block_3(&[&other])).await else {
-        panic!("another chain was not refused");
+    let Err(error) = fixture.ingest(from_block_3(&[&other])).await else {
+        panic!("another chain was not rejected");
     };
     assert!(
         matches!(error, IngestError::DifferentChain { .. }),
@@ -104,8 +107,8 @@ async fn node_that_lost_block_0_is_known_by_stored_block() {
     );
 }
 
-/// Replaces so many blocks by one more.
-fn reorg(tree: &Tree, depth: u64, salt: u64) {
+/// Replaces `depth` blocks by one more.
+fn reorg(tree: &BlockTree, depth: u64, salt: u64) {
     let contents: Vec<_> = (0..=depth)
         .map(|at| Contents::transfers(2, 100 * salt + at))
         .collect();
@@ -113,38 +116,41 @@ fn reorg(tree: &Tree, depth: u64, salt: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reorg_of_start_block_is_followed_without_block_0() {
-    let lab = Lab::new().await;
+async fn follows_reorg_of_start_block_without_block_0() {
+    let fixture = ScriptedFixture::new().await;
     let (tree, node) = pruned(0).await;
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
-    lab.caught_up(&tree, "from block 3 on").await;
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
+    fixture.caught_up(&tree, "from block 3 on").await;
     let first = tree.at(3);
     reorg(&tree, 4, 1);
     assert_ne!(tree.at(3), first);
-    lab.caught_up(&tree, "the other branch").await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(3));
+    fixture.caught_up(&tree, "the other branch").await;
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(3));
     running.stop().await;
 
-    // The same while nobody looked, and beside a node that has block 0.
+    // The same while no writer ran, and with a node that has block 0.
     reorg(&tree, 5, 2);
-    let whole = FaultyNode::of_tree(&tree).await.unwrap();
-    let running = lab.ingest(from_block_3(&[&node, &whole])).await.unwrap();
-    lab.caught_up(&tree, "the third branch").await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(3));
-    lab.assert_equals(&tree, 3, "the third branch").await;
+    let whole = FaultyNode::from_tree(&tree).await.unwrap();
+    let running = fixture
+        .ingest(from_block_3(&[&node, &whole]))
+        .await
+        .unwrap();
+    fixture.caught_up(&tree, "the third branch").await;
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(3));
+    fixture.assert_equals(&tree, 3, "the third branch").await;
 
-    // Once it is final it stays.
+    // A finalized start block is not replaced.
     tree.tag(None, Some(tree.at(4)));
     tree.mine(&Contents::empty(30));
     eventually("block 4 is final", async || {
-        (lab.state().await?.finalized? == tree.at(4)).then_some(())
+        (fixture.state().await?.finalized? == tree.at(4)).then_some(())
     })
     .await;
     running.stop().await;
     tree.tag(None, None);
     reorg(&tree, tree.head().number - 2, 3);
-    let Err(error) = lab.ingest(from_block_3(&[&node])).await else {
-        panic!("a branch below what is final was not refused");
+    let Err(error) = fixture.ingest(from_block_3(&[&node])).await else {
+        panic!("a branch below the finalized block was not rejected");
     };
     assert!(
         matches!(error, IngestError::DifferentChain { number: 3, .. }),
@@ -153,42 +159,42 @@ async fn reorg_of_start_block_is_followed_without_block_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reorg_below_start_block_is_refused_without_block_0() {
-    let lab = Lab::new().await;
+async fn rejects_reorg_below_start_block_without_block_0() {
+    let fixture = ScriptedFixture::new().await;
     let (tree, node) = pruned(0).await;
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
-    lab.caught_up(&tree, "from block 3 on").await;
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
+    fixture.caught_up(&tree, "from block 3 on").await;
     running.stop().await;
     reorg(&tree, 5, 1);
-    let Err(error) = lab.ingest(from_block_3(&[&node])).await else {
-        panic!("another branch below the first block was not refused");
+    let Err(error) = fixture.ingest(from_block_3(&[&node])).await else {
+        panic!("another branch below the first block was not rejected");
     };
     let text = error.to_string();
     for words in [
         "block 3 0x",
         "a reorg went below",
-        "a start_block that is final",
+        "a finalized start_block",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reorg_of_identity_above_first_block_is_followed() {
-    let lab = Lab::new().await;
+async fn follows_reorg_of_identity_above_first_block() {
+    let fixture = ScriptedFixture::new().await;
     let (tree, node) = pruned(0).await;
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
-    lab.caught_up(&tree, "from block 3 on").await;
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
+    fixture.caught_up(&tree, "from block 3 on").await;
     running.stop().await;
-    let filled = lab
+    let filled = fixture
         .backfill(config_of(&[(&node, Role::All)]), 1, None)
         .await;
     assert_eq!(filled.unwrap().state.start_block, 1);
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(3));
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(3));
     reorg(&tree, 5, 1);
-    let running = lab.ingest(from_block_3(&[&node])).await.unwrap();
-    lab.caught_up(&tree, "the other branch").await;
+    let running = fixture.ingest(from_block_3(&[&node])).await.unwrap();
+    fixture.caught_up(&tree, "the other branch").await;
     running.stop().await;
-    assert_eq!(lab.state().await.unwrap().identity, tree.at(1));
-    lab.assert_equals(&tree, 1, "the other branch").await;
+    assert_eq!(fixture.state().await.unwrap().identity, tree.at(1));
+    fixture.assert_equals(&tree, 1, "the other branch").await;
 }

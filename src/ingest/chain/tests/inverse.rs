@@ -2,16 +2,16 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::stage::{CHAIN, EveryTransfer, Stage, count};
+use super::anvil_fixture::{AnvilFixture, CHAIN, EveryTransfer, count};
 use crate::{
     dev::deploy_or_load,
-    ingest::chain::ticks::ticks_of,
+    ingest::chain::ticks::decode_ticks,
     model::{BlockRef, IndexedBlock},
-    source::chain::{ChecksConfig, Node, Wanted},
+    source::chain::{BlockTarget, ChecksConfig, Node},
     store::{Store, StoreError, chain as stored, ticks},
 };
 
-/// Every row of the chain but for the times and ids that a row gets by itself.
+/// Every row of the chain without generated times and ids.
 async fn rows(connection: &mut PgConnection) -> Vec<String> {
     let mut all = Vec::new();
     for table in [
@@ -38,21 +38,25 @@ async fn rows(connection: &mut PgConnection) -> Vec<String> {
 async fn put(connection: &mut PgConnection, blocks: &[IndexedBlock]) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     stored::apply(&mut transaction, CHAIN, blocks, true).await?;
-    ticks::insert(&mut transaction, &ticks_of(&EveryTransfer, CHAIN, blocks)).await?;
+    ticks::insert(
+        &mut transaction,
+        &decode_ticks(&EveryTransfer, CHAIN, blocks),
+    )
+    .await?;
     Ok(transaction.commit().await?)
 }
 
-pub(super) async fn fetched(stage: &Stage) -> Vec<IndexedBlock> {
-    let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
-    // However many transactions of the deployment share a block, there are enough.
-    stage.control.mine(6).await.unwrap();
-    deploy_or_load(&url, stage.dir.path()).await.unwrap();
-    let node = Node::new(&stage.config()).unwrap();
-    let (head, _) = stage.control.head().await.unwrap();
+pub(super) async fn fetched(fixture: &AnvilFixture) -> Vec<IndexedBlock> {
+    let url = format!("http://127.0.0.1:{}", fixture.anvil_options.port);
+    // Enough blocks, however many transactions of the deployment share one.
+    fixture.control.mine(6).await.unwrap();
+    deploy_or_load(&url, fixture.dir.path()).await.unwrap();
+    let node = Node::new(&fixture.config()).unwrap();
+    let (head, _) = fixture.control.head().await.unwrap();
     let mut blocks = Vec::new();
     for number in 0..=head {
         let block = node
-            .block(Wanted::Number(number), &ChecksConfig::default())
+            .block(BlockTarget::Number(number), &ChecksConfig::default())
             .await
             .unwrap();
         blocks.push(block);
@@ -61,10 +65,10 @@ pub(super) async fn fetched(stage: &Stage) -> Vec<IndexedBlock> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unwinding_leaves_what_was_there_before_and_keeps_the_rest_aside() {
-    let stage = Stage::new().await;
-    let blocks = fetched(&stage).await;
-    let mut connection = stage.connection().await;
+async fn unwind_restores_rows_and_keeps_dropped_ones() {
+    let fixture = AnvilFixture::new().await;
+    let blocks = fetched(&fixture).await;
+    let mut connection = fixture.connection().await;
     let connection = &mut *connection;
     stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
@@ -94,7 +98,7 @@ async fn unwinding_leaves_what_was_there_before_and_keeps_the_rest_aside() {
             "transfers",
             above.iter().map(|block| block.transfers.len()).sum(),
         ),
-        ("ticks", ticks_of(&EveryTransfer, CHAIN, above).len()),
+        ("ticks", decode_ticks(&EveryTransfer, CHAIN, above).len()),
     ] {
         assert!(kept > 0, "the demo has no {kind} there");
         let query = format!(
@@ -103,7 +107,7 @@ async fn unwinding_leaves_what_was_there_before_and_keeps_the_rest_aside() {
         assert_eq!(count(connection, &query).await, kept as i64, "{kind}");
     }
 
-    // And forward again, as a node may go back to the first branch.
+    // Forward again, as a node may return to the first branch.
     put(connection, above).await.unwrap();
     assert_eq!(rows(connection).await, after);
 
@@ -117,10 +121,10 @@ async fn unwinding_leaves_what_was_there_before_and_keeps_the_rest_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_begins_later_can_be_unwound_to_its_root() {
-    let stage = Stage::new().await;
-    let blocks = fetched(&stage).await;
-    let mut connection = stage.connection().await;
+async fn late_index_unwinds_to_its_root() {
+    let fixture = AnvilFixture::new().await;
+    let blocks = fetched(&fixture).await;
+    let mut connection = fixture.connection().await;
     let connection = &mut *connection;
     stored::register(connection, CHAIN, blocks[0].block_ref(), 5)
         .await
@@ -134,10 +138,10 @@ async fn an_index_that_begins_later_can_be_unwound_to_its_root() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_that_does_not_fit_the_head_is_refused() {
-    let stage = Stage::new().await;
-    let blocks = fetched(&stage).await;
-    let mut connection = stage.connection().await;
+async fn rejects_block_that_does_not_link_to_head() {
+    let fixture = AnvilFixture::new().await;
+    let blocks = fetched(&fixture).await;
+    let mut connection = fixture.connection().await;
     let connection = &mut *connection;
     stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
@@ -146,41 +150,37 @@ async fn a_block_that_does_not_fit_the_head_is_refused() {
     let mut stranger = blocks[3].clone();
     stranger.header.parent_hash = stranger.header.hash;
     for wrong in [&blocks[4..5], &blocks[2..3], &[stranger][..]] {
-        let refused = put(connection, wrong).await;
-        assert!(
-            matches!(refused, Err(StoreError::Conflict(_))),
-            "{refused:?}"
-        );
+        let error = put(connection, wrong).await;
+        assert!(matches!(error, Err(StoreError::Conflict(_))), "{error:?}");
     }
     let unknown = BlockRef {
         number: 1,
         hash: blocks[2].header.hash,
     };
-    let refused = stored::unwind(connection, CHAIN, unknown).await;
-    assert!(
-        matches!(refused, Err(StoreError::Conflict(_))),
-        "{refused:?}"
-    );
+    let error = stored::unwind(connection, CHAIN, unknown).await;
+    assert!(matches!(error, Err(StoreError::Conflict(_))), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_store_is_empty_and_has_another_epoch() {
-    let stage = Stage::new().await;
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+async fn reset_empties_store_and_changes_epoch() {
+    let fixture = AnvilFixture::new().await;
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     running.stop().await;
-    Store::reset(&stage.database).await.unwrap();
-    let store = Store::connect(&stage.database).await.unwrap();
-    assert_ne!(store.epoch(), stage.store.epoch());
+    Store::reset(&fixture.database).await.unwrap();
+    let store = Store::connect(&fixture.database).await.unwrap();
+    assert_ne!(store.epoch(), fixture.store.epoch());
     for table in ["chains", "blocks", "channels", "updates"] {
         assert_eq!(
-            stage.count(&format!("SELECT count(*) FROM {table}")).await,
+            fixture
+                .count(&format!("SELECT count(*) FROM {table}"))
+                .await,
             0,
             "{table}"
         );
     }
-    // What was another chain before may be indexed now.
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+    // Another chain may be indexed now.
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     running.stop().await;
 }

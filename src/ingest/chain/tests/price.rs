@@ -9,7 +9,7 @@ use alloy::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{CHAIN, Running, Stage, eventually};
+use super::anvil_fixture::{AnvilFixture, CHAIN, RunningWriter, eventually};
 use crate::{
     dev::Transaction,
     ingest::{Backfill, ChainContext, ChainIngest, PriceSignals},
@@ -40,11 +40,11 @@ fn root(whole: u64) -> U256 {
     U256::from(whole) << 96
 }
 
-async fn owner(stage: &Stage) -> Address {
+async fn owner(stage: &AnvilFixture) -> Address {
     stage.node.accounts(1).await.unwrap()[0]
 }
 
-async fn create(stage: &Stage, artifact: &str, arguments: Vec<u8>) -> Address {
+async fn create(stage: &AnvilFixture, artifact: &str, arguments: Vec<u8>) -> Address {
     let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap();
     let code: Bytes = serde_json::from_value(artifact["bytecode"].clone()).unwrap();
     let creation = Transaction::creation(owner(stage).await, &code, &arguments);
@@ -58,23 +58,23 @@ async fn create(stage: &Stage, artifact: &str, arguments: Vec<u8>) -> Address {
     serde_json::from_value(receipt["contractAddress"].clone()).unwrap()
 }
 
-async fn feed(stage: &Stage, answer: I256) -> Address {
+async fn feed(stage: &AnvilFixture, answer: I256) -> Address {
     let arguments = ("ETH / USD".to_owned(), U256::from(8), answer).abi_encode_params();
     create(stage, FEED, arguments).await
 }
 
-async fn perform(stage: &Stage, to: Address, call: &impl SolCall) {
+async fn perform(stage: &AnvilFixture, to: Address, call: &impl SolCall) {
     let call = Transaction::call(owner(stage).await, to, call);
     let hash: B256 = stage.node.send(call).await.unwrap();
     stage.node.mined(&[hash]).await.unwrap();
 }
 
-async fn answer(stage: &Stage, feed: Address, answer: I256) {
+async fn answer(stage: &AnvilFixture, feed: Address, answer: I256) {
     perform(stage, feed, &Contracts::updateAnswerCall { answer }).await;
 }
 
 /// A swap in a block of this time.
-async fn swap_at(stage: &Stage, pool: Address, time: u64, price: u64) {
+async fn swap_at(stage: &AnvilFixture, pool: Address, time: u64, price: u64) {
     next_block_at(stage, time).await;
     let swap = Contracts::swapToCall {
         sqrtPriceX96: root(price).to(),
@@ -83,12 +83,12 @@ async fn swap_at(stage: &Stage, pool: Address, time: u64, price: u64) {
     perform(stage, pool, &swap).await;
 }
 
-async fn mine_at(stage: &Stage, time: u64) {
+async fn mine_at(stage: &AnvilFixture, time: u64) {
     next_block_at(stage, time).await;
     stage.control.mine(1).await.unwrap();
 }
 
-async fn next_block_at(stage: &Stage, time: u64) {
+async fn next_block_at(stage: &AnvilFixture, time: u64) {
     stage
         .node
         .request::<_, serde_json::Value>("evm_setNextBlockTimestamp", (time,))
@@ -96,7 +96,7 @@ async fn next_block_at(stage: &Stage, time: u64) {
         .unwrap();
 }
 
-async fn time_of_head(stage: &Stage) -> u64 {
+async fn time_of_head(stage: &AnvilFixture) -> u64 {
     let block: serde_json::Value = stage
         .node
         .request("eth_getBlockByNumber", ("latest", false))
@@ -107,7 +107,11 @@ async fn time_of_head(stage: &Stage) -> u64 {
 }
 
 /// A writer that reads prices as `text`, the `[prices]` section, says.
-async fn ingest(stage: &Stage, config: ChainConfig, text: &str) -> (Running, Arc<OnChainSources>) {
+async fn ingest(
+    stage: &AnvilFixture,
+    config: ChainConfig,
+    text: &str,
+) -> (RunningWriter, Arc<OnChainSources>) {
     let prices = toml::from_str(text).unwrap();
     let sources = Arc::new(OnChainSources::new(&prices, CHAIN).unwrap());
     let (signals, queue) = PriceSignals::new();
@@ -122,11 +126,11 @@ async fn ingest(stage: &Stage, config: ChainConfig, text: &str) -> (Running, Arc
     let ingest = ChainIngest::connect(config, context).await.unwrap();
     let stop = CancellationToken::new();
     let task = tokio::spawn(ingest.run(stop.clone()));
-    (Running { stop, task, queue }, sources)
+    (RunningWriter { stop, task, queue }, sources)
 }
 
 /// The prices of a source in the order of the chain.
-async fn prices(stage: &Stage, source: &str) -> Vec<String> {
+async fn prices(stage: &AnvilFixture, source: &str) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT trim_scale(price)::text FROM ticks WHERE source = $1 ORDER BY block_number, log_index",
     )
@@ -136,7 +140,7 @@ async fn prices(stage: &Stage, source: &str) -> Vec<String> {
     .unwrap()
 }
 
-async fn until_last(stage: &Stage, source: &str, price: &str) -> Vec<String> {
+async fn until_last(stage: &AnvilFixture, source: &str, price: &str) -> Vec<String> {
     let what = format!("{price} of {source}");
     eventually(&what, async || {
         let all = prices(stage, source).await;
@@ -146,7 +150,7 @@ async fn until_last(stage: &Stage, source: &str, price: &str) -> Vec<String> {
 }
 
 /// No tick is of a block that is not stored.
-async fn assert_ticks_are_of_stored_blocks(stage: &Stage) {
+async fn assert_ticks_are_of_stored_blocks(stage: &AnvilFixture) {
     let strays = stage
         .count(
             "SELECT count(*) FROM ticks t WHERE NOT EXISTS (
@@ -159,7 +163,7 @@ async fn assert_ticks_are_of_stored_blocks(stage: &Stage) {
 
 #[tokio::test]
 async fn a_proxy_is_followed_to_its_next_aggregator_and_its_answer_is_there_at_once() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let old = feed(&stage, usd(2_000)).await;
     let new = feed(&stage, usd(2_500)).await;
     let proxy = create(&stage, PROXY, (old,).abi_encode_params()).await;
@@ -200,7 +204,7 @@ async fn a_proxy_is_followed_to_its_next_aggregator_and_its_answer_is_there_at_o
 
 #[tokio::test]
 async fn what_the_proxy_answers_counts_though_another_aggregator_said_something_later() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let old = feed(&stage, usd(2_000)).await;
     let new = feed(&stage, usd(2_500)).await;
     let proxy = create(&stage, PROXY, (old,).abi_encode_params()).await;
@@ -232,7 +236,7 @@ async fn what_the_proxy_answers_counts_though_another_aggregator_said_something_
 
 #[tokio::test]
 async fn a_restart_does_not_store_an_answer_again() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let feed = feed(&stage, usd(2_000)).await;
     let text = format!(
         "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
@@ -253,7 +257,7 @@ async fn a_restart_does_not_store_an_answer_again() {
 
 #[tokio::test]
 async fn a_source_whose_decimals_are_not_its_contract_s_is_refused_before_it_gives_a_price() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let feed = feed(&stage, usd(2_000)).await;
     let text = format!(
         "[[tokens]]\nsymbol = 'ETH'\n
@@ -264,7 +268,7 @@ async fn a_source_whose_decimals_are_not_its_contract_s_is_refused_before_it_giv
     let (_, state) = sources.states().remove(0);
     assert_eq!(
         state.reason(),
-        Some("decimals is 18 in the configuration and 8 in the contract")
+        Some("decimals is 18 in the configuration but 8 in the contract")
     );
     answer(&stage, feed, usd(2_100)).await;
     stage.caught_up().await;
@@ -274,7 +278,7 @@ async fn a_source_whose_decimals_are_not_its_contract_s_is_refused_before_it_giv
 
 #[tokio::test]
 async fn a_contract_of_another_kind_is_told_as_what_it_is_not() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let arguments = ("AAA".to_owned(), "AAA".to_owned(), U256::from(18)).abi_encode_params();
     let token = create(&stage, TOKEN, arguments.clone()).await;
     let other = create(&stage, TOKEN, arguments).await;
@@ -302,13 +306,13 @@ async fn a_contract_of_another_kind_is_told_as_what_it_is_not() {
         assert_eq!(state.await.name(), "connecting");
     }
     // A pool may yet be put there.
-    assert!(sources.is_waiting(CHAIN));
+    assert!(sources.needs_retry(CHAIN));
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let mut tokens = Vec::new();
     for symbol in ["AAA", "BBB"] {
         let arguments = (symbol.to_owned(), symbol.to_owned(), U256::from(18)).abi_encode_params();
@@ -362,7 +366,7 @@ async fn a_pool_says_what_it_is_and_its_average_goes_with_the_chain() {
 }
 
 /// Blocks one second apart.
-async fn mine_seconds(stage: &Stage, blocks: u64) {
+async fn mine_seconds(stage: &AnvilFixture, blocks: u64) {
     let start = time_of_head(stage).await;
     for after in 1..=blocks {
         mine_at(stage, start + after).await;
@@ -370,7 +374,7 @@ async fn mine_seconds(stage: &Stage, blocks: u64) {
 }
 
 /// The blocks and prices of the ticks of a source, in the order of the chain.
-async fn averages_by_block(stage: &Stage, source: &str) -> Vec<(i64, String)> {
+async fn averages_by_block(stage: &AnvilFixture, source: &str) -> Vec<(i64, String)> {
     sqlx::query_as(
         "SELECT block_number, trim_scale(price)::text FROM ticks WHERE source = $1 AND log_index = $2
          ORDER BY block_number",
@@ -382,7 +386,7 @@ async fn averages_by_block(stage: &Stage, source: &str) -> Vec<(i64, String)> {
     .unwrap()
 }
 
-async fn forget_ticks(stage: &Stage) {
+async fn forget_ticks(stage: &AnvilFixture) {
     sqlx::query("DELETE FROM ticks")
         .execute(&mut *stage.connection().await)
         .await
@@ -391,7 +395,7 @@ async fn forget_ticks(stage: &Stage) {
 }
 
 /// A pool with 18 decimals and the `[prices]` of its average over so many seconds.
-async fn averaged_pool(stage: &Stage, seconds: u64) -> (Address, String) {
+async fn averaged_pool(stage: &AnvilFixture, seconds: u64) -> (Address, String) {
     let mut tokens = Vec::new();
     for symbol in ["AAA", "BBB"] {
         let arguments = (symbol.to_owned(), symbol.to_owned(), U256::from(18)).abi_encode_params();
@@ -411,7 +415,7 @@ async fn averaged_pool(stage: &Stage, seconds: u64) -> (Address, String) {
 #[tokio::test]
 async fn average_added_later_has_the_past_of_one_from_the_start() {
     const SOURCE: &str = "uniswap-v3-twap";
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let (pool, text) = averaged_pool(&stage, 60).await;
     let start = time_of_head(&stage).await + 100;
     swap_at(&stage, pool, start, 2).await;
@@ -473,7 +477,7 @@ async fn average_added_later_has_the_past_of_one_from_the_start() {
 #[tokio::test]
 async fn averages_follow_when_older_blocks_are_added() {
     const SOURCE: &str = "uniswap-v3-twap";
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let (pool, text) = averaged_pool(&stage, 60).await;
     let start = time_of_head(&stage).await + 100;
     swap_at(&stage, pool, start, 2).await;
@@ -526,7 +530,7 @@ fn of_logs(source: &str) -> String {
 }
 
 /// The prices that the logs of a source gave, in the order of the chain.
-async fn told(stage: &Stage, source: &str) -> Vec<String> {
+async fn told(stage: &AnvilFixture, source: &str) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT trim_scale(price)::text FROM ticks WHERE source = $1 AND log_index <> $2
          ORDER BY block_number, log_index",
@@ -538,7 +542,7 @@ async fn told(stage: &Stage, source: &str) -> Vec<String> {
     .unwrap()
 }
 
-async fn until_decoded(stage: &Stage, source: &str) {
+async fn until_decoded(stage: &AnvilFixture, source: &str) {
     let sql = format!(
         "SELECT count(*) FROM price_pasts p JOIN chains c USING (chain_id)
          WHERE source = '{source}' AND decoded_from <= start_block AND decoded_through = head_number"
@@ -549,7 +553,7 @@ async fn until_decoded(stage: &Stage, source: &str) {
 
 #[tokio::test]
 async fn a_source_that_comes_later_has_its_past() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let feed = feed(&stage, usd(2_000)).await;
     for whole in 2_001..2_012 {
         answer(&stage, feed, usd(whole)).await;
@@ -616,7 +620,7 @@ async fn a_source_that_comes_later_has_its_past() {
 
 #[tokio::test]
 async fn past_ticks_that_are_older_than_ticks_are_kept_are_left_out() {
-    let stage = Stage::new().await;
+    let stage = AnvilFixture::new().await;
     let feed = feed(&stage, usd(2_000)).await;
     answer(&stage, feed, usd(2_001)).await;
     let (running, _) = ingest(&stage, stage.config(), "").await;

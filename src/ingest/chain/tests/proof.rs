@@ -1,13 +1,13 @@
-//! What counts as proven when a check of what no root is over is off.
+//! Which blocks count as proven when a check that no root covers is disabled.
 
 use serde_json::json;
 
 use super::{
-    lab::{Lab, config_of},
-    stage::eventually,
+    anvil_fixture::eventually,
+    scripted_fixture::{ScriptedFixture, config_of},
 };
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind, Payment},
     source::chain::{ChainConfig, ChecksConfig, Role, Senders},
 };
 
@@ -15,13 +15,13 @@ const RECEIPTS: &str = "eth_getBlockReceipts";
 
 fn alter(at: &str, to: serde_json::Value) -> Fault {
     let at = at.to_owned();
-    Fault::of(RECEIPTS, Kind::Alter { at, to })
+    Fault::new(RECEIPTS, Kind::Alter { at, to })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_rule_off_leaves_the_others_on() {
-    let lab = Lab::new().await;
-    let tree = Tree::new(super::stage::CHAIN);
+async fn disabled_check_leaves_others_enabled() {
+    let fixture = ScriptedFixture::new().await;
+    let tree = BlockTree::new(super::anvil_fixture::CHAIN);
     let creation = Payment {
         to: None,
         ..Payment::new(0)
@@ -31,8 +31,8 @@ async fn one_rule_off_leaves_the_others_on() {
         salt: 1,
         ..Contents::default()
     });
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    // As on Arbitrum, where receipts have the base fee as the price.
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    // As on Arbitrum, where receipts contain the base fee as the price.
     node.add(alter("/0/effectiveGasPrice", json!("0x7")));
     let config = |checks| ChainConfig {
         checks,
@@ -42,37 +42,37 @@ async fn one_rule_off_leaves_the_others_on() {
         gas_price: false,
         ..ChecksConfig::default()
     };
-    let running = lab.ingest(config(no_price)).await.unwrap();
-    lab.caught_up(&tree, "without the price").await;
+    let running = fixture.ingest(config(no_price)).await.unwrap();
+    fixture.caught_up(&tree, "without the price").await;
     running.stop().await;
-    let state = lab.state().await.unwrap();
+    let state = fixture.state().await.unwrap();
     assert_eq!(
         (state.verified_through, state.unproved),
         (Some(1), vec!["gas_price".to_owned()])
     );
 
-    // False gas and a false contract are refused all the same.
+    // False gas and a false contract are still rejected.
     for (at, to, key) in [
         ("/0/gasUsed", json!("0x1"), "gas_used"),
         ("/0/contractAddress", json!(null), "contract_address"),
     ] {
-        node.heal();
+        node.clear_faults();
         node.add(alter(at, to));
         let creation = Payment {
             to: None,
             ..Payment::new(1)
         };
-        let before = lab.state().await.unwrap().head;
+        let before = fixture.state().await.unwrap().head;
         tree.mine(&Contents {
             payments: vec![creation],
             salt: 2,
             ..Contents::default()
         });
-        let running = lab.ingest(config(no_price)).await.unwrap();
+        let running = fixture.ingest(config(no_price)).await.unwrap();
         eventually("the refusal", async || {
-            let rows = lab
+            let rows = fixture
                 .store
-                .read_providers(&[super::stage::CHAIN])
+                .read_providers(&[super::anvil_fixture::CHAIN])
                 .await
                 .unwrap();
             let error = rows.first()?.1.last_error.clone()?;
@@ -81,13 +81,13 @@ async fn one_rule_off_leaves_the_others_on() {
                 .then_some(())
         })
         .await;
-        assert_eq!(lab.state().await.unwrap().head, before, "{key}");
-        node.heal();
-        lab.caught_up(&tree, "the truth").await;
+        assert_eq!(fixture.state().await.unwrap().head, before, "{key}");
+        node.clear_faults();
+        fixture.caught_up(&tree, "the truth").await;
         running.stop().await;
     }
     let head = tree.head().number;
-    assert_eq!(lab.state().await.unwrap().verified_through, Some(head));
+    assert_eq!(fixture.state().await.unwrap().verified_through, Some(head));
 
     // `derived = false` is short for all three, and a load adds the senders of history.
     let none = ChecksConfig {
@@ -98,10 +98,10 @@ async fn one_rule_off_leaves_the_others_on() {
     for salt in 10..18 {
         tree.mine(&Contents::transfers(1, salt));
     }
-    let running = lab.ingest(config(none)).await.unwrap();
-    lab.caught_up(&tree, "without any of the rules").await;
+    let running = fixture.ingest(config(none)).await.unwrap();
+    fixture.caught_up(&tree, "without any of the rules").await;
     running.stop().await;
-    let state = lab.state().await.unwrap();
+    let state = fixture.state().await.unwrap();
     assert_eq!(state.verified_through, Some(tree.head().number));
     assert_eq!(
         state.unproved,

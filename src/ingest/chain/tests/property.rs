@@ -1,21 +1,21 @@
-//! Whatever the chain does and however its nodes err: after every step the database is the canonical branch, and the
-//! updates add up to it.
+//! Random chains with faulty nodes: after every step the database equals the canonical branch, and the
+//! updates rebuild it.
 //!
 //! `CHAINCAST_SEED=N` runs one case alone, and a failure prints its seed and what happened before it.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    lab::{Fold, Lab, config_of},
-    stage::{CHAIN, Running, eventually},
+    anvil_fixture::{CHAIN, RunningWriter, eventually},
+    scripted_fixture::{ReplayedChain, ScriptedFixture, config_of},
 };
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind},
     model::{Address, BlockRef},
     source::chain::{ChainConfig, Role},
 };
 
-/// Seeds of the cases that every run has, and steps of each.
+/// The number of seeds of every run, and steps of each.
 const CASES: std::ops::Range<u64> = 0..4;
 const STEPS: usize = 25;
 /// Blocks that a reorg may drop here; finality stays below.
@@ -24,23 +24,23 @@ const DEEPEST: u64 = 12;
 /// One random chain, its nodes, and the writer that follows them.
 struct Case {
     random: StdRng,
-    tree: Tree,
+    tree: BlockTree,
     nodes: Vec<FaultyNode>,
     config: ChainConfig,
-    /// Tips that were left, to go back to.
+    /// Abandoned tips, to return to.
     left: Vec<BlockRef>,
     salt: u64,
-    /// What happened, for who has to find out.
-    told: Vec<String>,
+    /// The steps so far, for the failure message.
+    steps: Vec<String>,
 }
 
 impl Case {
     async fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let tree = Tree::new(CHAIN);
+        let tree = BlockTree::new(CHAIN);
         let mut nodes = Vec::new();
         for _ in 0..random.random_range(1..=2) {
-            nodes.push(FaultyNode::of_tree(&tree).await.unwrap());
+            nodes.push(FaultyNode::from_tree(&tree).await.unwrap());
         }
         let all: Vec<_> = nodes.iter().map(|node| (node, Role::All)).collect();
         let config = ChainConfig {
@@ -49,7 +49,7 @@ impl Case {
             batch_blocks: random.random_range(1..=6),
             ..config_of(&all)
         };
-        let told = vec![format!(
+        let steps = vec![format!(
             "seed {seed}: {} nodes, start_block {}, announce_blocks {}, batch_blocks {}",
             nodes.len(),
             config.start_block,
@@ -63,7 +63,7 @@ impl Case {
             config,
             left: Vec::new(),
             salt: 0,
-            told,
+            steps,
         }
     }
 
@@ -74,14 +74,14 @@ impl Case {
     }
 
     fn mine(&mut self, blocks: u64) {
-        self.told.push(format!("mine {blocks}"));
+        self.steps.push(format!("mine {blocks}"));
         for _ in 0..blocks {
             let contents = self.contents();
             self.tree.mine(&contents);
         }
     }
 
-    /// The chain moves: it grows, leaves a branch, or goes back to one.
+    /// The chain grows, leaves a branch, or returns to one.
     fn move_chain(&mut self) {
         let head = self.tree.head();
         let floor = self.tree.finalized().map_or(0, |block| block.number);
@@ -95,7 +95,7 @@ impl Case {
             4..=7 if deepest > 0 => {
                 let depth = self.random.random_range(1..=deepest);
                 let blocks = self.random.random_range(1..=depth + 2);
-                self.told.push(format!("drop {depth}, mine {blocks}"));
+                self.steps.push(format!("drop {depth}, mine {blocks}"));
                 let contents: Vec<_> = (0..blocks).map(|_| self.contents()).collect();
                 self.tree.reorg(depth, &contents);
                 self.left.push(head);
@@ -103,14 +103,14 @@ impl Case {
             8 => {
                 let back = self.left.pop().filter(|tip| self.can_go_to(*tip, floor));
                 let Some(tip) = back else { return self.mine(1) };
-                self.told
+                self.steps
                     .push(format!("back to {} {}", tip.number, tip.hash));
                 self.tree.set_head(tip.hash);
                 self.left.push(head);
             }
             9 if head.number > DEEPEST => {
                 let number = (head.number - DEEPEST).max(floor);
-                self.told.push(format!("finalize {number}"));
+                self.steps.push(format!("finalize {number}"));
                 let block = self.tree.at(number);
                 self.tree.tag(Some(block), Some(block));
                 self.mine(1);
@@ -119,7 +119,7 @@ impl Case {
         }
     }
 
-    /// Whether a branch hangs on what is final, is not left too deeply, and has a block that the present one has not.
+    /// Whether a branch contains the finalized block, forks within the depth limit, and has a block that the current one lacks.
     fn can_go_to(&self, tip: BlockRef, floor: u64) -> bool {
         let now: Vec<BlockRef> = self.refs(self.tree.head());
         let then = self.refs(tip);
@@ -134,7 +134,7 @@ impl Case {
         branch.iter().map(|block| block.block_ref()).collect()
     }
 
-    /// Something goes wrong with some node, a few times.
+    /// Injects a fault into a node, a few times.
     fn fail(&mut self) {
         let kinds = [
             Kind::Null,
@@ -166,66 +166,67 @@ impl Case {
             "newHeads",
         ];
         let random = &mut self.random;
-        let fault = Fault::of(
+        let fault = Fault::new(
             methods[random.random_range(0..methods.len())],
             kinds[random.random_range(0..kinds.len())].clone(),
         )
         .after(random.random_range(0..3))
         .times(random.random_range(1..=2));
         let node = random.random_range(0..self.nodes.len());
-        self.told.push(format!("node {node}: {fault:?}"));
+        self.steps.push(format!("node {node}: {fault:?}"));
         self.nodes[node].add(fault);
     }
 
-    /// The writer starts, and the chain leaves a branch while history is fetched from it.
-    async fn start_into_a_reorg(&mut self, lab: &Lab) -> Running {
+    /// Starts the writer, with a reorg while history is fetched.
+    async fn start_into_a_reorg(&mut self, fixture: &ScriptedFixture) -> RunningWriter {
         self.mine(14);
         let held = self.random.random_range(3..12);
-        self.told.push(format!("held at {held}"));
+        self.steps.push(format!("held at {held}"));
         for node in &self.nodes {
             node.add(
-                Fault::of("eth_getBlockReceipts", Kind::Hold)
+                Fault::new("eth_getBlockReceipts", Kind::Hold)
                     .at(held)
                     .times(1),
             );
         }
-        let running = lab.ingest(self.config.clone()).await.unwrap();
+        let running = fixture.ingest(self.config.clone()).await.unwrap();
         eventually("receipts that are held", async || {
             self.nodes.iter().any(|node| node.held() > 0).then_some(())
         })
         .await;
         self.move_chain();
         for node in &self.nodes {
-            node.heal();
+            node.clear_faults();
             node.release();
         }
         running
     }
 }
 
-async fn run(lab: &Lab, seed: u64) -> usize {
-    lab.clear().await;
+async fn run(fixture: &ScriptedFixture, seed: u64) -> usize {
+    fixture.clear().await;
     let mut case = Case::new(seed).await;
-    let mut fold = Fold::default();
-    fold.may_skip = case.config.announce_blocks < 1_000;
-    let mut running = case.start_into_a_reorg(lab).await;
+    let mut replayed = ReplayedChain::default();
+    replayed.may_skip = case.config.announce_blocks < 1_000;
+    let mut running = case.start_into_a_reorg(fixture).await;
     for step in 0..STEPS {
-        let what = format!("step {step} of\n  {}\n", case.told.join("\n  "));
-        lab.caught_up(&case.tree, &what).await;
-        lab.assert_equals(&case.tree, case.config.start_block, &what)
+        let what = format!("step {step} of\n  {}\n", case.steps.join("\n  "));
+        fixture.caught_up(&case.tree, &what).await;
+        fixture
+            .assert_equals(&case.tree, case.config.start_block, &what)
             .await;
-        fold.assert_equals(lab, &case.tree, &what).await;
+        replayed.assert_equals(fixture, &case.tree, &what).await;
 
         if case.random.random_bool(0.3) {
             case.fail();
         }
         if case.random.random_bool(0.1) {
-            case.told.push("stop, and start later".to_owned());
+            case.steps.push("stop, and start later".to_owned());
             running.stop().await;
             for _ in 0..case.random.random_range(1..=3) {
                 case.move_chain();
             }
-            running = lab.ingest(case.config.clone()).await.unwrap();
+            running = fixture.ingest(case.config.clone()).await.unwrap();
         } else {
             // Several in a row, before the first can be followed.
             for _ in 0..case.random.random_range(1..=2) {
@@ -233,18 +234,19 @@ async fn run(lab: &Lab, seed: u64) -> usize {
             }
         }
     }
-    let what = format!("the end of\n  {}\n", case.told.join("\n  "));
-    lab.caught_up(&case.tree, &what).await;
-    lab.assert_equals(&case.tree, case.config.start_block, &what)
+    let what = format!("the end of\n  {}\n", case.steps.join("\n  "));
+    fixture.caught_up(&case.tree, &what).await;
+    fixture
+        .assert_equals(&case.tree, case.config.start_block, &what)
         .await;
-    fold.assert_equals(lab, &case.tree, &what).await;
+    replayed.assert_equals(fixture, &case.tree, &what).await;
     running.stop().await;
-    fold.reorgs
+    replayed.reorgs
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_database_and_the_updates_are_the_canonical_branch_after_every_step_of_random_chains() {
-    let lab = Lab::new().await;
+async fn random_chains_are_stored_and_published_exactly() {
+    let fixture = ScriptedFixture::new().await;
     let chosen = std::env::var("CHAINCAST_SEED").ok();
     let alone = chosen.is_some();
     let seeds = match chosen.map(|seed| seed.parse::<u64>().unwrap()) {
@@ -253,7 +255,7 @@ async fn the_database_and_the_updates_are_the_canonical_branch_after_every_step_
     };
     let mut reorgs = 0;
     for seed in seeds {
-        reorgs += run(&lab, seed).await;
+        reorgs += run(&fixture, seed).await;
     }
     assert!(alone || reorgs > 10, "only {reorgs} reorgs were followed");
 }

@@ -1,4 +1,4 @@
-//! Stands between the writer and anvil, and answers some methods as bad nodes do.
+//! A proxy between the writer and anvil that answers some methods like a faulty node.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,23 +20,23 @@ pub(super) enum Answer {
     Result(Value),
     /// The node's own answer, changed.
     Tampered(fn(&mut Value)),
-    /// HTTP status 429 for the whole request, with what `Retry-After` says.
+    /// HTTP status 429 for the whole request, with this `Retry-After`.
     Throttled(&'static str),
 }
 
 #[derive(Default)]
 struct Behaviour {
     answers: HashMap<String, Answer>,
-    asked: HashMap<String, usize>,
-    /// Calls of a method are not answered from this one on.
+    requests: HashMap<String, usize>,
+    /// Calls of a method are held from this one on.
     held: HashMap<String, usize>,
-    /// Most calls of one request, if not all are allowed.
+    /// The limit of calls in one request, if any.
     most_calls: Option<usize>,
     most_calls_seen: usize,
 }
 
 #[derive(Clone)]
-struct Behind {
+struct ProxyState {
     node: String,
     client: reqwest::Client,
     behaviour: Arc<Mutex<Behaviour>>,
@@ -51,19 +51,19 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Of the node on this port of this machine.
-    pub(super) async fn before(port: u16) -> Self {
+    /// A proxy before the node on this local port.
+    pub(super) async fn new(port: u16) -> Self {
         let behaviour = Arc::new(Mutex::new(Behaviour::default()));
-        let behind = Behind {
+        let state = ProxyState {
             node: format!("http://127.0.0.1:{port}"),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             behaviour: behaviour.clone(),
             released: Arc::default(),
         };
-        let released = behind.released.clone();
+        let released = state.released.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/some-key", listener.local_addr().unwrap());
-        let router = Router::new().fallback(post(answer)).with_state(behind);
+        let router = Router::new().fallback(post(answer)).with_state(state);
         let serving = tokio::spawn(async move { serve(listener, router).await });
         Self {
             url,
@@ -84,7 +84,7 @@ impl Proxy {
             .insert(method.to_owned(), answer);
     }
 
-    /// The node answers again.
+    /// Forwards the method to the node again.
     pub(super) fn pass(&self, method: &str) {
         let mut behaviour = self.behaviour.lock();
         behaviour.answers.remove(method);
@@ -92,21 +92,24 @@ impl Proxy {
         self.released.notify_waiters();
     }
 
-    /// After so many calls from now on the node answers no more, and does not hang up either.
+    /// Holds the method's calls after this many: no answer, and the connection stays open.
     pub(super) fn hold_after(&self, method: &str, calls: usize) {
         let mut behaviour = self.behaviour.lock();
-        let asked = behaviour.asked.get(method).copied().unwrap_or(0);
-        behaviour.held.insert(method.to_owned(), asked + calls);
+        let requests = behaviour.requests.get(method).copied().unwrap_or(0);
+        behaviour.held.insert(method.to_owned(), requests + calls);
     }
 
-    /// Whether a call of a method waits for its answer.
+    /// Whether a call of a method is held.
     pub(super) fn holds(&self, method: &str) -> bool {
         let behaviour = self.behaviour.lock();
-        let asked = behaviour.asked.get(method).copied().unwrap_or(0);
-        behaviour.held.get(method).is_some_and(|&most| asked > most)
+        let requests = behaviour.requests.get(method).copied().unwrap_or(0);
+        behaviour
+            .held
+            .get(method)
+            .is_some_and(|&most| requests > most)
     }
 
-    /// Requests with more calls are refused: with 1 as by a node that knows no batches, else as too large.
+    /// Rejects requests with more calls: with 1 as a node without batch support, else as too large.
     pub(super) fn allow_calls(&self, most: usize) {
         self.behaviour.lock().most_calls = Some(most);
     }
@@ -116,33 +119,33 @@ impl Proxy {
         self.behaviour.lock().most_calls_seen
     }
 
-    /// How often a method was asked for.
-    pub(super) fn asked(&self, method: &str) -> usize {
+    /// How often a method was called.
+    pub(super) fn requests(&self, method: &str) -> usize {
         self.behaviour
             .lock()
-            .asked
+            .requests
             .get(method)
             .copied()
             .unwrap_or(0)
     }
 }
 
-async fn answer(State(behind): State<Behind>, Json(request): Json<Value>) -> Response {
+async fn answer(State(state): State<ProxyState>, Json(request): Json<Value>) -> Response {
     let Value::Array(calls) = request else {
-        return match behind.call(&request).await {
+        return match state.call(&request).await {
             Ok(answer) => Json(answer).into_response(),
-            Err(refused) => *refused,
+            Err(rejected) => *rejected,
         };
     };
-    let refused = {
-        let mut behaviour = behind.behaviour.lock();
+    let rejected = {
+        let mut behaviour = state.behaviour.lock();
         let most = behaviour.most_calls.unwrap_or(usize::MAX);
         if calls.len() <= most {
             behaviour.most_calls_seen = behaviour.most_calls_seen.max(calls.len());
         }
         (calls.len() > most).then_some(most)
     };
-    if let Some(most) = refused {
+    if let Some(most) = rejected {
         let (code, message) = match most {
             1 => (-32600, "invalid request: expected an object"),
             _ => (-32005, "the batch has more than the allowed calls"),
@@ -154,9 +157,9 @@ async fn answer(State(behind): State<Behind>, Json(request): Json<Value>) -> Res
     }
     let mut answers = Vec::new();
     for call in &calls {
-        match behind.call(call).await {
+        match state.call(call).await {
             Ok(answer) => answers.push(answer),
-            Err(refused) => return *refused,
+            Err(rejected) => return *rejected,
         }
     }
     // In any order, as the specification allows.
@@ -164,14 +167,14 @@ async fn answer(State(behind): State<Behind>, Json(request): Json<Value>) -> Res
     Json(answers).into_response()
 }
 
-impl Behind {
+impl ProxyState {
     async fn call(&self, request: &Value) -> Result<Value, Box<Response>> {
         let method = request["method"].as_str().unwrap().to_owned();
         let (turn, answer) = {
             let mut behaviour = self.behaviour.lock();
-            let asked = behaviour.asked.entry(method.clone()).or_default();
-            *asked += 1;
-            (*asked, behaviour.answers.get(&method).cloned())
+            let requests = behaviour.requests.entry(method.clone()).or_default();
+            *requests += 1;
+            (*requests, behaviour.answers.get(&method).cloned())
         };
         loop {
             let released = self.released.notified();
@@ -195,12 +198,12 @@ impl Behind {
                 answer
             }
             Some(Answer::Throttled(retry_after)) => {
-                let refused = (
+                let rejected = (
                     StatusCode::TOO_MANY_REQUESTS,
                     [("retry-after", retry_after)],
                     "slow down",
                 );
-                return Err(Box::new(refused.into_response()));
+                return Err(Box::new(rejected.into_response()));
             }
             None => self.forward(request).await,
         })

@@ -1,4 +1,4 @@
-//! What is read back from the tables is what was encoded for them, column by column.
+//! Rows read from the tables equal the encoded ones, column by column.
 
 use alloy::{
     eips::{
@@ -13,8 +13,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{
+    anvil_fixture::{AnvilFixture, CHAIN},
     inverse::fetched,
-    stage::{CHAIN, Stage},
 };
 use crate::{
     model::{Address, B256, IndexedBlock, TokenStandard, Transfer, U256},
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// A row as Postgres writes it when it is cast to text.
+/// A row as Postgres casts it to text.
 #[derive(Default)]
 struct Row(Vec<String>);
 
@@ -58,7 +58,7 @@ impl Row {
     }
 }
 
-/// The rows of blocks, sorted, table by table, and the columns they are of.
+/// The sorted rows of blocks, by table, with their columns.
 fn expected(blocks: &[IndexedBlock]) -> Vec<(&'static str, &'static str, Vec<String>)> {
     let (mut headers, mut transactions, mut logs, mut transfers) = (vec![], vec![], vec![], vec![]);
     for block in blocks {
@@ -203,7 +203,7 @@ async fn assert_stored(connection: &mut PgConnection, blocks: &[IndexedBlock]) {
     }
 }
 
-/// Gives every column values at its ends.
+/// Sets every column to its extreme values.
 fn stretch(block: &mut IndexedBlock) {
     let pow = |exponent: usize| U256::from(1) << exponent;
     let wide = [
@@ -320,9 +320,9 @@ fn stretch(block: &mut IndexedBlock) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_column_is_read_back_as_it_was_encoded() {
-    let stage = Stage::new().await;
-    let accounts = stage.node.accounts(2).await.unwrap();
+async fn every_column_round_trips() {
+    let fixture = AnvilFixture::new().await;
+    let accounts = fixture.node.accounts(2).await.unwrap();
     let gas = "0x5208";
     // A legacy transaction, one with an access list (EIP-2930) and one with a dynamic fee (EIP-1559).
     for fields in [
@@ -339,14 +339,14 @@ async fn every_column_is_read_back_as_it_was_encoded() {
         for (key, value) in fields.as_object().unwrap() {
             transaction[key] = value.clone();
         }
-        let hash: B256 = stage
+        let hash: B256 = fixture
             .node
             .request("eth_sendTransaction", (transaction,))
             .await
             .unwrap();
-        stage.node.mined(&[hash]).await.unwrap();
+        fixture.node.mined(&[hash]).await.unwrap();
     }
-    let mut blocks = fetched(&stage).await;
+    let mut blocks = fetched(&fixture).await;
     let types: std::collections::BTreeSet<_> = blocks
         .iter()
         .flat_map(|block| &block.transactions)
@@ -359,12 +359,12 @@ async fn every_column_is_read_back_as_it_was_encoded() {
         .position(|block| !block.logs.is_empty() && !block.transactions.is_empty())
         .expect("the demo has logs");
     stretch(&mut blocks[full]);
-    let mut connection = stage.connection().await;
+    let mut connection = fixture.connection().await;
     let connection = &mut *connection;
     stored::register(connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
-    // Some as one batch, the rest as several of one transaction.
+    // Some as one batch, the rest as several batches of one transaction.
     let (first, rest) = blocks.split_at(2);
     stored::apply(connection, CHAIN, first, true).await.unwrap();
     let batches: Vec<Batch> = rest
@@ -386,7 +386,7 @@ async fn every_column_is_read_back_as_it_was_encoded() {
     };
     assert_eq!(rows, counted(rest));
     assert!(batches.iter().all(|batch| batch.bytes() > 0));
-    let state = stage.state().await;
+    let state = fixture.state().await;
     let last = blocks.last().unwrap().block_ref();
     assert_eq!(state.head, Some(last));
     assert_eq!(state.verified_through, Some(last.number));
@@ -395,9 +395,9 @@ async fn every_column_is_read_back_as_it_was_encoded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fits_no_column_is_refused_with_block_and_field_and_stores_nothing() {
-    let stage = Stage::new().await;
-    let blocks = fetched(&stage).await;
+async fn rejects_overflowing_values_and_stores_nothing() {
+    let fixture = AnvilFixture::new().await;
+    let blocks = fetched(&fixture).await;
     let full = blocks
         .iter()
         .position(|block| !block.logs.is_empty())
@@ -423,27 +423,24 @@ async fn what_fits_no_column_is_refused_with_block_and_field_and_stores_nothing(
     for (message, change) in wrong {
         let mut block = blocks[full].clone();
         change(&mut block);
-        let Err(StoreError::Conflict(told)) = Batch::encode(CHAIN, &[block]) else {
+        let Err(StoreError::Conflict(text)) = Batch::encode(CHAIN, &[block]) else {
             panic!("{message}");
         };
         let named = format!(
             "block {full} {} of chain {CHAIN} cannot be stored: ",
             blocks[full].header.hash
         );
-        assert!(told.starts_with(&named) && told.contains(message), "{told}");
+        assert!(text.starts_with(&named) && text.contains(message), "{text}");
     }
     assert!(Batch::encode(CHAIN, &[]).is_err());
-    // Not a chain: the break is told when it is encoded, or, between batches, before anything is sent.
+    // Unlinked blocks are rejected when they are encoded, or, between batches, before anything is sent.
     assert!(Batch::encode(CHAIN, &[blocks[1].clone(), blocks[3].clone()]).is_err());
-    let mut connection = stage.connection().await;
+    let mut connection = fixture.connection().await;
     stored::register(&mut connection, CHAIN, blocks[0].block_ref(), 0)
         .await
         .unwrap();
     let batches = [&blocks[..1], &blocks[2..3]].map(|blocks| Batch::encode(CHAIN, blocks).unwrap());
-    let refused = stored::apply_batches(&mut connection, &batches, true).await;
-    assert!(
-        matches!(refused, Err(StoreError::Conflict(_))),
-        "{refused:?}"
-    );
-    assert_eq!(stage.count("SELECT count(*) FROM blocks").await, 0);
+    let error = stored::apply_batches(&mut connection, &batches, true).await;
+    assert!(matches!(error, Err(StoreError::Conflict(_))), "{error:?}");
+    assert_eq!(fixture.count("SELECT count(*) FROM blocks").await, 0);
 }

@@ -1,9 +1,9 @@
-//! Watched transactions and addresses: what those who watch are told.
+//! Watched transactions and addresses: the published updates.
 
 use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
 
-use super::stage::{Stage, data, eventually};
+use super::anvil_fixture::{AnvilFixture, data, eventually};
 use crate::{
     dev::{AnvilOptions, Market, deploy_or_load},
     model::{B256, Channel, Update},
@@ -14,7 +14,7 @@ pub(super) const HOUR: u64 = 3_600;
 pub(super) const MANY: u64 = 1_000;
 pub(super) const GATEWAY: &str = "a gateway";
 
-impl Stage {
+impl AnvilFixture {
     pub(super) async fn watch(&self, channel: &Channel) -> u64 {
         let began = self
             .store
@@ -29,8 +29,8 @@ impl Stage {
         all.await.unwrap()
     }
 
-    /// The channel's updates, once there are as many; no fewer and no more.
-    pub(super) async fn told(&self, channel: &Channel, count: usize) -> Vec<Update> {
+    /// The channel's updates, once there are exactly `count`.
+    pub(super) async fn expect_updates(&self, channel: &Channel, count: usize) -> Vec<Update> {
         let what = format!("{count} updates of {channel}");
         eventually(&what, async || {
             let updates = self.updates(channel).await;
@@ -40,14 +40,14 @@ impl Stage {
     }
 
     pub(super) async fn statuses(&self, hash: B256, count: usize) -> Vec<String> {
-        let updates = self.told(&Channel::Tx(hash), count).await;
+        let updates = self.expect_updates(&Channel::Tx(hash), count).await;
         updates
             .iter()
             .map(|update| data(update)["status"].as_str().unwrap().to_owned())
             .collect()
     }
 
-    /// A plain payment at a fixed price, so that the same is the same transaction again.
+    /// A plain payment at a fixed price, so that equal arguments give the same transaction.
     pub(super) async fn pay(&self, nonce: u64, gas_price: u64) -> B256 {
         let accounts = self.node.accounts(2).await.unwrap();
         let payment = json!({
@@ -73,25 +73,25 @@ impl Stage {
 pub(super) const GWEI: u64 = 1_000_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watched_transaction_is_told_from_the_pool_to_finality() {
-    let stage = Stage::with(AnvilOptions {
+async fn publishes_watched_transaction_until_finality() {
+    let fixture = AnvilFixture::with(AnvilOptions {
         slots_in_an_epoch: 2,
         ..AnvilOptions::default()
     })
     .await;
-    stage.control.set_automine(false).await.unwrap();
+    fixture.control.set_automine(false).await.unwrap();
     let config = ChainConfig {
         confirmations: 3,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config).await.unwrap();
-    stage.caught_up().await;
-    let hash = stage.pay(0, 20 * GWEI).await;
-    assert_eq!(stage.known(hash).await["status"], "unknown");
-    stage.watch(&Channel::Tx(hash)).await;
-    assert_eq!(stage.statuses(hash, 1).await, ["pending"]);
-    stage.mine_one().await;
-    let included = data(&stage.told(&Channel::Tx(hash), 2).await[1]);
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.caught_up().await;
+    let hash = fixture.pay(0, 20 * GWEI).await;
+    assert_eq!(fixture.known(hash).await["status"], "unknown");
+    fixture.watch(&Channel::Tx(hash)).await;
+    assert_eq!(fixture.statuses(hash, 1).await, ["pending"]);
+    fixture.mine_one().await;
+    let included = data(&fixture.expect_updates(&Channel::Tx(hash), 2).await[1]);
     assert_eq!(
         (
             &included["status"],
@@ -108,139 +108,142 @@ async fn a_watched_transaction_is_told_from_the_pool_to_finality() {
         ),
         (&json!(true), &json!(0), &json!(31_337))
     );
-    // Each block once more, to the depth; then nothing until it is final.
+    // One update per block up to the depth; then none until finality.
     for _ in 0..4 {
-        stage.mine_one().await;
+        fixture.mine_one().await;
     }
-    let told = ["pending", "included", "included", "confirmed", "finalized"];
-    assert_eq!(stage.statuses(hash, 5).await, told);
-    let last = data(&stage.updates(&Channel::Tx(hash)).await[4]);
+    let expect_updates = ["pending", "included", "included", "confirmed", "finalized"];
+    assert_eq!(fixture.statuses(hash, 5).await, expect_updates);
+    let last = data(&fixture.updates(&Channel::Tx(hash)).await[4]);
     assert_eq!(last["confirmations"], 5);
-    assert_eq!(stage.known(hash).await["status"], "finalized");
-    stage.mine_one().await;
-    assert_eq!(stage.statuses(hash, 5).await, told);
+    assert_eq!(fixture.known(hash).await["status"], "finalized");
+    fixture.mine_one().await;
+    assert_eq!(fixture.statuses(hash, 5).await, expect_updates);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_is_replaced_or_dropped_or_comes_back_after_a_reorg() {
-    let stage = Stage::new().await;
-    stage.control.set_automine(false).await.unwrap();
+async fn transaction_is_replaced_dropped_or_restored_by_reorg() {
+    let fixture = AnvilFixture::new().await;
+    fixture.control.set_automine(false).await.unwrap();
     let config = ChainConfig {
         confirmations: 2,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config.clone()).await.unwrap();
-    stage.mine_one().await;
+    let running = fixture.ingest(config.clone()).await.unwrap();
+    fixture.mine_one().await;
 
-    // Another one with its nonce is included.
-    let first = stage.pay(0, 20 * GWEI).await;
-    stage.watch(&Channel::Tx(first)).await;
-    stage.statuses(first, 1).await;
-    let second = stage.pay(0, 40 * GWEI).await;
-    stage.watch(&Channel::Tx(second)).await;
-    stage.mine_one().await;
-    assert_eq!(stage.statuses(first, 2).await, ["pending", "replaced"]);
-    let replaced = data(&stage.updates(&Channel::Tx(first)).await[1]);
+    // Another transaction with its nonce is included.
+    let first = fixture.pay(0, 20 * GWEI).await;
+    fixture.watch(&Channel::Tx(first)).await;
+    fixture.statuses(first, 1).await;
+    let second = fixture.pay(0, 40 * GWEI).await;
+    fixture.watch(&Channel::Tx(second)).await;
+    fixture.mine_one().await;
+    assert_eq!(fixture.statuses(first, 2).await, ["pending", "replaced"]);
+    let replaced = data(&fixture.updates(&Channel::Tx(first)).await[1]);
     assert_eq!(replaced["replacedBy"], json!(second));
 
-    // Its block goes, and with it what it replaced: both may be included again.
-    let before = stage.statuses(second, 1).await.len();
-    stage.control.reorg(1).await.unwrap();
-    stage.caught_up().await;
-    assert_eq!(stage.statuses(first, 3).await[2], "reorged");
-    assert_eq!(stage.statuses(second, before + 1).await[before], "reorged");
-    assert_eq!(stage.pay(0, 40 * GWEI).await, second);
-    stage.mine_one().await;
+    // Its block is dropped, which reverts the replacement: either may be included again.
+    let before = fixture.statuses(second, 1).await.len();
+    fixture.control.reorg(1).await.unwrap();
+    fixture.caught_up().await;
+    assert_eq!(fixture.statuses(first, 3).await[2], "reorged");
+    assert_eq!(
+        fixture.statuses(second, before + 1).await[before],
+        "reorged"
+    );
+    assert_eq!(fixture.pay(0, 40 * GWEI).await, second);
+    fixture.mine_one().await;
     eventually("the transaction is included again", async || {
-        let told = stage.statuses(second, 1).await;
-        (told.last()? == "included").then_some(())
+        let expect_updates = fixture.statuses(second, 1).await;
+        (expect_updates.last()? == "included").then_some(())
     })
     .await;
     eventually("the other one is replaced again", async || {
-        let told = stage.statuses(first, 1).await;
-        (told.last()? == "replaced").then_some(())
+        let expect_updates = fixture.statuses(first, 1).await;
+        (expect_updates.last()? == "replaced").then_some(())
     })
     .await;
     running.stop().await;
 
-    // The node forgets one that was pending.
-    let running = stage
+    // The node forgets a pending transaction.
+    let running = fixture
         .ingest(ChainConfig {
             dropped_after_ms: 200,
             ..config
         })
         .await
         .unwrap();
-    let lost = stage.pay(1, 20 * GWEI).await;
-    stage.watch(&Channel::Tx(lost)).await;
-    stage.statuses(lost, 1).await;
-    let _: Value = stage
+    let lost = fixture.pay(1, 20 * GWEI).await;
+    fixture.watch(&Channel::Tx(lost)).await;
+    fixture.statuses(lost, 1).await;
+    let _: Value = fixture
         .node
         .request("anvil_dropTransaction", (lost,))
         .await
         .unwrap();
-    assert_eq!(stage.statuses(lost, 2).await, ["pending", "dropped"]);
+    assert_eq!(fixture.statuses(lost, 2).await, ["pending", "dropped"]);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_in_blocks_that_were_not_announced_is_told_all_the_same() {
-    let stage = Stage::new().await;
-    stage.control.set_automine(false).await.unwrap();
+async fn publishes_changes_in_unannounced_blocks() {
+    let fixture = AnvilFixture::new().await;
+    fixture.control.set_automine(false).await.unwrap();
     let config = ChainConfig {
         confirmations: 5,
         announce_blocks: 2,
-        ..stage.config()
+        ..fixture.config()
     };
-    let running = stage.ingest(config.clone()).await.unwrap();
-    stage.caught_up().await;
-    let first = stage.pay(0, 20 * GWEI).await;
-    stage.watch(&Channel::Tx(first)).await;
-    stage.statuses(first, 1).await;
-    stage.mine_one().await;
-    assert_eq!(stage.statuses(first, 2).await, ["pending", "included"]);
-    let second = stage.pay(1, 20 * GWEI).await;
-    stage.watch(&Channel::Tx(second)).await;
-    stage.statuses(second, 1).await;
+    let running = fixture.ingest(config.clone()).await.unwrap();
+    fixture.caught_up().await;
+    let first = fixture.pay(0, 20 * GWEI).await;
+    fixture.watch(&Channel::Tx(first)).await;
+    fixture.statuses(first, 1).await;
+    fixture.mine_one().await;
+    assert_eq!(fixture.statuses(first, 2).await, ["pending", "included"]);
+    let second = fixture.pay(1, 20 * GWEI).await;
+    fixture.watch(&Channel::Tx(second)).await;
+    fixture.statuses(second, 1).await;
     running.stop().await;
-    stage.control.mine(20).await.unwrap();
-    let running = stage.ingest(config).await.unwrap();
-    stage.caught_up().await;
+    fixture.control.mine(20).await.unwrap();
+    let running = fixture.ingest(config).await.unwrap();
+    fixture.caught_up().await;
     assert_eq!(
-        stage.statuses(first, 3).await,
+        fixture.statuses(first, 3).await,
         ["pending", "included", "confirmed"]
     );
-    assert_eq!(stage.statuses(second, 2).await, ["pending", "confirmed"]);
-    stage.mine_one().await;
-    assert_eq!(stage.statuses(first, 3).await.len(), 3);
-    assert_eq!(stage.statuses(second, 2).await.len(), 2);
+    assert_eq!(fixture.statuses(second, 2).await, ["pending", "confirmed"]);
+    fixture.mine_one().await;
+    assert_eq!(fixture.statuses(first, 3).await.len(), 3);
+    assert_eq!(fixture.statuses(second, 2).await.len(), 2);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_hears_of_its_transactions_and_transfers_in_block_order_and_of_their_reorg() {
-    let stage = Stage::new().await;
-    let url = format!("http://127.0.0.1:{}", stage.anvil_options.port);
-    let deployment = deploy_or_load(&url, stage.dir.path()).await.unwrap();
-    let running = stage.ingest(stage.config()).await.unwrap();
-    stage.caught_up().await;
+async fn address_updates_are_in_block_order_and_reorged() {
+    let fixture = AnvilFixture::new().await;
+    let url = format!("http://127.0.0.1:{}", fixture.anvil_options.port);
+    let deployment = deploy_or_load(&url, fixture.dir.path()).await.unwrap();
+    let running = fixture.ingest(fixture.config()).await.unwrap();
+    fixture.caught_up().await;
     let market = Market::new(&url, &deployment, Some(1)).await.unwrap();
     let (from, to) = (market.holders()[0], market.holders()[1]);
     let sender = Channel::Address(from);
     let receiver = Channel::Address(to);
-    stage.watch(&sender).await;
-    stage.watch(&receiver).await;
+    fixture.watch(&sender).await;
+    fixture.watch(&receiver).await;
     let sent = market
         .transfer("LINK", from, to, U256::from(77))
         .await
         .unwrap();
-    stage.node.mined(&[sent]).await.unwrap();
-    let block = stage.caught_up().await;
-    let told = stage.told(&sender, 2).await;
-    let events: Vec<&str> = told.iter().map(|update| &*update.event).collect();
+    fixture.node.mined(&[sent]).await.unwrap();
+    let block = fixture.caught_up().await;
+    let expect_updates = fixture.expect_updates(&sender, 2).await;
+    let events: Vec<&str> = expect_updates.iter().map(|update| &*update.event).collect();
     assert_eq!(events, ["address-transaction", "address-transfer"]);
-    let (transaction, transfer) = (data(&told[0]), data(&told[1]));
+    let (transaction, transfer) = (data(&expect_updates[0]), data(&expect_updates[1]));
     assert_eq!(transaction["hash"], json!(sent));
     assert_eq!(transaction["from"], from.to_string());
     assert_eq!(transaction["blockHash"], json!(block.hash));
@@ -249,22 +252,22 @@ async fn an_address_hears_of_its_transactions_and_transfers_in_block_order_and_o
         (&transfer["amount"], &transfer["standard"]),
         (&json!("77"), &json!("ERC-20"))
     );
-    let received = stage.told(&receiver, 1).await;
+    let received = fixture.expect_updates(&receiver, 1).await;
     assert_eq!(&*received[0].event, "address-transfer");
 
-    stage.control.reorg(1).await.unwrap();
-    stage.caught_up().await;
-    let told = stage.told(&receiver, 2).await;
-    assert_eq!(&*told[1].event, "address-reorg");
+    fixture.control.reorg(1).await.unwrap();
+    fixture.caught_up().await;
+    let expect_updates = fixture.expect_updates(&receiver, 2).await;
+    assert_eq!(&*expect_updates[1].event, "address-reorg");
     assert_eq!(
-        data(&told[1])["dropped"],
+        data(&expect_updates[1])["dropped"],
         json!([{ "number": block.number, "hash": block.hash }])
     );
-    // What touches neither is nothing of theirs.
-    stage.mine_one().await;
-    assert_eq!(stage.updates(&receiver).await.len(), 2);
-    assert_eq!(stage.updates(&sender).await.len(), 3);
+    // Other activity is not published to them.
+    fixture.mine_one().await;
+    assert_eq!(fixture.updates(&receiver).await.len(), 2);
+    assert_eq!(fixture.updates(&sender).await.len(), 3);
     let stranger = Channel::Address(Address::repeat_byte(0x77));
-    assert!(stage.updates(&stranger).await.is_empty());
+    assert!(fixture.updates(&stranger).await.is_empty());
     running.stop().await;
 }

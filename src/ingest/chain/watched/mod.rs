@@ -1,11 +1,11 @@
-//! What those who watch single transactions and addresses hear of a step of the chain.
+//! Updates for watched transactions and addresses.
 //!
-//! Everything is read and written in the step's own transaction, by indexes: what it costs depends on what the blocks
-//! touch, not on how many watches there are.
+//! Everything is read and written in the transaction of the commit, through indexes: the cost depends on what the blocks
+//! touch, not on the number of watches.
 
-mod activity;
-mod life;
+mod address_activity;
 mod poll;
+mod transaction_lifecycle;
 
 use std::time::Instant;
 
@@ -22,23 +22,30 @@ use crate::{
 };
 
 impl Parts {
-    /// What was told of the blocks above `ancestor` does not hold any more. To be called while they are still stored.
+    /// Updates that revert what was published for the blocks above `ancestor`. Must be called while these are still
+    /// stored.
     pub(super) async fn watched_reorg(
         &self,
         connection: &mut PgConnection,
         ancestor: BlockRef,
     ) -> Result<Vec<NewUpdate>, StoreError> {
         let chain_id = self.config.chain_id;
-        watches::hold(connection).await?;
+        watches::lock_shared(connection).await?;
         let dropped = watches::dropped_activity(connection, chain_id, ancestor.number).await?;
         let reorged = watches::reorg(connection, chain_id, ancestor.number).await?;
         let hashes: Vec<B256> = reorged.iter().map(|update| update.hash).collect();
-        let mut news: Vec<NewUpdate> = reorged.into_iter().map(told).collect();
-        let held = watches::fall_back(connection, chain_id, ancestor.number, &hashes).await?;
+        let mut new_updates: Vec<NewUpdate> = reorged.into_iter().map(transaction_update).collect();
+        let unaffected =
+            watches::restore_earlier_inclusions(connection, chain_id, ancestor.number, &hashes)
+                .await?;
         let depth = self.config.confirmations;
-        news.extend(life::held(&held, ancestor.number, depth));
-        news.extend(dropped.into_iter().map(|touched| {
-            addressed(
+        new_updates.extend(transaction_lifecycle::after_reorg(
+            &unaffected,
+            ancestor.number,
+            depth,
+        ));
+        new_updates.extend(dropped.into_iter().map(|touched| {
+            address_update(
                 touched.address,
                 Event::AddressReorg(AddressReorg {
                     chain_id,
@@ -48,11 +55,11 @@ impl Parts {
                 }),
             )
         }));
-        self.metrics.watched(news.len());
-        Ok(news)
+        self.metrics.watched(new_updates.len());
+        Ok(new_updates)
     }
 
-    /// What new blocks, which are stored and to be announced, have for those who watch.
+    /// Updates for new blocks, which must be stored and announced.
     pub(super) async fn watched_blocks(
         &self,
         connection: &mut PgConnection,
@@ -61,18 +68,18 @@ impl Parts {
         if blocks.is_empty() {
             return Ok(Vec::new());
         }
-        watches::hold(connection).await?;
+        watches::lock_shared(connection).await?;
         let began = Instant::now();
-        if !watches::any(connection).await? {
+        if !watches::has_any(connection).await? {
             return Ok(Vec::new());
         }
-        let touched = activity::touched(blocks);
+        let touched = address_activity::touched(blocks);
         let keys: Vec<&[u8]> = touched.iter().map(|key| key.as_slice()).collect();
-        let watched: FxHashSet<Vec<u8>> = watches::among(connection, &keys)
+        let watched: FxHashSet<Vec<u8>> = watches::watched_keys(connection, &keys)
             .await?
             .into_iter()
             .collect();
-        let mut news = life::of_blocks(
+        let mut new_updates = transaction_lifecycle::block_updates(
             connection,
             self.config.chain_id,
             self.config.confirmations,
@@ -83,45 +90,50 @@ impl Parts {
         if !watched.is_empty() {
             let chain_id = self.config.chain_id;
             let native_from = stored::native_transfers_from(connection, chain_id).await?;
-            news.extend(activity::of_blocks(chain_id, blocks, native_from, &watched));
+            new_updates.extend(address_activity::block_updates(
+                chain_id,
+                blocks,
+                native_from,
+                &watched,
+            ));
         }
-        self.metrics.watched(news.len());
+        self.metrics.watched(new_updates.len());
         self.metrics.looked_up(began.elapsed());
-        Ok(news)
+        Ok(new_updates)
     }
 
-    /// Watched transactions that a block made final, with the count that they have at `head`.
+    /// Updates of watched transactions that a finalized block made final, with their confirmations at `head`.
     pub(super) async fn watched_final(
         &self,
         connection: &mut PgConnection,
         block: BlockRef,
         head: Option<BlockRef>,
     ) -> Result<Vec<NewUpdate>, StoreError> {
-        watches::hold(connection).await?;
+        watches::lock_shared(connection).await?;
         let settled = watches::finalize(connection, self.config.chain_id, block.number).await?;
-        let news: Vec<NewUpdate> = settled
+        let new_updates: Vec<NewUpdate> = settled
             .into_iter()
             .map(|mut update| {
                 let head = head.unwrap_or(block).number;
                 update.confirmations = update
                     .block_number
                     .map(|number| head.saturating_sub(number) + 1);
-                told(update)
+                transaction_update(update)
             })
             .collect();
-        self.metrics.watched(news.len());
-        Ok(news)
+        self.metrics.watched(new_updates.len());
+        Ok(new_updates)
     }
 }
 
-fn told(update: TransactionUpdate) -> NewUpdate {
+fn transaction_update(update: TransactionUpdate) -> NewUpdate {
     NewUpdate {
         channel: Channel::Tx(update.hash),
         event: Event::TransactionUpdate(update),
     }
 }
 
-fn addressed(address: Address, event: Event) -> NewUpdate {
+fn address_update(address: Address, event: Event) -> NewUpdate {
     NewUpdate {
         channel: Channel::Address(address),
         event,

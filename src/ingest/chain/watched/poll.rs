@@ -1,91 +1,91 @@
-//! Asks the node about watched transactions that are in no block: at each head and at least every poll interval.
+//! Polls the node for watched transactions that are in no block: at each head and at least every poll interval.
 //!
-//! Beside the indexing, and never in its way: what fails is asked again at the next turn.
+//! Runs concurrently with the indexing and never delays it: a failed request is repeated in the next round.
 
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
-use super::{super::Parts, told};
+use super::{super::Parts, transaction_update};
 use crate::{
     model::{B256, IndexMode, TransactionUpdate},
-    source::chain::{NodeError, NodeView, SeenTransaction, Work},
+    source::chain::{NodeError, NodeTransaction, NodeView, Work},
     store::{
         StoreError, updates,
-        watches::{self, Waiting},
+        watches::{self, PendingWatch},
     },
 };
 
-/// Transactions asked about at once.
-const AT_ONCE: usize = 4;
+/// Concurrent requests.
+const CONCURRENCY: usize = 4;
 
-/// What a node said of one transaction.
+/// The node's answer for one transaction.
 enum Answer {
-    Pending(SeenTransaction),
+    Pending(NodeTransaction),
     /// In a block of this height.
     Mined(u64),
     Missing {
         /// Another transaction has its nonce.
-        used_up: bool,
+        nonce_used: bool,
     },
 }
 
 impl Parts {
-    /// Asks for as long as it is polled, where transactions are indexed.
+    /// Polls the node for as long as this future is polled, if transactions are indexed.
     pub(in super::super) async fn poll_watched(
         &self,
-        mut seen: watch::Receiver<NodeView>,
+        mut node_view: watch::Receiver<NodeView>,
     ) -> Infallible {
         if self.config.index != IndexMode::Blocks {
-            // Whatever the node said, nothing stored would ever tell that it is included.
+            // Without indexed transactions, inclusion could never be detected.
             return std::future::pending().await;
         }
         let interval = Duration::from_millis(self.config.poll_interval_ms);
         let mut after = None;
         loop {
-            match self.ask_watched(after).await {
+            match self.poll_once(after).await {
                 Ok(last) => after = last,
                 Err(error) => {
-                    tracing::debug!(chain_id = self.config.chain_id, %error, "watched transactions were not asked about");
+                    tracing::debug!(chain_id = self.config.chain_id, %error, "cannot poll watched transactions; retrying");
                 }
             }
-            // A head is news; when nobody follows the node any more, the time alone counts.
-            if let Ok(Err(_)) = tokio::time::timeout(interval, seen.changed()).await {
+            // A new head wakes this early; when the follower has ended, only the interval applies.
+            if let Ok(Err(_)) = tokio::time::timeout(interval, node_view.changed()).await {
                 tokio::time::sleep(interval).await;
             }
         }
     }
 
-    /// One turn: the next transactions in order of their hashes. Returns where the turn after it begins.
-    async fn ask_watched(&self, after: Option<B256>) -> Result<Option<B256>, StoreError> {
+    /// One round: the next transactions in order of their hashes. Returns the hash after which the next round begins.
+    async fn poll_once(&self, after: Option<B256>) -> Result<Option<B256>, StoreError> {
         let limit = self.config.watch_polls;
-        let (waiting, head) = {
+        let (pending_watches, head) = {
             let mut connection = self.store.pool().acquire().await?;
-            watches::waiting(&mut connection, self.config.chain_id, after, limit).await?
+            watches::pending_watches(&mut connection, self.config.chain_id, after, limit).await?
         };
-        let last = (waiting.len() as u64 >= u64::from(limit))
-            .then(|| waiting.last().map(|one| one.hash))
+        let last = (pending_watches.len() as u64 >= u64::from(limit))
+            .then(|| pending_watches.last().map(|one| one.hash))
             .flatten();
-        self.metrics.polled(waiting.len());
-        let mut answers = stream::iter(waiting)
+        self.metrics.polled(pending_watches.len());
+        let mut answers = stream::iter(pending_watches)
             .map(async |one| {
-                let answer = self.ask(&one, head).await;
+                let answer = self.look_up(&one, head).await;
                 (one, answer)
             })
-            .buffer_unordered(AT_ONCE);
+            .buffer_unordered(CONCURRENCY);
         while let Some((one, answer)) = answers.next().await {
             match answer {
-                Ok(answer) => self.note(&one, answer, head).await?,
+                Ok(answer) => self.apply(&one, answer, head).await?,
                 Err(error) => {
-                    tracing::debug!(chain_id = self.config.chain_id, %error, "a watched transaction was not found out about");
+                    tracing::debug!(chain_id = self.config.chain_id, %error, "cannot look up a watched transaction; retrying");
                 }
             }
         }
         Ok(last)
     }
 
-    async fn ask(&self, one: &Waiting, head: Option<u64>) -> Result<Answer, NodeError> {
+    async fn look_up(&self, one: &PendingWatch, head: Option<u64>) -> Result<Answer, NodeError> {
         let hash = one.hash;
         let seen = self
             .node
@@ -100,8 +100,8 @@ impl Parts {
                 Some(number) => Answer::Mined(number),
             });
         }
-        let used_up = match (one.sender, head) {
-            // As of the indexed head: what a later block has is told when that block is indexed.
+        let nonce_used = match (one.sender, head) {
+            // As of the indexed head: a later inclusion is published when its block is indexed.
             (Some((sender, nonce)), Some(head)) => {
                 let next = self
                     .node
@@ -113,19 +113,19 @@ impl Parts {
             }
             _ => false,
         };
-        Ok(Answer::Missing { used_up })
+        Ok(Answer::Missing { nonce_used })
     }
 
     /// Commits what an answer changes, and announces it.
-    async fn note(
+    async fn apply(
         &self,
-        one: &Waiting,
+        one: &PendingWatch,
         answer: Answer,
         head: Option<u64>,
     ) -> Result<(), StoreError> {
         let changes = match answer {
             Answer::Pending(_) => true,
-            // Otherwise the block is yet to be indexed, and tells it then.
+            // Otherwise the inclusion is published when the block is indexed.
             Answer::Mined(number) => head.is_some_and(|head| number <= head),
             Answer::Missing { .. } => one.was_seen,
         };
@@ -133,7 +133,7 @@ impl Parts {
             return Ok(());
         }
         let mut transaction = self.store.begin().await?;
-        watches::hold(&mut transaction).await?;
+        watches::lock_shared(&mut transaction).await?;
         let update: Option<TransactionUpdate> = {
             let (chain, hash) = (self.config.chain_id, one.hash);
             match answer {
@@ -144,18 +144,19 @@ impl Parts {
                 Answer::Mined(block) => {
                     watches::mark_stored(&mut transaction, chain, hash, block).await?
                 }
-                Answer::Missing { used_up } => {
+                Answer::Missing { nonce_used } => {
                     if !one.is_missing {
                         watches::mark_missing(&mut transaction, hash).await?;
                     }
-                    let patience = Duration::from_millis(self.config.dropped_after_ms);
-                    watches::mark_dropped(&mut transaction, chain, hash, used_up, patience).await?
+                    let dropped_after = Duration::from_millis(self.config.dropped_after_ms);
+                    watches::mark_dropped(&mut transaction, chain, hash, nonce_used, dropped_after)
+                        .await?
                 }
             }
         };
-        let news: Vec<_> = update.into_iter().map(told).collect();
-        self.metrics.watched(news.len());
-        let updates = updates::append(&mut transaction, news).await?;
+        let new_updates: Vec<_> = update.into_iter().map(transaction_update).collect();
+        self.metrics.watched(new_updates.len());
+        let updates = updates::append(&mut transaction, new_updates).await?;
         transaction.commit().await?;
         self.publisher.publish(updates);
         Ok(())

@@ -1,8 +1,8 @@
-//! Which alerts a price fires, and which it arms again, without looking at the others.
+//! Finds the alerts that a price fires or arms again, without visiting the others.
 //!
-//! Every alert waits for one price on one side: armed, for its threshold; disarmed, for the price to be back behind it
-//! by the hysteresis. Those that wait for a price to rise and those that wait for it to fall stand sorted, each once,
-//! so a price costs `O(log n + hits)`. Alerts that fire once leave the index when they do. No I/O.
+//! Every alert has one trigger price on one side: armed, its threshold; disarmed, the threshold minus or plus the
+//! hysteresis. Rising and falling triggers are sorted, each alert once, so a price costs `O(log n + hits)`. One-time
+//! alerts leave the index when they fire. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,20 @@ use rustc_hash::FxHashMap;
 
 use crate::model::{AlertCondition, Token, WatchedAlert};
 
-/// See the module's description.
+/// The index; see the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct AlertIndex {
     alerts: FxHashMap<i64, WatchedAlert>,
-    /// By their token, and whether degraded prices count for them: such a price does not look at the others, however
-    /// many they are and however long it stays so.
+    /// By token, and by whether degraded prices count: a degraded price skips the other alerts.
     tokens: FxHashMap<(Token, bool), Sides>,
 }
 
-/// What the alerts of a token wait for, with their ids.
+/// The trigger prices of a token's alerts, with their ids.
 #[derive(Debug, Default)]
 struct Sides {
-    /// For a price at this or above.
+    /// Triggered at or above this price.
     rising: BTreeSet<(BigDecimal, i64)>,
-    /// For a price at this or below.
+    /// Triggered at or below this price.
     falling: BTreeSet<(BigDecimal, i64)>,
 }
 
@@ -35,12 +34,12 @@ enum Side {
     Falling,
 }
 
-/// Ids of alerts that a price meets, each sorted.
+/// Ids of alerts that a price triggers, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Met {
-    /// Armed ones whose condition holds.
+pub(super) struct Matches {
+    /// Armed alerts whose condition holds.
     pub(super) fire: Vec<i64>,
-    /// Disarmed ones that the price went back for.
+    /// Disarmed alerts whose hysteresis the price passed.
     pub(super) arm: Vec<i64>,
 }
 
@@ -49,39 +48,39 @@ impl AlertIndex {
         self.alerts.len()
     }
 
-    /// Tokens that alerts are about, each once or twice.
+    /// Tokens with alerts, each once or twice.
     pub(super) fn tokens(&self) -> impl Iterator<Item = &Token> {
         self.tokens.keys().map(|(token, _)| token)
     }
 
-    /// Takes an alert, instead of what was known of it.
+    /// Inserts or replaces an alert.
     pub(super) fn insert(&mut self, alert: WatchedAlert) {
         self.remove(alert.id);
-        let (side, key) = awaited(&alert);
+        let (side, key) = trigger(&alert);
         let sides = self.tokens.entry(kind_of(&alert)).or_default();
-        sides.of(side).insert((key, alert.id));
+        sides.side_mut(side).insert((key, alert.id));
         self.alerts.insert(alert.id, alert);
     }
 
-    /// Forgets an alert, if it is known.
+    /// Removes an alert, if it is present.
     pub(super) fn remove(&mut self, id: i64) {
         let Some(alert) = self.alerts.remove(&id) else {
             return;
         };
-        let (side, key) = awaited(&alert);
+        let (side, key) = trigger(&alert);
         let kind = kind_of(&alert);
         if let Some(sides) = self.tokens.get_mut(&kind) {
-            sides.of(side).remove(&(key, id));
+            sides.side_mut(side).remove(&(key, id));
             if sides.rising.is_empty() && sides.falling.is_empty() {
                 self.tokens.remove(&kind);
             }
         }
     }
 
-    /// What a price of a token meets, which may be a degraded one. Changes nothing: that is for [`Self::fired`] and [`Self::armed`], once it is
+    /// The alerts that a price triggers. Changes nothing: call [`Self::fired`] and [`Self::armed`] once the result is
     /// stored.
-    pub(super) fn met(&self, token: &Token, price: &BigDecimal, degraded: bool) -> Met {
-        let mut met = Met::default();
+    pub(super) fn matches(&self, token: &Token, price: &BigDecimal, degraded: bool) -> Matches {
+        let mut matches = Matches::default();
         for counts_degraded in [true, false] {
             let sides = self.tokens.get(&(token.clone(), counts_degraded));
             let Some(sides) = sides.filter(|_| counts_degraded || !degraded) else {
@@ -91,18 +90,18 @@ impl AlertIndex {
             let falling = sides.falling.range((price.clone(), i64::MIN)..);
             for (_, id) in rising.chain(falling) {
                 if self.alerts.get(id).is_some_and(|alert| alert.armed) {
-                    met.fire.push(*id);
+                    matches.fire.push(*id);
                 } else {
-                    met.arm.push(*id);
+                    matches.arm.push(*id);
                 }
             }
         }
-        met.fire.sort_unstable();
-        met.arm.sort_unstable();
-        met
+        matches.fire.sort_unstable();
+        matches.arm.sort_unstable();
+        matches
     }
 
-    /// Notes that an alert fired: it is gone, or waits for the price to go back.
+    /// Records that an alert fired: removes it, or disarms it if it repeats.
     pub(super) fn fired(&mut self, id: i64) {
         match self.alerts.get(&id) {
             Some(alert) if alert.hysteresis.is_some() => self.set_armed(id, false),
@@ -110,7 +109,7 @@ impl AlertIndex {
         }
     }
 
-    /// Notes that an alert is armed again.
+    /// Records that an alert is armed again.
     pub(super) fn armed(&mut self, id: i64) {
         self.set_armed(id, true);
     }
@@ -131,7 +130,7 @@ fn kind_of(alert: &WatchedAlert) -> (Token, bool) {
 }
 
 impl Sides {
-    fn of(&mut self, side: Side) -> &mut BTreeSet<(BigDecimal, i64)> {
+    fn side_mut(&mut self, side: Side) -> &mut BTreeSet<(BigDecimal, i64)> {
         match side {
             Side::Rising => &mut self.rising,
             Side::Falling => &mut self.falling,
@@ -139,10 +138,10 @@ impl Sides {
     }
 }
 
-/// The price that an alert waits for, and from which side it has to come.
-fn awaited(alert: &WatchedAlert) -> (Side, BigDecimal) {
+/// The trigger price of an alert, and its side.
+fn trigger(alert: &WatchedAlert) -> (Side, BigDecimal) {
     let threshold = alert.threshold.clone();
-    // One that fires once is never disarmed while it is here.
+    // A one-time alert is never disarmed while it is in the index.
     let back = alert.hysteresis.as_ref().filter(|_| !alert.armed);
     match (alert.condition, back) {
         (AlertCondition::Above, None) => (Side::Rising, threshold),

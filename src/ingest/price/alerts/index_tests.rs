@@ -27,20 +27,20 @@ fn alert(
     }
 }
 
-/// Puts a price to the index as the writer does; the ids that fired and those that were armed.
+/// Applies a price as the writer does; returns the ids that fired and those that were armed.
 fn put(index: &mut AlertIndex, price: &str) -> (Vec<i64>, Vec<i64>) {
-    let met = index.met(&token("ETH"), &decimal(price), false);
-    for id in &met.fire {
+    let matches = index.matches(&token("ETH"), &decimal(price), false);
+    for id in &matches.fire {
         index.fired(*id);
     }
-    for id in &met.arm {
+    for id in &matches.arm {
         index.armed(*id);
     }
-    (met.fire, met.arm)
+    (matches.fire, matches.arm)
 }
 
 #[test]
-fn a_threshold_belongs_to_both_sides() {
+fn threshold_triggers_both_sides() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "4000", None));
     index.insert(alert(2, AlertCondition::Below, "4000.0", None));
@@ -50,7 +50,7 @@ fn a_threshold_belongs_to_both_sides() {
 }
 
 #[test]
-fn an_alert_that_fires_once_is_gone_and_one_of_another_token_is_not_met() {
+fn one_time_alert_leaves_index_when_fired() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "10", None));
     index.insert(WatchedAlert {
@@ -64,7 +64,7 @@ fn an_alert_that_fires_once_is_gone_and_one_of_another_token_is_not_met() {
 }
 
 #[test]
-fn a_repeating_alert_waits_until_the_price_went_back_by_the_hysteresis() {
+fn repeating_alert_rearms_after_hysteresis() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "100", Some("5")));
     index.insert(alert(2, AlertCondition::Below, "50", Some("2.5")));
@@ -75,7 +75,7 @@ fn a_repeating_alert_waits_until_the_price_went_back_by_the_hysteresis() {
         ("95.01", vec![], vec![]),
         ("95", vec![], vec![1]),
         ("100", vec![1], vec![]),
-        // One leap arms the one and fires the other.
+        // One jump arms one alert and fires the other.
         ("40", vec![2], vec![1]),
         ("52.49", vec![], vec![]),
         ("52.5", vec![], vec![2]),
@@ -87,27 +87,27 @@ fn a_repeating_alert_waits_until_the_price_went_back_by_the_hysteresis() {
 }
 
 #[test]
-fn a_degraded_price_fires_and_arms_only_what_asks_for_it() {
+fn degraded_price_triggers_only_alerts_that_allow_it() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "10", Some("1")));
     index.insert(WatchedAlert {
         fire_on_degraded: true,
         ..alert(2, AlertCondition::Above, "10", Some("1"))
     });
-    let met = |index: &AlertIndex, price: &str, degraded| {
-        let met = index.met(&token("ETH"), &decimal(price), degraded);
-        (met.fire, met.arm)
+    let matches = |index: &AlertIndex, price: &str, degraded| {
+        let matches = index.matches(&token("ETH"), &decimal(price), degraded);
+        (matches.fire, matches.arm)
     };
-    assert_eq!(met(&index, "10", true), (vec![2], vec![]));
-    assert_eq!(met(&index, "10", false), (vec![1, 2], vec![]));
+    assert_eq!(matches(&index, "10", true), (vec![2], vec![]));
+    assert_eq!(matches(&index, "10", false), (vec![1, 2], vec![]));
     index.fired(1);
     index.fired(2);
-    assert_eq!(met(&index, "9", true), (vec![], vec![2]));
-    assert_eq!(met(&index, "9", false), (vec![], vec![1, 2]));
+    assert_eq!(matches(&index, "9", true), (vec![], vec![2]));
+    assert_eq!(matches(&index, "9", false), (vec![], vec![1, 2]));
 }
 
 #[test]
-fn an_alert_that_is_changed_or_removed_is_met_as_it_is_now() {
+fn changed_or_removed_alert_matches_its_new_state() {
     let mut index = AlertIndex::default();
     index.insert(alert(1, AlertCondition::Above, "10", None));
     index.insert(alert(1, AlertCondition::Above, "20", None));
@@ -115,15 +115,15 @@ fn an_alert_that_is_changed_or_removed_is_met_as_it_is_now() {
     index.remove(1);
     index.remove(1);
     assert_eq!(put(&mut index, "25"), (vec![], vec![]));
-    // What the store no longer has is no longer noted either.
+    // Removed alerts ignore later changes.
     index.fired(1);
     index.armed(1);
     assert_eq!(index.len(), 0);
 }
 
-/// What an alert is worth to a price when every alert is looked at.
-fn naive(alerts: &[WatchedAlert], token: &Token, price: &BigDecimal, degraded: bool) -> Met {
-    let mut met = Met::default();
+/// The reference implementation: checks every alert.
+fn naive(alerts: &[WatchedAlert], token: &Token, price: &BigDecimal, degraded: bool) -> Matches {
+    let mut matches = Matches::default();
     let counts = |alert: &&WatchedAlert| alert.fire_on_degraded || !degraded;
     let of_token = alerts.iter().filter(|alert| alert.token == *token);
     for alert in of_token.filter(counts) {
@@ -139,19 +139,19 @@ fn naive(alerts: &[WatchedAlert], token: &Token, price: &BigDecimal, degraded: b
             ),
         };
         if alert.armed && holds {
-            met.fire.push(alert.id);
+            matches.fire.push(alert.id);
         }
         if !alert.armed && is_back {
-            met.arm.push(alert.id);
+            matches.arm.push(alert.id);
         }
     }
-    met.fire.sort_unstable();
-    met.arm.sort_unstable();
-    met
+    matches.fire.sort_unstable();
+    matches.arm.sort_unstable();
+    matches
 }
 
 #[test]
-fn the_index_meets_what_looking_at_every_alert_meets() {
+fn index_matches_naive_scan() {
     let mut random = StdRng::seed_from_u64(17);
     let tokens = [token("ETH"), token("BTC")];
     let (mut fired, mut armed) = (0, 0);
@@ -159,7 +159,7 @@ fn the_index_meets_what_looking_at_every_alert_meets() {
         let (mut index, mut all) = (AlertIndex::default(), Vec::<WatchedAlert>::new());
         for step in 0..200_i64 {
             let which = tokens[random.random_range(0..2)].clone();
-            // Few values, so that prices stand on thresholds often; of different scales, so that equal is not alike.
+            // Few values, so that prices often equal thresholds; of different scales, so that equal numbers differ in form.
             let value = |random: &mut StdRng| {
                 let units = random.random_range(20..60_i64);
                 BigDecimal::new(units.into(), 1).with_scale(random.random_range(1..4))
@@ -190,22 +190,24 @@ fn the_index_meets_what_looking_at_every_alert_meets() {
                 _ => {
                     let price = value(&mut random);
                     let degraded = random.random_bool(0.3);
-                    let met = index.met(&which, &price, degraded);
+                    let matches = index.matches(&which, &price, degraded);
                     let expected = naive(&all, &which, &price, degraded);
-                    assert_eq!(met, expected, "{price} of {all:?}");
-                    for id in &met.fire {
+                    assert_eq!(matches, expected, "{price} of {all:?}");
+                    for id in &matches.fire {
                         index.fired(*id);
                     }
-                    for id in &met.arm {
+                    for id in &matches.arm {
                         index.armed(*id);
                     }
-                    all.retain(|alert| !met.fire.contains(&alert.id) || alert.hysteresis.is_some());
+                    all.retain(|alert| {
+                        !matches.fire.contains(&alert.id) || alert.hysteresis.is_some()
+                    });
                     for alert in &mut all {
-                        alert.armed = !met.fire.contains(&alert.id)
-                            && (alert.armed || met.arm.contains(&alert.id));
+                        alert.armed = !matches.fire.contains(&alert.id)
+                            && (alert.armed || matches.arm.contains(&alert.id));
                     }
-                    fired += met.fire.len();
-                    armed += met.arm.len();
+                    fired += matches.fire.len();
+                    armed += matches.arm.len();
                 }
             }
             assert_eq!(index.len(), all.len());

@@ -1,4 +1,4 @@
-//! Chunks of history from nodes that refuse, lack and flood.
+//! Chunks of history from nodes with faults.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::{
-    dev::faulty_node::{By, Contents, Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{BlockSelector, BlockTree, Contents, Fault, FaultyNode, Kind},
     model::Secret,
     source::chain::ChainConfig,
 };
@@ -33,27 +33,27 @@ async fn chunk(node: &Arc<Node>, from: u64, to: u64) -> Result<Vec<u64>, NodeErr
     let limit = Duration::from_secs(90);
     let chunk = tokio::time::timeout(limit, chunk).await;
     let numbers = |chunk: Chunk| chunk.blocks.iter().map(|b| b.header.number).collect();
-    chunk.expect("it ends").map(numbers)
+    chunk.expect("the chunk ends in time").map(numbers)
 }
 
 async fn faulty() -> (FaultyNode, Arc<Node>) {
-    let tree = Tree::new(CHAIN);
+    let tree = BlockTree::new(CHAIN);
     for salt in 0..20 {
         tree.mine(&Contents::transfers(1, salt));
     }
-    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let faulty = FaultyNode::from_tree(&tree).await.unwrap();
     let node = node(faulty.http_url(), 32 << 20);
     (faulty, node)
 }
 
 #[tokio::test]
-async fn what_stands_ahead_of_a_missing_or_wrong_block_is_kept() {
+async fn chunk_keeps_blocks_before_failure() {
     let (faulty, node) = faulty().await;
-    faulty.add(Fault::of(BLOCKS, Kind::Null).at(2));
-    faulty.add(Fault::of(BLOCKS, Kind::OtherBlock(1)).at(5));
-    faulty.add(Fault::of(RECEIPTS, Kind::Null).at(8));
-    faulty.add(Fault::of("eth_getTransactionReceipt", Kind::Null).at(8));
-    faulty.add(Fault::of(RECEIPTS, Kind::OmitLogs).at(11));
+    faulty.add(Fault::new(BLOCKS, Kind::Null).at(2));
+    faulty.add(Fault::new(BLOCKS, Kind::OtherBlock(1)).at(5));
+    faulty.add(Fault::new(RECEIPTS, Kind::Null).at(8));
+    faulty.add(Fault::new("eth_getTransactionReceipt", Kind::Null).at(8));
+    faulty.add(Fault::new(RECEIPTS, Kind::OmitLogs).at(11));
     for (from, kept) in [
         (0, vec![0, 1]),
         (3, vec![3, 4]),
@@ -73,9 +73,9 @@ async fn what_stands_ahead_of_a_missing_or_wrong_block_is_kept() {
 }
 
 #[tokio::test]
-async fn a_batch_that_http_413_refuses_is_asked_for_in_halves_and_no_less_at_once() {
+async fn http_413_halves_batch_once() {
     let (faulty, node) = faulty().await;
-    let mut fault = Fault::of(
+    let mut fault = Fault::new(
         "batch",
         Kind::Status {
             code: 413,
@@ -87,94 +87,94 @@ async fn a_batch_that_http_413_refuses_is_asked_for_in_halves_and_no_less_at_onc
     // The first request is for four.
     assert_eq!(chunk(&node, 0, 19).await.unwrap(), [0, 1]);
     assert!(faulty.hits(fault) > 0);
-    assert_eq!(node.pace.now(), (2, 2));
+    assert_eq!(node.gate.current(), (2, 2));
 }
 
 const RECEIPT: &str = "eth_getTransactionReceipt";
 
 #[tokio::test]
-async fn one_list_that_is_too_large_costs_no_other() {
+async fn too_large_list_does_not_disable_lists() {
     let (faulty, node) = faulty().await;
     let kind = Kind::Error {
         code: -32_008,
         message: "Response is too big".to_owned(),
     };
-    faulty.add(Fault::of(RECEIPTS, kind).at(3));
+    faulty.add(Fault::new(RECEIPTS, kind).at(3));
     let mut numbers = Vec::new();
     while numbers.len() < 8 {
         let next = numbers.len() as u64;
         numbers.extend(chunk(&node, next, 7).await.unwrap());
     }
     assert_eq!(numbers, Vec::from_iter(0..8));
-    assert_eq!(faulty.asked(RECEIPT), 1);
+    assert_eq!(faulty.requests(RECEIPT), 1);
 }
 
 #[tokio::test]
-async fn lists_that_always_fail_are_given_up() {
-    for by in [None, Some(By::Number)] {
+async fn failing_lists_are_disabled() {
+    for by in [None, Some(BlockSelector::Number)] {
         let (faulty, node) = faulty().await;
         let kind = Kind::Error {
             code: -32_603,
             message: "Internal error".to_owned(),
         };
-        let fault = Fault::of(RECEIPTS, kind);
+        let fault = Fault::new(RECEIPTS, kind);
         faulty.add(match by {
             Some(by) => fault.by(by),
             None => fault,
         });
         for _ in 0..12 {
-            // Fewer are asked for after one that failed.
+            // The limit shrinks after a failure.
             let _ = chunk(&node, 0, 19).await;
         }
-        let (lists, single) = (faulty.asked(RECEIPTS), faulty.asked(RECEIPT));
+        let (lists, single) = (faulty.requests(RECEIPTS), faulty.requests(RECEIPT));
         let kept = chunk(&node, 0, 19).await.unwrap();
         assert!(kept.len() > 3, "{kept:?}");
         match by {
             // One by one.
-            None => assert_eq!(faulty.asked(RECEIPTS), lists),
+            None => assert_eq!(faulty.requests(RECEIPTS), lists),
             // By hash.
-            Some(_) => assert_eq!(faulty.asked(RECEIPT), single),
+            Some(_) => assert_eq!(faulty.requests(RECEIPT), single),
         }
     }
 }
 
 #[tokio::test]
-async fn a_list_above_response_bytes_is_fetched_by_its_receipts() {
-    let tree = Tree::new(CHAIN);
+async fn list_above_response_bytes_is_fetched_singly() {
+    let tree = BlockTree::new(CHAIN);
     tree.mine(&Contents::transfers(20, 1));
-    let faulty = FaultyNode::of_tree(&tree).await.unwrap();
+    let faulty = FaultyNode::from_tree(&tree).await.unwrap();
     let block = tree.block(tree.head().hash).unwrap();
     let bytes = |value: serde_json::Value| value.to_string().len();
-    let of_block = bytes(serde_json::json!(block.block));
-    let of_list = bytes(serde_json::json!(block.receipts));
-    let most = of_block + 100;
-    assert!(most < of_list, "{most} {of_list}");
+    let block_bytes = bytes(serde_json::json!(block.block));
+    let list_bytes = bytes(serde_json::json!(block.receipts));
+    let most = block_bytes + 100;
+    assert!(most < list_bytes, "{most} {list_bytes}");
     let node = node(faulty.http_url(), most);
     assert_eq!(chunk(&node, 1, 1).await.unwrap(), [1]);
-    assert!(faulty.asked(RECEIPT) >= 20);
+    assert!(faulty.requests(RECEIPT) >= 20);
 }
 
 #[tokio::test]
-async fn a_receipt_that_moved_to_another_block_is_missing() {
+async fn receipt_of_other_block_is_missing() {
     for (kind, expected) in [("number", vec![0, 1]), ("single", vec![0, 1])] {
         let (faulty, node) = faulty().await;
         if kind == "number" {
-            faulty.add(Fault::of(RECEIPTS, Kind::OtherBlock(1)).at(2));
+            faulty.add(Fault::new(RECEIPTS, Kind::OtherBlock(1)).at(2));
         } else {
-            faulty.add(Fault::of(RECEIPTS, Kind::Null));
+            faulty.add(Fault::new(RECEIPTS, Kind::Null));
             let at = "/blockHash".to_owned();
             let to = serde_json::json!(B256::repeat_byte(9));
-            faulty.add(Fault::of(RECEIPT, Kind::Alter { at, to }).at(2));
+            faulty.add(Fault::new(RECEIPT, Kind::Alter { at, to }).at(2));
         }
         assert_eq!(chunk(&node, 0, 3).await.unwrap(), expected, "{kind}");
         let error = chunk(&node, 2, 3).await.unwrap_err();
         assert_eq!(error.kind(), "missing", "{kind}: {error}");
-        faulty.heal();
+        faulty.clear_faults();
         assert!(!chunk(&node, 2, 3).await.unwrap().is_empty());
     }
 }
 
-/// What a node sends, whatever it is asked: a head, then a part without end.
+/// A server that answers any request with a head and then an endless body.
 struct Flood {
     url: String,
     sent: watch::Receiver<usize>,
@@ -223,11 +223,11 @@ async fn flood(
     }
 }
 
-/// Beyond what is read, what the sockets of both ends may hold.
+/// Allowance for the socket buffers of both ends.
 const BUFFERS: usize = 32 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_end_is_cut_at_its_bound() {
+async fn endless_answer_stops_at_response_bytes() {
     let most = 1 << 20;
     let flood = Flood::of("200 OK", "{\"result\":\"", "x").await;
     let error = chunk(&node(flood.url.clone(), most), 7, 7)
@@ -243,7 +243,7 @@ async fn an_answer_without_end_is_cut_at_its_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_without_end_is_read_no_further_than_its_first_words() {
+async fn endless_error_stops_at_bound() {
     let flood = Flood::of("500 Broken", "out of order ", "and so on ").await;
     let error = chunk(&node(flood.url.clone(), usize::MAX), 7, 7)
         .await
@@ -259,13 +259,13 @@ async fn an_error_without_end_is_read_no_further_than_its_first_words() {
 }
 
 #[test]
-fn a_flood_of_empty_answers_is_cut_where_there_are_more_than_calls() {
+fn rejects_more_answers_than_calls() {
     let node = node("http://127.0.0.1:1".to_owned(), 32 << 20);
     let flood = format!("[{}{{}}]", "{},".repeat(1_000_000));
     let read = node.answers::<RawHeader>(BLOCKS, 4, flood.as_bytes());
     let text = read.unwrap_err().to_string();
     assert!(text.contains("expected at most 4 answers"), "{text}");
-    // Fewer are no answers either.
+    // Empty answers are invalid in any number.
     let few = node.answers::<RawHeader>(BLOCKS, 2, b"[{},{}]");
     assert_eq!(few.unwrap_err().kind(), "bad_answer");
     let one = node.answers::<RawHeader>(BLOCKS, 1, b"{}");

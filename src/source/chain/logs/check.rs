@@ -1,16 +1,16 @@
-//! Whether logs are those of a block: by the header's hash and bloom, the hashes of its transactions, and by how they
-//! are numbered. Pure.
+//! Checks that logs are those of a block: by the hash and bloom of the header, the hashes of its transactions, and
+//! their numbering. Pure.
 
 use alloy::primitives::{B256, Bloom};
 
-use super::wire::{PlacedLog, SentHash};
+use super::wire::{PlacedLog, TransactionHash};
 use crate::{
     model::{IndexMode, IndexedBlock, IndexedLog},
     source::chain::{
         ChecksConfig,
-        bloom::{bloom_over, may_hold},
+        bloom::{bloom_over, may_contain},
         decode::{header_of, withdrawals_of},
-        roomy::Roomy,
+        prealloc::PreallocVec,
         transfers::{SIGNATURES, transfers_in},
         wire::RawHeader,
     },
@@ -19,21 +19,21 @@ use crate::{
 /// Most topics of a log (Yellow Paper, LOG0 to LOG4).
 const TOPICS: usize = 4;
 
-/// A header with the hashes of its transactions alone.
-pub(super) type Light = RawHeader<Roomy<SentHash>>;
+/// A header with only the hashes of its transactions.
+pub(super) type HashHeader = RawHeader<PreallocVec<TransactionHash>>;
 
-/// Why the logs given for a block are not believed.
+/// Why the logs of a block are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// They are not this block's, or not well-formed.
-    Wrong(String),
-    /// The header's bloom is not over them: some are left out, or made up.
+pub(super) enum LogRejection {
+    /// They are not of this block, or malformed.
+    Invalid(String),
+    /// They do not match the bloom of the header: some are missing or invented.
     Bloom(String),
-    /// There is none, although the bloom allows for some. It may be right.
-    Perhaps,
+    /// The list is empty although the bloom allows logs. It may be correct.
+    Unconfirmed,
 }
 
-/// Logs by the block of a range that they say they are of, in the order in which they came.
+/// Groups logs of a range by their block, in the order received.
 pub(super) fn by_block(
     logs: Vec<PlacedLog>,
     from: u64,
@@ -56,7 +56,7 @@ pub(super) fn by_block(
             Some(block) => block.push(log),
             None => {
                 return Err(format!(
-                    "a log of block {}, outside of the {count} from {from} on",
+                    "a log of block {} is outside the {count} blocks from {from}",
                     log.block_number
                 ));
             }
@@ -66,39 +66,39 @@ pub(super) fn by_block(
 }
 
 /// Checks the logs of one block against its header.
-pub(super) fn judged(
-    header: &Light,
+pub(super) fn check_logs(
+    header: &HashHeader,
     logs: &[PlacedLog],
     mode: IndexMode,
     checks: &ChecksConfig,
-) -> Result<(), Doubt> {
+) -> Result<(), LogRejection> {
     if let Some(log) = logs
         .iter()
         .find(|log| log.block_hash != header.hash || log.block_number != header.number)
     {
-        return Err(Doubt::Wrong(format!(
+        return Err(LogRejection::Invalid(format!(
             "a log is of block {} {}",
             log.block_number, log.block_hash
         )));
     }
-    let sent = &header.transactions;
+    let txs = &header.transactions;
     for log in logs {
         let index = usize::try_from(log.transaction_index).unwrap_or(usize::MAX);
-        let Some(SentHash(hash)) = sent.get(index) else {
-            return Err(Doubt::Wrong(format!(
-                "log {} is of transaction {index}, and the block has {}",
+        let Some(TransactionHash(hash)) = txs.get(index) else {
+            return Err(LogRejection::Invalid(format!(
+                "log {} is of transaction {index}, but the block has {}",
                 log.log_index,
-                sent.len()
+                txs.len()
             )));
         };
         if log.transaction_hash != *hash {
-            return Err(Doubt::Wrong(format!(
-                "log {} is of transaction {}, and transaction {index} of the block is {hash}",
+            return Err(LogRejection::Invalid(format!(
+                "log {} is of transaction {}, but transaction {index} of the block is {hash}",
                 log.log_index, log.transaction_hash
             )));
         }
         if log.removed || log.topics.len() > TOPICS {
-            return Err(Doubt::Wrong(format!(
+            return Err(LogRejection::Invalid(format!(
                 "log {} has {} topics{}",
                 log.log_index,
                 log.topics.len(),
@@ -107,56 +107,61 @@ pub(super) fn judged(
         }
     }
     if mode == IndexMode::Transfers {
-        transfers(header, logs, checks)
+        check_transfers(header, logs, checks)
     } else {
-        all(header, logs, checks)
+        check_all(header, logs, checks)
     }
 }
 
-/// Whether the header shows that the block has no log of those that are asked for: a node that gives `null` instead of a
-/// list is right then.
-pub(super) fn proves_none(header: &Light, mode: IndexMode, checks: &ChecksConfig) -> bool {
+/// Whether the header proves that the block has none of the requested logs, so that a `null` from the node is correct.
+pub(super) fn proves_no_logs(header: &HashHeader, mode: IndexMode, checks: &ChecksConfig) -> bool {
     let Some(bloom) = header.logs_bloom.filter(|_| checks.logs_bloom) else {
         return false;
     };
     match mode {
-        IndexMode::Transfers => !may_hold_transfers(&bloom),
+        IndexMode::Transfers => !may_contain_transfers(&bloom),
         IndexMode::Blocks | IndexMode::Logs => bloom.is_zero(),
     }
 }
 
-fn may_hold_transfers(bloom: &Bloom) -> bool {
+fn may_contain_transfers(bloom: &Bloom) -> bool {
     SIGNATURES
         .iter()
-        .any(|topic| may_hold(bloom, None, &[*topic]))
+        .any(|topic| may_contain(bloom, None, &[*topic]))
 }
 
-/// All logs of the block: numbered without a hole, and the bloom is over exactly them.
-fn all(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
-    numbered(logs)?;
+/// Checks all logs of the block: numbered without a gap, and with exactly the bloom of the header.
+fn check_all(
+    header: &HashHeader,
+    logs: &[PlacedLog],
+    checks: &ChecksConfig,
+) -> Result<(), LogRejection> {
+    check_numbering(logs)?;
     let Some(claimed) = header.logs_bloom.filter(|_| checks.logs_bloom) else {
-        return unchecked(checks);
+        return accept_without_bloom(checks);
     };
     if bloom(logs) != claimed {
-        return Err(Doubt::Bloom(format!(
-            "the bloom of its {} logs by eth_getLogs is not the header's",
+        return Err(LogRejection::Bloom(format!(
+            "the bloom of its {} logs from eth_getLogs differs from the header",
             logs.len()
         )));
     }
     Ok(())
 }
 
-/// Without a bloom nothing is compared, which is right only where that check is off.
-fn unchecked(checks: &ChecksConfig) -> Result<(), Doubt> {
+/// A missing bloom is accepted only if its check is disabled.
+fn accept_without_bloom(checks: &ChecksConfig) -> Result<(), LogRejection> {
     if checks.logs_bloom {
-        return Err(Doubt::Bloom("its header has no logsBloom".to_owned()));
+        return Err(LogRejection::Bloom(
+            "its header has no logsBloom".to_owned(),
+        ));
     }
     Ok(())
 }
 
-/// A bloom does not show that one of several logs with the same topics is left out; a hole in the numbers does. Nodes
-/// count within the block, some within the transaction.
-fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
+/// A bloom does not reveal that one of several logs with equal topics is missing; a gap in the numbers does. Nodes
+/// count per block, some per transaction.
+fn check_numbering(logs: &[PlacedLog]) -> Result<(), LogRejection> {
     let (mut in_transaction, mut within) = (true, 0);
     let mut in_block = true;
     let mut before = None;
@@ -164,7 +169,9 @@ fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
         within = match before {
             Some(before) if before == log.transaction_index => within + 1,
             Some(before) if before > log.transaction_index => {
-                return Err(Doubt::Wrong("its logs are not in order".to_owned()));
+                return Err(LogRejection::Invalid(
+                    "its logs are not in order".to_owned(),
+                ));
             }
             _ => 0,
         };
@@ -175,27 +182,34 @@ fn numbered(logs: &[PlacedLog]) -> Result<(), Doubt> {
     if in_block || in_transaction {
         Ok(())
     } else {
-        Err(Doubt::Wrong(
-            "the numbers of its logs have a hole".to_owned(),
+        Err(LogRejection::Invalid(
+            "its log indexes have a gap".to_owned(),
         ))
     }
 }
 
-/// Some logs of the block: each is of the topics asked for and in the bloom, and they ascend with their transactions.
-fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Result<(), Doubt> {
+/// Checks the transfers of the block: each has a requested topic and is in the bloom, and they ascend with their
+/// transactions.
+fn check_transfers(
+    header: &HashHeader,
+    logs: &[PlacedLog],
+    checks: &ChecksConfig,
+) -> Result<(), LogRejection> {
     if logs.windows(2).any(|pair| {
         pair[0].log_index >= pair[1].log_index
             || pair[0].transaction_index > pair[1].transaction_index
     }) {
-        return Err(Doubt::Wrong(
-            "the numbers of its logs do not rise with those of their transactions".to_owned(),
+        return Err(LogRejection::Invalid(
+            "its log indexes do not ascend with their transactions".to_owned(),
         ));
     }
     if logs
         .windows(2)
         .any(|pair| pair[0].transaction_index > pair[1].transaction_index)
     {
-        return Err(Doubt::Wrong("its logs are not in order".to_owned()));
+        return Err(LogRejection::Invalid(
+            "its logs are not in order".to_owned(),
+        ));
     }
     let other = |log: &&PlacedLog| {
         log.topics
@@ -203,25 +217,25 @@ fn transfers(header: &Light, logs: &[PlacedLog], checks: &ChecksConfig) -> Resul
             .is_none_or(|topic| !SIGNATURES.contains(topic))
     };
     if let Some(log) = logs.iter().find(other) {
-        return Err(Doubt::Wrong(format!(
-            "log {} is no transfer",
+        return Err(LogRejection::Invalid(format!(
+            "log {} is not a transfer",
             log.log_index
         )));
     }
     let Some(bloom) = &header.logs_bloom.filter(|_| checks.logs_bloom) else {
-        return unchecked(checks);
+        return accept_without_bloom(checks);
     };
     if let Some(log) = logs
         .iter()
-        .find(|log| !may_hold(bloom, Some(&log.address), &log.topics))
+        .find(|log| !may_contain(bloom, Some(&log.address), &log.topics))
     {
-        return Err(Doubt::Bloom(format!(
-            "log {} by eth_getLogs is not in the header's bloom",
+        return Err(LogRejection::Bloom(format!(
+            "log {} from eth_getLogs is not in the bloom of the header",
             log.log_index
         )));
     }
-    if logs.is_empty() && may_hold_transfers(bloom) {
-        return Err(Doubt::Perhaps);
+    if logs.is_empty() && may_contain_transfers(bloom) {
+        return Err(LogRejection::Unconfirmed);
     }
     Ok(())
 }
@@ -230,9 +244,9 @@ fn bloom(logs: &[PlacedLog]) -> Bloom {
     bloom_over(logs.iter().map(|log| (&log.address, log.topics.as_slice())))
 }
 
-/// The rows of a block whose logs were judged.
+/// The rows of a block with checked logs.
 pub(super) fn rows(
-    header: Light,
+    header: HashHeader,
     logs: Vec<PlacedLog>,
     mode: IndexMode,
 ) -> Result<IndexedBlock, String> {
@@ -240,14 +254,14 @@ pub(super) fn rows(
     let number = |number: u64| match i32::try_from(number) {
         Ok(number) => Ok(number.unsigned_abs()),
         Err(_) => Err(format!(
-            "of block {} {}, the index {number} of a log is one that no column holds",
+            "block {} {}: the log index {number} exceeds its column",
             at.number, at.hash
         )),
     };
-    let mut placed = Vec::with_capacity(logs.len());
+    let mut indexed = Vec::with_capacity(logs.len());
     for (log, position) in logs.into_iter().zip(0_u64..) {
-        placed.push(IndexedLog {
-            // With all logs at hand the position is what the index means. Of some of them the node must know it.
+        indexed.push(IndexedLog {
+            // With all logs the index is the position. With some of them only the node knows it.
             index: number(if mode == IndexMode::Transfers {
                 log.log_index
             } else {
@@ -260,7 +274,7 @@ pub(super) fn rows(
             data: log.data,
         });
     }
-    let logs = placed;
+    let logs = indexed;
     let transaction_count = number(header.transactions.len() as u64)?;
     let withdrawals = withdrawals_of(&header);
     Ok(IndexedBlock {
@@ -277,7 +291,7 @@ pub(super) fn rows(
     })
 }
 
-/// The third parameter of the filter: which first topics are wanted.
+/// The `topics` parameter of the filter: the requested first topics.
 pub(super) fn topics(mode: IndexMode) -> String {
     if mode != IndexMode::Transfers {
         return String::new();

@@ -1,9 +1,9 @@
-//! Blocks of which only logs are indexed: headers, and logs by `eth_getLogs` over ranges that fit the node.
+//! Blocks with logs only: headers, and logs by `eth_getLogs` over ranges that fit the node.
 //!
-//! Promises that every log handed out is of the header beside it and passed the checks that are on. An answer that the
-//! header's bloom contradicts is asked for once more by hash, then it is an error, and another provider is asked: a
-//! part is never taken for the whole, and `null` for an empty list only where the header shows that it is one. Of transfers alone a bloom can only say that a log may be there (see
-//! `docs/chains.md`).
+//! Promises that every returned log belongs to the header beside it and passed the enabled checks. If the bloom of the
+//! header contradicts an answer, the logs are requested once more by hash; if they still contradict it, that is an
+//! error, and another provider is used: a partial answer never passes as complete, and `null` counts as an empty list
+//! only if the header proves it. With transfers only, a bloom shows only that a log may exist (see `docs/chains.md`).
 
 mod check;
 #[cfg(test)]
@@ -21,72 +21,75 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-pub(super) use self::range::wants_less;
+pub(super) use self::range::asks_for_smaller_range;
 use self::{
-    check::{Doubt, Light, by_block, judged, proves_none, rows, topics},
-    range::offered,
+    check::{HashHeader, LogRejection, by_block, check_logs, proves_no_logs, rows, topics},
+    range::offered_blocks,
     wire::PlacedLog,
 };
 use super::{
-    CheckError, ChecksConfig, Chunk, Node, NodeError, Wanted,
+    BlockTarget, CheckError, ChecksConfig, Chunk, Node, NodeError,
     chunk::Workers,
     decode::header_fits,
-    roomy::Roomy,
+    prealloc::PreallocVec,
     verify::{Times, block_hash},
 };
 use crate::model::{BlockRef, IndexedBlock};
 
 pub(super) const LOGS: &str = "eth_getLogs";
 const HEADERS: &str = "eth_getBlockByNumber";
-/// Where these stand among [`CHECKS`](super::CHECKS).
+/// Their positions in [`CHECKS`](super::CHECKS).
 const BLOCK_HASH: usize = 0;
 const LOGS_BLOOM: usize = 3;
-/// Requests for headers of one range in flight, as far as the node's limit allows.
+/// Most parallel header requests of one range, within the limit of the node.
 const HEADERS_AT_ONCE: usize = 4;
-/// The part of `response_bytes` that an answer shall fill: the rest is for blocks that are larger than those before.
-const FILL: usize = 16;
+/// An answer may fill one part in this many of `response_bytes`: the rest is for blocks larger than the previous ones.
+const ANSWER_SHARE: usize = 16;
 
 impl Node {
     /// One block with its logs.
     pub(super) async fn log_block(
         &self,
-        wanted: Wanted,
+        selector: BlockTarget,
         checks: &ChecksConfig,
     ) -> Result<IndexedBlock, NodeError> {
-        let (method, header): (_, Option<Light>) = match wanted {
-            Wanted::Number(number) => (
+        let (method, header): (_, Option<HashHeader>) = match selector {
+            BlockTarget::Number(number) => (
                 HEADERS,
                 self.request(HEADERS, (format!("{number:#x}"), false))
                     .await?,
             ),
-            Wanted::Block(BlockRef { hash, .. }) => (
+            BlockTarget::Block(BlockRef { hash, .. }) => (
                 "eth_getBlockByHash",
                 self.request("eth_getBlockByHash", (hash, false)).await?,
             ),
         };
-        let header = self.present(header, || match wanted {
-            Wanted::Number(number) => format!("block {number}"),
-            Wanted::Block(block) => format!("block {}", block.hash),
+        let header = self.or_missing(header, || match selector {
+            BlockTarget::Number(number) => format!("block {number}"),
+            BlockTarget::Block(block) => format!("block {}", block.hash),
         })?;
-        let asked = match wanted {
-            Wanted::Number(number) => header.number == number,
-            Wanted::Block(block) => header.block_ref() == block,
+        let matches = match selector {
+            BlockTarget::Number(number) => header.number == number,
+            BlockTarget::Block(block) => header.block_ref() == block,
         };
-        if !asked {
-            let reason = format!("block {} {}, not {wanted:?}", header.number, header.hash);
+        if !matches {
+            let reason = format!(
+                "block {} {} instead of {selector:?}",
+                header.number, header.hash
+            );
             return Err(self.bad_answer(method, reason));
         }
-        self.proven_header(&header, checks)?;
+        self.check_header(&header, checks)?;
         let mut logs = self.logs_of(&[&header]).await?.pop().flatten();
-        if self.is_doubted(&header, logs.as_deref(), checks) {
+        if self.needs_refetch(&header, logs.as_deref(), checks) {
             logs = self.logs_of(&[&header]).await?.pop().flatten();
-            self.believed(&header, logs.as_deref(), checks)?;
+            self.accept_refetched(&header, logs.as_deref(), checks)?;
         }
         let logs = logs.unwrap_or_default();
         rows(header, logs, self.index).map_err(|reason| self.bad_answer(LOGS, reason))
     }
 
-    /// Blocks from `from` on, at most up to `to`: as many as one `eth_getLogs` may be for, at least one.
+    /// Blocks from `from` up to at most `to`: as many as one `eth_getLogs` may cover, at least one.
     pub(super) async fn log_chunk(
         self: Arc<Self>,
         from: u64,
@@ -96,26 +99,25 @@ impl Node {
         turn: u64,
     ) -> Result<Chunk, NodeError> {
         loop {
-            let pass = self.log_pace.enter(turn).await;
-            let pass = pass.map_err(|wait| self.rests(wait))?;
+            let permit = self.log_gate.acquire(turn).await;
+            let permit = permit.map_err(|wait| self.resting_error(wait))?;
             let count = usize::try_from(to - from)
                 .unwrap_or(usize::MAX)
                 .saturating_add(1)
-                .min(pass.blocks)
-                .min(self.fitting());
-            let ended = self.clone().range(from, count, &workers).await;
-            let ended = ended.map_err(|error| asks_for_less(error, count));
-            let taken = match &ended {
-                // What was asked for is halved; so the double of what the node offers.
-                Err(NodeError::TooLarge { reason, .. }) => {
-                    offered(reason, from, count).map_or(count, |offered| offered * 2)
-                }
+                .min(permit.blocks)
+                .min(self.blocks_that_fit());
+            let result = self.clone().range(from, count, &workers).await;
+            let result = result.map_err(|error| as_too_large(error, count));
+            let taken = match &result {
+                // The limit halves this; so twice the offer of the node.
+                Err(NodeError::TooLarge { reason, .. }) => offered_blocks(reason, from, count)
+                    .map_or(count, |offered_blocks| offered_blocks * 2),
                 _ => count,
             };
-            self.log_pace.learn(taken, &ended);
-            drop(pass);
-            match ended {
-                // A smaller range, of the same node.
+            self.log_gate.record(taken, &result);
+            drop(permit);
+            match result {
+                // Retry with a smaller range on the same node.
                 Err(NodeError::TooLarge { .. }) if count > 1 => {}
                 Err(error) => return Err(error),
                 Ok((logs, mut chunk)) => {
@@ -135,14 +137,13 @@ impl Node {
         }
     }
 
-    /// Blocks whose answer fits well, by the size of the last ones.
-    fn fitting(&self) -> usize {
+    /// The number of blocks whose answer fits, by recent sizes.
+    fn blocks_that_fit(&self) -> usize {
         let block = self.log_block_bytes.load(Ordering::Relaxed).max(1);
-        (self.response_bytes / FILL / block).max(1)
+        (self.response_bytes / ANSWER_SHARE / block).max(1)
     }
 
-    /// The logs of a range, by block, `None` when the node gives `null`; what they took is noted in the chunk, which has
-    /// no blocks yet.
+    /// The logs of a range by block, or `None` for `null`, and a chunk with the time and size but no blocks yet.
     async fn range(
         self: Arc<Self>,
         from: u64,
@@ -154,37 +155,37 @@ impl Node {
         let filter = format!("[{{\"fromBlock\":\"{from:#x}\",\"toBlock\":\"{to:#x}\"{topics}}}]");
         let began = Instant::now();
         let body = self.post(LOGS, &[filter]).await?;
-        let asked = began.elapsed();
+        let request_time = began.elapsed();
         let raw_bytes = body.len();
         let known = self.log_block_bytes.load(Ordering::Relaxed);
         self.log_block_bytes
             .store((known * 3 + raw_bytes / count) / 4 + 1, Ordering::Relaxed);
         let node = self.clone();
-        let (read, queued) = workers
+        let (read, queue_time) = workers
             .run(move || {
                 let began = Instant::now();
-                let logs = node.answers::<Roomy<PlacedLog>>(LOGS, 1, &body)?;
+                let logs = node.answers::<PreallocVec<PlacedLog>>(LOGS, 1, &body)?;
                 let logs = logs.into_iter().next().flatten();
-                let logs = logs.map(|Roomy(logs)| by_block(logs, from, count));
+                let logs = logs.map(|PreallocVec(logs)| by_block(logs, from, count));
                 let logs = logs
                     .transpose()
                     .map_err(|reason| node.bad_answer(LOGS, reason))?;
                 Ok::<_, NodeError>((logs, began.elapsed()))
             })
             .await;
-        let (logs, decoded) = read?;
+        let (logs, decode_time) = read?;
         let chunk = Chunk {
             blocks: Vec::new(),
             raw_bytes,
-            asked,
-            queued,
-            decoded,
-            proven: Duration::ZERO,
+            request_time,
+            queue_time,
+            decode_time,
+            check_time: Duration::ZERO,
         };
         Ok((logs, chunk))
     }
 
-    /// Adds the blocks of a range to its chunk: headers, proof of the logs, and rows.
+    /// Completes the chunk of a range: headers, checks of the logs, and rows.
     async fn complete(
         self: Arc<Self>,
         range: Range<u64>,
@@ -196,40 +197,45 @@ impl Node {
     ) -> Result<(), NodeError> {
         let began = Instant::now();
         let (headers, bytes) = self.headers(range, workers, turn).await?;
-        chunk.asked += began.elapsed();
+        chunk.request_time += began.elapsed();
         chunk.raw_bytes += bytes;
 
         let node = self.clone();
-        let (judgements, queued) = workers
+        let (checked, queue_time) = workers
             .run(move || {
                 let began = Instant::now();
                 for header in &headers {
-                    node.proven_header(header, &checks)?;
+                    node.check_header(header, &checks)?;
                 }
                 let hashed = began.elapsed();
-                let mut doubted = Vec::new();
+                let mut unconfirmed = Vec::new();
                 for (at, header) in headers.iter().enumerate() {
                     let logs = logs.as_ref().map(|logs| logs[at].as_slice());
-                    if node.is_doubted(header, logs, &checks) {
-                        doubted.push(at);
+                    if node.needs_refetch(header, logs, &checks) {
+                        unconfirmed.push(at);
                     }
                 }
-                Ok::<_, NodeError>((headers, logs, doubted, [hashed, began.elapsed() - hashed]))
+                Ok::<_, NodeError>((
+                    headers,
+                    logs,
+                    unconfirmed,
+                    [hashed, began.elapsed() - hashed],
+                ))
             })
             .await;
-        let (headers, given, doubted, [hashed, compared]) = judgements?;
-        let mut logs = given.unwrap_or_else(|| vec![Vec::new(); headers.len()]);
-        chunk.queued += queued;
-        chunk.proven += hashed + compared;
+        let (headers, received, unconfirmed, [hashed, compared]) = checked?;
+        let mut logs = received.unwrap_or_else(|| vec![Vec::new(); headers.len()]);
+        chunk.queue_time += queue_time;
+        chunk.check_time += hashed + compared;
 
-        // Once more, by hash.
+        // Request these again, by hash.
         let began = Instant::now();
-        for some in doubted.chunks(self.pace.now().0) {
-            let doubtful: Vec<&Light> = some.iter().map(|&at| &headers[at]).collect();
-            let again = match self.logs_of(&doubtful).await {
+        for some in unconfirmed.chunks(self.gate.current().0) {
+            let refetched: Vec<&HashHeader> = some.iter().map(|&at| &headers[at]).collect();
+            let again = match self.logs_of(&refetched).await {
                 Err(NodeError::TooLarge { .. }) if some.len() > 1 => {
                     let mut again = Vec::with_capacity(some.len());
-                    for header in doubtful {
+                    for header in refetched {
                         again.extend(self.logs_of(&[header]).await?);
                     }
                     again
@@ -237,14 +243,14 @@ impl Node {
                 again => again?,
             };
             for (&at, again) in some.iter().zip(again) {
-                self.believed(&headers[at], again.as_deref(), &checks)?;
+                self.accept_refetched(&headers[at], again.as_deref(), &checks)?;
                 logs[at] = again.unwrap_or_default();
             }
         }
-        chunk.asked += began.elapsed();
+        chunk.request_time += began.elapsed();
 
         let mode = self.index;
-        let (blocks, queued) = workers
+        let (blocks, queue_time) = workers
             .run(move || {
                 let began = Instant::now();
                 let blocks = headers
@@ -256,30 +262,30 @@ impl Node {
             })
             .await;
         let (blocks, took) = blocks.map_err(|reason| self.bad_answer(LOGS, reason))?;
-        chunk.queued += queued;
-        chunk.decoded += took;
+        chunk.queue_time += queue_time;
+        chunk.decode_time += took;
         chunk.blocks = blocks;
         let mut times = Times::default();
         times[BLOCK_HASH] = hashed;
         times[LOGS_BLOOM] = compared;
-        self.count_times(chunk.decoded, &times);
+        self.count_times(chunk.decode_time, &times);
         Ok(())
     }
 
-    /// The headers of a range, and the bytes that they came in.
+    /// The headers of a range, and their size in bytes.
     async fn headers(
         self: &Arc<Self>,
         range: Range<u64>,
         workers: &Workers,
         turn: u64,
-    ) -> Result<(Vec<Light>, usize), NodeError> {
-        let size = self.pace.now().0 as u64;
+    ) -> Result<(Vec<HashHeader>, usize), NodeError> {
+        let size = self.gate.current().0 as u64;
         let end = range.end;
         let parts: Vec<_> = range
             .step_by(size as usize)
             .map(|start| start..end.min(start + size))
             .collect();
-        let parts: Vec<(Vec<Light>, usize)> = stream::iter(parts)
+        let parts: Vec<(Vec<HashHeader>, usize)> = stream::iter(parts)
             .map(|part| self.header_batch(part.start, part.end, workers, turn))
             .buffered(HEADERS_AT_ONCE)
             .try_collect()
@@ -297,38 +303,38 @@ impl Node {
         end: u64,
         workers: &Workers,
         turn: u64,
-    ) -> Result<(Vec<Light>, usize), NodeError> {
-        let mut headers: Vec<Light> = Vec::with_capacity((end - from) as usize);
+    ) -> Result<(Vec<HashHeader>, usize), NodeError> {
+        let mut headers: Vec<HashHeader> = Vec::with_capacity((end - from) as usize);
         let mut bytes = 0;
         let mut next = from;
         while next < end {
-            // Its logs are there already: no other node goes on from here.
-            let pass = self.pace.enter_later(turn).await;
-            let some = next..end.min(next + pass.blocks as u64);
+            // The logs are already fetched, so no other node can continue.
+            let permit = self.gate.acquire_after_pause(turn).await;
+            let some = next..end.min(next + permit.blocks as u64);
             let count = (some.end - some.start) as usize;
             let params: Vec<String> = some
                 .map(|number| format!("[\"{number:#x}\",false]"))
                 .collect();
-            let ended = async {
+            let result = async {
                 let body = self.post(HEADERS, &params).await?;
                 bytes += body.len();
                 let node = self.clone();
                 let (read, _) = workers
-                    .run(move || node.answers::<Light>(HEADERS, count, &body))
+                    .run(move || node.answers::<HashHeader>(HEADERS, count, &body))
                     .await;
                 read
             }
             .await;
-            self.pace.learn(count, &ended);
-            drop(pass);
-            let read = match ended {
+            self.gate.record(count, &result);
+            drop(permit);
+            let read = match result {
                 Err(NodeError::TooLarge { .. }) if count > 1 => continue,
-                ended => ended?,
+                result => result?,
             };
             for header in read {
-                let header = self.present(header, || format!("block {next}"))?;
+                let header = self.or_missing(header, || format!("block {next}"))?;
                 if header.number != next {
-                    let reason = format!("block {} for block {next}", header.number);
+                    let reason = format!("block {} instead of {next}", header.number);
                     return Err(self.bad_answer(HEADERS, reason));
                 }
                 next += 1;
@@ -338,8 +344,11 @@ impl Node {
         Ok((headers, bytes))
     }
 
-    /// The logs of some blocks, asked for by hash; `None` for `null`.
-    async fn logs_of(&self, headers: &[&Light]) -> Result<Vec<Option<Vec<PlacedLog>>>, NodeError> {
+    /// The logs of some blocks by hash; `None` for `null`.
+    async fn logs_of(
+        &self,
+        headers: &[&HashHeader],
+    ) -> Result<Vec<Option<Vec<PlacedLog>>>, NodeError> {
         let topics = topics(self.index);
         let params: Vec<String> = headers
             .iter()
@@ -347,23 +356,24 @@ impl Node {
             .collect();
         let body = self.post(LOGS, &params).await?;
         let answers = self.answers::<Vec<PlacedLog>>(LOGS, params.len(), &body);
-        answers.map_err(lacks)
+        answers.map_err(as_missing)
     }
 
-    /// Whether logs are to be asked for once more; those that were not given are, unless there are none.
-    fn is_doubted(
+    /// Whether to request the logs again: on a mismatch, or if they are missing and the header does not prove that
+    /// there are none.
+    fn needs_refetch(
         &self,
-        header: &Light,
+        header: &HashHeader,
         logs: Option<&[PlacedLog]>,
         checks: &ChecksConfig,
     ) -> bool {
         match logs {
-            Some(logs) => judged(header, logs, self.index, checks).is_err(),
-            None => !proves_none(header, self.index, checks),
+            Some(logs) => check_logs(header, logs, self.index, checks).is_err(),
+            None => !proves_no_logs(header, self.index, checks),
         }
     }
 
-    fn proven_header(&self, header: &Light, checks: &ChecksConfig) -> Result<(), NodeError> {
+    fn check_header(&self, header: &HashHeader, checks: &ChecksConfig) -> Result<(), NodeError> {
         header_fits(header).map_err(|reason| self.bad_answer(HEADERS, reason))?;
         if !checks.block_hash {
             return Ok(());
@@ -371,32 +381,32 @@ impl Node {
         block_hash(header).map_err(|reason| self.failed(header, "block_hash", reason))
     }
 
-    /// Judges what was asked for a second time: what was perhaps right is right now.
-    fn believed(
+    /// Checks logs that were requested a second time; an unconfirmed empty list is accepted now.
+    fn accept_refetched(
         &self,
-        header: &Light,
+        header: &HashHeader,
         logs: Option<&[PlacedLog]>,
         checks: &ChecksConfig,
     ) -> Result<(), NodeError> {
-        if logs.is_none() && proves_none(header, self.index, checks) {
+        if logs.is_none() && proves_no_logs(header, self.index, checks) {
             return Ok(());
         }
-        let logs = self.present(logs, || {
+        let logs = self.or_missing(logs, || {
             format!("the logs of block {} {}", header.number, header.hash)
         })?;
-        match judged(header, logs, self.index, checks) {
-            Ok(()) | Err(Doubt::Perhaps) => Ok(()),
-            Err(Doubt::Bloom(reason)) => Err(self.failed(header, "logs_bloom", reason)),
-            Err(Doubt::Wrong(reason)) => {
-                let reason = format!("of block {} {}, {reason}", header.number, header.hash);
+        match check_logs(header, logs, self.index, checks) {
+            Ok(()) | Err(LogRejection::Unconfirmed) => Ok(()),
+            Err(LogRejection::Bloom(reason)) => Err(self.failed(header, "logs_bloom", reason)),
+            Err(LogRejection::Invalid(reason)) => {
+                let reason = format!("block {} {}: {reason}", header.number, header.hash);
                 Err(self.bad_answer(LOGS, reason))
             }
         }
     }
 
-    fn failed(&self, header: &Light, check: &'static str, reason: String) -> NodeError {
+    fn failed(&self, header: &HashHeader, check: &'static str, reason: String) -> NodeError {
         self.counted(NodeError::Check {
-            url: self.shown_url(),
+            url: self.redacted_url(),
             error: CheckError {
                 block: header.block_ref(),
                 check,
@@ -406,8 +416,8 @@ impl Node {
     }
 }
 
-/// Of a block that they do not have nodes say so with an error.
-fn lacks(error: NodeError) -> NodeError {
+/// Nodes report a missing block with an error.
+fn as_missing(error: NodeError) -> NodeError {
     match error {
         NodeError::Refused { url, message, .. }
             if ["unknown block", "not found"]
@@ -423,15 +433,15 @@ fn lacks(error: NodeError) -> NodeError {
     }
 }
 
-/// A refusal of a range in words that are of no other method.
-fn asks_for_less(error: NodeError, count: usize) -> NodeError {
+/// Maps a refusal of a range to [`NodeError::TooLarge`] by terms that other methods do not use.
+fn as_too_large(error: NodeError, count: usize) -> NodeError {
     match error {
         NodeError::Refused {
             url,
             method,
             code,
             message,
-        } if count > 1 && wants_less(&message) => NodeError::TooLarge {
+        } if count > 1 && asks_for_smaller_range(&message) => NodeError::TooLarge {
             url,
             method,
             reason: format!("{message} (code {code})"),

@@ -1,10 +1,10 @@
-//! What a node means when it refuses a range of blocks, and which range it offers instead. Pure.
+//! Parses refusals of a block range, and the range that the node offers instead. Pure.
 //!
-//! Nodes agree neither on codes nor on words: a range is found in the message as two numbers side by side, a limit as the
-//! number after the words that announce one.
+//! Nodes agree neither on codes nor on messages: a range is recognized as two adjacent numbers, a limit as the number
+//! after words that introduce one.
 
-/// Blocks that the node offers, when it says so of a range from `from` on for `asked` blocks, and offers less.
-pub(super) fn offered(message: &str, from: u64, asked: usize) -> Option<usize> {
+/// The number of blocks that a node offers instead of `requested` blocks from `from`, if smaller.
+pub(super) fn offered_blocks(message: &str, from: u64, requested: usize) -> Option<usize> {
     let message = message.to_ascii_lowercase();
     let numbers = numbers(&message);
     // "this block range should work: [0x0, 0xd043b8]", "retry with the range 25766988-25775072"
@@ -35,18 +35,20 @@ pub(super) fn offered(message: &str, from: u64, asked: usize) -> Option<usize> {
             .iter()
             .any(|words| before.ends_with(words));
             let after = message[*end..].trim_start();
-            let of_results = ["result", "log", "event", "byte", "mb", "k "]
+            let counts_results = ["result", "log", "event", "byte", "mb", "k "]
                 .iter()
                 .any(|unit| after.starts_with(unit));
-            (announced && !of_results).then_some(*number)
+            (announced && !counts_results).then_some(*number)
         })
     };
-    let offered = usize::try_from(range.or_else(limit)?).ok()?;
-    (1..asked).contains(&offered).then_some(offered)
+    let offered_blocks = usize::try_from(range.or_else(limit)?).ok()?;
+    (1..requested)
+        .contains(&offered_blocks)
+        .then_some(offered_blocks)
 }
 
-/// Whether an error of `eth_getLogs` that no other rule knows asks for a smaller range.
-pub(in crate::source::chain) fn wants_less(message: &str) -> bool {
+/// Whether an `eth_getLogs` error that no other rule covers asks for a smaller range.
+pub(in crate::source::chain) fn asks_for_smaller_range(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
         "range",
@@ -62,7 +64,7 @@ pub(in crate::source::chain) fn wants_less(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-/// The numbers in a text, decimal or hex with `0x`, each with where it begins and ends.
+/// The numbers in a text, decimal or hex with `0x`, each with its start and end.
 fn numbers(text: &str) -> Vec<(u64, usize, usize)> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
@@ -85,7 +87,7 @@ fn numbers(text: &str) -> Vec<(u64, usize, usize)> {
             })
             .count();
         let end = first + digits;
-        // Digits are ASCII, so these are borders of characters.
+        // Digits are ASCII, so these are character boundaries.
         if let Ok(number) = u64::from_str_radix(&text[first..end], if hex { 16 } else { 10 }) {
             found.push((number, at, end));
         }
@@ -99,9 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_range_or_limit_that_a_node_names_is_found_in_the_words_of_many_nodes() {
+    fn finds_offered_range_or_limit_of_many_nodes() {
         let from = 0x1892c4c;
-        for (message, from, asked, expected) in [
+        for (message, from, requested, expected) in [
             (
                 "query returned more than 10000 results. Try with this block range [0xBDE5F8, 0xBDE65B].",
                 0xbde5f8,
@@ -122,7 +124,7 @@ mod tests {
                 8_085,
                 Some(10),
             ),
-            // The node offers what was asked for: no help.
+            // The offer equals the request: no help.
             (
                 "query exceeds max results 20000, retry with the range 25766988-25775072",
                 from,
@@ -164,18 +166,24 @@ mod tests {
             ("", 7, 2_000, None),
             ("0x, 99999999999999999999999 to 0xé", 0, 2_000, None),
         ] {
-            assert_eq!(offered(message, from, asked), expected, "{message}");
+            assert_eq!(
+                offered_blocks(message, from, requested),
+                expected,
+                "{message}"
+            );
         }
     }
 
     #[test]
-    fn an_error_about_a_range_is_told_from_one_about_something_else() {
-        assert!(wants_less("range 1000000 exceeds limit of 10000"));
-        assert!(wants_less(
+    fn distinguishes_range_errors_from_others() {
+        assert!(asks_for_smaller_range(
+            "range 1000000 exceeds limit of 10000"
+        ));
+        assert!(asks_for_smaller_range(
             "Query timeout exceeded. Consider reducing your block range."
         ));
-        assert!(!wants_less("header not found"));
-        assert!(!wants_less(
+        assert!(!asks_for_smaller_range("header not found"));
+        assert!(!asks_for_smaller_range(
             "the method eth_getLogs does not exist/is not available"
         ));
     }

@@ -1,4 +1,4 @@
-//! Logs from a node that tells the truth, or errs as a script says.
+//! Logs from a correct node, or one with faults.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use alloy::primitives::{Address, B256, Log, LogData, U256};
 use serde_json::json;
 
 use crate::{
-    dev::faulty_node::{Contents, Fault, FaultyNode, Kind, Payment, Tree},
+    dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind, Payment},
     model::{IndexMode, IndexedBlock, Secret},
     source::chain::{
-        ChainConfig, ChecksConfig, Node, NodeError, ProviderConfig, Providers, Wanted, Work,
+        BlockTarget, ChainConfig, ChecksConfig, Node, NodeError, ProviderConfig, Providers, Work,
         chunk::Workers, transfers::SIGNATURES,
     },
 };
@@ -46,10 +46,10 @@ pub(super) async fn chunks(client: &Arc<Node>, to: u64) -> Result<Vec<IndexedBlo
 }
 
 /// Block 1 has three transfers, 2 a payment without a log, 3 nothing, 4 logs of other kinds, one of them twice.
-pub(super) fn tree() -> Tree {
-    let tree = Tree::new(CHAIN);
+pub(super) fn tree() -> BlockTree {
+    let tree = BlockTree::new(CHAIN);
     tree.mine(&Contents::transfers(3, 1));
-    tree.mine(&Contents::of(vec![Payment::new(1)], 2));
+    tree.mine(&Contents::new(vec![Payment::new(1)], 2));
     tree.mine(&Contents::empty(3));
     let other = Log {
         address: Address::repeat_byte(0x33),
@@ -65,11 +65,11 @@ pub(super) fn tree() -> Tree {
         .transfer(token, Address::repeat_byte(5), 9)
         .log(other.clone());
     let last = Payment::new(1).log(other).log(approval);
-    tree.mine(&Contents::of(vec![busy, last], 4));
+    tree.mine(&Contents::new(vec![busy, last], 4));
     tree
 }
 
-/// What a block keeps of a whole one in a mode.
+/// Reduces a whole block to an index mode.
 fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
     let hash = |at: u32| Some(block.transactions[at as usize].hash);
     for log in &mut block.logs {
@@ -86,8 +86,8 @@ fn reduced(mut block: IndexedBlock, index: IndexMode) -> IndexedBlock {
     block
 }
 
-pub(super) async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
-    let node = FaultyNode::of_tree(tree).await.unwrap();
+pub(super) async fn truth(tree: &BlockTree, index: IndexMode) -> Vec<IndexedBlock> {
+    let node = FaultyNode::from_tree(tree).await.unwrap();
     let whole = chunks(&client(&node, IndexMode::Blocks), tree.head().number).await;
     whole
         .unwrap()
@@ -99,7 +99,7 @@ pub(super) async fn truth(tree: &Tree, index: IndexMode) -> Vec<IndexedBlock> {
 pub(super) const REDUCED: [IndexMode; 2] = [IndexMode::Logs, IndexMode::Transfers];
 
 #[tokio::test]
-async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {
+async fn logs_and_transfers_equal_those_of_whole_blocks() {
     let tree = tree();
     for index in REDUCED {
         let expected = truth(&tree, index).await;
@@ -110,12 +110,12 @@ async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {
                 .sum::<usize>(),
             4
         );
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let client = client(&node, index);
         assert_eq!(chunks(&client, 4).await.unwrap(), expected, "{index}");
         for block in expected {
             let at = block.block_ref();
-            for wanted in [Wanted::Number(at.number), Wanted::Block(at)] {
+            for wanted in [BlockTarget::Number(at.number), BlockTarget::Block(at)] {
                 let one = client
                     .block(wanted, &ChecksConfig::default())
                     .await
@@ -124,13 +124,13 @@ async fn logs_and_transfers_are_those_of_whole_blocks_in_a_range_and_by_hash() {
             }
         }
         for method in ["eth_getBlockReceipts", "eth_getTransactionReceipt"] {
-            assert_eq!(node.asked(method), 0, "{index}");
+            assert_eq!(node.requests(method), 0, "{index}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_part_or_nothing_is_asked_for_again_and_never_taken_for_the_whole() {
+async fn partial_logs_are_requested_again() {
     let tree = tree();
     let expected = truth(&tree, IndexMode::Logs).await;
     let hole = Kind::Alter {
@@ -142,31 +142,31 @@ async fn a_part_or_nothing_is_asked_for_again_and_never_taken_for_the_whole() {
         to: json!(B256::repeat_byte(1)),
     };
     for kind in [Kind::Empty, Kind::Keep(1), Kind::Keep(2), hole, other] {
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let client = client(&node, IndexMode::Logs);
-        let fault = node.add(Fault::of(LOGS, kind.clone()).times(1));
+        let fault = node.add(Fault::new(LOGS, kind.clone()).times(1));
         assert_eq!(chunks(&client, 4).await.unwrap(), expected, "{kind:?}");
         assert_eq!(node.hits(fault), 1);
 
-        // Of one block as well.
-        node.add(Fault::of(LOGS, kind.clone()).times(1));
+        // Single blocks as well.
+        node.add(Fault::new(LOGS, kind.clone()).times(1));
         let one = client
-            .block(Wanted::Number(1), &ChecksConfig::default())
+            .block(BlockTarget::Number(1), &ChecksConfig::default())
             .await;
         assert_eq!(one.unwrap(), expected[1], "{kind:?}");
-        assert!(node.unspent().is_empty());
+        assert!(node.unused_faults().is_empty());
     }
 }
 
 #[tokio::test]
-async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_is_asked() {
+async fn persistently_partial_logs_fail_over() {
     let tree = tree();
     let expected = truth(&tree, IndexMode::Logs).await;
     let (bad, good) = (
-        FaultyNode::of_tree(&tree).await.unwrap(),
-        FaultyNode::of_tree(&tree).await.unwrap(),
+        FaultyNode::from_tree(&tree).await.unwrap(),
+        FaultyNode::from_tree(&tree).await.unwrap(),
     );
-    bad.add(Fault::of(LOGS, Kind::Keep(2)));
+    bad.add(Fault::new(LOGS, Kind::Keep(2)));
     let alone = chunks(&client(&bad, IndexMode::Logs), 4).await.unwrap_err();
     assert!(
         matches!(&alone, NodeError::Check { error, .. } if error.check == "logs_bloom"),
@@ -192,7 +192,7 @@ async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_
     assert_eq!(chunk.blocks[..], expected[1..2]);
     let one = providers
         .attempt(Work::Live, |node| async move {
-            node.block(Wanted::Number(4), &ChecksConfig::default())
+            node.block(BlockTarget::Number(4), &ChecksConfig::default())
                 .await
         })
         .await
@@ -201,18 +201,18 @@ async fn what_stays_partial_fails_the_check_that_is_for_it_and_another_provider_
 }
 
 #[tokio::test]
-async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_more() {
+async fn unconfirmed_empty_transfers_are_requested_again() {
     let tree = tree();
     let expected = truth(&tree, IndexMode::Transfers).await;
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let client = client(&node, IndexMode::Transfers);
-    node.add(Fault::of(LOGS, Kind::Empty).times(1));
+    node.add(Fault::new(LOGS, Kind::Empty).times(1));
     assert_eq!(chunks(&client, 4).await.unwrap(), expected);
 
-    // What the node never says cannot be known: a bloom only allows for it.
-    node.heal();
-    node.add(Fault::of(LOGS, Kind::Empty).at(1));
-    node.add(Fault::of(LOGS, Kind::Empty).times(1));
+    // Logs that the node never returns cannot be detected: a bloom only allows them.
+    node.clear_faults();
+    node.add(Fault::new(LOGS, Kind::Empty).at(1));
+    node.add(Fault::new(LOGS, Kind::Empty).times(1));
     let first = client
         .clone()
         .chunk(0, 1, ChecksConfig::default(), Workers::new(), 0)
@@ -225,7 +225,7 @@ async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_mo
             .all(|block| block.transfers.is_empty())
     );
 
-    // What is no transfer, or in no bloom, is refused.
+    // Logs that are no transfer, or in no bloom, are rejected.
     for (at, to) in [
         ("/0/topics/0", json!(B256::repeat_byte(9))),
         ("/0/address", json!(Address::repeat_byte(0x99))),
@@ -234,45 +234,45 @@ async fn of_transfers_an_empty_answer_that_the_bloom_doubts_is_asked_for_once_mo
         ("/0/transactionIndex", json!("0x3")),
         ("/0/removed", json!(true)),
     ] {
-        node.heal();
-        node.add(Fault::of(
+        node.clear_faults();
+        node.add(Fault::new(
             LOGS,
             Kind::Alter {
                 at: at.to_owned(),
                 to,
             },
         ));
-        let told = client
-            .block(Wanted::Number(1), &ChecksConfig::default())
+        let result = client
+            .block(BlockTarget::Number(1), &ChecksConfig::default())
             .await;
-        let told = told.unwrap_err();
+        let error = result.unwrap_err();
         assert!(
-            matches!(told, NodeError::Check { .. } | NodeError::BadAnswer { .. }),
-            "{at}: {told}"
+            matches!(error, NodeError::Check { .. } | NodeError::BadAnswer { .. }),
+            "{at}: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_header_that_lies_is_refused() {
+async fn rejects_altered_header() {
     let tree = tree();
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let client = client(&node, IndexMode::Logs);
     let fault = Kind::Alter {
         at: "/stateRoot".to_owned(),
         to: json!(B256::repeat_byte(1)),
     };
-    node.add(Fault::of("eth_getBlockByNumber", fault).at(2));
-    let told = chunks(&client, 4).await.unwrap_err();
+    node.add(Fault::new("eth_getBlockByNumber", fault).at(2));
+    let refused = chunks(&client, 4).await.unwrap_err();
     assert!(
-        matches!(&told, NodeError::Check { error, .. } if error.check == "block_hash"),
-        "{told}"
+        matches!(&refused, NodeError::Check { error, .. } if error.check == "block_hash"),
+        "{refused}"
     );
 }
 
 #[tokio::test]
-async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
-    let tree = Tree::new(CHAIN);
+async fn too_large_range_is_halved_or_follows_offer() {
+    let tree = BlockTree::new(CHAIN);
     for salt in 1..=40 {
         tree.mine(&Contents::transfers(salt % 3, salt));
     }
@@ -294,7 +294,7 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
         ("too big", error(-32_008, "Response is too big"), 2),
         ("range", error(-32_602, "range exceeds the limit"), 2),
         ("status", broken("exceed max allowed range 1000"), 2),
-        // It offers one block: none is refused after that.
+        // It offers one block: no request is refused after that.
         (
             "offer",
             error(
@@ -304,46 +304,50 @@ async fn a_range_that_is_too_large_is_halved_or_becomes_what_the_node_offers() {
             1,
         ),
     ] {
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let client = client(&node, IndexMode::Logs);
-        node.add(Fault::of(LOGS, refused).times(times));
+        node.add(Fault::new(LOGS, refused).times(times));
         let first = client
             .clone()
             .chunk(0, 40, ChecksConfig::default(), Workers::new(), 0)
             .await;
         assert_eq!(first.unwrap().blocks[..], expected[..1], "{message}");
-        assert_eq!(node.asked(LOGS), times + 1, "{message}");
+        assert_eq!(node.requests(LOGS), times + 1, "{message}");
         assert_eq!(chunks(&client, 40).await.unwrap(), expected, "{message}");
         // It grows again.
-        assert!(node.asked(LOGS) < 40, "{message}: {}", node.asked(LOGS));
+        assert!(
+            node.requests(LOGS) < 40,
+            "{message}: {}",
+            node.requests(LOGS)
+        );
     }
 
-    // A node that refuses even one block is not asked for ever.
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
+    // A node that refuses even one block is not retried forever.
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
     let refused = Kind::Error {
         code: -32_005,
         message: "query returned more than 10000 results".to_owned(),
     };
-    node.add(Fault::of(LOGS, refused));
-    let told = chunks(&client(&node, IndexMode::Logs), 40)
+    node.add(Fault::new(LOGS, refused));
+    let error = chunks(&client(&node, IndexMode::Logs), 40)
         .await
         .unwrap_err();
-    assert!(matches!(told, NodeError::TooLarge { .. }), "{told}");
-    assert!(node.asked(LOGS) < 10);
+    assert!(matches!(error, NodeError::TooLarge { .. }), "{error}");
+    assert!(node.requests(LOGS) < 10);
 }
 
 #[tokio::test]
-async fn a_node_without_batches_gives_logs_too() {
+async fn logs_work_without_batches() {
     let tree = tree();
     for index in REDUCED {
         let expected = truth(&tree, index).await;
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let refused = Kind::Error {
             code: -32_600,
             message: "no arrays here".to_owned(),
         };
-        node.add(Fault::of("batch", refused));
-        node.add(Fault::of(LOGS, Kind::Empty).times(1));
+        node.add(Fault::new("batch", refused));
+        node.add(Fault::new(LOGS, Kind::Empty).times(1));
         assert_eq!(
             chunks(&client(&node, index), 4).await.unwrap(),
             expected,
@@ -353,23 +357,23 @@ async fn a_node_without_batches_gives_logs_too() {
 }
 
 #[tokio::test]
-async fn native_transfers_are_those_of_whole_blocks() {
-    let tree = Tree::new(CHAIN);
+async fn native_transfers_equal_those_of_whole_blocks() {
+    let tree = BlockTree::new(CHAIN);
     let [from, to] = [6, 7].map(Address::repeat_byte);
     let native = Payment::new(1).native(from, to, 5).burn(to, 3);
-    tree.mine(&Contents::of(vec![native], 5).in_slot(9));
+    tree.mine(&Contents::new(vec![native], 5).in_slot(9));
     for index in REDUCED {
         let expected = truth(&tree, index).await;
         assert_eq!(expected[1].transfers.len(), 2, "{index}");
         assert_eq!(expected[1].header.slot_number, Some(9));
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let client = client(&node, index);
         assert_eq!(chunks(&client, 1).await.unwrap(), expected, "{index}");
     }
 }
 
 #[test]
-fn the_signatures_are_those_of_the_standards() {
+fn transfer_signatures_match_standards() {
     let of = |signature: &str| alloy::primitives::keccak256(signature);
     assert_eq!(
         SIGNATURES,
@@ -384,7 +388,7 @@ fn the_signatures_are_those_of_the_standards() {
 }
 
 #[tokio::test]
-async fn refuses_logs_of_another_transaction_or_block() {
+async fn rejects_logs_of_another_transaction_or_block() {
     let tree = tree();
     let number = tree.head().number;
     let other = tree.block(tree.at(1).hash).unwrap().receipts[0].transaction_hash;
@@ -398,18 +402,18 @@ async fn refuses_logs_of_another_transaction_or_block() {
             ("/0/blockHash", json!(other)),
             ("/0/removed", json!(true)),
         ] {
-            let node = FaultyNode::of_tree(&tree).await.unwrap();
+            let node = FaultyNode::from_tree(&tree).await.unwrap();
             let client = client(&node, index);
-            let (what, lie) = (
+            let (what, alteration) = (
                 format!("{index} {at} {to}"),
                 Kind::Alter {
                     at: at.to_owned(),
                     to,
                 },
             );
-            node.add(Fault::of(LOGS, lie));
+            node.add(Fault::new(LOGS, alteration));
             let checks = ChecksConfig::default();
-            let one = client.block(Wanted::Number(number), &checks).await;
+            let one = client.block(BlockTarget::Number(number), &checks).await;
             assert!(
                 matches!(one, Err(NodeError::BadAnswer { .. })),
                 "{what}: {one:?}"
@@ -427,7 +431,7 @@ async fn refuses_logs_of_another_transaction_or_block() {
 }
 
 #[tokio::test]
-async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
+async fn absurd_numbers_are_rejected_and_absurd_size_is_dropped() {
     let tree = tree();
     let number = tree.head().number;
     let above = |bits: u64| json!(format!("{:#x}", 1_u64 << bits));
@@ -441,10 +445,10 @@ async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
         (IndexMode::Blocks, HEADERS, "/slotNumber", above(63)),
         (IndexMode::Transfers, LOGS, "/0/logIndex", above(31)),
     ] {
-        // The head has no slot number of its own: a fault alters what is there.
+        // The head has no slot number: a fault can only alter an existing one.
         let tree = match at {
             "/slotNumber" => {
-                let tree = Tree::new(CHAIN);
+                let tree = BlockTree::new(CHAIN);
                 tree.mine(&Contents::transfers(1, 1).in_slot(9));
                 tree
             }
@@ -454,9 +458,9 @@ async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
             IndexMode::Transfers => 1,
             _ => tree.head().number,
         };
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         let what = format!("{index} {at}");
-        node.add(Fault::of(
+        node.add(Fault::new(
             method,
             Kind::Alter {
                 at: at.to_owned(),
@@ -464,7 +468,7 @@ async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
             },
         ));
         let client = client(&node, index);
-        let one = client.block(Wanted::Number(number), &unhashed).await;
+        let one = client.block(BlockTarget::Number(number), &unhashed).await;
         assert!(
             matches!(one, Err(NodeError::BadAnswer { .. })),
             "{what}: {one:?}"
@@ -477,8 +481,8 @@ async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
         );
     }
 
-    let node = FaultyNode::of_tree(&tree).await.unwrap();
-    node.add(Fault::of(
+    let node = FaultyNode::from_tree(&tree).await.unwrap();
+    node.add(Fault::new(
         HEADERS,
         Kind::Alter {
             at: "/size".to_owned(),
@@ -487,6 +491,6 @@ async fn absurd_numbers_are_bad_answers_and_an_absurd_size_is_none() {
     ));
     let client = client(&node, IndexMode::Logs);
     let checks = ChecksConfig::default();
-    let one = client.block(Wanted::Number(number), &checks).await;
+    let one = client.block(BlockTarget::Number(number), &checks).await;
     assert_eq!(one.unwrap().header.size, None);
 }

@@ -1,4 +1,4 @@
-//! Whose head is believed: one provider at a time, the most preferred that is well and not behind.
+//! The active provider, whose head is followed: the most preferred that is healthy and not lagging.
 
 use futures_util::future::join_all;
 use tokio::{sync::watch, time::Instant};
@@ -10,75 +10,74 @@ use crate::{
 };
 
 impl Providers {
-    /// The position of the active provider; changes are seen.
+    /// The position of the active provider, with changes.
     pub(in crate::source::chain) fn active(&self) -> watch::Receiver<usize> {
         self.active.subscribe()
     }
 
-    /// The head of the active provider, and its position. When it does not answer, the next one that does becomes
-    /// the active one.
+    /// The head of the active provider, and its position. If it does not answer, the next one that does becomes active.
     pub(in crate::source::chain) async fn head(
         &self,
     ) -> Result<(usize, Option<BlockRef>), NodeError> {
         let (position, head) = self
-            .attempt_by(
+            .attempt_with_position(
                 Work::Live,
                 |node| async move { node.tagged(Tag::Latest).await },
             )
             .await?;
         if let Some(head) = head {
-            self.heard(position, head);
+            self.record_head(position, head);
         }
         if position != self.active_position() {
-            self.activate(position, "the active one did not tell its head");
+            self.activate(position, "the active provider did not return its head");
         }
         Ok((position, head))
     }
 
-    /// A provider told its head.
-    pub(in crate::source::chain) fn heard(&self, position: usize, head: BlockRef) {
+    /// Records the head of a provider.
+    pub(in crate::source::chain) fn record_head(&self, position: usize, head: BlockRef) {
         if let Some(provider) = self.list.get(position) {
             provider.health.lock().head = Some(head);
         }
     }
 
-    /// Asks every provider for its head at the same time, or tries it again when that is due, and finds out who is
-    /// behind the others. Who rests or waits for its trial is left alone.
+    /// Polls the head of every usable provider in parallel, including due trials, and marks the lagging ones. Resting
+    /// and suspended providers are skipped.
     pub(in crate::source::chain) async fn poll_all(&self) {
         let now = Instant::now();
-        let asked = self.list.iter().filter_map(|provider| {
+        let due = self.list.iter().filter_map(|provider| {
             let health = provider.health.lock();
-            let asked = health.is_usable(now) || health.is_due(now);
-            asked.then_some((provider, health.is_open()))
+            let usable = health.is_usable(now) || health.is_trial_due(now);
+            usable.then_some((provider, health.is_open()))
         });
-        let asked: Vec<_> = asked.collect();
-        let told = join_all(asked.into_iter().map(|(provider, trial)| async move {
-            let told = self.ask(provider, trial, |node| async move {
+        let due: Vec<_> = due.collect();
+        let heads = join_all(due.into_iter().map(|(provider, trial)| async move {
+            let head = self.run_on(provider, trial, |node| async move {
                 node.tagged(Tag::Latest).await
             });
-            // What went wrong is noted with the provider.
-            Some((provider, told.await.ok()??))
+            // Errors are recorded with the provider.
+            Some((provider, head.await.ok()??))
         }))
         .await;
-        let told: Vec<_> = told.into_iter().flatten().collect();
-        let told = self.shown(told).await;
-        let best = told
+        let heads: Vec<_> = heads.into_iter().flatten().collect();
+        let heads = self.verified_heads(heads).await;
+        let best = heads
             .iter()
-            .filter(|(_, _, shown)| *shown)
+            .filter(|(_, _, verified)| *verified)
             .map(|(_, head, _)| head.number)
             .max()
             .unwrap_or(0);
-        for (provider, head, shown) in told {
+        for (provider, head, verified) in heads {
             let behind = best.saturating_sub(head.number);
-            let lagging = behind > self.lag_blocks || !shown;
+            let lagging = behind > self.lag_blocks || !verified;
             let mut health = provider.health.lock();
             health.head = Some(head);
-            if !shown && !health.is_lagging() {
+            if !verified && !health.is_lagging() {
                 tracing::warn!(
                     chain_id = self.chain_id,
                     provider = provider.name,
                     head = head.number,
-                    "the provider tells a head far above the others' and does not have that block; it is not followed"
+                    "the provider reports a head far above the others but does not have that block; not following it"
                 );
             } else if lagging && !health.is_lagging() {
                 tracing::warn!(
@@ -89,61 +88,62 @@ impl Providers {
                 );
             }
             health.set_lagging(lagging);
-            telemetry::lag(self.chain_id, provider, behind);
+            telemetry::set_lag(self.chain_id, provider, behind);
         }
         self.review();
     }
 
-    /// Whether each has the block that it calls its head, asked of those that would make others lag: a number alone
-    /// must not turn a chain from the providers that do well.
-    async fn shown<'a>(
+    /// Checks that a provider has its own head block, if that head would make others lag: a number alone must not
+    /// divert a chain from healthy providers.
+    async fn verified_heads<'a>(
         &self,
-        told: Vec<(&'a Provider, BlockRef)>,
+        heads: Vec<(&'a Provider, BlockRef)>,
     ) -> Vec<(&'a Provider, BlockRef, bool)> {
-        let least = told.iter().map(|(_, head)| head.number).min().unwrap_or(0);
-        join_all(told.into_iter().map(|(provider, head)| async move {
-            let mut shown = true;
+        let least = heads.iter().map(|(_, head)| head.number).min().unwrap_or(0);
+        join_all(heads.into_iter().map(|(provider, head)| async move {
+            let mut verified = true;
             if head.number - least > self.lag_blocks {
-                let there = self.ask(
-                    provider,
-                    false,
-                    |node| async move { node.at(head.number).await },
-                );
-                // A failure is noted with the provider, and says nothing of its head; another block does.
+                let there =
+                    self.run_on(
+                        provider,
+                        false,
+                        |node| async move { node.at(head.number).await },
+                    );
+                // An error is recorded with the provider and says nothing about its head; another block does.
                 match there.await {
-                    Ok(there) => shown = there.is_some(),
-                    Err(NodeError::BadAnswer { .. }) => shown = false,
+                    Ok(there) => verified = there.is_some(),
+                    Err(NodeError::BadAnswer { .. }) => verified = false,
                     Err(_) => {}
                 }
             }
-            (provider, head, shown)
+            (provider, head, verified)
         }))
         .await
     }
 
-    /// Lets another provider be the active one when that is due.
+    /// Activates another provider if that is due.
     pub(in crate::source::chain) fn review(&self) {
         let now = Instant::now();
-        let well = |position: usize| {
+        let healthy = |position: usize| {
             let health = self.list[position].health.lock();
             health.is_usable(now) && !health.is_lagging()
         };
         for (position, provider) in self.list.iter().enumerate() {
-            telemetry::up(self.chain_id, provider, well(position));
+            telemetry::set_up(self.chain_id, provider, healthy(position));
         }
         let active = self.active_position();
-        let able = self.able(Work::Live);
-        let Some(best) = able.into_iter().find(|position| well(*position)) else {
+        let candidates = self.suitable(Work::Live);
+        let Some(best) = candidates.into_iter().find(|position| healthy(*position)) else {
             return;
         };
-        let is_back = || {
+        let has_recovered = || {
             let health = self.list[best].health.lock();
-            health.is_well_for(self.prefer_back, now)
+            health.is_healthy_for(self.prefer_back, now)
         };
-        if best != active && !well(active) {
-            self.activate(best, "the active one failed, rests or lags");
-        } else if best < active && is_back() {
-            self.activate(best, "it is preferred and does well again");
+        if best != active && !healthy(active) {
+            self.activate(best, "the active provider failed, rests or lags");
+        } else if best < active && has_recovered() {
+            self.activate(best, "a preferred provider recovered");
         }
     }
 
@@ -152,13 +152,13 @@ impl Providers {
         if before == position {
             return;
         }
-        telemetry::failed_over(self.chain_id);
+        telemetry::count_failover(self.chain_id);
         tracing::info!(
             chain_id = self.chain_id,
             from = self.list[before].name,
             to = self.list[position].name,
             reason,
-            "another provider's head is followed"
+            "switched to the head of another provider"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `[[chains.providers]]`: which nodes serve a chain, the preferred first.
+//! `[[chains.providers]]`: the nodes that serve a chain, the preferred first.
 
 use serde::Deserialize;
 
@@ -8,19 +8,19 @@ use crate::{
     source::chain::{ChainConfig, NodeHeaders},
 };
 
-/// One `[[chains.providers]]`
+/// One `[[chains.providers]]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// How logs, metrics and `/status` call it; host and port of its URL when left out.
+    /// Name in logs, metrics and `/status`; defaults to the host and port of its URL.
     #[serde(default)]
     pub name: Option<String>,
     /// `http(s)://…` endpoint.
     pub url: Secret,
-    /// `ws(s)://…` endpoint for `newHeads`; without it its head is polled.
+    /// `ws(s)://…` endpoint for `newHeads`; without it the head is only polled.
     #[serde(default)]
     pub ws_url: Option<Secret>,
-    /// Sent with each request, over HTTP and to open the WebSocket; their values are never shown.
+    /// Sent with each HTTP request and WebSocket handshake; the values are never shown.
     #[serde(default)]
     pub headers: NodeHeaders,
     #[serde(default)]
@@ -28,7 +28,7 @@ pub struct ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// A provider for everything, named after its URL, polled.
+    /// A provider for all work, named after its URL, polled.
     pub fn of(url: Secret) -> Self {
         Self {
             name: None,
@@ -40,7 +40,7 @@ impl ProviderConfig {
     }
 }
 
-/// What a provider is asked for. Work for which no provider is configured is given to all.
+/// The work of a provider. Work without a configured provider goes to all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -59,7 +59,7 @@ impl Role {
         }
     }
 
-    /// Whether it is configured for such work.
+    /// Whether it is configured for this work.
     pub fn does(self, work: Work) -> bool {
         match self {
             Self::All => true,
@@ -70,8 +70,7 @@ impl Role {
 }
 
 impl ChainConfig {
-    /// Every provider with its name, the preferred first: `rpc_url` when it is set, then `providers`. Names are told
-    /// apart with a number when they would be the same.
+    /// Every provider with its name, the preferred first: `rpc_url` if set, then `providers`. Equal names get a number.
     pub fn named_providers(&self) -> Vec<(String, ProviderConfig)> {
         let shorthand = (!self.rpc_url.is_empty()).then(|| ProviderConfig {
             ws_url: self.ws_url.clone(),
@@ -81,10 +80,9 @@ impl ChainConfig {
         let mut named: Vec<(String, ProviderConfig)> = Vec::new();
         for provider in shorthand.into_iter().chain(self.providers.iter().cloned()) {
             let name = provider.name.clone().unwrap_or_else(|| {
-                let shown = provider.url.redacted_url();
-                shown
-                    .split_once("://")
-                    .map_or(shown.clone(), |(_, host)| host.to_owned())
+                let url = provider.url.redacted_url();
+                url.split_once("://")
+                    .map_or(url.clone(), |(_, host)| host.to_owned())
             });
             let same = |name: &str| named.iter().any(|(other, _)| other == name);
             let name = if same(&name) {
@@ -104,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shorthand_is_the_first_and_names_are_hosts_told_apart() {
+    fn providers_start_with_rpc_url_and_have_unique_names() {
         let url = |text: &str| Secret::new(text);
         let config = ChainConfig {
             ws_url: Some(url("ws://a:1")),

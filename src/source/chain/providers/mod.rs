@@ -1,14 +1,13 @@
-//! The nodes that serve one chain, as if they were one: what a node cannot answer, or answers wrongly, is asked of
-//! another.
+//! The providers of one chain, used as one: when a node cannot answer, or answers incorrectly, another one is tried.
 //!
-//! Promises that work fails only when every node that may do it was tried, that a node is used only after it proved
-//! which chain it serves, and that nothing of a URL but its host is ever shown. Assumes that any two nodes may disagree
-//! at any moment: what must be of one branch is asked for by hash, and heads are believed of one node at a time, the
-//! active one.
+//! Promises that work fails only after every suitable provider was tried, that a provider is used only after it proved
+//! which chain it serves, and that no part of a URL but its host is shown. Assumes that any two nodes may disagree at
+//! any moment: data of one branch is requested by hash, and heads are taken from one provider at a time, the active
+//! one.
 
 mod active;
-mod attempt;
 mod config;
+mod failover;
 mod health;
 mod heights;
 mod provider;
@@ -22,7 +21,7 @@ pub use health::ProviderState;
 pub use heights::Height;
 pub(super) use provider::Provider;
 pub use provider::ProviderStatus;
-pub(super) use telemetry::{request_took, subscription_lost};
+pub(super) use telemetry::{record_request, subscription_lost};
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,34 +33,33 @@ use self::health::Limits;
 use super::{ChainConfig, Link, Node, NodeError, Tag};
 use crate::model::{B256, BlockRef, ChainId, KnownBlock};
 
-/// What a node is asked for, which decides who is asked first.
+/// The kind of work, which decides the order of the providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// The head and the blocks that just came.
+    /// The head and recent blocks.
     Live,
-    /// Many blocks that are long there.
+    /// Many old blocks.
     History,
 }
 
-/// The nodes of a chain, the preferred first.
+/// The providers of a chain, the preferred first.
 pub struct Providers {
     chain_id: ChainId,
     list: Vec<Provider>,
-    /// The position of the one whose head is believed.
+    /// The position of the provider whose head is followed.
     active: watch::Sender<usize>,
-    /// The blocks by which nodes prove which chain they serve, as far as they are known: block 0, and later ones for nodes
-    /// that have no block 0.
+    /// The known blocks that identify the chain: block 0, and later ones for nodes that have no block 0.
     known: RwLock<Vec<KnownBlock>>,
-    /// The first block that is to be indexed.
+    /// The first block to index.
     first: u64,
-    /// A provider preferred to the active one takes over when it was well for this long.
+    /// A more preferred provider becomes active after it was healthy for this long.
     prefer_back: Duration,
     /// In blocks.
     lag_blocks: u64,
 }
 
 impl Providers {
-    /// Prepares clients; nothing is sent yet.
+    /// Creates the clients; sends nothing.
     pub fn new(config: &ChainConfig) -> Result<Self, NodeError> {
         let limits = Limits::of(config);
         let list = config
@@ -85,19 +83,20 @@ impl Providers {
             prefer_back: Duration::from_millis(config.prefer_back_ms),
             lag_blocks: config.lag_blocks,
         };
-        let first = providers.able(Work::Live).first().copied().unwrap_or(0);
+        let first = providers.suitable(Work::Live).first().copied().unwrap_or(0);
         providers.active.send_replace(first);
         Ok(providers)
     }
 
-    /// Blocks of the chain that is indexed, in the order in which a node is asked for them: nodes that have another at the
-    /// height of the first one that they have are not used. They replace what was known; without any, the nodes tell.
+    /// Sets the blocks that identify the indexed chain, in the order in which nodes are checked for them: a node with
+    /// another block at the first of these heights that it has is not used. Replaces earlier ones; if empty, the nodes
+    /// decide.
     pub fn expect(&self, blocks: &[KnownBlock]) {
         *self.known.write() = blocks.to_vec();
     }
 
-    /// Adds what a node told, unless a block of this height is known. The one that is known now.
-    pub(super) fn learn(&self, node: &str, link: Link) -> KnownBlock {
+    /// Adds a block that a node returned, unless a block of this height is known. Returns the known one.
+    pub(super) fn record_known_block(&self, node: &str, link: Link) -> KnownBlock {
         let block = link.block;
         let mut known = self.known.write();
         if let Some(same) = known
@@ -116,17 +115,17 @@ impl Providers {
                 node,
                 block = block.number,
                 hash = %block.hash,
-                "the node has no block 0: the first indexed block tells the chain from others of its id"
+                "the node has no block 0; the first indexed block identifies the chain"
             );
         }
         learned
     }
 
-    /// Asks one provider after the other which chain it serves, until one serves the expected one; the block by which it
-    /// is known. When no block is expected yet, it is the one that most serve, the preferred one's among equals.
+    /// Checks one provider after the other until one serves the expected chain; returns the block that identifies it.
+    /// If no block is expected yet, the block of the majority is taken, on a tie that of the preferred provider.
     pub async fn identity(&self) -> Result<BlockRef, NodeError> {
         if self.list.len() > 1 && self.known.read().is_empty() {
-            self.agree().await;
+            self.adopt_majority_chain().await;
         }
         let mut errors = Vec::new();
         for provider in &self.list {
@@ -135,25 +134,25 @@ impl Providers {
                 Err(error) => errors.push((provider.name.as_str(), error)),
             }
         }
-        Err(NodeError::of_several(errors))
+        Err(NodeError::from_several(errors))
     }
 
-    async fn agree(&self) {
-        let asked = self.list.iter().map(|provider| async move {
+    async fn adopt_majority_chain(&self) {
+        let requests = self.list.iter().map(|provider| async move {
             let link = provider.node.identity(&[], self.first).await.ok()?;
             Some((provider, link))
         });
-        let told: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        let votes = |link: Link| told.iter().filter(|(_, other)| *other == link).count();
-        // Of equals the last is taken, so the preferred one has to come last.
-        let most = told.iter().rev().max_by_key(|(_, link)| votes(*link));
+        let links: Vec<_> = join_all(requests).await.into_iter().flatten().collect();
+        let votes = |link: Link| links.iter().filter(|(_, other)| *other == link).count();
+        // `max_by_key` returns the last of equals, so the preferred one must come last.
+        let most = links.iter().rev().max_by_key(|(_, link)| votes(*link));
         if let Some((provider, link)) = most {
-            self.learn(&provider.node.shown_url(), *link);
+            self.record_known_block(&provider.node.redacted_url(), *link);
         }
     }
 
-    /// The block at a height by a provider that proved which chain it serves, for one that cannot prove it by block 0.
-    pub(super) async fn vouched(&self, number: u64) -> Option<BlockRef> {
+    /// The block at a height from a provider that proved its chain, to check a provider that has no block 0.
+    pub(super) async fn proven_block_at(&self, number: u64) -> Option<BlockRef> {
         for provider in &self.list {
             if provider.health.lock().proven
                 && let Ok(Some(block)) = provider.node.at(number).await
@@ -176,15 +175,15 @@ impl Providers {
             .await
     }
 
-    /// Checks that the active node holds a block canonical, whichever node it came from: only then it is the end of
-    /// another branch. If not, the nodes do not agree yet, which is no reorg. When the active one is not to be asked,
-    /// the one is that would follow it.
+    /// Checks that a block is canonical on the active node, whichever node it came from: only then it is the end of
+    /// another branch. Otherwise the nodes do not agree yet, which is no reorg. If the active node is not usable, its
+    /// successor is checked.
     pub async fn confirm(&self, block: BlockRef) -> Result<(), NodeError> {
         let first = self.order(Work::Live)?.into_iter().next();
         let (position, trial) = first.unwrap_or((self.active_position(), true));
         let provider = &self.list[position];
         let found = self
-            .ask(provider, trial, |node| async move {
+            .run_on(provider, trial, |node| async move {
                 node.at(block.number).await
             })
             .await?;
@@ -192,34 +191,34 @@ impl Providers {
             return Ok(());
         }
         Err(NodeError::Missing {
-            url: provider.node.shown_url(),
+            url: provider.node.redacted_url(),
             what: format!(
-                "block {} {} on the branch that it follows",
+                "block {} {} on its canonical branch",
                 block.number, block.hash
             ),
         })
     }
 
-    /// Whether the provider at this position holds a block canonical; `false` when it cannot be asked.
-    pub async fn shows(&self, position: usize, block: BlockRef) -> bool {
+    /// Whether a block is canonical on the provider at this position; `false` if the provider is not usable.
+    pub async fn has_canonical(&self, position: usize, block: BlockRef) -> bool {
         let Some(provider) = self.list.get(position) else {
             return false;
         };
         let now = Instant::now();
         let trial = {
             let health = provider.health.lock();
-            if !health.is_usable(now) && !health.is_due(now) {
+            if !health.is_usable(now) && !health.is_trial_due(now) {
                 return false;
             }
             health.is_open()
         };
-        let found = self.ask(provider, trial, |node| async move {
+        let found = self.run_on(provider, trial, |node| async move {
             node.at(block.number).await
         });
         matches!(found.await, Ok(Some(found)) if found == block)
     }
 
-    /// How every provider does, the preferred first.
+    /// The status of every provider, the preferred first.
     pub fn status(&self) -> Vec<ProviderStatus> {
         let active = self.active_position();
         let all = self.list.iter().enumerate();
@@ -227,12 +226,12 @@ impl Providers {
             .collect()
     }
 
-    /// The active node's address as it may be shown.
-    pub fn shown_url(&self) -> String {
-        self.active_provider().node.shown_url()
+    /// The active node's URL without secrets.
+    pub fn redacted_url(&self) -> String {
+        self.active_provider().node.redacted_url()
     }
 
-    /// How many there are.
+    /// The number of providers.
     pub(super) fn count(&self) -> usize {
         self.list.len()
     }
@@ -246,19 +245,23 @@ impl Providers {
     }
 
     fn active_provider(&self) -> &Provider {
-        // It is always the position of one, and there is at least one.
+        // Always a valid position; the list is not empty.
         &self.list[self.active_position()]
     }
 
-    /// The positions of those that do a kind of work.
-    fn able(&self, work: Work) -> Vec<usize> {
-        let of = |able: &dyn Fn(&Provider) -> bool| {
+    /// The positions of the providers for a kind of work.
+    fn suitable(&self, work: Work) -> Vec<usize> {
+        let select = |suitable: &dyn Fn(&Provider) -> bool| {
             let all = self.list.iter().enumerate();
-            all.filter(|(_, provider)| able(provider))
+            all.filter(|(_, provider)| suitable(provider))
                 .map(|(position, _)| position)
                 .collect::<Vec<_>>()
         };
-        let able = of(&|provider| provider.role.does(work));
-        if able.is_empty() { of(&|_| true) } else { able }
+        let suitable = select(&|provider| provider.role.does(work));
+        if suitable.is_empty() {
+            select(&|_| true)
+        } else {
+            suitable
+        }
     }
 }

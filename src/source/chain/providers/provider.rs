@@ -1,4 +1,4 @@
-//! One of the nodes of a chain, with how it does.
+//! One provider of a chain and its health.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ pub(in crate::source::chain) struct Provider {
     pub(super) role: Role,
     pub(super) node: Arc<Node>,
     pub(super) health: Mutex<Health>,
-    /// Held while it proves which chain it serves, so that it does so once for all who wait.
+    /// Held during the chain check, so that concurrent requests share one.
     pub(super) proving: tokio::sync::Mutex<()>,
 }
 
-/// How a provider does; nothing in it is secret.
+/// The status of a provider, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderStatus {
     pub name: String,
@@ -33,13 +33,13 @@ pub struct ProviderStatus {
     pub url: String,
     pub role: Role,
     pub state: ProviderState,
-    /// Whether it is the one whose head is followed.
+    /// Whether its head is followed.
     pub active: bool,
     pub head: Option<BlockRef>,
-    /// Of the last answers, in ms.
+    /// Average of recent answers, in ms.
     pub latency_ms: Option<u64>,
     pub last_error: Option<String>,
-    /// In a row.
+    /// Consecutive failures.
     pub failures: u32,
     /// When `state` last changed, in ms since the Unix epoch.
     pub since: i64,
@@ -65,10 +65,10 @@ impl Provider {
 
     pub(super) fn status(&self, active: bool) -> ProviderStatus {
         let mut health = self.health.lock();
-        let (state, since) = health.shown(Instant::now());
+        let (state, since) = health.state_since(Instant::now());
         ProviderStatus {
             name: self.name.clone(),
-            url: self.node.shown_url(),
+            url: self.node.redacted_url(),
             role: self.role,
             state,
             active,

@@ -1,4 +1,4 @@
-//! Metrics of the providers. Their labels are names from the configuration, never URLs.
+//! Metrics of the providers. Labels are names from the configuration, never URLs.
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -35,7 +35,7 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     );
     counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(0);
     for provider in providers {
-        up(chain_id, provider, true);
+        set_up(chain_id, provider, true);
         disagreements(chain_id, provider).increment(0);
         if provider.ws_url.is_some() {
             for reason in ["refused", "closed", "silent"] {
@@ -45,7 +45,7 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     }
 }
 
-pub(super) fn up(chain_id: ChainId, provider: &Provider, up: bool) {
+pub(super) fn set_up(chain_id: ChainId, provider: &Provider, up: bool) {
     gauge!(
         "chaincast_chain_provider_up",
         "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
@@ -53,7 +53,7 @@ pub(super) fn up(chain_id: ChainId, provider: &Provider, up: bool) {
     .set(f64::from(u8::from(up)));
 }
 
-pub(super) fn lag(chain_id: ChainId, provider: &Provider, blocks: u64) {
+pub(super) fn set_lag(chain_id: ChainId, provider: &Provider, blocks: u64) {
     gauge!(
         "chaincast_chain_provider_lag_blocks",
         "chain_id" => chain_id.to_string(), "provider" => provider.name.clone()
@@ -61,12 +61,12 @@ pub(super) fn lag(chain_id: ChainId, provider: &Provider, blocks: u64) {
     .set(blocks as f64);
 }
 
-pub(super) fn failed_over(chain_id: ChainId) {
+pub(super) fn count_failover(chain_id: ChainId) {
     counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(1);
 }
 
-/// That it is told once, and not with every answer, is seen to by the circuit, which opens with the first.
-pub(super) fn disagreed(chain_id: ChainId, provider: &Provider) {
+/// Counted once per outage, because the first one opens the circuit.
+pub(super) fn count_disagreement(chain_id: ChainId, provider: &Provider) {
     disagreements(chain_id, provider).increment(1);
 }
 
@@ -77,7 +77,7 @@ fn disagreements(chain_id: ChainId, provider: &Provider) -> metrics::Counter {
     )
 }
 
-/// A subscription to `newHeads` of a provider ended: `refused`, `closed`, or `silent` while the head moved.
+/// A `newHeads` subscription of a provider ended: `refused`, `closed`, or `silent` while the head moved.
 pub fn subscription_lost(chain_id: ChainId, provider: &str, reason: &'static str) {
     subscriptions_lost(chain_id, provider, reason).increment(1);
 }
@@ -89,8 +89,8 @@ fn subscriptions_lost(chain_id: ChainId, provider: &str, reason: &'static str) -
     )
 }
 
-/// How long a provider took for a request.
-pub fn request_took(
+/// Records the duration of a request.
+pub fn record_request(
     chain_id: ChainId,
     provider: &str,
     method: &'static str,

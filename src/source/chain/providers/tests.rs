@@ -1,4 +1,4 @@
-//! Who is asked for what, with nodes that answer.
+//! Selection of providers, with running nodes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{ProviderConfig, ProviderState, Providers, Role, Work};
 use crate::{
-    dev::faulty_node::{Fault, FaultyNode, Kind, Tree},
+    dev::faulty_node::{BlockTree, Fault, FaultyNode, Kind},
     model::{KnownBlock, Secret},
     source::chain::{ChainConfig, Node, NodeError},
 };
@@ -14,10 +14,10 @@ use crate::{
 const CHAIN: u64 = 31_337;
 
 async fn nodes(roles: &[Role]) -> (Vec<FaultyNode>, Providers) {
-    let tree = Tree::new(CHAIN);
+    let tree = BlockTree::new(CHAIN);
     let (mut nodes, mut providers) = (Vec::new(), Vec::new());
     for (position, role) in roles.iter().enumerate() {
-        let node = FaultyNode::of_tree(&tree).await.unwrap();
+        let node = FaultyNode::from_tree(&tree).await.unwrap();
         providers.push(ProviderConfig {
             name: Some(format!("node-{position}")),
             role: *role,
@@ -34,21 +34,21 @@ async fn nodes(roles: &[Role]) -> (Vec<FaultyNode>, Providers) {
     (nodes, providers)
 }
 
-/// The URLs that were asked in one attempt, each of which fails as `wrong` says.
-async fn asked(
+/// The URLs tried in one attempt, each failing as `failure` returns.
+async fn tried_urls(
     providers: &Providers,
     work: Work,
-    wrong: impl Fn(&Node) -> Option<NodeError>,
+    failure: impl Fn(&Node) -> Option<NodeError>,
 ) -> (Vec<String>, Result<(), NodeError>) {
-    let asked = Mutex::new(Vec::new());
+    let urls = Mutex::new(Vec::new());
     let done = providers
         .attempt(work, |node: Arc<Node>| {
-            asked.lock().push(node.shown_url());
-            let wrong = wrong(&node);
-            async move { wrong.map_or(Ok(()), Err) }
+            urls.lock().push(node.redacted_url());
+            let failure = failure(&node);
+            async move { failure.map_or(Ok(()), Err) }
         })
         .await;
-    (asked.into_inner(), done)
+    (urls.into_inner(), done)
 }
 
 fn url(node: &FaultyNode) -> String {
@@ -57,14 +57,14 @@ fn url(node: &FaultyNode) -> String {
 
 fn bad(node: &Node) -> Option<NodeError> {
     Some(NodeError::BadAnswer {
-        url: node.shown_url(),
+        url: node.redacted_url(),
         method: "eth_x",
         reason: "nonsense".to_owned(),
     })
 }
 
 #[tokio::test]
-async fn work_goes_to_who_is_there_for_it_the_preferred_first() {
+async fn work_goes_to_suitable_providers_in_order() {
     let (nodes, providers) = nodes(&[Role::History, Role::All, Role::Live]).await;
     let all = |positions: &[usize]| -> Vec<String> {
         positions
@@ -74,11 +74,11 @@ async fn work_goes_to_who_is_there_for_it_the_preferred_first() {
     };
     let missing = |node: &Node| {
         Some(NodeError::Missing {
-            url: node.shown_url(),
+            url: node.redacted_url(),
             what: "block 9".to_owned(),
         })
     };
-    let (live, error) = asked(&providers, Work::Live, missing).await;
+    let (live, error) = tried_urls(&providers, Work::Live, missing).await;
     assert_eq!(live, all(&[1, 2]));
     let error = error.unwrap_err();
     assert!(
@@ -92,9 +92,9 @@ async fn work_goes_to_who_is_there_for_it_the_preferred_first() {
         "{text}"
     );
     assert!(!text.contains("secret"), "{text}");
-    let (history, _) = asked(&providers, Work::History, missing).await;
+    let (history, _) = tried_urls(&providers, Work::History, missing).await;
     assert_eq!(history, all(&[0, 1]));
-    // What nobody has is nobody's fault.
+    // A block that no provider has is no failure of any.
     assert!(
         providers
             .status()
@@ -104,40 +104,40 @@ async fn work_goes_to_who_is_there_for_it_the_preferred_first() {
 }
 
 #[tokio::test]
-async fn who_answers_wrongly_is_not_asked_again_while_another_answers() {
+async fn wrong_provider_is_skipped_while_another_answers() {
     let (nodes, providers) = nodes(&[Role::All, Role::All]).await;
     let first = url(&nodes[0]);
-    let wrong = |node: &Node| (node.shown_url() == first).then(|| bad(node)).flatten();
-    let (tried, done) = asked(&providers, Work::Live, wrong).await;
+    let wrong = |node: &Node| (node.redacted_url() == first).then(|| bad(node)).flatten();
+    let (tried, done) = tried_urls(&providers, Work::Live, wrong).await;
     assert_eq!(tried, [first.clone(), url(&nodes[1])]);
     done.unwrap();
-    let (tried, _) = asked(&providers, Work::Live, |_| None).await;
+    let (tried, _) = tried_urls(&providers, Work::Live, |_| None).await;
     assert_eq!(tried, [url(&nodes[1])]);
     let status = providers.status();
     assert_eq!(status[0].state, ProviderState::Failed);
     assert!(status[0].last_error.as_ref().unwrap().contains("nonsense"));
-    // When the other fails too, both are asked: better one that failed than none.
-    asked(&providers, Work::Live, bad).await.1.unwrap_err();
-    let (tried, done) = asked(&providers, Work::Live, |_| None).await;
+    // If the other fails too, both are tried.
+    tried_urls(&providers, Work::Live, bad).await.1.unwrap_err();
+    let (tried, done) = tried_urls(&providers, Work::Live, |_| None).await;
     assert_eq!(tried, [first]);
     done.unwrap();
 }
 
 #[tokio::test]
-async fn when_all_want_to_rest_nobody_is_asked_and_the_error_says_how_long() {
+async fn all_resting_providers_return_wait() {
     let (_nodes, providers) = nodes(&[Role::All]).await;
     let throttled = |node: &Node| {
         Some(NodeError::Throttled {
-            url: node.shown_url(),
+            url: node.redacted_url(),
             reason: "429".to_owned(),
             retry_after: Some(std::time::Duration::from_secs(50)),
         })
     };
-    asked(&providers, Work::Live, throttled)
+    tried_urls(&providers, Work::Live, throttled)
         .await
         .1
         .unwrap_err();
-    let (tried, done) = asked(&providers, Work::Live, |_| None).await;
+    let (tried, done) = tried_urls(&providers, Work::Live, |_| None).await;
     assert!(tried.is_empty());
     match done.unwrap_err() {
         NodeError::Resting { wait, .. } => assert!(wait.as_secs() > 20, "{wait:?}"),
@@ -146,30 +146,36 @@ async fn when_all_want_to_rest_nobody_is_asked_and_the_error_says_how_long() {
 }
 
 #[tokio::test]
-async fn a_provider_proves_its_chain_once_and_again_after_an_outage() {
+async fn provider_proves_chain_again_after_outage() {
     let (nodes, providers) = nodes(&[Role::All]).await;
-    let proofs = || nodes[0].asked("eth_chainId");
+    let proofs = || nodes[0].requests("eth_chainId");
     for _ in 0..3 {
-        asked(&providers, Work::Live, |_| None).await.1.unwrap();
+        tried_urls(&providers, Work::Live, |_| None)
+            .await
+            .1
+            .unwrap();
     }
     assert_eq!(proofs(), 1);
-    let cut = nodes[0].add(Fault::of("eth_getBlockByNumber", Kind::Cut).times(1));
+    let cut = nodes[0].add(Fault::new("eth_getBlockByNumber", Kind::Cut).times(1));
     providers
         .tagged(crate::source::chain::Tag::Latest)
         .await
         .unwrap_err();
     assert_eq!(nodes[0].hits(cut), 1);
-    asked(&providers, Work::Live, |_| None).await.1.unwrap();
+    tried_urls(&providers, Work::Live, |_| None)
+        .await
+        .1
+        .unwrap();
     assert_eq!(proofs(), 2);
 }
 
 #[tokio::test]
-async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used() {
-    let (tree, other) = (Tree::new(CHAIN), Tree::salted(CHAIN, 9));
+async fn majority_genesis_excludes_other_providers() {
+    let (tree, other) = (BlockTree::new(CHAIN), BlockTree::salted(CHAIN, 9));
     let mut providers = Vec::new();
     let mut nodes = Vec::new();
     for tree in [&other, &tree, &tree] {
-        let node = FaultyNode::of_tree(tree).await.unwrap();
+        let node = FaultyNode::from_tree(tree).await.unwrap();
         providers.push(ProviderConfig::of(Secret::new(node.http_url())));
         nodes.push(node);
     }
@@ -180,13 +186,13 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
     let agreed = Providers::new(&config).unwrap();
     assert_eq!(agreed.identity().await.unwrap(), tree.genesis());
     assert_eq!(
-        asked(&agreed, Work::Live, |_| None).await.0,
+        tried_urls(&agreed, Work::Live, |_| None).await.0,
         [url(&nodes[1])]
     );
     let error = agreed.status()[0].last_error.clone().unwrap();
-    assert!(error.contains("another chain of this id"), "{error}");
+    assert!(error.contains("another chain with this id"), "{error}");
 
-    // What is stored counts more than what any number of nodes say.
+    // Stored blocks outweigh the nodes.
     let stored = Providers::new(&config).unwrap();
     stored.expect(&[KnownBlock::fixed(other.genesis())]);
     assert_eq!(stored.identity().await.unwrap(), other.genesis());
@@ -198,48 +204,48 @@ async fn the_genesis_is_the_one_that_most_have_and_who_has_another_is_not_used()
     let error = stored.identity().await.unwrap_err();
     let NodeError::WrongGenesis {
         number,
-        expected: told,
+        expected: actual,
         ..
     } = error.cause()
     else {
         panic!("{error}");
     };
-    assert_eq!((*number, *told), (0, expected));
+    assert_eq!((*number, *actual), (0, expected));
 }
 
 #[tokio::test]
-async fn bounds_answers_after_decompression() {
-    let node = FaultyNode::of_tree(&Tree::new(CHAIN)).await.unwrap();
+async fn response_bound_applies_after_decompression() {
+    let node = FaultyNode::from_tree(&BlockTree::new(CHAIN)).await.unwrap();
     let config = ChainConfig {
         response_bytes: 20_000,
         ..ChainConfig::of(CHAIN, Secret::new(node.http_url()))
     };
-    let asked = Node::new(&config).unwrap();
+    let client = Node::new(&config).unwrap();
     let compress = |with: &str, padding: usize| {
-        node.heal();
+        node.clear_faults();
         let with = with.to_owned();
-        node.add(Fault::of("*", Kind::Compressed { with, padding }));
+        node.add(Fault::new("*", Kind::Compressed { with, padding }));
     };
     for with in ["gzip", "br"] {
         compress(with, 100);
-        assert_eq!(asked.at(0).await.unwrap().unwrap().number, 0, "{with}");
-        // As gzip it is a small part of the bound.
+        assert_eq!(client.at(0).await.unwrap().unwrap().number, 0, "{with}");
+        // Compressed it is far below the bound.
         compress(with, 1_000_000);
-        let error = asked.at(0).await.unwrap_err();
+        let error = client.at(0).await.unwrap_err();
         assert!(matches!(error, NodeError::TooLarge { .. }), "{error}");
     }
     compress("zstd", 0);
-    let error = asked.at(0).await.unwrap_err().to_string();
+    let error = client.at(0).await.unwrap_err().to_string();
     assert!(
-        error.contains("zstd") && error.contains("gzip and br are read"),
+        error.contains("zstd") && error.contains("use gzip or br"),
         "{error}"
     );
 }
 
 #[tokio::test]
-async fn reports_another_block_than_was_asked_for() {
+async fn reports_unrequested_block() {
     let (nodes, providers) = nodes(&[Role::All, Role::All]).await;
-    nodes[0].add(Fault::of(
+    nodes[0].add(Fault::new(
         "eth_getBlockByNumber",
         Kind::Alter {
             at: "/number".to_owned(),
@@ -250,6 +256,6 @@ async fn reports_another_block_than_was_asked_for() {
     assert_eq!(found.await.unwrap().unwrap().number, 0);
     let status = providers.status();
     let error = status[0].last_error.clone().unwrap();
-    assert!(error.contains("block 7 when 0 was asked for"), "{error}");
+    assert!(error.contains("block 7 instead of 0"), "{error}");
     assert_eq!(status[0].state, ProviderState::Failed);
 }

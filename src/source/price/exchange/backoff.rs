@@ -1,34 +1,34 @@
-//! How long to wait before a venue is connected to again.
+//! Backoff between attempts to connect to a venue.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// Doubles from a first wait to a longest one. Each wait is drawn from the upper half of what it may be, so that many
-/// who lost the same venue do not come back at once.
+/// Exponential backoff with jitter. Each delay is drawn from the upper half of its range, so that clients that lost the
+/// same venue do not reconnect together.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Backoff {
     first: Duration,
-    longest: Duration,
+    max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(in super::super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(in super::super) fn new(first: Duration, max: Duration) -> Self {
         Self {
             first,
-            longest,
+            max,
             next: first,
         }
     }
 
     pub(in super::super) fn next_delay(&mut self) -> Duration {
         let whole = self.next;
-        self.next = (whole * 2).min(self.longest);
+        self.next = (whole * 2).min(self.max);
         rand::rng().random_range(whole / 2..=whole)
     }
 
-    /// After a connection that was stable.
+    /// Resets the delay after a stable connection.
     pub(in super::super) fn reset(&mut self) {
         self.next = self.first;
     }
@@ -39,32 +39,32 @@ mod tests {
     use super::{super::ExchangeConfig, *};
 
     #[test]
-    fn the_waits_of_the_defaults_allow_few_attempts_in_the_time_in_which_binance_takes_300() {
+    fn default_backoff_stays_below_binance_limit() {
         let config = ExchangeConfig::default();
         let mut backoff = Backoff::new(
             Duration::from_millis(config.backoff_ms),
             Duration::from_millis(config.backoff_max_ms),
         );
-        let (mut attempts, mut waited) = (1, Duration::ZERO);
-        while waited < Duration::from_secs(5 * 60) {
-            waited += backoff.next_delay();
+        let (mut attempts, mut elapsed) = (1, Duration::ZERO);
+        while elapsed < Duration::from_secs(5 * 60) {
+            elapsed += backoff.next_delay();
             attempts += 1;
         }
-        // Ten feeds from one address are fewer than 300 too.
+        // Even ten feeds from one address stay below 300.
         assert!(attempts < 30, "{attempts} attempts");
     }
 
     #[test]
-    fn waits_double_to_a_bound_with_jitter_and_begin_anew_after_a_reset() {
-        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(5));
-        let mut backoff = Backoff::new(first, longest);
+    fn delay_doubles_to_maximum_and_resets() {
+        let (first, max) = (Duration::from_millis(100), Duration::from_secs(5));
+        let mut backoff = Backoff::new(first, max);
         let mut whole = first;
         for _ in 0..12 {
             let wait = backoff.next_delay();
             assert!(whole / 2 <= wait && wait <= whole, "{wait:?} of {whole:?}");
-            whole = (whole * 2).min(longest);
+            whole = (whole * 2).min(max);
         }
-        assert_eq!(whole, longest);
+        assert_eq!(whole, max);
         backoff.reset();
         assert!(backoff.next_delay() <= first);
     }

@@ -1,9 +1,10 @@
-//! Binance, as its "WebSocket Streams for Binance" (binance-spot-api-docs, web-socket-streams.md) has it.
+//! Binance, following "WebSocket Streams for Binance" (binance-spot-api-docs, web-socket-streams.md).
 //!
-//! Streams are combined: `{"stream":"<name>","data":<payload>}`, at the path `/stream`. A connection carries at most
-//! 1,024 streams, takes at most 5 messages a second (pongs included) and lives for 24 hours. The venue pings every
-//! 20 seconds and closes a connection that has not answered within a minute; before it shuts a server down it says
-//! `serverShutdown`. It takes 300 attempts to connect in 5 minutes from one address. A symbol that it does not trade is accepted, and then never heard of.
+//! Streams are combined: `{"stream":"<name>","data":<payload>}` at the path `/stream`. A connection carries at most
+//! 1,024 streams, accepts at most 5 messages a second (including pongs) and lives for 24 hours. The venue pings every
+//! 20 seconds and closes a connection that does not answer within a minute. Before a server shuts down it sends
+//! `serverShutdown`. The limit is 300 connection attempts in 5 minutes from one address. Subscribing to an unknown
+//! symbol succeeds but delivers no data.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,9 +13,9 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     super::venue_time,
-    BinanceStream, Exchange, Limits, PriceFault, Quote, Request, Said,
+    BinanceStream, Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
-    number::{middle, price},
+    price_text::{mid_price, price_from_json},
 };
 
 pub(super) struct Binance;
@@ -24,8 +25,8 @@ const TRADE: &str = "@trade";
 const SHUTDOWN: &str = "serverShutdown";
 
 impl Binance {
-    /// The name of a stream; the venue wants symbols in lower case there, in whatever script they are. It goes into a
-    /// message, where it needs no percent-encoding.
+    /// The name of a stream; the venue requires symbols in lower case there, in any script. It is part of a message and
+    /// needs no percent-encoding.
     pub(super) fn stream(symbol: &str, stream: BinanceStream) -> String {
         let symbol = symbol.to_lowercase();
         match stream {
@@ -35,7 +36,7 @@ impl Binance {
     }
 }
 
-/// Every message there is: of a stream, an answer, an error, an event of the connection.
+/// Any message: of a stream, an answer, an error, or a connection event.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(borrow)]
@@ -45,7 +46,7 @@ struct Frame<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    error: Option<Refusal<'a>>,
+    error: Option<ErrorBody<'a>>,
     #[serde(borrow)]
     msg: Option<Text<'a>>,
     #[serde(borrow)]
@@ -55,7 +56,7 @@ struct Frame<'a> {
 }
 
 #[derive(Deserialize)]
-struct Refusal<'a> {
+struct ErrorBody<'a> {
     #[serde(borrow)]
     msg: Option<Text<'a>>,
 }
@@ -66,7 +67,7 @@ struct Event<'a> {
     e: Option<Text<'a>>,
 }
 
-/// "Individual Symbol Book Ticker Streams". It has no time.
+/// "Individual Symbol Book Ticker Streams". Has no time.
 #[derive(Deserialize)]
 struct BookTicker<'a> {
     /// The book's update id.
@@ -88,7 +89,7 @@ struct Trade<'a> {
     t: u64,
     #[serde(borrow)]
     p: &'a RawValue,
-    /// When it was traded, in ms, or in µs where the URL asks for it.
+    /// Trade time in ms, or in µs if the URL requests it.
     #[serde(borrow, rename = "T")]
     time: &'a RawValue,
 }
@@ -107,7 +108,7 @@ impl Exchange for Binance {
             streams: 1_024,
             streams_a_request: 200,
             // 3 a second leave room for pongs.
-            pace: Duration::from_millis(350),
+            min_interval: Duration::from_millis(350),
             heartbeat: Duration::from_secs(20),
             pings_count: true,
             keepalive: None,
@@ -122,32 +123,35 @@ impl Exchange for Binance {
         }
     }
 
-    fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>)) {
+    fn read<'a>(&self, text: &'a str, emit: &mut dyn FnMut(VenueEvent<'a>)) {
         let frame = match serde_json::from_str::<Frame<'a>>(text) {
             Ok(frame) => frame,
-            Err(error) => return say(Said::Unreadable(error.to_string())),
+            Err(error) => return emit(VenueEvent::Unreadable(error.to_string())),
         };
         if let (Some(stream), Some(data)) = (frame.stream, frame.data) {
-            return say(told(stream.0, data));
+            return emit(stream_event(stream.0, data));
         }
         let event = frame.event.and_then(|event| event.e).or(frame.e);
-        let refusal = match frame.error {
+        let error = match frame.error {
             Some(error) => Some(error.msg),
             None => frame.msg.map(Some),
         };
-        say(match (event, refusal) {
-            (Some(event), _) if &*event == SHUTDOWN => Said::Closing,
-            (_, Some(reason)) => Said::Rejected {
-                reason: reason.map_or_else(|| "an error".to_owned(), |text| text.0.into_owned()),
+        emit(match (event, error) {
+            (Some(event), _) if &*event == SHUTDOWN => VenueEvent::Closing,
+            (_, Some(reason)) => VenueEvent::Rejected {
+                reason: reason.map_or_else(
+                    || "error without a message".to_owned(),
+                    |text| text.0.into_owned(),
+                ),
             },
-            (None, None) if frame.id.is_some() => Said::Accepted,
-            _ => Said::Alive,
+            (None, None) if frame.id.is_some() => VenueEvent::Accepted,
+            _ => VenueEvent::Alive,
         });
     }
 }
 
-/// What one message of a stream says.
-fn told<'a>(stream: Cow<'a, str>, data: &'a RawValue) -> Said<'a> {
+/// Decodes the payload of a stream.
+fn stream_event<'a>(stream: Cow<'a, str>, data: &'a RawValue) -> VenueEvent<'a> {
     let read = if stream.ends_with(BOOK_TICKER) {
         book_ticker(&stream, data)
     } else if stream.ends_with(TRADE) {
@@ -156,23 +160,23 @@ fn told<'a>(stream: Cow<'a, str>, data: &'a RawValue) -> Said<'a> {
         let event = serde_json::from_str::<Event<'a>>(data.get());
         let name = event.ok().and_then(|event| event.e);
         return match name {
-            Some(name) if &*name == SHUTDOWN => Said::Closing,
-            _ => Said::Unusable {
+            Some(name) if &*name == SHUTDOWN => VenueEvent::Closing,
+            _ => VenueEvent::Unusable {
                 fault: PriceFault::UnknownSymbol(stream.clone().into_owned()),
                 stream,
             },
         };
     };
     match read {
-        Ok(quote) => Said::Quote(Quote { stream, ..quote }),
-        Err(fault) => Said::Unusable { stream, fault },
+        Ok(quote) => VenueEvent::Quote(Quote { stream, ..quote }),
+        Err(fault) => VenueEvent::Unusable { stream, fault },
     }
 }
 
 fn book_ticker<'a>(stream: &str, data: &'a RawValue) -> Result<Quote<'a>, PriceFault> {
     let ticker = payload::<BookTicker<'a>>(data)?;
     same_symbol(stream, BOOK_TICKER, &ticker.s)?;
-    let (price, confidence) = middle(price(ticker.b)?, price(ticker.a)?)?;
+    let (price, confidence) = mid_price(price_from_json(ticker.b)?, price_from_json(ticker.a)?)?;
     Ok(Quote {
         stream: Cow::Borrowed(""),
         price,
@@ -187,9 +191,9 @@ fn trade<'a>(stream: &str, data: &'a RawValue) -> Result<Quote<'a>, PriceFault> 
     same_symbol(stream, TRADE, &trade.s)?;
     Ok(Quote {
         stream: Cow::Borrowed(""),
-        price: price(trade.p)?,
+        price: price_from_json(trade.p)?,
         confidence: None,
-        observed_at: Some(venue_time::of_json(trade.time)?),
+        observed_at: Some(venue_time::from_json(trade.time)?),
         order: Some(trade.t),
     })
 }
@@ -198,10 +202,10 @@ fn payload<'a, T: Deserialize<'a>>(data: &'a RawValue) -> Result<T, PriceFault> 
     serde_json::from_str(data.get()).map_err(|error| PriceFault::Malformed(error.to_string()))
 }
 
-/// The payload names its symbol again, in upper case: it must be the stream's.
+/// Checks that the payload's symbol, in upper case, is that of the stream.
 fn same_symbol(stream: &str, kind: &str, symbol: &str) -> Result<(), PriceFault> {
     match stream.strip_suffix(kind) {
-        Some(of) if of.eq_ignore_ascii_case(symbol) || of == symbol.to_lowercase() => Ok(()),
+        Some(own) if own.eq_ignore_ascii_case(symbol) || own == symbol.to_lowercase() => Ok(()),
         _ => Err(PriceFault::UnknownSymbol(symbol.to_owned())),
     }
 }

@@ -1,22 +1,22 @@
-//! The messages of "WebSocket Streams for Binance", as that document shows them.
+//! Messages of "WebSocket Streams for Binance", as in that document.
 
 use super::*;
 
-fn said(text: &str) -> Vec<Said<'_>> {
-    let mut heard = Vec::new();
-    Binance.read(text, &mut |said| heard.push(said));
-    heard
+fn events_of(text: &str) -> Vec<VenueEvent<'_>> {
+    let mut events = Vec::new();
+    Binance.read(text, &mut |event| events.push(event));
+    events
 }
 
-fn only(text: &str) -> Said<'_> {
-    let mut heard = said(text);
-    assert_eq!(heard.len(), 1, "{text}");
-    heard.remove(0)
+fn event_of(text: &str) -> VenueEvent<'_> {
+    let mut events = events_of(text);
+    assert_eq!(events.len(), 1, "{text}");
+    events.remove(0)
 }
 
 fn fault(text: &str) -> PriceFault {
-    match only(text) {
-        Said::Unusable { fault, .. } => fault,
+    match event_of(text) {
+        VenueEvent::Unusable { fault, .. } => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -43,8 +43,8 @@ const TRADED: &str = r#"{"stream":"bnbbtc@trade","data":{
 }}"#;
 
 #[test]
-fn a_book_ticker_is_the_middle_of_bid_and_ask_with_half_the_spread() {
-    let Said::Quote(quote) = only(BOOK) else {
+fn book_ticker_gives_mid_price_and_half_spread() {
+    let VenueEvent::Quote(quote) = event_of(BOOK) else {
         panic!("{BOOK}")
     };
     assert_eq!(quote.stream, "bnbusdt@bookTicker");
@@ -54,8 +54,8 @@ fn a_book_ticker_is_the_middle_of_bid_and_ask_with_half_the_spread() {
 }
 
 #[test]
-fn a_trade_is_its_price_at_its_time() {
-    let Said::Quote(quote) = only(TRADED) else {
+fn trade_gives_price_and_time() {
+    let VenueEvent::Quote(quote) = event_of(TRADED) else {
         panic!("{TRADED}")
     };
     assert_eq!(quote.stream, "bnbbtc@trade");
@@ -65,26 +65,29 @@ fn a_trade_is_its_price_at_its_time() {
         (quote.observed_at, quote.order),
         (Some(1_672_515_782_136), Some(12_345))
     );
-    // Older documents show the orders of buyer and seller in `b` and `a`.
+    // Older documents have the order ids of buyer and seller in `b` and `a`.
     let older = TRADED.replace(r#""T":"#, r#""b": 88, "a": 50, "T":"#);
-    assert!(matches!(only(&older), Said::Quote(_)));
+    assert!(matches!(event_of(&older), VenueEvent::Quote(_)));
 }
 
 #[test]
-fn requests_name_streams_and_their_answers_are_told_apart_from_refusals() {
+fn distinguishes_answers_from_errors() {
     let request = Binance.subscribe(&["btcusdt@bookTicker", "ethusdt@trade"], 7);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&request.text).unwrap(),
         json!({ "method": "SUBSCRIBE", "params": ["btcusdt@bookTicker", "ethusdt@trade"], "id": 7 })
     );
     assert_eq!(request.answers, 1);
-    assert_eq!(only(r#"{ "result": null, "id": 1 }"#), Said::Accepted);
+    assert_eq!(
+        event_of(r#"{ "result": null, "id": 1 }"#),
+        VenueEvent::Accepted
+    );
     for refusal in [
         r#"{"code": 2, "msg": "Invalid request: unknown variant X", "id": 1}"#,
         r#"{"code":3,"msg":"Invalid JSON: expected value at line 1 column 1"}"#,
         r#"{"error":{"code":2,"msg":"Invalid request: too many parameters"},"id":1}"#,
     ] {
-        let Said::Rejected { reason } = only(refusal) else {
+        let VenueEvent::Rejected { reason } = event_of(refusal) else {
             panic!("{refusal}")
         };
         assert!(reason.starts_with("Invalid"), "{reason}");
@@ -92,18 +95,18 @@ fn requests_name_streams_and_their_answers_are_told_apart_from_refusals() {
 }
 
 #[test]
-fn the_end_of_a_server_is_heard_however_it_is_wrapped() {
+fn detects_server_shutdown() {
     for text in [
         r#"{"e":"serverShutdown","E":1770123456789}"#,
         r#"{"event":{"e":"serverShutdown","E":1770123456789}}"#,
         r#"{"stream":"!server","data":{"e":"serverShutdown","E":1770123456789}}"#,
     ] {
-        assert_eq!(only(text), Said::Closing, "{text}");
+        assert_eq!(event_of(text), VenueEvent::Closing, "{text}");
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_price_is_told_by_its_kind() {
+fn rejects_invalid_price_with_reason() {
     for (from, to, reason) in [
         (r#""25.35190000""#, r#""0.00000000""#, "not_positive"),
         (r#""25.35190000""#, r#""-25.3""#, "not_positive"),
@@ -122,16 +125,16 @@ fn what_is_wrong_with_a_price_is_told_by_its_kind() {
 }
 
 #[test]
-fn numbers_are_read_as_strings_are() {
+fn accepts_numbers_like_strings() {
     let text = BOOK.replace(r#""25.36520000""#, "25.36520000");
-    let Said::Quote(quote) = only(&text) else {
+    let VenueEvent::Quote(quote) = event_of(&text) else {
         panic!("{text}")
     };
     assert_eq!(quote.price.normalized().to_plain_string(), "25.35855");
 }
 
 #[test]
-fn what_is_no_message_is_told_and_nothing_more() {
+fn reports_unreadable_and_ignored_messages() {
     for text in [
         "",
         "[]",
@@ -141,18 +144,21 @@ fn what_is_no_message_is_told_and_nothing_more() {
         r#"{"stream":7,"data":{}}"#,
         "NaN",
     ] {
-        assert!(matches!(only(text), Said::Unreadable(_)), "{text}");
+        assert!(
+            matches!(event_of(text), VenueEvent::Unreadable(_)),
+            "{text}"
+        );
     }
     for text in [
         "{}",
         r#"{"id":null,"result":null}"#,
         r#"{"e":"something new"}"#,
     ] {
-        assert_eq!(only(text), Said::Alive, "{text}");
+        assert_eq!(event_of(text), VenueEvent::Alive, "{text}");
     }
 }
 
-/// The other streams of the document, as it shows their payloads. None is asked for, and none is a price here.
+/// The other streams of the document with their payloads, none of them subscribed.
 const OTHERS: [(&str, &str); 9] = [
     (
         "bnbbtc@aggTrade",
@@ -193,7 +199,7 @@ const OTHERS: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn streams_that_nobody_asked_for_are_no_prices_whatever_their_shape() {
+fn rejects_streams_not_requested() {
     for (stream, payload) in OTHERS {
         let combined = format!(r#"{{"stream":"{stream}","data":{payload}}}"#);
         assert_eq!(fault(&combined).reason(), "unknown_symbol", "{combined}");
@@ -203,19 +209,22 @@ fn streams_that_nobody_asked_for_are_no_prices_whatever_their_shape() {
             assert_eq!(fault(&mixed).reason(), "malformed", "{mixed}");
         }
     }
-    // As they come where streams are not combined.
+    // As sent without combined streams.
     for (_, payload) in OTHERS {
-        let heard = said(payload);
+        let events = events_of(payload);
         assert!(
-            matches!(heard.as_slice(), [Said::Alive | Said::Unreadable(_)]),
-            "{payload}: {heard:?}"
+            matches!(
+                events.as_slice(),
+                [VenueEvent::Alive | VenueEvent::Unreadable(_)]
+            ),
+            "{payload}: {events:?}"
         );
     }
-    // Answers to methods that are not used.
+    // Answers to unused methods.
     for answer in [
         r#"{"result":["btcusdt@aggTrade"],"id":3}"#,
         r#"{"result":true,"id":5}"#,
     ] {
-        assert_eq!(only(answer), Said::Accepted, "{answer}");
+        assert_eq!(event_of(answer), VenueEvent::Accepted, "{answer}");
     }
 }

@@ -1,9 +1,9 @@
-//! Coinbase Exchange, as its "Exchange WebSocket Overview", "Channels", "Rate Limits" and "Best Practices" have it.
+//! Coinbase Exchange, following "Exchange WebSocket Overview", "Channels", "Rate Limits" and "Best Practices".
 //!
-//! A connection must ask for something within 5 seconds. `ticker` tells each match, several at once when one order
-//! makes many; so its `sequence` has gaps, which mean nothing. `heartbeat` comes every second for each product that is
-//! asked for: the first of each request is enough to know that the connection lives. One product that is not traded
-//! makes the venue ignore the whole request, with an `error` that names it.
+//! A connection must subscribe within 5 seconds. `ticker` reports each match, several together if one order causes
+//! many, so gaps in `sequence` are normal. `heartbeat` arrives every second for each subscribed product; one product a
+//! request is enough to detect a dead connection. An unknown product makes the venue reject the whole request, with an
+//! `error` that names it.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     super::venue_time,
-    Exchange, Limits, PriceFault, Quote, Request, Said,
+    Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
-    number::{middle, price},
+    price_text::{mid_price, price_from_json},
 };
 
 pub(super) struct Coinbase;
 
-/// Every message there is; messages of other types are to be ignored.
+/// Any message; unknown types must be ignored.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(borrow, rename = "type")]
@@ -52,11 +52,11 @@ impl Exchange for Coinbase {
 
     fn limits(&self) -> Limits {
         Limits {
-            // The venue names no number; this many heartbeats and tickers are read with ease.
+            // The venue documents no limit; this many heartbeats and tickers are easy to process.
             streams: 500,
             streams_a_request: 50,
-            // 100 a second are allowed, for all connections of one address.
-            pace: Duration::from_millis(50),
+            // The limit is 100 a second for all connections of one address.
+            min_interval: Duration::from_millis(50),
             heartbeat: Duration::from_secs(1),
             pings_count: false,
             keepalive: None,
@@ -65,10 +65,10 @@ impl Exchange for Coinbase {
     }
 
     fn subscribe(&self, streams: &[&str], _id: u64) -> Request {
-        let alive = &streams[..streams.len().min(1)];
+        let first = &streams[..streams.len().min(1)];
         let channels = json!([
             { "name": "ticker", "product_ids": streams },
-            { "name": "heartbeat", "product_ids": alive },
+            { "name": "heartbeat", "product_ids": first },
         ]);
         Request {
             text: json!({ "type": "subscribe", "channels": channels }).to_string(),
@@ -76,60 +76,63 @@ impl Exchange for Coinbase {
         }
     }
 
-    fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>)) {
+    fn read<'a>(&self, text: &'a str, emit: &mut dyn FnMut(VenueEvent<'a>)) {
         let frame = match serde_json::from_str::<Frame<'a>>(text) {
             Ok(frame) => frame,
-            Err(error) => return say(Said::Unreadable(error.to_string())),
+            Err(error) => return emit(VenueEvent::Unreadable(error.to_string())),
         };
-        say(match &*frame.kind {
+        emit(match &*frame.kind {
             "ticker" => ticker(frame),
-            "subscriptions" => Said::Accepted,
-            "error" => refusal(frame),
-            _ => Said::Alive,
+            "subscriptions" => VenueEvent::Accepted,
+            "error" => error_event(frame),
+            _ => VenueEvent::Alive,
         });
     }
 }
 
-fn ticker(frame: Frame<'_>) -> Said<'_> {
+fn ticker(frame: Frame<'_>) -> VenueEvent<'_> {
     let Some(product) = frame.product_id else {
-        return Said::Unreadable("a ticker without product_id".to_owned());
+        return VenueEvent::Unreadable("ticker without product_id".to_owned());
     };
     let last = match frame.price {
-        Some(text) => price(text),
-        None => Err(PriceFault::Malformed("a ticker without price".to_owned())),
+        Some(text) => price_from_json(text),
+        None => Err(PriceFault::Malformed("ticker without price".to_owned())),
     };
-    let observed_at = frame.time.map(venue_time::of_json).transpose();
-    // The trade is the price; the book around it says how far that may be off. An empty side is no fault of it.
-    let confidence = match (frame.best_bid.map(price), frame.best_ask.map(price)) {
-        (Some(Ok(bid)), Some(Ok(ask))) => middle(bid, ask).ok().map(|(_, half)| half),
+    let observed_at = frame.time.map(venue_time::from_json).transpose();
+    // The trade is the price; the book around it gives the confidence. An empty side of the book is not a fault.
+    let confidence = match (
+        frame.best_bid.map(price_from_json),
+        frame.best_ask.map(price_from_json),
+    ) {
+        (Some(Ok(bid)), Some(Ok(ask))) => mid_price(bid, ask).ok().map(|(_, half)| half),
         _ => None,
     };
     match (last, observed_at) {
-        (Ok(price), Ok(observed_at)) => Said::Quote(Quote {
+        (Ok(price), Ok(observed_at)) => VenueEvent::Quote(Quote {
             stream: product.0,
             price,
             confidence,
             observed_at,
             order: frame.sequence,
         }),
-        (Err(fault), _) | (_, Err(fault)) => Said::Unusable {
+        (Err(fault), _) | (_, Err(fault)) => VenueEvent::Unusable {
             stream: product.0,
             fault,
         },
     }
 }
 
-fn refusal(frame: Frame<'_>) -> Said<'_> {
-    let words = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().trim().to_owned();
-    let (message, reason) = (words(&frame.message), words(&frame.reason));
+fn error_event(frame: Frame<'_>) -> VenueEvent<'_> {
+    let text_of = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().trim().to_owned();
+    let (message, reason) = (text_of(&frame.message), text_of(&frame.reason));
     match refused_product(&reason) {
-        Some(product) => Said::Refused {
+        Some(product) => VenueEvent::Refused {
             stream: product.to_owned().into(),
             reason,
         },
-        None => Said::Rejected {
+        None => VenueEvent::Rejected {
             reason: match (message.as_str(), reason.as_str()) {
-                ("", "") => "an error without words".to_owned(),
+                ("", "") => "error without a message".to_owned(),
                 (only, "") | ("", only) => only.to_owned(),
                 (message, reason) => format!("{message}: {reason}"),
             },
@@ -137,8 +140,8 @@ fn refusal(frame: Frame<'_>) -> Said<'_> {
     }
 }
 
-/// The product that a refusal is about, as in `ETH-XYZ is not a valid product`: its first word, when that is written as
-/// products are. What the venue says behind it, that the product is delisted or whatever else, costs that product alone.
+/// The product that an error is about: the first word of `ETH-XYZ is not a valid product`, if it is written like a
+/// product. Whatever the rest says, such as that it is delisted, only this product is rejected.
 fn refused_product(reason: &str) -> Option<&str> {
     let (product, _) = reason.split_once(' ')?;
     let (base, quote) = product.split_once('-')?;

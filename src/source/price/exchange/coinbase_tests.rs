@@ -1,13 +1,13 @@
-//! The messages of Coinbase Exchange's "Exchange WebSocket Overview" and "Exchange WebSocket Channels", as those
-//! documents show them.
+//! Messages of Coinbase Exchange's "Exchange WebSocket Overview" and "Exchange WebSocket Channels", as in those
+//! documents.
 
 use super::*;
 
-fn only(text: &str) -> Said<'_> {
-    let mut heard = Vec::new();
-    Coinbase.read(text, &mut |said| heard.push(said));
-    assert_eq!(heard.len(), 1, "{text}");
-    heard.remove(0)
+fn event_of(text: &str) -> VenueEvent<'_> {
+    let mut events = Vec::new();
+    Coinbase.read(text, &mut |event| events.push(event));
+    assert_eq!(events.len(), 1, "{text}");
+    events.remove(0)
 }
 
 const TICKER: &str = r#"{
@@ -31,8 +31,8 @@ const TICKER: &str = r#"{
 }"#;
 
 #[test]
-fn a_ticker_is_the_price_of_a_trade_with_half_the_spread_around_it() {
-    let Said::Quote(quote) = only(TICKER) else {
+fn ticker_gives_trade_price_and_half_spread() {
+    let VenueEvent::Quote(quote) = event_of(TICKER) else {
         panic!("{TICKER}")
     };
     assert_eq!(quote.stream, "ETH-USD");
@@ -43,7 +43,7 @@ fn a_ticker_is_the_price_of_a_trade_with_half_the_spread_around_it() {
 }
 
 #[test]
-fn a_book_without_a_side_costs_the_confidence_and_not_the_price() {
+fn one_sided_book_has_no_confidence() {
     for (from, to) in [
         (r#""1285.04""#, r#""0""#),
         (r#""1285.27""#, r#""""#),
@@ -51,20 +51,20 @@ fn a_book_without_a_side_costs_the_confidence_and_not_the_price() {
         (r#""best_bid""#, r#""bid""#),
     ] {
         let text = TICKER.replace(from, to);
-        let Said::Quote(quote) = only(&text) else {
+        let VenueEvent::Quote(quote) = event_of(&text) else {
             panic!("{text}")
         };
         assert_eq!(quote.confidence, None, "{text}");
     }
     let without_time = TICKER.replace("\"time\"", "\"at\"");
-    let Said::Quote(quote) = only(&without_time) else {
+    let VenueEvent::Quote(quote) = event_of(&without_time) else {
         panic!("{without_time}")
     };
     assert_eq!(quote.observed_at, None);
 }
 
 #[test]
-fn a_request_asks_for_every_ticker_and_one_heartbeat() {
+fn request_has_all_tickers_and_one_heartbeat() {
     let request = Coinbase.subscribe(&["BTC-USD", "ETH-USD"], 1);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&request.text).unwrap(),
@@ -77,11 +77,11 @@ fn a_request_asks_for_every_ticker_and_one_heartbeat() {
         {"name":"level2","product_ids":["ETH-USD","ETH-EUR"],"account_ids":null},
         {"name":"heartbeat","product_ids":["ETH-USD","ETH-EUR"],"account_ids":null},
         {"name":"ticker","product_ids":["ETH-USD","ETH-EUR","ETH-BTC"],"account_ids":null}]}"#;
-    assert_eq!(only(answer), Said::Accepted);
+    assert_eq!(event_of(answer), VenueEvent::Accepted);
 }
 
 #[test]
-fn heartbeats_and_types_that_are_new_are_signs_of_life() {
+fn ignores_heartbeats_and_unknown_types() {
     for text in [
         r#"{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"2014-11-07T08:19:28.464459Z"}"#,
         r#"{"type":"status","products":[],"currencies":[]}"#,
@@ -98,21 +98,21 @@ fn heartbeats_and_types_that_are_new_are_signs_of_life() {
         r#"{"type":"activate","product_id":"test-product","timestamp":"1483736448.299000","user_id":"12","order_id":"7b52009b","stop_type":"entry","side":"buy","stop_price":"80","size":"2","funds":"50","private":true}"#,
         r#"{"type":"balance","account_id":"d50ec984","currency":"USD","holds":"1000.23","available":"102030.99","updated":"2023-10-10T20:42:27.265Z","timestamp":"2023-10-10T20:42:29.265Z"}"#,
     ] {
-        assert_eq!(only(text), Said::Alive, "{text}");
+        assert_eq!(event_of(text), VenueEvent::Alive, "{text}");
     }
 }
 
 #[test]
-fn an_error_about_a_product_is_told_apart_from_others() {
+fn distinguishes_product_errors() {
     let unknown = r#"{"type":"error","message":"Failed to subscribe","reason":"DOGE-BTC is not a valid product"}"#;
-    let Said::Refused { stream, reason } = only(unknown) else {
+    let VenueEvent::Refused { stream, reason } = event_of(unknown) else {
         panic!("{unknown}")
     };
     assert_eq!(stream, "DOGE-BTC");
     assert_eq!(reason, "DOGE-BTC is not a valid product");
     let delisted =
         r#"{"type":"error","message":"Failed to subscribe","reason":"1INCH-USD is delisted"}"#;
-    let Said::Refused { stream, reason } = only(delisted) else {
+    let VenueEvent::Refused { stream, reason } = event_of(delisted) else {
         panic!("{delisted}")
     };
     assert_eq!((&*stream, &*reason), ("1INCH-USD", "1INCH-USD is delisted"));
@@ -133,15 +133,15 @@ fn an_error_about_a_product_is_told_apart_from_others() {
             r#"{"type":"error","message":"ErrSlowConsume"}"#,
             "ErrSlowConsume",
         ),
-        (r#"{"type":"error"}"#, "an error without words"),
+        (r#"{"type":"error"}"#, "error without a message"),
     ] {
         let expected = expected.to_owned();
-        assert_eq!(only(text), Said::Rejected { reason: expected });
+        assert_eq!(event_of(text), VenueEvent::Rejected { reason: expected });
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_price_is_told_by_its_kind() {
+fn rejects_invalid_price_with_reason() {
     for (from, to, reason) in [
         (r#""1285.22""#, r#""0""#, "not_positive"),
         (r#""1285.22""#, r#""-1""#, "not_positive"),
@@ -151,12 +151,15 @@ fn what_is_wrong_with_a_price_is_told_by_its_kind() {
         ("2022-10-19T", "yesterday ", "malformed"),
     ] {
         let text = TICKER.replace(from, to);
-        let Said::Unusable { stream, fault } = only(&text) else {
+        let VenueEvent::Unusable { stream, fault } = event_of(&text) else {
             panic!("{text}")
         };
         assert_eq!((&*stream, fault.reason()), ("ETH-USD", reason), "{text}");
     }
     for text in ["", "[]", "{}", "\"ticker\"", r#"{"type":"ticker"}"#] {
-        assert!(matches!(only(text), Said::Unreadable(_)), "{text}");
+        assert!(
+            matches!(event_of(text), VenueEvent::Unreadable(_)),
+            "{text}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The keys of `binance`, `coinbase` and `kraken` sources, and `[prices.exchanges]`.
+//! The keys of `binance`, `coinbase` and `kraken` sources, and of `[prices.exchanges]`.
 
 use serde::Deserialize;
 
@@ -10,40 +10,40 @@ use super::{
     kraken::Kraken,
 };
 
-/// `[prices.exchanges]`: how connections to exchanges are kept.
+/// `[prices.exchanges]`: settings of the connections to exchanges.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExchangeConfig {
-    /// How long connecting may take, TLS and handshake included, in ms: 100 to 60000.
+    /// Timeout of connecting, including TLS and handshake, in ms: 100 to 60000.
     pub connect_timeout_ms: u64,
-    /// The first wait before connecting again, in ms: 10 to `backoff_max_ms`. It doubles up to that.
+    /// First delay before reconnecting, in ms: 10 to `backoff_max_ms`. Doubles up to that.
     pub backoff_ms: u64,
-    /// The longest wait, in ms: at most 600000.
+    /// Maximum delay, in ms: at most 600000.
     pub backoff_max_ms: u64,
-    /// A connection that lasted this long begins the waits anew, in ms: 0 to 3600000.
+    /// A connection that lasted this long resets the delay, in ms: 0 to 3600000.
     pub stable_ms: u64,
-    /// A connection that missed this many heartbeats of its venue is given up: 2 to 100.
+    /// A connection that missed this many heartbeats of its venue is closed: 2 to 100.
     pub missed_heartbeats: u32,
-    /// A source that gave nothing for this long after connecting is told to be silent, in ms: 100 to 3600000.
+    /// A source without data for this long after connecting is reported as silent, in ms: 100 to 3600000.
     pub first_tick_ms: u64,
-    /// A connection this old is replaced, in ms, while it still works: 100 to 84600000 (23.5 hours; venues end theirs
-    /// after 24).
+    /// A connection of this age is replaced while it still works, in ms: 100 to 84600000 (23.5 hours; venues close
+    /// theirs after 24).
     pub rotate_after_ms: u64,
-    /// Connections to a venue at one time, 1 to 4, each with all symbols: what comes first counts.
+    /// Simultaneous connections to a venue, 1 to 4, each with all symbols; the first copy of a price counts.
     pub connections: u32,
-    /// A connection whose prices all come later than this after the venue's own time is replaced, in ms: 0 (never), or 100
-    /// to 3600000.
+    /// A connection is replaced if all its prices arrive later than this after the venue's time, in ms: 0 (never), or
+    /// 100 to 3600000.
     pub late_ms: u64,
-    /// For how long they may, in ms: 100 to 3600000.
+    /// How long prices may be late before the replacement, in ms: 100 to 3600000.
     pub late_for_ms: u64,
-    /// This machine's clock is off when the prices of every venue come later than this, or as much too early, in ms: 100
-    /// to 3600000.
+    /// This machine's clock is off if the prices of every venue are late, or early, by more than this, in ms: 100 to
+    /// 3600000.
     pub clock_off_ms: u64,
-    /// Instead of `connections`, for one venue.
+    /// Overrides `connections` for one venue.
     pub binance: VenueConfig,
     pub coinbase: VenueConfig,
     pub kraken: VenueConfig,
-    /// Most bytes of one message, 1024 to 67108864; a longer one ends the connection.
+    /// Maximum size of a message in bytes, 1024 to 67108864; a larger one ends the connection.
     pub message_bytes: usize,
 }
 
@@ -51,7 +51,7 @@ pub struct ExchangeConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VenueConfig {
-    /// Connections to this venue at one time, 1 to 4.
+    /// Simultaneous connections to this venue, 1 to 4.
     pub connections: Option<u32>,
 }
 
@@ -77,17 +77,17 @@ impl Default for ExchangeConfig {
     }
 }
 
-/// A key of `[prices.exchanges]` outside its limits.
+/// A key of `[prices.exchanges]` out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("prices.exchanges.{key}: must be {wanted}, not {given}")]
+#[error("prices.exchanges.{key}: must be {allowed}, not {given}")]
 pub struct ExchangeKeyError {
     pub key: &'static str,
-    pub wanted: String,
+    pub allowed: String,
     pub given: u64,
 }
 
 impl ExchangeConfig {
-    /// Refuses the first key that is outside its limits.
+    /// Rejects the first key that is out of range.
     pub fn validate(&self) -> Result<(), ExchangeKeyError> {
         for (key, given, least, most) in [
             ("connect_timeout_ms", self.connect_timeout_ms, 100, 60_000),
@@ -112,15 +112,23 @@ impl ExchangeConfig {
             ),
         ] {
             if !(least..=most).contains(&given) {
-                let wanted = format!("{least} to {most}");
-                return Err(ExchangeKeyError { key, wanted, given });
+                let allowed = format!("{least} to {most}");
+                return Err(ExchangeKeyError {
+                    key,
+                    allowed,
+                    given,
+                });
             }
         }
-        // 0 switches it off.
+        // 0 disables it.
         if self.late_ms != 0 && !(100..=3_600_000).contains(&self.late_ms) {
-            let wanted = "0, or 100 to 3600000".to_owned();
+            let allowed = "0, or 100 to 3600000".to_owned();
             let (key, given) = ("late_ms", self.late_ms);
-            return Err(ExchangeKeyError { key, wanted, given });
+            return Err(ExchangeKeyError {
+                key,
+                allowed,
+                given,
+            });
         }
         for (key, given) in [
             ("connections", Some(self.connections)),
@@ -128,15 +136,19 @@ impl ExchangeConfig {
             ("coinbase.connections", self.coinbase.connections),
             ("kraken.connections", self.kraken.connections),
         ] {
-            if let Some(given) = given.filter(|given| !(1..=MOST_CONNECTIONS).contains(given)) {
-                let (wanted, given) = (format!("1 to {MOST_CONNECTIONS}"), u64::from(given));
-                return Err(ExchangeKeyError { key, wanted, given });
+            if let Some(given) = given.filter(|given| !(1..=MAX_CONNECTIONS).contains(given)) {
+                let (allowed, given) = (format!("1 to {MAX_CONNECTIONS}"), u64::from(given));
+                return Err(ExchangeKeyError {
+                    key,
+                    allowed,
+                    given,
+                });
             }
         }
         Ok(())
     }
 
-    /// How many connections there are to a venue at one time.
+    /// The number of simultaneous connections to a venue.
     pub(super) fn connections_to(&self, venue: &str) -> u32 {
         let own = match venue {
             "binance" => self.binance.connections,
@@ -147,8 +159,8 @@ impl ExchangeConfig {
         own.unwrap_or(self.connections)
     }
 
-    /// One connection a venue, for who tries each once.
-    pub(in super::super) fn without_spares(mut self) -> Self {
+    /// One connection per venue, for a single probe.
+    pub(in super::super) fn single_connections(mut self) -> Self {
         self.connections = 1;
         for venue in [&mut self.binance, &mut self.coinbase, &mut self.kraken] {
             venue.connections = None;
@@ -157,25 +169,25 @@ impl ExchangeConfig {
     }
 }
 
-/// A symbol that Binance trades.
+/// A symbol traded at Binance.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinanceConfig {
-    /// As Binance writes it, such as `BTCUSDT`, in any case; letters of any script.
+    /// The symbol as Binance writes it, such as `BTCUSDT`, ignoring case; letters of any script.
     pub symbol: String,
     /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
     pub quote: String,
-    /// Another place that speaks as Binance does; `ws://…` or `wss://…`, of which the path is kept.
+    /// Another endpoint with Binance's protocol; `ws://…` or `wss://…`, including the path.
     pub url: Option<String>,
     #[serde(default)]
     pub stream: BinanceStream,
 }
 
-/// Which of Binance's streams gives the price.
+/// The Binance stream that gives the price.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum BinanceStream {
-    /// The middle of the best bid and the best ask, with half the spread as confidence.
+    /// The mean of best bid and best ask, with half the spread as confidence.
     #[default]
     #[serde(rename = "bookTicker")]
     BookTicker,
@@ -184,40 +196,40 @@ pub enum BinanceStream {
     Trade,
 }
 
-/// A symbol that Coinbase Exchange or Kraken trades.
+/// A symbol traded at Coinbase Exchange or Kraken.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListingConfig {
-    /// As the venue writes it: `BTC-USD` at Coinbase, in any case; `BTC/USD` or `AAPLx/USD` at Kraken, whose symbols are
-    /// case-sensitive.
+    /// The symbol as the venue writes it: `BTC-USD` at Coinbase, ignoring case; `BTC/USD` or `AAPLx/USD` at Kraken,
+    /// whose symbols are case-sensitive.
     pub symbol: String,
     /// What the symbol is counted in: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
     pub quote: String,
-    /// Another place that speaks as the venue does; `ws://…` or `wss://…`.
+    /// Another endpoint with the venue's protocol; `ws://…` or `wss://…`.
     pub url: Option<String>,
 }
 
-/// The most connections to a venue at one time. Each has a successor now and then, and a mark of 8 bits tells all.
-const MOST_CONNECTIONS: u32 = 4;
+/// Maximum of simultaneous connections to a venue. Each can have a successor, so all slots fit into a mask of 8 bits.
+const MAX_CONNECTIONS: u32 = 4;
 /// The longest symbol, in characters.
 const MAX_SYMBOL: usize = 50;
 
-/// What a source asks of an exchange.
+/// A source's symbol at an exchange.
 pub(in super::super) struct Listing<'a> {
     pub(super) exchange: &'static dyn Exchange,
     pub(in super::super) symbol: &'a str,
     url: Option<&'a str>,
-    /// What the venue calls it; one stream of one URL is one source.
+    /// The name of the stream at the venue; one stream of one URL is one source.
     pub(in super::super) stream: String,
-    /// A symbol as this venue writes one.
+    /// An example symbol of this venue.
     pub(in super::super) example: &'static str,
     well_formed: bool,
 }
 
 impl<'a> Listing<'a> {
-    /// `None` for a source that is no exchange's.
-    pub(in super::super) fn of(kind: &'a SourceKind) -> Option<Self> {
+    /// `None` for a source that is not at an exchange.
+    pub(in super::super) fn from_kind(kind: &'a SourceKind) -> Option<Self> {
         Some(match kind {
             SourceKind::Binance(listing) => Self {
                 exchange: &Binance,
@@ -225,7 +237,7 @@ impl<'a> Listing<'a> {
                 url: listing.url.as_deref(),
                 stream: Binance::stream(&listing.symbol, listing.stream),
                 example: "BTCUSDT",
-                well_formed: is_word(&listing.symbol, is_binance),
+                well_formed: is_word(&listing.symbol, is_binance_char),
             },
             SourceKind::Coinbase(listing) => Self {
                 exchange: &Coinbase,
@@ -239,10 +251,10 @@ impl<'a> Listing<'a> {
                 exchange: &Kraken,
                 symbol: &listing.symbol,
                 url: listing.url.as_deref(),
-                // Case-sensitive there: `AAPLx/USD` is a market and `AAPLX/USD` is none.
+                // Case-sensitive: `AAPLx/USD` exists and `AAPLX/USD` does not.
                 stream: listing.symbol.clone(),
                 example: "BTC/USD",
-                well_formed: is_pair(&listing.symbol, '/', is_kraken),
+                well_formed: is_pair(&listing.symbol, '/', is_kraken_char),
             },
             SourceKind::Chainlink(_)
             | SourceKind::UniswapV2(_)
@@ -252,23 +264,23 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// Where the venue is reached.
+    /// The configured URL, or the venue's own.
     pub(in super::super) fn url(&self) -> &'a str {
         self.url.unwrap_or_else(|| self.exchange.url())
     }
 
-    /// Where the venue itself listens.
-    pub(in super::super) fn own_url(&self) -> &'static str {
+    /// The venue's own URL.
+    pub(in super::super) fn default_url(&self) -> &'static str {
         self.exchange.url()
     }
 
-    /// Whether the symbol is written as the venue writes symbols, and is no longer than any.
-    pub(in super::super) fn has_symbol(&self) -> bool {
+    /// Whether the symbol has the venue's format and a plausible length.
+    pub(in super::super) fn is_valid_symbol(&self) -> bool {
         self.well_formed && self.symbol.chars().count() <= MAX_SYMBOL
     }
 
-    /// Whether the URL is one that a WebSocket can be opened to.
-    pub(in super::super) fn has_url(&self) -> bool {
+    /// Whether the URL is a WebSocket URL with a host.
+    pub(in super::super) fn is_valid_url(&self) -> bool {
         let url = self.url();
         ["ws://", "wss://"].iter().any(|scheme| {
             url.strip_prefix(scheme)
@@ -277,13 +289,13 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Letters and digits of any script, with what Binance has in the names of dated contracts.
-fn is_binance(c: char) -> bool {
+/// Letters and digits of any script, and the characters in Binance's dated contracts.
+fn is_binance_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.')
 }
 
-/// Kraken writes staked assets with a point.
-fn is_kraken(c: char) -> bool {
+/// Kraken writes staked assets with a period.
+fn is_kraken_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '.'
 }
 
@@ -291,8 +303,8 @@ fn is_word(text: &str, has: impl Fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(has)
 }
 
-fn is_pair(text: &str, between: char, has: impl Fn(char) -> bool) -> bool {
+fn is_pair(text: &str, separator: char, has: impl Fn(char) -> bool) -> bool {
     let is_word = |text: &str| is_word(text, &has);
-    let pair = text.split_once(between);
+    let pair = text.split_once(separator);
     pair.is_some_and(|(base, quote)| is_word(base) && is_word(quote))
 }

@@ -1,4 +1,4 @@
-//! One connection to a venue: what is sent, when, and what comes.
+//! One WebSocket connection to a venue: requests, keepalives, timeouts and received messages.
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
@@ -18,48 +18,47 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    super::{lateness::LateWatch, web::Failed},
-    Exchange, ExchangeConfig, Limits, Request,
-    book::Heard,
-    handshake,
+    super::{http_client::FailedAttempt, lateness::LateWatch},
+    Exchange, ExchangeConfig, Limits, Request, handshake,
+    stream_table::StreamProgress,
 };
 
-/// How long a message of ours may take to reach the kernel. It is small: a socket that takes longer is broken.
-const WRITE_PATIENCE: Duration = Duration::from_secs(10);
-/// Pings that are read over on a connection that was silent for too long.
-const MOST_PINGS: usize = 64;
-/// Shown of a venue's words, in characters.
-const SHOWN: usize = 200;
+/// Timeout of writing a message to the socket. Messages are small: a socket that takes longer is broken.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of pings to skip when a connection is overdue.
+const MAX_SKIPPED_PINGS: usize = 64;
+/// Maximum length of a venue's text in messages, in characters.
+const MAX_TEXT: usize = 200;
 
-/// Why a connection is no more, or never was.
+/// Why a connection ended or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum Ended {
-    #[error("it cannot be connected to: {0}")]
+pub(in super::super) enum Disconnect {
+    #[error("cannot connect: {0}")]
     Unreachable(String),
-    /// It was reached, and its answer is none.
-    #[error("it answers {0}")]
+    /// The server answered, but not with what was requested.
+    #[error("answered {0}")]
     Answered(String),
-    #[error("its answer cannot be read: {0}")]
+    #[error("unreadable answer: {0}")]
     Unreadable(String),
-    #[error("it closed the connection{0}")]
+    #[error("the venue closed the connection{0}")]
     Closed(String),
-    #[error("the connection broke: {0}")]
+    #[error("connection failed: {0}")]
     Broken(String),
-    #[error("it was silent for {0:?}")]
+    #[error("no data for {0:?}")]
     Silent(Duration),
-    #[error("it sent a message of more than {0} bytes")]
+    #[error("message larger than {0} bytes")]
     TooLarge(usize),
-    #[error("it refuses: {0}")]
+    #[error("rejected: {0}")]
     Rejected(String),
-    #[error("it announced that it will close the connection")]
+    #[error("the venue announced that it closes the connection")]
     Closing,
-    #[error("the connection grew old")]
+    #[error("connection reached its maximum age")]
     Old,
-    #[error("its prices came more than {0} ms late for too long")]
+    #[error("prices more than {0} ms late")]
     Late(u64),
 }
 
-impl Ended {
+impl Disconnect {
     /// Stable label of the metric `chaincast_price_feed_reconnects_total`.
     pub(in super::super) fn reason(&self) -> &'static str {
         match self {
@@ -77,7 +76,7 @@ impl Ended {
         }
     }
 
-    /// Every label there is.
+    /// All labels.
     pub(in super::super) const REASONS: [&'static str; 11] = [
         "unreachable",
         "answered",
@@ -93,17 +92,17 @@ impl Ended {
     ];
 }
 
-/// What happens next on a connection.
+/// The next event on a connection.
 pub(super) enum Step {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message, which no venue has a reason for.
+    /// A binary message, which no venue should send.
     Binary,
-    /// The connection had time enough to hear of every stream.
+    /// Every stream had time to deliver data.
     Settled,
-    /// It is old enough to be replaced.
+    /// The connection reached its maximum age.
     Old,
-    Ended(Ended),
+    Disconnect(Disconnect),
 }
 
 pub(super) struct Connection {
@@ -116,53 +115,56 @@ pub(super) struct Connection {
     requests: Vec<Vec<usize>>,
     outgoing: VecDeque<String>,
     unflushed: bool,
-    /// Requests that were made, for their ids.
-    asked: u64,
-    /// Answers that the venue owes, and that it gave.
+    /// Number of requests, for their ids.
+    request_count: u64,
+    /// Expected and received answers.
     expected: usize,
     answered: usize,
-    pub(super) heard: Vec<Heard>,
-    /// No two that are open at one time have the same.
+    pub(super) progress: Vec<StreamProgress>,
+    /// Unique among the open connections of a feed.
     pub(super) slot: u8,
     pub(super) late: LateWatch,
     pub(super) opened: Instant,
-    last_heard: Instant,
-    patience: Duration,
+    last_received: Instant,
+    max_silence: Duration,
     send_at: Instant,
     keepalive_at: Option<Instant>,
     settled_at: Option<Instant>,
     old_at: Option<Instant>,
-    /// Rings at the earliest of the times above, or before.
+    /// Fires at or before the earliest of the times above.
     timer: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    /// Connects, and asks for all streams; what the venue answers is heard by [`Self::next`].
+    /// Connects and subscribes to all streams; [`Self::next`] receives the answers.
     pub(super) async fn open(
         exchange: &'static dyn Exchange,
         url: &str,
         names: Arc<[Box<str>]>,
         (slot, late): (u8, LateWatch),
         config: &ExchangeConfig,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, FailedAttempt> {
         let socket = WebSocketConfig::default()
             .max_message_size(Some(config.message_bytes))
             .max_frame_size(Some(config.message_bytes));
-        let patience = Duration::from_millis(config.connect_timeout_ms);
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let request = handshake::request(url)?;
         let connector = crate::tls::connector(url);
         let connecting = connect_async_tls_with_config(request, Some(socket), true, connector);
-        let socket = match timeout(patience, connecting).await {
+        let socket = match timeout(connect_timeout, connecting).await {
             Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return Err(handshake::unopened(&error)),
+            Ok(Err(error)) => return Err(handshake::handshake_error(&error)),
             Err(_) => {
-                return Err(Ended::Unreachable(format!("no answer within {patience:?}")).into());
+                return Err(Disconnect::Unreachable(format!(
+                    "no answer within {connect_timeout:?}"
+                ))
+                .into());
             }
         };
         let (limits, now) = (exchange.limits(), Instant::now());
-        // Between two heartbeats there may be a little more than their interval.
-        let patience = limits.heartbeat * config.missed_heartbeats + limits.heartbeat / 2;
-        // Connections that were made together are not all replaced together.
+        // Heartbeats may be slightly later than their interval.
+        let max_silence = limits.heartbeat * config.missed_heartbeats + limits.heartbeat / 2;
+        // Jitter, so that connections made together are not replaced together.
         let life = config.rotate_after_ms;
         let life = rand::rng().random_range(life - life / 20..=life);
         let mut connection = Self {
@@ -172,16 +174,16 @@ impl Connection {
             requests: Vec::new(),
             outgoing: VecDeque::new(),
             unflushed: false,
-            asked: 0,
+            request_count: 0,
             expected: 0,
             answered: 0,
-            heard: vec![Heard::on(slot); names.len()],
+            progress: vec![StreamProgress::for_slot(slot); names.len()],
             names,
             slot,
             late,
             opened: now,
-            last_heard: now,
-            patience,
+            last_received: now,
+            max_silence,
             send_at: now,
             keepalive_at: limits.keepalive.map(|(every, _)| now + every),
             settled_at: Some(now + Duration::from_millis(config.first_tick_ms)),
@@ -191,18 +193,18 @@ impl Connection {
         };
         let all: Vec<usize> = (0..connection.names.len()).collect();
         for chunk in all.chunks(connection.limits.streams_a_request) {
-            connection.ask(chunk.to_vec());
+            connection.subscribe(chunk.to_vec());
         }
         Ok(connection)
     }
 
-    /// The next thing that happens. May be dropped while it waits: nothing is lost by it.
+    /// The next event. Cancel safe.
     pub(super) async fn next(&mut self) -> Step {
         loop {
             if self.unflushed
                 && let Err(ended) = self.flush().await
             {
-                return Step::Ended(ended);
+                return Step::Disconnect(ended);
             }
             tokio::select! {
                 received = self.socket.next() => if let Some(step) = self.received(received) {
@@ -220,25 +222,28 @@ impl Connection {
         self.answered += 1;
     }
 
-    /// The venue refuses one stream; where it ignored the others of that request for it, they are asked for again.
-    /// Says whether this is news.
-    pub(super) fn refused(&mut self, at: usize) -> bool {
-        if std::mem::replace(&mut self.heard[at].refused, true) {
+    /// The venue rejected one stream. If it rejects whole requests, the other streams of the request are subscribed
+    /// again. False if the stream was rejected before.
+    pub(super) fn stream_rejected(&mut self, at: usize) -> bool {
+        if std::mem::replace(&mut self.progress[at].is_rejected, true) {
             return false;
         }
         self.answered();
         if self.limits.refuses_whole_requests {
-            let request = self.requests.iter().position(|asked| asked.contains(&at));
+            let request = self
+                .requests
+                .iter()
+                .position(|streams| streams.contains(&at));
             if let Some(request) = request {
-                let mut asked = self.requests.swap_remove(request);
-                asked.retain(|stream| *stream != at);
-                self.ask(asked);
+                let mut streams = self.requests.swap_remove(request);
+                streams.retain(|stream| *stream != at);
+                self.subscribe(streams);
             }
         }
         true
     }
 
-    /// Whether every request was made and answered, so that it does what the one before it did.
+    /// Whether every request was sent and answered, so that it can replace the previous connection.
     pub(super) fn is_live(&self) -> bool {
         self.outgoing.is_empty() && !self.unflushed && self.answered >= self.expected
     }
@@ -247,13 +252,13 @@ impl Connection {
         self.opened.elapsed()
     }
 
-    fn ask(&mut self, streams: Vec<usize>) {
+    fn subscribe(&mut self, streams: Vec<usize>) {
         if streams.is_empty() {
             return;
         }
         let names: Vec<&str> = streams.iter().map(|at| &*self.names[*at]).collect();
-        self.asked += 1;
-        let Request { text, answers } = self.exchange.subscribe(&names, self.asked);
+        self.request_count += 1;
+        let Request { text, answers } = self.exchange.subscribe(&names, self.request_count);
         self.expected += answers;
         self.requests.push(streams);
         self.outgoing.push_back(text);
@@ -263,29 +268,31 @@ impl Connection {
     fn received(&mut self, received: Option<Result<Message, Error>>) -> Option<Step> {
         let message = match received {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Some(Step::Ended(self.broken(error))),
-            None => return Some(Step::Ended(Ended::Closed(String::new()))),
+            Some(Err(error)) => return Some(Step::Disconnect(self.disconnect_reason(error))),
+            None => return Some(Step::Disconnect(Disconnect::Closed(String::new()))),
         };
-        let alive = match message {
-            // The pong is tungstenite's, which sends it with the next read.
+        let is_alive = match message {
+            // tungstenite sends the pong with the next read.
             Message::Ping(_) | Message::Pong(_) => self.limits.pings_count,
             _ => true,
         };
-        if alive {
-            self.last_heard = Instant::now();
+        if is_alive {
+            self.last_received = Instant::now();
         }
         match message {
             Message::Text(text) => Some(Step::Text(text)),
             Message::Binary(_) => Some(Step::Binary),
-            Message::Close(frame) => Some(Step::Ended(Ended::Closed(closed(frame)))),
+            Message::Close(frame) => {
+                Some(Step::Disconnect(Disconnect::Closed(close_details(frame))))
+            }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
         }
     }
 
-    /// Does what is due, and sets the timer anew.
+    /// Performs due actions and resets the timer.
     async fn due(&mut self) -> Option<Step> {
         let now = Instant::now();
-        if now >= self.last_heard + self.patience {
+        if now >= self.last_received + self.max_silence {
             return self.overdue();
         }
         if let (Some(at), Some((every, text))) = (self.keepalive_at, self.limits.keepalive)
@@ -296,9 +303,9 @@ impl Connection {
         }
         if !self.outgoing.is_empty() && now >= self.send_at {
             if let Err(ended) = self.send().await {
-                return Some(Step::Ended(ended));
+                return Some(Step::Disconnect(ended));
             }
-            self.send_at = now + self.limits.pace;
+            self.send_at = now + self.limits.min_interval;
         }
         let step = if self.settled_at.take_if(|at| now >= *at).is_some() {
             Some(Step::Settled)
@@ -311,87 +318,87 @@ impl Connection {
         step
     }
 
-    /// Nothing was heard for too long. It may be this process that was asleep: what lies in the socket was said in time.
-    /// A flood of pings where they are no sign of life is none.
+    /// No data for too long. This process may have been suspended, so data in the socket still counts as received in
+    /// time. Pings do not, where they are not a sign of life.
     fn overdue(&mut self) -> Option<Step> {
-        let last_heard = self.last_heard;
-        for _ in 0..MOST_PINGS {
+        let last_received = self.last_received;
+        for _ in 0..MAX_SKIPPED_PINGS {
             let Some(received) = self.socket.next().now_or_never() else {
                 break;
             };
             let step = self.received(received);
-            if step.is_some() || self.last_heard > last_heard {
+            if step.is_some() || self.last_received > last_received {
                 self.set_timer();
                 return step;
             }
         }
-        Some(Step::Ended(Ended::Silent(self.patience)))
+        Some(Step::Disconnect(Disconnect::Silent(self.max_silence)))
     }
 
     fn set_timer(&mut self) {
-        let silent_at = self.last_heard + self.patience;
+        let silent_at = self.last_received + self.max_silence;
         let send_at = (!self.outgoing.is_empty()).then_some(self.send_at);
         let others = [send_at, self.keepalive_at, self.settled_at, self.old_at];
         let next = others.into_iter().flatten().fold(silent_at, Instant::min);
         self.timer.as_mut().reset(next);
     }
 
-    async fn send(&mut self) -> Result<(), Ended> {
+    async fn send(&mut self) -> Result<(), Disconnect> {
         let ready = poll_fn(|cx| Pin::new(&mut self.socket).poll_ready(cx));
-        let sent = match timeout(WRITE_PATIENCE, ready).await {
+        let sent = match timeout(WRITE_TIMEOUT, ready).await {
             Ok(ready) => ready,
-            Err(_) => return Err(stuck()),
+            Err(_) => return Err(write_timeout()),
         };
-        // From here to the mark nothing waits, so that a message is neither lost nor sent twice.
+        // No await until `unflushed` is set, so a message is neither lost nor sent twice.
         let sent = sent.and_then(|()| match self.outgoing.pop_front() {
             Some(text) => Pin::new(&mut self.socket).start_send(Message::text(text)),
             None => Ok(()),
         });
         self.unflushed = true;
-        sent.map_err(|error| self.broken(error))?;
+        sent.map_err(|error| self.disconnect_reason(error))?;
         self.flush().await
     }
 
-    async fn flush(&mut self) -> Result<(), Ended> {
-        match timeout(WRITE_PATIENCE, self.socket.flush()).await {
+    async fn flush(&mut self) -> Result<(), Disconnect> {
+        match timeout(WRITE_TIMEOUT, self.socket.flush()).await {
             Ok(Ok(())) => {
                 self.unflushed = false;
                 Ok(())
             }
-            Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(stuck()),
+            Ok(Err(error)) => Err(self.disconnect_reason(error)),
+            Err(_) => Err(write_timeout()),
         }
     }
 
-    fn broken(&self, error: Error) -> Ended {
+    fn disconnect_reason(&self, error: Error) -> Disconnect {
         match error {
-            Error::ConnectionClosed | Error::AlreadyClosed => Ended::Closed(String::new()),
+            Error::ConnectionClosed | Error::AlreadyClosed => Disconnect::Closed(String::new()),
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                Ended::TooLarge(self.message_bytes)
+                Disconnect::TooLarge(self.message_bytes)
             }
-            error => Ended::Broken(words(&error.to_string())),
+            error => Disconnect::Broken(sanitized(&error.to_string())),
         }
     }
 }
 
-fn stuck() -> Ended {
-    Ended::Broken(format!("it took no message within {WRITE_PATIENCE:?}"))
+fn write_timeout() -> Disconnect {
+    Disconnect::Broken(format!("no message was sent within {WRITE_TIMEOUT:?}"))
 }
 
-fn closed(frame: Option<CloseFrame>) -> String {
+fn close_details(frame: Option<CloseFrame>) -> String {
     frame.map_or_else(String::new, |frame| {
         let code = u16::from(frame.code);
-        match words(&frame.reason) {
+        match sanitized(&frame.reason) {
             reason if reason.is_empty() => format!(" with code {code}"),
             reason => format!(" with code {code}: {reason}"),
         }
     })
 }
 
-/// A venue's words, short enough to be shown and without what would break a line.
-pub(in super::super) fn words(text: &str) -> String {
-    let shown = text.chars().take(SHOWN);
-    shown
+/// A venue's text, truncated and without control characters.
+pub(in super::super) fn sanitized(text: &str) -> String {
+    let excerpt = text.chars().take(MAX_TEXT);
+    excerpt
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }

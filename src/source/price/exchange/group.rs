@@ -1,4 +1,4 @@
-//! Which sources share a connection.
+//! Groups sources into feeds that share a connection.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,21 +9,21 @@ use super::{
 };
 use crate::model::Token;
 
-/// One token's reading of a stream.
+/// A source of one token that reads a stream.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Reader {
+pub(in super::super) struct StreamReader {
     pub(in super::super) token: Token,
-    /// The source's name.
+    /// Name of the source.
     pub(in super::super) source: Arc<str>,
     pub(in super::super) quote: Arc<str>,
-    /// How what is told becomes the price of one token.
+    /// Converts the venue's price to the price of one token.
     pub(in super::super) unit: Unit,
 }
 
-/// Readers by the stream that they read.
-pub(in super::super) type Streams = BTreeMap<String, Vec<Reader>>;
+/// Readers by stream name.
+pub(in super::super) type Streams = BTreeMap<String, Vec<StreamReader>>;
 
-/// The sources that read any of these streams.
+/// The sources that read these streams.
 pub(in super::super) fn readers_of(streams: &Streams) -> Vec<SourceKey> {
     let readers = streams.values().flatten();
     readers
@@ -31,7 +31,7 @@ pub(in super::super) fn readers_of(streams: &Streams) -> Vec<SourceKey> {
         .collect()
 }
 
-/// One feed for all sources of a venue and URL, and further ones where the venue takes no more streams a connection.
+/// One feed per venue and URL, and further ones beyond the venue's limit of streams per connection.
 pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
     groups(config)
         .into_iter()
@@ -43,35 +43,38 @@ pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
 }
 
 fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, Streams)> {
-    // In the order in which the configuration first names them.
+    // In order of first use in the configuration.
     let mut venues = Vec::<(&'static dyn Exchange, &str, Streams)>::new();
-    let mut places = BTreeMap::<(&str, &str), usize>::new();
+    let mut positions = BTreeMap::<(&str, &str), usize>::new();
     for source in &config.sources {
-        let Some(listing) = Listing::of(&source.kind) else {
+        let Some(listing) = Listing::from_kind(&source.kind) else {
             continue;
         };
         let url = listing.url();
-        let at = *places
+        let at = *positions
             .entry((listing.exchange.name(), url))
             .or_insert(venues.len());
         if at == venues.len() {
             venues.push((listing.exchange, url, Streams::new()));
         }
         let (_, _, streams) = &mut venues[at];
-        streams.entry(listing.stream).or_default().push(Reader {
-            token: source.token.clone(),
-            source: source.source_name(),
-            quote: source.kind.quote().into(),
-            unit: source.unit.clone(),
-        });
+        streams
+            .entry(listing.stream)
+            .or_default()
+            .push(StreamReader {
+                token: source.token.clone(),
+                source: source.source_name(),
+                quote: source.kind.quote().into(),
+                unit: source.unit.clone(),
+            });
     }
     let mut names = FeedNames::default();
     let mut groups = Vec::new();
     for (exchange, url, mut streams) in venues {
         while !streams.is_empty() {
-            let beyond = streams.keys().nth(exchange.limits().streams).cloned();
-            let rest = beyond.map_or_else(Streams::new, |first| streams.split_off(&first));
-            let name = names.give(exchange.name(), url, Some(exchange.url()));
+            let first_beyond = streams.keys().nth(exchange.limits().streams).cloned();
+            let rest = first_beyond.map_or_else(Streams::new, |first| streams.split_off(&first));
+            let name = names.assign(exchange.name(), url, Some(exchange.url()));
             groups.push((name, exchange, url.to_owned(), streams));
             streams = rest;
         }
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_of_one_venue_and_url_share_connections_up_to_its_limit() {
+    fn sources_share_connections_up_to_limit() {
         let mut text = String::new();
         for index in 0..1_500 {
             writeln!(
@@ -101,12 +104,12 @@ mod tests {
                  [[sources]]\nkind = 'kraken'\ntoken = 'T2'\nsymbol = 'T1/USD'\nquote = 'USD'\n";
         let config: PriceConfig = toml::from_str(&text).unwrap();
         let groups = groups(&config);
-        let told: Vec<(&str, &str, usize)> = groups
+        let found: Vec<(&str, &str, usize)> = groups
             .iter()
             .map(|(name, _, url, streams)| (name.as_str(), url.as_str(), streams.len()))
             .collect();
         assert_eq!(
-            told,
+            found,
             [
                 ("binance", "wss://stream.binance.com:9443/stream", 1_024),
                 ("binance-2", "wss://stream.binance.com:9443/stream", 476),
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_go_to_the_venue_as_it_writes_them() {
+    fn stream_names_follow_venue_format() {
         let source = |kind: &str, symbol: &str| {
             format!(
                 "[[sources]]\nkind = '{kind}'\ntoken = 'A'\nsymbol = '{symbol}'\nquote = 'USD'\n"
@@ -134,14 +137,14 @@ mod tests {
             ("binance", "BTCUSDT_260925", "btcusdt_260925@bookTicker"),
         ] {
             let config: PriceConfig = toml::from_str(&source(kind, symbol)).unwrap();
-            let listing = Listing::of(&config.sources[0].kind).unwrap();
-            assert!(listing.has_symbol(), "{symbol}");
+            let listing = Listing::from_kind(&config.sources[0].kind).unwrap();
+            assert!(listing.is_valid_symbol(), "{symbol}");
             assert_eq!(groups(&config)[0].3.keys().next().unwrap(), stream);
         }
         for (kind, length, allowed) in [("binance", 50, true), ("binance", 51, false)] {
             let config: PriceConfig = toml::from_str(&source(kind, &"币".repeat(length))).unwrap();
-            let listing = Listing::of(&config.sources[0].kind).unwrap();
-            assert_eq!(listing.has_symbol(), allowed, "{length}");
+            let listing = Listing::from_kind(&config.sources[0].kind).unwrap();
+            assert_eq!(listing.is_valid_symbol(), allowed, "{length}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading JSON without copying it.
+//! Deserializes JSON strings without copying.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// A JSON string, borrowed unless it has escapes. (serde borrows a `Cow` only where it stands alone as a field.)
+/// A JSON string, borrowed unless it has escapes. (serde borrows a `Cow` only as a plain field.)
 #[derive(Debug, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -21,9 +21,9 @@ impl std::ops::Deref for Text<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct TextVisitor;
 
-        impl<'de> Visitor<'de> for Either {
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,6 +39,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
         }
 
-        deserializer.deserialize_str(Either)
+        deserializer.deserialize_str(TextVisitor)
     }
 }

@@ -1,10 +1,10 @@
-//! Kraken, as its "Spot WebSocket v2" reference (`ticker`, `heartbeat`, `status`, `ping`) has it.
+//! Kraken, following its "Spot WebSocket v2" reference (`ticker`, `heartbeat`, `status`, `ping`).
 //!
-//! `ticker` with `event_trigger: "bbo"` tells the best bid and ask whenever they change, first as a `snapshot`. Prices
-//! are JSON numbers, which are read as their text: no float ever holds them. A `heartbeat` comes about every second
-//! while there is nothing else; `status` when a connection opens and when the trading engine changes. Symbols are
-//! case-sensitive, and each symbol of a request is answered by itself, so one that is not traded costs no other. A connection on which nothing is sent for
-//! about a minute may be closed, so it is pinged.
+//! `ticker` with `event_trigger: "bbo"` reports best bid and ask on every change, starting with a `snapshot`. Prices
+//! are JSON numbers, read from their text: no float ever holds them. A `heartbeat` arrives about every second if there
+//! is nothing else; a `status` when a connection opens and when the trading engine changes. Symbols are case-sensitive.
+//! Each symbol of a request is answered separately, so an unknown one does not affect others. The venue may close a
+//! connection on which nothing is sent for about a minute, so it is pinged.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     super::venue_time,
-    Exchange, Limits, PriceFault, Quote, Request, Said,
+    Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
-    number::{middle, price},
+    price_text::{mid_price, price_from_json},
 };
 
 pub(super) struct Kraken;
 
-/// Every message there is: of a channel, or the answer to a method.
+/// Any message: of a channel, or the answer to a method.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(borrow)]
     channel: Option<Text<'a>>,
-    /// A list where it is of use here; other channels have objects.
+    /// A list for the channels used here; other channels have objects.
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -40,9 +40,9 @@ struct Frame<'a> {
     result: Option<&'a RawValue>,
 }
 
-/// What was asked for, as the venue calls it.
+/// The subscribed symbol as the venue writes it.
 #[derive(Deserialize)]
-struct Given<'a> {
+struct Subscribed<'a> {
     #[serde(borrow)]
     symbol: Text<'a>,
 }
@@ -76,10 +76,10 @@ impl Exchange for Kraken {
 
     fn limits(&self) -> Limits {
         Limits {
-            // The venue names no number, and limits requests as its load asks for.
+            // The venue documents no limit, and limits requests by load.
             streams: 500,
             streams_a_request: 50,
-            pace: Duration::from_millis(250),
+            min_interval: Duration::from_millis(250),
             heartbeat: Duration::from_secs(1),
             pings_count: false,
             keepalive: Some((Duration::from_secs(30), r#"{"method":"ping"}"#)),
@@ -89,15 +89,20 @@ impl Exchange for Kraken {
 
     fn hint(&self, stream: &str) -> Option<String> {
         let (base, quote) = stream.split_once('/')?;
-        let own = |asset: &str| own_name(asset).map_or(asset.to_ascii_uppercase(), str::to_owned);
+        let name_of =
+            |asset: &str| venue_name(asset).map_or(asset.to_ascii_uppercase(), str::to_owned);
         let (named, upper) = (
-            own_name(base).or(own_name(quote)),
+            venue_name(base).or(venue_name(quote)),
             stream.to_ascii_uppercase(),
         );
         match named {
-            Some(_) => Some(format!("the venue writes it {}/{}", own(base), own(quote))),
+            Some(_) => Some(format!(
+                "the venue's name is {}/{}",
+                name_of(base),
+                name_of(quote)
+            )),
             None if upper != stream => {
-                Some(format!("symbols are case-sensitive there; is it {upper}?"))
+                Some(format!("symbols are case-sensitive; did you mean {upper}?"))
             }
             None => None,
         }
@@ -111,83 +116,83 @@ impl Exchange for Kraken {
         }
     }
 
-    fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>)) {
+    fn read<'a>(&self, text: &'a str, emit: &mut dyn FnMut(VenueEvent<'a>)) {
         let frame = match serde_json::from_str::<Frame<'a>>(text) {
             Ok(frame) => frame,
-            Err(error) => return say(Said::Unreadable(error.to_string())),
+            Err(error) => return emit(VenueEvent::Unreadable(error.to_string())),
         };
-        type Read<'a> = fn(&'a RawValue) -> Said<'a>;
+        type Read<'a> = fn(&'a RawValue) -> VenueEvent<'a>;
         let read = match frame.channel.as_deref() {
             Some("ticker") => ticker as Read<'a>,
             Some("status") => status as Read<'a>,
-            Some(_) => return say(Said::Alive),
-            None => return say(answer(frame)),
+            Some(_) => return emit(VenueEvent::Alive),
+            None => return emit(answer(frame)),
         };
         let items = frame.data.map_or("[]", RawValue::get);
         match serde_json::from_str::<Vec<&'a RawValue>>(items) {
-            Ok(items) => items.into_iter().for_each(|item| say(read(item))),
-            Err(error) => say(Said::Unreadable(error.to_string())),
+            Ok(items) => items.into_iter().for_each(|item| emit(read(item))),
+            Err(error) => emit(VenueEvent::Unreadable(error.to_string())),
         }
     }
 }
 
-fn ticker(item: &RawValue) -> Said<'_> {
+fn ticker(item: &RawValue) -> VenueEvent<'_> {
     let ticker = match serde_json::from_str::<Ticker<'_>>(item.get()) {
         Ok(ticker) => ticker,
-        Err(error) => return Said::Unreadable(error.to_string()),
+        Err(error) => return VenueEvent::Unreadable(error.to_string()),
     };
-    match best(&ticker) {
-        Ok((price, confidence, observed_at)) => Said::Quote(Quote {
+    match read_ticker(&ticker) {
+        Ok((price, confidence, observed_at)) => VenueEvent::Quote(Quote {
             stream: ticker.symbol.0,
             price,
             confidence: Some(confidence),
             observed_at,
             order: None,
         }),
-        Err(fault) => Said::Unusable {
+        Err(fault) => VenueEvent::Unusable {
             stream: ticker.symbol.0,
             fault,
         },
     }
 }
 
-/// The middle, half the spread, and the time.
-fn best(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), PriceFault> {
+/// Mid price, half the spread, and time.
+fn read_ticker(ticker: &Ticker<'_>) -> Result<(BigDecimal, BigDecimal, Option<i64>), PriceFault> {
     let side = |side: Option<&RawValue>, name: &str| match side {
-        Some(text) => price(text),
-        None => Err(PriceFault::Malformed(format!("a ticker without {name}"))),
+        Some(text) => price_from_json(text),
+        None => Err(PriceFault::Malformed(format!("ticker without {name}"))),
     };
-    let (price, confidence) = middle(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
-    let observed_at = ticker.timestamp.map(venue_time::of_json).transpose()?;
+    let (price, confidence) = mid_price(side(ticker.bid, "bid")?, side(ticker.ask, "ask")?)?;
+    let observed_at = ticker.timestamp.map(venue_time::from_json).transpose()?;
     Ok((price, confidence, observed_at))
 }
 
-fn status(item: &RawValue) -> Said<'_> {
+fn status(item: &RawValue) -> VenueEvent<'_> {
     match serde_json::from_str::<Status<'_>>(item.get()) {
-        Ok(status) if &*status.system == "online" => Said::Usual,
-        Ok(status) => Said::Notice(match meaning(&status.system) {
-            Some(meaning) => format!("its trading engine is {:?}: {meaning}", &*status.system),
-            None => format!("its trading engine is {:?}", &*status.system),
+        Ok(status) if &*status.system == "online" => VenueEvent::Normal,
+        Ok(status) => VenueEvent::Notice(match meaning(&status.system) {
+            Some(meaning) => format!("trading engine is {:?}: {meaning}", &*status.system),
+            None => format!("trading engine is {:?}", &*status.system),
         }),
-        Err(error) => Said::Unreadable(error.to_string()),
+        Err(error) => VenueEvent::Unreadable(error.to_string()),
     }
 }
 
-/// What a state of the trading engine other than `online` allows.
+/// The meaning of a state of the trading engine other than `online`.
 fn meaning(system: &str) -> Option<&'static str> {
     Some(match system {
         "upcoming_maintenance" => "maintenance begins soon",
-        "maintenance" => "there is no trading",
-        "cancel_only" => "orders can be cancelled, and there is no other trading",
-        "post_only" => "orders can be placed and cancelled, and none is matched",
-        "limit_only" => "limit orders alone are taken",
-        "emergency" => "trading is not as usual, without notice",
+        "maintenance" => "no trading",
+        "cancel_only" => "orders can only be cancelled",
+        "post_only" => "orders can be placed and cancelled but are not matched",
+        "limit_only" => "only limit orders are accepted",
+        "emergency" => "trading is restricted without notice",
         _ => return None,
     })
 }
 
-/// What the venue calls an asset that other parts of it, and users of its older API, call otherwise.
-fn own_name(asset: &str) -> Option<&'static str> {
+/// The venue's name of an asset that its older API calls differently.
+fn venue_name(asset: &str) -> Option<&'static str> {
     const NAMES: [(&str, &str); 20] = [
         ("XBT", "BTC"),
         ("XXBT", "BTC"),
@@ -212,32 +217,33 @@ fn own_name(asset: &str) -> Option<&'static str> {
     ];
     let mut named = NAMES.iter();
     let found = named.find(|(other, _)| other.eq_ignore_ascii_case(asset));
-    found.map(|(_, own)| *own)
+    found.map(|(_, name_of)| *name_of)
 }
 
-fn answer(frame: Frame<'_>) -> Said<'_> {
+fn answer(frame: Frame<'_>) -> VenueEvent<'_> {
     let reason = frame.error.map(|error| error.0.into_owned());
     match (frame.method.as_deref(), frame.success, reason) {
         (Some("subscribe"), Some(false), reason) | (Some("subscribe"), _, reason @ Some(_)) => {
-            let reason = reason.unwrap_or_else(|| "refused without a word".to_owned());
+            let reason = reason.unwrap_or_else(|| "rejected without a reason".to_owned());
             match frame.symbol {
-                Some(symbol) => Said::Refused {
+                Some(symbol) => VenueEvent::Refused {
                     stream: symbol.0,
                     reason,
                 },
-                None => Said::Rejected { reason },
+                None => VenueEvent::Rejected { reason },
             }
         }
         (Some("subscribe"), ..) => {
-            let given = frame.result.map(RawValue::get);
-            let given = given.and_then(|given| serde_json::from_str::<Given<'_>>(given).ok());
-            given.map_or(Said::Accepted, |given| Said::AcceptedAs {
-                stream: given.symbol.0,
+            let subscribed = frame.result.map(RawValue::get);
+            let subscribed = subscribed
+                .and_then(|subscribed| serde_json::from_str::<Subscribed<'_>>(subscribed).ok());
+            subscribed.map_or(VenueEvent::Accepted, |subscribed| VenueEvent::AcceptedAs {
+                stream: subscribed.symbol.0,
             })
         }
-        (None, _, Some(reason)) => Said::Rejected { reason },
-        // `pong`, and methods that are not used here.
-        _ => Said::Alive,
+        (None, _, Some(reason)) => VenueEvent::Rejected { reason },
+        // `pong`, and unused methods.
+        _ => VenueEvent::Alive,
     }
 }
 

@@ -1,17 +1,17 @@
-//! The messages of Kraken's "Spot WebSocket v2" reference, as its pages show them.
+//! Messages of Kraken's "Spot WebSocket v2" reference, as on its pages.
 
 use super::*;
 
-fn said(text: &str) -> Vec<Said<'_>> {
-    let mut heard = Vec::new();
-    Kraken.read(text, &mut |said| heard.push(said));
-    heard
+fn events_of(text: &str) -> Vec<VenueEvent<'_>> {
+    let mut events = Vec::new();
+    Kraken.read(text, &mut |event| events.push(event));
+    events
 }
 
-fn only(text: &str) -> Said<'_> {
-    let mut heard = said(text);
-    assert_eq!(heard.len(), 1, "{text}");
-    heard.remove(0)
+fn event_of(text: &str) -> VenueEvent<'_> {
+    let mut events = events_of(text);
+    assert_eq!(events.len(), 1, "{text}");
+    events.remove(0)
 }
 
 const SNAPSHOT: &str = r#"{
@@ -37,9 +37,9 @@ const SNAPSHOT: &str = r#"{
 }"#;
 
 #[test]
-fn snapshots_and_updates_are_the_middle_of_bid_and_ask_with_half_the_spread() {
+fn ticker_gives_mid_price_and_half_spread() {
     for text in [SNAPSHOT.to_owned(), SNAPSHOT.replace("snapshot", "update")] {
-        let Said::Quote(quote) = only(&text) else {
+        let VenueEvent::Quote(quote) = event_of(&text) else {
             panic!("{text}")
         };
         assert_eq!(quote.stream, "ALGO/USD");
@@ -49,19 +49,19 @@ fn snapshots_and_updates_are_the_middle_of_bid_and_ask_with_half_the_spread() {
         assert_eq!(quote.order, None);
     }
     let without_time = SNAPSHOT.replace("timestamp", "time");
-    let Said::Quote(quote) = only(&without_time) else {
+    let VenueEvent::Quote(quote) = event_of(&without_time) else {
         panic!("{without_time}")
     };
     assert_eq!(quote.observed_at, None);
 }
 
 #[test]
-fn a_number_that_no_float_holds_keeps_its_digits() {
+fn number_keeps_every_digit() {
     let digits = "66123.12345678901234567890";
     let text = SNAPSHOT
         .replace("0.10025", digits)
         .replace("0.10036", digits);
-    let Said::Quote(quote) = only(&text) else {
+    let VenueEvent::Quote(quote) = event_of(&text) else {
         panic!("{text}")
     };
     let exact = quote.price.normalized().to_plain_string();
@@ -69,19 +69,22 @@ fn a_number_that_no_float_holds_keeps_its_digits() {
 }
 
 #[test]
-fn one_bad_item_of_a_message_costs_no_other() {
+fn invalid_item_does_not_affect_others() {
     let good = r#"{"symbol":"A/USD","bid":1,"ask":1}"#;
     let bad = r#"{"symbol":"B/USD","bid":-1,"ask":1}"#;
     let worse = r#"{"symbol":7}"#;
     let text = format!(r#"{{"channel":"ticker","type":"update","data":[{worse},{bad},{good}]}}"#);
-    let said = said(&text);
-    assert!(matches!(said[0], Said::Unreadable(_)), "{said:?}");
-    assert!(matches!(said[1], Said::Unusable { .. }), "{said:?}");
-    assert!(matches!(said[2], Said::Quote(_)), "{said:?}");
+    let events = events_of(&text);
+    assert!(matches!(events[0], VenueEvent::Unreadable(_)), "{events:?}");
+    assert!(
+        matches!(events[1], VenueEvent::Unusable { .. }),
+        "{events:?}"
+    );
+    assert!(matches!(events[2], VenueEvent::Quote(_)), "{events:?}");
 }
 
 #[test]
-fn each_symbol_of_a_request_is_answered_by_itself() {
+fn each_symbol_is_answered_separately() {
     let request = Kraken.subscribe(&["BTC/USD", "ETH/USD"], 3);
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&request.text).unwrap(),
@@ -92,12 +95,12 @@ fn each_symbol_of_a_request_is_answered_by_itself() {
     let accepted = r#"{"method":"subscribe","result":{"channel":"ticker","snapshot":true,"symbol":"ALGO/USD"},
         "success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
     let stream = "ALGO/USD".into();
-    assert_eq!(only(accepted), Said::AcceptedAs { stream });
+    assert_eq!(event_of(accepted), VenueEvent::AcceptedAs { stream });
     let nameless = r#"{"method":"subscribe","result":{},"success":true}"#;
-    assert_eq!(only(nameless), Said::Accepted);
+    assert_eq!(event_of(nameless), VenueEvent::Accepted);
     let refused = r#"{"error":"Currency pair not supported XBT/EUR","method":"subscribe","success":false,
         "symbol":"XBT/EUR","time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#;
-    let Said::Refused { stream, reason } = only(refused) else {
+    let VenueEvent::Refused { stream, reason } = event_of(refused) else {
         panic!("{refused}")
     };
     assert_eq!(stream, "XBT/EUR");
@@ -105,19 +108,22 @@ fn each_symbol_of_a_request_is_answered_by_itself() {
 }
 
 #[test]
-fn a_refusal_of_no_symbol_is_of_the_connection() {
+fn error_without_symbol_rejects_connection() {
     for text in [
         r#"{"error":"Malformed request","method":"subscribe","success":false}"#,
         r#"{"Error":"Exceeded msg rate"}"#,
         r#"{"method":"subscribe","success":false}"#,
         r#"{"error":"Event(s) not found","success":false}"#,
     ] {
-        assert!(matches!(only(text), Said::Rejected { .. }), "{text}");
+        assert!(
+            matches!(event_of(text), VenueEvent::Rejected { .. }),
+            "{text}"
+        );
     }
 }
 
 #[test]
-fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
+fn reports_trading_status() {
     let status = r#"{"channel":"status","data":[{"api_version":"v2","connection_id":13834774380200032777,
         "system":"online","version":"2.0.0"}],"type":"update"}"#;
     for text in [
@@ -130,9 +136,9 @@ fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
         r#"{"channel":"level3","type":"snapshot","data":[{"symbol":"MATIC/USD","checksum":281817320,"bids":[{"order_id":"O6ZQNQ-BXL4E-5WGINO","limit_price":0.5629,"order_qty":111.56125344,"timestamp":"2023-10-06T17:35:00.279389650Z"}],"asks":[]}]}"#,
         r#"{"method":"unsubscribe","result":{"channel":"ticker","symbol":"ALGO/USD"},"success":true,"time_in":"2023-09-25T09:04:31.742599Z","time_out":"2023-09-25T09:04:31.742648Z"}"#,
     ] {
-        assert_eq!(only(text), Said::Alive, "{text}");
+        assert_eq!(event_of(text), VenueEvent::Alive, "{text}");
     }
-    assert_eq!(only(status), Said::Usual);
+    assert_eq!(event_of(status), VenueEvent::Normal);
     for system in [
         "upcoming_maintenance",
         "maintenance",
@@ -140,28 +146,28 @@ fn heartbeats_pongs_and_status_are_signs_of_life_and_maintenance_is_told() {
         "post_only",
         "limit_only",
         "emergency",
-        "of a kind that is not known",
+        "unknown_state",
     ] {
         let text = status.replace("online", system);
-        let Said::Notice(notice) = only(&text) else {
+        let VenueEvent::Notice(notice) = event_of(&text) else {
             panic!("{text}")
         };
-        let begin = format!("its trading engine is {system:?}");
+        let begin = format!("trading engine is {system:?}");
         assert!(notice.starts_with(&begin), "{notice}");
     }
 }
 
 #[test]
-fn hints_at_the_name_that_the_venue_has() {
+fn hints_at_venue_name() {
     for (given, hint) in [
-        ("XBT/USD", Some("the venue writes it BTC/USD")),
-        ("xbt/usd", Some("the venue writes it BTC/USD")),
-        ("ETH/XBT", Some("the venue writes it ETH/BTC")),
-        ("XDG/EUR", Some("the venue writes it DOGE/EUR")),
-        ("XXBT/ZUSD", Some("the venue writes it BTC/USD")),
+        ("XBT/USD", Some("the venue's name is BTC/USD")),
+        ("xbt/usd", Some("the venue's name is BTC/USD")),
+        ("ETH/XBT", Some("the venue's name is ETH/BTC")),
+        ("XDG/EUR", Some("the venue's name is DOGE/EUR")),
+        ("XXBT/ZUSD", Some("the venue's name is BTC/USD")),
         (
             "eth/usd",
-            Some("symbols are case-sensitive there; is it ETH/USD?"),
+            Some("symbols are case-sensitive; did you mean ETH/USD?"),
         ),
         ("NONE/USD", None),
     ] {
@@ -170,7 +176,7 @@ fn hints_at_the_name_that_the_venue_has() {
 }
 
 #[test]
-fn what_is_wrong_with_a_price_is_told_by_its_kind() {
+fn rejects_invalid_price_with_reason() {
     for (from, to, reason) in [
         ("0.10025", "0", "not_positive"),
         ("0.10025", "-0.1", "not_positive"),
@@ -184,17 +190,20 @@ fn what_is_wrong_with_a_price_is_told_by_its_kind() {
         ("2023-09-25T", "2023-13-25T", "malformed"),
     ] {
         let text = SNAPSHOT.replace(from, to);
-        let Said::Unusable { stream, fault } = only(&text) else {
+        let VenueEvent::Unusable { stream, fault } = event_of(&text) else {
             panic!("{text}")
         };
         assert_eq!((&*stream, fault.reason()), ("ALGO/USD", reason), "{text}");
     }
     for text in ["", "[]", "\"\"", r#"{"channel":"ticker","data":7}"#] {
-        assert!(matches!(only(text), Said::Unreadable(_)), "{text}");
+        assert!(
+            matches!(event_of(text), VenueEvent::Unreadable(_)),
+            "{text}"
+        );
     }
-    // JSON has no such number: the message cannot be read.
+    // Not valid JSON: the message is unreadable.
     assert!(matches!(
-        only(&SNAPSHOT.replace("0.10025", "NaN")),
-        Said::Unreadable(_)
+        event_of(&SNAPSHOT.replace("0.10025", "NaN")),
+        VenueEvent::Unreadable(_)
     ));
 }

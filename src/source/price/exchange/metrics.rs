@@ -1,11 +1,11 @@
-//! What an operator sees of a connection to a venue. The label `feed` is the feed's name: the venue,
-//! with its host where that is not the usual one, and a number where there are several.
+//! Metrics of the feeds. The label `feed` is the feed's name: the venue, with its host if that is not the default, and
+//! a number if there are several.
 
 use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-use super::{PriceFault, connection::Ended};
+use super::{PriceFault, connection::Disconnect};
 
 /// The metrics of one feed, looked up once.
 pub(in super::super) struct FeedMetrics {
@@ -20,7 +20,7 @@ pub(in super::super) struct FeedMetrics {
 fn describe() {
     describe_gauge!(
         "chaincast_price_feed_connected",
-        "1 while a feed of prices is connected, else 0"
+        "1 while a price feed is connected, else 0"
     );
     describe_gauge!(
         "chaincast_price_feed_connections",
@@ -52,8 +52,8 @@ impl FeedMetrics {
     pub(in super::super) fn new(feed: &str) -> Self {
         describe();
         let feed = feed.to_owned();
-        // What never happened is shown as zero.
-        for reason in Ended::REASONS {
+        // Export zero before the first event.
+        for reason in Disconnect::REASONS {
             reconnects(&feed, reason).increment(0);
         }
         for reason in PriceFault::REASONS {
@@ -77,7 +77,7 @@ impl FeedMetrics {
         }
     }
 
-    /// So many are open.
+    /// Sets the number of open connections.
     pub(in super::super) fn connections(&self, open: usize) {
         self.connected.set(u8::from(open > 0));
         self.connections
@@ -94,8 +94,8 @@ impl FeedMetrics {
             .set(Duration::from_millis(now_ms.unsigned_abs()));
     }
 
-    pub(in super::super) fn reconnect(&self, ended: &Ended) {
-        reconnects(&self.feed, ended.reason()).increment(1);
+    pub(in super::super) fn reconnect(&self, disconnect: &Disconnect) {
+        reconnects(&self.feed, disconnect.reason()).increment(1);
     }
 
     pub(in super::super) fn refused(&self, reason: &'static str) {
@@ -104,7 +104,7 @@ impl FeedMetrics {
 }
 
 impl Drop for FeedMetrics {
-    /// What its venue said before it was stopped says nothing of now.
+    /// Resets the gauges of a stopped feed.
     fn drop(&mut self) {
         self.limited(false);
         self.connections(0);

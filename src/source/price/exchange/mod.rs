@@ -1,28 +1,28 @@
-//! Exchanges that tell their prices over a WebSocket.
+//! Prices from exchanges over WebSocket.
 //!
-//! - [`Exchange`]: how one venue speaks, a codec without I/O or clock. `binance`, `coinbase` and `kraken` follow what
-//!   those venues document, and name the document.
-//! - `socket`: the one supervisor of all of them, over `connection` (one socket) and `book` (what was heard).
+//! - [`Exchange`]: the protocol of one venue, a codec without I/O or clock. `binance`, `coinbase` and `kraken` follow
+//!   the venues' documentation and name it.
+//! - `socket`: the supervisor of all connections, using `connection` (one socket) and `stream_table` (received data).
 //!
-//! Promises: one bad message costs that message; a symbol that a venue does not know costs that symbol; a connection
-//! that ends, stalls or grows old is replaced, and never by more attempts than the backoff allows. No number passes
-//! through a float: the digits that a venue sends are the digits of the tick.
+//! Guarantees: a bad message affects only itself; an unknown symbol affects only that symbol; a connection that ends,
+//! stalls or reaches its maximum age is replaced, with no more attempts than the backoff allows. No number passes
+//! through a float: ticks have the digits that the venue sends.
 
 mod backoff;
 mod binance;
-mod book;
 mod coinbase;
 mod config;
 mod connection;
-mod copies;
-mod fault;
+mod dedup;
 mod group;
 mod handshake;
 mod json;
 mod kraken;
 mod metrics;
-mod number;
+mod price_fault;
+mod price_text;
 mod socket;
+mod stream_table;
 #[cfg(test)]
 mod tests;
 
@@ -31,111 +31,111 @@ use std::{borrow::Cow, time::Duration};
 use bigdecimal::BigDecimal;
 
 pub(super) use backoff::Backoff;
-pub(super) use book::{Book, Heard};
 pub(super) use config::Listing;
 pub use config::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,
 };
-pub(super) use connection::{Ended, words};
-pub use fault::PriceFault;
-pub(super) use group::{Reader, Streams, feeds, readers_of};
-pub(super) use number::{price, price_of};
+pub(super) use connection::{Disconnect, sanitized};
+pub(super) use group::{StreamReader, Streams, feeds, readers_of};
+pub use price_fault::PriceFault;
+pub(super) use price_text::{parse_price, price_from_json};
+pub(super) use stream_table::{StreamProgress, StreamTable};
 
-/// How one venue speaks.
+/// The protocol of one venue.
 ///
-/// A *stream* is what the venue calls one thing that it tells about one symbol: `btcusdt@bookTicker`, `BTC-USD`.
+/// A *stream* is the venue's name for one kind of data about one symbol: `btcusdt@bookTicker`, `BTC-USD`.
 trait Exchange: Sync {
-    /// The kind in the configuration, and what metrics and logs call it.
+    /// The kind in the configuration, metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// Where the venue listens, when the configuration says nothing else.
+    /// The default URL.
     fn url(&self) -> &'static str;
 
     fn limits(&self) -> Limits;
 
-    /// What to send to hear of these streams; at most [`Limits::streams_a_request`] of them.
+    /// The request that subscribes to these streams; at most [`Limits::streams_a_request`] of them.
     fn subscribe(&self, streams: &[&str], id: u64) -> Request;
 
-    /// What to write instead of a symbol that the venue refused, in words for people.
+    /// A suggestion for a rejected symbol, for people.
     fn hint(&self, _stream: &str) -> Option<String> {
         None
     }
 
-    /// Reads one text message, and says each thing that is in it. Whatever the text is, this returns.
-    fn read<'a>(&self, text: &'a str, say: &mut dyn FnMut(Said<'a>));
+    /// Decodes one text message into events. Returns for any input.
+    fn read<'a>(&self, text: &'a str, emit: &mut dyn FnMut(VenueEvent<'a>));
 }
 
-/// What a venue allows, and how it shows that it is there.
+/// The limits of a venue, and its signs of life.
 struct Limits {
-    /// Most streams on one connection.
+    /// Maximum streams of a connection.
     streams: usize,
-    /// Most streams in one request.
+    /// Maximum streams of a request.
     streams_a_request: usize,
-    /// Least time between two messages of ours.
-    pace: Duration,
-    /// At most this long between two signs of life.
+    /// Minimum interval between two of our messages.
+    min_interval: Duration,
+    /// Maximum interval between two signs of life.
     heartbeat: Duration,
-    /// Whether a WebSocket ping is such a sign. Where heartbeats are messages it is not: a venue whose feed is dead
-    /// may well go on pinging.
+    /// Whether a WebSocket ping is a sign of life. It is not if heartbeats are messages: a venue with a dead feed may
+    /// keep pinging.
     pings_count: bool,
-    /// What is sent this often though there is nothing to say.
+    /// A message to send at this interval to keep the connection open.
     keepalive: Option<(Duration, &'static str)>,
-    /// Whether a request with one unknown stream is refused as a whole.
+    /// Whether one unknown stream makes the venue reject the whole request.
     refuses_whole_requests: bool,
 }
 
-/// A message that asks for streams.
+/// A subscription message.
 struct Request {
     text: String,
-    /// Answers that the venue gives to it, good or bad.
+    /// Number of answers to it, positive or negative.
     answers: usize,
 }
 
-/// One thing in a message of a venue.
+/// One event in a message of a venue.
 #[derive(Debug, PartialEq)]
-enum Said<'a> {
+enum VenueEvent<'a> {
     Quote(Quote<'a>),
-    /// A price that cannot be used.
+    /// An unusable price.
     Unusable {
         stream: Cow<'a, str>,
         fault: PriceFault,
     },
-    /// Nothing but a sign of life, or a message that is of no use here.
+    /// A sign of life, or an irrelevant message.
     Alive,
-    /// An answer to a request: it is heard.
+    /// A positive answer to a request.
     Accepted,
-    /// The same, of one stream, under the name that the venue has for it.
+    /// A positive answer for one stream, with the venue's name for it.
     AcceptedAs {
         stream: Cow<'a, str>,
     },
-    /// An answer to a request: not this stream.
+    /// A negative answer for one stream.
     Refused {
         stream: Cow<'a, str>,
         reason: String,
     },
-    /// The venue refuses something that is not one stream: the connection is of no use.
+    /// An error that is not about one stream: the connection is useless.
     Rejected {
         reason: String,
     },
     /// The venue is about to close the connection.
     Closing,
-    /// The venue is not as usual, such as in maintenance. For people.
+    /// Restricted trading, such as maintenance. For people.
     Notice(String),
-    /// It is as usual.
-    Usual,
-    /// The message cannot be read.
+    /// Normal trading.
+    Normal,
+    /// An unreadable message.
     Unreadable(String),
 }
 
-/// A price as a venue tells it.
+/// A price as received from a venue.
 #[derive(Debug, PartialEq)]
 pub(super) struct Quote<'a> {
     pub(super) stream: Cow<'a, str>,
     pub(super) price: BigDecimal,
-    /// Half the distance from the best bid to the best ask, where the venue tells both.
+    /// Half the spread between best bid and best ask, if the venue sends both.
     pub(super) confidence: Option<BigDecimal>,
-    /// When the venue says that it was, in ms since the Unix epoch.
+    /// The venue's time in ms since the Unix epoch.
     pub(super) observed_at: Option<i64>,
-    /// Rises with each message about this stream on one connection. Gaps in it mean nothing.
+    /// Increases with each message of this stream on one connection; may have gaps.
     pub(super) order: Option<u64>,
 }

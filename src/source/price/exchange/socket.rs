@@ -1,5 +1,4 @@
-//! The one supervisor of connections to venues: keeps one open, replaces it before it is lost where it can, and
-//! connects again where it could not.
+//! Supervises the connections of a feed: keeps one open, replaces it in advance if possible, and reconnects otherwise.
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -9,17 +8,16 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Feed, SourceKey, TickSink, lateness::LateWatch, web::Failed},
-    Exchange, ExchangeConfig, PriceFault, Said,
+    super::{Feed, SourceKey, TickSink, http_client::FailedAttempt, lateness::LateWatch},
+    Exchange, ExchangeConfig, PriceFault, VenueEvent,
     backoff::Backoff,
-    book::Book,
-    connection::{Connection, Ended, Step, words},
+    connection::{Connection, Disconnect, Step, sanitized},
     group::{Streams, readers_of},
+    stream_table::StreamTable,
 };
 use crate::model::now_ms;
 
-/// Reads some streams of one venue over one connection at a time, or as many as are configured; each has another one
-/// beside it while it is replaced.
+/// Reads streams of one venue over the configured number of connections, each with a second one while it is replaced.
 pub(super) struct ExchangeFeed {
     name: String,
     exchange: &'static dyn Exchange,
@@ -65,15 +63,15 @@ impl Feed for ExchangeFeed {
         } = *self;
         Box::pin(async move {
             let connections = config.connections_to(exchange.name()).max(1);
-            let mut book = Book::new(&name, streams, sink).measuring(&config);
+            let mut table = StreamTable::new(&name, streams, sink).with_lateness(&config);
             if connections > 1 {
-                book = book.shared();
+                table = table.deduplicated();
             }
-            let names: Arc<[Box<str>]> = book.names().into();
-            let sources: Arc<str> = book.sources().into();
-            let book = Mutex::new(book);
-            // Each has two slots: one for what it reads, and one for what is to replace that.
-            let lines = (0..connections).map(|number| Line {
+            let names: Arc<[Box<str>]> = table.names().into();
+            let sources: Arc<str> = table.sources().into();
+            let table = Mutex::new(table);
+            // Each has two slots: the current connection and its successor.
+            let connectors = (0..connections).map(|number| Connector {
                 name: name.clone(),
                 sources: sources.clone(),
                 names: names.clone(),
@@ -81,20 +79,20 @@ impl Feed for ExchangeFeed {
                 url: url.clone(),
                 config: config.clone(),
                 first_slot: u8::try_from(number * 2).unwrap_or_default(),
-                book: &book,
+                table: &table,
             });
-            let lines: Vec<Line<'_>> = lines.collect();
+            let connectors: Vec<Connector<'_>> = connectors.collect();
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = join_all(lines.iter().map(Line::keep)) => {}
+                _ = join_all(connectors.iter().map(Connector::run)) => {}
             }
-            book.lock().metrics.connections(0);
+            table.lock().metrics.connections(0);
         })
     }
 }
 
-/// What is needed to connect, again and again.
-struct Line<'b> {
+/// Opens and reads one connection of the feed, and its successors.
+struct Connector<'b> {
     name: String,
     /// For log lines.
     sources: Arc<str>,
@@ -103,74 +101,84 @@ struct Line<'b> {
     url: String,
     config: ExchangeConfig,
     first_slot: u8,
-    /// Locked while a message is read, and never while anything is waited for.
-    book: &'b Mutex<Book>,
+    /// Locked only while a message is processed, never across an await.
+    table: &'b Mutex<StreamTable>,
 }
 
-/// The connection that is to take over.
+/// The connection that will replace the current one.
 enum Successor<'a> {
     None,
-    /// The last attempt failed, or came to nothing that lasts; the next is made after a while.
+    /// Waiting for the next attempt.
     Waiting(Pin<Box<Sleep>>),
-    Opening(BoxFuture<'a, Result<Box<Connection>, Failed>>),
-    /// Connected, and not every request is answered yet.
+    Opening(BoxFuture<'a, Result<Box<Connection>, FailedAttempt>>),
+    /// Connected, with unanswered requests.
     Warming(Box<Connection>),
 }
 
-/// What a successor comes to.
+/// An event of a successor.
 enum Progress {
-    Due,
-    Opened(Result<Box<Connection>, Failed>),
+    RetryDue,
+    Opened(Result<Box<Connection>, FailedAttempt>),
     Step(Step),
 }
 
-/// What a step means for its connection.
+/// The consequence of a step for its connection.
 enum Outcome {
     Fine,
-    /// It should be replaced while it works.
-    Leave(Ended),
-    Ended(Ended),
+    /// The connection should be replaced while it works.
+    Replace(Disconnect),
+    Disconnect(Disconnect),
 }
 
-impl Line<'_> {
-    async fn keep(&self) -> Infallible {
+impl Connector<'_> {
+    async fn run(&self) -> Infallible {
         let mut backoff = self.backoff();
         loop {
-            let Failed { ended, after } = match self.open(self.first_slot, self.watch()).await {
+            let FailedAttempt {
+                reason,
+                retry_after,
+            } = match self.open(self.first_slot, self.late_watch()).await {
                 Ok(connection) => {
                     tracing::info!(feed = %self.name, sources = %self.sources, "connected to a venue");
-                    self.book.lock().connected();
-                    let ended = self.follow(connection, &mut backoff).await;
-                    self.book.lock().disconnected();
-                    ended.into()
+                    self.table.lock().connected();
+                    let reason = self.read_until_lost(connection, &mut backoff).await;
+                    self.table.lock().disconnected();
+                    reason.into()
                 }
                 Err(failed) => failed,
             };
-            // `Retry-After` of a venue that refuses is obeyed, as it may shut out who comes earlier.
-            let wait = backoff.next_delay().max(after.unwrap_or_default());
-            tracing::warn!(feed = %self.name, sources = %self.sources, reason = %ended, ?wait, "a venue is lost; connecting again");
+            // A venue may ban clients that ignore its `Retry-After`.
+            let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
+            tracing::warn!(feed = %self.name, sources = %self.sources, reason = %reason, ?wait, "connection to a venue lost; reconnecting");
             {
-                let mut book = self.book.lock();
-                book.metrics.reconnect(&ended);
-                book.lost(&ended);
+                let mut table = self.table.lock();
+                table.metrics.reconnect(&reason);
+                table.connection_lost(&reason);
             }
             sleep(wait).await;
         }
     }
 
-    fn open(&self, slot: u8, late: LateWatch) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
+    fn open(
+        &self,
+        slot: u8,
+        late: LateWatch,
+    ) -> BoxFuture<'_, Result<Box<Connection>, FailedAttempt>> {
         let names = self.names.clone();
         Box::pin(async move {
             let opened =
                 Connection::open(self.exchange, &self.url, names, (slot, late), &self.config);
             let connection = opened.await?;
-            self.book.lock().began(slot);
+            self.table.lock().reset_slot(slot);
             Ok(Box::new(connection))
         })
     }
 
-    /// What is to replace a connection: in the other slot of both.
-    fn replace(&self, current: &Connection) -> BoxFuture<'_, Result<Box<Connection>, Failed>> {
+    /// Opens the successor of a connection, in the other of the two slots.
+    fn replace(
+        &self,
+        current: &Connection,
+    ) -> BoxFuture<'_, Result<Box<Connection>, FailedAttempt>> {
         let other = if current.slot == self.first_slot {
             1
         } else {
@@ -179,9 +187,9 @@ impl Line<'_> {
         self.open(self.first_slot + other, current.late.clone())
     }
 
-    fn watch(&self) -> LateWatch {
-        let patience = Duration::from_millis(self.config.late_for_ms);
-        LateWatch::new(self.config.late_ms, patience)
+    fn late_watch(&self) -> LateWatch {
+        let allowed = Duration::from_millis(self.config.late_for_ms);
+        LateWatch::new(self.config.late_ms, allowed)
     }
 
     fn backoff(&self) -> Backoff {
@@ -191,41 +199,46 @@ impl Line<'_> {
         )
     }
 
-    /// Reads a connection, and those that replace it, until one ends before its successor is there. Successors wait
-    /// by the same backoff as new connections do, so that no venue can make us connect without end.
-    async fn follow(&self, mut current: Box<Connection>, backoff: &mut Backoff) -> Ended {
+    /// Reads a connection and its successors until one ends before its successor is open. Successors use the same
+    /// backoff as new connections, so a venue cannot cause endless connecting.
+    async fn read_until_lost(
+        &self,
+        mut current: Box<Connection>,
+        backoff: &mut Backoff,
+    ) -> Disconnect {
         let stable = Duration::from_millis(self.config.stable_ms);
         let mut successor = Successor::None;
-        // Why the successor is made.
-        let mut leaving = Ended::Old;
+        // Why the connection is being replaced.
+        let mut replace_reason = Disconnect::Old;
         loop {
             let (step, progress) = tokio::select! {
                 step = current.next() => (Some(step), None),
                 progress = successor.progress() => (None, Some(progress)),
             };
             if let Some(step) = step {
-                match self.take(step, &mut current) {
+                match self.handle_step(step, &mut current) {
                     Outcome::Fine => {}
-                    Outcome::Leave(why) if matches!(successor, Successor::None) => {
-                        // What a venue says on a young connection it may say on every one. When one is old is ours.
-                        let at_once = why == Ended::Old || current.age() >= stable;
-                        successor = if at_once {
+                    Outcome::Replace(reason) if matches!(successor, Successor::None) => {
+                        // A young connection is replaced after a delay, since its successor may behave the same. Its
+                        // maximum age is our own decision.
+                        let immediately = reason == Disconnect::Old || current.age() >= stable;
+                        successor = if immediately {
                             Successor::Opening(self.replace(&current))
                         } else {
-                            Successor::after(backoff.next_delay())
+                            Successor::retry_after(backoff.next_delay())
                         };
-                        leaving = why;
+                        replace_reason = reason;
                     }
-                    Outcome::Leave(_) => {}
-                    Outcome::Ended(ended) => {
+                    Outcome::Replace(_) => {}
+                    Outcome::Disconnect(reason) => {
                         if current.age() >= stable {
                             backoff.reset();
                         }
-                        // The one that warms up is better than none.
+                        // An unfinished successor is better than none.
                         let Successor::Warming(next) = successor else {
-                            return ended;
+                            return reason;
                         };
-                        self.book.lock().metrics.reconnect(&ended);
+                        self.table.lock().metrics.reconnect(&reason);
                         current = next;
                         successor = Successor::None;
                     }
@@ -233,21 +246,23 @@ impl Line<'_> {
             }
             match progress {
                 None => {}
-                Some(Progress::Due) => successor = Successor::Opening(self.replace(&current)),
+                Some(Progress::RetryDue) => successor = Successor::Opening(self.replace(&current)),
                 Some(Progress::Opened(Ok(next))) => successor = Successor::Warming(next),
                 Some(Progress::Opened(Err(failed))) => {
-                    successor = self.later(&failed, backoff);
+                    successor = self.schedule_retry(&failed, backoff);
                 }
                 Some(Progress::Step(Step::Settled)) => {
-                    let ended = Ended::Rejected("it did not answer every request".to_owned());
-                    successor = self.later(&ended.into(), backoff);
+                    let reason = Disconnect::Rejected("not every request was answered".to_owned());
+                    successor = self.schedule_retry(&reason.into(), backoff);
                 }
                 Some(Progress::Step(step)) => {
                     let Successor::Warming(next) = &mut successor else {
                         continue;
                     };
-                    if let Outcome::Ended(ended) | Outcome::Leave(ended) = self.take(step, next) {
-                        successor = self.later(&ended.into(), backoff);
+                    if let Outcome::Disconnect(reason) | Outcome::Replace(reason) =
+                        self.handle_step(step, next)
+                    {
+                        successor = self.schedule_retry(&reason.into(), backoff);
                     }
                 }
             }
@@ -258,8 +273,8 @@ impl Line<'_> {
                 else {
                     continue;
                 };
-                tracing::info!(feed = %self.name, reason = %leaving, "another connection took over");
-                self.book.lock().metrics.reconnect(&leaving);
+                tracing::info!(feed = %self.name, reason = %replace_reason, "replaced the connection to a venue");
+                self.table.lock().metrics.reconnect(&replace_reason);
                 if current.age() >= stable {
                     backoff.reset();
                 }
@@ -268,72 +283,75 @@ impl Line<'_> {
         }
     }
 
-    /// Tries for a successor again after a while: the connection that there is still works.
-    fn later(&self, failed: &Failed, backoff: &mut Backoff) -> Successor<'static> {
-        let Failed { ended, after } = failed;
-        let wait = backoff.next_delay().max(after.unwrap_or_default());
-        tracing::warn!(feed = %self.name, sources = %self.sources, reason = %ended, ?wait, "no second connection to a venue");
-        self.book.lock().metrics.reconnect(ended);
-        Successor::after(wait)
+    /// Schedules another attempt for a successor; the current connection still works.
+    fn schedule_retry(&self, failed: &FailedAttempt, backoff: &mut Backoff) -> Successor<'static> {
+        let FailedAttempt {
+            reason,
+            retry_after,
+        } = failed;
+        let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
+        tracing::warn!(feed = %self.name, sources = %self.sources, reason = %reason, ?wait, "cannot replace the connection to a venue; retrying");
+        self.table.lock().metrics.reconnect(reason);
+        Successor::retry_after(wait)
     }
 
-    /// What happened on a connection, told to the book.
-    fn take(&self, step: Step, connection: &mut Connection) -> Outcome {
-        let mut book = self.book.lock();
+    /// Processes a step of a connection.
+    fn handle_step(&self, step: Step, connection: &mut Connection) -> Outcome {
+        let mut table = self.table.lock();
         let text = match step {
             Step::Text(text) => text,
             Step::Binary => {
-                let fault = PriceFault::Malformed("a binary message".to_owned());
-                book.refuse("", &fault);
+                let fault = PriceFault::Malformed("binary message".to_owned());
+                table.reject("", &fault);
                 return Outcome::Fine;
             }
             Step::Settled => {
-                book.silent(&connection.heard, connection.opened);
+                table.mark_silent(&connection.progress, connection.opened);
                 return Outcome::Fine;
             }
-            Step::Old => return Outcome::Leave(Ended::Old),
-            Step::Ended(ended) => return Outcome::Ended(ended),
+            Step::Old => return Outcome::Replace(Disconnect::Old),
+            Step::Disconnect(reason) => return Outcome::Disconnect(reason),
         };
         let now = now_ms();
-        book.metrics.message(now);
+        table.metrics.message(now);
         let mut outcome = Outcome::Fine;
         let mut is_late = false;
-        self.exchange.read(text.as_str(), &mut |said| match said {
-            Said::Quote(quote) => {
-                let late_ms = book.quote(quote, &mut connection.heard, now);
+        self.exchange.read(text.as_str(), &mut |event| match event {
+            VenueEvent::Quote(quote) => {
+                let late_ms = table.quote(quote, &mut connection.progress, now);
                 is_late |=
-                    late_ms.is_some_and(|late_ms| connection.late.heard(late_ms, Instant::now()));
+                    late_ms.is_some_and(|late_ms| connection.late.observe(late_ms, Instant::now()));
             }
-            Said::Unusable { stream, fault } => book.refuse(&stream, &fault),
-            Said::Unreadable(error) => book.refuse("", &PriceFault::Malformed(error)),
-            Said::Alive => {}
-            Said::Accepted => connection.answered(),
-            Said::AcceptedAs { stream } => {
+            VenueEvent::Unusable { stream, fault } => table.reject(&stream, &fault),
+            VenueEvent::Unreadable(error) => table.reject("", &PriceFault::Malformed(error)),
+            VenueEvent::Alive => {}
+            VenueEvent::Accepted => connection.answered(),
+            VenueEvent::AcceptedAs { stream } => {
                 connection.answered();
-                book.named(&stream);
+                table.add_alias(&stream);
             }
-            Said::Refused { stream, reason } => match book.find_in_any_case(&stream) {
+            VenueEvent::Refused { stream, reason } => match table.find_in_any_case(&stream) {
                 Some(at) => {
-                    if connection.refused(at) {
+                    if connection.stream_rejected(at) {
                         let hint = self.exchange.hint(&stream);
                         let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-                        book.refused(at, &format!("{}{hint}", words(&reason)));
+                        table.stream_rejected(at, &format!("{}{hint}", sanitized(&reason)));
                     }
                 }
-                None => outcome = Outcome::Ended(Ended::Rejected(words(&reason))),
+                None => outcome = Outcome::Disconnect(Disconnect::Rejected(sanitized(&reason))),
             },
-            Said::Rejected { reason } => {
-                outcome = Outcome::Ended(Ended::Rejected(words(&reason)));
+            VenueEvent::Rejected { reason } => {
+                outcome = Outcome::Disconnect(Disconnect::Rejected(sanitized(&reason)));
             }
-            Said::Closing => outcome = Outcome::Leave(Ended::Closing),
-            Said::Notice(notice) => book.notice(&notice),
-            Said::Usual => book.usual(),
+            VenueEvent::Closing => outcome = Outcome::Replace(Disconnect::Closing),
+            VenueEvent::Notice(notice) => table.notice(&notice),
+            VenueEvent::Normal => table.clear_notice(),
         });
         if is_late && matches!(outcome, Outcome::Fine) {
-            // Twice as long the next time: what takes over may be as late, by no fault of a connection.
+            // Doubles the allowed time, since the successor may be late too, through no fault of the connection.
             connection.late.double();
-            if !book.is_late_everywhere(self.config.late_ms) {
-                outcome = Outcome::Leave(Ended::Late(self.config.late_ms));
+            if !table.is_late_everywhere(self.config.late_ms) {
+                outcome = Outcome::Replace(Disconnect::Late(self.config.late_ms));
             }
         }
         outcome
@@ -341,17 +359,17 @@ impl Line<'_> {
 }
 
 impl Successor<'_> {
-    fn after(wait: Duration) -> Self {
+    fn retry_after(wait: Duration) -> Self {
         Self::Waiting(Box::pin(sleep(wait)))
     }
 
-    /// What comes next of it; never, when there is none. May be dropped while it waits.
+    /// The next event of the successor; pending forever if there is none. Cancel safe.
     async fn progress(&mut self) -> Progress {
         match self {
             Self::None => std::future::pending().await,
             Self::Waiting(until) => {
                 until.as_mut().await;
-                Progress::Due
+                Progress::RetryDue
             }
             Self::Opening(opening) => Progress::Opened(opening.await),
             Self::Warming(next) => Progress::Step(next.next().await),

@@ -1,4 +1,4 @@
-//! What an event of Hermes says. Pure; the digits of the text are the digits of the price.
+//! Decodes Hermes events. Pure; keeps the digits of the text.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use serde_json::value::RawValue;
 
 use super::super::{
     PriceFault,
-    exchange::{Quote, price_of},
+    exchange::{Quote, parse_price},
     venue_time,
 };
 
-/// Largest exponent that is looked at, either way.
+/// Maximum absolute exponent.
 const MAX_EXPONENT: u32 = 64;
-/// Longest text of a number, in bytes.
+/// Maximum length of a number in bytes.
 const MAX_TEXT: usize = 40;
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    /// Each is read by itself, so that one that is wrong costs no other.
+    /// Decoded one by one, so that an invalid one does not affect the others.
     #[serde(borrow, default)]
     parsed: Option<Vec<&'a RawValue>>,
 }
@@ -43,38 +43,38 @@ struct Price<'a> {
     publish_time: &'a RawValue,
 }
 
-/// One thing in an event.
+/// One price of an event.
 #[derive(Debug, PartialEq)]
-pub(super) enum Said {
+pub(super) enum PriceEvent {
     Quote(Quote<'static>),
-    /// A price that cannot be used; the id is empty when it cannot be read.
+    /// An unusable price; the id is empty if it is unreadable.
     Unusable {
         id: String,
         fault: PriceFault,
     },
 }
 
-/// Reads an event, and says each price that is in it. Whatever the text is, this returns.
-pub(super) fn read(text: &[u8], say: &mut dyn FnMut(Said)) {
-    let mut refuse = |id: &str, fault| {
-        say(Said::Unusable {
+/// Decodes an event and emits each of its prices. Returns for any input.
+pub(super) fn read(text: &[u8], emit: &mut dyn FnMut(PriceEvent)) {
+    let mut reject = |id: &str, fault| {
+        emit(PriceEvent::Unusable {
             id: id.to_owned(),
             fault,
         });
     };
     let event: Event<'_> = match serde_json::from_slice(text) {
         Ok(event) => event,
-        Err(error) => return refuse("", malformed(&error)),
+        Err(error) => return reject("", malformed(&error)),
     };
     let Some(updates) = event.parsed else {
-        let missing = "it has no `parsed` prices".to_owned();
-        return refuse("", PriceFault::Malformed(missing));
+        let missing = "no `parsed` prices".to_owned();
+        return reject("", PriceFault::Malformed(missing));
     };
     for raw in updates {
         let update: Update<'_> = match serde_json::from_str(raw.get()) {
             Ok(update) => update,
             Err(error) => {
-                say(Said::Unusable {
+                emit(PriceEvent::Unusable {
                     id: String::new(),
                     fault: malformed(&error),
                 });
@@ -82,9 +82,9 @@ pub(super) fn read(text: &[u8], say: &mut dyn FnMut(Said)) {
             }
         };
         let id = update.id.trim_start_matches("0x").to_ascii_lowercase();
-        say(match quote(&id, &update.price) {
-            Ok(quote) => Said::Quote(quote),
-            Err(fault) => Said::Unusable { id, fault },
+        emit(match quote(&id, &update.price) {
+            Ok(quote) => PriceEvent::Quote(quote),
+            Err(fault) => PriceEvent::Unusable { id, fault },
         });
     }
 }
@@ -93,19 +93,19 @@ fn malformed(error: &serde_json::Error) -> PriceFault {
     PriceFault::Malformed(error.to_string())
 }
 
-fn quote(id: &str, said: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
-    if said.expo.unsigned_abs() > MAX_EXPONENT {
-        return Err(PriceFault::Absurd(format!("10^{}", said.expo)));
+fn quote(id: &str, fields: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
+    if fields.expo.unsigned_abs() > MAX_EXPONENT {
+        return Err(PriceFault::OutOfRange(format!("10^{}", fields.expo)));
     }
-    let observed_at = venue_time::of_json(said.publish_time)?;
-    let price = price_of(&scaled(said.price, said.expo)?)?;
-    let confidence = match digits(said.conf)? {
-        // The service is sure.
+    let observed_at = venue_time::from_json(fields.publish_time)?;
+    let price = parse_price(&scaled(fields.price, fields.expo)?)?;
+    let confidence = match digits(fields.conf)? {
+        // Zero confidence is allowed.
         zero if zero.bytes().all(|c| c == b'0') => BigDecimal::default(),
-        _ => price_of(&scaled(said.conf, said.expo)?)?,
+        _ => parse_price(&scaled(fields.conf, fields.expo)?)?,
     };
     if confidence > price {
-        return Err(PriceFault::Absurd(format!("{price} ± {confidence}")));
+        return Err(PriceFault::OutOfRange(format!("{price} ± {confidence}")));
     }
     Ok(Quote {
         stream: Cow::Owned(id.to_owned()),
@@ -116,12 +116,12 @@ fn quote(id: &str, said: &Price<'_>) -> Result<Quote<'static>, PriceFault> {
     })
 }
 
-/// An integer with its exponent, as one number.
+/// An integer with its exponent as one number.
 fn scaled(raw: &RawValue, exponent: i32) -> Result<String, PriceFault> {
     Ok(format!("{}e{exponent}", digits(raw)?))
 }
 
-/// The text of an integer, which is a JSON number or a string.
+/// The digits of an integer in a JSON number or string.
 fn digits(raw: &RawValue) -> Result<&str, PriceFault> {
     let text = raw.get();
     let quoted = text
@@ -131,9 +131,9 @@ fn digits(raw: &RawValue) -> Result<&str, PriceFault> {
     let bare = text.strip_prefix('-').unwrap_or(text);
     let is_integer = !bare.is_empty() && bare.bytes().all(|c| c.is_ascii_digit());
     if !is_integer || text.len() > MAX_TEXT {
-        let shown: String = text.chars().take(MAX_TEXT).collect();
+        let excerpt: String = text.chars().take(MAX_TEXT).collect();
         return Err(PriceFault::Malformed(format!(
-            "{shown:?} is not an integer"
+            "{excerpt:?} is not an integer"
         )));
     }
     Ok(text)
@@ -146,34 +146,34 @@ mod tests {
     const BTC: &str = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43";
 
     fn event(price: &str) -> String {
-        // The shape of Pyth's reference.
+        // The format of Pyth's reference.
         format!(
             r#"{{"binary":{{"encoding":"hex","data":["504e4155"]}},"parsed":[{{"id":"{BTC}","price":{price},"ema_price":{{"price":"6094271800000","conf":"2954117100","expo":-8,"publish_time":1714746101}},"metadata":{{"slot":138881186,"proof_available_time":1714746102,"prev_publish_time":1714746101}}}}]}}"#
         )
     }
 
-    fn read_all(text: &str) -> Vec<Said> {
+    fn read_all(text: &str) -> Vec<PriceEvent> {
         let mut all = Vec::new();
-        read(text.as_bytes(), &mut |said| all.push(said));
+        read(text.as_bytes(), &mut |fields| all.push(fields));
         all
     }
 
     fn one(price: &str) -> Result<(String, String), String> {
         match read_all(&event(price)).pop().unwrap() {
-            Said::Quote(quote) => Ok((
+            PriceEvent::Quote(quote) => Ok((
                 quote.price.normalized().to_plain_string(),
                 quote.confidence.unwrap().normalized().to_plain_string(),
             )),
-            Said::Unusable { fault, .. } => Err(fault.reason().to_owned()),
+            PriceEvent::Unusable { fault, .. } => Err(fault.reason().to_owned()),
         }
     }
 
     #[test]
-    fn a_price_is_its_integer_times_a_power_of_ten_exactly() {
+    fn price_is_exact() {
         let text = event(
             r#"{"price":"6140993501000","conf":"3287868567","expo":-8,"publish_time":1714746101}"#,
         );
-        let Said::Quote(quote) = read_all(&text).pop().unwrap() else {
+        let PriceEvent::Quote(quote) = read_all(&text).pop().unwrap() else {
             panic!("{text}")
         };
         assert_eq!(quote.stream, BTC);
@@ -183,7 +183,7 @@ mod tests {
             one(r#"{"price":"6140993501000","conf":"3287868567","expo":-8,"publish_time":1}"#),
             Ok(expected.clone())
         );
-        // Numbers where the service writes strings are read without loss too.
+        // JSON numbers are read without loss too.
         assert_eq!(
             one(r#"{"price":6140993501000,"conf":3287868567,"expo":-8,"publish_time":1}"#),
             Ok(expected)
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_is_told_by_its_kind() {
+    fn rejects_invalid_price_with_reason() {
         for (price, reason) in [
             (
                 r#"{"price":"0","conf":"1","expo":-8,"publish_time":1}"#,
@@ -269,16 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn one_price_that_cannot_be_read_costs_no_other() {
+    fn invalid_price_does_not_affect_others() {
         let good = r#"{"price":"5","conf":"1","expo":0,"publish_time":1}"#;
         let text = format!(r#"{{"parsed":[7,{{"id":"aa"}},{{"id":"0xBB","price":{good}}},null]}}"#);
         let all = read_all(&text);
         assert_eq!(all.len(), 4);
-        assert!(matches!(&all[2], Said::Quote(quote) if quote.stream == "bb"));
+        assert!(matches!(&all[2], PriceEvent::Quote(quote) if quote.stream == "bb"));
     }
 
     #[test]
-    fn whatever_the_text_is_it_is_read_or_refused() {
+    fn read_returns_for_any_text() {
         for text in [
             "",
             "null",
@@ -291,13 +291,13 @@ mod tests {
         ] {
             let all = read_all(text);
             assert!(
-                matches!(all.as_slice(), [Said::Unusable { .. }]),
+                matches!(all.as_slice(), [PriceEvent::Unusable { .. }]),
                 "{text}: {all:?}"
             );
         }
         assert!(read_all("{\"parsed\":[]}").is_empty());
         let mut all = Vec::new();
-        read(&[0xff, 0xfe], &mut |said| all.push(said));
+        read(&[0xff, 0xfe], &mut |fields| all.push(fields));
         assert_eq!(all.len(), 1);
     }
 }

@@ -1,26 +1,25 @@
-//! Server-sent events (WHATWG HTML, section 9.2.6): from the bytes of a stream to the data of its events.
+//! Parses server-sent events (WHATWG HTML, section 9.2.6): from the bytes of a stream to the data of its events.
 //!
-//! Pure. Only `data` is of use here: names, ids and retry times are read over. Whatever the bytes are, at most `limit`
-//! of them are kept.
+//! Pure. Only `data` is used: names, ids and retry times are skipped. Buffers at most `limit` bytes for any input.
 
-/// An event, or what there is of one.
+/// Parser of a stream, with the current incomplete event.
 #[derive(Debug)]
 pub(super) struct Events {
     limit: usize,
     line: Vec<u8>,
-    /// Lines of data, each with a line end behind it.
+    /// Lines of data, each with its line end.
     data: Vec<u8>,
-    /// The last byte was a carriage return: a line feed behind it ends no other line.
+    /// Whether the last byte was a carriage return: a following line feed ends no other line.
     after_cr: bool,
     at_start: bool,
 }
 
-/// An event is longer than the limit.
+/// An event exceeds the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
 impl Events {
-    /// Of a new stream.
+    /// A parser for a new stream.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -31,7 +30,7 @@ impl Events {
         }
     }
 
-    /// Takes in some bytes; the data of each event that they end.
+    /// Parses bytes, and passes the data of each completed event to `each`.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
@@ -50,11 +49,11 @@ impl Events {
     }
 
     fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
-        const MARK: &[u8] = "\u{feff}".as_bytes();
+        const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
         let line = std::mem::take(&mut self.line);
         let mut text = line.as_slice();
         if std::mem::take(&mut self.at_start) {
-            text = text.strip_prefix(MARK).unwrap_or(text);
+            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         }
         if text.is_empty() {
             if let Some((_, data)) = self.data.split_last() {
@@ -68,7 +67,7 @@ impl Events {
                 .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
             self.data.push(b'\n');
         }
-        // What the line took is used again.
+        // Reuse the buffer of the line.
         self.line = line;
         self.line.clear();
     }
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_ends_with_an_empty_line_whatever_ends_its_lines() {
+    fn accepts_every_line_ending() {
         for end in ["\n", "\r\n", "\r"] {
             let text = [
                 "data:{\"a\":1}",
@@ -116,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn comments_names_and_what_is_not_ended_are_no_data() {
+    fn skips_comments_names_and_incomplete_event() {
         let text = b"\xef\xbb\xbf: keep-alive\n\nevent: price\nid: 7\nretry: 9\ndata:  x\ndatax:y\n\ndata: half";
         assert_eq!(read(&[text]), [" x"]);
     }
 
     #[test]
-    fn events_are_the_same_in_whatever_pieces_they_come() {
+    fn chunk_boundaries_do_not_matter() {
         let text = b"data: one\r\n\r\ndata: two\ndata: three\r\rdata: four\n\n";
         let whole = read(&[text]);
         assert_eq!(whole, ["one", "two\nthree", "four"]);
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_the_limit() {
+    fn rejects_event_over_limit() {
         let mut events = Events::new(10);
         assert_eq!(events.read(b"data:12345\n", |_| ()), Ok(()));
         assert_eq!(events.read(b"data:12345\n\n", |_| ()), Err(TooLong));

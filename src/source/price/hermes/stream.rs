@@ -1,5 +1,4 @@
-//! The one supervisor of a stream of Hermes: keeps one open, replaces it before the service ends it, and opens another
-//! when it is lost.
+//! Supervises a Hermes stream: keeps one open, replaces it before the service ends it, and reopens it when it is lost.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,43 +13,45 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         ExchangeConfig, Feed, SourceKey, TickSink,
-        exchange::{Backoff, Book, Ended, Heard, Streams, readers_of, words},
+        exchange::{
+            Backoff, Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized,
+        },
+        http_client::{self, FailedAttempt},
         lateness::LateWatch,
-        web::{self, Failed},
     },
-    codec::{self, Said},
+    codec::{self, PriceEvent},
     events::Events,
 };
 use crate::model::{Secret, now_ms};
 
-/// Reads some ids over one stream at a time; two for a moment while one replaces the other.
+/// Reads price ids over one stream; briefly two during a replacement.
 pub(super) struct HermesFeed {
-    line: Line,
+    connector: Connector,
     streams: Streams,
 }
 
-/// What is needed to open a stream, again and again.
-struct Line {
+/// Opens and reads a stream and its successors.
+struct Connector {
     name: String,
-    /// With the ids.
+    /// Includes the ids.
     url: Secret,
     key: Option<Secret>,
-    rules: ExchangeConfig,
-    /// A stream that says nothing for so long is given up; the service sends a comment where it has no price.
+    config: ExchangeConfig,
+    /// A stream without data for this long is closed; the service sends a comment if it has no price.
     silence: Duration,
 }
 
 /// An open stream.
-struct Open {
+struct OpenStream {
     response: Response,
     events: Events,
-    heard: Vec<Heard>,
-    /// Whether its prices come late, and stay so.
+    progress: Vec<StreamProgress>,
+    /// Detects prices that stay late.
     late: LateWatch,
     since: Instant,
-    /// The last sign of life.
+    /// When the last data arrived.
     last: Instant,
-    /// It was looked at for what it says nothing of.
+    /// Whether silent ids were already reported.
     settled: bool,
 }
 
@@ -61,22 +62,22 @@ impl HermesFeed {
         key: Option<Secret>,
         silence: Duration,
         streams: Streams,
-        rules: ExchangeConfig,
+        config: ExchangeConfig,
     ) -> Self {
-        let line = Line {
+        let connector = Connector {
             name,
             url: address(base, &streams),
             key,
-            rules,
+            config,
             silence,
         };
-        Self { line, streams }
+        Self { connector, streams }
     }
 }
 
-/// Where the updates of these ids are streamed. What the base's query has is kept: it may be a key.
+/// The URL that streams the updates of these ids. Keeps the query of the base URL, which may contain a key.
 fn address(base: &Secret, streams: &Streams) -> Secret {
-    // It was validated; one that is not fails when it is opened, and says so.
+    // The URL is validated; an invalid one fails with an error when opened.
     let Ok(mut url) = reqwest::Url::parse(base.expose()) else {
         return base.clone();
     };
@@ -93,7 +94,7 @@ fn address(base: &Secret, streams: &Streams) -> Secret {
 
 impl Feed for HermesFeed {
     fn name(&self) -> &str {
-        &self.line.name
+        &self.connector.name
     }
 
     fn sources(&self) -> Vec<SourceKey> {
@@ -101,91 +102,97 @@ impl Feed for HermesFeed {
     }
 
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
-        let Self { line, streams } = *self;
+        let Self { connector, streams } = *self;
         Box::pin(async move {
-            let mut book = Book::new(&line.name, streams, sink).measuring(&line.rules);
+            let mut table =
+                StreamTable::new(&connector.name, streams, sink).with_lateness(&connector.config);
             tokio::select! {
                 () = stop.cancelled() => {}
-                never = line.keep(&mut book) => match never {},
+                never = connector.run(&mut table) => match never {},
             }
-            book.disconnected();
+            table.disconnected();
         })
     }
 }
 
-impl Line {
-    async fn keep(&self, book: &mut Book) -> Infallible {
+impl Connector {
+    async fn run(&self, table: &mut StreamTable) -> Infallible {
         let mut backoff = self.backoff();
-        let ids = book.names().len();
+        let ids = table.names().len();
         loop {
-            let failed = match self.open(ids, self.watch()).await {
+            let failed = match self.open(ids, self.late_watch()).await {
                 Ok(open) => {
-                    book.connected();
-                    let failed = self.follow(open, ids, book, &mut backoff).await;
-                    book.disconnected();
+                    table.connected();
+                    let failed = self.read_until_lost(open, ids, table, &mut backoff).await;
+                    table.disconnected();
                     failed
                 }
                 Err(failed) => failed,
             };
-            let wait = backoff.next_delay().max(failed.after.unwrap_or_default());
-            let reason = &failed.ended;
-            tracing::warn!(feed = %self.name, sources = book.sources(), %reason, ?wait, "a stream of prices is lost; opening another");
-            book.metrics.reconnect(reason);
-            book.lost(reason);
+            let wait = backoff
+                .next_delay()
+                .max(failed.retry_after.unwrap_or_default());
+            let reason = &failed.reason;
+            tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "price stream lost; reopening");
+            table.metrics.reconnect(reason);
+            table.connection_lost(reason);
             sleep(wait).await;
         }
     }
 
     fn backoff(&self) -> Backoff {
         Backoff::new(
-            Duration::from_millis(self.rules.backoff_ms),
-            Duration::from_millis(self.rules.backoff_max_ms),
+            Duration::from_millis(self.config.backoff_ms),
+            Duration::from_millis(self.config.backoff_max_ms),
         )
     }
 
-    fn watch(&self) -> LateWatch {
-        let patience = Duration::from_millis(self.rules.late_for_ms);
-        LateWatch::new(self.rules.late_ms, patience)
+    fn late_watch(&self) -> LateWatch {
+        let allowed = Duration::from_millis(self.config.late_for_ms);
+        LateWatch::new(self.config.late_ms, allowed)
     }
 
-    /// What to do where the service wants another key, or one at all.
+    /// Advice for a missing or invalid API key.
     fn unauthorized(&self) -> &'static str {
         match self.key {
-            Some(_) => "is `key` of the source right, and does it still hold?",
-            None => "set `key` of the source: the service wants an API key",
+            Some(_) => "is `key` of the source correct and still valid?",
+            None => "set `key` of the source: the service requires an API key",
         }
     }
 
-    async fn open(&self, ids: usize, late: LateWatch) -> Result<Open, Failed> {
-        let patience = Duration::from_millis(self.rules.connect_timeout_ms);
-        let client = web::client(patience, web::is_local(&self.url))?;
+    async fn open(&self, ids: usize, late: LateWatch) -> Result<OpenStream, FailedAttempt> {
+        let connect_timeout = Duration::from_millis(self.config.connect_timeout_ms);
+        let client = http_client::client(connect_timeout, http_client::is_local(&self.url))?;
         let mut request = client
             .get(self.url.expose())
             .header(ACCEPT, "text/event-stream");
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose());
         }
-        let response = match timeout(patience, request.send()).await {
-            Ok(Ok(response)) => web::accepted(response, self.unauthorized())?,
-            Ok(Err(error)) => return Err(web::broken(error).into()),
+        let response = match timeout(connect_timeout, request.send()).await {
+            Ok(Ok(response)) => http_client::check_status(response, self.unauthorized())?,
+            Ok(Err(error)) => return Err(http_client::request_error(error).into()),
             Err(_) => {
-                let reason = format!("it did not answer within {patience:?}");
-                return Err(Ended::Unreachable(reason).into());
+                let reason = format!("no answer within {connect_timeout:?}");
+                return Err(Disconnect::Unreachable(reason).into());
             }
         };
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind
             .and_then(|kind| kind.to_str().ok())
-            .unwrap_or("nothing");
+            .unwrap_or("missing");
         if !kind.starts_with("text/event-stream") {
-            let reason = format!("it answers with {}, not with events", words(kind));
-            return Err(Ended::Rejected(reason).into());
+            let reason = format!(
+                "content type {} instead of an event stream",
+                sanitized(kind)
+            );
+            return Err(Disconnect::Rejected(reason).into());
         }
         let now = Instant::now();
-        Ok(Open {
+        Ok(OpenStream {
             response,
-            events: Events::new(self.rules.message_bytes),
-            heard: vec![Heard::default(); ids],
+            events: Events::new(self.config.message_bytes),
+            progress: vec![StreamProgress::default(); ids],
             late,
             since: now,
             last: now,
@@ -193,32 +200,33 @@ impl Line {
         })
     }
 
-    /// Reads a stream, and those that replace it, until one ends before its successor is there.
-    async fn follow(
+    /// Reads a stream and its successors until one ends before its successor is open.
+    async fn read_until_lost(
         &self,
-        mut current: Open,
+        mut current: OpenStream,
         ids: usize,
-        book: &mut Book,
+        table: &mut StreamTable,
         backoff: &mut Backoff,
-    ) -> Failed {
-        let first_tick = Duration::from_millis(self.rules.first_tick_ms);
-        let rotate_after = Duration::from_millis(self.rules.rotate_after_ms);
-        let stable = Duration::from_millis(self.rules.stable_ms);
-        let mut successor: Option<BoxFuture<'_, Result<Open, Failed>>> = None;
-        // Why the successor is made.
-        let mut leaving = Ended::Old;
+    ) -> FailedAttempt {
+        let first_tick = Duration::from_millis(self.config.first_tick_ms);
+        let rotate_after = Duration::from_millis(self.config.rotate_after_ms);
+        let stable = Duration::from_millis(self.config.stable_ms);
+        let mut successor: Option<BoxFuture<'_, Result<OpenStream, FailedAttempt>>> = None;
+        // Why the stream is being replaced.
+        let mut replace_reason = Disconnect::Old;
         let mut retry = self.backoff();
         loop {
             let silent_at = current.last + self.silence;
             tokio::select! {
                 read = timeout_at(silent_at, current.response.chunk()) => {
-                    let ended = match read {
-                        Ok(Ok(Some(bytes))) => match self.take(&bytes, &mut current, book) {
+                    let disconnect = match read {
+                        Ok(Ok(Some(bytes))) => match self.process(&bytes, &mut current, table) {
                             Ok(false) => continue,
                             Ok(true) => {
                                 if successor.is_none() {
-                                    leaving = Ended::Late(self.rules.late_ms);
-                                    // A young one that is late may be followed by others that are.
+                                    replace_reason = Disconnect::Late(self.config.late_ms);
+                                    // A young late stream is replaced after a delay, since its successor may be late
+                                    // too.
                                     let wait = match current.since.elapsed() >= stable {
                                         true => Duration::ZERO,
                                         false => retry.next_delay(),
@@ -227,41 +235,41 @@ impl Line {
                                 }
                                 continue;
                             }
-                            Err(ended) => ended,
+                            Err(disconnect) => disconnect,
                         },
-                        Ok(Ok(None)) => Ended::Closed(String::new()),
-                        Ok(Err(error)) => web::broken(error),
-                        Err(_) => Ended::Silent(self.silence),
+                        Ok(Ok(None)) => Disconnect::Closed(String::new()),
+                        Ok(Err(error)) => http_client::request_error(error),
+                        Err(_) => Disconnect::Silent(self.silence),
                     };
                     if current.since.elapsed() >= stable {
                         backoff.reset();
                     }
-                    return ended.into();
+                    return disconnect.into();
                 }
                 () = sleep_until(current.since + first_tick), if !current.settled => {
                     current.settled = true;
-                    book.silent(&current.heard, current.since);
+                    table.mark_silent(&current.progress, current.since);
                 }
                 () = sleep_until(current.since + rotate_after), if successor.is_none() => {
-                    leaving = Ended::Old;
+                    replace_reason = Disconnect::Old;
                     successor = Some(self.successor(ids, &current, Duration::ZERO));
                 }
                 opened = progress(&mut successor) => match opened {
                     Ok(next) => {
-                        // Attempts for a stream that lasted are no reason to wait for the next.
-                        if leaving == Ended::Old || current.since.elapsed() >= stable {
+                        // A stable stream resets the delay of its replacement.
+                        if replace_reason == Disconnect::Old || current.since.elapsed() >= stable {
                             retry.reset();
                         }
                         current = next;
                         successor = None;
-                        book.metrics.reconnect(&leaving);
-                        tracing::info!(feed = %self.name, reason = %leaving, "another stream of prices took over");
+                        table.metrics.reconnect(&replace_reason);
+                        tracing::info!(feed = %self.name, reason = %replace_reason, "replaced the price stream");
                     }
                     Err(failed) => {
-                        let wait = retry.next_delay().max(failed.after.unwrap_or_default());
-                        let reason = &failed.ended;
-                        tracing::warn!(feed = %self.name, sources = book.sources(), %reason, ?wait, "no second stream of prices");
-                        book.metrics.reconnect(reason);
+                        let wait = retry.next_delay().max(failed.retry_after.unwrap_or_default());
+                        let reason = &failed.reason;
+                        tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "cannot replace the price stream; retrying");
+                        table.metrics.reconnect(reason);
                         successor = Some(self.successor(ids, &current, wait));
                     }
                 },
@@ -269,13 +277,13 @@ impl Line {
         }
     }
 
-    /// A stream that is to replace another one, opened after a while.
+    /// Opens the successor of a stream after a delay.
     fn successor(
         &self,
         ids: usize,
-        current: &Open,
+        current: &OpenStream,
         wait: Duration,
-    ) -> BoxFuture<'_, Result<Open, Failed>> {
+    ) -> BoxFuture<'_, Result<OpenStream, FailedAttempt>> {
         let late = current.late.clone();
         Box::pin(async move {
             sleep(wait).await;
@@ -283,41 +291,46 @@ impl Line {
         })
     }
 
-    /// Some bytes of a stream, told to the book. Returns whether its prices were late for too long, and those of
-    /// other venues are not: then another stream may be in time.
-    fn take(&self, bytes: &[u8], open: &mut Open, book: &mut Book) -> Result<bool, Ended> {
+    /// Processes bytes of a stream. True if its prices were late for too long and those of other venues are not, so
+    /// that another stream may help.
+    fn process(
+        &self,
+        bytes: &[u8],
+        open: &mut OpenStream,
+        table: &mut StreamTable,
+    ) -> Result<bool, Disconnect> {
         let now = now_ms();
         open.last = Instant::now();
-        let Open {
+        let OpenStream {
             events,
-            heard,
+            progress,
             late,
             ..
         } = open;
         let mut is_late = false;
         let read = events.read(bytes, |data| {
-            book.metrics.message(now);
-            codec::read(data, &mut |said| match said {
-                Said::Quote(quote) => {
-                    let late_ms = book.quote(quote, heard, now);
-                    is_late |= late_ms.is_some_and(|late_ms| late.heard(late_ms, Instant::now()));
+            table.metrics.message(now);
+            codec::read(data, &mut |event| match event {
+                PriceEvent::Quote(quote) => {
+                    let late_ms = table.quote(quote, progress, now);
+                    is_late |= late_ms.is_some_and(|late_ms| late.observe(late_ms, Instant::now()));
                 }
-                Said::Unusable { id, fault } => book.refuse(&id, &fault),
+                PriceEvent::Unusable { id, fault } => table.reject(&id, &fault),
             });
         });
-        read.map_err(|_| Ended::TooLarge(self.rules.message_bytes))?;
+        read.map_err(|_| Disconnect::TooLarge(self.config.message_bytes))?;
         if is_late {
-            // Twice as long the next time: what takes over may be as late, by no fault of a stream.
+            // Doubles the allowed time, since the successor may be late too, through no fault of the stream.
             late.double();
         }
-        Ok(is_late && !book.is_late_everywhere(self.rules.late_ms))
+        Ok(is_late && !table.is_late_everywhere(self.config.late_ms))
     }
 }
 
-/// What comes of the successor; never, when there is none. May be dropped while it waits.
+/// The result of the successor; pending forever if there is none. Cancel safe.
 async fn progress(
-    successor: &mut Option<BoxFuture<'_, Result<Open, Failed>>>,
-) -> Result<Open, Failed> {
+    successor: &mut Option<BoxFuture<'_, Result<OpenStream, FailedAttempt>>>,
+) -> Result<OpenStream, FailedAttempt> {
     match successor {
         Some(opening) => opening.as_mut().await,
         None => pending().await,

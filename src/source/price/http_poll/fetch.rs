@@ -1,4 +1,4 @@
-//! Fetches a document again and again, and tells what is in it.
+//! Polls a document and reads its prices.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,45 +12,47 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         Feed, SourceKey, TickSink,
-        exchange::{Backoff, Book, Ended, Heard, Streams, readers_of, words},
-        web::{self, Failed},
+        exchange::{
+            Backoff, Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized,
+        },
+        http_client::{self, FailedAttempt},
     },
-    Rules,
-    page::Place,
+    FetchRules,
+    page::PriceLocation,
 };
 use crate::model::now_ms;
 
-/// Every wait is this part of it shorter or longer at most, so that many who poll do not poll at once.
+/// Jitter: every interval varies by up to this fraction, so that clients do not poll together.
 const JITTER: u32 = 10;
 
-/// What to do where a document is not given.
-const UNAUTHORIZED: &str = "is the key right? It stands in `headers` or in `url`";
+/// Advice for a rejected request.
+const UNAUTHORIZED: &str = "is the key in `headers` or `url` correct?";
 
-/// Reads what is at some places of one document.
+/// Reads prices at several pointers of one document.
 pub(super) struct PageFeed {
     name: String,
-    rules: Rules,
-    longest: Duration,
+    rules: FetchRules,
+    max_delay: Duration,
     streams: Streams,
     /// In the order of the streams.
-    places: Vec<Place>,
+    locations: Vec<PriceLocation>,
 }
 
 impl PageFeed {
-    /// After failures it waits up to `longest`, or its interval when that is longer.
+    /// After failures the delay grows up to `max_delay`, or to the interval if that is longer.
     pub(super) fn new(
         name: String,
-        rules: Rules,
-        longest: Duration,
+        rules: FetchRules,
+        max_delay: Duration,
         streams: Streams,
-        places: Vec<Place>,
+        locations: Vec<PriceLocation>,
     ) -> Self {
         Self {
             name,
             rules,
-            longest,
+            max_delay,
             streams,
-            places,
+            locations,
         }
     }
 }
@@ -68,57 +70,60 @@ impl Feed for PageFeed {
         let Self {
             name,
             rules,
-            longest,
+            max_delay,
             streams,
-            places,
+            locations,
         } = *self;
         Box::pin(async move {
-            let mut book = Book::new(&name, streams, sink);
+            let mut table = StreamTable::new(&name, streams, sink);
             let poll = Poll {
                 name,
                 rules,
-                longest,
-                places,
+                max_delay,
+                locations,
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                never = poll.keep(&mut book) => match never {},
+                never = poll.run(&mut table) => match never {},
             }
-            book.metrics.connections(0);
+            table.metrics.connections(0);
         })
     }
 }
 
 struct Poll {
     name: String,
-    rules: Rules,
-    longest: Duration,
-    places: Vec<Place>,
+    rules: FetchRules,
+    max_delay: Duration,
+    locations: Vec<PriceLocation>,
 }
 
 impl Poll {
-    async fn keep(&self, book: &mut Book) -> Infallible {
+    async fn run(&self, table: &mut StreamTable) -> Infallible {
         let interval = self.rules.interval;
-        let mut backoff = Backoff::new(interval, self.longest.max(interval));
-        let mut heard = vec![Heard::default(); self.places.len()];
+        let mut backoff = Backoff::new(interval, self.max_delay.max(interval));
+        let mut progress = vec![StreamProgress::default(); self.locations.len()];
         let mut client = None;
         loop {
             let wait = match self.fetch(&mut client).await {
                 Ok(document) => {
                     backoff.reset();
-                    book.metrics.connections(1);
-                    self.tell(&document, book, &mut heard);
+                    table.metrics.connections(1);
+                    self.publish(&document, table, &mut progress);
                     jittered(interval)
                 }
-                Err(Failed { ended, after }) => {
-                    let wait = backoff.next_delay().max(after.unwrap_or_default());
-                    // A page may fail every other time, which the backoff does not pace.
-                    if book.may_log("unfetched") {
-                        tracing::warn!(feed = %self.name, sources = book.sources(), reason = %ended, ?wait, "a document of prices cannot be fetched");
+                Err(FailedAttempt {
+                    reason,
+                    retry_after,
+                }) => {
+                    let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
+                    // A page may fail every other time, which the backoff does not limit.
+                    if table.is_log_due("unfetched") {
+                        tracing::warn!(feed = %self.name, sources = table.sources(), reason = %reason, ?wait, "cannot fetch a document of prices");
                     }
-                    book.metrics.connections(0);
-                    book.metrics.reconnect(&ended);
-                    book.lost(&ended);
+                    table.metrics.connections(0);
+                    table.metrics.reconnect(&reason);
+                    table.connection_lost(&reason);
                     wait
                 }
             };
@@ -126,13 +131,13 @@ impl Poll {
         }
     }
 
-    /// The document, whole and in time.
-    async fn fetch(&self, client: &mut Option<Client>) -> Result<Box<RawValue>, Failed> {
+    /// Fetches the document within the limits of time and size.
+    async fn fetch(&self, client: &mut Option<Client>) -> Result<Box<RawValue>, FailedAttempt> {
         let limit = self.rules.timeout;
         let http = match client.clone() {
             Some(http) => http,
             None => {
-                let made = web::client(limit, web::is_local(&self.rules.url))?;
+                let made = http_client::client(limit, http_client::is_local(&self.rules.url))?;
                 client.insert(made).clone()
             }
         };
@@ -141,34 +146,39 @@ impl Poll {
                 .get(self.rules.url.expose())
                 .header(ACCEPT, "application/json")
                 .headers(self.rules.headers.clone());
-            let response = request.send().await.map_err(web::broken)?;
-            let mut response = web::accepted(response, UNAUTHORIZED)?;
+            let response = request.send().await.map_err(http_client::request_error)?;
+            let mut response = http_client::check_status(response, UNAUTHORIZED)?;
             let mut body = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(web::broken)? {
+            while let Some(piece) = response.chunk().await.map_err(http_client::request_error)? {
                 if (body.len() + piece.len()) as u64 > self.rules.max_bytes {
                     let limit = usize::try_from(self.rules.max_bytes).unwrap_or(usize::MAX);
-                    return Err(Ended::TooLarge(limit).into());
+                    return Err(Disconnect::TooLarge(limit).into());
                 }
                 body.extend_from_slice(&piece);
             }
-            Ok::<_, Failed>(body)
+            Ok::<_, FailedAttempt>(body)
         });
-        let body = fetched.await.map_err(|_| Ended::Silent(limit))??;
+        let body = fetched.await.map_err(|_| Disconnect::Silent(limit))??;
         serde_json::from_slice(&body)
-            .map_err(|error| Ended::Unreadable(format!("it is no JSON: {error}")).into())
+            .map_err(|error| Disconnect::Unreadable(format!("not JSON: {error}")).into())
     }
 
-    fn tell(&self, document: &RawValue, book: &mut Book, heard: &mut [Heard]) {
+    fn publish(
+        &self,
+        document: &RawValue,
+        table: &mut StreamTable,
+        progress: &mut [StreamProgress],
+    ) {
         let now = now_ms();
-        book.metrics.message(now);
-        for (at, place) in self.places.iter().enumerate() {
-            match place.read(document, now) {
+        table.metrics.message(now);
+        for (at, location) in self.locations.iter().enumerate() {
+            match location.read(document, now) {
                 Ok(quote) => {
-                    book.quote(quote, heard, now);
+                    table.quote(quote, progress, now);
                 }
                 Err(error) => {
-                    let reason = words(&error.to_string());
-                    book.lacks(at, &error.fault(), error.reason(), &reason);
+                    let reason = sanitized(&error.to_string());
+                    table.missing_price(at, &error.fault(), error.reason(), &reason);
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! A price in a JSON document that is fetched again and again: for anything that has an HTTP API.
+//! Prices from JSON documents that are polled over HTTP.
 //!
-//! The price is found by a JSON Pointer (RFC 6901), as a number or as text, and read with all its digits. Sources of
-//! one URL with the same headers and interval share their fetches. `Retry-After` (RFC 9110, section 10.2.3) is
-//! honoured. A fetch is bounded in time and size, and follows no redirect.
+//! The price is located by a JSON Pointer (RFC 6901), as a number or a string, and read with all its digits. Sources
+//! with the same URL, headers and limits share their fetches. `Retry-After` (RFC 9110, section 10.2.3) is honored. A
+//! fetch is bounded in time and size and follows no redirects.
 
 mod fetch;
 mod page;
@@ -14,46 +14,46 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use self::{fetch::PageFeed, page::Place};
+use self::{fetch::PageFeed, page::PriceLocation};
 use super::{
     Feed, PriceConfig, SourceKind,
     config::upper_case,
-    exchange::{Reader, Streams},
+    exchange::{StreamReader, Streams},
     feed_name::FeedNames,
-    web,
+    http_client,
 };
 use crate::model::Secret;
 
 const INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
 const TIMEOUT_MS: RangeInclusive<u64> = 100..=60_000;
 const MAX_BYTES: RangeInclusive<u64> = 64..=16_777_216;
-/// Most headers of a source.
-const MOST_HEADERS: usize = 16;
+/// Maximum headers of a source.
+const MAX_HEADERS: usize = 16;
 
-/// A document with a price in it.
+/// A document that contains a price.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// `http://…` or `https://…`; of it only the host is ever shown.
+    /// `http://…` or `https://…`; only its host is ever shown.
     pub url: Secret,
-    /// Where the price is in the document (RFC 6901), such as `/data/0/price`; empty for the whole of it.
+    /// Pointer to the price (RFC 6901), such as `/data/0/price`; empty for the whole document.
     pub pointer: String,
-    /// Where it says when the price was: seconds, ms, µs or ns since 1970, or a time as of RFC 3339. The time of the
-    /// fetch counts when left out.
+    /// Pointer to the time of the price: seconds, ms, µs or ns since 1970, or RFC 3339. The time of the fetch if
+    /// omitted.
     pub timestamp_pointer: Option<String>,
-    /// What the price is counted in: `USD`, or a tracked token whose own price converts. Upper case.
+    /// Quote currency: `USD`, or a tracked token whose own price converts. Upper case.
     #[serde(deserialize_with = "upper_case")]
     pub quote: String,
-    /// Between two fetches, in ms: 100 to a day.
+    /// Interval between fetches, in ms: 100 to a day.
     #[serde(default = "default_interval")]
     pub interval_ms: u64,
-    /// How long a fetch may take, in ms: 100 to 60,000.
+    /// Timeout of a fetch, in ms: 100 to 60,000.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
-    /// Most bytes of a document: 64 to 16,777,216.
+    /// Maximum size of a document in bytes: 64 to 16,777,216.
     #[serde(default = "default_bytes")]
     pub max_bytes: u64,
-    /// Sent with each fetch; their values are never shown.
+    /// Request headers; their values are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
 }
@@ -71,15 +71,15 @@ fn default_bytes() -> u64 {
 }
 
 impl HttpConfig {
-    /// The first key that is wrong, and how.
+    /// Fails with the first invalid key and the reason.
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
-        if !web::is_url(self.url.expose()) {
-            let wanted = "must be http:// or https:// with a host";
-            return Err(("url", wanted.to_owned()));
+        if !http_client::is_url(self.url.expose()) {
+            let expected = "must be http:// or https:// with a host";
+            return Err(("url", expected.to_owned()));
         }
-        page::parse(&self.pointer).map_err(|wanted| ("pointer", wanted))?;
+        page::parse(&self.pointer).map_err(|expected| ("pointer", expected))?;
         if let Some(pointer) = &self.timestamp_pointer {
-            page::parse(pointer).map_err(|wanted| ("timestamp_pointer", wanted))?;
+            page::parse(pointer).map_err(|expected| ("timestamp_pointer", expected))?;
         }
         for (key, given, limits) in [
             ("interval_ms", self.interval_ms, INTERVAL_MS),
@@ -96,25 +96,25 @@ impl HttpConfig {
 
     fn header_map(&self) -> Result<HeaderMap, (&'static str, String)> {
         let wrong = |what: &str| ("headers", what.to_owned());
-        if self.headers.len() > MOST_HEADERS {
-            return Err(wrong("has more than 16 of them"));
+        if self.headers.len() > MAX_HEADERS {
+            return Err(wrong("must be at most 16"));
         }
         let mut map = HeaderMap::new();
         for (name, value) in &self.headers {
             let name: HeaderName = name
                 .parse()
-                .map_err(|_| wrong("has a name that is not valid for a header"))?;
+                .map_err(|_| wrong("has an invalid header name"))?;
             let mut value: HeaderValue = value
                 .expose()
                 .parse()
-                .map_err(|_| wrong("has a value that no header can have"))?;
+                .map_err(|_| wrong("has an invalid header value"))?;
             value.set_sensitive(true);
             map.insert(name, value);
         }
         Ok(map)
     }
 
-    /// What sources that share their fetches have in common.
+    /// The settings that sources must have in common to share their fetches.
     fn group(&self) -> Group<'_> {
         let headers = self.headers.iter();
         Group {
@@ -135,7 +135,7 @@ struct Group<'a> {
 }
 
 /// How a document is fetched.
-pub(super) struct Rules {
+pub(super) struct FetchRules {
     url: Secret,
     headers: HeaderMap,
     interval: Duration,
@@ -145,49 +145,51 @@ pub(super) struct Rules {
 
 /// One feed for each document.
 pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
-    // In the order in which the configuration first names them.
-    let mut documents = Vec::<(&HttpConfig, Streams, BTreeMap<String, Place>)>::new();
+    // In order of first use in the configuration.
+    let mut documents = Vec::<(&HttpConfig, Streams, BTreeMap<String, PriceLocation>)>::new();
     let mut groups = BTreeMap::<Group<'_>, usize>::new();
     for source in &config.sources {
         let SourceKind::Http(page) = &source.kind else {
             continue;
         };
         let page: &HttpConfig = page;
-        // Validated before; what is not is left out.
-        let Ok(place) = Place::of(page) else { continue };
+        // Already validated; invalid ones are skipped.
+        let Ok(location) = PriceLocation::from_config(page) else {
+            continue;
+        };
         let at = *groups.entry(page.group()).or_insert(documents.len());
         if at == documents.len() {
             documents.push((page, Streams::new(), BTreeMap::new()));
         }
-        let (_, streams, places) = &mut documents[at];
-        let name = place.name();
-        streams.entry(name.clone()).or_default().push(Reader {
+        let (_, streams, locations) = &mut documents[at];
+        let name = location.name();
+        streams.entry(name.clone()).or_default().push(StreamReader {
             token: source.token.clone(),
             source: source.source_name(),
             quote: page.quote.as_str().into(),
             unit: source.unit.clone(),
         });
-        places.insert(name, place);
+        locations.insert(name, location);
     }
     let mut names = FeedNames::default();
     let mut feeds = Vec::<Box<dyn Feed>>::new();
-    for (page, streams, places) in documents {
+    for (page, streams, locations) in documents {
         let Ok(headers) = page.header_map() else {
             continue;
         };
-        let rules = Rules {
+        let rules = FetchRules {
             url: page.url.clone(),
             headers,
             interval: Duration::from_millis(page.interval_ms),
             timeout: Duration::from_millis(page.timeout_ms),
             max_bytes: page.max_bytes,
         };
-        let name = names.give("http", page.url.expose(), None);
-        let longest = Duration::from_millis(config.exchanges.backoff_max_ms);
+        let name = names.assign("http", page.url.expose(), None);
+        let max_delay = Duration::from_millis(config.exchanges.backoff_max_ms);
         // In the order of the streams, which are sorted by name too.
-        let places = places.into_values().collect();
+        let locations = locations.into_values().collect();
         feeds.push(Box::new(PageFeed::new(
-            name, rules, longest, streams, places,
+            name, rules, max_delay, streams, locations,
         )));
     }
     feeds

@@ -1,4 +1,4 @@
-//! A document, and what is found in it by JSON Pointers (RFC 6901). Pure; numbers are taken by their text.
+//! Locates prices in JSON documents by JSON Pointers (RFC 6901). Pure; numbers are read from their text.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,57 +7,57 @@ use serde_json::value::RawValue;
 use super::{
     super::{
         PriceFault,
-        exchange::{Quote, price},
-        venue_time::{self, recent},
+        exchange::{Quote, price_from_json},
+        venue_time::{self, check_recent},
     },
     HttpConfig,
 };
 
-/// Longest pointer, in bytes, and most steps of one.
+/// Maximum length of a pointer in bytes, and in steps.
 const MAX_POINTER: usize = 1_024;
-const MOST_STEPS: usize = 32;
+const MAX_STEPS: usize = 32;
 
-/// A pointer, in its steps.
+/// The steps of a pointer.
 type Pointer = Vec<String>;
 
-/// Where a source's price is, and its time.
+/// The location of a source's price and of its time.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
+pub(super) struct PriceLocation {
     pointer: String,
     steps: Pointer,
     timestamp: Option<(String, Pointer)>,
 }
 
-/// Why a place gave no price.
+/// Why a document gave no price.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub(super) enum Missing {
-    /// There is nothing at this pointer.
-    #[error("there is nothing at {0:?} in the document")]
-    Nothing(String),
-    #[error("what is at {pointer:?} in the document gives no price: {fault}")]
+pub(super) enum PriceError {
+    /// No value at this pointer.
+    #[error("no value at {0:?} in the document")]
+    NotFound(String),
+    #[error("unusable value at {pointer:?} in the document: {fault}")]
     Unusable { pointer: String, fault: PriceFault },
 }
 
-impl Missing {
-    /// Which kind of trouble it is.
+impl PriceError {
+    /// The kind of fault.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Nothing(_) => "nothing",
+            Self::NotFound(_) => "nothing",
             Self::Unusable { fault, .. } => fault.reason(),
         }
     }
 
-    /// As it is counted.
+    /// The fault to count.
     pub(super) fn fault(&self) -> PriceFault {
         match self {
-            Self::Nothing(_) => PriceFault::Malformed(self.to_string()),
+            Self::NotFound(_) => PriceFault::Malformed(self.to_string()),
             Self::Unusable { fault, .. } => fault.clone(),
         }
     }
 }
 
-impl Place {
-    pub(super) fn of(config: &HttpConfig) -> Result<Self, String> {
+impl PriceLocation {
+    pub(super) fn from_config(config: &HttpConfig) -> Result<Self, String> {
         let timestamp = match &config.timestamp_pointer {
             Some(pointer) => Some((pointer.clone(), parse(pointer)?)),
             None => None,
@@ -69,7 +69,7 @@ impl Place {
         })
     }
 
-    /// What it is called in logs; one place is one name.
+    /// Its name in logs, unique per location.
     pub(super) fn name(&self) -> String {
         match &self.timestamp {
             Some((timestamp, _)) => format!("{} @ {timestamp}", self.pointer),
@@ -77,21 +77,25 @@ impl Place {
         }
     }
 
-    /// The price in a document that was fetched at `now_ms`.
-    pub(super) fn read(&self, document: &RawValue, now_ms: i64) -> Result<Quote<'static>, Missing> {
+    /// Reads the price from a document fetched at `now_ms`.
+    pub(super) fn read(
+        &self,
+        document: &RawValue,
+        now_ms: i64,
+    ) -> Result<Quote<'static>, PriceError> {
         let unusable = |pointer: &str| {
             let pointer = pointer.to_owned();
-            move |fault| Missing::Unusable { pointer, fault }
+            move |fault| PriceError::Unusable { pointer, fault }
         };
         let found = find(document, &self.steps);
-        let found = found.ok_or_else(|| Missing::Nothing(self.pointer.clone()))?;
-        let price = price(found).map_err(unusable(&self.pointer))?;
+        let found = found.ok_or_else(|| PriceError::NotFound(self.pointer.clone()))?;
+        let price = price_from_json(found).map_err(unusable(&self.pointer))?;
         let observed_at = match &self.timestamp {
             Some((pointer, steps)) => {
                 let found = find(document, steps);
-                let found = found.ok_or_else(|| Missing::Nothing(pointer.clone()))?;
-                let at = venue_time::of_json(found).map_err(unusable(pointer))?;
-                Some(recent(at, now_ms).map_err(unusable(pointer))?)
+                let found = found.ok_or_else(|| PriceError::NotFound(pointer.clone()))?;
+                let at = venue_time::from_json(found).map_err(unusable(pointer))?;
+                Some(check_recent(at, now_ms).map_err(unusable(pointer))?)
             }
             None => None,
         };
@@ -105,7 +109,7 @@ impl Place {
     }
 }
 
-/// The steps of a pointer; the error says what one is like.
+/// Parses a pointer; the error describes the expected format.
 pub(super) fn parse(pointer: &str) -> Result<Pointer, String> {
     if pointer.is_empty() {
         return Ok(Vec::new());
@@ -113,9 +117,9 @@ pub(super) fn parse(pointer: &str) -> Result<Pointer, String> {
     let Some(rest) = pointer.strip_prefix('/') else {
         return Err("must be empty or begin with /, such as /data/price".to_owned());
     };
-    if pointer.len() > MAX_POINTER || rest.split('/').count() > MOST_STEPS {
+    if pointer.len() > MAX_POINTER || rest.split('/').count() > MAX_STEPS {
         return Err(format!(
-            "must have at most {MAX_POINTER} bytes and {MOST_STEPS} steps"
+            "must have at most {MAX_POINTER} bytes and {MAX_STEPS} steps"
         ));
     }
     rest.split('/').map(unescape).collect()
@@ -129,7 +133,7 @@ fn unescape(step: &str) -> Result<String, String> {
             '~' => match rest.next() {
                 Some('0') => '~',
                 Some('1') => '/',
-                _ => return Err("has a ~ that is followed by neither 0 nor 1".to_owned()),
+                _ => return Err("has a ~ not followed by 0 or 1".to_owned()),
             },
             c => c,
         });
@@ -137,7 +141,7 @@ fn unescape(step: &str) -> Result<String, String> {
     Ok(plain)
 }
 
-/// What is at a pointer; `None` when nothing is.
+/// The value at a pointer; `None` if there is none.
 fn find<'a>(document: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
     let mut at = document;
     for step in steps {
@@ -146,7 +150,7 @@ fn find<'a>(document: &'a RawValue, steps: &[String]) -> Option<&'a RawValue> {
             let mut members: BTreeMap<String, &'a RawValue> = serde_json::from_str(text).ok()?;
             members.remove(step)?
         } else if text.starts_with('[') {
-            // No signs, and no zeros in front.
+            // No signs and no leading zeros.
             let digits = step.bytes().all(|c| c.is_ascii_digit());
             if !digits || (step.len() > 1 && step.starts_with('0')) {
                 return None;
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn pointers_find_what_the_examples_of_their_rfc_find() {
+    fn pointers_resolve_rfc_6901_examples() {
         let document = r#"{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8}"#;
         for (pointer, found) in [
             ("/foo/0", r#""bar""#),
@@ -194,7 +198,7 @@ mod tests {
             assert_eq!(at(document, pointer).as_deref(), Some(found), "{pointer}");
         }
         assert_eq!(at(document, "").as_deref(), Some(document));
-        for nothing in [
+        for not_found in [
             "/foo/2",
             "/foo/-",
             "/foo/00",
@@ -203,7 +207,7 @@ mod tests {
             "/bar",
             "/foo/99999999999999999999",
         ] {
-            assert_eq!(at(document, nothing), None, "{nothing}");
+            assert_eq!(at(document, not_found), None, "{not_found}");
         }
         assert_eq!(parse("/~01").unwrap(), ["~1"]);
         for wrong in ["a", "/~", "/~2", "/a~"] {
@@ -213,8 +217,8 @@ mod tests {
         assert!(parse(&format!("/{}", "a".repeat(MAX_POINTER))).is_err());
     }
 
-    fn place(pointer: &str, timestamp: Option<&str>) -> Place {
-        Place::of(&HttpConfig {
+    fn location(pointer: &str, timestamp: Option<&str>) -> PriceLocation {
+        PriceLocation::from_config(&HttpConfig {
             url: crate::model::Secret::new("http://x"),
             pointer: pointer.to_owned(),
             timestamp_pointer: timestamp.map(str::to_owned),
@@ -228,22 +232,22 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_a_number_or_a_text_and_keeps_its_digits() {
+    fn price_from_number_or_string_is_exact() {
         let digits = "3456.120000000000000001";
         for text in [digits.to_owned(), format!("\"{digits}\"")] {
             let document = format!(r#"{{"data":[{{"price": {text} }}]}}"#);
-            let quote = place("/data/0/price", None)
+            let quote = location("/data/0/price", None)
                 .read(raw(&document), NOW)
                 .unwrap();
             assert_eq!(quote.price.to_plain_string(), digits);
             assert_eq!((quote.observed_at, quote.confidence), (None, None));
         }
-        let whole = place("", None).read(raw("12.5"), NOW).unwrap();
+        let whole = location("", None).read(raw("12.5"), NOW).unwrap();
         assert_eq!(whole.price.to_plain_string(), "12.5");
     }
 
     #[test]
-    fn a_time_is_a_number_of_any_unit_or_a_text() {
+    fn reads_time_in_any_unit() {
         for (text, ms) in [
             ("1714746101", 1_714_746_101_000),
             ("1714746101.123", 1_714_746_101_123),
@@ -258,7 +262,9 @@ mod tests {
             ("\"2024-05-03T16:21:41+02:00\"", 1_714_746_101_000),
         ] {
             let document = format!(r#"{{"p":1,"t":{text}}}"#);
-            let quote = place("/p", Some("/t")).read(raw(&document), NOW).unwrap();
+            let quote = location("/p", Some("/t"))
+                .read(raw(&document), NOW)
+                .unwrap();
             assert_eq!(quote.observed_at, Some(ms), "{text}");
         }
         for wrong in [
@@ -278,18 +284,18 @@ mod tests {
             "{}",
         ] {
             let document = format!(r#"{{"p":1,"t":{wrong}}}"#);
-            let missing = place("/p", Some("/t"))
+            let error = location("/p", Some("/t"))
                 .read(raw(&document), NOW)
                 .unwrap_err();
             assert!(
-                matches!(&missing, Missing::Unusable { pointer, .. } if pointer == "/t"),
-                "{wrong}: {missing:?}"
+                matches!(&error, PriceError::Unusable { pointer, .. } if pointer == "/t"),
+                "{wrong}: {error:?}"
             );
         }
     }
 
     #[test]
-    fn what_is_no_price_is_told_by_its_kind_and_what_is_not_there_by_its_place() {
+    fn reports_invalid_and_missing_price() {
         for (text, reason) in [
             ("0", "not_positive"),
             ("-1", "not_positive"),
@@ -301,14 +307,14 @@ mod tests {
             ("\"12,5\"", "malformed"),
         ] {
             let document = format!(r#"{{"p":{text}}}"#);
-            match place("/p", None).read(raw(&document), NOW) {
-                Err(Missing::Unusable { fault, .. }) => {
+            match location("/p", None).read(raw(&document), NOW) {
+                Err(PriceError::Unusable { fault, .. }) => {
                     assert_eq!(fault.reason(), reason, "{text}")
                 }
                 other => panic!("{text}: {other:?}"),
             }
         }
-        let missing = place("/a/b", None).read(raw("{}"), NOW).unwrap_err();
-        assert_eq!(missing, Missing::Nothing("/a/b".to_owned()));
+        let error = location("/a/b", None).read(raw("{}"), NOW).unwrap_err();
+        assert_eq!(error, PriceError::NotFound("/a/b".to_owned()));
     }
 }

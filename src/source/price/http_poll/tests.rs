@@ -1,24 +1,24 @@
-//! Feeds of JSON documents against a page on this machine that errs.
+//! HTTP feeds against a faulty local page.
 
 use std::time::{Duration, Instant};
 
 use super::super::{
     PriceConfig, feeds,
     log_lines::LogLines,
-    running_feeds::{RunningFeeds, eventually, soon},
+    running_feeds::{RunningFeeds, eventually, within_limit},
 };
 use crate::{
-    dev::price_web::{PageAnswer, PricePage},
+    dev::price_servers::{PageAnswer, PricePage},
     model::{Tick, now_ms},
 };
 
-struct Stage {
+struct Fixture {
     page: PricePage,
     feeds: RunningFeeds,
 }
 
-impl Stage {
-    /// A source for each group of keys, at the same page.
+impl Fixture {
+    /// One source for each set of keys, all at the same page.
     async fn start(document: &str, sources: &[&str]) -> Self {
         let page = PricePage::start(document).await.unwrap();
         let mut text = "[exchanges]\nbackoff_max_ms = 600\n".to_owned();
@@ -33,11 +33,11 @@ impl Stage {
         Self { page, feeds }
     }
 
-    /// Waits for a tick like this, as token and price; others may come before.
+    /// Waits for this tick, given as token and price; skips others.
     async fn price(&mut self, wanted: &str) -> Tick {
-        soon(wanted, async {
+        within_limit(wanted, async {
             loop {
-                for tick in self.feeds.heard().await {
+                for tick in self.feeds.take_ticks().await {
                     if format!("{} {}", tick.token, tick.price.to_plain_string()) == wanted {
                         return tick;
                     }
@@ -47,10 +47,10 @@ impl Stage {
         .await
     }
 
-    /// That an answer like this is told as trouble, shows no key, and is over once the document is back.
+    /// Checks that a bad answer is reported without the key, and that the feed recovers afterwards.
     async fn recovers_from(&mut self, answer: PageAnswer, state: &str, words: &str) {
         self.page.answer(answer);
-        let told = self.feeds.until_state(0, state).await;
+        let first = self.feeds.until_state(0, state).await;
         let mut reason = String::new();
         eventually(words, || {
             let state = self.feeds.state(0).unwrap();
@@ -58,7 +58,7 @@ impl Stage {
             reason.contains(words)
         })
         .await;
-        assert!(!reason.contains("a-secret-key"), "{told:?} {reason}");
+        assert!(!reason.contains("a-secret-key"), "{first:?} {reason}");
         self.page
             .answer(PageAnswer::Document(r#"{"p":"1.50"}"#.to_owned()));
         self.feeds.until_state(0, "live").await;
@@ -66,11 +66,11 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() {
+async fn sources_share_fetches_and_prices_are_exact() {
     let document =
         r#"{"data":[{"usd":3456.120000000000000001,"at":1714746101},{"usd":"0.00000001"}]}"#;
     let secret = "headers = { 'X-Api-Key' = 'a-header-key' }";
-    let mut stage = Stage::start(
+    let mut fixture = Fixture::start(
         document,
         &[
             &format!("pointer = '/data/0/usd'\ntimestamp_pointer = '/data/0/at'\nmax_age_ms = 1\n{secret}"),
@@ -79,9 +79,9 @@ async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() 
     )
     .await;
     let before = now_ms();
-    let tick = stage.price("T1 0.00000001").await;
+    let tick = fixture.price("T1 0.00000001").await;
     assert!(tick.observed_at >= before - 60_000 && tick.confidence.is_none());
-    let requests = stage.page.requests();
+    let requests = fixture.page.requests();
     let head = requests[0].to_ascii_lowercase();
     assert!(
         head.starts_with("get /price?key=a-secret-key http/1.1"),
@@ -89,27 +89,27 @@ async fn several_sources_share_the_fetches_of_a_document_and_keep_every_digit() 
     );
     assert!(head.contains("x-api-key: a-header-key"), "{head}");
     assert!(head.contains("user-agent: chaincast/"), "{head}");
-    stage.feeds.until_state(1, "live").await;
-    assert_eq!(stage.feeds.count(), 1);
-    stage.feeds.end().await;
+    fixture.feeds.until_state(1, "live").await;
+    assert_eq!(fixture.feeds.count(), 1);
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn the_time_in_a_document_is_the_time_of_its_price() {
+async fn uses_time_in_document() {
     let at = now_ms() / 1_000 - 30;
     let document = format!(r#"{{"p":2,"t":{at}}}"#);
     let keys = "pointer = '/p'\ntimestamp_pointer = '/t'";
-    let mut stage = Stage::start(&document, &[keys]).await;
-    assert_eq!(stage.price("T0 2").await.observed_at, at * 1_000);
-    stage.feeds.end().await;
+    let mut fixture = Fixture::start(&document, &[keys]).await;
+    assert_eq!(fixture.price("T0 2").await.observed_at, at * 1_000);
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn a_time_is_read_in_any_unit_and_refused_when_it_is_ahead() {
+async fn rejects_time_ahead_in_any_unit() {
     let at = now_ms() - 30_000;
     let keys = "pointer = '/p'\ntimestamp_pointer = '/t'";
-    let mut stage = Stage::start(&format!(r#"{{"p":1,"t":{at}000}}"#), &[keys]).await;
-    assert_eq!(stage.price("T0 1").await.observed_at, at);
+    let mut fixture = Fixture::start(&format!(r#"{{"p":1,"t":{at}000}}"#), &[keys]).await;
+    assert_eq!(fixture.price("T0 1").await.observed_at, at);
     let document =
         |price: u32, t: String| PageAnswer::Document(format!(r#"{{"p":{price},"t":{t}}}"#));
     let ahead = now_ms() + 3_600_000;
@@ -123,29 +123,29 @@ async fn a_time_is_read_in_any_unit_and_refused_when_it_is_ahead() {
         format!("\"{ahead}000000\""),
         format!("{text:?}"),
     ]) {
-        stage.page.answer(document(price, t));
-        let state = stage.feeds.until_state(0, "refused").await;
+        fixture.page.answer(document(price, t));
+        let state = fixture.feeds.until_state(0, "refused").await;
         let reason = state.reason().unwrap();
         assert!(reason.contains("ahead of this machine's clock"), "{reason}");
-        stage.page.answer(document(1, format!("{at}000000")));
-        stage.feeds.until_state(0, "live").await;
-        assert_eq!(stage.price("T0 1").await.observed_at, at);
+        fixture.page.answer(document(1, format!("{at}000000")));
+        fixture.feeds.until_state(0, "live").await;
+        assert_eq!(fixture.price("T0 1").await.observed_at, at);
     }
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn what_is_no_document_is_told_and_waited_out() {
-    let mut stage = Stage::start(
+async fn recovers_from_bad_answers() {
+    let mut fixture = Fixture::start(
         r#"{"p":"1.50"}"#,
         &["pointer = '/p'\ntimeout_ms = 1000\nmax_bytes = 1000"],
     )
     .await;
-    stage.price("T0 1.50").await;
+    fixture.price("T0 1.50").await;
     let document = |text: &str| PageAnswer::Document(text.to_owned());
     for (answer, state, words) in [
-        (document("<html>"), "connecting", "is no JSON"),
-        (document("{\"p\":"), "connecting", "is no JSON"),
+        (document("<html>"), "connecting", "not JSON"),
+        (document("{\"p\":"), "connecting", "not JSON"),
         (
             PageAnswer::Status(500, Vec::new()),
             "connecting",
@@ -155,12 +155,12 @@ async fn what_is_no_document_is_told_and_waited_out() {
         (
             PageAnswer::Status(403, Vec::new()),
             "refused",
-            "is the key right? It stands in `headers` or in `url`",
+            "is the key in `headers` or `url` correct?",
         ),
         (
             PageAnswer::Status(302, vec!["Location: http://127.0.0.1:1/".to_owned()]),
             "refused",
-            "set `url` to the place at 127.0.0.1 that",
+            "set `url` to the location at 127.0.0.1 that",
         ),
         (
             document(&format!("{{\"p\":1,\"x\":\"{}\"}}", "y".repeat(2_000))),
@@ -170,20 +170,20 @@ async fn what_is_no_document_is_told_and_waited_out() {
         (
             PageAnswer::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"p\":".to_vec()),
             "connecting",
-            "broke",
+            "connection failed",
         ),
         (
             PageAnswer::Raw(b"garbage\r\n\r\n".to_vec()),
             "connecting",
-            "broke",
+            "connection failed",
         ),
-        (PageAnswer::Nothing, "connecting", "silent"),
+        (PageAnswer::Nothing, "connecting", "no data for"),
         (
             PageAnswer::Status(429, Vec::new()),
             "connecting",
-            "it answers HTTP 429",
+            "answered HTTP 429",
         ),
-        (document("{\"q\":1}"), "refused", "nothing at \"/p\""),
+        (document("{\"q\":1}"), "refused", "no value at \"/p\""),
         (
             document("{\"p\":[1,2]}"),
             "refused",
@@ -195,27 +195,28 @@ async fn what_is_no_document_is_told_and_waited_out() {
             "\"N/A\" is not a number",
         ),
     ] {
-        stage.recovers_from(answer, state, words).await;
+        fixture.recovers_from(answer, state, words).await;
     }
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn a_price_that_is_none_gives_no_tick_and_costs_no_other() {
+async fn invalid_price_does_not_affect_others() {
     let document = |p: &str| PageAnswer::Document(format!(r#"{{"p":{p},"q":7}}"#));
-    let mut stage = Stage::start(r#"{"p":1,"q":7}"#, &["pointer = '/p'", "pointer = '/q'"]).await;
-    stage.price("T0 1").await;
+    let mut fixture =
+        Fixture::start(r#"{"p":1,"q":7}"#, &["pointer = '/p'", "pointer = '/q'"]).await;
+    fixture.price("T0 1").await;
     for bad in ["0", "-1", "1e99", "null", "\"x\"", "[]"] {
-        let before = stage.page.requests().len();
-        stage.page.answer(document(bad));
+        let before = fixture.page.requests().len();
+        fixture.page.answer(document(bad));
         // The second of them was made after the answer to the first was read.
-        soon("fetches", stage.page.asked(before + 3)).await;
-        stage.price("T1 7").await;
+        within_limit("fetches", fixture.page.wait_for_requests(before + 3)).await;
+        fixture.price("T1 7").await;
     }
-    stage.page.answer(document("2"));
-    let price = soon("the next price", async {
+    fixture.page.answer(document("2"));
+    let price = within_limit("the next price", async {
         loop {
-            let ticks = stage.feeds.heard().await;
+            let ticks = fixture.feeds.take_ticks().await;
             let mut of = ticks.into_iter().filter(|tick| tick.token.as_str() == "T0");
             if let Some(tick) = of.find(|tick| tick.price != 1) {
                 return tick.price.to_plain_string();
@@ -223,26 +224,26 @@ async fn a_price_that_is_none_gives_no_tick_and_costs_no_other() {
         }
     });
     assert_eq!(price.await, "2");
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn retry_after_is_honoured() {
-    let mut stage = Stage::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
-    stage.price("T0 1").await;
+async fn honors_retry_after() {
+    let mut fixture = Fixture::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
+    fixture.price("T0 1").await;
     let before = Instant::now();
     let lines = vec!["Retry-After: 2".to_owned()];
-    stage.page.answer_once(PageAnswer::Status(429, lines));
-    stage
+    fixture.page.answer_once(PageAnswer::Status(429, lines));
+    fixture
         .page
         .answer(PageAnswer::Document(r#"{"p":3}"#.to_owned()));
-    stage.price("T0 3").await;
+    fixture.price("T0 3").await;
     assert!(before.elapsed() >= Duration::from_secs(2));
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn a_page_that_never_had_a_price_is_refused_and_not_connecting_for_ever() {
+async fn document_without_price_is_refused() {
     for (document, keys, words) in [
         (r#"{"p":{}}"#, "pointer = '/p'", "at \"/p\" in the document"),
         (
@@ -251,49 +252,49 @@ async fn a_page_that_never_had_a_price_is_refused_and_not_connecting_for_ever() 
             "more than a year ago",
         ),
     ] {
-        let stage = Stage::start(document, &[keys]).await;
-        let state = stage.feeds.until_state(0, "refused").await;
+        let fixture = Fixture::start(document, &[keys]).await;
+        let state = fixture.feeds.until_state(0, "refused").await;
         let reason = state.reason().unwrap_or_default();
         assert!(reason.contains(words), "{reason}");
-        stage.feeds.end().await;
+        fixture.feeds.end().await;
     }
 }
 
 #[tokio::test]
-async fn a_price_that_goes_and_comes_back_is_two_lines_of_the_log() {
-    let log = LogLines::listen();
+async fn logs_missing_and_restored_price_once() {
+    let log = LogLines::capture();
     let document = |text: &str| PageAnswer::Document(text.to_owned());
-    let mut stage = Stage::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
-    stage.price("T0 1").await;
-    stage.page.answer(document(r#"{"p":"N/A"}"#));
-    stage.feeds.until_state(0, "refused").await;
+    let mut fixture = Fixture::start(r#"{"p":1}"#, &["pointer = '/p'"]).await;
+    fixture.price("T0 1").await;
+    fixture.page.answer(document(r#"{"p":"N/A"}"#));
+    fixture.feeds.until_state(0, "refused").await;
     // The second of them was made after the answer to the first was read.
-    let before = stage.page.requests().len();
-    soon("fetches", stage.page.asked(before + 2)).await;
-    assert_eq!(log.count("a document has no price"), 1);
+    let before = fixture.page.requests().len();
+    within_limit("fetches", fixture.page.wait_for_requests(before + 2)).await;
+    assert_eq!(log.count("no price in the document"), 1);
     assert_eq!(log.count("WARN"), 1);
-    assert_eq!(log.count("a document has a price now"), 0);
-    stage.page.answer(document(r#"{"p":2}"#));
-    stage.price("T0 2").await;
-    stage.feeds.until_state(0, "live").await;
-    assert_eq!(log.count("a document has a price now"), 1);
+    assert_eq!(log.count("document has a price again"), 0);
+    fixture.page.answer(document(r#"{"p":2}"#));
+    fixture.price("T0 2").await;
+    fixture.feeds.until_state(0, "live").await;
+    assert_eq!(log.count("document has a price again"), 1);
     assert_eq!(log.count("WARN"), 1);
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn a_page_may_be_told_another_name_than_ours() {
+async fn user_agent_can_be_overridden() {
     let keys = "pointer = '/p'\nheaders = { 'User-Agent' = 'another/1' }";
-    let mut stage = Stage::start(r#"{"p":1}"#, &[keys]).await;
-    stage.price("T0 1").await;
-    let head = stage.page.requests()[0].to_ascii_lowercase();
+    let mut fixture = Fixture::start(r#"{"p":1}"#, &[keys]).await;
+    fixture.price("T0 1").await;
+    let head = fixture.page.requests()[0].to_ascii_lowercase();
     assert!(head.contains("user-agent: another/1"), "{head}");
     assert!(!head.contains("chaincast"), "{head}");
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[test]
-fn a_feed_is_named_by_its_host_in_the_order_of_the_configuration() {
+fn feed_is_named_by_host_in_config_order() {
     let named = |urls: &[&str]| -> Vec<String> {
         let sources = urls.iter().enumerate().map(|(at, url)| {
             format!(
@@ -312,7 +313,7 @@ fn a_feed_is_named_by_its_host_in_the_order_of_the_configuration() {
     let mut urls = vec!["https://z.example/b?key=1", "https://z.example/a"];
     let before = ["http@z.example T0", "http@z.example-2 T1"];
     assert_eq!(named(&urls), before);
-    // Another URL renames none of them, wherever it sorts.
+    // Another URL does not rename the others.
     urls.push("https://a.example:8443/");
     let after = named(&urls);
     assert_eq!(after[..2], before);

@@ -1,9 +1,9 @@
-//! Sources that are tried once, against venues and a page on this machine.
+//! Probing sources of local venues and pages.
 
 use super::*;
 use crate::dev::{
-    price_web::{PageAnswer, PricePage},
-    venue::{Act, Speaks, Venue},
+    price_servers::{PageAnswer, PricePage},
+    venue::{Action, Venue, VenueProtocol},
 };
 
 fn config(text: &str) -> PriceConfig {
@@ -18,7 +18,7 @@ fn source(token: &str, kind: &str, keys: &str) -> String {
     )
 }
 
-fn of(probed: &BTreeMap<SourceKey, Probed>, token: &str) -> Probed {
+fn result_of(probed: &BTreeMap<SourceKey, ProbeResult>, token: &str) -> ProbeResult {
     let found = probed
         .iter()
         .find(|((named, _), _)| named.as_str() == token);
@@ -26,15 +26,15 @@ fn of(probed: &BTreeMap<SourceKey, Probed>, token: &str) -> Probed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_source_tells_what_came_of_it() {
-    let kraken = Venue::start(Speaks::Kraken).await.unwrap();
-    kraken.tell("A/USD", "2500.50");
-    let coinbase = Venue::start(Speaks::Coinbase).await.unwrap();
-    coinbase.act(&Act::Refuse("B-USD".to_owned()));
+async fn reports_result_of_each_source() {
+    let kraken = Venue::start(VenueProtocol::Kraken).await.unwrap();
+    kraken.send_price("A/USD", "2500.50");
+    let coinbase = Venue::start(VenueProtocol::Coinbase).await.unwrap();
+    coinbase.perform(&Action::Refuse("B-USD".to_owned()));
     let good = PricePage::start(r#"{"p":"1.50"}"#).await.unwrap();
     let closed = PricePage::start("").await.unwrap();
     closed.answer(PageAnswer::Status(403, vec![]));
-    // A machine that is busy does not make one of them away.
+    // Long timeouts: a busy machine must not make a venue unreachable.
     let text = [
         "[exchanges]\nconnect_timeout_ms = 60000\nmissed_heartbeats = 60\n".to_owned(),
         source(
@@ -70,7 +70,7 @@ async fn each_source_tells_what_came_of_it() {
     let probed = probe_feeds(&config(&text.concat())).await.sources;
     assert_eq!(probed.len(), 6);
     for (token, price) in [("A", "2500.5"), ("C", "1.5")] {
-        let found = of(&probed, token);
+        let found = result_of(&probed, token);
         assert_eq!(found.state, FeedState::Live, "{token}");
         let tick = found.tick.unwrap();
         assert_eq!(tick.price.normalized().to_plain_string(), price);
@@ -81,22 +81,22 @@ async fn each_source_tells_what_came_of_it() {
         ("E", "connecting"),
         ("F", "refused"),
     ] {
-        let found = of(&probed, token);
+        let found = result_of(&probed, token);
         assert_eq!(found.state.name(), state, "{token} {found:?}");
         let reason = found.state.reason().unwrap();
         assert!(!reason.contains("a-secret-key"), "{reason}");
         assert!(found.tick.is_none());
     }
-    // They are left in order.
-    let left = coinbase.until(|seen| seen.open == 0);
+    // Connections are closed cleanly.
+    let left = coinbase.wait_until(|seen| seen.open == 0);
     tokio::time::timeout(Duration::from_secs(90), left)
         .await
         .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_venue_that_says_nothing_is_not_waited_for_for_ever() {
-    let binance = Venue::start(Speaks::Binance).await.unwrap();
+async fn wait_for_silent_venue_is_bounded() {
+    let binance = Venue::start(VenueProtocol::Binance).await.unwrap();
     let text = source(
         "A",
         "binance",
@@ -107,7 +107,7 @@ async fn a_venue_that_says_nothing_is_not_waited_for_for_ever() {
     )))
     .await
     .sources;
-    assert_eq!(of(&probe, "A").state, FeedState::Silent);
+    assert_eq!(result_of(&probe, "A").state, FeedState::Silent);
     assert!(
         probe_feeds(&PriceConfig::default())
             .await
@@ -117,7 +117,7 @@ async fn a_venue_that_says_nothing_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contract_that_no_node_can_be_asked_about_is_away() {
+async fn contract_without_node_is_connecting() {
     let config = config(
         "[[tokens]]\nsymbol = 'A'\n[[sources]]\nkind = 'chainlink'\ntoken = 'A'\n\
          address = '0x0000000000000000000000000000000000000001'\n",
@@ -125,7 +125,7 @@ async fn a_contract_that_no_node_can_be_asked_about_is_away() {
     let url = crate::model::Secret::new("http://127.0.0.1:1/a-secret-key");
     let chain = ChainConfig::of(1, url);
     let probed = probe_contracts(&config, &[chain], 1).await.unwrap();
-    let found = of(&probed, "A");
+    let found = result_of(&probed, "A");
     assert_eq!(found.state.name(), "connecting");
     let reason = found.state.reason().unwrap();
     assert!(reason.contains("127.0.0.1:1"), "{reason}");
@@ -133,23 +133,23 @@ async fn a_contract_that_no_node_can_be_asked_about_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tells_a_clock_that_every_venue_says_is_off() {
+async fn reports_clock_offset_of_all_venues() {
     use crate::{
-        dev::venue::{Act, Told},
+        dev::venue::{Action, VenueTick},
         model::now_ms,
     };
     for (offset, expected) in [([-5_000, -5_200], true), ([-5_000, 0], false)] {
         let mut text = String::new();
         let mut venues = Vec::new();
         let kinds = [
-            (Speaks::Coinbase, "coinbase", "A-USD"),
-            (Speaks::Kraken, "kraken", "A/USD"),
+            (VenueProtocol::Coinbase, "coinbase", "A-USD"),
+            (VenueProtocol::Kraken, "kraken", "A/USD"),
         ];
-        for ((speaks, kind, symbol), offset) in kinds.into_iter().zip(offset) {
-            let venue = Venue::start(speaks).await.unwrap();
-            venue.act(&Act::Tick(Told {
+        for ((protocol, kind, symbol), offset) in kinds.into_iter().zip(offset) {
+            let venue = Venue::start(protocol).await.unwrap();
+            venue.perform(&Action::Tick(VenueTick {
                 time_ms: Some(now_ms() - offset),
-                ..Told::at(symbol, "1")
+                ..VenueTick::new(symbol, "1")
             }));
             let keys = format!(
                 "symbol = '{symbol}'\nurl = '{}'\nname = '{kind}'",
@@ -160,7 +160,7 @@ async fn tells_a_clock_that_every_venue_says_is_off() {
         }
         let config = config(&format!("[[tokens]]\nsymbol = 'A'\n{text}"));
         let off_ms = probe_feeds(&config).await.clock_off_ms;
-        let told = off_ms.is_some_and(|off_ms| (-6_000..=-4_000).contains(&off_ms));
-        assert_eq!(told, expected, "{off_ms:?}");
+        let is_off = off_ms.is_some_and(|off_ms| (-6_000..=-4_000).contains(&off_ms));
+        assert_eq!(is_off, expected, "{off_ms:?}");
     }
 }

@@ -1,94 +1,92 @@
-//! What can be wrong with an entry of `[prices]`, in words for whoever wrote it.
+//! Errors in `[prices]`.
 
 use super::{
-    super::{ExchangeKeyError, MAX_AGE_LIMIT_MS, MOST_STEPS, SourceConfig},
+    super::{ExchangeKeyError, MAX_AGE_LIMIT_MS, MAX_QUOTE_STEPS, SourceConfig},
     MAX_SOURCE_NAME,
 };
 use crate::model::{Token, USD};
 
-/// Which entry of `[prices]` is wrong, and why. `source` counts from 1 in the order of the file.
+/// An invalid setting of `[prices]`. Source positions count from 1 in file order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriceConfigError {
     #[error("{key}: must be {allowed}, not {given}")]
     OutOfRange {
-        /// The whole key, such as `prices.tokens.0.publish_bps`, where tokens count from 0.
+        /// The full key, such as `prices.tokens.0.publish_bps`; tokens count from 0.
         key: String,
         allowed: String,
         given: u64,
     },
-    #[error("{at}: {key} {wanted}")]
+    #[error("{at}: {key} {expected}")]
     Key {
-        at: SourcePlace,
+        at: SourceEntry,
         key: &'static str,
-        /// What is wrong with it, or what it must be.
-        wanted: String,
+        /// The error, or the expected value.
+        expected: String,
     },
     #[error("prices.tokens lists {0} twice")]
     DuplicateToken(Token),
     #[error("prices.tokens lists {USD}, which is the quote currency itself")]
     TokenIsQuote,
     #[error("{at}: {token} is not in prices.tokens")]
-    UntrackedToken { at: SourcePlace, token: Token },
-    #[error("{at}: {token} has another source of that name; give one a `name` of its own")]
-    DuplicateSource { at: SourcePlace, token: Token },
+    UntrackedToken { at: SourceEntry, token: Token },
+    #[error("{at}: {token} has another source of this name; set a unique `name`")]
+    DuplicateSource { at: SourceEntry, token: Token },
+    #[error("{at}: another source of {token} reads the same contract, which would count twice")]
+    DuplicateContract { at: SourceEntry, token: Token },
     #[error(
-        "{at}: {token} has another source that reads the same contract, which would count it twice"
+        "{at}: name must be 1 to {MAX_SOURCE_NAME} characters without whitespace and control characters"
     )]
-    DuplicateContract { at: SourcePlace, token: Token },
-    #[error(
-        "{at}: its name must have 1 to {MAX_SOURCE_NAME} characters, none of them blank or a control character"
-    )]
-    SourceName { at: SourcePlace },
+    SourceName { at: SourceEntry },
     #[error("{at}: max_age_ms must be 1 to {MAX_AGE_LIMIT_MS}, not {given}")]
-    MaxAge { at: SourcePlace, given: u64 },
+    MaxAge { at: SourceEntry, given: u64 },
     #[error("{at}: base must be 0 or 1, not {given}")]
-    Base { at: SourcePlace, given: u8 },
+    Base { at: SourceEntry, given: u8 },
     #[error("{at}: quote {quote:?} is neither {USD} nor in prices.tokens")]
-    UnknownQuote { at: SourcePlace, quote: String },
+    UnknownQuote { at: SourceEntry, quote: String },
     #[error("{at}: {token} cannot be quoted in itself")]
-    QuotedInItself { at: SourcePlace, token: Token },
+    QuotedInItself { at: SourceEntry, token: Token },
     #[error(
-        "{at}: no path of at most {MOST_STEPS} sources leads from its quote {quote} to {USD}; give {quote} a source"
+        "{at}: no path of at most {MAX_QUOTE_STEPS} sources from its quote {quote} to {USD}; add a source of {quote}"
     )]
-    QuoteWithoutUsd { at: SourcePlace, quote: Token },
+    QuoteWithoutUsd { at: SourceEntry, quote: Token },
     #[error(
-        "{at}: the price of its quote {quote} is made of {token}'s own, which is a circle; give {quote} a source in {USD}"
+        "{at}: the price of its quote {quote} depends on {token} itself; add a source of {quote} in {USD}"
     )]
-    QuoteCircle {
-        at: SourcePlace,
+    QuoteCycle {
+        at: SourceEntry,
         quote: Token,
         token: Token,
     },
     #[error(transparent)]
     Exchanges(#[from] ExchangeKeyError),
-    #[error("{at}: symbol {given:?} is not as the venue writes one, such as {example}")]
+    #[error("{at}: symbol {given:?} does not have the venue's format, such as {example}")]
     Symbol {
-        at: SourcePlace,
+        at: SourceEntry,
         given: String,
         example: &'static str,
     },
     #[error("{at}: url must be ws:// or wss:// with a host")]
-    Url { at: SourcePlace },
-    #[error("{at}: reads the same {what} as {other}, which would count it twice")]
-    DuplicateReading {
-        at: SourcePlace,
+    Url { at: SourceEntry },
+    #[error("{at}: reads the same {what} as {other}, which would count twice")]
+    DuplicateInstrument {
+        at: SourceEntry,
         /// What both read, such as a symbol of a venue.
         what: &'static str,
-        /// The entry before it.
-        other: Box<SourcePlace>,
+        /// The earlier entry.
+        other: Box<SourceEntry>,
     },
 }
 
-/// Names one `[[prices.sources]]` entry.
+/// Identifies a `[[prices.sources]]` entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourcePlace {
+pub struct SourceEntry {
     /// Position in the file, from 1.
     pub position: usize,
     pub name: String,
     pub token: Token,
 }
 
-impl std::fmt::Display for SourcePlace {
+impl std::fmt::Display for SourceEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -99,8 +97,8 @@ impl std::fmt::Display for SourcePlace {
 }
 
 impl PriceConfigError {
-    /// The source that it is about, when it is about one.
-    pub fn place(&self) -> Option<&SourcePlace> {
+    /// The source that the error is about, if any.
+    pub fn entry(&self) -> Option<&SourceEntry> {
         match self {
             Self::OutOfRange { .. }
             | Self::DuplicateToken(_)
@@ -116,16 +114,16 @@ impl PriceConfigError {
             | Self::UnknownQuote { at, .. }
             | Self::QuotedInItself { at, .. }
             | Self::QuoteWithoutUsd { at, .. }
-            | Self::QuoteCircle { at, .. }
+            | Self::QuoteCycle { at, .. }
             | Self::Symbol { at, .. }
             | Self::Url { at }
-            | Self::DuplicateReading { at, .. } => Some(at),
+            | Self::DuplicateInstrument { at, .. } => Some(at),
         }
     }
 }
 
 impl PriceConfigError {
-    /// The key of that source's entry that is wrong, when it is one.
+    /// The invalid key of that source, if any.
     pub fn key(&self) -> Option<&'static str> {
         Some(match self {
             Self::Key { key, .. } => *key,
@@ -137,10 +135,10 @@ impl PriceConfigError {
             Self::UnknownQuote { .. }
             | Self::QuotedInItself { .. }
             | Self::QuoteWithoutUsd { .. }
-            | Self::QuoteCircle { .. } => "quote",
+            | Self::QuoteCycle { .. } => "quote",
             Self::Symbol { .. } => "symbol",
             Self::Url { .. } => "url",
-            Self::DuplicateReading { .. }
+            Self::DuplicateInstrument { .. }
             | Self::OutOfRange { .. }
             | Self::DuplicateToken(_)
             | Self::TokenIsQuote
@@ -150,9 +148,9 @@ impl PriceConfigError {
 }
 
 impl SourceConfig {
-    /// This entry in an error; `index` counts from 0.
-    pub(in super::super) fn place(&self, index: usize) -> SourcePlace {
-        SourcePlace {
+    /// Identifies this entry in errors; `index` counts from 0.
+    pub(in super::super) fn entry(&self, index: usize) -> SourceEntry {
+        SourceEntry {
             position: index + 1,
             name: self.source_name().to_string(),
             token: self.token.clone(),

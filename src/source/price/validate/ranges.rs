@@ -1,4 +1,4 @@
-//! Limits of the numbers in `[prices]` and of those that a token has instead.
+//! Checks the ranges of the numbers in `[prices]` and of the overrides of a token.
 
 use std::ops::RangeInclusive;
 
@@ -7,13 +7,13 @@ use super::{
     PriceConfigError,
 };
 
-/// More sources of one token than this are none that anybody has.
-const MOST_SOURCES: u64 = 1_000;
+/// Limit of `min_sources`.
+const MAX_SOURCES: u64 = 1_000;
 /// Limits of `follow_interval_ms`.
 const FOLLOW_INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
 
 impl PriceConfig {
-    /// The numbers that hold for all tokens, and those that a token overrides.
+    /// Checks the common numbers and the overrides of each token.
     pub(super) fn check_ranges(&self) -> Result<(), PriceConfigError> {
         let queue = self.tick_queue.map(|given| given as u64);
         check_range(
@@ -32,7 +32,7 @@ impl PriceConfig {
             "prices",
             "candle_grace_ms",
             self.candle_grace_ms,
-            0..=policy::MOST_GRACE_MS,
+            0..=policy::MAX_GRACE_MS,
         )?;
         check_range(
             "prices",
@@ -85,11 +85,11 @@ struct Overrides {
 
 impl Overrides {
     fn check(self, within: &str) -> Result<(), PriceConfigError> {
-        let bps = 0..=u64::from(policy::MOST_BPS);
+        let bps = 0..=u64::from(policy::MAX_BPS);
         let check = |key, given, allowed| check_range(within, key, given, allowed);
         let sources = self.min_sources.map(|given| given as u64);
-        check("min_sources", sources, 1..=MOST_SOURCES)?;
-        let mads = 1..=u64::from(policy::MOST_OUTLIER_MADS);
+        check("min_sources", sources, 1..=MAX_SOURCES)?;
+        let mads = 1..=u64::from(policy::MAX_OUTLIER_MADS);
         check("outlier_mads", self.outlier_mads.map(u64::from), mads)?;
         let floor = self.outlier_floor_bps.map(u64::from);
         check("outlier_floor_bps", floor, bps.clone())?;
@@ -100,14 +100,14 @@ impl Overrides {
             self.max_jump_bps.map(u64::from),
             bps.clone(),
         )?;
-        let holds = 0..=policy::MOST_HOLD_MS;
+        let holds = 0..=policy::MAX_HOLD_MS;
         check("jump_hold_ms", self.jump_hold_ms, holds)?;
         check("publish_bps", self.publish_bps.map(u64::from), bps)?;
-        // 0 switches it off.
+        // 0 disables it.
         let heartbeat = self.publish_heartbeat_ms.filter(|given| *given != 0);
-        let heartbeats = policy::LEAST_HEARTBEAT_MS..=policy::MOST_HEARTBEAT_MS;
+        let heartbeats = policy::MIN_HEARTBEAT_MS..=policy::MAX_HEARTBEAT_MS;
         check("publish_heartbeat_ms", heartbeat, heartbeats)?;
-        let intervals = 0..=policy::MOST_INTERVAL_MS;
+        let intervals = 0..=policy::MAX_INTERVAL_MS;
         check("min_interval_ms", self.min_interval_ms, intervals)
     }
 }

@@ -31,7 +31,7 @@ fn outcome(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn one_pair_may_price_both_of_its_tokens_in_each_other() {
+fn pair_may_price_both_tokens() {
     let text = [
         TOKENS,
         &feed("ETH", 1, ""),
@@ -45,7 +45,7 @@ fn one_pair_may_price_both_of_its_tokens_in_each_other() {
 }
 
 #[test]
-fn a_token_may_be_several_steps_from_usd() {
+fn allows_several_steps_to_usd() {
     let text = [
         TOKENS,
         &feed("BTC", 1, ""),
@@ -57,7 +57,7 @@ fn a_token_may_be_several_steps_from_usd() {
 }
 
 #[test]
-fn one_token_may_have_sources_at_every_venue_and_at_several_places_of_one() {
+fn allows_several_sources_per_venue() {
     let text = [
         TOKENS,
         &listing("ETH", "binance", "ethusdt", ""),
@@ -82,7 +82,7 @@ fn one_token_may_have_sources_at_every_venue_and_at_several_places_of_one() {
 }
 
 #[test]
-fn what_an_exchange_would_not_understand_is_refused_by_entry() {
+fn rejects_invalid_symbol_and_url() {
     for (kind, symbol, more, expected) in [
         ("binance", "ETH-USDT", "", "such as BTCUSDT"),
         ("binance", "", "", "such as BTCUSDT"),
@@ -105,9 +105,9 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
     ] {
         let text = format!("{TOKENS}{}", listing("ETH", kind, symbol, more));
         let error = outcome(&text).unwrap_err();
-        let place = format!("prices.sources entry 1 (\"{kind}\" of ETH): ");
+        let prefix = format!("prices.sources entry 1 (\"{kind}\" of ETH): ");
         assert!(
-            error.starts_with(&place) && error.contains(expected),
+            error.starts_with(&prefix) && error.contains(expected),
             "{error}"
         );
     }
@@ -119,7 +119,7 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
     assert_eq!(
         outcome(&twice.concat()).unwrap_err(),
         "prices.sources entry 2 (\"b\" of ETH): reads the same symbol of a venue as \
-         prices.sources entry 1 (\"kraken\" of ETH), which would count it twice"
+         prices.sources entry 1 (\"kraken\" of ETH), which would count twice"
     );
     for (one, other) in [
         ("ws://127.0.0.1:47002", "ws://127.0.0.1:47002/"),
@@ -142,7 +142,7 @@ fn what_an_exchange_would_not_understand_is_refused_by_entry() {
 }
 
 #[test]
-fn keys_of_connections_to_exchanges_have_limits() {
+fn rejects_exchange_keys_out_of_range() {
     for key in [
         "connect_timeout_ms",
         "backoff_max_ms",
@@ -161,7 +161,7 @@ fn keys_of_connections_to_exchanges_have_limits() {
 }
 
 #[test]
-fn a_pool_may_be_read_for_its_price_and_for_its_average() {
+fn allows_spot_and_average_of_a_pool() {
     let pool = |more: &str| {
         format!(
             "[[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\nquote = 'usd'\nbase = 0\n\
@@ -180,7 +180,7 @@ fn a_pool_may_be_read_for_its_price_and_for_its_average() {
 }
 
 #[test]
-fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
+fn rejects_invalid_keys_of_a_kind() {
     let pool = |kind: &str, more: &str| {
         format!(
             "[[sources]]\nkind = '{kind}'\ntoken = 'ETH'\nquote = 'usd'\naddress = '0x{:040x}'\n{more}\n",
@@ -203,15 +203,15 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
         (pool("uniswap-v3", "base = 2"), "base must be 0 or 1, not 2"),
         (
             pool("uniswap-v3", "base = 0\nmin_reserve = 1"),
-            "give min_liquidity",
+            "use min_liquidity",
         ),
         (
             pool("uniswap-v2", "base = 0\nmin_liquidity = 1"),
-            "give min_reserve",
+            "use min_reserve",
         ),
         (
             pool("uniswap-v2", "base = 0\ntwap_seconds = 60"),
-            "only with price",
+            "requires price",
         ),
         (
             pool("uniswap-v2", "base = 0\nprice = 'twap'"),
@@ -258,7 +258,7 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
         ),
         (
             http(page, "pointer = '/p'\nheaders = { 'a b' = 'x' }"),
-            "headers has a name that is not valid for a header",
+            "headers has an invalid header name",
         ),
     ];
     for (text, expected) in cases {
@@ -279,13 +279,13 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
         pyth(id, "name = 'b'\nkey = 'of-another-account'"),
     ];
     let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
-    assert!(error.contains("same id of a service as"), "{error}");
+    assert!(error.contains("same price id of a service as"), "{error}");
     let elsewhere = [
         http(page, "pointer = '/p'"),
         http(&format!("{page}/"), "pointer = '/p'\nname = 'b'"),
     ];
     let error = outcome(&format!("{TOKENS}{}", elsewhere.concat())).unwrap_err();
-    assert!(error.contains("same place of a document as"), "{error}");
+    assert!(error.contains("same value of a document as"), "{error}");
     let apart = [
         http(page, "pointer = '/p'"),
         http(page, "pointer = '/q'\nname = 'b'"),
@@ -300,7 +300,7 @@ fn keys_that_do_not_fit_their_kind_are_refused_by_entry_and_key() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_by_entry() {
+fn rejects_inconsistent_entries() {
     let with = |more: &[String]| format!("{TOKENS}{}", more.concat());
     let cases = [
         (
@@ -338,17 +338,14 @@ fn what_contradicts_itself_is_refused_by_entry() {
         ),
         (
             with(&[feed("ETH", 1, ""), feed("ETH", 2, "")]),
-            "entry 2 (\"chainlink\" of ETH): ETH has another source of that name",
+            "entry 2 (\"chainlink\" of ETH): ETH has another source of this name",
         ),
         (
             with(&[feed("ETH", 1, ""), feed("ETH", 1, "name = 'b'")]),
             "reads the same contract",
         ),
-        (with(&[feed("ETH", 1, "name = ''")]), "its name must have"),
-        (
-            with(&[feed("ETH", 1, "name = 'a b'")]),
-            "its name must have",
-        ),
+        (with(&[feed("ETH", 1, "name = ''")]), "name must be"),
+        (with(&[feed("ETH", 1, "name = 'a b'")]), "name must be"),
         (
             with(&[feed("ETH", 1, "max_age_ms = 0")]),
             "max_age_ms must be 1 to",
@@ -375,7 +372,7 @@ fn what_contradicts_itself_is_refused_by_entry() {
         ),
         (
             with(&[pair("ETH", 1, "BTC", 0), pair("BTC", 1, "ETH", 1)]),
-            "entry 1 (\"uniswap-v2\" of ETH): no path of at most 8 sources leads from its quote BTC to USD",
+            "entry 1 (\"uniswap-v2\" of ETH): no path of at most 8 sources from its quote BTC to USD",
         ),
         (
             with(&[
@@ -384,7 +381,7 @@ fn what_contradicts_itself_is_refused_by_entry() {
                 pair("UNI", 3, "ETH", 0),
                 pair("ETH", 3, "UNI", 1).replace("token = 'ETH'", "token = 'ETH'\nname = 'b'"),
             ]),
-            "entry 4 (\"b\" of ETH): the price of its quote UNI is made of ETH's own",
+            "entry 4 (\"b\" of ETH): the price of its quote UNI depends on ETH itself",
         ),
     ];
     for (text, expected) in cases {

@@ -1,4 +1,4 @@
-// Ponder wants an API to be there.
+// Ponder requires an API.
 import { Hono } from 'hono'
 
 export default new Hono()

@@ -1,57 +1,57 @@
-//! Prices that come late: of one venue, whose connection is replaced, and of all, where the clock is ours.
+//! Late prices: of one venue, whose connection is replaced, and of all venues, which means a wrong local clock.
 
 use std::time::Duration;
 
 use super::{
-    super::super::running_feeds::{RunningFeeds, eventually, soon},
-    stage::Stage,
+    super::super::running_feeds::{RunningFeeds, eventually, within_limit},
+    fixture::Fixture,
 };
 use crate::{
-    dev::venue::{Act, Speaks, Told, Venue},
+    dev::venue::{Action, Venue, VenueProtocol, VenueTick},
     model::now_ms,
 };
 
 const KEYS: &str = "late_ms = 1000\nlate_for_ms = 100\nmissed_heartbeats = 100";
 
-/// Tells prices that come so late, until `wanted`.
-async fn late(venues: &[(&Venue, &str)], late_ms: i64, wanted: impl Future<Output = ()>) {
-    let telling = async {
+/// Sends prices with this lateness until `wanted` completes.
+async fn send_late(venues: &[(&Venue, &str)], late_ms: i64, wanted: impl Future<Output = ()>) {
+    let sending = async {
         loop {
             for (venue, symbol) in venues {
-                venue.act(&Act::Tick(Told {
+                venue.perform(&Action::Tick(VenueTick {
                     time_ms: Some(now_ms() - late_ms),
-                    ..Told::at(symbol, "1")
+                    ..VenueTick::new(symbol, "1")
                 }));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::select! {
-        () = telling => {}
+        () = sending => {}
         () = wanted => {}
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_stays_late_is_replaced() {
-    let stage = Stage::start(Speaks::Coinbase, &["BTC-USD"], KEYS).await;
-    stage.connected(1, &["BTC-USD"]).await;
-    let venues = [(&stage.venue, "BTC-USD")];
-    late(&venues, 5_000, async {
-        let another = stage.venue.until(|seen| seen.connections >= 2);
-        soon("another connection", another).await;
+async fn replaces_late_connection() {
+    let fixture = Fixture::start(VenueProtocol::Coinbase, &["BTC-USD"], KEYS).await;
+    fixture.connected(1, &["BTC-USD"]).await;
+    let venues = [(&fixture.venue, "BTC-USD")];
+    send_late(&venues, 5_000, async {
+        let another = fixture.venue.wait_until(|seen| seen.connections >= 2);
+        within_limit("another connection", another).await;
     })
     .await;
-    let seen = stage.venue.seen();
-    assert!(seen.open >= 1, "the old one serves until then");
-    stage.feeds.end().await;
+    let seen = fixture.venue.observed();
+    assert!(seen.open >= 1, "the old connection serves until then");
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn what_is_late_everywhere_is_our_clock_and_replaces_nothing() {
+async fn lateness_everywhere_means_local_clock() {
     for late_ms in [5_000, -5_000] {
-        let coinbase = Venue::start(Speaks::Coinbase).await.unwrap();
-        let kraken = Venue::start(Speaks::Kraken).await.unwrap();
+        let coinbase = Venue::start(VenueProtocol::Coinbase).await.unwrap();
+        let kraken = Venue::start(VenueProtocol::Kraken).await.unwrap();
         let feeds = RunningFeeds::start(&format!(
             "[exchanges]\n{KEYS}\n[[tokens]]\nsymbol = 'T0'\n\
              [[sources]]\nkind = 'coinbase'\ntoken = 'T0'\nsymbol = 'A-USD'\nquote = 'USD'\nurl = '{}'\n\
@@ -60,14 +60,14 @@ async fn what_is_late_everywhere_is_our_clock_and_replaces_nothing() {
             kraken.url()
         ));
         for (venue, symbol) in [(&coinbase, "A-USD"), (&kraken, "A/USD")] {
-            soon(
+            within_limit(
                 "a request",
-                venue.until(|seen| seen.newest.contains(symbol)),
+                venue.wait_until(|seen| seen.newest.contains(symbol)),
             )
             .await;
         }
         let both = [(&coinbase, "A-USD"), (&kraken, "A/USD")];
-        late(&both, late_ms, async {
+        send_late(&both, late_ms, async {
             eventually("a clock that is off", || {
                 let off_ms = feeds.clock_off_ms();
                 off_ms.is_some_and(|off_ms| (off_ms - late_ms).abs() < 2_000)
@@ -75,19 +75,19 @@ async fn what_is_late_everywhere_is_our_clock_and_replaces_nothing() {
             .await;
         })
         .await;
-        // Two venues at one time are no two connections that are late.
-        late(
+        // Lateness at two venues is not a fault of their connections.
+        send_late(
             &both,
             late_ms,
             tokio::time::sleep(Duration::from_millis(500)),
         )
         .await;
-        let made = [&coinbase, &kraken].map(|venue| venue.seen().connections);
+        let connections = [&coinbase, &kraken].map(|venue| venue.observed().connections);
         if late_ms < 0 {
-            assert_eq!(made, [1, 1]);
+            assert_eq!(connections, [1, 1]);
         }
-        // And in time again.
-        late(&both, 0, async {
+        // In time again.
+        send_late(&both, 0, async {
             eventually("a clock that is right", || feeds.clock_off_ms().is_none()).await;
         })
         .await;

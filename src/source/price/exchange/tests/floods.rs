@@ -1,23 +1,23 @@
-//! Venues and pages that would make us connect, or write log lines, without end.
+//! Venues and pages that would cause endless connecting or logging.
 
 use std::time::{Duration, Instant};
 
 use super::{
     super::super::{
         log_lines::LogLines,
-        running_feeds::{RunningFeeds, soon},
+        running_feeds::{RunningFeeds, within_limit},
     },
-    stage::Stage,
+    fixture::Fixture,
 };
 use crate::dev::{
-    price_web::{PageAnswer, PricePage},
-    venue::{Act, Speaks, Venue},
+    price_servers::{PageAnswer, PricePage},
+    venue::{Action, Venue, VenueProtocol},
 };
 
 #[tokio::test]
-async fn a_venue_that_announces_its_end_on_every_connection_is_connected_to_less_and_less_often() {
-    let venue = Venue::start(Speaks::Binance).await.unwrap();
-    venue.act(&Act::Farewells(u64::MAX));
+async fn announced_shutdowns_increase_backoff() {
+    let venue = Venue::start(VenueProtocol::Binance).await.unwrap();
+    venue.perform(&Action::Farewells(u64::MAX));
     let config = format!(
         "[exchanges]\nbackoff_ms = 50\nbackoff_max_ms = 400\n[[tokens]]\nsymbol = 'T0'\n[[sources]]\n\
          kind = 'binance'\ntoken = 'T0'\nsymbol = 'BTCUSDT'\nquote = 'USD'\nurl = '{}'\n",
@@ -25,46 +25,48 @@ async fn a_venue_that_announces_its_end_on_every_connection_is_connected_to_less
     );
     let began = Instant::now();
     let feeds = RunningFeeds::start(&config);
-    let mut stage = Stage { venue, feeds };
+    let mut fixture = Fixture { venue, feeds };
     let connections = 7;
-    soon(
+    within_limit(
         "the seventh connection",
-        stage.venue.until(|seen| seen.connections >= connections),
+        fixture
+            .venue
+            .wait_until(|seen| seen.connections >= connections),
     )
     .await;
-    // Half of 50, 100, 200 and three times 400 ms at least: no connection was old enough to begin anew.
+    // At least half of 50, 100, 200 and three times 400 ms: no connection was stable.
     let least = Duration::from_millis(25 + 50 + 100 + 3 * 200);
     assert!(began.elapsed() >= least, "{:?}", began.elapsed());
-    // It serves all the while.
-    stage.connected(connections, &["BTCUSDT"]).await;
-    stage.venue.tell("BTCUSDT", "1");
-    assert_eq!(stage.feeds.price().await, "T0 1");
-    stage.feeds.end().await;
+    // The feed works meanwhile.
+    fixture.connected(connections, &["BTCUSDT"]).await;
+    fixture.venue.send_price("BTCUSDT", "1");
+    assert_eq!(fixture.feeds.price().await, "T0 1");
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn what_a_venue_says_of_itself_without_end_is_one_line_of_the_log() {
-    let log = LogLines::listen();
+async fn flood_of_notices_is_one_log_line() {
+    let log = LogLines::capture();
     let keys = "missed_heartbeats = 100";
-    let mut stage = Stage::start(Speaks::Kraken, &["BTC/USD"], keys).await;
-    stage.connected(1, &["BTC/USD"]).await;
+    let mut fixture = Fixture::start(VenueProtocol::Kraken, &["BTC/USD"], keys).await;
+    fixture.connected(1, &["BTC/USD"]).await;
     for system in ["maintenance", "maintenance", "cancel_only", "maintenance"] {
         let item = format!(r#"{{"system":"{system}"}}"#);
         let items = vec![item; 1_000].join(",");
         let text = format!(r#"{{"channel":"status","type":"update","data":[{items}]}}"#);
-        stage.venue.act(&Act::Say(text));
+        fixture.venue.perform(&Action::Say(text));
     }
-    stage.venue.tell("BTC/USD", "1");
-    assert_eq!(stage.feeds.price().await, "T0 1");
-    assert_eq!(log.count("its trading engine is"), 1);
+    fixture.venue.send_price("BTC/USD", "1");
+    assert_eq!(fixture.feeds.price().await, "T0 1");
+    assert_eq!(log.count("trading engine is"), 1);
     assert_eq!(log.count("maintenance"), 1);
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 #[tokio::test]
-async fn a_page_that_fails_again_and_again_is_one_line_of_the_log() {
+async fn repeated_page_failure_is_one_log_line() {
     const DOCUMENT: &str = r#"{"p":1}"#;
-    let log = LogLines::listen();
+    let log = LogLines::capture();
     let page = PricePage::start(DOCUMENT).await.unwrap();
     let feeds = RunningFeeds::start(&format!(
         "[[tokens]]\nsymbol = 'T0'\n[[sources]]\nkind = 'http'\ntoken = 'T0'\nquote = 'USD'\nurl = '{}'\n\
@@ -77,6 +79,6 @@ async fn a_page_that_fails_again_and_again_is_one_line_of_the_log() {
         feeds.until_state(0, "connecting").await;
         page.answer(PageAnswer::Document(DOCUMENT.to_owned()));
     }
-    assert_eq!(log.count("a document of prices cannot be fetched"), 1);
+    assert_eq!(log.count("cannot fetch a document of prices"), 1);
     feeds.end().await;
 }

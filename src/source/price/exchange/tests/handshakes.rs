@@ -1,12 +1,12 @@
-//! Pages and venues that answer with a status where a WebSocket was asked for.
+//! Servers that answer a WebSocket handshake with an HTTP status.
 
 use std::time::{Duration, Instant};
 
-use super::super::super::running_feeds::{RunningFeeds, eventually, soon};
-use crate::dev::price_web::{PageAnswer, PricePage};
+use super::super::super::running_feeds::{RunningFeeds, eventually, within_limit};
+use crate::dev::price_servers::{PageAnswer, PricePage};
 
 #[tokio::test]
-async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_again() {
+async fn http_status_is_reported_and_retried() {
     let page = PricePage::start("<html>").await.unwrap();
     let url = page.url().replacen("http://", "ws://", 1);
     let mut text = "[exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 100\n".to_owned();
@@ -17,22 +17,22 @@ async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_
         );
     }
     let feeds = RunningFeeds::start(&text);
-    let ok = "it answers HTTP 200 OK and opens no WebSocket";
-    // Each is heard of only if the one before it did not end the attempts.
+    let ok = "answered HTTP 200 OK instead of a WebSocket upgrade";
+    // Each answer is seen only if the previous one did not stop the attempts.
     for (answer, name, reason) in [
         (None, "connecting", ok),
-        (Some(404), "refused", "it refuses: HTTP 404 Not Found"),
+        (Some(404), "refused", "rejected: HTTP 404 Not Found"),
         (
             Some(301),
             "refused",
-            "it refuses: HTTP 301 Moved Permanently; redirects are not followed: set `url` to the place that it redirects to",
+            "rejected: HTTP 301 Moved Permanently; redirects are not followed: set `url` to the location that it redirects to",
         ),
         (
             Some(503),
             "connecting",
-            "it answers HTTP 503 Service Unavailable",
+            "answered HTTP 503 Service Unavailable",
         ),
-        (Some(403), "refused", "it refuses: HTTP 403 Forbidden"),
+        (Some(403), "refused", "rejected: HTTP 403 Forbidden"),
     ] {
         if let Some(status) = answer {
             page.answer(PageAnswer::Status(status, Vec::new()));
@@ -49,7 +49,7 @@ async fn what_answers_with_a_status_is_told_as_it_is_for_every_source_and_asked_
 }
 
 #[tokio::test]
-async fn retry_after_of_a_refused_handshake_is_obeyed() {
+async fn honors_retry_after_of_handshake() {
     for status in [418, 429, 503] {
         let page = PricePage::start("<html>").await.unwrap();
         let refusal = PageAnswer::Status(status, vec!["Retry-After: 2".to_owned()]);
@@ -61,7 +61,7 @@ async fn retry_after_of_a_refused_handshake_is_obeyed() {
              kind = 'binance'\ntoken = 'T0'\nsymbol = 'BTCUSDT'\nquote = 'USD'\nurl = '{url}'\n"
         ));
         let state = feeds.until_state(0, "connecting").await;
-        soon("a second attempt", page.asked(2)).await;
+        within_limit("a second attempt", page.wait_for_requests(2)).await;
         assert!(
             before.elapsed() >= Duration::from_secs(2),
             "{status} {state:?}"

@@ -1,4 +1,4 @@
-//! Plays `tests/venues/*.toml`; docs/venue.md tells what is in them.
+//! Plays `tests/venues/*.toml`; docs/venue.md documents the format.
 
 use std::{
     collections::BTreeMap,
@@ -7,85 +7,85 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{super::super::running_feeds::soon, stage::Stage};
-use crate::dev::venue::{Act, Venue, VenueScenario, VenueStep};
+use super::{super::super::running_feeds::within_limit, fixture::Fixture};
+use crate::dev::venue::{Action, Venue, VenueScenario, VenueStep};
 
 async fn play(path: PathBuf) {
     let VenueScenario {
         about,
-        venue: speaks,
+        venue: protocol,
         symbols,
         hot,
         steps,
     } = VenueScenario::read(&path).unwrap();
     let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
     let at: BTreeMap<&str, usize> = names.iter().copied().zip(0..).collect();
-    let venue = Venue::start(speaks).await.unwrap();
+    let venue = Venue::start(protocol).await.unwrap();
     let mut refused = Vec::new();
     let mut steps = steps.into_iter().peekable();
-    // What the venue does before anybody connects.
+    // Behavior before anyone connects.
     while let Some(step) = steps.next_if(|step| step.connections.is_none()) {
-        step.does.iter().for_each(|act| venue.act(act));
+        step.does.iter().for_each(|act| venue.perform(act));
         note_refusals(&step, &mut refused);
     }
-    // A machine that is slow is not a venue that is silent.
+    // A slow machine must not look like a silent venue.
     let keys = format!(
         "first_tick_ms = 500\nmissed_heartbeats = 100\nconnections = {}",
         hot.unwrap_or(1)
     );
-    let mut stage = Stage::reading(venue, speaks, &names, &keys, "");
+    let mut fixture = Fixture::with_venue(venue, protocol, &names, &keys, "");
     for (number, step) in steps.enumerate() {
         let place = format!("{about} ({}, step {number})", path.display());
-        step.does.iter().for_each(|act| stage.venue.act(act));
+        step.does.iter().for_each(|act| fixture.venue.perform(act));
         note_refusals(&step, &mut refused);
         if let Some(connections) = step.connections {
-            let is_given = |name: &str| !refused.iter().any(|no| no == name);
-            let given: Vec<&str> = names
+            let is_accepted = |name: &str| !refused.iter().any(|no| no == name);
+            let accepted: Vec<&str> = names
                 .iter()
                 .copied()
-                .filter(|name| is_given(name))
+                .filter(|name| is_accepted(name))
                 .collect();
-            stage.connected(connections, &given).await;
+            fixture.connected(connections, &accepted).await;
         }
         if let Some(answered) = step.answered {
-            let all = stage.venue.until(|seen| seen.answered >= answered);
-            soon(&place, all).await;
+            let all = fixture.venue.wait_until(|seen| seen.answered >= answered);
+            within_limit(&place, all).await;
         }
         if let Some(open) = step.open {
-            soon(&place, stage.venue.until(|seen| seen.open == open)).await;
+            within_limit(&place, fixture.venue.wait_until(|seen| seen.open == open)).await;
         }
         for expected in &step.ticks {
             let (symbol, price) = expected.split_once(' ').unwrap();
-            let got = stage.feeds.price().await;
+            let got = fixture.feeds.price().await;
             assert_eq!(got, format!("T{} {price}", at[symbol]), "{place}");
         }
         for (symbol, state) in &step.states {
-            stage.feeds.until_state(at[symbol.as_str()], state).await;
+            fixture.feeds.until_state(at[symbol.as_str()], state).await;
         }
         if let Some(made) = step.made {
-            assert_eq!(stage.venue.seen().connections, made, "{place}");
+            assert_eq!(fixture.venue.observed().connections, made, "{place}");
         }
     }
     assert!(
-        stage.feeds.left().is_empty(),
+        fixture.feeds.remaining().is_empty(),
         "{about}: {:?}",
-        stage.feeds.left()
+        fixture.feeds.remaining()
     );
-    stage.feeds.end().await;
+    fixture.feeds.end().await;
 }
 
 fn note_refusals(step: &VenueStep, refused: &mut Vec<String>) {
     for act in &step.does {
         match act {
-            Act::Refuse(symbol) => refused.push(symbol.clone()),
-            Act::Admit => refused.clear(),
+            Action::Refuse(symbol) => refused.push(symbol.clone()),
+            Action::Admit => refused.clear(),
             _ => {}
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_scenario_of_a_venue_comes_out_as_it_says() {
+async fn venue_scenarios_have_expected_outcome() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/venues");
     let mut playing = JoinSet::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -1,0 +1,88 @@
+//! Retry delays of the price writer, and which failures it logs.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::PriceIngestError;
+use crate::{
+    ingest::failure_log::FailureLog,
+    store::{StoreError, writer::LOCK_RETRY_INTERVAL},
+};
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The state of an outage: from the first failure to the next success.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    since: Option<Instant>,
+    wait: Option<Duration>,
+    /// The kind of the current failure, once it was logged.
+    logged_kind: Option<&'static str>,
+    /// Log times, across outages.
+    log: FailureLog,
+}
+
+impl Retry {
+    /// Records a failure, logs it if its kind is new, and returns the delay before the next attempt.
+    pub(super) fn delay_after(&mut self, error: &PriceIngestError) -> Duration {
+        self.since.get_or_insert_with(Instant::now);
+        let kind = match error {
+            PriceIngestError::Store(error) => error.failure_kind().unwrap_or("database"),
+            PriceIngestError::Timeout(_) => "silent",
+        };
+        let standby = matches!(error, PriceIngestError::Store(StoreError::Locked(_)));
+        if self.logged_kind.replace(kind) != Some(kind) {
+            if standby {
+                tracing::info!(reason = %error, "standing by: another process writes prices");
+            } else if self.log.should_log(kind) {
+                tracing::warn!(kind, %error, "the price writer is paused by a database failure; retrying");
+            }
+        }
+        let held = matches!(
+            error,
+            PriceIngestError::Store(StoreError::StillHeld(_) | StoreError::Stuck(_))
+        );
+        if standby || held {
+            return LOCK_RETRY_INTERVAL;
+        }
+        let wait = match self.wait {
+            Some(last) => (last * 2).min(LONGEST_WAIT),
+            None => FIRST_WAIT,
+        };
+        self.wait = Some(wait);
+        wait
+    }
+
+    /// Records a success and ends the outage.
+    pub(super) fn reset(&mut self) {
+        let Some(since) = self.since.take() else {
+            return;
+        };
+        (self.logged_kind, self.wait) = (None, None);
+        if self.log.should_log("recovered") {
+            let waited_ms = since.elapsed().as_millis() as u64;
+            tracing::info!(waited_ms, "this process writes prices");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_delay_doubles_until_success() {
+        let error = PriceIngestError::Timeout(Duration::from_secs(10));
+        let mut retry = Retry::default();
+        assert_eq!(retry.delay_after(&error), FIRST_WAIT);
+        assert_eq!(retry.delay_after(&error), FIRST_WAIT * 2);
+        for _ in 0..9 {
+            retry.delay_after(&error);
+        }
+        assert_eq!(retry.delay_after(&error), LONGEST_WAIT);
+        retry.reset();
+        assert_eq!(retry.delay_after(&error), FIRST_WAIT);
+    }
+}
