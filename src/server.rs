@@ -12,10 +12,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, extract::ConnectInfo};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    time::Instant,
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -23,10 +20,11 @@ use self::{
     http_connections::{ConnectionGuard, HttpConnections},
     tracked_body::TrackedBody,
 };
-use crate::shutdown::{Hangup, Takeover, Tasks};
+use crate::{
+    shutdown::{Hangup, Takeover, Tasks},
+    telemetry::log_limit::LogLimit,
+};
 
-/// Interval between log lines about failed accepts, and about refused connections.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The response to a client beyond the connection capacity.
 const AT_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/problem+json\r\n\
     content-length: 143\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
@@ -138,7 +136,7 @@ pub async fn serve_within(
 ) -> std::io::Result<()> {
     describe();
     let connections = HttpConnections::new(capacity);
-    let (mut failed, mut refused) = (LogLimiter::default(), LogLimiter::default());
+    let mut log_limit = LogLimit::default();
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -146,7 +144,8 @@ pub async fn serve_within(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     metrics::counter!("chaincast_http_accept_errors_total").increment(1);
-                    if let Some(count) = failed.count() {
+                    if let Some(suppressed) = log_limit.admit("failed accept") {
+                        let count = suppressed + 1;
                         tracing::warn!(%error, count, "cannot accept connections");
                     }
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -158,7 +157,8 @@ pub async fn serve_within(
         let hangup = tasks.hangup().child();
         let Some(guard) = connections.admit(hangup.clone()) else {
             metrics::counter!("chaincast_http_connections_refused_total").increment(1);
-            if let Some(count) = refused.count() {
+            if let Some(suppressed) = log_limit.admit("refused connection") {
+                let count = suppressed + 1;
                 tracing::warn!(
                     count,
                     "refused connections: all file descriptors are in use; raise the open file limit (ulimit -n)"
@@ -176,29 +176,6 @@ pub async fn serve_within(
             stop.clone(),
             hangup,
         ));
-    }
-}
-
-/// Limits the log lines about one kind of event to one per [`LOG_INTERVAL`]; each has the count since the last.
-#[derive(Default)]
-struct LogLimiter {
-    count: u64,
-    last: Option<Instant>,
-}
-
-impl LogLimiter {
-    /// Counts an event; returns the count if a line is due.
-    fn count(&mut self) -> Option<u64> {
-        self.count += 1;
-        let now = Instant::now();
-        if self
-            .last
-            .is_some_and(|last| now.duration_since(last) < LOG_INTERVAL)
-        {
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.count))
     }
 }
 

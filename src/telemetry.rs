@@ -1,5 +1,7 @@
 //! Installs tracing and the metrics recorder. Each module defines its own metrics.
 
+pub mod log_limit;
+
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};

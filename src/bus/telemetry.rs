@@ -1,14 +1,10 @@
 //! Metrics of the bus, and log lines about rejected messages.
 
-use std::time::{Duration, Instant};
-
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use parking_lot::Mutex;
 
 use super::redis_message::Rejection;
-
-/// Interval between log lines about rejected messages.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+use crate::telemetry::log_limit::{LOG_INTERVAL, LogLimit};
 
 /// Describes the metrics and initializes the counters to 0.
 pub(super) fn describe() {
@@ -51,12 +47,9 @@ pub(super) fn connected(yes: bool) {
 
 /// Counts a rejected message. Logs at most one per [`LOG_INTERVAL`], so a Redis client cannot flood the log.
 pub(super) fn rejected(rejection: Rejection) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    static LIMIT: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, LOG_INTERVAL));
     counter!("chaincast_bus_redis_rejected_total", "reason" => rejection.label()).increment(1);
-    let now = Instant::now();
-    let mut last = LAST.lock();
-    if last.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL) {
-        *last = Some(now);
+    if LIMIT.lock().is_due("rejected") {
         tracing::warn!(
             reason = rejection.label(),
             "rejected a message on the Redis channel; does another program publish there, or does a process use a \

@@ -26,7 +26,6 @@ mod heartbeat;
 pub mod hub;
 pub mod inflate;
 mod liveness;
-mod log_budget;
 mod metrics;
 pub mod msgpack;
 pub mod outbox;

@@ -2,19 +2,23 @@
 //! and user as fields.
 //!
 //! Normal events are logged at `debug`, client faults at `info` and abuse at `warn`; the last two are limited by a
-//! [`LogBudget`]. Fields never hold JWTs or other text chosen by a client, except the subject of a verified JWT and, cut
+//! [`LogLimit`]. Fields never hold JWTs or other text chosen by a client, except the subject of a verified JWT and, cut
 //! to a bound, a refused origin.
 
-use std::{net::IpAddr, time::Instant};
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
-use super::{CloseReason, ErrorCode, encode::Transport, log_budget::LogBudget, session::Session};
-use crate::client::RefusedOrigin;
+use super::{CloseReason, ErrorCode, encode::Transport, session::Session};
+use crate::{
+    client::RefusedOrigin,
+    telemetry::log_limit::{LOG_INTERVAL, LogLimit},
+};
 
 /// See the module's description.
 pub struct SessionLog {
-    budget: Mutex<LogBudget>,
+    limit: Mutex<LogLimit>,
 }
 
 /// The log level of a session's end.
@@ -58,7 +62,7 @@ impl SessionLog {
     /// Logs at most `lines` per minute for each kind of fault.
     pub fn new(lines: u32) -> Self {
         Self {
-            budget: Mutex::new(LogBudget::new(lines)),
+            limit: Mutex::new(LogLimit::new(lines, LOG_INTERVAL)),
         }
     }
 
@@ -128,7 +132,7 @@ impl SessionLog {
 
     /// The server is at its connection limit: at most one line per minute.
     pub fn server_full(&self, status: u16, sessions: usize) {
-        if self.budget.lock().admit_up_to("full", 1, Instant::now()) {
+        if self.admits_up_to("full", 1) {
             tracing::warn!(
                 status,
                 sessions,
@@ -139,7 +143,7 @@ impl SessionLog {
 
     /// Sessions were closed because the backlog of all sessions exceeded its limit.
     pub fn evicted(&self, sessions: usize, backlog_bytes: usize) {
-        if sessions > 0 && self.budget.lock().admit_up_to("backlog", 1, Instant::now()) {
+        if sessions > 0 && self.admits_up_to("backlog", 1) {
             tracing::warn!(
                 sessions,
                 backlog_bytes,
@@ -157,18 +161,37 @@ impl SessionLog {
 
     /// Logs how many lines were suppressed. Call it periodically.
     pub fn report(&self) {
-        for (reason, lines) in self.budget.lock().take_suppressed(Instant::now()) {
-            tracing::warn!(
-                reason,
-                lines,
-                "log lines with this reason were suppressed during at least a minute"
-            );
+        let suppressed = self.limit.lock().take_suppressed();
+        for (reason, lines) in suppressed {
+            log_suppressed(reason, lines);
         }
     }
 
     fn admits(&self, kind: &'static str) -> bool {
-        self.budget.lock().admit(kind, Instant::now())
+        let admitted = self.limit.lock().admit(kind);
+        log_admitted(kind, admitted)
     }
+
+    fn admits_up_to(&self, kind: &'static str, lines: u32) -> bool {
+        let admitted = self.limit.lock().admit_at(kind, lines, Instant::now());
+        log_admitted(kind, admitted)
+    }
+}
+
+/// Whether a line was admitted. Logs the suppressed lines before it that no report has counted.
+fn log_admitted(kind: &'static str, admitted: Option<u64>) -> bool {
+    if let Some(lines @ 1..) = admitted {
+        log_suppressed(kind, lines);
+    }
+    admitted.is_some()
+}
+
+fn log_suppressed(reason: &'static str, lines: u64) {
+    tracing::warn!(
+        reason,
+        lines,
+        "log lines with this reason were suppressed during at least a minute"
+    );
 }
 
 #[cfg(test)]

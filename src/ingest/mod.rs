@@ -2,7 +2,6 @@
 
 mod chain;
 mod chains;
-mod failure_log;
 mod price;
 mod price_signal;
 

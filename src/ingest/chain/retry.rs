@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::IngestError;
 use crate::{
-    ingest::failure_log::FailureLog,
     model::ChainId,
     source::chain::{Backoff, NodeError},
     store::{StoreError, writer::LOCK_RETRY_INTERVAL},
+    telemetry::log_limit::LogLimit,
 };
 
 /// The longest delay after a database error.
@@ -25,7 +25,7 @@ pub(in crate::ingest) struct Retry {
     /// The kind of the current failure, once it was logged.
     logged_kind: Option<&'static str>,
     /// Log times, across outages.
-    log: FailureLog,
+    log: LogLimit,
 }
 
 impl Retry {
@@ -35,7 +35,7 @@ impl Retry {
             backoff: Backoff::default(),
             since: None,
             logged_kind: None,
-            log: FailureLog::default(),
+            log: LogLimit::default(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Retry {
                     cause => (cause.kind(), Duration::ZERO),
                 };
                 if self.logged_kind != Some(kind) && since.elapsed() >= quiet {
-                    if self.log.should_log(kind) {
+                    if self.log.is_due(kind) {
                         tracing::warn!(chain_id = self.chain_id, %error, "indexing is paused by a node failure; retrying");
                     }
                     self.logged_kind = Some(kind);
@@ -72,7 +72,7 @@ impl Retry {
                     _ => "silent",
                 };
                 if self.logged_kind != Some(kind) {
-                    if self.log.should_log(kind) {
+                    if self.log.is_due(kind) {
                         tracing::warn!(chain_id = self.chain_id, kind, %error, "indexing is paused by a database failure; retrying");
                     }
                     self.logged_kind = Some(kind);
@@ -97,7 +97,7 @@ impl Retry {
     /// Records a success and ends the outage.
     pub(in crate::ingest) fn reset(&mut self) {
         if let Some(since) = self.since.take() {
-            if self.logged_kind.take().is_some() && self.log.should_log("recovered") {
+            if self.logged_kind.take().is_some() && self.log.is_due("recovered") {
                 let waited_ms = since.elapsed().as_millis() as u64;
                 tracing::info!(chain_id = self.chain_id, waited_ms, "indexing resumed");
             }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::PriceIngestError;
 use crate::{
-    ingest::failure_log::FailureLog,
     store::{StoreError, writer::LOCK_RETRY_INTERVAL},
+    telemetry::log_limit::LogLimit,
 };
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ pub(super) struct Retry {
     /// The kind of the current failure, once it was logged.
     logged_kind: Option<&'static str>,
     /// Log times, across outages.
-    log: FailureLog,
+    log: LogLimit,
 }
 
 impl Retry {
@@ -36,7 +36,7 @@ impl Retry {
         if self.logged_kind.replace(kind) != Some(kind) {
             if standby {
                 tracing::info!(reason = %error, "standing by: another process writes prices");
-            } else if self.log.should_log(kind) {
+            } else if self.log.is_due(kind) {
                 tracing::warn!(kind, %error, "the price writer is paused by a database failure; retrying");
             }
         }
@@ -61,7 +61,7 @@ impl Retry {
             return;
         };
         (self.logged_kind, self.wait) = (None, None);
-        if self.log.should_log("recovered") {
+        if self.log.is_due("recovered") {
             let waited_ms = since.elapsed().as_millis() as u64;
             tracing::info!(waited_ms, "this process writes prices");
         }

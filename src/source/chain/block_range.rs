@@ -27,7 +27,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
 };
-use crate::model::{ChainId, IndexMode, IndexedBlock};
+use crate::{
+    model::{ChainId, IndexMode, IndexedBlock},
+    telemetry::log_limit::LogLimit,
+};
 
 /// Unit of memory accounting, in bytes.
 const UNIT: usize = 1024;
@@ -95,8 +98,8 @@ struct SegmentFetcher {
     workers: Workers,
     /// Recent answer bytes per block.
     block_bytes: AtomicUsize,
-    /// When a delay was last logged.
-    last_logged: Mutex<Option<Instant>>,
+    /// Limits log lines about delays.
+    delay_log: Mutex<LogLimit>,
 }
 
 impl BlockRange {
@@ -114,7 +117,7 @@ impl BlockRange {
             checks: config.checks.for_history(),
             workers: Workers::new(),
             block_bytes: AtomicUsize::new(FIRST_GUESS),
-            last_logged: Mutex::new(None),
+            delay_log: Mutex::new(LogLimit::new(1, LOG_INTERVAL)),
         });
         // Pending segments queue here in order; running ones are bounded by memory and by the limits of the nodes.
         let (segments_tx, segments_rx) = mpsc::channel(config.concurrency.max(1));
@@ -324,14 +327,9 @@ impl SegmentFetcher {
 
     /// Logs why blocks are delayed, at intervals.
     fn log_delay(&self, error: &NodeError, waited: Duration) {
-        let mut last_logged = self.last_logged.lock();
-        if waited < LOG_AFTER
-            || last_logged.is_some_and(|last_logged| last_logged.elapsed() < LOG_INTERVAL)
-        {
-            return;
+        if waited >= LOG_AFTER && self.delay_log.lock().is_due("delay") {
+            tracing::warn!(chain_id = self.chain_id, %error, "cannot fetch history; retrying");
         }
-        *last_logged = Some(Instant::now());
-        tracing::warn!(chain_id = self.chain_id, %error, "cannot fetch history; retrying");
     }
 }
 

@@ -10,10 +10,12 @@ use super::{
     ContractError, LogView, TickError, TickFault, Unit, chainlink,
     contract_state::{ContractState, LogDecoder, Spec},
     decimal::is_price,
-    log_interval::LogInterval,
     uniswap_v2, uniswap_v3,
 };
-use crate::model::{Address, BlockRef, ChainId, LogOrigin, Tick, Token};
+use crate::{
+    model::{Address, BlockRef, ChainId, LogOrigin, Tick, Token},
+    telemetry::log_limit::LogLimit,
+};
 
 /// The end of the year 9999: later times do not fit every store and client.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -38,7 +40,7 @@ pub(super) struct Source {
     /// Converts the contract's price to the price of one token.
     pub unit: Unit,
     /// Limits warnings by kind of fault: any trader in a pool can cause logs without a price.
-    pub logged: Mutex<LogInterval>,
+    pub logged: Mutex<LogLimit>,
 }
 
 impl Source {
@@ -92,7 +94,7 @@ impl Source {
 
     pub(super) fn reject(&self, fault: TickFault, origin: LogOrigin) -> TickError {
         super::metrics::refused(&fault);
-        if self.logged.lock().due(fault.reason()) {
+        if self.logged.lock().is_due(fault.reason()) {
             tracing::warn!(
                 token = %self.token, source = %self.name, chain_id = origin.chain_id,
                 block = origin.block_number, log_index = origin.log_index, reason = %fault,

@@ -21,7 +21,6 @@ mod hermes;
 mod http_client;
 mod http_poll;
 mod lateness;
-mod log_interval;
 #[cfg(test)]
 mod log_lines;
 mod log_view;

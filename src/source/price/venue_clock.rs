@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ::metrics::{describe_gauge, gauge};
 use tokio::time::Instant;
 
-use super::log_interval::LOG_INTERVAL;
+use crate::telemetry::log_limit::LogLimit;
 
 /// Older medians are ignored.
 const FRESH: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ pub(super) struct VenueClock {
     venues: BTreeMap<String, VenueLateness>,
     /// How far this clock is ahead, in ms, while every venue shows an offset.
     off_ms: Option<i64>,
-    logged: Option<Instant>,
+    log: LogLimit,
 }
 
 /// Lateness of the prices of a venue, in ms.
@@ -42,7 +42,7 @@ impl Default for VenueClock {
         let clock = Self {
             venues: BTreeMap::new(),
             off_ms: None,
-            logged: None,
+            log: LogLimit::default(),
         };
         clock.update_gauge();
         clock
@@ -72,21 +72,20 @@ impl VenueClock {
             Some(_) => agreed_offset(&medians, tolerance_ms / 2, spread(tolerance_ms) * 3 / 2),
             None => agreed_offset(&medians, tolerance_ms, spread(tolerance_ms)),
         };
-        if off_ms.is_some() != self.off_ms.is_some()
-            && self
-                .logged
-                .is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL || off_ms.is_some())
-        {
-            self.logged = Some(now);
-            match off_ms {
-                Some(off_ms) => tracing::error!(
+        match (off_ms, self.off_ms) {
+            (Some(off_ms), None) => {
+                self.log.force("offset", now);
+                tracing::error!(
                     off_ms,
                     venues = medians.len(),
                     "this machine's clock is {} by the clocks of all venues; synchronize it, for example with NTP",
                     offset_text(off_ms)
-                ),
-                None => tracing::info!("this machine's clock agrees with a venue again"),
+                );
             }
+            (None, Some(_)) if self.log.admit_at("offset", 1, now).is_some() => {
+                tracing::info!("this machine's clock agrees with a venue again");
+            }
+            _ => {}
         }
         self.off_ms = off_ms;
         self.update_gauge();

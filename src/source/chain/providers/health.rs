@@ -11,15 +11,13 @@ use tokio::time::Instant;
 use crate::{
     model::{BlockRef, now_ms},
     source::chain::{ChainConfig, NodeError, request_limit::pause_after},
+    telemetry::log_limit::LogLimit,
 };
 
 /// The cooldown doubles up to this many times the first.
 const MAX_COOLDOWN_FACTOR: u32 = 16;
 /// Weight of the newest answer in the reported latency: one part in this many.
 const LATENCY_WEIGHT: u32 = 8;
-
-/// Minimum interval between log lines about throttling of one provider.
-const THROTTLING_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// When a provider is suspended, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +85,7 @@ pub(super) struct Health {
     /// Consecutive throttlings; parallel ones during a pause count once.
     throttled: u32,
     /// When throttling was last logged, and how often it occurred since.
-    throttling_logged: Option<Instant>,
+    throttling_log: LogLimit,
     throttling_unlogged: u64,
     lagging: bool,
     /// Whether it proved its chain since the last outage.
@@ -112,7 +110,7 @@ impl Health {
             open: None,
             resting: None,
             throttled: 0,
-            throttling_logged: None,
+            throttling_log: LogLimit::default(),
             throttling_unlogged: 0,
             lagging: false,
             proven: false,
@@ -239,13 +237,10 @@ impl Health {
 
     /// The number of throttlings since the last log line, if another line is due.
     pub(super) fn throttled_since_log(&mut self, now: Instant) -> Option<u64> {
-        let due = self
-            .throttling_logged
-            .is_none_or(|logged| now - logged >= THROTTLING_LOG_INTERVAL);
-        if !due || self.throttling_unlogged == 0 {
+        if self.throttling_unlogged == 0 {
             return None;
         }
-        self.throttling_logged = Some(now);
+        self.throttling_log.admit_at("throttled", 1, now)?;
         Some(std::mem::take(&mut self.throttling_unlogged))
     }
 

@@ -11,15 +11,14 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        FeedState, TickSink, feed_name::source_labels, lateness::Lateness,
-        log_interval::LogInterval, venue_time::check_recent,
+        FeedState, TickSink, feed_name::source_labels, lateness::Lateness, venue_time::check_recent,
     },
     ExchangeConfig, PriceFault, Quote,
     connection::sanitized,
     group::Streams,
     metrics::FeedMetrics,
 };
-use crate::model::Tick;
+use crate::{model::Tick, telemetry::log_limit::LogLimit};
 
 pub(in super::super) use stream::StreamProgress;
 use stream::{Stream, in_price_unit};
@@ -37,7 +36,7 @@ pub(in super::super) struct StreamTable {
     streams: Vec<Stream>,
     by_name: FxHashMap<Box<str>, usize>,
     /// Limits log lines by kind.
-    logged: LogInterval,
+    logged: LogLimit,
     /// The venue's reason for restricted trading, while it lasts.
     restriction: Option<Arc<str>>,
     /// Number of open connections, and whether several are configured.
@@ -67,7 +66,7 @@ impl StreamTable {
             sources,
             sink,
             streams,
-            logged: LogInterval::default(),
+            logged: LogLimit::default(),
             restriction: None,
             open: 0,
             deduplicated: false,
@@ -299,7 +298,7 @@ impl StreamTable {
         if matches!(fault, PriceFault::Older | PriceFault::Duplicate) {
             return;
         }
-        if self.logged.due(fault.reason()) {
+        if self.logged.is_due(fault.reason()) {
             let sources = self.find(stream).map(|at| self.streams[at].sources());
             tracing::warn!(
                 feed = %self.feed, sources, stream = %sanitized(stream), reason = %sanitized(&fault.to_string()),
@@ -310,7 +309,7 @@ impl StreamTable {
 
     /// Whether a line of this kind may be logged now; it then counts as logged.
     pub(in super::super) fn is_log_due(&mut self, kind: &'static str) -> bool {
-        self.logged.due(kind)
+        self.logged.is_due(kind)
     }
 }
 

@@ -2,16 +2,13 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::{
     super::{
-        super::{
-            PriceConfig, TickQueue, Unit, log_interval::LOG_INTERVAL, log_lines::LogLines,
-            tick_queue,
-        },
+        super::{PriceConfig, TickQueue, Unit, log_lines::LogLines, tick_queue},
         connection::Disconnect,
         group::StreamReader,
     },
     *,
 };
-use crate::model::Token;
+use crate::{model::Token, telemetry::log_limit::LOG_INTERVAL};
 
 const NOW: i64 = 1_700_000_000_000;
 

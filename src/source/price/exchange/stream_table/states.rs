@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        super::{FeedState, log_interval::LOG_INTERVAL},
+        super::FeedState,
         PriceFault,
         connection::{Disconnect, sanitized},
     },
     StreamProgress, StreamTable,
 };
+use crate::telemetry::log_limit::LOG_INTERVAL;
 
 impl StreamTable {
     /// The venue reports restricted trading: all its sources become limited. Logged if the notice differs from the last
@@ -25,7 +26,7 @@ impl StreamTable {
         {
             return;
         }
-        if self.logged.due("notice") {
+        if self.logged.is_due("notice") {
             tracing::info!(feed = %self.feed, %notice, "notice from a venue");
             self.notice = Some((notice, now));
         }
@@ -35,7 +36,7 @@ impl StreamTable {
     pub(in super::super::super) fn clear_notice(&mut self) {
         if self.restriction.is_some() {
             self.set_restriction(None);
-            if self.logged.due("normal") {
+            if self.logged.is_due("normal") {
                 tracing::info!(feed = %self.feed, "venue trades normally");
             }
         }
@@ -54,7 +55,7 @@ impl StreamTable {
 
     /// The venue rejected this stream.
     pub(in super::super::super) fn stream_rejected(&mut self, at: usize, reason: &str) {
-        if self.streams[at].logged.due("refused") {
+        if self.streams[at].logged.is_due("refused") {
             let stream = &self.streams[at].name;
             let sources = self.streams[at].sources();
             tracing::warn!(feed = %self.feed, sources, %stream, reason, "venue rejected a symbol");
@@ -78,7 +79,7 @@ impl StreamTable {
     ) {
         self.metrics.refused(fault.reason());
         let stream = &mut self.streams[at];
-        if stream.logged_missing != Some(kind) && stream.logged.due("missing") {
+        if stream.logged_missing != Some(kind) && stream.logged.is_due("missing") {
             stream.logged_missing = Some(kind);
             let sources = stream.sources();
             tracing::warn!(feed = %self.feed, sources, stream = %stream.name, reason, "no price in the document");
@@ -108,7 +109,7 @@ impl StreamTable {
                 .is_some_and(|last_price_at| last_price_at >= opened);
             let is_silent = !progress.has_tick && !progress.is_rejected && !on_other_connection;
             if is_silent && stream.state != FeedState::Silent {
-                if self.streams[at].logged.due("silent") {
+                if self.streams[at].logged.is_due("silent") {
                     let stream = &self.streams[at].name;
                     let sources = self.streams[at].sources();
                     tracing::warn!(feed = %self.feed, sources, %stream, "no data received for symbol");

@@ -5,13 +5,14 @@ use bigdecimal::BigDecimal;
 use tokio::time::Instant;
 
 use super::super::{
-    super::{FeedState, feed_name::source_label, log_interval::LogInterval, metrics::tick_counter},
+    super::{FeedState, feed_name::source_label, metrics::tick_counter},
     PriceFault,
     connection::sanitized,
     dedup::{Dedup, SlotState},
     group::StreamReader,
     price_text::is_plausible_size,
 };
+use crate::telemetry::log_limit::LogLimit;
 
 pub(super) struct Stream {
     pub(super) name: Box<str>,
@@ -31,7 +32,7 @@ pub(super) struct Stream {
     /// The kind of fault logged last; `None` once there is a price.
     pub(super) logged_missing: Option<&'static str>,
     /// Limits log lines about its state.
-    pub(super) logged: LogInterval,
+    pub(super) logged: LogLimit,
 }
 
 /// What one connection has received of one stream.
@@ -74,7 +75,7 @@ impl Stream {
             state: FeedState::Live,
             missing: None,
             logged_missing: None,
-            logged: LogInterval::default(),
+            logged: LogLimit::default(),
         }
     }
 
