@@ -26,11 +26,11 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "backfill",
         "Backfill of whole blocks",
-        "`chaincast backfill --from 0` into an empty database with every check on (the default) and off. *÷ floor* compares \
-         until the last row is committed; *indexes built* until the process has ended with every index in place, where the \
-         floor is given the time that PostgreSQL takes to build the same ones after it. *PostgreSQL busy* is the share of the \
-         load in which it worked rather than waited for chaincast. Aims: ≥ 0.75 × the floor with proof off, ≥ 0.5 × with proof \
-         on, above 120 k rows a second, ≤ 200 MB.",
+        "`chaincast backfill --from 0` into an empty database with every check on (the default) and off. *÷ floor* \
+         compares the time until the last row is committed. *Indexes built* compares the time until the process has \
+         ended with every index built; the floor's time then includes building the same indexes afterwards. \
+         *PostgreSQL busy* is the share of the load in which PostgreSQL worked instead of waiting for chaincast. \
+         Aims: ≥ 0.75 × the floor with proof off, ≥ 0.5 × with proof on, above 120 k rows a second, ≤ 200 MB.",
         COLUMNS,
     );
     section.rounds = compare(bench, &mut section, LoadMode::Backfill);

@@ -13,8 +13,8 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "length",
         "Memory by length",
-        "`chaincast backfill` with proof, of more and more blocks: the most memory that the process ever had resident (`VmHWM`). \
-         Aim: ≤ 200 MB at any length.",
+        "Peak resident memory (`VmHWM`) of `chaincast backfill` with proof, for increasing numbers of blocks. Aim: ≤ \
+         200 MB at any length.",
         &["blocks", "peak MB", "blocks a second", "rows a second"],
     );
     let longest = bench.pick(15_000, 1_000);

@@ -19,10 +19,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "live",
         "From the node's head to a client",
-        "The node announces a block of 100 transactions every 100 ms. One client subscribes to `newHeads` of the node; \
-         another to `new-block` of `chaincast serve`, which receives the announcement by the same `newHeads`, fetches block \
-         and receipts, checks them, commits and then publishes. Measured from the instant before the node moves its head, by \
-         the clock that the processes share. Aim: at most 10 ms more, at p50.",
+        "The node announces a block of 100 transactions every 100 ms. One client subscribes to `newHeads` of the \
+         node; another to `new-block` of `chaincast serve`, which receives the announcement by the same `newHeads`, \
+         fetches block and receipts, checks them, commits and then publishes. Measured from the instant before the \
+         node moves its head, by the clock that the processes share. Aim: at most 10 ms more, at p50.",
         &["client", "p50 ms", "p99 ms", "more at p50"],
     );
     let blocks = bench.pick(300, 50);

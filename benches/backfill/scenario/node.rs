@@ -11,9 +11,10 @@ const BATCH: u64 = 10;
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "node",
-        "The node's own ceiling",
-        "A client reads every block and its receipts, in batches of 10 blocks a request, over some keep-alive connections, and \
-         does nothing with them. No indexer can be faster than this; the node does not limit one that is much slower.",
+        "Maximum rate of the node",
+        "A client reads every block and its receipts, in batches of 10 blocks per request over keep-alive \
+         connections, and discards them. No indexer can be faster than this; the node does not limit an indexer that \
+         is much slower.",
         &[
             "connections",
             "blocks a second",

@@ -21,13 +21,13 @@ const PONDER_BLOCKS: u64 = 2_000;
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "transfers",
-        "Transfers alone",
+        "Transfers only",
         "`chaincast backfill` of a chain with `index = \"transfers\"`: no blocks and receipts, only headers and the \
-         transfers in the answers of `eth_getLogs`. The floor is binary COPY of the same rows into the same tables, with the \
-         indexes that were there during the load. Ponder, in its default configuration but without a limit of requests a \
-         second, fetches logs and the blocks that have some, and gives each event to a function that inserts a row; it is \
-         timed from where it begins with its history, once, over fewer blocks. rindexer's figure is quoted, from a run on \
-         this machine. Aim: ≥ 4 × rindexer.",
+         transfers in the answers of `eth_getLogs`. The floor is binary COPY of the same rows into the same tables, \
+         with the indexes that were there during the load. Ponder runs in its default configuration but without a \
+         limit of requests a second: it fetches logs and the blocks that have some, and passes each event to a \
+         function that inserts a row. It is timed from the start of its history, once, over fewer blocks. rindexer's \
+         figure is quoted, from a run on this machine. Aim: ≥ 4 × rindexer.",
         &[
             "what",
             "transfers a second",

@@ -27,10 +27,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "locked",
         "While PostgreSQL is slow",
-        "At full load another connection locks the table of ticks (`LOCK TABLE ticks IN SHARE MODE`), first for 200 ms at a \
-         time with 20 ms between, then once for 4 s. 16,384 ticks may wait (`prices.tick_queue`), and 8,192 go into one \
-         commit; only beyond that does a source's newer tick replace its older one. Aim: commits grow and memory does not; \
-         every lost tick is counted; afterwards latency is as before.",
+        "At full load another connection locks the table of ticks (`LOCK TABLE ticks IN SHARE MODE`), first for 200 \
+         ms at a time with 20 ms between, then once for 4 s. The queue holds 16,384 ticks (`prices.tick_queue`), and \
+         one commit takes up to 8,192; only beyond that does a source's newer tick replace its older one. Aim: \
+         commits grow and memory does not; every lost tick is counted; afterwards latency is as before.",
         &[
             "PostgreSQL",
             "ticks a second sent",

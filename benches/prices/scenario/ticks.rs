@@ -10,13 +10,13 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "ticks",
         "From a venue's tick to a client",
-        "Tokens with three sources each, at Binance, Coinbase and Kraken, first at a tenth of the load and then at all of \
-         it, 20 ticks a second of each token. A tick of a token's middle source changes its price, and many of the others \
-         its confidence; each of those is published unless a newer one of the token is in the same commit. *Commit* is a \
-         transaction of the price writer, from `BEGIN` to the answer to `COMMIT`, on average; *one row* is an `INSERT` of \
-         one row by a connection that does nothing else, in the same seconds. *Tick → socket* counts from the instant before \
-         the venue writes the tick until a client has read the update. CPU is in cores. Aim: tick → socket within 2 commits \
-         at p50, and no growth of memory.",
+        "Tokens with three sources each, at Binance, Coinbase and Kraken: first a tenth of the load, then all of it, \
+         20 ticks a second per token. A tick of a token's middle source changes its price, and many of the others \
+         change its confidence; each change is published unless a newer one of the token is in the same commit. \
+         *Commit* is the average time of a transaction of the price writer, from `BEGIN` to the answer to `COMMIT`; \
+         *one row* is that of an `INSERT` of one row by another, otherwise idle connection in the same seconds. *Tick \
+         → socket* is the time from the instant before the venue writes the tick until a client has read the update. \
+         CPU is in cores. Aim: tick → socket within 2 commits at p50, and no growth of memory.",
         &[
             "ticks a second",
             "stored",

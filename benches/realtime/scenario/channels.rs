@@ -26,9 +26,9 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "channels",
         "Cost of an update with many channels",
-        "10,000 sessions share 1,000, 10,000 and 100,000 channels so that each channel has ten subscribers: a session has \
-         1, 10 or 100 subscriptions. Updates are published on all channels in turn, a hundred at once, each to ten other \
-         sessions. The cost of an update is that of its ten writes, independent of the number of channels.",
+        "10,000 sessions share 1,000, 10,000 and 100,000 channels so that each channel has ten subscribers: a session \
+         has 1, 10 or 100 subscriptions. Updates are published on all channels in turn, a hundred at once, each to \
+         ten other sessions. An update costs its ten writes, independent of the number of channels.",
         &[
             "channels",
             "sessions",

@@ -75,11 +75,11 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "fanout",
         "One channel, flat out",
-        "Every session listens to one channel, every update of it. *One at a time*: the next update is published once \
-         the last one has reached every session, so each frame is one write for everybody. *8 at once*: eight updates \
-         are published in a row, and a server may write them together; the floor then sends eight frames in one \
-         `send()`. Figures are frames per second of server CPU; ratios are to the floor of the same round (of the same \
-         kind). Aims: WebSocket ≥ 0.95, Socket.IO ≥ 0.92.",
+        "Every session subscribes to one channel and receives every update. *One at a time*: the next update is \
+         published when the last one has reached every session, so each frame is a separate write for each session. \
+         *8 at once*: eight updates are published in a row, and a server may write them together; the floor then \
+         sends eight frames in one `send()`. Figures are frames per second of server CPU; ratios are to the floor of \
+         the same round and kind. Aims: WebSocket ≥ 0.95, Socket.IO ≥ 0.92.",
         COLUMNS,
     );
     let mut contenders = vec![

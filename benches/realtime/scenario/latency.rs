@@ -20,10 +20,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "latency",
         "Latency at half of saturation",
-        "From the instant an update is published inside the server (for chaincast: put on the bus) until the last of \
-         1,000 WebSocket sessions has read it, by the clock that the processes share. Updates come evenly, at half the \
-         rate that chaincast reaches flat out (one at a time) in the same round; the floor sends at the same pace. Ratios are to the \
-         floor of the same round. Aim: p99 ≤ 1.25 × the floor's.",
+        "Measured from the publication of an update inside the server (for chaincast: on the bus) until the last of \
+         1,000 WebSocket sessions has read it, by the clock that the processes share. Updates come evenly, at half \
+         the rate that chaincast reaches flat out (one at a time) in the same round; the floor sends at the same \
+         rate. Ratios are to the floor of the same round. Aim: p99 ≤ 1.25 × the floor's.",
         &[
             "server",
             "updates a second",

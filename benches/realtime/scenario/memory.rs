@@ -30,9 +30,9 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "memory",
         "Idle sessions",
-        "Resident memory of the server process before and after 10,000 sessions connected and subscribed to one \
-         channel, divided by the sessions: two seconds after the last of them, and for chaincast once more after all were pinged. \
-         Aim: ≤ 4 KB a session, any transport.",
+        "Growth of the server's resident memory while 10,000 sessions connect and subscribe to one channel, per \
+         session: two seconds after the last one, and for chaincast again after all were pinged. Aim: ≤ 4 KB a \
+         session, any transport.",
         &[
             "server",
             "sessions",

@@ -32,12 +32,12 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "offered",
         "1,000 sessions × 50 channels × 20 Hz",
-        "Every session listens to all of 50 channels, each of which has 20 updates a second, spread evenly: a million \
-         deliveries a second are offered for some seconds. *Delivered* is the share that arrived until one second after \
-         the last update; the rate is over the time until then, or until all had arrived. *CPU* is the share of the \
-         server's core. `linger_ms` is the product's `gateway.linger_ms`: how long frames may wait to be written \
-         together under load. Aims: all delivered on one core; ≥ 1.1 × uWebSockets and ≥ 13 × NestJS in frames per \
-         server-CPU-second.",
+        "Every session subscribes to all of 50 channels, each with 20 updates a second, spread evenly: a million \
+         deliveries a second are offered for some seconds. *Delivered* is the share that arrived within one second \
+         after the last update; the rate is over the time until then, or until all had arrived. *CPU* is the share of \
+         the server's core. `linger_ms` is the product's `gateway.linger_ms`: how long frames may be delayed under \
+         load to be written together. Aims: all delivered on one core; ≥ 1.1 × uWebSockets and ≥ 13 × NestJS in \
+         frames per server-CPU-second.",
         &[
             "server",
             "delivered",

@@ -39,12 +39,13 @@ struct Outcome {
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "slow",
-        "Slow clients beside others",
-        "1,000 WebSocket sessions listen to one channel, updated evenly at half of saturation; 20 more listen to it and to \
-         20 other channels of the same rate, every update, and never read. The others' latency to the last of the thousand, \
-         with and without them; the largest growth of the process and of the kernel's socket memory during that time; and \
-         how many of the slow ones the server closed. A client that never reads detects that it was closed when it reads \
-         again: by the code 4008 if there was still room for the close frame, otherwise by the end of the connection.",
+        "Effect of slow clients on others",
+        "1,000 WebSocket sessions subscribe to one channel, updated evenly at half of saturation. 20 more subscribe \
+         to it and to 20 other channels of the same rate, every update, and never read. The table has the latency to \
+         the last of the thousand, with and without the slow clients; the largest growth of the process and of the \
+         kernel's socket memory during that time; and how many slow clients the server closed. A client that never \
+         reads detects the close when it reads again: by the code 4008 if there was still room for the close frame, \
+         otherwise by the end of the connection.",
         &[
             "slow clients",
             "p50 ms",

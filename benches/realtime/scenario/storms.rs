@@ -29,9 +29,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "storms",
         "Connect storm and subscribe storm",
-        "10,000 sessions connect, at most 100 of them concurrently: for WebSocket until the `101`, for Socket.IO until \
-         the namespace is joined. Then each subscribes to 20 of 60 channels in one request, all at once, until the last \
-         acknowledgement has arrived. Per second of the clock, and per second of server CPU.",
+        "10,000 sessions connect, at most 100 of them concurrently; the time ends with the `101` for WebSocket, and \
+         when the namespace is joined for Socket.IO. Then all sessions subscribe at once, each to 20 of 60 channels \
+         in one request, until the last acknowledgement has arrived. Rates are per second of wall time, and per \
+         second of server CPU.",
         &[
             "server",
             "connections a second",

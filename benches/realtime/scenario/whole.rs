@@ -27,10 +27,10 @@ pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "whole",
         "The whole product, commits included",
-        "`chaincast serve --role gateway` as shipped, with PostgreSQL between it and the writer: each update is committed \
-         once the previous one has reached all of 1,000 sessions; the gateway reads it by polling the store every 20 ms, as \
-         it does without Redis. Frames per second of the gateway's CPU, polling included; the floor sends at the pace of \
-         that (an update every 25 ms).",
+        "`chaincast serve --role gateway` as shipped, with PostgreSQL between it and the writer. Each update is \
+         committed once the previous one has reached all of 1,000 sessions; the gateway reads it by polling the store \
+         every 20 ms, as it does without Redis. Figures are frames per second of the gateway's CPU, polling included; \
+         the floor sends at that rate (an update every 25 ms).",
         &[
             "server",
             "frames per CPU-second",

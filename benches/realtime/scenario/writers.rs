@@ -11,11 +11,11 @@ use crate::{
 pub fn run(bench: &Bench) -> Section {
     let mut section = Section::new(
         "writers",
-        "Ways of writing",
-        "As in *One channel, flat out*, over WebSocket: the default, a system call a session; `gateway.io_uring = \
-         true`, which writes to 64 sessions with one; and `gateway.flushers = 2`, two tasks that share the sessions. \
-         The server has one core here, so several flushers can only show what they cost; they are for machines where \
-         one core cannot write for all.",
+        "Write methods",
+        "As in *One channel, flat out*, over WebSocket, with three write methods: the default, one system call per \
+         session; `gateway.io_uring = true`, one system call for 64 sessions; and `gateway.flushers = 2`, two tasks \
+         that share the sessions. The server has one core here, so this run shows only the cost of several flushers; \
+         they are for machines where one core cannot write for all sessions.",
         fanout::COLUMNS,
     );
     let with = |label: &str, options: Options| Contender {
