@@ -59,6 +59,8 @@ fn with_rlp_header(payload_length: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use alloy::{
         consensus::{Block, BlockBody},
         primitives::B256,
@@ -95,7 +97,23 @@ mod tests {
             tx["from"] = json!(from);
             tx["to"] = json!(to);
             tx["gas"] = json!("0x186a0");
-            let _: B256 = node.request("eth_sendTransaction", (tx,)).await.unwrap();
+            let hash: B256 = node.request("eth_sendTransaction", (tx,)).await.unwrap();
+            // anvil answers before it has mined the block of the transaction.
+            let mined = async {
+                loop {
+                    let receipt: serde_json::Value = node
+                        .request("eth_getTransactionReceipt", (hash,))
+                        .await
+                        .unwrap();
+                    if !receipt.is_null() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), mined)
+                .await
+                .unwrap();
         }
         for number in 0..=3 {
             let block = node.raw_block(BlockTarget::Number(number)).await.unwrap();

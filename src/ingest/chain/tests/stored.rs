@@ -404,21 +404,20 @@ async fn rejects_overflowing_values_and_stores_nothing() {
         .expect("the demo has logs");
     type Change = fn(&mut IndexedBlock);
     let wrong: [(&str, Change); 5] = [
-        ("its gas used is 18446744073709551615", |block| {
+        ("gas used is 18446744073709551615", |block| {
             block.header.gas_used = u64::MAX
         }),
-        ("its size is 9223372036854775808", |block| {
+        ("size is 9223372036854775808", |block| {
             block.header.size = Some(1 << 63)
         }),
-        ("its index of a log is 4294967295", |block| {
+        ("index of a log is 4294967295", |block| {
             block.logs[0].index = u32::MAX
         }),
-        ("its number of a log's topics is 5, above 4", |block| {
-            block.logs[0].topics = vec![B256::ZERO; 5]
-        }),
-        ("its timestamp is", |block| {
-            block.header.timestamp = u64::MAX
-        }),
+        (
+            "number of a log's topics is 5, above the maximum of 4",
+            |block| block.logs[0].topics = vec![B256::ZERO; 5],
+        ),
+        ("timestamp is", |block| block.header.timestamp = u64::MAX),
     ];
     for (message, change) in wrong {
         let mut block = blocks[full].clone();
