@@ -28,6 +28,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod page;
+pub mod retry;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

@@ -18,6 +18,7 @@ use super::{
     node::Transaction,
     random_walk::{RandomWalk, part},
 };
+use crate::retry::Backoff;
 
 /// Largest deviation of a pair from its feed, in millionths of the price.
 const PAIR_NOISE: i64 = 200;
@@ -49,20 +50,20 @@ pub async fn run_market(
     tracing::info!(seed, step = ?options.step, "starting the demo market");
     let run = async {
         let mut market = None;
-        let mut retry = FIRST_RETRY;
+        let mut backoff = Backoff::exact(FIRST_RETRY, MAX_RETRY);
         loop {
             let next = Instant::now() + options.step;
             let result = run_step(&mut market, rpc_url, deployment, seed).await;
             match result {
                 Ok(()) => {
-                    retry = FIRST_RETRY;
+                    backoff.reset();
                     sleep_until(next).await;
                 }
                 Err(error) if is_final(&error) => return Err(error),
                 Err(error) => {
+                    let retry = backoff.next_delay();
                     tracing::warn!(%error, retry_in = ?retry, "a step of the demo market failed");
                     sleep(retry).await;
-                    retry = (retry * 2).min(MAX_RETRY);
                 }
             }
         }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::DevError;
 use crate::{
     model::{Secret, WEB_PAGE, is_web_page, non_json_error},
+    retry::Backoff,
     tls,
 };
 
@@ -234,7 +235,7 @@ impl Node {
     pub(super) async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Receipt>, DevError> {
         let deadline = Instant::now() + MINE_TIMEOUT;
         let mut receipts = Vec::with_capacity(hashes.len());
-        let mut poll = FIRST_POLL;
+        let mut poll = Backoff::exact(FIRST_POLL, MAX_POLL);
         for &hash in hashes {
             let mut unknown_since = None;
             let receipt = loop {
@@ -258,8 +259,7 @@ impl Node {
                         waited: MINE_TIMEOUT,
                     });
                 }
-                sleep(poll).await;
-                poll = (poll * 2).min(MAX_POLL);
+                sleep(poll.next_delay()).await;
             };
             if receipt.status.is_zero() {
                 return Err(DevError::Reverted(hash));

@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which of the crate's modules each module may use, besides `model`, `shutdown`, `telemetry` and `tls`.
+/// Which of the crate's modules each module may use, besides those of [`FOR_ALL`].
 fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("model", &[] as &[_]),
+        ("retry", &[]),
         ("shutdown", &[]),
         ("telemetry", &[]),
         ("tls", &[]),
@@ -44,7 +45,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const FOR_ALL: [&str; 4] = ["model", "shutdown", "telemetry", "tls"];
+const FOR_ALL: [&str; 5] = ["model", "retry", "shutdown", "telemetry", "tls"];
 
 #[test]
 fn modules_import_only_allowed_modules() {

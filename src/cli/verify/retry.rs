@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::source::chain::NodeError;
+use crate::{retry::Backoff, source::chain::NodeError};
 
 /// Attempts before an unavailable node ends the run, and before an incorrect answer is reported.
 const ATTEMPTS: u32 = 5;
@@ -29,7 +29,8 @@ pub(super) async fn with_retries<T, F>(mut request: impl FnMut() -> F) -> Result
 where
     F: Future<Output = Result<T, NodeError>>,
 {
-    let (began, mut wait, mut attempt) = (Instant::now(), FIRST_WAIT, 1);
+    let (began, mut attempt) = (Instant::now(), 1);
+    let mut backoff = Backoff::exact(FIRST_WAIT, LONGEST_WAIT);
     loop {
         let error = match request().await {
             Ok(answer) => return Ok(answer),
@@ -45,8 +46,7 @@ where
             }
             attempt += 1;
         }
-        tokio::time::sleep(wait.max(rest.unwrap_or_default())).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        tokio::time::sleep(backoff.next_delay().max(rest.unwrap_or_default())).await;
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     super::terminal::Paint,
     format::{self, Message},
 };
-use crate::{model::is_web_page, tls};
+use crate::{model::is_web_page, retry::Backoff, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -109,20 +109,19 @@ impl Watcher {
 
     /// Watches until the output closes or the server rejects the client.
     pub async fn run(&mut self) -> End {
-        let mut retry = FIRST_RETRY;
+        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let mut served = false;
             match self.connection(&mut served).await {
                 Disconnect::End(end) => return end,
                 Disconnect::Retry { reason, after } => {
                     if served {
-                        retry = FIRST_RETRY;
+                        backoff.reset();
                     }
-                    // Jitter keeps clients from reconnecting all at the same time.
-                    let wait = after.unwrap_or(retry.mul_f64(rand::random_range(0.5..1.0)));
+                    let own = backoff.next_delay();
+                    let wait = after.unwrap_or(own);
                     eprintln!("{reason}; retrying in {:.1} s", wait.as_secs_f64());
                     tokio::time::sleep(wait).await;
-                    retry = (retry * 2).min(LAST_RETRY);
                 }
             }
         }

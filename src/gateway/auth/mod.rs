@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use self::keys::{KeySource, algorithm};
 use super::config::{AuthConfig, AuthMode};
-use crate::model::now_ms;
+use crate::{model::now_ms, retry::Backoff};
 
 /// Maximum length of a JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -95,14 +95,13 @@ impl Authenticator {
 
     /// Fetches the key set until a fetch succeeds, with a delay of 1 s that doubles up to 30 s.
     pub async fn retry_load(&self) {
-        let mut delay = FIRST_RETRY_DELAY;
+        let mut backoff = Backoff::exact(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(backoff.next_delay()).await;
             match self.load().await {
                 Ok(()) => return tracing::info!("fetched the key set"),
                 Err(error) => tracing::warn!(%error, "cannot fetch the key set; retrying"),
             }
-            delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::IngestError;
 use crate::{
     model::ChainId,
-    source::chain::{Backoff, NodeError},
+    retry::Backoff,
+    source::chain::{NODE_BACKOFF, NodeError},
     store::{StoreError, writer::LOCK_RETRY_INTERVAL},
     telemetry::log_limit::LogLimit,
 };
@@ -32,7 +33,7 @@ impl Retry {
     pub(in crate::ingest) fn new(chain_id: ChainId) -> Self {
         Self {
             chain_id,
-            backoff: Backoff::default(),
+            backoff: NODE_BACKOFF,
             since: None,
             logged_kind: None,
             log: LogLimit::default(),
@@ -63,7 +64,7 @@ impl Retry {
                     tracing::info!(chain_id = self.chain_id, reason = %error, "standing by: another process indexes the chain");
                     self.logged_kind = Some("standby");
                 }
-                self.backoff = Backoff::default();
+                self.backoff.reset();
                 return LOCK_RETRY_INTERVAL;
             }
             _ => {
@@ -101,7 +102,7 @@ impl Retry {
                 let waited_ms = since.elapsed().as_millis() as u64;
                 tracing::info!(chain_id = self.chain_id, waited_ms, "indexing resumed");
             }
-            self.backoff = Backoff::default();
+            self.backoff.reset();
         }
     }
 }

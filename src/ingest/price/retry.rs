@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::PriceIngestError;
 use crate::{
+    retry::Backoff,
     store::{StoreError, writer::LOCK_RETRY_INTERVAL},
     telemetry::log_limit::LogLimit,
 };
@@ -14,14 +15,25 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The state of an outage: from the first failure to the next success.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Retry {
     since: Option<Instant>,
-    wait: Option<Duration>,
+    backoff: Backoff,
     /// The kind of the current failure, once it was logged.
     logged_kind: Option<&'static str>,
     /// Log times, across outages.
     log: LogLimit,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            since: None,
+            backoff: Backoff::exact(FIRST_WAIT, LONGEST_WAIT),
+            logged_kind: None,
+            log: LogLimit::default(),
+        }
+    }
 }
 
 impl Retry {
@@ -47,12 +59,7 @@ impl Retry {
         if standby || held {
             return LOCK_RETRY_INTERVAL;
         }
-        let wait = match self.wait {
-            Some(last) => (last * 2).min(LONGEST_WAIT),
-            None => FIRST_WAIT,
-        };
-        self.wait = Some(wait);
-        wait
+        self.backoff.next_delay()
     }
 
     /// Records a success and ends the outage.
@@ -60,7 +67,8 @@ impl Retry {
         let Some(since) = self.since.take() else {
             return;
         };
-        (self.logged_kind, self.wait) = (None, None);
+        self.logged_kind = None;
+        self.backoff.reset();
         if self.log.is_due("recovered") {
             let waited_ms = since.elapsed().as_millis() as u64;
             tracing::info!(waited_ms, "this process writes prices");

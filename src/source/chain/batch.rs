@@ -2,11 +2,11 @@
 //!
 //! A single call is sent without an array, for nodes without batch support. Nothing is retried here.
 
-use std::{fmt::Write, time::SystemTime};
+use std::fmt::Write;
 
 use alloy::transports::http::reqwest::{
     Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use serde::de::DeserializeOwned;
 
@@ -15,12 +15,11 @@ use super::{
     answer::{Body, Outcome, RpcError, body, error_in, readable_text},
     logs::{LOGS, asks_for_smaller_range},
     receipts::BLOCK_RECEIPTS,
-    refusal::{
-        Refusal, classify, is_method_unavailable, is_transient, rejects_batches, retry_after,
-    },
+    refusal::{Refusal, classify, is_method_unavailable, is_transient, rejects_batches},
 };
 use crate::{
     model::{WEB_PAGE, non_json_error},
+    retry::retry_after,
     tls,
 };
 
@@ -106,11 +105,7 @@ impl Node {
         mut answer: Response,
     ) -> NodeError {
         let status = answer.status();
-        let wait = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry_after(value, SystemTime::now()));
+        let wait = retry_after(answer.headers());
         let mut bytes = Vec::new();
         while bytes.len() < ERROR_BYTES
             && let Ok(Some(chunk)) = answer.chunk().await

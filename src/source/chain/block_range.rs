@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Backoff, ChainConfig, ChecksConfig, Chunk, NodeError, Providers, Work, chunk::Workers,
+    ChainConfig, ChecksConfig, Chunk, NODE_BACKOFF, NodeError, Providers, Work, chunk::Workers,
 };
 use crate::{
     model::{ChainId, IndexMode, IndexedBlock},
@@ -293,7 +293,7 @@ impl SegmentFetcher {
     /// Retries transient errors.
     async fn chunk(&self, from: u64, to: u64, turn: u64) -> Result<Chunk, NodeError> {
         let began = Instant::now();
-        let mut backoff = Backoff::default();
+        let mut backoff = NODE_BACKOFF;
         let mut attempt = 1;
         loop {
             let done = self

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Backoff, ChainConfig, NodeError, ProviderConfig, Providers,
+    ChainConfig, NODE_BACKOFF, NodeError, ProviderConfig, Providers,
     providers::{Provider, subscription_lost},
     rpc::Tag,
     subscription::HeadSubscription,
@@ -238,7 +238,7 @@ impl HeadFollower {
         else {
             return std::future::pending().await;
         };
-        let mut backoff = Backoff::default();
+        let mut backoff = NODE_BACKOFF;
         let mut lost = false;
         loop {
             let began = Instant::now();
@@ -250,7 +250,7 @@ impl HeadFollower {
                 lost = false;
             }
             if announced || began.elapsed() >= STABLE_AFTER {
-                backoff = Backoff::default();
+                backoff.reset();
             }
             if !lost {
                 tracing::warn!(chain_id = self.chain_id, %error, "newHeads subscription lost; polling the head");

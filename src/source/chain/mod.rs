@@ -46,7 +46,7 @@ mod transfers;
 mod verify;
 mod wire;
 
-pub use backoff::Backoff;
+pub use backoff::NODE_BACKOFF;
 pub use block_range::{BlockRange, Direction, MemoryPermit, Segment};
 pub use chunk::Chunk;
 pub use config::{ChainConfig, ChecksConfig, Senders};

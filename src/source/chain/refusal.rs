@@ -1,8 +1,6 @@
 //! Classifies refusals: too many requests, a request that is too large, or something else. Nodes agree on few codes, so
 //! the message decides. Pure.
 
-use std::time::{Duration, SystemTime};
-
 /// The kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -242,17 +240,6 @@ pub(super) fn classify(code: i64, message: &str) -> Refusal {
     } else {
         Refusal::Other
     }
-}
-
-/// The delay of `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-    let date: SystemTime = date.into();
-    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]

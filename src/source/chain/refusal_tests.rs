@@ -240,19 +240,3 @@ fn transient_errors_differ_from_unsupported_methods() {
         assert!(!rejects_batches(message), "{message}");
     }
 }
-
-#[test]
-fn retry_after_reads_seconds_and_date() {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
-    assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
-    assert_eq!(
-        retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
-        Some(Duration::from_secs(77))
-    );
-    let later = now + Duration::from_secs(3_600);
-    assert_eq!(
-        retry_after("Sun, 06 Nov 1994 08:49:37 GMT", later),
-        Some(Duration::ZERO)
-    );
-    assert_eq!(retry_after("soon", now), None);
-}

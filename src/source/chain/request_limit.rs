@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::retry::exponential;
+
 /// Blocks of the first request, and the initial number of requests in flight.
 const FIRST_BLOCKS: usize = 4;
 const FIRST_REQUESTS: usize = 2;
@@ -18,8 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause after consecutive throttling: the longer of the requested pause and the own, growing one. `Retry-After: 0`
 /// or a past date must not lead to requests without a pause.
 pub(super) fn pause_after(in_a_row: u32, requested: Option<Duration>) -> Duration {
-    let doubled = in_a_row.saturating_sub(1).min(16);
-    let own = (FIRST_PAUSE * 2_u32.pow(doubled)).min(LONGEST_PAUSE);
+    let own = exponential(FIRST_PAUSE, LONGEST_PAUSE, in_a_row.saturating_sub(1));
     requested.map_or(own, |requested| requested.max(own))
 }
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::{
     Client, Response, StatusCode, Url,
-    header::{HeaderMap, LOCATION, RETRY_AFTER},
+    header::{HeaderMap, LOCATION},
     redirect::Policy,
 };
 
 use super::exchange::{Disconnect, sanitized};
-use crate::{model::Secret, tls};
+use crate::{model::Secret, retry, tls};
 
 /// User-Agent of all requests: some venues reject requests without one.
 pub(super) const USER_AGENT: &str = concat!("chaincast/", env!("CARGO_PKG_VERSION"));
@@ -106,10 +105,9 @@ pub(super) fn check_status(
     })
 }
 
-/// The `Retry-After` of an answer.
+/// The `Retry-After` of an answer, at most [`MAX_RETRY_AFTER`].
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    parse_retry_after(value, Utc::now())
+    retry::retry_after(headers).map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
 /// The meaning of an error status: a rejection, if repeating the request is useless before someone fixes the
@@ -140,53 +138,16 @@ pub(super) fn status_error(status: StatusCode, location: Option<&str>) -> Discon
     }
 }
 
-/// Parses `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date. At most an hour.
-fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|c| c.is_ascii_digit()) {
-        // A number that overflows exceeds the maximum.
-        let seconds = value.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-    }
-    let wait = date(value)?.signed_duration_since(now);
-    Some(wait.to_std().unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
-}
-
-/// Parses an HTTP-date (RFC 9110, section 5.6.7), including its two obsolete formats.
-fn date(value: &str) -> Option<DateTime<Utc>> {
-    if let Ok(date) = DateTime::parse_from_rfc2822(value) {
-        return Some(date.with_timezone(&Utc));
-    }
-    let mut forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].into_iter();
-    let date = forms.find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())?;
-    Some(date.and_utc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parses_retry_after_seconds_and_dates() {
-        let now = DateTime::parse_from_rfc3339("2015-10-21T07:27:00Z").unwrap();
-        let retry_after = |value| parse_retry_after(value, now.with_timezone(&Utc));
-        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after(" 0 "), Some(Duration::ZERO));
-        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
-        assert_eq!(retry_after(date), Some(Duration::from_secs(60)));
-        for old in [
-            "Wednesday, 21-Oct-15 07:28:00 GMT",
-            "Wed Oct 21 07:28:00 2015",
-        ] {
-            assert_eq!(retry_after(old), Some(Duration::from_secs(60)), "{old}");
-        }
-        let past = "Wed, 21 Oct 2015 07:26:00 GMT";
-        assert_eq!(retry_after(past), Some(Duration::ZERO));
-        for much in ["99999", "99999999999999999999999"] {
-            assert_eq!(retry_after(much), Some(MAX_RETRY_AFTER));
-        }
-        for wrong in ["", "-1", "soon", "1.5"] {
-            assert_eq!(retry_after(wrong), None, "{wrong}");
+    fn retry_after_is_at_most_an_hour() {
+        let mut headers = HeaderMap::new();
+        for (value, expected) in [("120", 120), ("99999", 3_600)] {
+            headers.insert("retry-after", value.parse().unwrap());
+            assert_eq!(retry_after(&headers), Some(Duration::from_secs(expected)));
         }
     }
 

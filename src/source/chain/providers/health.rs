@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     model::{BlockRef, now_ms},
+    retry::Backoff,
     source::chain::{ChainConfig, NodeError, request_limit::pause_after},
     telemetry::log_limit::LogLimit,
 };
@@ -71,16 +72,12 @@ pub(super) enum Change {
     Closed,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    until: Instant,
-    wait: Duration,
-}
-
 #[derive(Debug)]
 pub(super) struct Health {
     limits: Limits,
-    open: Option<Open>,
+    /// While the circuit is open: when the next trial is due.
+    open: Option<Instant>,
+    cooldown: Backoff,
     resting: Option<Instant>,
     /// Consecutive throttlings; parallel ones during a pause count once.
     throttled: u32,
@@ -106,6 +103,7 @@ pub(super) struct Health {
 impl Health {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
+            cooldown: Backoff::exact(limits.cooldown, limits.cooldown * MAX_COOLDOWN_FACTOR),
             limits,
             open: None,
             resting: None,
@@ -156,7 +154,7 @@ impl Health {
 
     /// Whether its circuit is open and a trial is due.
     pub(super) fn is_trial_due(&self, now: Instant) -> bool {
-        self.open.is_some_and(|open| open.until <= now) && self.rest_remaining(now).is_none()
+        self.open.is_some_and(|until| until <= now) && self.rest_remaining(now).is_none()
     }
 
     /// The remaining pause.
@@ -254,21 +252,14 @@ impl Health {
         self.healthy_since = None;
         self.failures = self.failures.saturating_add(weight);
         match self.open {
-            Some(open) if trial => {
-                let wait = (open.wait * 2).min(self.limits.cooldown * MAX_COOLDOWN_FACTOR);
-                self.open = Some(Open {
-                    until: now + wait,
-                    wait,
-                });
+            Some(_) if trial => {
+                self.open = Some(now + self.cooldown.next_delay());
                 Change::None
             }
             Some(_) => Change::None,
             None if self.failures >= self.limits.failures => {
-                let wait = self.limits.cooldown;
-                self.open = Some(Open {
-                    until: now + wait,
-                    wait,
-                });
+                self.cooldown.reset();
+                self.open = Some(now + self.cooldown.next_delay());
                 Change::Opened
             }
             None => Change::None,

@@ -8,7 +8,6 @@
 //! stalls or reaches its maximum age is replaced, with no more attempts than the backoff allows. No number passes
 //! through a float: ticks have the digits that the venue sends.
 
-mod backoff;
 mod binance;
 mod coinbase;
 mod config;
@@ -25,12 +24,12 @@ mod socket;
 mod stream_table;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 use std::{borrow::Cow, time::Duration};
 
 use bigdecimal::BigDecimal;
 
-pub(super) use backoff::Backoff;
 pub(super) use config::Listing;
 pub use config::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,

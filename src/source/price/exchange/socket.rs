@@ -10,12 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Feed, SourceKey, TickSink, http_client::FailedAttempt, lateness::LateWatch},
     Exchange, ExchangeConfig, PriceFault, VenueEvent,
-    backoff::Backoff,
     connection::{Connection, Disconnect, Step, sanitized},
     group::{Streams, readers_of},
     stream_table::StreamTable,
 };
-use crate::model::now_ms;
+use crate::{model::now_ms, retry::Backoff};
 
 /// Reads streams of one venue over the configured number of connections, each with a second one while it is replaced.
 pub(super) struct ExchangeFeed {
@@ -132,12 +131,12 @@ enum Outcome {
 
 impl Connector<'_> {
     async fn run(&self) -> Infallible {
-        let mut backoff = self.backoff();
+        let mut backoff = self.config.backoff();
         loop {
             let FailedAttempt {
                 reason,
                 retry_after,
-            } = match self.open(self.first_slot, self.late_watch()).await {
+            } = match self.open(self.first_slot, self.config.late_watch()).await {
                 Ok(connection) => {
                     tracing::info!(feed = %self.name, sources = %self.sources, "connected to a venue");
                     self.table.lock().connected();
@@ -185,18 +184,6 @@ impl Connector<'_> {
             0
         };
         self.open(self.first_slot + other, current.late.clone())
-    }
-
-    fn late_watch(&self) -> LateWatch {
-        let allowed = Duration::from_millis(self.config.late_for_ms);
-        LateWatch::new(self.config.late_ms, allowed)
-    }
-
-    fn backoff(&self) -> Backoff {
-        Backoff::new(
-            Duration::from_millis(self.config.backoff_ms),
-            Duration::from_millis(self.config.backoff_max_ms),
-        )
     }
 
     /// Reads a connection and its successors until one ends before its successor is open. Successors use the same

@@ -13,16 +13,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         ExchangeConfig, Feed, SourceKey, TickSink,
-        exchange::{
-            Backoff, Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized,
-        },
+        exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
         http_client::{self, FailedAttempt},
         lateness::LateWatch,
     },
     codec::{self, PriceEvent},
     events::Events,
 };
-use crate::model::{Secret, now_ms};
+use crate::{
+    model::{Secret, now_ms},
+    retry::Backoff,
+};
 
 /// Reads price ids over one stream; briefly two during a replacement.
 pub(super) struct HermesFeed {
@@ -117,10 +118,10 @@ impl Feed for HermesFeed {
 
 impl Connector {
     async fn run(&self, table: &mut StreamTable) -> Infallible {
-        let mut backoff = self.backoff();
+        let mut backoff = self.config.backoff();
         let ids = table.names().len();
         loop {
-            let failed = match self.open(ids, self.late_watch()).await {
+            let failed = match self.open(ids, self.config.late_watch()).await {
                 Ok(open) => {
                     table.connected();
                     let failed = self.read_until_lost(open, ids, table, &mut backoff).await;
@@ -138,18 +139,6 @@ impl Connector {
             table.connection_lost(reason);
             sleep(wait).await;
         }
-    }
-
-    fn backoff(&self) -> Backoff {
-        Backoff::new(
-            Duration::from_millis(self.config.backoff_ms),
-            Duration::from_millis(self.config.backoff_max_ms),
-        )
-    }
-
-    fn late_watch(&self) -> LateWatch {
-        let allowed = Duration::from_millis(self.config.late_for_ms);
-        LateWatch::new(self.config.late_ms, allowed)
     }
 
     /// Advice for a missing or invalid API key.
@@ -214,7 +203,7 @@ impl Connector {
         let mut successor: Option<BoxFuture<'_, Result<OpenStream, FailedAttempt>>> = None;
         // Why the stream is being replaced.
         let mut replace_reason = Disconnect::Old;
-        let mut retry = self.backoff();
+        let mut retry = self.config.backoff();
         loop {
             let silent_at = current.last + self.silence;
             tokio::select! {

@@ -12,15 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         Feed, SourceKey, TickSink,
-        exchange::{
-            Backoff, Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized,
-        },
+        exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
         http_client::{self, FailedAttempt},
     },
     FetchRules,
     page::PriceLocation,
 };
-use crate::model::now_ms;
+use crate::{model::now_ms, retry::Backoff};
 
 /// Jitter: every interval varies by up to this fraction, so that clients do not poll together.
 const JITTER: u32 = 10;
