@@ -7,10 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use toml::Table;
 
-use super::{
-    BinanceConfig, ExchangeConfig, HttpConfig, ListingConfig, PoolConfig, PoolPrice, PythConfig,
-    Unit,
-};
+use super::{ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit};
 use crate::model::{Address, ChainId, Token, USD};
 
 /// `[prices]`; see [`PriceConfig::validate`] for its constraints.
@@ -109,9 +106,8 @@ pub enum SourceKind {
     UniswapV3(PoolConfig),
     Pyth(PythConfig),
     Http(Box<HttpConfig>),
-    Binance(BinanceConfig),
-    Coinbase(ListingConfig),
-    Kraken(ListingConfig),
+    /// A symbol of any registered exchange.
+    Exchange(Listing),
 }
 
 /// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
@@ -164,9 +160,7 @@ impl SourceKind {
             Self::UniswapV3(_) => "uniswap-v3",
             Self::Pyth(_) => "pyth",
             Self::Http(_) => "http",
-            Self::Binance(_) => "binance",
-            Self::Coinbase(_) => "coinbase",
-            Self::Kraken(_) => "kraken",
+            Self::Exchange(listing) => listing.kind(),
         }
     }
 
@@ -186,9 +180,7 @@ impl SourceKind {
             Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
             Self::UniswapV2(_) | Self::UniswapV3(_) => DEFAULT_MAX_AGE_MS,
             Self::Http(page) => DEFAULT_FEED_MAX_AGE_MS.max(page.interval_ms.saturating_mul(3)),
-            Self::Pyth(_) | Self::Binance(_) | Self::Coinbase(_) | Self::Kraken(_) => {
-                DEFAULT_FEED_MAX_AGE_MS
-            }
+            Self::Pyth(_) | Self::Exchange(_) => DEFAULT_FEED_MAX_AGE_MS,
         }
     }
 
@@ -199,8 +191,7 @@ impl SourceKind {
             Self::UniswapV2(pool) | Self::UniswapV3(pool) => &pool.quote,
             Self::Pyth(feed) => &feed.quote,
             Self::Http(page) => &page.quote,
-            Self::Binance(listing) => &listing.quote,
-            Self::Coinbase(listing) | Self::Kraken(listing) => &listing.quote,
+            Self::Exchange(listing) => listing.quote(),
         }
     }
 
@@ -209,11 +200,7 @@ impl SourceKind {
         match self {
             Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
             Self::UniswapV2(pool) | Self::UniswapV3(pool) => Some((pool.chain_id, pool.address)),
-            Self::Pyth(_)
-            | Self::Http(_)
-            | Self::Binance(_)
-            | Self::Coinbase(_)
-            | Self::Kraken(_) => None,
+            Self::Pyth(_) | Self::Http(_) | Self::Exchange(_) => None,
         }
     }
 }

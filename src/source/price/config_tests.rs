@@ -71,7 +71,7 @@ fn url_scheme_is_lowercased() {
         "kind = 'kraken'\ntoken = 'eth'\nquote = 'usd'\nsymbol = 'ETH/USD'\nurl = 'WS://Host/Path'",
     );
     match source.unwrap().kind {
-        SourceKind::Kraken(listing) => assert_eq!(listing.url.as_deref(), Some("ws://Host/Path")),
+        SourceKind::Exchange(listing) => assert_eq!(listing.url(), "ws://Host/Path"),
         other => panic!("{other:?}"),
     }
 }

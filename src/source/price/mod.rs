@@ -20,6 +20,7 @@ mod feed_state;
 mod hermes;
 mod http_client;
 mod http_poll;
+mod key_error;
 mod lateness;
 #[cfg(test)]
 mod log_lines;
@@ -56,8 +57,8 @@ pub use contract_error::ContractError;
 pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use exchange::{
-    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, PriceFault,
-    VenueConfig,
+    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, Listing, ListingConfig,
+    PriceFault, VenueConfig,
 };
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;

@@ -84,11 +84,7 @@ impl OnChainSources {
                 SourceKind::Chainlink(feed) => Spec::feed(feed),
                 SourceKind::UniswapV2(pool) => Spec::pool(pool, uniswap_v2::TOPIC, token_address),
                 SourceKind::UniswapV3(pool) => Spec::pool(pool, uniswap_v3::TOPIC, token_address),
-                SourceKind::Pyth(_)
-                | SourceKind::Http(_)
-                | SourceKind::Binance(_)
-                | SourceKind::Coinbase(_)
-                | SourceKind::Kraken(_) => continue,
+                SourceKind::Pyth(_) | SourceKind::Http(_) | SourceKind::Exchange(_) => continue,
             };
             // Detected only now if one entry names the first chain and another omits it.
             let same = |other: &Source| {

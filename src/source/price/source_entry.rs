@@ -8,20 +8,14 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{SourceConfig, SourceKind, TokenConfig, Unit};
+use super::{
+    SourceConfig, SourceKind, TokenConfig, Unit, exchange,
+    key_error::{KeyError, read},
+};
 use crate::model::Token;
 
-/// Every kind that [`SourceKind::read`] knows, for error messages.
-const KINDS: &str = "chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken";
 /// Keys common to all kinds.
 const COMMON_KEYS: &str = "`kind`, `token`, `name`, `max_age_ms`, `scale`, `invert`";
-/// Keys whose values may contain secrets: errors do not repeat the value.
-const SECRET_KEYS: [&str; 3] = ["url", "key", "headers"];
-/// Keys whose values are addresses.
-const ADDRESS_KEYS: [&str; 3] = ["address", "token0", "token1"];
-/// Prefix of serde's message for an unknown key, which includes the key.
-const UNKNOWN_KEY: &str = "unknown field";
-
 /// An invalid source entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{label}: {error}")]
@@ -36,13 +30,6 @@ struct SourceLabel {
     kind: Option<String>,
     name: Option<String>,
     token: Option<Token>,
-}
-
-/// An invalid key and the reason; no key if the whole entry is invalid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct KeyError {
-    key: Option<String>,
-    reason: String,
 }
 
 /// All invalid entries of `[[prices.tokens]]` and `[[prices.sources]]` in the table `[prices]`, and either of the two
@@ -151,23 +138,27 @@ impl SourceKind {
             "uniswap-v3" => read(keys).map(Self::UniswapV3),
             "pyth" => read(keys).map(Self::Pyth),
             "http" => read(keys).map(|page| Self::Http(Box::new(page))),
-            "binance" => read(keys).map(Self::Binance),
-            "coinbase" => read(keys).map(Self::Coinbase),
-            "kraken" => read(keys).map(Self::Kraken),
-            _ => {
-                return Err(KeyError::with(
-                    "kind",
-                    format!("unknown kind {kind:?}; use one of {KINDS}"),
-                ));
-            }
+            _ => match exchange::read_listing(kind, keys) {
+                Some(read) => read.map(Self::Exchange),
+                None => return Err(unknown_kind(kind)),
+            },
         };
         read.map_err(|mut error| {
-            if error.reason.starts_with(UNKNOWN_KEY) {
+            if error.is_unknown_key() {
                 error.reason += &format!("; all sources also accept {COMMON_KEYS}");
             }
             error
         })
     }
+}
+
+/// The kinds beside the exchanges, in the order of error messages.
+const KINDS: [&str; 5] = ["chainlink", "uniswap-v2", "uniswap-v3", "pyth", "http"];
+
+fn unknown_kind(kind: &str) -> KeyError {
+    let kinds: Vec<&str> = KINDS.into_iter().chain(exchange::names()).collect();
+    let reason = format!("unknown kind {kind:?}; use one of {}", kinds.join(", "));
+    KeyError::with("kind", reason)
 }
 
 /// Schemes are case-insensitive, but the WebSocket client accepts lower case only.
@@ -186,58 +177,6 @@ fn take<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<Option<T>, 
 fn take_required<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<T, KeyError> {
     let missing = || KeyError::with(key, "is missing; every source requires it".to_owned());
     take(table, key)?.ok_or_else(missing)
-}
-
-/// Deserializes a value; the error names the invalid key in it.
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, KeyError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let key = error.path().to_string();
-        // The path of the whole value.
-        let key = (key != ".").then_some(key);
-        let message = error.inner().message();
-        let first = key.as_deref().and_then(|key| key.split('.').next());
-        let is_secret = first.is_some_and(|key| SECRET_KEYS.contains(&key))
-            && !message.starts_with(UNKNOWN_KEY);
-        let is_address = key
-            .as_deref()
-            .is_some_and(|key| ADDRESS_KEYS.contains(&key))
-            && !message.starts_with(UNKNOWN_KEY);
-        let reason = match message.rsplit_once(", expected ") {
-            _ if is_address => format!("{message}; use 0x and 40 hexadecimal digits"),
-            _ if !is_secret => message.to_owned(),
-            Some((_, expected)) => format!("must be {expected}"),
-            None => "is not valid".to_owned(),
-        };
-        KeyError { key, reason }
-    })
-}
-
-impl KeyError {
-    fn with(key: &str, reason: String) -> Self {
-        Self {
-            key: Some(key.to_owned()),
-            reason,
-        }
-    }
-
-    /// The path of the key, given that of its entry.
-    fn path_in(&self, entry: &str) -> String {
-        match &self.key {
-            Some(key) => format!("{entry}.{key}"),
-            None => entry.to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
-            Some(key) if !self.reason.starts_with(UNKNOWN_KEY) => {
-                write!(f, "{key}: {}", self.reason)
-            }
-            _ => f.write_str(&self.reason),
-        }
-    }
 }
 
 impl fmt::Display for SourceLabel {

@@ -12,9 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 pub use self::error::{PriceConfigError, SourceEntry};
 use self::{instrument::Instrument, kinds::check_kind};
-use super::{
-    MAX_AGE_LIMIT_MS, PriceConfig, QuotePaths, SourceConfig, SourceKind, exchange::Listing,
-};
+use super::{MAX_AGE_LIMIT_MS, PriceConfig, QuotePaths, SourceConfig, SourceKind};
 use crate::model::{Address, Token, USD};
 
 /// Maximum length of a source name, in characters.
@@ -58,9 +56,9 @@ impl PriceConfig {
                 let token = token.clone();
                 return Err(PriceConfigError::DuplicateContract { at: at(), token });
             }
-            if let Some(listing) = Listing::from_kind(&source.kind) {
+            if let SourceKind::Exchange(listing) = &source.kind {
                 if !listing.is_valid_symbol() {
-                    let (given, example) = (listing.symbol.to_owned(), listing.example);
+                    let (given, example) = (listing.symbol().to_owned(), listing.example());
                     let at = at();
                     return Err(PriceConfigError::Symbol { at, given, example });
                 }

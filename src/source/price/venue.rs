@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use super::{
     PriceConfig, SourceKind,
-    exchange::Listing,
     validate::instrument::{document, venue},
 };
 use crate::model::ChainId;
@@ -26,29 +25,22 @@ impl PriceConfig {
 }
 
 fn key(kind: &SourceKind, first_chain: Option<ChainId>) -> String {
-    if let Some((chain_id, address)) = kind.contract() {
-        // A pool's price and its averages are one venue.
-        return format!("contract {:?} {address}", chain_id.or(first_chain));
-    }
     match kind {
         // Any service: the price is signed by the same publishers.
         SourceKind::Pyth(feed) => format!("pyth {}", feed.normalized_id()),
         // Any pointer: the document has one publisher.
         SourceKind::Http(page) => format!("document {}", document(page.url.expose())),
-        kind => {
-            let listing = Listing::from_kind(kind);
-            let place = listing
-                .as_ref()
-                .map(|listing| venue(listing.url(), listing.default_url()));
-            let stream = listing.as_ref().map(|listing| symbol_of(&listing.stream));
-            format!("{} {place:?} {stream:?}", kind.name())
+        SourceKind::Exchange(listing) => {
+            let place = venue(listing.url(), listing.default_url());
+            format!("{} {place} {}", listing.kind(), listing.instrument())
+        }
+        SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
+            // A pool's price and its averages are one venue.
+            let contract = kind.contract();
+            let contract = contract.map(|(chain_id, address)| (chain_id.or(first_chain), address));
+            format!("contract {contract:?}")
         }
     }
-}
-
-/// The symbol of a stream: Binance appends the kind of the stream.
-fn symbol_of(stream: &str) -> &str {
-    stream.split_once('@').map_or(stream, |(symbol, _)| symbol)
 }
 
 #[cfg(test)]

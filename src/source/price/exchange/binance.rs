@@ -10,14 +10,21 @@ use std::{borrow::Cow, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
+use toml::Value;
 
 use super::{
-    super::venue_time,
-    BinanceStream, Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
+    super::{
+        key_error::{self, KeyError},
+        venue_time,
+    },
+    BinanceConfig, BinanceStream, Exchange, Limits, ListingConfig, PriceFault, Quote, Request,
+    VenueEvent,
     json::Text,
+    listing::is_word,
     price_text::{mid_price, price_from_json},
 };
 
+#[derive(Debug)]
 pub(super) struct Binance;
 
 const BOOK_TICKER: &str = "@bookTicker";
@@ -27,7 +34,7 @@ const SHUTDOWN: &str = "serverShutdown";
 impl Binance {
     /// The name of a stream; the venue requires symbols in lower case there, in any script. It is part of a message and
     /// needs no percent-encoding.
-    pub(super) fn stream(symbol: &str, stream: BinanceStream) -> String {
+    fn stream_of(symbol: &str, stream: BinanceStream) -> String {
         let symbol = symbol.to_lowercase();
         match stream {
             BinanceStream::BookTicker => symbol + BOOK_TICKER,
@@ -101,6 +108,39 @@ impl Exchange for Binance {
 
     fn url(&self) -> &'static str {
         "wss://stream.binance.com:9443/stream"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["data-stream.binance.vision"]
+    }
+
+    fn example(&self) -> &'static str {
+        "BTCUSDT"
+    }
+
+    /// Letters and digits of any script, and the characters in dated contracts.
+    fn is_symbol(&self, symbol: &str) -> bool {
+        is_word(symbol, |c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+    }
+
+    fn stream(&self, symbol: &str) -> String {
+        Self::stream_of(symbol, BinanceStream::default())
+    }
+
+    /// The symbol: a stream's name ends in its kind.
+    fn instrument<'a>(&self, stream: &'a str) -> &'a str {
+        stream.split_once('@').map_or(stream, |(symbol, _)| symbol)
+    }
+
+    fn read_listing(&self, keys: Value) -> Result<(ListingConfig, String), KeyError> {
+        let BinanceConfig {
+            symbol,
+            quote,
+            url,
+            stream,
+        } = key_error::read(keys)?;
+        let stream = Self::stream_of(&symbol, stream);
+        Ok((ListingConfig { symbol, quote, url }, stream))
     }
 
     fn limits(&self) -> Limits {

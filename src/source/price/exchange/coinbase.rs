@@ -14,9 +14,11 @@ use super::{
     super::venue_time,
     Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
+    listing::is_pair,
     price_text::{mid_price, price_from_json},
 };
 
+#[derive(Debug)]
 pub(super) struct Coinbase;
 
 /// Any message; unknown types must be ignored.
@@ -48,6 +50,22 @@ impl Exchange for Coinbase {
 
     fn url(&self) -> &'static str {
         "wss://ws-feed.exchange.coinbase.com"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["ws-direct.exchange.coinbase.com"]
+    }
+
+    fn example(&self) -> &'static str {
+        "BTC-USD"
+    }
+
+    fn is_symbol(&self, symbol: &str) -> bool {
+        is_pair(symbol, '-', |c| c.is_ascii_alphanumeric())
+    }
+
+    fn stream(&self, symbol: &str) -> String {
+        symbol.to_ascii_uppercase()
     }
 
     fn limits(&self) -> Limits {

@@ -2,13 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{
-    super::{SourceKind, config::upper_case},
-    Exchange,
-    binance::Binance,
-    coinbase::Coinbase,
-    kraken::Kraken,
-};
+use super::super::config::upper_case;
 
 /// `[prices.exchanges]`: settings of the connections to exchanges.
 #[derive(Debug, Clone, Deserialize)]
@@ -212,99 +206,3 @@ pub struct ListingConfig {
 
 /// Maximum of simultaneous connections to a venue. Each can have a successor, so all slots fit into a mask of 8 bits.
 const MAX_CONNECTIONS: u32 = 4;
-/// The longest symbol, in characters.
-const MAX_SYMBOL: usize = 50;
-
-/// A source's symbol at an exchange.
-pub(in super::super) struct Listing<'a> {
-    pub(super) exchange: &'static dyn Exchange,
-    pub(in super::super) symbol: &'a str,
-    url: Option<&'a str>,
-    /// The name of the stream at the venue; one stream of one URL is one source.
-    pub(in super::super) stream: String,
-    /// An example symbol of this venue.
-    pub(in super::super) example: &'static str,
-    well_formed: bool,
-}
-
-impl<'a> Listing<'a> {
-    /// `None` for a source that is not at an exchange.
-    pub(in super::super) fn from_kind(kind: &'a SourceKind) -> Option<Self> {
-        Some(match kind {
-            SourceKind::Binance(listing) => Self {
-                exchange: &Binance,
-                symbol: &listing.symbol,
-                url: listing.url.as_deref(),
-                stream: Binance::stream(&listing.symbol, listing.stream),
-                example: "BTCUSDT",
-                well_formed: is_word(&listing.symbol, is_binance_char),
-            },
-            SourceKind::Coinbase(listing) => Self {
-                exchange: &Coinbase,
-                symbol: &listing.symbol,
-                url: listing.url.as_deref(),
-                stream: listing.symbol.to_ascii_uppercase(),
-                example: "BTC-USD",
-                well_formed: is_pair(&listing.symbol, '-', |c| c.is_ascii_alphanumeric()),
-            },
-            SourceKind::Kraken(listing) => Self {
-                exchange: &Kraken,
-                symbol: &listing.symbol,
-                url: listing.url.as_deref(),
-                // Case-sensitive: `AAPLx/USD` exists and `AAPLX/USD` does not.
-                stream: listing.symbol.clone(),
-                example: "BTC/USD",
-                well_formed: is_pair(&listing.symbol, '/', is_kraken_char),
-            },
-            SourceKind::Chainlink(_)
-            | SourceKind::UniswapV2(_)
-            | SourceKind::UniswapV3(_)
-            | SourceKind::Pyth(_)
-            | SourceKind::Http(_) => return None,
-        })
-    }
-
-    /// The configured URL, or the venue's own.
-    pub(in super::super) fn url(&self) -> &'a str {
-        self.url.unwrap_or_else(|| self.exchange.url())
-    }
-
-    /// The venue's own URL.
-    pub(in super::super) fn default_url(&self) -> &'static str {
-        self.exchange.url()
-    }
-
-    /// Whether the symbol has the venue's format and a plausible length.
-    pub(in super::super) fn is_valid_symbol(&self) -> bool {
-        self.well_formed && self.symbol.chars().count() <= MAX_SYMBOL
-    }
-
-    /// Whether the URL is a WebSocket URL with a host.
-    pub(in super::super) fn is_valid_url(&self) -> bool {
-        let url = self.url();
-        ["ws://", "wss://"].iter().any(|scheme| {
-            url.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-        }) && !url.contains(char::is_whitespace)
-    }
-}
-
-/// Letters and digits of any script, and the characters in Binance's dated contracts.
-fn is_binance_char(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '.')
-}
-
-/// Kraken writes staked assets with a period.
-fn is_kraken_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '.'
-}
-
-fn is_word(text: &str, has: impl Fn(char) -> bool) -> bool {
-    !text.is_empty() && text.chars().all(has)
-}
-
-fn is_pair(text: &str, separator: char, has: impl Fn(char) -> bool) -> bool {
-    let is_word = |text: &str| is_word(text, &has);
-    let pair = text.split_once(separator);
-    pair.is_some_and(|(base, quote)| is_word(base) && is_word(quote))
-}

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Feed, PriceConfig, SourceKey, Unit, feed_name::FeedNames},
-    Exchange, Listing,
+    super::{Feed, PriceConfig, SourceKey, SourceKind, Unit, feed_name::FeedNames},
+    Exchange,
     socket::ExchangeFeed,
 };
 use crate::model::Token;
@@ -47,7 +47,7 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
     let mut venues = Vec::<(&'static dyn Exchange, &str, Streams)>::new();
     let mut positions = BTreeMap::<(&str, &str), usize>::new();
     for source in &config.sources {
-        let Some(listing) = Listing::from_kind(&source.kind) else {
+        let SourceKind::Exchange(listing) = &source.kind else {
             continue;
         };
         let url = listing.url();
@@ -59,12 +59,12 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
         }
         let (_, _, streams) = &mut venues[at];
         streams
-            .entry(listing.stream)
+            .entry(listing.stream.clone())
             .or_default()
             .push(StreamReader {
                 token: source.token.clone(),
                 source: source.source_name(),
-                quote: source.kind.quote().into(),
+                quote: listing.quote().into(),
                 unit: source.unit.clone(),
             });
     }
@@ -86,7 +86,14 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
 mod tests {
     use std::fmt::Write;
 
-    use super::*;
+    use super::{super::Listing, *};
+
+    fn listing(config: &PriceConfig) -> &Listing {
+        match &config.sources[0].kind {
+            SourceKind::Exchange(listing) => listing,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn sources_share_connections_up_to_limit() {
@@ -137,13 +144,13 @@ mod tests {
             ("binance", "BTCUSDT_260925", "btcusdt_260925@bookTicker"),
         ] {
             let config: PriceConfig = toml::from_str(&source(kind, symbol)).unwrap();
-            let listing = Listing::from_kind(&config.sources[0].kind).unwrap();
+            let listing = listing(&config);
             assert!(listing.is_valid_symbol(), "{symbol}");
             assert_eq!(groups(&config)[0].3.keys().next().unwrap(), stream);
         }
         for (kind, length, allowed) in [("binance", 50, true), ("binance", 51, false)] {
             let config: PriceConfig = toml::from_str(&source(kind, &"币".repeat(length))).unwrap();
-            let listing = Listing::from_kind(&config.sources[0].kind).unwrap();
+            let listing = listing(&config);
             assert_eq!(listing.is_valid_symbol(), allowed, "{length}");
         }
     }

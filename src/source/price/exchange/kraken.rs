@@ -16,9 +16,11 @@ use super::{
     super::venue_time,
     Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
+    listing::is_pair,
     price_text::{mid_price, price_from_json},
 };
 
+#[derive(Debug)]
 pub(super) struct Kraken;
 
 /// Any message: of a channel, or the answer to a method.
@@ -72,6 +74,15 @@ impl Exchange for Kraken {
 
     fn url(&self) -> &'static str {
         "wss://ws.kraken.com/v2"
+    }
+
+    fn example(&self) -> &'static str {
+        "BTC/USD"
+    }
+
+    /// The period is in the names of staked assets. Case-sensitive: `AAPLx/USD` exists and `AAPLX/USD` does not.
+    fn is_symbol(&self, symbol: &str) -> bool {
+        is_pair(symbol, '/', |c| c.is_ascii_alphanumeric() || c == '.')
     }
 
     fn limits(&self) -> Limits {

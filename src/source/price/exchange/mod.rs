@@ -1,7 +1,7 @@
 //! Prices from exchanges over WebSocket.
 //!
-//! - [`Exchange`]: the protocol of one venue, a codec without I/O or clock. `binance`, `coinbase` and `kraken` follow
-//!   the venues' documentation and name it.
+//! - [`Exchange`]: one venue: its name, symbols and protocol, a codec without I/O or clock. `binance`, `coinbase` and
+//!   `kraken` follow the venues' documentation and name it; `venues` registers them.
 //! - `socket`: the supervisor of all connections, using `connection` (one socket) and `stream_table` (received data).
 //!
 //! Guarantees: a bad message affects only itself; an unknown symbol affects only that symbol; a connection that ends,
@@ -17,6 +17,7 @@ mod group;
 mod handshake;
 mod json;
 mod kraken;
+mod listing;
 mod metrics;
 mod price_fault;
 mod price_text;
@@ -25,30 +26,64 @@ mod stream_table;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod venues;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt::Debug, time::Duration};
 
 use bigdecimal::BigDecimal;
+use toml::Value;
 
-pub(super) use config::Listing;
+use super::key_error::{self, KeyError};
+
 pub use config::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,
 };
 pub(super) use connection::{Disconnect, sanitized};
 pub(super) use group::{StreamReader, Streams, feeds, readers_of};
+pub use listing::Listing;
+pub(super) use listing::read_listing;
 pub use price_fault::PriceFault;
 pub(super) use price_text::{parse_price, price_from_json};
 pub(super) use stream_table::{StreamProgress, StreamTable};
+pub(super) use venues::{names, url_of_alias};
 
-/// The protocol of one venue.
+/// One venue. Implement it in a file of its own and register it in `venues`.
 ///
 /// A *stream* is the venue's name for one kind of data about one symbol: `btcusdt@bookTicker`, `BTC-USD`.
-trait Exchange: Sync {
+trait Exchange: Debug + Sync {
     /// The kind in the configuration, metrics and logs.
     fn name(&self) -> &'static str;
 
     /// The default URL.
     fn url(&self) -> &'static str;
+
+    /// Further hosts of the venue with the same prices, in lower case: no second venue.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// An example of a symbol, for error messages.
+    fn example(&self) -> &'static str;
+
+    /// Whether a symbol has the venue's format.
+    fn is_symbol(&self, symbol: &str) -> bool;
+
+    /// The stream of a symbol.
+    fn stream(&self, symbol: &str) -> String {
+        symbol.to_owned()
+    }
+
+    /// What a stream prices, if the venue has several streams of a symbol.
+    fn instrument<'a>(&self, stream: &'a str) -> &'a str {
+        stream
+    }
+
+    /// The keys of a source of this venue, and its stream. For a venue with further keys.
+    fn read_listing(&self, keys: Value) -> Result<(ListingConfig, String), KeyError> {
+        let listing: ListingConfig = key_error::read(keys)?;
+        let stream = self.stream(&listing.symbol);
+        Ok((listing, stream))
+    }
 
     fn limits(&self) -> Limits;
 

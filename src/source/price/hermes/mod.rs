@@ -33,6 +33,11 @@ use crate::model::Secret;
 pub(super) const PUBLIC_URL: &str = "https://pyth.dourolabs.app/hermes";
 /// Its former host, which redirects.
 const FORMER_HOST: &str = "hermes.pyth.network";
+/// Pyth's own service, if this is its former host.
+pub(super) fn url_of_alias(host: &str) -> Option<&'static str> {
+    (host == FORMER_HOST).then_some(PUBLIC_URL)
+}
+
 /// Maximum ids of one stream: keeps the URL below the limits of servers.
 const IDS_A_STREAM: usize = 64;
 /// Hexadecimal digits of an id.

@@ -3,7 +3,7 @@
 
 use reqwest::Url;
 
-use super::super::{SourceKind, exchange::Listing, hermes};
+use super::super::{SourceKind, exchange, hermes};
 
 /// A venue or host, and the instrument there.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -30,8 +30,7 @@ impl Instrument {
                 let venue_name = document(page.url.expose());
                 ("value of a document", venue_name, page.pointer.clone())
             }
-            SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => {
-                let listing = Listing::from_kind(kind)?;
+            SourceKind::Exchange(listing) => {
                 let venue_name = venue(listing.url(), listing.default_url());
                 // Symbols that differ in case only are not independent.
                 (
@@ -105,25 +104,25 @@ fn unescaped(path: &str) -> String {
     plain + rest
 }
 
-/// Host names with their canonical names.
-const ALIASES: [(&str, &str); 5] = [
-    ("data-stream.binance.vision", "stream.binance.com"),
-    (
-        "ws-direct.exchange.coinbase.com",
-        "ws-feed.exchange.coinbase.com",
-    ),
-    ("hermes.pyth.network", "pyth.dourolabs.app"),
-    ("localhost", "127.0.0.1"),
-    ("[::1]", "127.0.0.1"),
-];
+/// Other names of this machine.
+const LOCAL_NAMES: [&str; 2] = ["localhost", "[::1]"];
 
 /// The canonical host in lower case, and the port if it is not the default of the scheme.
 fn host(url: &str) -> Option<(String, Option<u16>)> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
-    let known = ALIASES.iter().find(|(alias, _)| *alias == host);
-    let host = known.map_or(host, |(_, name)| (*name).to_owned());
-    Some((host, url.port()))
+    Some((canonical(host), url.port()))
+}
+
+/// The main name of a host with several.
+fn canonical(host: String) -> String {
+    if LOCAL_NAMES.contains(&host.as_str()) {
+        return "127.0.0.1".to_owned();
+    }
+    let main = exchange::url_of_alias(&host).or_else(|| hermes::url_of_alias(&host));
+    let main = main.and_then(|url| Url::parse(url).ok());
+    let main = main.and_then(|url| url.host_str().map(str::to_owned));
+    main.unwrap_or(host)
 }
 
 #[cfg(test)]

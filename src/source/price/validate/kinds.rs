@@ -36,7 +36,7 @@ pub(super) fn check_kind(
         }
         SourceKind::Pyth(feed) => feed.validate(),
         SourceKind::Http(page) => page.validate(),
-        SourceKind::Binance(_) | SourceKind::Coinbase(_) | SourceKind::Kraken(_) => Ok(()),
+        SourceKind::Exchange(_) => Ok(()),
     };
     found.or_else(key_error)
 }

@@ -3,10 +3,9 @@
 use bigdecimal::BigDecimal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::super::{Exchange, VenueEvent, binance::Binance, coinbase::Coinbase, kraken::Kraken};
+use super::super::{VenueEvent, venues::VENUES};
 use crate::dev::venue::{VenueProtocol, VenueTick};
 
-const EXCHANGES: [&dyn Exchange; 3] = [&Binance, &Coinbase, &Kraken];
 /// Pieces inserted into messages.
 const PIECES: [&str; 24] = [
     "{",
@@ -67,7 +66,7 @@ fn shapes() -> Vec<String> {
 /// Decodes a text with each codec; returns the number of prices.
 fn prices_in(text: &str) -> usize {
     let mut prices = 0;
-    for exchange in EXCHANGES {
+    for exchange in VENUES {
         exchange.read(text, &mut |event| {
             if let VenueEvent::Quote(quote) = event {
                 let zero = BigDecimal::default();
