@@ -9,7 +9,11 @@ use reqwest::{
 };
 
 use super::exchange::{Disconnect, sanitized};
-use crate::{model::Secret, retry, tls};
+use crate::{
+    model::Secret,
+    retry::{self, Backoff},
+    tls,
+};
 
 /// User-Agent of all requests: some venues reject requests without one.
 pub(super) const USER_AGENT: &str = concat!("chaincast/", env!("CARGO_PKG_VERSION"));
@@ -21,6 +25,15 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 pub(super) struct FailedAttempt {
     pub reason: Disconnect,
     pub retry_after: Option<Duration>,
+}
+
+impl FailedAttempt {
+    /// The delay before the next attempt. A server may ban clients that ignore its `Retry-After`.
+    pub fn wait(&self, backoff: &mut Backoff) -> Duration {
+        backoff
+            .next_delay()
+            .max(self.retry_after.unwrap_or_default())
+    }
 }
 
 impl From<Disconnect> for FailedAttempt {

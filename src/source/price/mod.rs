@@ -37,6 +37,7 @@ mod quote_paths;
 mod running_feeds;
 mod source_entry;
 mod stored_logs;
+mod supervisor;
 mod tick_error;
 mod tick_queue;
 mod twap;

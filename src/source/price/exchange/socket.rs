@@ -1,14 +1,19 @@
 //! Supervises the connections of a feed: keeps one open, replaces it in advance if possible, and reconnects otherwise.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{ops::Deref, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Feed, SourceKey, TickSink, http_client::FailedAttempt, lateness::LateWatch},
+    super::{
+        Feed, SourceKey, TickSink,
+        http_client::FailedAttempt,
+        lateness::LateWatch,
+        supervisor::{Attempt, supervise},
+    },
     Exchange, ExchangeConfig, PriceFault, VenueEvent,
     connection::{Connection, Disconnect, Step, sanitized},
     group::{Streams, readers_of},
@@ -68,7 +73,6 @@ impl Feed for ExchangeFeed {
             }
             let names: Arc<[Box<str>]> = table.names().into();
             let sources: Arc<str> = table.sources().into();
-            let table = Mutex::new(table);
             // Each has two slots: the current connection and its successor.
             let connectors = (0..connections).map(|number| Connector {
                 name: name.clone(),
@@ -78,20 +82,14 @@ impl Feed for ExchangeFeed {
                 url: url.clone(),
                 config: config.clone(),
                 first_slot: u8::try_from(number * 2).unwrap_or_default(),
-                table: &table,
             });
-            let connectors: Vec<Connector<'_>> = connectors.collect();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = join_all(connectors.iter().map(Connector::run)) => {}
-            }
-            table.lock().metrics.connections(0);
+            supervise(connectors.collect(), table, config.backoff(), stop).await;
         })
     }
 }
 
 /// Opens and reads one connection of the feed, and its successors.
-struct Connector<'b> {
+struct Connector {
     name: String,
     /// For log lines.
     sources: Arc<str>,
@@ -100,8 +98,6 @@ struct Connector<'b> {
     url: String,
     config: ExchangeConfig,
     first_slot: u8,
-    /// Locked only while a message is processed, never across an await.
-    table: &'b Mutex<StreamTable>,
 }
 
 /// The connection that will replace the current one.
@@ -129,35 +125,45 @@ enum Outcome {
     Disconnect(Disconnect),
 }
 
-impl Connector<'_> {
-    async fn run(&self) -> Infallible {
-        let mut backoff = self.config.backoff();
-        loop {
-            let FailedAttempt {
-                reason,
-                retry_after,
-            } = match self.open(self.first_slot, self.config.late_watch()).await {
-                Ok(connection) => {
-                    tracing::info!(feed = %self.name, sources = %self.sources, "connected to a venue");
-                    self.table.lock().connected();
-                    let reason = self.read_until_lost(connection, &mut backoff).await;
-                    self.table.lock().disconnected();
-                    reason.into()
-                }
-                Err(failed) => failed,
-            };
-            // A venue may ban clients that ignore its `Retry-After`.
-            let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
-            tracing::warn!(feed = %self.name, sources = %self.sources, reason = %reason, ?wait, "connection to a venue lost; reconnecting");
-            {
-                let mut table = self.table.lock();
-                table.metrics.reconnect(&reason);
-                table.connection_lost(&reason);
-            }
-            sleep(wait).await;
-        }
+impl Attempt for Connector {
+    async fn attempt(
+        &mut self,
+        table: &Mutex<StreamTable>,
+        backoff: &mut Backoff,
+    ) -> Result<Duration, FailedAttempt> {
+        let reading = Reading {
+            connector: self,
+            table,
+        };
+        let opened = reading.open(self.first_slot, self.config.late_watch());
+        let connection = opened.await?;
+        tracing::info!(feed = %self.name, sources = %self.sources, "connected to a venue");
+        table.lock().connected();
+        let reason = reading.read_until_lost(connection, backoff).await;
+        table.lock().disconnected();
+        Err(reason.into())
     }
 
+    fn log_failure(&self, _: &mut StreamTable, reason: &Disconnect, wait: Duration) {
+        tracing::warn!(feed = %self.name, sources = %self.sources, reason = %reason, ?wait, "connection to a venue lost; reconnecting");
+    }
+}
+
+/// A connector that works on the feed's table.
+struct Reading<'a> {
+    connector: &'a Connector,
+    table: &'a Mutex<StreamTable>,
+}
+
+impl Deref for Reading<'_> {
+    type Target = Connector;
+
+    fn deref(&self) -> &Connector {
+        self.connector
+    }
+}
+
+impl Reading<'_> {
     fn open(
         &self,
         slot: u8,
@@ -272,11 +278,7 @@ impl Connector<'_> {
 
     /// Schedules another attempt for a successor; the current connection still works.
     fn schedule_retry(&self, failed: &FailedAttempt, backoff: &mut Backoff) -> Successor<'static> {
-        let FailedAttempt {
-            reason,
-            retry_after,
-        } = failed;
-        let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
+        let (reason, wait) = (&failed.reason, failed.wait(backoff));
         tracing::warn!(feed = %self.name, sources = %self.sources, reason = %reason, ?wait, "cannot replace the connection to a venue; retrying");
         self.table.lock().metrics.reconnect(reason);
         Successor::retry_after(wait)

@@ -1,8 +1,9 @@
 //! Supervises a Hermes stream: keeps one open, replaces it before the service ends it, and reopens it when it is lost.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending};
+use parking_lot::Mutex;
 use reqwest::{
     Response,
     header::{ACCEPT, CONTENT_TYPE},
@@ -16,6 +17,7 @@ use super::{
         exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
         http_client::{self, FailedAttempt},
         lateness::LateWatch,
+        supervisor::{Attempt, supervise},
     },
     codec::{self, PriceEvent},
     events::Events,
@@ -105,42 +107,34 @@ impl Feed for HermesFeed {
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let Self { connector, streams } = *self;
         Box::pin(async move {
-            let mut table =
+            let table =
                 StreamTable::new(&connector.name, streams, sink).with_lateness(&connector.config);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                never = connector.run(&mut table) => match never {},
-            }
-            table.disconnected();
+            let backoff = connector.config.backoff();
+            supervise(vec![connector], table, backoff, stop).await;
         })
     }
 }
 
-impl Connector {
-    async fn run(&self, table: &mut StreamTable) -> Infallible {
-        let mut backoff = self.config.backoff();
-        let ids = table.names().len();
-        loop {
-            let failed = match self.open(ids, self.config.late_watch()).await {
-                Ok(open) => {
-                    table.connected();
-                    let failed = self.read_until_lost(open, ids, table, &mut backoff).await;
-                    table.disconnected();
-                    failed
-                }
-                Err(failed) => failed,
-            };
-            let wait = backoff
-                .next_delay()
-                .max(failed.retry_after.unwrap_or_default());
-            let reason = &failed.reason;
-            tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "price stream lost; reopening");
-            table.metrics.reconnect(reason);
-            table.connection_lost(reason);
-            sleep(wait).await;
-        }
+impl Attempt for Connector {
+    async fn attempt(
+        &mut self,
+        table: &Mutex<StreamTable>,
+        backoff: &mut Backoff,
+    ) -> Result<Duration, FailedAttempt> {
+        let ids = table.lock().names().len();
+        let open = self.open(ids, self.config.late_watch()).await?;
+        table.lock().connected();
+        let reason = self.read_until_lost(open, ids, table, backoff).await;
+        table.lock().disconnected();
+        Err(reason.into())
     }
 
+    fn log_failure(&self, table: &mut StreamTable, reason: &Disconnect, wait: Duration) {
+        tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "price stream lost; reopening");
+    }
+}
+
+impl Connector {
     /// Advice for a missing or invalid API key.
     fn unauthorized(&self) -> &'static str {
         match self.key {
@@ -194,9 +188,9 @@ impl Connector {
         &self,
         mut current: OpenStream,
         ids: usize,
-        table: &mut StreamTable,
+        table: &Mutex<StreamTable>,
         backoff: &mut Backoff,
-    ) -> FailedAttempt {
+    ) -> Disconnect {
         let first_tick = Duration::from_millis(self.config.first_tick_ms);
         let rotate_after = Duration::from_millis(self.config.rotate_after_ms);
         let stable = Duration::from_millis(self.config.stable_ms);
@@ -209,7 +203,7 @@ impl Connector {
             tokio::select! {
                 read = timeout_at(silent_at, current.response.chunk()) => {
                     let disconnect = match read {
-                        Ok(Ok(Some(bytes))) => match self.process(&bytes, &mut current, table) {
+                        Ok(Ok(Some(bytes))) => match self.process(&bytes, &mut current, &mut table.lock()) {
                             Ok(false) => continue,
                             Ok(true) => {
                                 if successor.is_none() {
@@ -233,11 +227,11 @@ impl Connector {
                     if current.since.elapsed() >= stable {
                         backoff.reset();
                     }
-                    return disconnect.into();
+                    return disconnect;
                 }
                 () = sleep_until(current.since + first_tick), if !current.settled => {
                     current.settled = true;
-                    table.mark_silent(&current.progress, current.since);
+                    table.lock().mark_silent(&current.progress, current.since);
                 }
                 () = sleep_until(current.since + rotate_after), if successor.is_none() => {
                     replace_reason = Disconnect::Old;
@@ -251,14 +245,15 @@ impl Connector {
                         }
                         current = next;
                         successor = None;
-                        table.metrics.reconnect(&replace_reason);
+                        table.lock().metrics.reconnect(&replace_reason);
                         tracing::info!(feed = %self.name, reason = %replace_reason, "replaced the price stream");
                     }
                     Err(failed) => {
-                        let wait = retry.next_delay().max(failed.retry_after.unwrap_or_default());
-                        let reason = &failed.reason;
+                        let (reason, wait) = (&failed.reason, failed.wait(&mut retry));
+                        let table = table.lock();
                         tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "cannot replace the price stream; retrying");
                         table.metrics.reconnect(reason);
+                        drop(table);
                         successor = Some(self.successor(ids, &current, wait));
                     }
                 },

@@ -1,12 +1,13 @@
 //! Polls a document and reads its prices.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use rand::Rng;
 use reqwest::{Client, header::ACCEPT};
 use serde_json::value::RawValue;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
         Feed, SourceKey, TickSink,
         exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
         http_client::{self, FailedAttempt},
+        supervisor::{Attempt, supervise},
     },
     FetchRules,
     page::PriceLocation,
@@ -73,18 +75,17 @@ impl Feed for PageFeed {
             locations,
         } = *self;
         Box::pin(async move {
-            let mut table = StreamTable::new(&name, streams, sink);
+            let table = StreamTable::new(&name, streams, sink);
+            let interval = rules.interval;
             let poll = Poll {
                 name,
                 rules,
-                max_delay,
+                progress: vec![StreamProgress::default(); locations.len()],
                 locations,
+                client: None,
             };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                never = poll.run(&mut table) => match never {},
-            }
-            table.metrics.connections(0);
+            let backoff = Backoff::new(interval, max_delay.max(interval));
+            supervise(vec![poll], table, backoff, stop).await;
         })
     }
 }
@@ -92,51 +93,42 @@ impl Feed for PageFeed {
 struct Poll {
     name: String,
     rules: FetchRules,
-    max_delay: Duration,
     locations: Vec<PriceLocation>,
+    progress: Vec<StreamProgress>,
+    client: Option<Client>,
+}
+
+impl Attempt for Poll {
+    async fn attempt(
+        &mut self,
+        table: &Mutex<StreamTable>,
+        backoff: &mut Backoff,
+    ) -> Result<Duration, FailedAttempt> {
+        let fetched = self.fetch().await;
+        let mut table = table.lock();
+        table.metrics.connections(usize::from(fetched.is_ok()));
+        self.publish(&fetched?, &mut table);
+        backoff.reset();
+        Ok(jittered(self.rules.interval))
+    }
+
+    fn log_failure(&self, table: &mut StreamTable, reason: &Disconnect, wait: Duration) {
+        // A page may fail every other time, which the backoff does not limit.
+        if table.is_log_due("unfetched") {
+            tracing::warn!(feed = %self.name, sources = table.sources(), %reason, ?wait, "cannot fetch a document of prices");
+        }
+    }
 }
 
 impl Poll {
-    async fn run(&self, table: &mut StreamTable) -> Infallible {
-        let interval = self.rules.interval;
-        let mut backoff = Backoff::new(interval, self.max_delay.max(interval));
-        let mut progress = vec![StreamProgress::default(); self.locations.len()];
-        let mut client = None;
-        loop {
-            let wait = match self.fetch(&mut client).await {
-                Ok(document) => {
-                    backoff.reset();
-                    table.metrics.connections(1);
-                    self.publish(&document, table, &mut progress);
-                    jittered(interval)
-                }
-                Err(FailedAttempt {
-                    reason,
-                    retry_after,
-                }) => {
-                    let wait = backoff.next_delay().max(retry_after.unwrap_or_default());
-                    // A page may fail every other time, which the backoff does not limit.
-                    if table.is_log_due("unfetched") {
-                        tracing::warn!(feed = %self.name, sources = table.sources(), reason = %reason, ?wait, "cannot fetch a document of prices");
-                    }
-                    table.metrics.connections(0);
-                    table.metrics.reconnect(&reason);
-                    table.connection_lost(&reason);
-                    wait
-                }
-            };
-            sleep(wait).await;
-        }
-    }
-
     /// Fetches the document within the limits of time and size.
-    async fn fetch(&self, client: &mut Option<Client>) -> Result<Box<RawValue>, FailedAttempt> {
+    async fn fetch(&mut self) -> Result<Box<RawValue>, FailedAttempt> {
         let limit = self.rules.timeout;
-        let http = match client.clone() {
+        let http = match self.client.clone() {
             Some(http) => http,
             None => {
                 let made = http_client::client(limit, http_client::is_local(&self.rules.url))?;
-                client.insert(made).clone()
+                self.client.insert(made).clone()
             }
         };
         let fetched = timeout(limit, async {
@@ -161,18 +153,13 @@ impl Poll {
             .map_err(|error| Disconnect::Unreadable(format!("not JSON: {error}")).into())
     }
 
-    fn publish(
-        &self,
-        document: &RawValue,
-        table: &mut StreamTable,
-        progress: &mut [StreamProgress],
-    ) {
+    fn publish(&mut self, document: &RawValue, table: &mut StreamTable) {
         let now = now_ms();
         table.metrics.message(now);
         for (at, location) in self.locations.iter().enumerate() {
             match location.read(document, now) {
                 Ok(quote) => {
-                    table.quote(quote, progress, now);
+                    table.quote(quote, &mut self.progress, now);
                 }
                 Err(error) => {
                     let reason = sanitized(&error.to_string());
