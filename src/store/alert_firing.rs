@@ -71,7 +71,7 @@ pub async fn apply(
     let rows = sqlx::query(
         "UPDATE alerts a SET armed = false, fired = fired + 1, fired_at = $4,
              state = CASE WHEN hysteresis IS NULL THEN 'done' ELSE state END,
-             ended_at = CASE WHEN hysteresis IS NULL THEN $4 END
+             ended_at = CASE WHEN hysteresis IS NULL THEN $4::timestamptz END
          FROM unnest($1::bigint[], $2::numeric[], $3::boolean[]) AS t (alert, price, degraded)
          WHERE a.id = t.alert AND a.state = 'active' AND a.armed
          RETURNING a.id, a.subject, a.token, a.condition, a.threshold, a.note, t.price, t.degraded,

@@ -53,7 +53,7 @@ pub async fn sync(
     for one in configured {
         let row = sqlx::query(
             "INSERT INTO price_pasts AS p (chain_id, token, source, definition, decoded_from, decoded_through)
-             VALUES ($1, $2, $3, $4, $5, $5 - 1)
+             VALUES ($1, $2, $3, $4, $5, $5::bigint - 1)
              ON CONFLICT (chain_id, token, source) DO UPDATE SET
                  definition = excluded.definition,
                  replaces = p.replaces OR p.definition <> excluded.definition,

@@ -5,8 +5,6 @@
 //! statement is unnamed, as other clients share the session's names; and its timeout applies to that transaction only.
 //! Dropping a query closes its connection, so that the next reader never sees its remains.
 
-use std::sync::Arc;
-
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream, stream::BoxStream,
 };
@@ -20,8 +18,8 @@ use sqlx::{
 #[derive(Debug, Clone)]
 pub(super) struct ReadPool {
     pool: PgPool,
-    /// The statement that begins each transaction; only through a pooler.
-    begin: Option<Arc<str>>,
+    /// How long a query may take; only through a pooler, where each transaction sets it.
+    statement_timeout_ms: Option<u64>,
 }
 
 /// A transaction through a pooler. Its connection is closed unless it commits.
@@ -32,16 +30,17 @@ struct UnnamedStatement<E>(E);
 
 impl ReadPool {
     pub(super) fn direct(pool: PgPool) -> Self {
-        Self { pool, begin: None }
+        Self {
+            pool,
+            statement_timeout_ms: None,
+        }
     }
 
     /// Through a pooler; each query takes at most `statement_timeout_ms`.
     pub(super) fn pooled(pool: PgPool, statement_timeout_ms: u64) -> Self {
-        let begin =
-            format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {statement_timeout_ms}");
         Self {
             pool,
-            begin: Some(begin.into()),
+            statement_timeout_ms: Some(statement_timeout_ms),
         }
     }
 
@@ -51,9 +50,11 @@ impl ReadPool {
 }
 
 impl PooledTransaction {
-    async fn begin(pool: &PgPool, begin: &str) -> Result<Self, Error> {
+    async fn begin(pool: &PgPool, statement_timeout_ms: u64) -> Result<Self, Error> {
         let mut transaction = Self(Some(pool.acquire().await?));
-        transaction.connection()?.execute(begin).await?;
+        let begin =
+            format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {statement_timeout_ms}");
+        transaction.connection()?.execute(&*begin).await?;
         Ok(transaction)
     }
 
@@ -106,12 +107,12 @@ impl<'p> Executor<'p> for &'p ReadPool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Some(begin) = &self.begin else {
+        let Some(timeout_ms) = self.statement_timeout_ms else {
             return self.pool.fetch_many(query);
         };
         // Results are bounded pages; the session is released before they are used.
         let answer = async move {
-            let mut transaction = PooledTransaction::begin(&self.pool, begin).await?;
+            let mut transaction = PooledTransaction::begin(&self.pool, timeout_ms).await?;
             let rows: Vec<_> = transaction
                 .connection()?
                 .fetch_many(UnnamedStatement(query))
@@ -128,11 +129,11 @@ impl<'p> Executor<'p> for &'p ReadPool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Some(begin) = &self.begin else {
+        let Some(timeout_ms) = self.statement_timeout_ms else {
             return self.pool.fetch_optional(query);
         };
         async move {
-            let mut transaction = PooledTransaction::begin(&self.pool, begin).await?;
+            let mut transaction = PooledTransaction::begin(&self.pool, timeout_ms).await?;
             let row = transaction
                 .connection()?
                 .fetch_optional(UnnamedStatement(query))

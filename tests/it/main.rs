@@ -49,6 +49,7 @@ mod resume;
 mod seam;
 mod setup_mistakes;
 mod socketio;
+mod sql;
 mod standby;
 mod startup;
 mod store;

@@ -21,6 +21,24 @@ pub const TABLES: [(&str, &[&str]); 4] = [
     ("transfers", &["log_index", "position"]),
 ];
 
+/// The rows of [`TABLES`] at the heights $2 to $3, each with the place of its table. One statement, so that all rows are
+/// from one snapshot despite concurrent commits.
+const ROWS: &str = "SELECT r.at, r.number, r.first, r.second,
+        (SELECT json_object_agg(e.key, e.value) FROM jsonb_each_text(r.content) AS e) AS columns
+    FROM (
+        SELECT 0 AS at, number, 0 AS first, 0 AS second, to_jsonb(t) AS content
+        FROM blocks t WHERE chain_id = $1 AND number BETWEEN $2 AND $3
+        UNION ALL
+        SELECT 1, block_number, transaction_index, 0, to_jsonb(t)
+        FROM transactions t WHERE chain_id = $1 AND block_number BETWEEN $2 AND $3
+        UNION ALL
+        SELECT 2, block_number, log_index, 0, to_jsonb(t)
+        FROM logs t WHERE chain_id = $1 AND block_number BETWEEN $2 AND $3
+        UNION ALL
+        SELECT 3, block_number, log_index, position, to_jsonb(t)
+        FROM transfers t WHERE chain_id = $1 AND block_number BETWEEN $2 AND $3) r
+    ORDER BY r.number, r.at, r.first, r.second";
+
 /// All stored rows of one block height, by table in the order of [`TABLES`], in block order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRows {
@@ -35,24 +53,7 @@ pub async fn read_blocks(
     to: u64,
 ) -> Result<BTreeMap<u64, StoredRows>, StoreError> {
     let mut found = BTreeMap::<u64, StoredRows>::new();
-    // One statement, so that all rows are from one snapshot despite concurrent commits.
-    let sql = TABLES
-        .iter()
-        .enumerate()
-        .map(|(at, (table, key))| {
-            let number = if key.is_empty() { "number" } else { "block_number" };
-            let first = key.first().map_or("0", |column| column);
-            let second = key.get(1).map_or("0", |column| column);
-            format!(
-                "SELECT {at} AS at, t.{number} AS number, {first}::bigint AS first, {second}::bigint AS second,
-                     (SELECT json_object_agg(e.key, e.value) FROM jsonb_each_text(to_jsonb(t)) AS e) AS columns
-                 FROM {table} t WHERE t.chain_id = $1 AND t.{number} BETWEEN $2 AND $3"
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(" UNION ALL ");
-    let sql = format!("{sql} ORDER BY number, at, first, second");
-    let rows = sqlx::query(&sql)
+    let rows = sqlx::query(ROWS)
         .bind(bigint(chain_id, "chain_id")?)
         .bind(bigint(from, "block number")?)
         .bind(bigint(to, "block number")?)
@@ -100,12 +101,12 @@ pub async fn orphaned_rows(
         }
         Ok::<_, StoreError>(())
     };
-    for (table, key) in TABLES {
-        let number = if key.is_empty() {
-            "number"
-        } else {
-            "block_number"
-        };
+    for (table, number) in [
+        ("blocks", "number"),
+        ("transactions", "block_number"),
+        ("logs", "block_number"),
+        ("transfers", "block_number"),
+    ] {
         let sql = format!(
             "SELECT t.{number}, count(*) || ' stored outside of the indexed blocks'
              FROM {table} t JOIN chains c USING (chain_id)

@@ -77,7 +77,7 @@ pub async fn sync(
         let row = sqlx::query(
             "INSERT INTO contracts AS c (chain_id, name, shown, definition, position, addresses, factory_event, events,
                  start_block, decoded_from, decoded_through, found_from)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10 - 1, $10)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10::bigint - 1, $10)
              ON CONFLICT (chain_id, name) WHERE retired_at IS NULL
              DO UPDATE SET shown = excluded.shown, position = excluded.position
              RETURNING id, decoded_from, found_from",

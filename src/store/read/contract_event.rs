@@ -53,8 +53,14 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ContractEventRow>, StoreError> {
         // The statement contains only the given filters, so that each combination can use its index.
-        let event = filter.event.as_ref().map_or("", |_| "AND event = $6");
-        let address = filter.address.map_or("", |_| "AND address = $7");
+        let event = match filter.event {
+            Some(_) => "AND event = $6",
+            None => "",
+        };
+        let address = match filter.address {
+            Some(_) => "AND address = $7",
+            None => "",
+        };
         let sql = format!(
             "WITH e AS (
                  SELECT * FROM contract_events

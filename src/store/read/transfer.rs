@@ -50,37 +50,42 @@ pub struct TransferKey {
     pub position: u32,
 }
 
-/// The columns of the parties, of logged transfers and of transactions.
-const LOGGED: [&str; 2] = ["from_address", "to_address"];
-const SENT: [&str; 3] = ["from_address", "to_address", "contract_address"];
+/// Logged transfers whose `party` is the address. The index is read backwards up to the limit.
+fn logged(party: &str) -> String {
+    format!(
+        "(SELECT block_number, transaction_index, log_index, position FROM transfers
+          WHERE chain_id = $1 AND {party} = $2 AND (block_number, log_index) <= ($3, $8)
+              AND (block_number, transaction_index, log_index, position) < ($3, $4, $5, $6)
+          ORDER BY block_number DESC, log_index DESC, position DESC LIMIT $7)"
+    )
+}
+
+/// Values of transactions whose `party` is the address, where `moved` says that it is one of the two. The scalar subquery
+/// runs once and bounds the index.
+fn sent(party: &str, moved: &str) -> String {
+    format!(
+        "(SELECT block_number, transaction_index, -1, 0 FROM transactions
+          WHERE chain_id = $1 AND {party} = $2 AND value > 0 AND status IS DISTINCT FROM 0 AND {moved}
+              AND (block_number, transaction_index) < ($3, $9)
+              AND block_number < (SELECT coalesce(native_transfers_from, 9223372036854775807) FROM chains WHERE chain_id = $1)
+          ORDER BY block_number DESC, transaction_index DESC LIMIT $7)"
+    )
+}
 
 /// Transfers from or to the address $2, after the position ($3, $4, $5, $6), at most $7. Within a block, log indexes
 /// increase with transaction indexes, so both orders agree.
 fn page() -> String {
-    // Each side reads its index backwards up to the limit; UNION removes duplicates of transfers to oneself.
-    let logged = LOGGED.map(|party| {
-        format!(
-            "(SELECT block_number, transaction_index, log_index, position FROM transfers
-              WHERE chain_id = $1 AND {party} = $2 AND (block_number, log_index) <= ($3, $8)
-                  AND (block_number, transaction_index, log_index, position) < ($3, $4, $5, $6)
-              ORDER BY block_number DESC, log_index DESC, position DESC LIMIT $7)"
-        )
-    });
-    // The scalar subquery runs once and bounds the index.
-    let sent = SENT.map(|party| {
-        let moved = match party {
-            "contract_address" => "contract_address IS NOT NULL AND to_address IS NULL",
-            _ => "(to_address IS NOT NULL OR contract_address IS NOT NULL)",
-        };
-        format!(
-            "(SELECT block_number, transaction_index, -1, 0 FROM transactions
-              WHERE chain_id = $1 AND {party} = $2 AND value > 0 AND status IS DISTINCT FROM 0 AND {moved}
-                  AND (block_number, transaction_index) < ($3, $9)
-                  AND block_number < (SELECT coalesce(native_transfers_from, 9223372036854775807) FROM chains WHERE chain_id = $1)
-              ORDER BY block_number DESC, transaction_index DESC LIMIT $7)"
-        )
-    });
-    let sides = [&logged[..], &sent[..]].concat().join(" UNION ");
+    let has_receiver = "(to_address IS NOT NULL OR contract_address IS NOT NULL)";
+    let is_creation = "contract_address IS NOT NULL AND to_address IS NULL";
+    // UNION removes duplicates of transfers to oneself.
+    let sides = [
+        logged("from_address"),
+        logged("to_address"),
+        sent("from_address", has_receiver),
+        sent("to_address", has_receiver),
+        sent("contract_address", is_creation),
+    ];
+    let sides = sides.join(" UNION ");
     format!(
         "WITH k (block_number, transaction_index, log_index, position) AS ({sides}
              ORDER BY 1 DESC, 2 DESC, 3 DESC, 4 DESC LIMIT $7)
