@@ -37,7 +37,7 @@ conformance: ## run the Autobahn suite against the WebSocket stack; needs Python
 fuzz: ## fuzz the frame codec and the parsers, a minute each; ARGS="600 frames" for longer
 	@scripts/fuzz $(ARGS)
 
-lint: ## check formatting, lints, docs, dependencies and that contract artifacts are current
+lint: ## check formatting, lints, docs, links, dependencies and that contract artifacts are current
 	@scripts/setup dev
 	cargo fmt --check
 	cargo clippy $(CARGO_LOCKED) --all-targets -- -D warnings
@@ -45,6 +45,7 @@ lint: ## check formatting, lints, docs, dependencies and that contract artifacts
 	scripts/compile-contracts --check
 	scripts/vendor --check
 	scripts/check-deps
+	scripts/check-links
 
 contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
 	@scripts/setup dev
