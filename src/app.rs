@@ -66,7 +66,7 @@ pub enum AppError {
     Ingest(#[from] IngestError),
     #[error(transparent)]
     Prices(#[from] PriceConfigError),
-    #[error(transparent)]
+    #[error("api.allowed_origins: {0}")]
     Origin(#[from] OriginError),
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -152,10 +152,9 @@ impl App {
             store.clone(),
             config.api.clone(),
             config.chains.iter().map(|chain| chain.chain_id).collect(),
+            OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?,
         );
-        let origins = OriginPolicy::new(&config.api.allowed_origins, config.gateway.site())?;
         let state = state
-            .with_origins(origins)
             .with_chain_limits(chain_limits(&config))
             .with_prices(!config.prices.sources.is_empty())
             .with_token_verifier(Arc::new(JwtVerifier::new(authenticator)));

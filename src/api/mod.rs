@@ -42,7 +42,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::subject::BearerScheme;
 use crate::{
-    client::{OriginPolicy, Site},
+    client::OriginPolicy,
     model::{ChainId, ChainLimits, now_ms},
     store::Store,
 };
@@ -71,11 +71,16 @@ pub struct ApiState {
 type SharedApiState = axum::extract::State<Arc<ApiState>>;
 
 impl ApiState {
-    /// Creates the state for the configured `chains`. There must be one; the first is the default.
-    pub fn new(store: Store, config: ApiConfig, chains: Vec<ChainId>) -> Self {
+    /// Creates the state for the configured `chains`. There must be one; the first is the default. Pages of `origins` may
+    /// read the API.
+    pub fn new(
+        store: Store,
+        config: ApiConfig,
+        chains: Vec<ChainId>,
+        origins: OriginPolicy,
+    ) -> Self {
         Self {
-            origins: OriginPolicy::new(&config.allowed_origins, Site::default())
-                .unwrap_or_default(),
+            origins,
             store,
             config,
             chains,
@@ -86,12 +91,6 @@ impl ApiState {
             started_at: now_ms(),
             unreadable: AtomicBool::new(false),
         }
-    }
-
-    /// Replaces the configured origins.
-    pub fn with_origins(mut self, origins: OriginPolicy) -> Self {
-        self.origins = origins;
-        self
     }
 
     /// Sets the limits of chains: a price source is not healthier than its chain.

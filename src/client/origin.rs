@@ -1,5 +1,8 @@
-//! Decides which web pages may read from this server: the check of `Origin` (RFC 6454) that browsers leave to WebSocket
-//! servers.
+//! Decides which web pages may read from this server, for REST and for every transport of the gateway: the check of
+//! `Origin` (RFC 6454) that browsers leave to WebSocket servers.
+//!
+//! Origins are compared by scheme, host and port, not by spelling: letters in either case, a default port stated or not,
+//! an IPv6 address in any form. A host with a trailing dot is another host, as it is for browsers.
 //!
 //! The server's own origin is always allowed: `Origin` has the host and port of `Host`, or of a trusted proxy's
 //! `X-Forwarded-Host`. The scheme may differ, because a proxy may terminate TLS; but an `http` origin is rejected if
@@ -8,7 +11,10 @@
 //! With DNS rebinding a page is same-origin under a foreign host name: to prevent that, [`Site::hosts`] lists the accepted
 //! names, for requests without `Origin` too (see [`super::OtherHost`]).
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use axum::http::{
     HeaderMap, HeaderValue,
@@ -37,9 +43,7 @@ pub struct OriginPolicy {
 
 /// An invalid entry of the configured list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "gateway.allowed_origins: {0:?} is not an origin: use \"*\", \"https://app.example\" or \"http://127.0.0.1:3000\""
-)]
+#[error("{0:?} is not an origin: use \"*\", \"https://app.example\" or \"http://127.0.0.1:3000\"")]
 pub struct OriginError(String);
 
 /// The allowed page that a request comes from.
@@ -190,7 +194,7 @@ fn canonical_of(scheme: &str, authority: &str) -> Option<String> {
         return None;
     }
     let (host, port) = split_port(authority);
-    let host = host.to_ascii_lowercase();
+    let host = canonical_host(host)?;
     let port = match (port, scheme) {
         (Some(port), _) => port.parse::<u16>().ok()?,
         (None, "http" | "ws") => 80,
@@ -198,6 +202,15 @@ fn canonical_of(scheme: &str, authority: &str) -> Option<String> {
         (None, _) => return Some(format!("{scheme}://{host}")),
     };
     Some(format!("{scheme}://{host}:{port}"))
+}
+
+/// A name in lower case, or an IPv6 address in brackets in the form of RFC 5952.
+fn canonical_host(host: &str) -> Option<String> {
+    if !host.contains(['[', ']']) {
+        return Some(host.to_ascii_lowercase());
+    }
+    let address: Ipv6Addr = host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
+    Some(format!("[{address}]"))
 }
 
 #[cfg(test)]

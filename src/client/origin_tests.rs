@@ -42,6 +42,8 @@ fn compares_scheme_host_and_port() {
         "https://APP.example",
         "https://app.example:443",
         "http://[::1]:3000",
+        "http://[0:0:0:0:0:0:0:1]:3000",
+        "http://[0::1]:3000",
     ] {
         assert!(allows(good), "{good}");
     }
@@ -51,6 +53,9 @@ fn compares_scheme_host_and_port() {
         "https://evil.app.example",
         "https://app.example.evil",
         "http://[::1]",
+        "http://[::2]:3000",
+        "http://::1:3000",
+        "https://app.example.",
         "null",
         "",
         "app.example",
@@ -89,6 +94,7 @@ fn own_origin_is_always_allowed() {
     for (host, origin, expected) in [
         ("127.0.0.1:3000", "http://127.0.0.1:3000", true),
         ("[::1]:3000", "http://[::1]:3000", true),
+        ("[0:0::1]:3000", "http://[::1]:3000", true),
         ("LocalHost:3000", "http://localhost:3000", true),
         ("chain.example", "http://chain.example", true),
         ("chain.example:80", "http://chain.example", true),
@@ -212,6 +218,9 @@ fn invalid_origin_error_names_it() {
         "https://",
         "https://a.example/page",
         "https://a:x",
+        "https://[::1",
+        "https://[::x]",
+        "https://a[::1]",
     ] {
         let error = OriginPolicy::new(&[bad.to_owned()], Site::default()).unwrap_err();
         assert!(error.to_string().contains(bad), "{error}");

@@ -91,7 +91,7 @@ pub struct Gateway {
 pub enum GatewayError {
     #[error(transparent)]
     Auth(#[from] AuthError),
-    #[error(transparent)]
+    #[error("gateway.allowed_origins: {0}")]
     Origin(#[from] OriginError),
     #[error("io_uring cannot be used: {0}; set gateway.io_uring = false")]
     IoUring(std::io::Error),

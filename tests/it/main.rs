@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod observability;
 mod old_ticks;
+mod origins;
 mod outages;
 mod page;
 mod password_rotation;

@@ -7,6 +7,7 @@ use axum::{
 };
 use chaincast::{
     api::{self, ApiConfig, ApiState},
+    client::{OriginPolicy, Site},
     model::{ChainLimits, Secret},
     store::{Store, StoreConfig},
 };
@@ -65,7 +66,8 @@ impl Api {
             lagging_blocks: 10,
             head_age_ms: 0,
         });
-        let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN])
+        let origins = OriginPolicy::new(&config.allowed_origins, Site::default()).unwrap();
+        let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN], origins)
             .with_chain_limits(limits.to_vec());
         let (router, openapi) = api::router(state);
         Self {

@@ -6,6 +6,7 @@ use axum::{
 };
 use chaincast::{
     api::{self, ApiConfig, ApiState},
+    client::OriginPolicy,
     model::Secret,
     store::{
         Store, StoreConfig,
@@ -222,7 +223,8 @@ async fn readyz_reports_missing_indexes() {
             .await
             .unwrap()
     );
-    let state = ApiState::new(store.clone(), ApiConfig::default(), vec![CHAIN]);
+    let origins = OriginPolicy::default();
+    let state = ApiState::new(store.clone(), ApiConfig::default(), vec![CHAIN], origins);
     let (router, _) = api::router(state);
     // On a busy machine the database may not answer within a probe's time limit.
     let check = eventually("a check of the indexes", async || {
