@@ -26,7 +26,7 @@ try {
       await page.press('#console-token', 'Enter');
     };
     await use('nonsense');
-    await page.waitForFunction(() => /not a JSON Web Token/.test(document.getElementById('story').textContent));
+    await page.waitForFunction(() => /not a JWT/.test(document.getElementById('story').textContent));
     await page.waitForSelector('#connection[data-phase="refused"]');
     await use(token);
     await page.waitForSelector('#connection[data-phase="live"]');

@@ -202,7 +202,7 @@ async fn minted_jwt_is_valid_and_stats_require_the_role() {
     }
     let nothing = reqwest::get(world.url("/nope")).await.unwrap();
     assert_eq!(nothing.status(), 404);
-    assert!(nothing.text().await.unwrap().contains("nothing here"));
+    assert!(nothing.text().await.unwrap().contains("the page is at /"));
     world.server.stop().await;
 }
 

@@ -115,7 +115,7 @@ async fn check_warns_of_suspicious_settings() {
     let more = "[[tokens]]\nsymbol = \"LONELY\"\n[[tokens]]\nsymbol = \"FAR\"\nchain_id = 999\n";
     let (code, output) = check(&world, |_| {}, more).await;
     assert_eq!(code, 0, "{output}");
-    for warning in ["LONELY has no source", "FAR lives on chain 999"] {
+    for warning in ["LONELY has no source", "FAR is on chain 999"] {
         let line = output.lines().find(|line| line.contains(warning));
         let line = line.unwrap_or_else(|| panic!("{warning} in {output}"));
         assert!(

@@ -163,8 +163,8 @@ async fn unknown_contract_or_event_lists_the_known_ones() {
     let world = with_contracts(World::start().await).await;
     let mut ws = world.ws().await;
     for (channel, words) in [
-        ("contract:nope", "there are: cash, pairs"),
-        ("contract:cash:approval", "it has: transfer"),
+        ("contract:nope", "configured: cash, pairs"),
+        ("contract:cash:approval", "configured: transfer"),
     ] {
         let refused = ws.request("subscribe", json!({ "channel": channel })).await;
         let error = &refused["data"];

@@ -91,7 +91,7 @@ async fn unknown_key_suggests_the_nearest_path() {
         ),
         (
             "[server]\nport = \"many\"\n".to_owned(),
-            ":2: server.port: must be a number from 0 to 65535, not a text",
+            ":2: server.port: must be a number from 0 to 65535, not a string",
         ),
         (
             "[server]\nport = 70000\n".to_owned(),
@@ -99,7 +99,7 @@ async fn unknown_key_suggests_the_nearest_path() {
         ),
         (
             format!("{good}concurrency = \"8\"\n"),
-            ":10: chains.0.concurrency: must be a number from 1 to 256, not a text",
+            ":10: chains.0.concurrency: must be a number from 1 to 256, not a string",
         ),
     ] {
         let (code, error) = migrate(&text, &[]).await;

@@ -21,7 +21,7 @@ async fn full_server_rejects_clients_and_answers_rest() {
     let server = &bare.server;
     let output = server.output();
     assert!(
-        output.contains("gateway.limits.connections is 100000") && output.contains("256 files"),
+        output.contains("gateway.limits.connections is 100000") && output.contains("the open file limit of 256 "),
         "{output}"
     );
     let mut clients = Vec::new();
@@ -128,7 +128,7 @@ async fn polling_clients_take_one_descriptor_each() {
     let bare = BareGateway::with_files(FILES, &many).await;
     let server = &bare.server;
     let output = server.output();
-    let (_, sessions) = output.split_once("which is enough for ").unwrap();
+    let (_, sessions) = output.split_once(" allows only ").unwrap();
     let (sessions, _) = sessions.split_once(' ').unwrap();
     let sessions: usize = sessions.parse().unwrap();
     let mut clients = Vec::new();

@@ -27,7 +27,7 @@ const EXCEPTIONS: [(&str, &str); 18] = [
     ("src/ingest/chain/telemetry.rs", "metrics"),
     ("src/store/watches.rs", "metrics"),
     ("src/store/writers.rs", "metrics"),
-    ("src/store/writer/keeper.rs", "metrics"),
+    ("src/store/writer/lease_keeper.rs", "metrics"),
     ("src/store/writer/mod.rs", "metrics"),
     ("src/bus/telemetry.rs", "metrics"),
     ("src/gateway/metrics.rs", "metrics"),

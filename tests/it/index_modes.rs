@@ -64,7 +64,7 @@ async fn logs_only_chain_serves_logs_and_explains_the_rest() {
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     let problem: Value = answer.json().await.unwrap();
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("its index is \"logs\""), "{detail}");
+    assert!(detail.contains("its index mode is \"logs\""), "{detail}");
     let mut ws = world.ws().await;
     let refused = ws
         .request("subscribe", json!({ "channel": format!("tx:{hash}") }))

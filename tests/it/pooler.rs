@@ -76,7 +76,7 @@ async fn rejects_reader_url_of_another_database() {
     let (world, other) = tokio::join!(World::start(), World::start());
     let config = with_database(&world, &[("reader_url", &other.database)]);
     let output = rejected_output(&config).await;
-    let problem = "database.reader_url leads to another database than database.url";
+    let problem = "database.reader_url leads to a different database than database.url";
     assert_eq!(output.matches(problem).count(), 2, "{output}");
     other.server.stop().await;
     world.server.stop().await;

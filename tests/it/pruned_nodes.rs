@@ -60,7 +60,7 @@ async fn assert_check_and_verify_pass(config: &Path, tree: &BlockTree) {
     let config = config.to_str().unwrap();
     let (code, output, error) = run_to_end(&["check", "--config", config]).await;
     assert_eq!(code, 0, "{output}{error}");
-    let known = format!("known by block {LOWEST} {}", tree.at(LOWEST).hash);
+    let known = format!("identified by block {LOWEST} {}", tree.at(LOWEST).hash);
     assert!(output.contains(&known), "{output}");
     let (code, output, error) = run_to_end(&["verify", "--config", config]).await;
     assert_eq!(code, 0, "{output}{error}");

@@ -153,7 +153,7 @@ async fn dev_adds_demo_to_chain_indexed_from_later_block() {
         output.contains("Ctrl-C stops").then_some(output)
     })
     .await;
-    assert!(output.contains("--no-demo: blocks are indexed"), "{output}");
+    assert!(output.contains("--no-demo: only blocks are indexed"), "{output}");
     for wrong in ["not an anvil", "price:ETH"] {
         assert!(!output.contains(wrong), "{wrong} in {output}");
     }
@@ -212,7 +212,7 @@ async fn names_web_server_in_place_of_another_server() {
     assert_eq!(code, 1, "{output}");
     for (what, part) in [
         ("database: ", "is not Postgres"),
-        ("redis: ", "does not speak the protocol of Redis"),
+        ("redis: ", "does not speak the Redis protocol"),
         (
             "chain 31337: ",
             "HTTP status 501 Not Implemented with a web page (HTML)",

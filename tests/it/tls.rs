@@ -255,7 +255,7 @@ async fn nodes_venues_and_jwks_trust_system_authorities() {
         "chain 31337:",
         "chain 31337 newHeads:",
         "price ETH from coinbase",
-        "token key:",
+        "JWT key:",
     ];
     let check = ["check", "--config", config.to_str().unwrap()];
     let right = authority.write(dir.path(), "ca.pem");

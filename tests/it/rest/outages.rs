@@ -59,7 +59,7 @@ async fn chain_without_head_or_lagging_is_not_ready() {
     assert_eq!(checks[2]["name"], "chain:10");
     assert_eq!(checks[2]["ok"], false, "{checks}");
     let detail = checks[2]["detail"].as_str().unwrap();
-    assert!(detail.contains("495 behind"), "{checks}");
+    assert!(detail.contains("495 blocks behind"), "{checks}");
     let answer = api.probe("/readyz?chain=10").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["checks"][1]["name"], "chain:10");
