@@ -21,7 +21,8 @@ async fn full_server_rejects_clients_and_answers_rest() {
     let server = &bare.server;
     let output = server.output();
     assert!(
-        output.contains("gateway.limits.connections is 100000") && output.contains("the open file limit of 256 "),
+        output.contains("gateway.limits.connections is 100000")
+            && output.contains("the open file limit of 256 "),
         "{output}"
     );
     let mut clients = Vec::new();

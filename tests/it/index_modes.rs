@@ -86,5 +86,5 @@ async fn logs_only_chain_serves_logs_and_explains_the_rest() {
     std::fs::write(config, full_config).unwrap();
     let (code, output, error) = run_to_end(&["verify", "--config", config]).await;
     assert_eq!(code, 1, "{output}{error}");
-    assert!(error.contains("it is indexed as \"logs\""), "{error}");
+    assert!(error.contains("indexed with index = \"logs\""), "{error}");
 }

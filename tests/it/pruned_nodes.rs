@@ -105,7 +105,7 @@ async fn dev_check_and_verify_work_without_block_0() {
     let (code, output, _) = run_to_end(&["check", "--config", elsewhere]).await;
     assert_eq!(code, 1, "{output}");
     let refused =
-        format!("serves another chain than the database indexes: its block {LOWEST} is 0x");
+        format!("serves a different chain than the database indexes: block {LOWEST} is 0x");
     assert!(output.contains(&refused), "{output}");
     let (code, _, error) = run_to_end(&["verify", "--config", elsewhere]).await;
     assert_eq!(code, 1, "{error}");

@@ -153,7 +153,10 @@ async fn dev_adds_demo_to_chain_indexed_from_later_block() {
         output.contains("Ctrl-C stops").then_some(output)
     })
     .await;
-    assert!(output.contains("--no-demo: only blocks are indexed"), "{output}");
+    assert!(
+        output.contains("--no-demo: only blocks are indexed"),
+        "{output}"
+    );
     for wrong in ["not an anvil", "price:ETH"] {
         assert!(!output.contains(wrong), "{wrong} in {output}");
     }

@@ -50,7 +50,7 @@ async fn port_in_use_is_reported_with_a_fix() {
     .await;
     assert_eq!(code, 1);
     assert!(
-        error.contains(&format!("127.0.0.1:{port}")) && error.contains("taken"),
+        error.contains(&format!("127.0.0.1:{port}")) && error.contains("in use by another process"),
         "{error}"
     );
 }

@@ -428,7 +428,7 @@ async fn clock_offset_is_in_the_status_until_corrected() {
             () = keep_sending_ticks(ahead_ms) => {}
             () = clock(&what, &is_off) => {}
         }
-        let line = format!("s {side}: every venue reports it");
+        let line = format!("s {side} by the clocks of all venues");
         eventually("a line in the log", async || {
             server.output().contains(&line).then_some(())
         })

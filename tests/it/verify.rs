@@ -170,7 +170,7 @@ async fn verify_lists_changed_removed_and_added_rows() {
             moved[2].1
         ),
         format!(
-            "block {}: logs log_index {}: missing, but the node has it",
+            "block {}: logs log_index {}: missing, but on the node",
             at(2),
             moved[2].1
         ),
@@ -179,7 +179,7 @@ async fn verify_lists_changed_removed_and_added_rows() {
     lie(
         format!("DELETE FROM transfers WHERE block_number = {}", at(3)),
         format!(
-            "block {}: transfers log_index {} position 0: missing, but the node has it",
+            "block {}: transfers log_index {} position 0: missing, but on the node",
             at(3),
             moved[3].1
         ),
@@ -192,7 +192,7 @@ async fn verify_lists_changed_removed_and_added_rows() {
             at(3)
         ),
         format!(
-            "block {}: logs log_index 99: stored, but the node has none",
+            "block {}: logs log_index 99: stored, but not on the node",
             at(3)
         ),
     )
@@ -220,7 +220,7 @@ async fn verify_lists_changed_removed_and_added_rows() {
     .await;
     lie(
         format!("DELETE FROM blocks WHERE number = {}", at(5)),
-        format!("block {}: blocks: missing, but the node has it", at(5)),
+        format!("block {}: blocks: missing, but on the node", at(5)),
     )
     .await;
     lie(

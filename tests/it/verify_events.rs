@@ -140,7 +140,7 @@ async fn verify_names_each_changed_event_and_update() {
         ),
         (
             format!("DELETE FROM contract_events WHERE {newest}"),
-            format!("{at}missing, but the log says Transfer"),
+            format!("{at}missing, but the log contains Transfer"),
         ),
         (
             format!(
@@ -149,7 +149,7 @@ async fn verify_names_each_changed_event_and_update() {
                      WHERE e.contract_id = {contract} AND e.block_number = l.block_number
                          AND e.log_index = l.log_index) LIMIT 1"
             ),
-            "Made is stored, but the log does not say it".to_owned(),
+            "Made is stored, but its log does not contain it".to_owned(),
         ),
         (
             "DELETE FROM contract_addresses WHERE address = (SELECT address FROM contract_addresses LIMIT 1)".to_owned(),

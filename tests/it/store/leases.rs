@@ -214,7 +214,8 @@ async fn writer_loses_its_lease_with_its_connection() {
         .await
         .unwrap();
     assert!(
-        lost.to_string().contains("the server ended the connection"),
+        lost.to_string()
+            .contains("the server ended the writer's session"),
         "{lost}"
     );
 }
