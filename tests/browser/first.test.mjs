@@ -98,7 +98,7 @@ test('a card and the chart show why a price is not ok', () =>
     send(price('3456.12', Date.now(), 123_457, 'degraded', 'few_venues'));
     await shown(['few venues · binance', 'Fewer venues than configured have']);
     send(price('3456.12', Date.now(), 123_458, 'stale', 'node_down'));
-    await shown(['node down · binance', 'The node of its chain does not answer: ']);
+    await shown(['node down · binance', "The chain's node does not answer: "]);
     send(price('3456.12', Date.now(), 123_459, 'degraded', 'of_a_later_server'));
     await shown(['binance', 'Too few venues, disagreeing venues']);
   }));
