@@ -109,13 +109,7 @@ impl Backfill {
                 return Err(error);
             }
             let wait = retry.delay_after(&error);
-            let waiting = async {
-                tokio::join!(tokio::time::sleep(wait), parts.record_failure(&error));
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = waiting => {}
-            }
+            parts.pause(wait, &error, stop).await;
         }
     }
 

@@ -180,13 +180,7 @@ impl ChainIngest {
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
                     let wait = retry.delay_after(&error);
-                    let waiting = async {
-                        tokio::join!(tokio::time::sleep(wait), parts.record_failure(&error));
-                    };
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = waiting => {}
-                    }
+                    parts.pause(wait, &error, &stop).await;
                 }
             }
         }
@@ -224,6 +218,17 @@ impl Parts {
 
     fn stream(&self) -> Stream {
         Stream::Chain(self.config.chain_id)
+    }
+
+    /// Waits before the next attempt, or until `stop`, and records the failure meanwhile.
+    async fn pause(&self, wait: Duration, error: &IngestError, stop: &CancellationToken) {
+        let waiting = async {
+            tokio::join!(tokio::time::sleep(wait), self.record_failure(error));
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = waiting => {}
+        }
     }
 
     /// Records a write failure for `/readyz` and `/status`.

@@ -5,10 +5,10 @@
 
 use alloy::{
     primitives::{Address, B256, Bytes, TxKind, U256},
-    rlp::{BufMut, Encodable, Header},
+    rlp::Encodable,
 };
 
-use super::wire::RawTransaction;
+use super::{encode::typed_transaction, wire::RawTransaction};
 
 pub(super) const DEPOSIT: u8 = 0x64;
 pub(super) const UNSIGNED: u8 = 0x65;
@@ -27,17 +27,17 @@ pub(super) fn transaction(tx: &RawTransaction, out: &mut Vec<u8>) -> Option<()> 
     match tx.kind() {
         DEPOSIT => {
             let to = &tx.to?;
-            put(out, DEPOSIT, &[&chain, request(tx)?, from, to, value]);
+            typed_transaction(DEPOSIT, &[&chain, request(tx)?, from, to, value], out);
         }
-        UNSIGNED => put(
-            out,
+        UNSIGNED => typed_transaction(
             UNSIGNED,
             &[&chain, from, nonce, &fee()?, gas, to, value, data],
-        ),
-        CONTRACT => put(
             out,
+        ),
+        CONTRACT => typed_transaction(
             CONTRACT,
             &[&chain, request(tx)?, from, &fee()?, gas, to, value, data],
+            out,
         ),
         RETRY => {
             let ticket: &B256 = tx.ticket_id.as_deref()?;
@@ -49,7 +49,7 @@ pub(super) fn transaction(tx: &RawTransaction, out: &mut Vec<u8>) -> Option<()> 
                 &chain, nonce, from, &fee, gas, to, value, data, ticket, refund_to, max_refund,
                 refund,
             ];
-            put(out, RETRY, &fields);
+            typed_transaction(RETRY, &fields, out);
         }
         SUBMIT_RETRYABLE => {
             let l1_base_fee: &U256 = tx.l1_base_fee.as_deref()?;
@@ -76,9 +76,9 @@ pub(super) fn transaction(tx: &RawTransaction, out: &mut Vec<u8>) -> Option<()> 
                 refund_to,
                 retry_data,
             ];
-            put(out, SUBMIT_RETRYABLE, &fields);
+            typed_transaction(SUBMIT_RETRYABLE, &fields, out);
         }
-        INTERNAL => put(out, INTERNAL, &[&chain, data]),
+        INTERNAL => typed_transaction(INTERNAL, &[&chain, data], out),
         _ => return None,
     }
     Some(())
@@ -90,18 +90,6 @@ fn request(tx: &RawTransaction) -> Option<&B256> {
 
 fn receiver(to: Option<Address>) -> TxKind {
     to.map_or(TxKind::Create, TxKind::Call)
-}
-
-fn put(out: &mut Vec<u8>, kind: u8, fields: &[&dyn Encodable]) {
-    out.put_u8(kind);
-    let header = Header {
-        list: true,
-        payload_length: fields.iter().map(|field| field.length()).sum(),
-    };
-    header.encode(out);
-    for field in fields {
-        field.encode(out);
-    }
 }
 
 #[cfg(test)]

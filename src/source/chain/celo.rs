@@ -5,7 +5,7 @@
 
 use alloy::{
     primitives::{B256, Signature, TxKind, keccak256},
-    rlp::{BufMut, Encodable, Header},
+    rlp::Encodable,
 };
 
 use super::{
@@ -91,15 +91,7 @@ fn put(tx: &RawTransaction, signature: Option<&Signature>, out: &mut Vec<u8>) ->
     if let Some((odd, r, s)) = &parts {
         fields.extend([odd as &dyn Encodable, r, s]);
     }
-    out.put_u8(tx.kind());
-    let header = Header {
-        list: true,
-        payload_length: fields.iter().map(|field| field.length()).sum(),
-    };
-    header.encode(out);
-    for field in fields {
-        field.encode(out);
-    }
+    encode::typed_transaction(tx.kind(), &fields, out);
     Some(())
 }
 

@@ -233,6 +233,16 @@ impl Node {
         self.check_one_branch(&block)?;
         self.check_receipts_match(&block)?;
         settle_outcomes(&mut block);
+        self.check_and_decode(block, checks, times)
+    }
+
+    /// Decodes a block that passes the checks.
+    pub(super) fn check_and_decode(
+        &self,
+        block: RawBlock,
+        checks: &ChecksConfig,
+        times: &mut Times,
+    ) -> Result<IndexedBlock, NodeError> {
         verify_timed(&block, checks, times).map_err(|error| {
             self.counted(NodeError::Check {
                 url: self.redacted_url(),

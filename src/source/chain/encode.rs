@@ -299,6 +299,15 @@ fn log_length(log: &RawLog) -> usize {
     list(payload).length() + payload
 }
 
+/// Appends a typed transaction (EIP-2718): its type, and the list of its fields.
+pub(super) fn typed_transaction(kind: u8, fields: &[&dyn Encodable], out: &mut Vec<u8>) {
+    out.put_u8(kind);
+    list(fields.iter().map(|field| field.length()).sum()).encode(out);
+    for field in fields {
+        field.encode(out);
+    }
+}
+
 fn list(payload_length: usize) -> RlpHeader {
     RlpHeader {
         list: true,

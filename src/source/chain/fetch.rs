@@ -1,10 +1,8 @@
 //! Whole blocks: header, transactions and receipts of one hash.
 
 use super::{
-    ChecksConfig, Node, NodeError, RawBlock,
-    decode::decode,
-    genesis,
-    verify::{settle_outcomes, verify},
+    ChecksConfig, Node, NodeError, RawBlock, genesis,
+    verify::{Times, settle_outcomes},
     wire::RawHeader,
 };
 use crate::model::{BlockRef, IndexMode, IndexedBlock};
@@ -29,14 +27,7 @@ impl Node {
             return self.log_block(selector, checks).await;
         }
         let block = self.raw_block(selector).await?;
-        verify(&block, checks).map_err(|error| {
-            self.counted(NodeError::Check {
-                url: self.redacted_url(),
-                error,
-            })
-        })?;
-        self.log_odd_genesis(&block);
-        decode(block, checks).map_err(|reason| self.bad_answer("eth_getBlockByNumber", reason))
+        self.check_and_decode(block, checks, &mut Times::default())
     }
 
     /// Fetches a block and the receipts of its hash, unchecked.

@@ -59,7 +59,8 @@ impl Averages {
             windows: windows.collect(),
         };
         if let Some(sources) = sources {
-            averages.rewind(connection, sources, head).await?;
+            let last = head.map(|head| head.number);
+            averages.refill(connection, sources, last, true).await?;
         }
         Ok(averages)
     }
@@ -75,11 +76,13 @@ impl Averages {
         let Some(sources) = sources.filter(|_| !self.windows.is_empty()) else {
             return Ok(Vec::new());
         };
-        if ancestor.is_some() {
-            self.rewind(connection, sources, ancestor).await?;
+        if let Some(ancestor) = ancestor {
+            let last = Some(ancestor.number);
+            self.refill(connection, sources, last, true).await?;
         }
         if let Some(first) = blocks.first() {
-            self.fill_readable(connection, sources, first).await?;
+            let last = first.header.number.checked_sub(1);
+            self.refill(connection, sources, last, false).await?;
         }
         let mut ticks = Vec::new();
         for block in blocks {
@@ -97,49 +100,21 @@ impl Averages {
         Ok(ticks)
     }
 
-    /// Reads every window again, as of the end of a stored block.
-    async fn rewind(
+    /// Reads windows again, as of the end of a stored block: all, or those of contracts that have become readable since,
+    /// as stored logs count too.
+    async fn refill(
         &mut self,
         connection: &mut PgConnection,
         sources: &OnChainSources,
-        last: Option<BlockRef>,
+        last: Option<u64>,
+        all: bool,
     ) -> Result<(), StoreError> {
-        let last = last.map(|last| last.number);
-        for entry in self.windows.values_mut() {
-            entry.is_read = sources.is_read(entry.of.source);
-            entry.window = window_after(
-                connection,
-                sources,
-                self.chain_id,
-                entry.of,
-                last,
-                LOOK_BACK,
-            )
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Reads the windows of contracts that have become readable; stored logs count too.
-    async fn fill_readable(
-        &mut self,
-        connection: &mut PgConnection,
-        sources: &OnChainSources,
-        first: &IndexedBlock,
-    ) -> Result<(), StoreError> {
-        let last = first.header.number.checked_sub(1);
+        let chain_id = self.chain_id;
         for entry in self.windows.values_mut() {
             let was_read = std::mem::replace(&mut entry.is_read, sources.is_read(entry.of.source));
-            if entry.is_read && !was_read {
-                entry.window = window_after(
-                    connection,
-                    sources,
-                    self.chain_id,
-                    entry.of,
-                    last,
-                    LOOK_BACK,
-                )
-                .await?;
+            if all || (entry.is_read && !was_read) {
+                let read = window_after(connection, sources, chain_id, entry.of, last, LOOK_BACK);
+                entry.window = read.await?;
             }
         }
         Ok(())
