@@ -13,7 +13,7 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt};
 
 use super::{
     LogView, TickFault,
-    contract_source::{Observation, time_ms},
+    observation::{Observation, time_ms},
     venue_time::{self, MAX_AHEAD_MS},
 };
 

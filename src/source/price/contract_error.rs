@@ -1,6 +1,6 @@
 //! Why a price contract did not report a required fact.
 
-use super::exchange::sanitized;
+use super::sanitized::sanitized;
 use crate::{model::Address, source::chain::NodeError};
 
 /// The error of the last read of a contract. For people.

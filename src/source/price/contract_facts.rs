@@ -10,7 +10,7 @@ use alloy::{
     sol_types::SolCall,
 };
 
-use super::{ContractError, chainlink::Round, exchange::sanitized};
+use super::{ContractError, chainlink::Round, sanitized::sanitized};
 use crate::{
     model::{Address, BlockRef, U256},
     source::chain::{Node, NodeError},

@@ -3,31 +3,19 @@
 
 use std::sync::Arc;
 
-use bigdecimal::BigDecimal;
 use parking_lot::Mutex;
 
 use super::{
     ContractError, LogView, TickError, TickFault, Unit, chainlink,
     contract_state::{ContractState, LogDecoder, Spec},
     decimal::is_price,
+    observation::Observation,
     uniswap_v2, uniswap_v3,
 };
 use crate::{
     model::{Address, BlockRef, ChainId, LogOrigin, Tick, Token},
     telemetry::log_limit::LogLimit,
 };
-
-/// The end of the year 9999: later times do not fit every store and client.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// A price decoded from a log.
-#[derive(Debug)]
-pub(super) struct Observation {
-    /// Above zero, in the quote currency of the source.
-    pub price: BigDecimal,
-    /// In ms since the Unix epoch.
-    pub observed_at: i64,
-}
 
 /// A source of one token that reads one contract.
 #[derive(Debug)]
@@ -171,12 +159,4 @@ pub(super) fn end_of(chain_id: ChainId, block: BlockRef) -> LogOrigin {
         block_hash: block.hash,
         log_index: LogOrigin::END_OF_BLOCK,
     }
-}
-
-/// A block's timestamp in ms.
-pub(super) fn time_ms(block_timestamp: u64) -> Result<i64, TickFault> {
-    if block_timestamp > LAST_SECOND {
-        return Err(TickFault::Timestamp(block_timestamp));
-    }
-    Ok(block_timestamp.cast_signed() * 1_000)
 }

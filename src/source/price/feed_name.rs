@@ -3,11 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::exchange::Streams;
-use crate::model::{Secret, Token};
-
-/// Maximum number of source names in a log line; the rest is counted.
-const MAX_SHOWN: usize = 8;
+use crate::model::Secret;
 
 /// Names in use. Assigning in configuration order keeps existing names when entries are appended.
 #[derive(Debug, Default)]
@@ -30,25 +26,6 @@ impl FeedNames {
             1 => name,
             number => format!("{name}-{number}"),
         }
-    }
-}
-
-/// A source of a token in log lines.
-pub(super) fn source_label(token: &Token, source: &str) -> String {
-    format!("{token}/{source}")
-}
-
-/// All sources of a feed in log lines.
-pub(super) fn source_labels(streams: &Streams) -> String {
-    let readers = || streams.values().flatten();
-    let labels = readers().take(MAX_SHOWN);
-    let labels: Vec<String> = labels
-        .map(|reader| source_label(&reader.token, &reader.source))
-        .collect();
-    let labels = labels.join(", ");
-    match readers().count().saturating_sub(MAX_SHOWN) {
-        0 => labels,
-        more => format!("{labels} and {more} more"),
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::{
     redirect::Policy,
 };
 
-use super::exchange::{Disconnect, sanitized};
+use super::{disconnect::Disconnect, sanitized::sanitized};
 use crate::{
     model::Secret,
     retry::{self, Backoff},

@@ -13,6 +13,7 @@ mod contract_facts;
 mod contract_source;
 mod contract_state;
 mod decimal;
+mod disconnect;
 mod exchange;
 mod feed;
 mod feed_name;
@@ -26,17 +27,22 @@ mod lateness;
 mod log_lines;
 mod log_view;
 mod metrics;
+mod observation;
 mod on_chain;
 mod policy;
 mod pool;
+mod price_fault;
 mod price_jump;
+mod price_text;
 mod price_unit;
 mod probe;
 mod quote_paths;
 #[cfg(test)]
 mod running_feeds;
+mod sanitized;
 mod source_entry;
 mod stored_logs;
+mod stream;
 mod supervisor;
 mod tick_error;
 mod tick_queue;
@@ -59,7 +65,7 @@ pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use exchange::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, Listing, ListingConfig,
-    PriceFault, VenueConfig,
+    VenueConfig,
 };
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
@@ -73,6 +79,7 @@ pub use policy::{
     DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
+pub use price_fault::PriceFault;
 pub use price_jump::JumpGuard;
 pub use price_unit::{Scale, Unit};
 pub use probe::{FeedProbe, ProbeResult, probe_contracts, probe_feeds};

@@ -16,8 +16,9 @@ use super::{
     TickSink,
     chainlink::{self, Round},
     contract_facts::{ContractFacts, ContractQuery, QueryKind},
-    contract_source::{Observation, Source, end_of, time_ms},
+    contract_source::{Source, end_of},
     contract_state::{ContractState, LogDecoder, Spec},
+    observation::{Observation, time_ms},
     uniswap_v2, uniswap_v3,
 };
 use crate::model::{Address, B256, BlockRef, ChainId, Tick, Token};

@@ -7,10 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    exchange::{Disconnect, StreamTable},
-    http_client::FailedAttempt,
-};
+use super::{disconnect::Disconnect, http_client::FailedAttempt, stream::StreamTable};
 use crate::retry::Backoff;
 
 /// One way to prices of a venue: a connection with its successors, or repeated fetches.

@@ -7,9 +7,8 @@ use bigdecimal::{
 };
 
 use super::{
-    LogView, TickFault,
-    contract_source::{Observation, time_ms},
-    decimal,
+    LogView, TickFault, decimal,
+    observation::{Observation, time_ms},
     pool::PoolShape,
 };
 

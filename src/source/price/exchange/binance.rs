@@ -15,13 +15,13 @@ use toml::Value;
 use super::{
     super::{
         key_error::{self, KeyError},
+        price_text::{mid_price, price_from_json},
         venue_time,
     },
     BinanceConfig, BinanceStream, Exchange, Limits, ListingConfig, PriceFault, Quote, Request,
     VenueEvent,
     json::Text,
     listing::is_word,
-    price_text::{mid_price, price_from_json},
 };
 
 #[derive(Debug)]

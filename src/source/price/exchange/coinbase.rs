@@ -11,11 +11,13 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
-    super::venue_time,
+    super::{
+        price_text::{mid_price, price_from_json},
+        venue_time,
+    },
     Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
     listing::is_pair,
-    price_text::{mid_price, price_from_json},
 };
 
 #[derive(Debug)]

@@ -18,79 +18,17 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    super::{http_client::FailedAttempt, lateness::LateWatch},
+    super::{
+        disconnect::Disconnect, http_client::FailedAttempt, lateness::LateWatch,
+        sanitized::sanitized, stream::StreamProgress,
+    },
     Exchange, ExchangeConfig, Limits, Request, handshake,
-    stream_table::StreamProgress,
 };
 
 /// Timeout of writing a message to the socket. Messages are small: a socket that takes longer is broken.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of pings to skip when a connection is overdue.
 const MAX_SKIPPED_PINGS: usize = 64;
-/// Maximum length of a venue's text in messages, in characters.
-const MAX_TEXT: usize = 200;
-
-/// Why a connection ended or could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum Disconnect {
-    #[error("cannot connect: {0}")]
-    Unreachable(String),
-    /// The server answered, but not with what was requested.
-    #[error("answered {0}")]
-    Answered(String),
-    #[error("unreadable answer: {0}")]
-    Unreadable(String),
-    #[error("the venue closed the connection{0}")]
-    Closed(String),
-    #[error("connection failed: {0}")]
-    Broken(String),
-    #[error("no data for {0:?}")]
-    Silent(Duration),
-    #[error("message larger than {0} bytes")]
-    TooLarge(usize),
-    #[error("rejected: {0}")]
-    Rejected(String),
-    #[error("the venue announced that it closes the connection")]
-    Closing,
-    #[error("connection reached its maximum age")]
-    Old,
-    #[error("prices more than {0} ms late")]
-    Late(u64),
-}
-
-impl Disconnect {
-    /// Stable label of the metric `chaincast_price_feed_reconnects_total`.
-    pub(in super::super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "unreachable",
-            Self::Answered(_) => "answered",
-            Self::Unreadable(_) => "unreadable",
-            Self::Closed(_) => "closed",
-            Self::Broken(_) => "broken",
-            Self::Silent(_) => "silent",
-            Self::TooLarge(_) => "too_large",
-            Self::Rejected(_) => "rejected",
-            Self::Closing => "announced",
-            Self::Old => "rotated",
-            Self::Late(_) => "late",
-        }
-    }
-
-    /// All labels.
-    pub(in super::super) const REASONS: [&'static str; 11] = [
-        "unreachable",
-        "answered",
-        "unreadable",
-        "closed",
-        "broken",
-        "silent",
-        "too_large",
-        "rejected",
-        "announced",
-        "rotated",
-        "late",
-    ];
-}
 
 /// The next event on a connection.
 pub(super) enum Step {
@@ -393,12 +331,4 @@ fn close_details(frame: Option<CloseFrame>) -> String {
             reason => format!(" with code {code}: {reason}"),
         }
     })
-}
-
-/// A venue's text, truncated and without control characters.
-pub(in super::super) fn sanitized(text: &str) -> String {
-    let excerpt = text.chars().take(MAX_TEXT);
-    excerpt
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

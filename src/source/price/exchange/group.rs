@@ -1,35 +1,16 @@
 //! Groups sources into feeds that share a connection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{
-    super::{Feed, PriceConfig, SourceKey, SourceKind, Unit, feed_name::FeedNames},
+    super::{
+        Feed, PriceConfig, SourceKind,
+        feed_name::FeedNames,
+        stream::{StreamReader, Streams},
+    },
     Exchange,
     socket::ExchangeFeed,
 };
-use crate::model::Token;
-
-/// A source of one token that reads a stream.
-#[derive(Debug, Clone)]
-pub(in super::super) struct StreamReader {
-    pub(in super::super) token: Token,
-    /// Name of the source.
-    pub(in super::super) source: Arc<str>,
-    pub(in super::super) quote: Arc<str>,
-    /// Converts the venue's price to the price of one token.
-    pub(in super::super) unit: Unit,
-}
-
-/// Readers by stream name.
-pub(in super::super) type Streams = BTreeMap<String, Vec<StreamReader>>;
-
-/// The sources that read these streams.
-pub(in super::super) fn readers_of(streams: &Streams) -> Vec<SourceKey> {
-    let readers = streams.values().flatten();
-    readers
-        .map(|reader| (reader.token.clone(), reader.source.clone()))
-        .collect()
-}
 
 /// One feed per venue and URL, and further ones beyond the venue's limit of streams per connection.
 pub(in super::super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {

@@ -10,9 +10,10 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use super::{
-    super::http_client::{self, FailedAttempt},
-    connection::{Disconnect, sanitized},
+use super::super::{
+    disconnect::Disconnect,
+    http_client::{self, FailedAttempt},
+    sanitized::sanitized,
 };
 use crate::tls;
 

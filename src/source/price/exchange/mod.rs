@@ -2,7 +2,7 @@
 //!
 //! - [`Exchange`]: one venue: its name, symbols and protocol, a codec without I/O or clock. `binance`, `coinbase` and
 //!   `kraken` follow the venues' documentation and name it; `venues` registers them.
-//! - `socket`: the supervisor of all connections, using `connection` (one socket) and `stream_table` (received data).
+//! - `socket`: the supervisor of all connections, using `connection` (one socket).
 //!
 //! Guarantees: a bad message affects only itself; an unknown symbol affects only that symbol; a connection that ends,
 //! stalls or reaches its maximum age is replaced, with no more attempts than the backoff allows. No number passes
@@ -12,17 +12,12 @@ mod binance;
 mod coinbase;
 mod config;
 mod connection;
-mod dedup;
 mod group;
 mod handshake;
 mod json;
 mod kraken;
 mod listing;
-mod metrics;
-mod price_fault;
-mod price_text;
 mod socket;
-mod stream_table;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -30,21 +25,20 @@ mod venues;
 
 use std::{borrow::Cow, fmt::Debug, time::Duration};
 
-use bigdecimal::BigDecimal;
 use toml::Value;
 
-use super::key_error::{self, KeyError};
+use super::{
+    PriceFault,
+    key_error::{self, KeyError},
+    stream::Quote,
+};
 
 pub use config::{
     BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,
 };
-pub(super) use connection::{Disconnect, sanitized};
-pub(super) use group::{StreamReader, Streams, feeds, readers_of};
+pub(super) use group::feeds;
 pub use listing::Listing;
 pub(super) use listing::read_listing;
-pub use price_fault::PriceFault;
-pub(super) use price_text::{parse_price, price_from_json};
-pub(super) use stream_table::{StreamProgress, StreamTable};
 pub(super) use venues::{names, url_of_alias};
 
 /// One venue. Implement it in a file of its own and register it in `venues`.
@@ -159,17 +153,4 @@ enum VenueEvent<'a> {
     Normal,
     /// An unreadable message.
     Unreadable(String),
-}
-
-/// A price as received from a venue.
-#[derive(Debug, PartialEq)]
-pub(super) struct Quote<'a> {
-    pub(super) stream: Cow<'a, str>,
-    pub(super) price: BigDecimal,
-    /// Half the spread between best bid and best ask, if the venue sends both.
-    pub(super) confidence: Option<BigDecimal>,
-    /// The venue's time in ms since the Unix epoch.
-    pub(super) observed_at: Option<i64>,
-    /// Increases with each message of this stream on one connection; may have gaps.
-    pub(super) order: Option<u64>,
 }

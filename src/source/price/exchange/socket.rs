@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         Feed, SourceKey, TickSink,
+        disconnect::Disconnect,
         http_client::FailedAttempt,
         lateness::LateWatch,
+        sanitized::sanitized,
+        stream::{StreamTable, Streams, readers_of},
         supervisor::{Attempt, supervise},
     },
     Exchange, ExchangeConfig, PriceFault, VenueEvent,
-    connection::{Connection, Disconnect, Step, sanitized},
-    group::{Streams, readers_of},
-    stream_table::StreamTable,
+    connection::{Connection, Step},
 };
 use crate::{model::now_ms, retry::Backoff};
 
@@ -67,7 +68,8 @@ impl Feed for ExchangeFeed {
         } = *self;
         Box::pin(async move {
             let connections = config.connections_to(exchange.name()).max(1);
-            let mut table = StreamTable::new(&name, streams, sink).with_lateness(&config);
+            let mut table =
+                StreamTable::new(&name, streams, sink).with_lateness(config.clock_off_ms);
             if connections > 1 {
                 table = table.deduplicated();
             }

@@ -6,11 +6,7 @@ use bigdecimal::BigDecimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::{
-    PriceFault,
-    exchange::{Quote, parse_price},
-    venue_time,
-};
+use super::super::{PriceFault, price_text::parse_price, stream::Quote, venue_time};
 
 /// Maximum absolute exponent.
 const MAX_EXPONENT: u32 = 64;

@@ -23,9 +23,9 @@ use self::stream::HermesFeed;
 use super::{
     Feed, PriceConfig, SourceKind,
     config::upper_case,
-    exchange::{StreamReader, Streams},
     feed_name::FeedNames,
     http_client,
+    stream::{StreamReader, Streams},
 };
 use crate::model::Secret;
 

@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         ExchangeConfig, Feed, SourceKey, TickSink,
-        exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
+        disconnect::Disconnect,
         http_client::{self, FailedAttempt},
         lateness::LateWatch,
+        sanitized::sanitized,
+        stream::{StreamProgress, StreamTable, Streams, readers_of},
         supervisor::{Attempt, supervise},
     },
     codec::{self, PriceEvent},
@@ -107,8 +109,8 @@ impl Feed for HermesFeed {
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let Self { connector, streams } = *self;
         Box::pin(async move {
-            let table =
-                StreamTable::new(&connector.name, streams, sink).with_lateness(&connector.config);
+            let table = StreamTable::new(&connector.name, streams, sink)
+                .with_lateness(connector.config.clock_off_ms);
             let backoff = connector.config.backoff();
             supervise(vec![connector], table, backoff, stop).await;
         })

@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         Feed, SourceKey, TickSink,
-        exchange::{Disconnect, StreamProgress, StreamTable, Streams, readers_of, sanitized},
+        disconnect::Disconnect,
         http_client::{self, FailedAttempt},
+        sanitized::sanitized,
+        stream::{StreamProgress, StreamTable, Streams, readers_of},
         supervisor::{Attempt, supervise},
     },
     FetchRules,

@@ -18,9 +18,9 @@ use self::{fetch::PageFeed, page::PriceLocation};
 use super::{
     Feed, PriceConfig, SourceKind,
     config::upper_case,
-    exchange::{StreamReader, Streams},
     feed_name::FeedNames,
     http_client,
+    stream::{StreamReader, Streams},
 };
 use crate::model::Secret;
 

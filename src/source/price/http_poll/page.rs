@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use super::{
     super::{
         PriceFault,
-        exchange::{Quote, price_from_json},
+        price_text::price_from_json,
+        stream::Quote,
         venue_time::{self, check_recent},
     },
     HttpConfig,

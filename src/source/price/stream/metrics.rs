@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-use super::{PriceFault, connection::Disconnect};
+use super::super::{PriceFault, disconnect::Disconnect};
 
 /// The metrics of one feed, looked up once.
 pub(in super::super) struct FeedMetrics {

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    super::{
-        super::FeedState,
-        PriceFault,
-        connection::{Disconnect, sanitized},
-    },
+    super::super::{FeedState, PriceFault, disconnect::Disconnect, sanitized::sanitized},
     StreamProgress, StreamTable,
 };
 use crate::telemetry::log_limit::LOG_INTERVAL;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bigdecimal::BigDecimal;
 use serde_json::value::RawValue;
 
-use super::{super::decimal::half, PriceFault};
+use super::{PriceFault, decimal::half};
 
 /// Maximum length of a price in bytes.
 const MAX_TEXT: usize = 64;
@@ -17,7 +17,7 @@ const MAX_MAGNITUDE: i64 = 24;
 const MAX_SHOWN: usize = 40;
 
 /// Parses a price from a JSON number or string.
-pub(in super::super) fn price_from_json(raw: &RawValue) -> Result<BigDecimal, PriceFault> {
+pub(super) fn price_from_json(raw: &RawValue) -> Result<BigDecimal, PriceFault> {
     let text = raw.get();
     let quoted = text
         .strip_prefix('"')
@@ -26,7 +26,7 @@ pub(in super::super) fn price_from_json(raw: &RawValue) -> Result<BigDecimal, Pr
 }
 
 /// Parses a price with all its digits: above zero and of plausible size.
-pub(in super::super) fn parse_price(text: &str) -> Result<BigDecimal, PriceFault> {
+pub(super) fn parse_price(text: &str) -> Result<BigDecimal, PriceFault> {
     let excerpt = || text.chars().take(MAX_SHOWN).collect::<String>();
     if text.len() > MAX_TEXT {
         return Err(PriceFault::OutOfRange(excerpt()));

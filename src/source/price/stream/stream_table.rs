@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        FeedState, TickSink, feed_name::source_labels, lateness::Lateness, venue_time::check_recent,
+        FeedState, PriceFault, TickSink, lateness::Lateness, sanitized::sanitized,
+        venue_time::check_recent,
     },
-    ExchangeConfig, PriceFault, Quote,
-    connection::sanitized,
-    group::Streams,
+    Quote,
     metrics::FeedMetrics,
+    readers::{Streams, source_labels},
 };
 use crate::{model::Tick, telemetry::log_limit::LogLimit};
 
@@ -80,20 +80,20 @@ impl StreamTable {
     }
 
     /// Measures the lateness of prices and reports it to the venue clock.
-    pub(in super::super) fn with_lateness(mut self, config: &ExchangeConfig) -> Self {
+    pub(in super::super) fn with_lateness(mut self, clock_off_ms: u64) -> Self {
         self.lateness = Some(Lateness::new(&self.feed));
-        self.clock_off_ms = config.clock_off_ms.cast_signed();
+        self.clock_off_ms = clock_off_ms.cast_signed();
         self
     }
 
     /// Several connections deliver the same prices: the first copy counts.
-    pub(super) fn deduplicated(mut self) -> Self {
+    pub(in super::super) fn deduplicated(mut self) -> Self {
         self.deduplicated = true;
         self
     }
 
     /// A new connection uses this slot.
-    pub(super) fn reset_slot(&mut self, slot: u8) {
+    pub(in super::super) fn reset_slot(&mut self, slot: u8) {
         for stream in &mut self.streams {
             stream.dedup.reset_slot(slot);
         }

@@ -5,12 +5,12 @@ use bigdecimal::BigDecimal;
 use tokio::time::Instant;
 
 use super::super::{
-    super::{FeedState, feed_name::source_label, metrics::tick_counter},
-    PriceFault,
-    connection::sanitized,
+    super::{
+        FeedState, PriceFault, metrics::tick_counter, price_text::is_plausible_size,
+        sanitized::sanitized,
+    },
     dedup::{Dedup, SlotState},
-    group::StreamReader,
-    price_text::is_plausible_size,
+    readers::{StreamReader, source_label},
 };
 use crate::telemetry::log_limit::LogLimit;
 
@@ -50,7 +50,7 @@ pub(in super::super::super) struct StreamProgress {
 
 impl StreamProgress {
     /// For the connection in this slot; see [`SlotState::slot`].
-    pub(in super::super) fn for_slot(slot: u8) -> Self {
+    pub(in super::super::super) fn for_slot(slot: u8) -> Self {
         Self {
             dedup: SlotState::for_slot(slot),
             ..Self::default()

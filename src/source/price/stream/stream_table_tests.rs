@@ -2,9 +2,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::{
     super::{
-        super::{PriceConfig, TickQueue, Unit, log_lines::LogLines, tick_queue},
-        connection::Disconnect,
-        group::StreamReader,
+        super::{
+            PriceConfig, TickQueue, Unit, disconnect::Disconnect, log_lines::LogLines, tick_queue,
+        },
+        readers::StreamReader,
     },
     *,
 };
