@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     IngestError, Parts, Progress, Retry,
     bulk::LoadRange,
-    commit::COMMIT_TIMEOUT,
     load::Load,
-    writer::{ChainWriter, STORE_TIMEOUT},
+    timeouts::{COMMIT_TIMEOUT, STORE_TIMEOUT},
+    writer::ChainWriter,
 };
 use crate::{
     ingest::ChainContext,

@@ -11,10 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    IngestError, Parts,
-    writer::{ChainWriter, STORE_TIMEOUT},
-};
+use super::{IngestError, Parts, timeouts::STORE_TIMEOUT, writer::ChainWriter};
 use crate::{
     source::chain::{NodeError, Work},
     store::{

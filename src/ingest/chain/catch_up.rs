@@ -8,8 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     IngestError, Parts,
     bulk::LoadRange,
-    commit::{COMMIT_TIMEOUT, Step},
+    commit::Step,
     load::{Load, LoadError},
+    timeouts::COMMIT_TIMEOUT,
     writer::ChainWriter,
 };
 use crate::{

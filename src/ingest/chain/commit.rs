@@ -1,11 +1,12 @@
 //! One transaction of the chain writer: rows, cursor, ticks and updates together. The updates are published after it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     IngestError,
     ticks::decode_ticks,
-    writer::{ChainWriter, STORE_TIMEOUT},
+    timeouts::{COMMIT_TIMEOUT, STORE_TIMEOUT},
+    writer::ChainWriter,
 };
 use crate::{
     ingest::PriceSignal,
@@ -16,9 +17,6 @@ use crate::{
         ticks, token_contracts, updates,
     },
 };
-
-/// Time limit of one transaction of blocks.
-pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The next step of the stored chain.
 pub(super) struct Step<'a> {

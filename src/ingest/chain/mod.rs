@@ -22,6 +22,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod timeouts;
 mod token_metadata;
 mod updates;
 mod watched;
@@ -48,9 +49,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    telemetry::ChainMetrics,
-    updates::Announcer,
-    writer::{ChainWriter, STORE_TIMEOUT},
+    telemetry::ChainMetrics, timeouts::STORE_TIMEOUT, updates::Announcer, writer::ChainWriter,
 };
 use super::{ChainContext, PriceSignals};
 use crate::{

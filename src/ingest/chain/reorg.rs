@@ -2,11 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    IngestError, ReorgLimit,
-    commit::Step,
-    writer::{ChainWriter, STORE_TIMEOUT},
-};
+use super::{IngestError, ReorgLimit, commit::Step, timeouts::STORE_TIMEOUT, writer::ChainWriter};
 use crate::{
     model::{BlockRef, IndexedBlock},
     source::chain::BlockTarget,

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     IngestError, Parts, Retry,
-    commit::COMMIT_TIMEOUT,
     contract::Contracts,
     price::{Averages, PriceBackfills},
+    timeouts::{COMMIT_TIMEOUT, STORE_TIMEOUT},
     token_metadata::SeenTokens,
     yield_lock::StuckTimer,
 };
@@ -23,9 +23,6 @@ use crate::{
         writer::Writer,
     },
 };
-
-/// Time limit of one database step without blocks; see `COMMIT_TIMEOUT` for those with blocks.
-pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Delay before the next comparison of providers that disagree.
 const RECHECK_AFTER: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, Parts, writer::STORE_TIMEOUT};
+use super::{IngestError, Parts, timeouts::STORE_TIMEOUT};
 use crate::{model::BlockRef, store::writer::Writer};
 
 /// How long a writer whose node fails holds the lock while another process waits for it.

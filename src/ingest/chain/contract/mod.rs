@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::backfill::ContractBackfill;
 pub(super) use self::telemetry::describe;
-use super::{IngestError, Parts, commit::COMMIT_TIMEOUT, writer::STORE_TIMEOUT};
+use super::{
+    IngestError, Parts,
+    timeouts::{COMMIT_TIMEOUT, STORE_TIMEOUT},
+};
 use crate::{
     model::{BlockRef, ChainId, IndexedBlock},
     source::contract::{AddressIndex, Contract, DecodedLogs},

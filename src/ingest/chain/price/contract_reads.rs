@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::super::{Parts, writer::STORE_TIMEOUT};
+use super::super::{Parts, timeouts::STORE_TIMEOUT};
 use crate::{
     model::BlockRef,
     source::{

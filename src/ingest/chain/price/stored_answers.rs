@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::{
-    IngestError,
-    writer::{ChainWriter, STORE_TIMEOUT},
-};
+use super::super::{IngestError, timeouts::STORE_TIMEOUT, writer::ChainWriter};
 use crate::{
     ingest::PriceSignal,
     source::price::FirstAnswer,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    super::writer::STORE_TIMEOUT,
+    super::timeouts::STORE_TIMEOUT,
     anvil_fixture::{AnvilFixture, CHAIN, RunningWriter, eventually, restart_anvil},
     gate::Gate,
     proxy::{Answer, Proxy},

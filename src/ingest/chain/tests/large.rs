@@ -7,7 +7,7 @@ use sqlx::Connection;
 use tokio::sync::Notify;
 
 use super::{
-    super::{bulk::until_idle, writer::STORE_TIMEOUT},
+    super::{bulk::until_idle, timeouts::STORE_TIMEOUT},
     anvil_fixture::{AnvilFixture, CHAIN, count, eventually},
     gate::Gate,
     proxy::Proxy,

@@ -1,0 +1,8 @@
+//! Time limits of the chain writer's database steps.
+
+use std::time::Duration;
+
+/// One step without blocks; see [`COMMIT_TIMEOUT`] for those with blocks.
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+/// One transaction of blocks.
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
