@@ -14,10 +14,7 @@ fn limit_arenas() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = i32::try_from(cores).unwrap_or(i32::MAX);
     // SAFETY: mallopt only sets a number, and no other thread is running yet.
-    #[allow(
-        unsafe_code,
-        reason = "glibc has no safe function that limits its arenas"
-    )]
+    #[allow(unsafe_code, reason = "glibc has no safe function for this")]
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, arenas);
     }

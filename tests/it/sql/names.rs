@@ -190,7 +190,7 @@ impl Texts<'_> {
                 Some(frame) if frame.function == *function => {
                     self.heads(&frame.args[*index], depth + 1)
                 }
-                _ => self.from_callers(node, *function, *index, depth),
+                _ => self.arguments_of_callers(node, *function, *index, depth),
             },
         }
     }
@@ -237,7 +237,7 @@ impl Texts<'_> {
     }
 
     /// The argument of every call of the function.
-    fn from_callers(
+    fn arguments_of_callers(
         &self,
         node: &Node,
         function: usize,
