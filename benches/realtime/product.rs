@@ -8,7 +8,7 @@ use chaincast::{
     bus::{Bus, Publisher},
     config::{Config, Sources},
     gateway::{Gateway, KnownChannels},
-    model::{Channel, Update},
+    model::{Channel, EventName, Update},
     server,
     shutdown::Tasks,
     store::Store,
@@ -92,7 +92,7 @@ fn publish(publisher: &Publisher, channel: usize, seq: u64) {
     publisher.publish(vec![Update {
         channel: Channel::Price(token.parse().expect("it is a symbol")),
         seq,
-        event: "price-update".into(),
+        event: EventName::PriceUpdate,
         data: message::data(&token).into(),
     }]);
 }

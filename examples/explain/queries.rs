@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use chaincast::{
-    model::{Address, B256, CandleInterval, Channel, Token},
+    model::{Address, B256, CandleInterval, Channel, EventName, Token},
     store::{
         Store, StoreError,
         read::{
@@ -147,7 +147,7 @@ pub fn all<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
         query("channel_extent", store.channel_extent(channel)),
         query("updates_between", store.updates_between(channel, number, number + 500, limit)),
         query("updates_with_age", store.updates_with_age(channel, number, number + 500, limit)),
-        query("newest_update", store.newest_update(channel, "new-block")),
+        query("newest_update", store.newest_update(channel, &EventName::NewBlock)),
         query("updates_after", store.updates_after(&known.since, limit)),
         query("channel_heads", store.channel_heads(Some(1_000), limit)),
     ]

@@ -13,7 +13,7 @@ use super::{
     wire::{Address, Hash},
 };
 use crate::{
-    model::ChainId,
+    model::{ChainId, Channel},
     store::{
         StoreError,
         read::{ContractEventFilter, ContractEventKey, ContractEventRow, ContractRow},
@@ -71,7 +71,7 @@ impl From<ContractRow> for Contract {
             None => (listed, None),
         };
         Self {
-            channel: format!("contract:{}", row.name.to_ascii_lowercase()),
+            channel: Channel::Contract(row.name.to_ascii_lowercase().into(), None).to_string(),
             name: row.name,
             chain_id: row.chain_id,
             addresses,

@@ -12,7 +12,7 @@ use super::{
     page::{self, List},
 };
 use crate::{
-    model::{Channel, Update},
+    model::{Channel, Update, channel::Requirement},
     store::{StoreError, updates::Extent},
 };
 
@@ -120,22 +120,10 @@ pub(super) async fn list_updates(
         .and_then(|[seq]| u64::try_from(seq).ok());
 
     let stored = state.store.channel_extent(&channel).await?;
-    if let (0, Channel::Price(token) | Channel::Candle(token, _)) = (stored.newest, &channel)
-        && !state.store.is_tracked(token).await?
+    if stored.newest == 0
+        && let Some(reason) = missing(&state, &channel).await?
     {
-        return Err(unknown(&name, "the token is not tracked"));
-    }
-    if let Channel::Contract(contract, event) = &channel
-        && stored.newest == 0
-        && !state
-            .store
-            .has_contract_event(contract, event.as_deref())
-            .await?
-    {
-        return Err(unknown(
-            &name,
-            "the contract or event does not exist; /api/v1/contracts lists them",
-        ));
+        return Err(unknown(&name, reason));
     }
     if query.epoch.as_deref().is_some_and(|given| given != epoch) {
         return Err(Problem::gone(
@@ -183,27 +171,45 @@ pub(super) async fn list_updates(
 fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, Problem> {
     let first = state.chain(None)?;
     let chain = state.chain(chain)?;
-    let channel = match name.parse::<Channel>() {
-        Ok(Channel::NewBlock(None)) => Channel::NewBlock(Some(chain)),
+    let channel: Channel = match name.parse() {
         Ok(channel) => channel,
-        Err(error) => return Err(Problem::unknown_channel(error.to_string())),
+        Err(error) => return Err(Problem::unknown_channel(format!("{error}"))),
     };
-    match channel.canonical(first) {
-        Channel::NewBlock(Some(id)) if !state.chains.contains(&id) => {
+    let channel = channel.on_chain(chain).canonical(first);
+    if channel.is_private() {
+        return Err(Problem::forbidden(format!(
+            "{} channels are private: subscribe over the gateway with a JWT of that subject",
+            channel.kind().prefix
+        )));
+    }
+    if !channel.has_position() {
+        return Err(unknown(name, "they are sent live and never stored"));
+    }
+    match channel.requirement() {
+        Requirement::Chain(Some(id)) if !state.chains.contains(&id) => {
             Err(unknown(name, "the chain is not indexed here"))
         }
-        channel @ (Channel::NewBlock(_)
-        | Channel::Price(_)
-        | Channel::Candle(..)
-        | Channel::Tx(_)
-        | Channel::Address(_)) => Ok(channel),
-        Channel::Heartbeat => Err(unknown(name, "heartbeats are sent live and never stored")),
-        // The handler checks whether the contract exists.
-        channel @ Channel::Contract(..) => Ok(channel),
-        Channel::User(_) => Err(Problem::forbidden(
-            "user channels are private: subscribe over the gateway with a JWT of that subject",
-        )),
+        _ => Ok(channel),
     }
+}
+
+/// What the deployment lacks, so that a channel without updates does not exist.
+async fn missing(state: &ApiState, channel: &Channel) -> Result<Option<&'static str>, StoreError> {
+    let (exists, reason) = match channel.requirement() {
+        Requirement::Token(token) => (
+            state.store.is_tracked(token).await?,
+            "the token is not tracked",
+        ),
+        Requirement::Contract(contract, event) => (
+            state.store.has_contract_event(contract, event).await?,
+            "the contract or event does not exist; /api/v1/contracts lists them",
+        ),
+        // Indexed chains are checked before; others' updates may be published at any time.
+        Requirement::Chain(_) | Requirement::Transactions | Requirement::Nothing => {
+            return Ok(None);
+        }
+    };
+    Ok((!exists).then_some(reason))
 }
 
 fn unknown(name: &str, reason: &str) -> Problem {

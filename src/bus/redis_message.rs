@@ -21,7 +21,7 @@ use super::{
     Commit,
     commit::{from_wall, to_wall},
 };
-use crate::model::{Channel, Secret, Update};
+use crate::model::{Channel, EventName, Secret, Update};
 
 /// Longest message that is sent or read; a larger commit is announced by its seqs only.
 pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -48,7 +48,7 @@ struct Item<'p> {
     channel: Cow<'p, str>,
     seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<Cow<'p, str>>,
+    event: Option<EventName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<Cow<'p, str>>,
 }
@@ -184,7 +184,7 @@ impl Codec {
             updates.extend(commit.iter().map(|update| Item {
                 channel: update.channel.to_string().into(),
                 seq: update.seq,
-                event: Some((&*update.event).into()),
+                event: Some(update.event.clone()),
                 data: Some((&*update.data).into()),
             }));
         } else {
@@ -292,7 +292,7 @@ fn all_updates(message: &RedisMessage<'_>) -> Option<Vec<Update>> {
         Some(Update {
             channel: item.channel.parse().ok()?,
             seq: item.seq,
-            event: item.event.as_deref()?.into(),
+            event: item.event.clone()?,
             data: data.into(),
         })
     };

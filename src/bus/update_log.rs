@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    model::{ChainHealth, ChainId, ChainLimits, Channel, Token, Update, now_ms},
+    model::{
+        ChainHealth, ChainId, ChainLimits, Channel, Token, Update, channel::SnapshotRule, now_ms,
+    },
     store::{Store, StoreError, alert_deliveries::Unacknowledged, read::ChainRow, updates::Extent},
 };
 
@@ -105,25 +107,26 @@ impl UpdateLog {
         self.store.acknowledge(subject, ids).await
     }
 
-    /// The snapshot for a new subscriber: the channel's newest block, price or candle, or the state of its transaction.
+    /// The snapshot for new subscribers that the hub keeps in memory, by the rule of the channel's kind.
     pub async fn snapshot(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
-        let event = match channel {
-            Channel::Tx(hash) => return self.store.transaction_state(*hash).await.map(Some),
-            Channel::NewBlock(_) => "new-block",
-            Channel::Price(_) => "price-update",
-            Channel::Candle(..) => "candle-update",
-            Channel::Contract(..) => return self.newest_contract_event(channel).await,
-            _ => return Ok(None),
-        };
-        self.store.newest_update(channel, event).await
-    }
-
-    /// The newest event of a contract, unless a later reorg may have reverted it.
-    async fn newest_contract_event(&self, channel: &Channel) -> Result<Option<Update>, StoreError> {
-        let newest = self.store.newest_update(channel, "contract-event").await?;
-        let reorg = self.store.newest_update(channel, "contract-reorg").await?;
-        let reverted_through = reorg.map_or(0, |reorg| reorg.seq);
-        Ok(newest.filter(|event| event.seq > reverted_through))
+        match (&channel.kind().snapshot, channel) {
+            (SnapshotRule::Newest(event), _) => self.store.newest_update(channel, event).await,
+            (SnapshotRule::NewestUnlessWithdrawn { of, by }, _) => {
+                let newest = self.store.newest_update(channel, of).await?;
+                let withdrawal = self.store.newest_update(channel, by).await?;
+                let withdrawn_through = withdrawal.map_or(0, |update| update.seq);
+                Ok(newest.filter(|update| update.seq > withdrawn_through))
+            }
+            (SnapshotRule::TransactionState(_), Channel::Tx(hash)) => {
+                self.store.transaction_state(*hash).await.map(Some)
+            }
+            (
+                SnapshotRule::TransactionState(_)
+                | SnapshotRule::Nothing
+                | SnapshotRule::Unacknowledged,
+                _,
+            ) => Ok(None),
+        }
     }
 
     /// The health of each chain, in the order of the configuration.

@@ -15,7 +15,7 @@ use super::{
     ring::{Ring, RingLimits},
     session::Session,
 };
-use crate::model::{Channel, Update};
+use crate::model::{Channel, EventName, Update, channel::SnapshotChange};
 
 /// Prefetch distance in subscribers: about as many as are served while the memory arrives.
 const PREFETCH_DISTANCE: usize = 4;
@@ -28,7 +28,7 @@ const MESSAGE_OVERHEAD: usize = 128;
 pub struct Entry {
     /// Absent for messages that are never stored, such as the heartbeat.
     pub seq: Option<u64>,
-    pub event: Arc<str>,
+    pub event: EventName,
     /// The text of one JSON object.
     pub data: Arc<str>,
 }
@@ -126,23 +126,23 @@ pub struct ChannelState {
     touched: Instant,
 }
 
+impl Snapshot {
+    /// The snapshot of a channel before anything of it was read from the store.
+    fn initial(channel: &Channel) -> Self {
+        match channel.kind().snapshot.is_kept() {
+            true => Self::Unknown,
+            false => Self::Nothing,
+        }
+    }
+}
+
 impl ChannelState {
     pub fn new(channel: Channel, now: Instant) -> Self {
-        // Only these channels have a snapshot. The heartbeat has no position either.
-        let (position, snapshot) = match channel {
-            Channel::Heartbeat => (Some(0), Snapshot::Nothing),
-            Channel::NewBlock(_)
-            | Channel::Price(_)
-            | Channel::Candle(..)
-            | Channel::Tx(_)
-            | Channel::Contract(..) => (None, Snapshot::Unknown),
-            _ => (None, Snapshot::Nothing),
-        };
         Self {
             name: Arc::new(ChannelName::new(&channel)),
+            position: (!channel.has_position()).then_some(0),
+            snapshot: Snapshot::initial(&channel),
             channel,
-            position,
-            snapshot,
             warming: Arc::default(),
             subscription_count: 0,
             published: 0,
@@ -183,9 +183,7 @@ impl ChannelState {
         if self.position.is_some_and(|position| position < since) {
             self.position = Some(since);
             self.ring.clear();
-            if let Channel::Tx(_) = self.channel {
-                self.snapshot = Snapshot::Unknown;
-            }
+            self.snapshot = Snapshot::initial(&self.channel);
         }
     }
 
@@ -199,10 +197,9 @@ impl ChannelState {
         self.subscription_count == 0 && self.touched < before
     }
 
-    /// Whether the channel stays in memory without subscribers. Candles do not: each token has six candle channels, and
-    /// few have subscribers.
+    /// Whether the channel stays in memory without subscribers while it is updated.
     pub fn is_kept_without_subscribers(&self) -> bool {
-        !matches!(self.channel, Channel::Candle(..))
+        self.channel.kind().kept_without_subscribers
     }
 
     /// Approximate size of the updates in memory, in bytes.
@@ -234,7 +231,7 @@ impl ChannelState {
 
     /// Whether memory holds every update after `since`, and they take at most about `room` bytes together.
     pub fn fits(&self, since: u64, room: usize) -> bool {
-        let size = |entry: &Entry| self.size_of(&entry.event, &entry.data);
+        let size = |entry: &Entry| self.size_of(entry.event.as_str(), &entry.data);
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
     }
 
@@ -317,7 +314,7 @@ impl ChannelState {
         now: Instant,
         fanout: &mut Fanout,
     ) -> Vec<(Instant, usize)> {
-        // Candle updates alone do not keep a channel in memory: they arrive even without subscribers.
+        // Of other kinds, updates arrive even without subscribers and alone do not keep a channel in memory.
         if self.subscription_count > 0 || self.is_kept_without_subscribers() {
             self.touched = now;
         }
@@ -381,21 +378,10 @@ impl ChannelState {
     }
 
     fn record(&mut self, entry: &Entry, ring: RingLimits) {
-        match self.channel {
-            Channel::NewBlock(_) if *entry.event == *"new-block" => {
-                self.snapshot = Snapshot::Newest(entry.clone());
-            }
-            Channel::Price(_) | Channel::Candle(..) | Channel::Tx(_) => {
-                self.snapshot = Snapshot::Newest(entry.clone());
-            }
-            // After a reorg the newest remaining event is not known here: no snapshot until the next event.
-            Channel::Contract(..) => {
-                self.snapshot = match &*entry.event {
-                    "contract-event" => Snapshot::Newest(entry.clone()),
-                    _ => Snapshot::Nothing,
-                };
-            }
-            _ => {}
+        match self.channel.kind().snapshot.change(&entry.event) {
+            SnapshotChange::Replace => self.snapshot = Snapshot::Newest(entry.clone()),
+            SnapshotChange::Clear => self.snapshot = Snapshot::Nothing,
+            SnapshotChange::Keep => {}
         }
         self.ring.push(entry.clone(), ring);
     }
@@ -497,7 +483,7 @@ impl Entry {
         snapshot: bool,
     ) -> Packet {
         let message = Message {
-            event: &self.event,
+            event: self.event.as_str(),
             channel,
             seq: self.seq,
             prev,

@@ -89,13 +89,13 @@ impl Channels {
         None
     }
 
-    /// Drops the channels without subscribers and without an update since `before`; with `only_candles`, only those that
+    /// Drops the channels without subscribers and without an update since `before`; with `only_unkept`, only those that
     /// are not kept without subscribers.
-    pub fn forget_idle(&mut self, before: Instant, only_candles: bool) {
+    pub fn forget_idle(&mut self, before: Instant, only_unkept: bool) {
         let by_channel = &mut self.by_channel;
         self.slots.retain(|_, state| {
             let idle = state.is_idle_since(before)
-                && !(only_candles && state.is_kept_without_subscribers());
+                && !(only_unkept && state.is_kept_without_subscribers());
             if idle {
                 by_channel.remove(&state.channel);
             }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     bus::StaleSource,
-    model::{ChainHealth, ChainId, ChainStatus, Channel, now_ms},
+    model::{ChainHealth, ChainId, ChainStatus, Channel, EventName, now_ms},
 };
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ impl Session {
     fn push_heartbeat(&self, data: &str) -> bool {
         let name = Arc::new(ChannelName::new(&Channel::Heartbeat));
         let message = Message {
-            event: "heartbeat",
+            event: EventName::Heartbeat.as_str(),
             channel: &name,
             seq: None,
             prev: None,

@@ -337,7 +337,7 @@ impl Hub {
     }
 
     /// Channels without subscribers are kept in memory up to a bound; the others are read from the store when needed.
-    /// A candle channel is not kept before its first subscription.
+    /// Of kinds that are not kept without subscribers, none is kept before its first subscription.
     fn slot_to_publish(
         &self,
         channels: &mut Channels,
@@ -346,7 +346,7 @@ impl Hub {
     ) -> Option<usize> {
         match channels.find(channel) {
             Some(slot) => Some(slot),
-            None if matches!(channel, Channel::Candle(..)) => None,
+            None if !channel.kind().kept_without_subscribers => None,
             None if channels.slots.len() < self.0.config.channels_in_memory => {
                 Some(channels.slot(channel, now))
             }
@@ -444,8 +444,8 @@ impl Hub {
         let config = &self.0.config;
         let mut channels = self.0.channels.lock();
         if let Some(before) = Instant::now().checked_sub(idle) {
-            let only_candles = channels.slots.len() < config.channels_in_memory;
-            channels.forget_idle(before, only_candles);
+            let only_unkept = channels.slots.len() < config.channels_in_memory;
+            channels.forget_idle(before, only_unkept);
         }
         channels.keep_within(config.ring_bytes);
     }

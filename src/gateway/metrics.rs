@@ -12,19 +12,8 @@ use super::{
     CloseReason, ErrorCode, Refusal, backlog::Backlog, encode::Transport,
     fanout_latency::PendingCommit, outbox::Sent, protocol::Request,
 };
-use crate::model::Channel;
+use crate::model::{Channel, channel::KINDS};
 
-/// Channel kinds, the label of the subscription gauge.
-const KINDS: [&str; 8] = [
-    "new-block",
-    "price",
-    "heartbeat",
-    "user",
-    "tx",
-    "address",
-    "contract",
-    "candle",
-];
 /// Request events, the label of the request counter; the last one counts invalid requests.
 const EVENTS: [&str; 7] = [
     "subscribe",
@@ -95,7 +84,8 @@ impl Tally {
 /// See the module's description. Create one per hub, after the process's recorder was installed.
 pub struct GatewayMetrics {
     sessions: [Gauge; 3],
-    subscriptions: [Gauge; KINDS.len()],
+    /// In the order of [`KINDS`].
+    subscriptions: Vec<Gauge>,
     messages_in: [Counter; EVENTS.len()],
     bytes_in: [Counter; 3],
     messages_out: [Counter; 3],
@@ -120,7 +110,9 @@ impl GatewayMetrics {
             sessions: Transport::ALL
                 .map(|t| gauge!("chaincast_gateway_sessions", "transport" => t.name())),
             subscriptions: KINDS
-                .map(|kind| gauge!("chaincast_gateway_subscriptions", "kind" => kind)),
+                .iter()
+                .map(|kind| gauge!("chaincast_gateway_subscriptions", "kind" => kind.prefix))
+                .collect(),
             messages_in: EVENTS
                 .map(|event| counter!("chaincast_gateway_messages_in_total", "event" => event)),
             bytes_in: Transport::ALL
@@ -155,11 +147,11 @@ impl GatewayMetrics {
     }
 
     pub fn subscribed(&self, channel: &Channel) {
-        self.subscriptions[kind(channel)].increment(1);
+        self.subscriptions[channel.kind_index()].increment(1);
     }
 
     pub fn unsubscribed(&self, channel: &Channel) {
-        self.subscriptions[kind(channel)].decrement(1);
+        self.subscriptions[channel.kind_index()].decrement(1);
     }
 
     /// A request arrived, valid or not.
@@ -251,19 +243,6 @@ impl GatewayMetrics {
     pub fn track_commit(&self, committed: Instant) -> Arc<PendingCommit> {
         let fanout = self.fanout.clone();
         PendingCommit::new(committed, move |took| fanout.record(took))
-    }
-}
-
-fn kind(channel: &Channel) -> usize {
-    match channel {
-        Channel::NewBlock(_) => 0,
-        Channel::Price(_) => 1,
-        Channel::Heartbeat => 2,
-        Channel::User(_) => 3,
-        Channel::Tx(_) => 4,
-        Channel::Address(_) => 5,
-        Channel::Contract(..) => 6,
-        Channel::Candle(..) => 7,
     }
 }
 

@@ -125,7 +125,7 @@ impl Gateway {
                 }
             });
         }
-        // Not critical: the next subscription tries again.
+        // The heartbeat lists the newest block. Not critical: the next subscription tries again.
         if let Err(error) = hub.warm(&Channel::NewBlock(None)).await {
             tracing::warn!(%error, "cannot read the newest block yet");
         }

@@ -380,7 +380,7 @@ impl Outbox {
         }
         for update in std::mem::take(&mut self.conflated) {
             let message = Message {
-                event: &update.entry.event,
+                event: update.entry.event.as_str(),
                 channel: &update.name,
                 seq: update.entry.seq,
                 prev: update.prev,
@@ -565,7 +565,7 @@ mod tests {
         let entry = entry(seq);
         let prev = latest.then(|| seq - 1);
         let message = Message {
-            event: &entry.event,
+            event: entry.event.as_str(),
             channel: name,
             seq: Some(seq),
             prev,

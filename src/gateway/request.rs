@@ -16,7 +16,7 @@ use super::{
     protocol::{Answer, Mode, Names, Request, Subscribe},
     session::{Reply, Session, Subscription, user_json},
 };
-use crate::model::{now_ms, truncated_name};
+use crate::model::{Channel, now_ms, truncated_name};
 
 /// Marks a session as busy with a request until dropped, also when the request is canceled.
 struct Busy<'a>(&'a Session);
@@ -85,10 +85,11 @@ impl Session {
 
     /// Subscribes without a request and without an answer, for transports that join a channel by themselves. Queues an
     /// `error` event when the channel cannot be joined.
-    pub async fn join(self: &Arc<Self>, channel: &'static str) {
-        let (wire, subscribe) = (self.wire(), Subscribe::to(channel));
+    pub async fn join(self: &Arc<Self>, channel: &Channel) {
+        let (wire, name) = (self.wire(), channel.to_string());
+        let subscribe = Subscribe::to(name.as_str());
         let reply = move |answer: &Answer| match answer {
-            Answer::Refused(refusal) => vec![encode::channel_error(wire, channel, refusal)],
+            Answer::Refused(refusal) => vec![encode::channel_error(wire, &name, refusal)],
             _ => Vec::new(),
         };
         self.subscribe(subscribe, Box::new(reply)).await;

@@ -9,7 +9,10 @@ use super::{
     hub::Hub,
     protocol::{Interval, Mode, Since, Subscribe},
 };
-use crate::model::Channel;
+use crate::model::{
+    Channel,
+    channel::{DeliveryRule, Requirement},
+};
 
 /// The resume position of each channel of a request.
 pub(super) enum Positions {
@@ -21,7 +24,7 @@ pub(super) enum Positions {
 impl Positions {
     pub fn get(&self, channel: &Channel) -> Option<u64> {
         match self {
-            _ if *channel == Channel::Heartbeat => None,
+            _ if !channel.has_position() => None,
             Self::One(seq) => *seq,
             Self::Each(seqs) => seqs.get(channel).copied(),
         }
@@ -61,37 +64,40 @@ impl Hub {
             Err(error) => return Err(unknown(format!("{error}"))),
         };
         let channel = channel.canonical(self.first_chain());
-        match &channel {
-            Channel::NewBlock(None) if !self.has_chain(self.first_chain()) => {
-                Err(unknown("no chain is indexed here".to_owned()))
-            }
-            Channel::NewBlock(Some(id)) if !self.has_chain(*id) => Err(unknown(format!(
-                "chain {id} is not indexed here; /api/v1/status lists the chains"
-            ))),
-            Channel::Tx(_) if !self.has_transactions() => Err(unknown(
+        match self.missing(channel.requirement()) {
+            Some(message) => Err(unknown(message)),
+            None => Ok(channel),
+        }
+    }
+
+    /// What this deployment lacks of what a channel requires, for a client.
+    fn missing(&self, requirement: Requirement<'_>) -> Option<String> {
+        match requirement {
+            Requirement::Nothing => None,
+            Requirement::Chain(None) => (!self.has_chain(self.first_chain()))
+                .then(|| "no chain is indexed here".to_owned()),
+            Requirement::Chain(Some(id)) => (!self.has_chain(id)).then(|| {
+                format!("chain {id} is not indexed here; /api/v1/status lists the chains")
+            }),
+            Requirement::Transactions => (!self.has_transactions()).then(|| {
                 "this server indexes no transactions, so tx: channels are unavailable; address:ADDRESS reports transfers; \
                  an operator enables transactions with chains.index = \"blocks\""
-                    .to_owned(),
-            )),
-            Channel::Price(token) | Channel::Candle(token, _) if !self.has_token(token) => {
-                Err(unknown(format!(
-                    "{token} is not tracked here; /api/v1/tokens lists the tokens"
-                )))
-            }
-            Channel::Contract(name, event) => match self.contracts().get(&**name) {
-                None => Err(unknown(format!(
+                    .to_owned()
+            }),
+            Requirement::Token(token) => (!self.has_token(token)).then(|| {
+                format!("{token} is not tracked here; /api/v1/tokens lists the tokens")
+            }),
+            Requirement::Contract(name, event) => match (self.contracts().get(name), event) {
+                (None, _) => Some(format!(
                     "this server has no contract {name}; configured: {}",
                     join_names(self.contracts().keys())
-                ))),
-                Some(events) => match event {
-                    Some(event) if !events.contains(&**event) => Err(unknown(format!(
-                        "contract {name} has no event {event}; configured: {}",
-                        join_names(events)
-                    ))),
-                    _ => Ok(channel),
-                },
+                )),
+                (Some(events), Some(event)) if !events.contains(event) => Some(format!(
+                    "contract {name} has no event {event}; configured: {}",
+                    join_names(events)
+                )),
+                _ => None,
             },
-            _ => Ok(channel),
         }
     }
 
@@ -138,7 +144,7 @@ pub(super) fn check_access(identity: Option<&Identity>, channel: &Channel) -> Re
             ErrorCode::Forbidden,
             format!("the token does not allow {channel}"),
         )),
-        None if matches!(channel, Channel::User(_)) => Err(Refusal::new(
+        None if channel.is_private() => Err(Refusal::new(
             ErrorCode::Unauthorized,
             format!("{channel} is private: authenticate as its subject with auth first"),
         )),
@@ -152,20 +158,17 @@ pub(super) fn pace(
     mode: Option<Mode>,
     interval: Interval,
 ) -> Result<Pace, Refusal> {
+    let kind = channel.kind();
     let latest = match mode {
         Some(mode) => mode == Mode::Latest,
-        None => channel.is_latest_by_default(),
+        None => kind.delivery == DeliveryRule::LatestByDefault,
     };
-    let whole = match channel {
-        Channel::NewBlock(_) => Some(("blocks", "new-block")),
-        Channel::Address(_) => Some(("transactions and transfers", "address:ADDRESS")),
-        _ => None,
-    };
-    if let Some((what, name)) = whole
+    if let DeliveryRule::AllOnly(what) = kind.delivery
         && (latest || interval != Interval::NONE)
     {
         return Err(Refusal::bad_request(format!(
-            "{name} never skips {what}: it supports only mode \"all\" without an interval"
+            "{} never skips {what}: it supports only mode \"all\" without an interval",
+            kind.forms[0]
         )));
     }
     match (latest, interval) {

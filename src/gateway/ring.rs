@@ -74,7 +74,7 @@ impl Ring {
 }
 
 fn size_of(entry: &Entry) -> usize {
-    ENTRY_OVERHEAD + entry.event.len() + entry.data.len()
+    ENTRY_OVERHEAD + entry.event.as_str().len() + entry.data.len()
 }
 
 /// The maximum size per ring that keeps all rings within `budget` bytes together: smaller rings stay as they are.

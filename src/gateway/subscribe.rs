@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     bus::Unacknowledged,
-    model::{Channel, truncated_name},
+    model::{Channel, channel::SnapshotRule, truncated_name},
 };
 
 /// A channel of the request that the client may subscribe to.
@@ -35,7 +35,7 @@ struct RequestedChannel {
     permit: Option<Box<WatchPermit>>,
     /// The range in the store, if it was read.
     span: Option<Span>,
-    /// The snapshot of a user's own channel: the unacknowledged updates.
+    /// The snapshot of [`SnapshotRule::Unacknowledged`].
     unacknowledged: Option<Unacknowledged>,
 }
 
@@ -181,7 +181,8 @@ impl Session {
             let span = self.hub.channel_log().span(&requested.channel).await;
             requested.span = Some(span.map_err(&failed)?);
         }
-        if let (Channel::User(subject), true) = (&channel, snapshot) {
+        let reads_deliveries = channel.kind().snapshot == SnapshotRule::Unacknowledged;
+        if let (Some(subject), true) = (channel.subject(), snapshot && reads_deliveries) {
             let most = self.hub.config().alert_snapshot;
             let unacknowledged = self.hub.channel_log().unacknowledged(subject, most).await;
             requested.unacknowledged = Some(unacknowledged.map_err(&failed)?);
@@ -385,7 +386,7 @@ impl Session {
                     let prev = (requested.pace != Pace::All).then_some(0);
                     let packet = entry.encode(self.wire(), &state.name, prev, true);
                     outbox.append_update(&packet, &state.name, Some(position));
-                } else if requested.channel != Channel::Heartbeat {
+                } else if requested.channel.has_position() {
                     outbox.set_position(&state.name, position);
                 }
             }
@@ -436,7 +437,7 @@ impl Session {
         outbox.set_position(&state.name, unacknowledged.through);
         let mut room = outbox.replay_room();
         let fitting = unacknowledged.updates.iter().rev().take_while(|update| {
-            let size = state.size_of(&update.event, &update.data);
+            let size = state.size_of(update.event.as_str(), &update.data);
             let fits = size <= room;
             room = room.saturating_sub(size);
             fits

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Address, AddressReorg, AddressTransaction, AddressTransfer, B256, BlockRef, Candle,
-    CandleInterval, ChainId, JsonNumber, PriceAlert, PriceBlock, PriceStatus, Token,
+    CandleInterval, ChainId, EventName, JsonNumber, PriceAlert, PriceBlock, PriceStatus, Token,
     TransactionUpdate,
 };
 
@@ -30,20 +30,20 @@ pub enum Event {
 }
 
 impl Event {
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> EventName {
         match self {
-            Self::NewBlock(_) => "new-block",
-            Self::Reorg(_) => "reorg",
-            Self::BlockFinalized(_) => "block-finalized",
-            Self::PriceUpdate(_) => "price-update",
-            Self::PriceAlert(_) => "price-alert",
-            Self::CandleUpdate(_) => "candle-update",
-            Self::ContractEvent(_) => "contract-event",
-            Self::ContractReorg(_) => "contract-reorg",
-            Self::TransactionUpdate(_) => "transaction-update",
-            Self::AddressTransaction(_) => "address-transaction",
-            Self::AddressTransfer(_) => "address-transfer",
-            Self::AddressReorg(_) => "address-reorg",
+            Self::NewBlock(_) => EventName::NewBlock,
+            Self::Reorg(_) => EventName::Reorg,
+            Self::BlockFinalized(_) => EventName::BlockFinalized,
+            Self::PriceUpdate(_) => EventName::PriceUpdate,
+            Self::PriceAlert(_) => EventName::PriceAlert,
+            Self::CandleUpdate(_) => EventName::CandleUpdate,
+            Self::ContractEvent(_) => EventName::ContractEvent,
+            Self::ContractReorg(_) => EventName::ContractReorg,
+            Self::TransactionUpdate(_) => EventName::TransactionUpdate,
+            Self::AddressTransaction(_) => EventName::AddressTransaction,
+            Self::AddressTransfer(_) => EventName::AddressTransfer,
+            Self::AddressReorg(_) => EventName::AddressReorg,
         }
     }
 }

@@ -5,9 +5,10 @@ mod alert;
 mod block;
 mod candle;
 mod chain_health;
-mod channel;
+pub mod channel;
 mod contract;
 mod event;
+mod event_name;
 mod index_mode;
 mod number;
 mod price;
@@ -25,12 +26,13 @@ pub use block::{
 };
 pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
-pub use channel::{Channel, ChannelError, truncated_name};
+pub use channel::{Channel, truncated_name};
 pub use contract::{DecodedEvent, FoundAddress};
 pub use event::{
     BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
     PriceUpdate, PriceUpdateDetail, Reorg,
 };
+pub use event_name::EventName;
 pub use index_mode::IndexMode;
 pub use number::{JsonNumber, now_ms};
 pub use price::{LogOrigin, Price, PriceBlock, PriceDetail, PriceReason, PriceStatus, Tick, USD};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Event};
+use super::{Channel, Event, EventName};
 
 /// An update to be stored. The store assigns its seq.
 #[derive(Debug, Clone)]
@@ -17,8 +17,7 @@ pub struct Update {
     pub channel: Channel,
     /// 1, 2, 3, … within the channel and the database's epoch.
     pub seq: u64,
-    /// The event's name, such as `price-update`.
-    pub event: Arc<str>,
+    pub event: EventName,
     /// The event's data: the text of one JSON object, exactly as stored.
     pub data: Arc<str>,
 }

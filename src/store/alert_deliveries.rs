@@ -151,7 +151,7 @@ fn update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
     Ok(Update {
         channel,
         seq: row.try_get::<i64, _>("seq")?.unsigned_abs(),
-        event: event.name().into(),
+        event: event.name(),
         data: data.into(),
     })
 }

@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
 use super::{Store, StoreError};
-use crate::model::{Channel, NewUpdate, Update};
+use crate::model::{
+    Channel, EventName, NewUpdate, Update,
+    channel::{KINDS, RetentionRule},
+};
 
 /// Appends updates in the given order and assigns each its seq. The channels' rows stay locked until the transaction
 /// ends, so within a channel seq order is commit order.
@@ -55,12 +58,13 @@ pub async fn append(
         let data = serde_json::to_string(&update.event).map_err(|e| corrupt(e.to_string()))?;
         ids.push(*id);
         seqs.push(*seq);
-        events.push(update.event.name());
+        let event = update.event.name();
+        events.push(event.as_str().to_owned());
         texts.push(data.clone());
         committed.push(Update {
             channel: update.channel,
             seq: *seq as u64,
-            event: update.event.name().into(),
+            event,
             data: data.into(),
         });
     }
@@ -210,7 +214,7 @@ impl Store {
     pub async fn newest_update(
         &self,
         channel: &Channel,
-        event: &str,
+        event: &EventName,
     ) -> Result<Option<Update>, StoreError> {
         let query = sqlx::query(
             // Not a join: the primary key is read backwards only if the channel is known in advance.
@@ -219,7 +223,7 @@ impl Store {
              ORDER BY u.seq DESC LIMIT 1",
         )
         .bind(channel.to_string())
-        .bind(event)
+        .bind(event.as_str())
         .fetch_optional(&self.live_reads);
         let row = self.with_read_timeout(query).await?;
         row.map(|row| parse_update(channel.clone(), &row))
@@ -278,7 +282,7 @@ impl Store {
         self.prune(statement, older_than_ms, keep, limit).await
     }
 
-    /// Deletes all but the newest updates of each channel, regardless of age: `user_keep` are kept of a user's channel,
+    /// Deletes all but the newest updates of each channel, regardless of age: `user_keep` are kept of a subject's channel,
     /// `keep` of any other; at most `limit` per call. Returns how many were deleted.
     pub async fn prune_long_channels(
         &self,
@@ -291,22 +295,32 @@ impl Store {
                  SELECT u.channel_id, u.seq FROM channels c CROSS JOIN LATERAL (
                      SELECT channel_id, seq FROM updates
                      WHERE channel_id = c.id
-                         AND seq <= c.seq - CASE WHEN c.name LIKE 'user:%' THEN $1::bigint ELSE $2::bigint END
+                         AND seq <= c.seq - CASE WHEN c.name LIKE ANY ($4) THEN $1::bigint ELSE $2::bigint END
                      ORDER BY seq LIMIT $3) u
                  LIMIT $3)",
         )
         .bind(i64::from(user_keep))
         .bind(i64::from(keep))
         .bind(i64::from(limit))
+        .bind(subject_channels())
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
     }
 }
 
+/// `LIKE` patterns of the names of channels that are retained as those of one subject.
+pub(super) fn subject_channels() -> Vec<String> {
+    let kinds = KINDS.iter();
+    kinds
+        .filter(|kind| kind.retention == RetentionRule::Subject)
+        .map(|kind| format!("{}:%", kind.prefix))
+        .collect()
+}
+
 fn parse_update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
     let data: Json<Box<RawValue>> = row.try_get("data")?;
-    let event: String = row.try_get("event")?;
+    let event: &str = row.try_get("event")?;
     Ok(Update {
         channel,
         seq: row.try_get::<i64, _>("seq")? as u64,

@@ -29,21 +29,14 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreError};
-use crate::model::{B256, Channel, TransactionStatus, TransactionUpdate, Update, now_ms};
+use crate::model::{
+    B256, Channel, EventName, TransactionStatus, TransactionUpdate, Update, now_ms,
+};
 
 /// How often expired watches are looked up.
 const EVERY: Duration = Duration::from_secs(5);
 /// Watches ended in one transaction, which blocks commits of blocks.
 const BATCH: i64 = 500;
-
-/// The bytes that a channel watches: a transaction's hash or an address; `None` for any other channel.
-pub fn key_of(channel: &Channel) -> Option<&[u8]> {
-    match channel {
-        Channel::Tx(hash) => Some(hash.as_slice()),
-        Channel::Address(address) => Some(address.as_slice()),
-        _ => None,
-    }
-}
 
 impl Store {
     /// Begins or renews the watches of channels for `seconds` from now, up to `most` watches in total. A watch belongs
@@ -58,7 +51,7 @@ impl Store {
         most: u64,
         gateway: &str,
     ) -> Result<Vec<Option<u64>>, StoreError> {
-        let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
+        let keys: Vec<Option<&[u8]>> = channels.iter().map(Channel::watch_key).collect();
         let mut since = vec![None; channels.len()];
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         // Existing watches are already in effect: renew them without the exclusive lock.
@@ -107,7 +100,7 @@ impl Store {
         rest: Duration,
         gateway: &str,
     ) -> Result<Vec<bool>, StoreError> {
-        let keys: Vec<Option<&[u8]>> = channels.iter().map(key_of).collect();
+        let keys: Vec<Option<&[u8]>> = channels.iter().map(Channel::watch_key).collect();
         let shortened = sqlx::query_scalar::<_, Vec<u8>>(
             "WITH free AS (SELECT w.key, w.until FROM watches w JOIN channels c ON c.id = w.channel_id
                  WHERE w.key = ANY ($1) AND w.gateway = $2 AND c.seq = w.since FOR NO KEY UPDATE OF w SKIP LOCKED)
@@ -152,7 +145,7 @@ impl Store {
         Ok(Update {
             channel,
             seq,
-            event: "transaction-update".into(),
+            event: EventName::TransactionUpdate,
             data: Arc::from(data),
         })
     }

@@ -40,9 +40,7 @@ impl PriceFixture {
     async fn next_price_commit(&mut self, expected: &str) -> Vec<Update> {
         loop {
             let commit = self.published().await;
-            let price = commit
-                .iter()
-                .find(|update| *update.event == *"price-update");
+            let price = commit.iter().find(|update| update.event == "price-update");
             if let Some(price) = price {
                 // As text, which keeps every digit.
                 let output = format!("\"price\":{expected},");
@@ -63,7 +61,7 @@ impl PriceFixture {
         updates
             .iter()
             .map(|update| {
-                assert_eq!(&*update.event, "candle-update");
+                assert_eq!(update.event, "candle-update");
                 serde_json::from_str(&update.data).unwrap()
             })
             .collect()
@@ -86,11 +84,11 @@ async fn price_and_candles_are_one_commit() {
     let at = now_ms();
     writer.send_tick(tick(PRICE, at, None)).await;
     let commit = fixture.next_price_commit(PRICE).await;
-    assert_eq!(&*commit[0].event, "price-update", "the price first");
+    assert_eq!(commit[0].event, "price-update", "the price first");
     // A candle may close in the same commit if a minute ends here.
     assert!(commit.len() >= 7, "{commit:?}");
     for (update, interval) in commit[1..].iter().zip(CandleInterval::ALL) {
-        assert_eq!(&*update.event, "candle-update");
+        assert_eq!(update.event, "candle-update");
         assert_eq!(update.channel.to_string(), format!("candle:ETH:{interval}"));
         let start = interval.start_of(at);
         let expected = format!(

@@ -100,7 +100,7 @@ impl PriceFixture {
     /// The next update as (channel, seq, price, status).
     async fn next_price(&mut self) -> (String, u64, String, String) {
         let (update, data) = self.next().await;
-        assert_eq!(&*update.event, "price-update");
+        assert_eq!(update.event, "price-update");
         (
             update.channel.to_string(),
             update.seq,

@@ -139,7 +139,7 @@ impl Verification {
             finalized: finalized.map(|block| block.number),
             counts: Counts::default(),
             below: None,
-            block_channel: Channel::NewBlock((chain != first_chain).then_some(chain)),
+            block_channel: Channel::NewBlock(Some(chain)).canonical(first_chain),
         })
     }
 

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{super::terminal::Paint, price::rounded};
+use crate::model::EventName;
 
 /// A message from the server; numbers keep their JSON text.
 #[derive(Debug, serde::Deserialize)]
@@ -136,8 +137,8 @@ pub(super) fn render(message: &Message<'_>, paint: Paint) -> String {
 
 /// The description of an event. Data that cannot be parsed is printed unchanged.
 fn body(event: &str, data: &str, paint: Paint) -> String {
-    match event {
-        "price-update" => serde_json::from_str::<PriceData<'_>>(data).map(|price| {
+    match EventName::from(event) {
+        EventName::PriceUpdate => serde_json::from_str::<PriceData<'_>>(data).map(|price| {
             let value = format!("{} {}", rounded(price.price.get()), price.quote);
             let value = if price.status == "ok" {
                 paint.green(value)
@@ -153,17 +154,17 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
                 paint.dim(price.sources.join(", "))
             )
         }),
-        "price-alert" => {
+        EventName::PriceAlert => {
             serde_json::from_str::<AlertData<'_>>(data).map(|alert| alert_line(&alert, paint))
         }
-        "candle-update" => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
+        EventName::CandleUpdate => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
             let sides = [candle.open, candle.high, candle.low, candle.close];
             let [open, high, low, close] = sides.map(|side| rounded(side.get()));
             let state = if candle.closed { "closed" } else { "open" };
             let rest = paint.dim(format!("{} prices, {state}", candle.count));
             format!("open {open} high {high} low {low} close {close}  {rest}")
         }),
-        "new-block" => serde_json::from_str::<BlockData>(data).map(|block| {
+        EventName::NewBlock => serde_json::from_str::<BlockData>(data).map(|block| {
             let transactions = block.transactions.unwrap_or_default();
             let gas = block.gas_used.unwrap_or_default();
             format!(
@@ -172,47 +173,51 @@ fn body(event: &str, data: &str, paint: Paint) -> String {
                 paint.dim(block.hash)
             )
         }),
-        "reorg" => serde_json::from_str::<ReorgData>(data).map(|reorg| {
+        EventName::Reorg => serde_json::from_str::<ReorgData>(data).map(|reorg| {
             paint.red(format!(
                 "reorg: {} blocks dropped, back to {}",
                 reorg.depth, reorg.common_ancestor.number
             ))
         }),
-        "block-finalized" => serde_json::from_str::<BlockData>(data)
+        EventName::BlockFinalized => serde_json::from_str::<BlockData>(data)
             .map(|block| format!("finalized {} {}", block.number, paint.dim(block.hash))),
-        "transaction-update" => serde_json::from_str::<TransactionStateData>(data)
+        EventName::TransactionUpdate => serde_json::from_str::<TransactionStateData>(data)
             .map(|state| transaction_line(&state, paint)),
-        "address-transaction" => serde_json::from_str::<AddressTransactionData>(data).map(|sent| {
-            let to = match (sent.to, sent.contract_address) {
-                (Some(to), _) => to,
-                (None, contract) => format!("contract {}", contract.unwrap_or_default()),
-            };
-            let failed = match sent.status.as_deref() {
-                Some("failed") => paint.red(" failed"),
-                _ => String::new(),
-            };
-            format!(
-                "block {}{failed}  {} wei from {} to {to}  {}",
-                sent.block_number,
-                sent.value,
-                sent.from,
-                paint.dim(sent.hash)
-            )
-        }),
-        "address-transfer" => serde_json::from_str::<AddressTransferData>(data).map(|moved| {
-            let token = moved.token.map(|token| format!(" {token}"));
-            let id = moved.token_id.map(|id| format!(" of token {id}"));
-            format!(
-                "block {}  {}{} from {} to {}  {}",
-                moved.block_number,
-                moved.amount,
-                id.unwrap_or_default(),
-                moved.from,
-                moved.to,
-                paint.dim(format!("{}{}", moved.standard, token.unwrap_or_default()))
-            )
-        }),
-        "address-reorg" => serde_json::from_str::<AddressReorgData>(data).map(|reorg| {
+        EventName::AddressTransaction => {
+            serde_json::from_str::<AddressTransactionData>(data).map(|sent| {
+                let to = match (sent.to, sent.contract_address) {
+                    (Some(to), _) => to,
+                    (None, contract) => format!("contract {}", contract.unwrap_or_default()),
+                };
+                let failed = match sent.status.as_deref() {
+                    Some("failed") => paint.red(" failed"),
+                    _ => String::new(),
+                };
+                format!(
+                    "block {}{failed}  {} wei from {} to {to}  {}",
+                    sent.block_number,
+                    sent.value,
+                    sent.from,
+                    paint.dim(sent.hash)
+                )
+            })
+        }
+        EventName::AddressTransfer => {
+            serde_json::from_str::<AddressTransferData>(data).map(|moved| {
+                let token = moved.token.map(|token| format!(" {token}"));
+                let id = moved.token_id.map(|id| format!(" of token {id}"));
+                format!(
+                    "block {}  {}{} from {} to {}  {}",
+                    moved.block_number,
+                    moved.amount,
+                    id.unwrap_or_default(),
+                    moved.from,
+                    moved.to,
+                    paint.dim(format!("{}{}", moved.standard, token.unwrap_or_default()))
+                )
+            })
+        }
+        EventName::AddressReorg => serde_json::from_str::<AddressReorgData>(data).map(|reorg| {
             let dropped: Vec<_> = reorg
                 .dropped
                 .iter()

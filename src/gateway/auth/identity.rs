@@ -40,8 +40,8 @@ impl Identity {
     /// Whether this subject may subscribe to a channel. Patterns match the channel's canonical name, case-insensitively.
     /// A private channel is open only to its own subject, regardless of the patterns.
     pub fn can_subscribe(&self, channel: &Channel) -> bool {
-        if let Channel::User(subject) = channel {
-            return **subject == *self.sub;
+        if channel.is_private() {
+            return channel.subject() == Some(&self.sub);
         }
         match &self.channels {
             None => true,

@@ -187,7 +187,7 @@ impl ChannelLog for Log {
         Box::pin(async move {
             self.read(channel, |kept| {
                 let mut newest = kept.iter().rev();
-                newest.find(|u| *u.event != *"block-finalized").cloned()
+                newest.find(|u| u.event != "block-finalized").cloned()
             })
         })
     }

@@ -11,21 +11,24 @@ use std::sync::{
 use serde_json::{Map, Value, json};
 
 use super::reply::reply;
-use crate::gateway::{
-    CloseReason, Refusal,
-    auth::MAX_TOKEN_BYTES,
-    encode::{NAMESPACE, Packet},
-    protocol::Request,
-    request::auth_refusal,
-    session::{Session, random_id},
-    socketio::{
-        engine,
-        packet::{self, Kind},
+use crate::{
+    gateway::{
+        CloseReason, Refusal,
+        auth::MAX_TOKEN_BYTES,
+        encode::{NAMESPACE, Packet},
+        protocol::Request,
+        request::auth_refusal,
+        session::{Session, random_id},
+        socketio::{
+            engine,
+            packet::{self, Kind},
+        },
     },
+    model::Channel,
 };
 
 /// The channel that a client is subscribed to on joining, as the reference clients expect.
-const AUTO_CHANNEL: &str = "new-block";
+const AUTO_CHANNEL: Channel = Channel::NewBlock(None);
 /// Rejected joins before the session ends: each may cost a signature verification.
 const MAX_REJECTED_JOINS: u8 = 16;
 
@@ -230,7 +233,7 @@ impl Client {
         self.send(&packet::connected(NAMESPACE, &id));
         self.session.queue_connected_as(&id);
         if options.auto_subscribe {
-            self.session.join(AUTO_CHANNEL).await;
+            self.session.join(&AUTO_CHANNEL).await;
         }
     }
 

@@ -222,7 +222,7 @@ async fn publishes_both_kinds_of_native_transfers() {
         .map(|update| {
             let data = data(update);
             json!([
-                &*update.event,
+                update.event.as_str(),
                 data["source"],
                 data["logIndex"],
                 data["standard"],

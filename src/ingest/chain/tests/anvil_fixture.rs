@@ -277,7 +277,7 @@ impl AnvilFixture {
                 self.pending = self.received(1).await.into();
             }
             let update = self.pending.pop_front().unwrap();
-            if &*update.event == "new-block" {
+            if update.event == "new-block" {
                 return data(&update);
             }
         }

@@ -110,7 +110,7 @@ impl AnvilFixture {
         let mut both = Vec::new();
         while both.len() < 2 {
             let update = self.next_contract_update().await;
-            if &*update.event == event {
+            if update.event == event {
                 both.push(update);
             }
         }
@@ -126,7 +126,7 @@ impl AnvilFixture {
             if let Some(at) = self
                 .contract_updates
                 .iter()
-                .position(|update| update.event.starts_with("contract-"))
+                .position(|update| update.event.as_str().starts_with("contract-"))
             {
                 return self.contract_updates.drain(..=at).next_back().unwrap();
             }

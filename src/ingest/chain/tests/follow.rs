@@ -152,7 +152,7 @@ async fn reorg_is_one_update_and_keeps_dropped_blocks() {
     fixture.control.mine(1).await.unwrap();
     let received = fixture.received(4).await;
     let reorg = data(&received[0]);
-    assert_eq!(&*received[0].event, "reorg");
+    assert_eq!(received[0].event, "reorg");
     assert_eq!(
         (&reorg["depth"], &reorg["chainId"]),
         (&json!(2), &json!(31_337))
@@ -254,7 +254,7 @@ async fn finality_is_announced_and_limits_reorgs() {
     let mut finalized = 0;
     while finalized < 6 {
         for update in fixture.received(1).await {
-            if &*update.event == "block-finalized" {
+            if update.event == "block-finalized" {
                 let number = data(&update)["number"].as_u64().unwrap();
                 assert!(number > finalized);
                 finalized = number;
@@ -363,7 +363,7 @@ async fn updates_rebuild_nodes_chain() {
         let update = &fixture.received(1).await;
         for update in update {
             let block = data(update);
-            match &*update.event {
+            match update.event.as_str() {
                 "new-block" => {
                     if let Some((number, hash)) = chain.last() {
                         assert_eq!(

@@ -241,7 +241,10 @@ async fn address_updates_are_in_block_order_and_reorged() {
     fixture.node.mined(&[sent]).await.unwrap();
     let block = fixture.caught_up().await;
     let expect_updates = fixture.expect_updates(&sender, 2).await;
-    let events: Vec<&str> = expect_updates.iter().map(|update| &*update.event).collect();
+    let events: Vec<&str> = expect_updates
+        .iter()
+        .map(|update| update.event.as_str())
+        .collect();
     assert_eq!(events, ["address-transaction", "address-transfer"]);
     let (transaction, transfer) = (data(&expect_updates[0]), data(&expect_updates[1]));
     assert_eq!(transaction["hash"], json!(sent));
@@ -253,12 +256,12 @@ async fn address_updates_are_in_block_order_and_reorged() {
         (&json!("77"), &json!("ERC-20"))
     );
     let received = fixture.expect_updates(&receiver, 1).await;
-    assert_eq!(&*received[0].event, "address-transfer");
+    assert_eq!(received[0].event, "address-transfer");
 
     fixture.control.reorg(1).await.unwrap();
     fixture.caught_up().await;
     let expect_updates = fixture.expect_updates(&receiver, 2).await;
-    assert_eq!(&*expect_updates[1].event, "address-reorg");
+    assert_eq!(expect_updates[1].event, "address-reorg");
     assert_eq!(
         data(&expect_updates[1])["dropped"],
         json!([{ "number": block.number, "hash": block.hash }])
