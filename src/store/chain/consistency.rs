@@ -6,7 +6,7 @@
 use sqlx::{PgConnection, Row};
 
 use super::{Inconsistency, StoreError, bigint};
-use crate::model::{ChainId, Channel, ContractEvent};
+use crate::model::{ChainId, Channel, ContractEvent, EventName};
 
 /// A finalized block that is not stored.
 const FINALIZED: &str = "SELECT c.finalized_number,
@@ -37,15 +37,16 @@ const TOKENS: &str = "SELECT min(t.block_number), format('token 0x%s has transfe
 
 /// Updates of the chain's `new-block` channel that differ from the stored block, also above the head. Not counted:
 /// updates undone by a later reorg, and updates of another chain, which `new-block` contains from the time when that
-/// chain was the default. A block that is not stored is one line.
+/// chain was the default. A block that is not stored is one line. The
+/// events are `$4` new-block, `$5` block-finalized and `$6` reorg.
 const ANNOUNCED: &str = "WITH said AS (
         SELECT u.seq, u.event, u.data, CASE WHEN n.text ~ '^[0-9]{1,18}$' THEN n.text::bigint END AS number, n.text,
-            CASE u.event WHEN 'reorg' THEN u.data #>> '{commonAncestor,hash}' ELSE u.data ->> 'hash' END AS hash,
-            min(CASE WHEN u.event = 'reorg' AND n.text ~ '^[0-9]{1,18}$' THEN n.text::bigint END)
+            CASE u.event WHEN $6 THEN u.data #>> '{commonAncestor,hash}' ELSE u.data ->> 'hash' END AS hash,
+            min(CASE WHEN u.event = $6 AND n.text ~ '^[0-9]{1,18}$' THEN n.text::bigint END)
                 OVER (ORDER BY u.seq DESC) AS ancestor
         FROM updates u JOIN channels c ON c.id = u.channel_id, LATERAL (SELECT CASE u.event
-            WHEN 'reorg' THEN u.data #>> '{commonAncestor,number}' ELSE u.data ->> 'number' END) AS n (text)
-        WHERE c.name = $3 AND u.event IN ('new-block', 'block-finalized', 'reorg')
+            WHEN $6 THEN u.data #>> '{commonAncestor,number}' ELSE u.data ->> 'number' END) AS n (text)
+        WHERE c.name = $3 AND u.event IN ($4, $5, $6)
             AND NOT EXISTS (SELECT FROM chains o WHERE o.chain_id <> $1 AND o.chain_id::text = u.data ->> 'chainId'))
     SELECT coalesce(s.number, 0), format('update %s of %s announces %s %s, stored is %s', s.seq, $3, v.key,
         coalesce(v.said, 'nothing'), coalesce(v.stored, CASE WHEN b.hash IS NULL THEN 'no block' ELSE 'nothing' END))
@@ -55,42 +56,43 @@ const ANNOUNCED: &str = "WITH said AS (
         ('number', s.text, s.text, s.number IS NOT NULL),
         ('chainId', s.data ->> 'chainId', h.chain_id::text, true),
         ('depth', s.data ->> 'depth', CASE json_typeof(s.data -> 'dropped') WHEN 'array'
-            THEN json_array_length(s.data -> 'dropped')::text END, s.event = 'reorg'),
-        ('parentHash', lower(s.data ->> 'parentHash'), '0x' || encode(b.parent_hash, 'hex'), s.event = 'new-block'),
-        ('blockTimestamp', s.data ->> 'blockTimestamp', b.timestamp::text, s.event = 'new-block'),
-        ('transactions', s.data ->> 'transactions', b.transaction_count::text, s.event = 'new-block'),
-        ('gasUsed', s.data ->> 'gasUsed', b.gas_used::text, s.event = 'new-block'),
-        ('gasLimit', s.data ->> 'gasLimit', b.gas_limit::text, s.event = 'new-block'),
-        ('baseFeePerGas', s.data ->> 'baseFeePerGas', b.base_fee_per_gas::text, s.event = 'new-block')
+            THEN json_array_length(s.data -> 'dropped')::text END, s.event = $6),
+        ('parentHash', lower(s.data ->> 'parentHash'), '0x' || encode(b.parent_hash, 'hex'), s.event = $4),
+        ('blockTimestamp', s.data ->> 'blockTimestamp', b.timestamp::text, s.event = $4),
+        ('transactions', s.data ->> 'transactions', b.transaction_count::text, s.event = $4),
+        ('gasUsed', s.data ->> 'gasUsed', b.gas_used::text, s.event = $4),
+        ('gasLimit', s.data ->> 'gasLimit', b.gas_limit::text, s.event = $4),
+        ('baseFeePerGas', s.data ->> 'baseFeePerGas', b.base_fee_per_gas::text, s.event = $4)
     ) AS v (key, said, stored, counts)
     WHERE (s.ancestor IS NULL OR s.number IS NULL OR s.ancestor >= s.number)
-        AND (s.event <> 'reorg' OR s.number IS NULL OR s.number >= h.start_block)
+        AND (s.event <> $6 OR s.number IS NULL OR s.number >= h.start_block)
         AND CASE WHEN s.number IS NULL THEN v.key = 'number' WHEN b.hash IS NULL THEN v.key = 'block'
             ELSE v.counts AND v.said IS DISTINCT FROM v.stored END
     ORDER BY 1, s.seq, v.key LIMIT $2";
 
-/// Blocks published as final above the finalized block.
+/// Blocks published as final (`$4`) above the finalized block.
 const FINAL: &str = "SELECT n.number, format('update %s of %s announces block %s as final, the finalized mark is %s', u.seq, $3,
         n.number, coalesce(h.finalized_number::text, 'none'))
-    FROM chains h JOIN channels c ON c.name = $3 JOIN updates u ON u.channel_id = c.id AND u.event = 'block-finalized',
+    FROM chains h JOIN channels c ON c.name = $3 JOIN updates u ON u.channel_id = c.id AND u.event = $4,
         LATERAL (SELECT CASE WHEN u.data ->> 'number' ~ '^[0-9]{1,18}$' THEN (u.data ->> 'number')::bigint END)
             AS n (number)
     WHERE h.chain_id = $1 AND n.number > coalesce(h.finalized_number, -1)
         AND NOT EXISTS (SELECT FROM chains o WHERE o.chain_id <> $1 AND o.chain_id::text = u.data ->> 'chainId') ORDER BY 1, u.seq LIMIT $2";
 
 /// Updates of contract channels that differ from the stored event. Not counted: updates undone by a later reorg of the
-/// channel, and updates from before the current definition.
+/// channel, and updates from before the current definition. The events are `$4` contract-event and `$5` contract-reorg; `$6`
+/// is what the channels' names begin with.
 const CONTRACTS: &str = "WITH said AS (
         SELECT k.id, k.name, h.name AS channel, u.seq, u.event AS kind, u.data, u.created_at > k.defined_at AS counts,
-            CASE WHEN u.event = 'contract-event' AND u.data ->> 'blockNumber' ~ '^[0-9]{1,18}$'
+            CASE WHEN u.event = $4 AND u.data ->> 'blockNumber' ~ '^[0-9]{1,18}$'
                 THEN (u.data ->> 'blockNumber')::bigint END AS number,
             CASE WHEN u.data ->> 'logIndex' ~ '^[0-9]{1,9}$' THEN (u.data ->> 'logIndex')::int END AS log_index,
-            min(CASE WHEN u.event = 'contract-reorg' AND u.data #>> '{commonAncestor,number}' ~ '^[0-9]{1,18}$'
+            min(CASE WHEN u.event = $5 AND u.data #>> '{commonAncestor,number}' ~ '^[0-9]{1,18}$'
                 THEN (u.data #>> '{commonAncestor,number}')::bigint END)
                 OVER (PARTITION BY u.channel_id ORDER BY u.seq DESC) AS ancestor
         FROM contracts k
-        JOIN channels h ON h.name = 'contract:' || k.name OR starts_with(h.name, 'contract:' || k.name || ':')
-        JOIN updates u ON u.channel_id = h.id AND u.event IN ('contract-event', 'contract-reorg')
+        JOIN channels h ON h.name = $6 || k.name OR starts_with(h.name, $6 || k.name || ':')
+        JOIN updates u ON u.channel_id = h.id AND u.event IN ($4, $5)
         WHERE k.chain_id = $1 AND k.retired_at IS NULL)
     SELECT coalesce(s.number, 0), format('update %s of %s announces %s %s, stored is %s', s.seq, s.channel, v.key,
         coalesce(v.said, 'nothing'), coalesce(v.stored, 'nothing'))
@@ -104,8 +106,8 @@ const CONTRACTS: &str = "WITH said AS (
         ('an event of block', format('%s log %s', s.data ->> 'blockNumber', s.data ->> 'logIndex'), NULL),
         ('contract', lower(s.data ->> 'contract'), s.name),
         ('event', s.data ->> 'event', e.event),
-        ('channel', s.channel, CASE WHEN s.channel = 'contract:' || s.name THEN s.channel
-            ELSE 'contract:' || s.name || ':' || lower(e.event) END),
+        ('channel', s.channel, CASE WHEN s.channel = $6 || s.name THEN s.channel
+            ELSE $6 || s.name || ':' || lower(e.event) END),
         ('address', lower(s.data ->> 'address'), '0x' || encode(e.address, 'hex')),
         ('args', (s.data -> 'args')::text, CASE WHEN s.data ->> 'args' IS NULL AND octet_length(e.args::text) > $3
             THEN (s.data -> 'args')::text ELSE e.args::text END),
@@ -115,7 +117,7 @@ const CONTRACTS: &str = "WITH said AS (
         ('transactionHash', lower(s.data ->> 'transactionHash'),
             '0x' || encode(coalesce(l.transaction_hash, t.hash), 'hex'))
     ) AS v (key, said, stored)
-    WHERE s.kind = 'contract-event' AND s.counts AND (s.ancestor IS NULL OR s.number IS NULL OR s.ancestor >= s.number)
+    WHERE s.kind = $4 AND s.counts AND (s.ancestor IS NULL OR s.number IS NULL OR s.ancestor >= s.number)
         AND CASE WHEN e.contract_id IS NULL THEN v.key = 'an event of block'
             ELSE v.key <> 'an event of block' AND v.said IS DISTINCT FROM v.stored END
     ORDER BY 1, s.channel, s.seq, v.key LIMIT $2";
@@ -141,8 +143,19 @@ pub async fn contradictions(
     ] {
         let query = sqlx::query(sql).bind(chain).bind(i64::from(limit));
         let query = match sql {
-            ANNOUNCED | FINAL => query.bind(&channel),
-            CONTRACTS => query.bind(ContractEvent::MAX_ARGS_BYTES as i64),
+            ANNOUNCED => query
+                .bind(&channel)
+                .bind(EventName::NewBlock.as_str())
+                .bind(EventName::BlockFinalized.as_str())
+                .bind(EventName::Reorg.as_str()),
+            FINAL => query
+                .bind(&channel)
+                .bind(EventName::BlockFinalized.as_str()),
+            CONTRACTS => query
+                .bind(ContractEvent::MAX_ARGS_BYTES as i64)
+                .bind(EventName::ContractEvent.as_str())
+                .bind(EventName::ContractReorg.as_str())
+                .bind(Channel::contract_names()),
             _ => query,
         };
         for row in query.fetch_all(&mut *connection).await? {
