@@ -8,25 +8,14 @@ itself when the connection breaks and resumes at its position. Every line has `s
 """
 
 import asyncio
-import json
 import sys
 
 import socketio
+from checks import CHANNELS, TIMEOUT, check, follow_chains, report
 
 NAMESPACE = "/realtime"
-CHANNELS = ["price:ETH", "new-block"]
-TIMEOUT = 110
 
 url, transports = sys.argv[1], sys.argv[2].split(",")
-
-
-def report(step, **fields):
-    print(json.dumps({"step": step, **fields}), flush=True)
-
-
-def check(good, what):
-    if not good:
-        raise AssertionError(what)
 
 
 client = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.5, request_timeout=TIMEOUT)
@@ -80,26 +69,9 @@ async def follow():
     report("subscribed", data=answer, transport=client.transport())
 
 
-def check_chains(chains):
-    """Every chain of a heartbeat has its id, its head, two ages and a status."""
-    check(isinstance(chains, list) and chains, f"chains: {chains}")
-    for chain in chains:
-        check(set(chain) == {"chainId", "head", "headAgeMs", "nodeAgeMs", "status"}, f"a chain: {chain}")
-        check(type(chain["chainId"]) is int and chain["status"] in ("ok", "lagging", "down"), f"a chain: {chain}")
-        check(all(chain[key] is None or type(chain[key]) is int for key in ("head", "headAgeMs", "nodeAgeMs")), f"a chain: {chain}")
-
-
-async def follow_chains():
-    """Reads heartbeats until every chain is ok, with a head and both ages."""
-    async with asyncio.timeout(TIMEOUT):
-        while True:
-            chains = (await heartbeats.get())["chains"]
-            # Null: the database could not be read in time for this heartbeat.
-            if chains is None:
-                continue
-            check_chains(chains)
-            if all(chain["status"] == "ok" and None not in chain.values() for chain in chains):
-                return report("chains", data=chains)
+async def received_heartbeats():
+    while True:
+        yield await heartbeats.get()
 
 
 async def check_requests():
@@ -115,7 +87,7 @@ async def check_requests():
     check(errors[0]["code"] == "UNKNOWN_EVENT", f"an unknown event: {errors}")
     joined = await request_ack("subscribe", "heartbeat")
     check(joined["success"] is True and joined["channel"] == "heartbeat", f"a bare name: {joined}")
-    await follow_chains()
+    await asyncio.wait_for(follow_chains(received_heartbeats()), TIMEOUT)
     left = await request_ack("unsubscribe", {"channel": "heartbeat"})
     check(left["success"] is True, f"unsubscribe: {left}")
     check((await request_ack("subscriptions"))["channels"] == [], "nothing is subscribed")
