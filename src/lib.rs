@@ -28,6 +28,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod page;
+mod problem;
 pub mod retry;
 pub mod server;
 pub mod shutdown;

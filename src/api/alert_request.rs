@@ -12,6 +12,7 @@ use utoipa::{
 use super::{
     AlertsConfig,
     alerts::{Repeat, Side},
+    code::Code,
     error::{Problem, shortened},
 };
 use crate::{
@@ -77,13 +78,13 @@ pub(super) fn validate(
     config: &AlertsConfig,
 ) -> Result<NewAlert, Problem> {
     let token = request.token.unwrap_or_default();
-    let token = token
-        .parse::<Token>()
-        .map_err(|error| Problem::invalid("INVALID_TOKEN", "token", format!("token: {error}")))?;
+    let token = token.parse::<Token>().map_err(|error| {
+        Problem::invalid(Code::InvalidToken, "token", format!("token: {error}"))
+    })?;
     let condition = request.condition.unwrap_or_default();
     let condition = condition.parse::<AlertCondition>().map_err(|_| {
         Problem::invalid(
-            "INVALID_CONDITION",
+            Code::InvalidCondition,
             "condition",
             format!(
                 "condition must be \"above\" or \"below\", not {:?}",
@@ -94,7 +95,7 @@ pub(super) fn validate(
     let threshold = request.threshold.as_deref().map(RawValue::get);
     let threshold = threshold.and_then(parse_decimal).ok_or_else(|| {
         Problem::invalid(
-            "INVALID_THRESHOLD",
+            Code::InvalidThreshold,
             "threshold",
             format!(
                 "threshold must be a decimal greater than 0, as a string or a number, with at most {MAX_PLACES} digits \
@@ -107,7 +108,7 @@ pub(super) fn validate(
         Some("always") => true,
         Some(other) => {
             return Err(Problem::invalid(
-                "INVALID_REPEAT",
+                Code::InvalidRepeat,
                 "repeat",
                 format!(
                     "repeat must be \"once\" or \"always\", not {:?}",
@@ -122,7 +123,7 @@ pub(super) fn validate(
         && (note.len() > config.note_bytes || note.chars().any(char::is_control))
     {
         return Err(Problem::invalid(
-            "INVALID_NOTE",
+            Code::InvalidNote,
             "note",
             format!(
                 "note may have at most {} bytes and no control characters",
@@ -149,7 +150,7 @@ fn hysteresis(
     threshold: &BigDecimal,
     config: &AlertsConfig,
 ) -> Result<Option<BigDecimal>, Problem> {
-    let invalid = |detail: String| Problem::invalid("INVALID_HYSTERESIS", "hysteresis", detail);
+    let invalid = |detail: String| Problem::invalid(Code::InvalidHysteresis, "hysteresis", detail);
     match (repeats, given) {
         (false, None) => Ok(None),
         (false, Some(_)) => Err(invalid(
@@ -228,7 +229,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     match key.to_str().ok().filter(is_valid) {
         Some(key) => Ok(Some(key.to_owned())),
         None => Err(Problem::invalid(
-            "INVALID_IDEMPOTENCY_KEY",
+            Code::InvalidIdempotencyKey,
             "Idempotency-Key",
             format!("Idempotency-Key must be 1 to {LONGEST_KEY} visible ASCII characters"),
         )),

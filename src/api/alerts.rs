@@ -15,6 +15,7 @@ use super::{
     SharedApiState,
     alert_request::{AlertRequest, idempotency_key, validate},
     blocks::ChainQuery,
+    code::Code,
     error::{Problem, Problems, problem_response},
     extract::{Body, Params, Segment},
     page::{self, List, Page},
@@ -171,13 +172,13 @@ pub(super) async fn create_alert(
         Creation::Existing(row) => (StatusCode::OK, row),
         Creation::KeyReused => {
             return Err(Problem::conflict(
-                "IDEMPOTENCY_KEY_REUSED",
+                Code::IdempotencyKeyReused,
                 "this Idempotency-Key was used for a different alert, or for one that was deleted since; use a new key",
             ));
         }
         Creation::TooMany => {
             return Err(Problem::conflict(
-                "TOO_MANY_ALERTS",
+                Code::TooManyAlerts,
                 format!(
                     "the limit of {} active alerts per user is reached; delete some",
                     config.per_user
@@ -195,7 +196,7 @@ pub(super) async fn create_alert(
         }
         Creation::Full => {
             return Err(Problem::limit_reached(
-                "ALERTS_FULL",
+                Code::AlertsFull,
                 "the limit of alerts of all users together is reached",
             ));
         }

@@ -1,80 +1,17 @@
-//! Problem documents (RFC 9457). The cause of an internal error is logged here, once, and never sent to the client.
+//! What the problem documents of REST say. The cause of an internal error is logged here, once, and never sent to the client.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use axum::{
-    extract::Request,
-    http::{
-        HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
-    },
-    response::{IntoResponse, Response},
-};
-use serde::Serialize;
-use utoipa::{
-    ToSchema,
-    openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder},
-};
+use axum::{extract::Request, http::StatusCode};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
-use crate::store::StoreError;
-
-/// An error response, `application/problem+json`.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(
-    as = Problem,
-    examples(json!({
-        "type": "about:blank", "title": "Bad Request", "status": 400, "code": "BAD_REQUEST",
-        "detail": "limit must be 1 to 1000, not 5000", "parameter": "limit"
-    }))
-)]
-pub(super) struct ProblemDocument {
-    /// Always `about:blank`; use `code` to distinguish problems.
-    r#type: &'static str,
-    /// Reason phrase of the HTTP status.
-    title: &'static str,
-    /// The HTTP status.
-    status: u16,
-    /// Stable code, for programs.
-    code: &'static str,
-    /// Human-readable: what is wrong and what to do.
-    detail: Cow<'static, str>,
-    /// The path or query parameter, header or body field that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    parameter: Option<Cow<'static, str>>,
-    /// With `GONE`: the seq of the oldest update that is still stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest: Option<u64>,
-    /// With `GONE`: the seq of the newest update.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    newest: Option<u64>,
-}
-
-/// The problem of a failed request.
-#[derive(Debug)]
-pub(super) struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    detail: Cow<'static, str>,
-    parameter: Option<Cow<'static, str>>,
-    history: Option<(u64, u64)>,
-    retry_after_s: Option<u64>,
-}
-
-const PROBLEM_JSON: &str = "application/problem+json";
-/// `Retry-After` of a 503 response, in seconds.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+use super::code::Code;
+pub(super) use crate::problem::{Problem, ProblemDocument};
+use crate::{problem::PROBLEM_JSON, store::StoreError};
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            parameter: None,
-            history: None,
-            retry_after_s: None,
-        }
+    fn of(status: StatusCode, code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status, code.as_str(), detail)
     }
 
     /// An invalid parameter.
@@ -82,96 +19,79 @@ impl Problem {
         name: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            parameter: Some(name.into()),
-            ..Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
-        }
+        Self::of(StatusCode::BAD_REQUEST, Code::BadRequest, detail).with_parameter(name)
     }
 
     /// An invalid body field or header, with a specific code.
     pub(super) fn invalid(
-        code: &'static str,
+        code: Code,
         name: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            parameter: Some(name.into()),
-            ..Self::new(StatusCode::BAD_REQUEST, code, detail)
-        }
+        Self::of(StatusCode::BAD_REQUEST, code, detail).with_parameter(name)
     }
 
     /// The JWT is missing, invalid or expired: `UNAUTHORIZED` or `TOKEN_EXPIRED`.
-    pub(super) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    pub(super) fn unauthorized(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(StatusCode::UNAUTHORIZED, code, detail)
     }
 
     /// A conflict with the current state.
-    pub(super) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::CONFLICT, code, detail)
+    pub(super) fn conflict(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(StatusCode::CONFLICT, code, detail)
     }
 
     /// The body is longer than `most` bytes.
     pub(super) fn too_large(most: usize) -> Self {
-        Self::new(
+        Self::of(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "PAYLOAD_TOO_LARGE",
+            Code::PayloadTooLarge,
             format!("the body may have at most {most} bytes"),
         )
     }
 
     /// The user's rate limit is reached.
     pub(super) fn rate_limited(retry_after_ms: u64, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            retry_after_s: Some(retry_after_ms.div_ceil(1_000)),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
-        }
+        Self::of(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, detail)
+            .with_retry_after_ms(retry_after_ms)
     }
 
     /// A limit of all users together is reached.
-    pub(super) fn limit_reached(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    pub(super) fn limit_reached(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }
 
     /// The keys to verify JWTs are not available.
     pub(super) fn keys_unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail)
     }
 
     /// A request that cannot be parsed.
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
+        Self::of(StatusCode::BAD_REQUEST, Code::BadRequest, detail)
     }
 
     pub(super) fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
+        Self::of(StatusCode::NOT_FOUND, Code::NotFound, detail)
     }
 
     /// The token of an alert is not tracked.
     pub(super) fn unknown_token(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            parameter: Some("token".into()),
-            ..Self::new(StatusCode::NOT_FOUND, "UNKNOWN_TOKEN", detail)
-        }
+        Self::of(StatusCode::NOT_FOUND, Code::UnknownToken, detail).with_parameter("token")
     }
 
     /// The chain of `?chain=` is not indexed here.
     pub(super) fn unknown_chain(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            parameter: Some("chain".into()),
-            ..Self::new(StatusCode::NOT_FOUND, "UNKNOWN_CHAIN", detail)
-        }
+        Self::of(StatusCode::NOT_FOUND, Code::UnknownChain, detail).with_parameter("chain")
     }
 
     pub(super) fn unknown_channel(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            parameter: Some("channel".into()),
-            ..Self::new(StatusCode::NOT_FOUND, "UNKNOWN_CHANNEL", detail)
-        }
+        Self::of(StatusCode::NOT_FOUND, Code::UnknownChannel, detail).with_parameter("channel")
     }
 
     /// The resource exists but access is denied.
     pub(super) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail)
+        Self::of(StatusCode::FORBIDDEN, Code::Forbidden, detail)
     }
 
     /// The requested updates are no longer stored, or belong to another epoch.
@@ -181,33 +101,31 @@ impl Problem {
         oldest: u64,
         newest: u64,
     ) -> Self {
-        Self {
-            parameter: Some(parameter.into()),
-            history: Some((oldest, newest)),
-            ..Self::new(StatusCode::GONE, "GONE", detail)
-        }
+        Self::of(StatusCode::GONE, Code::Gone, detail)
+            .with_parameter(parameter)
+            .with_history(oldest, newest)
     }
 
     pub(super) fn internal() -> Self {
-        Self::new(
+        Self::of(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL",
+            Code::Internal,
             "internal server error; the server's log states the cause",
         )
     }
 
     pub(super) fn unavailable() -> Self {
-        Self::new(
+        Self::of(
             StatusCode::SERVICE_UNAVAILABLE,
-            "UNAVAILABLE",
+            Code::Unavailable,
             "the database is not available; try again shortly",
         )
     }
 
     pub(super) fn timed_out(limit: Duration) -> Self {
-        Self::new(
+        Self::of(
             StatusCode::SERVICE_UNAVAILABLE,
-            "UNAVAILABLE",
+            Code::Unavailable,
             format!(
                 "the request took longer than {} ms; request less data at once, or try again",
                 limit.as_millis()
@@ -225,33 +143,6 @@ impl From<StoreError> for Problem {
             tracing::error!(%error, "a request failed");
             Self::internal()
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let document = ProblemDocument {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: self.detail,
-            parameter: self.parameter,
-            oldest: self.history.map(|(oldest, _)| oldest),
-            newest: self.history.map(|(_, newest)| newest),
-        };
-        let mut response = (self.status, axum::Json(document)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        } else if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_S);
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
 }
 
@@ -302,9 +193,9 @@ pub(super) async fn unknown_path(request: Request) -> Problem {
 
 /// Fallback for methods that a path does not support; axum adds `Allow`.
 pub(super) async fn method_not_allowed(request: Request) -> Problem {
-    Problem::new(
+    Problem::of(
         StatusCode::METHOD_NOT_ALLOWED,
-        "METHOD_NOT_ALLOWED",
+        Code::MethodNotAllowed,
         format!(
             "{} is not allowed on {}; see the Allow header",
             shortened(request.method().as_str()),

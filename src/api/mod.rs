@@ -11,6 +11,7 @@ mod alert_request;
 mod alerts;
 mod blocks;
 mod candles;
+mod code;
 mod config;
 mod contracts;
 mod docs;

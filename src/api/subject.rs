@@ -17,6 +17,7 @@ use utoipa::{
 
 use super::{
     ApiState,
+    code::Code,
     error::{Problem, problem_response},
 };
 
@@ -47,8 +48,8 @@ pub enum TokenRefused {
 impl From<TokenRefused> for Problem {
     fn from(refused: TokenRefused) -> Self {
         match refused {
-            TokenRefused::Invalid(detail) => Self::unauthorized("UNAUTHORIZED", detail),
-            TokenRefused::Expired(detail) => Self::unauthorized("TOKEN_EXPIRED", detail),
+            TokenRefused::Invalid(detail) => Self::unauthorized(Code::Unauthorized, detail),
+            TokenRefused::Expired(detail) => Self::unauthorized(Code::TokenExpired, detail),
             TokenRefused::Disabled(detail) => Self::forbidden(detail),
             TokenRefused::Unavailable(detail) => Self::keys_unavailable(detail),
         }

@@ -6,15 +6,17 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{ConnectInfo, Request},
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::time::Instant;
 
-use crate::client::{OtherHost, Site};
+use crate::{
+    client::{OtherHost, Site},
+    problem::Problem,
+};
 
 /// Exempt: an orchestrator may use a name of its own.
 const EXEMPT_PATH: &str = "/healthz";
@@ -61,15 +63,7 @@ pub(super) fn layer(router: Router, site: Site) -> Router {
 
 fn misdirected(other: &OtherHost) -> Response {
     let status = StatusCode::MISDIRECTED_REQUEST;
-    let problem = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "code": "MISDIRECTED",
-        "detail": other.to_string(),
-    });
-    let kind = HeaderValue::from_static("application/problem+json");
-    (status, [(CONTENT_TYPE, kind)], problem.to_string()).into_response()
+    Problem::new(status, "MISDIRECTED", other.to_string()).into_response()
 }
 
 /// The names rejected and logged in the last [`LOG_INTERVAL`].

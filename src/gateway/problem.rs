@@ -1,10 +1,8 @@
-//! Problem documents for refused HTTP requests: `application/problem+json` (RFC 9457).
+//! What the problem documents of refused HTTP requests say.
 
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde_json::json;
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
 
 use super::{
     ErrorCode, Refusal,
@@ -14,72 +12,45 @@ use super::{
     request::auth_refusal,
 };
 use crate::client::RefusedOrigin;
-
-/// A problem document: the response to a refused request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    pub status: StatusCode,
-    /// Stable, for programs.
-    pub code: &'static str,
-    /// For people.
-    pub detail: String,
-    /// The retry delay in ms, if the same request can succeed later.
-    retry_after_ms: Option<u64>,
-    /// The server is at its connection limit.
-    full: bool,
-    /// The refused origin, for the log.
-    refused_origin: Option<RefusedOrigin>,
-}
+pub(super) use crate::problem::{Problem, retry_after};
 
 /// Retry delay while the key set cannot be fetched, in ms.
 const KEYS_RETRY_AFTER_MS: u64 = 5_000;
-
-/// The value of a `Retry-After` header, in whole seconds, at least 1.
-pub fn retry_after(ms: u64) -> HeaderValue {
-    ms.div_ceil(1_000).max(1).into()
-}
+/// The code of a 503 response; no message of a session has it.
+const UNAVAILABLE: &str = "UNAVAILABLE";
 
 impl Problem {
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            retry_after_ms: None,
-            full: false,
-            refused_origin: None,
-        }
-    }
-
-    pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", detail)
+    /// A request that is not one of the protocol.
+    pub(in crate::gateway) fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::BadRequest.as_str(),
+            detail,
+        )
     }
 
     /// The request's `Origin` is not allowed.
-    pub fn origin(refused: &RefusedOrigin) -> Self {
-        Self {
-            refused_origin: Some(refused.clone()),
-            ..Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", refused.to_string())
-        }
+    pub(in crate::gateway) fn origin(refused: &RefusedOrigin) -> Self {
+        let code = ErrorCode::Forbidden.as_str();
+        Self::new(StatusCode::FORBIDDEN, code, refused.to_string())
+            .with_extension(OriginRefused(refused.clone()))
     }
 
     /// The server is shutting down; retry after the given time.
-    pub fn closing(retry_after_ms: u64) -> Self {
-        Self::unavailable("this server is shutting down; try again", retry_after_ms)
+    pub(in crate::gateway) fn closing(retry_after_ms: u64) -> Self {
+        Self::retry_later("this server is shutting down; try again", retry_after_ms)
     }
 
-    fn unavailable(detail: impl Into<String>, retry_after_ms: u64) -> Self {
-        Self {
-            retry_after_ms: Some(retry_after_ms),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
-        }
+    fn retry_later(detail: impl Into<Cow<'static, str>>, retry_after_ms: u64) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, detail)
+            .with_retry_after_ms(retry_after_ms)
     }
 }
 
 impl From<&AuthError> for Problem {
     fn from(error: &AuthError) -> Self {
         match error {
-            AuthError::Unavailable => Self::unavailable(error.to_string(), KEYS_RETRY_AFTER_MS),
+            AuthError::Unavailable => Self::retry_later(error.to_string(), KEYS_RETRY_AFTER_MS),
             _ => Self::from(&auth_refusal(error)),
         }
     }
@@ -98,9 +69,10 @@ impl From<&Refusal> for Problem {
                 StatusCode::BAD_REQUEST
             }
         };
-        Self {
-            retry_after_ms: refusal.retry_after_ms,
-            ..Self::new(status, refusal.code.as_str(), &refusal.message)
+        let problem = Self::new(status, refusal.code.as_str(), refusal.message.clone());
+        match refusal.retry_after_ms {
+            Some(ms) => problem.with_retry_after_ms(ms),
+            None => problem,
         }
     }
 }
@@ -109,48 +81,14 @@ impl From<LimitReached> for Problem {
     fn from(refused: LimitReached) -> Self {
         let status = refused.status();
         let code = match status {
-            StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
-            _ => "UNAVAILABLE",
+            StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited.as_str(),
+            _ => UNAVAILABLE,
         };
-        Self {
-            retry_after_ms: Some(refused.retry_after_ms()),
-            full: matches!(refused, LimitReached::Total(_)),
-            ..Self::new(status, code, refused.to_string())
+        let problem = Self::new(status, code, refused.to_string())
+            .with_retry_after_ms(refused.retry_after_ms());
+        match refused {
+            LimitReached::Total(_) => problem.with_extension(ServerFull),
+            _ => problem,
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        let mut response = (
-            self.status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            body.to_string(),
-        )
-            .into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        if let Some(after) = self.retry_after_ms {
-            let after = retry_after(after);
-            response.headers_mut().insert(header::RETRY_AFTER, after);
-        }
-        if self.full {
-            response.extensions_mut().insert(ServerFull);
-        }
-        if let Some(refused) = self.refused_origin {
-            response.extensions_mut().insert(OriginRefused(refused));
-        }
-        response
     }
 }

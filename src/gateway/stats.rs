@@ -21,11 +21,13 @@ pub use self::filter::Filter;
 
 use self::top_channels::ChannelStats;
 use super::{
+    ErrorCode,
     auth::{AuthError, bearer_token},
     context::Context,
     encode::Transport,
     problem::Problem,
 };
+use crate::problem::PROBLEM_JSON;
 
 /// Channels listed by default, and the maximum.
 const DEFAULT_LIMIT: usize = 100;
@@ -139,7 +141,7 @@ impl IntoResponses for ProblemResponses {
                 .build();
             let response = ResponseBuilder::new()
                 .description(description)
-                .content("application/problem+json", content)
+                .content(PROBLEM_JSON, content)
                 .build();
             (status.to_owned(), response.into())
         })
@@ -173,7 +175,7 @@ pub async fn show(
         // The text may repeat a parameter name of any length.
         Err(rejection) => {
             let text: String = rejection.body_text().chars().take(300).collect();
-            return Problem::bad_request(text).into_response();
+            return Problem::malformed(text).into_response();
         }
     };
     if !context.config().public_stats
@@ -184,7 +186,7 @@ pub async fn show(
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_CHANNELS).contains(&limit) {
         let detail = format!("limit must be 1 to {MAX_CHANNELS}");
-        return Problem::bad_request(detail).into_response();
+        return Problem::malformed(detail).into_response();
     }
     let (hub, filter) = (context.hub(), Filter::new(parameters.channel.as_deref()));
     let (top, backlog) = (hub.top_channels(&filter, limit), hub.backlog());
@@ -226,7 +228,7 @@ async fn require_admin(
         .map_err(|error| match error {
             AuthError::Missing => Problem::new(
                 StatusCode::UNAUTHORIZED,
-                "UNAUTHORIZED",
+                ErrorCode::Unauthorized.as_str(),
                 "statistics need a JWT with the role admin, or gateway.public_stats = true",
             ),
             other => Problem::from(&other),
@@ -234,7 +236,7 @@ async fn require_admin(
     if !identity.is_admin() {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
-            "FORBIDDEN",
+            ErrorCode::Forbidden.as_str(),
             "statistics need a JWT with the role admin",
         ));
     }

@@ -18,9 +18,10 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("store", &[]),
         ("ingest", &["source", "store", "bus"]),
         ("bus", &["store"]),
-        ("gateway", &["bus", "client"]),
-        ("api", &["store", "client"]),
+        ("gateway", &["bus", "client", "problem"]),
+        ("api", &["store", "client", "problem"]),
         ("page", &[]),
+        ("problem", &[]),
         ("server", &[]),
         ("dev", &[]),
         (
@@ -32,8 +33,8 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "app",
             &[
-                "api", "bus", "config", "gateway", "ingest", "page", "server", "source", "store",
-                "client",
+                "api", "bus", "config", "gateway", "ingest", "page", "problem", "server", "source",
+                "store", "client",
             ],
         ),
         (

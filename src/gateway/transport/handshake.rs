@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::deflate_negotiation::DeflateParams;
-use crate::gateway::problem::Problem;
+use crate::gateway::{ErrorCode, problem::Problem};
 
 /// A valid request for a WebSocket.
 pub struct Upgrade {
@@ -44,15 +44,13 @@ impl IntoResponse for HandshakeError {
     fn into_response(self) -> Response {
         let required = |name, value| {
             let status = StatusCode::UPGRADE_REQUIRED;
-            let problem = Problem::new(status, "BAD_REQUEST", self.to_string());
+            let problem = Problem::new(status, ErrorCode::BadRequest.as_str(), self.to_string());
             ([(name, HeaderValue::from_static(value))], problem).into_response()
         };
         match self {
             Self::NotWebSocket => required(header::UPGRADE, "websocket"),
             Self::Version => required(header::SEC_WEBSOCKET_VERSION, "13"),
-            Self::Key | Self::NotUpgradable => {
-                Problem::bad_request(self.to_string()).into_response()
-            }
+            Self::Key | Self::NotUpgradable => Problem::malformed(self.to_string()).into_response(),
         }
     }
 }

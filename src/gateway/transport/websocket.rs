@@ -77,7 +77,7 @@ async fn check_access(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(parameters) =
-        parameters.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+        parameters.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
     let token = parameters.token.as_deref();
     let identified = context.identify(headers, token).await;
     identified.map_err(|error| Problem::from(&error))?;
@@ -91,7 +91,7 @@ async fn serve(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let Query(parameters) =
-        parameters.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+        parameters.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
     let deflate = context.config().permessage_deflate;
     let upgrade = match Upgrade::check(&mut request, &[JSON, MSGPACK], deflate) {
         Ok(upgrade) => upgrade,

@@ -74,7 +74,7 @@ async fn serve(
     request: &Parts,
     cors: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(pairs) = pairs.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Query(pairs) = pairs.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
     let parameters = Parameters::read(pairs).map_err(|refusal| Problem::from(&refusal))?;
     let headers = &request.headers;
     if request.method == Method::HEAD {
@@ -86,7 +86,7 @@ async fn serve(
         .extensions
         .get::<Takeover>()
         .cloned()
-        .ok_or_else(|| Problem::bad_request("this connection cannot carry a stream"))?;
+        .ok_or_else(|| Problem::malformed("this connection cannot carry a stream"))?;
     // HTTP/1.0 clients read until the connection ends.
     let chunked = request.version >= Version::HTTP_11;
     let session = open_session(context, peer, &parameters, headers, chunked).await?;
