@@ -59,11 +59,18 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+    fn passed(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            ok,
+            ok: true,
             detail: detail.into(),
+        }
+    }
+
+    fn failed(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            ok: false,
+            ..Self::passed(name, detail)
         }
     }
 }
@@ -90,7 +97,7 @@ pub(super) async fn readyz(
         Some(_) => vec![state.chain(query.chain)?],
         None => state.chains.clone(),
     };
-    let database = |detail: String| (vec![Check::new("database", false, detail)], Vec::new());
+    let database = |detail: String| (vec![Check::failed("database", detail)], Vec::new());
     let (mut checks, chains) =
         match tokio::time::timeout(DATABASE_TIMEOUT, checks(&state, &chains)).await {
             Ok(Ok(checks)) => {
@@ -128,10 +135,9 @@ async fn checks(
     let halts = state.store.read_halts(chains).await?;
     let writers = state.store.read_writers().await?;
     let mut whole = vec![match state.store.is_read_only().await? {
-        false => Check::new("database", true, "answers"),
-        true => Check::new(
+        false => Check::passed("database", "answers"),
+        true => Check::failed(
             "database",
-            false,
             "answers, but is read-only: it is a replica, or default_transaction_read_only is on",
         ),
     }];
@@ -142,11 +148,9 @@ async fn checks(
                 write_failure(&state.store, &writers, Stream::Prices),
                 written,
             ) {
-                (Some(why), _) => Check::new("prices", false, why),
-                (None, Some(row)) => {
-                    Check::new("prices", true, format!("written by {}", row.holder))
-                }
-                (None, None) => Check::new("prices", false, "no process has written prices yet"),
+                (Some(why), _) => Check::failed("prices", why),
+                (None, Some(row)) => Check::passed("prices", format!("written by {}", row.holder)),
+                (None, None) => Check::failed("prices", "no process has written prices yet"),
             },
         );
     }
@@ -156,17 +160,17 @@ async fn checks(
             "a large load is running without the indexes {}; they are rebuilt after it",
             missing.join(", ")
         );
-        whole.push(Check::new("indexes", false, detail));
+        whole.push(Check::failed("indexes", detail));
     }
     let each = chains.iter().map(|id| {
         let row = rows.iter().find(|row| row.chain_id == *id);
         match halts.iter().find(|halt| halt.chain_id == *id) {
             Some(halt) => {
                 let detail = format!("halted: {}", halt.reason);
-                Check::new(format!("chain:{id}"), false, detail)
+                Check::failed(format!("chain:{id}"), detail)
             }
             None => match write_failure(&state.store, &writers, Stream::Chain(*id)) {
-                Some(why) => Check::new(format!("chain:{id}"), false, why),
+                Some(why) => Check::failed(format!("chain:{id}"), why),
                 None => chain(*id, row, &state.config),
             },
         }
@@ -177,7 +181,7 @@ async fn checks(
 fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
     let name = format!("chain:{id}");
     let Some(head) = row.and_then(|row| row.head) else {
-        return Check::new(name, false, "no block is indexed yet");
+        return Check::failed(name, "no block is indexed yet");
     };
     let answer = row.and_then(|row| row.node_head.zip(row.node_silent_ms));
     let Some((node, silent_ms)) = answer else {
@@ -185,7 +189,7 @@ fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
             "block {} is indexed; the node has not answered yet",
             head.number
         );
-        return Check::new(name, false, detail);
+        return Check::failed(name, detail);
     };
     let silent_ms = u64::try_from(silent_ms).unwrap_or(0);
     if silent_ms > config.ready_silence_ms {
@@ -193,12 +197,12 @@ fn chain(id: ChainId, row: Option<&ChainRow>, config: &ApiConfig) -> Check {
             "the node has not answered for {} s, or no indexer polls it",
             silent_ms / 1_000
         );
-        return Check::new(name, false, detail);
+        return Check::failed(name, detail);
     }
     let (lag, most) = (node.saturating_sub(head.number), config.ready_lag_blocks);
     let detail = format!("block {} is {lag} blocks behind the node", head.number);
     if lag > most {
-        return Check::new(name, false, format!("{detail}; ready up to {most}"));
+        return Check::failed(name, format!("{detail}; ready up to {most}"));
     }
-    Check::new(name, true, detail)
+    Check::passed(name, detail)
 }

@@ -131,19 +131,26 @@ pub(super) const NEWEST: &str = "LATERAL (
 /// The newest stored tick of every active source, in no particular order. For a source on a chain this is the last one
 /// in chain order on its current chain; otherwise the one observed last.
 pub async fn latest_per_source(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
-    latest(connection, false).await
+    latest(connection, Sources::All).await
 }
 
 /// Like [`latest_per_source`], only for sources on chains.
 pub async fn latest_on_chains(connection: &mut PgConnection) -> Result<Vec<Tick>, StoreError> {
-    latest(connection, true).await
+    latest(connection, Sources::OnChains).await
 }
 
-async fn latest(connection: &mut PgConnection, on_chains: bool) -> Result<Vec<Tick>, StoreError> {
+/// Sources whose newest ticks are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    All,
+    OnChains,
+}
+
+async fn latest(connection: &mut PgConnection, sources: Sources) -> Result<Vec<Tick>, StoreError> {
     let rows = sqlx::query(&format!(
         "SELECT k.* FROM price_sources s CROSS JOIN {NEWEST} WHERE s.active AND (s.chain_id IS NOT NULL OR NOT $1)"
     ))
-    .bind(on_chains)
+    .bind(sources == Sources::OnChains)
     .fetch_all(connection)
     .await?;
     rows.iter().map(parse_tick).collect()

@@ -62,6 +62,13 @@ pub(super) enum EnvironmentError {
     },
 }
 
+/// What becomes of the database when the environment ends.
+enum Database {
+    Keep,
+    /// Removed if this start created it.
+    DiscardIfNew,
+}
+
 impl Environment {
     pub async fn start(args: &DevArgs) -> Result<Self, EnvironmentError> {
         let data_dir = args.data_dir.clone();
@@ -228,15 +235,15 @@ impl Environment {
     /// Stops the market, then the chain, then the database. Stops all of them even after an error, and returns the
     /// first one.
     pub async fn stop(self) -> Result<(), DevError> {
-        self.end(true).await
+        self.end(Database::Keep).await
     }
 
     /// As [`Environment::stop`], after a failed start: also removes a database that this start created.
     pub async fn abandon(self) -> Result<(), DevError> {
-        self.end(false).await
+        self.end(Database::DiscardIfNew).await
     }
 
-    async fn end(self, keep: bool) -> Result<(), DevError> {
+    async fn end(self, database: Database) -> Result<(), DevError> {
         if let Some((stop, running)) = self.market {
             stop.cancel();
             if let Err(panic) = running.await {
@@ -248,8 +255,10 @@ impl Environment {
             None => Ok(()),
         };
         let postgres = match self.postgres {
-            Some(postgres) if keep => postgres.stop().await,
-            Some(postgres) => postgres.stop_and_discard().await,
+            Some(postgres) => match database {
+                Database::Keep => postgres.stop().await,
+                Database::DiscardIfNew => postgres.stop_and_discard().await,
+            },
             None => Ok(()),
         };
         anvil.and(postgres)

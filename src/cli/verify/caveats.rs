@@ -10,7 +10,7 @@ use crate::{
 pub(super) fn caveat(config: &ChainConfig, checks: &ChecksConfig) -> Option<String> {
     let roots = checks.roots_off().into_iter();
     let (mode_caveat, off): (_, Vec<_>) = match config.index {
-        IndexMode::Blocks => (None, roots.chain(checks.unproved(false)).collect()),
+        IndexMode::Blocks => (None, roots.chain(checks.unproved()).collect()),
         IndexMode::Logs => (
             Some(
                 "only logs are indexed: the header's bloom covers their addresses and topics, but not their data or their \

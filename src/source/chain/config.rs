@@ -161,7 +161,8 @@ impl ChainConfig {
     /// The disabled checks of data that no root covers, by their keys. None if only logs are indexed.
     pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
         match self.index {
-            IndexMode::Blocks => self.checks.unproved(is_history),
+            IndexMode::Blocks if is_history => self.checks.for_history().unproved(),
+            IndexMode::Blocks => self.checks.unproved(),
             IndexMode::Logs | IndexMode::Transfers => Vec::new(),
         }
     }
@@ -245,19 +246,13 @@ impl ChecksConfig {
         self.derived && self.contract_address
     }
 
-    /// The disabled checks of data that no root covers, by their keys. Senders of history are recovered only with
-    /// `"always"`.
-    pub fn unproved(&self, is_history: bool) -> Vec<&'static str> {
-        let senders = match self.senders {
-            Senders::Always => true,
-            Senders::Live => !is_history,
-            Senders::Off => false,
-        };
+    /// The disabled checks of data that no root covers, by their keys.
+    pub fn unproved(&self) -> Vec<&'static str> {
         [
             ("contract_address", self.contract_address()),
             ("gas_price", self.gas_price()),
             ("gas_used", self.gas_used()),
-            ("senders", senders),
+            ("senders", self.senders != Senders::Off),
             ("state_sync", self.state_sync),
         ]
         .into_iter()

@@ -177,10 +177,13 @@ async fn build_all(
     .bind(format!("{}kB", memory_bytes / 1_024))
     .execute(&mut *connection)
     .await?;
-    // Another chain's writer must not be blocked; without one, the plain build is faster.
-    let shared: bool = sqlx::query_scalar("SELECT count(*) > 1 FROM chains")
+    let has_others: bool = sqlx::query_scalar("SELECT count(*) > 1 FROM chains")
         .fetch_one(&mut *connection)
         .await?;
+    let writes = match has_others {
+        true => Writes::Continue,
+        false => Writes::Wait,
+    };
     let rows = sqlx::query("SELECT name, definition FROM deferred_indexes ORDER BY name")
         .fetch_all(&mut *connection)
         .await?;
@@ -192,7 +195,7 @@ async fn build_all(
             of: rows.len(),
         });
         let definition: String = row.try_get("definition")?;
-        build(connection, &name, &definition, shared).await?;
+        build(connection, &name, &definition, writes).await?;
     }
     // The planner's statistics are from before the load.
     sqlx::query(&format!("ANALYZE blocks, {TABLES}"))
@@ -201,11 +204,19 @@ async fn build_all(
     Ok(rows.len())
 }
 
+/// What the writers of other chains do while an index is built.
+#[derive(Clone, Copy)]
+enum Writes {
+    /// Without other chains: the plain build is faster.
+    Wait,
+    Continue,
+}
+
 async fn build(
     connection: &mut PgConnection,
     name: &str,
     definition: &str,
-    shared: bool,
+    writes: Writes,
 ) -> Result<(), StoreError> {
     // It exists if an earlier build was killed: completed but not recorded, or a concurrent build that is invalid.
     let valid: Option<bool> =
@@ -220,9 +231,9 @@ async fn build(
     }
     if valid != Some(true) {
         let began = std::time::Instant::now();
-        let statement = match shared {
-            true => definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1),
-            false => definition.to_owned(),
+        let statement = match writes {
+            Writes::Continue => definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1),
+            Writes::Wait => definition.to_owned(),
         };
         sqlx::query(&statement).execute(&mut *connection).await?;
         tracing::info!(
