@@ -255,9 +255,7 @@ pub(super) async fn read_block(
     let id = block_id(&id)?;
     let row = find_whole(&state, chain, id).await?;
     let cache = cache(row.block.finalized, id);
-    let mut response = Json(WholeBlock::new(chain, row)).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, cache);
-    Ok(response)
+    Ok(([(CACHE_CONTROL, cache)], Json(WholeBlock::new(chain, row))).into_response())
 }
 
 /// The header of a block, exactly as it is hashed
@@ -294,15 +292,13 @@ pub(super) async fn read_header(
         )));
     }
     let cache = cache(row.block.finalized, id);
-    let mut response = Json(Header {
+    let header = Header {
         chain_id: chain,
         number,
         hash: Hash(hash),
         rlp: Bytes(rlp),
-    })
-    .into_response();
-    response.headers_mut().insert(CACHE_CONTROL, cache);
-    Ok(response)
+    };
+    Ok(([(CACHE_CONTROL, cache)], Json(header)).into_response())
 }
 
 fn cache(finalized: bool, id: BlockId) -> HeaderValue {

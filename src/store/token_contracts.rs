@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{Store, StoreError, chain::bigint};
 use crate::model::{Address, ChainId, TokenStandard};
@@ -46,6 +46,24 @@ pub struct StoredToken {
     pub decimals: Option<u8>,
 }
 
+fn corrupt(reason: String) -> StoreError {
+    StoreError::Corrupt {
+        what: "token contract",
+        reason,
+    }
+}
+
+/// The columns `address` and `standard`.
+fn identity(row: &PgRow) -> Result<(Address, TokenStandard), StoreError> {
+    let address: &[u8] = row.try_get("address")?;
+    let standard: i16 = row.try_get("standard")?;
+    Ok((
+        Address::try_from(address).map_err(|error| corrupt(error.to_string()))?,
+        TokenStandard::from_number(standard)
+            .ok_or_else(|| corrupt(format!("standard {standard}")))?,
+    ))
+}
+
 impl Store {
     /// Token contracts whose metadata is stored, in order of address, after `after`; at most `limit`.
     pub async fn read_known_tokens(
@@ -63,20 +81,13 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let corrupt = |reason: String| StoreError::Corrupt {
-            what: "token contract",
-            reason,
-        };
         rows.iter()
             .map(|row| {
-                let address: &[u8] = row.try_get("address")?;
-                let standard: i16 = row.try_get("standard")?;
+                let (address, standard) = identity(row)?;
                 let decimals: Option<i16> = row.try_get("decimals")?;
                 Ok(StoredToken {
-                    address: Address::try_from(address)
-                        .map_err(|error| corrupt(error.to_string()))?,
-                    standard: TokenStandard::from_number(standard)
-                        .ok_or_else(|| corrupt(format!("standard {standard}")))?,
+                    address,
+                    standard,
                     name: row.try_get("name")?,
                     symbol: row.try_get("symbol")?,
                     decimals: decimals
@@ -107,21 +118,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let corrupt = |reason: String| StoreError::Corrupt {
-            what: "token contract",
-            reason,
-        };
-        rows.iter()
-            .map(|row| {
-                let address: &[u8] = row.try_get("address")?;
-                let standard: i16 = row.try_get("standard")?;
-                Ok((
-                    Address::try_from(address).map_err(|error| corrupt(error.to_string()))?,
-                    TokenStandard::from_number(standard)
-                        .ok_or_else(|| corrupt(format!("standard {standard}")))?,
-                ))
-            })
-            .collect()
+        rows.iter().map(identity).collect()
     }
 
     /// Stores the metadata that a token contract returned.
