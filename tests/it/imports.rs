@@ -1,9 +1,8 @@
 //! The import rules of the module layout, checked against the sources.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
+
+use crate::support::rust_files;
 
 /// Which of the crate's modules each module may use, besides those of [`FOR_ALL`].
 fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
@@ -89,24 +88,6 @@ fn modules_import_only_allowed_modules() {
         "only {seen} imports were found: this test no longer parses them"
     );
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
-
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        // Tests may use more: `tests` of a folder, and `NAME_tests.rs` beside the file that it tests.
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if name == "tests" || name.ends_with("_tests") {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// Names after `crate::`, also inside `use crate::{a::…, b::…}`. Test modules may use more, so what follows

@@ -9,31 +9,21 @@ use crate::support::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn catches_up_after_a_node_outage() {
-    let World {
-        server,
-        market,
-        control,
-        deployment,
-        anvil,
-        database,
-        config,
-        dir,
-    } = World::with_persistent_chain("[api]\nready_silence_ms = 5000").await;
+    let mut world = World::with_persistent_chain("[api]\nready_silence_ms = 5000").await;
+    let url = world.url("/readyz");
     let ready = async || {
-        let response = reqwest::get(format!("{}/readyz", server.url()))
-            .await
-            .ok()?;
+        let response = reqwest::get(&url).await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     };
     eventually("it is ready", || async {
         ready().await.filter(|(status, _)| *status == 200)
     })
     .await;
-    let port = anvil.port();
-    control.mine(1).await.unwrap();
-    anvil.stop().await.unwrap();
+    let port = world.anvil.port();
+    world.control.mine(1).await.unwrap();
+    world.anvil.stop().await.unwrap();
     eventually("the outage is logged", || async {
-        server.output().contains("127.0.0.1").then_some(())
+        world.server.output().contains("127.0.0.1").then_some(())
     })
     .await;
     let not_ready = eventually("it is not ready", || async {
@@ -44,23 +34,13 @@ async fn catches_up_after_a_node_outage() {
         not_ready.1.contains("the node has not answered for"),
         "{not_ready:?}"
     );
-    let anvil = Anvil::start(&World::persistent_anvil(&dir, port))
+    world.anvil = Anvil::start(&World::persistent_anvil(&world.dir, port))
         .await
         .unwrap();
-    let world = World {
-        server,
-        market,
-        control,
-        deployment,
-        anvil,
-        database,
-        config,
-        dir,
-    };
     world.control.mine(3).await.unwrap();
     world.caught_up().await;
     eventually("it is ready again", || async {
-        (reqwest::get(world.url("/readyz")).await.ok()?.status() == 200).then_some(())
+        ready().await.filter(|(status, _)| *status == 200)
     })
     .await;
     world.server.stop().await;

@@ -83,41 +83,16 @@ async fn price_of_a_dropped_block_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reorg_during_downtime_is_found_at_start() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     world.control.mine(4).await.unwrap();
     world.caught_up().await;
     let port = world.server.port();
-    let World {
-        server,
-        market,
-        control,
-        deployment,
-        anvil,
-        database,
-        config,
-        dir,
-    } = world;
-    server.stop().await;
-    control.reorg(3).await.unwrap();
-    control.mine(2).await.unwrap();
-    let server = crate::support::Server::start(&[
-        "serve",
-        "--config",
-        config.to_str().unwrap(),
-        "--port",
-        &port.to_string(),
-    ])
-    .await;
-    let world = World {
-        server,
-        market,
-        control,
-        deployment,
-        anvil,
-        database,
-        config,
-        dir,
-    };
+    world.server.stop().await;
+    world.control.reorg(3).await.unwrap();
+    world.control.mine(2).await.unwrap();
+    let (config, port) = (world.config.to_str().unwrap(), port.to_string());
+    world.server =
+        crate::support::Server::start(&["serve", "--config", config, "--port", &port]).await;
     world.caught_up().await;
     assert_chain_is_linked(&world).await;
     let updates = world

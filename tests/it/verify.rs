@@ -85,42 +85,17 @@ async fn verify_reads_rows_of_an_earlier_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_lists_changed_removed_and_added_rows() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     for amount in 1..=6 {
         world.transfer("LINK", amount).await;
     }
     world.control.mine(3).await.unwrap();
     let (head, _) = world.caught_up().await;
     let head = head as i64;
-    let World {
-        server,
-        anvil,
-        database,
-        config,
-        dir,
-        market,
-        control,
-        deployment,
-    } = world;
-    server.stop().await;
-    let server = crate::support::Server::start(&[
-        "serve",
-        "--role",
-        "gateway",
-        "--config",
-        config.to_str().unwrap(),
-    ])
-    .await;
-    let world = World {
-        server,
-        anvil,
-        database,
-        config,
-        dir,
-        market,
-        control,
-        deployment,
-    };
+    world.server.stop().await;
+    let config = world.config.to_str().unwrap();
+    world.server =
+        crate::support::Server::start(&["serve", "--role", "gateway", "--config", config]).await;
     let mut database = world.database().await;
     // The six transfers, each in its own block, newest last.
     let mut moved = row_positions(

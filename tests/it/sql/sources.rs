@@ -11,6 +11,7 @@ use proc_macro2::LineColumn;
 use syn::{Attribute, Expr, Item, visit::Visit as _};
 
 use super::bindings::Reader;
+use crate::support::rust_files;
 
 /// Where a name is valid in its file, from the first place to the second.
 pub type Scope = (LineColumn, LineColumn);
@@ -107,27 +108,6 @@ impl Sources {
     pub fn place(&self, file: usize, at: LineColumn) -> String {
         format!("src/{}:{}", self.files[file].path.display(), at.line)
     }
-}
-
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let mut entries: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    entries.sort();
-    let mut found = Vec::new();
-    for path in entries {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if name == "tests" || name.ends_with("_tests") {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// Whether an item has `#[cfg(test)]`.
