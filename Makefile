@@ -7,7 +7,7 @@ ARGS ?=
 # A build uses exactly the versions of Cargo.lock.
 CARGO_LOCKED := --locked
 
-.PHONY: help dev test bench explain conformance fuzz lint contracts setup
+.PHONY: help dev test bench explain conformance fuzz lint contracts generate setup
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -43,6 +43,7 @@ lint: ## check formatting, lints, docs, links, dependencies and that contract ar
 	cargo clippy $(CARGO_LOCKED) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc $(CARGO_LOCKED) --no-deps --document-private-items
 	scripts/compile-contracts --check
+	scripts/generate --check
 	scripts/vendor --check
 	scripts/check-deps
 	scripts/check-links
@@ -50,6 +51,10 @@ lint: ## check formatting, lints, docs, links, dependencies and that contract ar
 contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
 	@scripts/setup dev
 	scripts/compile-contracts
+
+generate: ## write config/default.toml from the declarations of the keys
+	@scripts/setup dev
+	scripts/generate
 
 setup: ## install missing tools for development and tests
 	@scripts/setup test

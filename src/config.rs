@@ -2,18 +2,16 @@
 //! types.
 
 mod error;
-mod explain;
-mod keys;
 mod overlay;
 mod validate;
 mod warnings;
 
-pub use error::{ConfigError, Problem};
+pub use crate::settings::Problem;
+pub use error::ConfigError;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::{
     api::ApiConfig,
@@ -21,26 +19,32 @@ use crate::{
     gateway::GatewayConfig,
     model::ChainId,
     server::ServerConfig,
+    settings::{Key, Problems, Setting, document, settings},
     source::chain::ChainConfig,
     source::contract::{self, Contract, ContractConfig},
-    source::price::{self, PriceConfig},
+    source::price::PriceConfig,
     store::StoreConfig,
     telemetry::TelemetryConfig,
 };
 
-/// The whole configuration. `config/default.toml` documents every key.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub server: ServerConfig,
-    pub database: StoreConfig,
-    pub chains: Vec<ChainConfig>,
-    pub contracts: Vec<ContractConfig>,
-    pub prices: PriceConfig,
-    pub bus: BusConfig,
-    pub gateway: GatewayConfig,
-    pub api: ApiConfig,
-    pub telemetry: TelemetryConfig,
+settings! {
+    /// The whole configuration. `config/default.toml` documents every key.
+    pub struct Config {
+        server: ServerConfig = ServerConfig::default();
+        database: StoreConfig = StoreConfig::default();
+        /// One section per chain. The first chain is the default of `new-block` and of REST requests without ?chain=.
+        chains: Vec<ChainConfig> = Vec::new();
+        /// One section per contract, or per group of contracts with one ABI. Events are decoded, stored and published on
+        /// contract:NAME and contract:NAME:EVENT. The events of a contract added later are decoded from stored logs; those of
+        /// a removed one are deleted.
+        contracts: Vec<ContractConfig> = Vec::new();
+        /// See docs/prices.md. The first nine keys may also be set in [[prices.tokens]], for one token.
+        prices: PriceConfig = PriceConfig::default();
+        bus: BusConfig = BusConfig::default();
+        gateway: GatewayConfig = GatewayConfig::default();
+        api: ApiConfig = ApiConfig::default();
+        telemetry: TelemetryConfig = TelemetryConfig::default();
+    }
 }
 
 /// The sources of a configuration.
@@ -114,6 +118,11 @@ impl Sources {
 }
 
 impl Config {
+    /// The text of `config/default.toml`.
+    pub fn documentation() -> String {
+        document(include_str!("config/introduction.txt"), Self::KEYS)
+    }
+
     /// The default chain: of `new-block`, and of requests without `?chain=`. A valid configuration has at least one.
     pub fn first_chain(&self) -> ChainId {
         self.chains.first().map_or(0, |chain| chain.chain_id)
@@ -132,69 +141,57 @@ impl Config {
         })
     }
 
-    /// Reads the file, applies the overrides and validates. Every error names the key and its file and line, or its
-    /// environment variable.
+    /// Reads the file, applies the overrides and validates. The error has every problem; each names the key and its file
+    /// and line, or its environment variable.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let config = Self::read(sources)?;
-        let problems = validate::problems(&config);
-        if problems.is_empty() {
-            return Ok(config);
-        }
-        Err(
-            ConfigError::invalid(sources.file.as_deref(), &sources.text()?, problems)
-                .overridden(&overlay::overrides(&sources.environment)),
-        )
+        let (config, mut problems) = Self::parse(sources)?;
+        validate::check(&config, &mut problems);
+        config.or_invalid(sources, problems.into_all())
     }
 
     /// Reads the file and applies the overrides. Keys and types are checked; values are not.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let (config, problems) = Self::parse(sources)?;
+        config.or_invalid(sources, problems.into_unreadable())
+    }
+
+    fn parse(sources: &Sources) -> Result<(Self, Problems), ConfigError> {
         let text = sources.text()?;
         let path = sources.file.clone().unwrap_or_default();
-        // Parse the file alone first, so that errors have line numbers.
-        let config = toml::from_str::<Self>(&text).map_err(|error| {
-            let unreadable = unreadable_entries(&text);
-            match unreadable.is_empty() {
-                true => ConfigError::parse(&path, &text, &error),
-                false => ConfigError::invalid(sources.file.as_deref(), &text, unreadable),
-            }
-        })?;
-        let mut config = overlay::apply(config, &text, &sources.environment)?;
+        let mut table = toml::from_str::<Table>(&text)
+            .map_err(|error| ConfigError::parse(&path, &text, &error))?;
+        overlay::apply(&mut table, &sources.environment)?;
+        let (mut config, problems) = Self::from_table(table);
         if let Some((variable, _)) = sources
             .overrides()
             .iter()
             .rfind(|(_, key)| key == "database.url")
         {
-            config.database.url_name = variable.clone();
+            config.database.url_name.clone_from(variable);
         }
         if let Some(directory) = path.parent() {
             for contract in &mut config.contracts {
                 contract.locate(directory);
             }
         }
-        Ok(config)
+        Ok((config, problems))
     }
-}
 
-/// Entries of `[prices]` that cannot be parsed. The errors of the whole-file parser have no line for them.
-fn unreadable_entries(text: &str) -> Vec<Problem> {
-    let file = toml::from_str::<Table>(text);
-    let file = file.unwrap_or_default();
-    let Some(Value::Table(prices)) = file.get("prices") else {
-        return Vec::new();
-    };
-    let unreadable = price::unreadable_entries(prices).into_iter();
-    unreadable
-        .map(|(key, message)| {
-            let listed: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-            let suggestion = match listed.as_slice() {
-                [_, known @ ..] if message.contains("unknown field") => keys::nearest(&key, known),
-                _ => None,
-            };
-            let message = match suggestion {
-                Some(suggestion) => format!("{message}; did you mean {suggestion}?"),
-                None => message,
-            };
-            Problem::new(key, message)
-        })
-        .collect()
+    /// The configuration in a TOML table, with the default of what cannot be read.
+    fn from_table(table: Table) -> (Self, Problems) {
+        let mut problems = Problems::new(Self::KEYS);
+        let whole = Key::new::<Self>("", &[], String::new);
+        let config = Setting::read(table.into(), &whole, "", &mut problems);
+        (config.unwrap_or_default(), problems)
+    }
+
+    fn or_invalid(self, sources: &Sources, problems: Vec<Problem>) -> Result<Self, ConfigError> {
+        if problems.is_empty() {
+            return Ok(self);
+        }
+        Err(
+            ConfigError::invalid(sources.file.as_deref(), &sources.text()?, problems)
+                .overridden(&sources.overrides()),
+        )
+    }
 }

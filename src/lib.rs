@@ -31,6 +31,7 @@ mod page;
 mod problem;
 pub mod retry;
 pub mod server;
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

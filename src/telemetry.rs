@@ -8,6 +8,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+use crate::settings::{Problems, lower_case_word, plain_settings, settings};
+
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,20 +18,25 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[telemetry]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TelemetryConfig {
-    /// A `tracing` filter such as `info` or `chaincast=debug,warn`; `RUST_LOG` overrides it.
-    pub log: String,
-    pub log_format: LogFormat,
+plain_settings! { LogFormat = lower_case_word }
+
+settings! {
+    /// `[telemetry]`
+    pub struct TelemetryConfig {
+        /// A tracing filter such as `"chaincast=debug,warn"`; RUST_LOG overrides it.
+        log: String = "info".to_owned();
+        /// Format of log lines: `"text"` or `"json"`.
+        log_format: LogFormat = LogFormat::Text;
+    }
 }
 
-impl Default for TelemetryConfig {
-    fn default() -> Self {
-        Self {
-            log: "info".to_owned(),
-            log_format: LogFormat::Text,
+impl TelemetryConfig {
+    /// Checks the filter.
+    pub fn check(&self, problems: &mut Problems) {
+        if let Err(error) = self.filter() {
+            let text = error.to_string();
+            let message = text.strip_prefix("telemetry.log ").unwrap_or(&text);
+            problems.add("telemetry.log", message);
         }
     }
 }

@@ -1,71 +1,71 @@
-use serde::Deserialize;
+use crate::{
+    client::{OriginPolicy, Site},
+    settings::{Problems, settings},
+};
 
-/// `[api]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ApiConfig {
-    /// `Origin`s that may read the API from a browser (CORS); `*` for any.
-    pub allowed_origins: Vec<String>,
-    /// Default page size, in items.
-    pub default_limit: u32,
-    /// Maximum page size, in items.
-    pub max_limit: u32,
-    /// Timeout of a request, in ms.
-    pub request_timeout_ms: u64,
-    /// `/readyz` fails if the newest block is more than this many blocks behind the node.
-    pub ready_lag_blocks: u64,
-    /// `/readyz` fails if a chain's node has not answered for this long, in ms.
-    pub ready_silence_ms: u64,
-    pub alerts: AlertsConfig,
-}
-
-/// `[api.alerts]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AlertsConfig {
-    /// Maximum active alerts per user.
-    pub per_user: u32,
-    /// Maximum active alerts of all users: the price writer holds them in memory.
-    pub total: u32,
-    /// Maximum new alerts per user in any window of `rate_window_ms`, over all processes.
-    pub creations: u32,
-    pub rate_window_ms: u32,
-    /// Default hysteresis of a repeating alert: how far the price must move back, in basis points of the threshold.
-    pub hysteresis_bps: u32,
-    /// Minimum hysteresis of a repeating alert, in basis points of the threshold: small price movements must not fire
-    /// it with every tick.
-    pub min_hysteresis_bps: u32,
-    /// Maximum length of a note, in bytes.
-    pub note_bytes: usize,
-    /// Maximum number of ids in one acknowledgement.
-    pub acknowledged_ids: usize,
-}
-
-impl Default for AlertsConfig {
-    fn default() -> Self {
-        Self {
-            per_user: 100,
-            total: 50_000,
-            creations: 60,
-            rate_window_ms: 60_000,
-            hysteresis_bps: 50,
-            min_hysteresis_bps: 10,
-            note_bytes: 256,
-            acknowledged_ids: 1_000,
-        }
+settings! {
+    /// `[api]`
+    pub struct ApiConfig {
+        /// Browser origins that may read the API (CORS), besides the server's own; `"*"` for any.
+        allowed_origins: Vec<String> = vec!["*".to_owned()];
+        /// Items per page if the request does not set it; at most `max_limit`.
+        default_limit: u32 = 100, range(1, 1_000), unit("items");
+        /// Most items per page.
+        max_limit: u32 = 1_000, range(1, 1_000), unit("items");
+        /// Time limit of a request.
+        request_timeout_ms: u64 = 10_000, range(100, 600_000);
+        /// A chain further behind its node is not ready; /readyz fails if no chain is ready.
+        ready_lag_blocks: u64 = 100, unit("blocks");
+        /// Nor is one whose node has not answered for this long; more than every `poll_interval_ms`.
+        ready_silence_ms: u64 = 30_000, range(5_000, 86_400_000);
+        alerts: AlertsConfig = AlertsConfig::default();
     }
 }
 
-impl Default for ApiConfig {
-    fn default() -> Self {
-        Self {
-            allowed_origins: vec!["*".to_owned()],
-            default_limit: 100,
-            max_limit: 1_000,
-            request_timeout_ms: 10_000,
-            ready_lag_blocks: 100,
-            ready_silence_ms: 30_000,
-            alerts: AlertsConfig::default(),
+settings! {
+    /// `[api.alerts]`
+    pub struct AlertsConfig {
+        /// Active price alerts per user.
+        per_user: u32 = 100, range(1, 100_000), unit("alerts");
+        /// Active price alerts in total; the price writer holds them in memory.
+        total: u32 = 50_000, range(1, 1_000_000), unit("alerts");
+        /// New alerts of a user per window, over all processes.
+        creations: u32 = 60, range(1, 100_000), unit("alerts");
+        /// Length of the window.
+        rate_window_ms: u32 = 60_000, range(1_000, 3_600_000);
+        /// Default hysteresis of a repeating alert, relative to the threshold: how far the price must return before the
+        /// alert may fire again; at least `min_hysteresis_bps`.
+        hysteresis_bps: u32 = 50, range(1, 5_000);
+        /// Smallest accepted hysteresis, relative to the threshold: small price movements must not fire an alert with
+        /// every tick.
+        min_hysteresis_bps: u32 = 10, range(1, 5_000);
+        /// Longest note.
+        note_bytes: usize = 256, range(0, 4_096);
+        /// Ids in one acknowledgement.
+        acknowledged_ids: usize = 1_000, range(1, 10_000), unit("ids");
+    }
+}
+
+impl ApiConfig {
+    /// Checks what no key shows by itself; `poll_intervals_ms` are those of the chains.
+    pub fn check(&self, mut poll_intervals_ms: impl Iterator<Item = u64>, problems: &mut Problems) {
+        if let Err(error) = OriginPolicy::new(&self.allowed_origins, Site::default()) {
+            problems.add("api.allowed_origins", error.to_string());
         }
+        problems.check(
+            self.default_limit <= self.max_limit,
+            "api.default_limit",
+            "must be 1 to api.max_limit",
+        );
+        problems.check(
+            poll_intervals_ms.all(|interval| interval < self.ready_silence_ms),
+            "api.ready_silence_ms",
+            "must be more than poll_interval_ms of every chain; otherwise an idle node is reported as silent",
+        );
+        problems.check(
+            self.alerts.hysteresis_bps >= self.alerts.min_hysteresis_bps,
+            "api.alerts.hysteresis_bps",
+            "must be at least api.alerts.min_hysteresis_bps",
+        );
     }
 }

@@ -1,51 +1,38 @@
 //! Environment variables that override the file: `CHAINCAST__SECTION__KEY`, and the conventional `DATABASE_URL` and
 //! `PORT`.
 
-use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, explain::explain};
+use super::{Config, ConfigError};
 
 const PREFIX: &str = "CHAINCAST__";
 
-/// Applies the overriding variables. An unknown key or an invalid value names its variable.
-pub fn apply(
-    config: Config,
-    text: &str,
-    environment: &[(String, String)],
-) -> Result<Config, ConfigError> {
-    let ours = variables(environment);
-    if ours.is_empty() {
-        return Ok(config);
-    }
-    let mut table = toml::from_str::<Table>(text).map_err(|error| ConfigError::Variable {
-        variable: String::new(),
-        reason: error.to_string(),
-    })?;
-    let mut config = config;
-    for (variable, path, value) in ours {
-        let refused = |reason: String| ConfigError::Variable {
-            variable: variable.clone(),
-            reason,
-        };
-        let mut last = None;
+/// Sets the overriding variables in the table of the file. Fails for a variable that names no place in it; what its value
+/// is worth is checked with the rest.
+pub fn apply(table: &mut Table, environment: &[(String, String)]) -> Result<(), ConfigError> {
+    for (variable, path, value) in variables(environment) {
+        let key = path.join(".");
+        let mut trials = Vec::new();
         for candidate in candidates(&value) {
             let mut trial = table.clone();
-            set(&mut trial, &path, candidate).map_err(refused)?;
-            match Config::deserialize(trial.clone()) {
-                Ok(read) => {
-                    (config, table, last) = (read, trial, None);
-                    break;
-                }
-                // The first candidate is the most likely one, so its error is the most useful.
-                Err(error) => last = last.or(Some(error)),
+            set(&mut trial, &path, candidate).map_err(|reason| ConfigError::Variable {
+                variable: variable.clone(),
+                reason,
+            })?;
+            let is_usable = !Config::from_table(trial.clone()).1.is_unreadable(&key);
+            trials.push(trial);
+            if is_usable {
+                // The last one is used.
+                trials.drain(..trials.len() - 1);
+                break;
             }
         }
-        if let Some(error) = last {
-            return Err(refused(explain(&path.join("."), error.message())));
+        // If none can be used, the first candidate is the most likely one, so its error is the most useful.
+        if let Some(trial) = trials.into_iter().next() {
+            *table = trial;
         }
     }
-    Ok(config)
+    Ok(())
 }
 
 /// The overriding variables, each with its dotted key; later ones win.
@@ -148,7 +135,13 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        apply(toml::from_str(text).unwrap(), text, &environment)
+        let mut table = toml::from_str(text).unwrap();
+        apply(&mut table, &environment)?;
+        let (config, problems) = Config::from_table(table);
+        match problems.into_unreadable() {
+            none if none.is_empty() => Ok(config),
+            problems => Err(ConfigError::Invalid(problems).overridden(&overrides(&environment))),
+        }
     }
 
     #[test]

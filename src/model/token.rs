@@ -14,6 +14,11 @@ pub struct Token(Arc<str>);
 pub struct TokenError(String);
 
 impl Token {
+    /// Stands for a symbol that cannot be read; no token has it.
+    pub fn unknown() -> Self {
+        Self("?".into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,78 +1,83 @@
-use serde::Deserialize;
+use crate::{
+    model::Secret,
+    settings::{Problems, settings},
+};
 
-use crate::model::Secret;
+const MS_PER_DAY: u64 = 24 * 3_600_000;
 
-/// `[database]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `postgres://user:password@host:port/name`
-    pub url: Secret,
-    /// Where `url` was set, for errors: the key, or the environment variable that overrides it.
-    #[serde(skip)]
-    pub url_name: String,
-    /// The same database through a pooler, for readers; readers use `url` if it is empty.
-    pub reader_url: Secret,
-    /// Connections in the shared pool; each writer uses one more.
-    pub max_connections: u32,
-    /// Timeout for getting a connection, in ms.
-    pub acquire_timeout_ms: u64,
-    /// Timeout of a reader's statement, in ms.
-    pub statement_timeout_ms: u64,
-    /// Duration of a writer's lease, in ms: a standby replaces a writer that does not renew it in time.
-    pub lease_ms: u64,
-    /// Updates older than this are deleted, in hours; 0 keeps all. Clients cannot resume from deleted updates.
-    pub updates_retention_hours: u32,
-    /// Maximum number of updates kept per channel, the newest; for a user's channel `alert_history` applies.
-    pub updates_per_channel: u32,
-    /// Dropped blocks are deleted this long after their height became final, in hours; 0 keeps all.
-    pub dropped_retention_hours: u32,
-    /// Unacknowledged deliveries, and alerts that fired once, are deleted after this, in hours; 0 keeps them up to
-    /// `alert_history`.
-    pub alert_retention_hours: u32,
-    /// Unacknowledged deliveries, and alerts that fired once, kept per user: the newest ones.
-    pub alert_history: u32,
-    /// Ticks observed more than this many days ago are deleted, in whole days (UTC); 0 keeps all.
-    pub ticks_retention_days: u32,
-    /// Prices published more than this many days ago are deleted, but never a token's newest; 0 keeps all.
-    pub prices_retention_days: u32,
-    /// Candles of 1m, 5m and 15m older than this are deleted, in days; 0 keeps all. Longer ones are always kept.
-    pub candles_retention_days: u32,
-    /// A load of at least this many blocks drops secondary indexes and rebuilds them after it; 0 never does.
-    pub defer_indexes_blocks: u64,
-    /// If a load stores nothing for this long, its indexes are rebuilt, in ms.
-    pub defer_stalled_ms: u64,
-    /// Memory that Postgres may use to build an index, in bytes.
-    pub index_memory_bytes: u64,
-    /// How often another connection checks that Postgres still works on an index build, in ms.
-    pub index_watch_ms: u64,
-    /// Whether to apply pending migrations at start.
-    pub auto_migrate: bool,
+settings! {
+    /// `[database]`
+    pub struct StoreConfig {
+        /// URL of the Postgres database. Required; DATABASE_URL sets it as well. Connect to the server itself: a pooler in
+        /// transaction mode is rejected, because writers hold locks.
+        url: Secret = Secret::default(), example("\"postgres://user:password@host:5432/chaincast\"");
+        /// The same database through a pooler, for readers; never a replica. Readers use `url` if it is not set.
+        reader_url: Secret = Secret::default(), example("\"postgres://user:password@pooler:6432/chaincast\"");
+        /// Connections shared by readers; each writer has one more of its own.
+        max_connections: u32 = 10, range(1, 10_000), unit("connections");
+        /// Time a reader waits for a connection.
+        acquire_timeout_ms: u64 = 5_000, range(100, 600_000);
+        /// Time limit of a reader's statement.
+        statement_timeout_ms: u64 = 15_000, range(100, 600_000);
+        /// A writer that hangs or is disconnected for this long is replaced by a standby; see README.
+        lease_ms: u64 = 5_000, range(2_000, 600_000);
+        /// Age at which updates are deleted; 0 keeps all. Clients cannot resume from deleted updates.
+        updates_retention_hours: u32 = 168;
+        /// Most updates kept per channel, the newest; for user:… see `alert_history`.
+        updates_per_channel: u32 = 100_000, range(1_000, 1_000_000_000), unit("updates");
+        /// Dropped blocks of reorgs are deleted this long after their height is final; 0 keeps all.
+        dropped_retention_hours: u32 = 168;
+        /// Age at which finished alerts and unacknowledged fired alerts are deleted; 0 keeps them.
+        alert_retention_hours: u32 = 720;
+        /// Most finished alerts, and most fired alerts, kept per user: the newest.
+        alert_history: u32 = 1_000, range(1, 100_000), unit("alerts");
+        /// Age in whole days (UTC) at which ticks are deleted; 0 keeps all. At least the longest `max_age_ms` of a source.
+        ticks_retention_days: u32 = 30, zero_or(1, 36_500);
+        /// Age at which prices are deleted, except a token's newest price; 0 keeps all.
+        prices_retention_days: u32 = 90, zero_or(1, 36_500);
+        /// Age at which candles of 1m, 5m and 15m are deleted; 0 keeps all. Longer intervals are always kept.
+        candles_retention_days: u32 = 365, zero_or(2, 36_500);
+        /// A bulk load of at least this many blocks creates its secondary indexes at the end; 0 disables this.
+        defer_indexes_blocks: u64 = 20_000, unit("blocks");
+        /// Such a load gets its indexes back if it stores nothing for this long.
+        defer_stalled_ms: u64 = 600_000, range(1_000, 86_400_000);
+        /// Memory of Postgres (maintenance_work_mem) while it builds an index.
+        index_memory_bytes: u64 = 256 << 20, range(1 << 20, 64 << 30);
+        /// Interval at which another connection checks the progress of an index build.
+        index_watch_ms: u64 = 30_000, range(100, 600_000);
+        /// Whether to apply pending migrations at start.
+        auto_migrate: bool = true;
+    }
+    with {
+        /// Where `url` was set, for errors: the key, or the environment variable that overrides it.
+        url_name: String = "database.url".to_owned();
+    }
 }
 
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self {
-            url: Secret::default(),
-            url_name: "database.url".to_owned(),
-            reader_url: Secret::default(),
-            max_connections: 10,
-            acquire_timeout_ms: 5_000,
-            statement_timeout_ms: 15_000,
-            lease_ms: 5_000,
-            updates_retention_hours: 168,
-            updates_per_channel: 100_000,
-            dropped_retention_hours: 168,
-            alert_retention_hours: 720,
-            alert_history: 1_000,
-            ticks_retention_days: 30,
-            prices_retention_days: 90,
-            candles_retention_days: 365,
-            defer_indexes_blocks: 20_000,
-            defer_stalled_ms: 600_000,
-            index_memory_bytes: 256 << 20,
-            index_watch_ms: 30_000,
-            auto_migrate: true,
-        }
+impl StoreConfig {
+    /// Checks what no key shows by itself; `longest_age_ms` is the longest `max_age_ms` of a price source.
+    pub fn check(&self, longest_age_ms: u64, problems: &mut Problems) {
+        let is_postgres = |url| Problems::has_scheme(url, &["postgres", "postgresql"]);
+        problems.check(
+            !self.url.is_empty(),
+            "database.url",
+            "is missing; set it, or DATABASE_URL, to postgres://user:password@host:port/name",
+        );
+        problems.check(
+            self.url.is_empty() || is_postgres(&self.url),
+            "database.url",
+            "is not a Postgres URL; use postgres://user:password@host:port/name",
+        );
+        problems.check(
+            self.reader_url.is_empty() || is_postgres(&self.reader_url),
+            "database.reader_url",
+            "is not a Postgres URL; use postgres://user:password@host:port/name, or leave it out",
+        );
+        problems.check(
+            self.ticks_retention_days == 0
+                || u64::from(self.ticks_retention_days) * MS_PER_DAY >= longest_age_ms,
+            "database.ticks_retention_days",
+            "must be 0, or 1 to 36500 and at least the longest max_age_ms of prices.sources, because ticks of that age are still used",
+        );
     }
 }

@@ -9,6 +9,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("model", &[] as &[_]),
         ("retry", &[]),
+        ("settings", &[]),
         ("shutdown", &[]),
         ("telemetry", &[]),
         ("tls", &[]),
@@ -45,7 +46,7 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
     ])
 }
 
-const FOR_ALL: [&str; 5] = ["model", "retry", "shutdown", "telemetry", "tls"];
+const FOR_ALL: [&str; 6] = ["model", "retry", "settings", "shutdown", "telemetry", "tls"];
 
 #[test]
 fn modules_import_only_allowed_modules() {

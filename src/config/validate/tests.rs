@@ -41,6 +41,24 @@ fn shipped_examples_are_valid() {
     }
 }
 
+/// Run by `scripts/generate`, which sets the variable to write the file.
+#[test]
+fn default_file_is_generated() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/default.toml");
+    let text = Config::documentation();
+    if std::env::var_os("CHAINCAST_GENERATE").is_some() {
+        std::fs::write(file, &text).unwrap();
+    }
+    let current = std::fs::read_to_string(file).unwrap();
+    assert!(
+        current == text,
+        "config/default.toml is not current: run `make generate`"
+    );
+    for line in text.lines() {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+}
+
 #[test]
 fn default_file_matches_code_defaults() {
     let chain = [
@@ -64,8 +82,8 @@ fn default_file_matches_code_defaults() {
             prices.aggregate_rules(&token),
             prices.publish_rules(&token),
             prices.candle_rules(),
-            prices.tick_queue(),
-            prices.follow_interval_ms(),
+            prices.tick_queue,
+            prices.follow_interval_ms,
         );
         let exchanges = std::mem::take(&mut prices.exchanges);
         *prices = PriceConfig {
@@ -144,15 +162,15 @@ fn price_entry_error_names_line_entry_and_key() {
     for (entry, expected) in [
         (
             format!("{kraken}max_age_ms = \"10s\"\n"),
-            "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): invalid type",
+            "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): must be a number from 1 to 31536000000, not a string",
         ),
         (
             format!("{kraken}max_age = 1\n"),
-            "FILE:19: prices.sources.1.max_age: prices.sources entry 2 (\"kraken\" of ETH): unknown field `max_age`",
+            "FILE:19: prices.sources.1.max_age: prices.sources entry 2 (\"kraken\" of ETH): unknown key; did you mean prices.sources.max_age_ms?",
         ),
         (
-            format!("{kraken}max_age = 1\n"),
-            "all sources also accept `kind`, `token`, `name`, `max_age_ms`, `scale`, `invert`",
+            format!("{kraken}colour = 1\n"),
+            "the keys of this section are kind, token, name, max_age_ms, scale, invert, symbol, quote, url",
         ),
         (
             kraken.replace("kind = \"kraken\"\n", ""),
@@ -177,11 +195,11 @@ fn price_entry_error_names_line_entry_and_key() {
             "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\naddress = \"0xDc64\"\n"
                 .to_owned(),
             "FILE:17: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): \
-             invalid string length; use 0x and 40 hexadecimal digits",
+             must be an address: 0x and 40 hexadecimal digits",
         ),
         (
             "[[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\n".to_owned(),
-            "FILE:14: prices.sources.1: prices.sources entry 2 (\"chainlink\" of ETH): missing field `address`",
+            "FILE:14: prices.sources.1.address: prices.sources entry 2 (\"chainlink\" of ETH): is missing",
         ),
         (
             "[[prices.tokens]]\nsymbol = \"BTC\"\nmin_sources = -1\n".to_owned(),
@@ -190,7 +208,7 @@ fn price_entry_error_names_line_entry_and_key() {
         // A parsed but invalid value is reported in the same way.
         (
             format!("{kraken}max_age_ms = 0\n"),
-            "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): max_age_ms must",
+            "FILE:19: prices.sources.1.max_age_ms: prices.sources entry 2 (\"kraken\" of ETH): must be 1 to 31536000000, not 0",
         ),
     ] {
         let error = load(&format!("{GOOD}{good}{entry}")).unwrap_err();
@@ -210,7 +228,7 @@ fn section_instead_of_list_explains_syntax() {
         ),
         (
             "[contracts]\nname = \"usdc\"\n".to_owned(),
-            "FILE:7: contracts is a list: write [[contracts]] above each",
+            "FILE:7: contracts: is a list: write [[contracts]] above each",
         ),
         (
             format!("{token}{source}{source}"),
@@ -218,11 +236,11 @@ fn section_instead_of_list_explains_syntax() {
         ),
         (
             "[prices]\nsources = [\n  7,\n]\n".to_owned(),
-            "FILE:9: prices.sources.0: prices.sources entry 1: must be a table, not of type integer",
+            "FILE:9: prices.sources.0: must be a section, not a whole number: write [[prices.sources]]",
         ),
         (
             "[prices]\ntokens = [\"ETH\"]\n".to_owned(),
-            "FILE:8: prices.tokens.0: prices.tokens entry 1: must be a table, not of type string",
+            "FILE:8: prices.tokens.0: must be a section, not a string: write [[prices.tokens]]",
         ),
     ] {
         let error = load(&format!("{GOOD}{text}")).unwrap_err();
@@ -241,6 +259,127 @@ fn entry_errors_are_complete_without_secrets() {
         assert!(error.contains(key), "{error}");
     }
     assert!(!error.contains("a-secret"), "{error}");
+}
+
+#[test]
+fn prefers_nearest_key_of_same_section() {
+    let suggestion = |key: &str| {
+        let (section, name) = key.rsplit_once('.').unwrap();
+        let header = match section {
+            "chains" => "[[chains]]".to_owned(),
+            "prices.sources" => "[[prices.sources]]\nkind = \"kraken\"".to_owned(),
+            section => format!("[{section}]"),
+        };
+        let error = load(&format!("{header}\n{name} = 1\n")).unwrap_err();
+        let line = error.lines().find(|line| line.contains("unknown key"));
+        let (_, found) = line?.split_once("did you mean ")?;
+        Some(found.trim_end_matches('?').to_owned())
+    };
+    for (written, expected) in [
+        ("server.prot", "server.port"),
+        ("server.hots", "server.host"),
+        ("database.max_connection", "database.max_connections"),
+        ("chains.rpcurl", "chains.rpc_url"),
+        ("chains.max_reorg_deph", "chains.max_reorg_depth"),
+        ("server.rpc_url", "chains.rpc_url"),
+        ("database.allowed_origins", "gateway.allowed_origins"),
+        ("prices.sources.max_age", "prices.sources.max_age_ms"),
+    ] {
+        assert_eq!(suggestion(written).as_deref(), Some(expected), "{written}");
+    }
+    for far in ["server.colour", "server.x", "chains.zzzzzz"] {
+        assert_eq!(suggestion(far), None, "{far}");
+    }
+}
+
+#[test]
+fn ten_mistakes_give_ten_lines() {
+    let text = "[server]
+prot = 3000
+accept_backlog = 1
+[database]
+url = \"postgres://localhost/x\"
+auto_migrate = \"yes\"
+[[chains]]
+chain_id = 1
+rpc_url = \"ftp://a-secret\"
+concurrency = true
+[[prices.tokens]]
+symbol = \"ETH\"
+[[prices.tokens]]
+symbol = \"eth\"
+[[prices.sources]]
+kind = \"kraken\"
+token = \"ETH\"
+symbol = \"ETH/USD\"
+quote = \"EUR\"
+max_age_ms = \"10s\"
+[bus]
+kind = \"rediss\"
+redis_key = 8901234567
+[gateway.limits]
+backlog_bytes = 1
+[telemetry]
+log_fromat = \"json\"
+";
+    let error = load(text).unwrap_err();
+    let expected = [
+        "FILE:2: server.prot: unknown key; did you mean server.port?",
+        "FILE:3: server.accept_backlog: must be 16 to 65535, not 1",
+        "FILE:6: database.auto_migrate: must be true or false, not a string",
+        "FILE:9: chains.0.rpc_url: must begin with http:// or https://",
+        "FILE:10: chains.0.concurrency: must be a number from 1 to 256, not true or false",
+        "FILE:14: prices.tokens.1.symbol: prices.tokens lists ETH twice",
+        "FILE:19: prices.sources.0.quote: prices.sources entry 1 (\"kraken\" of ETH): quote \"EUR\" is neither USD nor in prices.tokens",
+        "FILE:20: prices.sources.0.max_age_ms: prices.sources entry 1 (\"kraken\" of ETH): must be a number from 1 to 31536000000, not a string",
+        "FILE:22: bus.kind: must be one of \"memory\", \"redis\"; did you mean \"redis\"?",
+        "FILE:23: bus.redis_key: must be a string in quotes, not a whole number",
+        "FILE:25: gateway.limits.backlog_bytes: must be at least 16384, not 1",
+        "FILE:27: telemetry.log_fromat: unknown key; did you mean telemetry.log_format?",
+    ];
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn unreadable_entry_causes_no_further_errors() {
+    let chains = "[[chains]]\nchain_id = \"1\"\nrpc_url = \"http://a\"\n[[chains]]\nrpc_url = \"http://b\"\n";
+    let prices = "[[prices.tokens]]\nsymbol = \"ETH\"\n[[prices.tokens]]\nsymbol = \"UNI\"\n\
+                  [[prices.sources]]\nkind = \"krakn\"\ntoken = \"ETH\"\nquote = \"USD\"\n\
+                  [[prices.sources]]\nkind = \"coinbase\"\ntoken = \"UNI\"\nsymbol = \"UNI-ETH\"\nquote = \"ETH\"\n";
+    let error = load(&format!("{GOOD}{chains}{prices}")).unwrap_err();
+    let expected = [
+        "FILE:8: chains.1.chain_id: must be a number from 0 to 9223372036854775807, not a string",
+        "FILE:10: chains.2.chain_id: is missing",
+        "FILE:17: prices.sources.0.kind: prices.sources entry 1 (\"krakn\" of ETH): unknown kind \"krakn\"; use one of \
+         chainlink, uniswap-v2, uniswap-v3, pyth, http, binance, coinbase, kraken",
+    ];
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn variable_and_file_problems_are_reported_together() {
+    let file = std::env::temp_dir().join(format!("chaincast-both-{}.toml", rand::random::<u64>()));
+    std::fs::write(&file, format!("{GOOD}[server]\nport = \"x\"\nhost = 1\n")).unwrap();
+    let loaded = Config::load(&Sources {
+        file: Some(file.clone()),
+        environment: vec![
+            ("PORT".to_owned(), "3000".to_owned()),
+            ("CHAINCAST__BUS__CAPACITY".to_owned(), "many".to_owned()),
+            ("CHAINCAST__API__MAX_LIMIT".to_owned(), "0".to_owned()),
+        ],
+    });
+    std::fs::remove_file(&file).unwrap();
+    let error = loaded.unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 3, "{error}");
+    for expected in [
+        ":9: server.host: must be a string in quotes, not a whole number",
+        "environment variable CHAINCAST__BUS__CAPACITY: bus.capacity: must be a number from 16 to 1048576, not a string",
+        "environment variable CHAINCAST__API__MAX_LIMIT: api.max_limit: must be 1 to 1000, not 0",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use self::keys::{KeySource, algorithm};
 use super::config::{AuthConfig, AuthMode};
-use crate::{model::now_ms, retry::Backoff};
+use crate::{model::now_ms, retry::Backoff, settings::Problems};
 
 /// Maximum length of a JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -39,6 +39,23 @@ pub struct Authenticator {
     mode: AuthMode,
     validation: Validation,
     keys: KeySource,
+}
+
+impl AuthConfig {
+    /// Checks what no key shows by itself, and the key file.
+    pub fn check(&self, problems: &mut Problems) {
+        match Authenticator::new(self) {
+            Ok(_) => {}
+            Err(AuthError::Config { key, reason }) => {
+                problems.add(format!("gateway.auth.{key}"), reason);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let (key, message) = text.split_once(": ").unwrap_or(("gateway.auth", &text));
+                problems.add(key, message);
+            }
+        }
+    }
 }
 
 impl Authenticator {

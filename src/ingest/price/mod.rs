@@ -139,7 +139,7 @@ impl PriceIngest {
                 .get(&(source.token.clone(), source.source_name()))
                 .cloned(),
         });
-        let (sink, ticks) = tick_queue(config.tick_queue());
+        let (sink, ticks) = tick_queue(config.tick_queue);
         let configured = config.clone();
         let parts = Parts {
             tokens: tokens.collect(),

@@ -5,108 +5,85 @@
 use serde::Deserialize;
 
 use super::{NodeHeaders, ProviderConfig};
-use crate::model::{ChainId, ChainLimits, IndexMode, Secret};
+use crate::{
+    model::{ChainId, ChainLimits, IndexMode, Secret},
+    settings::{lower_case_word, plain_settings, settings},
+};
 
-/// `[[chains]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChainConfig {
-    /// EIP-155 id; must match the `eth_chainId` of the node.
-    pub chain_id: ChainId,
-    /// `http(s)://…` endpoint of the first provider; optional if `providers` is set.
-    #[serde(default)]
-    pub rpc_url: Secret,
-    /// `ws(s)://…` endpoint of the node at `rpc_url` for `newHeads`; without it the head is only polled.
-    #[serde(default)]
-    pub ws_url: Option<Secret>,
-    /// Sent with each request to `rpc_url` and `ws_url`; the values are never shown.
-    #[serde(default)]
-    pub headers: NodeHeaders,
-    /// More providers of this chain, the preferred first.
-    #[serde(default)]
-    pub providers: Vec<ProviderConfig>,
-    /// Consecutive failures after which a provider is suspended.
-    #[serde(default = "failover_failures")]
-    pub failover_failures: u32,
-    /// First suspension of a failed provider, in ms; each failed trial doubles it, up to 16 times.
-    #[serde(default = "failover_cooldown_ms")]
-    pub failover_cooldown_ms: u64,
-    /// A preferred provider becomes active again after it was healthy for this long, in ms.
-    #[serde(default = "prefer_back_ms")]
-    pub prefer_back_ms: u64,
-    /// A provider further behind the highest head is not followed, in blocks.
-    #[serde(default = "lag_blocks")]
-    pub lag_blocks: u64,
-    /// A chain is down after its node has not answered for this long, in ms; at least three poll intervals.
-    #[serde(default = "down_after_ms")]
-    pub down_after_ms: u64,
-    /// A chain is lagging if its index is further behind its node, in blocks.
-    #[serde(default = "lagging_blocks")]
-    pub lagging_blocks: u64,
-    /// A chain is lagging if its newest block is older, in ms; 0 disables this, for chains without regular blocks.
-    #[serde(default)]
-    pub head_age_ms: u64,
-    /// Interval at which the heads of all providers are polled if there are several, in ms.
-    #[serde(default = "provider_poll_ms")]
-    pub provider_poll_ms: u64,
-    /// Longest honored `Retry-After`, in ms.
-    #[serde(default = "rest_max_ms")]
-    pub rest_max_ms: u64,
-    /// Which part of each block is indexed; must not change after the first block.
-    #[serde(default)]
-    pub index: IndexMode,
-    /// Most blocks of one `eth_getLogs` request, if only logs are indexed; reduced if the node refuses so many.
-    #[serde(default = "log_range_blocks")]
-    pub log_range_blocks: usize,
-    /// First block to index; must not change after the first block.
-    #[serde(default)]
-    pub start_block: u64,
-    /// Interval of head polls, in ms.
-    #[serde(default = "poll_interval_ms")]
-    pub poll_interval_ms: u64,
-    /// Timeout of one request, in ms.
-    #[serde(default = "request_timeout_ms")]
-    pub request_timeout_ms: u64,
-    /// Most requests in flight during catch-up.
-    #[serde(default = "concurrency")]
-    pub concurrency: usize,
-    /// Most blocks of one request during catch-up; reduced if the node refuses so many.
-    #[serde(default = "request_blocks")]
-    pub request_blocks: usize,
-    /// Largest accepted answer, in bytes; above it fewer blocks are requested.
-    #[serde(default = "response_bytes")]
-    pub response_bytes: usize,
-    /// Memory for fetched blocks that are not stored yet, in bytes.
-    #[serde(default = "backfill_memory_bytes")]
-    pub backfill_memory_bytes: usize,
-    /// Most blocks of one transaction during catch-up; fewer if they are large.
-    #[serde(default = "batch_blocks")]
-    pub batch_blocks: usize,
-    /// During catch-up, blocks further behind the head of the node are stored without a `new-block` update: the channel
-    /// starts near the head instead of with all of history. In blocks.
-    #[serde(default = "announce_blocks")]
-    pub announce_blocks: u64,
-    /// A deeper reorg halts the chain with an error, in blocks.
-    #[serde(default = "max_reorg_depth")]
-    pub max_reorg_depth: u64,
-    /// Read the name, symbol and decimals of each token contract once.
-    #[serde(default = "token_metadata")]
-    pub token_metadata: bool,
-    /// Token contracts read per second.
-    #[serde(default = "token_metadata_per_second")]
-    pub token_metadata_per_second: u32,
-    /// Blocks, including its own, after which a transaction is confirmed.
-    #[serde(default = "confirmations")]
-    pub confirmations: u64,
-    /// Most pending watched transactions that are looked up at the node at each head or poll.
-    #[serde(default = "watch_polls")]
-    pub watch_polls: u32,
-    /// A pending transaction counts as dropped after the node has not known it for this long, in ms.
-    #[serde(default = "dropped_after_ms")]
-    pub dropped_after_ms: u64,
-    /// Recompute each block's hash, roots and bloom before storing it.
-    #[serde(default = "checks")]
-    pub checks: ChecksConfig,
+settings! {
+    /// `[[chains]]`
+    pub struct ChainConfig {
+        /// EIP-155 id; the node must report the same.
+        chain_id: ChainId = 0, required(), example("1");
+        /// URL of the first provider, http or https: a shorthand for one of [[chains.providers]].
+        rpc_url: Secret = Secret::default(), example("\"https://node.example/KEY\"");
+        /// WebSocket of that node for newHeads, ws or wss; without it the head is only polled.
+        ws_url: Option<Secret> = None, example("\"wss://node.example/KEY\"");
+        /// Sent with each request to `rpc_url` and `ws_url`; at most 16, never printed.
+        headers: NodeHeaders = NodeHeaders::default(), example("{ \"X-Api-Key\" = \"…\" }");
+        /// Consecutive failures after which a provider is suspended.
+        failover_failures: u32 = 3, range(1, 100), unit("failures");
+        /// Duration of a suspension; doubled by each failed retry, up to 16 times this value.
+        failover_cooldown_ms: u64 = 5_000, range(50, 3_600_000);
+        /// A preferred provider is used again after it was healthy for this long.
+        prefer_back_ms: u64 = 30_000, range(0, 3_600_000);
+        /// A provider this many blocks behind another provider's head is skipped.
+        lag_blocks: u64 = 3, range(1, 100_000), unit("blocks");
+        /// A node without an answer for this long, and never less than three `poll_interval_ms`, is down: `heartbeat`
+        /// reports it, and the chain's prices become stale.
+        down_after_ms: u64 = 15_000, range(1_000, 86_400_000);
+        /// `heartbeat` reports a chain as lagging if it is this far behind its node.
+        lagging_blocks: u64 = 10, range(1, 1_000_000), unit("blocks");
+        /// Or if its newest block is older than this; 0 disables it, for chains with irregular blocks.
+        head_age_ms: u64 = 0, range(0, 86_400_000);
+        /// Interval at which the heads of all providers are polled; only with several.
+        provider_poll_ms: u64 = 5_000, range(50, 3_600_000);
+        /// Longest Retry-After of a node that is honored.
+        rest_max_ms: u64 = 60_000, range(50, 3_600_000);
+        /// What is indexed: `"blocks"`; `"logs"`: no transactions; `"transfers"`: neither transactions nor logs. Fixed once
+        /// indexed, see docs/chains.md.
+        index: IndexMode = IndexMode::Blocks;
+        /// Most blocks per eth_getLogs with index = "logs" or "transfers"; fewer if the node refuses.
+        log_range_blocks: usize = 2_000, range(1, 100_000), unit("blocks");
+        /// First block to index; once blocks are indexed, only `chaincast backfill --from N` extends the index below it. If
+        /// the node has no block 0, this block identifies the chain: choose a final block, because a reorg below it requires
+        /// a new index. A reorg of this block alone is handled.
+        start_block: u64 = 0;
+        /// Poll interval of the head: a fallback beside newHeads, or without `ws_url` the only source.
+        poll_interval_ms: u64 = 2_000, range(50, 600_000);
+        /// Time limit of a request.
+        request_timeout_ms: u64 = 10_000, range(100, 600_000);
+        /// Most concurrent requests per node while catching up; fewer if the node limits the rate.
+        concurrency: usize = 8, range(1, 256), unit("requests");
+        /// Most blocks per request while catching up; fewer if the node refuses that many.
+        request_blocks: usize = 20, range(1, 1_000), unit("blocks");
+        /// Maximum size of an answer; a larger one is retried with fewer blocks.
+        response_bytes: usize = 32 << 20, range(1 << 20, 1 << 30);
+        /// Most blocks per database transaction while catching up; fewer if they are large.
+        batch_blocks: usize = 200, range(1, 1_000), unit("blocks");
+        /// Memory for blocks that are fetched but not stored.
+        backfill_memory_bytes: usize = 80 << 20, range(8 << 20, 64 << 30);
+        /// A catch-up longer than this stores its older blocks without publishing updates for them: the channel starts near
+        /// the head instead of with all of history.
+        announce_blocks: u64 = 1_000, unit("blocks");
+        /// A reorg deeper than this, or below the finalized block, halts the chain with an error. Ethereum is final after
+        /// about 96 blocks. The new branch is stored in one transaction and held in memory, so this value bounds that memory.
+        max_reorg_depth: u64 = 256, range(1, 100_000), unit("blocks");
+        /// Blocks, including its own, after which a watched transaction is "confirmed".
+        confirmations: u64 = 12, range(1, 100_000), unit("blocks");
+        /// Most pending watched transactions that are requested from the node per head or poll.
+        watch_polls: u32 = 100, range(1, 10_000), unit("transactions");
+        /// A pending transaction unknown to the node for this long is "dropped".
+        dropped_after_ms: u64 = 60_000, range(100, 86_400_000);
+        /// Whether to read name, symbol and decimals of each token contract once.
+        token_metadata: bool = true;
+        /// Token contracts read per second, also by `verify`.
+        token_metadata_per_second: u32 = 5, range(1, 1_000), unit("contracts");
+        /// More nodes of the chain, at most 16, in order of preference. If one fails, the next one is used.
+        providers: Vec<ProviderConfig> = Vec::new();
+        /// Checks of the node's data. Each one is on by default; switch one off for a chain whose headers follow other rules.
+        checks: ChecksConfig = ChecksConfig::default();
+    }
 }
 
 impl ChainConfig {
@@ -125,36 +102,7 @@ impl ChainConfig {
         Self {
             chain_id,
             rpc_url,
-            ws_url: None,
-            headers: NodeHeaders::default(),
-            providers: Vec::new(),
-            failover_failures: failover_failures(),
-            failover_cooldown_ms: failover_cooldown_ms(),
-            prefer_back_ms: prefer_back_ms(),
-            lag_blocks: lag_blocks(),
-            down_after_ms: down_after_ms(),
-            lagging_blocks: lagging_blocks(),
-            head_age_ms: 0,
-            provider_poll_ms: provider_poll_ms(),
-            rest_max_ms: rest_max_ms(),
-            index: IndexMode::Blocks,
-            log_range_blocks: log_range_blocks(),
-            start_block: 0,
-            poll_interval_ms: poll_interval_ms(),
-            request_timeout_ms: request_timeout_ms(),
-            concurrency: concurrency(),
-            request_blocks: request_blocks(),
-            response_bytes: response_bytes(),
-            backfill_memory_bytes: backfill_memory_bytes(),
-            batch_blocks: batch_blocks(),
-            announce_blocks: announce_blocks(),
-            max_reorg_depth: max_reorg_depth(),
-            token_metadata: token_metadata(),
-            token_metadata_per_second: token_metadata_per_second(),
-            confirmations: confirmations(),
-            watch_polls: watch_polls(),
-            dropped_after_ms: dropped_after_ms(),
-            checks: checks(),
+            ..Self::default()
         }
     }
 
@@ -179,27 +127,29 @@ impl ChainConfig {
     }
 }
 
-/// `[chains.checks]`: every check is enabled by default; disable one for chains whose headers follow other rules.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ChecksConfig {
-    pub block_hash: bool,
-    pub transactions_root: bool,
-    pub receipts_root: bool,
-    pub logs_bloom: bool,
-    /// Shorthand for the next three: `false` disables them.
-    pub derived: bool,
-    /// The gas that each transaction used, from its receipt; no root covers it.
-    pub gas_used: bool,
-    /// The gas price that it paid.
-    pub gas_price: bool,
-    /// The contract that it created.
-    pub contract_address: bool,
-    /// Whether the roots must cover every transaction. `false` excludes the synthetic state-sync transaction at the end
-    /// of a block of Polygon PoS before its Madhugiri fork.
-    pub state_sync: bool,
-    /// Which transactions have their sender recovered from the signature.
-    pub senders: Senders,
+settings! {
+    /// `[chains.checks]`: every check is enabled by default; disable one for chains whose headers follow other rules.
+    #[derive(Copy)]
+    pub struct ChecksConfig {
+        block_hash: bool = true;
+        transactions_root: bool = true;
+        receipts_root: bool = true;
+        logs_bloom: bool = true;
+        /// Receipt fields that no root covers: the gas of each transaction, against the sum in the header.
+        gas_used: bool = true;
+        /// The effective gas price; false on Arbitrum.
+        gas_price: bool = true;
+        /// The address of a created contract.
+        contract_address: bool = true;
+        /// Shorthand: false switches off the three above.
+        derived: bool = true;
+        /// Whether the roots must cover every transaction: false excludes the synthetic state-sync transaction at the end of
+        /// a block (Polygon before Madhugiri).
+        state_sync: bool = true;
+        /// Recovery of senders from signatures, which takes more time than all other checks: `"off"`; `"live"`: new blocks
+        /// only; `"always"`: history as well.
+        senders: Senders = Senders::Live;
+    }
 }
 
 /// When senders are recovered from signatures, which takes more time than all other checks.
@@ -211,6 +161,8 @@ pub enum Senders {
     Live,
     Always,
 }
+
+plain_settings! { Senders = lower_case_word }
 
 impl ChecksConfig {
     /// Whether everything that a root or a bloom covers is proven. For the rest see [`ChecksConfig::unproved`].
@@ -267,117 +219,4 @@ impl ChecksConfig {
         }
         self
     }
-}
-
-impl Default for ChecksConfig {
-    fn default() -> Self {
-        Self {
-            block_hash: true,
-            transactions_root: true,
-            receipts_root: true,
-            logs_bloom: true,
-            derived: true,
-            gas_used: true,
-            gas_price: true,
-            contract_address: true,
-            state_sync: true,
-            senders: Senders::Live,
-        }
-    }
-}
-
-fn failover_failures() -> u32 {
-    3
-}
-
-fn failover_cooldown_ms() -> u64 {
-    5_000
-}
-
-fn prefer_back_ms() -> u64 {
-    30_000
-}
-
-fn lag_blocks() -> u64 {
-    3
-}
-
-fn down_after_ms() -> u64 {
-    15_000
-}
-
-fn lagging_blocks() -> u64 {
-    10
-}
-
-fn provider_poll_ms() -> u64 {
-    5_000
-}
-
-fn rest_max_ms() -> u64 {
-    60_000
-}
-
-fn log_range_blocks() -> usize {
-    2_000
-}
-
-fn poll_interval_ms() -> u64 {
-    2_000
-}
-
-fn request_timeout_ms() -> u64 {
-    10_000
-}
-
-fn concurrency() -> usize {
-    8
-}
-
-fn request_blocks() -> usize {
-    20
-}
-
-fn response_bytes() -> usize {
-    32 * 1024 * 1024
-}
-
-fn backfill_memory_bytes() -> usize {
-    80 * 1024 * 1024
-}
-
-fn batch_blocks() -> usize {
-    200
-}
-
-fn announce_blocks() -> u64 {
-    1_000
-}
-
-fn max_reorg_depth() -> u64 {
-    256
-}
-
-fn token_metadata() -> bool {
-    true
-}
-
-fn token_metadata_per_second() -> u32 {
-    5
-}
-
-fn confirmations() -> u64 {
-    12
-}
-
-fn watch_polls() -> u32 {
-    100
-}
-
-fn dropped_after_ms() -> u64 {
-    60_000
-}
-
-fn checks() -> ChecksConfig {
-    ChecksConfig::default()
 }

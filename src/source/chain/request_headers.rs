@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use alloy::transports::http::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use crate::model::Secret;
+use crate::{
+    model::Secret,
+    settings::{Key, Problems, Setting, read_plain},
+};
 
 /// Most headers per provider.
 const MAX_HEADERS: usize = 16;
@@ -28,6 +31,14 @@ const RESERVED: [&str; 9] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct NodeHeaders(BTreeMap<String, Secret>);
+
+impl Setting for NodeHeaders {
+    const IS_SECRET: bool = true;
+
+    fn read(value: toml::Value, key: &Key, path: &str, problems: &mut Problems) -> Option<Self> {
+        read_plain(value, key, path, problems)
+    }
+}
 
 impl NodeHeaders {
     pub fn is_empty(&self) -> bool {

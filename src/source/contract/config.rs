@@ -10,51 +10,49 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use crate::model::{Address, ChainId};
+use crate::{
+    model::{Address, ChainId},
+    settings::{plain_settings, settings},
+};
 
-/// `[[contracts]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ContractConfig {
-    /// Names the channel and the resource; unique, ignoring case.
-    pub name: String,
-    /// The first configured chain if omitted.
-    pub chain_id: Option<ChainId>,
-    /// One contract, or several with the same ABI.
-    #[serde(default)]
-    pub address: Addresses,
-    /// Instead of `address`: contracts that a factory announces.
-    pub factory: Option<FactoryConfig>,
-    /// A JSON file: an ABI, or a compiler artifact with `abi` in it. A relative path is resolved against the directory
-    /// of the configuration file, then against the working directory.
-    pub abi: PathBuf,
-    /// Names of events, or full signatures of overloaded ones; all events of the ABI if omitted.
-    #[serde(default)]
-    pub events: Vec<String>,
-    /// Logs of earlier blocks are not decoded.
-    #[serde(default)]
-    pub start_block: u64,
+settings! {
+    /// `[[contracts]]`
+    pub struct ContractConfig {
+        /// 1 to 64 of a-z A-Z 0-9 _ - . $, unique and case-insensitive; the channel is contract:usdc.
+        name: String = String::new(), example("\"usdc\""), required();
+        /// The chain; default: the first configured one.
+        chain_id: Option<ChainId> = None, example("1");
+        /// One contract, or a list of several with the same ABI, at most 10000.
+        address: Addresses = Addresses::default(), example("\"0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48\"");
+        /// Instead of `address`: contracts that a factory creates.
+        factory: Option<FactoryConfig> = None;
+        /// An ABI, or an artifact with an `abi` field; a relative path is resolved beside this file, then in the working
+        /// directory.
+        abi: PathBuf = PathBuf::new(), example("\"abi/erc20.json\""), required();
+        /// Names of events, or full signatures of overloads; default: all decodable events of the ABI.
+        events: Vec<String> = Vec::new(), example("[\"Transfer\"]");
+        /// Logs of earlier blocks are not decoded.
+        start_block: u64 = 0;
+    }
 }
 
-/// `[contracts.factory]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FactoryConfig {
-    pub address: Addresses,
-    /// The event that announces a contract: a name or a full signature.
-    pub event: String,
-    /// The parameter of the event that holds the address of the new contract.
-    pub parameter: String,
-    /// The ABI of the factory; that of the contracts if omitted. Resolved like [`ContractConfig::abi`].
-    pub abi: Option<PathBuf>,
-    /// Further contracts are ignored.
-    #[serde(default = "max_addresses")]
-    pub max_addresses: usize,
+settings! {
+    /// `[contracts.factory]`
+    pub struct FactoryConfig {
+        /// The factory, or a list of several.
+        address: Addresses = Addresses::default(), example("\"0x5C69bEe701ef814a2B6a3EDD4B1652CB9cc5aA6f\""), required();
+        /// Name or signature of the event that announces a contract.
+        event: String = String::new(), example("\"PairCreated\""), required();
+        /// Its parameter of type address that holds the new contract.
+        parameter: String = String::new(), example("\"pair\""), required();
+        /// ABI with that event; default: the ABI of the contracts.
+        abi: Option<PathBuf> = None, example("\"abi/uniswap_v2_factory.json\"");
+        /// Most announced contracts that are indexed; further ones are ignored.
+        max_addresses: usize = 1_000_000, range(1, 10_000_000), unit("contracts");
+    }
 }
 
-fn max_addresses() -> usize {
-    1_000_000
-}
+plain_settings! { Addresses }
 
 impl ContractConfig {
     /// Resolves relative paths of ABI files: against `directory` (that of the configuration file) if the file exists

@@ -27,7 +27,6 @@ const MAX_NAME: usize = 64;
 const MAX_EVENT_NAME: usize = 80;
 /// Maximum size of an ABI file.
 const MAX_ABI_BYTES: u64 = 16 * 1024 * 1024;
-const MAX_FACTORY_ADDRESSES: usize = 10_000_000;
 
 /// A configured contract.
 #[derive(Debug, Clone)]
@@ -179,10 +178,6 @@ fn compile_factory(
     }
     if addresses.len() > MAX_ADDRESSES {
         return Err(wrong("factory.address")(Reason::TooMany(MAX_ADDRESSES)));
-    }
-    if !(1..=MAX_FACTORY_ADDRESSES).contains(&config.max_addresses) {
-        let range = Reason::Range(MAX_FACTORY_ADDRESSES);
-        return Err(wrong("factory.max_addresses")(range));
     }
     let own = match &config.abi {
         Some(path) => Some(read(path).map_err(wrong("factory.abi"))?),

@@ -118,8 +118,8 @@ fn errors_name_their_key() {
         ),
         (
             factory("event = \"Made\", parameter = \"pair\", max_addresses = 0"),
-            "contracts.0.factory.max",
-            "1 to",
+            "",
+            "factory.max_addresses: must be 1 to",
         ),
         (
             factory("event = \"Made\", parameter = \"pair\", abi = \"no-such\""),

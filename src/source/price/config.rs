@@ -1,92 +1,95 @@
 //! `[prices]`: the tracked tokens and the sources of their prices.
 //!
-//! Deserialization checks the syntax only; `validate` checks whether the entries are consistent.
+//! Reading checks each key by itself; `validate` checks whether the entries are consistent.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
-use toml::Table;
+use super::{
+    ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit,
+    policy::{
+        self, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS, DEFAULT_MAX_JUMP_BPS,
+        DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS,
+    },
+};
+use crate::{
+    model::{Address, ChainId, Secret, Token, USD},
+    settings::settings,
+};
 
-use super::{ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit};
-use crate::model::{Address, ChainId, Token, USD};
-
-/// `[prices]`; see [`PriceConfig::validate`] for its constraints.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PriceConfig {
-    /// With fewer used venues a price is `degraded`; at least 1, default 1.
-    pub min_sources: Option<usize>,
-    /// Median absolute deviations beyond which a source is an outlier: 1 to 1,000; see [`super::AggregateRules`].
-    pub outlier_mads: Option<u32>,
-    /// A source within this distance of the median is never an outlier, in basis points: 0 to 10,000.
-    pub outlier_floor_bps: Option<u32>,
-    /// With a wider confidence a price is `degraded`, in basis points of it: 0 (never) to 10,000.
-    pub max_confidence_bps: Option<u32>,
-    /// A larger jump of the price of a single venue is held as `degraded`, in basis points: 0 (never) to 10,000.
-    pub max_jump_bps: Option<u32>,
-    /// How long a new price level of a single venue must last, in ms: 0 (prices are never held) to an hour.
-    pub jump_hold_ms: Option<u64>,
-    /// Minimum change to publish, in basis points: 0 (every change) to 10,000; see [`super::PublishRules`].
-    pub publish_bps: Option<u32>,
-    /// Interval after which an unchanged price is published again, in ms: 0 (never), or 100 to a day.
-    pub publish_heartbeat_ms: Option<u64>,
-    /// Minimum interval between two publications of a token, in ms: 0 to an hour.
-    pub min_interval_ms: Option<u64>,
-    /// Capacity of the queue of feed ticks; in a full queue a newer tick replaces the older one of its source: 16 to
-    /// 1,048,576.
-    pub tick_queue: Option<usize>,
-    /// How long after its end a candle is corrected by a price with an earlier time, in ms: 0 to an hour; see
-    /// [`super::CandleRules`].
-    pub candle_grace_ms: Option<u64>,
-    /// Minimum interval between two publications of an open one-minute candle, in ms: 10 to a minute.
-    pub candle_publish_ms: Option<u64>,
-    /// Interval of reading the contracts, including the aggregators of proxies, in ms: 100 to a day.
-    pub follow_interval_ms: Option<u64>,
-    pub tokens: Vec<TokenConfig>,
-    pub sources: Vec<SourceConfig>,
-    /// Settings of the connections to exchanges.
-    pub exchanges: ExchangeConfig,
+settings! {
+    /// `[prices]`; see [`PriceConfig::validate`] for its constraints.
+    pub struct PriceConfig {
+        /// A price from fewer venues is "degraded"; sources of the same instrument at the same venue count once.
+        min_sources: usize = 1, range(1, MAX_SOURCES), unit("venues");
+        /// With three or more sources, one farther from the median than this many median absolute deviations is excluded.
+        /// 5 is about 3.4 standard deviations of normal noise.
+        outlier_mads: u32 = DEFAULT_OUTLIER_MADS, range(1, policy::MAX_OUTLIER_MADS), unit("deviations");
+        /// Except within this distance of the median. A correct feed on a chain may lag this much: it moves only beyond its
+        /// deviation threshold.
+        outlier_floor_bps: u32 = DEFAULT_OUTLIER_FLOOR_BPS, range(0, policy::MAX_BPS);
+        /// A price with a wider confidence, relative to it, is "degraded"; 0 for never.
+        max_confidence_bps: u32 = DEFAULT_MAX_CONFIDENCE_BPS, range(0, policy::MAX_BPS);
+        /// A larger jump at a single venue is "degraded" until the new level lasts for `jump_hold_ms` or another venue
+        /// confirms it; 0 for never.
+        max_jump_bps: u32 = DEFAULT_MAX_JUMP_BPS, range(0, policy::MAX_BPS);
+        /// How long a new price level of a single venue must last; 0: prices are never held.
+        jump_hold_ms: u64 = DEFAULT_JUMP_HOLD_MS, range(0, policy::MAX_HOLD_MS);
+        /// Smallest change that is published; 0 for every change.
+        publish_bps: u32 = 0, range(0, policy::MAX_BPS);
+        /// Interval at which an unchanged price is published again; 0 for never.
+        publish_heartbeat_ms: u64 = 0, zero_or(policy::MIN_HEARTBEAT_MS, policy::MAX_HEARTBEAT_MS);
+        /// Shortest interval between two updates of a token; then the newest price is sent.
+        min_interval_ms: u64 = 0, range(0, policy::MAX_INTERVAL_MS);
+        /// Ticks queued for the price writer; when full, a newer tick of a source replaces its older one.
+        tick_queue: usize = 16_384, range(16, 1_048_576), unit("ticks");
+        /// A price up to this late still counts in the candle of its own time. 30 seconds are about two blocks of Ethereum.
+        candle_grace_ms: u64 = 30_000, range(0, policy::MAX_GRACE_MS);
+        /// Shortest interval between two updates of an open 1m candle; 20 times that for longer ones.
+        candle_publish_ms: u64 = 250, range(10, 60_000);
+        /// Interval at which source contracts are read again: proxies for their aggregator; within 5 s while something is
+        /// unknown.
+        follow_interval_ms: u64 = 300_000, range(100, 86_400_000);
+        tokens: Vec<TokenConfig> = Vec::new();
+        sources: Vec<SourceConfig> = Vec::new();
+        /// Connections of binance, coinbase, kraken and pyth sources; http uses only `backoff_max_ms`.
+        exchanges: ExchangeConfig = ExchangeConfig::default();
+    }
 }
 
-/// `[[prices.tokens]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenConfig {
-    pub symbol: Token,
-    /// Display name; the symbol if omitted.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Chain of the token contract, if it is on a configured chain.
-    #[serde(default)]
-    pub chain_id: Option<ChainId>,
-    #[serde(default)]
-    pub address: Option<Address>,
-    #[serde(default)]
-    pub decimals: Option<u8>,
-    /// This and the following keys override the key of the same name in `[prices]`.
-    #[serde(default)]
-    pub min_sources: Option<usize>,
-    #[serde(default)]
-    pub outlier_mads: Option<u32>,
-    #[serde(default)]
-    pub outlier_floor_bps: Option<u32>,
-    #[serde(default)]
-    pub max_confidence_bps: Option<u32>,
-    #[serde(default)]
-    pub max_jump_bps: Option<u32>,
-    #[serde(default)]
-    pub jump_hold_ms: Option<u64>,
-    #[serde(default)]
-    pub publish_bps: Option<u32>,
-    #[serde(default)]
-    pub publish_heartbeat_ms: Option<u64>,
-    #[serde(default)]
-    pub min_interval_ms: Option<u64>,
+settings! {
+    /// `[[prices.tokens]]`
+    pub struct TokenConfig {
+        /// 1 to 32 of A-Z 0-9 . _ -, in any case; unique.
+        symbol: Token = Token::unknown(), required(), example("\"ETH\"");
+        /// Display name; default: the symbol.
+        name: Option<String> = None, example("\"Ether\"");
+        /// Chain of the token's contract, if it is on a configured chain.
+        chain_id: Option<ChainId> = None, example("1");
+        /// The token's contract.
+        address: Option<Address> = None, example("\"0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2\"");
+        /// Decimals of the token.
+        decimals: Option<u8> = None, example("18");
+        // Each overrides the key of the same name in `[prices]`.
+        min_sources: Option<usize> = None, range(1, MAX_SOURCES), unlisted();
+        outlier_mads: Option<u32> = None, range(1, policy::MAX_OUTLIER_MADS), unlisted();
+        outlier_floor_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        max_confidence_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        max_jump_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        jump_hold_ms: Option<u64> = None, range(0, policy::MAX_HOLD_MS), unlisted();
+        publish_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        publish_heartbeat_ms: Option<u64> = None, zero_or(policy::MIN_HEARTBEAT_MS, policy::MAX_HEARTBEAT_MS), unlisted();
+        min_interval_ms: Option<u64> = None, range(0, policy::MAX_INTERVAL_MS), unlisted();
+    }
+    label(token_label)
 }
 
-/// `[[prices.sources]]`; deserialized by `source_entry`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "Table")]
+fn token_label(entry: &toml::Value) -> String {
+    let symbol = entry.get("symbol").and_then(toml::Value::as_str);
+    symbol.map_or_else(String::new, |symbol| format!(" ({symbol})"))
+}
+
+/// `[[prices.sources]]`; read by `source_entry`, with the keys of [`SourceKeys`](super::SourceKeys) and of its kind.
+#[derive(Debug, Clone)]
 pub struct SourceConfig {
     pub token: Token,
     /// Name in the `sources` of a price; the name of the kind if omitted. Unique within the token.
@@ -110,18 +113,19 @@ pub enum SourceKind {
     Exchange(Listing),
 }
 
-/// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChainlinkConfig {
-    /// The first configured chain if omitted.
-    pub chain_id: Option<ChainId>,
-    /// Address of a proxy, whose aggregator is then read, or of an aggregator.
-    pub address: Address,
-    /// Decimals of the answer; read from the contract if omitted, otherwise must match it.
-    pub decimals: Option<u8>,
-    /// Answers older than this at their block are rejected, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
-    pub heartbeat_ms: Option<u64>,
+settings! {
+    /// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
+    pub struct ChainlinkConfig {
+        /// Default: the first configured chain; it must have logs.
+        chain_id: Option<ChainId> = None, example("1");
+        /// The proxy, whose current aggregator is used, or an aggregator.
+        address: Address = Address::ZERO, required(), example("\"0x…\"");
+        /// Decimals of the answer; read from the contract. If it is set and differs, the source is rejected.
+        decimals: Option<u8> = None, example("8");
+        /// An answer older than this at the time of its block is rejected; use the feed's own heartbeat plus some minutes.
+        /// It is also the default of `max_age_ms`.
+        heartbeat_ms: Option<u64> = None, range(1, MAX_AGE_LIMIT_MS), example("4000000");
+    }
 }
 
 /// Default maximum age of a tick of a source on a chain, in ms.
@@ -130,16 +134,8 @@ pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
 pub const DEFAULT_FEED_MAX_AGE_MS: u64 = 60_000;
 /// Limit of `max_age_ms`: a year.
 pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
-/// Default interval of reading the contracts, in ms.
-pub const DEFAULT_FOLLOW_INTERVAL_MS: u64 = 300_000;
-
-impl PriceConfig {
-    /// [`PriceConfig::follow_interval_ms`] with its default.
-    pub fn follow_interval_ms(&self) -> u64 {
-        self.follow_interval_ms
-            .unwrap_or(DEFAULT_FOLLOW_INTERVAL_MS)
-    }
-}
+/// Most `min_sources`.
+const MAX_SOURCES: u64 = 1_000;
 
 impl SourceConfig {
     /// The name of the source that clients see.
@@ -205,9 +201,24 @@ impl SourceKind {
     }
 }
 
-/// Deserializes a symbol, ignoring case.
-pub(super) fn upper_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(String::deserialize(deserializer)?.to_ascii_uppercase())
+/// A URL with its scheme in lower case: schemes are case-insensitive, but the WebSocket client accepts lower case only.
+pub(super) fn lower_scheme(url: Option<String>) -> Option<String> {
+    url.map(|mut url| {
+        if let Some(end) = url.find("://") {
+            url[..end].make_ascii_lowercase();
+        }
+        url
+    })
+}
+
+/// [`lower_scheme`] of a URL that may carry a key.
+pub(super) fn lower_secret_scheme(url: Option<Secret>) -> Option<Secret> {
+    lower_scheme(url.map(|url| url.expose().to_owned())).map(Secret::new)
+}
+
+/// The canonical form of a symbol.
+pub(super) fn upper_case(symbol: String) -> String {
+    symbol.to_ascii_uppercase()
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ const PAIR: &str = "kind = 'uniswap-v2'\ntoken = 'eth'\n\
     quote_decimals = 6\nquote = 'usd'\n";
 
 fn read(text: &str) -> Result<SourceConfig, String> {
-    toml::from_str(text).map_err(|error| error.to_string())
+    let prices = toml::from_str::<PriceConfig>(&format!("[[sources]]\n{text}"));
+    let mut prices = prices.map_err(|error| error.to_string())?;
+    Ok(prices.sources.remove(0))
 }
 
 #[test]
@@ -80,12 +82,12 @@ fn url_scheme_is_lowercased() {
 fn missing_key_error_names_kind() {
     let error = read("kind = 'chainlink'\ntoken = 'eth'").unwrap_err();
     assert!(
-        error.contains("a chainlink source of ETH: missing field `address`"),
+        error.contains("sources.0.address: sources entry 1 (\"chainlink\" of ETH): is missing"),
         "{error}"
     );
     let error = read(&PAIR.replace("quote = 'usd'\n", "")).unwrap_err();
     assert!(
-        error.contains("a uniswap-v2 source of ETH: missing field `quote`"),
+        error.contains("sources.0.quote: sources entry 1 (\"uniswap-v2\" of ETH): is missing"),
         "{error}"
     );
 }
@@ -94,12 +96,12 @@ fn missing_key_error_names_kind() {
 fn rejects_key_of_another_kind() {
     let error = read(&format!("{FEED}decimals = 8\nquote = 'USD'")).unwrap_err();
     assert!(
-        error.contains("a chainlink source of ETH: unknown field `quote`"),
+        error.contains("sources.0.quote: sources entry 1 (\"chainlink\" of ETH): unknown key"),
         "{error}"
     );
     let error = read(&format!("{PAIR}decimals = 8")).unwrap_err();
     assert!(
-        error.contains("a uniswap-v2 source of ETH: unknown field `decimals`"),
+        error.contains("sources.0.decimals: sources entry 1 (\"uniswap-v2\" of ETH): unknown key"),
         "{error}"
     );
 }
@@ -107,7 +109,10 @@ fn rejects_key_of_another_kind() {
 #[test]
 fn rejects_unknown_key_and_kind() {
     let error = read(&format!("{FEED}decimals = 8\nadress = 1")).unwrap_err();
-    assert!(error.contains("unknown field `adress`"), "{error}");
+    assert!(
+        error.contains("unknown key; did you mean sources.address?"),
+        "{error}"
+    );
     let error = read(&FEED.replace("chainlink", "chainlnk")).unwrap_err();
     assert!(
         error.contains("chainlnk") && error.contains("uniswap-v2"),

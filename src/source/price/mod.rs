@@ -21,7 +21,6 @@ mod feed_state;
 mod hermes;
 mod http_client;
 mod http_poll;
-mod key_error;
 mod lateness;
 #[cfg(test)]
 mod log_lines;
@@ -57,15 +56,14 @@ mod venue_time;
 pub use aggregate::{SourceTick, Trust, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
 pub use config::{
-    ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_FOLLOW_INTERVAL_MS, DEFAULT_MAX_AGE_MS,
-    MAX_AGE_LIMIT_MS, PriceConfig, SourceConfig, SourceKind, TokenConfig,
+    ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig,
+    SourceConfig, SourceKind, TokenConfig,
 };
 pub use contract_error::ContractError;
 pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use exchange::{
-    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, Listing, ListingConfig,
-    VenueConfig,
+    BinanceConfig, BinanceStream, ExchangeConfig, Listing, ListingConfig, VenueConfig,
 };
 pub use feed::{Feed, feeds};
 pub use feed_state::FeedState;
@@ -74,9 +72,8 @@ pub use http_poll::HttpConfig;
 pub use log_view::LogView;
 pub use on_chain::{AveragedSource, FirstAnswer, OnChainSources};
 pub use policy::{
-    AggregateRules, CandleRules, DEFAULT_CANDLE_GRACE_MS, DEFAULT_CANDLE_PUBLISH_MS,
-    DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS, DEFAULT_MAX_JUMP_BPS,
-    DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, DEFAULT_TICK_QUEUE, PublishRules,
+    AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,
+    DEFAULT_MAX_JUMP_BPS, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, PublishRules,
 };
 pub use pool::{PoolConfig, PoolPrice};
 pub use price_fault::PriceFault;
@@ -84,7 +81,7 @@ pub use price_jump::JumpGuard;
 pub use price_unit::{Scale, Unit};
 pub use probe::{FeedProbe, ProbeResult, probe_contracts, probe_feeds};
 pub use quote_paths::{MAX_QUOTE_STEPS, QuotePaths};
-pub use source_entry::{SourceKeysError, unreadable_entries};
+pub use source_entry::SourceKeys;
 pub use stored_logs::BackfillSource;
 pub use tick_error::{TickError, TickFault};
 pub use tick_queue::{SourceKey, TickQueue, TickSink, tick_queue};

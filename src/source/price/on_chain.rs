@@ -117,7 +117,7 @@ impl OnChainSources {
             states: Mutex::new(states),
             routes,
             reports: OnceLock::new(),
-            follow_interval_ms: config.follow_interval_ms(),
+            follow_interval_ms: config.follow_interval_ms,
         })
     }
 

@@ -43,11 +43,6 @@ pub struct CandleRules {
     pub publish_ms: i64,
 }
 
-/// About two blocks of Ethereum, the delay of a tick from a late block.
-pub const DEFAULT_CANDLE_GRACE_MS: u64 = 30_000;
-/// Four times a second.
-pub const DEFAULT_CANDLE_PUBLISH_MS: u64 = 250;
-
 /// About 3.4 standard deviations of normal noise.
 pub const DEFAULT_OUTLIER_MADS: u32 = 5;
 /// A correct feed on a chain may lag this much: it moves only beyond its deviation threshold.
@@ -58,73 +53,46 @@ pub const DEFAULT_MAX_CONFIDENCE_BPS: u32 = 500;
 pub const DEFAULT_MAX_JUMP_BPS: u32 = 1_000;
 /// A mistyped price or an emptied order book is corrected within this time.
 pub const DEFAULT_JUMP_HOLD_MS: u64 = 30_000;
-/// Capacity of the tick queue.
-pub const DEFAULT_TICK_QUEUE: usize = 16_384;
 
 /// Limits of the keys.
-pub(super) const MAX_OUTLIER_MADS: u32 = 1_000;
-pub(super) const MAX_BPS: u32 = 10_000;
+pub(super) const MAX_OUTLIER_MADS: u64 = 1_000;
+pub(super) const MAX_BPS: u64 = 10_000;
 pub(super) const MAX_HEARTBEAT_MS: u64 = 24 * 3_600_000;
 pub(super) const MIN_HEARTBEAT_MS: u64 = 100;
 pub(super) const MAX_INTERVAL_MS: u64 = 3_600_000;
 pub(super) const MAX_HOLD_MS: u64 = 3_600_000;
 pub(super) const MAX_GRACE_MS: u64 = 3_600_000;
-pub(super) const CANDLE_PUBLISH_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
-pub(super) const TICK_QUEUE: std::ops::RangeInclusive<usize> = 16..=1_048_576;
 
 impl PriceConfig {
     /// The aggregation rules of a token.
     pub fn aggregate_rules(&self, token: &TokenConfig) -> AggregateRules {
         AggregateRules {
-            min_sources: token.min_sources.or(self.min_sources).unwrap_or(1),
-            outlier_mads: token
-                .outlier_mads
-                .or(self.outlier_mads)
-                .unwrap_or(DEFAULT_OUTLIER_MADS),
-            outlier_floor_bps: token
-                .outlier_floor_bps
-                .or(self.outlier_floor_bps)
-                .unwrap_or(DEFAULT_OUTLIER_FLOOR_BPS),
-            max_confidence_bps: token
-                .max_confidence_bps
-                .or(self.max_confidence_bps)
-                .unwrap_or(DEFAULT_MAX_CONFIDENCE_BPS),
-            max_jump_bps: token
-                .max_jump_bps
-                .or(self.max_jump_bps)
-                .unwrap_or(DEFAULT_MAX_JUMP_BPS),
-            jump_hold_ms: token
-                .jump_hold_ms
-                .or(self.jump_hold_ms)
-                .unwrap_or(DEFAULT_JUMP_HOLD_MS),
+            min_sources: token.min_sources.unwrap_or(self.min_sources),
+            outlier_mads: token.outlier_mads.unwrap_or(self.outlier_mads),
+            outlier_floor_bps: token.outlier_floor_bps.unwrap_or(self.outlier_floor_bps),
+            max_confidence_bps: token.max_confidence_bps.unwrap_or(self.max_confidence_bps),
+            max_jump_bps: token.max_jump_bps.unwrap_or(self.max_jump_bps),
+            jump_hold_ms: token.jump_hold_ms.unwrap_or(self.jump_hold_ms),
         }
     }
 
     /// The publication rules of a token.
     pub fn publish_rules(&self, token: &TokenConfig) -> PublishRules {
         PublishRules {
-            bps: token.publish_bps.or(self.publish_bps).unwrap_or(0),
+            bps: token.publish_bps.unwrap_or(self.publish_bps),
             heartbeat_ms: token
                 .publish_heartbeat_ms
-                .or(self.publish_heartbeat_ms)
-                .unwrap_or(0),
-            min_interval_ms: token.min_interval_ms.or(self.min_interval_ms).unwrap_or(0),
+                .unwrap_or(self.publish_heartbeat_ms),
+            min_interval_ms: token.min_interval_ms.unwrap_or(self.min_interval_ms),
         }
     }
 
     /// The candle rules of a validated configuration.
     pub fn candle_rules(&self) -> CandleRules {
-        let grace = self.candle_grace_ms.unwrap_or(DEFAULT_CANDLE_GRACE_MS);
-        let publish = self.candle_publish_ms.unwrap_or(DEFAULT_CANDLE_PUBLISH_MS);
         CandleRules {
-            grace_ms: grace.cast_signed(),
-            publish_ms: publish.cast_signed(),
+            grace_ms: self.candle_grace_ms.cast_signed(),
+            publish_ms: self.candle_publish_ms.cast_signed(),
         }
-    }
-
-    /// [`PriceConfig::tick_queue`] with its default.
-    pub fn tick_queue(&self) -> usize {
-        self.tick_queue.unwrap_or(DEFAULT_TICK_QUEUE)
     }
 }
 

@@ -3,45 +3,47 @@
 use std::str::FromStr;
 
 use bigdecimal::{BigDecimal, num_traits::Zero};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
+use toml::Value;
 
 use super::config::upper_case;
-use crate::model::{Address, ChainId};
+use crate::{
+    model::{Address, ChainId},
+    settings::{Key, Problems, Setting, lower_case_word, plain_settings, settings},
+};
 
-/// Limits of `twap_seconds`.
-pub(super) const TWAP_SECONDS: std::ops::RangeInclusive<u64> = 10..=86_400;
 /// Maximum length of a minimum in bytes.
 const MAX_TEXT: usize = 64;
 
-/// A pool of two tokens. Omitted values are read from the contracts; given ones must match them.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoolConfig {
-    /// The first configured chain if omitted.
-    pub chain_id: Option<ChainId>,
-    /// Address of a pair that emits `Sync` (V2), or of a pool that emits `Swap` (V3).
-    pub address: Address,
-    /// Index of the priced token in the pool: 0 or 1. If omitted, the one at the priced token's address.
-    pub base: Option<u8>,
-    pub token0: Option<Address>,
-    pub token1: Option<Address>,
-    pub base_decimals: Option<u8>,
-    pub quote_decimals: Option<u8>,
-    /// The other token: `USD`, or a tracked token whose own price converts. Upper case.
-    #[serde(deserialize_with = "upper_case")]
-    pub quote: String,
-    /// V2: minimum reserve of the quote token, in units of it; there is no price below.
-    #[serde(default, deserialize_with = "exact_amount")]
-    pub min_reserve: Option<BigDecimal>,
-    /// V3: minimum *virtual* reserve of the quote token at the current price, `L · √P` or `L / √P`, which is the
-    /// reserve of a V2 pair of the same depth; in units of the quote.
-    #[serde(default, deserialize_with = "exact_amount")]
-    pub min_liquidity: Option<BigDecimal>,
-    #[serde(default)]
-    pub price: PoolPrice,
-    /// Window of the average, with `price = "twap"`: 10 to 86,400.
-    pub twap_seconds: Option<u64>,
+settings! {
+    /// A pool of two tokens. Omitted values are read from the contracts; given ones must match them.
+    pub struct PoolConfig {
+        /// Default: the first configured chain; it must have logs.
+        chain_id: Option<ChainId> = None, example("1");
+        /// The pool: for uniswap-v2 a pair that emits Sync, for uniswap-v3 a pool that emits Swap.
+        address: Address = Address::ZERO, required(), example("\"0x…\"");
+        /// Index of the priced token in the pool; default: the token with the configured address. This and the four keys
+        /// below are read from the contracts by default; if one is set and differs, the source is rejected.
+        base: Option<u8> = None, range(0, 1), example("0");
+        token0: Option<Address> = None, example("\"0x…\"");
+        token1: Option<Address> = None, example("\"0x…\"");
+        base_decimals: Option<u8> = None, example("18");
+        quote_decimals: Option<u8> = None, example("6");
+        /// The other token: `"USD"`, or a tracked token whose price converts it to USD.
+        quote: String as upper_case = String::new(), required(), example("\"USDC\"");
+        /// uniswap-v2: no price while the pair holds less of the quote, in units of it; an integer, or `"0.5"`.
+        min_reserve: Option<BigDecimal> = None, example("100000");
+        /// uniswap-v3: no price while the virtual reserve of the quote at the pool's price is less, in units of it: L · √P
+        /// when the quote is token1, L / √P when it is token0.
+        min_liquidity: Option<BigDecimal> = None, example("100000");
+        /// `"spot"`, or `"twap"`, an average over `twap_seconds`; a pool may have a source for each.
+        price: PoolPrice = PoolPrice::Spot;
+        /// Window of the average; required with "twap", and only allowed there.
+        twap_seconds: Option<u64> = None, range(10, 86_400), example("300");
+    }
 }
+
+plain_settings! { PoolPrice = lower_case_word }
 
 /// The price of a pool that a source reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -86,35 +88,25 @@ impl PoolShape {
 }
 
 /// A non-negative exact amount: an integer, or a decimal string. A TOML float is not exact.
-fn exact_amount<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<BigDecimal>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Input {
-        Integer(i64),
-        Text(String),
-    }
-    let wrong = || {
-        de::Error::custom(
-            "must be zero or more: an integer such as 100000, or a string such as \"0.5\"",
-        )
-    };
-    let value = match Input::deserialize(deserializer).map_err(|_| wrong())? {
-        Input::Integer(value) => BigDecimal::from(value),
-        Input::Text(text) => {
-            let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-            let has_digit = text.bytes().any(|c| c.is_ascii_digit());
-            if !plain || !has_digit || text.len() > MAX_TEXT {
-                return Err(wrong());
+impl Setting for BigDecimal {
+    fn read(value: Value, _: &Key, path: &str, problems: &mut Problems) -> Option<Self> {
+        let amount = match value {
+            Value::Integer(value) => Some(Self::from(value)),
+            Value::String(text) => {
+                let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+                let amount = Self::from_str(&text).ok();
+                amount.filter(|_| plain && text.len() <= MAX_TEXT)
             }
-            BigDecimal::from_str(&text).map_err(|_| wrong())?
+            _ => None,
+        };
+        let amount = amount.filter(|amount| *amount >= Self::zero());
+        if amount.is_none() {
+            let message =
+                "must be zero or more: an integer such as 100000, or a string such as \"0.5\"";
+            problems.unreadable(path, message);
         }
-    };
-    if value < BigDecimal::zero() {
-        return Err(wrong());
+        amount
     }
-    Ok(Some(value))
 }
 
 #[cfg(test)]

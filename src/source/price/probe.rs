@@ -61,7 +61,7 @@ pub async fn probe_feeds(config: &PriceConfig) -> FeedProbe {
         .filter(|source| source.kind.contract().is_none())
         .map(|source| (source.token.clone(), source.source_name()))
         .collect();
-    let (sink, mut queue) = tick_queue(config.tick_queue());
+    let (sink, mut queue) = tick_queue(config.tick_queue);
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
     for feed in feeds(&config) {

@@ -1,193 +1,151 @@
-//! Parses the entries of `[prices]` from TOML tables, with errors that name the key.
-//!
-//! serde cannot deny unknown keys of a flattened enum, so a source is read as a table: the common keys are taken out,
-//! and the kind reads the rest. This loses line numbers; [`unreadable_entries`] reports key paths instead.
+//! The keys of `[[prices.sources]]`: those of every source, and those of its kind.
 
-use std::fmt;
-
-use serde::de::DeserializeOwned;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::{
-    SourceConfig, SourceKind, TokenConfig, Unit, exchange,
-    key_error::{KeyError, read},
+    ChainlinkConfig, HttpConfig, MAX_AGE_LIMIT_MS, PoolConfig, PythConfig, SourceConfig,
+    SourceKind, Unit, exchange, price_unit::Scale,
 };
-use crate::model::Token;
+use crate::{
+    model::Token,
+    settings::{
+        Fields, Key, Kind, Problems, Setting, Shape, deserialize, plain_settings, settings,
+    },
+};
 
-/// Keys common to all kinds.
-const COMMON_KEYS: &str = "`kind`, `token`, `name`, `max_age_ms`, `scale`, `invert`";
-/// An invalid source entry.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{label}: {error}")]
-pub struct SourceKeysError {
-    label: SourceLabel,
-    error: KeyError,
-}
-
-/// Identifies a source entry in messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct SourceLabel {
-    kind: Option<String>,
-    name: Option<String>,
-    token: Option<Token>,
-}
-
-/// All invalid entries of `[[prices.tokens]]` and `[[prices.sources]]` in the table `[prices]`, and either of the two
-/// if it is not a list: the dotted path (entries count from 0) and the reason.
-pub fn unreadable_entries(prices: &Table) -> Vec<(String, String)> {
-    let mut unreadable = Vec::new();
-    for (at, entry) in entries(prices, "tokens", &mut unreadable) {
-        if let Err(error) = read::<TokenConfig>(Value::Table(entry.clone())) {
-            let symbol = entry.get("symbol").and_then(Value::as_str);
-            let symbol = symbol.map_or_else(String::new, |symbol| format!(" ({symbol})"));
-            let message = format!("prices.tokens entry {}{symbol}: {}", at + 1, error.reason);
-            unreadable.push((error.path_in(&format!("prices.tokens.{at}")), message));
-        }
+settings! {
+    /// The keys of every source.
+    pub struct SourceKeys {
+        /// The venue or contract that the price is read from.
+        kind: String = String::new(), required(), example("\"chainlink\"");
+        /// The priced token, one of [[prices.tokens]].
+        token: Token = Token::unknown(), required(), example("\"ETH\"");
+        /// Name in a price's sources, 1 to 64 characters, unique for the token; default: the kind.
+        name: Option<String> = None, example("\"chainlink\"");
+        /// An older tick is not used; at most `heartbeat_ms`. The default is an hour for on-chain sources and a minute for
+        /// others (http: at least 3 intervals).
+        max_age_ms: Option<u64> = None, range(1, MAX_AGE_LIMIT_MS), example("3600000");
+        /// The price is divided by this, for example 1000 for a market that prices a thousand tokens; an integer or a
+        /// decimal in quotes, from 10^-18 to 10^18.
+        scale: Option<Scale> = None, example("1000");
+        /// Not for pools: true if the market prices the quote in the token, as USD/JPY for JPY.
+        invert: bool = false;
     }
-    for (at, entry) in entries(prices, "sources", &mut unreadable) {
-        if let Err(SourceKeysError { label, error }) = SourceConfig::try_from(entry.clone()) {
-            let name = label.name.or(label.kind);
-            let place = match (name, label.token) {
-                (Some(name), Some(token)) => format!(" ({name:?} of {token})"),
-                (Some(name), None) => format!(" ({name:?})"),
-                (None, Some(token)) => format!(" (of {token})"),
-                (None, None) => String::new(),
-            };
-            let message = format!("prices.sources entry {}{place}: {}", at + 1, error.reason);
-            unreadable.push((error.path_in(&format!("prices.sources.{at}")), message));
-        }
-    }
-    unreadable
 }
 
-/// The entries of a list that are tables, with their positions. Other values are added to `unreadable` by type only:
-/// the value may be a secret.
-fn entries<'a>(
-    prices: &'a Table,
-    list: &str,
-    unreadable: &mut Vec<(String, String)>,
-) -> Vec<(usize, &'a Table)> {
-    let path = format!("prices.{list}");
-    let entries = match prices.get(list) {
-        None => return Vec::new(),
-        Some(Value::Array(entries)) => entries,
-        Some(_) => {
-            let error = format!("is a list: write [[{path}]] above each of its entries");
-            unreadable.push((path, error));
-            return Vec::new();
-        }
+plain_settings! { Scale }
+
+/// The kinds beside the exchanges, in the order of error messages.
+const KINDS: &[Kind] = &[
+    kind(
+        "chainlink",
+        "a Chainlink feed, priced in USD",
+        ChainlinkConfig::KEYS,
+    ),
+    kind("uniswap-v2", "a pair that emits Sync", PoolConfig::KEYS),
+    kind("uniswap-v3", "a pool that emits Swap", PoolConfig::KEYS),
+    kind(
+        "pyth",
+        "a Pyth price feed, streamed by Hermes",
+        PythConfig::KEYS,
+    ),
+    kind("http", "a JSON document that is polled", HttpConfig::KEYS),
+];
+
+/// Every kind of source.
+fn kinds() -> Vec<Kind> {
+    KINDS.iter().copied().chain(exchange::kinds()).collect()
+}
+
+const fn kind(name: &'static str, text: &'static str, keys: &'static [Key]) -> Kind {
+    Kind { name, text, keys }
+}
+
+impl Setting for SourceConfig {
+    const SHAPE: Shape = Shape::Kinds {
+        common: SourceKeys::KEYS,
+        kinds,
     };
-    let mut tables = Vec::new();
-    for (at, entry) in entries.iter().enumerate() {
-        if let Value::Table(table) = entry {
-            tables.push((at, table));
-        } else {
-            let (position, given) = (at + 1, entry.type_str());
-            let error = format!(
-                "{path} entry {position}: must be a table, not of type {given}: write [[{path}]] above its keys"
-            );
-            unreadable.push((format!("{path}.{at}"), error));
+
+    fn read(value: Value, key: &Key, path: &str, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::open(value, SourceKeys::KEYS, path, problems)?;
+        let name: Option<String> = fields.take("kind");
+        let mut kinds = kinds().into_iter();
+        let kind = kinds.find(|kind| name.as_deref() == Some(kind.name));
+        if let Some(kind) = kind {
+            fields.refuse_others(kind.keys);
         }
-    }
-    tables
-}
-
-impl TryFrom<Table> for SourceConfig {
-    type Error = SourceKeysError;
-
-    fn try_from(table: Table) -> Result<Self, Self::Error> {
-        let text = |key: &str| table.get(key).and_then(Value::as_str);
-        let label = SourceLabel {
-            kind: text("kind").map(str::to_owned),
-            name: text("name").map(str::to_owned),
-            token: text("token").and_then(|token| token.parse().ok()),
+        let token = fields.take("token").unwrap_or_else(Token::unknown);
+        let source_name = fields.take("name");
+        let max_age_ms = fields.take("max_age_ms");
+        let unit = Unit {
+            scale: fields.take("scale"),
+            invert: fields.take("invert").unwrap_or_default(),
         };
-        source(table).map_err(|error| SourceKeysError { label, error })
-    }
-}
-
-fn source(mut table: Table) -> Result<SourceConfig, KeyError> {
-    let kind: String = take_required(&mut table, "kind")?;
-    let token = take_required(&mut table, "token")?;
-    let name = take(&mut table, "name")?;
-    let max_age_ms = take(&mut table, "max_age_ms")?;
-    let unit = Unit {
-        scale: take(&mut table, "scale")?,
-        invert: take(&mut table, "invert")?.unwrap_or_default(),
-    };
-    let kind = SourceKind::read(&kind, table)?;
-    Ok(SourceConfig {
-        token,
-        name,
-        max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
-        unit,
-        kind,
-    })
-}
-
-impl SourceKind {
-    /// Parses the keys of a kind.
-    fn read(kind: &str, mut keys: Table) -> Result<Self, KeyError> {
-        if let Some(Value::String(url)) = keys.get_mut("url") {
-            lower_scheme(url);
-        }
-        let keys = Value::Table(keys);
-        let read = match kind {
-            "chainlink" => read(keys).map(Self::Chainlink),
-            "uniswap-v2" => read(keys).map(Self::UniswapV2),
-            "uniswap-v3" => read(keys).map(Self::UniswapV3),
-            "pyth" => read(keys).map(Self::Pyth),
-            "http" => read(keys).map(|page| Self::Http(Box::new(page))),
-            _ => match exchange::read_listing(kind, keys) {
-                Some(read) => read.map(Self::Exchange),
-                None => return Err(unknown_kind(kind)),
-            },
-        };
-        read.map_err(|mut error| {
-            if error.is_unknown_key() {
-                error.reason += &format!("; all sources also accept {COMMON_KEYS}");
+        let rest = Value::Table(fields.into_rest());
+        let kind = match kind {
+            Some(kind) => SourceKind::read(kind.name, rest, key, path, problems)?,
+            None => {
+                if let Some(name) = name {
+                    let kinds: Vec<&str> = self::kinds().iter().map(|kind| kind.name).collect();
+                    let kinds = kinds.join(", ");
+                    let message = format!("unknown kind {name:?}; use one of {kinds}");
+                    problems.unreadable(format!("{path}.kind"), message);
+                }
+                // Nothing more is checked in this entry, and nothing of it is in the way of others.
+                problems.incomplete(path);
+                return Some(Self {
+                    token,
+                    name: Some(format!("unreadable-{path}")),
+                    max_age_ms: 1,
+                    unit,
+                    kind: SourceKind::Chainlink(ChainlinkConfig::default()),
+                });
             }
-            error
+        };
+        Some(Self {
+            token,
+            name: source_name,
+            max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
+            unit,
+            kind,
+        })
+    }
+
+    fn label(entry: &Value) -> Option<String> {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let token = text("token").and_then(|token| token.parse::<Token>().ok());
+        Some(match (text("name").or(text("kind")), token) {
+            (Some(name), Some(token)) => format!(" ({name:?} of {token})"),
+            (Some(name), None) => format!(" ({name:?})"),
+            (None, Some(token)) => format!(" (of {token})"),
+            (None, None) => String::new(),
         })
     }
 }
 
-/// The kinds beside the exchanges, in the order of error messages.
-const KINDS: [&str; 5] = ["chainlink", "uniswap-v2", "uniswap-v3", "pyth", "http"];
-
-fn unknown_kind(kind: &str) -> KeyError {
-    let kinds: Vec<&str> = KINDS.into_iter().chain(exchange::names()).collect();
-    let reason = format!("unknown kind {kind:?}; use one of {}", kinds.join(", "));
-    KeyError::with("kind", reason)
-}
-
-/// Schemes are case-insensitive, but the WebSocket client accepts lower case only.
-fn lower_scheme(url: &mut str) {
-    if let Some(end) = url.find("://") {
-        url[..end].make_ascii_lowercase();
+impl<'de> serde::Deserialize<'de> for SourceConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize(deserializer, SourceKeys::KEYS)
     }
 }
 
-/// Removes an optional key.
-fn take<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<Option<T>, KeyError> {
-    let value = table.remove(key).map(read).transpose();
-    value.map_err(|error| KeyError::with(key, error.reason))
-}
-
-fn take_required<T: DeserializeOwned>(table: &mut Table, key: &str) -> Result<T, KeyError> {
-    let missing = || KeyError::with(key, "is missing; every source requires it".to_owned());
-    take(table, key)?.ok_or_else(missing)
-}
-
-impl fmt::Display for SourceLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Some(kind) => write!(f, "a {kind} source")?,
-            None => f.write_str("a price source")?,
-        }
-        match &self.token {
-            Some(token) => write!(f, " of {token}"),
-            None => Ok(()),
-        }
+impl SourceKind {
+    /// Reads the keys of a kind; `None` if it is unknown.
+    fn read(
+        kind: &str,
+        keys: Value,
+        key: &Key,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        Some(match kind {
+            "chainlink" => Self::Chainlink(Setting::read(keys, key, path, problems)?),
+            "uniswap-v2" => Self::UniswapV2(Setting::read(keys, key, path, problems)?),
+            "uniswap-v3" => Self::UniswapV3(Setting::read(keys, key, path, problems)?),
+            "pyth" => Self::Pyth(Setting::read(keys, key, path, problems)?),
+            "http" => Self::Http(Box::new(Setting::read(keys, key, path, problems)?)),
+            _ => Self::Exchange(exchange::read_listing(kind, keys, key, path, problems)?),
+        })
     }
 }

@@ -3,7 +3,6 @@
 mod error;
 pub(super) mod instrument;
 mod kinds;
-mod ranges;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -11,8 +10,8 @@ mod warnings;
 use std::collections::{HashMap, HashSet};
 
 pub use self::error::{PriceConfigError, SourceEntry};
-use self::{instrument::Instrument, kinds::check_kind};
-use super::{MAX_AGE_LIMIT_MS, PriceConfig, QuotePaths, SourceConfig, SourceKind};
+use self::{instrument::Instrument, kinds::kind_problems};
+use super::{PriceConfig, QuotePaths, SourceConfig, SourceKind};
 use crate::model::{Address, Token, USD};
 
 /// Maximum length of a source name, in characters.
@@ -21,15 +20,28 @@ const MAX_SOURCE_NAME: usize = 64;
 impl PriceConfig {
     /// Fails with the first inconsistent entry.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
-        self.check_ranges()?;
-        self.exchanges.validate()?;
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that is inconsistent.
+    pub fn problems(&self) -> Vec<PriceConfigError> {
+        let mut found = Vec::new();
+        let (first, longest) = (self.exchanges.backoff_ms, self.exchanges.backoff_max_ms);
+        if first > longest {
+            found.push(PriceConfigError::OutOfRange {
+                key: "prices.exchanges.backoff_ms",
+                allowed: format!("10 to {longest}"),
+                given: first,
+            });
+        }
         let mut tracked_tokens = HashSet::new();
-        for token in self.tokens.iter().map(|token| &token.symbol) {
+        for (index, token) in self.tokens.iter().enumerate() {
+            let token = &token.symbol;
             if token.as_str() == USD {
-                return Err(PriceConfigError::TokenIsQuote);
-            }
-            if !tracked_tokens.insert(token) {
-                return Err(PriceConfigError::DuplicateToken(token.clone()));
+                found.push(PriceConfigError::TokenIsQuote { index });
+            } else if !tracked_tokens.insert(token) {
+                let token = token.clone();
+                found.push(PriceConfigError::DuplicateToken { index, token });
             }
         }
         let paths = QuotePaths::new(self);
@@ -40,47 +52,46 @@ impl PriceConfig {
             let token = &source.token;
             if !tracked_tokens.contains(token) {
                 let token = token.clone();
-                return Err(PriceConfigError::UntrackedToken { at: at(), token });
+                found.push(PriceConfigError::UntrackedToken { at: at(), token });
             }
             if !is_name(&source.source_name()) {
-                return Err(PriceConfigError::SourceName { at: at() });
-            }
-            if !names.insert((token, source.source_name())) {
+                found.push(PriceConfigError::SourceName { at: at() });
+            } else if !names.insert((token, source.source_name())) {
                 let token = token.clone();
-                return Err(PriceConfigError::DuplicateSource { at: at(), token });
+                found.push(PriceConfigError::DuplicateSource { at: at(), token });
             }
             let contract = source.kind.contract();
             // A pool's price and its averages are distinct.
             let contract = contract.map(|contract| (contract, source.kind.average_seconds()));
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
-                return Err(PriceConfigError::DuplicateContract { at: at(), token });
+                found.push(PriceConfigError::DuplicateContract { at: at(), token });
             }
             if let SourceKind::Exchange(listing) = &source.kind {
                 if !listing.is_valid_symbol() {
                     let (given, example) = (listing.symbol().to_owned(), listing.example());
                     let at = at();
-                    return Err(PriceConfigError::Symbol { at, given, example });
+                    found.push(PriceConfigError::Symbol { at, given, example });
                 }
                 if !listing.is_valid_url() {
-                    return Err(PriceConfigError::Url { at: at() });
+                    found.push(PriceConfigError::Url { at: at() });
                 }
-            }
-            if !(1..=MAX_AGE_LIMIT_MS).contains(&source.max_age_ms) {
-                let given = source.max_age_ms;
-                return Err(PriceConfigError::MaxAge { at: at(), given });
             }
             if let Some(instrument) = Instrument::from_kind(&source.kind) {
                 let what = instrument.description();
                 if let Some(other) = instruments.insert((token, instrument), at()) {
                     let (at, other) = (at(), Box::new(other));
-                    return Err(PriceConfigError::DuplicateInstrument { at, what, other });
+                    found.push(PriceConfigError::DuplicateInstrument { at, what, other });
                 }
             }
-            check_kind(source, || self.address_of(token), at)?;
-            check_quote(source, &tracked_tokens, &paths, at)?;
+            let of_kind = kind_problems(source, || self.address_of(token)).into_iter();
+            found.extend(of_kind.map(|(key, expected)| {
+                let at = at();
+                PriceConfigError::Key { at, key, expected }
+            }));
+            found.extend(check_quote(source, &tracked_tokens, &paths, at).err());
         }
-        Ok(())
+        found
     }
 }
 

@@ -175,8 +175,8 @@ async fn wrong_venue_price_fires_only_after_its_hold() {
     let fixture = PriceFixture::new().await;
     let held = |hold_ms: u64| {
         let mut config = config(LONG, "");
-        config.max_jump_bps = Some(1_000);
-        config.jump_hold_ms = Some(hold_ms);
+        config.max_jump_bps = 1_000;
+        config.jump_hold_ms = hold_ms;
         config
     };
     let writer = fixture.writer(held(3_600_000));
@@ -199,7 +199,7 @@ async fn wrong_venue_price_fires_only_after_its_hold() {
 async fn disagreeing_sources_fire_nothing() {
     let fixture = PriceFixture::new().await;
     let mut config = config(LONG, "");
-    config.max_confidence_bps = None;
+    config.max_confidence_bps = PriceConfig::default().max_confidence_bps;
     let mut other = config.sources[0].clone();
     other.name = Some("other".to_owned());
     if let SourceKind::Chainlink(feed) = &mut other.kind {

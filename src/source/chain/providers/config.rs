@@ -5,37 +5,32 @@ use serde::Deserialize;
 use super::Work;
 use crate::{
     model::Secret,
+    settings::{lower_case_word, plain_settings, settings},
     source::chain::{ChainConfig, NodeHeaders},
 };
 
-/// One `[[chains.providers]]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderConfig {
-    /// Name in logs, metrics and `/status`; defaults to the host and port of its URL.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// `http(s)://…` endpoint.
-    pub url: Secret,
-    /// `ws(s)://…` endpoint for `newHeads`; without it the head is only polled.
-    #[serde(default)]
-    pub ws_url: Option<Secret>,
-    /// Sent with each HTTP request and WebSocket handshake; the values are never shown.
-    #[serde(default)]
-    pub headers: NodeHeaders,
-    #[serde(default)]
-    pub role: Role,
+settings! {
+    /// One `[[chains.providers]]`.
+    pub struct ProviderConfig {
+        /// Name in logs, metrics and /status; default: host and port of the URL.
+        name: Option<String> = None, example("\"backup\"");
+        /// URL of the node, http or https.
+        url: Secret = Secret::default(), example("\"https://other.example/KEY\""), required();
+        /// Its WebSocket for newHeads, ws or wss; without it the head is only polled.
+        ws_url: Option<Secret> = None, example("\"wss://other.example/KEY\"");
+        /// Sent with each request, HTTP and WebSocket; at most 16, never printed.
+        headers: NodeHeaders = NodeHeaders::default(), example("{ \"Authorization\" = \"Bearer …\" }");
+        /// Its work: `"live"`: the head and new blocks; `"history"`: backfills; `"all"`: both.
+        role: Role = Role::All;
+    }
 }
 
 impl ProviderConfig {
     /// A provider for all work, named after its URL, polled.
     pub fn of(url: Secret) -> Self {
         Self {
-            name: None,
             url,
-            ws_url: None,
-            headers: NodeHeaders::default(),
-            role: Role::All,
+            ..Self::default()
         }
     }
 }
@@ -49,6 +44,8 @@ pub enum Role {
     Live,
     History,
 }
+
+plain_settings! { Role = lower_case_word }
 
 impl Role {
     pub fn name(self) -> &'static str {

@@ -14,7 +14,6 @@ use toml::Value;
 
 use super::{
     super::{
-        key_error::{self, KeyError},
         price_text::{mid_price, price_from_json},
         venue_time,
     },
@@ -23,6 +22,7 @@ use super::{
     json::Text,
     listing::is_word,
 };
+use crate::settings::{Key, Problems, Setting};
 
 #[derive(Debug)]
 pub(super) struct Binance;
@@ -132,15 +132,29 @@ impl Exchange for Binance {
         stream.split_once('@').map_or(stream, |(symbol, _)| symbol)
     }
 
-    fn read_listing(&self, keys: Value) -> Result<(ListingConfig, String), KeyError> {
+    fn text(&self) -> &'static str {
+        "combined streams of Binance"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        BinanceConfig::KEYS
+    }
+
+    fn read_listing(
+        &self,
+        keys: Value,
+        key: &Key,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<(ListingConfig, String)> {
         let BinanceConfig {
             symbol,
             quote,
             url,
             stream,
-        } = key_error::read(keys)?;
+        } = BinanceConfig::read(keys, key, path, problems)?;
         let stream = Self::stream_of(&symbol, stream);
-        Ok((ListingConfig { symbol, quote, url }, stream))
+        Some((ListingConfig { symbol, quote, url }, stream))
     }
 
     fn limits(&self) -> Limits {

@@ -70,6 +70,10 @@ impl Exchange for Coinbase {
         symbol.to_ascii_uppercase()
     }
 
+    fn text(&self) -> &'static str {
+        "ticker of Coinbase Exchange: the price of the last trade"
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             // The venue documents no limit; this many heartbeats and tickers are easy to process.

@@ -87,6 +87,10 @@ impl Exchange for Kraken {
         is_pair(symbol, '/', |c| c.is_ascii_alphanumeric() || c == '.')
     }
 
+    fn text(&self) -> &'static str {
+        "ticker of Kraken's WebSocket v2: midpoint of the best bid and ask"
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             // The venue documents no limit, and limits requests by load.

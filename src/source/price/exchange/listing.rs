@@ -2,7 +2,8 @@
 
 use toml::Value;
 
-use super::{super::key_error::KeyError, Exchange, ListingConfig, venues::find};
+use super::{Exchange, ListingConfig, venues::find};
+use crate::settings::{Key, Problems};
 
 /// The longest symbol, in characters.
 const MAX_SYMBOL: usize = 50;
@@ -16,15 +17,21 @@ pub struct Listing {
     pub(in super::super) stream: String,
 }
 
-/// Parses the keys of a source of this kind; `None` if no venue has that name.
-pub(in super::super) fn read_listing(kind: &str, keys: Value) -> Option<Result<Listing, KeyError>> {
+/// Reads the keys of a source of this kind; `None` if no venue has that name.
+pub(in super::super) fn read_listing(
+    kind: &str,
+    keys: Value,
+    key: &Key,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Listing> {
     let exchange = find(kind)?;
-    let read = exchange.read_listing(keys);
-    Some(read.map(|(config, stream)| Listing {
+    let (config, stream) = exchange.read_listing(keys, key, path, problems)?;
+    Some(Listing {
         exchange,
         config,
         stream,
-    }))
+    })
 }
 
 impl Listing {

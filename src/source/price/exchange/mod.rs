@@ -27,19 +27,14 @@ use std::{borrow::Cow, fmt::Debug, time::Duration};
 
 use toml::Value;
 
-use super::{
-    PriceFault,
-    key_error::{self, KeyError},
-    stream::Quote,
-};
+use super::{PriceFault, stream::Quote};
+use crate::settings::{Key, Problems, Setting};
 
-pub use config::{
-    BinanceConfig, BinanceStream, ExchangeConfig, ExchangeKeyError, ListingConfig, VenueConfig,
-};
+pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ListingConfig, VenueConfig};
 pub(super) use group::feeds;
 pub use listing::Listing;
 pub(super) use listing::read_listing;
-pub(super) use venues::{names, url_of_alias};
+pub(super) use venues::{kinds, url_of_alias};
 
 /// One venue. Implement it in a file of its own and register it in `venues`.
 ///
@@ -72,11 +67,25 @@ trait Exchange: Debug + Sync {
         stream
     }
 
-    /// The keys of a source of this venue, and its stream. For a venue with further keys.
-    fn read_listing(&self, keys: Value) -> Result<(ListingConfig, String), KeyError> {
-        let listing: ListingConfig = key_error::read(keys)?;
+    /// The prices of its sources, for `config/default.toml`.
+    fn text(&self) -> &'static str;
+
+    /// The keys of a source of this venue. For a venue with further keys.
+    fn keys(&self) -> &'static [Key] {
+        ListingConfig::KEYS
+    }
+
+    /// Reads these keys and finds the stream. For a venue with further keys.
+    fn read_listing(
+        &self,
+        keys: Value,
+        key: &Key,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<(ListingConfig, String)> {
+        let listing = ListingConfig::read(keys, key, path, problems)?;
         let stream = self.stream(&listing.symbol);
-        Ok((listing, stream))
+        Some((listing, stream))
     }
 
     fn limits(&self) -> Limits;

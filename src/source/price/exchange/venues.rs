@@ -2,6 +2,7 @@
 //! list them, feeds and their metrics, `chaincast check`, and the hosts that count as one venue.
 
 use super::{Exchange, binance::Binance, coinbase::Coinbase, kraken::Kraken};
+use crate::settings::Kind;
 
 /// Every venue, in the order of error messages.
 pub(super) static VENUES: &[&dyn Exchange] = &[&Binance, &Coinbase, &Kraken];
@@ -11,9 +12,13 @@ pub(super) fn find(name: &str) -> Option<&'static dyn Exchange> {
     VENUES.iter().copied().find(|venue| venue.name() == name)
 }
 
-/// The names of all venues, which are kinds of sources.
-pub(in super::super) fn names() -> impl Iterator<Item = &'static str> {
-    VENUES.iter().map(|venue| venue.name())
+/// All venues as kinds of sources.
+pub(in super::super) fn kinds() -> impl Iterator<Item = Kind> {
+    VENUES.iter().map(|venue| Kind {
+        name: venue.name(),
+        text: venue.text(),
+        keys: venue.keys(),
+    })
 }
 
 /// The venue's own URL, if it also has this host.
@@ -30,12 +35,17 @@ mod tests {
         super::{super::PriceConfig, Limits, ListingConfig, Request, VenueEvent},
         *,
     };
+    use crate::settings::{Key, Problems};
 
     #[test]
     fn venues_have_distinct_names_and_own_keys() {
         for venue in VENUES {
             let name = venue.name();
-            assert_eq!(names().filter(|other| *other == name).count(), 1, "{name}");
+            assert_eq!(
+                kinds().filter(|kind| kind.name == name).count(),
+                1,
+                "{name}"
+            );
             let text = format!("[exchanges.{name}]\nconnections = 3");
             let config: PriceConfig = toml::from_str(&text).unwrap();
             assert_eq!(config.exchanges.connections_to(name), 3, "{name}");
@@ -65,6 +75,10 @@ mod tests {
             symbol.contains('-')
         }
 
+        fn text(&self) -> &'static str {
+            "a venue of this test"
+        }
+
         fn limits(&self) -> Limits {
             super::super::kraken::Kraken.limits()
         }
@@ -86,7 +100,11 @@ mod tests {
         let keys = "symbol = 'BTC-USD'\nquote = 'usd'"
             .parse::<toml::Table>()
             .unwrap();
-        let (config, stream) = Fourth.read_listing(keys.into()).unwrap();
+        let mut problems = Problems::new(ListingConfig::KEYS);
+        let key = Key::new::<ListingConfig>("", &[], String::new);
+        let read = Fourth.read_listing(keys.into(), &key, "", &mut problems);
+        let (config, stream) = read.unwrap();
+        assert!(problems.into_all().is_empty());
         let ListingConfig { symbol, quote, url } = config;
         assert_eq!(
             (symbol.as_str(), quote.as_str(), url),
@@ -99,11 +117,10 @@ mod tests {
         let keys = "symbol = 'BTC-USD'\nquote = 'usd'\nstream = 'x'"
             .parse::<toml::Table>()
             .unwrap();
-        assert!(
-            Fourth
-                .read_listing(keys.into())
-                .unwrap_err()
-                .is_unknown_key()
-        );
+        let mut problems = Problems::new(ListingConfig::KEYS);
+        Fourth.read_listing(keys.into(), &key, "", &mut problems);
+        let problems = problems.into_all();
+        assert_eq!(problems[0].key, "stream");
+        assert!(problems[0].message.starts_with("unknown key"));
     }
 }

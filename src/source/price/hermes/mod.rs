@@ -17,17 +17,15 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Deserializer};
-
 use self::stream::HermesFeed;
 use super::{
     Feed, PriceConfig, SourceKind,
-    config::upper_case,
+    config::{lower_secret_scheme, upper_case},
     feed_name::FeedNames,
     http_client,
     stream::{StreamReader, Streams},
 };
-use crate::model::Secret;
+use crate::{model::Secret, settings::settings};
 
 /// Pyth's own service. It has required an API key since 26 August 2026.
 pub(super) const PUBLIC_URL: &str = "https://pyth.dourolabs.app/hermes";
@@ -42,31 +40,23 @@ pub(super) fn url_of_alias(host: &str) -> Option<&'static str> {
 const IDS_A_STREAM: usize = 64;
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 64;
-/// Limits of `silence_ms`.
-const SILENCE_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
 
-/// A Pyth price feed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PythConfig {
-    /// The feed's id: 64 hexadecimal digits, in any case, with or without `0x`.
-    #[serde(deserialize_with = "normalized_id")]
-    pub id: String,
-    /// Quote currency: `USD`, or a tracked token whose own price converts. Upper case.
-    #[serde(deserialize_with = "upper_case")]
-    pub quote: String,
-    /// Another Hermes endpoint; the part before `/v2/updates/price/stream`.
-    pub url: Option<Secret>,
-    /// API key, sent as a bearer token; never shown.
-    pub key: Option<Secret>,
-    /// A stream without data for this long is closed, in ms: 100 to 600,000.
-    #[serde(default = "default_silence")]
-    pub silence_ms: u64,
-}
-
-/// Three intervals of the comments that the service sends every 15 seconds if it has no price.
-fn default_silence() -> u64 {
-    45_000
+settings! {
+    /// A Pyth price feed.
+    pub struct PythConfig {
+        /// The feed's id: 64 hexadecimal digits, in any case, with or without 0x.
+        id: String as normalized_id = String::new(), required(),
+            example("\"0xff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace\"");
+        /// `"USD"`, or a tracked token whose price converts it to USD.
+        quote: String as upper_case = String::new(), required(), example("\"USD\"");
+        /// Base URL of a Hermes service, without /v2/updates/price/stream; redirects are not followed. Default: Pyth's own.
+        url: Option<Secret> as lower_secret_scheme = None, example("\"https://pyth.dourolabs.app/hermes\"");
+        /// Sent as a bearer token, never printed; Pyth's service requires an API key since 26 August 2026.
+        key: Option<Secret> = None, example("\"…\"");
+        /// A stream without any data for this long is reconnected. The default is three intervals of the comments that the
+        /// service sends every 15 seconds if it has no price.
+        silence_ms: u64 = 45_000, range(100, 600_000);
+    }
 }
 
 impl PythConfig {
@@ -102,35 +92,32 @@ impl PythConfig {
         &self.id
     }
 
-    /// Fails with the first invalid key and the reason.
-    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+    /// The invalid keys, each with the reason.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
         let is_id = self.id.len() == ID_DIGITS && self.id.bytes().all(|c| c.is_ascii_hexdigit());
         if !is_id {
-            return Err(("id", format!("must be {ID_DIGITS} hexadecimal digits")));
+            found.push(("id", format!("must be {ID_DIGITS} hexadecimal digits")));
         }
         if !http_client::is_url(self.url()) {
             let expected = "must be http:// or https:// with a host";
-            return Err(("url", expected.to_owned()));
-        }
-        if !SILENCE_MS.contains(&self.silence_ms) {
-            let (least, most) = (SILENCE_MS.start(), SILENCE_MS.end());
-            let expected = format!("must be {least} to {most}, not {}", self.silence_ms);
-            return Err(("silence_ms", expected));
+            found.push(("url", expected.to_owned()));
         }
         match &self.key {
-            Some(key) if key.is_empty() => Err(("key", "must not be empty".to_owned())),
+            Some(key) if key.is_empty() => found.push(("key", "must not be empty".to_owned())),
             Some(key) if !key.expose().bytes().all(|c| c.is_ascii_graphic()) => {
-                Err(("key", "has characters that no key can have".to_owned()))
+                found.push(("key", "has characters that no key can have".to_owned()));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        found
     }
 }
 
 /// Lower case, without `0x`.
-fn normalized_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?.to_ascii_lowercase();
-    Ok(text.strip_prefix("0x").unwrap_or(&text).to_owned())
+fn normalized_id(id: String) -> String {
+    let id = id.to_ascii_lowercase();
+    id.strip_prefix("0x").unwrap_or(&id).to_owned()
 }
 
 /// One feed per URL and key, and further ones beyond the maximum ids of a stream.

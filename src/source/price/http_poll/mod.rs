@@ -9,89 +9,68 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 
 use self::{fetch::PageFeed, page::PriceLocation};
 use super::{
     Feed, PriceConfig, SourceKind,
-    config::upper_case,
+    config::{lower_secret_scheme, upper_case},
     feed_name::FeedNames,
     http_client,
     stream::{StreamReader, Streams},
 };
-use crate::model::Secret;
+use crate::{model::Secret, settings::settings};
 
-const INTERVAL_MS: RangeInclusive<u64> = 100..=86_400_000;
-const TIMEOUT_MS: RangeInclusive<u64> = 100..=60_000;
-const MAX_BYTES: RangeInclusive<u64> = 64..=16_777_216;
 /// Maximum headers of a source.
 const MAX_HEADERS: usize = 16;
 
-/// A document that contains a price.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// `http://…` or `https://…`; only its host is ever shown.
-    pub url: Secret,
-    /// Pointer to the price (RFC 6901), such as `/data/0/price`; empty for the whole document.
-    pub pointer: String,
-    /// Pointer to the time of the price: seconds, ms, µs or ns since 1970, or RFC 3339. The time of the fetch if
-    /// omitted.
-    pub timestamp_pointer: Option<String>,
-    /// Quote currency: `USD`, or a tracked token whose own price converts. Upper case.
-    #[serde(deserialize_with = "upper_case")]
-    pub quote: String,
-    /// Interval between fetches, in ms: 100 to a day.
-    #[serde(default = "default_interval")]
-    pub interval_ms: u64,
-    /// Timeout of a fetch, in ms: 100 to 60,000.
-    #[serde(default = "default_timeout")]
-    pub timeout_ms: u64,
-    /// Maximum size of a document in bytes: 64 to 16,777,216.
-    #[serde(default = "default_bytes")]
-    pub max_bytes: u64,
-    /// Request headers; their values are never shown.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
+settings! {
+    /// A document that contains a price.
+    pub struct HttpConfig {
+        /// URL of the document, http or https; only its host is ever printed.
+        url: Secret as lower_url_scheme = Secret::default(), required(),
+            example("\"https://api.example/price?pair=ETH-USD\"");
+        /// JSON pointer of the price (RFC 6901), a number or a string; empty for the whole document; at most 1024 bytes and
+        /// 32 steps.
+        pointer: String = String::new(), required(), example("\"/data/price\"");
+        /// Pointer of the time of the price: s, ms, µs or ns since 1970 as a number or a string, or RFC 3339; default: the
+        /// time of the request.
+        timestamp_pointer: Option<String> = None, example("\"/data/at\"");
+        /// `"USD"`, or a tracked token whose price converts it to USD.
+        quote: String as upper_case = String::new(), required(), example("\"USD\"");
+        /// Poll interval.
+        interval_ms: u64 = 10_000, range(100, 86_400_000);
+        /// Time limit of a request.
+        timeout_ms: u64 = 5_000, range(100, 60_000);
+        /// Maximum size of the document.
+        max_bytes: u64 = 1_048_576, range(64, 16_777_216), unit("bytes");
+        /// Request headers; at most 16, never printed.
+        headers: BTreeMap<String, Secret> = BTreeMap::new(), example("{ \"X-Api-Key\" = \"…\" }");
+    }
 }
 
-fn default_interval() -> u64 {
-    10_000
-}
-
-fn default_timeout() -> u64 {
-    5_000
-}
-
-fn default_bytes() -> u64 {
-    1_048_576
+fn lower_url_scheme(url: Secret) -> Secret {
+    lower_secret_scheme(Some(url)).unwrap_or_default()
 }
 
 impl HttpConfig {
-    /// Fails with the first invalid key and the reason.
-    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+    /// The invalid keys, each with the reason.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
         if !http_client::is_url(self.url.expose()) {
             let expected = "must be http:// or https:// with a host";
-            return Err(("url", expected.to_owned()));
+            found.push(("url", expected.to_owned()));
         }
-        page::parse(&self.pointer).map_err(|expected| ("pointer", expected))?;
-        if let Some(pointer) = &self.timestamp_pointer {
-            page::parse(pointer).map_err(|expected| ("timestamp_pointer", expected))?;
+        if let Err(expected) = page::parse(&self.pointer) {
+            found.push(("pointer", expected));
         }
-        for (key, given, limits) in [
-            ("interval_ms", self.interval_ms, INTERVAL_MS),
-            ("timeout_ms", self.timeout_ms, TIMEOUT_MS),
-            ("max_bytes", self.max_bytes, MAX_BYTES),
-        ] {
-            if !limits.contains(&given) {
-                let (least, most) = (limits.start(), limits.end());
-                return Err((key, format!("must be {least} to {most}, not {given}")));
-            }
+        if let Some(Err(expected)) = self.timestamp_pointer.as_deref().map(page::parse) {
+            found.push(("timestamp_pointer", expected));
         }
-        self.header_map().map(drop)
+        found.extend(self.header_map().err());
+        found
     }
 
     fn header_map(&self) -> Result<HeaderMap, (&'static str, String)> {

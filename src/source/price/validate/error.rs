@@ -1,7 +1,7 @@
 //! Errors in `[prices]`.
 
 use super::{
-    super::{ExchangeKeyError, MAX_AGE_LIMIT_MS, MAX_QUOTE_STEPS, SourceConfig},
+    super::{MAX_QUOTE_STEPS, SourceConfig},
     MAX_SOURCE_NAME,
 };
 use crate::model::{Token, USD};
@@ -11,8 +11,8 @@ use crate::model::{Token, USD};
 pub enum PriceConfigError {
     #[error("{key}: must be {allowed}, not {given}")]
     OutOfRange {
-        /// The full key, such as `prices.tokens.0.publish_bps`; tokens count from 0.
-        key: String,
+        /// The full key, such as `prices.exchanges.backoff_ms`.
+        key: &'static str,
         allowed: String,
         given: u64,
     },
@@ -23,10 +23,14 @@ pub enum PriceConfigError {
         /// The error, or the expected value.
         expected: String,
     },
-    #[error("prices.tokens lists {0} twice")]
-    DuplicateToken(Token),
+    #[error("prices.tokens lists {token} twice")]
+    DuplicateToken {
+        /// Position of the second entry, from 0.
+        index: usize,
+        token: Token,
+    },
     #[error("prices.tokens lists {USD}, which is the quote currency itself")]
-    TokenIsQuote,
+    TokenIsQuote { index: usize },
     #[error("{at}: {token} is not in prices.tokens")]
     UntrackedToken { at: SourceEntry, token: Token },
     #[error("{at}: {token} has another source of this name; set a unique `name`")]
@@ -37,10 +41,6 @@ pub enum PriceConfigError {
         "{at}: name must be 1 to {MAX_SOURCE_NAME} characters without whitespace and control characters"
     )]
     SourceName { at: SourceEntry },
-    #[error("{at}: max_age_ms must be 1 to {MAX_AGE_LIMIT_MS}, not {given}")]
-    MaxAge { at: SourceEntry, given: u64 },
-    #[error("{at}: base must be 0 or 1, not {given}")]
-    Base { at: SourceEntry, given: u8 },
     #[error("{at}: quote {quote:?} is neither {USD} nor in prices.tokens")]
     UnknownQuote { at: SourceEntry, quote: String },
     #[error("{at}: {token} cannot be quoted in itself")]
@@ -57,8 +57,6 @@ pub enum PriceConfigError {
         quote: Token,
         token: Token,
     },
-    #[error(transparent)]
-    Exchanges(#[from] ExchangeKeyError),
     #[error("{at}: symbol {given:?} does not have the venue's format, such as {example}")]
     Symbol {
         at: SourceEntry,
@@ -100,17 +98,14 @@ impl PriceConfigError {
     /// The source that the error is about, if any.
     pub fn entry(&self) -> Option<&SourceEntry> {
         match self {
-            Self::OutOfRange { .. }
-            | Self::DuplicateToken(_)
-            | Self::TokenIsQuote
-            | Self::Exchanges(_) => None,
+            Self::OutOfRange { .. } | Self::DuplicateToken { .. } | Self::TokenIsQuote { .. } => {
+                None
+            }
             Self::UntrackedToken { at, .. }
             | Self::Key { at, .. }
             | Self::DuplicateSource { at, .. }
             | Self::DuplicateContract { at, .. }
             | Self::SourceName { at }
-            | Self::MaxAge { at, .. }
-            | Self::Base { at, .. }
             | Self::UnknownQuote { at, .. }
             | Self::QuotedInItself { at, .. }
             | Self::QuoteWithoutUsd { at, .. }
@@ -123,6 +118,22 @@ impl PriceConfigError {
 }
 
 impl PriceConfigError {
+    /// The dotted path of the invalid key, or of its entry; entries count from 0.
+    pub fn path(&self) -> String {
+        match (self, self.entry()) {
+            (Self::OutOfRange { key, .. }, _) => (*key).to_owned(),
+            (Self::DuplicateToken { index, .. } | Self::TokenIsQuote { index }, _) => {
+                format!("prices.tokens.{index}.symbol")
+            }
+            (_, Some(at)) => {
+                let entry = format!("prices.sources.{}", at.position - 1);
+                let key = self.key().map(|key| format!("{entry}.{key}"));
+                key.unwrap_or(entry)
+            }
+            (_, None) => "prices".to_owned(),
+        }
+    }
+
     /// The invalid key of that source, if any.
     pub fn key(&self) -> Option<&'static str> {
         Some(match self {
@@ -130,8 +141,6 @@ impl PriceConfigError {
             Self::UntrackedToken { .. } => "token",
             Self::DuplicateSource { .. } | Self::SourceName { .. } => "name",
             Self::DuplicateContract { .. } => "address",
-            Self::MaxAge { .. } => "max_age_ms",
-            Self::Base { .. } => "base",
             Self::UnknownQuote { .. }
             | Self::QuotedInItself { .. }
             | Self::QuoteWithoutUsd { .. }
@@ -140,9 +149,8 @@ impl PriceConfigError {
             Self::Url { .. } => "url",
             Self::DuplicateInstrument { .. }
             | Self::OutOfRange { .. }
-            | Self::DuplicateToken(_)
-            | Self::TokenIsQuote
-            | Self::Exchanges(_) => return None,
+            | Self::DuplicateToken { .. }
+            | Self::TokenIsQuote { .. } => return None,
         })
     }
 }

@@ -1,4 +1,5 @@
 use super::super::PriceConfig;
+use crate::settings::{Key, Problems, Setting};
 
 const TOKENS: &str =
     "[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'\n[[tokens]]\nsymbol = 'UNI'\n";
@@ -24,10 +25,19 @@ fn listing(token: &str, kind: &str, symbol: &str, more: &str) -> String {
 }
 
 fn outcome(text: &str) -> Result<(), String> {
-    toml::from_str::<PriceConfig>(text)
-        .unwrap()
-        .validate()
-        .map_err(|error| error.to_string())
+    let mut problems = Problems::new(PriceConfig::KEYS);
+    let key = Key::new::<PriceConfig>("prices", &[], String::new);
+    let table = toml::from_str::<toml::Value>(text).unwrap();
+    let config = PriceConfig::read(table, &key, "prices", &mut problems).unwrap();
+    let read: Vec<String> = problems
+        .into_all()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    match read.is_empty() {
+        true => config.validate().map_err(|error| error.to_string()),
+        false => Err(read.join("\n")),
+    }
 }
 
 #[test]
@@ -200,7 +210,10 @@ fn rejects_invalid_keys_of_a_kind() {
             pool("uniswap-v3", ""),
             "base must be 0 or 1, or ETH needs its `address`",
         ),
-        (pool("uniswap-v3", "base = 2"), "base must be 0 or 1, not 2"),
+        (
+            pool("uniswap-v3", "base = 2"),
+            "prices.sources.0.base: prices.sources entry 1 (\"uniswap-v3\" of ETH): must be 0 or 1, not 2",
+        ),
         (
             pool("uniswap-v3", "base = 0\nmin_reserve = 1"),
             "use min_liquidity",
@@ -215,15 +228,15 @@ fn rejects_invalid_keys_of_a_kind() {
         ),
         (
             pool("uniswap-v2", "base = 0\nprice = 'twap'"),
-            "twap_seconds is missing",
+            "twap_seconds is missing: price = \"twap\" requires it",
         ),
         (
             pool("uniswap-v2", "base = 0\nprice = 'twap'\ntwap_seconds = 9"),
-            "twap_seconds must be 10 to 86400, not 9",
+            "prices.sources.0.twap_seconds: prices.sources entry 1 (\"uniswap-v2\" of ETH): must be 10 to 86400, not 9",
         ),
         (
             feed("ETH", 1, "heartbeat_ms = 0\nmax_age_ms = 5"),
-            "heartbeat_ms must be 1 to",
+            "prices.sources.0.heartbeat_ms: prices.sources entry 1 (\"chainlink\" of ETH): must be 1 to",
         ),
         (
             feed("ETH", 1, "heartbeat_ms = 60000\nmax_age_ms = 60001"),
@@ -246,15 +259,15 @@ fn rejects_invalid_keys_of_a_kind() {
         (http(page, "pointer = '/a~2'"), "pointer"),
         (
             http(page, "pointer = '/p'\ninterval_ms = 10"),
-            "interval_ms must be 100 to",
+            "prices.sources.0.interval_ms: prices.sources entry 1 (\"http\" of ETH): must be 100 to",
         ),
         (
             http(page, "pointer = '/p'\ntimeout_ms = 1"),
-            "timeout_ms must be 100 to",
+            "prices.sources.0.timeout_ms: prices.sources entry 1 (\"http\" of ETH): must be 100 to",
         ),
         (
             http(page, "pointer = '/p'\nmax_bytes = 1"),
-            "max_bytes must be 64 to",
+            "prices.sources.0.max_bytes: prices.sources entry 1 (\"http\" of ETH): must be 64 to",
         ),
         (
             http(page, "pointer = '/p'\nheaders = { 'a b' = 'x' }"),
@@ -264,7 +277,7 @@ fn rejects_invalid_keys_of_a_kind() {
     for (text, expected) in cases {
         let error = outcome(&format!("{TOKENS}{text}")).unwrap_err();
         assert!(
-            error.starts_with("prices.sources entry 1 (") && error.contains(expected),
+            error.contains("prices.sources entry 1 (") && error.contains(expected),
             "{error}\n{text}"
         );
     }
@@ -320,12 +333,12 @@ fn rejects_inconsistent_entries() {
         ),
         (
             "publish_heartbeat_ms = 99".to_owned(),
-            "prices.publish_heartbeat_ms: must be 100 to",
+            "prices.publish_heartbeat_ms: must be 0, or 100 to",
         ),
         (
             "[[tokens]]\nsymbol = 'A'\n[[tokens]]\nsymbol = 'B'\nmin_interval_ms = 3600001"
                 .to_owned(),
-            "prices.tokens.1.min_interval_ms: must be 0 to 3600000",
+            "prices.tokens.1.min_interval_ms: prices.tokens entry 2 (B): must be 0 to 3600000",
         ),
         (
             format!("{TOKENS}[[tokens]]\nsymbol = 'eth'\n"),
@@ -348,7 +361,7 @@ fn rejects_inconsistent_entries() {
         (with(&[feed("ETH", 1, "name = 'a b'")]), "name must be"),
         (
             with(&[feed("ETH", 1, "max_age_ms = 0")]),
-            "max_age_ms must be 1 to",
+            "prices.sources.0.max_age_ms: prices.sources entry 1 (\"chainlink\" of ETH): must be 1 to",
         ),
         (
             with(&[feed("ETH", 1, "max_age_ms = 9000000000000")]),
@@ -356,7 +369,7 @@ fn rejects_inconsistent_entries() {
         ),
         (
             with(&[pair("ETH", 1, "USD", 2)]),
-            "base must be 0 or 1, not 2",
+            "prices.sources.0.base: prices.sources entry 1 (\"uniswap-v2\" of ETH): must be 0 or 1, not 2",
         ),
         (
             with(&[pair("ETH", 1, "EUR", 0)]),

@@ -1,14 +1,15 @@
-//! Checks of `[[chains]]`.
+//! Checks of `[[chains]]` that no key shows by itself.
 
 use std::collections::BTreeSet;
 
-use super::checks::{Checks, has_scheme};
-use crate::source::chain::ChainConfig;
+use super::ChainConfig;
+use crate::settings::Problems;
 
 /// Most providers of a chain: more are a mistake.
 const MAX_PROVIDERS: usize = 16;
 
-pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
+/// Checks the chains and their providers.
+pub fn check(chains: &[ChainConfig], found: &mut Problems) {
     found.check(
         !chains.is_empty(),
         "chains",
@@ -29,7 +30,7 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
         );
         found.check(
             (chain.rpc_url.is_empty() && !chain.providers.is_empty())
-                || has_scheme(&chain.rpc_url, &["http", "https"]),
+                || Problems::has_scheme(&chain.rpc_url, &["http", "https"]),
             &key("rpc_url"),
             "must begin with http:// or https://",
         );
@@ -55,7 +56,7 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
         for (at, provider) in chain.providers.iter().enumerate() {
             let key = |name: &str| key(&format!("providers.{at}.{name}"));
             found.check(
-                has_scheme(&provider.url, &["http", "https"]),
+                Problems::has_scheme(&provider.url, &["http", "https"]),
                 &key("url"),
                 "must begin with http:// or https://",
             );
@@ -63,7 +64,7 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
                 provider
                     .ws_url
                     .as_ref()
-                    .is_none_or(|url| has_scheme(url, &["ws", "wss"])),
+                    .is_none_or(|url| Problems::has_scheme(url, &["ws", "wss"])),
                 &key("ws_url"),
                 "must begin with ws:// or wss://",
             );
@@ -79,70 +80,12 @@ pub(super) fn check(found: &mut Checks, chains: &[ChainConfig]) {
                 found.check(names.insert(name), &key("name"), "is configured twice");
             }
         }
-        found.within(&key("failover_failures"), chain.failover_failures, 1..=100);
-        for (name, value) in [
-            ("failover_cooldown_ms", chain.failover_cooldown_ms),
-            ("provider_poll_ms", chain.provider_poll_ms),
-            ("rest_max_ms", chain.rest_max_ms),
-        ] {
-            found.within(&key(name), value, 50..=3_600_000);
-        }
-        found.within(&key("prefer_back_ms"), chain.prefer_back_ms, 0..=3_600_000);
-        found.within(&key("lag_blocks"), chain.lag_blocks, 1..=100_000);
-        found.within(
-            &key("down_after_ms"),
-            chain.down_after_ms,
-            1_000..=86_400_000,
-        );
-        found.within(&key("lagging_blocks"), chain.lagging_blocks, 1..=1_000_000);
-        found.within(&key("head_age_ms"), chain.head_age_ms, 0..=86_400_000);
         if let Some(url) = &chain.ws_url {
             found.check(
-                has_scheme(url, &["ws", "wss"]),
+                Problems::has_scheme(url, &["ws", "wss"]),
                 &key("ws_url"),
                 "must begin with ws:// or wss://",
             );
         }
-        found.within(
-            &key("poll_interval_ms"),
-            chain.poll_interval_ms,
-            50..=600_000,
-        );
-        found.within(
-            &key("request_timeout_ms"),
-            chain.request_timeout_ms,
-            100..=600_000,
-        );
-        found.within(&key("concurrency"), chain.concurrency, 1..=256);
-        found.within(&key("request_blocks"), chain.request_blocks, 1..=1_000);
-        found.within(
-            &key("response_bytes"),
-            chain.response_bytes,
-            1_048_576..=1_073_741_824,
-        );
-        found.within(
-            &key("backfill_memory_bytes"),
-            chain.backfill_memory_bytes,
-            8_388_608..=68_719_476_736,
-        );
-        found.within(&key("batch_blocks"), chain.batch_blocks, 1..=1_000);
-        found.within(
-            &key("token_metadata_per_second"),
-            chain.token_metadata_per_second,
-            1..=1_000,
-        );
-        found.within(&key("confirmations"), chain.confirmations, 1..=100_000);
-        found.within(&key("watch_polls"), chain.watch_polls, 1..=10_000);
-        found.within(
-            &key("dropped_after_ms"),
-            chain.dropped_after_ms,
-            100..=86_400_000,
-        );
-        found.within(
-            &key("log_range_blocks"),
-            chain.log_range_blocks,
-            1..=100_000,
-        );
-        found.within(&key("max_reorg_depth"), chain.max_reorg_depth, 1..=100_000);
     }
 }
