@@ -1,4 +1,4 @@
-//! Price contracts on a real chain: proxies that are followed, contracts that say what they are, and averages.
+//! Price contracts on a real chain: followed proxies, facts of contracts, averages, and price backfill.
 
 use std::sync::Arc;
 
@@ -9,11 +9,14 @@ use alloy::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::anvil_fixture::{AnvilFixture, CHAIN, RunningWriter, eventually};
+use super::{
+    anvil_fixture::{AnvilFixture, CHAIN, RunningWriter, eventually},
+    proxy::{Answer, Proxy},
+};
 use crate::{
     dev::Transaction,
     ingest::{Backfill, ChainContext, ChainIngest, PriceSignals},
-    model::{Address, B256, LogOrigin, U256},
+    model::{Address, B256, LogOrigin, Secret, U256},
     source::{chain::ChainConfig, price::OnChainSources},
 };
 
@@ -518,6 +521,38 @@ async fn averages_are_computed_for_added_older_blocks() {
         prices(&fixture, SOURCE).await,
         ["4", "4", "6", "8", "10", "1"]
     );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn average_of_contract_readable_later_includes_stored_logs() {
+    const SOURCE: &str = "uniswap-v3-twap";
+    let fixture = AnvilFixture::new().await;
+    let (pool, text) = averaged_pool(&fixture, 60).await;
+    let proxy = Proxy::new(fixture.anvil_options.port).await;
+    proxy.set("eth_call", Answer::Error(-32_000, "no calls now"));
+    let config = ChainConfig {
+        rpc_url: Secret::new(proxy.url()),
+        ..fixture.config()
+    };
+    let (running, sources) = ingest(&fixture, config, &text).await;
+    let start = time_of_head(&fixture).await + 100;
+    swap_at(&fixture, pool, start, 2).await;
+    swap_at(&fixture, pool, start + 60, 4).await;
+    mine_at(&fixture, start + 90).await;
+    fixture.caught_up().await;
+    assert!(prices(&fixture, SOURCE).await.is_empty());
+
+    proxy.pass("eth_call");
+    eventually("the facts of the pool", async || {
+        (!sources.needs_retry(CHAIN)).then_some(())
+    })
+    .await;
+    mine_at(&fixture, start + 100).await;
+    fixture.caught_up().await;
+    until_decoded(&fixture, SOURCE).await;
+    // At 60 and 90 s by the price backfill; at 100 s with the block itself.
+    assert_eq!(prices(&fixture, SOURCE).await, ["4", "10", "12"]);
     running.stop().await;
 }
 
