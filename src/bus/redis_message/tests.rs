@@ -13,7 +13,7 @@ fn update(channel: &str, seq: u64, data: &str) -> Update {
     Update {
         channel: channel.parse().unwrap(),
         seq,
-        event: "price-update".into(),
+        event: EventName::PriceUpdate,
         data: data.into(),
     }
 }
@@ -46,6 +46,18 @@ fn signed_commit_round_trips() {
             assert_eq!(*arrived, *sent);
             assert!(arrived.at.unwrap().elapsed() < MAX_SIGNED_AGE);
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn events_of_newer_versions_arrive_unchanged() {
+    let mut newer = update("price:ETH", 7, "{}");
+    newer.event = "price-band".into();
+    let sent = Commit::new(vec![newer], Some(Instant::now()));
+    let text = codec(KEY).write(&sent).unwrap();
+    match codec(KEY).read(text.as_bytes()) {
+        Ok(Received::Commit(arrived)) => assert_eq!(arrived[0].event, "price-band"),
         other => panic!("{other:?}"),
     }
 }
