@@ -19,7 +19,7 @@ settings! {
         acquire_timeout_ms: u64 = 5_000, range(100, 600_000);
         /// Time limit of a reader's statement.
         statement_timeout_ms: u64 = 15_000, range(100, 600_000);
-        /// A writer that hangs or is disconnected for this long is replaced by a standby; see README.
+        /// A writer that hangs or is disconnected for this long is replaced by a standby; see docs/operations.md.
         lease_ms: u64 = 5_000, range(2_000, 600_000);
         /// Age at which updates are deleted; 0 keeps all. Clients cannot resume from deleted updates.
         updates_retention_hours: u32 = 168;
