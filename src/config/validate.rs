@@ -37,7 +37,9 @@ pub fn check(config: &Config, found: &mut Problems) {
         .api
         .check(chains.map(|chain| chain.poll_interval_ms), found);
     config.telemetry.check(found);
-    if let Err(ConfigError::Invalid(problems)) = config.contracts() {
+    if !found.is_unreadable("chains")
+        && let Err(ConfigError::Invalid(problems)) = config.contracts()
+    {
         for problem in problems {
             found.add(problem.key, problem.message);
         }

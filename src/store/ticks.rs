@@ -28,8 +28,8 @@ pub async fn insert(connection: &mut PgConnection, ticks: &[Tick]) -> Result<(),
 pub enum Decoded {
     /// One per log. End-of-block ticks of such a source are answers that were read from the contract.
     Logs,
-    /// One per end of a block.
-    Averages,
+    /// All: one per log or, for an average, one per end of a block.
+    All,
 }
 
 /// Deletes the ticks of a source that were decoded from stored logs, in blocks with `from <= number < below`.
@@ -42,7 +42,7 @@ pub async fn delete_decoded(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM ticks WHERE token = $1 AND source = $2 AND chain_id = $3 AND block_number >= $4
-             AND block_number < $5 AND (log_index = $6) = $7",
+             AND block_number < $5 AND (log_index <> $6 OR $7)",
     )
     .bind(token.as_str())
     .bind(source)
@@ -50,7 +50,7 @@ pub async fn delete_decoded(
     .bind(bigint(from, "block number")?)
     .bind(bigint(below, "block number")?)
     .bind(LogOrigin::END_OF_BLOCK as i32)
-    .bind(decoded == Decoded::Averages)
+    .bind(decoded == Decoded::All)
     .execute(connection)
     .await?;
     Ok(())

@@ -188,6 +188,7 @@ impl Backfill {
         chain_writer.begin_load(&ranges).await?;
         if below > 0 {
             chain_writer.load_below(self.from).await?;
+            chain_writer.reload_averages().await?;
         }
         // After a reorg the load restarts above the common ancestor.
         while !chain_writer.stop.is_cancelled() {

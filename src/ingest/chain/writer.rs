@@ -254,6 +254,19 @@ impl<'a> ChainWriter<'a> {
         Ok(stepped.more)
     }
 
+    /// Reads the windows of averages again, after older blocks were stored.
+    pub(super) async fn reload_averages(&mut self) -> Result<(), IngestError> {
+        let parts = self.parts;
+        let read = Averages::read(
+            self.writer.connection(),
+            parts.decoder.on_chain(),
+            parts.config.chain_id,
+            self.head,
+        );
+        self.averages = parts.within(STORE_TIMEOUT, read).await?;
+        Ok(())
+    }
+
     /// Releases the lock; if that fails, the lock ends with its connection.
     pub(super) async fn release(self) -> Result<(), IngestError> {
         self.parts

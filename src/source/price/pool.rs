@@ -94,8 +94,11 @@ impl Setting for BigDecimal {
             Value::Integer(value) => Some(Self::from(value)),
             Value::String(text) => {
                 let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-                let amount = Self::from_str(&text).ok();
-                amount.filter(|_| plain && text.len() <= MAX_TEXT)
+                // Checked first: parsing takes time with the square of the length.
+                match plain && text.len() <= MAX_TEXT {
+                    true => Self::from_str(&text).ok(),
+                    false => None,
+                }
             }
             _ => None,
         };

@@ -3,13 +3,17 @@
 use alloy::primitives::keccak256;
 use std::sync::Arc;
 
-use super::{AveragedSource, LogView, OnChainSources, TickError, on_chain::averaged};
+use super::{
+    AveragedSource, LogView, OnChainSources, TickError, contract_state::Spec, on_chain::averaged,
+};
 use crate::model::{Address, B256, ChainId, Tick, Token};
 
 /// A source whose ticks follow from stored logs: one per log, or for an average one per block.
 #[derive(Debug, Clone)]
 pub struct BackfillSource {
     pub source: usize,
+    /// Whether its end-of-block ticks are answers that were read from the contract.
+    pub has_answers: bool,
     /// `Some` for an average.
     pub average: Option<AveragedSource>,
     pub token: Token,
@@ -25,6 +29,7 @@ impl OnChainSources {
         all.filter(|(_, source)| source.chain_id == chain_id)
             .map(|(at, source)| BackfillSource {
                 source: at,
+                has_answers: matches!(source.spec, Spec::Feed(_)),
                 average: averaged(at, source),
                 token: source.token.clone(),
                 name: source.name.clone(),

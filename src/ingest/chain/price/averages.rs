@@ -14,14 +14,15 @@ use crate::{
     source::price::{AveragedSource, LogView, OnChainSources, PriceWindow},
     store::{
         StoreError,
+        chain::indexes,
         pool_logs::{self, PoolLog, Window},
     },
 };
 
 /// Maximum number of logs read for a window; the window of a busier pool starts later.
 const MAX_LOGS: u32 = 50_000;
-/// Number of blocks searched below a window for the last price before it, while blocks are stored: the index by address
-/// may be missing then.
+/// Number of blocks searched below a window for the last price before it while a load has deferred the index by address;
+/// with the index the search has no limit.
 const LOOK_BACK: u64 = 10_000;
 
 /// The windows of one chain.
@@ -113,7 +114,7 @@ impl Averages {
         for entry in self.windows.values_mut() {
             let was_read = std::mem::replace(&mut entry.is_read, sources.is_read(entry.of.source));
             if all || (entry.is_read && !was_read) {
-                let read = window_after(connection, sources, chain_id, entry.of, last, LOOK_BACK);
+                let read = window_after(connection, sources, chain_id, entry.of, last);
                 entry.window = read.await?;
             }
         }
@@ -140,7 +141,6 @@ async fn window_after(
     chain_id: ChainId,
     of: AveragedSource,
     last: Option<u64>,
-    look_back: u64,
 ) -> Result<PriceWindow, StoreError> {
     let mut window = PriceWindow::new(of.seconds);
     let Some(last) = last else {
@@ -157,7 +157,10 @@ async fn window_after(
         last_time,
         seconds: of.seconds,
         limit: MAX_LOGS,
-        look_back,
+        look_back: match indexes::deferred(connection).await?.is_empty() {
+            true => u64::MAX,
+            false => LOOK_BACK,
+        },
     };
     for stored in pool_logs::logs_in_window(connection, wanted).await? {
         observe_stored(&mut window, sources, chain_id, of, &stored);
@@ -178,7 +181,7 @@ pub(super) async fn of_stored_blocks(
 ) -> Result<Vec<Tick>, StoreError> {
     logs.sort_unstable_by_key(|stored| (stored.block.number, stored.log.index));
     let last = from.checked_sub(1);
-    let mut window = window_after(connection, sources, chain_id, of, last, u64::MAX).await?;
+    let mut window = window_after(connection, sources, chain_id, of, last).await?;
     let mut logs = logs.iter().peekable();
     let mut ticks = Vec::new();
     for (block, time) in pool_logs::blocks_of(connection, chain_id, from, below).await? {

@@ -19,7 +19,7 @@ use crate::{
     source::price::{AveragedSource, BackfillSource, OnChainSources},
     store::{
         StoreError,
-        chain::ChainState,
+        chain::{ChainState, indexes},
         pool_logs::{self, LogRange},
         price_backfills::{self as stored, ConfiguredSource},
         ticks::{self, Decoded},
@@ -49,6 +49,7 @@ pub(in super::super) struct PriceBackfills {
 
 struct SourceBackfill {
     source: usize,
+    has_answers: bool,
     average: Option<AveragedSource>,
     token: Token,
     name: Arc<str>,
@@ -90,6 +91,7 @@ impl PriceBackfills {
         let backfills = sources.into_iter().zip(states);
         let backfills = backfills.map(|(source, state)| SourceBackfill {
             source: source.source,
+            has_answers: source.has_answers,
             average: source.average,
             token: source.token,
             name: source.name,
@@ -138,10 +140,8 @@ impl PriceBackfills {
         for (backfill, unread) in self.backfills.iter_mut().zip(unread) {
             if below && backfill.average.is_some() {
                 // The averages above lacked the prices in these blocks; only the logs show up to which block.
-                if backfill.decoded_from <= last + 1 {
-                    let head = pool_logs::last_block(transaction, self.chain_id).await?;
-                    backfill.decoded_from = head.unwrap_or(last) + 1;
-                }
+                let head = pool_logs::last_block(transaction, self.chain_id).await?;
+                backfill.decoded_from = head.unwrap_or(last) + 1;
                 continue;
             }
             if below {
@@ -198,6 +198,10 @@ impl PriceBackfills {
             below,
         };
         let mut transaction = writer.begin().await?;
+        if backfill.average.is_some() && !indexes::deferred(&mut transaction).await?.is_empty() {
+            // Without the index by address, the search for the price before a window would scan the table.
+            return Ok(BackfillStep::default());
+        }
         let Some(logs) =
             pool_logs::logs_emitted(&mut transaction, wanted, max_logs(from, below)).await?
         else {
@@ -270,9 +274,9 @@ impl PriceBackfills {
 
 impl SourceBackfill {
     fn decoded(&self) -> Decoded {
-        match self.average {
-            Some(_) => Decoded::Averages,
-            None => Decoded::Logs,
+        match self.has_answers {
+            true => Decoded::Logs,
+            false => Decoded::All,
         }
     }
 

@@ -477,6 +477,54 @@ async fn average_added_later_equals_one_from_the_start() {
     running.stop().await;
 }
 
+/// Runs `chaincast backfill` from block 0 to the node's head.
+async fn backfill_all(fixture: &AnvilFixture, text: &str) {
+    let (signals, _) = PriceSignals::new();
+    let sources = toml::from_str(text).unwrap();
+    let context = ChainContext {
+        first_chain: CHAIN,
+        store: fixture.store.clone(),
+        publisher: fixture.bus.publisher(),
+        decoder: Arc::new(OnChainSources::new(&sources, CHAIN).unwrap()),
+        signals,
+        contracts: fixture.contracts.clone(),
+    };
+    let backfill = Backfill::new(fixture.config(), context, 0, None).unwrap();
+    let stop = CancellationToken::new();
+    backfill.run(&stop, |_| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn averages_above_use_prices_that_the_same_backfill_added() {
+    const SOURCE: &str = "uniswap-v3-twap";
+    let fixture = AnvilFixture::new().await;
+    let (pool, text) = averaged_pool(&fixture, 60).await;
+    let start = time_of_head(&fixture).await + 100;
+    swap_at(&fixture, pool, start, 2).await;
+    mine_at(&fixture, start + 70).await;
+    mine_at(&fixture, start + 80).await;
+    let config = ChainConfig {
+        start_block: fixture.control.head().await.unwrap().0,
+        ..fixture.config()
+    };
+    mine_at(&fixture, start + 90).await;
+    // No log of the pool is stored.
+    let (running, _) = ingest(&fixture, config, &text).await;
+    fixture.caught_up().await;
+    until_decoded(&fixture, SOURCE).await;
+    running.stop().await;
+    assert!(prices(&fixture, SOURCE).await.is_empty());
+
+    swap_at(&fixture, pool, start + 100, 4).await;
+    mine_at(&fixture, start + 130).await;
+    backfill_all(&fixture, &text).await;
+    let (running, _) = ingest(&fixture, fixture.config(), &text).await;
+    until_decoded(&fixture, SOURCE).await;
+    // At 70, 100 and 130 s.
+    assert_eq!(prices(&fixture, SOURCE).await, ["4", "4", "10"]);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn averages_are_computed_for_added_older_blocks() {
     const SOURCE: &str = "uniswap-v3-twap";
@@ -501,19 +549,7 @@ async fn averages_are_computed_for_added_older_blocks() {
     running.stop().await;
     assert_eq!(prices(&fixture, SOURCE).await, ["1"]);
 
-    let (signals, _) = PriceSignals::new();
-    let sources = toml::from_str(&text).unwrap();
-    let context = ChainContext {
-        first_chain: CHAIN,
-        store: fixture.store.clone(),
-        publisher: fixture.bus.publisher(),
-        decoder: Arc::new(OnChainSources::new(&sources, CHAIN).unwrap()),
-        signals,
-        contracts: fixture.contracts.clone(),
-    };
-    let backfill = Backfill::new(fixture.config(), context, 0, None).unwrap();
-    let stop = CancellationToken::new();
-    backfill.run(&stop, |_| {}).await.unwrap();
+    backfill_all(&fixture, &text).await;
     let (running, _) = ingest(&fixture, fixture.config(), &text).await;
     until_decoded(&fixture, SOURCE).await;
     // At 70, 80, 90, 100 and 110 s, the last three of which lacked the prices below the first block; and at 200 s.
