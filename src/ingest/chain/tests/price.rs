@@ -477,6 +477,31 @@ async fn average_added_later_equals_one_from_the_start() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn source_changed_to_average_and_back_keeps_no_old_ticks() {
+    const SOURCE: &str = "pool";
+    let fixture = AnvilFixture::new().await;
+    let (pool, text) = averaged_pool(&fixture, 60).await;
+    let average = format!("{text}\nname = 'pool'");
+    let spot = average
+        .replace("price = 'twap'\n", "")
+        .replace("twap_seconds = 60", "");
+    let start = time_of_head(&fixture).await + 100;
+    swap_at(&fixture, pool, start, 2).await;
+    swap_at(&fixture, pool, start + 60, 4).await;
+    mine_at(&fixture, start + 90).await;
+    let averages = ["4", "10"];
+    let swaps = ["4", "16"];
+    for (text, expected) in [(&average, averages), (&spot, swaps), (&average, averages)] {
+        let (running, _) = ingest(&fixture, fixture.config(), text).await;
+        eventually("the ticks of the present definition alone", async || {
+            (prices(&fixture, SOURCE).await == expected).then_some(())
+        })
+        .await;
+        running.stop().await;
+    }
+}
+
 /// Runs `chaincast backfill` from block 0 to the node's head.
 async fn backfill_all(fixture: &AnvilFixture, text: &str) {
     let (signals, _) = PriceSignals::new();
