@@ -20,7 +20,7 @@ dev: ## run everything on this machine: database, chain, demo market, indexer, g
 
 test: ## run all tests
 	@scripts/setup test
-	cargo test $(CARGO_LOCKED) $(ARGS)
+	cargo test --workspace $(CARGO_LOCKED) $(ARGS)
 	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
 
 bench: ## run the performance suites: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
@@ -39,9 +39,9 @@ fuzz: ## fuzz the frame codec and the parsers, a minute each; ARGS="600 frames" 
 
 lint: ## check formatting, lints, docs, links, dependencies and that contract artifacts are current
 	@scripts/setup dev
-	cargo fmt --check
-	cargo clippy $(CARGO_LOCKED) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc $(CARGO_LOCKED) --no-deps --document-private-items
+	cargo fmt --all --check
+	cargo clippy --workspace $(CARGO_LOCKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace $(CARGO_LOCKED) --no-deps --document-private-items
 	scripts/compile-contracts --check
 	scripts/generate --check
 	scripts/vendor --check

@@ -11,28 +11,30 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use chaincast::{
-    bus::{StaleSource, Unacknowledged},
-    client::OriginPolicy,
-    gateway::{
-        GatewayConfig, KnownChannels,
-        auth::Authenticator,
-        channel_log::{ChannelLog, LogFuture, Span},
-        connection_limit::ConnectionLimit,
-        context::Context,
-        encode::{Packet, Wire},
-        frame::{self, MAX_HEADER},
-        hub::Hub,
-        session::Session,
-        transport::{
-            connection::Connection,
-            handshake::Upgrade,
-            io_task::{Handler, Message, Work, run_io},
-        },
+use chaincast_base::shutdown::Tasks;
+use chaincast_bus::{StaleSource, Unacknowledged};
+use chaincast_gateway::{
+    GatewayConfig, KnownChannels,
+    auth::Authenticator,
+    channel_log::{ChannelLog, LogFuture, Span},
+    connection_limit::ConnectionLimit,
+    context::Context,
+    hub::Hub,
+    session::Session,
+    transport::{
+        connection::Connection,
+        handshake::Upgrade,
+        io_task::{Handler, Message, Work, run_io},
     },
-    model::{ChainHealth, ChainId, Channel, Update},
+};
+use chaincast_http::{
+    client::OriginPolicy,
     server::{self, ServerConfig},
-    shutdown::Tasks,
+};
+use chaincast_protocol::{
+    ChainHealth, ChainId, Channel, Update,
+    encode::{Packet, Wire},
+    frame::{self, MAX_HEADER},
 };
 use clap::Parser;
 use flate2::{Compress, Compression, FlushCompress};

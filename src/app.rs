@@ -21,24 +21,26 @@ use tokio_util::sync::CancellationToken;
 
 use self::jwt::JwtVerifier;
 use crate::{
-    api::{self, ApiState},
-    bus::{Bus, BusError},
-    client::{OriginError, OriginPolicy},
     config::{Config, ConfigError},
-    gateway::{Gateway, GatewayError, KnownChannels},
-    ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals},
-    model::{ChainLimits, IndexMode},
     page,
-    server::{self, ConnectionCapacity},
+};
+use chaincast_api::ApiState;
+use chaincast_base::{
     shutdown::{Failures, TaskFailure, Tasks},
-    source::{
-        chain::ChainConfig,
-        contract::Contract,
-        price::{OnChainSources, PriceConfigError},
-    },
-    store::{Store, StoreError},
     telemetry::TelemetryError,
 };
+use chaincast_bus::{Bus, BusError};
+use chaincast_evm::{chain::ChainConfig, contract::Contract};
+use chaincast_gateway::{Gateway, GatewayError, KnownChannels};
+use chaincast_http::{
+    client::{OriginError, OriginPolicy},
+    server::{self, ConnectionCapacity},
+};
+use chaincast_ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals};
+use chaincast_model::IndexMode;
+use chaincast_prices::{OnChainSources, PriceConfigError};
+use chaincast_protocol::ChainLimits;
+use chaincast_store::{Store, StoreError};
 
 /// The part of the service that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +160,7 @@ impl App {
             .with_chain_limits(chain_limits(&config))
             .with_prices(!config.prices.sources.is_empty())
             .with_token_verifier(Arc::new(JwtVerifier::new(authenticator)));
-        let (api, mut openapi) = api::router(state);
+        let (api, mut openapi) = chaincast_api::router(state);
         let mut router = api.merge(metrics_router(&metrics));
         if let Some(gateway) = &gateway {
             // The page shows the streams of the gateway.
@@ -168,7 +170,7 @@ impl App {
         } else {
             router = router.fallback(page::no_gateway);
         }
-        router = router.merge(api::docs_router(openapi));
+        router = router.merge(chaincast_api::docs_router(openapi));
         let router = hosts::layer(router, config.gateway.site());
         tasks.spawn_critical(
             "http server",

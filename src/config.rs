@@ -6,26 +6,28 @@ mod overlay;
 mod validate;
 mod warnings;
 
-pub use crate::settings::Problem;
+pub use chaincast_base::settings::Problem;
 pub use error::ConfigError;
 
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use crate::{
-    api::ApiConfig,
-    bus::BusConfig,
-    gateway::GatewayConfig,
-    model::ChainId,
-    server::ServerConfig,
+use chaincast_api::ApiConfig;
+use chaincast_base::{
     settings::{Key, Problems, Setting, document, settings},
-    source::chain::ChainConfig,
-    source::contract::{self, Contract, ContractConfig},
-    source::price::PriceConfig,
-    store::StoreConfig,
     telemetry::TelemetryConfig,
 };
+use chaincast_bus::BusConfig;
+use chaincast_evm::{
+    chain::ChainConfig,
+    contract::{self, Contract, ContractConfig},
+};
+use chaincast_gateway::GatewayConfig;
+use chaincast_http::server::ServerConfig;
+use chaincast_prices::PriceConfig;
+use chaincast_protocol::ChainId;
+use chaincast_store::StoreConfig;
 
 settings! {
     /// The whole configuration. `config/default.toml` documents every key.

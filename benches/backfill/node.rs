@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use chaincast::dev::{SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions};
+use chaincast_testkit::{SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions};
 
 use crate::{child_process::ChildProcess, process};
 

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, path::PathBuf};
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use chaincast::model::now_ms;
+use chaincast_protocol::now_ms;
 use serde_json::{from_str, to_string_pretty};
 
 use super::{arguments::Arguments, machine::Machine, section::Section};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use chaincast::dev::venue::{VenueProtocol, VenueTick};
+use chaincast_testkit::venue::{VenueProtocol, VenueTick};
 
 use crate::timestamped_price;
 

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chaincast::{dev::venue::VenueProtocol, model::now_ms};
+use chaincast_protocol::now_ms;
+use chaincast_testkit::venue::VenueProtocol;
 use chrono::{DateTime, SecondsFormat};
 use futures_util::{SinkExt, StreamExt};
 use tokio::{

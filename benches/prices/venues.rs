@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use chaincast::dev::{
+use chaincast_testkit::{
     faulty_node::{BlockTree, Contents, FaultyNode},
     venue::VenueProtocol,
 };

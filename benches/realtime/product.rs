@@ -4,16 +4,13 @@
 
 use std::{path::Path, time::Duration};
 
-use chaincast::{
-    bus::{Bus, Publisher},
-    config::{Config, Sources},
-    gateway::{Gateway, KnownChannels},
-    model::{Channel, EventName, Update},
-    server,
-    shutdown::Tasks,
-    store::Store,
-    telemetry,
-};
+use chaincast::config::{Config, Sources};
+use chaincast_base::{shutdown::Tasks, telemetry};
+use chaincast_bus::{Bus, Publisher};
+use chaincast_gateway::{Gateway, KnownChannels};
+use chaincast_http::server;
+use chaincast_protocol::{Channel, EventName, Update};
+use chaincast_store::Store;
 
 use crate::{commands, message};
 

@@ -5,10 +5,10 @@ use alloy::{
     eips::{eip2930::AccessList, eip4895::Withdrawal},
     primitives::{Bloom, Bytes},
 };
-use chaincast::model::{
-    Address, B256, BlockHeader, BlockRef, ChainId, IndexedBlock, IndexedLog, IndexedTransaction,
-    TokenStandard, Transfer, U256,
+use chaincast_model::{
+    BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
 };
+use chaincast_protocol::{Address, B256, BlockRef, ChainId, U256};
 
 pub const CHAIN: ChainId = 31_337;
 /// Accounts that send and receive, and contracts that emit.

@@ -5,13 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chaincast::{
-    model::BlockRef,
-    store::{
-        Store,
-        chain::{self, Batch, Tags, indexes},
-        writer::{Stream, Writer},
-    },
+use chaincast_protocol::BlockRef;
+use chaincast_store::{
+    Store,
+    chain::{self, Batch, Tags, indexes},
+    writer::{Stream, Writer},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 

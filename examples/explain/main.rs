@@ -14,11 +14,9 @@ mod report;
 use std::path::PathBuf;
 
 use blocks::Shape;
-use chaincast::{
-    dev::PrivatePostgres,
-    model::Secret,
-    store::{Store, StoreConfig},
-};
+use chaincast_base::Secret;
+use chaincast_dev::PrivatePostgres;
+use chaincast_store::{Store, StoreConfig};
 use clap::Parser;
 use load::Failure;
 use queries::Known;

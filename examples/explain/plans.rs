@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use chaincast::store::Store;
+use chaincast_store::Store;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tracing::field::{Field, Visit};

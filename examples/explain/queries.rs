@@ -2,14 +2,12 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use chaincast::{
-    model::{Address, B256, CandleInterval, Channel, EventName, Token},
-    store::{
-        Store, StoreError,
-        read::{
-            AlertFilter, BlockId, ContractEventFilter, ContractEventKey, TickKey, TransactionKey,
-            TransferKey,
-        },
+use chaincast_protocol::{Address, B256, CandleInterval, Channel, EventName, Token};
+use chaincast_store::{
+    Store, StoreError,
+    read::{
+        AlertFilter, BlockId, ContractEventFilter, ContractEventKey, TickKey, TransactionKey,
+        TransferKey,
     },
 };
 

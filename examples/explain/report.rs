@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use chaincast::store::Store;
+use chaincast_store::Store;
 use sqlx::Row;
 
 use super::{

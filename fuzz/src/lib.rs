@@ -3,9 +3,9 @@
 //! Each function accepts any bytes, and panics when a property does not hold.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chaincast::gateway::{
+use chaincast_protocol::{
     frame::{Decoder, FrameError, Inbound},
-    protocol::{Request, parse_text},
+    request::{Request, parse_text},
     socketio::{engine, packet},
 };
 use serde_json::value::RawValue;

@@ -72,7 +72,8 @@ impl Descriptors {
 
 /// The descriptors that the process itself needs.
 fn own_descriptors(config: &Config) -> usize {
-    let pool = config.database.max_connections as usize + crate::store::LIVE_CONNECTIONS as usize;
+    let pool =
+        config.database.max_connections as usize + chaincast_store::LIVE_CONNECTIONS as usize;
     // With `reader_url` (a pooler) reads use additional pools.
     let pools = match config.database.reader_url.is_empty() {
         true => pool,
@@ -91,7 +92,8 @@ fn own_descriptors(config: &Config) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Sources, model::Secret};
+    use crate::config::Sources;
+    use chaincast_base::Secret;
 
     fn config() -> Config {
         let file = std::env::temp_dir().join(format!("chaincast-{}.toml", rand::random::<u64>()));
@@ -132,7 +134,7 @@ mod tests {
         config.database.max_connections = 90;
         let own = own_descriptors(&config);
         config.database.reader_url = Secret::new("postgres://pooler/x");
-        let live = crate::store::LIVE_CONNECTIONS as usize;
+        let live = chaincast_store::LIVE_CONNECTIONS as usize;
         assert_eq!(own_descriptors(&config), own + 90 + live);
     }
 

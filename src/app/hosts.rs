@@ -13,7 +13,7 @@ use axum::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
+use chaincast_http::{
     client::{OtherHost, Site},
     problem::Problem,
 };

@@ -6,13 +6,11 @@ use axum::http::HeaderMap;
 use futures_util::future::BoxFuture;
 
 use super::AppError;
-use crate::{
-    api::{TokenRefused, TokenVerifier},
-    gateway::{
-        AuthConfig, GatewayError,
-        auth::{AuthError, Authenticator, bearer_token},
-    },
-    shutdown::Tasks,
+use chaincast_api::{TokenRefused, TokenVerifier};
+use chaincast_base::shutdown::Tasks;
+use chaincast_gateway::{
+    AuthConfig, GatewayError,
+    auth::{AuthError, Authenticator, bearer_token},
 };
 
 /// Verifies JWTs for REST with the gateway's authenticator.

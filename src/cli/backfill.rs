@@ -13,20 +13,18 @@ use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Failure, terminal};
-use crate::{
-    bus::Bus,
-    config::{Config, Sources},
-    ingest::{
-        Backfill, BackfillOutcome, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates,
-    },
-    model::ChainId,
-    shutdown::Tasks,
-    source::{chain::Height, price::OnChainSources},
-    store::{
-        Store, StoreError,
-        chain::{self as stored, ChainState},
-    },
-    telemetry,
+use crate::config::{Config, Sources};
+use chaincast_base::{shutdown::Tasks, telemetry};
+use chaincast_bus::Bus;
+use chaincast_evm::chain::Height;
+use chaincast_ingest::{
+    Backfill, BackfillOutcome, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates,
+};
+use chaincast_prices::OnChainSources;
+use chaincast_protocol::ChainId;
+use chaincast_store::{
+    Store, StoreError,
+    chain::{self as stored, ChainState},
 };
 
 /// Interval of the progress bar on a terminal, and of progress lines elsewhere.
@@ -301,7 +299,8 @@ impl Drop for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{B256, BlockRef, IndexMode};
+    use chaincast_model::IndexMode;
+    use chaincast_protocol::{B256, BlockRef};
 
     fn state(start_block: u64, head: Option<u64>) -> ChainState {
         let hash = B256::ZERO;

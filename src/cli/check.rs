@@ -11,16 +11,18 @@ use std::fmt::Display;
 use super::{ConfigArgs, Failure, terminal::Paint};
 use crate::{
     app::Descriptors,
-    bus,
     config::{Config, Sources},
-    gateway::{
-        AuthMode,
-        auth::{AuthError, Authenticator},
-    },
-    model::{ChainId, KnownBlock},
-    source::chain::{ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Role, Tag, Work},
-    store::{Store, StoreConfig, StoreError, chain},
 };
+use chaincast_evm::chain::{
+    ChainConfig, HeadFollower, Node, NodeError, ProviderConfig, Role, Tag, Work,
+};
+use chaincast_gateway::{
+    AuthMode,
+    auth::{AuthError, Authenticator},
+};
+use chaincast_model::KnownBlock;
+use chaincast_protocol::ChainId;
+use chaincast_store::{Store, StoreConfig, StoreError, chain};
 
 pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;
@@ -64,9 +66,9 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         report.chain(&check_providers(chain, store.as_ref()).await);
     }
     prices::check(&config, &mut report).await;
-    if config.bus.kind == bus::BusKind::Redis {
-        match bus::ping_redis(&config.bus).await {
-            Err(error @ bus::BusError::Redis { .. }) => {
+    if config.bus.kind == chaincast_bus::BusKind::Redis {
+        match chaincast_bus::ping_redis(&config.bus).await {
+            Err(error @ chaincast_bus::BusError::Redis { .. }) => {
                 let fallback = "until it is reachable, updates are delivered through the database";
                 report.warn("redis", &format!("{error}; {fallback}"));
             }

@@ -16,10 +16,10 @@ use super::{Failure, terminal};
 use crate::{
     app::{App, Role},
     config::{Config, Sources},
-    server,
-    store::Store,
-    telemetry,
 };
+use chaincast_base::telemetry;
+use chaincast_http::server;
+use chaincast_store::Store;
 use environment::Environment;
 
 #[derive(Debug, Args)]

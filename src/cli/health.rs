@@ -7,12 +7,9 @@ use alloy::transports::http::reqwest;
 use clap::Args;
 
 use super::Failure;
-use crate::{
-    config::{Config, Sources},
-    model::is_web_page,
-    server::ServerConfig,
-    tls,
-};
+use crate::config::{Config, Sources};
+use chaincast_base::{is_web_page, tls};
+use chaincast_http::server::ServerConfig;
 
 /// Limit for the answer. `/readyz` itself waits up to 2 s for its database.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! `chaincast migrate`: applies the pending migrations.
 
 use super::{ConfigArgs, Failure};
-use crate::store::Store;
+use chaincast_store::Store;
 
 pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = args.load()?;

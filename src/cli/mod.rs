@@ -89,7 +89,7 @@ impl From<ConfigError> for Failure {
 pub fn run() -> ExitCode {
     // clap itself prints usage errors and exits with 2.
     let cli = Cli::parse();
-    crate::tls::install_provider();
+    chaincast_base::tls::install_provider();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

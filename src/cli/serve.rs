@@ -8,8 +8,9 @@ use super::{Failure, terminal};
 use crate::{
     app::{App, Role},
     config::{Config, Sources},
-    server, telemetry,
 };
+use chaincast_base::telemetry;
+use chaincast_http::server;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {

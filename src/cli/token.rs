@@ -5,10 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::Failure;
-use crate::{
-    config::{Config, Sources},
-    gateway::auth::{self, TokenRequest},
-};
+use crate::config::{Config, Sources};
+use chaincast_gateway::auth::{self, TokenRequest};
 
 /// The configuration file that `chaincast dev` writes.
 const DEV_CONFIG: &str = ".chaincast/chaincast.toml";

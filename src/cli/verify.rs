@@ -15,10 +15,8 @@ use clap::Args;
 
 use self::{chain::Verification, report::Report};
 use super::{ConfigArgs, Failure, terminal::stop_signal};
-use crate::{
-    model::ChainId,
-    store::{Store, StoreConfig},
-};
+use chaincast_protocol::ChainId;
+use chaincast_store::{Store, StoreConfig};
 
 /// Most channels with faults that are reported.
 const MAX_CHANNEL_FAULTS: u32 = 1_000;

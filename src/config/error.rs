@@ -5,7 +5,7 @@ use std::{fmt, path::Path, path::PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use crate::settings::{Problem, list_paths};
+use chaincast_base::settings::{Problem, list_paths};
 
 /// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]

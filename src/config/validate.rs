@@ -2,11 +2,10 @@
 //! concerns several.
 
 use super::{Config, ConfigError};
-use crate::{
-    model::{ChainId, IndexMode},
-    settings::Problems,
-    source::chain::{ChainConfig, check_chains},
-};
+use chaincast_base::settings::Problems;
+use chaincast_evm::chain::{ChainConfig, check_chains};
+use chaincast_model::IndexMode;
+use chaincast_protocol::ChainId;
 
 /// Whether the logs of a chain are indexed; true for a chain that is not configured.
 fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {

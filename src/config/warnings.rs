@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, Problem, Sources};
-use crate::model::Address;
+use chaincast_protocol::Address;
 
 /// Sections whose addresses are checked.
 const ADDRESS_SECTIONS: [&str; 2] = ["prices", "contracts"];

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
+use chaincast_testkit::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

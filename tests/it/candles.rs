@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use bigdecimal::BigDecimal;
-use chaincast::{
-    ingest::PriceSignal,
-    model::{Candle, CandleInterval, Channel, Tick, Update, now_ms},
-    source::price::PriceConfig,
-};
+use chaincast_ingest::PriceSignal;
+use chaincast_model::Tick;
+use chaincast_prices::PriceConfig;
+use chaincast_protocol::{Candle, CandleInterval, Channel, Update, now_ms};
 use serde_json::Value;
 
 use crate::support::{PriceFixture, price_tick};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
+use chaincast_dev::{Anvil, AnvilOptions, ChainControl, Node};
 use serde_json::{Value, json};
 
 use crate::support::{Server, TempDir, WsClient, eventually, fresh_database, reusable_port};

@@ -1,6 +1,6 @@
 //! `chaincast check` of price sources: contracts of a chain, a venue and an HTTP document.
 
-use chaincast::dev::{
+use chaincast_testkit::{
     price_servers::PricePage,
     venue::{Venue, VenueProtocol},
 };

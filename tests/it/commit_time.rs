@@ -3,11 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use chaincast::{
-    bus::{Bus, BusConfig, BusKind, Publisher},
-    model::{Secret, Update},
-    shutdown::Tasks,
-};
+use chaincast_base::{Secret, shutdown::Tasks};
+use chaincast_bus::{Bus, BusConfig, BusKind, Publisher};
+use chaincast_protocol::Update;
 use serde_json::{Value, json};
 
 use crate::{

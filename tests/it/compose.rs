@@ -1,6 +1,6 @@
 //! docker-compose.yml: no container engine runs here, so its command is run as written, with addresses of this machine.
 
-use chaincast::dev::{Anvil, AnvilOptions};
+use chaincast_dev::{Anvil, AnvilOptions};
 use serde_json::Value;
 
 use crate::support::{

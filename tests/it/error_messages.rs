@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{Server, TempDir, eventually, fresh_database, run_to_end, run_to_end_with};

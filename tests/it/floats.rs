@@ -6,43 +6,48 @@ use std::{
 };
 
 /// Everything between a venue's text and the wire: reading, aggregating, storing, publishing, encoding and REST.
-const PATHS: [&str; 7] = [
-    "src/source",
-    "src/ingest",
-    "src/store",
-    "src/model",
-    "src/bus",
-    "src/gateway",
-    "src/api",
+const PATHS: [&str; 9] = [
+    "crates/evm/src",
+    "crates/prices/src",
+    "crates/ingest/src",
+    "crates/store/src",
+    "crates/model/src",
+    "crates/protocol/src",
+    "crates/bus/src",
+    "crates/gateway/src",
+    "crates/api/src",
 ];
 
 /// Files on that path that use a float for something other than money, each with its use.
 const EXCEPTIONS: [(&str, &str); 18] = [
-    ("src/source/chain/providers/telemetry.rs", "metrics"),
-    ("src/source/chain/answer.rs", "ids of responses"),
-    ("src/source/chain/json_values.rs", "refuses them"),
-    ("src/source/price/lateness.rs", "metrics"),
-    ("src/ingest/chains.rs", "metrics"),
-    ("src/ingest/chain/contract/telemetry.rs", "metrics"),
-    ("src/ingest/chain/telemetry.rs", "metrics"),
-    ("src/store/watches.rs", "metrics"),
-    ("src/store/writers.rs", "metrics"),
-    ("src/store/writer/lease_keeper.rs", "metrics"),
-    ("src/store/writer/mod.rs", "metrics"),
-    ("src/bus/telemetry.rs", "metrics"),
-    ("src/gateway/metrics.rs", "metrics"),
+    ("crates/evm/src/chain/providers/telemetry.rs", "metrics"),
+    ("crates/evm/src/chain/answer.rs", "ids of responses"),
+    ("crates/evm/src/chain/json_values.rs", "refuses them"),
+    ("crates/prices/src/lateness.rs", "metrics"),
+    ("crates/ingest/src/chains.rs", "metrics"),
+    ("crates/ingest/src/chain/contract/telemetry.rs", "metrics"),
+    ("crates/ingest/src/chain/telemetry.rs", "metrics"),
+    ("crates/store/src/watches.rs", "metrics"),
+    ("crates/store/src/writers.rs", "metrics"),
+    ("crates/store/src/writer/lease_keeper.rs", "metrics"),
+    ("crates/store/src/writer/mod.rs", "metrics"),
+    ("crates/bus/src/telemetry.rs", "metrics"),
+    ("crates/gateway/src/metrics.rs", "metrics"),
     (
-        "src/gateway/auth/mod.rs",
+        "crates/gateway/src/auth/mod.rs",
         "times in JWTs (RFC 7519, NumericDate)",
     ),
     (
-        "src/gateway/msgpack/decode.rs",
+        "crates/protocol/src/msgpack/decode.rs",
         "requests of clients, which carry no price",
     ),
-    ("src/gateway/encode/msgpack.rs", "ids of requests"),
-    ("src/api/wire.rs", "an example in the OpenAPI description"),
+    ("crates/protocol/src/encode/msgpack.rs", "ids of requests"),
     (
-        "src/api/updates.rs",
+        "crates/api/src/wire.rs",
+        "an example in the OpenAPI description",
+    ),
+    (
+        "crates/api/src/updates.rs",
         "an example in the OpenAPI description",
     ),
 ];

@@ -1,6 +1,6 @@
 //! `anvil --disable-block-gas-limit`: blocks with a gas limit of 2^64 - 1.
 
-use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
+use chaincast_dev::{Anvil, AnvilOptions, ChainControl, Node};
 use serde_json::{Value, json};
 
 use crate::support::{Server, TempDir, WsClient, fresh_database};

@@ -1,7 +1,7 @@
 //! A stock hardhat node: its block 0 has a wrong root, and it lacks `eth_getBlockReceipts`.
 
 use alloy::primitives::{Address, B256, U256};
-use chaincast::dev::{Market, Node, Transaction, deploy_or_load};
+use chaincast_dev::{Market, Node, Transaction, deploy_or_load};
 use serde_json::{Value, json};
 
 use crate::support::{Hardhat, Server, TempDir, eventually, fresh_database, run_to_end};

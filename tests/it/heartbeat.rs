@@ -1,6 +1,6 @@
 //! The heartbeat of a deployment whose node becomes unreachable and recovers.
 
-use chaincast::dev::Anvil;
+use chaincast_dev::Anvil;
 use serde_json::{Value, json};
 
 use crate::support::{World, WsClient};

@@ -17,6 +17,11 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The sources of all crates of the product, as one text.
+fn product() -> String {
+    sources(&root().join("src")) + &sources(&root().join("crates"))
+}
+
 /// Every `.rs` file below `dir`, as one text.
 fn sources(dir: &Path) -> String {
     let mut text = String::new();
@@ -64,7 +69,7 @@ fn descriptions(sources: &str) -> Vec<(String, String, String)> {
 
 #[test]
 fn every_metric_is_documented_and_described() {
-    let sources = sources(&root().join("src"));
+    let sources = product();
     let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let emitted = metric_names(&sources, '"');
     assert!(emitted.len() > 20, "{emitted:?}");
@@ -87,7 +92,7 @@ fn every_metric_is_documented_and_described() {
 
 #[test]
 fn documented_alerts_use_existing_metrics() {
-    let emitted = metric_names(&sources(&root().join("src")), '"');
+    let emitted = metric_names(&product(), '"');
     let document = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let alerts = document.split("```promql").nth(1).unwrap();
     let alerts = alerts.split("```").next().unwrap();

@@ -1,12 +1,10 @@
 //! Old ticks: of sources whose only observation is old, and of a source that was added after the blocks it is read
 //! from.
 
-use chaincast::{
-    dev::{
-        faulty_node::{BlockTree, Contents, FaultyNode},
-        price_servers::PricePage,
-    },
-    model::now_ms,
+use chaincast_protocol::now_ms;
+use chaincast_testkit::{
+    faulty_node::{BlockTree, Contents, FaultyNode},
+    price_servers::PricePage,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;

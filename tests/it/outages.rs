@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use chaincast::dev::Anvil;
+use chaincast_dev::Anvil;
 
 use crate::support::{World, eventually};
 

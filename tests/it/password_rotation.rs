@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 

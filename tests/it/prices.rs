@@ -4,11 +4,10 @@
 mod feeds;
 mod nodes;
 
-use chaincast::{
-    ingest::PriceSignal,
-    model::{Channel, Tick, Update},
-    source::price::PriceConfig,
-};
+use chaincast_ingest::PriceSignal;
+use chaincast_model::Tick;
+use chaincast_prices::PriceConfig;
+use chaincast_protocol::{Channel, Update};
 use serde_json::Value;
 use sqlx::Row;
 

@@ -31,7 +31,7 @@ pub async fn wait_for_subscribers(redis: &Redis, ca: Option<&Path>, processes: u
     let client = match ca {
         None => redis::Client::open(redis.url()).unwrap(),
         Some(ca) => {
-            chaincast::tls::install_provider();
+            chaincast_base::tls::install_provider();
             let certificates = redis::TlsCertificates {
                 client_tls: None,
                 root_cert: Some(std::fs::read(ca).unwrap()),

@@ -1,6 +1,6 @@
 //! Several providers of a chain, as an operator sees them: `/status`, metrics, log and `chaincast check`.
 
-use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
+use chaincast_testkit::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::{Value, json};
 
 use crate::support::{Server, TempDir, eventually, fresh_database, run_to_end};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
+use chaincast_testkit::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::Value;
 
 use crate::support::{Server, TempDir, eventually, run_to_end};

@@ -12,12 +12,10 @@ use std::{
     time::Duration,
 };
 
-use chaincast::{
-    bus::{Bus, BusConfig, Publisher},
-    gateway::{Gateway, GatewayConfig, KnownChannels},
-    server::{self, ServerConfig},
-    shutdown::{Failures, Tasks},
-};
+use chaincast_base::shutdown::{Failures, Tasks};
+use chaincast_bus::{Bus, BusConfig, Publisher};
+use chaincast_gateway::{Gateway, GatewayConfig, KnownChannels};
+use chaincast_http::server::{self, ServerConfig};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 

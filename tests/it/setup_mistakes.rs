@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chaincast::dev::{Anvil, AnvilOptions, ChainControl, Node};
+use chaincast_dev::{Anvil, AnvilOptions, ChainControl, Node};
 use nix::sys::signal::Signal;
 use sqlx::{Connection, Executor, PgConnection, migrate::Migrator};
 use tokio::{

@@ -10,10 +10,8 @@ mod text;
 
 use std::{collections::BTreeMap, path::Path};
 
-use chaincast::{
-    model::Secret,
-    store::{Store, StoreConfig},
-};
+use chaincast_base::Secret;
+use chaincast_store::{Store, StoreConfig};
 use sqlx::{Connection, Either, Executor, PgConnection, Statement as _};
 
 use crate::support::{TempDir, fresh_database};
@@ -32,8 +30,8 @@ struct Found {
     wrong: Vec<String>,
 }
 
-fn find(src: &Path) -> Found {
-    let sources = sources::Sources::read(src);
+fn find(root: &Path) -> Found {
+    let sources = sources::Sources::read(root);
     let (statements, mut wrong) = statements::collect(&sources);
     let texts = text::Texts::new(&sources);
     let mut checks = BTreeMap::<String, (String, Option<usize>)>::new();
@@ -56,9 +54,9 @@ fn find(src: &Path) -> Found {
     let used = texts.used.borrow();
     for (number, example) in examples::EXAMPLES.iter().enumerate() {
         let (file, expression) = (example.file, example.expression);
-        if src.join(file).exists() && !used.contains(&number) {
+        if root.join(file).exists() && !used.contains(&number) {
             wrong.push(format!(
-                "src/{file}: no statement contains `{expression}`: remove its examples"
+                "{file}: no statement contains `{expression}`: remove its examples"
             ));
         }
     }
@@ -72,7 +70,7 @@ fn find(src: &Path) -> Found {
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
-    let found = find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let found = find(Path::new(env!("CARGO_MANIFEST_DIR")));
     let (checks, mut wrong) = (found.checks, found.wrong);
     let url = fresh_database().await;
     let config = StoreConfig {
@@ -125,7 +123,9 @@ fn reports_statements_that_it_cannot_resolve() {
             tokio::select! { _ = sqlx::query("SELECT 1").execute(c) => {} }
         }
     "#;
-    std::fs::write(dir.path().join("one.rs"), source).unwrap();
+    let src = dir.path().join("src");
+    std::fs::create_dir(&src).unwrap();
+    std::fs::write(src.join("one.rs"), source).unwrap();
     let found = find(dir.path());
     let texts: Vec<_> = found.checks.keys().map(String::as_str).collect();
     let expected = [

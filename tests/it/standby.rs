@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 

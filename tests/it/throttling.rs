@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
+use chaincast_testkit::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use chaincast::dev::{
-    PrivatePostgres,
+use chaincast_dev::PrivatePostgres;
+use chaincast_testkit::{
     faulty_node::{BlockTree, Contents, FaultyNode},
     venue::{Venue, VenueProtocol},
 };

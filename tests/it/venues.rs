@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use chaincast::dev::{
+use chaincast_testkit::{
     faulty_node::{BlockTree, Contents, FaultyNode},
     venue::{Action, Observed, Venue, VenueProtocol, VenueTick},
 };
@@ -404,7 +404,7 @@ async fn clock_offset_is_in_the_status_until_corrected() {
     let keep_sending_ticks = async |ahead_ms: i64| loop {
         for (venue, symbol) in fixture.venues.iter().zip(SYMBOLS).skip(1) {
             venue.perform(&Action::Tick(VenueTick {
-                time_ms: Some(chaincast::model::now_ms() + ahead_ms),
+                time_ms: Some(chaincast_protocol::now_ms() + ahead_ms),
                 ..VenueTick::new(symbol, "3000")
             }));
         }

@@ -1,6 +1,6 @@
 //! `chaincast verify` against a database that was changed by hand.
 
-use chaincast::dev::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
+use chaincast_testkit::faulty_node::{BlockTree, Contents, Fault, FaultyNode, Kind};
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 

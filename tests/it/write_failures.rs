@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 
 use crate::support::{Server, TIMEOUT, TempDir, World, eventually, spawn};
 

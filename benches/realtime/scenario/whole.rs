@@ -2,10 +2,10 @@
 
 use std::{process::Command, time::Duration};
 
-use chaincast::{
-    model::{Channel, Event, JsonNumber, NewUpdate, PriceStatus, PriceUpdate, USD, now_ms},
-    store::updates,
+use chaincast_protocol::{
+    Channel, Event, JsonNumber, NewUpdate, PriceStatus, PriceUpdate, USD, now_ms,
 };
+use chaincast_store::updates;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -151,7 +151,7 @@ fn counted(pid: &u32, bench: &Bench, mut update: impl FnMut(usize)) -> f64 {
 }
 
 async fn commit(database: &mut PgConnection) -> Result<(), Box<dyn std::error::Error>> {
-    let token: chaincast::model::Token = message::token(0).parse()?;
+    let token: chaincast_protocol::Token = message::token(0).parse()?;
     let price = PriceUpdate {
         token: token.clone(),
         price: JsonNumber("3456.120000000000000001".parse()?),

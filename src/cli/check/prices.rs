@@ -1,11 +1,9 @@
 //! Checks of price sources: each one is read once, with the code that the service uses.
 
 use super::Report;
-use crate::{
-    config::Config,
-    source::price::{
-        FeedState, ProbeResult, SourceKey, clock_offset_text, probe_contracts, probe_feeds,
-    },
+use crate::config::Config;
+use chaincast_prices::{
+    FeedState, ProbeResult, SourceKey, clock_offset_text, probe_contracts, probe_feeds,
 };
 
 /// Reads one price from every feed and every contract.

@@ -6,8 +6,8 @@ use super::{super::terminal::Paint, environment::Environment};
 use crate::{
     app::App,
     config::{Config, Sources},
-    gateway::auth::{self, TokenRequest},
 };
+use chaincast_gateway::auth::{self, TokenRequest};
 
 /// Lifetime of the JWT in the banner.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3_600);

@@ -9,14 +9,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DevArgs;
-use crate::{
-    dev::{
-        Anvil, AnvilOptions, Deployment, DevError, MarketOptions, Node, PrivatePostgres,
-        deploy_or_load, run_market,
-    },
-    model::{B256, Secret},
-    store::{Store, StoreConfig, StoreError, chain},
+use chaincast_base::Secret;
+use chaincast_dev::{
+    Anvil, AnvilOptions, Deployment, DevError, MarketOptions, Node, PrivatePostgres,
+    deploy_or_load, run_market,
 };
+use chaincast_protocol::B256;
+use chaincast_store::{Store, StoreConfig, StoreError, chain};
 
 /// The default id of anvil and Hardhat.
 const CHAIN_ID: u64 = 31_337;

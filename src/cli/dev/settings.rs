@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use toml::{Table, Value, toml};
 
 use super::{DevArgs, environment::Environment};
-use crate::dev::{DevError, price_settings};
+use chaincast_dev::{DevError, price_settings};
 
 /// Bytes of the key that signs development JWTs.
 const KEY_BYTES: usize = 48;
@@ -87,7 +87,7 @@ async fn start_block(environment: &Environment) -> Result<u64, DevError> {
     {
         return Ok(number);
     }
-    let node = crate::dev::Node::connect(environment.rpc_url.expose())?;
+    let node = chaincast_dev::Node::connect(environment.rpc_url.expose())?;
     let head = node.block_number().await?;
     let mut history = FOREIGN_HISTORY;
     let number = loop {

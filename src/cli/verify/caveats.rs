@@ -1,9 +1,7 @@
 //! Caveats of a comparison without differences: checks that are off, and index modes whose data no root covers. Pure.
 
-use crate::{
-    model::IndexMode,
-    source::chain::{ChainConfig, ChecksConfig},
-};
+use chaincast_evm::chain::{ChainConfig, ChecksConfig};
+use chaincast_model::IndexMode;
 
 /// The data that was accepted without proof, given the checks that were made; `None` when everything indexed was
 /// proven.
@@ -47,7 +45,8 @@ fn applies_to_logs(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Secret, source::chain::Senders};
+    use chaincast_base::Secret;
+    use chaincast_evm::chain::Senders;
 
     fn caveat_for(index: IndexMode, change: impl FnOnce(&mut ChecksConfig)) -> Option<String> {
         let mut config = ChainConfig::of(1, Secret::new("http://127.0.0.1:1"));

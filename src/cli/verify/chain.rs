@@ -13,16 +13,15 @@ use super::{
     retry::{FetchError, with_retries},
     tokens,
 };
-use crate::{
-    model::{B256, BlockRef, ChainId, Channel, IndexMode, IndexedBlock, KnownBlock},
-    source::{
-        chain::{BlockTarget, ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Work},
-        contract::Contract,
-    },
-    store::{
-        Store,
-        chain::{self as stored, ChainState, Inconsistency, StoredRows},
-    },
+use chaincast_evm::{
+    chain::{BlockTarget, ChainConfig, ChecksConfig, NodeError, Providers, Senders, Tag, Work},
+    contract::Contract,
+};
+use chaincast_model::{IndexMode, IndexedBlock, KnownBlock};
+use chaincast_protocol::{B256, BlockRef, ChainId, Channel};
+use chaincast_store::{
+    Store,
+    chain::{self as stored, ChainState, Inconsistency, StoredRows},
 };
 
 /// Heights per read from the database.

@@ -2,10 +2,8 @@
 
 use alloy::{primitives::hex, rlp::encode};
 
-use crate::{
-    model::IndexedBlock,
-    store::chain::{StoredRows, TABLES, TextRow},
-};
+use chaincast_model::IndexedBlock;
+use chaincast_store::chain::{StoredRows, TABLES, TextRow};
 
 /// One difference between the database and the node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,13 +9,12 @@ use alloy::primitives::hex;
 use sqlx::PgConnection;
 
 use super::compare::{Difference, MAX_PRINTED};
-use crate::{
-    model::{Address, ChainId, DecodedEvent, FoundAddress},
-    source::contract::{AddressIndex, Contract},
-    store::{
-        Store, StoreError,
-        contracts::{self as stored, InForce, StoredEvent, StoredLogQuery},
-    },
+use chaincast_evm::contract::{AddressIndex, Contract};
+use chaincast_model::{DecodedEvent, FoundAddress};
+use chaincast_protocol::{Address, ChainId};
+use chaincast_store::{
+    Store, StoreError,
+    contracts::{self as stored, InForce, StoredEvent, StoredLogQuery},
 };
 
 /// Most logs per read; a single block may have more.

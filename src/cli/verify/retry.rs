@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{retry::Backoff, source::chain::NodeError};
+use chaincast_base::retry::Backoff;
+use chaincast_evm::chain::NodeError;
 
 /// Attempts before an unavailable node ends the run, and before an incorrect answer is reported.
 const ATTEMPTS: u32 = 5;

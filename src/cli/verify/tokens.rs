@@ -12,10 +12,8 @@ use super::{
     compare::Difference,
     retry::{FetchError, with_retries},
 };
-use crate::{
-    source::chain::{ChainConfig, Providers, TokenMetadata, Work},
-    store::{Store, token_contracts::StoredToken},
-};
+use chaincast_evm::chain::{ChainConfig, Providers, TokenMetadata, Work};
+use chaincast_store::{Store, token_contracts::StoredToken};
 
 /// Token contracts per read from the database.
 const PAGE: u32 = 200;

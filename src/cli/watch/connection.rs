@@ -20,7 +20,7 @@ use super::{
     super::terminal::Paint,
     format::{self, Message},
 };
-use crate::{model::is_web_page, retry::Backoff, tls};
+use chaincast_base::{is_web_page, retry::Backoff, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{super::terminal::Paint, price::rounded};
-use crate::model::EventName;
+use chaincast_protocol::EventName;
 
 /// A message from the server; numbers keep their JSON text.
 #[derive(Debug, serde::Deserialize)]

@@ -1,9 +1,7 @@
 //! Rejected configurations, and their error messages.
 
-use crate::{
-    config::{Config, Sources},
-    source::price::PriceConfig,
-};
+use crate::config::{Config, Sources};
+use chaincast_prices::PriceConfig;
 
 fn load(text: &str) -> Result<Config, String> {
     let file =

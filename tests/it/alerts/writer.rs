@@ -1,14 +1,13 @@
 //! The price writer and its alerts, with a real PostgreSQL and the bus.
 
 use bigdecimal::BigDecimal;
-use chaincast::{
-    ingest::PriceSignal,
-    model::{Address, AlertCondition, PriceStatus, Tick, Token},
-    source::price::{PriceConfig, SourceKind},
-    store::{
-        alerts::{AlertLimits, Creation, NewAlert},
-        read::AlertRow,
-    },
+use chaincast_ingest::PriceSignal;
+use chaincast_model::Tick;
+use chaincast_prices::{PriceConfig, SourceKind};
+use chaincast_protocol::{Address, AlertCondition, PriceStatus, Token};
+use chaincast_store::{
+    alerts::{AlertLimits, Creation, NewAlert},
+    read::AlertRow,
 };
 
 use crate::support::{PriceFixture, PriceWriter, eventually, price_tick};

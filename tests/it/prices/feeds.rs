@@ -1,6 +1,6 @@
 //! Ticks from feeds, which the price writer stores itself.
 
-use chaincast::source::price::{FeedState, PriceConfig};
+use chaincast_prices::{FeedState, PriceConfig};
 
 use super::{LONG, config, price, quote, tick};
 use crate::support::{PriceFixture, eventually};

@@ -1,6 +1,6 @@
 //! Prices of a chain whose node does not answer, over several writers.
 
-use chaincast::model::ChainLimits;
+use chaincast_protocol::ChainLimits;
 use serde_json::Value;
 
 use super::{LONG, config, feed, price};

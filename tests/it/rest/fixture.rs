@@ -5,12 +5,11 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use chaincast::{
-    api::{self, ApiConfig, ApiState},
-    client::{OriginPolicy, Site},
-    model::{ChainLimits, Secret},
-    store::{Store, StoreConfig},
-};
+use chaincast_api::{ApiConfig, ApiState};
+use chaincast_base::Secret;
+use chaincast_http::client::{OriginPolicy, Site};
+use chaincast_protocol::ChainLimits;
+use chaincast_store::{Store, StoreConfig};
 use serde_json::Value;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
@@ -69,7 +68,7 @@ impl Api {
         let origins = OriginPolicy::new(&config.allowed_origins, Site::default()).unwrap();
         let state = ApiState::new(store.clone(), config, vec![CHAIN, OTHER_CHAIN], origins)
             .with_chain_limits(limits.to_vec());
-        let (router, openapi) = api::router(state);
+        let (router, openapi) = chaincast_api::router(state);
         Self {
             store,
             router,

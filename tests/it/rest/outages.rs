@@ -1,6 +1,7 @@
 //! An unreachable database or node, as REST reports it.
 
-use chaincast::{api::ApiConfig, dev::PrivatePostgres};
+use chaincast_api::ApiConfig;
+use chaincast_dev::PrivatePostgres;
 
 use super::{Answer, Api};
 use crate::support::TempDir;

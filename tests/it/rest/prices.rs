@@ -491,7 +491,7 @@ async fn candle_ranges_end_with_the_candles() {
         assert!(page["next"].is_null(), "{path}: {page}");
         page["data"].as_array().unwrap().clone()
     };
-    let now = chaincast::model::now_ms();
+    let now = chaincast_protocol::now_ms();
     let later = now + 3_600_000;
     let year_9999 = 253_402_300_799_999_i64;
     let intervals = ["1m", "5m", "15m", "1h", "4h", "1d"];

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
-use chaincast::api::{self, ApiConfig};
+use chaincast_api::ApiConfig;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -371,7 +371,7 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 #[tokio::test]
 async fn interactive_page_uses_no_other_origin() {
     let api = Api::start().await;
-    let docs = api::docs_router(api.openapi.clone());
+    let docs = chaincast_api::docs_router(api.openapi.clone());
     let get = |path: &'static str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         docs.clone().oneshot(request)

@@ -2,7 +2,7 @@
 
 /// An expression within the text of a statement.
 pub struct Example {
-    /// Relative to `src`.
+    /// Relative to the root of the repository.
     pub file: &'static str,
     /// As written in the sources.
     pub expression: &'static str,
@@ -25,40 +25,68 @@ const fn example(
 pub const EXAMPLES: &[Example] = &[
     // Names from the catalog.
     example(
-        "store/chain/indexes.rs",
+        "crates/store/src/chain/indexes.rs",
         "names.join(\", \")",
         &["transactions_from, logs_address_topic"],
     ),
-    example("store/chain/indexes.rs", "name", &["transfers_to"]),
     example(
-        "store/chain/indexes.rs",
+        "crates/store/src/chain/indexes.rs",
+        "name",
+        &["transfers_to"],
+    ),
+    example(
+        "crates/store/src/chain/indexes.rs",
         "&statement",
         &[
             "CREATE INDEX example ON logs (chain_id, address)",
             "CREATE INDEX CONCURRENTLY example ON logs (chain_id, address)",
         ],
     ),
-    example("store/ticks.rs", "name", &["ticks_rest"]),
+    example("crates/store/src/ticks.rs", "name", &["ticks_rest"]),
     // Settings.
-    example("store/dedicated.rs", "idle", &["7"]),
-    example("store/dedicated.rs", "lease.as_millis()", &["10000"]),
-    example("store/dedicated.rs", "lease.as_millis() / 3", &["3333"]),
-    example("store/dedicated.rs", "what", &["chain:1"]),
-    example("store/pool.rs", "config.statement_timeout_ms", &["30000"]),
+    example("crates/store/src/dedicated.rs", "idle", &["7"]),
     example(
-        "store/pool.rs",
+        "crates/store/src/dedicated.rs",
+        "lease.as_millis()",
+        &["10000"],
+    ),
+    example(
+        "crates/store/src/dedicated.rs",
+        "lease.as_millis() / 3",
+        &["3333"],
+    ),
+    example("crates/store/src/dedicated.rs", "what", &["chain:1"]),
+    example(
+        "crates/store/src/pool.rs",
+        "config.statement_timeout_ms",
+        &["30000"],
+    ),
+    example(
+        "crates/store/src/pool.rs",
         "IDLE_IN_TRANSACTION.as_millis()",
         &["10000"],
     ),
-    example("store/read_pool.rs", "statement_timeout_ms", &["30000"]),
+    example(
+        "crates/store/src/read_pool.rs",
+        "statement_timeout_ms",
+        &["30000"],
+    ),
     // Leases.
     example(
-        "store/writer/mod.rs",
+        "crates/store/src/writer/mod.rs",
         "self.lease.stream().name()",
         &["chain:1", "prices"],
     ),
-    example("store/writer/mod.rs", "self.lease.term()", &["7"]),
+    example(
+        "crates/store/src/writer/mod.rs",
+        "self.lease.term()",
+        &["7"],
+    ),
     // Passed on.
-    example("store/read_pool.rs", "query", &[]),
-    example("store/read_pool.rs", "UnnamedStatement(query)", &[]),
+    example("crates/store/src/read_pool.rs", "query", &[]),
+    example(
+        "crates/store/src/read_pool.rs",
+        "UnnamedStatement(query)",
+        &[],
+    ),
 ];

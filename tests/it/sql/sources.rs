@@ -1,4 +1,4 @@
-//! The sources of the crate as syntax trees, and what each name in them is bound to.
+//! The sources of the product as syntax trees, and what each name in them is bound to.
 //!
 //! Test code is left out: it runs its own statements.
 
@@ -11,7 +11,7 @@ use proc_macro2::LineColumn;
 use syn::{Attribute, Expr, Item, visit::Visit as _};
 
 use super::bindings::Reader;
-use crate::support::rust_files;
+use crate::support::product_files;
 
 /// Where a name is valid in its file, from the first place to the second.
 pub type Scope = (LineColumn, LineColumn);
@@ -59,7 +59,7 @@ pub struct Call {
 }
 
 pub struct File {
-    /// Relative to `src`.
+    /// Relative to the root of the repository.
     pub path: PathBuf,
     pub syntax: syn::File,
     pub bindings: Vec<Binding>,
@@ -72,14 +72,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads every file below `src`, except those of tests.
-    pub fn read(src: &Path) -> Self {
+    /// Reads the files of every crate below `root`, except those of tests.
+    pub fn read(root: &Path) -> Self {
         let mut sources = Self {
             files: Vec::new(),
             functions: Vec::new(),
             calls: HashMap::new(),
         };
-        for (number, path) in rust_files(src).into_iter().enumerate() {
+        for (number, path) in product_files(root).into_iter().enumerate() {
             let text = std::fs::read_to_string(&path).unwrap();
             let syntax = syn::parse_file(&text)
                 .unwrap_or_else(|error| panic!("cannot parse {}: {error}", path.display()));
@@ -87,7 +87,7 @@ impl Sources {
             reader.visit_file(&syntax);
             let bindings = reader.bindings;
             sources.files.push(File {
-                path: path.strip_prefix(src).unwrap().to_owned(),
+                path: path.strip_prefix(root).unwrap().to_owned(),
                 syntax,
                 bindings,
             });
@@ -106,7 +106,7 @@ impl Sources {
 
     /// `file.rs:12`, for messages.
     pub fn place(&self, file: usize, at: LineColumn) -> String {
-        format!("src/{}:{}", self.files[file].path.display(), at.line)
+        format!("{}:{}", self.files[file].path.display(), at.line)
     }
 }
 

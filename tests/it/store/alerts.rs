@@ -1,15 +1,14 @@
 //! Alerts and their deliveries in a real database.
 
 use bigdecimal::BigDecimal;
-use chaincast::{
-    model::{AlertCondition, Channel, Event, NewUpdate, PriceStatus, WatchedAlert},
-    store::{
-        Store, alert_deliveries,
-        alert_firing::{self, DueAlerts, Firing},
-        alerts::{self, AlertLimits, Creation, NewAlert},
-        read::{AlertFilter, AlertRow},
-        updates,
-    },
+use chaincast_model::WatchedAlert;
+use chaincast_protocol::{AlertCondition, Channel, Event, NewUpdate, PriceStatus};
+use chaincast_store::{
+    Store, alert_deliveries,
+    alert_firing::{self, DueAlerts, Firing},
+    alerts::{self, AlertLimits, Creation, NewAlert},
+    read::{AlertFilter, AlertRow},
+    updates,
 };
 
 use super::{number, store};

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use chaincast::{
-    model::{B256, Channel, Event, NewUpdate, Reorg},
-    store::{Store, updates::append, watches},
-};
+use chaincast_protocol::{B256, Channel, Event, NewUpdate, Reorg};
+use chaincast_store::{Store, updates::append, watches};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 

@@ -1,6 +1,6 @@
 //! The durability of backfilled blocks.
 
-use chaincast::store::{
+use chaincast_store::{
     chain,
     writer::{Stream, Writer},
 };

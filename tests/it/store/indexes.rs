@@ -4,15 +4,13 @@ use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
-use chaincast::{
-    api::{self, ApiConfig, ApiState},
-    client::OriginPolicy,
-    model::Secret,
-    store::{
-        Store, StoreConfig,
-        chain::{self, Batch, indexes},
-        writer::{Stream, Writer},
-    },
+use chaincast_api::{ApiConfig, ApiState};
+use chaincast_base::Secret;
+use chaincast_http::client::OriginPolicy;
+use chaincast_store::{
+    Store, StoreConfig,
+    chain::{self, Batch, indexes},
+    writer::{Stream, Writer},
 };
 use serde_json::Value;
 use tower::ServiceExt;
@@ -225,7 +223,7 @@ async fn readyz_reports_missing_indexes() {
     );
     let origins = OriginPolicy::default();
     let state = ApiState::new(store.clone(), ApiConfig::default(), vec![CHAIN], origins);
-    let (router, _) = api::router(state);
+    let (router, _) = chaincast_api::router(state);
     // On a busy machine the database may not answer within a probe's time limit.
     let check = eventually("a check of the indexes", async || {
         let request = Request::get("/readyz").body(Body::empty()).unwrap();

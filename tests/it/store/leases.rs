@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use chaincast::{
-    dev::PrivatePostgres,
-    model::Secret,
-    store::{
-        Store, StoreConfig, StoreError,
-        writer::{LOCK_RETRY_INTERVAL, Stream, Writer},
-    },
+use chaincast_base::Secret;
+use chaincast_dev::PrivatePostgres;
+use chaincast_store::{
+    Store, StoreConfig, StoreError,
+    writer::{LOCK_RETRY_INTERVAL, Stream, Writer},
 };
 use sqlx::{Connection, PgConnection};
 

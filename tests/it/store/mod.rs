@@ -22,10 +22,8 @@ mod reads;
 mod retention;
 mod ticks;
 
-use chaincast::{
-    model::Secret,
-    store::{Store, StoreConfig},
-};
+use chaincast_base::Secret;
+use chaincast_store::{Store, StoreConfig};
 
 use crate::support::fresh_database;
 

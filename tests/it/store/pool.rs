@@ -2,10 +2,8 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use chaincast::{
-    model::Secret,
-    store::{Store, StoreConfig, alerts::AlertLimits},
-};
+use chaincast_base::Secret;
+use chaincast_store::{Store, StoreConfig, alerts::AlertLimits};
 use sqlx::{Executor, PgConnection, Row};
 
 use super::{alerts::alert_above, number, store};

@@ -1,11 +1,10 @@
 //! Stored prices.
 
-use chaincast::{
-    model::{Price, PriceDetail, PriceStatus},
-    store::{
-        prices,
-        writer::{Stream, Writer},
-    },
+use chaincast_model::{Price, PriceDetail};
+use chaincast_protocol::PriceStatus;
+use chaincast_store::{
+    prices,
+    writer::{Stream, Writer},
 };
 
 use super::store;

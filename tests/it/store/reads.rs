@@ -50,7 +50,7 @@ async fn every_reader_query_is_explained() {
         .into_iter()
         .filter_map(|(name, _)| name.split([' ', ',']).next())
         .collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/store/src");
     let mut files: Vec<_> = fs::read_dir(root.join("read"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,12 +1,10 @@
 //! Retention: what is deleted, and when.
 
-use chaincast::{
-    model::now_ms,
-    store::{
-        Store, StoreConfig, StoreError,
-        chain::{self, Batch, Tags},
-        writer::{Stream, Writer},
-    },
+use chaincast_protocol::now_ms;
+use chaincast_store::{
+    Store, StoreConfig, StoreError,
+    chain::{self, Batch, Tags},
+    writer::{Stream, Writer},
 };
 
 use tokio_util::sync::CancellationToken;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use bigdecimal::BigDecimal;
-use chaincast::{
-    model::{B256, LogOrigin, Tick, now_ms},
-    store::{Store, read::TickKey, ticks},
-};
+use chaincast_model::{LogOrigin, Tick};
+use chaincast_protocol::{B256, now_ms};
+use chaincast_store::{Store, read::TickKey, ticks};
 
 use super::store;
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use chaincast::dev::PrivatePostgres;
+use chaincast_dev::PrivatePostgres;
 use tokio::sync::OnceCell;
 
 static SERVER: OnceCell<PrivatePostgres> = OnceCell::const_new();

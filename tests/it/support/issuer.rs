@@ -16,7 +16,7 @@ pub struct Issuer {
 impl Issuer {
     /// The first response is not a JWK set.
     pub async fn start() -> Self {
-        let vectors = include_str!("../../../src/gateway/auth/testdata/vectors.json");
+        let vectors = include_str!("../../../crates/gateway/src/auth/testdata/vectors.json");
         let mut vectors: Value = serde_json::from_str(vectors).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (served, keys) = watch::channel(Value::Null);

@@ -36,7 +36,7 @@ pub use port::reusable_port;
 pub use price_fixture::{PriceFixture, PriceWriter, price_tick};
 pub use redis::Redis;
 pub use reverse_proxy::ReverseProxy;
-pub use rust_files::rust_files;
+pub use rust_files::{product_files, rust_files};
 pub use script::Script;
 pub use server::{Server, run_to_end, run_to_end_with, run_to_end_with_files, spawn};
 pub use sse::SseReader;

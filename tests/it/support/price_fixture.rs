@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use chaincast::{
-    bus::{Bus, BusConfig, CommitStream},
-    ingest::{PriceIngest, PriceSignal, PriceSignals},
-    model::{B256, ChainLimits, LogOrigin, Secret, Tick, Update, now_ms},
-    shutdown::Tasks,
-    source::price::{Feed as PriceFeed, PriceConfig, SourceKey, TickSink},
-    store::{Store, StoreConfig, ticks},
-};
+use chaincast_base::{Secret, shutdown::Tasks};
+use chaincast_bus::{Bus, BusConfig, CommitStream};
+use chaincast_ingest::{PriceIngest, PriceSignal, PriceSignals};
+use chaincast_model::{LogOrigin, Tick};
+use chaincast_prices::{Feed as PriceFeed, PriceConfig, SourceKey, TickSink};
+use chaincast_protocol::{B256, ChainLimits, Update, now_ms};
+use chaincast_store::{Store, StoreConfig, ticks};
 use futures_util::future::BoxFuture;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;

@@ -22,3 +22,17 @@ pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
     }
     found
 }
+
+/// The Rust files of every crate of the product below `root`, except those of tests, in order.
+pub fn product_files(root: &Path) -> Vec<PathBuf> {
+    let mut found = rust_files(&root.join("src"));
+    let Ok(crates) = std::fs::read_dir(root.join("crates")) else {
+        return found;
+    };
+    let mut crates: Vec<_> = crates.map(|entry| entry.unwrap().path()).collect();
+    crates.sort();
+    for path in crates.iter().filter(|path| !path.ends_with("testkit")) {
+        found.extend(rust_files(&path.join("src")));
+    }
+    found
+}

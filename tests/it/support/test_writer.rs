@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use chaincast::{
-    model::{
-        B256, Channel, Event, JsonNumber, NewBlock, NewUpdate, PriceStatus, PriceUpdate, Secret,
-        Update,
-    },
-    store::{Store, StoreConfig, updates::append},
+use chaincast_base::Secret;
+use chaincast_protocol::{
+    B256, Channel, Event, JsonNumber, NewBlock, NewUpdate, PriceStatus, PriceUpdate, Update,
 };
+use chaincast_store::{Store, StoreConfig, updates::append};
 
 pub struct TestWriter {
     store: Store,

@@ -18,7 +18,7 @@ pub struct TlsProxy {
 impl TlsProxy {
     /// Terminates TLS with this certificate and key, both as PEM, in front of a port of 127.0.0.1.
     pub async fn in_front_of(port: u16, (certificate, key): &(String, String)) -> Self {
-        chaincast::tls::install_provider();
+        chaincast_base::tls::install_provider();
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let config = ServerConfig::builder().with_no_client_auth();

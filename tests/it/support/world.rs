@@ -7,15 +7,13 @@ use std::{
 };
 
 use alloy::primitives::U256;
-use chaincast::{
-    dev::{
-        Anvil, AnvilOptions, ChainControl, Deployment, Market, Node, deploy_or_load, price_settings,
-    },
-    gateway::{
-        AuthConfig,
-        auth::{self, TokenRequest},
-    },
-    model::Secret,
+use chaincast_base::Secret;
+use chaincast_dev::{
+    Anvil, AnvilOptions, ChainControl, Deployment, Market, Node, deploy_or_load, price_settings,
+};
+use chaincast_gateway::{
+    AuthConfig,
+    auth::{self, TokenRequest},
 };
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};

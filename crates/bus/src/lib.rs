@@ -1,0 +1,127 @@
+//! Carries committed updates from the writers to every hub, in this process or in others.
+//!
+//! Writers pass updates to a [`Publisher`] after the commit. A [`CommitStream`] delivers them to a hub; the seqs of each
+//! channel rise by one. It drops duplicates, and reads updates that a lossy path (a lagging receiver, Redis) dropped
+//! from the store, the source of truth. [`UpdateLog`] reads updates that a hub no longer has in memory.
+//!
+//! An update from Redis reaches a client only if it was signed with the deployment's key or read from the store.
+
+mod commit;
+mod commit_stream;
+mod config;
+mod hints;
+mod inbox;
+mod redis;
+mod redis_message;
+mod telemetry;
+mod update_log;
+
+pub use commit::Commit;
+pub use commit_stream::CommitStream;
+pub use config::{BusConfig, BusKind};
+pub use redis::ping as ping_redis;
+pub use update_log::{StaleSource, UpdateLog};
+
+pub use chaincast_store::alert_deliveries::Unacknowledged;
+
+use std::time::Instant;
+
+use tokio::sync::broadcast;
+
+use self::{redis::LocalChannels, redis_message::Hint};
+use chaincast_base::shutdown::Tasks;
+use chaincast_protocol::Update;
+use chaincast_store::Store;
+
+/// A failure of the transport between processes. The updates themselves are safe in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("cannot reach Redis at {url}: {reason}; is it running, and is bus.redis_url correct?")]
+    Redis { url: String, reason: String },
+    /// Permanent: a retry does not help.
+    #[error("cannot use Redis at {url}: {reason}")]
+    RedisRefused { url: String, reason: String },
+    #[error("invalid bus.redis_url: {0}")]
+    RedisUrl(String),
+    #[error("cannot use the certificate file {path} (bus.redis_ca): {reason}")]
+    CaFile { path: String, reason: String },
+    #[error(transparent)]
+    Store(#[from] chaincast_store::StoreError),
+}
+
+/// Publishes the commits of writers. Cheap to clone; never blocks.
+#[derive(Clone)]
+pub struct Publisher {
+    local: broadcast::Sender<Commit>,
+    remote: Option<redis::SendQueue>,
+}
+
+impl Publisher {
+    /// Publishes the updates of a transaction that has just committed.
+    pub fn publish(&self, updates: Vec<Update>) {
+        if updates.is_empty() {
+            return;
+        }
+        let commit = Commit::new(updates, Some(Instant::now()));
+        if let Some(remote) = &self.remote {
+            remote.send(commit.clone());
+        }
+        // No receiver means no hub in this process.
+        let _ = self.local.send(commit);
+    }
+}
+
+/// The bus of one process.
+pub struct Bus {
+    config: BusConfig,
+    store: Store,
+    local: broadcast::Sender<Commit>,
+    hints: broadcast::Sender<Hint>,
+    remote: Option<redis::SendQueue>,
+}
+
+impl Bus {
+    /// Starts the configured bus. With Redis, a task relays the commits of other processes into this one while Redis is
+    /// reachable.
+    pub async fn connect(
+        config: &BusConfig,
+        store: Store,
+        tasks: &Tasks,
+    ) -> Result<Self, BusError> {
+        telemetry::describe();
+        let (local, _) = broadcast::channel(config.capacity);
+        let (hints, _) = broadcast::channel(hints::CAPACITY);
+        let incoming = LocalChannels {
+            commits: local.clone(),
+            hints: hints.clone(),
+        };
+        let remote = match config.kind {
+            BusKind::Memory => None,
+            BusKind::Redis => Some(redis::connect(config, &store, incoming, tasks)?),
+        };
+        Ok(Self {
+            config: config.clone(),
+            store,
+            local,
+            hints,
+            remote,
+        })
+    }
+
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
+            local: self.local.clone(),
+            remote: self.remote.clone(),
+        }
+    }
+
+    /// The commits of all channels from now on, without gaps.
+    pub async fn commit_stream(&self) -> Result<CommitStream, BusError> {
+        let (incoming, hints) = (self.local.subscribe(), self.hints.subscribe());
+        CommitStream::open(&self.config, self.store.clone(), incoming, hints).await
+    }
+
+    pub fn update_log(&self) -> UpdateLog {
+        UpdateLog::new(self.store.clone())
+    }
+}

@@ -1,0 +1,357 @@
+//! The messages on the Redis channel: one commit as JSON, signed if the deployment has a key.
+//!
+//! Any client with publish rights in Redis can send messages. So an unsigned message is only a hint: it names channels
+//! and their newest seqs, and the hub reads the updates from the store. Only a message signed with `bus.redis_key`
+//! carries updates. The signature covers the name of the Redis channel, which includes the database's epoch, so a message
+//! is invalid in any other deployment; a replayed one has only updates that every hub already has. An unsigned message is
+//! parsed only up to the size of a hint. A longer one with a signature that this process cannot verify (no key here) is a
+//! hint for all channels.
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use rustc_hash::FxHashMap;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    Commit,
+    commit::{from_wall, to_wall},
+};
+use chaincast_base::Secret;
+use chaincast_protocol::{Channel, EventName, Update};
+
+/// Longest message that is sent or read; a larger commit is announced by its seqs only.
+pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Longest message that is parsed without a valid signature; a hint with the longest names fits.
+const MAX_HINT_BYTES: usize = 384 << 10;
+/// Most channels of one hint; for more, the hub reads all channels that advanced recently.
+const MAX_HINT_CHANNELS: usize = 1_000;
+/// A signed message older than this is only a hint: it may be replayed.
+const MAX_SIGNED_AGE: Duration = Duration::from_secs(30);
+
+/// One commit on the wire. By `from` a process recognizes its own commits and skips them.
+#[derive(Serialize, Deserialize)]
+struct RedisMessage<'p> {
+    from: u64,
+    /// Commit time in µs since the Unix epoch, by the sender's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_us: Option<u64>,
+    updates: Vec<Item<'p>>,
+}
+
+/// An update, or only its position: channel and seq.
+#[derive(Serialize, Deserialize)]
+struct Item<'p> {
+    channel: Cow<'p, str>,
+    seq: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<EventName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Cow<'p, str>>,
+}
+
+/// The part of a [`RedisMessage`] that a hint uses.
+#[derive(Deserialize)]
+struct HintMessage<'p> {
+    from: u64,
+    #[serde(borrow)]
+    updates: Positions<'p>,
+}
+
+/// The first positions of a list.
+struct Positions<'p> {
+    first: Vec<Position<'p>>,
+    /// The list has more than a hint may have.
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct Position<'p> {
+    #[serde(borrow)]
+    channel: Cow<'p, str>,
+    seq: u64,
+}
+
+/// A decoded message.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// Sent by this process.
+    Own,
+    /// Updates, signed by a process with the key.
+    Commit(Commit),
+    /// The store may have more.
+    Hint(Hint),
+}
+
+/// Channels in which the store may have undelivered updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// These channels, up to these seqs.
+    Channels(Arc<[(Channel, u64)]>),
+    /// Any channel.
+    Anywhere,
+}
+
+/// Why a message is rejected; [`Self::label`] is a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// Longer than any valid message.
+    TooLarge,
+    /// Not a message of chaincast.
+    Malformed,
+    /// No signature, although this process has a key.
+    Unsigned,
+    /// The signature is invalid.
+    Forged,
+    /// The store has none of the announced updates.
+    Unfounded,
+    /// Too many unfounded messages.
+    TooMany,
+    /// Messages arrived faster than they were read; one or more were dropped.
+    Overflow,
+}
+
+impl Rejection {
+    pub(super) const ALL: [Self; 7] = [
+        Self::TooLarge,
+        Self::Malformed,
+        Self::Unsigned,
+        Self::Forged,
+        Self::Unfounded,
+        Self::TooMany,
+        Self::Overflow,
+    ];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::Unsigned => "unsigned",
+            Self::Forged => "forged",
+            Self::Unfounded => "unfounded",
+            Self::TooMany => "too_many",
+            Self::Overflow => "overflow",
+        }
+    }
+}
+
+/// Encodes and decodes the messages of one Redis channel.
+pub(super) struct Codec {
+    topic: String,
+    process_id: u64,
+    keys: Option<(EncodingKey, DecodingKey)>,
+}
+
+impl Codec {
+    /// With a key, signs messages and requires signatures.
+    pub(super) fn new(topic: &str, key: &Secret) -> Self {
+        let secret = key.expose().as_bytes();
+        Self {
+            topic: topic.to_owned(),
+            // 52 bits: exact in every JSON parser.
+            process_id: rand::random::<u64>() >> 12,
+            keys: (!key.is_empty()).then(|| {
+                (
+                    EncodingKey::from_secret(secret),
+                    DecodingKey::from_secret(secret),
+                )
+            }),
+        }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Encodes a commit: with its updates if they are signed and fit, otherwise with their positions only.
+    pub(super) fn write(&self, commit: &Commit) -> Result<String, String> {
+        let full = match self.keys {
+            Some(_) => self.sign(self.json(commit, true)?)?,
+            None => String::new(),
+        };
+        match full.len() {
+            1..=MAX_MESSAGE_BYTES => Ok(full),
+            _ => self.sign(self.json(commit, false)?),
+        }
+    }
+
+    fn json(&self, commit: &Commit, with_updates: bool) -> Result<String, String> {
+        let mut updates = Vec::new();
+        if with_updates {
+            updates.extend(commit.iter().map(|update| Item {
+                channel: update.channel.to_string().into(),
+                seq: update.seq,
+                event: Some(update.event.clone()),
+                data: Some((&*update.data).into()),
+            }));
+        } else {
+            let mut newest = FxHashMap::<&Channel, u64>::default();
+            for update in commit.iter() {
+                newest.insert(&update.channel, update.seq);
+            }
+            // One more than a hint may have already means `Anywhere`.
+            let named = newest.into_iter().take(MAX_HINT_CHANNELS + 1);
+            updates.extend(named.map(|(channel, seq)| Item {
+                channel: channel.to_string().into(),
+                seq,
+                event: None,
+                data: None,
+            }));
+        }
+        let message = RedisMessage {
+            from: self.process_id,
+            at_us: commit.at.map(to_wall),
+            updates,
+        };
+        serde_json::to_string(&message).map_err(|error| error.to_string())
+    }
+
+    /// The signature, a dot and the JSON; without a key only the JSON.
+    fn sign(&self, json: String) -> Result<String, String> {
+        let Some((key, _)) = &self.keys else {
+            return Ok(json);
+        };
+        let signature = crypto::sign(&self.signed_bytes(&json), key, Algorithm::HS256)
+            .map_err(|error| error.to_string())?;
+        Ok(format!("{signature}.{json}"))
+    }
+
+    /// The bytes that a signature covers.
+    fn signed_bytes(&self, json: &str) -> Vec<u8> {
+        [self.topic.as_bytes(), b"\n", json.as_bytes()].concat()
+    }
+
+    pub(super) fn read(&self, message: &[u8]) -> Result<Received, Rejection> {
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(Rejection::TooLarge);
+        }
+        let text = std::str::from_utf8(message).map_err(|_| Rejection::Malformed)?;
+        let (signature, json) = match text.starts_with('{') {
+            true => (None, text),
+            false => {
+                let (signature, json) = text.split_once('.').ok_or(Rejection::Malformed)?;
+                (Some(signature), json)
+            }
+        };
+        let trusted = match (&self.keys, signature) {
+            (None, _) => false,
+            (Some(_), None) => return Err(Rejection::Unsigned),
+            (Some((_, key)), Some(signature)) => {
+                match crypto::verify(signature, &self.signed_bytes(json), key, Algorithm::HS256) {
+                    Ok(true) => true,
+                    Ok(false) | Err(_) => return Err(Rejection::Forged),
+                }
+            }
+        };
+        match trusted {
+            true => self.read_signed(json),
+            false if message.len() > MAX_HINT_BYTES => match signature {
+                // Maybe updates from a process with the key: the store has them.
+                Some(_) => Ok(Received::Hint(Hint::Anywhere)),
+                None => Err(Rejection::TooLarge),
+            },
+            false => self.read_hint(json),
+        }
+    }
+
+    fn read_signed(&self, json: &str) -> Result<Received, Rejection> {
+        let message: RedisMessage = serde_json::from_str(json).map_err(|_| Rejection::Malformed)?;
+        if message.from == self.process_id {
+            return Ok(Received::Own);
+        }
+        let at = message.at_us.and_then(from_wall);
+        let fresh = at.is_some_and(|at| at.elapsed() < MAX_SIGNED_AGE);
+        if fresh && let Some(updates) = all_updates(&message) {
+            return Ok(Received::Commit(Commit::new(updates, at)));
+        }
+        let positions = message.updates.iter();
+        hint(positions.map(|item| (&*item.channel, item.seq))).map(Received::Hint)
+    }
+
+    fn read_hint(&self, json: &str) -> Result<Received, Rejection> {
+        let message: HintMessage = serde_json::from_str(json).map_err(|_| Rejection::Malformed)?;
+        if message.from == self.process_id {
+            return Ok(Received::Own);
+        }
+        if message.updates.more {
+            return Ok(Received::Hint(Hint::Anywhere));
+        }
+        let positions = message.updates.first.iter();
+        hint(positions.map(|position| (&*position.channel, position.seq))).map(Received::Hint)
+    }
+}
+
+/// The updates, if all are complete and of known channels; a newer version may have others.
+fn all_updates(message: &RedisMessage<'_>) -> Option<Vec<Update>> {
+    let update = |item: &Item<'_>| {
+        let data = item.data.as_deref()?;
+        serde_json::from_str::<&RawValue>(data).ok()?;
+        Some(Update {
+            channel: item.channel.parse().ok()?,
+            seq: item.seq,
+            event: item.event.clone()?,
+            data: data.into(),
+        })
+    };
+    let updates: Option<Vec<Update>> = message.updates.iter().map(update).collect();
+    updates.filter(|updates| !updates.is_empty())
+}
+
+fn hint<'p>(positions: impl Iterator<Item = (&'p str, u64)>) -> Result<Hint, Rejection> {
+    let mut newest = FxHashMap::<Channel, u64>::default();
+    let mut is_empty = true;
+    for (channel, seq) in positions {
+        is_empty = false;
+        if seq == 0 || i64::try_from(seq).is_err() {
+            return Err(Rejection::Malformed);
+        }
+        // An unknown channel is from a newer version: no client of this process can subscribe to it.
+        if let Ok(channel) = channel.parse::<Channel>() {
+            let known = newest.entry(channel).or_default();
+            *known = seq.max(*known);
+        }
+        if newest.len() > MAX_HINT_CHANNELS {
+            return Ok(Hint::Anywhere);
+        }
+    }
+    match is_empty {
+        true => Err(Rejection::Malformed),
+        false => Ok(Hint::Channels(newest.into_iter().collect())),
+    }
+}
+
+impl<'de: 'p, 'p> Deserialize<'de> for Positions<'p> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PositionsVisitor;
+
+        impl<'de> Visitor<'de> for PositionsVisitor {
+            type Value = Positions<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of channels and seqs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::new();
+                while first.len() <= MAX_HINT_CHANNELS {
+                    match list.next_element()? {
+                        Some(position) => first.push(position),
+                        None => return Ok(Positions { first, more: false }),
+                    }
+                }
+                let more = list.next_element::<IgnoredAny>()?.is_some();
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Positions { first, more })
+            }
+        }
+
+        deserializer.deserialize_seq(PositionsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

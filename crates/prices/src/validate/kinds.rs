@@ -1,0 +1,73 @@
+//! Checks the keys of each kind of source that no key shows by itself.
+
+use super::super::{ChainlinkConfig, PoolConfig, PoolPrice, SourceConfig, SourceKind};
+use chaincast_protocol::{Address, Token};
+
+/// A key and what it must be.
+type KeyProblem = (&'static str, String);
+
+/// The problems of the keys of one kind.
+pub(super) fn kind_problems(
+    source: &SourceConfig,
+    token_address: impl Fn() -> Option<Address>,
+) -> Vec<KeyProblem> {
+    match &source.kind {
+        SourceKind::Chainlink(feed) => feed_problem(feed, source.max_age_ms).into_iter().collect(),
+        SourceKind::UniswapV2(pool) | SourceKind::UniswapV3(pool) => {
+            let is_v3 = matches!(source.kind, SourceKind::UniswapV3(_));
+            let mut found = pool_problems(pool, is_v3, &source.token, token_address);
+            if source.unit.invert {
+                let expected = "is not allowed for pools: `base` selects the priced token";
+                found.push(("invert", expected.to_owned()));
+            }
+            found
+        }
+        SourceKind::Pyth(feed) => feed.problems(),
+        SourceKind::Http(page) => page.problems(),
+        SourceKind::Exchange(_) => Vec::new(),
+    }
+}
+
+fn feed_problem(feed: &ChainlinkConfig, max_age_ms: u64) -> Option<KeyProblem> {
+    // An answer rejected at this age cannot be used for longer.
+    let heartbeat_ms = feed
+        .heartbeat_ms
+        .filter(|heartbeat| max_age_ms > *heartbeat)?;
+    let expected = format!("must be at most heartbeat_ms, {heartbeat_ms}, not {max_age_ms}");
+    Some(("max_age_ms", expected))
+}
+
+fn pool_problems(
+    pool: &PoolConfig,
+    is_v3: bool,
+    token: &Token,
+    token_address: impl Fn() -> Option<Address>,
+) -> Vec<KeyProblem> {
+    let mut found = Vec::new();
+    if pool.base.is_none() && token_address().is_none() {
+        let expected = format!("must be 0 or 1, or {token} needs its `address` in prices.tokens");
+        found.push(("base", expected));
+    }
+    if pool.token0.is_some() && pool.token0 == pool.token1 {
+        found.push(("token1", "must differ from token0".to_owned()));
+    }
+    if is_v3 && pool.min_reserve.is_some() {
+        let expected = "is for uniswap-v2; use min_liquidity";
+        found.push(("min_reserve", expected.to_owned()));
+    }
+    if !is_v3 && pool.min_liquidity.is_some() {
+        let expected = "is for uniswap-v3; use min_reserve";
+        found.push(("min_liquidity", expected.to_owned()));
+    }
+    match (pool.price, pool.twap_seconds) {
+        (PoolPrice::Twap, Some(_)) | (PoolPrice::Spot, None) => {}
+        (PoolPrice::Spot, Some(_)) => {
+            found.push(("twap_seconds", "requires price = \"twap\"".to_owned()));
+        }
+        (PoolPrice::Twap, None) => {
+            let expected = "is missing: price = \"twap\" requires it";
+            found.push(("twap_seconds", expected.to_owned()));
+        }
+    }
+    found
+}

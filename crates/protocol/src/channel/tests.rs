@@ -1,0 +1,173 @@
+//! Every kind of the table, and names of no kind.
+
+use super::*;
+use crate::EventName;
+
+/// Names, and the canonical name that each is parsed as.
+pub(super) fn assert_parses(names: &[(&str, &str)]) {
+    for (given, canonical) in names {
+        let channel: Channel = given.parse().unwrap();
+        assert_eq!(channel.to_string(), *canonical);
+        assert_eq!(canonical.parse(), Ok(channel));
+    }
+}
+
+/// Names that are rejected for this reason.
+pub(super) fn assert_rejects(names: &[&str], reason: &str) {
+    for name in names {
+        let error = name.parse::<Channel>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("unknown channel {name:?}: {reason}")
+        );
+    }
+}
+
+/// A name of this form.
+fn example(form: &str) -> String {
+    let form = form.split(' ').next().unwrap();
+    let part = |part: &str| match part {
+        "CHAIN_ID" => "10".to_owned(),
+        "TOKEN" => "ETH".to_owned(),
+        "INTERVAL" => "1m".to_owned(),
+        "HASH" => format!("0x{}", "ab".repeat(32)),
+        "ADDRESS" => "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".to_owned(),
+        "NAME" => "usdc".to_owned(),
+        "EVENT" => "transfer".to_owned(),
+        "SUBJECT" => "alice".to_owned(),
+        placeholder if placeholder.contains(char::is_uppercase) => {
+            panic!("add an example of {placeholder} to this test")
+        }
+        prefix => prefix.to_owned(),
+    };
+    form.split(':').map(part).collect::<Vec<_>>().join(":")
+}
+
+/// A channel of each form of a kind.
+fn examples(kind: &ChannelKind) -> Vec<Channel> {
+    let channels = kind.forms.iter().map(|form| example(form).parse().unwrap());
+    channels.collect()
+}
+
+const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
+const METRICS: &str = include_str!("../../../../docs/metrics.md");
+
+#[test]
+fn every_form_parses_as_its_kind_and_displays() {
+    for (index, kind) in KINDS.iter().enumerate() {
+        for (form, channel) in kind.forms.iter().zip(examples(kind)) {
+            assert_eq!(channel.kind_index(), index, "{form}");
+            assert_eq!(channel.kind().prefix, kind.prefix, "{form}");
+            assert_eq!(channel.to_string(), example(form));
+            let loud = kind.prefix.to_uppercase();
+            let loud = channel.to_string().replacen(kind.prefix, &loud, 1);
+            assert_eq!(loud.parse(), Ok(channel));
+        }
+    }
+}
+
+#[test]
+fn kinds_have_different_prefixes_for_sql() {
+    for (index, kind) in KINDS.iter().enumerate() {
+        let others = &KINDS[index + 1..];
+        assert!(others.iter().all(|other| other.prefix != kind.prefix));
+        let plain = |c: char| c.is_ascii_lowercase() || c == '-';
+        assert!(kind.prefix.chars().all(plain), "{}", kind.prefix);
+    }
+}
+
+#[test]
+fn error_lists_the_forms_of_every_kind() {
+    let error = "nope".parse::<Channel>().unwrap_err().to_string();
+    for form in KINDS.iter().flat_map(|kind| kind.forms) {
+        assert!(error.contains(form), "{form}");
+    }
+    assert_rejects(
+        &["nope", "", ":", "new-blocks"],
+        "use new-block, new-block:CHAIN_ID, price:TOKEN, candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d), tx:HASH, \
+         address:ADDRESS, contract:NAME, contract:NAME:EVENT, heartbeat or user:SUBJECT",
+    );
+}
+
+#[test]
+fn protocol_page_lists_every_kind_with_its_events() {
+    let lines = PROTOCOL.lines();
+    let table = lines.skip_while(|line| !line.starts_with("| channel | events |"));
+    let table: Vec<&str> = table.take_while(|line| !line.is_empty()).collect();
+    assert_eq!(table.len(), 2 + KINDS.len(), "docs/protocol.md: channels");
+    for kind in KINDS {
+        let starts = [
+            format!("| `{}`", kind.prefix),
+            format!("| `{}:", kind.prefix),
+        ];
+        let mut rows = table.iter();
+        let row = rows.find(|row| starts.iter().any(|start| row.starts_with(start)));
+        let Some(row) = row else {
+            panic!("docs/protocol.md lacks {}", kind.prefix)
+        };
+        for event in kind.events {
+            assert!(
+                row.contains(&format!("`{event}`")),
+                "{event} is not in {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn metrics_page_lists_every_kind_as_label() {
+    let mut lines = METRICS.lines();
+    let labels = lines.find(|line| line.starts_with("- `kind` of a subscription's channel:"));
+    let labels = labels.expect("docs/metrics.md lists the kinds");
+    for kind in KINDS {
+        let label = format!("`{}`", kind.prefix);
+        assert!(labels.contains(&label), "{label} is not in {labels}");
+    }
+}
+
+#[test]
+fn every_event_belongs_to_a_kind() {
+    for event in EventName::ALL {
+        let mut kinds = KINDS.iter();
+        assert!(kinds.any(|kind| kind.events.contains(event)), "{event}");
+    }
+}
+
+#[test]
+fn snapshots_are_of_the_kinds_own_events() {
+    for kind in KINDS {
+        let events: &[&EventName] = match &kind.snapshot {
+            SnapshotRule::Nothing | SnapshotRule::Unacknowledged => &[],
+            SnapshotRule::Newest(of) | SnapshotRule::TransactionState(of) => &[of],
+            SnapshotRule::NewestUnlessWithdrawn { of, by } => &[of, by],
+        };
+        for event in events {
+            assert!(kind.events.contains(event), "{event} of {}", kind.prefix);
+        }
+    }
+}
+
+#[test]
+fn rules_fit_together() {
+    for kind in KINDS {
+        for channel in examples(kind) {
+            assert_eq!(channel.is_private(), channel.subject().is_some());
+            assert_eq!(channel.is_watched(), channel.watch_key().is_some());
+            // Nothing of a channel without a position can be read again.
+            assert!(channel.has_position() || kind.snapshot == SnapshotRule::Nothing);
+            let reads_deliveries = kind.snapshot == SnapshotRule::Unacknowledged;
+            assert!(channel.is_private() || !reads_deliveries, "{channel}");
+        }
+    }
+}
+
+#[test]
+fn error_truncates_name_to_maximum_length() {
+    let name = format!("tx:0x{}", "g".repeat(64));
+    assert_eq!(name.parse::<Channel>().unwrap_err().name, name);
+    let long = "é".repeat(200);
+    let error = long.parse::<Channel>().unwrap_err();
+    assert_eq!(error.name, "é".repeat(MAX_NAME / 2));
+    assert!(error.to_string().ends_with(TOO_LONG), "{error}");
+    assert!("x".repeat(4096).parse::<Channel>().is_err());
+}

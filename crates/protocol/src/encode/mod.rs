@@ -1,0 +1,101 @@
+//! Encodes messages, once per wire format; sessions share the result.
+
+mod message;
+mod msgpack;
+mod packet;
+mod wire;
+
+pub use message::{ChannelName, Message};
+pub use packet::Packet;
+pub use wire::{Transport, Wire};
+
+use super::{
+    CloseReason, frame,
+    request::{Answer, RequestId},
+    socketio::engine,
+};
+
+/// The Socket.IO namespace.
+pub const NAMESPACE: &str = "/realtime";
+
+/// A Socket.IO event with one argument, the text of a JSON value.
+pub fn socketio_event(event: &str, argument: &str) -> Packet {
+    Packet::text(&format!(r#"42{NAMESPACE},["{event}",{argument}]"#))
+}
+
+/// An event without a channel, such as `connected`; `data` is the text of a JSON object.
+pub fn event(wire: Wire, event: &str, data: &str) -> Packet {
+    match wire.plain() {
+        Wire::MsgPack => Packet::write_binary(|out| msgpack::event(event, None, data, out)),
+        Wire::SocketIo => socketio_event(event, data),
+        Wire::Sse => Packet::raw(format!("event: {event}\ndata: {data}\n\n")),
+        _ => Packet::text(&format!(r#"{{"event":"{event}","data":{data}}}"#)),
+    }
+}
+
+/// The answer to a request on a native WebSocket. Other transports encode answers themselves.
+pub fn answer(wire: Wire, answer: &Answer, id: Option<&RequestId>) -> Packet {
+    match wire.plain() {
+        Wire::MsgPack => Packet::write_binary(|out| {
+            msgpack::event(answer.event(), id, &answer.data(), out);
+        }),
+        _ => Packet::text(&answer.text(id)),
+    }
+}
+
+/// An `error` event for a channel that could not be joined or left, without a request.
+pub fn channel_error(wire: Wire, channel: &str, failed: &impl serde::Serialize) -> Packet {
+    let mut data = serde_json::json!(failed);
+    data["channel"] = channel.into();
+    event(wire, "error", &data.to_string())
+}
+
+/// The transport's own ping.
+pub fn ping(wire: Wire) -> Packet {
+    match wire.transport() {
+        Transport::WebSocket => Packet::raw(frame::ping()),
+        // Engine.IO's ping packet.
+        Transport::SocketIo => Packet::text("2"),
+        Transport::Sse => Packet::raw(": keep-alive\n\n"),
+    }
+}
+
+/// The packets that end a session: a close frame or the transport's equivalent. `socket`: the session writes frames to a
+/// socket, not payloads to a poller.
+pub fn close_packets(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Packet> {
+    let close = || Packet::raw(frame::close_frame(reason.code(), &reason.text()));
+    match wire.transport() {
+        Transport::WebSocket => vec![close()],
+        Transport::SocketIo => {
+            // A client does not reconnect after a disconnect packet, but does after a closed transport.
+            let no_reconnect = matches!(reason, CloseReason::Unauthenticated(_));
+            let disconnect = || Packet::text(&format!("41{NAMESPACE},"));
+            match (socket, reason) {
+                (true, _) if no_reconnect => vec![disconnect(), close()],
+                (true, _) => vec![close()],
+                // Without a close packet: the client handles a disconnect packet one event-loop iteration later, so it
+                // would process a close packet in the same response first. It closes the connection by itself.
+                (false, _) if no_reconnect => vec![disconnect()],
+                // Only the pending poll must return; the next one gets an unknown-session error. After a close packet
+                // python-socketio would not reconnect.
+                (false, CloseReason::Left(_)) => vec![Packet::text(engine::NOOP)],
+                (false, reason) if reason.reconnect() => vec![Packet::text(engine::NOOP)],
+                (false, _) => vec![Packet::text(engine::CLOSE)],
+            }
+        }
+        Transport::Sse => {
+            let data = serde_json::json!({
+                "code": reason.code(),
+                "reason": reason.text(),
+                "reconnect": reason.reconnect(),
+            });
+            let retry = match reason {
+                CloseReason::GoingAway { retry_after_ms } => format!("retry: {retry_after_ms}\n"),
+                _ => String::new(),
+            };
+            vec![Packet::raw(format!(
+                "{retry}event: closed\ndata: {data}\n\n"
+            ))]
+        }
+    }
+}

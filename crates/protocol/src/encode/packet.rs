@@ -1,0 +1,190 @@
+//! Packets: encoded bytes to be sent to a session.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use crate::{
+    deflate::Deflate,
+    frame::{self, MAX_HEADER},
+};
+
+/// Maximum capacity of a thread's encoding buffer between uses, in bytes.
+const MAX_IDLE_CAPACITY: usize = 1 << 18;
+
+thread_local! {
+    /// Buffers for a payload of unknown length, and for its compressed form.
+    static PAYLOAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encoded bytes. For WebSockets a whole frame, including header and payload. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    bytes: Bytes,
+    /// Length of the WebSocket header in front of the payload.
+    header: u8,
+    binary: bool,
+}
+
+impl Packet {
+    /// A WebSocket text frame with `text`; over polling only the text is sent.
+    pub fn text(text: &str) -> Self {
+        Self::frame(false, false, text.as_bytes())
+    }
+
+    /// A WebSocket binary frame with `payload`.
+    pub fn binary(payload: &[u8]) -> Self {
+        Self::frame(true, false, payload)
+    }
+
+    /// As [`Self::text`], with the bytes that `write` appends, which must be UTF-8. `write` must not create packets.
+    pub(super) fn write_text(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        Self::write(false, write)
+    }
+
+    /// As [`Self::binary`], with the bytes that `write` appends. `write` must not create packets.
+    pub(super) fn write_binary(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        Self::write(true, write)
+    }
+
+    /// Writes to the thread's buffer first, so that the packet needs one allocation of the exact size.
+    fn write(binary: bool, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        with(&PAYLOAD, |payload| {
+            payload.clear();
+            write(payload);
+            Self::frame(binary, false, payload)
+        })
+    }
+
+    fn frame(binary: bool, compressed: bool, payload: &[u8]) -> Self {
+        let mut out = Vec::with_capacity(frame_length(payload.len()));
+        frame::message_header(binary, compressed, payload.len(), &mut out);
+        let header = out.len() as u8;
+        out.extend_from_slice(payload);
+        Self {
+            bytes: out.into(),
+            header,
+            binary,
+        }
+    }
+
+    /// Bytes sent unchanged: a control frame, or a part of an event stream.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            header: 0,
+            binary: false,
+        }
+    }
+
+    /// These bytes as one HTTP/1.1 chunk (RFC 9112 section 7.1). An empty packet stays empty, because an empty chunk would
+    /// be the last one: see [`Self::last_chunk`].
+    pub fn chunk(&self) -> Self {
+        if self.bytes.is_empty() {
+            return self.clone();
+        }
+        let size = format!("{:x}\r\n", self.bytes.len());
+        let mut chunk = Vec::with_capacity(size.len() + self.bytes.len() + 2);
+        chunk.extend_from_slice(size.as_bytes());
+        chunk.extend_from_slice(&self.bytes);
+        chunk.extend_from_slice(b"\r\n");
+        Self::raw(chunk)
+    }
+
+    /// The last chunk, which marks the body as complete.
+    pub fn last_chunk() -> Self {
+        Self::raw(Bytes::from_static(b"0\r\n\r\n"))
+    }
+
+    /// The same message compressed, or unchanged when compression would not make it shorter. Raw packets stay unchanged.
+    /// The message must not be compressed yet.
+    pub fn deflated(&self, deflate: Deflate) -> Self {
+        if self.header == 0 {
+            return self.clone();
+        }
+        let payload = &self.bytes[usize::from(self.header)..];
+        with(&COMPRESSED, |compressed| {
+            if deflate.compress(payload, compressed) {
+                Self::frame(self.binary, true, compressed)
+            } else {
+                self.clone()
+            }
+        })
+    }
+
+    /// The bytes for a socket.
+    pub fn framed(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The payload without the WebSocket header.
+    pub fn payload(&self) -> Bytes {
+        self.bytes.slice(usize::from(self.header)..)
+    }
+
+    /// Bytes that count against the backlog.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Length of a frame from the server (RFC 6455 section 5.2).
+fn frame_length(payload: usize) -> usize {
+    payload
+        + match payload {
+            0..126 => 2,
+            126..65_536 => 4,
+            _ => MAX_HEADER,
+        }
+}
+
+fn with<R>(
+    buffer: &'static std::thread::LocalKey<RefCell<Vec<u8>>>,
+    work: impl FnOnce(&mut Vec<u8>) -> R,
+) -> R {
+    buffer.with_borrow_mut(|buffer| {
+        let result = work(buffer);
+        if buffer.capacity() > MAX_IDLE_CAPACITY {
+            *buffer = Vec::new();
+        }
+        result
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_is_header_and_payload() {
+        let packet = Packet::text("2");
+        assert_eq!(&packet.framed()[..], b"\x81\x012");
+        assert_eq!(&packet.payload()[..], b"2");
+        assert_eq!(&Packet::binary(b"2").framed()[..], b"\x82\x012");
+        for length in [0, 125, 126, 65_535, 65_536, 70_000] {
+            let packet = Packet::text(&"x".repeat(length));
+            assert_eq!(packet.framed().len(), frame_length(length));
+            assert_eq!(packet.payload().len(), length);
+        }
+    }
+
+    #[test]
+    fn deflated_keeps_the_opcode_and_only_shrinks() {
+        let deflate = Deflate::new(64);
+        let long = "all the same ".repeat(20);
+        let text = Packet::text(&long).deflated(deflate);
+        assert_eq!((text.framed()[0], text.len() < 60), (0xc1, true));
+        let binary = Packet::binary(long.as_bytes()).deflated(deflate);
+        assert_eq!(binary.framed()[0], 0xc2);
+        assert_eq!(binary.payload(), text.payload());
+        let short = Packet::text("all the same");
+        assert_eq!(short.deflated(deflate), short);
+        let control = Packet::raw(vec![0x89; 100]);
+        assert_eq!(control.deflated(deflate), control);
+    }
+}

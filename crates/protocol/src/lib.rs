@@ -1,0 +1,68 @@
+//! The realtime protocol: channels, events, requests, and the codecs of its wire formats. No I/O.
+//!
+//! - [`channel`]: what can be subscribed to, and what holds for each kind of channel.
+//! - [`Event`], [`EventName`], [`Update`]: what is published on channels.
+//! - [`request`]: requests of clients and their answers; [`ErrorCode`] and [`CloseReason`] are the codes of refusals.
+//! - [`encode`]: an update as bytes of each wire format. Below it are [`frame`] (WebSocket, RFC 6455), [`deflate`] and
+//!   [`inflate`] (permessage-deflate, RFC 7692), [`msgpack`] and [`socketio`].
+//!
+//! ```
+//! use chaincast_protocol::request::{Request, Subscribe, parse_text};
+//!
+//! let (id, request) = parse_text(r#"{"id":1,"event":"subscribe","data":{"channel":"price:ETH"}}"#);
+//! assert_eq!(id.unwrap().as_json(), "1");
+//! assert_eq!(request, Ok(Request::Subscribe(Subscribe::to("price:ETH"))));
+//! ```
+
+mod address_update;
+mod alert;
+mod candle;
+mod chain_health;
+pub mod channel;
+mod close_reason;
+pub mod deflate;
+pub mod encode;
+mod error_code;
+mod event;
+mod event_name;
+pub mod frame;
+pub mod inflate;
+pub mod msgpack;
+mod number;
+mod price_status;
+pub mod request;
+pub mod socketio;
+mod token;
+mod transaction_update;
+mod update;
+
+pub use address_update::{AddressReorg, AddressTransaction, AddressTransfer};
+pub use alert::{AlertCondition, AlertConditionError, PriceAlert};
+pub use alloy_primitives::{Address, B256, U256};
+pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
+pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
+pub use channel::{Channel, truncated_name};
+pub use close_reason::CloseReason;
+pub use error_code::{ErrorCode, Refusal};
+pub use event::{
+    BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
+    PriceUpdate, PriceUpdateDetail, Reorg,
+};
+pub use event_name::EventName;
+pub use number::{JsonNumber, now_ms};
+pub use price_status::{PriceBlock, PriceReason, PriceStatus, USD};
+pub use token::{Token, TokenError};
+pub use transaction_update::{TransactionStatus, TransactionUpdate};
+pub use update::{NewUpdate, Update};
+
+use serde::{Deserialize, Serialize};
+
+/// A chain id ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).
+pub type ChainId = u64;
+
+/// A block by height and hash. The height alone does not identify the branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockRef {
+    pub number: u64,
+    pub hash: B256,
+}

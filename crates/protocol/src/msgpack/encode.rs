@@ -1,0 +1,216 @@
+//! Converts JSON text to MessagePack.
+//!
+//! Integers that fit into 64 bits stay integers. Every other number becomes a string with the same digits, because a
+//! MessagePack float would round it. Keys keep their order.
+
+use rmp::encode::{
+    write_array_len, write_bool, write_map_len, write_nil, write_sint, write_str, write_uint,
+};
+
+use super::MAX_DEPTH;
+use crate::DECIMALS;
+
+/// The text is not a JSON value, or is nested too deeply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not JSON at byte {0}")]
+pub struct NotJson(pub usize);
+
+/// Appends the JSON value `text`. After an error `out` is unchanged.
+///
+/// The fields of [`DECIMALS`] are strings even for whole numbers, so that their type never changes between messages.
+pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    let before = out.len();
+    let mut reader = JsonReader { text, at: 0, out };
+    let read = reader.value(0, false).and_then(|()| reader.end());
+    if read.is_err() {
+        out.truncate(before);
+    }
+    read
+}
+
+/// Appends a string.
+pub fn string(text: &str, out: &mut Vec<u8>) {
+    // Writing into a Vec does not fail.
+    let _ = write_str(out, text);
+}
+
+/// Appends the header of a map with `entries` pairs.
+pub fn map(entries: usize, out: &mut Vec<u8>) {
+    // The number of entries is bounded by the message size, far below 2^32. Writing into a Vec does not fail.
+    let _ = write_map_len(out, entries as u32);
+}
+
+struct JsonReader<'a> {
+    text: &'a str,
+    at: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl JsonReader<'_> {
+    fn error<T>(&self) -> Result<T, NotJson> {
+        Err(NotJson(self.at))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Consumes the byte if it is next.
+    fn consume(&mut self, byte: u8) -> bool {
+        let matches = self.peek() == Some(byte);
+        self.at += usize::from(matches);
+        matches
+    }
+
+    fn end(&mut self) -> Result<(), NotJson> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.error(),
+        }
+    }
+
+    /// `decimal`: a number becomes a string even when it is whole.
+    fn value(&mut self, depth: usize, decimal: bool) -> Result<(), NotJson> {
+        self.skip_space();
+        // Writing into a Vec does not fail, so the results are ignored.
+        match self.peek() {
+            Some(b'{') if depth < MAX_DEPTH => self.list(depth, b'}', true),
+            Some(b'[') if depth < MAX_DEPTH => self.list(depth, b']', false),
+            Some(b'"') => {
+                self.text()?;
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(decimal),
+            Some(b't') => self.word("true", |out| drop(write_bool(out, true))),
+            Some(b'f') => self.word("false", |out| drop(write_bool(out, false))),
+            Some(b'n') => self.word("null", |out| drop(write_nil(out))),
+            _ => self.error(),
+        }
+    }
+
+    fn word(&mut self, word: &str, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), NotJson> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return self.error();
+        }
+        self.at += word.len();
+        write(self.out);
+        Ok(())
+    }
+
+    /// A map or an array. Its length is known at the end, so the header is written last, over a placeholder byte.
+    fn list(&mut self, depth: usize, close: u8, map: bool) -> Result<(), NotJson> {
+        self.at += 1;
+        let head = self.out.len();
+        self.out.push(0);
+        let mut count = 0_u32;
+        self.skip_space();
+        if !self.consume(close) {
+            loop {
+                let mut decimal = false;
+                if map {
+                    self.skip_space();
+                    decimal = DECIMALS.contains(&self.text()?);
+                    self.skip_space();
+                    if !self.consume(b':') {
+                        return self.error();
+                    }
+                }
+                self.value(depth + 1, decimal)?;
+                count += 1;
+                self.skip_space();
+                if self.consume(close) {
+                    break;
+                }
+                if !self.consume(b',') {
+                    return self.error();
+                }
+            }
+        }
+        let mut header = [0; 5];
+        let mut rest = &mut header[..];
+        // The longest header has five bytes.
+        let _ = if map {
+            write_map_len(&mut rest, count)
+        } else {
+            write_array_len(&mut rest, count)
+        };
+        let length = 5 - rest.len();
+        self.out
+            .splice(head..=head, header[..length].iter().copied());
+        Ok(())
+    }
+
+    /// A string; returns the raw text between the quotes.
+    fn text(&mut self) -> Result<&str, NotJson> {
+        if !self.consume(b'"') {
+            return self.error();
+        }
+        let (start, mut escaped) = (self.at, false);
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                Some(0x20..) => self.at += 1,
+                _ => return self.error(),
+            }
+        }
+        self.at += 1;
+        let raw = &self.text[start..self.at - 1];
+        if escaped {
+            let quoted = &self.text[start - 1..self.at];
+            let plain: String = serde_json::from_str(quoted).map_err(|_| NotJson(start))?;
+            string(&plain, self.out);
+        } else {
+            string(raw, self.out);
+        }
+        Ok(raw)
+    }
+
+    fn number(&mut self, decimal: bool) -> Result<(), NotJson> {
+        let start = self.at;
+        self.consume(b'-');
+        if !self.consume(b'0') {
+            self.digits()?;
+        }
+        let mut whole = !decimal;
+        if self.consume(b'.') {
+            whole = false;
+            self.digits()?;
+        }
+        if self.consume(b'e') || self.consume(b'E') {
+            whole = false;
+            let _sign = self.consume(b'+') || self.consume(b'-');
+            self.digits()?;
+        }
+        let text = &self.text[start..self.at];
+        if whole && let Ok(number) = text.parse::<u64>() {
+            let _ = write_uint(self.out, number);
+        } else if whole && let Ok(number) = text.parse::<i64>() {
+            let _ = write_sint(self.out, number);
+        } else {
+            string(text, self.out);
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start {
+            return self.error();
+        }
+        Ok(())
+    }
+}
