@@ -181,7 +181,7 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         )));
     }
     if !channel.has_position() {
-        return Err(unknown(name, "they are sent live and never stored"));
+        return Err(unknown(name, "its messages are sent live only"));
     }
     match channel.requirement() {
         Requirement::Chain(Some(id)) if !state.chains.contains(&id) => {

@@ -117,6 +117,12 @@ async fn channels_without_stored_updates_have_a_reason() {
         )
         .await;
     }
+    let live = "/api/v1/channels/heartbeat/updates";
+    let problem = api.expect_problem(live, 404, "UNKNOWN_CHANNEL").await;
+    assert_eq!(
+        problem["detail"],
+        "channel \"heartbeat\" has no stored updates: its messages are sent live only"
+    );
     api.expect_problem("/api/v1/channels/user:alice/updates", 403, "FORBIDDEN")
         .await;
     assert_eq!(
