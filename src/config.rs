@@ -2,6 +2,7 @@
 //! types.
 
 mod error;
+mod line_starts;
 mod overlay;
 mod validate;
 mod warnings;

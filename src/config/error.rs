@@ -4,8 +4,11 @@ use std::{fmt, path::Path, path::PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
-use chaincast_base::settings::{Problem, list_paths};
+use super::{Config, line_starts::LineStarts};
+use chaincast_base::settings::{Problem, has_known_names, list_paths};
+
+/// Most problems that an error lists: nobody reads more.
+const MAX_LISTED: usize = 50;
 
 /// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
@@ -27,31 +30,36 @@ struct Listed<'a>(&'a [Problem]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().enumerate() {
+        for (at, problem) in self.0.iter().take(MAX_LISTED).enumerate() {
             if at > 0 {
                 writeln!(f)?;
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MAX_LISTED) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
 impl ConfigError {
-    /// Invalid syntax. Names file and line, and the key if there is one. Never includes the line itself, which may hold a
-    /// secret.
+    /// Invalid syntax. Names file, line and column, and the key if it is a known one. Never includes other text of the
+    /// file: any line may be part of a secret.
     pub(super) fn parse(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let mut place = file.display().to_string();
         let mut message = error.message().to_owned();
         if let Some(span) = error.span() {
             let start = span.start.min(text.len());
-            place = format!("{place}:{}", text[..start].matches('\n').count() + 1);
-            let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
-            let line = text[line..].lines().next().unwrap_or_default();
+            let (line, column) = LineStarts::new(text).position(start);
+            place = format!("{place}:{line}:{column}");
+            let line = text.lines().nth(line - 1).unwrap_or_default();
             let lists = list_paths(Config::KEYS);
             if let Some(list) = header(line).filter(|name| lists.iter().any(|of| of == name)) {
                 message = format!("{list} is a list: write [[{list}]] above each of its entries");
-            } else if let Some((key, _)) = line.split_once('=') {
+            } else if let Some((key, _)) = line.split_once('=')
+                && has_known_names(Config::KEYS, key)
+            {
                 message = format!("{}: {message}", key.trim());
             }
         }
@@ -85,21 +93,23 @@ impl ConfigError {
     pub(super) fn with_places(
         file: Option<&Path>,
         text: &str,
-        mut problems: Vec<Problem>,
+        problems: Vec<Problem>,
     ) -> Vec<Problem> {
-        if let (Some(file), Ok(table)) = (file, DeTable::parse(text)) {
-            let line = |problem: &Problem| {
-                let offset = offset_of(table.get_ref(), &problem.key);
-                offset.map(|offset| text[..offset].matches('\n').count() + 1)
-            };
-            problems.sort_by_cached_key(line);
-            for problem in &mut problems {
-                let (file, line) = (file.display(), line(problem));
-                problem.place =
-                    Some(line.map_or(file.to_string(), |line| format!("{file}:{line}")));
-            }
-        }
-        problems
+        let (Some(file), Ok(table)) = (file, DeTable::parse(text)) else {
+            return problems;
+        };
+        let (file, lines) = (file.display(), LineStarts::new(text));
+        let line = |problem: Problem| {
+            let offset = offset_of(table.get_ref(), &problem.key);
+            (offset.map(|offset| lines.position(offset).0), problem)
+        };
+        let mut placed: Vec<(Option<usize>, Problem)> = problems.into_iter().map(line).collect();
+        placed.sort_by_key(|(line, _)| *line);
+        let placed = placed.into_iter().map(|(line, problem)| Problem {
+            place: Some(line.map_or(file.to_string(), |line| format!("{file}:{line}"))),
+            ..problem
+        });
+        placed.collect()
     }
 }
 

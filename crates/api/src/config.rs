@@ -51,7 +51,7 @@ impl ApiConfig {
             problems.add("api.allowed_origins", error.to_string());
         }
         problems.check(
-            self.default_limit <= self.max_limit,
+            self.default_limit <= self.max_limit || problems.is_reported("api.max_limit"),
             "api.default_limit",
             "must be 1 to api.max_limit",
         );
@@ -61,7 +61,8 @@ impl ApiConfig {
             "must be more than poll_interval_ms of every chain; otherwise an idle node is reported as silent",
         );
         problems.check(
-            self.alerts.hysteresis_bps >= self.alerts.min_hysteresis_bps,
+            self.alerts.hysteresis_bps >= self.alerts.min_hysteresis_bps
+                || problems.is_reported("api.alerts.min_hysteresis_bps"),
             "api.alerts.hysteresis_bps",
             "must be at least api.alerts.min_hysteresis_bps",
         );

@@ -51,7 +51,9 @@ impl BusConfig {
             "is required when bus.kind is \"redis\"; use redis://host:6379",
         );
         problems.check(
-            self.redis_ca.is_none() || Problems::has_scheme(&self.redis_url, &["rediss"]),
+            self.redis_ca.is_none()
+                || problems.is_reported("bus.redis_url")
+                || Problems::has_scheme(&self.redis_url, &["rediss"]),
             "bus.redis_ca",
             "requires a bus.redis_url that begins with rediss://",
         );

@@ -3,6 +3,7 @@
 mod error;
 pub(super) mod instrument;
 mod kinds;
+mod quotes;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -10,24 +11,32 @@ mod warnings;
 use std::collections::{HashMap, HashSet};
 
 pub use self::error::{PriceConfigError, SourceEntry};
-use self::{instrument::Instrument, kinds::kind_problems};
-use super::{PriceConfig, QuotePaths, SourceConfig, SourceKind};
-use chaincast_protocol::{Address, Token, USD};
+use self::{instrument::Instrument, kinds::kind_problems, quotes::Quotes};
+use super::{PriceConfig, SourceKind};
+use chaincast_base::settings::Problems;
+use chaincast_protocol::USD;
 
+/// The keys that make the name of a source.
+const NAME_KEYS: [&str; 3] = ["token", "name", "price"];
+/// The keys that select what a source on a chain reads.
+const CONTRACT_KEYS: [&str; 5] = ["token", "chain_id", "address", "price", "twap_seconds"];
+/// The keys that select what a source outside the chains reads.
+const INSTRUMENT_KEYS: [&str; 6] = ["token", "url", "symbol", "stream", "id", "pointer"];
 /// Maximum length of a source name, in characters.
 const MAX_SOURCE_NAME: usize = 64;
 
 impl PriceConfig {
     /// Fails with the first inconsistent entry.
     pub fn validate(&self) -> Result<(), PriceConfigError> {
-        self.problems().into_iter().next().map_or(Ok(()), Err)
+        let none = Problems::new(Self::KEYS);
+        self.problems(&none).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Everything that is inconsistent.
-    pub fn problems(&self) -> Vec<PriceConfigError> {
+    /// Everything that is inconsistent. Values in `reported` are not the configured ones: nothing is compared with them.
+    pub fn problems(&self, reported: &Problems) -> Vec<PriceConfigError> {
         let mut found = Vec::new();
         let (first, longest) = (self.exchanges.backoff_ms, self.exchanges.backoff_max_ms);
-        if first > longest {
+        if first > longest && !reported.is_reported("prices.exchanges.backoff_max_ms") {
             found.push(PriceConfigError::OutOfRange {
                 key: "prices.exchanges.backoff_ms",
                 allowed: format!("10 to {longest}"),
@@ -44,23 +53,29 @@ impl PriceConfig {
                 found.push(PriceConfigError::DuplicateToken { index, token });
             }
         }
-        let paths = QuotePaths::new(self);
+        let has_tokens = !reported.is_reported_in_list("prices.tokens", "symbol");
+        let quotes = Quotes::new(self, reported, &tracked_tokens, has_tokens);
         let (mut names, mut contracts) = (HashSet::new(), HashSet::new());
         let mut instruments = HashMap::new();
         for (index, source) in self.sources.iter().enumerate() {
             let at = || source.entry(index);
+            let is_reported = |key: &str| {
+                let path = format!("prices.sources.{index}.{key}");
+                reported.is_reported(&path)
+            };
+            let has = |keys: &[&str]| !keys.iter().any(|key| is_reported(key));
             let token = &source.token;
-            if !tracked_tokens.contains(token) {
+            if has_tokens && !tracked_tokens.contains(token) {
                 let token = token.clone();
                 found.push(PriceConfigError::UntrackedToken { at: at(), token });
             }
             if !is_name(&source.source_name()) {
                 found.push(PriceConfigError::SourceName { at: at() });
-            } else if !names.insert((token, source.source_name())) {
+            } else if has(&NAME_KEYS) && !names.insert((token, source.source_name())) {
                 let token = token.clone();
                 found.push(PriceConfigError::DuplicateSource { at: at(), token });
             }
-            let contract = source.kind.contract();
+            let contract = source.kind.contract().filter(|_| has(&CONTRACT_KEYS));
             // A pool's price and its averages are distinct.
             let contract = contract.map(|contract| (contract, source.kind.average_seconds()));
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
@@ -77,73 +92,37 @@ impl PriceConfig {
                     found.push(PriceConfigError::Url { at: at() });
                 }
             }
-            if let Some(instrument) = Instrument::from_kind(&source.kind) {
+            if let Some(instrument) = Instrument::from_kind(&source.kind)
+                && has(&INSTRUMENT_KEYS)
+            {
                 let what = instrument.description();
                 if let Some(other) = instruments.insert((token, instrument), at()) {
                     let (at, other) = (at(), Box::new(other));
                     found.push(PriceConfigError::DuplicateInstrument { at, what, other });
                 }
             }
-            let of_kind = kind_problems(source, || self.address_of(token)).into_iter();
+            let has_address = || match self.tokens.iter().position(|one| one.symbol == *token) {
+                Some(at) => {
+                    let path = format!("prices.tokens.{at}.address");
+                    self.tokens[at].address.is_some() || reported.is_reported(&path)
+                }
+                None => !has_tokens,
+            };
+            let of_kind = kind_problems(source, has_address, is_reported).into_iter();
             found.extend(of_kind.map(|(key, expected)| {
                 let at = at();
                 PriceConfigError::Key { at, key, expected }
             }));
-            found.extend(check_quote(source, &tracked_tokens, &paths, at).err());
+            found.extend(quotes.check(source, at).err());
         }
         found
     }
-}
-
-fn check_quote(
-    source: &SourceConfig,
-    tracked_tokens: &HashSet<&Token>,
-    paths: &QuotePaths,
-    at: impl Fn() -> SourceEntry,
-) -> Result<(), PriceConfigError> {
-    let quote = source.kind.quote();
-    if quote == USD {
-        return Ok(());
-    }
-    let unknown = || PriceConfigError::UnknownQuote {
-        at: at(),
-        quote: quote.to_owned(),
-    };
-    let quote: Token = quote.parse().map_err(|_| unknown())?;
-    if !tracked_tokens.contains(&quote) {
-        return Err(unknown());
-    }
-    if quote == source.token {
-        return Err(PriceConfigError::QuotedInItself {
-            at: at(),
-            token: quote,
-        });
-    }
-    if !paths.reaches_usd(quote.as_str()) {
-        return Err(PriceConfigError::QuoteWithoutUsd { at: at(), quote });
-    }
-    if paths.depends_on(quote.as_str(), &source.token) {
-        let token = source.token.clone();
-        return Err(PriceConfigError::QuoteCycle {
-            at: at(),
-            quote,
-            token,
-        });
-    }
-    Ok(())
 }
 
 fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=MAX_SOURCE_NAME).contains(&length)
         && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-impl PriceConfig {
-    fn address_of(&self, token: &Token) -> Option<Address> {
-        let mut matching = self.tokens.iter().filter(|one| one.symbol == *token);
-        matching.next().and_then(|one| one.address)
-    }
 }
 
 impl SourceKind {

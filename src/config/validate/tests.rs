@@ -15,6 +15,8 @@ fn load(text: &str) -> Result<Config, String> {
     loaded.map_err(|error| error.to_string().replace(file.to_str().unwrap(), "FILE"))
 }
 
+const ERC20: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
+
 const GOOD: &str = "[database]\nurl = \"postgres://localhost/x\"\n\n[[chains]]\nchain_id = 1\nrpc_url = \"http://a\"\n";
 
 fn shipped(name: &str, environment: &[(&str, &str)]) -> Config {
@@ -119,9 +121,8 @@ fn unknown_key_names_file_line_and_key() {
 
 #[test]
 fn rejects_contract_on_chain_without_logs() {
-    let abi = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/erc20.json");
     let contract = format!(
-        "\n[[contracts]]\nname = \"usdc\"\nabi = {abi:?}\naddress = \"0x{:040x}\"\n",
+        "\n[[contracts]]\nname = \"usdc\"\nabi = {ERC20:?}\naddress = \"0x{:040x}\"\n",
         1
     );
     let logs = format!("{GOOD}index = \"logs\"\n{contract}");
@@ -387,4 +388,181 @@ fn reports_all_problems_at_once() {
         error.contains("database.url") && error.contains("chains"),
         "{error}"
     );
+}
+
+/// A default replaces each of these values; nothing is compared with the default.
+#[test]
+fn reported_value_causes_no_false_problem() {
+    let pool = "kind = \"uniswap-v2\"\ntoken = \"UNI\"\nquote = \"ETH\"\n";
+    let (first, second) = (
+        "0x0000000000000000000000000000000000000001",
+        "0x0000000000000000000000000000000000000002",
+    );
+    // The added text begins at line 7.
+    for (text, expected) in [
+        (
+            "[prices.exchanges]\nbackoff_ms = 50000\nbackoff_max_ms = 9999999\n".to_owned(),
+            "FILE:9: prices.exchanges.backoff_max_ms: must be",
+        ),
+        (
+            "[api]\ndefault_limit = 1000\nmax_limit = 5000\n".to_owned(),
+            "FILE:9: api.max_limit: must be",
+        ),
+        (
+            "[api.alerts]\nhysteresis_bps = 1\nmin_hysteresis_bps = 0\n".to_owned(),
+            "FILE:9: api.alerts.min_hysteresis_bps: must be",
+        ),
+        (
+            "[bus]\nredis_ca = \"ca.pem\"\nredis_url = 1\n".to_owned(),
+            "FILE:9: bus.redis_url: must be",
+        ),
+        (
+            "[gateway.auth]\nmode = \"required\"\nsecret = 1\n".to_owned(),
+            "FILE:9: gateway.auth.secret: must be",
+        ),
+        (
+            "[gateway.auth]\nmode = \"required\"\njwks_fiel = \"jwks.json\"\n".to_owned(),
+            "FILE:9: gateway.auth.jwks_fiel: unknown key; did you mean gateway.auth.jwks_file?",
+        ),
+        (
+            "[[chains]]\nchain_id = 2\nrpc_url = 1\nws_url = \"ws://a\"\n".to_owned(),
+            "FILE:9: chains.1.rpc_url: must be",
+        ),
+        (
+            "[[chains]]\nchain_id = 2\nproviders = \"http://b\"\n".to_owned(),
+            "FILE:9: chains.1.providers: ",
+        ),
+        (
+            "[[chains]]\nchain_id = 2\nrpcurl = \"http://b\"\n".to_owned(),
+            "FILE:9: chains.1.rpcurl: unknown key; did you mean chains.rpc_url?",
+        ),
+        (
+            format!(
+                "[[prices.tokens]]\nsymbol = 1\n[[prices.tokens]]\nsymbol = \"UNI\"\n\
+                 [[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = \"USD\"\n\
+                 [[prices.sources]]\n{pool}address = \"{first}\"\nbase = 0\n"
+            ),
+            "FILE:8: prices.tokens.0.symbol: ",
+        ),
+        (
+            format!(
+                "[[prices.tokens]]\nsymbol = \"UNI\"\naddress = 1\n\
+                 [[prices.sources]]\nkind = \"uniswap-v2\"\ntoken = \"UNI\"\nquote = \"USD\"\naddress = \"{first}\"\n"
+            ),
+            "FILE:9: prices.tokens.0.address: ",
+        ),
+        (
+            format!(
+                "[[prices.tokens]]\nsymbol = \"ETH\"\n[[prices.tokens]]\nsymbol = \"UNI\"\n\
+                 [[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = 1\n\
+                 [[prices.sources]]\n{pool}address = \"{first}\"\nbase = 0\n"
+            ),
+            "FILE:15: prices.sources.0.quote: ",
+        ),
+        (
+            format!(
+                "[[prices.tokens]]\nsymbol = \"UNI\"\n\
+                 [[prices.sources]]\nkind = \"chainlink\"\ntoken = \"UNI\"\naddress = \"{first}\"\nname = 1\n\
+                 [[prices.sources]]\nkind = \"chainlink\"\ntoken = \"UNI\"\naddress = \"{second}\"\n"
+            ),
+            "FILE:13: prices.sources.0.name: ",
+        ),
+        (
+            format!(
+                "[[prices.tokens]]\nsymbol = \"UNI\"\n\
+                 [[prices.sources]]\nkind = \"uniswap-v2\"\ntoken = \"UNI\"\naddress = \"{first}\"\nquote = \"USD\"\nbase = 0\n\
+                 [[prices.sources]]\nkind = \"uniswap-v2\"\ntoken = \"UNI\"\naddress = \"{first}\"\nquote = \"USD\"\nbase = 0\n\
+                 price = \"twpa\"\ntwap_seconds = 300\n"
+            ),
+            "FILE:21: prices.sources.1.price: ",
+        ),
+        (
+            "[[prices.tokens]]\nsymbol = \"ETH\"\n\
+             [[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = \"USD\"\nname = \"a\"\nurl = 1\n\
+             [[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\nquote = \"USD\"\n"
+                .to_owned(),
+            "FILE:15: prices.sources.0.url: ",
+        ),
+        (
+            format!("[[contracts]]\nname = \"usdc\"\nabi = {ERC20:?}\nfactory = \"{first}\"\n"),
+            "FILE:10: contracts.0.factory: ",
+        ),
+    ] {
+        let error = load(&format!("{GOOD}{text}")).unwrap_err();
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(lines.len() == 1 && lines[0].starts_with(expected), "{error}\nnot only {expected}");
+    }
+}
+
+#[test]
+fn unknown_chain_hides_only_what_depends_on_it() {
+    let contract = format!("[[contracts]]\nname = \"us dc\"\nabi = {ERC20:?}\nchain_id = 7\n");
+    let source = "[[prices.tokens]]\nsymbol = \"ETH\"\n\
+                  [[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\nchain_id = 7\n\
+                  address = \"0x0000000000000000000000000000000000000001\"\n";
+    let outcome = |chain: &str| load(&format!("{GOOD}{chain}{contract}{source}")).unwrap_err();
+    // The chain of the source may be the one that cannot be read.
+    let error = outcome("[[chains]]\nchain_id = \"7\"\nrpc_url = \"http://b\"\n");
+    assert!(
+        error.contains("chains.1.chain_id") && error.contains("contracts.0.name"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 2, "{error}");
+    let error = outcome("concurrency = true\n");
+    assert!(
+        error.contains("prices.sources.0.chain_id: is not configured"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 3, "{error}");
+}
+
+#[test]
+fn duplicate_instrument_names_entry_and_hides_nothing() {
+    let source = "[[prices.sources]]\nkind = \"kraken\"\ntoken = \"ETH\"\nsymbol = \"ETH/USD\"\n";
+    let text = format!(
+        "{GOOD}[[prices.tokens]]\nsymbol = \"ETH\"\n{source}quote = \"USD\"\n{source}quote = \"EUR\"\nname = \"b\"\n"
+    );
+    let error = load(&text).unwrap_err();
+    let entry = "prices.sources entry 2 (\"b\" of ETH)";
+    let expected = [
+        format!(
+            "FILE:14: prices.sources.1: {entry}: reads the same symbol of a venue as \
+             prices.sources entry 1 (\"kraken\" of ETH), which would count twice"
+        ),
+        format!(
+            "FILE:18: prices.sources.1.quote: {entry}: quote \"EUR\" is neither USD nor in prices.tokens"
+        ),
+    ];
+    assert_eq!(error.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn lists_fifty_of_many_problems() {
+    let keys: String = (0..100_000).map(|at| format!("colour{at} = 1\n")).collect();
+    let error = load(&format!("{GOOD}[server]\n{keys}")).unwrap_err();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 51, "{error}");
+    assert!(
+        lines[0].starts_with("FILE:8: server.colour0: unknown key"),
+        "{error}"
+    );
+    assert_eq!(lines[50], "and 99950 more");
+}
+
+#[test]
+fn syntax_error_shows_no_text_of_file() {
+    for (text, expected) in [
+        // The line of the error is part of a value.
+        (
+            "[gateway.auth]\nsecret = \"\"\"\ns3cret=s3cret\"\"\" x\n",
+            "FILE:9:18: ",
+        ),
+        ("[gateway.auth]\nsecret = s3cret\n", "FILE:8:10: secret: "),
+        ("s3cret = s3cret\n", "FILE:7:10: "),
+        ("[s3cret\n", "FILE:7:8: "),
+    ] {
+        let error = load(&format!("{GOOD}{text}")).unwrap_err();
+        assert!(error.starts_with(expected), "{error}\nnot {expected}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
 }

@@ -1,5 +1,7 @@
 //! What is known about a key.
 
+use std::collections::BTreeSet;
+
 use super::Setting;
 
 /// A declared key.
@@ -199,6 +201,15 @@ pub fn list_paths(root: &'static [Key]) -> Vec<String> {
         }
     });
     paths
+}
+
+/// Whether each part of a dotted path is the name of a declared key.
+pub fn has_known_names(root: &'static [Key], path: &str) -> bool {
+    let mut names = BTreeSet::new();
+    walk(Shape::Section(root), "", &mut |_, key| {
+        names.insert(key.name);
+    });
+    path.split('.').all(|part| names.contains(part.trim()))
 }
 
 /// `path.name`, or the name at the root.

@@ -37,7 +37,7 @@ pub use {serde, toml};
 pub use self::{
     declare::{plain_settings, settings},
     document::document,
-    key::{Key, Kind, Range, Shape, list_paths},
+    key::{Key, Kind, Range, Shape, has_known_names, list_paths},
     problems::{Problem, Problems},
     section::{Fields, deserialize},
     setting::{Setting, lower_case_word, read_plain},

@@ -1,16 +1,22 @@
 //! The problems of a configuration, all of them.
 
-use std::fmt;
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+};
 
 use super::{
     Key, Shape,
-    key::walk,
+    key::{join, walk},
     nearest::{self, closest},
 };
 use crate::Secret;
 
+/// Most unknown keys that get a suggestion, which takes time.
+const MAX_SUGGESTIONS: usize = 1_000;
+
 /// One invalid value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Dotted path such as `chains.0.rpc_url`.
     pub key: String,
@@ -50,8 +56,9 @@ pub struct Problems {
     unreadable: Vec<Problem>,
     /// What can be read, but is not accepted.
     refused: Vec<Problem>,
-    /// Entries without a usable required key: nothing more can be checked in them.
-    incomplete: Vec<String>,
+    /// Paths whose values are not the configured ones: those were reported, and defaults replace them.
+    replaced: BTreeSet<String>,
+    suggestions: usize,
 }
 
 impl Problems {
@@ -61,14 +68,16 @@ impl Problems {
             root,
             unreadable: Vec::new(),
             refused: Vec::new(),
-            incomplete: Vec::new(),
+            replaced: BTreeSet::new(),
+            suggestions: 0,
         }
     }
 
-    /// All of them.
-    pub fn into_all(mut self) -> Vec<Problem> {
-        self.unreadable.append(&mut self.refused);
-        self.unreadable
+    /// All of them, each once.
+    pub fn into_all(self) -> Vec<Problem> {
+        let mut seen = HashSet::new();
+        let all = self.unreadable.into_iter().chain(self.refused);
+        all.filter(|problem| seen.insert(problem.clone())).collect()
     }
 
     /// Unknown keys, wrong types and missing keys.
@@ -81,37 +90,78 @@ impl Problems {
         self.unreadable.iter().any(|of| is_within(&of.key, path))
     }
 
+    /// Whether the value at `path`, or a part of it, is not the configured one, because that was reported. A check that
+    /// compares another key with it would report a false problem.
+    pub fn is_reported(&self, path: &str) -> bool {
+        self.is_replaced(path) || self.replaced_below(path).next().is_some()
+    }
+
+    /// [`Problems::is_reported`] of `key` in any entry of the list at `path`.
+    pub fn is_reported_in_list(&self, path: &str, key: &str) -> bool {
+        let mut entries = self.replaced_below(path);
+        self.is_replaced(path)
+            || entries.any(|below| {
+                let in_entry = below.split_once('.').map(|(_, rest)| rest);
+                in_entry.is_none_or(|rest| is_within(rest, key))
+            })
+    }
+
+    /// Whether `path` or what contains it is replaced.
+    fn is_replaced(&self, path: &str) -> bool {
+        let parents = path.match_indices('.').map(|(end, _)| &path[..end]);
+        let mut paths = parents.chain([path]);
+        paths.any(|path| self.replaced.contains(path))
+    }
+
+    /// The replaced paths below `path`, without it.
+    fn replaced_below(&self, path: &str) -> impl Iterator<Item = &str> {
+        // All strings that begin with the path and a dot: a slash follows the dot in ASCII.
+        let (first, end) = (format!("{path}."), format!("{path}/"));
+        let skipped = first.len();
+        let below = self.replaced.range(first..end);
+        below.map(move |below| &below[skipped..])
+    }
+
     /// Reports a value that cannot be read.
     pub fn unreadable(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.unreadable.push(Problem::new(path, message));
+        let problem = Problem::new(path, message);
+        self.replaced.insert(problem.key.clone());
+        self.unreadable.push(problem);
     }
 
     /// Reports a number out of its range.
     pub(super) fn out_of_range(&mut self, path: &str, message: String) {
+        self.replaced.insert(path.to_owned());
         self.refused.push(Problem::new(path, message));
     }
 
     /// Reports a key that the section does not have.
     pub(super) fn unknown_key(&mut self, path: &str, siblings: &[&str]) {
         let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-        let plain = nearest::without_positions(section);
-        let message = match closest(name, siblings.iter().copied()) {
-            Some(close) => format!(
-                "unknown key; did you mean {}?",
-                super::key::join(&plain, close)
-            ),
-            None => match self.elsewhere(name) {
-                Some(path) => format!("unknown key; did you mean {path}?"),
-                None => {
-                    let known = match section {
-                        "" => "the sections are",
-                        _ => "the keys of this section are",
-                    };
-                    format!("unknown key; {known} {}", siblings.join(", "))
-                }
-            },
+        let message = match self.suggestion(section, name, siblings) {
+            Some(path) => format!("unknown key; did you mean {path}?"),
+            None => {
+                let known = match section {
+                    "" => "the sections are",
+                    _ => "the keys of this section are",
+                };
+                format!("unknown key; {known} {}", siblings.join(", "))
+            }
         };
         self.unreadable(path, message);
+    }
+
+    /// The path of the key that was probably meant, without list positions. A key of the same section counts as reported.
+    fn suggestion(&mut self, section: &str, name: &str, siblings: &[&str]) -> Option<String> {
+        if self.suggestions == MAX_SUGGESTIONS {
+            return None;
+        }
+        self.suggestions += 1;
+        let Some(close) = closest(name, siblings.iter().copied()) else {
+            return self.elsewhere(name);
+        };
+        self.replaced.insert(join(section, close));
+        Some(join(&nearest::without_positions(section), close))
     }
 
     /// A key of another section that has this name, or nearly.
@@ -128,9 +178,9 @@ impl Problems {
         (apart <= name.chars().count() / 6).then_some(path)
     }
 
-    /// Marks the entry at `path` as unusable.
+    /// Marks the entry at `path` as unusable: it lacks a required key, so nothing more can be checked in it.
     pub fn incomplete(&mut self, path: &str) {
-        self.incomplete.push(path.to_owned());
+        self.replaced.insert(path.to_owned());
     }
 
     /// Puts a label before every message that is reported while `read` runs.
@@ -144,18 +194,10 @@ impl Problems {
         value
     }
 
-    /// Reports a readable value that is not accepted; not if the key was reported before, or if the value is not the
-    /// configured one because that cannot be read.
+    /// Reports a readable value that is not accepted; not if it is not the configured one, because that was reported.
     pub fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let problem = Problem::new(key, message);
-        let is_reported = |of: &Problem| is_within(&problem.key, &of.key);
-        if !self.unreadable.iter().any(is_reported)
-            && !self.refused.iter().any(is_reported)
-            && !self
-                .incomplete
-                .iter()
-                .any(|entry| is_within(&problem.key, entry))
-        {
+        if !self.is_replaced(&problem.key) {
             self.refused.push(problem);
         }
     }

@@ -121,6 +121,69 @@ fn later_check_skips_what_cannot_be_read() {
 }
 
 #[test]
+fn only_identical_problems_are_dropped() {
+    let mut problems = Problems::new(Root::KEYS);
+    for (key, message) in [
+        ("nodes.0", "is a duplicate"),
+        ("nodes.0.id", "is odd"),
+        ("nodes.0.id", "is odd"),
+        ("nodes.0.id", "is large"),
+    ] {
+        problems.add(key, message);
+    }
+    let found: Vec<String> = problems
+        .into_all()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "nodes.0: is a duplicate",
+            "nodes.0.id: is odd",
+            "nodes.0.id: is large"
+        ]
+    );
+}
+
+#[test]
+fn reported_values_are_known_to_later_checks() {
+    let mut problems = Problems::new(Root::KEYS);
+    let text = "[server]\nbacklog = 1\nidel_ms = 1\nnames = [1]\n[[nodes]]\nurl = 'x'\nid = 0\n[[nodes]]\nid = 1";
+    let table = toml::from_str::<toml::Table>(text).unwrap();
+    let whole = Key::new::<Root>("", &[], String::new);
+    Root::read(table.into(), &whole, "", &mut problems).unwrap();
+    // Out of range, misspelt, a part of it unreadable; and what contains them.
+    for path in [
+        "server.backlog",
+        "server.idle_ms",
+        "server.names",
+        "server",
+        "nodes.0.id",
+        "nodes.1.id",
+    ] {
+        assert!(problems.is_reported(path), "{path}");
+    }
+    for path in ["server.port", "server.back", "nodes.0.url", "nodes.10"] {
+        assert!(!problems.is_reported(path), "{path}");
+    }
+    assert!(problems.is_reported_in_list("nodes", "id"));
+    problems = Problems::new(Root::KEYS);
+    problems.unreadable("nodes.3.id", "is wrong");
+    assert!(!problems.is_reported_in_list("nodes", "url"));
+    problems.unreadable("nodes", "is wrong");
+    assert!(problems.is_reported_in_list("nodes", "url") && problems.is_reported("nodes.7.url"));
+}
+
+#[test]
+fn suggestions_are_limited() {
+    let text: String = (0..2_000).map(|at| format!("port{at} = 1\n")).collect();
+    let (_, problems) = read(&format!("[server]\n{text}"));
+    let suggested = problems.iter().filter(|of| of.contains("did you mean"));
+    assert_eq!((problems.len(), suggested.count()), (2_000, 1_000));
+}
+
+#[test]
 fn serde_error_has_every_problem() {
     let error = toml::from_str::<Server>("port = 'x'\nbacklog = 1").unwrap_err();
     let text = error.to_string();

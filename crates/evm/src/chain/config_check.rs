@@ -24,23 +24,25 @@ pub fn check(chains: &[ChainConfig], found: &mut Problems) {
             "must be above 0 and below 2^63",
         );
         found.check(
-            ids.insert(chain.chain_id),
+            found.is_reported(&key("chain_id")) || ids.insert(chain.chain_id),
             &key("chain_id"),
             "is configured twice",
         );
+        let has_providers = !chain.providers.is_empty() || found.is_reported(&key("providers"));
         found.check(
-            (chain.rpc_url.is_empty() && !chain.providers.is_empty())
+            (chain.rpc_url.is_empty() && has_providers)
                 || Problems::has_scheme(&chain.rpc_url, &["http", "https"]),
             &key("rpc_url"),
             "must begin with http:// or https://",
         );
+        let has_rpc_url = !chain.rpc_url.is_empty() || found.is_reported(&key("rpc_url"));
         found.check(
-            chain.ws_url.is_none() || !chain.rpc_url.is_empty(),
+            chain.ws_url.is_none() || has_rpc_url,
             &key("ws_url"),
             "requires rpc_url; providers have their own ws_url",
         );
         found.check(
-            chain.headers.is_empty() || !chain.rpc_url.is_empty(),
+            chain.headers.is_empty() || has_rpc_url,
             &key("headers"),
             "requires rpc_url; providers have their own headers",
         );

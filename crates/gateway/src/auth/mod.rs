@@ -35,6 +35,16 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 /// Maximum configurable clock difference, in seconds.
 const MAX_LEEWAY_SECS: u64 = 3_600;
 
+/// The keys of `[gateway.auth]` that select the key of JWTs; they are checked together.
+const KEYS_OF_KEYS: [&str; 6] = [
+    "mode",
+    "algorithm",
+    "secret",
+    "public_key_file",
+    "jwks_file",
+    "jwks_url",
+];
+
 /// Verifies JWTs according to `[gateway.auth]`.
 pub struct Authenticator {
     mode: AuthMode,
@@ -45,6 +55,10 @@ pub struct Authenticator {
 impl AuthConfig {
     /// Checks what no key shows by itself, and the key file.
     pub fn check(&self, problems: &mut Problems) {
+        let is_reported = |key: &&str| problems.is_reported(&format!("gateway.auth.{key}"));
+        if KEYS_OF_KEYS.iter().any(is_reported) {
+            return;
+        }
         match Authenticator::new(self) {
             Ok(_) => {}
             Err(AuthError::Config { key, reason }) => {

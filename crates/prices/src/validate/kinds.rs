@@ -1,21 +1,29 @@
 //! Checks the keys of each kind of source that no key shows by itself.
 
 use super::super::{ChainlinkConfig, PoolConfig, PoolPrice, SourceConfig, SourceKind};
-use chaincast_protocol::{Address, Token};
+use chaincast_protocol::Token;
 
 /// A key and what it must be.
 type KeyProblem = (&'static str, String);
 
-/// The problems of the keys of one kind.
+/// The problems of the keys of one kind. `has_address` is whether the address of the token is configured; a key that
+/// `is_reported` does not have the configured value.
 pub(super) fn kind_problems(
     source: &SourceConfig,
-    token_address: impl Fn() -> Option<Address>,
+    has_address: impl Fn() -> bool,
+    is_reported: impl Fn(&str) -> bool,
 ) -> Vec<KeyProblem> {
     match &source.kind {
         SourceKind::Chainlink(feed) => feed_problem(feed, source.max_age_ms).into_iter().collect(),
         SourceKind::UniswapV2(pool) | SourceKind::UniswapV3(pool) => {
             let is_v3 = matches!(source.kind, SourceKind::UniswapV3(_));
-            let mut found = pool_problems(pool, is_v3, &source.token, token_address);
+            let mut found = pool_problems(pool, is_v3);
+            if pool.base.is_none() && !has_address() {
+                found.push(("base", base_expected(&source.token)));
+            }
+            if !is_reported("price") {
+                found.extend(window_problem(pool));
+            }
             if source.unit.invert {
                 let expected = "is not allowed for pools: `base` selects the priced token";
                 found.push(("invert", expected.to_owned()));
@@ -37,17 +45,12 @@ fn feed_problem(feed: &ChainlinkConfig, max_age_ms: u64) -> Option<KeyProblem> {
     Some(("max_age_ms", expected))
 }
 
-fn pool_problems(
-    pool: &PoolConfig,
-    is_v3: bool,
-    token: &Token,
-    token_address: impl Fn() -> Option<Address>,
-) -> Vec<KeyProblem> {
+fn base_expected(token: &Token) -> String {
+    format!("must be 0 or 1, or {token} needs its `address` in prices.tokens")
+}
+
+fn pool_problems(pool: &PoolConfig, is_v3: bool) -> Vec<KeyProblem> {
     let mut found = Vec::new();
-    if pool.base.is_none() && token_address().is_none() {
-        let expected = format!("must be 0 or 1, or {token} needs its `address` in prices.tokens");
-        found.push(("base", expected));
-    }
     if pool.token0.is_some() && pool.token0 == pool.token1 {
         found.push(("token1", "must differ from token0".to_owned()));
     }
@@ -59,15 +62,14 @@ fn pool_problems(
         let expected = "is for uniswap-v3; use min_reserve";
         found.push(("min_liquidity", expected.to_owned()));
     }
-    match (pool.price, pool.twap_seconds) {
-        (PoolPrice::Twap, Some(_)) | (PoolPrice::Spot, None) => {}
-        (PoolPrice::Spot, Some(_)) => {
-            found.push(("twap_seconds", "requires price = \"twap\"".to_owned()));
-        }
-        (PoolPrice::Twap, None) => {
-            let expected = "is missing: price = \"twap\" requires it";
-            found.push(("twap_seconds", expected.to_owned()));
-        }
-    }
     found
+}
+
+fn window_problem(pool: &PoolConfig) -> Option<KeyProblem> {
+    let expected = match (pool.price, pool.twap_seconds) {
+        (PoolPrice::Twap, Some(_)) | (PoolPrice::Spot, None) => return None,
+        (PoolPrice::Spot, Some(_)) => "requires price = \"twap\"",
+        (PoolPrice::Twap, None) => "is missing: price = \"twap\" requires it",
+    };
+    Some(("twap_seconds", expected.to_owned()))
 }
