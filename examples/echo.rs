@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use chaincast_base::shutdown::Tasks;
-use chaincast_bus::{StaleSource, Unacknowledged};
+use chaincast_bus::Unacknowledged;
 use chaincast_gateway::{
     GatewayConfig, KnownChannels,
     auth::Authenticator,
@@ -32,7 +32,7 @@ use chaincast_http::{
     server::{self, ServerConfig},
 };
 use chaincast_protocol::{
-    ChainHealth, ChainId, Channel, Update,
+    ChainHealth, ChainId, Channel, StaleSource, Update,
     encode::{Packet, Wire},
     frame::{self, MAX_HEADER},
 };

@@ -156,7 +156,7 @@ async fn commit(database: &mut PgConnection) -> Result<(), Box<dyn std::error::E
         token: token.clone(),
         price: JsonNumber("3456.120000000000000001".parse()?),
         timestamp: now_ms(),
-        quote: USD,
+        quote: USD.into(),
         confidence: JsonNumber("0.42".parse()?),
         sources: vec!["chainlink".into(), "uniswap-v2".into()],
         age_ms: 120,

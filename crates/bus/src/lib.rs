@@ -20,7 +20,7 @@ pub use commit::Commit;
 pub use commit_stream::CommitStream;
 pub use config::{BusConfig, BusKind};
 pub use redis::ping as ping_redis;
-pub use update_log::{StaleSource, UpdateLog};
+pub use update_log::UpdateLog;
 
 pub use chaincast_store::alert_deliveries::Unacknowledged;
 

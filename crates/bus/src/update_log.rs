@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chaincast_protocol::{
-    ChainHealth, ChainId, ChainLimits, Channel, Token, Update, channel::SnapshotRule, now_ms,
+    ChainHealth, ChainId, ChainLimits, Channel, StaleSource, Update, channel::SnapshotRule, now_ms,
 };
 use chaincast_store::{
     Store, StoreError, alert_deliveries::Unacknowledged, read::ChainRow, updates::Extent,
@@ -11,15 +11,6 @@ use chaincast_store::{
 
 /// Most price sources that are checked, as in `/status`.
 const MAX_SOURCES: u32 = 1_000;
-
-/// A price source that currently contributes to no price.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaleSource {
-    pub token: Token,
-    pub source: String,
-    /// Age of its newest tick, in ms; `None` if it never had one.
-    pub age_ms: Option<u64>,
-}
 
 /// Reads the update log. Cheap to clone.
 #[derive(Clone)]

@@ -2,8 +2,8 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use chaincast_bus::{StaleSource, Unacknowledged, UpdateLog};
-use chaincast_protocol::{ChainHealth, ChainId, Channel, Update};
+use chaincast_bus::{Unacknowledged, UpdateLog};
+use chaincast_protocol::{ChainHealth, ChainId, Channel, StaleSource, Update};
 
 /// The update log could not be read. The caller logs the cause.
 #[derive(Debug, thiserror::Error)]

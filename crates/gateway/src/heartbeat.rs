@@ -9,7 +9,6 @@
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use serde_json::json;
 use tokio::{
     task::yield_now,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -21,9 +20,12 @@ use super::{
     hub::Hub,
     session::{Attachment, Session},
 };
-use chaincast_bus::StaleSource;
-use chaincast_protocol::encode::{ChannelName, Message};
-use chaincast_protocol::{ChainHealth, ChainId, ChainStatus, Channel, EventName, now_ms};
+use chaincast_protocol::{
+    ChainHealth, ChainId, ChainStatus, Channel, EventName,
+    control::to_json,
+    encode::{ChannelName, Message},
+    now_ms,
+};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Sessions served while the channels are locked once.
@@ -38,7 +40,7 @@ const MAX_LISTED: usize = 50;
 
 type Listener = (Arc<Session>, Pace);
 
-/// The fields that all heartbeats of one second have in common.
+/// The fields of [`Heartbeat`](chaincast_protocol::Heartbeat) that all heartbeats of one second have in common.
 struct SharedFields {
     head: String,
     /// `"chains":…`
@@ -68,7 +70,7 @@ impl Hub {
             let down: Vec<ChainId> = down.map(|chain| chain.chain_id).collect();
             let shared = SharedFields {
                 sources: self.sources_json(&down).await,
-                chains: format!(r#""chains":{}"#, json!(chains)),
+                chains: format!(r#""chains":{}"#, to_json(&chains)),
                 head: self.head_json(),
             };
             let batches = listeners.chunks(BATCH);
@@ -162,9 +164,8 @@ impl Hub {
         let Some(stale) = stale else {
             return r#""staleSources":null"#.to_owned();
         };
-        let listed: Vec<serde_json::Value> =
-            stale.iter().take(MAX_LISTED).map(source_json).collect();
-        let mut json = format!(r#""staleSources":{}"#, json!(listed));
+        let listed = &stale[..stale.len().min(MAX_LISTED)];
+        let mut json = format!(r#""staleSources":{}"#, to_json(&listed));
         if let Some(more @ 1..) = stale.len().checked_sub(MAX_LISTED) {
             // Writing into a String does not fail.
             let _ = write!(json, r#","moreStaleSources":{more}"#);
@@ -210,14 +211,6 @@ fn seqs_json(session: &Session, channels: &Channels) -> Option<String> {
     }
     json.push('}');
     subscribed.then_some(json)
-}
-
-fn source_json(source: &StaleSource) -> serde_json::Value {
-    json!({
-        "token": source.token.as_str(),
-        "source": source.source,
-        "ageMs": source.age_ms,
-    })
 }
 
 /// A subscription receives one of this many heartbeats.

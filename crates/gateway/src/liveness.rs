@@ -10,10 +10,11 @@ use slab::Slab;
 use tokio::time::MissedTickBehavior;
 
 use super::{hub::Hub, session::Session};
-use chaincast_protocol::now_ms;
 use chaincast_protocol::{
     CloseReason, ErrorCode,
+    control::{TokenExpiring, to_json},
     encode::{self, Transport},
+    now_ms,
 };
 
 /// Sessions checked before the task yields.
@@ -159,8 +160,11 @@ impl Session {
         }
         if left <= WARNING_MS && !std::mem::replace(&mut self.client.lock().warned, true) {
             let expires = self.expires_at_ms.load(Ordering::Relaxed);
-            let data = format!(r#"{{"expiresAt":{expires},"expiresInMs":{left}}}"#);
-            self.queue(encode::event(self.wire(), "token-expiring", &data));
+            let data = to_json(&TokenExpiring {
+                expires_at: expires,
+                expires_in_ms: left,
+            });
+            self.queue(encode::event(self.wire(), TokenExpiring::EVENT, &data));
         }
         // A client of an event stream never sends. There, silence means that a keep-alive was not read.
         let silent = self.silence_ms() >= silence_limit;

@@ -5,18 +5,20 @@ use std::{
     time::Instant,
 };
 
-use serde::Serialize;
-use serde_json::json;
-
 use super::{
     auth::AuthError,
     channel::Pace,
-    session::{Reply, Session, Subscription, user_json},
+    session::{Reply, Session, Subscription, user},
 };
-use chaincast_protocol::{Channel, now_ms, truncated_name};
 use chaincast_protocol::{
-    CloseReason, ErrorCode, Refusal, encode,
+    Channel, CloseReason, ErrorCode, Refusal,
+    control::{
+        self, Ack, Acknowledged, Authenticated, ChannelResult, ChannelResults, Subscriptions,
+        Unsubscribed,
+    },
+    encode, now_ms,
     request::{Answer, Mode, Names, Request, Subscribe},
+    truncated_name,
 };
 
 /// Marks a session as busy with a request until dropped, also when the request is canceled.
@@ -35,24 +37,6 @@ impl Drop for Busy<'_> {
         self.0.busy.store(false, Ordering::Relaxed);
         self.0.record_activity();
     }
-}
-
-/// One channel of the answer to `unsubscribe`.
-#[derive(Serialize)]
-struct Unsubscribed {
-    channel: String,
-    success: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Refusal>,
-}
-
-/// One channel of the answer to `subscriptions`.
-#[derive(Serialize)]
-struct ListedSubscription {
-    channel: String,
-    mode: Mode,
-    interval: u32,
-    seq: u64,
 }
 
 impl Session {
@@ -142,28 +126,22 @@ impl Session {
                         }
                         selected
                     });
-                    Unsubscribed {
-                        channel: channel.to_string(),
-                        success: true,
-                        error: None,
-                    }
+                    ChannelResult::unsubscribed(channel.to_string())
                 }
-                Err(refusal) => Unsubscribed {
-                    channel: truncated_name(name),
-                    success: false,
-                    error: Some(refusal),
-                },
+                Err(refusal) => ChannelResult::failed(truncated_name(name), refusal),
             });
         }
         match (names, left.pop()) {
-            (Names::One(_), Some(Unsubscribed { error: Some(e), .. })) => Answer::Refused(e),
-            (Names::One(_), Some(Unsubscribed { channel, .. })) => {
-                Answer::ack(&json!({"success": true, "channel": channel}))
+            (Names::One(_), Some(ChannelResult { error: Some(e), .. })) => Answer::Refused(e),
+            (Names::One(_), Some(ChannelResult { channel, .. })) => {
+                Answer::Ack(Ack::Unsubscribed(Unsubscribed {
+                    channel,
+                    success: true,
+                }))
             }
             (_, last) => {
                 left.extend(last);
-                let success = left.iter().all(|one| one.success);
-                Answer::ack(&json!({"success": success, "channels": left}))
+                Answer::Ack(Ack::Channels(ChannelResults::new(left)))
             }
         }
     }
@@ -190,8 +168,11 @@ impl Session {
             Ok(Some(identity)) => identity,
             // As at the handshake, an empty token counts as none. It changes nothing; the answer holds the current user.
             Ok(None) => {
-                let user = self.identity().map(|identity| user_json(&identity));
-                return Answer::ack(&json!({"success": true, "user": user}));
+                return Answer::Ack(Ack::Authenticated(Authenticated {
+                    success: true,
+                    unsubscribed: Vec::new(),
+                    user: self.identity().map(|identity| user(&identity)),
+                }));
             }
             Err(error) => return Answer::Refused(auth_refusal(&error)),
         };
@@ -201,16 +182,16 @@ impl Session {
                 "this session belongs to another subject; open a new connection",
             ));
         }
-        let user = user_json(&identity);
+        let user = user(&identity);
         let allowed = identity.clone();
         self.identify(Some(identity));
         // Subscriptions that the new token does not allow end.
-        let lost = self.leave(|subscription| !allowed.can_subscribe(&subscription.channel));
-        let mut data = json!({"success": true, "user": user});
-        if !lost.is_empty() {
-            data["unsubscribed"] = json!(lost);
-        }
-        Answer::ack(&data)
+        let unsubscribed = self.leave(|subscription| !allowed.can_subscribe(&subscription.channel));
+        Answer::Ack(Ack::Authenticated(Authenticated {
+            success: true,
+            unsubscribed,
+            user: Some(user),
+        }))
     }
 
     /// Acknowledges deliveries of the client's user: no later snapshot includes them.
@@ -229,7 +210,10 @@ impl Session {
             )));
         }
         match self.hub.channel_log().acknowledge(&identity.sub, ids).await {
-            Ok(ended) => Answer::ack(&json!({"success": true, "acknowledged": ended})),
+            Ok(acknowledged) => Answer::Ack(Ack::Acknowledged(Acknowledged {
+                acknowledged,
+                success: true,
+            })),
             Err(error) => {
                 tracing::error!(%error, session = self.id(), "acknowledgement failed");
                 Answer::Refused(Refusal::new(
@@ -243,15 +227,15 @@ impl Session {
     fn list(&self) -> Answer {
         let channels = self.hub.channels().lock();
         let subscriptions = self.subscriptions.lock();
-        let listed: Vec<ListedSubscription> = subscriptions
+        let listed = subscriptions
             .iter()
-            .map(|subscription| ListedSubscription {
+            .map(|subscription| control::Subscription {
                 channel: subscription.channel.to_string(),
                 mode: match subscription.pace {
                     Pace::All => Mode::All,
                     Pace::Latest | Pace::Every(_) => Mode::Latest,
                 },
-                interval: subscription.pace.interval().ms(),
+                interval: subscription.pace.interval(),
                 seq: channels
                     .slots
                     .get(subscription.slot)
@@ -259,7 +243,10 @@ impl Session {
                     .unwrap_or(0),
             })
             .collect();
-        Answer::ack(&json!({"success": true, "channels": listed}))
+        Answer::Ack(Ack::Subscriptions(Subscriptions {
+            channels: listed,
+            success: true,
+        }))
     }
 
     pub(super) fn check_count(&self, names: &Names) -> Result<(), Refusal> {

@@ -38,10 +38,11 @@ use super::{
     rate_limit::RateWindow,
     watch_quota::WatchPermit,
 };
-use chaincast_protocol::{Channel, now_ms};
 use chaincast_protocol::{
-    CloseReason, ErrorCode,
+    Channel, CloseReason, ErrorCode,
+    control::{Connected, User, to_json},
     encode::{self, Packet, Transport, Wire},
+    now_ms,
     request::Answer,
 };
 
@@ -246,19 +247,17 @@ impl Session {
         self.hub.clock_ms().saturating_sub(last_activity)
     }
 
-    /// The data of `connected`, a JSON object; `id` is the public `clientId`.
-    fn connected_data(&self, id: &str) -> String {
+    /// The data of `connected`; `id` is the public `clientId`.
+    fn connected(&self, id: &str) -> Connected {
         let config = self.hub.config();
-        let user = self.identity().map(|identity| user_json(&identity));
-        serde_json::json!({
-            "clientId": id,
-            "serverTime": now_ms(),
-            "epoch": self.hub.epoch(),
-            "pingInterval": config.ping_interval_ms,
-            "pingTimeout": config.ping_timeout_ms,
-            "user": user,
-        })
-        .to_string()
+        Connected {
+            client_id: id.to_owned(),
+            epoch: self.hub.epoch().to_owned(),
+            ping_interval: config.ping_interval_ms,
+            ping_timeout: config.ping_timeout_ms,
+            server_time: now_ms(),
+            user: self.identity().map(|identity| user(&identity)),
+        }
     }
 
     /// Queues `connected`, the first event of every session.
@@ -268,7 +267,7 @@ impl Session {
 
     /// As [`Self::queue_connected`], with another public id, for a client that rejoins within one connection.
     pub fn queue_connected_as(self: &Arc<Self>, id: &str) {
-        let packet = encode::event(self.wire, "connected", &self.connected_data(id));
+        let packet = encode::event(self.wire, Connected::EVENT, &to_json(&self.connected(id)));
         self.queue(packet);
     }
 
@@ -508,14 +507,14 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// The `user` object in `connected` and in the answer to `auth`.
-pub fn user_json(identity: &Identity) -> serde_json::Value {
-    serde_json::json!({
-        "sub": identity.sub,
-        "role": identity.role,
-        "channels": identity.channels,
-        "expiresAt": identity.expires_at_ms,
-    })
+/// The identity as in `connected` and in the answer to `auth`.
+pub fn user(identity: &Identity) -> User {
+    User {
+        channels: identity.channels.clone(),
+        expires_at: identity.expires_at_ms,
+        role: identity.role.clone(),
+        sub: identity.sub.clone(),
+    }
 }
 
 /// 128 random bits in base64url.

@@ -5,9 +5,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use serde::Serialize;
-use serde_json::json;
-
 use super::{
     channel::{ChannelState, Entry, Pace, Snapshot},
     channel_log::{ChannelLogError, Span},
@@ -20,10 +17,12 @@ use super::{
     watch_quota::WatchPermit,
 };
 use chaincast_bus::Unacknowledged;
-use chaincast_protocol::{Channel, channel::SnapshotRule, truncated_name};
 use chaincast_protocol::{
-    CloseReason, ErrorCode, Refusal,
+    Channel, CloseReason, ErrorCode, Refusal,
+    channel::SnapshotRule,
+    control::{Ack, ChannelResult, ChannelResults, Subscribed},
     request::{Answer, Names, Subscribe},
+    truncated_name,
 };
 
 /// A channel of the request that the client may subscribe to.
@@ -37,19 +36,6 @@ struct RequestedChannel {
     span: Option<Span>,
     /// The snapshot of [`SnapshotRule::Unacknowledged`].
     unacknowledged: Option<Unacknowledged>,
-}
-
-/// One channel in the answer.
-#[derive(Serialize)]
-struct JoinResult {
-    channel: String,
-    success: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recovered: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Refusal>,
 }
 
 /// A checked channel that the session is about to join.
@@ -225,24 +211,17 @@ impl Session {
             };
             match one {
                 Ok(one) => {
-                    joined.push(JoinResult {
+                    joined.push(Ok(Subscribed {
                         channel: one.requested.channel.to_string(),
                         success: true,
-                        seq: Some(one.position),
-                        recovered: Some(one.resume.is_some()),
-                        error: None,
-                    });
+                        seq: one.position,
+                        recovered: one.resume.is_some(),
+                    }));
                     joining.push(one);
                 }
                 Err(refusal) => {
                     refused.push(refusal.code);
-                    joined.push(JoinResult {
-                        channel: truncated_name(&name),
-                        success: false,
-                        seq: None,
-                        recovered: None,
-                        error: Some(refusal),
-                    });
+                    joined.push(Err((truncated_name(&name), refusal)));
                 }
             }
         }
@@ -480,13 +459,18 @@ fn too_many(most: usize) -> Refusal {
     )
 }
 
-fn answer(names: &Names, mut joined: Vec<JoinResult>) -> Answer {
-    if let (Names::One(_), [one]) = (names, joined.as_mut_slice()) {
-        return match one.error.take() {
-            Some(refusal) => Answer::Refused(refusal),
-            None => Answer::ack(one),
-        };
+/// The answer for channels that were joined, or refused under their names.
+fn answer(names: &Names, mut joined: Vec<Result<Subscribed, (String, Refusal)>>) -> Answer {
+    match (names, joined.pop()) {
+        (Names::One(_), Some(Ok(subscribed))) => Answer::Ack(Ack::Subscribed(subscribed)),
+        (Names::One(_), Some(Err((_, refusal)))) => Answer::Refused(refusal),
+        (_, last) => {
+            joined.extend(last);
+            let results = joined.into_iter().map(|one| match one {
+                Ok(subscribed) => ChannelResult::subscribed(subscribed),
+                Err((name, refusal)) => ChannelResult::failed(name, refusal),
+            });
+            Answer::Ack(Ack::Channels(ChannelResults::new(results.collect())))
+        }
     }
-    let success = joined.iter().all(|one| one.success);
-    Answer::ack(&json!({"success": success, "channels": joined}))
 }

@@ -5,7 +5,7 @@ use alloy::{
     primitives::{B64, Bloom, Bytes},
 };
 
-use chaincast_protocol::{Address, B256, BlockRef, U256};
+use chaincast_protocol::{Address, B256, BlockRef, TokenStandard, U256};
 
 /// One complete canonical block. Every list is in block order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,49 +140,6 @@ pub struct IndexedLog {
     /// At most four topics.
     pub topics: Vec<B256>,
     pub data: Bytes,
-}
-
-/// The kind of a transferred asset: the native coin, or a token by the standard of its contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenStandard {
-    /// The native coin of the chain.
-    Native,
-    Erc20,
-    Erc721,
-    Erc1155,
-}
-
-impl TokenStandard {
-    /// The EIP number, as stored; 0 for the native coin.
-    pub fn number(self) -> i16 {
-        match self {
-            Self::Native => 0,
-            Self::Erc20 => 20,
-            Self::Erc721 => 721,
-            Self::Erc1155 => 1155,
-        }
-    }
-
-    /// The standard with this number.
-    pub fn from_number(number: i16) -> Option<Self> {
-        match number {
-            0 => Some(Self::Native),
-            20 => Some(Self::Erc20),
-            721 => Some(Self::Erc721),
-            1155 => Some(Self::Erc1155),
-            _ => None,
-        }
-    }
-
-    /// The name in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Erc20 => "ERC-20",
-            Self::Erc721 => "ERC-721",
-            Self::Erc1155 => "ERC-1155",
-        }
-    }
 }
 
 /// A transfer recorded by a log: ERC-20 and ERC-721 `Transfer`, ERC-1155 `TransferSingle` and `TransferBatch`, and

@@ -8,9 +8,8 @@ mod known_block;
 mod price;
 
 pub use alert::WatchedAlert;
-pub use block::{
-    BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, TokenStandard, Transfer,
-};
+pub use block::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction, Transfer};
+pub use chaincast_protocol::TokenStandard;
 pub use contract::{DecodedEvent, FoundAddress};
 pub use index_mode::IndexMode;
 pub use known_block::KnownBlock;

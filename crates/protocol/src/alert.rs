@@ -2,12 +2,13 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{JsonNumber, PriceStatus, Token};
 
 /// The side of the threshold on which an alert fires. The threshold itself belongs to both sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AlertCondition {
     /// The price is at the threshold or above it.
@@ -48,8 +49,9 @@ impl FromStr for AlertCondition {
     }
 }
 
-/// An alert fired: the data of `price-alert`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A price alert of this user fired. A snapshot is a delivery that was unacknowledged when the client subscribed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceAlert {
     /// Id of this delivery: clients acknowledge it, and use it to detect repetitions.
@@ -60,7 +62,7 @@ pub struct PriceAlert {
     pub threshold: JsonNumber,
     /// The price that fired the alert.
     pub price: JsonNumber,
-    /// Status of that price: `ok` or `degraded`.
+    /// Status of that price: `ok`, or `degraded` for an alert with `fireOnDegraded`.
     pub status: PriceStatus,
     /// The user's note.
     #[serde(skip_serializing_if = "Option::is_none")]

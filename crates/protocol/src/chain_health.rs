@@ -1,13 +1,15 @@
 //! Health of a chain: when its node last answered, and how old its newest block is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ChainId;
 
 /// Health status of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ChainStatus {
+    /// The node answers, and the index is close to it.
     Ok,
     /// The node answers, but the index is behind it, or the newest block is older than `head_age_ms`.
     Lagging,
@@ -16,15 +18,16 @@ pub enum ChainStatus {
 }
 
 /// Current health of a chain, as reported to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChainHealth {
     pub chain_id: ChainId,
-    /// Number of the newest indexed block.
+    /// Number of the newest indexed block; null before the first.
     pub head: Option<u64>,
     /// Age of that block, by its own timestamp.
     pub head_age_ms: Option<u64>,
-    /// Time since the node last answered.
+    /// Time since the node last answered; null if it never did.
     pub node_age_ms: Option<u64>,
     pub status: ChainStatus,
 }

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{ErrorCode, frame::FrameError};
+use super::{
+    ErrorCode,
+    control::{RetryAfter, to_json},
+    frame::FrameError,
+};
 
 /// The reason for the end of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +76,8 @@ impl CloseReason {
         match self {
             Self::Left(_) | Self::Lost => "".into(),
             Self::GoingAway { retry_after_ms } => {
-                format!(r#"{{"retryAfterMs":{retry_after_ms}}}"#).into()
+                let retry_after_ms = *retry_after_ms;
+                to_json(&RetryAfter { retry_after_ms }).into()
             }
             Self::Protocol(what) => (*what).into(),
             Self::NotText => "text is not UTF-8".into(),

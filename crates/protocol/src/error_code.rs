@@ -1,19 +1,31 @@
 //! Error codes and refusals of the client protocol.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Stable codes of `error` events, failed acks and refused HTTP requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
+    /// Not JSON, or a missing or invalid field.
     BadRequest,
+    /// No such event.
     UnknownEvent,
+    /// No such channel, token, chain or contract.
     UnknownChannel,
+    /// A JWT is required, or the JWT is invalid.
     Unauthorized,
+    /// The JWT does not allow this channel.
     Forbidden,
+    /// Too many requests; retry after `retryAfterMs`.
     RateLimited,
+    /// A limit of the session or of watched transactions and addresses is reached.
     TooManySubscriptions,
+    /// The message exceeds the limit.
     PayloadTooLarge,
+    /// The JWT has expired.
     TokenExpired,
+    /// A failure of the server; retry.
     Internal,
 }
 
@@ -35,19 +47,14 @@ impl ErrorCode {
     }
 }
 
-impl Serialize for ErrorCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// A refused request: the `data` of an `error` event, and the `error` of a failed ack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+/// Why a request, or one of its channels, was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{}: {message}", code.as_str())]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
     pub code: ErrorCode,
-    /// For people: what is wrong and what to do.
+    /// For people, and may change: what is wrong and what to do.
     pub message: String,
     /// Delay before the same request can succeed, in ms.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +62,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The event whose data it is.
+    pub const EVENT: &str = "error";
+
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -78,6 +88,27 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_texts_match_json() {
+        use ErrorCode::*;
+        for code in [
+            BadRequest,
+            UnknownEvent,
+            UnknownChannel,
+            Unauthorized,
+            Forbidden,
+            RateLimited,
+            TooManySubscriptions,
+            PayloadTooLarge,
+            TokenExpired,
+            Internal,
+        ] {
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(json, format!("{:?}", code.as_str()));
+            assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), code);
+        }
+    }
 
     #[test]
     fn refusal_serializes_as_documented() {

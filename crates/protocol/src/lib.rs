@@ -2,6 +2,7 @@
 //!
 //! - [`channel`]: what can be subscribed to, and what holds for each kind of channel.
 //! - [`Event`], [`EventName`], [`Update`]: what is published on channels.
+//! - [`ServerMessage`]: any message of the server; [`control`]: the data of those that belong to no channel.
 //! - [`request`]: requests of clients and their answers; [`ErrorCode`] and [`CloseReason`] are the codes of refusals.
 //! - [`encode`]: an update as bytes of each wire format. Below it are [`frame`] (WebSocket, RFC 6455), [`deflate`] and
 //!   [`inflate`] (permessage-deflate, RFC 7692), [`msgpack`] and [`socketio`].
@@ -14,12 +15,13 @@
 //! assert_eq!(request, Ok(Request::Subscribe(Subscribe::to("price:ETH"))));
 //! ```
 
-mod address_update;
 mod alert;
 mod candle;
 mod chain_health;
 pub mod channel;
+mod checksummed;
 mod close_reason;
+pub mod control;
 pub mod deflate;
 pub mod encode;
 mod error_code;
@@ -30,29 +32,36 @@ pub mod inflate;
 pub mod msgpack;
 mod number;
 mod price_status;
+mod quantity;
 pub mod request;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod server_message;
 pub mod socketio;
 mod token;
-mod transaction_update;
+mod token_standard;
 mod update;
 
-pub use address_update::{AddressReorg, AddressTransaction, AddressTransfer};
 pub use alert::{AlertCondition, AlertConditionError, PriceAlert};
 pub use alloy_primitives::{Address, B256, U256};
 pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
 pub use channel::{Channel, truncated_name};
+pub use checksummed::Checksummed;
 pub use close_reason::CloseReason;
 pub use error_code::{ErrorCode, Refusal};
 pub use event::{
-    BlockFinalized, CandleUpdate, ContractEvent, ContractReorg, DECIMALS, Event, NewBlock,
-    PriceUpdate, PriceUpdateDetail, Reorg,
+    AddressReorg, AddressTransaction, AddressTransfer, BlockFinalized, CandleUpdate, ContractEvent,
+    ContractReorg, DECIMALS, Event, Heartbeat, NewBlock, PriceUpdate, PriceUpdateDetail, Reorg,
+    StaleSource, TransactionResult, TransactionStatus, TransactionUpdate, TransferSource,
 };
 pub use event_name::EventName;
 pub use number::{JsonNumber, now_ms};
 pub use price_status::{PriceBlock, PriceReason, PriceStatus, USD};
+pub use quantity::Quantity;
+pub use server_message::ServerMessage;
 pub use token::{Token, TokenError};
-pub use transaction_update::{TransactionStatus, TransactionUpdate};
+pub use token_standard::TokenStandard;
 pub use update::{NewUpdate, Update};
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +71,9 @@ pub type ChainId = u64;
 
 /// A block by height and hash. The height alone does not identify the branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlockRef {
     pub number: u64,
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Hash"))]
     pub hash: B256,
 }

@@ -1,21 +1,50 @@
 //! JSON numbers, and the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bigdecimal::BigDecimal;
-use serde::{Serialize, Serializer, ser::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::Error};
 use serde_json::value::RawValue;
 
-/// A decimal serialized as a JSON number with all digits, never through a float.
+/// Most digits before or after the decimal point of a parsed number: its plain text has no more.
+const MAX_DIGITS: u64 = 10_000;
+
+/// A decimal that is a JSON number with all digits, never a float.
+///
+/// It parses from `serde_json` only, and not within `flatten`, untagged or internally tagged types: these hold numbers as
+/// floats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonNumber(pub BigDecimal);
 
+impl fmt::Display for JsonNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.normalized().to_plain_string())
+    }
+}
+
 impl Serialize for JsonNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.0.normalized().to_plain_string();
-        RawValue::from_string(text)
+        RawValue::from_string(self.to_string())
             .map_err(S::Error::custom)?
             .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let number: BigDecimal = json
+            .get()
+            .parse()
+            .map_err(|_| de::Error::custom("expected a number"))?;
+        let (_, scale) = number.as_bigint_and_exponent();
+        if scale.unsigned_abs() > MAX_DIGITS {
+            return Err(de::Error::custom("the number has too many digits"));
+        }
+        Ok(Self(number))
     }
 }
 
@@ -41,6 +70,29 @@ mod tests {
         ] {
             let number = JsonNumber(text.parse().unwrap());
             assert_eq!(serde_json::to_string(&number).unwrap(), text);
+            assert_eq!(serde_json::from_str::<JsonNumber>(text).unwrap(), number);
+        }
+    }
+
+    #[test]
+    fn random_numbers_round_trip() {
+        for _ in 0..1_000 {
+            let (whole, fraction): (u128, u128) = (rand::random(), rand::random());
+            // Without trailing zeros, which are not significant.
+            let text = format!("{whole}.{fraction:039}1");
+            let number: JsonNumber = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&number).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn parses_only_bounded_numbers() {
+        assert_eq!(
+            serde_json::from_str::<JsonNumber>("1.5e3").unwrap(),
+            JsonNumber(1_500.into())
+        );
+        for json in ["\"12\"", "null", "true", "[1]", "1e99999999", "1e-99999999"] {
+            assert!(serde_json::from_str::<JsonNumber>(json).is_err(), "{json}");
         }
     }
 }

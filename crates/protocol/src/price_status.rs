@@ -1,6 +1,6 @@
 //! What a published price says besides its number.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ChainId;
 
@@ -8,7 +8,8 @@ use super::ChainId;
 pub const USD: &str = "USD";
 
 /// How reliable a price is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PriceStatus {
     /// Enough fresh venues, and they agree.
@@ -20,8 +21,20 @@ pub enum PriceStatus {
     Stale,
 }
 
+impl PriceStatus {
+    /// The name in the API and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// Why a price is not `ok`, as published and stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PriceReason {
     /// Degraded: fewer venues than configured.
@@ -67,7 +80,8 @@ impl PriceReason {
 }
 
 /// The block that a tick was decoded from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceBlock {
     pub chain_id: ChainId,
@@ -77,6 +91,14 @@ pub struct PriceBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn status_names_match_json() {
+        for status in [PriceStatus::Ok, PriceStatus::Degraded, PriceStatus::Stale] {
+            let json = serde_json::to_string(&status).unwrap();
+            assert_eq!(json, format!("\"{}\"", status.name()));
+        }
+    }
 
     #[test]
     fn reason_names_match_json() {

@@ -41,7 +41,7 @@ pub async fn insert(
     .bind(column(prices, |(seq, _)| *seq as i64))
     .bind(column(prices, |(_, price)| price.price.clone()))
     .bind(column(prices, |(_, price)| price.confidence.clone()))
-    .bind(column(prices, |(_, price)| status_text(price.status)))
+    .bind(column(prices, |(_, price)| price.status.name()))
     .bind(column(prices, |(_, price)| array_text(&price.sources)))
     .bind(observed)
     .bind(announced)
@@ -227,19 +227,11 @@ pub(super) fn parse_details(
     Ok(stored.into_iter().map(detail).collect())
 }
 
-fn status_text(status: PriceStatus) -> &'static str {
-    match status {
-        PriceStatus::Ok => "ok",
-        PriceStatus::Degraded => "degraded",
-        PriceStatus::Stale => "stale",
-    }
-}
-
 /// Parses a stored status.
 pub(super) fn parse_status(text: &str) -> Option<PriceStatus> {
     [PriceStatus::Ok, PriceStatus::Degraded, PriceStatus::Stale]
         .into_iter()
-        .find(|status| status_text(*status) == text)
+        .find(|status| status.name() == text)
 }
 
 /// Converts a time in ms for the database.

@@ -3,8 +3,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::support::{Client, TIMEOUT, World, narrow, narrow_world, seq};
-use chaincast_bus::StaleSource;
-use chaincast_protocol::ChainLimits;
+use chaincast_protocol::{ChainLimits, StaleSource};
 
 fn chainlink(age_ms: Option<u64>) -> StaleSource {
     StaleSource {

@@ -13,9 +13,9 @@ use crate::{
     channel_log::{ChannelLog, ChannelLogError, LogFuture, Span},
 };
 use chaincast_base::shutdown::{Failures, Tasks};
-use chaincast_bus::{StaleSource, Unacknowledged};
+use chaincast_bus::Unacknowledged;
 use chaincast_http::server::{self, ServerConfig};
-use chaincast_protocol::{ChainHealth, ChainId, Channel, Update};
+use chaincast_protocol::{ChainHealth, ChainId, Channel, StaleSource, Update};
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};

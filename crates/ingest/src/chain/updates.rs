@@ -2,7 +2,7 @@
 
 use chaincast_model::IndexedBlock;
 use chaincast_protocol::{
-    BlockFinalized, BlockRef, ChainId, Channel, Event, NewBlock, NewUpdate, Reorg, now_ms,
+    BlockFinalized, BlockRef, ChainId, Channel, Event, NewBlock, NewUpdate, Quantity, Reorg, now_ms,
 };
 
 /// Creates the updates of one chain's channel.
@@ -28,9 +28,9 @@ impl Announcer {
             timestamp: now_ms(),
             block_timestamp: header.timestamp,
             transactions: block.transaction_count.into(),
-            gas_used: header.gas_used.to_string(),
-            gas_limit: header.gas_limit.to_string(),
-            base_fee_per_gas: header.base_fee_per_gas.map(|fee| fee.to_string()),
+            gas_used: header.gas_used.into(),
+            gas_limit: header.gas_limit.into(),
+            base_fee_per_gas: header.base_fee_per_gas.map(Quantity::from),
             chain_id: self.chain_id,
         }))
     }

@@ -118,7 +118,7 @@ fn price_update(price: &Price, now_ms: i64) -> NewUpdate {
             token: price.token.clone(),
             price: JsonNumber(price.price.clone()),
             timestamp: now_ms,
-            quote: USD,
+            quote: USD.into(),
             confidence: JsonNumber(price.confidence.clone()),
             sources: price.sources.clone(),
             age_ms: age_ms(price.observed_at, now_ms),

@@ -10,7 +10,9 @@ pub use packet::Packet;
 pub use wire::{Transport, Wire};
 
 use super::{
-    CloseReason, frame,
+    CloseReason, Refusal,
+    control::{Closed, RefusedChannel, to_json},
+    frame,
     request::{Answer, RequestId},
     socketio::engine,
 };
@@ -44,10 +46,12 @@ pub fn answer(wire: Wire, answer: &Answer, id: Option<&RequestId>) -> Packet {
 }
 
 /// An `error` event for a channel that could not be joined or left, without a request.
-pub fn channel_error(wire: Wire, channel: &str, failed: &impl serde::Serialize) -> Packet {
-    let mut data = serde_json::json!(failed);
-    data["channel"] = channel.into();
-    event(wire, "error", &data.to_string())
+pub fn channel_error(wire: Wire, channel: &str, refusal: &Refusal) -> Packet {
+    let data = RefusedChannel {
+        channel: channel.to_owned(),
+        refusal: refusal.clone(),
+    };
+    event(wire, Refusal::EVENT, &to_json(&data))
 }
 
 /// The transport's own ping.
@@ -84,17 +88,18 @@ pub fn close_packets(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Pack
             }
         }
         Transport::Sse => {
-            let data = serde_json::json!({
-                "code": reason.code(),
-                "reason": reason.text(),
-                "reconnect": reason.reconnect(),
+            let data = to_json(&Closed {
+                code: reason.code(),
+                reason: reason.text().into_owned(),
+                reconnect: reason.reconnect(),
             });
             let retry = match reason {
                 CloseReason::GoingAway { retry_after_ms } => format!("retry: {retry_after_ms}\n"),
                 _ => String::new(),
             };
             vec![Packet::raw(format!(
-                "{retry}event: closed\ndata: {data}\n\n"
+                "{retry}event: {}\ndata: {data}\n\n",
+                Closed::EVENT
             ))]
         }
     }

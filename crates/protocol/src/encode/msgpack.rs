@@ -73,6 +73,7 @@ fn push(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use crate::{
         ErrorCode, Refusal,
+        control::{Ack, Acknowledged},
         encode::{Packet, Wire, answer, channel_error, event},
         msgpack::{from_json, to_json},
         request::{Answer, parse_msgpack},
@@ -119,10 +120,16 @@ mod tests {
     fn events_and_refusals_have_their_json_shape() {
         let ack = answer(
             Wire::MsgPack,
-            &Answer::Ack(r#"{"success":true}"#.into()),
+            &Answer::Ack(Ack::Acknowledged(Acknowledged {
+                acknowledged: 2,
+                success: true,
+            })),
             None,
         );
-        assert_eq!(json(&ack), r#"{"event":"ack","data":{"success":true}}"#);
+        assert_eq!(
+            json(&ack),
+            r#"{"event":"ack","data":{"acknowledged":2,"success":true}}"#
+        );
         let refused = Answer::Refused(Refusal::rate_limited(1_200));
         assert_eq!(
             json(&answer(Wire::MsgPack, &refused, None)),

@@ -143,7 +143,7 @@ fn price_amounts_are_strings() {
         token: "ETH".parse().unwrap(),
         price: JsonNumber(3_000.into()),
         timestamp: 1,
-        quote: "USD",
+        quote: "USD".into(),
         confidence: JsonNumber(0.into()),
         sources: Vec::new(),
         age_ms: 2,

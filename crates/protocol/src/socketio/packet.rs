@@ -4,6 +4,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::control::{ConnectError, to_json};
+
 /// Most attachments that a packet may announce: they are skipped and the packet is rejected.
 pub const MAX_ATTACHMENTS: usize = 16;
 /// Longest namespace, in bytes.
@@ -157,9 +159,9 @@ pub fn connected(namespace: &str, sid: &str) -> String {
     )
 }
 
-/// Encodes a rejected join: a `connect_error` with this message and data.
-pub fn connect_error(namespace: &str, error: &serde_json::Value) -> String {
-    format!("44{}{error}", prefix(namespace))
+/// Encodes a rejected join.
+pub fn connect_error(namespace: &str, error: &ConnectError) -> String {
+    format!("44{}{}", prefix(namespace), to_json(error))
 }
 
 /// Encodes the removal of a client from a namespace.
@@ -292,7 +294,7 @@ mod tests {
         assert_eq!(connected("/realtime", "x"), r#"40/realtime,{"sid":"x"}"#);
         assert_eq!(ack("/realtime", 7, "{}"), "43/realtime,7[{}]");
         assert_eq!(disconnect("/realtime"), "41/realtime,");
-        let error = serde_json::json!({"message":"Invalid namespace"});
+        let error = ConnectError::unknown_namespace();
         assert_eq!(
             connect_error("/", &error),
             r#"44{"message":"Invalid namespace"}"#

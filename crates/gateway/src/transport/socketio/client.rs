@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::reply::reply;
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
 };
 use chaincast_protocol::{
     Channel, CloseReason, Refusal,
+    control::ConnectError,
     encode::{NAMESPACE, Packet},
     request::Request,
     socketio::{
@@ -247,8 +248,8 @@ impl Client {
     /// Rejects a join. `None`: unknown namespace, with the exact message of the reference server.
     fn reject_join(&mut self, namespace: &str, refusal: Option<&Refusal>) {
         let error = match refusal {
-            Some(refusal) => connect_error(refusal),
-            None => json!({ "message": "Invalid namespace" }),
+            Some(refusal) => ConnectError::from(refusal),
+            None => ConnectError::unknown_namespace(),
         };
         self.send(&packet::connect_error(namespace, &error));
         self.session
@@ -266,11 +267,4 @@ impl Client {
     fn end(&self, what: &'static str) {
         self.session.end(CloseReason::Protocol(what));
     }
-}
-
-/// The payload of `connect_error`: the message, and the rest of the refusal in `data`.
-fn connect_error(refusal: &Refusal) -> Value {
-    let mut data = json!(refusal);
-    let message = data.as_object_mut().and_then(|data| data.remove("message"));
-    json!({"message": message, "data": data})
 }

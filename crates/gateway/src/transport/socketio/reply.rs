@@ -1,10 +1,8 @@
 //! Answers to a Socket.IO client: an acknowledgement, or an event.
 
-use serde::Deserialize;
-use serde_json::json;
-
 use crate::session::Reply;
 use chaincast_protocol::{
+    control::{Ack, ChannelResults, Failed, to_json},
     encode::{self, NAMESPACE, Packet, Wire},
     request::Answer,
     socketio::packet,
@@ -22,36 +20,25 @@ fn packets(ack: Option<u64>, answer: &Answer) -> Vec<Packet> {
         // Browser clients measure latency by the event, others by the acknowledgement.
         (Answer::Pong { .. }, Some(id)) => vec![event(), acked(id, &answer.data())],
         (Answer::Pong { .. } | Answer::Refused(_), None) => vec![event()],
-        (Answer::Ack(data), Some(id)) => vec![acked(id, data)],
-        (Answer::Ack(data), None) => failures(data),
+        (Answer::Ack(_), Some(id)) => vec![acked(id, &answer.data())],
+        (Answer::Ack(Ack::Channels(results)), None) => failures(results),
+        // A success is silent.
+        (Answer::Ack(_), None) => Vec::new(),
         (Answer::Refused(refusal), Some(id)) => {
-            let data = json!({"success": false, "error": refusal});
-            vec![acked(id, &data.to_string())]
+            let failed = Ack::Failed(Failed {
+                error: refusal.clone(),
+                success: false,
+            });
+            vec![acked(id, &to_json(&failed))]
         }
     }
 }
 
-/// The answer for several channels.
-#[derive(Deserialize)]
-struct Batch {
-    channels: Vec<ChannelResult>,
-}
-
-#[derive(Deserialize)]
-struct ChannelResult {
-    channel: String,
-    error: Option<serde_json::Value>,
-}
-
 /// An event for each failed channel, since the client requested no acknowledgement.
-fn failures(data: &str) -> Vec<Packet> {
-    // The answer for a single channel has another shape, and is a success.
-    let Ok(Batch { channels }) = serde_json::from_str(data) else {
-        return Vec::new();
-    };
-    let failed = channels.into_iter().filter_map(|one| {
-        let error = one.error?;
-        Some(encode::channel_error(Wire::SocketIo, &one.channel, &error))
+fn failures(results: &ChannelResults) -> Vec<Packet> {
+    let failed = results.channels.iter().filter_map(|one| {
+        let refusal = one.error.as_ref()?;
+        Some(encode::channel_error(Wire::SocketIo, &one.channel, refusal))
     });
     failed.collect()
 }
@@ -59,7 +46,15 @@ fn failures(data: &str) -> Vec<Packet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chaincast_protocol::Refusal;
+    use chaincast_protocol::{
+        ErrorCode, Refusal,
+        control::{Acknowledged, ChannelResult},
+    };
+
+    const ACK: Answer = Answer::Ack(Ack::Acknowledged(Acknowledged {
+        acknowledged: 2,
+        success: true,
+    }));
 
     fn texts(ack: Option<u64>, answer: &Answer) -> Vec<String> {
         let packets = packets(ack, answer);
@@ -69,8 +64,10 @@ mod tests {
 
     #[test]
     fn answers_with_ack_if_requested() {
-        let ack = Answer::Ack(r#"{"success":true}"#.to_owned());
-        assert_eq!(texts(Some(3), &ack), [r#"43/realtime,3[{"success":true}]"#]);
+        assert_eq!(
+            texts(Some(3), &ACK),
+            [r#"43/realtime,3[{"acknowledged":2,"success":true}]"#]
+        );
         let pong = Answer::Pong { timestamp: 5 };
         assert_eq!(
             texts(Some(0), &pong),
@@ -88,9 +85,13 @@ mod tests {
 
     #[test]
     fn failed_channels_are_reported_without_ack() {
-        let data = r#"{"success":false,"channels":[{"channel":"price:ETH","success":true,"seq":1},
-            {"channel":"nope","success":false,"error":{"code":"UNKNOWN_CHANNEL","message":"what?"}}]}"#;
-        let ack = Answer::Ack(data.to_owned());
+        let ack = Answer::Ack(Ack::Channels(ChannelResults::new(vec![
+            ChannelResult::unsubscribed("price:ETH".to_owned()),
+            ChannelResult::failed(
+                "nope".to_owned(),
+                Refusal::new(ErrorCode::UnknownChannel, "what?"),
+            ),
+        ])));
         assert_eq!(
             texts(None, &ack),
             [
@@ -101,8 +102,7 @@ mod tests {
 
     #[test]
     fn without_ack_sends_only_failures_and_pongs() {
-        let ack = Answer::Ack(r#"{"success":true}"#.to_owned());
-        assert!(texts(None, &ack).is_empty());
+        assert!(texts(None, &ACK).is_empty());
         let pong = Answer::Pong { timestamp: 5 };
         assert_eq!(
             texts(None, &pong),

@@ -42,7 +42,7 @@ impl Contracts {
             let data = ContractEvent {
                 contract: contract.name.clone(),
                 event: event.event.clone(),
-                address: event.address,
+                address: event.address.into(),
                 args: args.and_then(|args| RawValue::from_string(args).ok()),
                 block_number: event.block_number,
                 block_hash: block.header.hash,

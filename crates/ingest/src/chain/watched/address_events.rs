@@ -1,7 +1,10 @@
 //! The events of `address:ADDR`, made from indexed blocks.
 
-use chaincast_model::{IndexedBlock, IndexedTransaction, TokenStandard, Transfer};
-use chaincast_protocol::{AddressTransaction, AddressTransfer, ChainId, now_ms};
+use chaincast_model::{IndexedBlock, IndexedTransaction, Transfer};
+use chaincast_protocol::{
+    AddressTransaction, AddressTransfer, ChainId, Checksummed, Quantity, TokenStandard,
+    TransactionResult, TransferSource, now_ms,
+};
 
 /// A transaction as an update of one of its parties.
 pub(super) fn transaction(
@@ -9,31 +12,31 @@ pub(super) fn transaction(
     block: &IndexedBlock,
     sent: &IndexedTransaction,
 ) -> AddressTransaction {
-    let wei = |wei: Option<u128>| wei.map(|wei| wei.to_string());
+    let wei = |wei: Option<u128>| wei.map(Quantity::from);
     AddressTransaction {
         chain_id,
         hash: sent.hash,
         status: sent.success.map(|success| match success {
-            true => "success",
-            false => "failed",
+            true => TransactionResult::Success,
+            false => TransactionResult::Failed,
         }),
         block_number: block.header.number,
         block_hash: block.header.hash,
         block_timestamp: block.header.timestamp,
         transaction_index: sent.index,
-        from: sent.from.to_string(),
-        to: sent.to.map(|to| to.to_string()),
-        contract_address: sent.contract_address.map(|contract| contract.to_string()),
-        value: sent.value.to_string(),
-        nonce: sent.nonce.to_string(),
+        from: sent.from.into(),
+        to: sent.to.map(Checksummed),
+        contract_address: sent.contract_address.map(Checksummed),
+        value: sent.value.into(),
+        nonce: sent.nonce.into(),
         r#type: sent.transaction_type,
-        gas_limit: sent.gas_limit.to_string(),
+        gas_limit: sent.gas_limit.into(),
         gas_price: wei(sent.gas_price),
         max_fee_per_gas: wei(sent.max_fee_per_gas),
         max_priority_fee_per_gas: wei(sent.max_priority_fee_per_gas),
-        gas_used: sent.gas_used.to_string(),
-        cumulative_gas_used: sent.cumulative_gas_used.to_string(),
-        effective_gas_price: sent.effective_gas_price.to_string(),
+        gas_used: sent.gas_used.into(),
+        cumulative_gas_used: sent.cumulative_gas_used.into(),
+        effective_gas_price: sent.effective_gas_price.into(),
         timestamp: now_ms(),
     }
 }
@@ -52,15 +55,15 @@ pub(super) fn transfer(
         block_timestamp: block.header.timestamp,
         transaction_hash: sent.map(|sent| sent.hash).or(moved.transaction_hash),
         transaction_index: moved.transaction_index,
-        source: "log",
+        source: TransferSource::Log,
         log_index: Some(moved.log_index),
         position: moved.position,
-        standard: moved.standard.name(),
-        token: moved.token.map(|token| token.to_string()),
-        from: moved.from.to_string(),
-        to: moved.to.to_string(),
-        token_id: moved.token_id.map(|id| id.to_string()),
-        amount: moved.amount.to_string(),
+        standard: moved.standard,
+        token: moved.token.map(Checksummed),
+        from: moved.from.into(),
+        to: moved.to.into(),
+        token_id: moved.token_id.map(Quantity::from),
+        amount: moved.amount.into(),
         timestamp: now_ms(),
     }
 }
@@ -79,15 +82,15 @@ pub(super) fn value_transfer(
         block_timestamp: block.header.timestamp,
         transaction_hash: Some(sent.hash),
         transaction_index: sent.index,
-        source: "transaction",
+        source: TransferSource::Transaction,
         log_index: None,
         position: 0,
-        standard: TokenStandard::Native.name(),
+        standard: TokenStandard::Native,
         token: None,
-        from: sent.from.to_string(),
-        to: to.to_string(),
+        from: sent.from.into(),
+        to: to.into(),
         token_id: None,
-        amount: sent.value.to_string(),
+        amount: sent.value.into(),
         timestamp: now_ms(),
     })
 }

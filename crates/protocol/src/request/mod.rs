@@ -1,14 +1,22 @@
 //! Requests of clients and their answers, without I/O and independent of the transport.
 
-use std::collections::BTreeMap;
+mod answer;
+mod id;
+mod names;
+mod subscribe;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Refusal, msgpack};
-
-/// Maximum length of a request's `id`, in bytes of JSON.
-const MAX_ID: usize = 128;
+use self::id::MAX_ID;
+pub use self::{
+    answer::Answer,
+    id::RequestId,
+    names::Names,
+    subscribe::{Interval, IntervalError, Mode, Since, Subscribe},
+};
+pub(crate) use self::{names::NamesData, subscribe::SubscribeData};
+use crate::{ErrorCode, Refusal, control::to_json, msgpack};
 
 /// A request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,117 +32,23 @@ pub enum Request {
     Acknowledge(Vec<i64>),
 }
 
-/// Channel names as sent by the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Names {
-    One(String),
-    /// Answered channel by channel.
-    Many(Vec<String>),
-}
-
-impl Names {
-    pub fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Many(names) => names,
-        }
-    }
-}
-
-/// `subscribe` and its options.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscribe {
-    pub names: Names,
-    pub since: Option<Since>,
-    pub epoch: Option<String>,
-    pub snapshot: bool,
-    pub mode: Option<Mode>,
-    pub interval: Interval,
-}
-
-/// Where to resume.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "since must be the last seq received (a number), or a map from channel to seq"
-)]
-pub enum Since {
-    /// The seq of the only channel.
-    One(u64),
-    /// Seqs by channel name, case-insensitive.
-    Each(BTreeMap<String, u64>),
-}
-
-/// Whether updates may be skipped for newer ones when the client is slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Latest,
-    All,
-}
-
-/// At most one update per channel in this many ms: 0 (no limit), 100, 250, 1000 or 5000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
-pub struct Interval(u32);
-
-impl Interval {
-    pub const NONE: Self = Self(0);
-
-    pub fn new(ms: u64) -> Option<Self> {
-        match ms {
-            0 | 100 | 250 | 1_000 | 5_000 => Some(Self(ms as u32)),
-            _ => None,
-        }
-    }
-
-    pub fn ms(self) -> u32 {
-        self.0
-    }
-}
-
-#[derive(Deserialize)]
-struct SubscribeData {
-    #[serde(flatten)]
-    names: NamesData,
-    since: Option<Since>,
-    epoch: Option<String>,
-    snapshot: Option<bool>,
-    mode: Option<Mode>,
-    interval: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct NamesData {
-    channel: Option<String>,
-    channels: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct AuthData {
+/// Authenticates the session, or renews its JWT.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Auth"))]
+pub(crate) struct AuthData {
+    /// A JWT; an empty one counts as none.
     token: String,
 }
 
-#[derive(Deserialize)]
-struct AcknowledgeData {
+/// Acknowledges deliveries of price alerts: no later snapshot includes them.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Acknowledge"))]
+pub(crate) struct AcknowledgeData {
+    /// Ids of deliveries; at most 1,000 (`limits.acknowledged_ids`).
+    #[cfg_attr(feature = "schema", schemars(length(max = 1_000)))]
     ids: Vec<i64>,
-}
-
-impl NamesData {
-    fn check(self, event: &str) -> Result<Names, Refusal> {
-        match (self.channel, self.channels) {
-            (Some(one), None) => Ok(Names::One(one)),
-            (None, Some(many)) if !many.is_empty() => Ok(Names::Many(many)),
-            (None, Some(_)) => Err(Refusal::bad_request(format!(
-                "{event}: channels is empty; name at least one"
-            ))),
-            (Some(_), Some(_)) => Err(Refusal::bad_request(format!(
-                "{event}: give channel or channels, not both"
-            ))),
-            (None, None) => Err(Refusal::bad_request(format!(
-                "{event}: data needs channel, such as {{\"channel\":\"price:ETH\"}}, or channels"
-            ))),
-        }
-    }
 }
 
 impl Request {
@@ -165,47 +79,38 @@ impl Request {
             )),
         }
     }
-}
 
-impl Subscribe {
-    /// Subscribes to one channel with the defaults.
-    pub fn to(name: impl Into<String>) -> Self {
-        Self {
-            names: Names::One(name.into()),
-            since: None,
-            epoch: None,
-            snapshot: true,
-            mode: None,
-            interval: Interval::NONE,
+    /// The name of the event.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Ping => "ping",
+            Self::Auth { .. } => "auth",
+            Self::Subscriptions => "subscriptions",
+            Self::Acknowledge(_) => "acknowledge",
         }
     }
 
-    fn check(data: SubscribeData) -> Result<Self, Refusal> {
-        let names = data.names.check("subscribe")?;
-        if let (Some(Since::One(_)), [_, _, ..]) = (&data.since, names.as_slice()) {
-            return Err(Refusal::bad_request(
-                "subscribe: since is a number, but the request names several channels; use {\"channel\": seq, …}",
-            ));
-        }
-        let interval = data.interval.unwrap_or(0);
-        let Some(interval) = Interval::new(interval) else {
-            return Err(Refusal::bad_request(format!(
-                "subscribe: interval {interval} is not one of 0, 100, 250, 1000 and 5000"
-            )));
+    /// As a native WebSocket message in JSON: the inverse of [`parse_text`].
+    pub fn text(&self, id: Option<&RequestId>) -> String {
+        let data = match self {
+            Self::Subscribe(subscribe) => Some(to_json(&SubscribeData::from(subscribe))),
+            Self::Unsubscribe(names) => Some(to_json(&NamesData::from(names))),
+            Self::Auth { token } => Some(to_json(&AuthData {
+                token: token.clone(),
+            })),
+            Self::Acknowledge(ids) => Some(to_json(&AcknowledgeData { ids: ids.clone() })),
+            Self::Ping | Self::Subscriptions => None,
         };
-        if data.mode == Some(Mode::All) && interval != Interval::NONE {
-            return Err(Refusal::bad_request(
-                "subscribe: interval needs mode \"latest\"",
-            ));
-        }
-        Ok(Self {
-            names,
-            since: data.since,
-            epoch: data.epoch,
-            snapshot: data.snapshot.unwrap_or(true),
-            mode: data.mode,
-            interval,
-        })
+        let id = id.map(|id| format!(r#""id":{},"#, id.as_json()));
+        let data = data.map(|data| format!(r#","data":{data}"#));
+        format!(
+            r#"{{{}"event":"{}"{}}}"#,
+            id.unwrap_or_default(),
+            self.event(),
+            data.unwrap_or_default()
+        )
     }
 }
 
@@ -226,16 +131,6 @@ fn read<'a, T: Deserialize<'a>>(event: &str, data: Option<&'a str>) -> Result<T,
 /// serde's message, cut so that it does not repeat long text of the client.
 fn shortened(error: &serde_json::Error) -> String {
     error.to_string().chars().take(200).collect()
-}
-
-/// A request's `id`: the text of a JSON number or string, returned unchanged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(Box<str>);
-
-impl RequestId {
-    pub fn as_json(&self) -> &str {
-        &self.0
-    }
 }
 
 #[derive(Deserialize)]
@@ -278,11 +173,13 @@ pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
     };
     let id = match envelope.id.map(RawValue::get) {
         None | Some("null") => None,
-        Some(id) if is_id(id) => Some(RequestId(id.into())),
-        Some(_) => {
-            let message = format!("id must be a number or a string of at most {MAX_ID} bytes");
-            return (None, Err(Refusal::bad_request(message)));
-        }
+        Some(json) => match RequestId::from_json(json) {
+            Some(id) => Some(id),
+            None => {
+                let message = format!("id must be a number or a string of at most {MAX_ID} bytes");
+                return (None, Err(Refusal::bad_request(message)));
+            }
+        },
     };
     let request = match envelope.event {
         Some(event) => {
@@ -292,64 +189,6 @@ pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
         None => Err(Refusal::bad_request("the message has no event")),
     };
     (id, request)
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() <= MAX_ID && text.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
-}
-
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// The JSON text of the acknowledgement's data.
-    Ack(String),
-    /// Server time, in ms.
-    Pong {
-        timestamp: i64,
-    },
-    Refused(Refusal),
-}
-
-impl Answer {
-    /// An acknowledgement with the given data, which must serialize as a JSON object.
-    pub fn ack(data: &impl Serialize) -> Self {
-        match serde_json::to_string(data) {
-            Ok(text) => Self::Ack(text),
-            Err(error) => {
-                tracing::error!(%error, "cannot serialize an answer");
-                Self::Refused(Refusal::new(ErrorCode::Internal, "internal error"))
-            }
-        }
-    }
-
-    pub fn event(&self) -> &'static str {
-        match self {
-            Self::Ack(_) => "ack",
-            Self::Pong { .. } => "pong",
-            Self::Refused(_) => "error",
-        }
-    }
-
-    /// The JSON text of the event's data.
-    pub fn data(&self) -> String {
-        match self {
-            Self::Ack(data) => data.clone(),
-            Self::Pong { timestamp } => format!(r#"{{"timestamp":{timestamp}}}"#),
-            Self::Refused(refusal) => serde_json::json!(refusal).to_string(),
-        }
-    }
-
-    /// As a native WebSocket message in JSON.
-    pub fn text(&self, id: Option<&RequestId>) -> String {
-        let (event, data) = (self.event(), self.data());
-        match id {
-            Some(id) => format!(
-                r#"{{"event":"{event}","id":{},"data":{data}}}"#,
-                id.as_json()
-            ),
-            None => format!(r#"{{"event":"{event}","data":{data}}}"#),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -412,6 +251,45 @@ mod tests {
             let refused = (Some("1".into()), ErrorCode::BadRequest);
             assert_eq!(refusal(&text), refused, "{data}");
         }
+    }
+
+    #[test]
+    fn request_text_is_parsed_back() {
+        let resumed = Subscribe {
+            names: Names::Many(vec!["price:ETH".into(), "user:a\"b".into()]),
+            since: Some(Since::Each([("price:ETH".into(), u64::MAX)].into())),
+            epoch: Some("k3f9x2".into()),
+            snapshot: false,
+            mode: Some(Mode::Latest),
+            interval: Interval::new(250).unwrap(),
+        };
+        let since = Subscribe {
+            since: Some(Since::One(41)),
+            ..Subscribe::to("new-block")
+        };
+        let token = "eyJ".to_owned();
+        for (number, request) in [
+            Request::Subscribe(Subscribe::to("new-block")),
+            Request::Subscribe(since),
+            Request::Subscribe(resumed),
+            Request::Unsubscribe(Names::One("price:ETH".into())),
+            Request::Unsubscribe(Names::Many(vec!["price:ETH".into()])),
+            Request::Ping,
+            Request::Auth { token },
+            Request::Subscriptions,
+            Request::Acknowledge(vec![7, -8]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = (number > 0).then(|| RequestId::from(number as u64));
+            let text = request.text(id.as_ref());
+            assert_eq!(parse_text(&text), (id, Ok(request)), "{text}");
+        }
+        assert_eq!(
+            Request::Subscribe(Subscribe::to("new-block")).text(Some(&RequestId::from(1))),
+            r#"{"id":1,"event":"subscribe","data":{"channel":"new-block"}}"#
+        );
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Updates of the channel `tx:HASH`: the state of one transaction.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{B256, ChainId, now_ms};
+#[cfg(feature = "schema")]
+use crate::schema::Hash;
+use crate::{B256, ChainId, now_ms};
 
 /// State of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TransactionStatus {
     /// In no indexed block, and not reported by any node.
@@ -26,10 +29,28 @@ pub enum TransactionStatus {
     Dropped,
 }
 
+impl TransactionStatus {
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Pending => "pending",
+            Self::Included => "included",
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+            Self::Reorged => "reorged",
+            Self::Replaced => "replaced",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// A new state of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionUpdate {
+    #[cfg_attr(feature = "schema", schemars(with = "Hash"))]
     pub hash: B256,
     pub status: TransactionStatus,
     /// The chain on which the transaction was found.
@@ -39,6 +60,7 @@ pub struct TransactionUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_number: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Hash>"))]
     pub block_hash: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_index: Option<u32>,
@@ -49,6 +71,7 @@ pub struct TransactionUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub succeeded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Hash>"))]
     pub replaced_by: Option<B256>,
     /// Server time, in ms.
     pub timestamp: i64,
@@ -68,6 +91,22 @@ impl TransactionUpdate {
             succeeded: None,
             replaced_by: None,
             timestamp: now_ms(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_names_match_json() {
+        use TransactionStatus::*;
+        for status in [
+            Unknown, Pending, Included, Confirmed, Finalized, Reorged, Replaced, Dropped,
+        ] {
+            let json = serde_json::to_string(&status).unwrap();
+            assert_eq!(json, format!("\"{}\"", status.name()));
         }
     }
 }

@@ -1,0 +1,45 @@
+//! The event of `candle:TOKEN:INTERVAL`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Candle, CandleInterval, JsonNumber, Token};
+
+/// A candle was updated, closed, or corrected after its close. Each update has the whole candle, which replaces the one
+/// with the same `timestamp`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CandleUpdate {
+    pub token: Token,
+    pub interval: CandleInterval,
+    /// Start of the candle, in ms since the Unix epoch.
+    pub timestamp: i64,
+    pub open: JsonNumber,
+    pub high: JsonNumber,
+    pub low: JsonNumber,
+    pub close: JsonNumber,
+    /// Number of prices in the candle.
+    pub count: u64,
+    /// Whether its interval has ended. The update is sent again if a late price corrects the candle.
+    pub closed: bool,
+    /// Whether it only fills a gap; always false on the channel.
+    pub synthetic: bool,
+}
+
+impl CandleUpdate {
+    /// An update with the current state of a candle.
+    pub fn new(token: &Token, interval: CandleInterval, candle: &Candle, closed: bool) -> Self {
+        Self {
+            token: token.clone(),
+            interval,
+            timestamp: candle.start,
+            open: JsonNumber(candle.open.clone()),
+            high: JsonNumber(candle.high.clone()),
+            low: JsonNumber(candle.low.clone()),
+            close: JsonNumber(candle.close.clone()),
+            count: candle.count,
+            closed,
+            synthetic: candle.is_synthetic(),
+        }
+    }
+}
