@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json, value::RawValue};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_tungstenite::{
     connect_async_with_config,
@@ -16,11 +16,13 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{
-    super::terminal::Paint,
-    format::{self, Message},
-};
+use super::{super::terminal::Paint, format};
 use chaincast_base::{is_web_page, retry::Backoff, tls};
+use chaincast_protocol::{
+    Refusal, ServerMessage,
+    control::{Ack, ChannelResults, Connected, RetryAfter},
+    request::{Interval, Names, Request, RequestId, Since, Subscribe},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -191,14 +193,8 @@ impl Watcher {
             }
             Ok(Err(error)) => return retry(self.unreachable(&error)),
         };
-        let mut data = json!({ "channels": self.channels });
-        if !self.positions.is_empty() {
-            data["since"] = json!(self.positions);
-        }
-        if let Some(epoch) = &self.epoch {
-            data["epoch"] = json!(epoch);
-        }
-        let subscribe = json!({ "id": 1, "event": "subscribe", "data": data }).to_string();
+        let subscribe = Request::Subscribe(self.request());
+        let subscribe = subscribe.text(Some(&RequestId::from(1)));
         if let Err(error) = socket.send(Frame::text(subscribe)).await {
             return retry(format!("connection lost: {error}"));
         }
@@ -220,6 +216,19 @@ impl Watcher {
                 // The library answers pings at the next read or write.
                 _ => {}
             }
+        }
+    }
+
+    /// Subscribes to every channel, from its position if it has one.
+    fn request(&self) -> Subscribe {
+        let since = Some(&self.positions).filter(|positions| !positions.is_empty());
+        Subscribe {
+            names: Names::Many(self.channels.clone()),
+            since: since.cloned().map(Since::Each),
+            epoch: self.epoch.clone(),
+            snapshot: true,
+            mode: None,
+            interval: Interval::NONE,
         }
     }
 
@@ -258,32 +267,28 @@ impl Watcher {
     }
 
     fn message(&mut self, text: &str) -> Result<(), End> {
-        let Ok(message) = serde_json::from_str::<Message<'_>>(text) else {
+        let Ok(message) = serde_json::from_str::<ServerMessage<'_>>(text) else {
             eprintln!("cannot parse message: {text}");
             return Ok(());
         };
+        let data = message.data.get();
         match message.event.as_str() {
-            "connected" => self.handle_connected(message.data),
-            "ack" => self.handle_ack(message.data)?,
-            "error" => eprintln!(
-                "{}",
-                self.paint.red(message.data.map_or("error", RawValue::get))
-            ),
+            Connected::EVENT => self.handle_connected(data),
+            Ack::EVENT => self.handle_ack(data)?,
+            Refusal::EVENT => eprintln!("{}", self.paint.red(data)),
             _ => self.track(&message),
         }
         let shown = match message.event.as_str() {
             _ if self.json => text.to_owned(),
-            "connected" | "ack" | "error" => return Ok(()),
+            Connected::EVENT | Ack::EVENT | Refusal::EVENT => return Ok(()),
             _ => format::render(&message, self.paint),
         };
         writeln!(std::io::stdout().lock(), "{shown}").map_err(|_| End::OutputClosed)
     }
 
-    fn handle_connected(&mut self, data: Option<&RawValue>) {
-        let data: Value = data
-            .and_then(|data| serde_json::from_str(data.get()).ok())
-            .unwrap_or_default();
-        let epoch = data["epoch"].as_str().map(str::to_owned);
+    fn handle_connected(&mut self, data: &str) {
+        let connected: Option<Connected> = parse(data);
+        let epoch = connected.map(|connected| connected.epoch);
         if self.epoch.is_some() && self.epoch != epoch {
             eprintln!(
                 "the server now uses a different database (epoch {})",
@@ -294,15 +299,17 @@ impl Watcher {
         self.epoch = epoch;
     }
 
-    fn handle_ack(&mut self, data: Option<&RawValue>) -> Result<(), End> {
-        let data: Value = data
-            .and_then(|data| serde_json::from_str(data.get()).ok())
-            .unwrap_or_default();
-        let answers = data["channels"].as_array().cloned().unwrap_or_default();
+    fn handle_ack(&mut self, data: &str) -> Result<(), End> {
+        let Some(Ack::Channels(ChannelResults {
+            channels: answers, ..
+        })) = parse(data)
+        else {
+            return Ok(());
+        };
         let mut rejected = 0;
         for (at, answer) in answers.iter().enumerate() {
-            let channel = answer["channel"].as_str().unwrap_or_default();
-            if answer["success"] == json!(true) {
+            let channel = answer.channel.as_str();
+            if answer.success {
                 // Answers are in the order of the request: from now on the channel has its canonical name.
                 if let Some(named) = self.channels.get_mut(at).filter(|named| *named != channel) {
                     if let Some(seq) = self.positions.remove(named.as_str()) {
@@ -310,9 +317,9 @@ impl Watcher {
                     }
                     *named = channel.to_owned();
                 }
-                let seq = answer["seq"].as_u64().unwrap_or_default();
+                let seq = answer.seq.unwrap_or_default();
                 let known = self.positions.get(channel).copied();
-                if let Some(known) = known.filter(|_| answer["recovered"] != json!(true)) {
+                if let Some(known) = known.filter(|_| answer.recovered != Some(true)) {
                     eprintln!(
                         "{channel}: {}; continuing at #{seq}",
                         lost_reason(known, seq)
@@ -323,10 +330,9 @@ impl Watcher {
                 }
             } else {
                 rejected += 1;
-                eprintln!(
-                    "{channel}: {}",
-                    answer["error"]["message"].as_str().unwrap_or("rejected")
-                );
+                let refusal = answer.error.as_ref();
+                let reason = refusal.map_or("rejected", |refusal| &refusal.message);
+                eprintln!("{channel}: {reason}");
             }
         }
         if !answers.is_empty() && rejected == answers.len() {
@@ -336,7 +342,7 @@ impl Watcher {
     }
 
     /// Advances the position of the channel, and reports missing updates before this one.
-    fn track(&mut self, message: &Message<'_>) {
+    fn track(&mut self, message: &ServerMessage<'_>) {
         let (Some(channel), Some(seq)) = (&message.channel, message.seq) else {
             return;
         };
@@ -354,6 +360,14 @@ impl Watcher {
         self.positions
             .insert(channel.clone(), last.unwrap_or(0).max(seq));
     }
+}
+
+/// The data of a message, or `None` and a line about it.
+fn parse<T: DeserializeOwned>(data: &str) -> Option<T> {
+    let parsed = serde_json::from_str(data);
+    parsed
+        .inspect_err(|error| eprintln!("cannot parse the data of a message: {error}: {data}"))
+        .ok()
 }
 
 /// Why the server replayed nothing to a client at seq `known` of a channel that is at `seq`.
@@ -382,10 +396,9 @@ fn on_close(close: Option<CloseFrame>) -> Disconnect {
     if matches!(code, 4401 | 4403) {
         return Disconnect::End(End::Refused(reason));
     }
-    let after = serde_json::from_str::<Value>(close.reason.as_str())
+    let after = serde_json::from_str::<RetryAfter>(close.reason.as_str())
         .ok()
-        .and_then(|reason| reason["retryAfterMs"].as_u64())
-        .map(Duration::from_millis);
+        .map(|reason| Duration::from_millis(reason.retry_after_ms));
     Disconnect::Retry { reason, after }
 }
 

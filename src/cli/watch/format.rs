@@ -1,128 +1,16 @@
 //! Formats a message as one readable line.
 
-use serde_json::value::RawValue;
-
 use super::{super::terminal::Paint, price::rounded};
-use chaincast_protocol::EventName;
-
-/// A message from the server; numbers keep their JSON text.
-#[derive(Debug, serde::Deserialize)]
-pub(super) struct Message<'a> {
-    pub event: String,
-    pub channel: Option<String>,
-    pub seq: Option<u64>,
-    pub prev: Option<u64>,
-    #[serde(default)]
-    pub snapshot: bool,
-    #[serde(borrow)]
-    pub data: Option<&'a RawValue>,
-}
-
-#[derive(serde::Deserialize)]
-struct PriceData<'a> {
-    #[serde(borrow)]
-    price: &'a RawValue,
-    quote: String,
-    sources: Vec<String>,
-    status: String,
-    reason: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct AlertData<'a> {
-    id: i64,
-    token: String,
-    condition: String,
-    #[serde(borrow)]
-    threshold: &'a RawValue,
-    #[serde(borrow)]
-    price: &'a RawValue,
-    status: String,
-    note: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct CandleData<'a> {
-    #[serde(borrow)]
-    open: &'a RawValue,
-    #[serde(borrow)]
-    high: &'a RawValue,
-    #[serde(borrow)]
-    low: &'a RawValue,
-    #[serde(borrow)]
-    close: &'a RawValue,
-    count: u64,
-    closed: bool,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BlockData {
-    number: u64,
-    hash: String,
-    transactions: Option<u64>,
-    gas_used: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ReorgData {
-    depth: u64,
-    common_ancestor: Ancestor,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TransactionStateData {
-    status: String,
-    block_number: Option<u64>,
-    confirmations: Option<u64>,
-    succeeded: Option<bool>,
-    replaced_by: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AddressTransactionData {
-    block_number: u64,
-    hash: String,
-    status: Option<String>,
-    from: String,
-    to: Option<String>,
-    contract_address: Option<String>,
-    value: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AddressTransferData {
-    block_number: u64,
-    standard: String,
-    token: Option<String>,
-    from: String,
-    to: String,
-    token_id: Option<String>,
-    amount: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AddressReorgData {
-    dropped: Vec<Ancestor>,
-    common_ancestor: Ancestor,
-}
-
-#[derive(serde::Deserialize)]
-struct Ancestor {
-    number: u64,
-}
+use chaincast_protocol::{
+    AddressTransaction, AddressTransfer, CandleUpdate, Event, EventName, PriceAlert, PriceStatus,
+    PriceUpdate, ServerMessage, TransactionResult, TransactionStatus, TransactionUpdate,
+};
 
 /// Renders `channel #seq  description`.
-pub(super) fn render(message: &Message<'_>, paint: Paint) -> String {
-    let data = message.data.map_or("{}", RawValue::get);
+pub(super) fn render(message: &ServerMessage<'_>, paint: Paint) -> String {
     let channel = message.channel.as_deref().unwrap_or_default();
     let seq = message.seq.map(|seq| format!("#{seq}")).unwrap_or_default();
-    let body = body(&message.event, data, paint);
+    let body = body(&message.event, message.data.get(), paint);
     let mark = if message.snapshot {
         paint.dim(" (snapshot)")
     } else {
@@ -135,155 +23,169 @@ pub(super) fn render(message: &Message<'_>, paint: Paint) -> String {
     )
 }
 
-/// The description of an event. Data that cannot be parsed is printed unchanged.
+/// The description of an event. Unknown events, and data that cannot be parsed, are printed unchanged.
 fn body(event: &str, data: &str, paint: Paint) -> String {
-    match EventName::from(event) {
-        EventName::PriceUpdate => serde_json::from_str::<PriceData<'_>>(data).map(|price| {
-            let value = format!("{} {}", rounded(price.price.get()), price.quote);
-            let value = if price.status == "ok" {
-                paint.green(value)
-            } else {
-                paint.red(value)
-            };
-            let why = price
-                .reason
-                .map_or_else(String::new, |reason| format!(" ({reason})"));
-            format!(
-                "{value}  {}{why} {}",
-                price.status,
-                paint.dim(price.sources.join(", "))
-            )
-        }),
-        EventName::PriceAlert => {
-            serde_json::from_str::<AlertData<'_>>(data).map(|alert| alert_line(&alert, paint))
+    match Event::parse(&EventName::from(event), data) {
+        Ok(Some(event)) => {
+            describe(&event, paint).unwrap_or_else(|| format!("{} {data}", event.name()))
         }
-        EventName::CandleUpdate => serde_json::from_str::<CandleData<'_>>(data).map(|candle| {
-            let sides = [candle.open, candle.high, candle.low, candle.close];
-            let [open, high, low, close] = sides.map(|side| rounded(side.get()));
-            let state = if candle.closed { "closed" } else { "open" };
-            let rest = paint.dim(format!("{} prices, {state}", candle.count));
-            format!("open {open} high {high} low {low} close {close}  {rest}")
-        }),
-        EventName::NewBlock => serde_json::from_str::<BlockData>(data).map(|block| {
-            let transactions = block.transactions.unwrap_or_default();
-            let gas = block.gas_used.unwrap_or_default();
-            format!(
-                "block {} {}  {transactions} tx, {gas} gas",
-                block.number,
-                paint.dim(block.hash)
-            )
-        }),
-        EventName::Reorg => serde_json::from_str::<ReorgData>(data).map(|reorg| {
-            paint.red(format!(
-                "reorg: {} blocks dropped, back to {}",
-                reorg.depth, reorg.common_ancestor.number
-            ))
-        }),
-        EventName::BlockFinalized => serde_json::from_str::<BlockData>(data)
-            .map(|block| format!("finalized {} {}", block.number, paint.dim(block.hash))),
-        EventName::TransactionUpdate => serde_json::from_str::<TransactionStateData>(data)
-            .map(|state| transaction_line(&state, paint)),
-        EventName::AddressTransaction => {
-            serde_json::from_str::<AddressTransactionData>(data).map(|sent| {
-                let to = match (sent.to, sent.contract_address) {
-                    (Some(to), _) => to,
-                    (None, contract) => format!("contract {}", contract.unwrap_or_default()),
-                };
-                let failed = match sent.status.as_deref() {
-                    Some("failed") => paint.red(" failed"),
-                    _ => String::new(),
-                };
-                format!(
-                    "block {}{failed}  {} wei from {} to {to}  {}",
-                    sent.block_number,
-                    sent.value,
-                    sent.from,
-                    paint.dim(sent.hash)
-                )
-            })
+        Ok(None) | Err(_) => format!("{event} {data}"),
+    }
+}
+
+/// `None` for an event that has no description.
+fn describe(event: &Event, paint: Paint) -> Option<String> {
+    Some(match event {
+        Event::NewBlock(block) => format!(
+            "block {} {}  {} tx, {} gas",
+            block.number,
+            paint.dim(block.hash),
+            block.transactions,
+            block.gas_used
+        ),
+        Event::Reorg(reorg) => paint.red(format!(
+            "reorg: {} blocks dropped, back to {}",
+            reorg.depth, reorg.common_ancestor.number
+        )),
+        Event::BlockFinalized(block) => {
+            format!("finalized {} {}", block.number, paint.dim(block.hash))
         }
-        EventName::AddressTransfer => {
-            serde_json::from_str::<AddressTransferData>(data).map(|moved| {
-                let token = moved.token.map(|token| format!(" {token}"));
-                let id = moved.token_id.map(|id| format!(" of token {id}"));
-                format!(
-                    "block {}  {}{} from {} to {}  {}",
-                    moved.block_number,
-                    moved.amount,
-                    id.unwrap_or_default(),
-                    moved.from,
-                    moved.to,
-                    paint.dim(format!("{}{}", moved.standard, token.unwrap_or_default()))
-                )
-            })
-        }
-        EventName::AddressReorg => serde_json::from_str::<AddressReorgData>(data).map(|reorg| {
-            let dropped: Vec<_> = reorg
-                .dropped
-                .iter()
-                .map(|block| block.number.to_string())
-                .collect();
+        Event::PriceUpdate(price) => price_line(price, paint),
+        Event::PriceAlert(alert) => alert_line(alert, paint),
+        Event::CandleUpdate(candle) => candle_line(candle, paint),
+        Event::TransactionUpdate(update) => transaction_line(update, paint),
+        Event::AddressTransaction(sent) => sent_line(sent, paint),
+        Event::AddressTransfer(moved) => transfer_line(moved, paint),
+        Event::AddressReorg(reorg) => {
+            let dropped = reorg.dropped.iter().map(|block| block.number.to_string());
             paint.red(format!(
                 "reorg: blocks {} dropped, back to {}",
-                dropped.join(", "),
+                dropped.collect::<Vec<_>>().join(", "),
                 reorg.common_ancestor.number
             ))
-        }),
-        _ => Ok(format!("{event} {data}")),
-    }
-    .unwrap_or_else(|_| format!("{event} {data}"))
+        }
+        Event::ContractEvent(_) | Event::ContractReorg(_) => return None,
+    })
+}
+
+fn price_line(price: &PriceUpdate, paint: Paint) -> String {
+    let value = format!("{} {}", rounded(&price.price.to_string()), price.quote);
+    let value = match price.status {
+        PriceStatus::Ok => paint.green(value),
+        PriceStatus::Degraded | PriceStatus::Stale => paint.red(value),
+    };
+    let why = price
+        .reason
+        .map_or_else(String::new, |reason| format!(" ({})", reason.name()));
+    format!(
+        "{value}  {}{why} {}",
+        price.status.name(),
+        paint.dim(price.sources.join(", "))
+    )
 }
 
 /// An alert, with the delivery id that acknowledges it.
-fn alert_line(alert: &AlertData<'_>, paint: Paint) -> String {
-    let price = rounded(alert.price.get());
-    let price = match alert.status.as_str() {
-        "ok" => paint.green(price),
-        status => format!("{}  {status}", paint.red(price)),
+fn alert_line(alert: &PriceAlert, paint: Paint) -> String {
+    let price = rounded(&alert.price.to_string());
+    let price = match alert.status {
+        PriceStatus::Ok => paint.green(price),
+        status => format!("{}  {}", paint.red(price), status.name()),
     };
     let note = alert.note.as_ref().map(|note| format!("  {note}"));
     format!(
         "{} {} {} at {price}{}  {}",
         alert.token,
         alert.condition,
-        alert.threshold.get(),
+        alert.threshold,
         note.unwrap_or_default(),
         paint.dim(format!("delivery {}", alert.id))
     )
 }
 
-fn transaction_line(state: &TransactionStateData, paint: Paint) -> String {
-    let status = match state.status.as_str() {
-        good @ ("included" | "confirmed" | "finalized") => paint.green(good),
-        bad @ ("reorged" | "replaced" | "dropped") => paint.red(bad),
-        other => other.to_owned(),
+fn candle_line(candle: &CandleUpdate, paint: Paint) -> String {
+    let sides = [&candle.open, &candle.high, &candle.low, &candle.close];
+    let [open, high, low, close] = sides.map(|side| rounded(&side.to_string()));
+    let state = if candle.closed { "closed" } else { "open" };
+    let rest = paint.dim(format!("{} prices, {state}", candle.count));
+    format!("open {open} high {high} low {low} close {close}  {rest}")
+}
+
+fn transaction_line(update: &TransactionUpdate, paint: Paint) -> String {
+    use TransactionStatus::*;
+    let status = update.status.name();
+    let mut text = match update.status {
+        Included | Confirmed | Finalized => paint.green(status),
+        Reorged | Replaced | Dropped => paint.red(status),
+        Unknown | Pending => status.to_owned(),
     };
-    let mut text = status;
-    if let Some(number) = state.block_number {
+    if let Some(number) = update.block_number {
         text = format!("{text} block {number}");
     }
-    match state.confirmations {
+    match update.confirmations {
         Some(1) => text += "  1 confirmation",
         Some(count) => text = format!("{text}  {count} confirmations"),
         None => {}
     }
-    if state.succeeded == Some(false) {
+    if update.succeeded == Some(false) {
         text = format!("{text}  {}", paint.red("failed"));
     }
-    if let Some(other) = &state.replaced_by {
+    if let Some(other) = &update.replaced_by {
         text = format!("{text}  by {other}");
     }
     text
+}
+
+fn sent_line(sent: &AddressTransaction, paint: Paint) -> String {
+    let to = match (sent.to, sent.contract_address) {
+        (Some(to), _) => to.to_string(),
+        (None, Some(contract)) => format!("contract {contract}"),
+        (None, None) => "contract ".to_owned(),
+    };
+    let failed = match sent.status {
+        Some(TransactionResult::Failed) => paint.red(" failed"),
+        Some(TransactionResult::Success) | None => String::new(),
+    };
+    format!(
+        "block {}{failed}  {} wei from {} to {to}  {}",
+        sent.block_number,
+        sent.value,
+        sent.from,
+        paint.dim(sent.hash)
+    )
+}
+
+fn transfer_line(moved: &AddressTransfer, paint: Paint) -> String {
+    let token = moved.token.map(|token| format!(" {token}"));
+    let id = moved.token_id.as_ref().map(|id| format!(" of token {id}"));
+    let asset = format!("{}{}", moved.standard.name(), token.unwrap_or_default());
+    format!(
+        "block {}  {}{} from {} to {}  {}",
+        moved.block_number,
+        moved.amount,
+        id.unwrap_or_default(),
+        moved.from,
+        moved.to,
+        paint.dim(asset)
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Writes out names of hashes and addresses.
+    fn filled(text: &str) -> String {
+        let hash = format!("0x{:064x}", 0xab);
+        text.replace("HASH", &hash)
+            .replace("ALICE", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+            .replace("BOB", "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
+            .replace("TOKEN", "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48")
+    }
+
     #[test]
     fn rounds_price_update() {
-        let text = r#"{"event":"price-update","channel":"price:ETH","seq":42,"data":{"token":"ETH","price":3456.120000000000000001,"quote":"USD","sources":["chainlink"],"status":"ok"}}"#;
-        let message: Message<'_> = serde_json::from_str(text).unwrap();
+        let text = r#"{"event":"price-update","channel":"price:ETH","seq":42,"data":{"token":"ETH","price":3456.120000000000000001,"timestamp":1,"quote":"USD","confidence":0,"sources":["chainlink"],"ageMs":1,"status":"ok","details":[]}}"#;
+        let message: ServerMessage<'_> = serde_json::from_str(text).unwrap();
         let line = render(&message, Paint::plain());
         assert!(
             line.contains("3456.12 USD") && line.contains("#42"),
@@ -293,7 +195,7 @@ mod tests {
 
     #[test]
     fn degraded_price_shows_reason() {
-        let data = r#"{"token":"ETH","price":3456,"quote":"USD","sources":["chainlink"],"status":"degraded","reason":"few_venues"}"#;
+        let data = r#"{"token":"ETH","price":3456,"timestamp":1,"quote":"USD","confidence":0,"sources":["chainlink"],"ageMs":1,"status":"degraded","reason":"few_venues","details":[]}"#;
         let line = body("price-update", data, Paint::plain());
         assert_eq!(line, "3456 USD  degraded (few_venues) chainlink");
     }
@@ -301,7 +203,7 @@ mod tests {
     #[test]
     fn rounds_candle_update() {
         let text = r#"{"event":"candle-update","channel":"candle:ETH:1m","seq":7,"data":{"token":"ETH","interval":"1m","timestamp":1,"open":1.000000000000000001,"high":3,"low":0.5,"close":2,"count":4,"closed":true,"synthetic":false}}"#;
-        let message: Message<'_> = serde_json::from_str(text).unwrap();
+        let message: ServerMessage<'_> = serde_json::from_str(text).unwrap();
         let line = render(&message, Paint::plain());
         assert!(
             line.contains("open 1 high 3 low 0.5 close 2") && line.contains("4 prices, closed"),
@@ -327,38 +229,102 @@ mod tests {
     fn transaction_shows_block_and_outcome() {
         for (data, expected) in [
             (
-                r#"{"hash":"0x1","status":"pending","timestamp":1}"#,
+                r#"{"hash":"HASH","status":"pending","timestamp":1}"#,
                 "pending",
             ),
             (
-                r#"{"hash":"0x1","status":"included","blockNumber":7,"confirmations":1,"succeeded":false}"#,
+                r#"{"hash":"HASH","status":"included","blockNumber":7,"confirmations":1,"succeeded":false,"timestamp":1}"#,
                 "included block 7  1 confirmation  failed",
             ),
             (
-                r#"{"hash":"0x1","status":"confirmed","blockNumber":7,"confirmations":12,"succeeded":true}"#,
+                r#"{"hash":"HASH","status":"confirmed","blockNumber":7,"confirmations":12,"succeeded":true,"timestamp":1}"#,
                 "confirmed block 7  12 confirmations",
             ),
             (
-                r#"{"hash":"0x1","status":"replaced","blockNumber":7,"replacedBy":"0x2"}"#,
-                "replaced block 7  by 0x2",
+                r#"{"hash":"HASH","status":"replaced","blockNumber":7,"replacedBy":"HASH","timestamp":1}"#,
+                "replaced block 7  by HASH",
             ),
         ] {
-            assert_eq!(body("transaction-update", data, Paint::plain()), expected);
+            let line = body("transaction-update", &filled(data), Paint::plain());
+            assert_eq!(line, filled(expected));
         }
     }
 
     #[test]
     fn transfer_shows_parties_and_amount() {
-        let data = r#"{"blockNumber":7,"standard":"ERC-721","token":"0xT","from":"0xA","to":"0xB","tokenId":"5","amount":"1"}"#;
-        assert_eq!(
-            body("address-transfer", data, Paint::plain()),
-            "block 7  1 of token 5 from 0xA to 0xB  ERC-721 0xT"
+        let transfer = |more: &str| {
+            filled(&format!(
+                r#"{{"chainId":1,"blockNumber":7,"blockHash":"HASH","blockTimestamp":1,"transactionHash":"HASH","transactionIndex":0,"position":0,"from":"ALICE","to":"BOB","timestamp":1,{more}}}"#
+            ))
+        };
+        let data = transfer(
+            r#""source":"log","logIndex":0,"standard":"ERC-721","token":"TOKEN","tokenId":"5","amount":"1""#,
         );
-        let data = r#"{"blockNumber":7,"standard":"native","token":null,"from":"0xA","to":"0xB","tokenId":null,"amount":"9"}"#;
         assert_eq!(
-            body("address-transfer", data, Paint::plain()),
-            "block 7  9 from 0xA to 0xB  native"
+            body("address-transfer", &data, Paint::plain()),
+            filled("block 7  1 of token 5 from ALICE to BOB  ERC-721 TOKEN")
         );
+        let data = transfer(
+            r#""source":"transaction","logIndex":null,"standard":"native","token":null,"tokenId":null,"amount":"9""#,
+        );
+        assert_eq!(
+            body("address-transfer", &data, Paint::plain()),
+            filled("block 7  9 from ALICE to BOB  native")
+        );
+    }
+
+    #[test]
+    fn transaction_of_address_shows_recipient_or_contract() {
+        for (to, contract, status, expected) in [
+            (
+                r#""BOB""#,
+                "null",
+                r#""success""#,
+                "block 7  9 wei from ALICE to BOB  HASH",
+            ),
+            (
+                "null",
+                r#""TOKEN""#,
+                r#""failed""#,
+                "block 7 failed  9 wei from ALICE to contract TOKEN  HASH",
+            ),
+        ] {
+            let data = filled(&format!(
+                r#"{{"chainId":1,"hash":"HASH","status":{status},"blockNumber":7,"blockHash":"HASH","blockTimestamp":1,"transactionIndex":0,"from":"ALICE","to":{to},"contractAddress":{contract},"value":"9","nonce":"0","type":0,"gasLimit":"1","gasPrice":"1","maxFeePerGas":null,"maxPriorityFeePerGas":null,"gasUsed":"1","cumulativeGasUsed":"1","effectiveGasPrice":"1","timestamp":1}}"#
+            ));
+            let line = body("address-transaction", &data, Paint::plain());
+            assert_eq!(line, filled(expected));
+        }
+    }
+
+    #[test]
+    fn block_and_reorg_show_numbers() {
+        let data = filled(
+            r#"{"number":7,"hash":"HASH","parentHash":"HASH","timestamp":1,"blockTimestamp":1,"transactions":2,"gasUsed":"42000","gasLimit":"1","baseFeePerGas":null,"chainId":1}"#,
+        );
+        assert_eq!(
+            body("new-block", &data, Paint::plain()),
+            filled("block 7 HASH  2 tx, 42000 gas")
+        );
+        let data = filled(
+            r#"{"chainId":1,"depth":2,"commonAncestor":{"number":5,"hash":"HASH"},"dropped":[],"timestamp":1}"#,
+        );
+        assert_eq!(
+            body("reorg", &data, Paint::plain()),
+            "reorg: 2 blocks dropped, back to 5"
+        );
+    }
+
+    #[test]
+    fn data_that_cannot_be_parsed_is_printed_unchanged() {
+        for (event, data) in [
+            ("new-block", r#"{"number":"7"}"#),
+            ("contract-reorg", "{}"),
+            ("heartbeat", r#"{"timestamp":1}"#),
+        ] {
+            let line = body(event, data, Paint::plain());
+            assert_eq!(line, format!("{event} {data}"));
+        }
     }
 
     #[test]
