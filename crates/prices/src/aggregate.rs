@@ -17,6 +17,7 @@ use bigdecimal::{BigDecimal, num_traits::Zero};
 use super::{
     AggregateRules, JumpGuard,
     decimal::{half, is_bounded, is_price, places, product, significant_places, to_places},
+    policy::BPS_PLACES,
     price_jump::VenueAgreement,
 };
 use chaincast_model::{LogOrigin, Price, PriceDetail, Tick};
@@ -24,8 +25,6 @@ use chaincast_protocol::{PriceBlock, PriceReason, PriceStatus, Token, USD};
 
 /// Minimum number of fresh ticks for detecting outliers: of two, either may be wrong.
 const MIN_TICKS_FOR_OUTLIERS: usize = 3;
-/// Decimal places of a basis point.
-pub(super) const BPS_PLACES: i64 = 4;
 
 /// The newest tick of a source, and its maximum age.
 #[derive(Debug, Clone, Copy)]

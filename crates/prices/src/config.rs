@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::{
     ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit,
+    max_age::{DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS},
     policy::{
-        self, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS, DEFAULT_MAX_JUMP_BPS,
-        DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS,
+        self, AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,
+        DEFAULT_MAX_JUMP_BPS, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, PublishRules,
     },
 };
-use chaincast_base::{Secret, settings::settings};
+use chaincast_base::settings::settings;
 use chaincast_protocol::{Address, ChainId, Token, USD};
 
 settings! {
@@ -126,14 +127,41 @@ settings! {
     }
 }
 
-/// Default maximum age of a tick of a source on a chain, in ms.
-pub const DEFAULT_MAX_AGE_MS: u64 = 3_600_000;
-/// Default for a venue, which sends data every few seconds; a document gets at least three of its intervals.
-pub const DEFAULT_FEED_MAX_AGE_MS: u64 = 60_000;
-/// Limit of `max_age_ms`: a year.
-pub const MAX_AGE_LIMIT_MS: u64 = 365 * 24 * 3_600_000;
 /// Most `min_sources`.
 const MAX_SOURCES: u64 = 1_000;
+
+impl PriceConfig {
+    /// The aggregation rules of a token.
+    pub fn aggregate_rules(&self, token: &TokenConfig) -> AggregateRules {
+        AggregateRules {
+            min_sources: token.min_sources.unwrap_or(self.min_sources),
+            outlier_mads: token.outlier_mads.unwrap_or(self.outlier_mads),
+            outlier_floor_bps: token.outlier_floor_bps.unwrap_or(self.outlier_floor_bps),
+            max_confidence_bps: token.max_confidence_bps.unwrap_or(self.max_confidence_bps),
+            max_jump_bps: token.max_jump_bps.unwrap_or(self.max_jump_bps),
+            jump_hold_ms: token.jump_hold_ms.unwrap_or(self.jump_hold_ms),
+        }
+    }
+
+    /// The publication rules of a token.
+    pub fn publish_rules(&self, token: &TokenConfig) -> PublishRules {
+        PublishRules {
+            bps: token.publish_bps.unwrap_or(self.publish_bps),
+            heartbeat_ms: token
+                .publish_heartbeat_ms
+                .unwrap_or(self.publish_heartbeat_ms),
+            min_interval_ms: token.min_interval_ms.unwrap_or(self.min_interval_ms),
+        }
+    }
+
+    /// The candle rules of a validated configuration.
+    pub fn candle_rules(&self) -> CandleRules {
+        CandleRules {
+            grace_ms: self.candle_grace_ms.cast_signed(),
+            publish_ms: self.candle_publish_ms.cast_signed(),
+        }
+    }
+}
 
 impl SourceConfig {
     /// The name of the source that clients see.
@@ -197,26 +225,6 @@ impl SourceKind {
             Self::Pyth(_) | Self::Http(_) | Self::Exchange(_) => None,
         }
     }
-}
-
-/// A URL with its scheme in lower case: schemes are case-insensitive, but the WebSocket client accepts lower case only.
-pub(super) fn lower_scheme(url: Option<String>) -> Option<String> {
-    url.map(|mut url| {
-        if let Some(end) = url.find("://") {
-            url[..end].make_ascii_lowercase();
-        }
-        url
-    })
-}
-
-/// [`lower_scheme`] of a URL that may carry a key.
-pub(super) fn lower_secret_scheme(url: Option<Secret>) -> Option<Secret> {
-    lower_scheme(url.map(|url| url.expose().to_owned())).map(Secret::new)
-}
-
-/// The canonical form of a symbol.
-pub(super) fn upper_case(symbol: String) -> String {
-    symbol.to_ascii_uppercase()
 }
 
 #[cfg(test)]

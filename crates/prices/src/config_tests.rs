@@ -119,3 +119,37 @@ fn rejects_unknown_key_and_kind() {
         "{error}"
     );
 }
+
+#[test]
+fn token_overrides_defaults_per_key() {
+    let config: PriceConfig = toml::from_str(
+        "min_sources = 2\npublish_bps = 5\nmin_interval_ms = 250\nmax_confidence_bps = 300\njump_hold_ms = 5000
+         [[tokens]]\nsymbol = 'ETH'\npublish_bps = 0\noutlier_mads = 3\npublish_heartbeat_ms = 9000
+         max_confidence_bps = 200\nmax_jump_bps = 0
+         [[tokens]]\nsymbol = 'BTC'\nmin_sources = 1",
+    )
+    .unwrap();
+    let [eth, btc] = &config.tokens[..] else {
+        panic!("{config:?}")
+    };
+    let rules = config.aggregate_rules(eth);
+    assert_eq!((rules.min_sources, rules.outlier_mads), (2, 3));
+    assert_eq!(rules.outlier_floor_bps, DEFAULT_OUTLIER_FLOOR_BPS);
+    assert_eq!((rules.max_confidence_bps, rules.max_jump_bps), (200, 0));
+    let other = config.aggregate_rules(btc);
+    assert_eq!((other.min_sources, other.max_confidence_bps), (1, 300));
+    assert_eq!(
+        (other.max_jump_bps, other.jump_hold_ms),
+        (DEFAULT_MAX_JUMP_BPS, 5_000)
+    );
+    let eth = config.publish_rules(eth);
+    assert_eq!(
+        (eth.bps, eth.heartbeat_ms, eth.min_interval_ms),
+        (0, 9_000, 250)
+    );
+    let btc = config.publish_rules(btc);
+    assert_eq!(
+        (btc.bps, btc.heartbeat_ms, btc.min_interval_ms),
+        (5, 0, 250)
+    );
+}

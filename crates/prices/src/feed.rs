@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{PriceConfig, SourceKey, TickSink, exchange, hermes, http_poll};
+use super::{SourceKey, TickSink};
 
 /// A connection to a venue, or the polling of a page; may serve many sources.
 pub trait Feed: Send + 'static {
@@ -15,13 +15,4 @@ pub trait Feed: Send + 'static {
 
     /// Runs until `stop`. Faults of the venue are handled internally and never end it.
     fn run(self: Box<Self>, sink: TickSink, stop: CancellationToken) -> BoxFuture<'static, ()>;
-}
-
-/// The feeds of all configured sources outside the chains; sources share connections where possible.
-pub fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
-    let mut feeds = Vec::new();
-    feeds.extend(exchange::feeds(config));
-    feeds.extend(hermes::feeds(config));
-    feeds.extend(http_poll::feeds(config));
-    feeds
 }

@@ -18,6 +18,7 @@ mod exchange;
 mod feed;
 mod feed_name;
 mod feed_state;
+mod feeds;
 mod hermes;
 mod http_client;
 mod http_poll;
@@ -25,6 +26,7 @@ mod lateness;
 #[cfg(test)]
 mod log_lines;
 mod log_view;
+mod max_age;
 mod metrics;
 mod observation;
 mod on_chain;
@@ -40,6 +42,7 @@ mod quote_paths;
 mod running_feeds;
 mod sanitized;
 mod source_entry;
+mod spelling;
 mod stored_logs;
 mod stream;
 mod supervisor;
@@ -55,21 +58,20 @@ mod venue_time;
 
 pub use aggregate::{SourceTick, Trust, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
-pub use config::{
-    ChainlinkConfig, DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS, PriceConfig,
-    SourceConfig, SourceKind, TokenConfig,
-};
+pub use config::{ChainlinkConfig, PriceConfig, SourceConfig, SourceKind, TokenConfig};
 pub use contract_error::ContractError;
 pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
 pub use exchange::{
     BinanceConfig, BinanceStream, ExchangeConfig, Listing, ListingConfig, VenueConfig,
 };
-pub use feed::{Feed, feeds};
+pub use feed::Feed;
 pub use feed_state::FeedState;
+pub use feeds::feeds;
 pub use hermes::PythConfig;
 pub use http_poll::HttpConfig;
 pub use log_view::LogView;
+pub use max_age::{DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS};
 pub use on_chain::{AveragedSource, FirstAnswer, OnChainSources};
 pub use policy::{
     AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,

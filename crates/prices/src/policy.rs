@@ -1,6 +1,4 @@
-//! Rules of aggregation and publication: those of `[prices]` for all tokens, and the overrides of a token.
-
-use super::{PriceConfig, TokenConfig};
+//! Rules of aggregation and publication, with their defaults and limits.
 
 /// Rules for aggregating ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +41,9 @@ pub struct CandleRules {
     pub publish_ms: i64,
 }
 
+/// Decimal places of a basis point.
+pub(super) const BPS_PLACES: i64 = 4;
+
 /// About 3.4 standard deviations of normal noise.
 pub const DEFAULT_OUTLIER_MADS: u32 = 5;
 /// A correct feed on a chain may lag this much: it moves only beyond its deviation threshold.
@@ -62,75 +63,3 @@ pub(super) const MIN_HEARTBEAT_MS: u64 = 100;
 pub(super) const MAX_INTERVAL_MS: u64 = 3_600_000;
 pub(super) const MAX_HOLD_MS: u64 = 3_600_000;
 pub(super) const MAX_GRACE_MS: u64 = 3_600_000;
-
-impl PriceConfig {
-    /// The aggregation rules of a token.
-    pub fn aggregate_rules(&self, token: &TokenConfig) -> AggregateRules {
-        AggregateRules {
-            min_sources: token.min_sources.unwrap_or(self.min_sources),
-            outlier_mads: token.outlier_mads.unwrap_or(self.outlier_mads),
-            outlier_floor_bps: token.outlier_floor_bps.unwrap_or(self.outlier_floor_bps),
-            max_confidence_bps: token.max_confidence_bps.unwrap_or(self.max_confidence_bps),
-            max_jump_bps: token.max_jump_bps.unwrap_or(self.max_jump_bps),
-            jump_hold_ms: token.jump_hold_ms.unwrap_or(self.jump_hold_ms),
-        }
-    }
-
-    /// The publication rules of a token.
-    pub fn publish_rules(&self, token: &TokenConfig) -> PublishRules {
-        PublishRules {
-            bps: token.publish_bps.unwrap_or(self.publish_bps),
-            heartbeat_ms: token
-                .publish_heartbeat_ms
-                .unwrap_or(self.publish_heartbeat_ms),
-            min_interval_ms: token.min_interval_ms.unwrap_or(self.min_interval_ms),
-        }
-    }
-
-    /// The candle rules of a validated configuration.
-    pub fn candle_rules(&self) -> CandleRules {
-        CandleRules {
-            grace_ms: self.candle_grace_ms.cast_signed(),
-            publish_ms: self.candle_publish_ms.cast_signed(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn token_overrides_defaults_per_key() {
-        let config: PriceConfig = toml::from_str(
-            "min_sources = 2\npublish_bps = 5\nmin_interval_ms = 250\nmax_confidence_bps = 300\njump_hold_ms = 5000
-             [[tokens]]\nsymbol = 'ETH'\npublish_bps = 0\noutlier_mads = 3\npublish_heartbeat_ms = 9000
-             max_confidence_bps = 200\nmax_jump_bps = 0
-             [[tokens]]\nsymbol = 'BTC'\nmin_sources = 1",
-        )
-        .unwrap();
-        let [eth, btc] = &config.tokens[..] else {
-            panic!("{config:?}")
-        };
-        let rules = config.aggregate_rules(eth);
-        assert_eq!((rules.min_sources, rules.outlier_mads), (2, 3));
-        assert_eq!(rules.outlier_floor_bps, DEFAULT_OUTLIER_FLOOR_BPS);
-        assert_eq!((rules.max_confidence_bps, rules.max_jump_bps), (200, 0));
-        let other = config.aggregate_rules(btc);
-        assert_eq!((other.min_sources, other.max_confidence_bps), (1, 300));
-        assert_eq!(
-            (other.max_jump_bps, other.jump_hold_ms),
-            (DEFAULT_MAX_JUMP_BPS, 5_000)
-        );
-        let eth = config.publish_rules(eth);
-        assert_eq!(
-            (eth.bps, eth.heartbeat_ms, eth.min_interval_ms),
-            (0, 9_000, 250)
-        );
-        let btc = config.publish_rules(btc);
-        assert_eq!(
-            (btc.bps, btc.heartbeat_ms, btc.min_interval_ms),
-            (5, 0, 250)
-        );
-    }
-}

@@ -3,7 +3,7 @@
 use bigdecimal::BigDecimal;
 use serde::Deserialize;
 
-use super::config::upper_case;
+use super::spelling::upper_case;
 use chaincast_base::settings::{lower_case_word, plain_settings, settings};
 use chaincast_protocol::{Address, ChainId};
 

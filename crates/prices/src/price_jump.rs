@@ -8,7 +8,7 @@
 
 use bigdecimal::BigDecimal;
 
-use super::{AggregateRules, aggregate::BPS_PLACES};
+use super::{AggregateRules, policy::BPS_PLACES};
 use chaincast_model::Price;
 
 /// The state of a token's price while a single venue reports it.

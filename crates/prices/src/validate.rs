@@ -10,6 +10,7 @@ mod warnings;
 
 use std::collections::{HashMap, HashSet};
 
+use self::error::MAX_SOURCE_NAME;
 pub use self::error::{PriceConfigError, SourceEntry};
 use self::{instrument::Instrument, kinds::kind_problems, quotes::Quotes};
 use super::{PriceConfig, SourceKind};
@@ -22,8 +23,6 @@ const NAME_KEYS: [&str; 3] = ["token", "name", "price"];
 const CONTRACT_KEYS: [&str; 5] = ["token", "chain_id", "address", "price", "twap_seconds"];
 /// The keys that select what a source outside the chains reads.
 const INSTRUMENT_KEYS: [&str; 6] = ["token", "url", "symbol", "stream", "id", "pointer"];
-/// Maximum length of a source name, in characters.
-const MAX_SOURCE_NAME: usize = 64;
 
 impl PriceConfig {
     /// Fails with the first inconsistent entry.

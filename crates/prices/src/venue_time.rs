@@ -15,7 +15,7 @@ use bigdecimal::{
 use chrono::DateTime;
 use serde_json::value::RawValue;
 
-use super::{MAX_AGE_LIMIT_MS, PriceFault, price_text::parse_price};
+use super::{PriceFault, max_age::MAX_AGE_LIMIT_MS, price_text::parse_price};
 
 /// How far a time may be ahead of the reference clock, in ms; clocks differ by less.
 pub const MAX_AHEAD_MS: u64 = 60_000;

@@ -20,7 +20,7 @@ use super::{
     BinanceConfig, BinanceStream, Exchange, Limits, ListingConfig, PriceFault, Quote, Request,
     VenueEvent,
     json::Text,
-    listing::is_word,
+    symbol::is_word,
 };
 use chaincast_base::settings::{Key, Problems, Setting};
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::super::config::{lower_scheme, upper_case};
+use super::super::spelling::{lower_scheme, upper_case};
 use chaincast_base::settings::{plain_settings, settings};
 
 settings! {

@@ -19,7 +19,7 @@ use super::{
     },
     Exchange, Limits, PriceFault, Quote, Request, VenueEvent,
     json::Text,
-    listing::is_pair,
+    symbol::is_pair,
 };
 
 #[derive(Debug)]

@@ -5,7 +5,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rand::Rng;
-use reqwest::{Client, header::ACCEPT};
+use reqwest::{
+    Client,
+    header::{ACCEPT, HeaderMap},
+};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +22,9 @@ use super::{
         stream::{StreamProgress, StreamTable, Streams, readers_of},
         supervisor::{Attempt, supervise},
     },
-    FetchRules,
     page::PriceLocation,
 };
-use chaincast_base::retry::Backoff;
+use chaincast_base::{Secret, retry::Backoff};
 use chaincast_protocol::now_ms;
 
 /// Jitter: every interval varies by up to this fraction, so that clients do not poll together.
@@ -30,6 +32,15 @@ const JITTER: u32 = 10;
 
 /// Advice for a rejected request.
 const UNAUTHORIZED: &str = "is the key in `headers` or `url` correct?";
+
+/// How a document is fetched.
+pub(super) struct FetchRules {
+    pub(super) url: Secret,
+    pub(super) headers: HeaderMap,
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) max_bytes: u64,
+}
 
 /// Reads prices at several pointers of one document.
 pub(super) struct PageFeed {

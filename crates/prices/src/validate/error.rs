@@ -1,10 +1,10 @@
 //! Errors in `[prices]`.
 
-use super::{
-    super::{MAX_QUOTE_STEPS, SourceConfig},
-    MAX_SOURCE_NAME,
-};
+use super::super::{MAX_QUOTE_STEPS, SourceConfig};
 use chaincast_protocol::{Token, USD};
+
+/// Maximum length of a source name, in characters.
+pub(super) const MAX_SOURCE_NAME: usize = 64;
 
 /// An invalid setting of `[prices]`. Source positions count from 1 in file order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
