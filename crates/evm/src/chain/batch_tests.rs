@@ -347,7 +347,7 @@ async fn failing_key_is_replaced_by_the_other() {
         if matches!(by, BlockSelector::Number) {
             // Already known: hashes are refused.
             pair.node
-                .record_only_key(crate::chain::receipts::Key::Number);
+                .record_only_key(crate::chain::receipt_methods::Key::Number);
         }
         pair.faulty.add(Fault::new(RECEIPTS, crashed()).by(by));
         assert_eq!(pair.newest().await.unwrap(), 2);

@@ -9,12 +9,10 @@ use alloy::{
 };
 
 use super::{
-    encode,
+    encode::{self, CIP64},
     wire::{RawReceipt, RawTransaction},
 };
 
-/// CIP-64.
-pub(super) const CIP64: u8 = 0x7b;
 /// CIP-42, up to Celo's move to the OP stack.
 const CIP42: u8 = 0x7c;
 

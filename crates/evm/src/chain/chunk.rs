@@ -14,7 +14,8 @@ use super::{
     ChecksConfig, Node, NodeError, RawBlock,
     decode::decode,
     prealloc::PreallocVec,
-    receipts::{BLOCK_RECEIPTS, Key, in_transaction_order, is_list_unavailable},
+    receipt_methods::Key,
+    receipts::{BLOCK_RECEIPTS, in_transaction_order, is_list_unavailable},
     verify::{CHECKS, Times, settle_outcomes, verify_timed},
     wire::{RawHeader, RawReceipt},
 };

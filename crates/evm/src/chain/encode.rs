@@ -9,13 +9,12 @@ use alloy::{
     rlp::{BufMut, Encodable, Header as RlpHeader},
 };
 
-use super::{
-    celo,
-    wire::{RawHeader, RawLog, RawReceipt, RawTransaction},
-};
+use super::wire::{RawHeader, RawLog, RawReceipt, RawTransaction};
 
 /// Type of an OP-stack deposit: created by the chain itself, without a signature.
 pub(super) const DEPOSIT: u8 = 0x7e;
+/// Type of Celo's CIP-64, whose fees may be paid in a token.
+pub(super) const CIP64: u8 = 0x7b;
 
 /// The header to hash.
 pub(super) fn header<T>(raw: &RawHeader<T>) -> Result<Header, String> {
@@ -250,7 +249,7 @@ pub(super) fn receipt(
         .then(|| raw.deposit_nonce.zip(raw.deposit_receipt_version))
         .flatten();
     // Since Celo moved to the OP stack, the root of CIP-64 receipts covers this.
-    let base_fee = raw.base_fee.filter(|_| kind == celo::CIP64);
+    let base_fee = raw.base_fee.filter(|_| kind == CIP64);
     let logs: usize = raw.logs.iter().map(log_length).sum();
     let payload = outcome.length()
         + raw.cumulative_gas_used.length()

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
+    check_error::CheckError,
     refusal::{is_method_unavailable, is_transient, rejects_batches},
-    verify::CheckError,
 };
 use chaincast_base::{Secret, WEB_PAGE, is_web_page};
 use chaincast_protocol::{B256, ChainId};

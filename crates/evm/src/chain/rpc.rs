@@ -21,10 +21,10 @@ use serde::Deserialize;
 use super::{
     ChainConfig, NodeError, NodeHeaders, ProviderConfig,
     json_values::{Plain, required},
-    providers::record_request,
-    receipts::ReceiptMethods,
+    receipt_methods::ReceiptMethods,
     request_gate::RequestGate,
     request_limit::RequestLimit,
+    request_metrics,
 };
 use chaincast_base::{Secret, tls};
 use chaincast_model::{IndexMode, KnownBlock};
@@ -308,7 +308,7 @@ impl Node {
         }];
         let began = Instant::now();
         let answer = tokio::time::timeout(self.timeout, self.post(method, &params)).await;
-        record_request(self.chain_id, &self.name, method, began.elapsed());
+        request_metrics::record(self.chain_id, &self.name, method, began.elapsed());
         match answer {
             Ok(Ok(body)) => self.answer(method, &body),
             Ok(Err(error)) => Err(error),

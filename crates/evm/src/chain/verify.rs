@@ -17,30 +17,11 @@ use alloy::{
 };
 
 use super::{
-    ChecksConfig, RawBlock, Senders, arbitrum,
+    CheckError, ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
     celo, derived_fields, encode, fixed_fields, genesis, header, receipt_outcome, state_sync,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
-use chaincast_protocol::BlockRef;
-
-/// A failed check of a block.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("block {} {}: {reason}; if this chain's rules differ here, set chains.checks.{check} = {}", .block.number, .block.hash, disabled_value(.check))]
-pub struct CheckError {
-    pub block: BlockRef,
-    /// The key in `[chains.checks]` that disables this check.
-    pub check: &'static str,
-    pub reason: String,
-}
-
-fn disabled_value(check: &str) -> &'static str {
-    if check == "senders" {
-        "\"off\""
-    } else {
-        "false"
-    }
-}
 
 /// The timed checks, in the order in which they run. Most are named after their keys; `derived` is the rules of derived
 /// receipt fields, each with its own key.

@@ -10,8 +10,10 @@ mod config;
 mod failover;
 mod health;
 mod heights;
+mod named;
 mod provider;
 mod telemetry;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,8 @@ pub use health::ProviderState;
 pub use heights::Height;
 pub(super) use provider::Provider;
 pub use provider::ProviderStatus;
-pub(super) use telemetry::{record_request, subscription_lost};
+pub(super) use telemetry::subscription_lost;
+pub use work::Work;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,18 +33,9 @@ use parking_lot::RwLock;
 use tokio::{sync::watch, time::Instant};
 
 use self::health::Limits;
-use super::{ChainConfig, Link, Node, NodeError, Tag};
+use super::{ChainConfig, Link, Node, NodeError, Tag, request_metrics};
 use chaincast_model::KnownBlock;
 use chaincast_protocol::{B256, BlockRef, ChainId};
-
-/// The kind of work, which decides the order of the providers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// The head and recent blocks.
-    Live,
-    /// Many old blocks.
-    History,
-}
 
 /// The providers of a chain, the preferred first.
 pub struct Providers {
@@ -74,6 +68,7 @@ impl Providers {
         if list.is_empty() {
             return Err(NodeError::no_provider());
         }
+        request_metrics::describe();
         telemetry::describe(config.chain_id, &list);
         let providers = Self {
             chain_id: config.chain_id,

@@ -1,8 +1,6 @@
 //! Metrics of the providers. Labels are names from the configuration, never URLs.
 
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use super::provider::Provider;
 use chaincast_protocol::ChainId;
@@ -27,11 +25,6 @@ pub(super) fn describe(chain_id: ChainId, providers: &[Provider]) {
     describe_counter!(
         "chaincast_chain_subscriptions_lost_total",
         "Subscriptions to newHeads of a provider that were refused, closed or silent"
-    );
-    describe_histogram!(
-        "chaincast_chain_request_seconds",
-        Unit::Seconds,
-        "Time from a request to a provider to its answer, valid or not"
     );
     counter!("chaincast_chain_failovers_total", "chain_id" => chain_id.to_string()).increment(0);
     for provider in providers {
@@ -87,18 +80,4 @@ fn subscriptions_lost(chain_id: ChainId, provider: &str, reason: &'static str) -
         "chaincast_chain_subscriptions_lost_total",
         "chain_id" => chain_id.to_string(), "provider" => provider.to_owned(), "reason" => reason
     )
-}
-
-/// Records the duration of a request.
-pub fn record_request(
-    chain_id: ChainId,
-    provider: &str,
-    method: &'static str,
-    took: std::time::Duration,
-) {
-    histogram!(
-        "chaincast_chain_request_seconds",
-        "chain_id" => chain_id.to_string(), "provider" => provider.to_owned(), "method" => method
-    )
-    .record(took.as_secs_f64());
 }
