@@ -6,7 +6,7 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Store, StoreError, alert_firing::Fired, alerts, prices::parse_status};
+use super::{Store, StoreError, alert_columns, alert_firing::Fired, prices::parse_status};
 use chaincast_protocol::{Channel, Event, JsonNumber, PriceAlert, PriceStatus, Update};
 
 /// A user's unacknowledged deliveries, as of one position of the user's channel.
@@ -44,7 +44,7 @@ pub async fn insert(
     }
     let timestamps = fired
         .iter()
-        .map(|fired| alerts::timestamptz(fired.alert.timestamp))
+        .map(|fired| alert_columns::timestamptz(fired.alert.timestamp))
         .collect::<Result<Vec<DateTime<Utc>>, _>>()?;
     let degraded = |alert: &PriceAlert| alert.status == PriceStatus::Degraded;
     sqlx::query(
@@ -165,8 +165,8 @@ pub(super) fn delivery(row: &PgRow) -> Result<PriceAlert, StoreError> {
     Ok(PriceAlert {
         id: row.try_get("id")?,
         alert_id: row.try_get("alert_id")?,
-        token: alerts::token(row)?,
-        condition: alerts::condition(row)?,
+        token: alert_columns::token(row)?,
+        condition: alert_columns::condition(row)?,
         threshold: JsonNumber(threshold),
         price: JsonNumber(price),
         status: parse_status(status).ok_or_else(|| corrupt(format!("status {status:?}")))?,

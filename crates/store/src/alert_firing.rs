@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bigdecimal::BigDecimal;
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, alerts};
+use super::{StoreError, alert_columns};
 use chaincast_protocol::{JsonNumber, PriceAlert, PriceStatus};
 
 /// Alerts to fire and to arm.
@@ -80,7 +80,7 @@ pub async fn apply(
     .bind(&ids)
     .bind(prices)
     .bind(&degraded)
-    .bind(alerts::timestamptz(now_ms)?)
+    .bind(alert_columns::timestamptz(now_ms)?)
     .fetch_all(transaction)
     .await?;
     let mut fired = rows
@@ -99,8 +99,8 @@ fn fired(row: &PgRow, now_ms: i64) -> Result<Fired, StoreError> {
         alert: PriceAlert {
             id: row.try_get("delivery")?,
             alert_id: row.try_get("id")?,
-            token: alerts::token(row)?,
-            condition: alerts::condition(row)?,
+            token: alert_columns::token(row)?,
+            condition: alert_columns::condition(row)?,
             threshold: JsonNumber(row.try_get("threshold")?),
             price: JsonNumber(row.try_get("price")?),
             status: match row.try_get("degraded")? {

@@ -5,11 +5,11 @@
 //! not take the lock under which alerts are created.
 
 use bigdecimal::BigDecimal;
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{
     Store, StoreError,
+    alert_columns::{condition, token},
     read::{AlertRow, alert_row},
 };
 use chaincast_model::WatchedAlert;
@@ -270,32 +270,4 @@ fn watched(row: &PgRow) -> Result<WatchedAlert, StoreError> {
         fire_on_degraded: row.try_get("fire_on_degraded")?,
         armed: row.try_get("armed")?,
     })
-}
-
-/// Converts a time in ms for the database.
-pub(super) fn timestamptz(ms: i64) -> Result<DateTime<Utc>, StoreError> {
-    DateTime::from_timestamp_millis(ms).ok_or_else(|| {
-        StoreError::Conflict(format!(
-            "an alert fired at {ms} ms, which is not a valid time"
-        ))
-    })
-}
-
-/// The token of a row's alert.
-pub(super) fn token(row: &PgRow) -> Result<Token, StoreError> {
-    let text: &str = row.try_get("token")?;
-    text.parse().map_err(corrupt)
-}
-
-/// The condition of a row's alert.
-pub(super) fn condition(row: &PgRow) -> Result<AlertCondition, StoreError> {
-    let text: &str = row.try_get("condition")?;
-    text.parse().map_err(corrupt)
-}
-
-fn corrupt(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt {
-        what: "alert",
-        reason: error.to_string(),
-    }
 }

@@ -4,7 +4,7 @@ use bigdecimal::BigDecimal;
 use sqlx::postgres::PgRow;
 
 use super::{
-    super::{Store, StoreError, alert_deliveries, alerts},
+    super::{Store, StoreError, alert_columns, alert_deliveries},
     row::RowReader,
 };
 use chaincast_protocol::{AlertCondition, PriceAlert, Token};
@@ -98,7 +98,7 @@ impl Store {
 
 /// A row of `alerts`.
 pub(in super::super) fn alert_row(row: &PgRow) -> Result<AlertRow, StoreError> {
-    let (token, condition) = (alerts::token(row)?, alerts::condition(row)?);
+    let (token, condition) = (alert_columns::token(row)?, alert_columns::condition(row)?);
     let row = RowReader::new(row, "alert");
     Ok(AlertRow {
         id: row.get("id")?,

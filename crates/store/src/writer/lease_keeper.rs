@@ -17,14 +17,11 @@ use tokio::{
 use super::{
     Lease, Stream,
     lease::{AcquiredTerm, LeaseState},
-    standby::Standby,
 };
 use crate::{StoreError, dedicated};
 
 /// Delay before a failed renewal is retried.
 const AGAIN: Duration = Duration::from_millis(500);
-/// The connection of a standby that made no attempt for this long is not reused.
-const FRESH: Duration = Duration::from_secs(10);
 
 /// The leases of one process in one database.
 pub(crate) struct LeaseKeeper {
@@ -40,7 +37,6 @@ struct State {
     held: Vec<Arc<LeaseState>>,
     /// Whether the renewal task runs.
     runs: bool,
-    standbys: HashMap<Stream, (Standby, Instant)>,
     failures: HashMap<Stream, Failure>,
 }
 
@@ -97,21 +93,6 @@ impl LeaseKeeper {
             .held
             .iter()
             .any(|held| held.stream == stream && !held.has_ended())
-    }
-
-    pub(super) fn take_standby(&self, stream: Stream) -> Option<Standby> {
-        let (standby, at) = self.state.lock().standbys.remove(&stream)?;
-        (at.elapsed() < FRESH).then_some(standby)
-    }
-
-    pub(super) fn put_standby(&self, stream: Stream, standby: Standby) {
-        let entry = (standby, Instant::now());
-        self.state.lock().standbys.insert(stream, entry);
-    }
-
-    /// Closes the connections of standbys.
-    pub(crate) fn close(&self) {
-        self.state.lock().standbys.clear();
     }
 
     /// Records that this process's writer cannot write. Returns since when.
@@ -193,7 +174,7 @@ impl LeaseKeeper {
         let mut used = match connection.take() {
             Some(connection) => connection,
             None => {
-                let shortest = held.iter().map(|held| held.length).min().unwrap_or(FRESH);
+                let shortest = held.iter().map(|held| held.length).min().unwrap_or(AGAIN);
                 let mut connection = dedicated::connect(&self.options, shortest, "leases").await?;
                 // A renewal must not wait for a slow disk. It need not survive a crash, which also ends the sessions
                 // that hold the locks.

@@ -10,9 +10,13 @@
 mod lease;
 mod lease_keeper;
 mod standby;
+mod standbys;
+mod stream;
 
 pub use lease::Lease;
 pub(super) use lease_keeper::LeaseKeeper;
+pub(super) use standbys::Standbys;
+pub use stream::Stream;
 
 use std::time::Duration;
 
@@ -20,48 +24,11 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use self::standby::Standby;
 use super::{Store, StoreError, dedicated};
-use chaincast_protocol::ChainId;
 
-/// A stream. Each has at most one writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
-    Chain(ChainId),
-    Prices,
-}
-
-/// Namespace of chaincast's advisory locks: "chai" in ASCII.
-const LOCK_SPACE: i64 = 0x6368_6169 << 32;
 /// How often a standby tries to acquire the lock.
 pub const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// SQLSTATE raised by `hold_lease`.
 const NOT_THE_HOLDER: &str = "CC001";
-
-impl Stream {
-    fn key(self) -> i64 {
-        match self {
-            // Ids above 2^31 may share keys: two such chains would exclude each other, never corrupt data.
-            Self::Chain(id) => LOCK_SPACE | (((id & 0x7fff_ffff) as i64) << 1),
-            Self::Prices => LOCK_SPACE | 1,
-        }
-    }
-
-    /// The name in the table of leases, `/readyz` and metrics.
-    pub fn name(self) -> String {
-        match self {
-            Self::Chain(id) => format!("chain:{id}"),
-            Self::Prices => "prices".to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Chain(id) => write!(f, "chain {id}"),
-            Self::Prices => f.write_str("the price stream"),
-        }
-    }
-}
 
 /// A connection that holds a stream's lock for its lifetime. Transactions of the stream's writer run on it, so a writer
 /// that lost its connection cannot write, and no other process can before the server has ended that session.
@@ -76,13 +43,15 @@ impl Writer {
     /// soon after that process died, hung or was cut off. Fails with [`StoreError::StillHeld`] while the server has not
     /// ended a former session of this process, such as one waiting for its disk.
     pub async fn acquire(store: &Store, stream: Stream) -> Result<Self, StoreError> {
-        let mut standby = match store.keeper.take_standby(stream) {
+        let mut standby = match store.standbys.take(stream) {
             Some(standby) => standby,
             None => {
                 Standby::new(dedicated::connect(&store.options, store.lease, &stream.name()).await?)
             }
         };
-        let taken = standby.try_acquire(store, stream).await;
+        let taken = standby
+            .try_acquire(&store.keeper, store.lease, stream)
+            .await;
         match taken {
             Ok(taken) => Ok(Self {
                 connection: standby.into_connection(),
@@ -96,7 +65,7 @@ impl Writer {
                     error,
                     StoreError::Locked(_) | StoreError::StillHeld(_) | StoreError::Stuck(_)
                 ) {
-                    store.keeper.put_standby(stream, standby);
+                    store.standbys.put(stream, standby);
                 }
                 Err(error)
             }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
-use super::{Stream, lease::AcquiredTerm};
-use crate::{Store, StoreError};
+use super::{LeaseKeeper, Stream, lease::AcquiredTerm};
+use crate::StoreError;
 
 /// How long to wait for a terminated session to end.
 const END_WITHIN: Duration = Duration::from_secs(3);
@@ -54,13 +54,15 @@ impl Standby {
         self.connection
     }
 
-    /// Acquires the lock and the next term, or fails with the current holder.
+    /// Acquires the lock and the next term, of this length, or fails with the current holder. `keeper` is that of this
+    /// process.
     pub(super) async fn try_acquire(
         &mut self,
-        store: &Store,
+        keeper: &LeaseKeeper,
+        length: Duration,
         stream: Stream,
     ) -> Result<AcquiredTerm, StoreError> {
-        if let Some(taken) = self.take(store, stream).await? {
+        if let Some(taken) = self.take(keeper, length, stream).await? {
             return Ok(taken);
         }
         let Some(holder) = self.holder(stream).await? else {
@@ -70,7 +72,7 @@ impl Standby {
         };
         if holder.silent_ms <= holder.lease_ms {
             self.expired = None;
-            return Err(holder.locked_error(store, stream));
+            return Err(holder.locked_error(keeper, stream));
         }
         let expired = Expired {
             term: holder.term,
@@ -78,12 +80,12 @@ impl Standby {
         };
         if self.expired.as_ref() != Some(&expired) {
             self.expired = Some(expired);
-            return Err(holder.locked_error(store, stream));
+            return Err(holder.locked_error(keeper, stream));
         }
         self.end(stream, &holder).await?;
         let until = Instant::now() + END_WITHIN;
         while Instant::now() < until {
-            if let Some(taken) = self.take(store, stream).await? {
+            if let Some(taken) = self.take(keeper, length, stream).await? {
                 tracing::warn!(
                     stream = stream.name(),
                     holder = holder.who,
@@ -95,17 +97,18 @@ impl Standby {
             }
             sleep(END_POLL).await;
         }
-        Err(holder.locked_error(store, stream))
+        Err(holder.locked_error(keeper, stream))
     }
 
     /// Acquires lock and term in one statement, so that no session has one without the other. A failure of another
     /// process is cleared, as it does not apply to this one.
     async fn take(
         &mut self,
-        store: &Store,
+        keeper: &LeaseKeeper,
+        length: Duration,
         stream: Stream,
     ) -> Result<Option<AcquiredTerm>, StoreError> {
-        let (requested_at, length) = (Instant::now(), store.lease);
+        let requested_at = Instant::now();
         let term = sqlx::query_scalar::<_, i64>(
             "WITH lock AS MATERIALIZED (SELECT pg_try_advisory_lock($1) AS taken)
              INSERT INTO leases AS l (stream, term, holder, backend_pid, backend_start, lease_ms, acquired_at, renewed_at)
@@ -120,7 +123,7 @@ impl Standby {
         )
         .bind(stream.key())
         .bind(stream.name())
-        .bind(store.keeper.holder())
+        .bind(keeper.holder())
         .bind(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
         .fetch_optional(&mut self.connection)
         .await?;
@@ -197,8 +200,8 @@ impl Standby {
 }
 
 impl Holder {
-    fn locked_error(&self, store: &Store, stream: Stream) -> StoreError {
-        if self.who == store.keeper.holder() && !store.keeper.holds(stream) {
+    fn locked_error(&self, keeper: &LeaseKeeper, stream: Stream) -> StoreError {
+        if self.who == keeper.holder() && !keeper.holds(stream) {
             return StoreError::StillHeld(stream.to_string());
         }
         StoreError::Locked(format!("{stream} is written by {}", self.who))
