@@ -5,35 +5,21 @@
 //! and a metric report why and what to do, and the other chains continue. The set ends by itself only when every chain
 //! is halted.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PriceSignals,
-    chain::{ChainIngest, IngestError, Retry, TickDecoder},
+    ChainContext,
+    chain::{ChainIngest, IngestError, Retry},
 };
-use chaincast_bus::Publisher;
-use chaincast_evm::{chain::ChainConfig, contract::Contract};
+use chaincast_evm::chain::ChainConfig;
 use chaincast_protocol::ChainId;
-use chaincast_store::{Store, chain as stored, writer::Stream};
+use chaincast_store::{chain as stored, writer::Stream};
 
 /// How long storing a halt may take: an unresponsive database must not delay the shutdown.
 const HALT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Shared by the writers of all chains. Cheap to clone.
-#[derive(Clone)]
-pub struct ChainContext {
-    /// The first configured chain, whose blocks are on `new-block`.
-    pub first_chain: ChainId,
-    pub store: Store,
-    pub publisher: Publisher,
-    pub decoder: Arc<dyn TickDecoder>,
-    pub signals: PriceSignals,
-    /// The configured contracts of all chains.
-    pub contracts: Arc<[Contract]>,
-}
 
 /// One writer for each chain.
 pub struct ChainWriters {

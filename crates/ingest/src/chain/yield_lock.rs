@@ -9,8 +9,6 @@ use super::{IngestError, Parts, timeouts::STORE_TIMEOUT};
 use chaincast_protocol::BlockRef;
 use chaincast_store::writer::Writer;
 
-/// How long a writer whose node fails holds the lock while another process waits for it.
-pub(super) const YIELD_AFTER: Duration = Duration::from_secs(60);
 /// How long it then waits before it takes the lock again: standbys check twice a second.
 const YIELD_PAUSE: Duration = Duration::from_secs(5);
 
@@ -65,7 +63,7 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::timeouts::YIELD_AFTER, *};
 
     #[tokio::test(start_paused = true)]
     async fn stuck_timer_counts_from_first_failure_at_head() {

@@ -1,6 +1,6 @@
 //! One transaction of the price writer: ticks, the prices computed from them, fired alerts and candles.
 
-use super::{age_ms, candles::CandleChanges};
+use super::{age::age_ms, candles::CandleChanges};
 use chaincast_model::{Price, Tick};
 use chaincast_prices::{FeedState, SourceKey};
 use chaincast_protocol::{

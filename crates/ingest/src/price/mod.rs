@@ -8,10 +8,13 @@
 //! the one announced last, which is read at every start. Assumes that ticks of chains are committed before their signal
 //! is sent, and together with the cursor of their chain.
 
+mod age;
 mod alerts;
 mod candles;
 mod commit;
+mod error;
 mod feeds;
+mod parts;
 mod price_state;
 mod publish_policy;
 mod retry;
@@ -24,11 +27,17 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::{feeds::Feeds, retry::Retry, writer::PriceWriter};
+pub use self::error::PriceIngestError;
+use self::{
+    feeds::Feeds,
+    parts::{Incoming, Parts},
+    retry::Retry,
+    writer::PriceWriter,
+};
 use super::PriceSignalQueue;
 use chaincast_bus::Publisher;
 use chaincast_prices::{
-    Feed, PriceConfig, PriceConfigError, SourceKey, TickQueue, TickSink, feeds, tick_queue,
+    Feed, PriceConfig, PriceConfigError, SourceKey, TickSink, feeds, tick_queue,
 };
 use chaincast_protocol::{ChainId, ChainLimits};
 use chaincast_store::{
@@ -46,54 +55,6 @@ pub struct PriceIngest {
     parts: Parts,
     incoming: Incoming,
     feeds: Feeds,
-}
-
-/// The inputs of the writer.
-struct Incoming {
-    /// From the chain writers of this process.
-    signals: PriceSignalQueue,
-    /// From the feeds.
-    ticks: TickQueue,
-}
-
-/// Shared by the connections that the writer opens one after another.
-struct Parts {
-    config: PriceConfig,
-    /// The chain of sources that name none.
-    first_chain: ChainId,
-    tokens: Vec<TrackedToken>,
-    sources: Vec<TrackedSource>,
-    store: Store,
-    publisher: Publisher,
-    /// When a chain's node counts as down, so that ticks of the chain are stale.
-    chains: Vec<ChainLimits>,
-}
-
-/// An error that keeps prices from being written.
-#[derive(Debug, thiserror::Error)]
-pub enum PriceIngestError {
-    #[error("cannot write prices: {0}")]
-    Store(#[from] StoreError),
-    #[error("cannot write prices: the database did not answer within {0:?}")]
-    Timeout(Duration),
-}
-
-impl PriceIngestError {
-    /// Whether another process writes prices.
-    fn is_standby(&self) -> bool {
-        matches!(
-            self,
-            Self::Store(StoreError::Locked(_) | StoreError::Stuck(_))
-        )
-    }
-
-    /// Whether a retry cannot fix it.
-    pub fn is_final(&self) -> bool {
-        match self {
-            Self::Store(error) => !error.is_transient(),
-            Self::Timeout(_) => false,
-        }
-    }
 }
 
 impl PriceIngest {
@@ -250,9 +211,4 @@ async fn write(
             }
         }
     }
-}
-
-/// Age of an observation, in ms; 0 for one from a clock ahead of ours.
-fn age_ms(observed_at: i64, now_ms: i64) -> i64 {
-    now_ms.saturating_sub(observed_at).max(0)
 }

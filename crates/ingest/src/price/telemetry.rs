@@ -6,6 +6,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use super::age::age_ms;
 use chaincast_model::Price;
 use chaincast_protocol::PriceStatus;
 
@@ -90,7 +91,7 @@ pub(super) fn feed_restarted(feed: &str) {
 /// Records the state of each token's price, once a second.
 pub(super) fn price_status<'a>(prices: impl Iterator<Item = &'a Price>, now_ms: i64) {
     for price in prices {
-        let age = Duration::from_millis(super::age_ms(price.observed_at, now_ms).unsigned_abs());
+        let age = Duration::from_millis(age_ms(price.observed_at, now_ms).unsigned_abs());
         gauge!("chaincast_price_age_seconds", "token" => price.token.to_string())
             .set(age.as_secs_f64());
         let degraded = price.status == PriceStatus::Degraded;

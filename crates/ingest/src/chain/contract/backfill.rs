@@ -1,58 +1,18 @@
 //! Contract backfill: decodes stored logs from before a contract was configured, downwards.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Contracts, stored};
+use super::{Contracts, backfill_progress::FIRST_WINDOW, stored};
 use chaincast_evm::contract::Contract;
 use chaincast_protocol::{Address, B256};
-use chaincast_store::{
-    StoreError,
-    contracts::{ContractState, StoredLogQuery},
-    writer::Writer,
-};
+use chaincast_store::{StoreError, contracts::StoredLogQuery, writer::Writer};
 
 /// Most logs decoded in one transaction, except those of a single block.
 const MAX_LOGS: u32 = 5_000;
-/// The first and the largest number of blocks in one step.
-const FIRST_WINDOW: u64 = 1_000;
-const LARGEST_WINDOW: u64 = 10_000_000;
-/// A step slower than `SLOW` halves the next one, and a step faster than `QUICK` enlarges it: new blocks wait for a step.
-const SLOW: Duration = Duration::from_millis(250);
-const QUICK: Duration = Duration::from_millis(50);
 /// Up to this many addresses are looked up through the index; with more, logs are read block by block.
 const MAX_ADDRESS_LOOKUPS: usize = 1_000;
 /// Most rows of removed contracts that one step deletes.
 const MAX_DELETED_ROWS: u32 = 10_000;
-
-/// The progress of one contract's backfill.
-pub(super) struct ContractBackfill {
-    pub(super) decoded_from: u64,
-    found_from: u64,
-    window: u64,
-}
-
-impl ContractBackfill {
-    pub(super) fn new(state: &ContractState) -> Self {
-        Self {
-            decoded_from: state.decoded_from,
-            found_from: state.found_from,
-            window: FIRST_WINDOW,
-        }
-    }
-
-    pub(super) fn unwind(&mut self, to: u64) {
-        self.decoded_from = self.decoded_from.min(to + 1);
-        self.found_from = self.found_from.min(to + 1);
-    }
-
-    fn adapt_window(&mut self, adapt_window: Duration) {
-        if adapt_window > SLOW {
-            self.window = (self.window / 2).max(1);
-        } else if adapt_window < QUICK {
-            self.window = (self.window * 4).min(LARGEST_WINDOW);
-        }
-    }
-}
 
 impl Contracts {
     /// The block down to which a contract must be decoded.

@@ -6,10 +6,12 @@
 //! downwards in small transactions while the writer is otherwise idle.
 
 mod backfill;
+mod backfill_progress;
 mod telemetry;
 mod updates;
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,14 +19,14 @@ use std::{
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use self::backfill::ContractBackfill;
+use self::backfill_progress::ContractBackfill;
 pub(super) use self::telemetry::describe;
 use super::{
     IngestError, Parts,
     timeouts::{COMMIT_TIMEOUT, STORE_TIMEOUT},
 };
 use chaincast_evm::contract::{AddressIndex, Contract, DecodedLogs};
-use chaincast_model::IndexedBlock;
+use chaincast_model::{DecodedEvent, IndexedBlock};
 use chaincast_protocol::{BlockRef, ChainId};
 use chaincast_store::{
     StoreError,
@@ -120,6 +122,26 @@ impl Contracts {
             last.number,
         )
         .await
+    }
+
+    /// Counts events by contract.
+    fn count(&self, events: &[DecodedEvent]) {
+        let mut counts = HashMap::<_, u64>::new();
+        for event in events {
+            *counts.entry(event.contract).or_default() += 1;
+        }
+        for (at, count) in counts {
+            telemetry::count_events(&self.following.contracts()[at], count);
+        }
+    }
+
+    /// Records the progress of each contract.
+    fn report_progress(&self) {
+        for (at, contract) in self.following.contracts().iter().enumerate() {
+            let decoded_from = self.backfills[at].decoded_from;
+            let left = decoded_from.saturating_sub(self.goal(at));
+            telemetry::report_progress(contract, left, self.following.found_count(at));
+        }
     }
 
     /// Whether no contract is configured and no removed one is left to delete.

@@ -1,12 +1,8 @@
 //! Metrics of configured contracts.
 
-use std::collections::HashMap;
-
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
-use super::Contracts;
 use chaincast_evm::contract::Contract;
-use chaincast_model::DecodedEvent;
 
 /// Describes the metrics, and initializes the counters with zero.
 pub(in crate::chain) fn describe(contracts: &[Contract]) {
@@ -38,28 +34,15 @@ pub(in crate::chain) fn describe(contracts: &[Contract]) {
     }
 }
 
-impl Contracts {
-    pub(super) fn count(&self, events: &[DecodedEvent]) {
-        let mut counts = HashMap::<_, u64>::new();
-        for event in events {
-            *counts.entry(event.contract).or_default() += 1;
-        }
-        for (at, count) in counts {
-            let name = self.following.contracts()[at].name.to_string();
-            counter!("chaincast_contract_events_total", "contract" => name).increment(count);
-        }
-    }
+/// Counts decoded events of a contract.
+pub(super) fn count_events(contract: &Contract, events: u64) {
+    let name = contract.name.to_string();
+    counter!("chaincast_contract_events_total", "contract" => name).increment(events);
+}
 
-    /// Records the progress of each contract.
-    pub(super) fn report_progress(&self) {
-        for (at, contract) in self.following.contracts().iter().enumerate() {
-            let left = self.backfills[at]
-                .decoded_from
-                .saturating_sub(self.goal(at));
-            let name = || contract.name.to_string();
-            gauge!("chaincast_contract_left_blocks", "contract" => name()).set(left as f64);
-            let found = self.following.found_count(at);
-            gauge!("chaincast_contract_addresses", "contract" => name()).set(found as f64);
-        }
-    }
+/// Records the progress of a contract: the blocks left to decode, and the addresses found.
+pub(super) fn report_progress(contract: &Contract, left: u64, found: usize) {
+    let name = || contract.name.to_string();
+    gauge!("chaincast_contract_left_blocks", "contract" => name()).set(left as f64);
+    gauge!("chaincast_contract_addresses", "contract" => name()).set(found as f64);
 }

@@ -6,9 +6,10 @@
 mod averages;
 mod backfill;
 mod contract_reads;
+mod pending_answers;
 mod stored_answers;
 
 use self::averages::view;
 pub(super) use self::{
-    averages::Averages, backfill::PriceBackfills, stored_answers::PendingAnswers,
+    averages::Averages, backfill::PriceBackfills, pending_answers::PendingAnswers,
 };

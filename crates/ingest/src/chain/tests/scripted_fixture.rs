@@ -6,7 +6,7 @@ use alloy::hex;
 use sqlx::{PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 
-use super::super::yield_lock::YIELD_AFTER;
+use super::super::timeouts::YIELD_AFTER;
 use super::anvil_fixture::{CHAIN, Dir, EveryTransfer, RunningWriter, eventually};
 use crate::{
     Backfill, BackfillOutcome, ChainContext, ChainIngest, IngestError, PriceSignalQueue,

@@ -5,6 +5,7 @@
 
 mod address_activity;
 mod address_events;
+mod new_update;
 mod poll;
 mod transaction_lifecycle;
 
@@ -13,11 +14,10 @@ use std::time::Instant;
 use rustc_hash::FxHashSet;
 use sqlx::PgConnection;
 
+use self::new_update::{address_update, transaction_update};
 use super::Parts;
 use chaincast_model::IndexedBlock;
-use chaincast_protocol::{
-    Address, AddressReorg, B256, BlockRef, Channel, Event, NewUpdate, TransactionUpdate, now_ms,
-};
+use chaincast_protocol::{AddressReorg, B256, BlockRef, Event, NewUpdate, now_ms};
 use chaincast_store::{StoreError, chain as stored, watches};
 
 impl Parts {
@@ -122,19 +122,5 @@ impl Parts {
             .collect();
         self.metrics.watched(new_updates.len());
         Ok(new_updates)
-    }
-}
-
-fn transaction_update(update: TransactionUpdate) -> NewUpdate {
-    NewUpdate {
-        channel: Channel::Tx(update.hash),
-        event: Event::TransactionUpdate(update),
-    }
-}
-
-fn address_update(address: Address, event: Event) -> NewUpdate {
-    NewUpdate {
-        channel: Channel::Address(address),
-        event,
     }
 }
