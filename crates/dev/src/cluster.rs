@@ -25,6 +25,9 @@ const ELSEWHERE: &str = "/var/lib/chaincast";
 /// Longest path of a socket directory, in bytes: the strictest system limits a socket address to 103.
 const SOCKET_DIR_LIMIT: usize = 85;
 
+/// Not a TCP port: only part of the socket's name.
+pub(super) const PORT: u16 = 5432;
+
 /// The files of one database server, created and locked by this process.
 pub(super) struct Cluster {
     /// Contains `data` and usually `sockets`.
@@ -99,12 +102,10 @@ impl Cluster {
 
     /// Removes the files that a killed server leaves. Call only after it has ended.
     pub(super) fn remove_stale_locks(&self) -> Result<(), DevError> {
-        let socket = self
-            .sockets
-            .join(format!(".s.PGSQL.{}", super::postgres::PORT));
+        let socket = self.sockets.join(format!(".s.PGSQL.{}", PORT));
         for path in [
             self.pid_file(),
-            socket.with_extension(format!("{}.lock", super::postgres::PORT)),
+            socket.with_extension(format!("{}.lock", PORT)),
             socket,
         ] {
             remove_if_exists(&path)?;

@@ -7,10 +7,13 @@ use nix::sys::signal::Signal;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{DevError, child::Child, cluster::Cluster, orphan_processes::stop_orphan};
+use super::{
+    DevError,
+    child::Child,
+    cluster::{Cluster, PORT},
+    orphan_processes::stop_orphan,
+};
 
-/// Not a TCP port: only part of the socket's name.
-pub(super) const PORT: u16 = 5432;
 /// The database that `chaincast dev` uses.
 const DATABASE: &str = "chaincast";
 /// Recovery after a crash may take a while.

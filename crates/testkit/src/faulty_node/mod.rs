@@ -13,6 +13,7 @@ mod backend;
 mod block;
 mod block_tree;
 mod fault;
+mod node_state;
 mod scenario;
 mod script;
 mod serve;

@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     backend::{Backend, block_json},
     fault::Kind,
+    node_state::NodeState,
     script::RpcRequest,
-    serve::NodeState,
 };
 
 /// The id of the only subscription of a connection.

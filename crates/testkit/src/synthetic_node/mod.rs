@@ -14,6 +14,7 @@ mod answer;
 mod body;
 mod chain;
 mod logs;
+mod options;
 mod random;
 mod render;
 mod rpc;
@@ -22,10 +23,7 @@ mod server;
 mod tests;
 mod traffic;
 
-pub use self::{
-    chain::SyntheticChain,
-    server::{SyntheticNode, SyntheticNodeOptions},
-};
+pub use self::{chain::SyntheticChain, options::SyntheticNodeOptions, server::SyntheticNode};
 
 /// Options of a [`SyntheticChain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    SyntheticChain,
+    SyntheticChain, SyntheticNodeOptions,
     answer::Answer,
     rpc::{Call, View, begin_answer, header},
 };
@@ -31,27 +31,6 @@ use chaincast_protocol::BlockRef;
 const MAX_REQUEST: usize = 16 * 1_024 * 1_024;
 /// The id of every subscription: there is only one thing to subscribe to.
 const SUBSCRIPTION: &str = "0x1";
-
-/// Options of a [`SyntheticNode`].
-#[derive(Debug, Clone)]
-pub struct SyntheticNodeOptions {
-    /// Most logs of one `eth_getLogs`; beyond it, error -32005 as from hosted nodes. `None` for no limit.
-    pub max_logs: Option<usize>,
-    /// Most calls of a batch; larger batches are rejected with -32600.
-    pub max_batch: usize,
-    /// The initial head; `None` for the chain's last block.
-    pub head: Option<u64>,
-}
-
-impl Default for SyntheticNodeOptions {
-    fn default() -> Self {
-        Self {
-            max_logs: None,
-            max_batch: 1_000,
-            head: None,
-        }
-    }
-}
 
 /// Serves a [`SyntheticChain`] on free ports of 127.0.0.1 until it is dropped.
 pub struct SyntheticNode {

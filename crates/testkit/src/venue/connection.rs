@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 
 use super::{
     VenueProtocol,
-    serve::{Command, VenueShared},
+    shared::{Command, VenueShared},
 };
 
 /// The header of a text frame of 256 bytes, and the first two of them.

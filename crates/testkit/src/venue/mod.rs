@@ -13,10 +13,12 @@ mod connection;
 mod format;
 mod scenario;
 mod serve;
+mod shared;
 
 pub use self::{
     behavior::{Action, VenueTick},
     format::{SubscribeRequest, VenueProtocol},
     scenario::{VenueScenario, VenueStep},
-    serve::{Observed, Venue},
+    serve::Venue,
+    shared::Observed,
 };

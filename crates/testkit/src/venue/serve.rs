@@ -1,11 +1,6 @@
 //! The server: accepts connections, and forwards commands to them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    sync::Arc,
-    time::Instant,
-};
+use std::{io, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -15,7 +10,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Action, VenueProtocol, VenueTick, connection};
+use super::{
+    Action, Observed, VenueProtocol, VenueTick, connection,
+    shared::{Command, VenueShared},
+};
 
 /// A venue on a free local port. Serves until it is dropped.
 pub struct Venue {
@@ -24,62 +22,8 @@ pub struct Venue {
     _serving: AbortOnDropHandle<()>,
 }
 
-/// What a venue observed of its clients.
-#[derive(Debug, Clone, Default)]
-pub struct Observed {
-    /// All connections so far, and the open ones.
-    pub connections: u64,
-    pub open: u64,
-    /// Answered subscription requests.
-    pub answered: u64,
-    /// Subscribed symbols of the newest connection.
-    pub newest: BTreeSet<String>,
-    /// Messages of all clients, with the time of arrival.
-    pub messages: Vec<(Instant, String)>,
-    /// Received WebSocket pongs.
-    pub pongs: u64,
-}
-
 /// Most queued commands of a connection; beyond it the connection is dropped.
 const MAX_COMMANDS: usize = 65_536;
-
-pub(super) struct VenueShared {
-    pub(super) protocol: VenueProtocol,
-    pub(super) observed: watch::Sender<Observed>,
-    pub(super) held: watch::Sender<bool>,
-    pub(super) state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) refused: BTreeSet<String>,
-    /// The last price of each symbol, with its sequence number.
-    pub(super) last: BTreeMap<String, (VenueTick, u64)>,
-    order: u64,
-    storm: u64,
-    farewells: u64,
-    connections: Vec<mpsc::Sender<Command>>,
-}
-
-impl State {
-    /// Whether this answer is followed by the announcement of the connection's end.
-    pub(super) fn take_farewell(&mut self) -> bool {
-        let announces = self.farewells > 0;
-        self.farewells = self.farewells.saturating_sub(1);
-        announces
-    }
-}
-
-/// A command to a connection.
-#[derive(Clone)]
-pub(super) enum Command {
-    Tick(VenueTick, u64),
-    Send(String),
-    Ping,
-    Cut,
-    Close,
-    Stall,
-}
 
 impl Venue {
     /// Listens on a free port.
