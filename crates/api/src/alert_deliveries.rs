@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     SharedApiState,
-    alerts::Side,
+    alert_schema::Side,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::{Body, Params},

@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::{
     AlertsConfig,
-    alerts::{Repeat, Side},
+    alert_schema::{Repeat, Side},
     code::Code,
     error::{Problem, shortened},
 };

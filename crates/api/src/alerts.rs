@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema, openapi::RefOr};
 use super::{
     SharedApiState,
     alert_request::{AlertRequest, idempotency_key, validate},
+    alert_schema::{Repeat, Side},
     blocks::ChainQuery,
     code::Code,
     error::{Problem, Problems, problem_response},
@@ -57,23 +58,6 @@ pub(super) struct Alert {
     fired_at: Option<i64>,
     /// In ms since the Unix epoch.
     created_at: i64,
-}
-
-/// On which side of the threshold it fires; both sides include the threshold itself.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[allow(dead_code, reason = "describes the condition of the model to OpenAPI")]
-pub(super) enum Side {
-    Above,
-    Below,
-}
-
-/// Whether it fires only once, or again each time after the price has moved back by the hysteresis.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Repeat {
-    Once,
-    Always,
 }
 
 impl From<AlertRow> for Alert {

@@ -8,6 +8,7 @@
 mod addresses;
 mod alert_deliveries;
 mod alert_request;
+mod alert_schema;
 mod alerts;
 mod blocks;
 mod candles;
@@ -22,9 +23,11 @@ mod layers;
 mod page;
 mod prices;
 mod source_status;
+mod state;
 mod status;
 mod subject;
 mod time_range;
+mod token_verifier;
 mod tokens;
 mod transactions;
 mod updates;
@@ -33,83 +36,16 @@ mod writers;
 
 pub use config::{AlertsConfig, ApiConfig};
 pub use docs::docs_router;
-pub use subject::{TokenRefused, TokenVerifier};
+pub use state::ApiState;
+pub use token_verifier::{TokenRefused, TokenVerifier};
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use axum::{Router, routing::any};
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::subject::BearerScheme;
-use chaincast_http::client::OriginPolicy;
-use chaincast_protocol::{ChainId, ChainLimits, now_ms};
-use chaincast_store::Store;
-
-/// State shared by the handlers.
-pub struct ApiState {
-    store: Store,
-    config: ApiConfig,
-    /// The configured chains; the first is the default of `?chain=`.
-    chains: Vec<ChainId>,
-    /// When each chain counts as lagging or down, and price sources on it too.
-    limits: Vec<ChainLimits>,
-    /// Origins that may read the API.
-    origins: OriginPolicy,
-    /// Whether prices are configured, so that some process must write them.
-    has_prices: bool,
-    /// `None` disables authentication.
-    verifier: Option<Arc<dyn TokenVerifier>>,
-    version: &'static str,
-    /// In ms since the Unix epoch.
-    started_at: i64,
-    /// Whether the last readiness check could not read the database: logged once per outage.
-    unreadable: AtomicBool,
-}
-
-type SharedApiState = axum::extract::State<Arc<ApiState>>;
-
-impl ApiState {
-    /// Creates the state for the configured `chains`. There must be one; the first is the default. Pages of `origins` may
-    /// read the API.
-    pub fn new(
-        store: Store,
-        config: ApiConfig,
-        chains: Vec<ChainId>,
-        origins: OriginPolicy,
-    ) -> Self {
-        Self {
-            origins,
-            store,
-            config,
-            chains,
-            limits: Vec::new(),
-            has_prices: false,
-            verifier: None,
-            version: env!("CARGO_PKG_VERSION"),
-            started_at: now_ms(),
-            unreadable: AtomicBool::new(false),
-        }
-    }
-
-    /// Sets the limits of chains: a price source is not healthier than its chain.
-    pub fn with_chain_limits(mut self, limits: Vec<ChainLimits>) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets whether prices are configured: then it is ready only while they are written.
-    pub fn with_prices(mut self, has_prices: bool) -> Self {
-        self.has_prices = has_prices;
-        self
-    }
-
-    /// Enables authentication with this verifier.
-    pub fn with_token_verifier(mut self, verifier: Arc<dyn TokenVerifier>) -> Self {
-        self.verifier = Some(verifier);
-        self
-    }
-}
+use self::{state::SharedApiState, subject::BearerScheme};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

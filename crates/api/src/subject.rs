@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
-};
-use futures_util::future::BoxFuture;
+use axum::{extract::FromRequestParts, http::request::Parts};
 use utoipa::{
     Modify,
     openapi::{
@@ -17,44 +13,8 @@ use utoipa::{
 
 use super::{
     ApiState,
-    code::Code,
     error::{Problem, problem_response},
 };
-
-/// Verifies the JWT of a request. The application provides the gateway's verifier: this module does not know tokens.
-pub trait TokenVerifier: Send + Sync {
-    /// The subject of the JWT in the header `Authorization: Bearer` (RFC 6750).
-    fn subject<'a>(&'a self, headers: &'a HeaderMap)
-    -> BoxFuture<'a, Result<String, TokenRefused>>;
-}
-
-/// Why a request is not authenticated. Texts are shown to the client.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenRefused {
-    /// The JWT is missing or invalid.
-    #[error("{0}")]
-    Invalid(String),
-    /// The JWT has expired.
-    #[error("{0}")]
-    Expired(String),
-    /// Authentication is disabled on this server.
-    #[error("{0}")]
-    Disabled(String),
-    /// The JWT cannot be verified now.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl From<TokenRefused> for Problem {
-    fn from(refused: TokenRefused) -> Self {
-        match refused {
-            TokenRefused::Invalid(detail) => Self::unauthorized(Code::Unauthorized, detail),
-            TokenRefused::Expired(detail) => Self::unauthorized(Code::TokenExpired, detail),
-            TokenRefused::Disabled(detail) => Self::forbidden(detail),
-            TokenRefused::Unavailable(detail) => Self::keys_unavailable(detail),
-        }
-    }
-}
 
 /// The authenticated subject.
 pub(super) struct Subject(pub String);

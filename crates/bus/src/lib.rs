@@ -9,6 +9,7 @@
 mod commit;
 mod commit_stream;
 mod config;
+mod error;
 mod hints;
 mod inbox;
 mod redis;
@@ -19,6 +20,7 @@ mod update_log;
 pub use commit::Commit;
 pub use commit_stream::CommitStream;
 pub use config::{BusConfig, BusKind};
+pub use error::BusError;
 pub use redis::ping as ping_redis;
 pub use update_log::UpdateLog;
 
@@ -32,22 +34,6 @@ use self::{redis::LocalChannels, redis_message::Hint};
 use chaincast_base::shutdown::Tasks;
 use chaincast_protocol::Update;
 use chaincast_store::Store;
-
-/// A failure of the transport between processes. The updates themselves are safe in the store.
-#[derive(Debug, thiserror::Error)]
-pub enum BusError {
-    #[error("cannot reach Redis at {url}: {reason}; is it running, and is bus.redis_url correct?")]
-    Redis { url: String, reason: String },
-    /// Permanent: a retry does not help.
-    #[error("cannot use Redis at {url}: {reason}")]
-    RedisRefused { url: String, reason: String },
-    #[error("invalid bus.redis_url: {0}")]
-    RedisUrl(String),
-    #[error("cannot use the certificate file {path} (bus.redis_ca): {reason}")]
-    CaFile { path: String, reason: String },
-    #[error(transparent)]
-    Store(#[from] chaincast_store::StoreError),
-}
 
 /// Publishes the commits of writers. Cheap to clone; never blocks.
 #[derive(Clone)]

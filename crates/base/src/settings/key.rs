@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::Setting;
-
 /// A declared key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -23,7 +21,7 @@ pub struct Key {
     pub is_secret: bool,
     /// Whether `config/default.toml` has it.
     pub is_listed: bool,
-    unit: Option<&'static str>,
+    pub(super) unit: Option<&'static str>,
 }
 
 /// What a key holds.
@@ -73,26 +71,6 @@ const UNITS: [(&str, &str); 7] = [
 ];
 
 impl Key {
-    /// A key of a type, without properties.
-    pub const fn new<T: Setting>(
-        name: &'static str,
-        text: &'static [&'static str],
-        default: fn() -> String,
-    ) -> Self {
-        Self {
-            name,
-            text,
-            shape: T::SHAPE,
-            range: None,
-            default,
-            example: None,
-            is_required: false,
-            is_secret: T::IS_SECRET,
-            is_listed: true,
-            unit: None,
-        }
-    }
-
     /// Accepts numbers from `least` to `most`.
     pub const fn range(mut self, least: u64, most: u64) -> Self {
         self.range = Some(Range {

@@ -29,6 +29,28 @@ pub trait Setting: Sized {
     }
 }
 
+impl Key {
+    /// A key of a type, without properties.
+    pub const fn new<T: Setting>(
+        name: &'static str,
+        text: &'static [&'static str],
+        default: fn() -> String,
+    ) -> Self {
+        Self {
+            name,
+            text,
+            shape: T::SHAPE,
+            range: None,
+            default,
+            example: None,
+            is_required: false,
+            is_secret: T::IS_SECRET,
+            is_listed: true,
+            unit: None,
+        }
+    }
+}
+
 /// Reads a value with serde and checks the range of a number.
 pub fn read_plain<T: DeserializeOwned>(
     value: Value,

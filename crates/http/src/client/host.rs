@@ -5,9 +5,10 @@ use std::{fmt, net::IpAddr};
 
 use axum::http::{HeaderMap, header::HOST};
 
-use super::{Site, origin::header_text};
-
-pub(super) const FORWARDED_HOST: &str = "x-forwarded-host";
+use super::{
+    Site,
+    header::{FORWARDED_HOST, header_text, split_port},
+};
 
 /// A request for a host that is not this server. Header values are truncated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,18 +60,6 @@ impl Site {
             || bare.eq_ignore_ascii_case("localhost")
             || bare.parse::<IpAddr>().is_ok()
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
-    }
-}
-
-/// Splits a host from its port. The colons of an IPv6 address are in brackets.
-pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[after_brackets..].find(':') {
-        Some(at) => {
-            let at = after_brackets + at;
-            (&authority[..at], Some(&authority[at + 1..]))
-        }
-        None => (authority, None),
     }
 }
 

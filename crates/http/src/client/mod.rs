@@ -4,6 +4,7 @@
 //! the request on; see [`Site`].
 
 mod address;
+mod header;
 mod host;
 mod origin;
 

@@ -23,12 +23,10 @@ use axum::http::{
 
 use super::{
     Site,
-    host::{FORWARDED_HOST, split_port},
+    header::{FORWARDED_HOST, header_text, split_port},
 };
 
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
-/// Most characters of a header value in an error.
-const MAX_HEADER_CHARS: usize = 128;
 /// The opaque origin, as of a page in a sandboxed frame or from a file.
 const NULL: &str = "null";
 
@@ -161,15 +159,6 @@ fn rejection(headers: &HeaderMap) -> RefusedOrigin {
         origin: header_text(headers, ORIGIN.as_str()),
         host: header_text(headers, HOST.as_str()),
     }
-}
-
-/// The values of a header, truncated.
-pub(super) fn header_text(headers: &HeaderMap, name: &str) -> String {
-    let values = headers.get_all(name).iter();
-    let texts: Vec<_> = values
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect();
-    texts.join(", ").chars().take(MAX_HEADER_CHARS).collect()
 }
 
 /// `scheme://host:port` in lower case with an explicit port, or `null`.
