@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::{Packet, Wire, msgpack, socketio_event};
+use crate::msgpack::{map, string};
 
 /// A channel's name, prepared for encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Message<'_> {
                 out.push(b'}');
             }),
             Wire::MsgPack | Wire::MsgPackDeflate(_) => {
-                Packet::write_binary(|out| msgpack::message(self, out))
+                Packet::write_binary(|out| self.write_msgpack(out))
             }
             Wire::SocketIo => socketio_event(self.event, &self.merged()),
             Wire::Sse => {
@@ -63,6 +64,32 @@ impl Message<'_> {
                 Packet::raw(format!("event: {}\ndata: {data}\n", self.event))
             }
         }
+    }
+
+    /// `{event, channel, seq, prev, snapshot, data}`; `seq`, `prev` and `snapshot` may be absent.
+    fn write_msgpack(&self, out: &mut Vec<u8>) {
+        let position = [("seq", self.seq), ("prev", self.prev)];
+        let position = position
+            .into_iter()
+            .filter_map(|(key, seq)| seq.map(|seq| (key, seq)));
+        map(
+            3 + position.clone().count() + usize::from(self.snapshot),
+            out,
+        );
+        string("event", out);
+        string(self.event, out);
+        string("channel", out);
+        string(&self.channel.plain, out);
+        // Writing into a Vec does not fail.
+        for (key, seq) in position {
+            string(key, out);
+            let _ = rmp::encode::write_uint(out, seq);
+        }
+        if self.snapshot {
+            string("snapshot", out);
+            let _ = rmp::encode::write_bool(out, true);
+        }
+        msgpack::push_data(self.data, out);
     }
 
     fn push_position(&self, out: &mut Vec<u8>) {

@@ -3,10 +3,12 @@
 mod message;
 mod msgpack;
 mod packet;
+mod socketio;
 mod wire;
 
 pub use message::{ChannelName, Message};
 pub use packet::Packet;
+pub use socketio::{NAMESPACE, socketio_event};
 pub use wire::{Transport, Wire};
 
 use super::{
@@ -16,14 +18,6 @@ use super::{
     request::{Answer, RequestId},
     socketio::engine,
 };
-
-/// The Socket.IO namespace.
-pub const NAMESPACE: &str = "/realtime";
-
-/// A Socket.IO event with one argument, the text of a JSON value.
-pub fn socketio_event(event: &str, argument: &str) -> Packet {
-    Packet::text(&format!(r#"42{NAMESPACE},["{event}",{argument}]"#))
-}
 
 /// An event without a channel, such as `connected`; `data` is the text of a JSON object.
 pub fn event(wire: Wire, event: &str, data: &str) -> Packet {

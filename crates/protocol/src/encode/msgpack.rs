@@ -1,36 +1,9 @@
 //! The native protocol's objects in MessagePack, with the same keys in the same order as in JSON.
 
-use super::Message;
 use crate::{
     msgpack::{from_json, map, string},
     request::RequestId,
 };
-
-/// `{event, channel, seq, prev, snapshot, data}`; `seq`, `prev` and `snapshot` may be absent.
-pub fn message(message: &Message<'_>, out: &mut Vec<u8>) {
-    let position = [("seq", message.seq), ("prev", message.prev)];
-    let position = position
-        .into_iter()
-        .filter_map(|(key, seq)| seq.map(|seq| (key, seq)));
-    map(
-        3 + position.clone().count() + usize::from(message.snapshot),
-        out,
-    );
-    string("event", out);
-    string(message.event, out);
-    string("channel", out);
-    string(&message.channel.plain, out);
-    // Writing into a Vec does not fail.
-    for (key, seq) in position {
-        string(key, out);
-        let _ = rmp::encode::write_uint(out, seq);
-    }
-    if message.snapshot {
-        string("snapshot", out);
-        let _ = rmp::encode::write_bool(out, true);
-    }
-    push_data(message.data, out);
-}
 
 /// `{event, id, data}`; `id` may be absent.
 pub fn event(event: &str, id: Option<&RequestId>, data: &str, out: &mut Vec<u8>) {
@@ -56,7 +29,7 @@ fn push_id(id: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn push_data(data: &str, out: &mut Vec<u8>) {
+pub(super) fn push_data(data: &str, out: &mut Vec<u8>) {
     string("data", out);
     push(data, out);
 }
