@@ -43,14 +43,10 @@ impl Template {
         ] {
             pieces = cut(pieces, mark, &piece);
         }
-        let venue = match speaks {
-            VenueProtocol::Binance => 0,
-            VenueProtocol::Coinbase => 1,
-            VenueProtocol::Kraken => 2,
-        };
         Self {
             pieces,
-            level: venue + number(&symbol),
+            // Each venue is at another level.
+            level: speaks as usize + number(&symbol),
             order: 0,
         }
     }

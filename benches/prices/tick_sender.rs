@@ -64,10 +64,7 @@ impl TickSender<'_> {
         if let Some(greeting) = self.speaks.greeting() {
             self.socket.send(Message::text(greeting)).await?;
         }
-        let mut beat = interval(match self.speaks {
-            VenueProtocol::Binance => Duration::from_secs(20),
-            VenueProtocol::Coinbase | VenueProtocol::Kraken => Duration::from_secs(1),
-        });
+        let mut beat = interval(self.speaks.heartbeat_interval());
         let mut turn = interval(SEND_INTERVAL);
         turn.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

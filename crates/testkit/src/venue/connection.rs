@@ -28,11 +28,6 @@ use super::{
 /// The header of a text frame of 256 bytes, and the first two of them.
 const HALF_A_FRAME: [u8; 6] = [0x81, 126, 1, 0, b'{', b'"'];
 
-/// Coinbase closes a connection without a subscription within this time.
-const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most messages per second that Binance accepts, pongs included; it closes a connection that sends more.
-const MAX_PER_SECOND: usize = 5;
-
 type Socket = WebSocketStream<TcpStream>;
 
 /// The times of a client's messages in the last second.
@@ -49,7 +44,7 @@ impl RecentMessages {
         {
             self.0.pop_front();
         }
-        protocol == VenueProtocol::Binance && self.0.len() > MAX_PER_SECOND
+        self.0.len() > protocol.max_per_second()
     }
 }
 
@@ -66,11 +61,9 @@ pub(super) async fn serve(
     let mut streams = BTreeSet::new();
     let mut sent = RecentMessages::default();
     let mut subscribed = false;
-    let mut subscribe_timeout = Box::pin(sleep(SUBSCRIBE_TIMEOUT));
-    let mut beat = interval(match protocol {
-        VenueProtocol::Binance => Duration::from_secs(20),
-        VenueProtocol::Coinbase | VenueProtocol::Kraken => Duration::from_secs(1),
-    });
+    let limit = protocol.subscribe_timeout();
+    let mut subscribe_timeout = Box::pin(sleep(limit.unwrap_or_default()));
+    let mut beat = interval(protocol.heartbeat_interval());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     if let Some(greeting) = protocol.greeting()
         && send(&mut socket, greeting).await.is_err()
@@ -125,7 +118,7 @@ pub(super) async fn serve(
                 }
                 None => return,
             },
-            () = &mut subscribe_timeout, if protocol == VenueProtocol::Coinbase && !subscribed => {
+            () = &mut subscribe_timeout, if limit.is_some() && !subscribed => {
                 return close(socket, CloseCode::Policy, "no subscription in time").await;
             }
             _ = held.changed() => Ok(()),

@@ -1,4 +1,6 @@
-//! The messages of each venue, as in its documentation.
+//! The messages and limits of each venue, as in its documentation. The only place that knows the venues.
+
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
@@ -23,6 +25,39 @@ pub struct SubscribeRequest {
 }
 
 impl VenueProtocol {
+    /// Every protocol, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Binance, Self::Coinbase, Self::Kraken];
+
+    /// The kind of its sources in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binance => "binance",
+            Self::Coinbase => "coinbase",
+            Self::Kraken => "kraken",
+        }
+    }
+
+    /// Interval of its heartbeats.
+    pub fn heartbeat_interval(self) -> Duration {
+        match self {
+            Self::Binance => Duration::from_secs(20),
+            Self::Coinbase | Self::Kraken => Duration::from_secs(1),
+        }
+    }
+
+    /// Time after which the venue closes a connection without a subscription.
+    pub(super) fn subscribe_timeout(self) -> Option<Duration> {
+        (self == Self::Coinbase).then_some(Duration::from_secs(5))
+    }
+
+    /// Most messages per second that the venue accepts, pongs included; it closes a connection that sends more.
+    pub(super) fn max_per_second(self) -> usize {
+        match self {
+            Self::Binance => 5,
+            Self::Coinbase | Self::Kraken => usize::MAX,
+        }
+    }
+
     /// The symbol of a subscribed stream, as in the venue's messages.
     pub fn symbol_of(self, stream: &str) -> String {
         let symbol = stream.split('@').next().unwrap_or_default();

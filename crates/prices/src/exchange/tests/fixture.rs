@@ -1,11 +1,28 @@
 //! A local venue, and feeds that read it.
 
-use super::super::super::running_feeds::{RunningFeeds, within_limit};
+use super::super::{
+    super::running_feeds::{RunningFeeds, within_limit},
+    venues::find,
+};
 use chaincast_testkit::venue::{Venue, VenueProtocol};
 
 pub(super) struct Fixture {
     pub(super) venue: Venue,
     pub(super) feeds: RunningFeeds,
+}
+
+/// Every venue that has a local server, with an example of its symbols.
+pub(super) fn venues() -> impl Iterator<Item = (VenueProtocol, &'static str)> {
+    VenueProtocol::ALL.into_iter().map(|protocol| {
+        let exchange = find(protocol.name()).expect("the server's protocol is that of an exchange");
+        (protocol, exchange.example())
+    })
+}
+
+/// Those whose heartbeats are messages.
+pub(super) fn venues_with_heartbeat_messages() -> impl Iterator<Item = (VenueProtocol, &'static str)>
+{
+    venues().filter(|(protocol, symbol)| protocol.heartbeat(symbol).is_some())
 }
 
 impl Fixture {
@@ -32,11 +49,7 @@ impl Fixture {
         exchange_keys: &str,
         source_keys: &str,
     ) -> Self {
-        let kind = match protocol {
-            VenueProtocol::Binance => "binance",
-            VenueProtocol::Coinbase => "coinbase",
-            VenueProtocol::Kraken => "kraken",
-        };
+        let kind = protocol.name();
         let mut text = format!(
             "[exchanges]\nbackoff_ms = 10\nbackoff_max_ms = 100\nstable_ms = 0\n{exchange_keys}\n"
         );

@@ -3,7 +3,13 @@
 use bigdecimal::BigDecimal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::super::{VenueEvent, venues::VENUES};
+use super::{
+    super::{
+        VenueEvent,
+        venues::{VENUES, find},
+    },
+    fixture::venues,
+};
 use chaincast_testkit::venue::{VenueProtocol, VenueTick};
 
 /// Pieces inserted into messages.
@@ -46,21 +52,25 @@ fn shapes() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    for (protocol, stream, symbol) in [
-        (VenueProtocol::Binance, "btcusdt@bookTicker", "BTCUSDT"),
-        (VenueProtocol::Binance, "btcusdt@trade", "BTCUSDT"),
-        (VenueProtocol::Coinbase, "BTC-USD", "BTC-USD"),
-        (VenueProtocol::Kraken, "BTC/USD", "BTC/USD"),
-    ] {
+    for (protocol, stream) in streams() {
         let tick = VenueTick {
             time_ms: Some(1_700_000_000_000),
-            ..VenueTick::new(symbol, "64000.1")
+            ..VenueTick::new(&protocol.symbol_of(&stream), "64000.1")
         };
-        shapes.push(protocol.tick(stream, &tick, 7, true));
+        shapes.push(protocol.tick(&stream, &tick, 7, true));
         shapes.extend(protocol.greeting());
-        shapes.extend(protocol.heartbeat(stream));
+        shapes.extend(protocol.heartbeat(&stream));
     }
     shapes
+}
+
+/// A stream of every kind.
+fn streams() -> Vec<(VenueProtocol, String)> {
+    let mut streams: Vec<(VenueProtocol, String)> = venues()
+        .map(|(protocol, symbol)| (protocol, find(protocol.name()).unwrap().stream(symbol)))
+        .collect();
+    streams.push((VenueProtocol::Binance, "btcusdt@trade".to_owned()));
+    streams
 }
 
 /// Decodes a text with each codec; returns the number of prices.
@@ -84,7 +94,7 @@ fn modified_messages_do_not_panic() {
     let mut random = StdRng::seed_from_u64(9);
     let shapes = shapes();
     let whole: usize = shapes.iter().map(|text| prices_in(text)).sum();
-    assert_eq!(whole, 4, "one of each stream");
+    assert_eq!(whole, streams().len(), "one of each stream");
     let mut garbled = 0;
     for _ in 0..20_000 {
         let shape = &shapes[random.random_range(0..shapes.len())];

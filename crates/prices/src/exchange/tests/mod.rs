@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use self::fixture::Fixture;
+use self::fixture::{Fixture, venues, venues_with_heartbeat_messages};
 use super::super::{
     FeedState, PriceConfig, feeds,
     running_feeds::{RunningFeeds, eventually, token, within_limit},
@@ -30,11 +30,7 @@ use chaincast_testkit::venue::{Action, Venue, VenueProtocol, VenueTick};
 
 #[tokio::test]
 async fn tick_has_digits_spread_and_time_of_venue() {
-    for (protocol, symbol) in [
-        (VenueProtocol::Binance, "BTCUSD"),
-        (VenueProtocol::Coinbase, "BTC-USD"),
-        (VenueProtocol::Kraken, "BTC/USD"),
-    ] {
+    for (protocol, symbol) in venues() {
         let mut fixture = Fixture::start(protocol, &[symbol], "").await;
         fixture.connected(1, &[symbol]).await;
         let at = now_ms() - 1_000;
@@ -141,10 +137,7 @@ async fn orders_by_time_without_numbers() {
 
 #[tokio::test]
 async fn reconnects_after_missed_heartbeats() {
-    for (protocol, symbol) in [
-        (VenueProtocol::Coinbase, "BTC-USD"),
-        (VenueProtocol::Kraken, "BTC/USD"),
-    ] {
+    for (protocol, symbol) in venues_with_heartbeat_messages() {
         let mut fixture = Fixture::start(protocol, &[symbol], "missed_heartbeats = 3").await;
         fixture.connected(1, &[symbol]).await;
         let sent_at = Instant::now();
@@ -191,10 +184,7 @@ async fn ping_repeatedly(venue: &Venue) -> Infallible {
 
 #[tokio::test]
 async fn pings_do_not_replace_heartbeat_messages() {
-    for (protocol, symbol) in [
-        (VenueProtocol::Coinbase, "BTC-USD"),
-        (VenueProtocol::Kraken, "BTC/USD"),
-    ] {
+    for (protocol, symbol) in venues_with_heartbeat_messages() {
         let venue = Venue::start(protocol).await.unwrap();
         // Without answers there are no heartbeats.
         venue.perform(&Action::Hold);
