@@ -40,6 +40,7 @@ fuzz: ## fuzz the frame codec and the parsers, a minute each; ARGS="600 frames" 
 lint: ## check formatting, lints, docs, links, dependencies and that contract artifacts are current
 	@scripts/setup dev
 	cargo fmt --all --check
+	rustfmt --edition 2024 --check crates/prices/src/exchange/*.rs # declared by a macro, which cargo fmt does not read
 	cargo clippy --workspace $(CARGO_LOCKED) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace $(CARGO_LOCKED) --no-deps --document-private-items
 	scripts/compile-contracts --check

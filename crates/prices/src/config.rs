@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{
-    ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit,
+    ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit, exchange,
     max_age::{DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS},
     policy::{
         self, AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,
@@ -50,8 +50,8 @@ settings! {
         follow_interval_ms: u64 = 300_000, range(100, 86_400_000);
         tokens: Vec<TokenConfig> = Vec::new();
         sources: Vec<SourceConfig> = Vec::new();
-        /// Connections of binance, coinbase, kraken and pyth sources; http uses only `backoff_max_ms`.
-        exchanges: ExchangeConfig = ExchangeConfig::default();
+        /// Connections of exchanges and pyth sources; http uses only `backoff_max_ms`.
+        exchanges: ExchangeConfig = ExchangeConfig::default(), text(exchange::TEXT);
     }
 }
 

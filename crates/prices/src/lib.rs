@@ -62,9 +62,7 @@ pub use config::{ChainlinkConfig, PriceConfig, SourceConfig, SourceKind, TokenCo
 pub use contract_error::ContractError;
 pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
-pub use exchange::{
-    BinanceConfig, BinanceStream, ExchangeConfig, Listing, ListingConfig, VenueConfig,
-};
+pub use exchange::{ExchangeConfig, Listing, ListingConfig, VenueConfig};
 pub use feed::Feed;
 pub use feed_state::FeedState;
 pub use feeds::feeds;

@@ -108,6 +108,12 @@ impl Key {
         self
     }
 
+    /// A text that is composed, instead of the documentation in the declaration.
+    pub const fn text(mut self, text: &'static [&'static str]) -> Self {
+        self.text = text;
+        self
+    }
+
     /// Makes an entry invalid without it.
     pub const fn required(mut self) -> Self {
         self.is_required = true;

@@ -15,17 +15,50 @@ use toml::Value;
 use super::{
     super::{
         price_text::{mid_price, price_from_json},
+        spelling::{lower_scheme, upper_case},
         venue_time,
     },
-    BinanceConfig, BinanceStream, Exchange, Limits, ListingConfig, PriceFault, Quote, Request,
-    VenueEvent,
+    Exchange, Limits, ListingConfig, PriceFault, Quote, Request, VenueEvent,
     json::Text,
     symbol::is_word,
 };
-use chaincast_base::settings::{Key, Problems, Setting};
+use chaincast_base::settings::{Key, Problems, Setting, plain_settings, settings};
+
+pub(super) const VENUE: &dyn Exchange = &Binance;
 
 #[derive(Debug)]
-pub(super) struct Binance;
+struct Binance;
+
+settings! {
+    /// A symbol traded at Binance.
+    pub struct BinanceConfig {
+        /// Binance's symbol, in any case, letters of any script, at most 50 characters.
+        symbol: String = String::new(), required(), example("\"ETHUSDT\"");
+        /// `"USD"`, or a tracked token whose price converts it to USD; USDT is not USD.
+        quote: String as upper_case = String::new(), required(), example("\"USDT\"");
+        /// Another service with Binance's protocol, ws or wss, including the path. Default: Binance's own.
+        url: Option<String> as lower_scheme = None, example("\"wss://stream.binance.com:9443/stream\"");
+        /// `"bookTicker"`: midpoint of the best bid and ask; `"trade"`: the price of each trade.
+        stream: BinanceStream = BinanceStream::BookTicker;
+    }
+}
+
+plain_settings! { BinanceStream = |stream| match stream {
+    BinanceStream::BookTicker => "\"bookTicker\"".to_owned(),
+    BinanceStream::Trade => "\"trade\"".to_owned(),
+} }
+
+/// The Binance stream that gives the price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum BinanceStream {
+    /// The mean of best bid and best ask, with half the spread as confidence.
+    #[default]
+    #[serde(rename = "bookTicker")]
+    BookTicker,
+    /// The price of each trade.
+    #[serde(rename = "trade")]
+    Trade,
+}
 
 const BOOK_TICKER: &str = "@bookTicker";
 const TRADE: &str = "@trade";

@@ -20,8 +20,10 @@ use super::{
     symbol::is_pair,
 };
 
+pub(super) const VENUE: &dyn Exchange = &Coinbase;
+
 #[derive(Debug)]
-pub(super) struct Coinbase;
+struct Coinbase;
 
 /// Any message; unknown types must be ignored.
 #[derive(Deserialize)]

@@ -1,49 +1,79 @@
-//! The keys of `binance`, `coinbase` and `kraken` sources, and of `[prices.exchanges]`.
-
-use serde::Deserialize;
+//! The keys of `[prices.exchanges]`, and those that the sources of most venues have.
 
 use super::super::spelling::{lower_scheme, upper_case};
-use chaincast_base::settings::{plain_settings, settings};
+use chaincast_base::settings::settings;
 
-settings! {
-    /// `[prices.exchanges]`: settings of the connections to exchanges.
-    pub struct ExchangeConfig {
-        /// Time limit for TCP, TLS and handshake.
-        connect_timeout_ms: u64 = 10_000, range(100, 60_000);
-        /// First delay before a reconnect, at most `backoff_max_ms`; each delay doubles, with random jitter over its upper
-        /// half.
-        backoff_ms: u64 = 500, range(10, 600_000);
-        /// Longest delay.
-        backoff_max_ms: u64 = 30_000, range(10, 600_000);
-        /// A connection that lasted this long resets the delay to `backoff_ms`.
-        stable_ms: u64 = 60_000, range(0, 3_600_000);
-        /// Missed heartbeats of the venue after which a connection is closed; pyth uses `silence_ms`.
-        missed_heartbeats: u32 = 3, range(2, 100), unit("heartbeats");
-        /// A source without a tick for this long after connecting is reported as silent.
-        first_tick_ms: u64 = 30_000, range(100, 3_600_000);
-        /// Age at which a working connection is replaced; venues close theirs after a day.
-        rotate_after_ms: u64 = 82_800_000, range(100, 84_600_000);
-        /// Maximum size of a message; a longer one closes the connection.
-        message_bytes: usize = 1_048_576, range(1_024, 64 << 20);
-        /// Concurrent connections per venue, each with all symbols: the first tick to arrive counts.
-        connections: u32 = 1, range(1, MAX_CONNECTIONS);
-        /// A connection or stream whose prices all arrive this long after the venue's timestamp is replaced, unless all
-        /// venues are late; 0 for never.
-        late_ms: u64 = 10_000, zero_or(100, 3_600_000);
-        /// Once that has lasted this long; twice as long if the replacement is late too.
-        late_for_ms: u64 = 30_000, range(100, 3_600_000);
-        /// The local clock is reported as wrong if the prices of two or more venues are all late, or all early, by more than
-        /// this and by about the same amount.
-        clock_off_ms: u64 = 2_000, range(100, 3_600_000);
-        /// Settings of one venue.
-        binance: VenueConfig = VenueConfig::default();
-        coinbase: VenueConfig = VenueConfig::default();
-        kraken: VenueConfig = VenueConfig::default();
-    }
+macro_rules! exchange_config {
+    ($first:ident, $($other:ident,)*) => {
+        settings! {
+            /// `[prices.exchanges]`: settings of the connections to exchanges.
+            pub struct ExchangeConfig {
+                /// Time limit for TCP, TLS and handshake.
+                connect_timeout_ms: u64 = 10_000, range(100, 60_000);
+                /// First delay before a reconnect, at most `backoff_max_ms`; each delay doubles, with random jitter
+                /// over its upper half.
+                backoff_ms: u64 = 500, range(10, 600_000);
+                /// Longest delay.
+                backoff_max_ms: u64 = 30_000, range(10, 600_000);
+                /// A connection that lasted this long resets the delay to `backoff_ms`.
+                stable_ms: u64 = 60_000, range(0, 3_600_000);
+                /// Missed heartbeats of the venue after which a connection is closed; pyth uses `silence_ms`.
+                missed_heartbeats: u32 = 3, range(2, 100), unit("heartbeats");
+                /// A source without a tick for this long after connecting is reported as silent.
+                first_tick_ms: u64 = 30_000, range(100, 3_600_000);
+                /// Age at which a working connection is replaced; venues close theirs after a day.
+                rotate_after_ms: u64 = 82_800_000, range(100, 84_600_000);
+                /// Maximum size of a message; a longer one closes the connection.
+                message_bytes: usize = 1_048_576, range(1_024, 64 << 20);
+                /// Concurrent connections per venue, each with all symbols: the first tick to arrive counts.
+                connections: u32 = 1, range(1, MAX_CONNECTIONS);
+                /// A connection or stream whose prices all arrive this long after the venue's timestamp is replaced,
+                /// unless all venues are late; 0 for never.
+                late_ms: u64 = 10_000, zero_or(100, 3_600_000);
+                /// Once that has lasted this long; twice as long if the replacement is late too.
+                late_for_ms: u64 = 30_000, range(100, 3_600_000);
+                /// The local clock is reported as wrong if the prices of two or more venues are all late, or all
+                /// early, by more than this and by about the same amount.
+                clock_off_ms: u64 = 2_000, range(100, 3_600_000);
+                /// Settings of one venue.
+                $first: VenueConfig = VenueConfig::default();
+                $($other: VenueConfig = VenueConfig::default();)*
+            }
+        }
+
+        /// What `[prices.exchanges]` is for.
+        pub(in super::super) const TEXT: &[&str] = &[concat!(
+            "Connections of ", stringify!($first), $(", ", stringify!($other),)*
+            " and pyth sources; http uses only `backoff_max_ms`."
+        )];
+
+        impl ExchangeConfig {
+            /// The sections of the venues.
+            fn venues(&self) -> impl Iterator<Item = (&'static str, &VenueConfig)> {
+                [
+                    (stringify!($first), &self.$first),
+                    $((stringify!($other), &self.$other),)*
+                ]
+                .into_iter()
+            }
+
+            /// One connection per venue, for a single probe.
+            pub(in super::super) fn single_connections(self) -> Self {
+                Self {
+                    connections: 1,
+                    $first: VenueConfig::default(),
+                    $($other: VenueConfig::default(),)*
+                    ..self
+                }
+            }
+        }
+    };
 }
 
+exchanges!(exchange_config);
+
 settings! {
-    /// `[prices.exchanges.binance]` and so on.
+    /// `[prices.exchanges.VENUE]`
     pub struct VenueConfig {
         /// Overrides `connections` of [prices.exchanges].
         connections: Option<u32> = None, range(1, MAX_CONNECTIONS), example("2");
@@ -53,54 +83,10 @@ settings! {
 impl ExchangeConfig {
     /// The number of simultaneous connections to a venue.
     pub(super) fn connections_to(&self, venue: &str) -> u32 {
-        let own = match venue {
-            "binance" => self.binance.connections,
-            "coinbase" => self.coinbase.connections,
-            "kraken" => self.kraken.connections,
-            _ => None,
-        };
+        let own = self.venues().find(|(name, _)| *name == venue);
+        let own = own.and_then(|(_, config)| config.connections);
         own.unwrap_or(self.connections)
     }
-
-    /// One connection per venue, for a single probe.
-    pub(in super::super) fn single_connections(mut self) -> Self {
-        self.connections = 1;
-        for venue in [&mut self.binance, &mut self.coinbase, &mut self.kraken] {
-            venue.connections = None;
-        }
-        self
-    }
-}
-
-settings! {
-    /// A symbol traded at Binance.
-    pub struct BinanceConfig {
-        /// Binance's symbol, in any case, letters of any script, at most 50 characters.
-        symbol: String = String::new(), required(), example("\"ETHUSDT\"");
-        /// `"USD"`, or a tracked token whose price converts it to USD; USDT is not USD.
-        quote: String as upper_case = String::new(), required(), example("\"USDT\"");
-        /// Another service with Binance's protocol, ws or wss, including the path. Default: Binance's own.
-        url: Option<String> as lower_scheme = None, example("\"wss://stream.binance.com:9443/stream\"");
-        /// `"bookTicker"`: midpoint of the best bid and ask; `"trade"`: the price of each trade.
-        stream: BinanceStream = BinanceStream::BookTicker;
-    }
-}
-
-plain_settings! { BinanceStream = |stream| match stream {
-    BinanceStream::BookTicker => "\"bookTicker\"".to_owned(),
-    BinanceStream::Trade => "\"trade\"".to_owned(),
-} }
-
-/// The Binance stream that gives the price.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub enum BinanceStream {
-    /// The mean of best bid and best ask, with half the spread as confidence.
-    #[default]
-    #[serde(rename = "bookTicker")]
-    BookTicker,
-    /// The price of each trade.
-    #[serde(rename = "trade")]
-    Trade,
 }
 
 settings! {

@@ -22,8 +22,10 @@ use super::{
     symbol::is_pair,
 };
 
+pub(super) const VENUE: &dyn Exchange = &Kraken;
+
 #[derive(Debug)]
-pub(super) struct Kraken;
+struct Kraken;
 
 /// Any message: of a channel, or the answer to a method.
 #[derive(Deserialize)]

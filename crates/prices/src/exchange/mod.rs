@@ -1,21 +1,36 @@
 //! Prices from exchanges over WebSocket.
 //!
-//! - [`Exchange`]: one venue: its name, symbols and protocol, a codec without I/O or clock. `binance`, `coinbase` and
-//!   `kraken` follow the venues' documentation and name it; `venues` registers them.
+//! - [`Exchange`]: one venue: its name, symbols and protocol, a codec without I/O or clock. A module for each venue
+//!   follows the venue's documentation and names it; `exchanges!` below lists the modules.
 //! - `socket`: the supervisor of all connections, using `connection` (one socket).
 //!
 //! Guarantees: a bad message affects only itself; an unknown symbol affects only that symbol; a connection that ends,
 //! stalls or reaches its maximum age is replaced, with no more attempts than the backoff allows. No number passes
 //! through a float: ticks have the digits that the venue sends.
 
-mod binance;
-mod coinbase;
+/// Calls a macro with the list of exchanges: the module of each, in the order of error messages. A module has the name of
+/// its venue, and a `VENUE`. Everything that names venues follows from this list.
+macro_rules! exchanges {
+    ($declare:ident) => {
+        $declare! {
+            binance,
+            coinbase,
+            kraken,
+        }
+    };
+}
+
+macro_rules! modules {
+    ($($venue:ident,)+) => { $(mod $venue;)+ };
+}
+
+exchanges!(modules);
+
 mod config;
 mod connection;
 mod group;
 mod handshake;
 mod json;
-mod kraken;
 mod listing;
 mod protocol;
 mod socket;
@@ -28,7 +43,8 @@ mod venues;
 use self::protocol::{Exchange, Limits, Request, VenueEvent};
 use super::{PriceFault, stream::Quote};
 
-pub use config::{BinanceConfig, BinanceStream, ExchangeConfig, ListingConfig, VenueConfig};
+pub(super) use config::TEXT;
+pub use config::{ExchangeConfig, ListingConfig, VenueConfig};
 pub(super) use group::feeds;
 pub use listing::Listing;
 pub(super) use listing::read_listing;

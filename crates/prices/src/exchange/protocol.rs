@@ -10,11 +10,11 @@ use super::{
 };
 use chaincast_base::settings::{Key, Problems, Setting};
 
-/// One venue. Implement it in a file of its own and register it in `venues`.
+/// One venue. Implement it in a file of its own, export it as `VENUE`, and add the file to `exchanges!`.
 ///
 /// A *stream* is the venue's name for one kind of data about one symbol: `btcusdt@bookTicker`, `BTC-USD`.
 pub(super) trait Exchange: Debug + Sync {
-    /// The kind in the configuration, metrics and logs.
+    /// The kind in the configuration, metrics and logs: the name of the module.
     fn name(&self) -> &'static str;
 
     /// The default URL.
@@ -41,7 +41,8 @@ pub(super) trait Exchange: Debug + Sync {
         stream
     }
 
-    /// The prices of its sources, for `config/default.toml`.
+    /// The prices of its sources, for `config/default.toml`; also the format of its symbols, unless the text of the key
+    /// `symbol` has it.
     fn text(&self) -> &'static str;
 
     /// The keys of a source of this venue. For a venue with further keys.

@@ -1,11 +1,17 @@
-//! The registered venues. Everything that names venues follows from this list: the kinds of sources and the errors that
-//! list them, feeds and their metrics, `chaincast check`, and the hosts that count as one venue.
+//! The venues of `exchanges!`. Whatever names venues reads them: the kinds of sources and the errors that list them, feeds
+//! and their metrics, `chaincast check`, and the hosts that count as one venue.
 
-use super::{Exchange, binance::Binance, coinbase::Coinbase, kraken::Kraken};
+use super::Exchange;
 use chaincast_base::settings::Kind;
 
-/// Every venue, in the order of error messages.
-pub(super) static VENUES: &[&dyn Exchange] = &[&Binance, &Coinbase, &Kraken];
+macro_rules! venues {
+    ($($venue:ident,)+) => {
+        /// Every venue, in the order of error messages.
+        pub(super) static VENUES: &[&dyn Exchange] = &[$(super::$venue::VENUE),+];
+    };
+}
+
+exchanges!(venues);
 
 /// The venue with this name.
 pub(super) fn find(name: &str) -> Option<&'static dyn Exchange> {
@@ -80,7 +86,7 @@ mod tests {
         }
 
         fn limits(&self) -> Limits {
-            super::super::kraken::Kraken.limits()
+            super::super::kraken::VENUE.limits()
         }
 
         fn subscribe(&self, streams: &[&str], _id: u64) -> Request {
